@@ -1,0 +1,1 @@
+"""The `mpal` command line."""
