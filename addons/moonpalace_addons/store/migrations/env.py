@@ -1,0 +1,7 @@
+"""Run the migrations on the connection that `store.engine` hands over."""
+
+from alembic import context
+
+# No URL, no logging set-up, no offline mode: the engine's connection and its transaction are all there is.
+context.configure(connection=context.config.attributes["connection"])
+context.run_migrations()

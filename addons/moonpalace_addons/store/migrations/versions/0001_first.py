@@ -1,0 +1,183 @@
+"""The first schema: runs, exchanges, bodies, event streams, and the documented view."""
+
+import secrets
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+ROW_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+# The documented columns, their units and their order (the reference database of the original). Durations there:
+# ttft and tpot in milliseconds, latency in nanoseconds; created_at in local time.
+VIEW = """
+CREATE VIEW moonshot_requests AS SELECT
+    e.id AS id,
+    e.method AS request_method,
+    e.path AS request_path,
+    e.query AS request_query,
+    e.request_content_type AS request_content_type,
+    e.client_request_id AS request_id,
+    e.chatcmpl_id AS moonshot_id,
+    e.msh_gid AS moonshot_gid,
+    e.msh_uid AS moonshot_uid,
+    e.msh_request_id AS moonshot_request_id,
+    e.server_timing AS moonshot_server_timing,
+    e.status_code AS response_status_code,
+    e.response_content_type AS response_content_type,
+    e.request_headers AS request_header,
+    (SELECT {text} FROM bodies b
+        WHERE b.exchange_id = e.id AND b.side = 'request' AND b.is_text) AS request_body,
+    e.response_headers AS response_header,
+    (SELECT {text} FROM bodies b
+        WHERE b.exchange_id = e.id AND b.side = 'response' AND b.is_text) AS response_body,
+    CASE WHEN e.state <> 'completed' THEN e.error_message END AS error,
+    e.time_to_first_token / 1000000 AS response_ttft,
+    e.time_per_output_token / 1000000 AS response_tpot,
+    e.output_tokens_per_second AS response_otps,
+    e.latency AS latency,
+    e.endpoint AS endpoint,
+    {created_at} AS created_at,
+    e.state AS state,
+    e.model_requested AS model_requested,
+    e.model_answered AS model_answered,
+    e.finish_reason AS finish_reason,
+    e.prompt_tokens AS prompt_tokens,
+    e.completion_tokens AS completion_tokens,
+    e.total_tokens AS total_tokens,
+    e.cached_tokens AS cached_tokens,
+    e.reasoning_tokens AS reasoning_tokens
+FROM exchanges e
+"""
+
+DIALECTS = {
+    "sqlite": {
+        "text": "CAST(b.data AS TEXT)",
+        "created_at": "datetime(e.started_at / 1000000, 'unixepoch', 'localtime')",
+    },
+    "postgresql": {
+        "text": "convert_from(b.data, 'UTF8')",
+        "created_at": "to_char(to_timestamp(e.started_at / 1000000), 'YYYY-MM-DD HH24:MI:SS')",
+    },
+}
+
+
+def upgrade() -> None:
+    """Create everything."""
+    identity = op.create_table(
+        "store_identity",
+        sa.Column("id", sa.Integer(), primary_key=True),
+        sa.Column("fingerprint_key", sa.LargeBinary(), nullable=False),
+    )
+    op.bulk_insert(identity, [{"id": 1, "fingerprint_key": secrets.token_bytes(32)}])
+    op.create_table(
+        "runs",
+        sa.Column("id", sa.String(36), primary_key=True),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("heartbeat_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger()),
+    )
+    create_exchanges()
+    create_contents()
+    op.execute(VIEW.format(**DIALECTS[op.get_bind().dialect.name]))
+
+
+def create_exchanges() -> None:
+    """Create the table of calls with its indexes."""
+    op.create_table(
+        "exchanges",
+        sa.Column("id", ROW_ID, primary_key=True, autoincrement=True),
+        sa.Column("uuid", sa.String(36), nullable=False),
+        sa.Column("run_id", sa.String(36), sa.ForeignKey("runs.id"), nullable=False),
+        sa.Column("state", sa.String(32), nullable=False),
+        sa.Column("started_at", sa.BigInteger(), nullable=False),
+        sa.Column("method", sa.Text(), nullable=False),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("path", sa.Text(), nullable=False),
+        sa.Column("query", sa.Text(), nullable=False),
+        sa.Column("request_headers", sa.Text(), nullable=False),
+        sa.Column("request_content_type", sa.Text()),
+        sa.Column("request_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("client_request_id", sa.Text()),
+        sa.Column("key_fingerprint", sa.String(16)),
+        sa.Column("changes", sa.Text()),
+        sa.Column("status_code", sa.Integer()),
+        sa.Column("response_headers", sa.Text()),
+        sa.Column("response_content_type", sa.Text()),
+        sa.Column("response_bytes", sa.BigInteger()),
+        sa.Column("msh_request_id", sa.Text()),
+        sa.Column("msh_uid", sa.Text()),
+        sa.Column("msh_gid", sa.Text()),
+        sa.Column("server_timing", sa.Integer()),
+        sa.Column("context_cache_id", sa.Text()),
+        sa.Column("chatcmpl_id", sa.Text()),
+        sa.Column("model_requested", sa.Text()),
+        sa.Column("model_answered", sa.Text()),
+        sa.Column("is_stream", sa.Boolean(), nullable=False),
+        sa.Column("is_coerced", sa.Boolean(), nullable=False),
+        sa.Column("finish_reason", sa.Text()),
+        sa.Column("prompt_tokens", sa.Integer()),
+        sa.Column("completion_tokens", sa.Integer()),
+        sa.Column("total_tokens", sa.Integer()),
+        sa.Column("cached_tokens", sa.Integer()),
+        sa.Column("reasoning_tokens", sa.Integer()),
+        sa.Column("time_to_headers", sa.BigInteger()),
+        sa.Column("time_to_first_token", sa.BigInteger()),
+        sa.Column("time_to_first_visible_token", sa.BigInteger()),
+        sa.Column("time_per_output_token", sa.BigInteger()),
+        sa.Column("output_tokens_per_second", sa.Float()),
+        sa.Column("longest_stall", sa.BigInteger()),
+        sa.Column("latency", sa.BigInteger()),
+        sa.Column("overhead", sa.BigInteger()),
+        sa.Column("warnings", sa.Text()),
+        sa.Column("error_kind", sa.Text()),
+        sa.Column("error_message", sa.Text()),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("exchanges_uuid", "exchanges", ["uuid"], unique=True)
+    op.create_index("exchanges_chatcmpl_id", "exchanges", ["chatcmpl_id"])
+    op.create_index("exchanges_msh_request_id", "exchanges", ["msh_request_id"])
+    op.create_index("exchanges_started_at", "exchanges", ["started_at"])
+    in_flight = sa.text("state = 'in_flight'")
+    op.create_index(
+        "exchanges_in_flight", "exchanges", ["run_id"], sqlite_where=in_flight, postgresql_where=in_flight
+    )
+
+
+def create_contents() -> None:
+    """Create the tables that hold what the calls carried."""
+
+    def owner() -> sa.Column[int]:
+        return sa.Column(
+            "exchange_id",
+            ROW_ID,
+            sa.ForeignKey("exchanges.id", ondelete="CASCADE"),
+            primary_key=True,
+            autoincrement=False,
+        )
+
+    op.create_table(
+        "bodies",
+        owner(),
+        sa.Column("side", sa.String(8), primary_key=True),
+        sa.Column("is_text", sa.Boolean(), nullable=False),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+    )
+    op.create_table(
+        "event_streams",
+        owner(),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("chunks", sa.LargeBinary(), nullable=False),
+    )
+    op.create_table(
+        "response_segments",
+        owner(),
+        sa.Column("sequence", sa.Integer(), primary_key=True),
+        sa.Column("data", sa.LargeBinary(), nullable=False),
+        sa.Column("chunks", sa.Text(), nullable=False),
+    )

@@ -1,0 +1,74 @@
+"""What the hooks tell the writer: small values, made on the event loop, read on the writer's thread."""
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where a call stands; every call reaches exactly one of the states after `in_flight`."""
+
+    IN_FLIGHT = "in_flight"
+    COMPLETED = "completed"
+    CLIENT_DISCONNECTED = "client_disconnected"
+    UPSTREAM_FAILED = "upstream_failed"
+    TIMED_OUT = "timed_out"
+    REPEAT_INTERRUPTED = "repeat_interrupted"
+    PROXY_DIED = "proxy_died"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRead:
+    """Say that a request has been read; its row is to be written.
+
+    `started_at` is in microseconds since the epoch. `headers` have passed the gate of `wire.secrets`; `secrets` are
+    the credentials it took out, to be masked wherever else they occur, and are never stored.
+    """
+
+    uuid: str
+    started_at: int
+    method: str
+    endpoint: str
+    path: str
+    query: str
+    headers: str
+    content_type: str | None
+    content_encoding: str | None
+    client_request_id: str | None
+    body: bytes = field(repr=False)
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    changes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseStarted:
+    """Say that the headers of a response have come.
+
+    `chunks` is shared with the hooks: they append (nanoseconds since the request began, bytes as they came) while the
+    body arrives, the writer takes from the left, so that a chunk costs the event loop one append and no wake-up.
+    """
+
+    uuid: str
+    at: int
+    status_code: int
+    headers: str
+    content_type: str | None
+    content_encoding: str | None
+    chunks: deque[tuple[int, bytes]] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeEnded:
+    """Say that a call is over, `at` nanoseconds after it began; `response` where the writer has not had it yet."""
+
+    uuid: str
+    at: int
+    state: State
+    overhead: int = 0
+    error_kind: str | None = None
+    error_message: str | None = None
+    response: ResponseStarted | None = None
+    warnings: tuple[str, ...] = ()
+
+
+type Task = RequestRead | ResponseStarted | ExchangeEnded
