@@ -71,7 +71,7 @@ class ExchangeRow(Base):
     msh_request_id: Mapped[str | None] = mapped_column(Text)
     msh_uid: Mapped[str | None] = mapped_column(Text)
     msh_gid: Mapped[str | None] = mapped_column(Text)
-    server_timing: Mapped[int | None] = mapped_column(Integer)  # milliseconds, as the API says it
+    server_timing: Mapped[int | None] = mapped_column(BigInteger)  # milliseconds, as the API says it
     context_cache_id: Mapped[str | None] = mapped_column(Text)
 
     chatcmpl_id: Mapped[str | None] = mapped_column(Text)
@@ -80,11 +80,11 @@ class ExchangeRow(Base):
     is_stream: Mapped[bool] = mapped_column(Boolean)
     is_coerced: Mapped[bool] = mapped_column(Boolean)
     finish_reason: Mapped[str | None] = mapped_column(Text)
-    prompt_tokens: Mapped[int | None] = mapped_column(Integer)
-    completion_tokens: Mapped[int | None] = mapped_column(Integer)
-    total_tokens: Mapped[int | None] = mapped_column(Integer)
-    cached_tokens: Mapped[int | None] = mapped_column(Integer)
-    reasoning_tokens: Mapped[int | None] = mapped_column(Integer)
+    prompt_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    completion_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    total_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    cached_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    reasoning_tokens: Mapped[int | None] = mapped_column(BigInteger)
 
     time_to_headers: Mapped[int | None] = mapped_column(BigInteger)
     time_to_first_token: Mapped[int | None] = mapped_column(BigInteger)

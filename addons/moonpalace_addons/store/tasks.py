@@ -22,7 +22,8 @@ class RequestRead:
     """Say that a request has been read; its row is to be written.
 
     `started_at` is in microseconds since the epoch. `headers` have passed the gate of `wire.secrets`; `secrets` are
-    the credentials it took out, to be masked wherever else they occur, and are never stored.
+    the credentials it took out, to be masked wherever else they occur, and `api_key` is the one that upstream gets:
+    none of them is ever stored, only a fingerprint of the key.
     """
 
     uuid: str
@@ -36,6 +37,7 @@ class RequestRead:
     content_encoding: str | None
     client_request_id: str | None
     body: bytes = field(repr=False)
+    api_key: bytes | None = field(default=None, repr=False)
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
     changes: tuple[str, ...] = ()
 

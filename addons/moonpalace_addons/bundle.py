@@ -1,0 +1,34 @@
+"""Put the addons together: which there are, and in which order mitmproxy calls them."""
+
+from moonpalace_addons import log_filter
+from moonpalace_addons.access import Access
+from moonpalace_addons.calls import Calls
+from moonpalace_addons.capture import Capture
+from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.deadline import Deadline
+from moonpalace_addons.json_errors import JsonErrors
+from moonpalace_addons.recorder import Recorder
+from moonpalace_addons.request_log import log_call
+from moonpalace_addons.reverse_proxy import ReverseProxy
+from moonpalace_addons.settings import Settings
+
+
+def make_addons(settings: Settings | None = None) -> list[object]:
+    """Return new addons; without `settings` they find them in mitmproxy's options, the environment and config.yaml.
+
+    The order matters. Access first: if another addon fails at a request, mitmproxy skips those after it. Capture before
+    what changes requests and errors, so that it sees what clients sent and what really went wrong. The recorder after
+    capture, so that what capture says at the end is still stored.
+    """
+    log_filter.install()
+    configuration, calls = Configuration(settings), Calls()
+    recorder = Recorder(configuration, log_call)
+    return [
+        configuration,
+        Access(configuration, calls),
+        Capture(configuration, recorder, calls),
+        recorder,
+        ReverseProxy(configuration),
+        Deadline(configuration, calls),
+        JsonErrors(configuration),
+    ]

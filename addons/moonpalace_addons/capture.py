@@ -1,0 +1,190 @@
+"""Capture calls: note what is asked and answered, and hand it to the writer. The bytes pass as they are."""
+
+import logging
+import time
+from urllib.parse import urlsplit
+
+from mitmproxy.http import HTTPFlow
+from mitmproxy.proxy.mode_specs import ReverseMode
+
+from moonpalace_addons import upstream
+from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.failures import UPSTREAM_SILENT, Failure, classify
+from moonpalace_addons.headers import as_text, media_type, pairs
+from moonpalace_addons.recorder import Recorder
+from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
+from moonpalace_addons.wire import secrets
+
+logger = logging.getLogger(__name__)
+
+STOPPED = "the proxy was stopped while this call was under way"
+
+
+class Tap:
+    """Let the bytes of a response pass, and keep them with the times of their arrival."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.chunks = call.chunks
+        self.started = call.started
+        self.failed = False
+
+    def __call__(self, data: bytes) -> bytes:
+        """Return `data` unchanged, at once; whatever goes wrong here costs the row, never the client."""
+        try:
+            if data and not self.failed:
+                self.chunks.append((time.monotonic_ns() - self.started, data))
+        except Exception:  # noqa: BLE001 - mitmproxy would leave the client hanging
+            self.failed = True
+            self.call.warnings.append("capture failed in mid-stream: the stored answer is incomplete")
+            logger.exception("capture failed in mid-stream; the answer passes on")
+        return data
+
+
+class Capture:
+    """Turn flows into exchanges."""
+
+    name = "moonpalace-capture"
+
+    def __init__(self, configuration: Configuration, recorder: Recorder, calls: Calls) -> None:
+        self.configuration = configuration
+        self.recorder = recorder
+        self.calls = calls
+
+    def requestheaders(self, flow: HTTPFlow) -> None:
+        """Begin a call, with the headers as the client sent them."""
+        if flow.response is not None or not self.configuration.concerns(flow):
+            return
+        path, _, query = flow.request.path.partition("?")
+        waited = max(0, int((time.time() - flow.request.timestamp_start) * 1e9))
+        started = time.monotonic_ns() - waited
+        self.calls.begin(Call(flow, started, pairs(flow.request.headers), query, path))
+
+    def request(self, flow: HTTPFlow) -> None:
+        """Have the row written: the request has been read whole."""
+        call = self.calls.get(flow)
+        if call is None:
+            return
+        if flow.response is not None:  # refused by another addon: nothing goes upstream
+            self.calls.end(flow)
+            return
+        began = time.monotonic_ns()
+        self._put_request(call, flow.request.raw_content or b"")
+        call.overhead += time.monotonic_ns() - began
+
+    def _put_request(self, call: Call, body: bytes) -> None:
+        call.request_read = True
+        found = secrets.credentials(call.headers)
+        key = call.upstream_key.encode() if call.upstream_key else api_key(call.headers)
+        named = {name.lower(): value for name, value in call.headers}
+        self.recorder.put(
+            RequestRead(
+                uuid=call.flow.id,
+                started_at=int(call.flow.request.timestamp_start * 1e6),
+                method=call.flow.request.method,
+                endpoint=self._endpoint(call.flow),
+                path=call.path,
+                query=call.query,
+                headers=as_text(secrets.strip_headers(call.headers)),
+                content_type=media_type(named.get("content-type")),
+                content_encoding=named.get("content-encoding"),
+                client_request_id=named.get("x-request-id"),
+                body=body,
+                api_key=key,
+                secrets=tuple(sorted({*found, *self.configuration.own_secrets()}, key=len, reverse=True)),
+                changes=tuple(call.changes),
+            )
+        )
+
+    def _endpoint(self, flow: HTTPFlow) -> str:
+        mode = flow.client_conn.proxy_mode
+        if isinstance(mode, ReverseMode):
+            parts = urlsplit(mode.data if "://" in mode.data else f"https://{mode.data}")
+            return f"{parts.scheme}://{parts.netloc}"
+        return self.configuration.settings.endpoint
+
+    def responseheaders(self, flow: HTTPFlow) -> None:
+        """Decide how the answer passes: as it arrives, or, if it is JSON, once it is whole.
+
+        JSON is held so that an answer that is cut becomes an error with a status instead of half a document.
+        """
+        call = self.calls.get(flow)
+        if call is None or flow.response is None:
+            return
+        began = time.monotonic_ns()
+        headers = pairs(flow.response.headers)
+        content_type = media_type(flow.response.headers.get("content-type"))
+        call.response = ResponseStarted(
+            uuid=flow.id,
+            at=call.now(),
+            status_code=flow.response.status_code,
+            headers=as_text(secrets.strip_headers(headers)),
+            content_type=content_type,
+            content_encoding=flow.response.headers.get("content-encoding"),
+            chunks=call.chunks,
+        )
+        if content_type is None or not content_type.endswith("json"):
+            call.streaming = True
+            flow.response.stream = Tap(call)
+            self.recorder.put(call.response)
+        call.overhead += time.monotonic_ns() - began
+
+    def response(self, flow: HTTPFlow) -> None:
+        """End a call that went well."""
+        call = self.calls.end(flow)
+        if call is None or flow.response is None:
+            return
+        began = time.monotonic_ns()
+        if flow.response.raw_content and not call.chunks and not callable(flow.response.stream):
+            call.chunks.append((call.now(), flow.response.raw_content))
+        call.overhead += time.monotonic_ns() - began
+        self._put_end(call, State.COMPLETED)
+
+    def error(self, flow: HTTPFlow) -> None:
+        """End a call that failed, with what had come of its answer."""
+        call = self.calls.end(flow)
+        if call is None:
+            return
+        message = flow.error.msg if flow.error else "unknown error"
+        failure = UPSTREAM_SILENT if call.timed_out else classify(message)
+        if not call.request_read:
+            self._put_request(call, b"")
+        if call.response is not None and not call.streaming and (partial := upstream.partial_body(flow)):
+            call.chunks.append((call.now(), partial))
+        if call.timed_out:
+            message = f"no byte from upstream for {self.configuration.settings.idle_timeout:g} s (setting idle-timeout)"
+        self._put_end(call, failure.state, failure, message)
+
+    def done(self) -> None:
+        """End the calls that are under way when the proxy stops."""
+        for call in self.calls:
+            self.calls.end(call.flow)
+            if call.request_read:
+                self._put_end(call, State.PROXY_DIED, Failure(State.PROXY_DIED, "proxy_stopped", None), STOPPED)
+
+    def _put_end(
+        self, call: Call, state: State, failure: Failure | None = None, message: str | None = None
+    ) -> None:
+        self.recorder.put(
+            ExchangeEnded(
+                uuid=call.flow.id,
+                at=call.now(),
+                state=state,
+                overhead=call.overhead,
+                error_kind=failure.kind if failure else None,
+                error_message=message,
+                response=None if call.streaming else call.response,
+                warnings=tuple(call.warnings),
+            )
+        )
+
+
+def api_key(headers: list[tuple[str, str]]) -> bytes | None:
+    """Return the API key that a client sent, in either of the two headers that the API's faces know."""
+    named = {name.lower(): value for name, value in headers}
+    scheme, _, token = named.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip().encode()
+    key = named.get("x-api-key", "").strip()
+    return key.encode() or None

@@ -1,0 +1,87 @@
+"""Hold the settings for the other addons: found by `mpal start`, or from mitmproxy's options."""
+
+import logging
+import os
+from collections.abc import Set as AbstractSet
+from urllib.parse import urlsplit
+
+from mitmproxy import ctx, exceptions
+from mitmproxy.addonmanager import Loader
+from mitmproxy.http import HTTPFlow
+from mitmproxy.proxy.mode_specs import ReverseMode
+
+from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.settings import MITMPROXY_OPTIONS, TABLE, Settings, check, resolve
+
+logger = logging.getLogger(__name__)
+
+# mitmproxy logs what it cannot read of a request, headers with keys included.
+SECRET_IN_LOG = "mitmproxy.proxy.server"
+
+
+class Configuration:
+    """Settle the settings before the first call."""
+
+    name = "moonpalace-configuration"
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings; only when `ready`."""
+        if self._settings is None:
+            raise MoonPalaceError("the settings are not known yet")
+        return self._settings
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether the settings are known and good."""
+        return self._settings is not None
+
+    def load(self, loader: Loader) -> None:
+        """Offer the settings as mitmproxy options: all are texts, so that `None` means that nobody gave one."""
+        for setting in MITMPROXY_OPTIONS:
+            loader.add_option(setting.option, str | None, None, setting.help)
+
+    def configure(self, updated: AbstractSet[str]) -> None:
+        """Resolve the settings once; changing them later would leave half of the proxy with the old ones."""
+        ours = {setting.option for setting in MITMPROXY_OPTIONS} & updated
+        if self._settings is not None:
+            if any(getattr(ctx.options, option) is not None for option in ours):
+                raise exceptions.OptionsError("MoonPalace's settings are read at the start: restart to change them")
+            return
+        self._refuse_secret_options()
+        try:
+            given: dict[str, object] = {s.name: getattr(ctx.options, s.option) for s in MITMPROXY_OPTIONS}
+            settings = resolve(given, os.environ, given_as="option")
+            check(settings)
+        except MoonPalaceError as error:
+            # An error in the log during startup ends mitmproxy; an exception would show a traceback as well.
+            logger.error("Error: %s", error)  # noqa: TRY400
+            return
+        self._settings = settings
+
+    def _refuse_secret_options(self) -> None:
+        for setting in TABLE:
+            if setting.secret and setting.option in ctx.options.deferred:
+                logger.error(
+                    "Error: %s is no option, since options show in the process list and in mitmweb: set %s instead",
+                    setting.option,
+                    setting.env,
+                )
+
+    def concerns(self, flow: HTTPFlow) -> bool:
+        """Tell whether a flow is a call to the API: all are in reverse mode, else those to the endpoint's host."""
+        if self._settings is None:
+            return False
+        if isinstance(flow.client_conn.proxy_mode, ReverseMode):
+            return True
+        endpoint = urlsplit(self._settings.endpoint)
+        port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
+        return (flow.request.host, flow.request.port) == (endpoint.hostname, port)
+
+    def own_secrets(self) -> tuple[bytes, ...]:
+        """Return the secrets among the settings, which may stand in what clients and upstream say."""
+        given = (self.settings.key, self.settings.token)
+        return tuple(secret.encode() for secret in given if secret)

@@ -1,0 +1,49 @@
+"""Give up calls whose upstream has been silent for too long."""
+
+import asyncio
+import contextlib
+import time
+
+from moonpalace_addons import upstream
+from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons.configuration import Configuration
+
+
+class Deadline:
+    """Look at all calls now and then; one timer for all costs less than one for each chunk of each call."""
+
+    name = "moonpalace-deadline"
+
+    def __init__(self, configuration: Configuration, calls: Calls) -> None:
+        self.configuration = configuration
+        self.calls = calls
+        self._task: asyncio.Task[None] | None = None
+
+    def running(self) -> None:
+        """Start looking."""
+        if self.configuration.ready:
+            self._task = asyncio.create_task(self._watch(self.configuration.settings.idle_timeout))
+
+    async def _watch(self, limit: float) -> None:
+        while True:
+            await asyncio.sleep(min(1.0, limit / 4))
+            for call in self.calls:
+                last = upstream.last_activity(call.flow)
+                if last is not None and time.time() - last > limit:
+                    give_up(call, limit)
+
+    async def done(self) -> None:
+        """Stop looking."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+
+def give_up(call: Call, limit: float) -> None:
+    """End a call: with an error while there is none of the answer, else as a broken transfer."""
+    call.timed_out = True
+    message = f"no byte from upstream for {limit:g} s (setting idle-timeout)"
+    body = upstream.error_body(message, "upstream_timeout")
+    if call.streaming or not upstream.answer_and_close(call.flow, 504, body):
+        upstream.close_client(call.flow)

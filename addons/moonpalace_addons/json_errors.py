@@ -1,0 +1,28 @@
+"""Answer in the API's own shape when upstream fails; mitmproxy would send HTML."""
+
+from mitmproxy.http import HTTPFlow
+
+from moonpalace_addons import upstream
+from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.failures import classify
+
+
+class JsonErrors:
+    """Turn failures before the first byte of an answer into JSON."""
+
+    name = "moonpalace-json-errors"
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+
+    def error(self, flow: HTTPFlow) -> None:
+        """Give the client a 502 or 504 with the reason."""
+        if not self.configuration.concerns(flow) or flow.error is None:
+            return
+        failure = classify(flow.error.msg)
+        begun = flow.response is not None and bool(flow.response.stream)
+        if failure.status is None or begun:
+            return
+        endpoint = self.configuration.settings.endpoint
+        body = upstream.error_body(f"MoonPalace got no answer from {endpoint}: {flow.error.msg}", failure.kind)
+        upstream.answer_and_close(flow, failure.status, body)

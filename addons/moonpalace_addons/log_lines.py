@@ -1,0 +1,114 @@
+"""Say what happened to a call in the lines that the original's users know."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Literal
+
+from moonpalace_addons.store.derive import header_pairs
+from moonpalace_addons.store.records import Exchange
+from moonpalace_addons.store.tasks import State
+
+type Style = Literal["plain", "good", "bad", "warning", "quiet"]
+
+RESPONSE_HEADERS = ("content-type", "msh-request-id", "server-timing", "msh-context-cache-id", "msh-uid", "msh-gid")
+HEADER_WIDTH = len("Msh-Request-Id: ")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the log and how a terminal shows it."""
+
+    text: str
+    style: Style = "plain"
+
+
+def lines(call: Exchange) -> list[Line]:
+    """Return the lines for a call that has ended and is stored."""
+    shown = [first_line(call), *request_headers(call), *response_headers(call), *answer(call)]
+    if call.error_message is not None:
+        shown += block("Error", [(call.error_kind or "error", one_line(call.error_message))], style="bad")
+    shown += [Line(f"  {warning}", "warning") for warning in call.warnings]
+    return [*shown, Line(f"  New Row Inserted: last_insert_id={call.id}", "quiet")]
+
+
+def first_line(call: Exchange) -> Line:
+    """Return the line with the method, the path, how it ended, and how long that took."""
+    took = f" {call.latency / 1e9:.2f}s" if call.latency is not None else ""
+    bad = call.state is not State.COMPLETED or (call.status_code or 0) >= HTTPStatus.BAD_REQUEST
+    return Line(f"{call.method:<6} {call.path} {ending(call)}{took}", "bad" if bad else "good")
+
+
+def ending(call: Exchange) -> str:
+    """Return the status, and the state of a call that did not complete."""
+    state = "" if call.state is State.COMPLETED else str(call.state)
+    return " ".join(part for part in (status(call.status_code), state) if part)
+
+
+def status(code: int | None) -> str:
+    """Return a status code with its phrase."""
+    if code is None:
+        return ""
+    try:
+        return f"{code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        return str(code)
+
+
+def request_headers(call: Exchange) -> list[Line]:
+    """Return the block of what the client said."""
+    named = {name.lower(): (name, value) for name, value in header_pairs(call.request_headers)}
+    shown = [(pretty(name), value) for name, value in named.values() if name.lower() in ("content-type", "x-request-id")]
+    return block("Request Headers", shown, HEADER_WIDTH)
+
+
+def response_headers(call: Exchange) -> list[Line]:
+    """Return the block of what the API said about its answer; nothing if there was no answer."""
+    if call.response_headers is None:
+        return []
+    named = {name.lower(): value for name, value in header_pairs(call.response_headers)}
+    if "content-type" in named and call.response_content_type:
+        named["content-type"] = call.response_content_type
+    if call.server_timing is not None:
+        named["server-timing"] = str(call.server_timing)
+    shown = [(pretty(name), named[name]) for name in RESPONSE_HEADERS if name in named]
+    return block("Response Headers", shown, HEADER_WIDTH)
+
+
+def answer(call: Exchange) -> list[Line]:
+    """Return the block of the completion: its id, speed and tokens."""
+    if call.chatcmpl_id is None and call.total_tokens is None:
+        return []
+    shown = [
+        ("id", call.chatcmpl_id),
+        ("ttft", f"{call.time_to_first_token / 1e9:.4f} s" if call.time_to_first_token is not None else None),
+        ("tpot", f"{call.time_per_output_token / 1e9:.4f} s/token" if call.time_per_output_token is not None else None),
+        ("otps", f"{call.output_tokens_per_second:.4f} tokens/s" if call.output_tokens_per_second else None),
+    ]
+    tokens = [
+        ("prompt_tokens", call.prompt_tokens),
+        ("completion_tokens", call.completion_tokens),
+        ("total_tokens", call.total_tokens),
+    ]
+    extra = [("cached_tokens", call.cached_tokens), ("reasoning_tokens", call.reasoning_tokens)]
+    texts = [(name, value) for name, value in shown if value is not None]
+    texts += [(name, "unknown" if count is None else str(count)) for name, count in tokens]
+    texts += [(name, str(count)) for name, count in extra if count]
+    return block("Response", texts)
+
+
+def block(title: str, named: Sequence[tuple[str, str]], width: int = 0, *, style: Style = "plain") -> list[Line]:
+    """Return a heading and one aligned line for each name."""
+    width = max([width, *(len(name) + 2 for name, _ in named)])
+    heading = Line(f"  - {title}: ", style)
+    return [heading, *(Line(f"    - {name + ':':<{width}}{value}", style) for name, value in named)]
+
+
+def pretty(name: str) -> str:
+    """Return a header's name in the usual case."""
+    return "-".join(part.capitalize() for part in name.split("-"))
+
+
+def one_line(text: str) -> str:
+    """Return a text without line breaks and other control characters, which could forge or garble the log."""
+    return "".join(character if character.isprintable() else " " for character in text)

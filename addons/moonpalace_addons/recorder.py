@@ -1,0 +1,57 @@
+"""Open the store, keep its writer, close it."""
+
+import logging
+from collections.abc import Set as AbstractSet
+
+from mitmproxy.addonmanager import Loader
+
+from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.errors import StoreError
+from moonpalace_addons.store.engine import open_store
+from moonpalace_addons.store.tasks import Task
+from moonpalace_addons.store.writer import Observer, Writer
+
+logger = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Own the writer for as long as the proxy lives."""
+
+    name = "moonpalace-recorder"
+
+    def __init__(self, configuration: Configuration, observer: Observer) -> None:
+        self.configuration = configuration
+        self.observer = observer
+        self.writer: Writer | None = None
+
+    def put(self, task: Task) -> None:
+        """Hand a task to the writer; returns at once."""
+        if self.writer is not None:
+            self.writer.put(task)
+
+    def load(self, _: Loader) -> None:
+        """Open the store before there is a socket, if the settings are known; a StoreError goes to the caller."""
+        if self.configuration.ready:
+            self.open()
+
+    def configure(self, _: AbstractSet[str]) -> None:
+        """Open the store as soon as the settings are known."""
+        if self.writer is not None or not self.configuration.ready:
+            return
+        try:
+            self.open()
+        except StoreError as error:
+            logger.error("Error: %s", error)  # noqa: TRY400 - ends mitmproxy at startup, in one line
+
+    def open(self) -> None:
+        """Open the store and start the writer; raises StoreError."""
+        self.writer = Writer(open_store(self.configuration.settings.database, create=True), self.observer)
+        self.writer.start()
+
+    def done(self) -> None:
+        """Store what waits, then close."""
+        if self.writer is None:
+            return
+        if not self.writer.stop():
+            logger.error("store: some calls could not be stored: %s", self.writer.trouble or "the database hangs")
+        self.writer.engine.dispose()

@@ -1,0 +1,14 @@
+"""Log every call once its row is stored."""
+
+import logging
+
+from moonpalace_addons.log_lines import lines
+from moonpalace_addons.store.records import Exchange
+
+logger = logging.getLogger("moonpalace")
+
+
+def log_call(call: Exchange) -> None:
+    """Log a call; runs on the writer's thread, so that neither clients nor upstream wait for a terminal."""
+    shown = lines(call)
+    logger.info("\n".join(line.text for line in shown), extra={"styles": [line.style for line in shown]})

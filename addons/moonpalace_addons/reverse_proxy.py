@@ -1,0 +1,141 @@
+"""Make mitmproxy a reverse proxy to the endpoint, and say where it listens."""
+
+import base64
+import logging
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass_environment
+
+from mitmproxy import ctx
+from mitmproxy.http import HTTPFlow
+from mitmproxy.proxy.mode_specs import ReverseMode
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+
+from moonpalace_addons import upstream
+from moonpalace_addons.access import WILDCARDS
+from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.errors import SettingError
+from moonpalace_addons.settings import Settings
+
+logger = logging.getLogger("moonpalace")
+
+
+class ReverseProxy:
+    """Set mitmproxy's own options from the settings, and pass calls on to the endpoint."""
+
+    name = "moonpalace-reverse-proxy"
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self.proxy: OutgoingProxy | None = None
+
+    async def running(self) -> None:
+        """Take over the listening socket unless the user chose a mode, and announce the address."""
+        if not self.configuration.ready:
+            return
+        settings = self.configuration.settings
+        try:
+            self.proxy = outgoing_proxy(settings)
+        except SettingError as error:
+            logger.error("Error: %s", error)  # noqa: TRY400 - ends mitmproxy at startup, in one line
+            return
+        ctx.options.update(**mitmproxy_options(settings))
+        server = upstream.proxyserver()
+        await server.setup_servers()  # waits for the switch that the options have begun
+        for instance in server.servers:
+            if isinstance(instance.mode, ReverseMode) and instance.is_running:
+                host, port, *_ = instance.listen_addrs[0]
+                logger.info('MoonPalace Starts => change base_url to "%s"', base_url(host, port))
+
+    def requestheaders(self, flow: HTTPFlow) -> None:
+        """Address the call to the endpoint, through the outgoing proxy if there is one."""
+        if not self.configuration.concerns(flow):
+            return
+        mode = flow.client_conn.proxy_mode
+        if isinstance(mode, ReverseMode):
+            # mitmproxy would do this before anybody could compare the client's Host; see keep_host_header below.
+            host, port = mode.address
+            standard = port == (443 if mode.scheme == "https" else 80)
+            shown = f"[{host}]" if ":" in host else host
+            flow.request.host_header = shown if standard else f"{shown}:{port}"
+        if self.proxy is not None:
+            flow.server_conn.via = self.proxy.address
+
+    def http_connect_upstream(self, flow: HTTPFlow) -> None:
+        """Give the outgoing proxy its password."""
+        if self.proxy is not None and self.proxy.authorization is not None:
+            flow.request.headers["Proxy-Authorization"] = self.proxy.authorization
+
+    def server_connect(self, data: ServerConnectionHookData) -> None:
+        """Ask for the endpoint's own certificate, whatever name the client used for us."""
+        if isinstance(data.client.proxy_mode, ReverseMode) and data.server.tls and data.server.address:
+            data.server.sni = data.server.address[0]
+
+
+class OutgoingProxy:
+    """An HTTP proxy between us and the endpoint."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SettingError(
+                f"the outgoing proxy in the environment is a {parts.scheme or 'nameless'} one, only http and https"
+                " proxies are possible: set --upstream-proxy to one, or to none"
+            )
+        port = parts.port or (443 if parts.scheme == "https" else 3128)
+        self.address: tuple[str, tuple[str, int]] = (parts.scheme, (parts.hostname, port))
+        self.authorization: str | None = None
+        if parts.username is not None:
+            plain = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            self.authorization = "Basic " + base64.b64encode(plain.encode()).decode()
+
+
+def outgoing_proxy(settings: Settings) -> OutgoingProxy | None:
+    """Return the proxy to use for the endpoint: the setting's, else the environment's; never for loopback."""
+    if settings.upstream_proxy is not None:
+        return OutgoingProxy(settings.upstream_proxy) if settings.upstream_proxy else None
+    endpoint = urlsplit(settings.endpoint)
+    host = endpoint.hostname or ""
+    proxies = getproxies_environment()
+    if host == "localhost" or host.startswith("127.") or host == "::1" or proxy_bypass_environment(host, proxies):
+        return None
+    url = proxies.get(endpoint.scheme) or proxies.get("all")
+    if not url:
+        return None
+    return OutgoingProxy(url if "://" in url else f"http://{url}")
+
+
+def mitmproxy_options(settings: Settings) -> dict[str, object]:
+    """Return the options of mitmproxy that our settings imply, without those that the user set himself."""
+    options: dict[str, object] = {
+        "mode": [reverse_mode(settings)],
+        "listen_host": settings.host,
+        "listen_port": settings.port,
+        "connection_strategy": "lazy",  # a bare connect to us must not open a connection to the API
+        "http2": False,  # ending a live answer early works with HTTP/1.1 only
+        "keep_host_header": True,  # `requestheaders` sets it, after the client's own could be checked
+        "tcp_timeout": int(settings.idle_timeout) + 60,  # ours, which answers with an error, must come first
+        "ssl_insecure": settings.insecure,
+    }
+    if settings.upstream_ca is not None:
+        options["ssl_verify_upstream_trusted_ca"] = str(settings.upstream_ca)
+    if "view" in ctx.master.addons:  # mitmweb and mitmproxy show bodies; mitmdump keeps no flows
+        options["store_streamed_bodies"] = True
+    chosen = {name: value for name, value in options.items() if not upstream.was_set(name)}
+    if "mode" in chosen:
+        upstream.listen_on_tcp_only(reverse_mode(settings))
+    elif not any(mode.startswith("reverse") for mode in ctx.options.mode):
+        # A forward proxy of the user's own: its address, and what it does with other hosts' calls, are his.
+        for name in ("listen_host", "listen_port", "keep_host_header", "http2", "connection_strategy"):
+            chosen.pop(name, None)
+    return chosen
+
+
+def reverse_mode(settings: Settings) -> str:
+    """Return mitmproxy's name for a reverse proxy to the endpoint."""
+    return f"reverse:{settings.endpoint}"
+
+
+def base_url(host: str, port: int) -> str:
+    """Return what clients set as their base_url for a proxy that listens there."""
+    name = "127.0.0.1" if host in WILDCARDS else host
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}/v1"

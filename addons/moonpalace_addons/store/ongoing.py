@@ -1,0 +1,90 @@
+"""The calls under way, as the writer sees them."""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from moonpalace_addons.store.derive import Fields, Received
+from moonpalace_addons.store.records import Values
+from moonpalace_addons.store.tasks import RequestRead, ResponseStarted
+from moonpalace_addons.wire import encodings, secrets
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer under way: takes chunks from the hooks, decodes them, hands out what is new for the store."""
+
+    started: ResponseStarted
+    secrets: tuple[bytes, ...] = field(repr=False)
+    body: bytearray = field(default_factory=bytearray, repr=False)
+    chunks: list[tuple[int, int]] = field(default_factory=list)
+    decoder: encodings.Decoder = field(init=False)
+    stored: int = 0
+    stored_chunks: int = 0
+
+    def __post_init__(self) -> None:
+        """Make the decoder for what upstream says it sends."""
+        self.decoder = encodings.Decoder(self.started.content_encoding)
+
+    def absorb(self) -> None:
+        """Take in the chunks that have come since the last call."""
+        waiting: deque[tuple[int, bytes]] = self.started.chunks
+        while waiting:
+            at, data = waiting.popleft()
+            self.body += self.decoder.feed(data)
+            self.chunks.append((len(self.body), at))
+
+    def fresh(self) -> tuple[bytes, Sequence[tuple[int, int]]]:
+        """Return what is not stored yet, and count it as stored.
+
+        The last bytes are held back while they might be the beginning of a secret.
+        """
+        self.absorb()
+        held_back = max(map(len, self.secrets), default=1) - 1
+        end = max(self.stored, len(self.body) - held_back)
+        masked = secrets.mask(bytes(self.body[max(0, self.stored - held_back) :]), self.secrets)
+        offset = self.stored - max(0, self.stored - held_back)
+        data = masked[offset : offset + end - self.stored]
+        count = len(self.chunks)
+        while count > self.stored_chunks and self.chunks[count - 1][0] > end:
+            count -= 1
+        chunks = self.chunks[self.stored_chunks : count]
+        self.stored, self.stored_chunks = end, count
+        return data, chunks
+
+    def received(self) -> Received:
+        """Return all that has come; `close` the decoder only once the answer is over."""
+        self.absorb()
+        return Received(
+            at=self.started.at,
+            status_code=self.started.status_code,
+            headers=secrets.mask_text(self.started.headers, self.secrets),
+            content_type=self.started.content_type,
+            body=secrets.mask(bytes(self.body), self.secrets),
+            chunks=self.chunks,
+            problem=self.decoder.error,
+        )
+
+    def close(self) -> Received:
+        """Return all that came, with what the decoder still held."""
+        self.absorb()
+        self.body += self.decoder.close()
+        return self.received()
+
+
+@dataclass(slots=True)
+class Ongoing:
+    """A call under way. `row_id` is None until its row is committed; `columns` are what its row holds or will hold."""
+
+    request: RequestRead
+    fields: Fields
+    columns: Values = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    row_id: int | None = None
+    answer: Answer | None = None
+    answer_announced: bool = False
+    segments: int = 0
+
+    def begin_answer(self, started: ResponseStarted) -> None:
+        """Note that the answer has begun."""
+        self.answer = Answer(started, self.request.secrets)

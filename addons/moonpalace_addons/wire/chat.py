@@ -1,0 +1,189 @@
+"""Merge the chunks of a streamed chat completion into the answer that the API would have given without streaming.
+
+    text           `content`, `reasoning_content`, `reasoning`, `refusal` and `arguments` are concatenated
+    identifiers    `id`, `created`, `model`, `role`, `name`, … : the first that is not empty (see `wire/pieces.py`)
+    choices        found by `index`, else by position
+    tool calls     found by `index`, else by `id`, else by position (see `wire/tool_calls.py`)
+    logprobs       the lists `content` and `refusal` are extended
+    usage          the last at top level; only if there is none, the last that stood in a choice; never added up
+    error          the first one, kept at top level
+    anything else  the last value that is not null stays
+
+A chunk that carries a `message` instead of a `delta` states the whole message so far: it replaces what was gathered.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+
+from moonpalace_addons.wire.pieces import Pieces, index_of
+from moonpalace_addons.wire.sse import Event
+from moonpalace_addons.wire.tool_calls import ToolCalls
+
+DONE = "[DONE]"
+
+_LOGPROB_LISTS = ("content", "refusal")
+
+
+class Merger:
+    """Gather the chunks of one stream; time and memory are linear in what is fed."""
+
+    def __init__(self) -> None:
+        self._top = Pieces()
+        self._choices: dict[int, _Choice] = {}
+        self._usage: Mapping[str, object] | None = None
+        self._choice_usage: Mapping[str, object] | None = None
+        self._error: object = None
+        self._has_chunks = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether nothing that was fed belonged to a chat completion, not even an error."""
+        return not self._has_chunks and self._error is None
+
+    def feed(self, chunk: object) -> None:
+        """Take in the parsed JSON of one event; what is no chat chunk and no error is ignored."""
+        if not isinstance(chunk, dict):
+            return
+        if not _is_chat_chunk(chunk):
+            if "type" not in chunk or self._has_chunks:
+                self._take_error(chunk.get("error"))
+            return
+        self._has_chunks = True
+        self._take_error(chunk.get("error"))
+        usage = chunk.get("usage")
+        if isinstance(usage, dict):
+            self._usage = usage
+        self._top.feed(chunk, without=("choices", "usage", "error"))
+        choices = chunk.get("choices")
+        for position, choice in enumerate(choices if isinstance(choices, list) else ()):
+            if isinstance(choice, dict):
+                self._take_choice(position, choice)
+
+    def result(self) -> dict[str, object]:
+        """Return the `chat.completion` of what was fed so far; of an error alone, `{"error": …}`."""
+        error = {} if self._error is None else {"error": self._error}
+        if not self._has_chunks:
+            return error
+        usage = self._usage if self._usage is not None else self._choice_usage
+        return {
+            **self._top.result(),
+            "object": "chat.completion",
+            "choices": [choice.result(index) for index, choice in sorted(self._choices.items())],
+            **({} if usage is None else {"usage": usage}),
+            **error,
+        }
+
+    def _take_error(self, error: object) -> None:
+        if self._error is None:
+            self._error = error
+
+    def _take_choice(self, position: int, choice: Mapping[str, object]) -> None:
+        index = index_of(choice)
+        self._choices.setdefault(position if index is None else index, _Choice()).feed(choice)
+        usage = choice.get("usage")
+        if isinstance(usage, dict):
+            self._choice_usage = usage
+
+
+def merge_events(events: Iterable[Event]) -> dict[str, object] | None:
+    """Merge the chat chunks in `events`; None if there was neither a chat chunk nor an error among them.
+
+    Events whose data is not JSON, such as `[DONE]` or one that was cut off, are skipped.
+    """
+    merger = Merger()
+    for event in events:
+        merger.feed(parse_data(event.data))
+    return None if merger.is_empty else merger.result()
+
+
+def parse_data(data: str) -> object:
+    """Return the JSON value in an event's data; None for `[DONE]` and whatever else is not JSON."""
+    if data.strip() == DONE:
+        return None
+    try:
+        value: object = json.loads(data)
+    except (ValueError, RecursionError):  # nested past the interpreter's limit
+        return None
+    return value
+
+
+class _Choice:
+    def __init__(self) -> None:
+        self._fields = Pieces()
+        self._message = _Message()
+        self._logprobs: _Logprobs | None = None
+
+    def feed(self, choice: Mapping[str, object]) -> None:
+        message, delta = choice.get("message"), choice.get("delta")
+        if isinstance(message, dict) and message:
+            self._message = _Message()
+            self._message.feed(message)
+        elif isinstance(delta, dict):
+            self._message.feed(delta)
+        logprobs = choice.get("logprobs")
+        if isinstance(logprobs, dict):
+            self._logprobs = self._logprobs or _Logprobs()
+            self._logprobs.feed(logprobs)
+        self._fields.feed(choice, without=("index", "delta", "message", "usage"))
+
+    def result(self, index: int) -> dict[str, object]:
+        return {
+            "index": index,
+            "message": self._message.result(),
+            "finish_reason": None,
+            **self._fields.result(),
+            **({} if self._logprobs is None else {"logprobs": self._logprobs.result()}),
+        }
+
+
+class _Message:
+    def __init__(self) -> None:
+        self._fields = Pieces()
+        self._function_call: Pieces | None = None
+        self._tool_calls: ToolCalls | None = None
+
+    def feed(self, delta: Mapping[str, object]) -> None:
+        self._fields.feed(delta)
+        function_call = delta.get("function_call")
+        if isinstance(function_call, dict):
+            self._function_call = self._function_call or Pieces()
+            self._function_call.feed(function_call)
+        tool_calls = delta.get("tool_calls")
+        if isinstance(tool_calls, list):
+            self._tool_calls = self._tool_calls or ToolCalls()
+            self._tool_calls.feed(tool_calls)
+
+    def result(self) -> dict[str, object]:
+        result = {"role": None, "content": None, **self._fields.result()}
+        result["role"] = result["role"] or "assistant"
+        if self._function_call is not None:
+            result["function_call"] = self._function_call.result()
+        if self._tool_calls is not None:
+            result["tool_calls"] = self._tool_calls.result()
+        return result
+
+
+class _Logprobs:
+    def __init__(self) -> None:
+        self._fields = Pieces()
+        self._lists: dict[str, list[object]] = {}
+
+    def feed(self, logprobs: Mapping[str, object]) -> None:
+        self._fields.feed(logprobs)
+        for key in _LOGPROB_LISTS:
+            tokens = logprobs.get(key)
+            if isinstance(tokens, list):
+                self._lists.setdefault(key, []).extend(tokens)
+
+    def result(self) -> dict[str, object]:
+        return {**self._fields.result(), **{key: list(tokens) for key, tokens in self._lists.items()}}
+
+
+def _is_chat_chunk(chunk: Mapping[str, object]) -> bool:
+    name = chunk.get("object")
+    if name == "text_completion":
+        return False
+    if "choices" in chunk or (isinstance(name, str) and name.startswith("chat.completion")):
+        return True
+    # The events of the other faces of the API, /v1/responses and /anthropic, all have a `type`.
+    return "usage" in chunk and "type" not in chunk

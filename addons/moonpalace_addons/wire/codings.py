@@ -1,0 +1,184 @@
+"""Undo one HTTP content coding as its bytes arrive: gzip, deflate, br or zstd.
+
+Each coding gives decoded pieces of bounded size, so that whoever asks for them can stop before a few bytes of input
+have become gigabytes of output.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
+
+import brotli  # type: ignore[import-untyped]
+import zstandard
+
+_PIECE = 64 * 1024
+# What is left after a gzip member is copied, so a slice bounds the cost of many tiny members.
+_ZLIB_SLICE = 4 * 1024
+# brotli loses the output of the very call that meets an error; small calls lose little.
+_BROTLI_SLICE = 1024
+# zstandard cannot bound the output of a call; 4 bytes of input make at most 128 KiB of it.
+_ZSTD_SLICE = 256
+
+_ZLIB_WRAPPER, _GZIP_WRAPPER, _NO_WRAPPER = 15, 31, -15
+
+
+class BrokenError(Exception):
+    """Report bytes that do not follow their coding; the text says what is wrong with them."""
+
+
+class Coding(Protocol):
+    """Undo one coding."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Say whether the body may end here: before its first byte or after a last one."""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what `data` decodes to, in pieces that are not empty; raise `BrokenError` where that ends."""
+
+
+class Gzip:
+    """Undo RFC 1952: any number of members, NUL bytes after a member are padding."""
+
+    def __init__(self) -> None:
+        self._inflater: zlib._Decompress | None = None
+        self._has_member = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Say whether no member is open."""
+        return self._inflater is None
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield decoded pieces."""
+        for part in _slices(data, _ZLIB_SLICE):
+            rest = part
+            while rest := rest.lstrip(b"\0") if self.is_complete and self._has_member else rest:
+                inflater = self._inflater or zlib.decompressobj(_GZIP_WRAPPER)
+                self._inflater = inflater
+                yield from _inflate(inflater, rest)
+                rest = inflater.unused_data
+                if inflater.eof:
+                    self._inflater = None
+                    self._has_member = True
+
+
+class Deflate:
+    """Undo RFC 1950, or the bare RFC 1951 that some servers send under the same name."""
+
+    def __init__(self) -> None:
+        self._inflater: zlib._Decompress | None = None
+        self._head = b""
+
+    @property
+    def is_complete(self) -> bool:
+        """Say whether the last block has come, or nothing yet."""
+        return self._inflater.eof if self._inflater else not self._head
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield decoded pieces."""
+        if self._inflater is None:
+            self._head += data
+            if len(self._head) < 2:
+                return
+            data, self._head = self._head, b""
+            self._inflater = zlib.decompressobj(_ZLIB_WRAPPER if _has_zlib_header(data) else _NO_WRAPPER)
+        for part in _slices(data, _ZLIB_SLICE):
+            if self._inflater.eof:
+                raise BrokenError("deflate: data after the end")
+            yield from _inflate(self._inflater, part)
+            if self._inflater.unused_data:
+                raise BrokenError("deflate: data after the end")
+
+
+class Brotli:
+    """Undo RFC 7932."""
+
+    def __init__(self) -> None:
+        self._decompressor = brotli.Decompressor()
+        self._has_input = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Say whether the last block has come, or nothing yet."""
+        return not self._has_input or bool(self._decompressor.is_finished())
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield decoded pieces."""
+        for part in _slices(data, _BROTLI_SLICE):
+            if self._has_input and self.is_complete:
+                raise BrokenError("br: data after the end")
+            self._has_input = True
+            piece = self._process(part)
+            while piece:
+                yield piece
+                piece = self._process(b"")
+
+    def _process(self, data: bytes) -> bytes:
+        try:
+            piece: bytes = self._decompressor.process(data, output_buffer_limit=_PIECE)
+        except brotli.error as error:
+            raise BrokenError(f"br: {error}") from error
+        return piece
+
+
+class Zstd:
+    """Undo RFC 8878: any number of frames, those to be skipped included."""
+
+    def __init__(self) -> None:
+        self._decompressor = zstandard.ZstdDecompressor()
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Say whether no frame is open."""
+        return self._frame is None
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield decoded pieces."""
+        for part in _slices(data, _ZSTD_SLICE):
+            rest = part
+            while rest:
+                frame = self._frame = self._frame or self._decompressor.decompressobj()
+                try:
+                    piece = frame.decompress(rest)
+                except zstandard.ZstdError as error:
+                    raise BrokenError(f"zstd: {error}") from error
+                if piece:
+                    yield piece
+                rest = frame.unused_data
+                if frame.eof:
+                    self._frame = None
+
+
+CODINGS: Mapping[str, Callable[[], Coding]] = {
+    "gzip": Gzip,
+    "x-gzip": Gzip,
+    "deflate": Deflate,
+    "br": Brotli,
+    "zstd": Zstd,
+}
+
+
+def _slices(data: bytes, size: int) -> Iterator[bytes]:
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+def _inflate(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
+    while True:
+        try:
+            piece = inflater.decompress(data, _PIECE)
+        except zlib.error as error:
+            raise BrokenError(f"zlib: {error}") from error
+        if piece:
+            yield piece
+        data = inflater.unconsumed_tail
+        # A full piece may have left output inside zlib though no input is left.
+        if inflater.eof or (not data and len(piece) < _PIECE):
+            return
+
+
+def _has_zlib_header(head: bytes) -> bool:
+    # A bare stream can begin like this only with a stored block whose padding is not zero, which no encoder writes.
+    return head[0] & 0x0F == zlib.DEFLATED and int.from_bytes(head[:2]) % 31 == 0

@@ -1,0 +1,159 @@
+"""Decode server-sent events from bytes that were cut anywhere.
+
+The grammar is that of the WHATWG HTML standard, section 9.2 "Server-sent events". On bytes: lines are found first and
+text is decoded per event, so a chunk may cut a code point, a line end or the byte order mark. Rules worth knowing:
+
+    line ends     CR, LF or CRLF, mixed at will; a CR ends its line at once, and an LF that follows it belongs to it
+    event         its `data` lines joined by LF; without any `data` line nothing is dispatched
+    `id`          stays in force for later events; a value with a NUL is ignored
+    `retry`       ASCII digits only; belongs to the event in whose lines it stands
+    the end       an event without its blank line is not dispatched by the standard; here it is kept and marked
+"""
+
+from dataclasses import dataclass
+
+DEFAULT_LIMIT = 16 * 1024 * 1024
+
+_BOM = b"\xef\xbb\xbf"
+_CR, _LF = b"\r", b"\n"
+_LINE_ENDS = _CR + _LF
+# Far above any time in milliseconds, and below the number of digits from which int() refuses to work.
+_MAX_RETRY_DIGITS = 18
+# Stands for a line that was too long: a comment, so that whatever follows in the line is ignored with it.
+_DROPPED_LINE = b":"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Hold one event.
+
+    `id` is the last event id in force (None before the first one), `retry` is in milliseconds. `end` counts the bytes
+    of the stream up to and with the byte that completed the event: of a CRLF that is the CR, because an event is never
+    held back for an LF that may not come; so `end` is the same however the stream was cut. `terminated` is False for a
+    last event that the stream left without its blank line: its data may be incomplete.
+    """
+
+    data: str
+    event: str = "message"
+    id: str | None = None
+    retry: int | None = None
+    end: int = 0
+    terminated: bool = True
+
+
+class Decoder:
+    """Turn chunks of bytes into events, in time linear in the number of bytes.
+
+    `limit` bounds the bytes of the lines of one event (comments do not add up, but each is bounded too), and with it
+    the memory in use. An event past the limit is dropped, `overflowed` becomes and stays True, and decoding goes on
+    after the next blank line. Bytes that are not UTF-8 become U+FFFD. Nothing is ever raised.
+    """
+
+    def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
+        self.overflowed = False
+        self._limit = limit
+        self._fed = 0
+        self._at_start = True
+        self._after_cr = False
+        self._rest = bytearray()
+        self._last_id: str | None = None
+        self._data: list[bytes] = []
+        self._type = b""
+        self._retry: int | None = None
+        self._size = 0
+        self._skipping = False
+
+    def feed(self, chunk: bytes) -> list[Event]:
+        """Return the events that `chunk` completes, in order."""
+        self._fed += len(chunk)
+        if self._after_cr and chunk:
+            self._after_cr = False
+            chunk = chunk.removeprefix(_LF)
+        if not self._at_start and _LF not in chunk and _CR not in chunk:
+            self._hold(chunk)
+            return []
+        return self._read_lines(self._without_bom(bytes(self._rest) + chunk))
+
+    def close(self) -> list[Event]:
+        """Return the event that the stream ended in, if any, marked as not terminated; nothing can be fed after it."""
+        line = self._without_bom(bytes(self._rest), final=True)
+        self._rest.clear()
+        if line and not self._skipping:
+            self._read_field(line)
+        if not self._data:
+            return []
+        event = self._make_event(self._fed, terminated=False)
+        self._begin_event()
+        return [event]
+
+    def _without_bom(self, text: bytes, *, final: bool = False) -> bytes:
+        if not self._at_start or (_BOM.startswith(text) and text != _BOM and not final):
+            return text
+        self._at_start = False
+        return text.removeprefix(_BOM)
+
+    def _read_lines(self, text: bytes) -> list[Event]:
+        # Of bytes, splitlines() knows exactly the three line ends of the grammar.
+        lines = text.splitlines(keepends=True)
+        position = self._fed - len(text)
+        rest = lines.pop() if lines and not lines[-1].endswith((_CR, _LF)) else b""
+        self._after_cr = text.endswith(_CR)
+        events = []
+        for line in lines:
+            if line[0] in _LINE_ENDS:
+                if self._data:
+                    events.append(self._make_event(position + 1))
+                self._begin_event()
+            elif not self._skipping:
+                self._read_field(line.rstrip(_LINE_ENDS))
+            position += len(line)
+        self._rest.clear()
+        self._hold(rest)
+        return events
+
+    def _hold(self, part: bytes) -> None:
+        self._rest += part
+        if self._size + len(self._rest) > self._limit:
+            self._drop_event()
+            self._rest[:] = _DROPPED_LINE
+
+    def _read_field(self, line: bytes) -> None:
+        size = self._size + len(line)
+        if size > self._limit:
+            self._drop_event()
+            return
+        name, _, value = line.partition(b":")
+        if not name:
+            return
+        self._size = size
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value)
+        elif name == b"event":
+            self._type = value
+        elif name == b"id" and b"\0" not in value:
+            self._last_id = value.decode("utf-8", "replace")
+        elif name == b"retry" and value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
+            self._retry = int(value)
+
+    def _make_event(self, end: int, *, terminated: bool = True) -> Event:
+        return Event(
+            data=_LF.join(self._data).decode("utf-8", "replace"),
+            event=self._type.decode("utf-8", "replace") or "message",
+            id=self._last_id,
+            retry=self._retry,
+            end=end,
+            terminated=terminated,
+        )
+
+    def _begin_event(self) -> None:
+        self._data = []
+        self._type = b""
+        self._retry = None
+        self._size = 0
+        self._skipping = False
+
+    def _drop_event(self) -> None:
+        self.overflowed = True
+        self._begin_event()
+        self._skipping = True

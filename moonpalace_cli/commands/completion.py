@@ -1,0 +1,23 @@
+"""`mpal completion`: the script that teaches a shell to complete mpal's commands and flags."""
+
+import click
+from click.shell_completion import get_completion_class
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command("completion", short_help="Print the completion script for a shell.")
+@click.argument("shell", metavar="bash|zsh|fish")
+@click.pass_context
+def command(context: click.Context, shell: str) -> None:
+    r"""Print the completion script for a shell.
+
+    \b
+    bash:  mpal completion bash > ~/.local/share/bash-completion/completions/mpal
+    zsh:   mpal completion zsh > ~/.zfunc/_mpal      (a folder of $fpath)
+    fish:  mpal completion fish > ~/.config/fish/completions/mpal.fish
+    """
+    found = get_completion_class(shell) if shell in SHELLS else None
+    if found is None:
+        raise click.UsageError(f"no completion for {shell}: only for {', '.join(SHELLS)}", context)
+    click.echo(found(context.find_root().command, {}, "mpal", "_MPAL_COMPLETE").source())

@@ -1,0 +1,82 @@
+"""The command that serves a mock of the Kimi API."""
+
+import signal
+import threading
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from moonpalace_cli.mock.served import Served
+
+PORT = 9990
+
+
+@click.command("mock")
+@click.option(
+    "--port",
+    default=PORT,
+    show_default=True,
+    show_envvar=True,
+    envvar="MOONPALACE_MOCK_PORT",
+    type=click.IntRange(0, 65535),
+    help="Port to listen on; 0 takes a free one.",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    show_envvar=True,
+    envvar="MOONPALACE_MOCK_HOST",
+    help="Address to listen on.",
+)
+@click.option(
+    "--tls",
+    is_flag=True,
+    show_envvar=True,
+    envvar="MOONPALACE_MOCK_TLS",
+    help="Serve https with a certificate made now; its path is printed.",
+)
+@click.option(
+    "--quiet", is_flag=True, show_envvar=True, envvar="MOONPALACE_MOCK_QUIET", help="Print no line for each call."
+)
+def command(port: int, host: str, tls: bool, quiet: bool) -> None:
+    """Serve a mock of the Kimi API, to develop and test without a key or a network.
+
+    Any API key will do, except one that begins with sk-wrong. The name of the model chooses what happens: mock-echo
+    answers with the last user message, mock-tools calls a tool, mock-repeat loops, mock-429 is overloaded; GET
+    /v1/models lists all of them. A model whose name does not begin with mock- behaves like mock-echo. The same request
+    always gets the same answer.
+
+    Two request headers change the pace: X-Mock-Delay sets the seconds between the events of a stream (without
+    streaming the answer waits as long as the stream would have taken), X-Mock-Events the number of events of mock-many
+    and of the three scenarios that begin with mock-repeat.
+    """
+    # Tornado takes 0.2 s to import.
+    from moonpalace_cli.mock.server import MockServer
+
+    stopped = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    former = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with MockServer(port, host, tls, keep=0, on_served=None if quiet else _print_call) as mock:
+            click.echo(
+                f"Mock of the Kimi API => {mock.url}/v1 (any API key; GET /v1/models lists the scenarios)", err=True
+            )
+            if tls:
+                click.echo(f"Certificate to trust: {mock.ca_file}", err=True)
+            stopped.wait()
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+def _print_call(served: "Served") -> None:
+    model = f" {served.model}" if served.model else ""
+    events = f" {served.sent_events}/{served.total_events} events" if served.total_events else ""
+    left = ", the client left" if served.cut_off else ""
+    click.echo(f"{served.method} {served.path}{model} {served.status}{events}{left}", err=True)

@@ -1,0 +1,42 @@
+"""`mpal start`: run the proxy."""
+
+import click
+
+from moonpalace_addons.settings import Settings, check
+from moonpalace_cli.setting_flags import setting_flags
+
+
+@click.command("start", short_help="Start the proxy.")
+@setting_flags()
+@click.option("--web", is_flag=True, help="Browse the calls live: run inside mitmweb, whose page opens in the browser.")
+@click.option("--web-port", type=click.IntRange(0, 65535), default=8081, show_default=True, help="mitmweb's port.")
+def command(settings: Settings, web: bool, web_port: int) -> None:
+    """Start the proxy; then set the base_url of your client to the address that it prints.
+
+    Every call is forwarded to the endpoint and stored. The log goes to standard error. Ctrl-C ends it.
+    """
+    check(settings)
+    hide_secrets(settings)
+    # mitmproxy costs 0.6 s.
+    from moonpalace_cli import console_log, proxy
+
+    log = console_log.install()
+    try:
+        if web:
+            proxy.serve_web(settings, web_port)
+        else:
+            proxy.serve(settings)
+    finally:
+        log.finish()
+
+
+def hide_secrets(settings: Settings) -> None:
+    """Take secrets given as flags out of the process list, which every user of the machine can read."""
+    import setproctitle
+
+    title = shown = setproctitle.getproctitle()
+    for secret in (settings.key, settings.token, settings.upstream_proxy):
+        if secret:
+            shown = shown.replace(secret, "***")
+    if shown != title:
+        setproctitle.setproctitle(shown)

@@ -1,0 +1,82 @@
+"""Print the log of `mpal start` to standard error, in the format of the original."""
+
+import logging
+import queue
+import sys
+import threading
+import time
+from logging.handlers import QueueHandler
+from typing import TextIO
+
+import click
+
+CAPACITY = 10_000
+CLOSE_MOST = 2.0
+
+STYLES = {"good": "green", "bad": "red", "warning": "yellow", "quiet": "bright_black"}
+LEVELS = {logging.WARNING: "warning", logging.ERROR: "bad", logging.CRITICAL: "bad"}
+
+
+class ConsoleLog(QueueHandler):
+    """Print on a thread of its own: a terminal that is stopped, or a full pipe, must hold up neither calls nor rows.
+
+    Past `CAPACITY` waiting messages new ones are dropped and counted.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(queue.Queue(CAPACITY))
+        self.stream = stream
+        self.colour = stream.isatty()
+        self.dropped = 0
+        self._thread = threading.Thread(target=self._print_all, name="moonpalace-log", daemon=True)
+        self._thread.start()
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Queue a record, or drop it."""
+        try:
+            self.queue.put_nowait(record)
+        except queue.Full:
+            self.dropped += 1
+
+    def finish(self) -> None:
+        """Print what waits, unless nobody reads it."""
+        try:
+            self.queue.put(None, timeout=CLOSE_MOST)
+        except queue.Full:
+            return
+        self._thread.join(CLOSE_MOST)
+
+    def _print_all(self) -> None:
+        while (record := self.queue.get()) is not None:
+            try:
+                self.stream.write(self._text(record))
+                if self.dropped:
+                    dropped, self.dropped = self.dropped, 0
+                    self.stream.write(f"{prefix(time.time())} {dropped} log messages were dropped\n")
+                self.stream.flush()
+            except (OSError, ValueError):
+                continue  # nobody reads any more; the rows are what counts
+
+    def _text(self, record: logging.LogRecord) -> str:
+        message = record.getMessage().split("\n")
+        styles = getattr(record, "styles", [LEVELS.get(record.levelno, "plain")] * len(message))
+        start = prefix(record.created)
+        return "".join(f"{start} {self._styled(*line)}\n" for line in zip(message, styles, strict=False))
+
+    def _styled(self, text: str, style: str) -> str:
+        return click.style(text, fg=STYLES[style]) if self.colour and style in STYLES else text
+
+
+def prefix(moment: float) -> str:
+    """Return what every line begins with; the time is local."""
+    return time.strftime("[MoonPalace] %Y/%m/%d %H:%M:%S", time.localtime(moment))
+
+
+def install() -> ConsoleLog:
+    """Send what MoonPalace says, and the warnings of everything else, to standard error."""
+    handler = ConsoleLog(sys.stderr)
+    root = logging.getLogger()
+    root.setLevel(logging.WARNING)
+    root.addHandler(handler)
+    logging.getLogger("moonpalace").setLevel(logging.INFO)
+    return handler

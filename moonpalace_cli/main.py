@@ -1,0 +1,140 @@
+"""Run `mpal`: find the command, and turn errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.version import __version__
+from moonpalace_cli.output import make_streams_lenient
+
+COMMANDS = {
+    "cleanup": ("cleanup", "Delete old calls."),
+    "completion": ("completion", "Print the completion script for a shell."),
+    "demo": ("demo", "Show everything at work, without an account or a network."),
+    "export": ("export", "Export a call as JSON or as a curl command."),
+    "help": ("help_", "Show the help of a command."),
+    "inspect": ("inspect", "Show one call in full."),
+    "list": ("list_", "List the newest calls."),
+    "mock": ("mock", "Serve a made-up Kimi API to develop against."),
+    "start": ("start", "Start the proxy."),
+}
+"""Each command's module in `moonpalace_cli.commands`, where it is called `command`, and its line in the help.
+
+The modules are imported when they run: all of them together cost many times what `mpal --help` may take.
+"""
+
+
+class UnexpectedError(MoonPalaceError):
+    """Report a bug of ours in one line."""
+
+
+class CommandGroup(click.Group):
+    """Import each command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands, sorted."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None for a name that is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[cmd_name]
+        command: click.Command = importlib.import_module(f"moonpalace_cli.commands.{module}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, and answer an unknown name with the nearest ones."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            near = difflib.get_close_matches(name, COMMANDS)
+            ctx.fail(f"no command {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in sorted(COMMANDS.items())])
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; what nobody foresaw becomes one line unless --traceback is given."""
+        try:
+            return super().invoke(ctx)
+        except (MoonPalaceError, click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.params["traceback"]:
+                raise
+            words = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UnexpectedError(f"unexpected {words} (mpal --traceback shows where)") from error
+
+
+@click.group(
+    cls=CommandGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog='"mpal COMMAND --help" tells more about a command.',
+)
+@click.option("--endpoint", metavar="URL", help="The API that calls are forwarded to, for every command.")
+@click.option("--traceback", is_flag=True, hidden=True, help="Show where an unexpected error arose.")
+@click.version_option(__version__, "-v", "--version", message="mpal %(version)s")
+@click.pass_context
+def cli(context: click.Context, endpoint: str | None, traceback: bool) -> None:
+    """Debug the Kimi (Moonshot AI) API: a proxy that keeps every call, and the commands that find them again."""
+    if endpoint is not None:
+        # As if the command had been given it: `setting_flags` calls it so. The command's own flag still wins.
+        context.default_map = {name: {"setting_endpoint": endpoint} for name in COMMANDS}
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `mpal` and return its exit code: 1 for errors, 2 for wrong usage, 130 when interrupted."""
+    make_streams_lenient()
+    try:
+        code = cli.main(arguments, prog_name="mpal", standalone_mode=False)
+        sys.stdout.flush()
+    except MoonPalaceError as error:
+        return report(str(error), error.exit_code)
+    except click.ClickException as error:
+        return report(usage_error(error), error.exit_code)
+    except click.Abort:
+        return 130
+    except BrokenPipeError:
+        return stop_writing()
+    return code if isinstance(code, int) else 0
+
+
+def report(message: str, exit_code: int) -> int:
+    """Print an error as one line; give its exit code."""
+    click.echo(f"Error: {' '.join(message.splitlines())}", err=True)
+    return exit_code
+
+
+def usage_error(error: click.ClickException) -> str:
+    """Return click's message in one line, with the way to the help."""
+    message = " ".join(error.format_message().split())
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        message = f"{message.rstrip('.')} (see {error.ctx.command_path} --help)"
+    return message
+
+
+def stop_writing() -> int:
+    """Point standard output at nothing, so that the interpreter's last flush does not fail at a closed pipe again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

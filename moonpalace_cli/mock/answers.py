@@ -1,0 +1,160 @@
+"""Answers of the API before they are bytes on a connection: status, headers, and a body or a stream."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from moonpalace_cli.mock.chat_request import ChatRequest, Json
+from moonpalace_cli.mock.chunks import Streaming, as_chunks, chunk_head
+from moonpalace_cli.mock.completions import Completion, Fields, as_answer, limited, usage
+from moonpalace_cli.mock.failures import Failure
+from moonpalace_cli.mock.scenarios import PROMPT, Delivery, Scenario
+from moonpalace_cli.mock.spelling import DONE, Piece, encode, pieces
+
+type Headers = tuple[tuple[str, str], ...]
+
+JSON_TYPE = "application/json; charset=utf-8"
+HTML_TYPE = "text/html; charset=utf-8"
+STREAM_TYPE = "text/event-stream; charset=utf-8"
+EVENTS_BEFORE_ERROR = 2
+
+# The account is the same for every key: nothing about a key may be seen in an answer.
+ACCOUNT: Headers = (
+    ("Msh-Uid", "mock-user-cn0psmmcp7fclnphkcpg"),
+    ("Msh-Gid", "mock-tier-5"),
+    ("Msh-Org-Id", "org-mock-0a1b2c3d4e5f"),
+    ("Msh-Project-Id", "proj-mock-6a7b8c9d0e1f"),
+    ("Msh-Trace-Mode", "on"),
+)
+FIRST_MOMENT = 1_760_000_000  # seconds since 1970; answers seem to be created in the months after it
+_BASE_MILLISECONDS = 20
+_MILLISECONDS_PER_TOKEN = 4
+
+# One encoder for all: making one costs more than encoding a chunk with it.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Hold an answer: `stream` is its body in pieces, else `body` is."""
+
+    status: int
+    headers: Headers
+    body: bytes = b""
+    stream: Iterator[Piece] | None = None
+    total_events: int = 0
+    delivery: Delivery = PROMPT
+    model: str = ""
+
+
+def json_answer(digest: str, value: Json, status: int = 200) -> Answer:
+    """Answer with a JSON value; `digest` decides the request id."""
+    return Answer(status, _headers(digest, JSON_TYPE, 0), _bytes(_encode(value)))
+
+
+def bytes_answer(digest: str, content: bytes) -> Answer:
+    """Answer with bytes of no particular type."""
+    return Answer(200, _headers(digest, "application/octet-stream", 0), content)
+
+
+def failure_answer(digest: str, failure: Failure) -> Answer:
+    """Answer with an error."""
+    if failure.html:
+        return Answer(failure.status, _headers(digest, HTML_TYPE, 0), failure.html.encode())
+    answer = json_answer(digest, {"error": _error(failure)}, failure.status)
+    if failure.retry_after is None:
+        return answer
+    return replace(answer, headers=(*answer.headers, ("Retry-After", str(failure.retry_after))))
+
+
+def chat_answer(request: ChatRequest, scenario: Scenario, cache_id: str = "") -> Answer:
+    """Answer a chat request as the scenario says; `cache_id` is the context cache that the request names."""
+    if scenario.failure is not None:
+        return failure_answer(request.digest, scenario.failure)
+    if scenario.page:
+        return Answer(200, _headers(request.digest, HTML_TYPE, 0), scenario.page.encode())
+    if scenario.breaks_off is not None and not request.stream:
+        return failure_answer(request.digest, scenario.breaks_off)
+    completion = _completion(request, scenario)
+    streaming = Streaming(scenario.cut, scenario.tools, scenario.usage, request.include_usage, scenario.empty_choices)
+    headers = _chat_headers(request, scenario, completion, cache_id)
+    if request.stream:
+        payloads = _payloads(completion, streaming, scenario)
+        return Answer(
+            200,
+            headers,
+            stream=pieces(scenario.spelling, payloads, len(payloads)),
+            total_events=len(payloads),
+            delivery=scenario.delivery,
+        )
+    value = as_answer(completion, streaming.cut, with_usage=scenario.usage != "nowhere")
+    body = encode(_bytes(_encode(value)), scenario.spelling.encoding)
+    return Answer(200, headers, body, delivery=_as_one_wait(scenario, completion, streaming))
+
+
+def _completion(request: ChatRequest, scenario: Scenario) -> Completion:
+    budget = request.budget or scenario.budget
+    return Completion(
+        id=f"chatcmpl-{request.digest[:32]}",
+        created=FIRST_MOMENT + int(request.digest[:6], 16),
+        model=request.model,
+        choices=tuple(limited(choice, budget) for choice in scenario.script(request)),
+        prompt_tokens=request.prompt_tokens,
+        cached_tokens=request.cached_tokens,
+    )
+
+
+def _payloads(completion: Completion, streaming: Streaming, scenario: Scenario) -> list[str]:
+    """Return what stands behind `data:` in each event."""
+    head = _encode(chunk_head(completion))[:-1]
+    chunks = as_chunks(completion, streaming)
+    written = [f"{head},{_encode(chunk)[1:]}" for chunk in chunks]
+    if scenario.breaks_off is not None:
+        return [*written[:EVENTS_BEFORE_ERROR], _encode({"error": _error(scenario.breaks_off)})]
+    return [*written, DONE] if scenario.spelling.terminated else written
+
+
+def _as_one_wait(scenario: Scenario, completion: Completion, streaming: Streaming) -> Delivery:
+    """Turn the pauses of a stream into one wait before the headers: the answer takes as long either way."""
+    delivery = scenario.delivery
+    if not delivery.pause:
+        return delivery
+    waits = len(as_chunks(completion, streaming))
+    return replace(delivery, before_headers=delivery.before_headers + delivery.pause * waits)
+
+
+def _chat_headers(request: ChatRequest, scenario: Scenario, completion: Completion, cache_id: str) -> Headers:
+    spent = usage(completion)["completion_tokens"]
+    milliseconds = _MILLISECONDS_PER_TOKEN * spent if isinstance(spent, int) else 0
+    headers = _headers(request.digest, STREAM_TYPE if request.stream else JSON_TYPE, milliseconds)
+    headers += (("Msh-Cache", "hit" if request.cached_tokens else "updated"),)
+    if request.stream:
+        headers += (("Cache-Control", "no-cache"),)
+    if cache_id:
+        headers += (
+            ("Msh-Context-Cache-Id", cache_id),
+            ("Msh-Context-Cache-Token-Saved", str(request.cached_tokens)),
+        )
+    if scenario.spelling.encoding:
+        headers += (("Content-Encoding", scenario.spelling.encoding),)
+    if scenario.cookie:
+        headers += (("Set-Cookie", scenario.cookie),)
+    return headers
+
+
+def _headers(digest: str, content_type: str, milliseconds: int) -> Headers:
+    return (
+        ("Content-Type", content_type),
+        ("Msh-Request-Id", str(UUID(hex=digest[-32:]))),
+        *ACCOUNT,
+        ("Server-Timing", f"inner; dur={_BASE_MILLISECONDS + milliseconds}"),
+    )
+
+
+def _error(failure: Failure) -> Fields:
+    return {"message": failure.message, "type": failure.kind}
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")

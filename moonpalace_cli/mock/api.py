@@ -1,0 +1,158 @@
+"""The endpoints of the API: from a call to its answer, without a connection."""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from moonpalace_cli.mock import failures
+from moonpalace_cli.mock.answers import (
+    FIRST_MOMENT,
+    Answer,
+    bytes_answer,
+    chat_answer,
+    failure_answer,
+    json_answer,
+)
+from moonpalace_cli.mock.chat_request import (
+    DEFAULT_MODEL,
+    Json,
+    message_tokens,
+    parse_chat,
+    parse_messages,
+    parse_object,
+)
+from moonpalace_cli.mock.failures import Failure, RejectedError, invalid, not_found
+from moonpalace_cli.mock.files import Files, Upload
+from moonpalace_cli.mock.scenarios import Scenario, Times, scenarios
+
+DELAY_HEADER = "X-Mock-Delay"
+EVENTS_HEADER = "X-Mock-Events"
+CACHE_HEADER = "X-Msh-Context-Cache"
+WRONG_KEYS = "sk-wrong"  # how a key begins that the mock does not accept
+LONGEST_DELAY = 3600.0  # seconds
+MOST_EVENTS = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Hold one call as the server read it; header names compare without regard to case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    uploads: tuple[Upload, ...] = ()
+
+
+class Api:
+    """Answer calls as the Kimi API would; all it remembers are uploaded files."""
+
+    def __init__(self, times: Times) -> None:
+        self._times = times
+        self._scenarios = scenarios(times)
+        self._files = Files()
+        self._routes: dict[tuple[str, str], Callable[[Call], Answer]] = {
+            ("POST", "/v1/chat/completions"): self._chat,
+            ("GET", "/v1/models"): self._models,
+            ("POST", "/v1/tokenizers/estimate-token-count"): _estimate,
+            ("GET", "/v1/users/me/balance"): _balance,
+            ("GET", "/v1/files"): self._list_files,
+            ("POST", "/v1/files"): self._upload,
+        }
+
+    def answer(self, call: Call) -> Answer:
+        """Return the answer to a call; whatever is wrong with the call becomes an error answer."""
+        try:
+            _check_key(call)
+            route = self._routes.get((call.method, call.path))
+            return route(call) if route is not None else self._one_file(call)
+        except RejectedError as rejected:
+            return failure_answer(_digest(call), rejected.failure)
+
+    def _chat(self, call: Call) -> Answer:
+        request = parse_chat(call.body)
+        scenario = self._scenario(request.model, call)
+        if scenario.repeats_key and scenario.failure is not None:
+            told = f"{scenario.failure.message}: {_key(call)}"
+            scenario = replace(scenario, failure=replace(scenario.failure, message=told))
+        answer = chat_answer(request, scenario, call.headers.get(CACHE_HEADER, ""))
+        return replace(answer, model=request.model)
+
+    def _scenario(self, model: str, call: Call) -> Scenario:
+        events = _number(call, EVENTS_HEADER, MOST_EVENTS)
+        known = self._scenarios if events is None else scenarios(self._times, max(1, int(events)))
+        if model not in known and model.startswith("mock-"):
+            raise RejectedError(not_found(f"Not found the model {model}: GET /v1/models lists what there is"))
+        scenario = known.get(model, known[DEFAULT_MODEL])
+        delay = _number(call, DELAY_HEADER, LONGEST_DELAY)
+        return scenario if delay is None else replace(scenario, delivery=replace(scenario.delivery, pause=delay))
+
+    def _models(self, call: Call) -> Answer:
+        models: list[Json] = [
+            {
+                "id": name,
+                "object": "model",
+                "created": FIRST_MOMENT,
+                "owned_by": "moonpalace",
+                "description": scenario.summary,
+            }
+            for name, scenario in self._scenarios.items()
+        ]
+        return json_answer(_digest(call), {"object": "list", "data": models})
+
+    def _list_files(self, call: Call) -> Answer:
+        return json_answer(_digest(call), {"object": "list", "data": self._files.all()})
+
+    def _upload(self, call: Call) -> Answer:
+        if not call.uploads:
+            raise RejectedError(invalid("file is missing: send it as multipart/form-data"))
+        return json_answer(_digest(call), self._files.add(call.uploads[0]))
+
+    def _one_file(self, call: Call) -> Answer:
+        match call.path.removeprefix("/v1/files/").split("/") if call.path.startswith("/v1/files/") else []:
+            case [file_id] if call.method == "GET":
+                return json_answer(_digest(call), self._files.describe(file_id))
+            case [file_id, "content"] if call.method == "GET":
+                return bytes_answer(_digest(call), self._files.content(file_id))
+            case [file_id] if call.method == "DELETE":
+                return json_answer(_digest(call), self._files.remove(file_id))
+            case _:
+                raise RejectedError(not_found(f"The requested resource was not found: {call.method} {call.path}"))
+
+
+def _estimate(call: Call) -> Answer:
+    total = sum(map(message_tokens, parse_messages(parse_object(call.body))))
+    return json_answer(_digest(call), {"data": {"total_tokens": total}})
+
+
+def _balance(call: Call) -> Answer:
+    amounts: Json = {"available_balance": 49.5, "voucher_balance": 46.5, "cash_balance": 3.0}
+    return json_answer(_digest(call), {"code": 0, "data": amounts, "scode": "0x0", "status": True})
+
+
+def _key(call: Call) -> str:
+    return call.headers.get("Authorization", "").removeprefix("Bearer").strip()
+
+
+def _check_key(call: Call) -> None:
+    key = _key(call)
+    if not key or key.startswith(WRONG_KEYS):
+        raise RejectedError(failures.WRONG_KEY)
+
+
+def _number(call: Call, header: str, most: float) -> float | None:
+    text = call.headers.get(header)
+    if text is None:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= most:
+        raise RejectedError(Failure(400, "invalid_request_error", f"{header} must be a number from 0 to {most:g}"))
+    return number
+
+
+def _digest(call: Call) -> str:
+    return hashlib.sha256(b" ".join((call.method.encode(), call.path.encode(), call.body))).hexdigest()

@@ -1,0 +1,171 @@
+"""Reading of a chat request: what the mock needs to know of it to answer."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from moonpalace_cli.mock.failures import RejectedError, invalid
+
+type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
+
+CACHE_BLOCK = 256  # tokens; the API caches prefixes in blocks of this size
+ATTACHMENT_TOKENS = 1024  # what an image or a file in a message counts
+MOST_CHOICES = 128
+DEFAULT_MODEL = "mock-echo"
+
+# The same question must have the same ids whichever way the answer is carried.
+_CARRIAGE = frozenset({"stream", "stream_options"})
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """Describe a function that the client offers; `parameters` is its JSON schema."""
+
+    name: str
+    parameters: dict[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """Hold the parts of a chat request that decide the answer.
+
+    `asked` is the text of the last user message, `tool_result` the last message's text when a tool wrote it, `budget`
+    the most tokens the answer may have, `digest` a hexadecimal hash of the question.
+    """
+
+    model: str
+    asked: str
+    tool_result: str | None
+    tools: tuple[Tool, ...]
+    stream: bool
+    include_usage: bool
+    budget: int | None
+    n: int
+    prompt_tokens: int
+    cached_tokens: int
+    digest: str
+
+
+def count_tokens(text: str) -> int:
+    """Count tokens by the mock's rule: one for every four bytes of UTF-8 begun."""
+    return (len(text.encode("utf-8", "surrogatepass")) + 3) // 4
+
+
+def parse_object(body: bytes) -> dict[str, Json]:
+    """Parse a JSON object, or raise `RejectedError` with status 400."""
+    try:
+        value: Json = json.loads(body)
+    except ValueError:
+        raise RejectedError(invalid("the body is not valid JSON")) from None
+    except RecursionError:
+        raise RejectedError(invalid("the body is nested too deeply")) from None
+    if not isinstance(value, dict):
+        raise RejectedError(invalid("the body must be a JSON object"))
+    return value
+
+
+def parse_chat(body: bytes) -> ChatRequest:
+    """Parse the body of a chat request, or raise `RejectedError` with status 400."""
+    value = parse_object(body)
+    messages = parse_messages(value)
+    counts = [message_tokens(message) for message in messages]
+    last = messages[-1]
+    options = value.get("stream_options")
+    limit = "max_completion_tokens" if value.get("max_completion_tokens") is not None else "max_tokens"
+    return ChatRequest(
+        model=_text(value, "model", DEFAULT_MODEL),
+        asked=next((message_text(message) for message in reversed(messages) if message.get("role") == "user"), ""),
+        tool_result=message_text(last) if last.get("role") == "tool" else None,
+        tools=_tools(value),
+        stream=_flag(value, "stream"),
+        include_usage=isinstance(options, dict) and options.get("include_usage") is True,
+        budget=_positive(value, limit),
+        n=_choices(value),
+        prompt_tokens=sum(counts),
+        cached_tokens=sum(counts[:-1]) // CACHE_BLOCK * CACHE_BLOCK,
+        digest=_digest(value),
+    )
+
+
+def parse_messages(value: dict[str, Json]) -> list[dict[str, Json]]:
+    """Return the messages of a request, or raise `RejectedError` with status 400."""
+    found = value.get("messages")
+    if not isinstance(found, list) or not found:
+        raise RejectedError(invalid("messages must be a list with at least one message"))
+    messages = [message for message in found if isinstance(message, dict)]
+    if len(messages) != len(found):
+        raise RejectedError(invalid("each message must be an object"))
+    return messages
+
+
+def message_text(message: dict[str, Json]) -> str:
+    """Return the text of a message, the text parts of a list one after another."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    return "".join(_part_text(part) for part in content) if isinstance(content, list) else ""
+
+
+def message_tokens(message: dict[str, Json]) -> int:
+    """Count the tokens of a message: its text, what is attached, and the tool calls it repeats."""
+    content = message.get("content")
+    attached = [part for part in content if not _part_text(part)] if isinstance(content, list) else []
+    calls = message.get("tool_calls")
+    called = count_tokens(json.dumps(calls, ensure_ascii=False)) if calls else 0
+    return count_tokens(message_text(message)) + ATTACHMENT_TOKENS * len(attached) + called
+
+
+def _part_text(part: Json) -> str:
+    text = part.get("text") if isinstance(part, dict) else None
+    return text if isinstance(text, str) else ""
+
+
+def _text(value: dict[str, Json], name: str, default: str) -> str:
+    found = value.get(name, default)
+    if not isinstance(found, str) or not found:
+        raise RejectedError(invalid(f"{name} must be a string"))
+    return found
+
+
+def _flag(value: dict[str, Json], name: str) -> bool:
+    found = value.get(name)
+    if found is not None and not isinstance(found, bool):
+        raise RejectedError(invalid(f"{name} must be true or false"))
+    return bool(found)
+
+
+def _positive(value: dict[str, Json], name: str) -> int | None:
+    found = value.get(name)
+    if found is None:
+        return None
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+        raise RejectedError(invalid(f"{name} must be a whole number above 0"))
+    return found
+
+
+def _choices(value: dict[str, Json]) -> int:
+    found = _positive(value, "n") or 1
+    if found > MOST_CHOICES:
+        raise RejectedError(invalid(f"n must not be above {MOST_CHOICES}"))
+    return found
+
+
+def _tools(value: dict[str, Json]) -> tuple[Tool, ...]:
+    offered = value.get("tools")
+    functions = (
+        [tool.get("function") for tool in offered if isinstance(tool, dict)] if isinstance(offered, list) else []
+    )
+    return tuple(tool for function in functions if (tool := _tool(function)) is not None)
+
+
+def _tool(function: Json) -> Tool | None:
+    name = function.get("name") if isinstance(function, dict) else None
+    if not isinstance(function, dict) or not isinstance(name, str):
+        return None
+    parameters = function.get("parameters")
+    return Tool(name, parameters if isinstance(parameters, dict) else {})
+
+
+def _digest(value: dict[str, Json]) -> str:
+    question = {name: part for name, part in value.items() if name not in _CARRIAGE}
+    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()

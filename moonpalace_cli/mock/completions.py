@@ -1,0 +1,153 @@
+"""Completions as values, their count of tokens, and the JSON object that carries one whole."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from moonpalace_cli.mock.chat_request import Json, count_tokens
+
+type Cut = Callable[[str], Sequence[str]]
+type Fields = dict[str, Json]
+type FinishReason = Literal["stop", "length", "tool_calls"]
+
+REASONING_MARKS = 3  # tokens that open and close the reasoning; they count, but are not reasoning
+
+_WORD = re.compile(
+    r"[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]{1,2}|[^\s\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]+\s*|\s+"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """Hold one call of a function; `arguments` is JSON text, or the beginning of it."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Hold what the assistant says; `content` is None where the API sends null."""
+
+    content: str | None = ""
+    reasoning: str = ""
+    refusal: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Hold one of the answers to a request."""
+
+    message: Message
+    finish_reason: FinishReason = "stop"
+    logprobs: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Hold a whole answer; `created` is in seconds since 1970."""
+
+    id: str
+    created: int
+    model: str
+    choices: tuple[Choice, ...]
+    prompt_tokens: int
+    cached_tokens: int
+
+
+def by_word(text: str) -> list[str]:
+    """Cut a text into words with the space that follows, Chinese into pairs of characters."""
+    return _WORD.findall(text)
+
+
+def whole(text: str) -> list[str]:
+    """Leave a text in one piece."""
+    return [text] if text else []
+
+
+def limited(choice: Choice, budget: int | None) -> Choice:
+    """Shorten a choice to `budget` tokens, reasoning first, as the API counts them."""
+    if budget is None or _message_tokens(choice.message) <= budget:
+        return choice
+    message = choice.message
+    marks = REASONING_MARKS if message.reasoning else 0
+    reasoning = _shorten(message.reasoning, budget - marks)
+    left = budget - count_tokens(reasoning) - marks
+    content = None if message.content is None else _shorten(message.content, left)
+    left -= count_tokens(content or "")
+    refusal = _shorten(message.refusal, left)
+    left -= count_tokens(refusal)
+    calls: list[ToolCall] = []
+    for call in message.tool_calls:
+        if left <= 0:
+            break
+        calls.append(replace(call, arguments=_shorten(call.arguments, left)))
+        left -= count_tokens(calls[-1].arguments)
+    return replace(choice, message=Message(content, reasoning, refusal, tuple(calls)), finish_reason="length")
+
+
+def usage(completion: Completion) -> Fields:
+    """Return the usage of a completion, cached tokens flat and nested as the API gives them."""
+    spent = sum(_message_tokens(choice.message) for choice in completion.choices)
+    thought = sum(count_tokens(choice.message.reasoning) for choice in completion.choices)
+    numbers: Fields = {
+        "prompt_tokens": completion.prompt_tokens,
+        "completion_tokens": spent,
+        "total_tokens": completion.prompt_tokens + spent,
+        "cached_tokens": completion.cached_tokens,
+        "prompt_tokens_details": {"cached_tokens": completion.cached_tokens},
+    }
+    if thought:
+        numbers["completion_tokens_details"] = {"reasoning_tokens": thought}
+    return numbers
+
+
+def as_answer(completion: Completion, cut: Cut, *, with_usage: bool) -> Fields:
+    """Return the completion as the API answers without streaming."""
+    answer: Fields = {
+        "id": completion.id,
+        "object": "chat.completion",
+        "created": completion.created,
+        "model": completion.model,
+        "choices": [_whole_choice(index, choice, cut) for index, choice in enumerate(completion.choices)],
+    }
+    return answer | {"usage": usage(completion)} if with_usage else answer
+
+
+def _shorten(text: str, tokens: int) -> str:
+    return text.encode("utf-8", "surrogatepass")[: max(tokens, 0) * 4].decode("utf-8", "ignore")
+
+
+def _message_tokens(message: Message) -> int:
+    texts = (
+        message.reasoning,
+        message.content or "",
+        message.refusal,
+        *(call.arguments for call in message.tool_calls),
+    )
+    return sum(map(count_tokens, texts)) + (REASONING_MARKS if message.reasoning else 0)
+
+
+def _whole_choice(index: int, choice: Choice, cut: Cut) -> Fields:
+    message: Fields = {"role": "assistant", "content": choice.message.content}
+    if choice.message.reasoning:
+        message["reasoning_content"] = choice.message.reasoning
+    if choice.message.refusal:
+        message["refusal"] = choice.message.refusal
+    if choice.message.tool_calls:
+        message["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in choice.message.tool_calls
+        ]
+    found: Fields = {"index": index, "message": message, "finish_reason": choice.finish_reason}
+    if choice.logprobs:
+        found["logprobs"] = {"content": [logprob(word) for word in cut(choice.message.content or "")]}
+    return found
+
+
+def logprob(word: str) -> Fields:
+    """Return the entry for one token in a list of log probabilities."""
+    return {"token": word, "logprob": -len(word) / 8, "bytes": list(word.encode("utf-8", "replace")), "toplogprobs": []}

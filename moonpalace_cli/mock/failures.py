@@ -1,0 +1,62 @@
+"""The errors of the Kimi API, in the shape and with the types it uses."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Describe one error answer; `retry_after` is in seconds, `html` replaces the JSON body."""
+
+    status: int
+    kind: str
+    message: str
+    retry_after: int | None = None
+    html: str = ""
+
+
+class RejectedError(Exception):
+    """Carry the failure that a request brought on itself."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+def invalid(message: str) -> Failure:
+    """Return the failure for a request that the API cannot accept as it is."""
+    return Failure(400, "invalid_request_error", f"Invalid request: {message}")
+
+
+def not_found(what: str) -> Failure:
+    """Return the failure for a path, file or model that is not there."""
+    return Failure(404, "resource_not_found_error", what)
+
+
+GATEWAY_PAGE = """<html>
+<head><title>504 Gateway Time-out</title></head>
+<body>
+<center><h1>504 Gateway Time-out</h1></center>
+<hr><center>nginx</center>
+</body>
+</html>
+"""
+
+BAD_REQUEST = invalid("temperature must be between 0 and 1")
+FILTERED = Failure(400, "content_filter", "The request was rejected because it was considered high risk")
+WRONG_KEY = Failure(401, "incorrect_api_key_error", "Incorrect API key provided")
+FOREIGN_KEY = Failure(401, "invalid_authentication_error", "Invalid Authentication")
+FORBIDDEN = Failure(403, "permission_denied_error", "The API you are accessing is not open")
+NO_MODEL = not_found("Not found the model or Permission denied")
+OVERLOADED = Failure(429, "engine_overloaded_error", "The engine is currently overloaded, please try again later", 1)
+RATE_LIMITED = Failure(
+    429,
+    "rate_limit_reached_error",
+    "Your account reached max request per minute: 3, please try again after 2 seconds",
+    2,
+)
+NO_QUOTA = Failure(
+    429, "exceeded_current_quota_error", "Your account is suspended due to insufficient balance, please recharge it"
+)
+BROKEN = Failure(500, "server_error", "The server had an error while processing your request")
+UNAVAILABLE = Failure(503, "server_unavailable", "The server is temporarily unavailable, please try again later")
+GATEWAY_TIMEOUT = Failure(504, "gateway_timeout", "The gateway gave up waiting", html=GATEWAY_PAGE)

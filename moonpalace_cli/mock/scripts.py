@@ -1,0 +1,170 @@
+"""What the mock says: one function per kind of answer, from a request to the choices of a completion."""
+
+import json
+from collections.abc import Callable
+
+from moonpalace_cli.mock.chat_request import ChatRequest, Json, Tool
+from moonpalace_cli.mock.completions import Choice, FinishReason, Message, ToolCall
+
+type Script = Callable[[ChatRequest], list[Choice]]
+
+STORY = (
+    "The rabbit on the moon grinds its medicine every night. Below it the rivers turn silver, the fishermen count "
+    "their nets, and a child asks how far away the palace is. Nobody knows, so everybody answers: as far as you can "
+    "walk before you are no longer curious. "
+)
+CHINESE = (
+    "月宫里的灯还亮着🌙，玉兔🐇在捣药。家人👨‍👩‍👧‍👦坐在院子里分月饼🥮，"
+    "风把桂花吹到了茶杯里🍵。\n「你看，」孩子说，「它也在看我们呢！」"
+)
+THOUGHTS = (
+    "The user wants a short answer. First I look at what was asked, then I check that nothing is missing. "
+    "让我想一想：问题很简单，直接回答就好。"
+)
+REFUSAL = "I cannot help with that request."
+LOOP = "The moon rises over the palace and the rabbit begins to grind again. "
+REASONING_BUDGET = 48  # tokens, when the request names no limit
+LENGTH_BUDGET = 16
+LONGEST = 32_768  # tokens that a script writes however much the request allows
+SCHEMA_DEPTH = 8  # a schema may contain itself
+
+
+def echo(request: ChatRequest) -> list[Choice]:
+    """Answer with the last user message, or with a tool's result when that came last."""
+    text = request.asked if request.tool_result is None else request.tool_result
+    return [_said(text if index == 0 else f"{text} ({index + 1})") for index in range(request.n)]
+
+
+def story(request: ChatRequest) -> list[Choice]:
+    """Tell the same story to everybody."""
+    return [_said(STORY)] * request.n
+
+
+def chinese(request: ChatRequest) -> list[Choice]:
+    """Answer in Chinese with emoji, some of them of several code points."""
+    return [_said(CHINESE)] * request.n
+
+
+def two_choices(request: ChatRequest) -> list[Choice]:
+    """Give at least two answers of different length."""
+    return [_said(f"Answer {index + 1}: {request.asked}" + STORY * index) for index in range(max(2, request.n))]
+
+
+def reasoning(request: ChatRequest) -> list[Choice]:
+    """Think aloud, then answer with the last user message."""
+    return [Choice(Message(choice.message.content, THOUGHTS)) for choice in echo(request)]
+
+
+def logprobs(request: ChatRequest) -> list[Choice]:
+    """Echo with the probability of each word."""
+    return [Choice(choice.message, logprobs=True) for choice in echo(request)]
+
+
+def refusal(request: ChatRequest) -> list[Choice]:
+    """Refuse in the field meant for it."""
+    return [Choice(Message(None, refusal=REFUSAL))] * request.n
+
+
+def length(request: ChatRequest) -> list[Choice]:
+    """Tell a story that is always longer than the budget."""
+    budget = min(request.budget or LENGTH_BUDGET, LONGEST)
+    return [_said(STORY * (1 + 4 * budget // len(STORY)), "length")] * request.n
+
+
+def endless_reasoning(request: ChatRequest) -> list[Choice]:
+    """Think until the budget is used up and say nothing."""
+    budget = min(request.budget or REASONING_BUDGET, LONGEST)
+    return [Choice(Message("", THOUGHTS * (1 + 4 * budget // len(THOUGHTS))), "length")] * request.n
+
+
+def one_tool(request: ChatRequest) -> list[Choice]:
+    """Call the first tool offered; echo when there is none or when its result is there."""
+    return _calling(request, request.tools[:1])
+
+
+def every_tool(request: ChatRequest) -> list[Choice]:
+    """Call every tool offered, the only one twice."""
+    return _calling(request, request.tools if len(request.tools) > 1 else request.tools * 2)
+
+
+def repeated(events: int) -> Script:
+    """Return a script that says the same sentence `events` times."""
+    return lambda request: [_said(LOOP * events, "length")] * request.n
+
+
+def repeated_reasoning(events: int) -> Script:
+    """Return a script that thinks the same sentence `events` times."""
+    return lambda request: [Choice(Message("", LOOP * events), "length")] * request.n
+
+
+def repeated_arguments(events: int) -> Script:
+    """Return a script that writes the same sentence `events` times into the arguments of a tool call."""
+
+    def script(request: ChatRequest) -> list[Choice]:
+        name = request.tools[0].name if request.tools else "write_file"
+        call = ToolCall(f"{name}:0", name, '{"text": "' + LOOP * events)
+        return [Choice(Message("", tool_calls=(call,)), "length")] * request.n
+
+    return script
+
+
+def numbered(events: int) -> Script:
+    """Return a script that counts to `events`."""
+    return lambda request: [_said("".join(f"{number} " for number in range(1, events + 1)))] * request.n
+
+
+def large(size: int) -> Script:
+    """Return a script that says one text of `size` bytes."""
+    return lambda request: [_said("0123456789abcdef" * (size // 16))] * request.n
+
+
+def example(name: str, schema: dict[str, Json], depth: int = 0) -> Json:
+    """Invent a value that fits a JSON schema, named after the property it stands for."""
+    for given in ("const", "default"):
+        if given in schema:
+            return schema[given]
+    for listed in ("enum", "examples"):
+        values = schema.get(listed)
+        if isinstance(values, list) and values:
+            return values[0]
+    return _example_of_type(name, schema, depth)
+
+
+def _example_of_type(name: str, schema: dict[str, Json], depth: int) -> Json:
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        kind = kind[0] if kind else None
+    properties = schema.get("properties")
+    if isinstance(properties, dict):
+        inside = properties.items() if depth < SCHEMA_DEPTH else ()
+        return {key: example(key, value, depth + 1) for key, value in inside if isinstance(value, dict)}
+    if kind == "array":
+        items = schema.get("items")
+        return [example(name, items, depth + 1)] if isinstance(items, dict) and depth < SCHEMA_DEPTH else []
+    least = schema.get("minimum")
+    scalars: dict[str, Json] = {
+        "integer": least if isinstance(least, int) else 1,
+        "number": least if isinstance(least, int | float) else 1.5,
+        "boolean": True,
+        "object": {},
+        "null": None,
+    }
+    return scalars.get(kind, f"{name} 示例") if isinstance(kind, str) else f"{name} 示例"
+
+
+def _said(text: str, finish_reason: FinishReason = "stop") -> Choice:
+    return Choice(Message(text), finish_reason)
+
+
+def _calling(request: ChatRequest, tools: tuple[Tool, ...]) -> list[Choice]:
+    if not tools or request.tool_result is not None:
+        return echo(request)
+    calls = tuple(
+        ToolCall(
+            f"{tool.name}:{index}",
+            tool.name,
+            json.dumps(example(tool.name, tool.parameters | {"type": "object"}), ensure_ascii=False),
+        )
+        for index, tool in enumerate(tools)
+    )
+    return [Choice(Message("", tool_calls=calls), "tool_calls")] * request.n

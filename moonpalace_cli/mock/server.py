@@ -1,0 +1,175 @@
+"""The mock as a server in a thread of its own."""
+
+import asyncio
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from tornado.http1connection import HTTP1Connection
+from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPServerRequest
+from tornado.netutil import bind_sockets
+
+from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_cli.mock.api import Api, Call
+from moonpalace_cli.mock.certificate import Certificate
+from moonpalace_cli.mock.files import Upload
+from moonpalace_cli.mock.scenarios import Times
+from moonpalace_cli.mock.sending import Sending
+from moonpalace_cli.mock.served import Served, ServedLog
+
+LARGEST_BODY = 128 << 20  # bytes; the API takes 100 MB
+BACKLOG = 1024  # connections that may wait at once
+ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 read, not bound to
+_STOP_LIMIT = 5.0  # seconds
+
+_logger = logging.getLogger(__name__)
+
+
+class MockServer:
+    """Serve the mock until `stop`, or for the length of a `with` block.
+
+    `port` 0 takes a free one, which `port` tells after the start; `times` are the pauses of the scenarios; `log` keeps
+    the last `keep` calls; `on_served` is called in the server's thread for each call that has ended.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        tls: bool = False,
+        *,
+        times: Times | None = None,
+        keep: int = 10_000,
+        on_served: Callable[[Served], None] | None = None,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.log = ServedLog(keep)
+        self._api = Api(times or Times())
+        self._on_served = on_served
+        self._tls = tls
+        self._certificate: Certificate | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopping = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """Return the address, without `/v1`."""
+        host = ANY_ADDRESS.get(self.host, self.host)
+        return f"{'https' if self._tls else 'http'}://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def ca_file(self) -> str:
+        """Return the path of the certificate that clients must trust; empty without TLS."""
+        return self._certificate.ca_file if self._certificate else ""
+
+    def start(self) -> Self:
+        """Listen, and return once calls are answered; raise `MoonPalaceError` when the address cannot be used."""
+        try:
+            sockets = bind_sockets(self.port, self.host, backlog=BACKLOG)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise MoonPalaceError(f"the mock cannot listen on {self.host}:{self.port}: {reason}") from error
+        self.port = sockets[0].getsockname()[1]
+        self._certificate = Certificate() if self._tls else None
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(sockets, ready), name="mpal-mock", daemon=True)
+        self._thread.start()
+        ready.wait()
+        return self
+
+    def stop(self) -> None:
+        """Close all connections and stop listening; calling it again does nothing."""
+        thread, self._thread = self._thread, None
+        if thread is None or self._loop is None:
+            return
+        self._loop.call_soon_threadsafe(self._stopping.set)
+        thread.join(_STOP_LIMIT)
+        if self._certificate is not None:
+            self._certificate.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _run(self, sockets: list[socket.socket], ready: threading.Event) -> None:
+        try:
+            asyncio.run(self._serve(sockets, ready))
+        finally:
+            ready.set()
+
+    async def _serve(self, sockets: list[socket.socket], ready: threading.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        server = HTTPServer(
+            self._answer,
+            ssl_options=self._certificate.context() if self._certificate else None,
+            max_body_size=LARGEST_BODY,
+            max_buffer_size=LARGEST_BODY,
+        )
+        server.add_sockets(sockets)
+        ready.set()
+        await self._stopping.wait()
+        server.stop()
+        for task in self._tasks:
+            task.cancel()
+        await server.close_all_connections()
+
+    def _answer(self, request: HTTPServerRequest) -> None:
+        connection = request.connection
+        if not isinstance(connection, HTTP1Connection):
+            raise TypeError("the mock speaks HTTP/1 only")
+        answer = self._api.answer(_call(request))
+        sending = Sending(request, connection, answer, lambda sending: self._record(request, sending))
+        if sending.is_simple():
+            sending.send_at_once()
+            return
+        task = asyncio.get_running_loop().create_task(sending.send())
+        self._tasks.add(task)
+        task.add_done_callback(self._sent)
+
+        def left() -> None:
+            sending.client_left()
+            task.cancel()
+
+        connection.set_close_callback(left)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _logger.error("the mock failed to send an answer", exc_info=error)
+
+    def _record(self, request: HTTPServerRequest, sending: Sending) -> None:
+        served = Served(
+            method=request.method or "",
+            path=request.path,
+            query=request.query,
+            headers=request.headers,
+            body=request.body,
+            sent_events=sending.sent_events,
+            total_events=sending.answer.total_events,
+            cut_off=sending.cut_off,
+            status=sending.answer.status,
+            model=sending.answer.model,
+        )
+        self.log.append(served)
+        if self._on_served is not None:
+            self._on_served(served)
+
+
+def _call(request: HTTPServerRequest) -> Call:
+    purposes = request.body_arguments.get("purpose", [b""])
+    uploads = tuple(
+        Upload(file["filename"], purposes[0].decode("utf-8", "replace"), file["body"])
+        for file in request.files.get("file", [])
+    )
+    return Call(request.method or "", request.path, request.headers, request.body, uploads)

@@ -1,0 +1,116 @@
+"""How a stream is spelled in bytes: line ends, comments, cuts and compression."""
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate, cycle
+from typing import Literal
+
+import brotli  # type: ignore[import-untyped]
+import zstandard
+
+type Encoding = Literal["", "gzip", "deflate", "br", "zstd"]
+type Step = Callable[[bytes, bool], bytes]
+
+DONE = "[DONE]"
+SPLIT_SIZES = (5, 17, 3, 29, 1, 41, 2)  # bytes; odd sizes soon fall into a code point and into a line
+_GZIP_FORMAT = 31  # zlib's name for a gzip header and trailer with the largest window
+
+
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """Say how the events of a stream are written.
+
+    `terminated` false leaves out the `[DONE]` and the end of the last event; `split` cuts the bytes anywhere.
+    """
+
+    line_end: str = "\n"
+    space: bool = True
+    comments: bool = False
+    terminated: bool = True
+    split: bool = False
+    encoding: Encoding = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Hold bytes that are sent at once; `events` counts the events that are complete with them, from the first one."""
+
+    data: bytes
+    events: int
+
+
+def pieces(spelling: Spelling, payloads: Iterable[str], count: int) -> Iterator[Piece]:
+    """Spell out `count` payloads, the last of which is `[DONE]` where the stream has one."""
+    events = _events(spelling, payloads, count)
+    found = _split(events, count) if spelling.split else map(Piece, events, range(1, count + 1))
+    if not spelling.encoding:
+        return iter(found)
+    step = _STEPS[spelling.encoding]()
+    return (Piece(step(piece.data, piece.events == count), piece.events) for piece in found)
+
+
+def encode(data: bytes, encoding: Encoding) -> bytes:
+    """Compress a whole body."""
+    return _STEPS[encoding]()(data, True) if encoding else data
+
+
+def _events(spelling: Spelling, payloads: Iterable[str], count: int) -> Iterator[bytes]:
+    end = spelling.line_end
+    field = "data: " if spelling.space else "data:"
+    for number, payload in enumerate(payloads, 1):
+        lines = _asides(number) if spelling.comments else ""
+        closing = end * 2 if spelling.terminated or number < count else ""
+        yield f"{lines.replace('\n', end)}{field}{payload}{closing}".encode("utf-8", "replace")
+
+
+def _asides(number: int) -> str:
+    beat = ": hb\n\n" if number % 3 == 1 else ":\n"
+    retry = "retry: 3000\n" if number == 1 else ""
+    return f"{beat}{retry}event: message\nid: {number}\n"
+
+
+def _split(events: Iterable[bytes], count: int) -> Iterator[Piece]:
+    """Cut the joined events anywhere; each piece knows how many events end at or before its end."""
+    written = list(events)
+    ends = list(accumulate(map(len, written)))
+    joined = b"".join(written)
+    sizes = cycle(SPLIT_SIZES)
+    start = complete = 0
+    while start < len(joined):
+        end = start + next(sizes)
+        while complete < count and ends[complete] <= end:
+            complete += 1
+        yield Piece(joined[start:end], complete)
+        start = end
+
+
+def _zlib_step(window: int) -> Callable[[], Step]:
+    def begin() -> Step:
+        compressor = zlib.compressobj(wbits=window)
+        return lambda data, last: (
+            compressor.compress(data) + compressor.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
+        )
+
+    return begin
+
+
+def _brotli_step() -> Step:
+    compressor = brotli.Compressor(quality=5)
+    return lambda data, last: compressor.process(data) + (compressor.finish() if last else compressor.flush())
+
+
+def _zstd_step() -> Step:
+    compressor = zstandard.ZstdCompressor().compressobj()
+    return lambda data, last: (
+        compressor.compress(data)
+        + compressor.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH if last else zstandard.COMPRESSOBJ_FLUSH_BLOCK)
+    )
+
+
+_STEPS: dict[Encoding, Callable[[], Step]] = {
+    "gzip": _zlib_step(_GZIP_FORMAT),
+    "deflate": _zlib_step(zlib.MAX_WBITS),
+    "br": _brotli_step,
+    "zstd": _zstd_step,
+}

@@ -1,0 +1,148 @@
+"""Turn a stored call into what users see of it: columns, metadata, status, address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from moonpalace_addons.store.tasks import State
+
+if TYPE_CHECKING:
+    from moonpalace_addons.store.records import Exchange
+
+TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+COLUMNS = ("id", "status", "chatcmpl", "request_id", "server_timing", "requested_at")
+VERBOSE_COLUMNS = (
+    "id",
+    "url",
+    "method",
+    "status",
+    "chatcmpl",
+    "request_id",
+    "user_id",
+    "server_timing",
+    "content_type",
+    "requested_at",
+)
+TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
+
+
+def local_time(moment: datetime) -> str:
+    """Return the moment in local time, as the tables show it."""
+    return moment.astimezone().strftime(TIME_FORMAT)
+
+
+def url(exchange: Exchange) -> str:
+    """Return the address that was called upstream, query included."""
+    query = f"?{exchange.query}" if exchange.query else ""
+    return exchange.endpoint.rstrip("/") + exchange.path + query
+
+
+def has_failed(exchange: Exchange) -> bool:
+    """Tell whether the call ended otherwise than with a whole answer; an answer of 4xx or 5xx is a whole answer."""
+    return exchange.state not in (State.COMPLETED, State.IN_FLIGHT)
+
+
+def status(exchange: Exchange) -> str:
+    """Return the status code of a completed call, the state of any other."""
+    if exchange.state is State.COMPLETED:
+        return text_of(exchange.status_code)
+    return exchange.state.value
+
+
+def status_line(code: int | None) -> str:
+    """Return the code with its name, "200 OK"; empty where no response came."""
+    if code is None:
+        return ""
+    try:
+        return f"{code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        return str(code)
+
+
+def model(exchange: Exchange) -> str | None:
+    """Return the model that answered, else the one asked for."""
+    return exchange.model_answered or exchange.model_requested
+
+
+def error_text(exchange: Exchange) -> str:
+    """Return why the call failed: kind and message, at least the state; empty for one that did not fail."""
+    parts = [part for part in (exchange.error_kind, exchange.error_message) if part]
+    return ": ".join(parts) or (exchange.state.value if has_failed(exchange) else "")
+
+
+def cells(exchange: Exchange, columns: tuple[str, ...]) -> list[str]:
+    """Return the call's cells for these columns of `VERBOSE_COLUMNS`; unknown values are empty."""
+    values = {
+        "id": exchange.id,
+        "url": url(exchange),
+        "method": exchange.method,
+        "status": status(exchange),
+        "chatcmpl": exchange.chatcmpl_id,
+        "request_id": exchange.msh_request_id,
+        "user_id": exchange.msh_uid,
+        "server_timing": exchange.server_timing,
+        "content_type": exchange.response_content_type,
+        "requested_at": local_time(exchange.started_at),
+    }
+    return [text_of(values[column]) for column in columns]
+
+
+def record(exchange: Exchange) -> dict[str, str | int | None]:
+    """Return the call as `list --json` prints it; `requested_at` has its offset, `status` is the code."""
+    return {
+        "id": exchange.id,
+        "url": url(exchange),
+        "method": exchange.method,
+        "status": exchange.status_code,
+        "state": exchange.state.value,
+        "model": model(exchange),
+        "chatcmpl": exchange.chatcmpl_id,
+        "request_id": exchange.msh_request_id,
+        "user_id": exchange.msh_uid,
+        "server_timing": exchange.server_timing,
+        "content_type": exchange.response_content_type,
+        "requested_at": exchange.started_at.astimezone().isoformat(timespec="milliseconds"),
+        **{name: getattr(exchange, name) for name in TOKENS},
+    }
+
+
+def metadata(exchange: Exchange) -> dict[str, str]:
+    """Return what `inspect` and `export` say about a call: strings under sorted keys, none for what is unknown."""
+    speed = exchange.output_tokens_per_second
+    values: Mapping[str, str | int | None] = {
+        "chatcmpl": exchange.chatcmpl_id,
+        "content_type": exchange.response_content_type,
+        "endpoint": exchange.endpoint,
+        "finish_reason": exchange.finish_reason,
+        "group_id": exchange.msh_gid,
+        "latency": milliseconds(exchange.latency),
+        "model": model(exchange),
+        "moonpalace_id": exchange.id,
+        "request_content_type": exchange.request_content_type,
+        "request_id": exchange.msh_request_id,
+        "requested_at": local_time(exchange.started_at),
+        "response_content_type": exchange.response_content_type,
+        "response_otps": None if speed is None else f"{speed:.4f}",
+        "response_tpot": milliseconds(exchange.time_per_output_token),
+        "response_ttft": milliseconds(exchange.time_to_first_token),
+        "server_timing": exchange.server_timing,
+        "state": exchange.state.value,
+        "status": status_line(exchange.status_code),
+        "user_id": exchange.msh_uid,
+        "warnings": "; ".join(exchange.warnings),
+        **{name: getattr(exchange, name) for name in TOKENS},
+    }
+    return {key: str(value) for key, value in sorted(values.items()) if value not in (None, "")}
+
+
+def milliseconds(nanoseconds: int | None) -> int | None:
+    """Return whole milliseconds, as the original rounds."""
+    return None if nanoseconds is None else nanoseconds // 1_000_000
+
+
+def text_of(value: object) -> str:
+    """Return the value as a cell, empty for None."""
+    return "" if value is None else str(value)
