@@ -24,7 +24,8 @@ class ConsoleLog(QueueHandler):
     """
 
     def __init__(self, stream: TextIO) -> None:
-        super().__init__(queue.Queue(CAPACITY))
+        self.waiting: queue.Queue[logging.LogRecord | None] = queue.Queue(CAPACITY)
+        super().__init__(self.waiting)
         self.stream = stream
         self.colour = stream.isatty()
         self.dropped = 0
@@ -34,20 +35,20 @@ class ConsoleLog(QueueHandler):
     def enqueue(self, record: logging.LogRecord) -> None:
         """Queue a record, or drop it."""
         try:
-            self.queue.put_nowait(record)
+            self.waiting.put_nowait(record)
         except queue.Full:
             self.dropped += 1
 
     def finish(self) -> None:
         """Print what waits, unless nobody reads it."""
         try:
-            self.queue.put(None, timeout=CLOSE_MOST)
+            self.waiting.put(None, timeout=CLOSE_MOST)
         except queue.Full:
             return
         self._thread.join(CLOSE_MOST)
 
     def _print_all(self) -> None:
-        while (record := self.queue.get()) is not None:
+        while (record := self.waiting.get()) is not None:
             try:
                 self.stream.write(self._text(record))
                 if self.dropped:

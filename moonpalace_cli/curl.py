@@ -34,38 +34,53 @@ def command(exchange: Exchange, body: bytes, *, encoding: str = "utf-8") -> str:
 
     `encoding` is that of the terminal it is copied from: a body that it cannot show goes through base64.
     """
+    has_data = exchange.method != "HEAD" and (bool(body) or exchange.method in ("POST", "PUT", "PATCH"))
     head = "curl --head" if exchange.method == "HEAD" else f"curl -X {quote(exchange.method)}"
-    options = ['-H "Authorization: Bearer $MOONSHOT_API_KEY"', *header_options(exchange, has_body=bool(body))]
-    address = url(exchange)
-    options += ["--globoff"] if set(address) & set("[]{}") else []
+    first = f"{head} {quote(url(exchange))}"
+    options = ['-H "Authorization: Bearer $MOONSHOT_API_KEY"', *header_options(exchange)]
+    options += [f"-H {quote(name + ':')}" for name in added_by_curl(exchange, body, has_data=has_data)]
+    options += ["--globoff"] if set(url(exchange)) & set("[]{}") else []
     options += ["--path-as-is"] if "/." in exchange.path else []
+    if not has_data:
+        return join(first, options)
     if is_argument(body, encoding):
-        options += [f"--data-raw {quote(body.decode())}"] if body or exchange.method in ("POST", "PUT", "PATCH") else []
-        return join(f"{head} {quote(address)}", options)
-    options += ["--data-binary @-"]
-    encoded = base64.encodebytes(body).decode()
-    return f"{join(f"base64 -d <<'EOF' | {head} {quote(address)}", options)}\n{encoded}EOF"
+        return join(first, [*options, f"--data-raw {quote(body.decode())}"])
+    piped = join(f"base64 -d <<'EOF' | {first}", [*options, "--data-binary @-"])
+    return f"{piped}\n{base64.encodebytes(body).decode()}EOF"
 
 
-def header_options(exchange: Exchange, *, has_body: bool) -> list[str]:
-    """Return the options for the client's headers, and against those that curl would add by itself."""
-    headers = [line.partition(":")[::2] for line in header_lines(exchange.request_headers)]
-    names = {name.lower() for name, _ in headers}
+def header_options(exchange: Exchange) -> list[str]:
+    """Return the options for the client's headers."""
     options = []
-    for name, value in headers:
+    for name, value in headers_of(exchange):
         if name.lower() not in LEFT_OUT:
             # curl takes "Name:" for "leave it out" and "Name;" for an empty one.
-            options.append(f"-H {quote(f'{name}: {value.strip()}' if value.strip() else f'{name};')}")
-    added = ["User-Agent", "Accept", *(["Content-Type", "Expect"] if has_body else [])]
-    options += [f"-H {quote(name + ':')}" for name in added if name.lower() not in names and name != "Expect"]
-    if accepts_encodings(headers):
+            options.append(f"-H {quote(f'{name}: {value}' if value else f'{name};')}")
+    if accepts_encodings(exchange):
         options.append("--compressed")
     return options
 
 
-def accepts_encodings(headers: list[tuple[str, str]]) -> bool:
+def added_by_curl(exchange: Exchange, body: bytes, *, has_data: bool) -> list[str]:
+    """Return the headers that curl would add by itself and the client did not send."""
+    added = ["User-Agent", "Accept"]
+    if has_data:
+        added.append("Content-Type")
+    if len(body) > ARGUMENT_LIMIT:
+        added.append("Expect")
+    sent = {name.lower() for name, _ in headers_of(exchange)} - LEFT_OUT
+    return [name for name in added if name.lower() not in sent]
+
+
+def headers_of(exchange: Exchange) -> list[tuple[str, str]]:
+    """Return the client's headers."""
+    lines = [line.partition(":") for line in header_lines(exchange.request_headers)]
+    return [(name, value.strip()) for name, _, value in lines]
+
+
+def accepts_encodings(exchange: Exchange) -> bool:
     """Tell whether the client took compressed answers."""
-    values = ",".join(value for name, value in headers if name.lower() == "accept-encoding")
+    values = ",".join(value for name, value in headers_of(exchange) if name.lower() == "accept-encoding")
     return any(part.partition(";")[0].strip() not in ("", "identity") for part in values.split(","))
 
 

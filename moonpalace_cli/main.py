@@ -23,7 +23,7 @@ COMMANDS = {
     "help": ("help_", "Show the help of a command."),
     "inspect": ("inspect", "Show one call in full."),
     "list": ("list_", "List the newest calls."),
-    "mock": ("mock", "Serve a made-up Kimi API to develop against."),
+    "mock": ("mock", "Serve a mock of the Kimi API, to develop and test without a key or a network."),
     "start": ("start", "Start the proxy."),
 }
 """Each command's module in `moonpalace_cli.commands`, where it is called `command`, and its line in the help.

@@ -1,6 +1,7 @@
 """Run the addons in this process, on a mitmproxy master that has only what a reverse proxy needs."""
 
 import asyncio
+import errno
 import logging
 import os
 import signal
@@ -29,9 +30,13 @@ class StartupCheck(MitmLogHandler):
 
     name = "errorcheck"
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings, console: logging.Handler) -> None:
         super().__init__(logging.ERROR)
+        self.settings = settings
+        self.console = console
         self.errors: list[str] = []
+        # What becomes the one line of the exception need not be said in the log as well.
+        console.addFilter(self._is_no_error)
         self.install()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -39,28 +44,66 @@ class StartupCheck(MitmLogHandler):
         self.errors.append(record.getMessage().removeprefix("Error: "))
 
     async def shutdown_if_errored(self) -> None:
-        """Raise MoonPalaceError with the first error."""
+        """Raise MoonPalaceError with the reason why the proxy does not start."""
         await asyncio.sleep(0)
         if self.errors:
-            self.uninstall()
-            raise MoonPalaceError(self.errors[0].splitlines()[0])
+            self.finish()
+            raise MoonPalaceError(self._listening_failure() or self.errors[0].splitlines()[0])
+
+    def _listening_failure(self) -> str | None:
+        failures = [server.last_exception for server in upstream.proxyserver().servers]
+        place = f"port {self.settings.port} of {self.settings.host}"
+        for failure in failures:
+            if isinstance(failure, OSError) and failure.errno == errno.EADDRINUSE:
+                return f"{place} is in use: give another with --port, or 0 for any free one"
+            if isinstance(failure, OSError):
+                return f"cannot listen on {place}: {os.strerror(failure.errno) if failure.errno else failure}"
+        return None
 
     def finish(self) -> None:
         """Stop noting: from now on an error is for the log."""
+        self.console.removeFilter(self._is_no_error)
         self.uninstall()
 
+    @staticmethod
+    def _is_no_error(record: logging.LogRecord) -> bool:
+        return record.levelno < logging.ERROR
 
-def serve(settings: Settings) -> None:
+
+def serve(settings: Settings, console: logging.Handler) -> None:
     """Serve until SIGTERM or SIGINT; raises MoonPalaceError if the proxy cannot start."""
     sys.setswitchinterval(SWITCH_INTERVAL)
-    asyncio.run(run(settings))
+    asyncio.run(run(settings, console))
 
 
-async def run(settings: Settings) -> None:
+def serve_web(settings: Settings, console: logging.Handler, web_port: int) -> None:
+    """Serve inside mitmweb, whose page listens on `web_port` of this machine."""
+    asyncio.run(run_web(settings, console, web_port))
+
+
+async def run(settings: Settings, console: logging.Handler) -> None:
     """Serve on the running event loop."""
-    upstream.listen_on_tcp_only(reverse_mode(settings))
     master = Master(mitmproxy_settings(settings))
-    master.addons.add(Core(), Proxyserver(), NextLayer(), TlsConfig(), StartupCheck(), *make_addons(settings))
+    check = StartupCheck(settings, console)
+    master.addons.add(Core(), Proxyserver(), NextLayer(), TlsConfig(), check, *make_addons(settings))
+    await run_master(master)
+
+
+async def run_web(settings: Settings, console: logging.Handler, web_port: int) -> None:
+    """Serve inside mitmweb on the running event loop."""
+    # mitmweb costs another 0.2 s, for tornado and the addons that show flows.
+    from mitmproxy.tools.web.master import WebMaster
+
+    master = WebMaster(mitmproxy_settings(settings), with_termlog=False)
+    master.addons.remove(master.addons.get("errorcheck"))
+    master.addons.add(StartupCheck(settings, console), *make_addons(settings))
+    master.options.update(web_port=web_port, web_open_browser=sys.stderr.isatty())
+    logging.getLogger("mitmproxy.tools.web").setLevel(logging.INFO)  # says where the page is, with its token
+    await run_master(master)
+
+
+async def run_master(master: Master) -> None:
+    """Run a master until SIGTERM or SIGINT."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         if os.name == "posix":
@@ -72,6 +115,7 @@ async def run(settings: Settings) -> None:
 
 def mitmproxy_settings(settings: Settings) -> options.Options:
     """Return mitmproxy's options with the address set, which must be known before the first socket is opened."""
+    upstream.listen_on_tcp_only(reverse_mode(settings))
     opts = options.Options()
     opts.update(
         confdir=str(settings.home / "mitmproxy"),

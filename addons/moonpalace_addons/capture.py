@@ -35,7 +35,7 @@ class Tap:
         try:
             if data and not self.failed:
                 self.chunks.append((time.monotonic_ns() - self.started, data))
-        except Exception:  # noqa: BLE001 - mitmproxy would leave the client hanging
+        except Exception:
             self.failed = True
             self.call.warnings.append("capture failed in mid-stream: the stored answer is incomplete")
             logger.exception("capture failed in mid-stream; the answer passes on")
@@ -163,9 +163,7 @@ class Capture:
             if call.request_read:
                 self._put_end(call, State.PROXY_DIED, Failure(State.PROXY_DIED, "proxy_stopped", None), STOPPED)
 
-    def _put_end(
-        self, call: Call, state: State, failure: Failure | None = None, message: str | None = None
-    ) -> None:
+    def _put_end(self, call: Call, state: State, failure: Failure | None = None, message: str | None = None) -> None:
         self.recorder.put(
             ExchangeEnded(
                 uuid=call.flow.id,

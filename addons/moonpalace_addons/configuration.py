@@ -15,39 +15,29 @@ from moonpalace_addons.settings import MITMPROXY_OPTIONS, TABLE, Settings, check
 
 logger = logging.getLogger(__name__)
 
-# mitmproxy logs what it cannot read of a request, headers with keys included.
-SECRET_IN_LOG = "mitmproxy.proxy.server"
-
 
 class Configuration:
     """Settle the settings before the first call."""
 
     name = "moonpalace-configuration"
 
+    settings: Settings
+    """Only there when `ready`: no property, since mitmproxy reads every attribute of an addon when it loads it."""
+
     def __init__(self, settings: Settings | None = None) -> None:
-        self._settings = settings
-
-    @property
-    def settings(self) -> Settings:
-        """Return the settings; only when `ready`."""
-        if self._settings is None:
-            raise MoonPalaceError("the settings are not known yet")
-        return self._settings
-
-    @property
-    def ready(self) -> bool:
-        """Tell whether the settings are known and good."""
-        return self._settings is not None
+        self.ready = settings is not None
+        if settings is not None:
+            self.settings = settings
 
     def load(self, loader: Loader) -> None:
         """Offer the settings as mitmproxy options: all are texts, so that `None` means that nobody gave one."""
         for setting in MITMPROXY_OPTIONS:
-            loader.add_option(setting.option, str | None, None, setting.help)
+            loader.add_option(setting.option, str | None, None, setting.help)  # type: ignore[arg-type]
 
     def configure(self, updated: AbstractSet[str]) -> None:
         """Resolve the settings once; changing them later would leave half of the proxy with the old ones."""
         ours = {setting.option for setting in MITMPROXY_OPTIONS} & updated
-        if self._settings is not None:
+        if self.ready:
             if any(getattr(ctx.options, option) is not None for option in ours):
                 raise exceptions.OptionsError("MoonPalace's settings are read at the start: restart to change them")
             return
@@ -60,7 +50,7 @@ class Configuration:
             # An error in the log during startup ends mitmproxy; an exception would show a traceback as well.
             logger.error("Error: %s", error)  # noqa: TRY400
             return
-        self._settings = settings
+        self.settings, self.ready = settings, True
 
     def _refuse_secret_options(self) -> None:
         for setting in TABLE:
@@ -73,11 +63,11 @@ class Configuration:
 
     def concerns(self, flow: HTTPFlow) -> bool:
         """Tell whether a flow is a call to the API: all are in reverse mode, else those to the endpoint's host."""
-        if self._settings is None:
+        if not self.ready:
             return False
         if isinstance(flow.client_conn.proxy_mode, ReverseMode):
             return True
-        endpoint = urlsplit(self._settings.endpoint)
+        endpoint = urlsplit(self.settings.endpoint)
         port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
         return (flow.request.host, flow.request.port) == (endpoint.hostname, port)
 

@@ -1,5 +1,7 @@
 """The exceptions that MoonPalace raises on purpose.
 
+::
+
     MoonPalaceError            exit code 1; its text is one line for the user: what, where, what to do instead
     ├── SettingError           exit code 2; a bad value or an unknown name in a flag, variable, option or file
     ├── StoreError             the database cannot be opened, is not ours, or refuses to work

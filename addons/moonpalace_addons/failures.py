@@ -23,11 +23,20 @@ PATTERNS = (
     (r"client disconnected", CLIENT_LEFT),
     (r"timed out|errno 110|timeout", UPSTREAM_SILENT),
     (r"certificate|tls|ssl", Failure(State.UPSTREAM_FAILED, "upstream_tls", 502)),
-    (r"connect call failed|connection refused|errno 111|multiple exceptions", Failure(State.UPSTREAM_FAILED, "upstream_refused", 502)),
-    (r"name or service|nodename|name resolution|no address associated|getaddrinfo|errno -", Failure(State.UPSTREAM_FAILED, "upstream_unknown_host", 502)),
+    (
+        r"connect call failed|connection refused|errno 111|multiple exceptions",
+        Failure(State.UPSTREAM_FAILED, "upstream_refused", 502),
+    ),
+    (
+        r"name or service|nodename|name resolution|no address associated|getaddrinfo|errno -",
+        Failure(State.UPSTREAM_FAILED, "upstream_unknown_host", 502),
+    ),
     (r"upstream proxy|error connecting to", Failure(State.UPSTREAM_FAILED, "upstream_proxy", 502)),
-    (r"without sending complete|peer closed|incomplete|closed connection|server disconnected|unexpectedly", Failure(State.UPSTREAM_FAILED, "upstream_cut", 502)),
     (r"reset|broken pipe", Failure(State.UPSTREAM_FAILED, "upstream_reset", 502)),
+    (
+        r"without sending complete|peer closed|incomplete|closed connection|server disconnected|unexpectedly",
+        Failure(State.UPSTREAM_FAILED, "upstream_cut", 502),
+    ),
 )
 OTHER = Failure(State.UPSTREAM_FAILED, "upstream_protocol", 502)
 

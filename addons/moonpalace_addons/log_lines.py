@@ -57,8 +57,8 @@ def status(code: int | None) -> str:
 
 def request_headers(call: Exchange) -> list[Line]:
     """Return the block of what the client said."""
-    named = {name.lower(): (name, value) for name, value in header_pairs(call.request_headers)}
-    shown = [(pretty(name), value) for name, value in named.values() if name.lower() in ("content-type", "x-request-id")]
+    named = {name.lower(): value for name, value in header_pairs(call.request_headers)}
+    shown = [(pretty(name), named[name]) for name in ("content-type", "x-request-id") if name in named]
     return block("Request Headers", shown, HEADER_WIDTH)
 
 
@@ -81,8 +81,8 @@ def answer(call: Exchange) -> list[Line]:
         return []
     shown = [
         ("id", call.chatcmpl_id),
-        ("ttft", f"{call.time_to_first_token / 1e9:.4f} s" if call.time_to_first_token is not None else None),
-        ("tpot", f"{call.time_per_output_token / 1e9:.4f} s/token" if call.time_per_output_token is not None else None),
+        ("ttft", seconds(call.time_to_first_token, "s")),
+        ("tpot", seconds(call.time_per_output_token, "s/token")),
         ("otps", f"{call.output_tokens_per_second:.4f} tokens/s" if call.output_tokens_per_second else None),
     ]
     tokens = [
@@ -95,6 +95,11 @@ def answer(call: Exchange) -> list[Line]:
     texts += [(name, "unknown" if count is None else str(count)) for name, count in tokens]
     texts += [(name, str(count)) for name, count in extra if count]
     return block("Response", texts)
+
+
+def seconds(nanoseconds: int | None, unit: str) -> str | None:
+    """Return a duration as the original shows it."""
+    return None if nanoseconds is None else f"{nanoseconds / 1e9:.4f} {unit}"
 
 
 def block(title: str, named: Sequence[tuple[str, str]], width: int = 0, *, style: Style = "plain") -> list[Line]:

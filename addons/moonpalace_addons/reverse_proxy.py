@@ -2,11 +2,13 @@
 
 import base64
 import logging
+from typing import Literal
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from mitmproxy import ctx
 from mitmproxy.http import HTTPFlow
+from mitmproxy.net.server_spec import ServerSpec
 from mitmproxy.proxy.mode_specs import ReverseMode
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
@@ -82,7 +84,8 @@ class OutgoingProxy:
                 " proxies are possible: set --upstream-proxy to one, or to none"
             )
         port = parts.port or (443 if parts.scheme == "https" else 3128)
-        self.address: tuple[str, tuple[str, int]] = (parts.scheme, (parts.hostname, port))
+        scheme: Literal["http", "https"] = "https" if parts.scheme == "https" else "http"
+        self.address: ServerSpec = (scheme, (parts.hostname, port))
         self.authorization: str | None = None
         if parts.username is not None:
             plain = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

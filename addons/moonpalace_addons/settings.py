@@ -21,7 +21,7 @@ from moonpalace_addons.errors import NotBuiltYetError, SettingError
 class Kind[T]:
     """Say how the text of a setting becomes a value.
 
-    `allowed` ends the sentence "X must be …"; `parse` raises ValueError, or `HintError` to say more than that.
+    `allowed` ends the sentence "X must be …"; `parse` raises ValueError, `HintError` to say more than that, or OSError.
     `holds` tells the readers of flags and files what to offer: a switch, one text, several texts, or a file's path.
     """
 
@@ -101,7 +101,7 @@ class _Url(NamedTuple):
 
 _URL = re.compile(
     r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?(?:(?P<user>[^/?#]*)@)?"
-    r"(?P<host>\[[^]/?#@]*\]|[^]:/?#@[]+)(?::(?P<port>[0-9]{0,5}))?(?P<rest>[/?#].*)?",
+    r"(?P<host>\[[^]/?#@]*\]|[^]:/?#@[]+)(?::(?P<port>[0-9]{1,5}))?(?P<rest>[/?#].*)?",
     re.IGNORECASE | re.ASCII,
 )
 
@@ -121,10 +121,9 @@ def _endpoint(text: str) -> str:
     url = _url(text, "https")
     if url.scheme not in ("http", "https") or url.user is not None:
         raise ValueError
-    path = url.rest.rstrip("/")
-    if path == "/v1":
+    if url.rest.rstrip("/") == "/v1":
         raise HintError(f"must be without /v1, which every call brings itself: leave it out, {url.site}")
-    if path:
+    if url.rest not in ("", "/"):
         raise ValueError
     return url.site
 
@@ -156,7 +155,7 @@ def _path(text: str) -> Path:
         raise ValueError
     try:
         return Path(text.strip()).expanduser().absolute()
-    except (OSError, RuntimeError) as error:  # the current folder is gone; a `~name` that nobody has
+    except RuntimeError as error:  # a `~name` that nobody has
         raise ValueError from error
 
 
@@ -397,8 +396,10 @@ class _Values:
 def _parse[T](setting: Setting[T], text: str, source: str) -> T:
     try:
         return setting.kind.parse(text)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         why = str(error) if isinstance(error, HintError) else f"must be {setting.kind.allowed}"
+        if isinstance(error, OSError):
+            why += f" ({error.strerror})"
         # `from None`: the cause of a bad secret may quote it.
         raise SettingError(f"{source}: {'the value' if setting.secret else _shown(text)} {why}") from None
 
@@ -431,7 +432,7 @@ def home(environ: Mapping[str, str]) -> Path:
 def _named_path(text: str, source: str) -> Path:
     try:
         return _path(text)
-    except ValueError:
+    except (ValueError, OSError):  # OSError: a relative path, and the current folder is gone
         raise SettingError(f"{source}: {_shown(text)} must be a path") from None
 
 

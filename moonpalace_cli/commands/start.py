@@ -23,9 +23,9 @@ def command(settings: Settings, web: bool, web_port: int) -> None:
     log = console_log.install()
     try:
         if web:
-            proxy.serve_web(settings, web_port)
+            proxy.serve_web(settings, log, web_port)
         else:
-            proxy.serve(settings)
+            proxy.serve(settings, log)
     finally:
         log.finish()
 

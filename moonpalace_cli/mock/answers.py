@@ -3,11 +3,11 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from uuid import UUID
+from itertools import chain
 
 from moonpalace_cli.mock.chat_request import ChatRequest, Json
 from moonpalace_cli.mock.chunks import Streaming, as_chunks, chunk_head
-from moonpalace_cli.mock.completions import Completion, Fields, as_answer, limited, usage
+from moonpalace_cli.mock.completions import Completion, Fields, as_answer, completion_tokens, limited, reasoning_tokens
 from moonpalace_cli.mock.failures import Failure
 from moonpalace_cli.mock.scenarios import PROMPT, Delivery, Scenario
 from moonpalace_cli.mock.spelling import DONE, Piece, encode, pieces
@@ -80,14 +80,7 @@ def chat_answer(request: ChatRequest, scenario: Scenario, cache_id: str = "") ->
     streaming = Streaming(scenario.cut, scenario.tools, scenario.usage, request.include_usage, scenario.empty_choices)
     headers = _chat_headers(request, scenario, completion, cache_id)
     if request.stream:
-        payloads = _payloads(completion, streaming, scenario)
-        return Answer(
-            200,
-            headers,
-            stream=pieces(scenario.spelling, payloads, len(payloads)),
-            total_events=len(payloads),
-            delivery=scenario.delivery,
-        )
+        return _streamed(headers, completion, streaming, scenario)
     value = as_answer(completion, streaming.cut, with_usage=scenario.usage != "nowhere")
     body = encode(_bytes(_encode(value)), scenario.spelling.encoding)
     return Answer(200, headers, body, delivery=_as_one_wait(scenario, completion, streaming))
@@ -95,24 +88,31 @@ def chat_answer(request: ChatRequest, scenario: Scenario, cache_id: str = "") ->
 
 def _completion(request: ChatRequest, scenario: Scenario) -> Completion:
     budget = request.budget or scenario.budget
+    choices = tuple(limited(choice, budget) for choice in scenario.script(request))
     return Completion(
         id=f"chatcmpl-{request.digest[:32]}",
         created=FIRST_MOMENT + int(request.digest[:6], 16),
         model=request.model,
-        choices=tuple(limited(choice, budget) for choice in scenario.script(request)),
+        choices=choices,
         prompt_tokens=request.prompt_tokens,
         cached_tokens=request.cached_tokens,
+        completion_tokens=sum(map(completion_tokens, choices)),
+        reasoning_tokens=sum(map(reasoning_tokens, choices)),
     )
 
 
-def _payloads(completion: Completion, streaming: Streaming, scenario: Scenario) -> list[str]:
-    """Return what stands behind `data:` in each event."""
+def _streamed(headers: Headers, completion: Completion, streaming: Streaming, scenario: Scenario) -> Answer:
     head = _encode(chunk_head(completion))[:-1]
     chunks = as_chunks(completion, streaming)
-    written = [f"{head},{_encode(chunk)[1:]}" for chunk in chunks]
+    closing = [DONE] if scenario.spelling.terminated else []
     if scenario.breaks_off is not None:
-        return [*written[:EVENTS_BEFORE_ERROR], _encode({"error": _error(scenario.breaks_off)})]
-    return [*written, DONE] if scenario.spelling.terminated else written
+        del chunks[EVENTS_BEFORE_ERROR:]
+        closing = [_encode({"error": _error(scenario.breaks_off)})]
+    count = len(chunks) + len(closing)
+    # Encoded as they are sent: a stream of 100,000 events begins as soon as one of ten.
+    payloads = chain((f"{head},{_encode(chunk)[1:]}" for chunk in chunks), closing)
+    stream = pieces(scenario.spelling, payloads, count)
+    return Answer(200, headers, stream=stream, total_events=count, delivery=scenario.delivery)
 
 
 def _as_one_wait(scenario: Scenario, completion: Completion, streaming: Streaming) -> Delivery:
@@ -125,8 +125,7 @@ def _as_one_wait(scenario: Scenario, completion: Completion, streaming: Streamin
 
 
 def _chat_headers(request: ChatRequest, scenario: Scenario, completion: Completion, cache_id: str) -> Headers:
-    spent = usage(completion)["completion_tokens"]
-    milliseconds = _MILLISECONDS_PER_TOKEN * spent if isinstance(spent, int) else 0
+    milliseconds = _MILLISECONDS_PER_TOKEN * completion.completion_tokens
     headers = _headers(request.digest, STREAM_TYPE if request.stream else JSON_TYPE, milliseconds)
     headers += (("Msh-Cache", "hit" if request.cached_tokens else "updated"),)
     if request.stream:
@@ -146,10 +145,14 @@ def _chat_headers(request: ChatRequest, scenario: Scenario, completion: Completi
 def _headers(digest: str, content_type: str, milliseconds: int) -> Headers:
     return (
         ("Content-Type", content_type),
-        ("Msh-Request-Id", str(UUID(hex=digest[-32:]))),
+        ("Msh-Request-Id", _request_id(digest)),
         *ACCOUNT,
         ("Server-Timing", f"inner; dur={_BASE_MILLISECONDS + milliseconds}"),
     )
+
+
+def _request_id(digest: str) -> str:
+    return "-".join((digest[-32:-24], digest[-24:-20], digest[-20:-16], digest[-16:-12], digest[-12:]))
 
 
 def _error(failure: Failure) -> Fields:

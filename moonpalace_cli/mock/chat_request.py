@@ -13,6 +13,7 @@ ATTACHMENT_TOKENS = 1024  # what an image or a file in a message counts
 MOST_CHOICES = 128
 DEFAULT_MODEL = "mock-echo"
 
+_canonical = json.JSONEncoder(sort_keys=True).encode
 # The same question must have the same ids whichever way the answer is carried.
 _CARRIAGE = frozenset({"stream", "stream_options"})
 
@@ -168,4 +169,4 @@ def _tool(function: Json) -> Tool | None:
 
 def _digest(value: dict[str, Json]) -> str:
     question = {name: part for name, part in value.items() if name not in _CARRIAGE}
-    return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(_canonical(question).encode()).hexdigest()

@@ -56,6 +56,8 @@ class Completion:
     choices: tuple[Choice, ...]
     prompt_tokens: int
     cached_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int
 
 
 def by_word(text: str) -> list[str]:
@@ -89,19 +91,27 @@ def limited(choice: Choice, budget: int | None) -> Choice:
     return replace(choice, message=Message(content, reasoning, refusal, tuple(calls)), finish_reason="length")
 
 
+def completion_tokens(choice: Choice) -> int:
+    """Count all tokens of a choice, reasoning included."""
+    return _message_tokens(choice.message)
+
+
+def reasoning_tokens(choice: Choice) -> int:
+    """Count the tokens of a choice that were spent on reasoning."""
+    return count_tokens(choice.message.reasoning)
+
+
 def usage(completion: Completion) -> Fields:
     """Return the usage of a completion, cached tokens flat and nested as the API gives them."""
-    spent = sum(_message_tokens(choice.message) for choice in completion.choices)
-    thought = sum(count_tokens(choice.message.reasoning) for choice in completion.choices)
     numbers: Fields = {
         "prompt_tokens": completion.prompt_tokens,
-        "completion_tokens": spent,
-        "total_tokens": completion.prompt_tokens + spent,
+        "completion_tokens": completion.completion_tokens,
+        "total_tokens": completion.prompt_tokens + completion.completion_tokens,
         "cached_tokens": completion.cached_tokens,
         "prompt_tokens_details": {"cached_tokens": completion.cached_tokens},
     }
-    if thought:
-        numbers["completion_tokens_details"] = {"reasoning_tokens": thought}
+    if completion.reasoning_tokens:
+        numbers["completion_tokens_details"] = {"reasoning_tokens": completion.reasoning_tokens}
     return numbers
 
 

@@ -8,8 +8,10 @@ import contextlib
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
+from functools import lru_cache
 from http.client import responses
 from typing import Literal, assert_never
 
@@ -146,7 +148,7 @@ class Sending:
 
     def _head(self) -> bytes:
         answer = self.answer
-        lines = [f"HTTP/1.1 {answer.status} {responses[answer.status]}", f"Date: {formatdate(usegmt=True)}"]
+        lines = [f"HTTP/1.1 {answer.status} {responses[answer.status]}", f"Date: {_date(int(time.time()))}"]
         lines += [f"{name}: {value}" for name, value in answer.headers]
         match self._framing:
             case "length":
@@ -167,3 +169,8 @@ def _framing(request: HTTPServerRequest, answer: Answer) -> Framing:
     if answer.stream is None:
         return "length"
     return "chunked" if request.version == "HTTP/1.1" else "close"
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)

@@ -54,8 +54,7 @@ class MockServer:
         self._tls = tls
         self._certificate: Certificate | None = None
         self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping = asyncio.Event()
+        self._running: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -82,14 +81,18 @@ class MockServer:
         self._thread = threading.Thread(target=self._run, args=(sockets, ready), name="mpal-mock", daemon=True)
         self._thread.start()
         ready.wait()
+        if self._running is None:
+            raise MoonPalaceError("the mock could not start: the log says why")
         return self
 
     def stop(self) -> None:
         """Close all connections and stop listening; calling it again does nothing."""
         thread, self._thread = self._thread, None
-        if thread is None or self._loop is None:
+        running, self._running = self._running, None
+        if thread is None or running is None:
             return
-        self._loop.call_soon_threadsafe(self._stopping.set)
+        loop, stopping = running
+        loop.call_soon_threadsafe(stopping.set)
         thread.join(_STOP_LIMIT)
         if self._certificate is not None:
             self._certificate.close()
@@ -109,16 +112,19 @@ class MockServer:
             ready.set()
 
     async def _serve(self, sockets: list[socket.socket], ready: threading.Event) -> None:
-        self._loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
         server = HTTPServer(
             self._answer,
             ssl_options=self._certificate.context() if self._certificate else None,
             max_body_size=LARGEST_BODY,
             max_buffer_size=LARGEST_BODY,
         )
+        # Idle connections may stay; a timer for each request costs a tenth of the throughput.
+        server.conn_params.header_timeout = None
         server.add_sockets(sockets)
+        self._running = asyncio.get_running_loop(), stopping
         ready.set()
-        await self._stopping.wait()
+        await stopping.wait()
         server.stop()
         for task in self._tasks:
             task.cancel()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
@@ -21,21 +21,26 @@ SECRET = "sk-Wq7Zx3Rt9"
 def resolve(
     folder: Path,
     given: Mapping[str, object | None] | None = None,
+    environ: Mapping[str, str] | None = None,
     *,
     config: str | None = None,
     names: tuple[str, ...] | None = None,
-    **environ: str,
 ) -> Settings:
     """Resolve with a home folder of the test's own and with config.yaml's text."""
     if config is not None:
         (folder / "config.yaml").write_text(config, encoding="utf-8")
-    return resolve_settings(given or {}, {"MOONPALACE_HOME": str(folder)} | environ, names=names)
+    return resolve_settings(given or {}, {"MOONPALACE_HOME": str(folder), **(environ or {})}, names=names)
 
 
-def refusal(folder: Path, given: Mapping[str, object | None] | None = None, **more: str) -> str:
+def refusal(
+    folder: Path,
+    given: Mapping[str, object | None] | None = None,
+    environ: Mapping[str, str] | None = None,
+    config: str | None = None,
+) -> str:
     """Return the text of the SettingError that resolving raises, checked to be one line."""
     with pytest.raises(SettingError) as caught:
-        resolve(folder, given, **more)
+        resolve(folder, given, environ, config=config)
     text = str(caught.value)
     assert len(text.splitlines()) == 1
     return text
@@ -100,18 +105,12 @@ REFUSED: list[tuple[str, str]] = [
         ("host", text)
         for text in ("", "a b", "host:80", "http://h", "1.2.3", "999.1.1.1", "[::1]:80", "a/b", "*", "bücher")
     ],
+    *[("endpoint", f"https://{rest}") for rest in ("", "u:p@h", "h?x=1", "h/a", "h#f", "h:0", "h:99999", "h:x", "a b")],
     *[
-        ("endpoint", text)
-        for text in ("", "ftp://h", "https://", "https://u:p@h", "https://h?x=1", "https://h/a", "https://h#f")
+        ("endpoint", f"https://{rest}")
+        for rest in ("h/v1", "h/v1/", "h//v1", "h//", "[::1", "h\\@x", "h:", "h\nx", "[]")
     ],
-    *[
-        ("endpoint", text)
-        for text in ("https://h:0", "https://h:99999", "https://h:x", "https://a b", "https://h\n", "https:h")
-    ][:-2],
-    *[
-        ("endpoint", text)
-        for text in ("https://h/v1", "https://h/v1/", "h/v1", "https://h//v1", "https://[::1", "https://h\\@x")
-    ],
+    *[("endpoint", text) for text in ("", "ftp://h", "https:h", "https:", "h/v1", "://h", "//h")],
     *[("key", text) for text in ("", " ", "Bearer sk-abc", "sk\nabc", "sk-é", "a\0b")],
     *[
         ("allow-origins", text)
@@ -174,6 +173,15 @@ def test_database_path_reaches_sqlalchemy(path: str) -> None:
     assert (url.database, dict(url.query)) == (path, {})
 
 
+def message_of(name: str, text: str) -> str:
+    """Return the message of the SettingError that a text gives, or an empty text if it is a good one."""
+    try:
+        parse_option(name, text)
+    except SettingError as error:
+        return str(error)
+    return ""
+
+
 TEXTS = st.one_of(
     st.text(),
     st.text(alphabet="0123456789.e-+_ "),
@@ -183,6 +191,7 @@ TEXTS = st.one_of(
 
 
 @pytest.mark.parametrize("name", [setting.name for setting in TABLE])
+@settings(deadline=None)
 @given(text=TEXTS)
 @example(text="\ud800")
 @example(text="/" + "a" * 5000)
@@ -190,13 +199,11 @@ TEXTS = st.one_of(
 @example(text="\u212a")
 def test_any_text(name: str, text: str) -> None:
     """Any text whatever gives a value or a SettingError of one line."""
-    try:
-        parse_option(name, text)
-    except SettingError as error:
-        assert len(str(error).splitlines()) == 1
+    assert len(message_of(name, text).splitlines()) <= 1
 
 
 @pytest.mark.parametrize("name", ["upstream-proxy", "database", "endpoint"])
+@settings(deadline=None)
 @given(text=st.builds(
     lambda scheme, user, more, host, tail: f"{scheme}{user}:{SECRET}{more}@{host}{tail}",
     st.sampled_from(["", "http://", "https:/", "postgres://", "sqlite:", "ftp://", "h ttp://"]),
@@ -207,10 +214,7 @@ def test_any_text(name: str, text: str) -> None:
 ))  # fmt: skip
 def test_user_info_is_not_repeated(name: str, text: str) -> None:
     """No error repeats the user and password of a URL, however broken."""
-    try:
-        parse_option(name, text)
-    except SettingError as error:
-        assert SECRET not in str(error)  # noqa: PT017
+    assert SECRET not in message_of(name, text)
 
 
 @pytest.mark.parametrize("text", [f"postgres://h/d?user=u&password={SECRET}", f"postgres://h/d?password=p@{SECRET}"])
@@ -226,7 +230,7 @@ def test_secret_is_not_repeated(name: str, tmp_path: Path) -> None:
     """An error about a secret says where it came from and not what it is, in its cause neither."""
     variable = BY_NAME[name].env
     with pytest.raises(SettingError) as caught:
-        resolve(tmp_path, **{variable: f"Bearer {SECRET}"})
+        resolve(tmp_path, {}, {variable: f"Bearer {SECRET}"})
     assert str(caught.value).startswith(f"variable {variable}: the value must be ")
     assert SECRET not in str(caught.value)
     assert caught.value.__suppress_context__
@@ -322,7 +326,7 @@ def test_precedence(
     given: Mapping[str, object], environ: dict[str, str], config: str | None, port: int, tmp_path: Path
 ) -> None:
     """The command line wins over the environment, that over config.yaml, that over the default."""
-    assert resolve(tmp_path, given, config=config, **environ).port == port
+    assert resolve(tmp_path, given, environ, config=config).port == port
 
 
 @pytest.mark.parametrize(
@@ -343,7 +347,7 @@ def test_given_python_values(name: str, value: object, field: str, expected: obj
 
 def test_empty_variable_is_unset(tmp_path: Path) -> None:
     """An empty variable does not turn a switch on, although `--set moonpalace_insecure=` does."""
-    assert resolve(tmp_path, MOONPALACE_INSECURE="").insecure is False
+    assert resolve(tmp_path, {}, {"MOONPALACE_INSECURE": ""}).insecure is False
     assert resolve(tmp_path, {"insecure": ""}).insecure is True
 
 
@@ -352,7 +356,7 @@ def test_errors_name_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("HOME", str(tmp_path.parent))
     tail = "'x' must be a whole number from 0 to 65535 (0 = any free port)"
     assert refusal(tmp_path, {"port": "x"}) == f"flag --port: {tail}"
-    assert refusal(tmp_path, MOONPALACE_PORT="x") == f"variable MOONPALACE_PORT: {tail}"
+    assert refusal(tmp_path, {}, {"MOONPALACE_PORT": "x"}) == f"variable MOONPALACE_PORT: {tail}"
     config = "start:\n    host: localhost\n    port: x\n"
     assert refusal(tmp_path, config=config) == f"~/{tmp_path.name}/config.yaml, line 3: start.port: {tail}"
     with pytest.raises(SettingError, match=r"^option moonpalace_port: 'x' must"):
@@ -364,12 +368,12 @@ def test_errors_name_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 )
 def test_unknown_variable(name: str, nearest: str, tmp_path: Path) -> None:
     """A misspelt variable is an error that names the nearest, for every command."""
-    assert refusal(tmp_path, **{name: SECRET}) == f"variable '{name}' is not known; the nearest is {nearest}"
+    assert refusal(tmp_path, {}, {name: SECRET}) == f"variable '{name}' is not known; the nearest is {nearest}"
 
 
 def test_variables_of_others(tmp_path: Path) -> None:
     """Variables of the tests and of other programs are left alone."""
-    assert resolve(tmp_path, MOONPALACE_TEST_X="1", MOONPALACEX="1", PORT="x").port == 9988
+    assert resolve(tmp_path, {}, {"MOONPALACE_TEST_X": "1", "MOONPALACEX": "1", "PORT": "x"}).port == 9988
 
 
 def test_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -409,7 +413,7 @@ def test_named_config_file_must_exist(tmp_path: Path) -> None:
     """A config file that is named and missing is an error that says who named it."""
     missing = str(tmp_path / "missing.yaml")
     expected = f"{missing!r} does not exist"
-    assert refusal(tmp_path, MOONPALACE_CONFIG=missing) == f"variable MOONPALACE_CONFIG: {expected}"
+    assert refusal(tmp_path, {}, {"MOONPALACE_CONFIG": missing}) == f"variable MOONPALACE_CONFIG: {expected}"
     with pytest.raises(SettingError) as caught:
         resolve_settings({}, {"MOONPALACE_HOME": str(tmp_path)}, Path(missing))
     assert str(caught.value) == f"flag --config: {expected}"
@@ -455,7 +459,7 @@ def test_unbuilt(
 ) -> None:
     """A feature of a later version, or a setting of one, is refused with its flag and its source."""
     with pytest.raises(NotBuiltYetError) as caught:
-        resolve(tmp_path, given, config=config, **environ)
+        resolve(tmp_path, given, environ, config=config)
     assert str(caught.value).removeprefix(str(tmp_path)) == f"{message} {UNBUILT}"
 
 
@@ -480,7 +484,7 @@ def test_key_on_loopback(host: str, tmp_path: Path) -> None:
     assert resolve(tmp_path, {"host": host, "key": "k"}).token is None
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "box", "localhost.example.com", "127.example.com"])  # noqa: S104
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "box", "localhost.example.com", "127.example.com"])
 def test_key_beyond_loopback(host: str, tmp_path: Path) -> None:
     """A key on any other host needs a token, and the error says so without printing the key."""
     message = refusal(tmp_path, {"host": host, "key": SECRET})
@@ -498,7 +502,7 @@ def test_token_without_key(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("host", "expected"),
-    [("127.0.0.1", True), ("localhost.", True), ("[::1]", True), ("0.0.0.0", False), ("", False), ("::", False)],  # noqa: S104
+    [("127.0.0.1", True), ("localhost.", True), ("[::1]", True), ("0.0.0.0", False), ("", False), ("::", False)],
 )
 def test_is_loopback(host: str, expected: bool) -> None:
     """Addresses of this machine are told from all others."""
@@ -511,8 +515,8 @@ def test_is_loopback(host: str, expected: bool) -> None:
 def test_named_settings_only(tmp_path: Path) -> None:
     """A command that names few settings is not stopped by the others, which keep their defaults."""
     config = DOCUMENTED.replace("8080", "none") + "database: /d/x.sqlite\n"
-    environ = {"MOONPALACE_HOST": "0.0.0.0", "MOONPALACE_IDLE_TIMEOUT": "x", "https_proxy": "socks5://h"}  # noqa: S104
-    settings = resolve(tmp_path, {}, config=config, names=("database", "endpoint"), **environ)
+    environ = {"MOONPALACE_HOST": "0.0.0.0", "MOONPALACE_IDLE_TIMEOUT": "x", "https_proxy": "socks5://h"}
+    settings = resolve(tmp_path, {}, environ, config=config, names=("database", "endpoint"))
     assert settings.database == "sqlite:////d/x.sqlite"
     assert (settings.port, settings.key, settings.host, settings.force_stream) == (9988, None, "127.0.0.1", False)
 
@@ -548,7 +552,7 @@ def test_broken_config_stops_every_command(tmp_path: Path) -> None:
 )
 def test_environment_proxy(environ: dict[str, str], proxy: str | None, tmp_path: Path) -> None:
     """The proxy comes from the variables that all programs read, unless ours says otherwise; never for this machine."""
-    assert resolve(tmp_path, **environ).upstream_proxy == proxy
+    assert resolve(tmp_path, {}, environ).upstream_proxy == proxy
 
 
 @pytest.mark.parametrize(
@@ -573,13 +577,13 @@ def test_environment_proxy(environ: dict[str, str], proxy: str | None, tmp_path:
 )
 def test_no_proxy(endpoint: str, no_proxy: str, excepted: bool, tmp_path: Path) -> None:
     """NO_PROXY names hosts, domains, addresses and networks, with or without a port."""
-    settings = resolve(tmp_path, HTTPS_PROXY="http://p", MOONPALACE_ENDPOINT=endpoint, NO_PROXY=no_proxy)
+    settings = resolve(tmp_path, {}, {"HTTPS_PROXY": "http://p", "MOONPALACE_ENDPOINT": endpoint, "NO_PROXY": no_proxy})
     assert (settings.upstream_proxy is None) is excepted
 
 
 def test_bad_environment_proxy(tmp_path: Path) -> None:
     """A proxy of a kind we cannot use is an error rather than ignored, and its password is not printed."""
-    message = refusal(tmp_path, HTTPS_PROXY=f"socks5://u:{SECRET}@h:1080")
+    message = refusal(tmp_path, {}, {"HTTPS_PROXY": f"socks5://u:{SECRET}@h:1080"})
     assert message.startswith("variable HTTPS_PROXY (--upstream-proxy overrides it): 'socks5://…@h:1080' must be ")
 
 

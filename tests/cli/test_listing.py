@@ -1,5 +1,7 @@
 """Tests of how the list adapts to a terminal."""
 
+# ruff: noqa: E501 - the tables expected are wide
+
 import pytest
 from wcwidth import wcswidth
 

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+from sqlalchemy import text
 
 from moonpalace_addons.errors import NotFoundError, StoreError
 from moonpalace_cli.lookup import find_call, opened
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.cli.conftest import Store
 
 
@@ -43,11 +42,12 @@ def test_an_identifier_is_needed(store: Store) -> None:
         find_call(store.engine, row_id=None, chatcmpl=None, request_id=None)
 
 
-def test_a_damaged_store_is_one_line(tmp_path: Path, store: Store) -> None:
+def test_a_damaged_store_is_one_line(store: Store) -> None:
     """What the database complains about while it is read becomes a StoreError."""
-    from sqlalchemy import text
-
     database = str(store.engine.url)
-    with pytest.raises(StoreError, match=r"^the database refuses: no such table: nowhere$"):
-        with opened(database) as engine, engine.connect() as connection:
-            connection.execute(text("SELECT * FROM nowhere"))
+    with (
+        pytest.raises(StoreError, match=r"^the database refuses: no such table: nowhere$"),
+        opened(database) as engine,
+        engine.connect() as connection,
+    ):
+        connection.execute(text("SELECT * FROM nowhere"))

@@ -1,5 +1,7 @@
 """Tests of the table of `mpal inspect`."""
 
+# ruff: noqa: E501 - the tables expected are wide
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -36,7 +38,7 @@ def test_piped_bodies_are_as_wide_as_the_original_had_them(exchange: Callable[..
 @pytest.mark.parametrize("names", [PARTS, ("request_body", "response_body"), ("metadata",)])
 def test_tables_fit_the_terminal(exchange: Callable[..., Exchange], width: int, names: tuple[str, ...]) -> None:
     """On a terminal no line is wider than it, and nothing is lost."""
-    bodies = Bodies('{"content":"'.encode() + "月宫".encode() * 300 + b'"}', b"data: " + b"z" * 900, None)
+    bodies = Bodies(b'{"content":"' + "月宫".encode() * 300 + b'"}', b"data: " + b"z" * 900, None)
     texts = part_texts(exchange(refused=True), bodies, names, merged=False)
     table = parts_table(texts, width)
     assert all(wcswidth(line) <= width for line in table.split("\n"))

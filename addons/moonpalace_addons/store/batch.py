@@ -2,29 +2,35 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from moonpalace_addons.store import derive, records
-from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.ongoing import Ongoing
+from moonpalace_addons.store.reading import Received
+from moonpalace_addons.store.storable import storable
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, Task
 from moonpalace_addons.wire import encodings, secrets
 
 logger = logging.getLogger(__name__)
 
+type Segment = tuple[int, bytes, Sequence[tuple[int, int]]]
+"""Number, bytes and arrival times of a piece of an answer under way."""
+
 
 @dataclass(slots=True)
 class Unit:
-    """What a batch has to write for one call; `row_id` is known once it has been written."""
+    """What a batch has to write for one call; `row_id` is known once it has been written.
+
+    A new row is written whole, from the call's columns; of a row that is there, `changed` is.
+    """
 
     call: Ongoing
-    columns: records.Values
+    changed: records.Values = field(default_factory=dict)
     request_body: bytes | None = None
     outcome: derive.Outcome | None = None
-    segment: tuple[bytes, Sequence[tuple[int, int]]] | None = None
-    segment_number: int = 0
+    segments: list[Segment] = field(default_factory=list)
     row_id: int = 0
 
 
@@ -53,11 +59,13 @@ class Batch:
         for task in tasks:
             try:
                 self._take(task)
-            except Exception:  # noqa: BLE001 - one call that we cannot handle must not take the others with it
+            except Exception:
                 logger.exception("store: call %s could not be read because of a fault in MoonPalace", task.uuid)
-        if keep:
-            for call in self.calls.values():
+        for call in self.calls.values() if keep else ():
+            try:
                 self._keep(call)
+            except Exception:
+                logger.exception("store: the answer to call %s could not be kept so far", call.uuid)
 
     def _take(self, task: Task) -> None:
         match task:
@@ -69,29 +77,30 @@ class Batch:
                 self._end(call, task)
 
     def _unit(self, call: Ongoing) -> Unit:
-        return self.units.setdefault(call.request.uuid, Unit(call, {}))
+        unit = self.units.get(call.uuid)
+        if unit is None:
+            unit = self.units[call.uuid] = Unit(call)
+        return unit
 
     def _begin(self, request: RequestRead) -> None:
         body, problem = encodings.decode(request.body, request.content_encoding)
         body = secrets.mask(body, request.secrets)
         fields = derive.request_fields(body)
-        call = self.calls[request.uuid] = Ongoing(request, fields)
-        if problem:
-            call.warnings.append(f"the request's body could not be decoded: {problem}")
-        call.columns = derive.storable(
-            derive.request_columns(request, fields, run_id=self.run_id, fingerprint_key=self.fingerprint_key)
-        )
-        unit = self._unit(call)
-        unit.columns = call.columns
-        unit.request_body = body
+        warnings = [f"the request's body could not be decoded: {problem}"] if problem else []
+        columns = derive.request_columns(request, fields, run_id=self.run_id, fingerprint_key=self.fingerprint_key)
+        columns["warnings"] = derive.packed(warnings)
+        call = Ongoing(request.uuid, request.secrets, fields, storable(columns, request.secrets), warnings)
+        self.calls[request.uuid] = call
+        self._unit(call).request_body = body
 
     def _end(self, call: Ongoing, ended: ExchangeEnded) -> None:
         if ended.response:
             call.begin_answer(ended.response)
         unit = self._unit(call)
-        unit.outcome = conclude(ended, call)
-        call.columns = call.columns | derive.storable(unit.outcome.columns)
-        unit.columns = unit.columns | derive.storable(unit.outcome.columns)
+        unit.outcome = derive.outcome(
+            ended, close_answer(call), call.fields, warnings=call.warnings, hidden=call.secrets
+        )
+        change(unit, unit.outcome.columns)
 
     def _keep(self, call: Ongoing) -> None:
         answer = call.answer
@@ -103,11 +112,9 @@ class Batch:
         unit = self._unit(call)
         if not call.answer_announced:
             call.answer_announced = True
-            headers = derive.storable(derive.header_columns(answer.received()))
-            unit.columns = unit.columns | headers
-            call.columns = call.columns | headers
+            change(unit, derive.header_columns(answer.received()))
         if data:
-            unit.segment, unit.segment_number = (data, chunks), call.segments
+            unit.segments.append((call.segments, data, chunks))
             call.segments += 1
 
     def store(self, connection: Connection) -> None:
@@ -117,54 +124,72 @@ class Batch:
     def stored(self) -> None:
         """Note that what was planned has been committed."""
         for unit in self.units.values():
-            unit.call.row_id = unit.row_id
-            if unit.outcome is not None:
-                self._finished.append(records.to_exchange(unit.call.columns | {"id": unit.row_id}))
+            self._note(unit)
         self.units.clear()
+
+    def store_one(self, connection: Connection, uuid: str) -> None:
+        """Write what is planned for one call, in the connection's transaction.
+
+        What is there of its answer is replaced: another proxy may have taken this one for dead and finished the row.
+        """
+        unit = self.units[uuid]
+        if unit.call.row_id is not None and unit.outcome is not None:
+            records.delete_answers(connection, [unit.call.row_id])
+        store_units(connection, [unit])
+
+    def stored_one(self, uuid: str) -> None:
+        """Note that what was planned for one call has been committed."""
+        self._note(self.units.pop(uuid))
+
+    def drop(self, uuid: str) -> None:
+        """Forget what was planned for one call, and the call unless it has a row."""
+        if self.units.pop(uuid).call.row_id is None:
+            self.calls.pop(uuid, None)
+
+    def _note(self, unit: Unit) -> None:
+        unit.call.row_id = unit.row_id
+        if unit.outcome is not None:
+            self._finished.append(records.to_exchange(unit.call.columns | {"id": unit.row_id}))
 
     def finished(self) -> list[records.Exchange]:
         """Return the calls that have ended and been stored since the last call of this method."""
         done, self._finished = self._finished, []
         return done
 
-    def store_singly(self, engine: Engine) -> None:
-        """Write each planned call in a transaction of its own, and drop those that the database refuses."""
-        for uuid, unit in list(self.units.items()):
-            try:
-                with writing(engine) as connection:
-                    store_units(connection, [unit])
-            except Exception as error:  # noqa: BLE001 - whatever it is, the other calls must get their rows
-                del self.units[uuid]
-                logger.error("store: call %s is lost, the database refuses it: %s", uuid, type(error).__name__)  # noqa: TRY400
-        self.stored()
+
+def change(unit: Unit, columns: records.Values) -> None:
+    """Change columns of the row of a unit's call."""
+    fit = storable(columns, unit.call.secrets)
+    unit.call.columns |= fit
+    unit.changed |= fit
 
 
-def conclude(ended: ExchangeEnded, call: Ongoing) -> derive.Outcome:
-    """Return the outcome of a call; if reading its answer fails, at least what needs no reading."""
-    received = call.answer.close() if call.answer else None
+def close_answer(call: Ongoing) -> Received | None:
+    """Return all that came of a call's answer; a fault of ours costs the answer but not the row's end."""
     try:
-        return derive.outcome(ended, received, call.fields, warnings=call.warnings)
-    except Exception as error:
-        logger.exception("store: an answer could not be read because of a fault in MoonPalace; its bytes are kept")
-        return derive.unread_outcome(ended, received, f"not read because of a fault in MoonPalace: {error!r}")
+        return call.answer.close() if call.answer else None
+    except Exception:
+        logger.exception("store: the answer to call %s is lost because of a fault in MoonPalace", call.uuid)
+        return None
 
 
 def store_units(connection: Connection, units: list[Unit]) -> None:
     """Write units: new rows, changed rows, bodies, streams, segments."""
-    new = [unit for unit in units if unit.call.row_id is None]
-    ids = records.insert_exchanges(connection, [unit.columns for unit in new])
+    new = [unit.call.columns for unit in units if unit.call.row_id is None]
+    ids = records.insert_exchanges(connection, new)
     for unit in units:
         # Noted with the call only after the commit: a transaction that fails is run again and gives a new id.
-        unit.row_id = unit.call.row_id or ids[unit.call.request.uuid]
-    changed = [unit.columns | {"id": unit.row_id} for unit in units if unit.call.row_id is not None and unit.columns]
+        unit.row_id = unit.call.row_id or ids[unit.call.uuid]
+    changed = [unit.changed | {"id": unit.row_id} for unit in units if unit.call.row_id is not None and unit.changed]
     for alike in by_columns(changed).values():
         records.update_exchanges(connection, alike)
     bodies = [row for unit in units for row in body_rows(unit)]
     streams = [row for unit in units for row in stream_rows(unit)]
     segments = [
-        records.segment_row(unit.row_id, unit.segment_number, *unit.segment)
+        records.segment_row(unit.row_id, *segment)
         for unit in units
-        if unit.segment is not None and unit.outcome is None
+        if unit.outcome is None
+        for segment in unit.segments
     ]
     records.delete_segments(connection, [unit.row_id for unit in units if unit.outcome and unit.call.segments])
     records.insert_contents(connection, bodies, streams, segments)

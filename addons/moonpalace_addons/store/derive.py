@@ -1,19 +1,19 @@
 """Work out the columns of a call from what was captured of it: off the hot path, and again after a crash."""
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from moonpalace_addons.store.reading import Reading, Received, parse, read
 from moonpalace_addons.store.records import COLUMNS, Values
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
-from moonpalace_addons.wire import completion, secrets, sse, timing
-from moonpalace_addons.wire.chat import Merger
+from moonpalace_addons.wire import completion, secrets, timing
+
+logger = logging.getLogger(__name__)
 
 EMPTY: Values = {column.name: None for column in COLUMNS if column.name != "id"}
-
-DONE = "[DONE]"
-EVENT_STREAM = "text/event-stream"
 
 HEADER_COLUMNS = (
     "status_code",
@@ -41,25 +41,12 @@ READING_COLUMNS = (
     "output_tokens_per_second",
     "longest_stall",
 )
+UNANSWERED: Values = dict.fromkeys((*HEADER_COLUMNS, *READING_COLUMNS, "response_bytes"))
+
+DURATION = re.compile(r"dur=([0-9]{1,18})|^([0-9]{1,18})$")
 
 type Fields = Mapping[str, object]
 """The scalar members of a JSON request: model, stream, max_tokens …"""
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """What came back, decoded and masked. Times are nanoseconds since the request began.
-
-    `chunks` are (offset in `body` after the chunk, time); `problem` says what was wrong with the encoding.
-    """
-
-    at: int | None
-    status_code: int | None
-    headers: str | None
-    content_type: str | None
-    body: bytes
-    chunks: list[tuple[int, int]]
-    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,31 +58,12 @@ class Outcome:
     stream: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What the body of an answer says."""
-
-    completion: object
-    body: bytes | None
-    events: list[tuple[int, object]]
-    warnings: list[str]
-
-
 def request_fields(body: bytes) -> Fields:
     """Return the scalar members of a JSON object, empty for anything else."""
     parsed = parse(body)
     if not isinstance(parsed, dict):
         return {}
     return {name: value for name, value in parsed.items() if isinstance(value, str | int | float | bool)}
-
-
-def parse(data: bytes | str) -> object:
-    """Return the parsed JSON, None for what is none."""
-    try:
-        parsed: object = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return parsed
 
 
 def request_columns(request: RequestRead, fields: Fields, *, run_id: str, fingerprint_key: bytes) -> Values:
@@ -124,7 +92,7 @@ def request_columns(request: RequestRead, fields: Fields, *, run_id: str, finger
 def header_columns(received: Received) -> Values:
     """Return the columns that the headers of a response fill."""
     named = {name.lower(): value for name, value in header_pairs(received.headers or "")}
-    duration = re.search(r"dur=(\d+)|^(\d+)$", named.get("server-timing", ""))
+    duration = DURATION.search(named.get("server-timing", ""))
     return {
         "status_code": received.status_code,
         "response_headers": received.headers,
@@ -145,43 +113,64 @@ def header_pairs(headers: str) -> list[tuple[str, str]]:
 
 
 def outcome(
-    ended: ExchangeEnded, received: Received | None, fields: Fields, *, warnings: Sequence[str] = ()
+    ended: ExchangeEnded,
+    received: Received | None,
+    fields: Fields,
+    *,
+    warnings: Sequence[str] = (),
+    hidden: Sequence[bytes] = (),
 ) -> Outcome:
-    """Return everything that the end of a call adds to its row."""
+    """Return everything that the end of a call adds to its row; if its answer cannot be read, at least its bytes.
+
+    `warnings` are those that the call already has, `hidden` its secrets.
+    """
+    warnings = [*warnings, *ended.warnings]
     if received is None:
-        return Outcome(ending_columns(ended, fields), None, None)
-    streamed = received.content_type == EVENT_STREAM
-    reading = read_stream(received) if streamed else read_body(received)
-    warnings = [*warnings, *ended.warnings, *reading.warnings]
+        return Outcome(ending_columns(ended, fields, warnings), None, None)
+    try:
+        return read_outcome(ended, received, fields, warnings, hidden)
+    except Exception as error:
+        logger.exception("store: an answer could not be read because of a fault in MoonPalace; its bytes are kept")
+        warnings.append(f"not read because of a fault in MoonPalace: {type(error).__name__}")
+        return unread_outcome(ended, received, fields, warnings)
+
+
+def read_outcome(
+    ended: ExchangeEnded, received: Received, fields: Fields, warnings: Sequence[str], hidden: Sequence[bytes]
+) -> Outcome:
+    """Return the outcome of a call with an answer, read."""
+    reading = read(received, hidden)
+    warnings = [*warnings, *reading.warnings]
     if ended.state is State.COMPLETED and received.status_code is not None:
         truncated = completion.truncation_warning(
-            fields, reading.completion, streamed=streamed, status=received.status_code
+            fields, reading.completion, streamed=received.is_stream, status=received.status_code
         )
         warnings += [truncated] if truncated else []
-    columns = ending_columns(ended, fields) | header_columns(received) | reading_columns(reading, received, ended.at)
-    columns |= {"warnings": packed(warnings), "response_bytes": len(received.body), "is_stream": streamed}
-    return Outcome(columns, reading.body, received.body if streamed else None)
+    columns = answered_columns(ended, received, fields, warnings) | reading_columns(reading, received, ended.at)
+    return Outcome(columns, reading.body, received.body if received.is_stream else None)
 
 
-def unread_outcome(ended: ExchangeEnded, received: Received | None, warning: str) -> Outcome:
-    """Return the outcome of a call whose answer could not be read: its state and its bytes."""
-    columns = ending_columns(ended, {}) | {"warnings": packed([warning])}
-    if received is None:
-        return Outcome(columns, None, None)
-    columns |= header_columns(received) | {"response_bytes": len(received.body)}
-    return Outcome(columns, received.body, received.body if received.content_type == EVENT_STREAM else None)
+def unread_outcome(ended: ExchangeEnded, received: Received, fields: Fields, warnings: Sequence[str]) -> Outcome:
+    """Return the outcome of a call with an answer that is not looked into."""
+    columns = answered_columns(ended, received, fields, warnings)
+    return Outcome(columns, received.body, received.body if received.is_stream else None)
 
 
-def ending_columns(ended: ExchangeEnded, fields: Fields) -> Values:
+def answered_columns(ended: ExchangeEnded, received: Received, fields: Fields, warnings: Sequence[str]) -> Values:
+    """Return the columns that the end of a call with an answer fills, whatever the answer says."""
+    columns = ending_columns(ended, fields, warnings) | header_columns(received)
+    return columns | {"response_bytes": len(received.body), "is_stream": received.is_stream}
+
+
+def ending_columns(ended: ExchangeEnded, fields: Fields, warnings: Sequence[str]) -> Values:
     """Return the columns that every ending fills, so that endings of all kinds fill the same ones."""
-    received = dict.fromkeys((*HEADER_COLUMNS, *READING_COLUMNS, "response_bytes", "warnings"))
-    return received | {
+    return UNANSWERED | {
         "state": ended.state,
         "is_stream": fields.get("stream") is True,
         "is_coerced": False,
         "latency": ended.at,
         "overhead": ended.overhead,
-        "warnings": packed(ended.warnings),
+        "warnings": packed(warnings),
         "error_kind": ended.error_kind,
         "error_message": ended.error_message,
     }
@@ -191,11 +180,10 @@ def reading_columns(reading: Reading, received: Received, ended_at: int) -> Valu
     """Return the columns that the body of an answer fills; the errors only where it names one."""
     summary = completion.summarize(reading.completion)
     usage = summary.usage
-    streamed = received.content_type == EVENT_STREAM
     times = timing.measure(
-        0, received.at, ended_at, received.chunks, reading.events, usage.completion_tokens, streamed
+        0, received.at, ended_at, received.chunks, reading.events, usage.completion_tokens, received.is_stream
     )
-    named = {"error_kind": summary.error_type, "error_message": summary.error_message}
+    named: Values = {"error_kind": summary.error_type, "error_message": summary.error_message}
     return {
         "chatcmpl_id": summary.id if summary.has_choices else None,
         "model_answered": summary.model,
@@ -213,56 +201,7 @@ def reading_columns(reading: Reading, received: Received, ended_at: int) -> Valu
     } | {name: value for name, value in named.items() if value is not None}
 
 
-def read_body(received: Received) -> Reading:
-    """Read an answer that is not a stream."""
-    warnings = [received.problem] if received.problem else []
-    is_json = received.content_type is not None and received.content_type.endswith("json")
-    return Reading(parse(received.body) if is_json else None, received.body, [], warnings)
-
-
-def read_stream(received: Received) -> Reading:
-    """Read a stream: its events, and the completion that they merge to."""
-    decoder = sse.Decoder()
-    events = [*decoder.feed(received.body), *decoder.close()]
-    parsed = [(event.end, parse(event.data)) for event in events if event.data != DONE]
-    merger = Merger()
-    for _, chunk in parsed:
-        merger.feed(chunk)
-    merged = merger.result() if any(is_chunk(chunk) for _, chunk in parsed) else None
-    warnings = [received.problem] if received.problem else []
-    if decoder.overflowed:
-        warnings.append("an event of the stream is too large to be read; its bytes are kept")
-    return Reading(merged, dumped(merged) if merged is not None else received.body, parsed, warnings)
-
-
-def dumped(value: object) -> bytes:
-    """Return readable JSON; half surrogate pairs, which UTF-8 has no bytes for, stay escaped."""
-    try:
-        return json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return json.dumps(value).encode()
-
-
-def is_chunk(value: object) -> bool:
-    """Tell whether a parsed event belongs to a chat completion (or says why there is none)."""
-    return isinstance(value, dict) and ("choices" in value or "error" in value)
-
-
-def storable(columns: Values) -> Values:
-    """Return the columns with what no database takes made harmless: half surrogate pairs, NUL, integers past 64 bits."""
-    return {name: harmless(value) for name, value in columns.items()}
-
-
-def harmless(value: object) -> object:
-    """Return the value as a database can hold it."""
-    if isinstance(value, str) and not (value.isascii() and "\x00" not in value):
-        return value.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, int) and abs(value) >= 2**63:
-        return None
-    return value
-
-
-def packed(texts: list[str] | tuple[str, ...]) -> str | None:
+def packed(texts: Sequence[str]) -> str | None:
     """Return texts as a JSON array, None for none."""
     return json.dumps(texts, ensure_ascii=False) if texts else None
 

@@ -4,7 +4,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
@@ -36,7 +36,7 @@ def open_store(url: str, *, create: bool = False) -> Engine:
         bring_up_to_date(engine, parsed)
     except DBAPIError as error:
         engine.dispose()
-        raise StoreError(f"cannot open {shown(parsed)}: {reason(error, file)}") from error
+        raise refusal("cannot open", parsed, error) from error
     except BaseException:
         engine.dispose()
         raise
@@ -47,8 +47,9 @@ def parse_url(url: str) -> URL:
     """Return the parsed SQLAlchemy URL; raises StoreError without repeating a password."""
     try:
         return make_url(url)
-    except ArgumentError as error:
-        raise StoreError("the database is not a valid URL: give a path or an SQLAlchemy URL") from error
+    except (ArgumentError, ValueError):
+        # Not chained: their text may repeat what stands in the URL.
+        raise StoreError("the database is not a valid URL: give a path or an SQLAlchemy URL") from None
 
 
 def shown(url: URL) -> str:
@@ -69,7 +70,8 @@ def prepare_file(file: Path, *, create: bool) -> None:
     try:
         if file.exists():
             if create and file.stat().st_mode & 0o077 and os.access(file, os.W_OK):
-                file.chmod(0o600)
+                with suppress(PermissionError):  # shared with its owner, who alone may do that
+                    file.chmod(0o600)
             return
         if not create:
             raise StoreError(
@@ -147,11 +149,11 @@ def current_revision(engine: Engine, url: URL) -> str | None:
 
 def migrate(connection: Connection) -> None:
     """Run the migrations on `connection`, in its transaction."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it announces each step, already while it is imported
     # Alembic costs 0.3 s and is needed once in the life of a store.
     from alembic import command
     from alembic.config import Config
 
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it announces each step, which a user need not see
     config = Config()
     config.set_main_option("script_location", "moonpalace_addons.store:migrations")
     config.set_main_option("path_separator", "os")
@@ -159,9 +161,14 @@ def migrate(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
+def refusal(what: str, url: URL, error: DBAPIError) -> StoreError:
+    """Return the error for a database that refuses to work: what failed, where, why."""
+    return StoreError(f"{what} {shown(url)}: {reason(error, sqlite_file(url))}")
+
+
 def reason(error: DBAPIError, file: Path | None) -> str:
     """Return the database's own words for why it failed, with what to do where we know it."""
-    words = str(error.orig).strip().splitlines()[0]
+    words = (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
     if "not a database" in words:
         return f"it is not an SQLite database ({words}); move it away or give another with --database"
     if "locked" in words:

@@ -4,9 +4,10 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from moonpalace_addons.store.derive import Fields, Received
+from moonpalace_addons.store.derive import Fields
+from moonpalace_addons.store.reading import Received
 from moonpalace_addons.store.records import Values
-from moonpalace_addons.store.tasks import RequestRead, ResponseStarted
+from moonpalace_addons.store.tasks import ResponseStarted
 from moonpalace_addons.wire import encodings, secrets
 
 
@@ -74,12 +75,16 @@ class Answer:
 
 @dataclass(slots=True)
 class Ongoing:
-    """A call under way. `row_id` is None until its row is committed; `columns` are what its row holds or will hold."""
+    """A call under way. `row_id` is None until its row is committed; `columns` are what its row holds or will hold.
 
-    request: RequestRead
+    The request's body is not among it: it may be large, and is needed no more once it is stored.
+    """
+
+    uuid: str
+    secrets: tuple[bytes, ...] = field(repr=False)
     fields: Fields
-    columns: Values = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    columns: Values
+    warnings: list[str]
     row_id: int | None = None
     answer: Answer | None = None
     answer_announced: bool = False
@@ -87,4 +92,4 @@ class Ongoing:
 
     def begin_answer(self, started: ResponseStarted) -> None:
         """Note that the answer has begun."""
-        self.answer = Answer(started, self.request.secrets)
+        self.answer = Answer(started, self.secrets)

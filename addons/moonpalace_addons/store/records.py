@@ -1,7 +1,7 @@
 """The only SQL of the project: values in, values out."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
 from datetime import UTC, datetime
@@ -77,7 +77,11 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Bodies:
-    """What a call carried, decoded. For a stream, `response` is the merged completion, None if there was none."""
+    """What a call carried, decoded.
+
+    Of a stream, `event_stream` is what came and `response` the completion that it merges to, or the same bytes if it
+    merges to none. Of a call under way, `event_stream` is what has been stored of its answer, whatever that is.
+    """
 
     request: bytes | None
     response: bytes | None
@@ -94,12 +98,13 @@ class Unfinished:
     chunks: list[tuple[int, int]]
 
 
-COLUMNS = [EXCHANGES.c[field.name] for field in fields_of(Exchange)]
+NAMES = tuple(field.name for field in fields_of(Exchange))
+COLUMNS = [EXCHANGES.c[name] for name in NAMES]
 
 
 def to_exchange(row: RowMapping | Mapping[str, object]) -> Exchange:
     """Return the value for a row of the table, or for the values that are about to become one."""
-    values = {field.name: row[field.name] for field in fields_of(Exchange)}
+    values = {name: row[name] for name in NAMES}
     values["state"] = State(str(values["state"]))
     values["started_at"] = datetime.fromtimestamp(cast(int, values["started_at"]) / 1e6, UTC)
     for name in ("changes", "warnings"):
@@ -117,7 +122,11 @@ def latest(engine: Engine, *, limit: int, chat_only: bool = False) -> list[Excha
 
 
 def find(
-    engine: Engine, *, id: int | None = None, chatcmpl: str | None = None, request_id: str | None = None
+    engine: Engine,
+    *,
+    id: int | None = None,  # noqa: A002 - the name of the column
+    chatcmpl: str | None = None,
+    request_id: str | None = None,
 ) -> list[Exchange]:
     """Return the calls for which all given identifiers hold, newest first."""
     given = {EXCHANGES.c.id: id, EXCHANGES.c.chatcmpl_id: chatcmpl, EXCHANGES.c.msh_request_id: request_id}
@@ -133,7 +142,7 @@ def bodies(engine: Engine, exchange_id: int) -> Bodies:
     """Return what the call carried; of one still under way, what has been stored so far."""
     with engine.connect() as connection:
         query = select(BODIES.c.side, BODIES.c.data).where(BODIES.c.exchange_id == exchange_id)
-        sides = {side: data for side, data in connection.execute(query)}
+        sides = {row.side: row.data for row in connection.execute(query)}
         stream = connection.execute(
             select(EVENT_STREAMS.c.data).where(EVENT_STREAMS.c.exchange_id == exchange_id)
         ).scalar()
@@ -183,7 +192,7 @@ def insert_exchanges(connection: Connection, rows: Sequence[Values]) -> dict[str
     if not rows:
         return {}
     returned = connection.execute(insert(EXCHANGES).returning(EXCHANGES.c.uuid, EXCHANGES.c.id), rows)
-    return {uuid: row_id for uuid, row_id in returned}
+    return {row.uuid: row.id for row in returned}
 
 
 def update_exchanges(connection: Connection, rows: Sequence[Values]) -> None:
@@ -209,11 +218,23 @@ def insert_contents(
             connection.execute(insert(table), rows)
 
 
-def delete_segments(connection: Connection, exchange_ids: Iterable[int]) -> None:
+def delete_segments(connection: Connection, exchange_ids: Sequence[int]) -> None:
     """Delete what was kept of answers under way, for calls that are over."""
-    ids = list(exchange_ids)
-    if ids:
-        connection.execute(delete(SEGMENTS).where(SEGMENTS.c.exchange_id.in_(ids)))
+    delete_for(connection, SEGMENTS, exchange_ids)
+
+
+def delete_answers(connection: Connection, exchange_ids: Sequence[int]) -> None:
+    """Delete the answers of calls."""
+    delete_for(connection, EVENT_STREAMS, exchange_ids)
+    delete_for(connection, BODIES, exchange_ids, BODIES.c.side == "response")
+
+
+def delete_for(connection: Connection, table: Table, exchange_ids: Sequence[int], *where: ColumnElement[bool]) -> None:
+    """Delete the rows of `table` that belong to these calls and for which `where` holds."""
+    if exchange_ids:
+        # One statement run for each: a list of values has a length that the database does not take.
+        statement = delete(table).where(table.c.exchange_id == bindparam("owner"), *where)
+        connection.execute(statement, [{"owner": exchange_id} for exchange_id in exchange_ids])
 
 
 def body_row(exchange_id: int, side: str, data: bytes) -> Values:

@@ -1,13 +1,20 @@
 """Finish the rows that a dead proxy left in flight, with what it had stored of their answers."""
 
+import logging
 import time
 from collections.abc import Container
+from dataclasses import dataclass
 
 from sqlalchemy import Connection, RowMapping
+from sqlalchemy.exc import OperationalError
 
 from moonpalace_addons.store import derive, records
 from moonpalace_addons.store.host import host_name, is_other_process
+from moonpalace_addons.store.reading import Received
+from moonpalace_addons.store.storable import storable
 from moonpalace_addons.store.tasks import ExchangeEnded, State
+
+logger = logging.getLogger(__name__)
 
 SILENT_MOST = 60_000_000
 """Microseconds without a heartbeat after which a proxy counts as dead (its number may be another process's by now)."""
@@ -38,19 +45,32 @@ def is_alive(run: RowMapping) -> bool:
 
 
 def finish(connection: Connection, left: records.Unfinished) -> None:
-    """Give one call its terminal state."""
+    """Give one call its terminal state; where what was kept of it is refused, at least that."""
+    try:
+        with connection.begin_nested():
+            finish_with(connection, left.exchange.id, read(left))
+    except OperationalError:
+        raise  # locked or full: a matter of the database, not of this call
+    except Exception:
+        logger.exception("store: what was kept of call %d could not be read", left.exchange.id)
+        unread = derive.outcome(ending(left), None, {}, warnings=left.exchange.warnings)
+        finish_with(connection, left.exchange.id, Result(unread, []))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What becomes of a call that a dead proxy left."""
+
+    outcome: derive.Outcome
+    chunks: list[tuple[int, int]]
+
+
+def read(left: records.Unfinished) -> Result:
+    """Work out what a call came to from what was kept of it."""
     call = left.exchange
-    last = left.chunks[-1][1] if left.chunks else call.time_to_headers or 0
-    ended = ExchangeEnded(
-        uuid=call.uuid,
-        at=last,
-        state=State.PROXY_DIED,
-        error_kind="proxy_died",
-        error_message="the proxy died while this call was under way; what had been stored of the answer is kept",
-    )
     received = None
     if call.status_code is not None:
-        received = derive.Received(
+        received = Received(
             at=call.time_to_headers,
             status_code=call.status_code,
             headers=call.response_headers,
@@ -58,9 +78,26 @@ def finish(connection: Connection, left: records.Unfinished) -> None:
             body=left.response_body,
             chunks=left.chunks,
         )
-    result = derive.outcome(ended, received, derive.request_fields(left.request_body))
-    records.update_exchanges(connection, [derive.storable(result.columns) | {"id": call.id}])
-    records.delete_segments(connection, [call.id])
-    bodies = [records.body_row(call.id, "response", result.body)] if result.body is not None else []
-    streams = [records.stream_row(call.id, result.stream, left.chunks)] if result.stream is not None else []
+    fields = derive.request_fields(left.request_body)
+    return Result(derive.outcome(ending(left), received, fields, warnings=call.warnings), left.chunks)
+
+
+def ending(left: records.Unfinished) -> ExchangeEnded:
+    """Return how such a call ended: with its last byte."""
+    return ExchangeEnded(
+        uuid=left.exchange.uuid,
+        at=left.chunks[-1][1] if left.chunks else left.exchange.time_to_headers or 0,
+        state=State.PROXY_DIED,
+        error_kind="proxy_died",
+        error_message="the proxy died while this call was under way; what had been stored of the answer is kept",
+    )
+
+
+def finish_with(connection: Connection, call_id: int, result: Result) -> None:
+    """Write what became of a call."""
+    outcome = result.outcome
+    records.update_exchanges(connection, [storable(outcome.columns) | {"id": call_id}])
+    records.delete_segments(connection, [call_id])
+    bodies = [records.body_row(call_id, "response", outcome.body)] if outcome.body is not None else []
+    streams = [records.stream_row(call_id, outcome.stream, result.chunks)] if outcome.stream is not None else []
     records.insert_contents(connection, bodies, streams)

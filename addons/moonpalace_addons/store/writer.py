@@ -6,6 +6,7 @@ under way it stores what has come of their answers every `KEEP` seconds, for the
 """
 
 import logging
+import math
 import os
 import threading
 import time
@@ -13,13 +14,14 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from sqlalchemy import Engine
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from moonpalace_addons.store import records
 from moonpalace_addons.store.batch import Batch
-from moonpalace_addons.store.engine import writing
+from moonpalace_addons.store.engine import BUSY_TIMEOUT, refusal, writing
 from moonpalace_addons.store.host import host_name
 from moonpalace_addons.store.recovery import recover
 from moonpalace_addons.store.tasks import Task
@@ -30,8 +32,10 @@ logger = logging.getLogger(__name__)
 BATCH = 0.04
 KEEP = 0.5
 HEARTBEAT = 5.0
+RETRY_LEAST = 0.05
 RETRY_MOST = 1.0
 DRAIN_MOST = 30.0
+JOIN_MOST = DRAIN_MOST + 2 * BUSY_TIMEOUT
 
 LIVING: set[str] = set()
 """The runs of this process."""
@@ -49,7 +53,10 @@ class Backlog:
 
 
 class Writer:
-    """Store what the hooks say, on a thread of its own."""
+    """Store what the hooks say, on a thread of its own.
+
+    Making one finishes what dead proxies left and writes down the new run; raises StoreError if that is refused.
+    """
 
     def __init__(self, engine: Engine, observer: Observer | None = None) -> None:
         self.engine = engine
@@ -60,10 +67,8 @@ class Writer:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="moonpalace-writer", daemon=True)
-        with writing(engine) as connection:
-            recover(connection, LIVING)
-            records.begin_run(connection, self._run_row())
-            self._batch = Batch(self.run_id, records.fingerprint_key(connection))
+        self._deadline = math.inf
+        self._batch = Batch(self.run_id, self._begin_run())
         LIVING.add(self.run_id)
 
     def start(self) -> None:
@@ -83,12 +88,22 @@ class Writer:
 
     def stop(self) -> bool:
         """Store all that waits, write down the end of the run, and stop; return False if something could not be."""
+        self._deadline = min(self._deadline, time.monotonic() + DRAIN_MOST)
         self._stopping.set()
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join(DRAIN_MOST + RETRY_MOST)
+            self._thread.join(JOIN_MOST)
         LIVING.discard(self.run_id)
-        return not self._tasks and not self._thread.is_alive()
+        return not (self._tasks or self._batch.planned or self._thread.is_alive())
+
+    def _begin_run(self) -> bytes:
+        try:
+            with writing(self.engine) as connection:
+                recover(connection, LIVING)
+                records.begin_run(connection, self._run_row())
+                return records.fingerprint_key(connection)
+        except DBAPIError as error:
+            raise refusal("cannot write to", self.engine.url, error) from error
 
     def _run_row(self) -> records.Values:
         now = microseconds()
@@ -115,55 +130,78 @@ class Writer:
             beat = now if live else beat
             self._guarded(keep=keep, live=live)
         self._guarded(keep=True, ended=True)
+        if self._batch.planned:
+            logger.error("store: %d calls could not be stored: %s", self._batch.planned, self.trouble)
 
     def _guarded(self, *, keep: bool = False, live: bool = False, ended: bool = False) -> None:
         """Store a batch; whatever goes wrong stays here, since a thread that has died stores nothing more."""
         try:
             self._store(self._take(), keep=keep, live=live, ended=ended)
-        except Exception:  # noqa: BLE001 - the top of a thread
+        except Exception:
             logger.exception("store: a batch could not be stored because of a fault in MoonPalace")
 
     def _take(self) -> list[Task]:
         return [self._tasks.popleft() for _ in range(len(self._tasks))]
 
     def _store(self, tasks: list[Task], *, keep: bool, live: bool, ended: bool) -> None:
-        """Write a batch in one transaction, again and again while the store is locked, full or gone."""
+        """Write a batch, however long that takes, and tell the observer of the calls that have ended in it."""
         self._batch.plan(tasks, keep=keep)
-        if not (self._batch.planned or live or ended):
-            return
-        if self._commit_patiently(live=live, ended=ended):
-            for exchange in self._batch.finished():
-                self._observe(exchange)
+        if self._batch.planned or live or ended:
+            self._commit(live=live, ended=ended)
+        for exchange in self._batch.finished():
+            self._observe(exchange)
 
-    def _commit_patiently(self, *, live: bool, ended: bool) -> bool:
-        delay, deadline = 0.05, time.monotonic() + DRAIN_MOST
+    def _commit(self, *, live: bool, ended: bool) -> None:
+        """Commit a batch in one transaction; if the database refuses it, call by call."""
+
+        def write(connection: Connection) -> None:
+            self._batch.store(connection)
+            self._touch(connection, live=live, ended=ended)
+
+        try:
+            if self._patiently(write):
+                self._batch.stored()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the calls of the batch must get their rows
+            logger.warning("store: a batch is refused (%s), storing its calls one by one", type(error).__name__)
+            for uuid in list(self._batch.units):
+                self._commit_one(uuid)
+            self._patiently(partial(self._touch, live=live, ended=ended))
+
+    def _commit_one(self, uuid: str) -> None:
+        try:
+            if self._patiently(partial(self._batch.store_one, uuid=uuid)):
+                self._batch.stored_one(uuid)
+        except Exception as error:  # noqa: BLE001 - one call that is refused must not take the others with it
+            self._batch.drop(uuid)
+            logger.error("store: call %s is lost, the database refuses it: %s", uuid, type(error).__name__)  # noqa: TRY400
+
+    def _patiently(self, write: Callable[[Connection], None]) -> bool:
+        """Write in one transaction, again and again while the store is locked, full or gone; False if told to give up.
+
+        What is no matter of waiting is raised.
+        """
+        delay = RETRY_LEAST
         while True:
             try:
-                self._commit(live=live, ended=ended)
-            except OperationalError as error:
+                with writing(self.engine) as connection:
+                    write(connection)
+            except DBAPIError as error:
+                if not (isinstance(error, OperationalError) or error.connection_invalidated):
+                    raise
                 self._report(error)
-                if self._stopping.is_set() and time.monotonic() > deadline:
-                    logger.error("store: %d calls could not be stored: %s", self._batch.planned, self.trouble)
-                    return False
-            except Exception as error:  # noqa: BLE001 - whatever it is, the calls of the batch must get their rows
-                # Not a matter of waiting: the database refuses what we give it. One bad row must not take the rest.
-                logger.warning("store: a batch is refused (%s), storing its calls one by one", type(error).__name__)
-                self._batch.store_singly(self.engine)
-                return True
             else:
                 self._recovered()
                 return True
+            if time.monotonic() > self._deadline:
+                return False
             (time.sleep if self._stopping.is_set() else self._stopping.wait)(delay)
             delay = min(delay * 2, RETRY_MOST)
 
-    def _commit(self, *, live: bool, ended: bool) -> None:
-        with writing(self.engine) as connection:
-            self._batch.store(connection)
-            if live or ended:
-                records.touch_run(connection, self.run_id, microseconds(), ended=ended)
-        self._batch.stored()
+    def _touch(self, connection: Connection, *, live: bool, ended: bool) -> None:
+        if live or ended:
+            records.touch_run(connection, self.run_id, microseconds(), ended=ended)
 
-    def _report(self, error: OperationalError) -> None:
+    def _report(self, error: DBAPIError) -> None:
         words = str(error.orig).strip().splitlines()[0]
         if self.trouble is None:
             logger.warning("store: %s; calls go on, their rows wait in memory", words)
@@ -179,7 +217,7 @@ class Writer:
             return
         try:
             self.observer(exchange)
-        except Exception:  # noqa: BLE001 - what looks at rows must not keep them from being stored
+        except Exception:
             logger.exception("store: what was to be told of call %d failed", exchange.id)
 
 

@@ -167,9 +167,11 @@ def _slices(data: bytes, size: int) -> Iterator[bytes]:
 
 def _inflate(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
     while True:
+        before = inflater.copy()
         try:
             piece = inflater.decompress(data, _PIECE)
         except zlib.error as error:
+            yield from _salvage(before, data)
             raise BrokenError(f"zlib: {error}") from error
         if piece:
             yield piece
@@ -177,6 +179,17 @@ def _inflate(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
         # A full piece may have left output inside zlib though no input is left.
         if inflater.eof or (not data and len(piece) < _PIECE):
             return
+
+
+def _salvage(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
+    # The call that meets an error gives nothing of what it had decoded before it, so that part is done again.
+    for byte in _slices(data, 1):
+        try:
+            piece = inflater.decompress(byte)
+        except zlib.error:
+            return
+        if piece:
+            yield piece
 
 
 def _has_zlib_header(head: bytes) -> bool:

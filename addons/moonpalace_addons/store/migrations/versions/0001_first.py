@@ -144,9 +144,7 @@ def create_exchanges() -> None:
     op.create_index("exchanges_msh_request_id", "exchanges", ["msh_request_id"])
     op.create_index("exchanges_started_at", "exchanges", ["started_at"])
     in_flight = sa.text("state = 'in_flight'")
-    op.create_index(
-        "exchanges_in_flight", "exchanges", ["run_id"], sqlite_where=in_flight, postgresql_where=in_flight
-    )
+    op.create_index("exchanges_in_flight", "exchanges", ["run_id"], sqlite_where=in_flight, postgresql_where=in_flight)
 
 
 def create_contents() -> None:

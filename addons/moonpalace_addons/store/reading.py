@@ -1,0 +1,87 @@
+"""Read what came back of a call: JSON as it is, a stream as the completion that its events merge to."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from moonpalace_addons.wire import secrets, sse
+from moonpalace_addons.wire.chat import DONE, Merger
+
+EVENT_STREAM = "text/event-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What came back, decoded and masked. Times are nanoseconds since the request began.
+
+    `chunks` are (offset in `body` after the chunk, time); `problem` says what was wrong with the encoding.
+    """
+
+    at: int | None
+    status_code: int | None
+    headers: str | None
+    content_type: str | None
+    body: bytes
+    chunks: list[tuple[int, int]]
+    problem: str | None = None
+
+    @property
+    def is_stream(self) -> bool:
+        """Tell whether the answer came as events, whatever was asked for."""
+        return self.content_type == EVENT_STREAM
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the body of an answer says; `body` is what is to be kept as the answer."""
+
+    completion: object
+    body: bytes
+    events: list[tuple[int, object]]
+    warnings: list[str]
+
+
+def read(received: Received, hidden: Sequence[bytes]) -> Reading:
+    """Read an answer; `hidden` are the secrets, which may come together only where a stream is merged."""
+    return read_stream(received, hidden) if received.is_stream else read_body(received)
+
+
+def read_body(received: Received) -> Reading:
+    """Read an answer that is not a stream."""
+    warnings = [received.problem] if received.problem else []
+    is_json = received.content_type is not None and received.content_type.endswith("json")
+    return Reading(parse(received.body) if is_json else None, received.body, [], warnings)
+
+
+def read_stream(received: Received, hidden: Sequence[bytes]) -> Reading:
+    """Read a stream: its events, and the completion that they merge to."""
+    decoder = sse.Decoder()
+    events = [*decoder.feed(received.body), *decoder.close()]
+    parsed = [(event.end, parse(event.data)) for event in events if event.data != DONE]
+    merger = Merger()
+    for _, chunk in parsed:
+        merger.feed(chunk)
+    warnings = [received.problem] if received.problem else []
+    if decoder.overflowed:
+        warnings.append("an event of the stream is too large to be read; its bytes are kept")
+    if merger.is_empty:
+        return Reading(None, received.body, parsed, warnings)
+    merged = merger.result()
+    return Reading(merged, secrets.mask(dumped(merged), hidden), parsed, warnings)
+
+
+def parse(data: bytes | str) -> object:
+    """Return the parsed JSON, None for what is none."""
+    try:
+        parsed: object = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return parsed
+
+
+def dumped(value: object) -> bytes:
+    """Return readable JSON; half surrogate pairs, which UTF-8 has no bytes for, stay escaped."""
+    try:
+        return json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value).encode()

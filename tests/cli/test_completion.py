@@ -1,0 +1,47 @@
+"""Tests of `mpal completion`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Outcome
+
+
+@pytest.mark.parametrize(
+    ("shell", "mark"), [("bash", "_MPAL_COMPLETE=bash_complete"), ("zsh", "#compdef mpal"), ("fish", "complete")]
+)
+def test_scripts(mpal: Callable[..., Outcome], shell: str, mark: str) -> None:
+    """Each shell gets a script that asks mpal itself."""
+    result = mpal("completion", shell)
+    assert result.code == 0
+    assert mark in result.out
+    assert "_MPAL_COMPLETE" in result.out
+
+
+@pytest.mark.parametrize("shell", ["powershell", "tcsh"])
+def test_other_shells(mpal: Callable[..., Outcome], shell: str) -> None:
+    """A shell that is not supported is answered with those that are."""
+    result = mpal("completion", shell)
+    message = f"Error: no completion for {shell}: only for bash, zsh, fish (see mpal completion --help)\n"
+    assert (result.code, result.out, result.err) == (2, "", message)
+
+
+@pytest.mark.parametrize(
+    ("words", "word", "offered"),
+    [("mpal ins", "1", {"inspect"}), ("mpal list --ch", "2", {"--chatonly"}), ("mpal export --g", "2", {"--good"})],
+)
+def test_completions(words: str, word: str, offered: set[str]) -> None:
+    """Commands and their flags are completed."""
+    environment = os.environ | {"_MPAL_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": word}
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
+    ran = subprocess.run(
+        [sys.executable, "-m", "moonpalace_cli.main"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert {line.partition(",")[2] for line in ran.stdout.splitlines()} == offered, ran.stderr

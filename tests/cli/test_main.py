@@ -1,0 +1,222 @@
+"""Tests of `mpal` itself: its commands, its errors, and what it costs to start."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import types
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.version import __version__
+from moonpalace_cli.main import COMMANDS
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Outcome, Store
+
+HELP = """\
+Usage: mpal [OPTIONS] [COMMAND] [ARGS]...
+
+  Debug the Kimi (Moonshot AI) API: a proxy that keeps every call, and the
+  commands that find them again.
+
+Options:
+  --endpoint URL  The API that calls are forwarded to, for every command.
+  -v, --version   Show the version and exit.
+  -h, --help      Show this message and exit.
+
+Commands:
+  cleanup     Delete old calls.
+  completion  Print the completion script for a shell.
+  demo        Show everything at work, without an account or a network.
+  export      Export a call as JSON or as a curl command.
+  help        Show the help of a command.
+  inspect     Show one call in full.
+  list        List the newest calls.
+  mock        Serve a mock of the Kimi API, to develop and test without a key
+              or a network.
+  start       Start the proxy.
+
+  "mpal COMMAND --help" tells more about a command.
+"""
+
+
+def run_mpal(code: str, *, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[bytes]:
+    """Run Python code in a process of its own that finds our modules."""
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": path} | (environment or {}),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
+def test_help(mpal: Callable[..., Outcome], arguments: list[str]) -> None:
+    """Without a command, or when asked, the commands are listed."""
+    result = mpal(*arguments)
+    assert (result.code, result.out, result.err) == (0, HELP, "")
+
+
+@pytest.mark.parametrize("flag", ["-v", "--version"])
+def test_version(mpal: Callable[..., Outcome], flag: str) -> None:
+    """The version is one line."""
+    assert mpal(flag).out == f"mpal {__version__}\n"
+
+
+@pytest.mark.parametrize("name", ["list", "inspect", "export", "cleanup", "completion"])
+def test_help_of_a_command(mpal: Callable[..., Outcome], name: str) -> None:
+    """`help COMMAND`, `COMMAND --help` and `COMMAND -h` are the same."""
+    shown = {mpal(*arguments).out for arguments in (["help", name], [name, "--help"], [name, "-h"])}
+    assert len(shown) == 1
+    assert shown.pop().startswith(f"Usage: mpal {name} ")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_table_of_commands_is_true(name: str) -> None:
+    """The line that the help shows for a command is the command's own."""
+    module = f"moonpalace_cli.commands.{COMMANDS[name][0]}"
+    if importlib.util.find_spec(module) is None:
+        pytest.skip("not there yet")
+    command = importlib.import_module(module).command
+    assert isinstance(command, click.Command)
+    assert (command.name, command.get_short_help_str(limit=100)) == (name, COMMANDS[name][1])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "heavy"),
+    [
+        (
+            ["--help"],
+            {"mitmproxy", "sqlalchemy", "tornado", "asyncio", "tabulate", "yaml", "moonpalace_addons.settings"},
+        ),
+        (["list", "--help"], {"mitmproxy", "sqlalchemy", "tornado", "asyncio", "tabulate", "yaml"}),
+        (["list"], {"mitmproxy", "tornado", "tabulate", "alembic", "wcwidth"}),
+        (["inspect", "--id", "1"], {"mitmproxy", "tornado", "tabulate", "alembic"}),
+    ],
+)
+def test_nothing_heavy_is_imported(store: Store, arguments: list[str], heavy: set[str]) -> None:
+    """Help needs neither the proxy nor the database, listing no proxy."""
+    store.add()
+    code = f"""
+import json, sys
+from moonpalace_cli.main import main
+code = main({arguments})
+print(json.dumps([code, *sys.modules]), file=sys.stderr)
+"""
+    ran = run_mpal(code)
+    result, *modules = json.loads(ran.stderr)
+    assert result == 0
+    assert "click" in modules
+    assert not heavy & set(modules)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lst"], "no command 'lst'; did you mean list? (see mpal --help)"),
+        (["nosuch"], "no command 'nosuch' (see mpal --help)"),
+        (["help", "nosuch"], "no command 'nosuch' (see mpal --help)"),
+        (["--endpoint"], None),
+        (["--unknown"], None),
+        (["list", "--unknown"], None),
+        (["--endpoint", "ftp://x", "list"], None),
+    ],
+)
+def test_wrong_usage(mpal: Callable[..., Outcome], arguments: list[str], message: str | None) -> None:
+    """Wrong usage is one line on standard error and exit code 2."""
+    result = mpal(*arguments)
+    assert (result.code, result.out, result.err.count("\n")) == (2, "", 1)
+    assert message is None or result.err == f"Error: {message}\n"
+
+
+def command_that(raises: BaseException) -> click.Command:
+    """Return a command that fails in this way."""
+
+    def fail() -> None:
+        raise raises
+
+    return click.Command("list", callback=fail)
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "err"),
+    [
+        (MoonPalaceError("one\ntwo"), 1, "Error: one two\n"),
+        (click.UsageError("wrong"), 2, "Error: wrong (see mpal list --help)\n"),
+        (KeyboardInterrupt(), 130, "\n"),
+        (
+            ZeroDivisionError("by\nzero"),
+            1,
+            "Error: unexpected ZeroDivisionError: by zero (mpal --traceback shows where)\n",
+        ),
+    ],
+)
+def test_errors_of_commands(
+    mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int, err: str
+) -> None:
+    """Whatever a command raises ends in one line and an exit code."""
+    module = types.SimpleNamespace(command=command_that(raised))
+    monkeypatch.setitem(sys.modules, "moonpalace_cli.commands.list_", module)
+    result = mpal("list")
+    assert (result.code, result.out, result.err) == (code, "", err)
+
+
+def test_traceback_on_request(mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --traceback an unexpected error is not caught."""
+    module = types.SimpleNamespace(command=command_that(ZeroDivisionError()))
+    monkeypatch.setitem(sys.modules, "moonpalace_cli.commands.list_", module)
+    with pytest.raises(ZeroDivisionError):
+        mpal("--traceback", "list")
+
+
+def test_endpoint_is_a_flag_of_all_commands(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """`--endpoint` is taken before and after the command, as the original did, and checked in both places."""
+    store.add()
+    assert mpal("--endpoint", "http://127.0.0.1:1", "list").code == 0
+    assert mpal("list", "--endpoint", "http://127.0.0.1:1").code == 0
+    assert mpal("--endpoint", "ftp://x", "list", "--endpoint", "http://127.0.0.1:1").code == 0
+    assert mpal("--endpoint", "ftp://x", "list").err == mpal("list", "--endpoint", "ftp://x").err
+
+
+@pytest.mark.parametrize("calls", [1, 1500])
+def test_closed_pipe(store: Store, calls: int) -> None:
+    """A reader that leaves early ends mpal without a word."""
+    for _ in range(calls):
+        store.add()
+    code = "import sys\nfrom moonpalace_cli.main import main\nsys.exit(main(['list', '-n', '5000', '--json']))"
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    reading, writing = os.pipe()
+    os.close(reading)
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": path},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    os.close(writing)
+    assert (ran.returncode, ran.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "ascii"])
+@pytest.mark.parametrize("arguments", [["list"], ["inspect", "--id", "1", "--print", "request_body"]])
+def test_other_encodings(store: Store, encoding: str, arguments: list[str]) -> None:
+    """A locale without Chinese or emoji gets escapes, aligned, and no traceback."""
+    store.add(chatcmpl_id="中🚀", request='["🚀中"]'.encode())
+    code = f"import sys\nfrom moonpalace_cli.main import main\nsys.exit(main({arguments}))"
+    ran = run_mpal(code, environment={"PYTHONIOENCODING": encoding})
+    assert (ran.returncode, ran.stderr) == (0, b"")
+    lines = ran.stdout.decode(encoding).splitlines()
+    assert len({len(line.encode("gbk")) for line in lines}) == 1
+    assert "\\ud83d\\ude80" in ran.stdout.decode(encoding)

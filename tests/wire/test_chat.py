@@ -1,0 +1,423 @@
+"""Merging: the deltas of a stream become the answer that the API gives without streaming."""
+
+import copy
+import json
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from moonpalace_addons.wire.chat import Merger, merge_events, parse_data
+from moonpalace_addons.wire.sse import Decoder, Event
+
+type Json = dict[str, Any]
+
+HEAD: Json = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "kimi-k2"}
+
+
+def merge(*chunks: object) -> Json:
+    merger = Merger()
+    for chunk in chunks:
+        merger.feed(chunk)
+    return merger.result()
+
+
+def delta(finish_reason: str | None = None, **fields: object) -> Json:
+    return {**HEAD, "choices": [{"index": 0, "delta": fields, "finish_reason": finish_reason}]}
+
+
+def call(arguments: str | None = None, **fields: object) -> Json:
+    """Return a piece of a tool call; `name` goes into the function."""
+    function = {
+        key: value for key, value in (("name", fields.pop("name", None)), ("arguments", arguments)) if value is not None
+    }
+    return {**fields, "function": function}
+
+
+def message_of(*chunks: object) -> Json:
+    (choice,) = merge(*chunks)["choices"]
+    message: Json = choice["message"]
+    return message
+
+
+def test_a_plain_stream() -> None:
+    """A stream as Kimi sends it becomes the chat.completion, without a trace of the deltas."""
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    chunks = [
+        delta(role="assistant", content=""),
+        delta(reasoning_content="Let "),
+        delta(reasoning_content="me see."),
+        delta(content="你"),
+        delta(content="好"),
+        {**HEAD, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": usage}]},
+        {**HEAD, "choices": [], "usage": usage},
+    ]
+    before = copy.deepcopy(chunks)
+    assert merge(*chunks) == {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "kimi-k2",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "你好", "reasoning_content": "Let me see."},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": usage,
+    }
+    assert chunks == before
+
+
+def test_the_result_can_be_read_at_any_time() -> None:
+    """Reading the result changes nothing: it can be read between chunks and twice."""
+    merger = Merger()
+    merger.feed(delta(content="a"))
+    assert merger.result()["choices"] == merger.result()["choices"]
+    merger.feed(delta(content="b", finish_reason="stop"))
+    assert merger.result() == merge(delta(content="ab", finish_reason="stop"))
+
+
+MESSAGES: dict[str, tuple[list[Json], Json]] = {
+    "null is no text": ([delta(content=None), delta(content=None)], {"content": None}),
+    "null does not overwrite": ([delta(content="a"), delta(content=None)], {"content": "a"}),
+    "null before text": ([delta(content=None), delta(content="a")], {"content": "a"}),
+    "empty text is kept": ([delta(content="")], {"content": ""}),
+    "only nulls": (
+        [delta(role=None, content=None, refusal=None, tool_calls=None, function_call=None)],
+        {"content": None, "refusal": None, "tool_calls": None, "function_call": None},
+    ),
+    "refusal": ([delta(refusal="I "), delta(refusal="won't")], {"content": None, "refusal": "I won't"}),
+    "the first role stays": ([delta(role="assistant", content="a"), delta(role="tool", content="b")], {"content": "ab"}),
+    "the role comes late": ([delta(content="a"), delta(role="critic")], {"role": "critic", "content": "a"}),
+    "unknown fields: the last that is not null": (
+        [delta(x="1", y=[1], z=None), delta(x="2", y={"a": 1}), delta(x=None)],
+        {"content": None, "x": "2", "y": {"a": 1}, "z": None},
+    ),
+    "parts instead of text": ([delta(content=[{"type": "text"}])], {"content": [{"type": "text"}]}),
+    "text wins over parts": ([delta(content="a"), delta(content=[1]), delta(content="b")], {"content": "ab"}),
+    "a function call": (
+        [delta(function_call={"name": "f", "arguments": "{"}), delta(function_call={"arguments": "}"})],
+        {"content": None, "function_call": {"name": "f", "arguments": "{}"}},
+    ),
+    "a message states everything": (
+        [delta(content="a", x=1), {"choices": [{"index": 0, "message": {"role": "assistant", "content": "abc"}}]}],
+        {"content": "abc"},
+    ),
+    "an empty message states nothing": (
+        [delta(content="a"), {"choices": [{"index": 0, "delta": {"content": "b"}, "message": {}}]}],
+        {"content": "ab"},
+    ),
+    "a cut surrogate pair": ([delta(content="\ud83c"), delta(content="\udf19!\ud800")], {"content": "🌙!\ud800"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+def test_messages(name: str) -> None:
+    """Text is concatenated, identifiers stay, null overwrites nothing."""
+    chunks, expected = MESSAGES[name]
+    assert message_of(*chunks) == {"role": "assistant", **expected}
+
+
+def test_choices() -> None:
+    """Choices are kept apart by index, else by position, and come sorted."""
+    merged = merge(
+        {"choices": [{"index": 1, "delta": {"content": "b"}}]},
+        {"choices": [{"delta": {"content": "a"}}, {"delta": {"content": "b"}, "finish_reason": "stop"}]},
+        {"choices": [None, 3, {"index": 2, "finish_reason": "length", "x": 1}]},
+    )
+    assert merged["choices"] == [
+        {"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": None},
+        {"index": 1, "message": {"role": "assistant", "content": "bb"}, "finish_reason": "stop"},
+        {"index": 2, "message": {"role": "assistant", "content": None}, "finish_reason": "length", "x": 1},
+    ]
+
+
+def test_logprobs() -> None:
+    """The tokens of logprobs are put together in order; null is kept where nothing else came."""
+
+    def chunk(logprobs: object) -> Json:
+        return {"choices": [{"index": 0, "delta": {}, "logprobs": logprobs}]}
+
+    pieces = [None, {"content": [1], "refusal": None}, {"content": [2, 3]}, {"content": None, "refusal": [4], "x": 5}]
+    assert merge(*map(chunk, pieces))["choices"][0]["logprobs"] == {"content": [1, 2, 3], "refusal": [4], "x": 5}
+    assert merge(chunk(None))["choices"][0]["logprobs"] is None
+    assert merge(chunk({"content": None}))["choices"][0]["logprobs"] == {"content": None}
+    assert "logprobs" not in merge(delta())["choices"][0]
+
+
+def used(number: int) -> Json:
+    return {"total_tokens": number}
+
+
+USAGES: dict[str, tuple[list[Json], Json | None]] = {
+    "at top level": ([{"choices": [], "usage": used(1)}], used(1)),
+    "in a choice": ([{"choices": [{"index": 0, "usage": used(1)}]}], used(1)),
+    "top level wins, though it came first": (
+        [{"choices": [], "usage": used(1)}, {"choices": [{"index": 0, "usage": used(2)}]}],
+        used(1),
+    ),
+    "the last counts": ([{"choices": [], "usage": used(1)}, {"choices": [], "usage": used(2)}], used(2)),
+    "null counts for nothing": ([{"choices": [], "usage": used(1)}, {"choices": [], "usage": None}], used(1)),
+    "without choices": ([delta(content="a"), {"usage": used(1)}], used(1)),
+    "none": ([delta(content="a"), {"choices": [], "usage": None}], None),
+    "nonsense": ([{"choices": [{"usage": 3}], "usage": "x"}], None),
+}
+
+
+@pytest.mark.parametrize("name", USAGES)
+def test_usage(name: str) -> None:
+    """Usage ends at top level, never added up, and never in a choice."""
+    chunks, expected = USAGES[name]
+    merged = merge(*chunks)
+    assert merged.get("usage") == expected
+    assert ("usage" in merged) == (expected is not None)
+    assert not any("usage" in choice for choice in merged["choices"])
+
+
+def test_top_level_fields() -> None:
+    """The first id, time and model stay, but empty ones give way; of other fields the last value stays."""
+    merged = merge(
+        {"id": "", "object": "", "model": "", "choices": [], "system_fingerprint": None, "tier": "a", "x": None},
+        {"id": "1", "object": "chat.completion.chunk", "created": 5, "model": "m", "choices": [], "tier": "b"},
+        {"id": "2", "created": 6, "model": "n", "choices": [], "system_fingerprint": "f", "tier": None},
+    )
+    assert merged == {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 5,
+        "model": "m",
+        "system_fingerprint": "f",
+        "tier": "b",
+        "x": None,
+        "choices": [],
+    }
+
+
+def test_errors_in_the_stream() -> None:
+    """The first error stands at top level beside what had come; an error alone is the API's error."""
+    error, other = {"type": "server_error", "message": "no"}, {"type": "x"}
+    merged = merge(delta(content="a"), {"error": error}, {"error": other}, {"type": "error", "error": other})
+    assert (merged["error"], merged["choices"][0]["message"]["content"]) == (error, "a")
+    assert merge({**delta(content="a"), "error": error})["error"] == error
+    assert merge(delta(), {"type": "error", "error": other})["error"] == other
+    assert merge({"error": error}) == {"error": error}
+    assert "error" not in merge({**delta(), "error": None})
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        None, True, 7, 1.5, "text", [], [delta(content="x")], {}, {"x": 1}, {"error": None},
+        {"choices": None}, {"choices": 3}, {"choices": {"0": {}}}, {"choices": [None, 1, [], "x"]}, {"choices": []},
+        {"object": "chat.completion.chunk"}, {"object": "text_completion", "choices": [{"index": 0, "text": "x"}]},
+        {"object": 5}, {"type": "message_start", "message": {"content": "x"}, "usage": {}},
+        {"choices": [{"index": 0, "delta": None}]}, {"choices": [{"index": 0, "delta": "x", "message": 3, "logprobs": 1}]},
+        {"choices": [{"index": 0, "delta": {"tool_calls": "x", "function_call": 3, "content": 4}}]},
+        {"choices": [{"index": 0, "delta": {"role": {}, "content": ["x"], "refusal": False}}]},
+    ],
+)  # fmt: skip
+def test_nonsense_is_tolerated(chunk: object) -> None:
+    """Whatever a chunk is, it raises nothing and leaves the text that came before and after it."""
+    merged = merge(delta(content="a"), chunk, delta(content="b", finish_reason="stop"))
+    assert merged["choices"][0]["message"]["content"] == "ab"
+    assert merged["choices"][0]["message"]["role"] == "assistant"
+    assert merged["choices"][0]["finish_reason"] == "stop"
+    assert merged["object"] == "chat.completion"
+    json.dumps(merge(chunk))
+
+
+def test_merging_events() -> None:
+    """Events are parsed and merged; [DONE] and data that is no JSON are skipped."""
+    lines = [
+        json.dumps(delta(content="a")),
+        "[DONE]",
+        json.dumps(delta(content="b")),
+        " [DONE] ",
+        "",
+        '{"choices": [{"del',
+    ]
+    merged = merge_events(Event(line) for line in lines)
+    assert merged == merge(delta(content="ab"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["", "[DONE]", "x", "{", "[" * 200_000, '{"a":' * 200_000, "1" * 5000, "null"],
+    ids=["empty", "done", "word", "cut", "deep list", "deep object", "long number", "null"],
+)
+def test_data_without_a_value(data: str) -> None:
+    """Data that has no JSON value gives None, however deep or long it is."""
+    assert parse_data(data) is None
+    assert merge_events([Event(data)]) is None
+
+
+def test_events_of_other_faces() -> None:
+    """Events that are not chat chunks merge to nothing; an error alone is kept."""
+    assert merge_events([]) is None
+    anthropic = [{"type": "message_start", "message": {"id": "1"}}, {"type": "message_delta", "usage": {"x": 1}}]
+    responses = [{"type": "response.created", "response": {"object": "response"}}, {"type": "error", "error": {"a": 1}}]
+    assert merge_events(Event(json.dumps(value)) for value in anthropic + responses) is None
+    assert merge_events([Event('{"error": {"message": "no"}}')]) == {"error": {"message": "no"}}
+
+
+words = st.text(max_size=12)
+nullable = st.none() | words
+extras = st.dictionaries(
+    st.sampled_from(["x", "y", "prefix"]),
+    st.none() | st.integers() | words | st.lists(st.integers(), max_size=2),
+    max_size=2,
+)
+identifier = st.text("abc:0-", min_size=1, max_size=6)
+
+
+@st.composite
+def completions(draw: st.DrawFn) -> Json:
+    """Draw an answer as the API gives it without streaming."""
+
+    def tool_call(number: int) -> Json:
+        function = {"name": draw(identifier), "arguments": draw(words)}
+        return {"id": f"{draw(identifier)}{number}", "type": "function", "function": function, **draw(extras)}
+
+    def choice(index: int) -> Json:
+        message: Json = {"role": "assistant", "content": draw(nullable), **draw(extras)}
+        for name in draw(st.sets(st.sampled_from(["reasoning_content", "refusal"]))):
+            message[name] = draw(nullable)
+        if draw(st.booleans()):
+            message["tool_calls"] = [tool_call(number) for number in range(draw(st.integers(1, 3)))]
+        if draw(st.booleans()):
+            message["function_call"] = {"name": draw(identifier), "arguments": draw(words)}
+        made: Json = {"index": index, "message": message, "finish_reason": draw(st.sampled_from(["stop", "length"]))}
+        if draw(st.booleans()):
+            made["logprobs"] = draw(
+                st.none() | st.fixed_dictionaries({"content": st.lists(st.integers()), "refusal": st.none()})
+            )
+        return {**made, **draw(extras)}
+
+    usage = draw(st.dictionaries(st.sampled_from(["prompt_tokens", "cached_tokens"]), st.integers(0, 99), min_size=1))
+    top = {
+        "id": draw(identifier),
+        "object": "chat.completion",
+        "created": draw(st.integers(0, 9)),
+        "model": draw(identifier),
+    }
+    return {
+        **top,
+        "choices": [choice(index) for index in range(draw(st.integers(1, 3)))],
+        "usage": usage,
+        **draw(extras),
+    }
+
+
+def cut_text(draw: st.DrawFn, text: str) -> list[str]:
+    edges = [0, *sorted(draw(st.lists(st.integers(0, len(text)), max_size=4))), len(text)]
+    return [text[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def cut_message(draw: st.DrawFn, message: Json, *, indexed: bool) -> list[list[Json]]:
+    """Cut a message into lanes of deltas: within a lane the order counts, between lanes it does not."""
+    lanes: list[list[Json]] = []
+    for name, value in message.items():
+        if name == "tool_calls":
+            for index, made in enumerate(value):
+                key = {"index": index} if indexed else {"id": made["id"]}
+                pieces: list[Json] = [
+                    {**key, "function": {"arguments": part}} for part in cut_text(draw, made["function"]["arguments"])
+                ]
+                pieces[0] = {
+                    **made,
+                    **key,
+                    "function": {**made["function"], "arguments": pieces[0]["function"]["arguments"]},
+                }
+                lanes.append([{"tool_calls": [piece]} for piece in pieces])
+        elif name == "function_call":
+            parts = [{"function_call": {"arguments": part}} for part in cut_text(draw, value["arguments"])]
+            parts[0]["function_call"]["name"] = value["name"]  # type: ignore[assignment]
+            lanes.append(list(parts))
+        elif name in ("content", "reasoning_content", "refusal") and value is not None:
+            lanes.append([{name: part} for part in cut_text(draw, value)])
+        else:
+            lanes.append([{name: value}])
+    return lanes
+
+
+def interleave(draw: st.DrawFn, lanes: list[list[Json]]) -> list[Json]:
+    """Mix the lanes: each keeps its order, and they begin one after the other."""
+    random = draw(st.randoms(use_true_random=False))
+    waiting, begun, mixed = [list(lane) for lane in lanes], [], []
+    while waiting or begun:
+        if waiting and (not begun or random.random() < 0.5):
+            begun.append(waiting.pop(0))
+            lane = begun[-1]
+        else:
+            lane = random.choice(begun)
+        mixed.append(lane.pop(0))
+        begun = [lane for lane in begun if lane]
+    return mixed
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> tuple[Json, list[Json]]:
+    """Draw an answer and the chunks of a stream that tells the same."""
+    answer = draw(completions())
+    indexed = draw(st.booleans())
+    head = {key: value for key, value in answer.items() if key not in ("choices", "usage")} | {
+        "object": "chat.completion.chunk"
+    }
+    lanes = []
+    for choice in answer["choices"]:
+        index = choice["index"]
+        deltas = interleave(draw, cut_message(draw, choice["message"], indexed=indexed))
+        lane = [{"index": index, "delta": piece} for piece in deltas]
+        tokens = (choice.get("logprobs") or {}).get("content")
+        if tokens:
+            half = draw(st.integers(0, len(tokens)))
+            lane[0]["logprobs"] = {"content": tokens[:half], "refusal": None}
+            lane.append({"index": index, "delta": {}, "logprobs": {"content": tokens[half:], "refusal": None}})
+        elif "logprobs" in choice:
+            lane[0]["logprobs"] = choice["logprobs"]
+        rest = {key: value for key, value in choice.items() if key not in ("message", "logprobs")}
+        lanes.append([*lane, {**rest, "delta": draw(st.sampled_from([{}, None]))}])
+    pieces = interleave(draw, lanes)
+    place = draw(st.sampled_from(["choice", "top", "both"]))
+    if place != "top":
+        pieces[-1] = {**pieces[-1], "usage": answer["usage"]}
+    chunks = [{**head, "choices": [piece]} for piece in pieces]
+    return answer, chunks if place == "choice" else [*chunks, {**head, "choices": [], "usage": answer["usage"]}]
+
+
+@given(streams())
+@settings(deadline=None, max_examples=100)
+def test_a_completion_cut_into_deltas_is_merged_back(stream: tuple[Json, list[Json]]) -> None:
+    """However an answer is cut into deltas and its parts are mixed, merging gives the answer back."""
+    answer, chunks = stream
+    assert merge(*chunks) == answer
+
+
+@given(streams(), st.sampled_from(["\n", "\r", "\r\n"]), st.booleans())
+@settings(deadline=None, max_examples=30)
+def test_the_same_through_the_wire(stream: tuple[Json, list[Json]], line_end: str, escaped: bool) -> None:
+    """The same holds for the bytes of the stream, with heartbeats between, fed byte by byte."""
+    answer, chunks = stream
+    lines = [f": hb{line_end * 2}data: {json.dumps(chunk, ensure_ascii=escaped)}{line_end * 2}" for chunk in chunks]
+    raw = "".join([*lines, "data: [DONE]", line_end * 2]).encode()
+    decoder = Decoder()
+    events = [event for i in range(len(raw)) for event in decoder.feed(raw[i : i + 1])]
+    assert merge_events(events + decoder.close()) == answer
+
+
+def test_time_is_linear() -> None:
+    """Eight times as many chunks take nowhere near the 64 times as long that quadratic work would take."""
+
+    def seconds(count: int) -> float:
+        chunks = [delta(content="word ", tool_calls=[call("x", index=number % 3)]) for number in range(count)]
+        best = float("inf")
+        for _ in range(3):
+            started = time.process_time()
+            merge(*chunks)
+            best = min(best, time.process_time() - started)
+        return best
+
+    assert seconds(16_000) < 24 * max(seconds(2_000), 0.001)
