@@ -19,7 +19,7 @@ BODIES = ("request_body", "response_body")
 BODY_WIDTH = 48
 """Columns of a body where no terminal sets the width, as the original has them."""
 NARROWEST = 32
-"""Columns below which parts stand under rather than beside each other."""
+"""Columns that a body must get to stand beside other parts, which keep their width."""
 
 
 def part_texts(exchange: Exchange, bodies: Bodies, names: Sequence[str], *, merged: bool) -> dict[str, str]:
@@ -39,10 +39,12 @@ def parts_table(texts: Mapping[str, str], width: int | None) -> str:
     """Return the parts side by side, fitted to `width` columns; under each other where they would get too narrow."""
     if width is None:
         return table({name: wrap(text, BODY_WIDTH) if name in BODIES else text for name, text in texts.items()})
-    natural = [max(len(name), *map(display_width, text.split("\n"))) for name, text in texts.items()]
-    widths = share(natural, width - frame_width(len(texts)))
-    if all(given >= min(wanted, NARROWEST) for given, wanted in zip(widths, natural, strict=True)):
-        return table({name: wrap(text, given) for (name, text), given in zip(texts.items(), widths, strict=True)})
+    natural = {name: max(display_width(line) for line in (name, *text.split("\n"))) for name, text in texts.items()}
+    bodies = {name: columns for name, columns in natural.items() if name in BODIES}
+    left = width - frame_width(len(texts)) - sum(natural.values()) + sum(bodies.values())
+    given = dict(zip(bodies, share(list(bodies.values()), left), strict=True))
+    if left >= 0 and all(given[name] >= min(bodies[name], NARROWEST) for name in bodies):
+        return table({name: wrap(text, given[name]) if name in given else text for name, text in texts.items()})
     alone = max(1, width - frame_width(1))
     return "\n".join(table({name: wrap(text, alone)}) for name, text in texts.items())
 

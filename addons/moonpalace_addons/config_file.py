@@ -105,7 +105,7 @@ def _text(path: Path) -> str:
     if len(data) > MAX_BYTES:
         raise SettingError(f"cannot read {shown_path(path)}: it is larger than {MAX_BYTES} bytes")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise SettingError(f"{shown_path(path)}, line {line}: not UTF-8 text") from None

@@ -152,7 +152,7 @@ REFUSED = [
     ("start: {port: }", "FILE, line 1: start.port has no value: it must be a whole number from 0 to 65535"),
     ("start: {insecure: ''}", "FILE, line 1: start.insecure has no value: it must be true or false"),
     ("start: {auto-cache: }", "FILE, line 1: start.auto-cache has no value: it must be true or false"),
-    ("start: {port: [1]}", "FILE, line 1: start.port must be a whole number from 0 to 65535 (0 = any free port), and not"),
+    ("start: {port: [1]}", "FILE, line 1: start.port must be a whole number from 0 to 65535 (0 = any free port), and "),
     ("endpoint: {a: b}", "FILE, line 1: endpoint must be a host's http:// or https:// URL"),
     (
         "start: {detect-repeat: [0.5]}",

@@ -124,7 +124,7 @@ REFUSED: list[tuple[str, str]] = [
     *[("insecure", text) for text in ("2", "maybe", "t")],
     *[
         ("upstream-proxy", text)
-        for text in ("", "socks5://h:1", "http://h/path", "http://h:port", "http://a b", "http://@")
+        for text in ("", "socks5://h:1", "http://h/path", "http://h:port", "http://a b", "http://u v@h", "http://@")
     ],
     *[("idle-timeout", text) for text in ("0", "-1", "nan", "inf", "1e999", "1_0", "", "31536001")],
     *[("repeat-threshold", text) for text in ("1.01", "-0.1", "half", ".", "nan")],
@@ -516,6 +516,7 @@ def test_named_settings_only(tmp_path: Path) -> None:
     """A command that names few settings is not stopped by the others, which keep their defaults."""
     config = DOCUMENTED.replace("8080", "none") + "database: /d/x.sqlite\n"
     environ = {"MOONPALACE_HOST": "0.0.0.0", "MOONPALACE_IDLE_TIMEOUT": "x", "https_proxy": "socks5://h"}
+    environ["MOONPALACE_CACHE_TTL"] = "9"
     settings = resolve(tmp_path, {}, environ, config=config, names=("database", "endpoint"))
     assert settings.database == "sqlite:////d/x.sqlite"
     assert (settings.port, settings.key, settings.host, settings.force_stream) == (9988, None, "127.0.0.1", False)

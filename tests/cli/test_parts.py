@@ -47,19 +47,23 @@ def test_tables_fit_the_terminal(exchange: Callable[..., Exchange], width: int, 
 
 
 def test_narrow_terminals_get_parts_under_each_other() -> None:
-    """Where columns would get too narrow to read, each part has its own table."""
-    assert parts_table({"request_body": "a" * 40, "error": "b" * 40}, 60) == (
-        "+------------------------------------------+\n"
-        "| request_body                             |\n"
-        "+------------------------------------------+\n"
-        f"| {'a' * 40} |\n"
-        "+------------------------------------------+\n"
-        "+------------------------------------------+\n"
-        "| error                                    |\n"
-        "+------------------------------------------+\n"
-        f"| {'b' * 40} |\n"
-        "+------------------------------------------+"
-    )
+    """Where a body would get too narrow to read, or another part be wrapped for nothing, each has its own table."""
+    rule = "+" + "-" * 42 + "+"
+    stacked = [rule, f"| {'request_body':40} |", rule, f"| {'a' * 40} |", rule]
+    stacked += [rule, f"| {'error':40} |", rule, f"| {'b' * 40} |", rule]
+    assert parts_table({"request_body": "a" * 40, "error": "b" * 40}, 78).split("\n") == stacked
+
+
+def test_bodies_are_wrapped_to_stand_beside_the_rest() -> None:
+    """A body gives way to what is better whole, down to what can still be read."""
+    assert parts_table({"request_body": "a" * 40, "error": "b" * 40}, 79).split("\n") == [
+        "+----------------------------------+------------------------------------------+",
+        f"| {'request_body':32} | {'error':40} |",
+        "+----------------------------------+------------------------------------------+",
+        f"| {'a' * 32} | {'b' * 40} |",
+        f"| {'a' * 8:32} | {'':40} |",
+        "+----------------------------------+------------------------------------------+",
+    ]
 
 
 def test_events_with_odd_line_ends_are_shown_in_lines(exchange: Callable[..., Exchange]) -> None:

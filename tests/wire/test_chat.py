@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from moonpalace_addons.wire.chat import Merger, merge_events, parse_data
 from moonpalace_addons.wire.sse import Decoder, Event
 

@@ -10,6 +10,7 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+
 from moonpalace_addons.wire.encodings import HELD, Decoder, decode
 
 TEXT = 'data: {"content": "月之暗面 moon"}\n\n'.encode() * 7

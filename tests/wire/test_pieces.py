@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from moonpalace_addons.wire.pieces import Pieces, index_of, join_text
 
 CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {

@@ -5,6 +5,7 @@ import base64
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from moonpalace_addons.wire.secrets import (
     SECRET_HEADERS,
     credentials,

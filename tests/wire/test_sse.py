@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from moonpalace_addons.wire.sse import Decoder, Event
 
 BOM = b"\xef\xbb\xbf"
@@ -176,7 +177,7 @@ def naive(stream: bytes) -> list[tuple[str, str, str | None, int | None, int]]:
     for match in re.finditer(rb"([^\r\n]*)(\r\n|\r|\n)", stream[mark:]):
         line = match[1].decode("utf-8", "replace")
         name, colon, value = line.partition(":")
-        value = value[1:] if value.startswith(" ") else value
+        value = value.removeprefix(" ")
         if not line:
             if data:
                 events.append((data[:-1], kind or "message", last_id, retry, mark + match.start(2) + 1))

@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import pytest
+
 from moonpalace_addons.wire.tool_calls import ToolCalls
 
 type Json = dict[str, Any]

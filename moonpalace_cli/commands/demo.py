@@ -1,0 +1,170 @@
+"""`mpal demo`: everything at work on one machine, without an account or a network."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, cast
+
+import click
+
+from moonpalace_addons.errors import MoonPalaceError
+
+START_MOST = 8.0
+SHOWN, WIDTH = 4, 150
+"""How many lines of an answer are shown, and how much of each."""
+
+KEY = "sk-demo-this-key-is-stored-nowhere"
+
+CALLS: tuple[tuple[str, Mapping[str, object]], ...] = (
+    (
+        "a plain call",
+        {"model": "mock-echo", "messages": [{"role": "user", "content": "How far is the moon? 月亮有多远？"}]},
+    ),
+    (
+        "a stream that thinks first",
+        {
+            "model": "mock-reasoning",
+            "stream": True,
+            "messages": [{"role": "user", "content": "Which palace stands on the moon?"}],
+        },
+    ),
+    (
+        "an answer cut off by max_tokens",
+        {"model": "mock-length", "max_tokens": 16, "messages": [{"role": "user", "content": "Tell me everything."}]},
+    ),
+    ("a call over the rate limit", {"model": "mock-429", "messages": [{"role": "user", "content": "Me again."}]}),
+)
+
+
+@click.command("demo", short_help="Show everything at work, without an account or a network.")
+def command() -> None:
+    """Start a mock of the API and the proxy, make calls, and show what comes of them.
+
+    It works on a temporary folder, which is removed at the end, and takes a few seconds.
+    """
+    from moonpalace_cli.mock.server import MockServer  # tornado costs 0.2 s
+
+    with tempfile.TemporaryDirectory(prefix="moonpalace-demo-") as folder, MockServer() as mock:
+        environment = clean_environment(Path(folder))
+        say(f"A mock of the Kimi API listens on {mock.url}; the proxy is started in front of it:")
+        show(f"mpal start --port 0 --endpoint {mock.url}")
+        with proxy(mock.url, environment) as (base_url, log):
+            for number, (what, body) in enumerate(CALLS, 1):
+                say(f"Your program makes {what}, with base_url={base_url}:")
+                call(base_url, body)
+                log.wait_for(f"last_insert_id=({number})\n")
+        say("Every call is a row. Which were there?")
+        mpal(environment, "list")
+        say("What happened to the second one?")
+        mpal(environment, "inspect", "--id", "2")
+        say("And the third as a report of a bad case, to send with a question:")
+        mpal(environment, "export", "--id", "3", "--bad", "--tag", "truncated")
+    say("That was all. With a key: mpal start, and set base_url as it says.")
+
+
+def clean_environment(folder: Path) -> dict[str, str]:
+    """Return the environment without the user's own settings, working in `folder`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MOONPALACE_")}
+    source = os.pathsep.join(str(Path(module).parents[level]) for module, level in own_modules())
+    path = os.pathsep.join(part for part in (source, kept.get("PYTHONPATH", "")) if part)
+    return kept | {"MOONPALACE_HOME": str(folder), "PYTHONPATH": path}
+
+
+def own_modules() -> list[tuple[str, int]]:
+    """Return this package's files with how many folders up their source root is, for the child processes."""
+    import moonpalace_addons
+
+    return [(__file__, 2), (str(moonpalace_addons.__file__), 1)]
+
+
+@contextmanager
+def proxy(endpoint: str, environment: Mapping[str, str]) -> Iterator[tuple[str, "LogReader"]]:
+    """Run `mpal start` on a free port, and give its base_url and its log."""
+    arguments = ["start", "--port", "0", "--endpoint", endpoint]
+    with subprocess.Popen(mpal_command(*arguments), env=environment, stderr=subprocess.PIPE) as child:
+        log = LogReader(cast(IO[bytes], child.stderr).fileno())
+        try:
+            announced = log.wait_for(r'base_url to "([^"]+)"')
+            if announced is None:
+                raise MoonPalaceError("the proxy of the demo did not start")
+            yield announced, log
+        finally:
+            child.send_signal(signal.SIGTERM)
+            child.wait()
+
+
+class LogReader:
+    """Pass a log on and find things in it."""
+
+    def __init__(self, descriptor: int) -> None:
+        os.set_blocking(descriptor, False)
+        self.descriptor = descriptor
+        self.text = ""
+
+    def wait_for(self, pattern: str) -> str | None:
+        """Return what the pattern's group matches as soon as it is there; None after `START_MOST` seconds."""
+        deadline = time.monotonic() + START_MOST
+        while time.monotonic() < deadline:
+            try:
+                piece = os.read(self.descriptor, 65536).decode("utf-8", "replace")
+            except BlockingIOError:
+                piece = ""
+            click.echo(piece, nl=False)
+            self.text += piece
+            if match := re.search(pattern, self.text):
+                return match[1]
+            time.sleep(0.02)
+        return None
+
+
+def call(base_url: str, body: Mapping[str, object]) -> None:
+    """Make one chat call and show its answer as it arrives."""
+    request = urllib.request.Request(  # noqa: S310 - our own address
+        f"{base_url}/chat/completions",
+        json.dumps(body, ensure_ascii=False).encode(),
+        {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"},
+    )
+    # A proxy from the environment must not see the demo's calls, nor break them.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=10) as answer:
+            text = answer.read().decode()
+    except urllib.error.HTTPError as error:
+        text = f"{error.code} {error.read().decode()}"
+    lines = [line for line in text.splitlines() if line]
+    if len(lines) > SHOWN:
+        lines = [*lines[: SHOWN // 2], f"… {len(lines) - SHOWN} more events …", *lines[-SHOWN // 2 :]]
+    for line in lines:
+        click.echo(f"  {line}" if len(line) <= WIDTH else f"  {line[:WIDTH]}…")
+
+
+def mpal(environment: Mapping[str, str], *arguments: str) -> None:
+    """Show a command and run it."""
+    show(f"mpal {' '.join(arguments)}")
+    sys.stdout.flush()
+    subprocess.run(mpal_command(*arguments), env=environment, check=True)
+
+
+def mpal_command(*arguments: str) -> list[str]:
+    """Return the command line that runs this very `mpal`."""
+    return [sys.executable, "-m", "moonpalace_cli.main", *arguments]
+
+
+def say(text: str) -> None:
+    """Explain what comes next."""
+    click.secho(f"\n{text}", bold=True)
+
+
+def show(text: str) -> None:
+    """Show a command as the user would type it."""
+    click.secho(f"$ {text}", fg="cyan")
