@@ -6,7 +6,7 @@ import json
 import stat
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -68,7 +68,7 @@ DOCUMENT = """\
     ]
 }
 """
-NO_TOKENS: dict[str, object] = {
+NO_TOKENS: dict[str, Any] = {
     "model_requested": None,
     "model_answered": None,
     "finish_reason": None,
@@ -140,7 +140,7 @@ def test_bodies_that_are_not_json(store: Store, mpal: Callable[..., Outcome]) ->
     ],
 )
 def test_file_names(
-    store: Store, mpal: Callable[..., Outcome], tmp_path: Path, changes: dict[str, object], name: str
+    store: Store, mpal: Callable[..., Outcome], tmp_path: Path, changes: dict[str, Any], name: str
 ) -> None:
     """A file is named after the completion, else the request, else the row, and never leaves its folder."""
     store.add(request=REQUEST, **changes)

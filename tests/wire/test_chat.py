@@ -3,6 +3,7 @@
 import copy
 import json
 import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -91,7 +92,10 @@ MESSAGES: dict[str, tuple[list[Json], Json]] = {
         {"content": None, "refusal": None, "tool_calls": None, "function_call": None},
     ),
     "refusal": ([delta(refusal="I "), delta(refusal="won't")], {"content": None, "refusal": "I won't"}),
-    "the first role stays": ([delta(role="assistant", content="a"), delta(role="tool", content="b")], {"content": "ab"}),
+    "the first role stays": (
+        [delta(role="assistant", content="a"), delta(role="tool", content="b")],
+        {"content": "ab"},
+    ),
     "the role comes late": ([delta(content="a"), delta(role="critic")], {"role": "critic", "content": "a"}),
     "unknown fields: the last that is not null": (
         [delta(x="1", y=[1], z=None), delta(x="2", y={"a": 1}), delta(x=None)],
@@ -112,7 +116,7 @@ MESSAGES: dict[str, tuple[list[Json], Json]] = {
         {"content": "ab"},
     ),
     "a cut surrogate pair": ([delta(content="\ud83c"), delta(content="\udf19!\ud800")], {"content": "🌙!\ud800"}),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", MESSAGES)
@@ -211,15 +215,31 @@ def test_errors_in_the_stream() -> None:
 @pytest.mark.parametrize(
     "chunk",
     [
-        None, True, 7, 1.5, "text", [], [delta(content="x")], {}, {"x": 1}, {"error": None},
-        {"choices": None}, {"choices": 3}, {"choices": {"0": {}}}, {"choices": [None, 1, [], "x"]}, {"choices": []},
-        {"object": "chat.completion.chunk"}, {"object": "text_completion", "choices": [{"index": 0, "text": "x"}]},
-        {"object": 5}, {"type": "message_start", "message": {"content": "x"}, "usage": {}},
-        {"choices": [{"index": 0, "delta": None}]}, {"choices": [{"index": 0, "delta": "x", "message": 3, "logprobs": 1}]},
+        None,
+        True,
+        7,
+        1.5,
+        "text",
+        [],
+        [delta(content="x")],
+        {},
+        {"x": 1},
+        {"error": None},
+        {"choices": None},
+        {"choices": 3},
+        {"choices": {"0": {}}},
+        {"choices": [None, 1, [], "x"]},
+        {"choices": []},
+        {"object": "chat.completion.chunk"},
+        {"object": "text_completion", "choices": [{"index": 0, "text": "x"}]},
+        {"object": 5},
+        {"type": "message_start", "message": {"content": "x"}, "usage": {}},
+        {"choices": [{"index": 0, "delta": None}]},
+        {"choices": [{"index": 0, "delta": "x", "message": 3, "logprobs": 1}]},
         {"choices": [{"index": 0, "delta": {"tool_calls": "x", "function_call": 3, "content": 4}}]},
         {"choices": [{"index": 0, "delta": {"role": {}, "content": ["x"], "refusal": False}}]},
     ],
-)  # fmt: skip
+)
 def test_nonsense_is_tolerated(chunk: object) -> None:
     """Whatever a chunk is, it raises nothing and leaves the text that came before and after it."""
     merged = merge(delta(content="a"), chunk, delta(content="b", finish_reason="stop"))
@@ -314,7 +334,7 @@ def completions(draw: st.DrawFn) -> Json:
 
 def cut_text(draw: st.DrawFn, text: str) -> list[str]:
     edges = [0, *sorted(draw(st.lists(st.integers(0, len(text)), max_size=4))), len(text)]
-    return [text[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [text[a:b] for a, b in pairwise(edges)]
 
 
 def cut_message(draw: st.DrawFn, message: Json, *, indexed: bool) -> list[list[Json]]:
@@ -335,7 +355,7 @@ def cut_message(draw: st.DrawFn, message: Json, *, indexed: bool) -> list[list[J
                 lanes.append([{"tool_calls": [piece]} for piece in pieces])
         elif name == "function_call":
             parts = [{"function_call": {"arguments": part}} for part in cut_text(draw, value["arguments"])]
-            parts[0]["function_call"]["name"] = value["name"]  # type: ignore[assignment]
+            parts[0]["function_call"]["name"] = value["name"]
             lanes.append(list(parts))
         elif name in ("content", "reasoning_content", "refusal") and value is not None:
             lanes.append([{name: part} for part in cut_text(draw, value)])
@@ -347,7 +367,9 @@ def cut_message(draw: st.DrawFn, message: Json, *, indexed: bool) -> list[list[J
 def interleave(draw: st.DrawFn, lanes: list[list[Json]]) -> list[Json]:
     """Mix the lanes: each keeps its order, and they begin one after the other."""
     random = draw(st.randoms(use_true_random=False))
-    waiting, begun, mixed = [list(lane) for lane in lanes], [], []
+    waiting = [list(lane) for lane in lanes]
+    begun: list[list[Json]] = []
+    mixed = []
     while waiting or begun:
         if waiting and (not begun or random.random() < 0.5):
             begun.append(waiting.pop(0))

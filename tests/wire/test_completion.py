@@ -41,7 +41,12 @@ SUMMARIES: dict[str, tuple[object, Summary]] = {
             "model": "kimi-k2",
             "content": [{"type": "text", "text": "x"}],
             "stop_reason": "max_tokens",
-            "usage": {"input_tokens": 3, "cache_read_input_tokens": 20, "cache_creation_input_tokens": 7, "output_tokens": 4},
+            "usage": {
+                "input_tokens": 3,
+                "cache_read_input_tokens": 20,
+                "cache_creation_input_tokens": 7,
+                "output_tokens": 4,
+            },
         },
         Summary("msg_1", "kimi-k2", "max_tokens", Usage(30, 4, 34, 20, None)),
     ),
@@ -74,7 +79,7 @@ SUMMARIES: dict[str, tuple[object, Summary]] = {
         {"id": 1, "model": ["x"], "choices": [3, {"finish_reason": 5}], "usage": "x", "error": 7},
         Summary(has_choices=True),
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SUMMARIES)
@@ -140,17 +145,34 @@ def test_usage_in_a_choice() -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ["id", "object", "choices", "usage", "error", "message", "finish_reason", "prompt_tokens", "cached_tokens",
-             "prompt_tokens_details", "completion_tokens", "max_tokens", "model", "input_tokens", "incomplete_details"]
-        ),
-        inner,
-        max_size=6,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "id",
+                    "object",
+                    "choices",
+                    "usage",
+                    "error",
+                    "message",
+                    "finish_reason",
+                    "prompt_tokens",
+                    "cached_tokens",
+                    "prompt_tokens_details",
+                    "completion_tokens",
+                    "max_tokens",
+                    "model",
+                    "input_tokens",
+                    "incomplete_details",
+                ]
+            ),
+            inner,
+            max_size=6,
+        )
     ),
     max_leaves=25,
-)  # fmt: skip
+)
 
 
 @given(json_values, json_values, st.booleans(), st.sampled_from([200, 400]))
@@ -180,10 +202,20 @@ WARNINGS: dict[str, tuple[Json, Json, bool, str]] = {
     "no numbers": ({}, answer(), False, ""),
     "twice the tokens used": ({}, answer(usage=tokens(9, 10)), False, " (suggested max_tokens: 20)"),
     "twice the limit": ({"max_tokens": 30}, answer(usage=tokens(9, 10)), False, " (suggested max_tokens: 60)"),
-    "twice the newer limit": ({"max_completion_tokens": 40, "max_tokens": 30}, answer(), False, " (suggested max_tokens: 80)"),
+    "twice the newer limit": (
+        {"max_completion_tokens": 40, "max_tokens": 30},
+        answer(),
+        False,
+        " (suggested max_tokens: 80)",
+    ),
     "a limit that is none": ({"max_tokens": True, "max_completion_tokens": None}, answer(), False, ""),
     "8k": ({"model": "moonshot-v1-8k"}, answer(usage=tokens(100, 50)), False, " (suggested max_tokens: 8092)"),
-    "32k": ({"model": "moonshot-v1-32k-vision-preview"}, answer(usage=tokens(100, 50)), False, " (suggested max_tokens: 32668)"),
+    "32k": (
+        {"model": "moonshot-v1-32k-vision-preview"},
+        answer(usage=tokens(100, 50)),
+        False,
+        " (suggested max_tokens: 32668)",
+    ),
     "128k": ({}, answer(usage=tokens(72, 50), model="moonshot-v1-128k"), False, " (suggested max_tokens: 131000)"),
     "auto has no window": (
         {"model": "moonshot-v1-auto"},
@@ -191,8 +223,18 @@ WARNINGS: dict[str, tuple[Json, Json, bool, str]] = {
         False,
         " (suggested max_tokens: 100)",
     ),
-    "another number is no window": ({"model": "moonshot-v1-8kx"}, answer(usage=tokens(1, 2)), False, " (suggested max_tokens: 4)"),
-    "a window without usage": ({"model": "moonshot-v1-8k", "max_tokens": 16}, answer(), False, " (suggested max_tokens: 32)"),
+    "another number is no window": (
+        {"model": "moonshot-v1-8kx"},
+        answer(usage=tokens(1, 2)),
+        False,
+        " (suggested max_tokens: 4)",
+    ),
+    "a window without usage": (
+        {"model": "moonshot-v1-8k", "max_tokens": 16},
+        answer(),
+        False,
+        " (suggested max_tokens: 32)",
+    ),
     "a full window": (
         {"model": "moonshot-v1-8k"},
         answer(usage=tokens(8000, 192)),
@@ -205,20 +247,35 @@ WARNINGS: dict[str, tuple[Json, Json, bool, str]] = {
         False,
         " (suggested max_tokens: 96); reasoning used up the budget (45 of 48 tokens)",
     ),
-    "reasoning, streamed": ({}, answer(usage=tokens(9, 48, 45)), True, "; reasoning used up the budget (45 of 48 tokens)"),
+    "reasoning, streamed": (
+        {},
+        answer(usage=tokens(9, 48, 45)),
+        True,
+        "; reasoning used up the budget (45 of 48 tokens)",
+    ),
     "some reasoning": ({}, answer(usage=tokens(9, 48, 30)), True, ""),
-    "reasoning without numbers": ({}, answer(content="", reasoning_content="hm"), True, "; reasoning used up the budget"),
+    "reasoning without numbers": (
+        {},
+        answer(content="", reasoning_content="hm"),
+        True,
+        "; reasoning used up the budget",
+    ),
     "reasoning and content": ({}, answer(content="x", reasoning_content="hm"), True, ""),
     "reasoning and a tool call": ({}, answer(content=None, reasoning_content="hm", tool_calls=[{}]), True, ""),
     "no finish reason": ({"max_tokens": 5}, answer(None), False, " (suggested max_tokens: 10)"),
     "no finish reason of a stream": ({"max_tokens": 5}, answer(None), True, INCOMPLETE),
-    "reasoning that was cut by a lost connection": ({}, answer(None, content=None, reasoning_content="hm"), True, INCOMPLETE),
+    "reasoning that was cut by a lost connection": (
+        {},
+        answer(None, content=None, reasoning_content="hm"),
+        True,
+        INCOMPLETE,
+    ),
     "an empty finish reason": ({}, answer(""), True, INCOMPLETE),
     "no finish reason key": ({}, {"choices": [{"message": {}}]}, False, ""),
     "one choice of two": ({}, {"choices": [*answer("stop")["choices"], *answer()["choices"]]}, True, ""),
     "one choice of two without": ({}, {"choices": [*answer("stop")["choices"], {}]}, True, INCOMPLETE),
     "an error that is null": ({}, {**answer(), "error": None}, True, ""),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", WARNINGS)

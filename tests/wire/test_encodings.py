@@ -247,7 +247,7 @@ def test_what_is_held_has_a_bound() -> None:
 
 @given(st.binary(max_size=300), st.sampled_from(["gzip", "deflate", "br", "zstd", "br, gzip", "zstd, deflate"]))
 def test_any_bytes_are_survived(data: bytes, encoding: str) -> None:
-    """Whatever the bytes are, nothing is raised; whole and byte by byte agree on whether they are sound, and on what."""
+    """Nothing is raised, and whole and byte by byte agree on whether the bytes are sound and what they decode to."""
     whole, single = decode(data, encoding), run(encoding, bytewise(data))
     assert (whole[1] is None) == (single[1] is None)
     if whole[1] is None:

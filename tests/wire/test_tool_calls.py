@@ -29,11 +29,19 @@ CALLS: dict[str, tuple[list[list[object]], list[tuple[str | None, str | None, st
         [("a", "f", "{}")],
     ),
     "in parallel": (
-        [[call("", index=0, id="a", name="f"), call("1", index=1, id="b", name="g")], [call("2", index=1), call("{}", index=0)]],
+        [
+            [call("", index=0, id="a", name="f"), call("1", index=1, id="b", name="g")],
+            [call("2", index=1), call("{}", index=0)],
+        ],
         [("a", "f", "{}"), ("b", "g", "12")],
     ),
     "an earlier call goes on after a later one has begun": (
-        [[call("{", index=0, id="a", name="f")], [call("[", index=1, id="b", name="g")], [call("}", index=0)], [call("]", index=1)]],
+        [
+            [call("{", index=0, id="a", name="f")],
+            [call("[", index=1, id="b", name="g")],
+            [call("}", index=0)],
+            [call("]", index=1)],
+        ],
         [("a", "f", "{}"), ("b", "g", "[]")],
     ),
     "sorted by index": (
@@ -49,11 +57,23 @@ CALLS: dict[str, tuple[list[list[object]], list[tuple[str | None, str | None, st
         [(None, "f", "{}"), (None, "g", "[]")],
     ),
     "pieces without either go to the call before them": (
-        [[call("", id="a", name="f")], [call("{")], [call("}")], [call("", id="b", name="g")], [call("[")], [call("]")]],
+        [
+            [call("", id="a", name="f")],
+            [call("{")],
+            [call("}")],
+            [call("", id="b", name="g")],
+            [call("[")],
+            [call("]")],
+        ],
         [("a", "f", "{}"), ("b", "g", "[]")],
     ),
     "the same after calls with an index": (
-        [[call("{", index=0, id="a", name="f")], [call("[", index=1, id="b", name="g")], [call("]")], [call("}", index=0)]],
+        [
+            [call("{", index=0, id="a", name="f")],
+            [call("[", index=1, id="b", name="g")],
+            [call("]")],
+            [call("}", index=0)],
+        ],
         [("a", "f", "{}"), ("b", "g", "[]")],
     ),
     "another name begins a call": (
@@ -76,7 +96,10 @@ CALLS: dict[str, tuple[list[list[object]], list[tuple[str | None, str | None, st
         [[call("1", index=0, id="a", name="f")], [call("2", index=1, id="a", name="f")]],
         [("a", "f", "1"), ("a", "f", "2")],
     ),
-    "a bool is no index": ([[call("{", index=True, id="a", name="f")], [call("}", index=False, id="a")]], [("a", "f", "{}")]),
+    "a bool is no index": (
+        [[call("{", index=True, id="a", name="f")], [call("}", index=False, id="a")]],
+        [("a", "f", "{}")],
+    ),
     "empty id and name come later": (
         [[call("{", index=0, id="", name="")], [call("}", index=0, id="a", name="f")]],
         [("a", "f", "{}")],
@@ -84,7 +107,7 @@ CALLS: dict[str, tuple[list[list[object]], list[tuple[str | None, str | None, st
     "no arguments": ([[call(index=0, id="a", name="f")]], [("a", "f", "")]),
     "nonsense is skipped": ([[None, 7, call("{}", id="a", name="f"), "x"]], [("a", "f", "{}")]),
     "text before any call": ([[call("{}")]], [(None, None, "{}")]),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -1,0 +1,116 @@
+"""Bring the outputs and tables in the READMEs up to date: `python -m tests.docs`; test_docs.py fails when they are not.
+
+In a `console` block every line `$ mpal …` is followed by what the command prints, on a store with the calls of
+`mpal demo`. A line `…` in the document stands for lines left out. The table of settings stands between two comments.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+READMES = (ROOT / "README.md", ROOT / "examples" / "README.zh.md")
+NOT_RUN = ("start", "demo", "mock")
+BLOCK = re.compile(r"(```console\n)(.*?)(```)", re.DOTALL)
+SETTINGS = re.compile(r"(<!-- settings -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+VOLATILE = (
+    (r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)?", "<time>"),
+    (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "<time>"),
+    (r"127\.0\.0\.1:\d+", "127.0.0.1:<port>"),
+    (r'"(latency|response_ttft|response_tpot|response_otps)": "[\d.]+"', r'"\1": "<measured>"'),
+    (r"Python-urllib/[\d.]+", "Python-urllib/<version>"),
+    (r" +", " "),
+    (r"-{3,}", "---"),
+)
+
+
+def normal(text: str) -> str:
+    """Return a text with what differs from run to run made equal: times, ports, and the widths that follow from them."""
+    for pattern, replacement in VOLATILE:
+        text = re.sub(pattern, replacement, text)
+    return text.strip()
+
+
+@contextmanager
+def demo_store() -> Iterator[Mapping[str, str]]:
+    """Give the environment of a store that holds the calls of `mpal demo`."""
+    from moonpalace_cli.commands import demo
+    from moonpalace_cli.mock.server import MockServer
+
+    with tempfile.TemporaryDirectory() as folder, MockServer() as mock:
+        environment = demo.clean_environment(Path(folder))
+        with demo.proxy(mock.url, environment) as (base_url, log):
+            for number, (_, body) in enumerate(demo.CALLS, 1):
+                demo.call(base_url, body)
+                log.wait_for(f"last_insert_id=({number})\n")
+        yield environment
+
+
+def printed(command: str, environment: Mapping[str, str]) -> str:
+    """Return what an `mpal` command prints on either stream."""
+    arguments = [sys.executable, "-m", "moonpalace_cli.main", *shlex.split(command)[1:]]
+    done = subprocess.run(
+        arguments, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+    )
+    return done.stdout.decode()
+
+
+def sessions(block: str) -> list[tuple[str, str]]:
+    """Return the commands of a console block with the output that the document shows for each."""
+    parts = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
+    return [(part.partition("\n")[0], part.partition("\n")[2]) for part in parts]
+
+
+def is_run(command: str) -> bool:
+    """Tell whether a command's output is checked."""
+    words = shlex.split(command)
+    return words[0] == "mpal" and words[1] not in NOT_RUN
+
+
+def is_current(shown: str, real: str) -> bool:
+    """Tell whether the document shows what the command prints."""
+    pattern = ".*".join(re.escape(normal(piece)) for piece in re.split(r"^…$", shown, flags=re.MULTILINE))
+    return re.fullmatch(pattern, normal(real), re.DOTALL) is not None
+
+
+def updated_block(block: str, environment: Mapping[str, str]) -> str:
+    """Return a console block with current outputs; one with a line `…` is kept as long as it is current."""
+    result = ""
+    for command, shown in sessions(block):
+        real = printed(command, environment) if is_run(command) else shown
+        keep = not is_run(command) or is_current(shown, real)
+        result += f"$ {command}\n{shown if keep else real}"
+    return result
+
+
+def settings_table() -> str:
+    """Return the table of settings in Markdown."""
+    from moonpalace_addons.settings import TABLE
+
+    rows = ["| flag | variable | what it does |", "| --- | --- | --- |"]
+    for setting in TABLE:
+        flag = f"`-{setting.short}`, " if setting.short else ""
+        rows.append(f"| {flag}`--{setting.name}` | `{setting.env}` | {setting.help.replace('|', '\\|')} |")
+    return "\n".join(rows) + "\n"
+
+
+def updated(text: str, environment: Mapping[str, str]) -> str:
+    """Return a document with current outputs and tables."""
+    text = BLOCK.sub(lambda found: found[1] + updated_block(found[2], environment) + found[3], text)
+    return SETTINGS.sub(lambda found: found[1] + settings_table() + found[3], text)
+
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(ROOT), str(ROOT / "addons")]
+    os.chdir(ROOT)
+    with demo_store() as found:
+        for readme in READMES:
+            if readme.exists():
+                readme.write_text(updated(readme.read_text(), found))
