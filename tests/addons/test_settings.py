@@ -516,10 +516,17 @@ def test_named_settings_only(tmp_path: Path) -> None:
     """A command that names few settings is not stopped by the others, which keep their defaults."""
     config = DOCUMENTED.replace("8080", "none") + "database: /d/x.sqlite\n"
     environ = {"MOONPALACE_HOST": "0.0.0.0", "MOONPALACE_IDLE_TIMEOUT": "x", "https_proxy": "socks5://h"}
-    environ["MOONPALACE_CACHE_TTL"] = "9"
     settings = resolve(tmp_path, {}, environ, config=config, names=("database", "endpoint"))
     assert settings.database == "sqlite:////d/x.sqlite"
     assert (settings.port, settings.key, settings.host, settings.force_stream) == (9988, None, "127.0.0.1", False)
+
+
+def test_unbuilt_setting_of_another_command(tmp_path: Path) -> None:
+    """A setting of an unbuilt feature stops only the commands that name it."""
+    environ = {"MOONPALACE_CACHE_TTL": "9"}
+    assert resolve(tmp_path, {}, environ, names=("database",)).cache_ttl == 60
+    with pytest.raises(NotBuiltYetError):
+        resolve(tmp_path, {}, environ, names=("database", "cache-ttl"))
 
 
 def test_broken_config_stops_every_command(tmp_path: Path) -> None:
