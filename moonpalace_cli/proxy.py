@@ -31,7 +31,7 @@ class StartupCheck(MitmLogHandler):
     name = "errorcheck"
 
     def __init__(self, settings: Settings, console: logging.Handler) -> None:
-        super().__init__(logging.ERROR)
+        super().__init__(logging.ERROR)  # type: ignore[no-untyped-call]
         self.settings = settings
         self.console = console
         self.errors: list[str] = []

@@ -1,8 +1,10 @@
 """Guard a proxy that has a key: whoever may use it spends the owner's money."""
 
+import asyncio
 import hmac
 import ipaddress
 import logging
+import re
 import socket
 
 from mitmproxy.http import HTTPFlow, Response
@@ -17,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 CLIENT_KEYS = ("authorization", "x-api-key", "api-key")
+HOST_AND_PORT = re.compile(r"(\[[0-9a-f:.]+\]|[^][:,\s]+)(?::[0-9]*)?")
 
 
 class Access:
@@ -27,6 +30,12 @@ class Access:
     def __init__(self, configuration: Configuration, calls: Calls) -> None:
         self.configuration = configuration
         self.calls = calls
+        self.names: frozenset[str] = frozenset()
+
+    async def running(self) -> None:
+        """Learn the names of this machine if clients may use them; asking for them can wait for the network."""
+        if self.configuration.ready and self.configuration.settings.host in WILDCARDS:
+            self.names = await asyncio.to_thread(machine_names)
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Refuse a call that may not use the key; a fault of ours refuses too."""
@@ -49,7 +58,7 @@ class Access:
         if origin is None and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             return Refusal(403, "requests from web pages are not allowed", FORBIDDEN)
         is_reverse = isinstance(flow.client_conn.proxy_mode, ReverseMode)
-        if is_reverse and not is_own_name(headers.get("host", ""), settings.host):
+        if is_reverse and not is_own_name(headers.get("host", ""), settings.host, self.names):
             return Refusal(403, "the Host of this request is not this proxy", FORBIDDEN)
         # A browser asks before it sends a page's key: that question carries none.
         if settings.token is not None and flow.request.method != "OPTIONS" and not has_token(flow, settings.token):
@@ -100,14 +109,24 @@ def has_token(flow: HTTPFlow, token: str) -> bool:
     return any([hmac.compare_digest(text.encode("utf-8", "replace"), token.encode()) for text in sent])  # noqa: C419
 
 
-def is_own_name(host_header: str, listening: str) -> bool:
-    """Tell whether a Host header names this proxy; a page that rebinds its own name to our address names itself."""
-    name = host_header.rpartition(":")[0] if not host_header.endswith("]") and ":" in host_header else host_header
-    name = name.strip("[]").lower().removesuffix(".")
+def machine_names() -> frozenset[str]:
+    """Return the names by which other machines may know this one."""
+    return frozenset({socket.gethostname().lower(), socket.getfqdn().lower()})
+
+
+def is_own_name(host_header: str, listening: str, names: frozenset[str] = frozenset()) -> bool:
+    """Tell whether a Host header names this proxy; a page that rebinds its own name to our address names itself.
+
+    `names` are those of this machine, which count while it listens on all of its addresses.
+    """
+    match = HOST_AND_PORT.fullmatch(host_header.strip().lower())
+    if match is None:
+        return False
+    name = match[1].strip("[]").removesuffix(".")
     if name in ("localhost", listening.lower()):
         return True
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
-        return listening in WILDCARDS and name in (socket.gethostname().lower(), socket.getfqdn().lower())
+        return listening in WILDCARDS and name in names
     return address.is_loopback or listening in WILDCARDS

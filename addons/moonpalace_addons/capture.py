@@ -124,7 +124,7 @@ class Capture:
             content_encoding=flow.response.headers.get("content-encoding"),
             chunks=call.chunks,
         )
-        if content_type is None or not content_type.endswith("json"):
+        if flow.response.stream or not is_json(content_type):
             call.streaming = True
             flow.response.stream = Tap(call)
             self.recorder.put(call.response)
@@ -176,6 +176,11 @@ class Capture:
                 warnings=tuple(call.warnings),
             )
         )
+
+
+def is_json(content_type: str | None) -> bool:
+    """Tell whether an answer is one JSON document; a sequence of them, such as ndjson, is a stream."""
+    return content_type is not None and content_type.endswith(("/json", "+json"))
 
 
 def api_key(headers: list[tuple[str, str]]) -> bytes | None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.errors import SettingError
-from moonpalace_addons.settings import BY_NAME, TABLE, Kind, nearest
+from moonpalace_addons.setting_kinds import Kind
+from moonpalace_addons.settings import BY_NAME, TABLE, nearest
 
 if TYPE_CHECKING:
     import yaml

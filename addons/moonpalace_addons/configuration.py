@@ -69,7 +69,7 @@ class Configuration:
             return True
         endpoint = urlsplit(self.settings.endpoint)
         port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
-        return (flow.request.host, flow.request.port) == (endpoint.hostname, port)
+        return (flow.request.host.lower(), flow.request.port) == (endpoint.hostname, port)
 
     def own_secrets(self) -> tuple[bytes, ...]:
         """Return the secrets among the settings, which may stand in what clients and upstream say."""

@@ -2,11 +2,14 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 
 from moonpalace_addons import upstream
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.configuration import Configuration
+
+logger = logging.getLogger(__name__)
 
 
 class Deadline:
@@ -28,9 +31,18 @@ class Deadline:
         while True:
             await asyncio.sleep(min(1.0, limit / 4))
             for call in self.calls:
-                last = upstream.last_activity(call.flow)
-                if last is not None and time.time() - last > limit:
-                    give_up(call, limit)
+                try:
+                    self._look(call, limit)
+                except Exception:
+                    logger.exception("a silent call could not be given up; mitmproxy's own limit ends it")
+
+    @staticmethod
+    def _look(call: Call, limit: float) -> None:
+        if call.timed_out:
+            return
+        last = upstream.last_activity(call.flow)
+        if last is not None and time.time() - last > limit:
+            give_up(call, limit)
 
     async def done(self) -> None:
         """Stop looking."""

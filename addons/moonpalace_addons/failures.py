@@ -16,11 +16,15 @@ class Failure:
 
 
 CLIENT_LEFT = Failure(State.CLIENT_DISCONNECTED, "client_disconnected", None)
+BAD_REQUEST = Failure(State.CLIENT_DISCONNECTED, "bad_request", 400)
+KILLED = Failure(State.CLIENT_DISCONNECTED, "killed", None)
 UPSTREAM_SILENT = Failure(State.TIMED_OUT, "upstream_timeout", 504)
 
 # mitmproxy tells us a sentence, not a type: the first pattern that fits decides.
 PATTERNS = (
     (r"client disconnected", CLIENT_LEFT),
+    (r"^connection killed", KILLED),  # by the user, in mitmweb or by a script
+    (r"from client, refusing|^request body exceeds|^http request has no host", BAD_REQUEST),
     (r"timed out|errno 110|timeout", UPSTREAM_SILENT),
     (r"certificate|tls|ssl", Failure(State.UPSTREAM_FAILED, "upstream_tls", 502)),
     (

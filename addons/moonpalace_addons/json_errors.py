@@ -4,7 +4,7 @@ from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons import upstream
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.failures import classify
+from moonpalace_addons.failures import BAD_REQUEST, classify
 
 
 class JsonErrors:
@@ -16,7 +16,7 @@ class JsonErrors:
         self.configuration = configuration
 
     def error(self, flow: HTTPFlow) -> None:
-        """Give the client a 502 or 504 with the reason."""
+        """Give the client a 502 or 504 with the reason; a 400 if its request is what mitmproxy refused."""
         if not self.configuration.concerns(flow) or flow.error is None:
             return
         failure = classify(flow.error.msg)
@@ -24,5 +24,6 @@ class JsonErrors:
         if failure.status is None or begun:
             return
         endpoint = self.configuration.settings.endpoint
-        body = upstream.error_body(f"MoonPalace got no answer from {endpoint}: {flow.error.msg}", failure.kind)
+        what = "did not send this request" if failure is BAD_REQUEST else f"got no answer from {endpoint}"
+        body = upstream.error_body(f"MoonPalace {what}: {flow.error.msg}", failure.kind)
         upstream.answer_and_close(flow, failure.status, body)

@@ -27,9 +27,10 @@ def lines(call: Exchange) -> list[Line]:
     """Return the lines for a call that has ended and is stored."""
     shown = [first_line(call), *request_headers(call), *response_headers(call), *answer(call)]
     if call.error_message is not None:
-        shown += block("Error", [(call.error_kind or "error", one_line(call.error_message))], style="bad")
+        shown += block("Error", [(call.error_kind or "error", call.error_message)], style="bad")
     shown += [Line(f"  {warning}", "warning") for warning in call.warnings]
-    return [*shown, Line(f"  New Row Inserted: last_insert_id={call.id}", "quiet")]
+    shown += [Line(f"  New Row Inserted: last_insert_id={call.id}", "quiet")]
+    return [Line(one_line(line.text), line.style) for line in shown]
 
 
 def first_line(call: Exchange) -> Line:

@@ -4,7 +4,6 @@ import base64
 import logging
 from typing import Literal
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from mitmproxy import ctx
 from mitmproxy.http import HTTPFlow
@@ -15,7 +14,6 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from moonpalace_addons import upstream
 from moonpalace_addons.access import WILDCARDS
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.errors import SettingError
 from moonpalace_addons.settings import Settings
 
 logger = logging.getLogger("moonpalace")
@@ -35,11 +33,7 @@ class ReverseProxy:
         if not self.configuration.ready:
             return
         settings = self.configuration.settings
-        try:
-            self.proxy = outgoing_proxy(settings)
-        except SettingError as error:
-            logger.error("Error: %s", error)  # noqa: TRY400 - ends mitmproxy at startup, in one line
-            return
+        self.proxy = OutgoingProxy(settings.upstream_proxy) if settings.upstream_proxy else None
         ctx.options.update(**mitmproxy_options(settings))
         server = upstream.proxyserver()
         await server.setup_servers()  # waits for the switch that the options have begun
@@ -74,37 +68,16 @@ class ReverseProxy:
 
 
 class OutgoingProxy:
-    """An HTTP proxy between us and the endpoint."""
+    """An HTTP proxy between us and the endpoint, from the URL that the settings have checked."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise SettingError(
-                f"the outgoing proxy in the environment is a {parts.scheme or 'nameless'} one, only http and https"
-                " proxies are possible: set --upstream-proxy to one, or to none"
-            )
-        port = parts.port or (443 if parts.scheme == "https" else 3128)
         scheme: Literal["http", "https"] = "https" if parts.scheme == "https" else "http"
-        self.address: ServerSpec = (scheme, (parts.hostname, port))
+        self.address: ServerSpec = (scheme, (parts.hostname or "", parts.port or (443 if scheme == "https" else 80)))
         self.authorization: str | None = None
         if parts.username is not None:
             plain = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self.authorization = "Basic " + base64.b64encode(plain.encode()).decode()
-
-
-def outgoing_proxy(settings: Settings) -> OutgoingProxy | None:
-    """Return the proxy to use for the endpoint: the setting's, else the environment's; never for loopback."""
-    if settings.upstream_proxy is not None:
-        return OutgoingProxy(settings.upstream_proxy) if settings.upstream_proxy else None
-    endpoint = urlsplit(settings.endpoint)
-    host = endpoint.hostname or ""
-    proxies = getproxies_environment()
-    if host == "localhost" or host.startswith("127.") or host == "::1" or proxy_bypass_environment(host, proxies):
-        return None
-    url = proxies.get(endpoint.scheme) or proxies.get("all")
-    if not url:
-        return None
-    return OutgoingProxy(url if "://" in url else f"http://{url}")
 
 
 def mitmproxy_options(settings: Settings) -> dict[str, object]:

@@ -4,213 +4,16 @@ A value comes from the first of: what was given (a flag, or an option of mitmpro
 config.yaml, the default. Whatever the source, it is text that the setting's kind parses; an error names the source.
 """
 
-import ipaddress
 import os
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from moonpalace_addons import setting_kinds as kinds
+from moonpalace_addons.environment_proxy import environment_proxy
 from moonpalace_addons.errors import NotBuiltYetError, SettingError
-
-# ---- kinds: text in, value out ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Kind[T]:
-    """Say how the text of a setting becomes a value.
-
-    `allowed` ends the sentence "X must be …"; `parse` raises ValueError, `HintError` to say more than that, or OSError.
-    `holds` tells the readers of flags and files what to offer: a switch, one text, several texts, or a file's path.
-    """
-
-    metavar: str
-    allowed: str
-    parse: Callable[[str], T]
-    holds: Literal["switch", "text", "list", "path"] = "text"
-
-
-class HintError(ValueError):
-    """Refuse a value with a sentence of its own; it never repeats what may be a secret."""
-
-
-def _flag(text: str) -> bool:
-    word = text.strip().lower()
-    if word in ("", "true", "1", "yes", "on"):
-        return True
-    if word in ("false", "0", "no", "off"):
-        return False
-    raise ValueError
-
-
-def _whole(lowest: int, highest: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        # int() alone would take 8_080 and the digits of other scripts.
-        if not re.fullmatch(r"[0-9]+", text.strip()) or not lowest <= int(text) <= highest:
-            raise ValueError
-        return int(text)
-
-    return parse
-
-
-def _decimal(accepts: Callable[[float], bool]) -> Callable[[str], float]:
-    def parse(text: str) -> float:
-        if not re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?", text.strip().lower()):
-            raise ValueError
-        if not accepts(float(text)):
-            raise ValueError
-        return float(text)
-
-    return parse
-
-
-def _secret(text: str) -> str:
-    # It becomes part of a header: anything else would split or spoil that header.
-    if not re.fullmatch(r"[!-~]+", text.strip()):
-        raise ValueError
-    return text.strip()
-
-
-def _host(text: str) -> str:
-    host = text.strip().lower()
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    if re.fullmatch(r"[0-9a-f:.]*:[0-9a-f:.]*(%[a-z0-9_.-]+)?|[0-9.]+", host):
-        return str(ipaddress.ip_address(host))
-    if not text.isascii() or not re.fullmatch(r"[a-z0-9_][a-z0-9_.-]{0,252}", host):
-        raise ValueError
-    return host
-
-
-_DEFAULT_PORTS = {"http": "80", "https": "443"}
-
-
-class _Url(NamedTuple):
-    scheme: str
-    user: str | None
-    host: str
-    port: str  # empty for the scheme's own
-    rest: str
-
-    @property
-    def site(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{'' if self.user is None else self.user + '@'}{host}{self.port and ':' + self.port}"
-
-
-_URL = re.compile(
-    r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?(?:(?P<user>[^/?#]*)@)?"
-    r"(?P<host>\[[^]/?#@]*\]|[^]:/?#@[]+)(?::(?P<port>[0-9]{1,5}))?(?P<rest>[/?#].*)?",
-    re.IGNORECASE | re.ASCII,
-)
-
-
-def _url(text: str, default_scheme: str) -> _Url:
-    text = text.strip()
-    match = _URL.fullmatch(text)
-    if match is None or not text.isprintable() or " " in text:
-        raise ValueError
-    scheme = (match["scheme"] or default_scheme).lower()
-    port = str(_whole(1, 65535)(match["port"])) if match["port"] else ""
-    own = port == _DEFAULT_PORTS.get(scheme)
-    return _Url(scheme, match["user"], _host(match["host"]), "" if own else port, match["rest"] or "")
-
-
-def _endpoint(text: str) -> str:
-    url = _url(text, "https")
-    if url.scheme not in ("http", "https") or url.user is not None:
-        raise ValueError
-    if url.rest.rstrip("/") == "/v1":
-        raise HintError(f"must be without /v1, which every call brings itself: leave it out, {url.site}")
-    if url.rest not in ("", "/"):
-        raise ValueError
-    return url.site
-
-
-def _proxy(text: str) -> str:
-    if text.strip().lower() == "none":
-        return ""
-    url = _url(text, "http")
-    if url.scheme not in ("http", "https") or url.rest not in ("", "/"):
-        raise ValueError
-    return url.site
-
-
-def _origin(text: str) -> str:
-    if text == "*":
-        return text
-    url = _url(text, "")
-    if not url.scheme or url.user is not None or url.rest not in ("", "/"):
-        raise ValueError
-    return url.site
-
-
-def _origins(text: str) -> tuple[str, ...]:
-    return tuple(_origin(item.strip()) for item in text.split(",") if item.strip())
-
-
-def _path(text: str) -> Path:
-    if not text.strip() or not text.isprintable():
-        raise ValueError
-    try:
-        return Path(text.strip()).expanduser().absolute()
-    except RuntimeError as error:  # a `~name` that nobody has
-        raise ValueError from error
-
-
-def _readable_file(text: str) -> Path:
-    path = _path(text)
-    if not path.is_file() or not os.access(path, os.R_OK):
-        raise ValueError
-    return path
-
-
-def sqlite_url(path: Path) -> str:
-    """Return SQLAlchemy's URL of an SQLite file; raise HintError for a path that such a URL cannot hold."""
-    # SQLAlchemy 2.1 decodes %41 in a path and 2.0 does not, so neither escaping nor leaving it would be right for both.
-    if re.search(r"\?|%[0-9a-fA-F]{2}", str(path)):
-        raise HintError("must be a path without `?` or `%` and two digits, which a database URL gives a meaning")
-    return f"sqlite:///{path}"
-
-
-def _database(text: str) -> str:
-    text = text.strip()
-    if match := re.match(r"[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://", text, re.IGNORECASE):
-        if match[0].lower() == "postgres://":
-            raise HintError("must begin with postgresql://, as SQLAlchemy calls it")
-        if not text.isprintable():
-            raise ValueError
-        return text
-    if "://" in text or re.match(r"(sqlite|postgres|mysql|mariadb)[a-z0-9_+]*:", text, re.IGNORECASE):
-        raise ValueError
-    path = _path(text)
-    if path.is_dir():
-        raise HintError("must be a file, and it is a folder")
-    return sqlite_url(path)
-
-
-_YEAR = 365 * 86_400
-_FLAG = Kind("", "true or false (also 1, 0, yes, no, on, off)", _flag, holds="switch")
-_PORT = Kind("PORT", "a whole number from 0 to 65535 (0 = any free port)", _whole(0, 65535))
-_COUNT = Kind("NUMBER", "a whole number from 0 to 1000000000", _whole(0, 1_000_000_000))
-_BYTES = Kind("BYTES", "a whole number of bytes from 0 to 1000000000", _whole(0, 1_000_000_000))
-_WHOLE_SECONDS = Kind("SECONDS", f"a whole number of seconds from 1 to {_YEAR}", _whole(1, _YEAR))
-_SECONDS = Kind(
-    "SECONDS", f"a number of seconds above 0, at most {_YEAR}", _decimal(lambda number: 0 < number <= _YEAR)
-)
-_FRACTION = Kind("NUMBER", "a number from 0 to 1", _decimal(lambda number: 0 <= number <= 1))
-_HOST = Kind("HOST", "an IP address or a host name, without a port", _host)
-_SECRET = Kind("TEXT", "ASCII characters without spaces (and without the word Bearer)", _secret)
-_ENDPOINT = Kind(
-    "URL", "a host's http:// or https:// URL without path, query or user (https://api.moonshot.cn)", _endpoint
-)
-_PROXY = Kind("URL", "a proxy like http://user:password@host:3128 (http or https), or the word none", _proxy)
-_ORIGINS = Kind("LIST", "web origins like https://host:port separated by commas, or *", _origins, holds="list")
-_DATABASE = Kind("URL", "a file's path, or an SQLAlchemy URL (postgresql://user@host/name)", _database, holds="path")
-_FILE = Kind("FILE", "a file that exists and can be read", _readable_file, holds="path")
-
-# ---- the table ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +25,7 @@ class Setting[T]:
     """
 
     name: str
-    kind: Kind[T]
+    kind: kinds.Kind[T]
     default: T
     about: str
     place: tuple[str, ...] = ()
@@ -260,44 +63,50 @@ class Setting[T]:
         return self.about + ("" if self.secret else f" Default: {default}.") + ("" if self.built else " Not built yet.")
 
 
-PORT = Setting("port", _PORT, 9988, "TCP port to listen on; 0 takes any free one.", short="p")
-HOST = Setting("host", _HOST, "127.0.0.1", "Address to listen on, without a port.")
+PORT = Setting("port", kinds.PORT, 9988, "TCP port to listen on; 0 takes any free one.", short="p")
+HOST = Setting("host", kinds.HOST, "127.0.0.1", "Address to listen on, without a port.")
 ENDPOINT = Setting(
-    "endpoint", _ENDPOINT, "https://api.moonshot.cn", "The API that calls are forwarded to, without /v1.", ("endpoint",)
+    "endpoint",
+    kinds.ENDPOINT,
+    "https://api.moonshot.cn",
+    "The API that calls are forwarded to, without /v1.",
+    ("endpoint",),
 )
 _KEY = "API key sent upstream with every call, so that clients need none of their own."
-KEY = Setting[str | None]("key", _SECRET, None, _KEY, short="k", secret=True)
+KEY: Setting[str | None] = Setting("key", kinds.SECRET, None, _KEY, short="k", secret=True)
 _GUARD = "What clients must send as their API key; needed for a key on a host that other machines can reach."
-TOKEN = Setting[str | None]("token", _SECRET, None, _GUARD, secret=True)
+TOKEN: Setting[str | None] = Setting("token", kinds.SECRET, None, _GUARD, secret=True)
 _ALLOW = "Web origins whose pages may call the proxy, separated by commas; * for all."
-ALLOW_ORIGINS = Setting("allow-origins", _ORIGINS, (), _ALLOW, otherwise="none")
-DATABASE = Setting[str | None](
+ALLOW_ORIGINS = Setting("allow-origins", kinds.ORIGINS, (), _ALLOW, otherwise="none")
+DATABASE: Setting[str | None] = Setting(
     "database",
-    _DATABASE,
+    kinds.DATABASE,
     None,
     "Where calls are kept: the path of an SQLite file, or any SQLAlchemy URL.",
     ("database",),
     otherwise="moonpalace.sqlite in ~/.moonpalace, or in the folder MOONPALACE_HOME",
 )
 _CA = "PEM file of the certificate authorities to trust when the endpoint is https."
-UPSTREAM_CA = Setting[Path | None]("upstream-ca", _FILE, None, _CA, otherwise="those that Python's certifi brings")
-INSECURE = Setting("insecure", _FLAG, False, "Accept any certificate from the endpoint: for tests only.")
-UPSTREAM_PROXY = Setting[str | None](
+UPSTREAM_CA: Setting[Path | None] = Setting(
+    "upstream-ca", kinds.FILE, None, _CA, otherwise="those that Python's certifi brings"
+)
+INSECURE = Setting("insecure", kinds.FLAG, False, "Accept any certificate from the endpoint: for tests only.")
+UPSTREAM_PROXY: Setting[str | None] = Setting(
     "upstream-proxy",
-    _PROXY,
+    kinds.PROXY,
     None,
     "HTTP proxy on the way to the endpoint, with user:password@ if it wants them; none for no proxy.",
     otherwise="from HTTPS_PROXY or HTTP_PROXY, else ALL_PROXY, unless NO_PROXY excepts the endpoint",
 )
 _IDLE = "Seconds without a byte after which a call is given up."
-IDLE_TIMEOUT = Setting("idle-timeout", _SECONDS, 960.0, _IDLE)
+IDLE_TIMEOUT = Setting("idle-timeout", kinds.SECONDS, 960.0, _IDLE)
 _FORCE = "Ask the API for a stream at every chat completion; clients still get the form they asked for."
-FORCE_STREAM = Setting("force-stream", _FLAG, False, _FORCE, built=False)
+FORCE_STREAM = Setting("force-stream", kinds.FLAG, False, _FORCE, built=False)
 _DETECT = "Interrupt streams that repeat themselves."
-DETECT_REPEAT = Setting("detect-repeat", _FLAG, False, _DETECT, built=False)
+DETECT_REPEAT = Setting("detect-repeat", kinds.FLAG, False, _DETECT, built=False)
 REPEAT_THRESHOLD = Setting(
     "repeat-threshold",
-    _FRACTION,
+    kinds.FRACTION,
     0.5,
     "How little repetition is tolerated, from 0 to 1: a higher threshold interrupts sooner.",
     ("start", "detect-repeat", "threshold"),
@@ -305,17 +114,17 @@ REPEAT_THRESHOLD = Setting(
 )
 REPEAT_MIN_LENGTH = Setting(
     "repeat-min-length",
-    _COUNT,
+    kinds.COUNT,
     100,
     "Characters of output before which nothing is interrupted.",
     ("start", "detect-repeat", "min-length"),
     built=False,
 )
 _AUTO = "Create and use context caches for long requests."
-AUTO_CACHE = Setting("auto-cache", _FLAG, False, _AUTO, built=False)
+AUTO_CACHE = Setting("auto-cache", kinds.FLAG, False, _AUTO, built=False)
 CACHE_MIN_BYTES = Setting(
     "cache-min-bytes",
-    _BYTES,
+    kinds.BYTES,
     4096,
     "Bytes that a request must have to be cached.",
     ("start", "auto-cache", "min-bytes"),
@@ -323,7 +132,7 @@ CACHE_MIN_BYTES = Setting(
 )
 CACHE_TTL = Setting(
     "cache-ttl",
-    _WHOLE_SECONDS,
+    kinds.WHOLE_SECONDS,
     60,
     "Seconds that a cache lives after its last use.",
     ("start", "auto-cache", "ttl"),
@@ -331,7 +140,7 @@ CACHE_TTL = Setting(
 )
 CACHE_CLEANUP = Setting(
     "cache-cleanup",
-    _WHOLE_SECONDS,
+    kinds.WHOLE_SECONDS,
     86_400,
     "Seconds without use after which a cache is deleted.",
     ("start", "auto-cache", "cleanup"),
@@ -345,10 +154,11 @@ _CACHES: tuple[Setting[object], ...] = (AUTO_CACHE, CACHE_MIN_BYTES, CACHE_TTL, 
 TABLE = _SERVER + _UPSTREAM + _STREAMS + _CACHES
 BY_NAME: Mapping[str, Setting[object]] = {setting.name: setting for setting in TABLE}
 
+OTHERS = ("MOONPALACE_TEST_", "MOONPALACE_MOCK_")
+"""How the variables of the tests and of `mpal mock` begin, which are no settings."""
+
 MITMPROXY_OPTIONS = tuple(setting for setting in TABLE if not setting.secret)
 """The settings offered as `--set moonpalace_…`: not the secrets, as options show in the process list and in mitmweb."""
-
-# ---- resolution ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,7 +207,7 @@ def _parse[T](setting: Setting[T], text: str, source: str) -> T:
     try:
         return setting.kind.parse(text)
     except (ValueError, OSError) as error:
-        why = str(error) if isinstance(error, HintError) else f"must be {setting.kind.allowed}"
+        why = str(error) if isinstance(error, kinds.HintError) else f"must be {setting.kind.allowed}"
         if isinstance(error, OSError):
             why += f" ({error.strerror})"
         # `from None`: the cause of a bad secret may quote it.
@@ -431,7 +241,7 @@ def home(environ: Mapping[str, str]) -> Path:
 
 def _named_path(text: str, source: str) -> Path:
     try:
-        return _path(text)
+        return kinds.parse_path(text)
     except (ValueError, OSError):  # OSError: a relative path, and the current folder is gone
         raise SettingError(f"{source}: {_shown(text)} must be a path") from None
 
@@ -496,7 +306,11 @@ def _settings(values: _Values, folder: Path, config_file: Path | None, environ: 
 def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
     known = {setting.env for setting in TABLE} | {"MOONPALACE_HOME", "MOONPALACE_CONFIG"}
     for name in environ:
-        if name.startswith("MOONPALACE_") and name not in known and not name.startswith("MOONPALACE_TEST_"):
+        if (
+            name.startswith("MOONPALACE_")
+            and name not in known
+            and not name.startswith(("MOONPALACE_TEST_", "MOONPALACE_MOCK_"))
+        ):
             raise SettingError(f"variable {_shown(name)} is not known; the nearest is {nearest(name, known)}")
 
 
@@ -573,57 +387,23 @@ def check(settings: Settings) -> None:
             "a token (--token, MOONPALACE_TOKEN, start.token) guards a key, and there is none: "
             "set the key too (--key, MOONPALACE_KEY, start.key), or leave the token out"
         )
-    if settings.key is not None and settings.token is None and not is_loopback(settings.host):
+    if settings.key is not None and settings.token is None and not kinds.is_loopback(settings.host):
         raise SettingError(
             f"host {settings.host!r} lets other machines spend the key: set a token that clients must send as their "
             "API key (--token, MOONPALACE_TOKEN, start.token), or listen on 127.0.0.1"
         )
 
 
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach `host`: 127.0.0.0/8, ::1 (with or without brackets) or localhost."""
-    name = host.lower().removesuffix(".").removeprefix("[").removesuffix("]")
+def _default_database(folder: Path) -> str:
     try:
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
+        return kinds.sqlite_url(folder / "moonpalace.sqlite")
+    except kinds.HintError as why:
+        raise SettingError(f"home folder (variable MOONPALACE_HOME): {str(folder)!r} {why}") from None
 
 
 def _environment_proxy(endpoint: str, environ: Mapping[str, str]) -> str | None:
-    """Return the proxy that the variables of all programs name for `endpoint`; as in Go, none for this machine."""
-    url = _url(endpoint, "https")
-    port = url.port or _DEFAULT_PORTS[url.scheme]
-    if is_loopback(url.host) or _excepted(url.host, port, environ.get("no_proxy") or environ.get("NO_PROXY") or ""):
+    found = environment_proxy(endpoint, environ)
+    if found is None:
         return None
-    for lower in (f"{url.scheme}_proxy", "all_proxy"):
-        for name in (lower, lower.upper()):
-            if environ.get(name):
-                return _parse(UPSTREAM_PROXY, environ[name], f"variable {name} (--upstream-proxy overrides it)")
-    return None
-
-
-def _excepted(host: str, port: str, exceptions: str) -> bool:
-    """Tell whether NO_PROXY names the host: as *, a domain with all below it, an address or a network, maybe a port."""
-    for entry in exceptions.lower().replace(",", " ").split():
-        match = re.fullmatch(r"(\[.*\]|[^:]*)(?::([0-9]+))?", entry)
-        name, only = (match[1].strip("[]"), match[2]) if match else (entry, None)
-        if only not in (None, port):
-            continue
-        domain = name.removeprefix("*").removeprefix(".")
-        if name == "*" or (domain and f".{host}".endswith(f".{domain}")) or _in_network(host, name):
-            return True
-    return False
-
-
-def _in_network(host: str, network: str) -> bool:
-    try:
-        return ipaddress.ip_address(host) in ipaddress.ip_network(network, strict=False)
-    except ValueError:
-        return False
-
-
-def _default_database(folder: Path) -> str:
-    try:
-        return sqlite_url(folder / "moonpalace.sqlite")
-    except HintError as why:
-        raise SettingError(f"home folder (variable MOONPALACE_HOME): {str(folder)!r} {why}") from None
+    name, text = found
+    return _parse(UPSTREAM_PROXY, text, f"variable {name} (--upstream-proxy overrides it)")

@@ -38,8 +38,11 @@ def error_body(message: str, kind: str) -> bytes:
 def answer_and_close(flow: HTTPFlow, status: int, body: bytes) -> bool:
     """Give a client whose upstream failed a JSON answer instead of mitmproxy's HTML, then close its connection.
 
-    Only while no byte of an answer has been sent. Returns False if the client is gone.
+    Only while no byte of an answer has been sent. Returns False if the client is gone, or if it speaks TLS with us:
+    what is written here would reach it unencrypted.
     """
+    if flow.client_conn.tls:
+        return False
     handler = connection_of(flow)
     transport = handler.transports.get(flow.client_conn) if handler else None
     if handler is None or transport is None or transport.writer is None or transport.writer.is_closing():

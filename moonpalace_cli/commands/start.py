@@ -1,5 +1,7 @@
 """`mpal start`: run the proxy."""
 
+from urllib.parse import urlsplit
+
 import click
 
 from moonpalace_addons.settings import Settings, check
@@ -35,8 +37,10 @@ def hide_secrets(settings: Settings) -> None:
     import setproctitle
 
     title = shown = setproctitle.getproctitle()
-    for secret in (settings.key, settings.token, settings.upstream_proxy):
+    # Of a URL only what is before its `@`: the rest may have been given in another spelling.
+    users = [urlsplit(url or "").netloc.rpartition("@")[:2] for url in (settings.upstream_proxy, settings.database)]
+    for secret in (settings.key, settings.token, *(user + at for user, at in users)):
         if secret:
-            shown = shown.replace(secret, "***")
+            shown = shown.replace(secret, "***@" if secret.endswith("@") else "***")
     if shown != title:
         setproctitle.setproctitle(shown)

@@ -181,7 +181,10 @@ def _spelled(times: Times) -> dict[str, Scenario]:
         "mock-br": Scenario("echoes with Content-Encoding br", spelling=Spelling(encoding="br")),
         "mock-zstd": Scenario("echoes with Content-Encoding zstd", spelling=Spelling(encoding="zstd")),
         "mock-comments": Scenario(
-            "puts comments, event:, id: and retry: lines into the stream", spelling=Spelling(comments=True)
+            "puts comments, event:, id: and retry: lines into the stream", spelling=Spelling(asides="fields")
+        ),
+        "mock-heartbeat": Scenario(
+            "puts `: hb` and a blank line between the events", spelling=Spelling(asides="beats")
         ),
         "mock-crlf": Scenario("ends the lines of the stream with CR LF", spelling=Spelling(line_end="\r\n")),
         "mock-cr": Scenario("ends the lines of the stream with CR", spelling=Spelling(line_end="\r")),

@@ -11,7 +11,6 @@ from typing import Self
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
-from tornado.netutil import bind_sockets
 
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_cli.mock.api import Api, Call
@@ -71,7 +70,7 @@ class MockServer:
     def start(self) -> Self:
         """Listen, and return once calls are answered; raise `MoonPalaceError` when the address cannot be used."""
         try:
-            sockets = bind_sockets(self.port, self.host, backlog=BACKLOG)
+            sockets = _listening(self.host, self.port)
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise MoonPalaceError(f"the mock cannot listen on {self.host}:{self.port}: {reason}") from error
@@ -170,6 +169,24 @@ class MockServer:
         self.log.append(served)
         if self._on_served is not None:
             self._on_served(served)
+
+
+def _listening(host: str, port: int) -> list[socket.socket]:
+    """Return a socket for each address of the host, all on one port, or raise `OSError`.
+
+    Tornado's own `bind_sockets` leaves a socket open when the port is in use.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        for family, *_rest, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
+            wanted = (address[0], sockets[0].getsockname()[1] if sockets else port)
+            sockets.append(socket.create_server(wanted, family=family, backlog=BACKLOG))
+            sockets[-1].setblocking(False)
+    except BaseException:
+        for found in sockets:
+            found.close()
+        raise
+    return sockets
 
 
 def _call(request: HTTPServerRequest) -> Call:

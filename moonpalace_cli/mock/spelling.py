@@ -10,6 +10,7 @@ import brotli  # type: ignore[import-untyped]
 import zstandard
 
 type Encoding = Literal["", "gzip", "deflate", "br", "zstd"]
+type Asides = Literal["none", "fields", "beats"]
 type Step = Callable[[bytes, bool], bytes]
 
 DONE = "[DONE]"
@@ -21,12 +22,13 @@ _GZIP_FORMAT = 31  # zlib's name for a gzip header and trailer with the largest 
 class Spelling:
     """Say how the events of a stream are written.
 
+    `asides` are the lines beside the data: none, all the fields there are, or heartbeats between the events.
     `terminated` false leaves out the `[DONE]` and the end of the last event; `split` cuts the bytes anywhere.
     """
 
     line_end: str = "\n"
     space: bool = True
-    comments: bool = False
+    asides: Asides = "none"
     terminated: bool = True
     split: bool = False
     encoding: Encoding = ""
@@ -59,15 +61,25 @@ def _events(spelling: Spelling, payloads: Iterable[str], count: int) -> Iterator
     end = spelling.line_end
     field = "data: " if spelling.space else "data:"
     for number, payload in enumerate(payloads, 1):
-        lines = _asides(number) if spelling.comments else ""
+        lines = _ASIDES[spelling.asides](number)
         closing = end * 2 if spelling.terminated or number < count else ""
         yield f"{lines.replace('\n', end)}{field}{payload}{closing}".encode("utf-8", "replace")
 
 
-def _asides(number: int) -> str:
-    beat = ": hb\n\n" if number % 3 == 1 else ":\n"
-    retry = "retry: 3000\n" if number == 1 else ""
-    return f"{beat}{retry}event: message\nid: {number}\n"
+def _fields(number: int) -> str:
+    """Return lines that belong to the event; only the first comment is followed by a blank line.
+
+    Once there was an `id:`, the openai SDK takes a blank line after a comment for an event without data, and fails.
+    """
+    begin = ": hb\n\nretry: 3000\n" if number == 1 else ": hb\n"
+    return f"{begin}event: message\nid: {number}\n"
+
+
+_ASIDES: dict[Asides, Callable[[int], str]] = {
+    "none": lambda _number: "",
+    "fields": _fields,
+    "beats": lambda number: ": hb\n\n" * (number % 3),
+}
 
 
 def _split(events: Iterable[bytes], count: int) -> Iterator[Piece]:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
 from moonpalace_addons.errors import NotBuiltYetError, SettingError
-from moonpalace_addons.settings import BY_NAME, MITMPROXY_OPTIONS, TABLE, Settings, home, is_loopback, parse_option
+from moonpalace_addons.setting_kinds import is_loopback
+from moonpalace_addons.settings import BY_NAME, MITMPROXY_OPTIONS, TABLE, Settings, home, parse_option
 from moonpalace_addons.settings import resolve as resolve_settings
 
 SECRET = "sk-Wq7Zx3Rt9"

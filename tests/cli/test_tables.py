@@ -19,8 +19,9 @@ def test_box_is_the_documented_one() -> None:
 
 
 def test_empty_box_is_its_head() -> None:
-    """Without rows there are the headers and two rules."""
-    assert box(["id", "status"], []) == "+----+--------+\n| id | status |\n+----+--------+"
+    """Without rows there are the headers between their rules, and the last rule."""
+    rule = "+----+--------+"
+    assert box(["id", "status"], []) == f"{rule}\n| id | status |\n{rule}\n{rule}"
 
 
 def test_cells_may_have_several_lines() -> None:

@@ -25,6 +25,7 @@ def sdk(shared_mock: MockServer) -> Iterator[openai.OpenAI]:
     [
         "mock-echo",
         "mock-comments",
+        "mock-heartbeat",
         "mock-crlf",
         "mock-cr",
         "mock-nospace",
@@ -32,7 +33,6 @@ def sdk(shared_mock: MockServer) -> Iterator[openai.OpenAI]:
         "mock-gzip",
         "mock-deflate",
         "mock-br",
-        "mock-zstd",
         "mock-until-close",
         "mock-emoji-cjk",
         "mock-empty-choices",

@@ -89,7 +89,7 @@ def merge_row(choice: Fields, row: Fields) -> None:
             choice["message"][field] = choice["message"].get(field, "") + value
 
 
-def merge_call(calls: Fields, delta: Fields) -> None:
+def merge_call(calls: dict[Any, Any], delta: Fields) -> None:
     """Add a piece of a tool call to its call, found by index, else by id."""
     function = delta["function"]
     call = calls.setdefault(delta.get("index", delta.get("id")), {"function": {"arguments": ""}})
@@ -189,7 +189,8 @@ def test_usage_at_odd_places(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("name", "lines"),
     [
-        ("mock-comments", rb"(?:: hb\n\n|:\n)(?:retry: 3000\n)?event: message\nid: \d+\ndata: [^\r\n]+\n\n"),
+        ("mock-comments", rb"(?:: hb\n\nretry: 3000|: hb)\nevent: message\nid: \d+\ndata: [^\r\n]+\n\n"),
+        ("mock-heartbeat", rb"(?:: hb\n\n){0,2}data: [^\r\n]+\n\n"),
         ("mock-crlf", rb"data: [^\r\n]+\r\n\r\n"),
         ("mock-cr", rb"data: [^\r\n]+\r\r"),
         ("mock-nospace", rb"data:[{\[][^\r\n]+\n\n"),

@@ -81,8 +81,10 @@ def test_every_call_is_told() -> None:
 def test_500_connections_at_once(own_mock: MockServer) -> None:
     """500 streams are held open at the same time, and each one is complete."""
     body = json.dumps(CHAT | {"model": "mock-slow", "stream": True}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nAuthorization: Bearer k\r\nContent-Length: {len(body)}\r\n"
-    request = f"{head}Host: m\r\nX-Mock-Delay: 0.2\r\nConnection: close\r\n\r\n".encode() + body
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: m\r\nAuthorization: Bearer k\r\nContent-Length: {len(body)}\r\n"
+    )
+    request = f"{head}X-Mock-Delay: 0.2\r\nConnection: close\r\n\r\n".encode() + body
     received: dict[socket.socket, bytearray] = {}
     most_open = 0
     with selectors.DefaultSelector() as selector:
@@ -140,9 +142,9 @@ def test_stopping(own_mock: MockServer) -> None:
     """A stopped mock has closed its connections and its port; it may be stopped again and started again."""
     with socket.create_connection(("127.0.0.1", own_mock.port), 10) as connection:
         body = json.dumps(CHAT | {"model": "mock-stall", "stream": True}).encode()
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nAuthorization: Bearer k\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: m\r\nAuthorization: Bearer k\r\nContent-Length: {len(body)}\r\n\r\n"
         connection.sendall(head.encode() + body)
-        assert connection.recv(65536)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
         own_mock.stop()
         while connection.recv(65536):
             pass
@@ -175,7 +177,7 @@ def test_tls(host: str) -> None:
 def test_until_close_over_tls_says_goodbye() -> None:
     """A body that ends with the connection ends with TLS's own farewell, so that it cannot be taken for cut."""
     body = json.dumps(CHAT | {"model": "mock-until-close"}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nAuthorization: Bearer k\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: m\r\nAuthorization: Bearer k\r\nContent-Length: {len(body)}\r\n\r\n"
     with MockServer(tls=True) as mock:
         context = ssl.create_default_context(cafile=mock.ca_file)
         context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF

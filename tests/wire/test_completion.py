@@ -241,6 +241,12 @@ WARNINGS: dict[str, tuple[Json, Json, bool, str]] = {
         False,
         "; the context window of 8192 tokens is full",
     ),
+    "a full window and no finish reason": (
+        {"model": "moonshot-v1-8k"},
+        answer(None, usage=tokens(8000, 192)),
+        True,
+        "; the context window of 8192 tokens is full" + INCOMPLETE,
+    ),
     "reasoning": (
         {"max_completion_tokens": 48},
         answer(usage=tokens(9, 48, 45), content=""),

@@ -53,6 +53,10 @@ def flushed_zstd() -> bytes:
 
 SKIPPED_FRAME = (0x184D2A50).to_bytes(4, "little") + (4).to_bytes(4, "little") + b"skip"
 
+# A stored block whose padding bits make its first byte that of zlib's header, and an empty last block.
+STORED = b"\x78" + len(TEXT).to_bytes(2, "little") + (len(TEXT) ^ 0xFFFF).to_bytes(2, "little") + TEXT
+STORED += b"\x01\x00\x00\xff\xff"
+
 CASES: dict[str, tuple[str | None, bytes, bytes]] = {
     "no header": (None, TEXT, TEXT),
     "an empty header": ("", TEXT, TEXT),
@@ -71,6 +75,7 @@ CASES: dict[str, tuple[str | None, bytes, bytes]] = {
     "zlib flushed": ("deflate", flushed_zlib(15), TEXT),
     "raw deflate": ("deflate", raw_deflate(TEXT), TEXT),
     "raw deflate, stored": ("deflate", zlib.compress(TEXT, 0, wbits=-15), TEXT),
+    "raw deflate that looks like zlib at first": ("deflate", STORED, TEXT),
     "raw deflate of nothing": ("deflate", raw_deflate(b""), b""),
     "br": ("br", br(TEXT), TEXT),
     "br flushed": ("br", flushed_br(), TEXT),
@@ -114,6 +119,13 @@ def test_what_the_server_flushed_comes_at_once(name: str) -> None:
     decoded = [decoder.feed(data[i : i + 1]) for i in range(len(data))]
     assert sum(map(bool, decoded)) >= 5
     assert len(b"".join(decoded[: len(data) * 4 // 5])) > len(expected) // 5
+
+
+def test_nothing_stays_inside_the_decompressor() -> None:
+    """A truncated body gives as much at once as byte by byte, also where output fills a piece to its last byte."""
+    data = gzip.compress(bytes(300_000))
+    for end in range(20, len(data)):
+        assert decode(data[:end], "gzip") == run("gzip", bytewise(data[:end]))
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case[0] and len(case[2]) >= len(TEXT)][2:])

@@ -84,6 +84,14 @@ CALLS: dict[str, tuple[list[list[object]], list[tuple[str | None, str | None, st
         [[call("{", name="f")], [call("}"), call("[]", name="g")]],
         [(None, "f", "{}"), (None, "g", "[]")],
     ),
+    "positions are those of the list that began the calls": (
+        [[call("{", name="f"), call("[", name="g")], [call(" ")], [call("}"), call("]")]],
+        [(None, "f", "{ }"), (None, "g", "[]")],
+    ),
+    "a position past the list, without a name": (
+        [[call("{", name="f")], [call("}"), call("[")], [call(""), call("]")]],
+        [(None, "f", "{}"), (None, None, "[]")],
+    ),
     "index and id of one call": (
         [[call("{", id="a", name="f")], [call("}", index=0, id="a")], [call(" ", index=0)]],
         [("a", "f", "{} ")],

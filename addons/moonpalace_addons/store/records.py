@@ -17,6 +17,9 @@ from moonpalace_addons.store.tasks import State
 
 type Values = dict[str, object]
 
+GREATEST = 2**63 - 1
+"""The greatest integer that a database holds."""
+
 EXCHANGES = cast(Table, ExchangeRow.__table__)
 BODIES = cast(Table, Body.__table__)
 EVENT_STREAMS = cast(Table, EventStream.__table__)
@@ -114,7 +117,7 @@ def to_exchange(row: RowMapping | Mapping[str, object]) -> Exchange:
 
 def latest(engine: Engine, *, limit: int, chat_only: bool = False) -> list[Exchange]:
     """Return at most `limit` calls, newest first; with `chat_only`, those to a `…/chat/completions`."""
-    query = select(*COLUMNS).order_by(EXCHANGES.c.id.desc()).limit(limit)
+    query = select(*COLUMNS).order_by(EXCHANGES.c.id.desc()).limit(min(limit, GREATEST))
     if chat_only:
         query = query.where(EXCHANGES.c.path.endswith("/chat/completions"))
     with engine.connect() as connection:
@@ -135,7 +138,10 @@ def find(
         if value is not None:
             query = query.where(column == value)
     with engine.connect() as connection:
-        return [to_exchange(row) for row in connection.execute(query).mappings()]
+        try:
+            return [to_exchange(row) for row in connection.execute(query).mappings()]
+        except (OverflowError, UnicodeEncodeError):
+            return []  # no column can hold such an integer or text
 
 
 def bodies(engine: Engine, exchange_id: int) -> Bodies:

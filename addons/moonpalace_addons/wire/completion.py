@@ -177,7 +177,7 @@ def _clauses(
         yield f" (suggested max_tokens: {suggested})"
     if at_length:
         yield from _reasoning(answer, usage)
-    if at_length and is_full:
+    if is_full:
         yield f"; the context window of {window} tokens is full"
     if streamed and not at_length:
         yield "; the answer ended without a finish reason, it may be incomplete"

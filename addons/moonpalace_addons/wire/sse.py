@@ -76,7 +76,7 @@ class Decoder:
 
     def close(self) -> list[Event]:
         """Return the event that the stream ended in, if any, marked as not terminated; nothing can be fed after it."""
-        line = self._without_bom(bytes(self._rest), final=True)
+        line = self._without_bom(bytes(self._rest))
         self._rest.clear()
         if line and not self._skipping:
             self._read_field(line)
@@ -86,8 +86,8 @@ class Decoder:
         self._begin_event()
         return [event]
 
-    def _without_bom(self, text: bytes, *, final: bool = False) -> bytes:
-        if not self._at_start or (_BOM.startswith(text) and text != _BOM and not final):
+    def _without_bom(self, text: bytes) -> bytes:
+        if not self._at_start or _BOM.startswith(text):
             return text
         self._at_start = False
         return text.removeprefix(_BOM)

@@ -2,8 +2,8 @@
 
 A piece belongs to the call with its `index`; without one, to the call with its `id`; without either, to the call that
 stood at its position in the latest list that named its calls (by index, by id or by beginning them). A piece with
-neither, but with another function name than the call at its position, begins a call. Every call stays open: pieces of
-an earlier one may come after a later one has begun.
+neither begins a call where none stands at its position, or one with another function name. Every call stays open:
+pieces of an earlier one may come after a later one has begun.
 """
 
 from collections.abc import Mapping
@@ -51,12 +51,10 @@ class ToolCalls:
         return self._by_index.get(index) or (call if call is not None and call.index is None else None)
 
     def _at(self, position: int, piece: Mapping[str, object]) -> "_Call | None":
-        if not self._latest:
+        if position >= len(self._latest):
             return None
+        call = self._latest[position]
         name = _name_of(piece)
-        if position >= len(self._latest) and name:
-            return None
-        call = self._latest[min(position, len(self._latest) - 1)]
         return None if name and call.name and name != call.name else call
 
     def _begin(self) -> "_Call":

@@ -1,0 +1,212 @@
+"""The kinds of settings: text in, value out, or what would have been allowed."""
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+
+@dataclass(frozen=True, slots=True)
+class Kind[T]:
+    """Say how the text of a setting becomes a value.
+
+    `allowed` ends the sentence "X must be …"; `parse` raises ValueError, `HintError` to say more than that, or OSError.
+    `holds` tells the readers of flags and files what to offer: a switch, one text, several texts, or a file's path.
+    """
+
+    metavar: str
+    allowed: str
+    parse: Callable[[str], T]
+    holds: Literal["switch", "text", "list", "path"] = "text"
+
+
+class HintError(ValueError):
+    """Refuse a value with a sentence of its own; it never repeats what may be a secret."""
+
+
+def _flag(text: str) -> bool:
+    word = text.strip().lower()
+    if word in ("", "true", "1", "yes", "on"):
+        return True
+    if word in ("false", "0", "no", "off"):
+        return False
+    raise ValueError
+
+
+def _whole(lowest: int, highest: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        # int() alone would take 8_080 and the digits of other scripts.
+        if not re.fullmatch(r"[0-9]+", text.strip()) or not lowest <= int(text) <= highest:
+            raise ValueError
+        return int(text)
+
+    return parse
+
+
+def _decimal(accepts: Callable[[float], bool]) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        if not re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?", text.strip().lower()):
+            raise ValueError
+        if not accepts(float(text)):
+            raise ValueError
+        return float(text)
+
+    return parse
+
+
+def _secret(text: str) -> str:
+    # It becomes part of a header: anything else would split or spoil that header.
+    if not re.fullmatch(r"[!-~]+", text.strip()):
+        raise ValueError
+    return text.strip()
+
+
+def _host(text: str) -> str:
+    host = text.strip().lower()
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    if re.fullmatch(r"[0-9a-f:.]*:[0-9a-f:.]*(%[a-z0-9_.-]+)?|[0-9.]+", host):
+        return str(ipaddress.ip_address(host))
+    if not text.isascii() or not re.fullmatch(r"[a-z0-9_][a-z0-9_.-]{0,252}", host):
+        raise ValueError
+    return host
+
+
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+
+class _Url(NamedTuple):
+    scheme: str
+    user: str | None
+    host: str
+    port: str  # empty for the scheme's own
+    rest: str
+
+    @property
+    def site(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{'' if self.user is None else self.user + '@'}{host}{self.port and ':' + self.port}"
+
+
+_URL = re.compile(
+    r"(?:(?P<scheme>[a-z][a-z0-9+.-]*)://)?(?:(?P<user>[^/?#]*)@)?"
+    r"(?P<host>\[[^]/?#@]*\]|[^]:/?#@[]+)(?::(?P<port>[0-9]{1,5}))?(?P<rest>[/?#].*)?",
+    re.IGNORECASE | re.ASCII,
+)
+
+
+def parse_url(text: str, default_scheme: str) -> _Url:
+    """Return the parts of a URL, or of a bare host with the default scheme; raise ValueError for anything else."""
+    text = text.strip()
+    match = _URL.fullmatch(text)
+    if match is None or not text.isprintable() or " " in text:
+        raise ValueError
+    scheme = (match["scheme"] or default_scheme).lower()
+    port = str(_whole(1, 65535)(match["port"])) if match["port"] else ""
+    own = port == DEFAULT_PORTS.get(scheme)
+    return _Url(scheme, match["user"], _host(match["host"]), "" if own else port, match["rest"] or "")
+
+
+def _endpoint(text: str) -> str:
+    url = parse_url(text, "https")
+    if url.scheme not in ("http", "https") or url.user is not None:
+        raise ValueError
+    if url.rest.rstrip("/") == "/v1":
+        raise HintError(f"must be without /v1, which every call brings itself: leave it out, {url.site}")
+    if url.rest not in ("", "/"):
+        raise ValueError
+    return url.site
+
+
+def _proxy(text: str) -> str:
+    if text.strip().lower() == "none":
+        return ""
+    url = parse_url(text, "http")
+    if url.scheme not in ("http", "https") or url.rest not in ("", "/"):
+        raise ValueError
+    return url.site
+
+
+def _origin(text: str) -> str:
+    if text == "*":
+        return text
+    url = parse_url(text, "")
+    if not url.scheme or url.user is not None or url.rest not in ("", "/"):
+        raise ValueError
+    return url.site
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    return tuple(_origin(item.strip()) for item in text.split(",") if item.strip())
+
+
+def parse_path(text: str) -> Path:
+    """Return an absolute path, with ~ for the home folder; raise ValueError for what can be none."""
+    if not text.strip() or not text.isprintable():
+        raise ValueError
+    try:
+        return Path(text.strip()).expanduser().absolute()
+    except RuntimeError as error:  # a `~name` that nobody has
+        raise ValueError from error
+
+
+def _readable_file(text: str) -> Path:
+    path = parse_path(text)
+    if not path.is_file() or not os.access(path, os.R_OK):
+        raise ValueError
+    return path
+
+
+def sqlite_url(path: Path) -> str:
+    """Return SQLAlchemy's URL of an SQLite file; raise HintError for a path that such a URL cannot hold."""
+    # SQLAlchemy 2.1 decodes %41 in a path and 2.0 does not, so neither escaping nor leaving it would be right for both.
+    if re.search(r"\?|%[0-9a-fA-F]{2}", str(path)):
+        raise HintError("must be a path without `?` or `%` and two digits, which a database URL gives a meaning")
+    return f"sqlite:///{path}"
+
+
+def _database(text: str) -> str:
+    text = text.strip()
+    if match := re.match(r"[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://", text, re.IGNORECASE):
+        if match[0].lower() == "postgres://":
+            raise HintError("must begin with postgresql://, as SQLAlchemy calls it")
+        if not text.isprintable():
+            raise ValueError
+        return text
+    if "://" in text or re.match(r"(sqlite|postgres|mysql|mariadb)[a-z0-9_+]*:", text, re.IGNORECASE):
+        raise ValueError
+    path = parse_path(text)
+    if path.is_dir():
+        raise HintError("must be a file, and it is a folder")
+    return sqlite_url(path)
+
+
+_YEAR = 365 * 86_400
+FLAG = Kind("", "true or false (also 1, 0, yes, no, on, off)", _flag, holds="switch")
+PORT = Kind("PORT", "a whole number from 0 to 65535 (0 = any free port)", _whole(0, 65535))
+COUNT = Kind("NUMBER", "a whole number from 0 to 1000000000", _whole(0, 1_000_000_000))
+BYTES = Kind("BYTES", "a whole number of bytes from 0 to 1000000000", _whole(0, 1_000_000_000))
+WHOLE_SECONDS = Kind("SECONDS", f"a whole number of seconds from 1 to {_YEAR}", _whole(1, _YEAR))
+SECONDS = Kind("SECONDS", f"a number of seconds above 0, at most {_YEAR}", _decimal(lambda number: 0 < number <= _YEAR))
+FRACTION = Kind("NUMBER", "a number from 0 to 1", _decimal(lambda number: 0 <= number <= 1))
+HOST = Kind("HOST", "an IP address or a host name, without a port", _host)
+SECRET = Kind("TEXT", "ASCII characters without spaces (and without the word Bearer)", _secret)
+ENDPOINT = Kind(
+    "URL", "a host's http:// or https:// URL without path, query or user (https://api.moonshot.cn)", _endpoint
+)
+PROXY = Kind("URL", "a proxy like http://user:password@host:3128 (http or https), or the word none", _proxy)
+ORIGINS = Kind("LIST", "web origins like https://host:port separated by commas, or *", _origins, holds="list")
+DATABASE = Kind("URL", "a file's path, or an SQLAlchemy URL (postgresql://user@host/name)", _database, holds="path")
+FILE = Kind("FILE", "a file that exists and can be read", _readable_file, holds="path")
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach `host`: 127.0.0.0/8, ::1 (with or without brackets) or localhost."""
+    name = host.lower().removesuffix(".").removeprefix("[").removesuffix("]")
+    try:
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,310 @@
+"""The guard of a proxy that has a key."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+
+import pytest
+from mitmproxy.http import Headers, HTTPFlow
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.test import tflow, tutils
+
+from moonpalace_addons import access
+from moonpalace_addons.access import Access, has_token, is_own_name
+from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.settings import Settings, resolve
+
+KEY = "sk-the-owners-own-key"
+TOKEN = "team-token-0123456789"
+LOCAL = {"Host": "127.0.0.1:9988"}
+BEARER = {**LOCAL, "Authorization": f"Bearer {TOKEN}"}
+
+
+def settings(**given: str) -> Settings:
+    """Return settings with a key, others given by their names with `_`."""
+    values: dict[str, object | None] = {name.replace("_", "-"): value for name, value in ({"key": KEY} | given).items()}
+    return resolve(values, {"MOONPALACE_HOME": "/nowhere"})
+
+
+def a_flow(headers: dict[str, str], method: str = "POST", mode: str = "reverse:https://api.moonshot.cn") -> HTTPFlow:
+    """Return a call that a client makes with these headers."""
+    request = tutils.treq(method=method.encode(), host="api.moonshot.cn", port=443, headers=Headers(**headers))
+    request.headers = Headers([(name.encode(), value.encode()) for name, value in headers.items()])
+    request.path = "/v1/chat/completions?api_key=secret"
+    flow = tflow.tflow(req=request)
+    flow.client_conn.proxy_mode = ProxyMode.parse(mode)
+    return flow
+
+
+def asked(flow: HTTPFlow, chosen: Settings) -> Access:
+    """Send the headers of a call past the guard."""
+    guard = Access(Configuration(chosen), Calls())
+    guard.requestheaders(flow)
+    return guard
+
+
+def status(flow: HTTPFlow) -> int | None:
+    """Return the status of the refusal, None if there is none."""
+    return flow.response.status_code if flow.response else None
+
+
+ALLOW = {"allow_origins": "https://app.example,http://localhost:3000"}
+WITH_TOKEN = {"token": TOKEN}
+
+DECISIONS: list[tuple[dict[str, str], str, dict[str, str], int | None]] = [
+    # Programs send no Origin.
+    ({}, "POST", LOCAL, None),
+    ({}, "GET", LOCAL, None),
+    # Pages do.
+    ({}, "POST", {**LOCAL, "Origin": "https://evil.example"}, 403),
+    ({}, "GET", {**LOCAL, "Origin": "https://evil.example"}, 403),
+    ({}, "OPTIONS", {**LOCAL, "Origin": "https://evil.example"}, 403),
+    ({}, "POST", {**LOCAL, "Origin": "null"}, 403),
+    ({}, "POST", {**LOCAL, "Origin": ""}, 403),
+    ({}, "POST", {**LOCAL, "Origin": "http://127.0.0.1:9988"}, 403),
+    (ALLOW, "POST", {**LOCAL, "Origin": "https://app.example"}, None),
+    (ALLOW, "POST", {**LOCAL, "Origin": "HTTPS://App.Example"}, None),
+    (ALLOW, "POST", {**LOCAL, "Origin": "http://localhost:3000", "Sec-Fetch-Site": "same-site"}, None),
+    (ALLOW, "POST", {**LOCAL, "Origin": "http://localhost:3001"}, 403),
+    (ALLOW, "POST", {**LOCAL, "Origin": "http://app.example"}, 403),
+    (ALLOW, "POST", {**LOCAL, "Origin": "https://app.example.evil.example"}, 403),
+    (ALLOW, "POST", {**LOCAL, "Origin": "https://app.example:444"}, 403),
+    ({"allow_origins": "*"}, "POST", {**LOCAL, "Origin": "https://any.example"}, None),
+    ({"allow_origins": "*"}, "POST", {"Host": "any.example", "Origin": "https://any.example"}, 403),
+    # A GET that a page makes without CORS carries no Origin, but browsers say where it comes from.
+    ({}, "GET", {**LOCAL, "Sec-Fetch-Site": "cross-site"}, 403),
+    ({}, "GET", {**LOCAL, "Sec-Fetch-Site": "same-site"}, 403),
+    ({}, "GET", {**LOCAL, "Sec-Fetch-Site": "same-origin"}, None),
+    ({}, "GET", {**LOCAL, "Sec-Fetch-Site": "none"}, None),
+    # A page that rebinds its own name to our address.
+    ({}, "POST", {"Host": "evil.example:9988"}, 403),
+    ({}, "POST", {}, 403),
+    # The token, which may come in either header.
+    (WITH_TOKEN, "POST", LOCAL, 401),
+    (WITH_TOKEN, "POST", BEARER, None),
+    (WITH_TOKEN, "POST", {**LOCAL, "Authorization": f"bearer   {TOKEN} "}, None),
+    (WITH_TOKEN, "POST", {**LOCAL, "X-Api-Key": TOKEN}, None),
+    (WITH_TOKEN, "POST", {**LOCAL, "X-Api-Key": TOKEN, "Authorization": "Bearer sk-other"}, None),
+    (WITH_TOKEN, "POST", {**LOCAL, "Authorization": f"Basic {TOKEN}"}, 401),
+    (WITH_TOKEN, "POST", {**LOCAL, "Authorization": TOKEN}, 401),
+    (WITH_TOKEN, "POST", {**LOCAL, "Authorization": f"Bearer {TOKEN}x"}, 401),
+    (WITH_TOKEN, "POST", {**LOCAL, "Authorization": f"Bearer {TOKEN[:-1]}"}, 401),
+    (WITH_TOKEN, "POST", {**LOCAL, "Authorization": f"Bearer {TOKEN.upper()}"}, 401),
+    (WITH_TOKEN, "POST", {**LOCAL, "Authorization": "Bearer"}, 401),
+    (WITH_TOKEN, "POST", {**LOCAL, "Authorization": f"Bearer {KEY}"}, 401),
+    (WITH_TOKEN, "POST", {**LOCAL, "X-Api-Key": "Schlüssel"}, 401),
+    (WITH_TOKEN, "POST", {**BEARER, "Origin": "https://evil.example"}, 403),
+    # The question before a page's call carries no token; an allowed page's must pass, another's not.
+    ({**WITH_TOKEN, **ALLOW}, "OPTIONS", {**LOCAL, "Origin": "https://app.example"}, None),
+    ({**WITH_TOKEN, **ALLOW}, "POST", {**LOCAL, "Origin": "https://app.example"}, 401),
+]
+
+
+@pytest.mark.parametrize(("given", "method", "headers", "expected"), DECISIONS)
+def test_decision(given: dict[str, str], method: str, headers: dict[str, str], expected: int | None) -> None:
+    """Only programs, allowed pages, and holders of the token where there is one, reach the API."""
+    flow = a_flow(headers, method)
+    asked(flow, settings(**given))
+    assert status(flow) == expected
+
+
+HOSTS: list[tuple[str, str, bool]] = [
+    ("127.0.0.1", "127.0.0.1:9988", True),
+    ("127.0.0.1", "127.0.0.1", True),
+    ("127.0.0.1", "127.8.8.8:1", True),
+    ("127.0.0.1", "localhost", True),
+    ("127.0.0.1", "LocalHost:9988", True),
+    ("127.0.0.1", "localhost.:9988", True),
+    ("127.0.0.1", "localhost:", True),
+    ("127.0.0.1", " localhost ", True),
+    ("127.0.0.1", "[::1]:9988", True),
+    ("127.0.0.1", "[::1]", True),
+    ("127.0.0.1", "[0:0:0:0:0:0:0:1]:9988", True),
+    ("::1", "[::1]:9988", True),
+    ("127.0.0.1", "::1", False),
+    ("127.0.0.1", "[::1", False),
+    ("127.0.0.1", "[::2]:9988", False),
+    ("127.0.0.1", "192.168.1.5:9988", False),
+    ("127.0.0.1", "0.0.0.0:9988", False),
+    ("127.0.0.1", "mybox", False),
+    ("127.0.0.1", "evil.example", False),
+    ("127.0.0.1", "localhost.evil.example", False),
+    ("127.0.0.1", "127.0.0.1.evil.example", False),
+    ("127.0.0.1", "[::1].evil.example", False),
+    ("127.0.0.1", "localhost:9988.evil.example", False),
+    ("127.0.0.1", "localhost:9988, evil.example", False),
+    ("127.0.0.1", "evil.example@localhost", False),
+    ("127.0.0.1", "2130706433", False),
+    ("127.0.0.1", "", False),
+    ("192.168.1.5", "192.168.1.5:9988", True),
+    ("192.168.1.5", "192.168.1.6:9988", False),
+    ("proxy.lan", "Proxy.LAN:9988", True),
+    ("0.0.0.0", "192.168.1.5:9988", True),
+    ("::", "[fd00::5]:9988", True),
+    ("0.0.0.0", "MyBox:9988", True),
+    ("0.0.0.0", "mybox.lan.", True),
+    ("::", "mybox", True),
+    ("0.0.0.0", "evil.example", False),
+    ("0.0.0.0", "mybox.evil.example", False),
+]
+
+
+@pytest.mark.parametrize(("listening", "host", "expected"), HOSTS)
+def test_own_name(listening: str, host: str, expected: bool) -> None:
+    """A Host counts as ours if it is loopback or the listening name; listening everywhere, any address of ours."""
+    assert is_own_name(host, listening, frozenset({"mybox", "mybox.lan"})) is expected
+
+
+@pytest.mark.parametrize(("host", "asks"), [("0.0.0.0", True), ("::", True), ("127.0.0.1", False)])
+def test_names_are_learnt_once(monkeypatch: pytest.MonkeyPatch, host: str, asks: bool) -> None:
+    """The machine's names are asked for when the proxy starts, not while a call waits, and only if they can matter."""
+    monkeypatch.setattr(access, "machine_names", lambda: frozenset({"mybox"}))
+    guard = Access(Configuration(settings(host=host, token=TOKEN)), Calls())
+    asyncio.run(guard.running())
+    monkeypatch.setattr(access.socket, "getfqdn", lambda: pytest.fail("a hook must not wait for the network"))
+    flow = a_flow({**BEARER, "Host": "mybox:9988"})
+    guard.requestheaders(flow)
+    assert (status(flow) is None) is asks
+
+
+def test_machine_names_are_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names of the machine are compared without regard to case."""
+    monkeypatch.setattr(access.socket, "gethostname", lambda: "MyBox")
+    monkeypatch.setattr(access.socket, "getfqdn", lambda: "MyBox.LAN")
+    assert access.machine_names() == {"mybox", "mybox.lan"}
+
+
+def test_refusal_speaks_the_apis_language(caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal is JSON in the API's shape; neither it nor the log repeats what the client sent."""
+    flow = a_flow({**LOCAL, "Authorization": "Bearer sk-guess"})
+    asked(flow, settings(token=TOKEN))
+    assert flow.response is not None
+    assert flow.response.headers["content-type"] == "application/json"
+    error = json.loads(flow.response.content or b"")["error"]
+    assert error == {"message": "this proxy wants its token as the API key", "type": "incorrect_api_key_error"}
+    assert caplog.messages == ["refused POST /v1/chat/completions: this proxy wants its token as the API key"]
+
+
+def test_fault_refuses(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """If the check itself fails, the call is refused and the fault is logged."""
+
+    def fail(*_: object) -> bool:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(access, "is_own_name", fail)
+    flow = a_flow(LOCAL)
+    asked(flow, settings())
+    assert status(flow) == 500
+    assert [record.levelno for record in caplog.records] == [logging.ERROR, logging.WARNING]
+
+
+def test_fault_before_the_check_spends_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If not even the question whether a flow is a call can be answered, the key is not sent."""
+    guard = Access(Configuration(settings()), Calls())
+    monkeypatch.setattr(guard.configuration, "concerns", lambda _: 1 / 0)
+    flow = a_flow(LOCAL)
+    with pytest.raises(ZeroDivisionError):  # mitmproxy logs it, and calls no further addon for this hook
+        guard.requestheaders(flow)
+    guard.request(flow)
+    assert "authorization" not in flow.request.headers
+
+
+def test_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every comparison goes through hmac.compare_digest, and both headers are compared even if the first one fits."""
+    compared: list[tuple[bytes, bytes]] = []
+    genuine: Callable[[bytes, bytes], bool] = access.hmac.compare_digest
+
+    def compare(sent: bytes, expected: bytes) -> bool:
+        compared.append((sent, expected))
+        return genuine(sent, expected)
+
+    monkeypatch.setattr(access.hmac, "compare_digest", compare)
+    assert has_token(a_flow({**BEARER, "X-Api-Key": "other"}), TOKEN)
+    assert compared == [(TOKEN.encode(), TOKEN.encode()), (b"other", TOKEN.encode())]
+
+
+def test_without_a_key_nothing_is_guarded() -> None:
+    """A proxy without a key spends nobody's money: web pages with keys of their own may use it."""
+    flow = a_flow({"Host": "evil.example", "Origin": "https://evil.example", "Authorization": "Bearer sk-own"})
+    guard = asked(flow, resolve({}, {"MOONPALACE_HOME": "/nowhere"}))
+    begin(guard, flow)
+    guard.request(flow)
+    assert status(flow) is None
+    assert flow.request.headers["authorization"] == "Bearer sk-own"
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"Host": "api.moonshot.cn"}, None),
+        ({"Host": "api.moonshot.cn", "Origin": "https://evil.example"}, 403),
+        ({"Host": "api.moonshot.cn", "Sec-Fetch-Site": "cross-site"}, 403),
+    ],
+)
+def test_forward_proxy_has_no_name_of_its_own(headers: dict[str, str], expected: int | None) -> None:
+    """In forward mode the Host is the API's and says nothing; pages are refused all the same."""
+    flow = a_flow(headers, mode="regular")
+    asked(flow, settings())
+    assert status(flow) == expected
+
+
+def test_other_hosts_are_left_alone() -> None:
+    """In forward mode calls to other hosts are neither refused nor given the key."""
+    flow = a_flow({"Host": "other.example", "Origin": "https://evil.example"}, mode="regular")
+    flow.request.host = "other.example"
+    guard = asked(flow, settings())
+    guard.request(flow)
+    assert status(flow) is None
+    assert "authorization" not in flow.request.headers
+
+
+def begin(guard: Access, flow: HTTPFlow) -> Call:
+    """Begin the call of a flow as the capture does."""
+    call = Call(flow, 0, [], "", "/")
+    guard.calls.begin(call)
+    return call
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {},
+        {"Authorization": "Bearer sk-clients"},
+        {"authorization": "Basic dXNlcjpwYXNzd29yZA=="},
+        {"X-Api-Key": "sk-clients"},
+        {"API-KEY": "sk-clients"},
+        {"Authorization": "Bearer sk-clients", "AUTHORIZATION": "Bearer sk-twice", "x-api-key": "sk-clients"},
+    ],
+)
+def test_key_replaces_what_the_client_sent(sent: dict[str, str]) -> None:
+    """Upstream gets the key in one Authorization header, and no other credential; the call says so."""
+    guard = Access(Configuration(settings()), Calls())
+    flow = a_flow({**LOCAL, "X-Request-Id": "r-1", **sent})
+    call = begin(guard, flow)
+    guard.request(flow)
+    names = [name.lower() for name, _ in flow.request.headers.fields]
+    assert names == [b"host", b"x-request-id", b"authorization"]
+    assert flow.request.headers["authorization"] == f"Bearer {KEY}"
+    assert call.upstream_key == KEY
+    assert call.changes == ["authorization: set to the configured key"]
+
+
+def test_preflight_gets_no_key() -> None:
+    """The question that a browser asks before a page's call goes upstream without the key."""
+    guard = Access(Configuration(settings(allow_origins="*")), Calls())
+    flow = a_flow({**LOCAL, "Origin": "https://app.example"}, "OPTIONS")
+    call = begin(guard, flow)
+    guard.request(flow)
+    assert "authorization" not in flow.request.headers
+    assert call.upstream_key is None
+
+
+def test_refused_call_gets_no_key() -> None:
+    """A call that is answered here never carries the key."""
+    flow = a_flow({"Host": "evil.example"})
+    guard = asked(flow, settings())
+    begin(guard, flow)
+    guard.request(flow)
+    assert "authorization" not in flow.request.headers

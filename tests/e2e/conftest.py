@@ -1,0 +1,270 @@
+"""Proxies as real processes, in a home of their own, and what their tests ask of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import cast
+
+import httpx
+import pytest
+from sqlalchemy import Engine
+
+from moonpalace_addons.store import records
+from moonpalace_addons.store.engine import open_store
+from moonpalace_addons.store.records import Bodies, Exchange
+from moonpalace_addons.store.tasks import State
+from moonpalace_cli.mock.scenarios import Times
+from moonpalace_cli.mock.server import MockServer
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = "sk-e2e-client-0123456789"
+ANNOUNCED = r'MoonPalace Starts => change base_url to "(http://\S+)/v1"'
+QUICK = Times(loop=0, slow=0, headers=0, split=0, reset=0.02)
+PATIENCE = 60.0
+"""Seconds that a test waits for what must happen: long, since only a failure ever waits so long."""
+
+# httpx otherwise loads all authorities for each client, though few of these speak TLS.
+NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def until[T](condition: Callable[[], T], timeout: float = PATIENCE) -> T:
+    """Return what `condition` gives once that is true; fail after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not true after {timeout:g} s: {value!r}"
+        time.sleep(0.01)
+    return value
+
+
+class Log:
+    """What a process says on both of its outputs, read by a thread of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        self._changed = threading.Condition()
+        self._text = ""
+        self._ended = False
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with self._changed:
+                self._text += line.decode("utf-8", "replace")
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    @property
+    def text(self) -> str:
+        """Return all that has been said."""
+        with self._changed:
+            return self._text
+
+    def wait_for(self, pattern: str, timeout: float = PATIENCE) -> re.Match[str]:
+        """Return the first match of a regular expression, as soon as it has been said."""
+        with self._changed:
+            found = self._changed.wait_for(lambda: re.search(pattern, self._text) or self._ended, timeout)
+            match = found if isinstance(found, re.Match) else re.search(pattern, self._text)
+            assert match, f"{pattern!r} was not said: {self._text}"
+            return match
+
+    def whole(self) -> str:
+        """Return all that was said by a process that has ended."""
+        self._thread.join(PATIENCE)
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        return self.text
+
+
+@dataclass
+class Proxy:
+    """A proxy that listens; `home` is the folder MOONPALACE_HOME, `url` the address without `/v1`."""
+
+    process: subprocess.Popen[bytes]
+    log: Log
+    environment: dict[str, str]
+    home: Path
+    url: str
+    killed: bool = False
+
+    @cached_property
+    def engine(self) -> Engine:
+        """Return an engine on its store."""
+        return open_store(f"sqlite:///{self.home / 'moonpalace.sqlite'}")
+
+    def client(self, **options: object) -> httpx.Client:
+        """Return a client that sends a key."""
+        headers = {"Authorization": f"Bearer {KEY}"}
+        defaults: dict[str, object] = {"base_url": self.url, "headers": headers, "timeout": PATIENCE}
+        return httpx.Client(**cast(dict[str, str], defaults | {"verify": NO_AUTHORITIES, "trust_env": False} | options))
+
+    def rows(self, count: int, *, of: Mapping[str, object] | None = None) -> list[Exchange]:
+        """Return the rows whose columns are as in `of`, oldest first, once there are `count` and all are over."""
+
+        def found() -> list[Exchange]:
+            all_rows = records.latest(self.engine, limit=10_000)
+            return [row for row in all_rows if all(getattr(row, name) == value for name, value in (of or {}).items())]
+
+        def is_over() -> bool:
+            rows = found()
+            return len(rows) >= count and all(row.state is not State.IN_FLIGHT for row in rows)
+
+        until(is_over)
+        rows = found()
+        assert len(rows) == count
+        return rows[::-1]
+
+    def row(self, request_id: str) -> Exchange:
+        """Return the row of the call that the client sent with this `X-Request-Id`, once the call is over."""
+        return self.rows(1, of={"client_request_id": request_id})[0]
+
+    def bodies(self, row: Exchange) -> Bodies:
+        """Return what a call carried."""
+        return records.bodies(self.engine, row.id)
+
+    def mpal(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        """Run another command of `mpal` on its store."""
+        return run_mpal(self.environment, *arguments)
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Stop the process; it must end well, and have said nothing of an error of ours."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        code = self.process.wait(PATIENCE)
+        said = self.log.whole()
+        assert "Traceback" not in said, said
+        assert self.killed or code == 0, f"exit code {code}: {said}"
+
+    def kill(self) -> None:
+        """Kill the process, as a crash of the machine would."""
+        self.killed = True
+        self.process.kill()
+        self.process.wait(PATIENCE)
+
+    def close(self) -> None:
+        """Stop it if it runs, and close the store."""
+        try:
+            self.stop()
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self.log.whole()
+            if "engine" in self.__dict__:
+                self.engine.dispose()
+
+
+def environment_in(folder: Path, extra: Mapping[str, str]) -> dict[str, str]:
+    """Return the whole environment of a process whose home is in `folder`."""
+    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR") if name in os.environ}
+    paths = {"HOME": str(folder), "MOONPALACE_HOME": str(folder / "moonpalace"), "MITMPROXY_CONFDIR": str(folder)}
+    python = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'addons'}", "PYTHONUNBUFFERED": "1", "LANG": "C.UTF-8"}
+    # A resolver that cannot be reached must not hold up the call to a host that does not exist.
+    return kept | paths | python | {"RES_OPTIONS": "timeout:1 attempts:1"} | dict(extra)
+
+
+def run_mpal(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a command of `mpal` that ends by itself."""
+    command = [sys.executable, "-m", "moonpalace_cli.main", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=PATIENCE, check=False)
+
+
+class Launcher:
+    """Start processes, each with a folder of its own unless it is given one."""
+
+    def __init__(self, folders: pytest.TempPathFactory) -> None:
+        self._folders = folders
+
+    def folder(self) -> Path:
+        """Return a new folder."""
+        return self._folders.mktemp("home")
+
+    def environment(self, folder: Path | None = None, **extra: str) -> dict[str, str]:
+        """Return the environment of a process whose home is a folder."""
+        return environment_in(folder or self.folder(), extra)
+
+    def start(
+        self, *arguments: str, endpoint: str = "", folder: Path | None = None, **extra: str
+    ) -> AbstractContextManager[Proxy]:
+        """Run `mpal start` on a free port for the length of a `with` block; `extra` are environment variables."""
+        if endpoint:
+            arguments = ("--endpoint", endpoint, *arguments)
+        command = [sys.executable, "-m", "moonpalace_cli.main", "start", "--port", "0", *arguments]
+        return self._running(command, self.environment(folder, **extra))
+
+    def mitmproxy(
+        self, tool: str, *arguments: str, announced: str = ANNOUNCED, **extra: str
+    ) -> AbstractContextManager[Proxy]:
+        """Run `mitmdump` or `mitmweb` with the bundle; `announced` is what it says once it listens."""
+        command = [sys.executable, str(Path(sys.executable).with_name(tool)), "-s", "addons/moonpalace.py"]
+        environment = self.environment(**extra)
+        command += ["--set", f"confdir={environment['HOME']}/mitmproxy", *arguments]
+        return self._running(command, environment, announced)
+
+    @contextmanager
+    def _running(
+        self, command: list[str], environment: dict[str, str], announced: str = ANNOUNCED
+    ) -> Iterator[Proxy]:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        log = Log(process)
+        try:
+            url = log.wait_for(announced)[1]
+        except BaseException:
+            process.kill()
+            process.wait()
+            log.whole()
+            raise
+        proxy = Proxy(process, log, environment, Path(environment["MOONPALACE_HOME"]), url)
+        try:
+            yield proxy
+        finally:
+            proxy.close()
+
+
+@pytest.fixture(scope="session")
+def launch(tmp_path_factory: pytest.TempPathFactory) -> Launcher:
+    """Provide what starts processes."""
+    return Launcher(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def mock() -> Iterator[MockServer]:
+    """Provide a mock without pauses, shared by the tests of a module."""
+    with MockServer(times=QUICK) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def proxy(launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
+    """Provide an `mpal start` before the mock, shared by the tests of a module."""
+    with launch.start(endpoint=mock.url) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def client(proxy: Proxy) -> Iterator[httpx.Client]:
+    """Provide a client of the shared proxy."""
+    with proxy.client() as running:
+        yield running
+
+
+@pytest.fixture
+def request_id(request: pytest.FixtureRequest) -> str:
+    """Provide an `X-Request-Id` that only this test sends."""
+    return f"{request.node.name}-{time.monotonic_ns()}"

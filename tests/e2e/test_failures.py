@@ -1,0 +1,287 @@
+"""Calls that fail: what the client is told, what upstream notices, and what the row says."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from moonpalace_addons.store.records import Exchange
+from moonpalace_addons.store.tasks import State
+from moonpalace_cli.mock.served import Served
+from moonpalace_cli.mock.server import MockServer
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Launcher, Proxy
+
+KEY = "sk-e2e-client-0123456789"
+CHAT = "/v1/chat/completions"
+MESSAGES = [{"role": "user", "content": "Hello 月亮 world"}]
+NEVER = {"X-Mock-Delay": "3600"}
+BROKEN = (httpx.RemoteProtocolError, httpx.ReadError)
+"""What httpx says of a transfer that ends before its end."""
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """Give a port that nobody listens on and nobody else can take."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def dead(launch: Launcher) -> Iterator[Proxy]:
+    """Provide a proxy whose endpoint's port is closed."""
+    with closed_port() as port, launch.start(endpoint=f"http://127.0.0.1:{port}") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def hasty(launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
+    """Provide a proxy that gives up after a second of silence."""
+    with launch.start("--idle-timeout", "1", endpoint=mock.url) as running:
+        yield running
+
+
+def asked(model: str, *, stream: bool) -> dict[str, object]:
+    """Return the body of a chat completion."""
+    return {"model": model, "stream": stream, "messages": MESSAGES}
+
+
+def served(mock: MockServer, request_id: str) -> Served:
+    """Return the mock's record of a call, once the call has ended there."""
+    for count in range(len(mock.log), len(mock.log) + 1000):
+        for call in mock.log:
+            if call.headers.get("X-Request-Id") == request_id:
+                return call
+        mock.log.wait_for(count + 1, timeout=60)
+    raise AssertionError(request_id)
+
+
+def error_of(answer: httpx.Response, status: int) -> dict[str, str]:
+    """Return the error in an answer of ours, which has the shape of the API's own."""
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/json"
+    assert list(answer.json()) == ["error"]
+    error: dict[str, str] = answer.json()["error"]
+    assert error["message"]
+    assert error["type"]
+    return error
+
+
+def assert_failed(row: Exchange, kind: str) -> None:
+    """Check that a row tells of an upstream that failed, and how."""
+    assert (row.state, row.error_kind) == (State.UPSTREAM_FAILED, kind)
+    assert row.error_message
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_closed_port_is_a_502(dead: Proxy, request_id: str, stream: bool) -> None:
+    """Without an upstream the client gets JSON with the reason, and the row keeps request and reason."""
+    body = asked("mock-echo", stream=stream)
+    with dead.client() as client:
+        answer = client.post(CHAT, json=body, headers={"X-Request-Id": request_id})
+    error = error_of(answer, 502)
+    assert "refused" in error["message"].lower() or "connect call failed" in error["message"].lower()
+    row = dead.row(request_id)
+    assert_failed(row, "upstream_refused")
+    assert row.model_requested == "mock-echo"
+    assert row.is_stream is stream
+    assert json.loads(dead.bodies(row).request or b"") == body
+    assert dead.bodies(row).response is None
+    shown = dead.mpal("list").stdout.decode()
+    assert "upstream_failed" in shown
+    inspected = dead.mpal("inspect", "--id", str(row.id)).stdout.decode()
+    assert "127.0.0.1" in inspected
+
+
+@pytest.mark.parametrize(("method", "length"), [("GET", True), ("HEAD", False), ("DELETE", True)])
+def test_a_closed_port_is_a_502_for_every_method(dead: Proxy, request_id: str, method: str, length: bool) -> None:
+    """The error fits the method: HEAD gets its headers alone."""
+    with dead.client() as client:
+        answer = client.request(method, "/v1/models", headers={"X-Request-Id": request_id})
+    assert answer.status_code == 502
+    assert bool(answer.content) is length
+    assert_failed(dead.row(request_id), "upstream_refused")
+
+
+def test_a_large_upload_to_a_closed_port_is_a_502(dead: Proxy, request_id: str) -> None:
+    """A client that sends much before it reads still gets the answer."""
+    with dead.client() as client:
+        answer = client.post("/v1/files", content=b"x" * (8 << 20), headers={"X-Request-Id": request_id})
+    error_of(answer, 502)
+    row = dead.row(request_id)
+    assert row.request_bytes == 8 << 20
+
+
+def test_an_unknown_host_is_a_502(launch: Launcher, request_id: str) -> None:
+    """A host that does not exist is told apart from one that refuses."""
+    with launch.start(endpoint="http://nothing.invalid") as proxy, proxy.client() as client:
+        error = error_of(client.post(CHAT, json=asked("mock-echo", stream=False)), 502)
+        (row,) = proxy.rows(1)
+    assert "nothing.invalid" in error["message"]
+    assert_failed(row, "upstream_unknown_host")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_upstream_that_hangs_up_is_a_502(
+    proxy: Proxy, client: httpx.Client, request_id: str, stream: bool
+) -> None:
+    """An upstream that closes the connection before any byte is a JSON error for plain calls and streams."""
+    answer = client.post(CHAT, json=asked("mock-reset-early", stream=stream), headers={"X-Request-Id": request_id})
+    error_of(answer, 502)
+    row = proxy.row(request_id)
+    assert row.state is State.UPSTREAM_FAILED
+    assert row.status_code is None
+    assert row.error_message
+
+
+@pytest.mark.parametrize("model", ["mock-cut", "mock-reset"])
+def test_half_a_json_is_a_502(
+    mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str, model: str
+) -> None:
+    """A body that breaks off never reaches the client as half a document; what came of it is kept."""
+    answer = client.post(CHAT, json=asked(model, stream=False), headers={"X-Request-Id": request_id})
+    error_of(answer, 502)
+    row = proxy.row(request_id)
+    assert row.state is State.UPSTREAM_FAILED
+    assert row.status_code == 200
+    assert row.msh_request_id
+    kept = proxy.bodies(row).response or b""
+    assert kept.startswith(b'{"id":"chatcmpl-')
+    with pytest.raises(ValueError, match=r"Unterminated|Expecting"):
+        json.loads(kept)
+
+
+@pytest.mark.parametrize("model", ["mock-cut", "mock-reset"])
+def test_a_broken_stream_breaks_for_the_client(
+    proxy: Proxy, client: httpx.Client, request_id: str, model: str
+) -> None:
+    """A stream that breaks off does not look whole to the client, who has got all that came; the row has it too."""
+    got = b""
+    ask = client.stream("POST", CHAT, json=asked(model, stream=True), headers={"X-Request-Id": request_id})
+    with ask as answer, pytest.raises(BROKEN):
+        for piece in answer.iter_bytes():
+            got += piece
+    assert got.count(b"\n\n") == 3
+    row = proxy.row(request_id)
+    assert row.state is State.UPSTREAM_FAILED
+    assert row.error_kind in ("upstream_cut", "upstream_reset")
+    assert row.status_code == 200
+    bodies = proxy.bodies(row)
+    assert bodies.event_stream == got
+    merged = json.loads(bodies.response or b"")
+    assert merged["choices"][0]["finish_reason"] is None
+    assert merged["choices"][0]["message"]["content"]
+
+
+def test_a_client_that_leaves_stops_upstream(
+    mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str
+) -> None:
+    """When the client leaves in mid-stream, upstream is told at once, and the row keeps what had come."""
+    headers = {**NEVER, "X-Request-Id": request_id}
+    with client.stream("POST", CHAT, json=asked("mock-slow", stream=True), headers=headers) as answer:
+        got = next(answer.iter_raw())
+    call = served(mock, request_id)
+    assert (call.sent_events, call.cut_off) == (1, True)
+    row = proxy.row(request_id)
+    assert (row.state, row.error_kind) == (State.CLIENT_DISCONNECTED, "client_disconnected")
+    assert row.status_code == 200
+    assert proxy.bodies(row).event_stream == got
+
+
+def send_part(proxy: Proxy, request_id: str, *, body: bytes, announced: int) -> socket.socket:
+    """Send a request of `announced` bytes as far as `body` goes, and return the connection."""
+    host, port = proxy.url.removeprefix("http://").split(":")
+    head = (
+        f"POST {CHAT} HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer {KEY}\r\nX-Request-Id: {request_id}\r\n"
+        f"X-Mock-Delay: 3600\r\nContent-Type: application/json\r\nContent-Length: {announced}\r\n\r\n"
+    )
+    connection = socket.create_connection((host, int(port)), 60)
+    connection.sendall(head.encode() + body)
+    return connection
+
+
+def test_a_client_that_leaves_before_the_headers(mock: MockServer, proxy: Proxy, request_id: str) -> None:
+    """A client that gives up waiting leaves a row without an answer, and upstream is told."""
+    body = json.dumps(asked("mock-echo", stream=False)).encode()
+    with send_part(proxy, request_id, body=body, announced=len(body)):
+        in_flight(proxy, request_id)
+    assert served(mock, request_id).cut_off
+    row = proxy.row(request_id)
+    assert (row.state, row.status_code) == (State.CLIENT_DISCONNECTED, None)
+    assert proxy.bodies(row).request == body
+
+
+def test_a_client_that_leaves_before_its_request_is_whole(proxy: Proxy, request_id: str) -> None:
+    """A request that breaks off is a row too; nothing of it goes upstream."""
+    with send_part(proxy, request_id, body=b'{"model": "mock-echo", ', announced=1000):
+        pass
+    row = proxy.row(request_id)
+    assert (row.state, row.status_code) == (State.CLIENT_DISCONNECTED, None)
+
+
+def in_flight(proxy: Proxy, request_id: str) -> None:
+    """Wait until a call has its row."""
+    import time
+
+    from moonpalace_addons.store import records
+
+    deadline = time.monotonic() + 60
+    while all(row.client_request_id != request_id for row in records.latest(proxy.engine, limit=1000)):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_silence_before_the_headers_is_a_504(hasty: Proxy, request_id: str) -> None:
+    """An upstream that says nothing for longer than the idle timeout is a JSON 504, and the row says timed_out."""
+    headers = {**NEVER, "X-Request-Id": request_id}
+    with hasty.client() as client:
+        answer = client.post(CHAT, json=asked("mock-echo", stream=False), headers=headers)
+    assert "idle-timeout" in error_of(answer, 504)["message"]
+    row = hasty.row(request_id)
+    assert (row.state, row.status_code) == (State.TIMED_OUT, None)
+    assert "idle-timeout" in (row.error_message or "")
+
+
+def test_silence_in_a_json_body_is_a_504(hasty: Proxy, request_id: str) -> None:
+    """Half a JSON body and then silence is a JSON 504 too, and the half is kept."""
+    with hasty.client() as client:
+        answer = client.post(CHAT, json=asked("mock-stall", stream=False), headers={"X-Request-Id": request_id})
+    error_of(answer, 504)
+    row = hasty.row(request_id)
+    assert (row.state, row.status_code) == (State.TIMED_OUT, 200)
+    assert (hasty.bodies(row).response or b"").startswith(b'{"id":"chatcmpl-')
+
+
+def test_silence_in_a_stream_breaks_it(mock: MockServer, hasty: Proxy, request_id: str) -> None:
+    """A stream that falls silent is broken off, for the client and for upstream."""
+    got = b""
+    body = asked("mock-stall", stream=True)
+    with (
+        hasty.client() as client,
+        client.stream("POST", CHAT, json=body, headers={"X-Request-Id": request_id}) as answer,
+        pytest.raises(BROKEN),
+    ):
+        for piece in answer.iter_bytes():
+            got += piece
+    assert got.count(b"\n\n") == 2
+    row = hasty.row(request_id)
+    assert (row.state, row.error_kind) == (State.TIMED_OUT, "upstream_timeout")
+    assert hasty.bodies(row).event_stream == got
+    assert served(mock, request_id).cut_off
+
+
+def test_a_proxy_goes_on_after_failures(proxy: Proxy, client: httpx.Client, request_id: str) -> None:
+    """After every kind of failure the next call on the same client is answered."""
+    for model in ("mock-reset-early", "mock-cut", "mock-reset"):
+        client.post(CHAT, json=asked(model, stream=False))
+        answer = client.post(CHAT, json=asked("mock-echo", stream=False), headers={"X-Request-Id": request_id + model})
+        assert answer.status_code == 200
+        assert proxy.row(request_id + model).state is State.COMPLETED

@@ -1,0 +1,157 @@
+"""The end of a proxy: what has ended is stored whole, what has not is told apart, and kept as far as it came."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import signal
+import threading
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from moonpalace_addons.store import records
+from moonpalace_addons.store.tasks import State
+from moonpalace_cli.mock.server import MockServer
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Launcher, Proxy
+
+KEY = "sk-e2e-client-0123456789"
+MESSAGES = [{"role": "user", "content": "Hello 月亮 world"}]
+NEVER = {"X-Mock-Delay": "3600"}
+
+
+async def ask_all(url: str, count: int) -> list[int]:
+    """Make calls, fifty at a time, half of them streams; return the statuses of those that have ended."""
+    gate = asyncio.Semaphore(50)
+    headers = {"Authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=120, trust_env=False, verify=False) as client:
+
+        async def ask(number: int) -> int:
+            body = {"model": "mock-echo", "stream": number % 2 == 0, "messages": MESSAGES, "seed": number}
+            async with gate:
+                answer = await client.post("/v1/chat/completions", json=body)
+            return answer.status_code
+
+        return await asyncio.gather(*(ask(number) for number in range(count)))
+
+
+@pytest.mark.parametrize(("number", "count"), [(signal.SIGTERM, 500), (signal.SIGINT, 100)])
+def test_calls_that_have_ended_are_stored(launch: Launcher, mock: MockServer, number: int, count: int) -> None:
+    """A proxy that is told to stop right after the last answer has stored every call by the time it ends."""
+    with launch.start(endpoint=mock.url) as proxy:
+        statuses = asyncio.run(ask_all(proxy.url, count))
+        proxy.stop(number)
+        rows = records.latest(proxy.engine, limit=10 * count)
+    assert statuses == [200] * count
+    assert Counter(row.state for row in rows) == {State.COMPLETED: count}
+    seeds = {json.loads(proxy.bodies(row).request or b"")["seed"] for row in rows}
+    assert seeds == set(range(count))
+    assert all(row.total_tokens for row in rows)
+
+
+def test_a_call_under_way_ends_with_the_proxy(launch: Launcher, mock: MockServer) -> None:
+    """A stream that is under way at SIGTERM has no whole answer: its row says so and keeps what came."""
+    body = {"model": "mock-slow", "stream": True, "messages": MESSAGES}
+    with launch.start(endpoint=mock.url) as proxy, proxy.client() as client:
+        with client.stream("POST", "/v1/chat/completions", json=body, headers=NEVER) as answer:
+            pieces = answer.iter_raw()
+            got = next(pieces)
+            proxy.stop()
+            with pytest.raises(httpx.RemoteProtocolError):
+                next(pieces)
+        (row,) = records.latest(proxy.engine, limit=10)
+        assert (row.state, row.error_kind) == (State.PROXY_DIED, "proxy_stopped")
+        assert proxy.bodies(row).event_stream == got
+
+
+class Reader(threading.Thread):
+    """Read a stream until it breaks; `got` grows as it comes."""
+
+    def __init__(self, proxy: Proxy, body: dict[str, object], headers: dict[str, str]) -> None:
+        super().__init__(daemon=True)
+        self.got = b""
+        self._ask = (proxy, body, headers)
+        self.start()
+
+    def run(self) -> None:
+        """Read."""
+        proxy, body, headers = self._ask
+        body = {**body, "stream": True, "messages": MESSAGES}
+        try:
+            with (
+                proxy.client() as client,
+                client.stream("POST", "/v1/chat/completions", json=body, headers=headers) as answer,
+            ):
+                for piece in answer.iter_bytes():
+                    self.got += piece
+        except httpx.TransportError:
+            return
+
+
+def test_a_killed_proxy_leaves_what_had_come(launch: Launcher, mock: MockServer) -> None:
+    """After SIGKILL in mid-stream the next start says `proxy_died`, with what came up to a second before."""
+    folder = launch.folder()
+    with launch.start(endpoint=mock.url, folder=folder) as proxy, proxy.client() as client:
+        whole = client.post("/v1/chat/completions", json={"model": "mock-echo", "messages": MESSAGES})
+        readers = {
+            name: Reader(proxy, {"model": model, "user": name}, {**headers, "X-Request-Id": name})
+            for name, model, headers in (
+                ("stalled", "mock-stall", {}),
+                ("going", "mock-repeat", {"X-Mock-Delay": "0.02", "X-Mock-Events": "100000"}),
+                ("waiting", "mock-slow", NEVER),
+            )
+        }
+        silent = Reader(proxy, {"model": "mock-slow-headers", "user": "silent"}, {"X-Request-Id": "silent"})
+        seen = kept_in_store(proxy, readers)
+        proxy.kill()
+        for reader in (*readers.values(), silent):
+            reader.join(60)
+    with launch.start(endpoint=mock.url, folder=folder) as proxy:
+        rows = {row.client_request_id or "whole": row for row in proxy.rows(5)}
+        assert rows["whole"].state is State.COMPLETED
+        assert rows["whole"].chatcmpl_id == whole.json()["id"]
+        for name, least in seen.items():
+            row, bodies = rows[name], proxy.bodies(rows[name])
+            assert (row.state, row.error_kind, row.status_code) == (State.PROXY_DIED, "proxy_died", 200)
+            assert json.loads(bodies.request or b"")["user"] == name
+            kept = bodies.event_stream or b""
+            assert kept.startswith(least)
+            assert readers[name].got.startswith(kept) or kept.startswith(readers[name].got)
+            assert_readable(proxy, row, kept)
+        # A proxy that still lives is left alone by others that look at its store.
+        assert proxy.mpal("list").returncode == 0
+
+
+def kept_in_store(proxy: Proxy, readers: dict[str, Reader]) -> dict[str, bytes]:
+    """Wait until each client has read two events at least; return these, once the store has them too."""
+    import time
+
+    deadline = time.monotonic() + 60
+    wanted = {"stalled": 2, "going": 20, "waiting": 1}
+    while any(readers[name].got.count(b"\n\n") < count for name, count in wanted.items()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    seen = {name: reader.got for name, reader in readers.items()}
+    while True:
+        rows = {row.client_request_id: row for row in records.latest(proxy.engine, limit=100)}
+        kept = {name: len(proxy.bodies(rows[name]).event_stream or b"") for name in seen}
+        # The last bytes wait while they could be the beginning of a secret.
+        if all(kept[name] + len(KEY) > len(got) for name, got in seen.items()):
+            return {name: got[: kept[name]] for name, got in seen.items()}
+        assert time.monotonic() < deadline, (kept, {name: len(got) for name, got in seen.items()})
+        time.sleep(0.01)
+
+
+def assert_readable(proxy: Proxy, row: records.Exchange, kept: bytes) -> None:
+    """Check that `mpal inspect` shows the events, and the completion as far as they make one."""
+    events = proxy.mpal("inspect", "--id", str(row.id), "--print-response")
+    assert kept.strip().splitlines()[0] in events.stdout
+    merged = proxy.mpal("inspect", "--id", str(row.id), "--print-response", "--merge-event-stream").stdout
+    body = json.loads(re.split(rb"\r?\n\r?\n", merged, maxsplit=1)[1])
+    assert body["object"] == "chat.completion"
+    assert body["choices"][0]["finish_reason"] is None

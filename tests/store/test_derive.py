@@ -1,0 +1,211 @@
+"""Tests of working out the columns of a call."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from moonpalace_addons.store import derive
+from moonpalace_addons.store.derive import EMPTY, header_columns, header_pairs, outcome, request_columns, request_fields
+from moonpalace_addons.store.reading import Received
+from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
+
+KEY = b"sk-0123456789"
+END = ExchangeEnded(uuid="u", at=9_000_000, state=State.COMPLETED, overhead=7)
+DELTA = '{"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"content": "%s"}, "finish_reason": %s}]}'
+
+
+def received(body: bytes, content_type: str = "application/json", **changes: object) -> Received:
+    values: dict[str, object] = {
+        "at": 1_000_000,
+        "status_code": 200,
+        "headers": "",
+        "content_type": content_type,
+        "body": body,
+        "chunks": [(len(body), 2_000_000)],
+    }
+    return Received(**(values | changes))  # type: ignore[arg-type]
+
+
+def stream(*data: str) -> Received:
+    return received("".join(f"data: {text}\n\n" for text in data).encode(), "text/event-stream")
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (b'{"model": "m", "stream": true, "max_tokens": 5, "messages": [], "tools": {}, "stop": null, "top_p": 0.5}',)
+        + ({"model": "m", "stream": True, "max_tokens": 5, "top_p": 0.5},),
+        (b"[1]", {}),
+        (b"", {}),
+        (b'{"model": ', {}),
+        (b"\xff\xfe", {}),
+        (b"[" * 100_000, {}),
+    ],
+)
+def test_fields_are_the_scalar_members(body: bytes, fields: dict[str, object]) -> None:
+    """Texts, numbers and bools of a JSON object count; anything else has no fields."""
+    assert request_fields(body) == fields
+
+
+def test_a_request_fills_a_whole_row(request_read: Callable[..., RequestRead]) -> None:
+    """Every column has a value or None; the key is there as a fingerprint alone; secrets are masked."""
+    request = request_read(
+        query="a=1&token=hunter22",
+        headers="X-Echo: sk-0123456789\r\n",
+        api_key=KEY,
+        secrets=(KEY,),
+        changes=("authorization: set to the configured key",),
+    )
+    row = request_columns(request, {"model": "kimi-k3", "stream": True}, run_id="r", fingerprint_key=b"k" * 32)
+    assert row.keys() == EMPTY.keys() | {"run_id"}
+    assert (row["state"], row["run_id"], row["model_requested"], row["is_stream"]) == ("in_flight", "r", "kimi-k3", True)
+    assert row["query"] == "a=1&token=***"
+    assert row["request_headers"] == "X-Echo: *************\r\n"
+    assert row["changes"] == '["authorization: set to the configured key"]'
+    assert row["request_bytes"] == len(request.body)
+    assert len(str(row["key_fingerprint"])) == 16
+    assert KEY.decode() not in str(row)
+
+
+@pytest.mark.parametrize("fields", [{}, {"model": 5, "stream": "true"}, {"model": None, "stream": 1}])
+def test_fields_of_wrong_types_count_as_missing(
+    request_read: Callable[..., RequestRead], fields: dict[str, object]
+) -> None:
+    """A model that is no text is none; only `true` asks for a stream."""
+    row = request_columns(request_read(), fields, run_id="r", fingerprint_key=b"k")
+    assert (row["model_requested"], row["is_stream"], row["key_fingerprint"]) == (None, False, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "duration"),
+    [
+        ("inner; dur=101", 101),
+        ("inner;dur=0", 0),
+        ("1500", 1500),
+        ("dur=1.5", 1),
+        ("inner", None),
+        ("", None),
+        ("dur=٣", None),
+        ("dur=" + "9" * 5000, 10**18 - 1),
+        ("9" * 5000, None),
+    ],
+)
+def test_server_timing_is_read(value: str, duration: int | None) -> None:
+    """The duration is whole milliseconds, bare or as `dur=`; a senseless one does no harm."""
+    columns = header_columns(received(b"", headers=f"server-timing: {value}\r\n"))
+    assert columns["server_timing"] == duration
+
+
+def test_headers_are_read_whatever_their_case() -> None:
+    """Names count without regard to case, the last of a name counts; other headers stay text."""
+    headers = "MSH-REQUEST-ID: a\r\nmsh-request-id: b\r\nMsh-Uid: u\r\nMsh-Context-Cache-Id: cache-1\r\nX: a: b\r\nEmpty: \r\n"
+    columns = header_columns(received(b"", headers=headers))
+    assert [columns[name] for name in ("msh_request_id", "msh_uid", "context_cache_id")] == ["b", "u", "cache-1"]
+    assert header_pairs(headers)[-2:] == [("X", "a: b"), ("Empty", "")]
+
+
+def test_a_completion_fills_its_columns() -> None:
+    """Identifiers, model, finish reason and tokens of a JSON answer come from its body."""
+    body = (
+        b'{"id": "c", "model": "m", "choices": [{"finish_reason": "stop", "message": {}}],'
+        b' "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18, "cached_tokens": 5}}'
+    )
+    result = outcome(END, received(body), {})
+    names = ("chatcmpl_id", "model_answered", "finish_reason", "prompt_tokens", "cached_tokens", "total_tokens")
+    assert [result.columns[name] for name in names] == ["c", "m", "stop", 11, 5, 18]
+    assert (result.body, result.stream, result.columns["warnings"]) == (body, None, None)
+    assert (result.columns["latency"], result.columns["overhead"], result.columns["response_bytes"]) == (9e6, 7, len(body))
+
+
+def test_a_stream_is_kept_raw_and_merged() -> None:
+    """Of a stream both its bytes and the merged completion are kept, with its times."""
+    given = stream(DELTA % ("a", "null"), DELTA % ("b", '"stop"'), "[DONE]")
+    result = outcome(END, given, {"stream": False})
+    assert result.stream == given.body
+    assert json.loads(result.body or b"")["choices"][0]["message"]["content"] == "ab"
+    assert (result.columns["time_to_first_token"], result.columns["is_stream"]) == (2_000_000, True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "message"),
+    [
+        (received(b'{"error": {"type": "invalid_request_error", "message": "no"}}'), "invalid_request_error", "no"),
+        (stream(DELTA % ("a", "null"), '{"error": {"type": "server_error", "message": "x"}}'), "server_error", "x"),
+        (received(b"<html>504</html>", "text/html"), None, None),
+    ],
+)
+def test_an_error_of_the_api_is_noted(answer: Received, kind: str | None, message: str | None) -> None:
+    """The type and message of an error that the API gives are in the row, in a stream as well."""
+    columns = outcome(END, answer, {}).columns
+    assert (columns["error_kind"], columns["error_message"]) == (kind, message)
+
+
+def test_why_a_call_failed_stays_where_the_answer_names_no_error() -> None:
+    """The kind and message with which a call ended are kept beside a partial answer."""
+    ended = ExchangeEnded("u", 5, State.UPSTREAM_FAILED, error_kind="closed", error_message="upstream closed")
+    columns = outcome(ended, stream(DELTA % ("a", "null")), {}).columns
+    assert (columns["state"], columns["error_kind"]) == (State.UPSTREAM_FAILED, "closed")
+    assert columns["error_message"] == "upstream closed"
+
+
+def test_all_endings_fill_the_same_columns() -> None:
+    """With an answer, without one, or with one that cannot be read: one statement can update them all."""
+    columns = [outcome(END, given, {}).columns.keys() for given in (None, received(b"{}"), stream("x"))]
+    assert columns[0] == columns[1] == columns[2]
+
+
+@pytest.mark.parametrize("answer", [None, received(b"{}"), stream("x")])
+def test_warnings_of_a_call_are_kept_in_their_order(answer: Received | None) -> None:
+    """Warnings from the request, from the hooks and from the answer stand together, whatever the answer was."""
+    ended = ExchangeEnded("u", 5, State.UPSTREAM_FAILED, warnings=("second",))
+    columns = outcome(ended, answer, {}, warnings=["first"]).columns
+    assert json.loads(str(columns["warnings"])) == ["first", "second"]
+
+
+def test_a_truncated_answer_is_warned_of() -> None:
+    """An answer that ended by its length, and one that ended without a reason, get the documented warning."""
+    for reason in ('"length"', "null"):
+        warnings = json.loads(str(outcome(END, stream(DELTA % ("a", reason)), {}).columns["warnings"]))
+        assert warnings[0].startswith("it seems that your max_tokens value is too small")
+    failed = ExchangeEnded("u", 5, State.UPSTREAM_FAILED)
+    assert outcome(failed, stream(DELTA % ("a", "null")), {}).columns["warnings"] is None
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
+def test_a_fault_of_ours_costs_no_bytes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, content_type: str
+) -> None:
+    """If reading an answer fails, its bytes, its state and its headers are kept, and a warning says so."""
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("secret text")
+
+    monkeypatch.setattr(derive, "read", fail)
+    result = outcome(END, received(b"bytes", content_type), {"stream": True}, warnings=["first"])
+    assert result.body == b"bytes"
+    assert (result.stream == b"bytes") is (content_type == "text/event-stream")
+    assert (result.columns["state"], result.columns["status_code"]) == (State.COMPLETED, 200)
+    assert json.loads(str(result.columns["warnings"])) == [
+        "first",
+        "not read because of a fault in MoonPalace: ZeroDivisionError",
+    ]
+    assert "could not be read" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id": "\\ud83d", "model": "a\\u0000b", "choices": [{"finish_reason": "\\udcff"}]}',
+        b'{"usage": {"prompt_tokens": 123456789012345678901234567890, "completion_tokens": 1e400}}',
+        b'{"usage": {"prompt_tokens": -1, "completion_tokens": true, "total_tokens": "5"}}',
+        b'{"choices": {"a": 1}, "usage": [], "error": 5, "model": [], "id": {}}',
+        b"null",
+        b'"text"',
+    ],
+)
+def test_strange_answers_do_no_harm(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever stands in an answer, as JSON or as an event, reading it is no fault."""
+    assert outcome(END, received(body), {"max_tokens": 10**30}).body == body
+    assert outcome(END, stream(body.decode()), {}).stream == b"data: " + body + b"\n\n"
+    assert caplog.records == []

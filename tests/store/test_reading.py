@@ -1,0 +1,102 @@
+"""Tests of reading what came back."""
+
+import json
+
+import pytest
+
+from moonpalace_addons.store.reading import Received, dumped, parse, read
+
+KEY = b"sk-0123456789"
+
+
+def received(body: bytes, content_type: str | None, problem: str | None = None) -> Received:
+    return Received(1, 200, "", content_type, body, [(len(body), 5)], problem)
+
+
+def events(*data: str) -> bytes:
+    return "".join(f"data: {text}\n\n" for text in data).encode()
+
+
+def delta(content: str) -> str:
+    return json.dumps({"id": "c", "choices": [{"index": 0, "delta": {"content": content}}]})
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "completion"),
+    [
+        (b'{"a": 1}', "application/json", {"a": 1}),
+        (b'{"a": 1}', "application/problem+json", {"a": 1}),
+        (b'{"a": 1}', "text/html", None),
+        (b'{"a": 1}', None, None),
+        (b'{"a": 1', "application/json", None),
+        (b"", "application/json", None),
+        (b"\xff", "application/json", None),
+        (b"[" * 100_000, "application/json", None),
+        (b"1" * 10_000, "application/json", None),
+    ],
+)
+def test_json_is_parsed_and_every_body_kept(body: bytes, content_type: str | None, completion: object) -> None:
+    """A body that says it is JSON and is gets parsed; whatever it is, its bytes are kept."""
+    reading = read(received(body, content_type), ())
+    assert (reading.completion, reading.body) == (completion, body)
+
+
+def test_a_stream_is_merged() -> None:
+    """The body kept of a chat stream is the completion that its chunks merge to."""
+    reading = read(received(events(delta("你"), delta("好"), "[DONE]"), "text/event-stream"), ())
+    assert json.loads(reading.body) == reading.completion
+    assert json.loads(reading.body)["choices"][0]["message"]["content"] == "你好"
+    assert "你好".encode() in reading.body
+    assert len(reading.events) == 2
+
+
+def test_surrogates_that_meet_in_a_merge_are_kept() -> None:
+    """A character whose halves came in two deltas is one character of the body; a lone half stays escaped."""
+    halves = events('{"choices": [{"delta": {"content": "\\ud83d"}}]}', '{"choices": [{"delta": {"content": "\\ude80"}}]}')
+    reading = read(received(halves, "text/event-stream"), ())
+    assert json.loads(reading.body)["choices"][0]["message"]["content"] == "🚀"
+    assert json.loads(dumped({"a": "\ud83d"})) == {"a": "\ud83d"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"data: hello\n\n",
+        b'event: message_start\ndata: {"type": "message_start", "message": {"id": "m"}}\n\n',
+        b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}\n\n',
+        b'data: {"type": "response.output_text.delta", "delta": "a"}\n\n',
+    ],
+)
+def test_other_streams_keep_their_text(body: bytes) -> None:
+    """A stream that is no chat completion is kept as its answer, as it came."""
+    reading = read(received(body, "text/event-stream"), ())
+    assert (reading.completion, reading.body) == (None, body)
+
+
+def test_an_error_in_a_stream_is_part_of_the_completion() -> None:
+    """An error among the events is in the merged completion, with what had come before it."""
+    error = '{"error": {"type": "server_error", "message": "broke"}}'
+    reading = read(received(events(delta("so far"), error), "text/event-stream"), ())
+    merged = json.loads(reading.body)
+    assert merged["error"] == {"type": "server_error", "message": "broke"}
+    assert merged["choices"][0]["message"]["content"] == "so far"
+
+
+def test_a_secret_that_comes_together_in_a_merge_is_masked() -> None:
+    """A secret that a model says in two deltas does not stand in the merged completion."""
+    reading = read(received(events(delta("sk-01234"), delta("56789 ok")), "text/event-stream"), (KEY,))
+    assert KEY not in reading.body
+    assert b"************* ok" in reading.body
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/event-stream", None])
+def test_a_broken_encoding_is_told(content_type: str | None) -> None:
+    """What was wrong with the encoding is among the warnings."""
+    assert read(received(b"", content_type, "truncated"), ()).warnings == ["truncated"]
+
+
+@pytest.mark.parametrize(("data", "value"), [("1", 1), (b"null", None), ("nonsense", None), (b"\xff\xff", None)])
+def test_parse_gives_none_for_what_is_no_json(data: bytes | str, value: object) -> None:
+    """Parsing never raises."""
+    assert parse(data) == value

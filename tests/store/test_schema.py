@@ -1,0 +1,142 @@
+"""Tests that the tables in the code are those that the migrations make, and tests of the documented view."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, inspect, text
+
+from moonpalace_addons.store.batch import Batch
+from moonpalace_addons.store.engine import writing
+from moonpalace_addons.store.schema import REVISION, Base
+from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
+
+DOCUMENTED = [
+    *("id", "request_method", "request_path", "request_query", "request_content_type", "request_id", "moonshot_id"),
+    *("moonshot_gid", "moonshot_uid", "moonshot_request_id", "moonshot_server_timing", "response_status_code"),
+    *("response_content_type", "request_header", "request_body", "response_header", "response_body", "error"),
+    *("response_ttft", "response_tpot", "response_otps", "latency", "endpoint", "created_at"),
+]
+
+
+@pytest.fixture
+def shanghai(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Put the clock into Shanghai."""
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def view(engine: Engine, columns: str = "*") -> dict[str, object]:
+    with engine.connect() as connection:
+        return dict(connection.execute(text(f"SELECT {columns} FROM moonshot_requests")).mappings().one())
+
+
+def test_the_migrations_make_the_tables_of_the_schema(engine: Engine) -> None:
+    """Alembic finds no difference between the migrated store and the classes, in columns, types, keys or indexes."""
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_deletes_cascade_in_the_store_as_in_the_schema(engine: Engine) -> None:
+    """Whatever belongs to a call goes with it, which Alembic does not compare on SQLite."""
+    found = inspect(engine)
+    for table in ("bodies", "event_streams", "response_segments"):
+        (key,) = found.get_foreign_keys(table)
+        assert key["options"] == {"ondelete": "CASCADE"}
+        assert (key["constrained_columns"], key["referred_table"]) == (["exchange_id"], "exchanges")
+
+
+def test_the_revision_is_the_last_migration() -> None:
+    """What the code asks for is what the migrations lead to, by one line without branches."""
+    scripts = ScriptDirectory("addons/moonpalace_addons/store/migrations")
+    assert scripts.get_heads() == [REVISION]
+
+
+def test_the_view_begins_with_the_documented_columns(engine: Engine) -> None:
+    """The view has the columns of the original in their order, and ours after them."""
+    columns = [column["name"] for column in inspect(engine).get_columns("moonshot_requests")]
+    assert columns[: len(DOCUMENTED)] == DOCUMENTED
+
+
+@pytest.mark.usefixtures("shanghai")
+def test_the_view_has_the_documented_units(
+    engine: Engine,
+    run_id: str,
+    request_read: Callable[..., RequestRead],
+    response_started: Callable[..., ResponseStarted],
+    ended: Callable[..., ExchangeEnded],
+) -> None:
+    """Latency is in nanoseconds, time to first token in milliseconds, the time of the call local, bodies readable."""
+    delta = b'data: {"choices": [{"index": 0, "delta": {"content": "%s"}}]}\n\n'
+    usage = b'data: {"choices": [], "usage": {"completion_tokens": 3}}\n\n'
+    call = request_read(query="a=b&key=hidden")
+    answer = response_started(call, [delta % b"a", delta % b"b", delta % b"c", usage], content_type="text/event-stream")
+    batch = Batch(run_id, b"k" * 32)
+    batch.plan([call, answer, ended(call)], keep=False)
+    with writing(engine) as connection:
+        batch.store(connection)
+    row = view(engine)
+    assert json.loads(str(row.pop("response_body")))["choices"][0]["message"]["content"] == "abc"
+    assert row.pop("request_body") == call.body.decode()
+    assert {name: row[name] for name in DOCUMENTED if name in row} == {
+        "id": 1,
+        "request_method": "POST",
+        "request_path": "/v1/chat/completions",
+        "request_query": "a=b&key=***",
+        "request_content_type": "application/json",
+        "request_id": "client-1",
+        "moonshot_id": None,
+        "moonshot_gid": "g",
+        "moonshot_uid": "u",
+        "moonshot_request_id": "req-1",
+        "moonshot_server_timing": 101,
+        "response_status_code": 200,
+        "response_content_type": "text/event-stream",
+        "request_header": call.headers,
+        "response_header": answer.headers,
+        "error": None,
+        "response_ttft": 2,
+        "response_tpot": 1,
+        "response_otps": 750.0,
+        "latency": 9_000_000,
+        "endpoint": "https://api.moonshot.cn",
+        "created_at": "2026-11-23 01:27:02",
+    }
+
+
+@pytest.mark.parametrize("body", [b"\xff\xfe\x00binary", b"text with \x00 in it", b"\x89PNG"])
+def test_a_binary_body_is_null_in_the_view(
+    engine: Engine, run_id: str, request_read: Callable[..., RequestRead], body: bytes
+) -> None:
+    """A body that is no text shows as NULL instead of as broken text."""
+    batch = Batch(run_id, b"k" * 32)
+    batch.plan([request_read(body=body)], keep=False)
+    with writing(engine) as connection:
+        batch.store(connection)
+    assert view(engine, "request_body, response_body") == {"request_body": None, "response_body": None}
+
+
+@pytest.mark.parametrize(("state", "error"), [(State.COMPLETED, None), (State.UPSTREAM_FAILED, "refused")])
+def test_the_view_shows_why_a_call_failed(
+    engine: Engine,
+    run_id: str,
+    request_read: Callable[..., RequestRead],
+    ended: Callable[..., ExchangeEnded],
+    state: State,
+    error: str | None,
+) -> None:
+    """The column `error` tells of calls that failed, and is NULL for the others, as in the original."""
+    call = request_read()
+    batch = Batch(run_id, b"k" * 32)
+    batch.plan([call, ended(call, state=state, error_message="refused")], keep=False)
+    with writing(engine) as connection:
+        batch.store(connection)
+    assert view(engine, "error") == {"error": error}
