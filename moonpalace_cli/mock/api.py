@@ -102,7 +102,8 @@ class Api:
         return json_answer(_digest(call), {"object": "list", "data": models})
 
     def _list_files(self, call: Call) -> Answer:
-        return json_answer(_digest(call), {"object": "list", "data": self._files.all()})
+        # Without has_more the openai SDK asks for the next page for ever.
+        return json_answer(_digest(call), {"object": "list", "data": self._files.all(), "has_more": False})
 
     def _upload(self, call: Call) -> Answer:
         if not call.uploads:

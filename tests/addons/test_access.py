@@ -30,8 +30,8 @@ def settings(**given: str) -> Settings:
 
 def a_flow(headers: dict[str, str], method: str = "POST", mode: str = "reverse:https://api.moonshot.cn") -> HTTPFlow:
     """Return a call that a client makes with these headers."""
-    request = tutils.treq(method=method.encode(), host="api.moonshot.cn", port=443, headers=Headers(**headers))
-    request.headers = Headers([(name.encode(), value.encode()) for name, value in headers.items()])
+    fields = Headers([(name.encode(), value.encode()) for name, value in headers.items()])
+    request = tutils.treq(method=method.encode(), host="api.moonshot.cn", port=443, headers=fields)
     request.path = "/v1/chat/completions?api_key=secret"
     flow = tflow.tflow(req=request)
     flow.client_conn.proxy_mode = ProxyMode.parse(mode)

@@ -47,11 +47,11 @@ def test_calls_that_have_ended_are_stored(launch: Launcher, mock: MockServer, nu
         statuses = asyncio.run(ask_all(proxy.url, count))
         proxy.stop(number)
         rows = records.latest(proxy.engine, limit=10 * count)
-    assert statuses == [200] * count
-    assert Counter(row.state for row in rows) == {State.COMPLETED: count}
-    seeds = {json.loads(proxy.bodies(row).request or b"")["seed"] for row in rows}
-    assert seeds == set(range(count))
-    assert all(row.total_tokens for row in rows)
+        assert statuses == [200] * count
+        assert Counter(row.state for row in rows) == {State.COMPLETED: count}
+        seeds = {json.loads(proxy.bodies(row).request or b"")["seed"] for row in rows}
+        assert seeds == set(range(count))
+        assert all(row.total_tokens for row in rows)
 
 
 def test_a_call_under_way_ends_with_the_proxy(launch: Launcher, mock: MockServer) -> None:

@@ -17,6 +17,8 @@ from moonpalace_cli.mock.server import MockServer
 KEY = {"Authorization": "Bearer sk-test"}
 CHAT = {"model": "mock-echo", "messages": [{"role": "user", "content": "Hello 月亮"}]}
 
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: mock\r\nAuthorization: Bearer k\r\n"
+
 
 def served(number: int) -> Served:
     """Return an entry for a log."""
@@ -142,8 +144,7 @@ def test_stopping(own_mock: MockServer) -> None:
     """A stopped mock has closed its connections and its port; it may be stopped again and started again."""
     with socket.create_connection(("127.0.0.1", own_mock.port), 10) as connection:
         body = json.dumps(CHAT | {"model": "mock-stall", "stream": True}).encode()
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: m\r\nAuthorization: Bearer k\r\nContent-Length: {len(body)}\r\n\r\n"
-        connection.sendall(head.encode() + body)
+        connection.sendall(HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
         own_mock.stop()
         while connection.recv(65536):
@@ -177,7 +178,6 @@ def test_tls(host: str) -> None:
 def test_until_close_over_tls_says_goodbye() -> None:
     """A body that ends with the connection ends with TLS's own farewell, so that it cannot be taken for cut."""
     body = json.dumps(CHAT | {"model": "mock-until-close"}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: m\r\nAuthorization: Bearer k\r\nContent-Length: {len(body)}\r\n\r\n"
     with MockServer(tls=True) as mock:
         context = ssl.create_default_context(cafile=mock.ca_file)
         context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
@@ -185,7 +185,7 @@ def test_until_close_over_tls_says_goodbye() -> None:
             socket.create_connection(("127.0.0.1", mock.port), 10) as plain,
             context.wrap_socket(plain, server_hostname="localhost", suppress_ragged_eofs=False) as connection,
         ):
-            connection.sendall(head.encode() + body)
+            connection.sendall(HEAD + f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
             found = b""
             while data := connection.recv(65536):
                 found += data

@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from moonpalace_addons.wire.chat import Merger, merge_events
 from moonpalace_addons.wire.sse import Decoder
 

@@ -4,7 +4,7 @@ Durations are in nanoseconds and moments in microseconds since the epoch, unless
 `moonshot_requests`, with the columns and units that the original documents, is made by the migrations.
 """
 
-from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, Integer, LargeBinary, String, Text, text
+from sqlalchemy import BigInteger, Boolean, Float, ForeignKey, Index, Integer, LargeBinary, String, Text, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 REVISION = "0001"
@@ -90,7 +90,7 @@ class ExchangeRow(Base):
     time_to_first_token: Mapped[int | None] = mapped_column(BigInteger)
     time_to_first_visible_token: Mapped[int | None] = mapped_column(BigInteger)
     time_per_output_token: Mapped[int | None] = mapped_column(BigInteger)
-    output_tokens_per_second: Mapped[float | None] = mapped_column()
+    output_tokens_per_second: Mapped[float | None] = mapped_column(Float)
     longest_stall: Mapped[int | None] = mapped_column(BigInteger)
     latency: Mapped[int | None] = mapped_column(BigInteger)
     overhead: Mapped[int | None] = mapped_column(BigInteger)  # time spent in our own hooks

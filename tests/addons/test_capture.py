@@ -1,0 +1,516 @@
+"""What the capture notes of calls, and that it leaves them as they are."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+
+import pytest
+from mitmproxy.flow import Error
+from mitmproxy.http import Headers, HTTPFlow, Response
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.test import taddons, tflow, tutils
+
+from moonpalace_addons import upstream
+from moonpalace_addons.calls import Calls
+from moonpalace_addons.capture import Capture, Tap, api_key, is_json
+from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.recorder import Recorder
+from moonpalace_addons.settings import resolve
+from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
+
+KEY = "sk-clients-own-0123456789"
+REVERSE = "reverse:https://api.moonshot.cn"
+BODY = b'{"model": "kimi-k3",  "messages": []}'
+
+
+class Kept(Recorder):
+    """A recorder that keeps the tasks."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        super().__init__(configuration, lambda _: None)
+        self.tasks: list[Task] = []
+
+    def put(self, task: Task) -> None:
+        """Keep a task."""
+        self.tasks.append(task)
+
+
+class Rig:
+    """A capture with what it needs."""
+
+    def __init__(self, **given: str) -> None:
+        values: dict[str, object | None] = {name.replace("_", "-"): value for name, value in given.items()}
+        configuration = Configuration(resolve(values, {"MOONPALACE_HOME": "/nowhere"}))
+        self.kept = Kept(configuration)
+        self.capture = Capture(configuration, self.kept, Calls())
+
+    def ask(self, flow: HTTPFlow) -> None:
+        """Send the request of a flow past the capture."""
+        self.capture.requestheaders(flow)
+        self.capture.request(flow)
+
+    def begin_answer(self, flow: HTTPFlow, content_type: str | None, body: bytes | None = None, **more: str) -> None:
+        """Send the head of an answer past the capture."""
+        headers = {"Content-Type": content_type, **more} if content_type is not None else more
+        fields = [(name.encode(), value.encode()) for name, value in headers.items()]
+        flow.response = tutils.tresp(headers=Headers(fields), content=body)
+        self.capture.responseheaders(flow)
+
+    def requests(self) -> list[RequestRead]:
+        """Return the requests that were noted."""
+        return [task for task in self.kept.tasks if isinstance(task, RequestRead)]
+
+    def end(self) -> ExchangeEnded:
+        """Return the end that was noted; it must be the last task and the only end."""
+        ends = [task for task in self.kept.tasks if isinstance(task, ExchangeEnded)]
+        assert len(ends) == 1
+        assert self.kept.tasks[-1] is ends[0]
+        return ends[0]
+
+    def kinds(self) -> list[type[Task]]:
+        """Return the types of the tasks in their order."""
+        return [type(task) for task in self.kept.tasks]
+
+
+@pytest.fixture
+def rig() -> Rig:
+    """Give a capture with the default settings."""
+    return Rig()
+
+
+@pytest.fixture(autouse=True)
+def no_partial_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no connection under these flows: nothing has been collected of their answers."""
+    monkeypatch.setattr(upstream, "partial_body", lambda _: b"")
+
+
+def a_flow(
+    path: str = "/v1/chat/completions",
+    headers: dict[str, str] | None = None,
+    body: bytes = BODY,
+    mode: str = REVERSE,
+) -> HTTPFlow:
+    """Return a call that a client makes."""
+    given = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"} if headers is None else headers
+    fields = Headers([(name.encode(), value.encode()) for name, value in given.items()])
+    request = tutils.treq(method=b"POST", host="api.moonshot.cn", port=443, headers=fields, content=body)
+    request.path = path
+    request.timestamp_start = time.time()
+    flow = tflow.tflow(req=request)
+    flow.client_conn.proxy_mode = ProxyMode.parse(mode)
+    return flow
+
+
+def tap_of(flow: HTTPFlow) -> Callable[[bytes], object]:
+    """Return what mitmproxy calls with each chunk of a flow's answer."""
+    assert flow.response is not None
+    stream = flow.response.stream
+    assert callable(stream)
+    return stream
+
+
+# ---- the request --------------------------------------------------------------------------------------------------
+
+
+def test_row_begins_when_the_request_has_been_read(rig: Rig) -> None:
+    """Headers alone note nothing; the whole request does, at once."""
+    flow = a_flow()
+    rig.capture.requestheaders(flow)
+    assert rig.kept.tasks == []
+    rig.capture.request(flow)
+    assert rig.kinds() == [RequestRead]
+
+
+def test_request_is_noted_as_the_client_sent_it(rig: Rig) -> None:
+    """Method, path, raw query, type, encoding, the client's own id and the bytes are those of the client."""
+    headers = {"Content-Type": "Application/JSON; charset=utf-8", "content-encoding": "gzip", "X-Request-Id": "r-1"}
+    flow = a_flow("/v1/files?a=%20b&a=?&c", headers, b"\x1f\x8b\x00")
+    rig.ask(flow)
+    (task,) = rig.requests()
+    assert (task.uuid, task.method, task.endpoint) == (flow.id, "POST", "https://api.moonshot.cn")
+    assert (task.path, task.query) == ("/v1/files", "a=%20b&a=?&c")
+    assert (task.content_type, task.content_encoding, task.client_request_id) == ("application/json", "gzip", "r-1")
+    assert task.body == b"\x1f\x8b\x00"
+    assert task.started_at == int(flow.request.timestamp_start * 1e6)
+    assert task.headers == (
+        "Content-Type: Application/JSON; charset=utf-8\r\ncontent-encoding: gzip\r\nX-Request-Id: r-1\r\n"
+    )
+
+
+def test_request_passes_untouched(rig: Rig) -> None:
+    """Neither headers, nor path, nor body of the request change on the way."""
+    flow = a_flow("/v1/chat/completions?x=1")
+    before = flow.request.get_state()
+    rig.ask(flow)
+    assert flow.request.get_state() == before
+    assert flow.response is None
+
+
+SECRET_HEADERS = ["Authorization", "authorization", "X-Api-Key", "Cookie", "Proxy-Authorization", "Api-Key"]
+
+
+@pytest.mark.parametrize("name", SECRET_HEADERS)
+def test_secrets_leave_the_headers(rig: Rig, name: str) -> None:
+    """Headers with credentials are not among those noted, and their values are named as secrets to mask."""
+    rig.ask(a_flow(headers={"A": "1", name: f"session={KEY}" if name == "Cookie" else f"Bearer {KEY}", "B": "2"}))
+    (task,) = rig.requests()
+    assert task.headers == "A: 1\r\nB: 2\r\n"
+    assert KEY.encode() in task.secrets
+    assert KEY not in repr(task)
+
+
+def test_own_secrets_are_masked_too() -> None:
+    """The configured key and token are to be masked in every call, the longest first."""
+    rig = Rig(key="sk-owners-key", token="token-of-the-team")
+    rig.ask(a_flow())
+    (task,) = rig.requests()
+    assert task.secrets == (KEY.encode(), b"token-of-the-team", b"sk-owners-key")
+
+
+def test_key_that_upstream_gets_is_the_one_told_apart() -> None:
+    """The fingerprint is made from the key that was sent upstream, with what was changed on the way."""
+    rig = Rig(key="sk-owners-key")
+    flow = a_flow()
+    rig.capture.requestheaders(flow)
+    call = rig.capture.calls.get(flow)
+    assert call is not None
+    call.upstream_key = "sk-owners-key"
+    call.changes.append("authorization: set to the configured key")
+    flow.request.headers["Authorization"] = "Bearer sk-owners-key"
+    rig.capture.request(flow)
+    (task,) = rig.requests()
+    assert task.api_key == b"sk-owners-key"
+    assert task.changes == ("authorization: set to the configured key",)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([("Authorization", "Bearer sk-1")], b"sk-1"),
+        ([("AUTHORIZATION", "bearer  sk-1 ")], b"sk-1"),
+        ([("x-api-key", " sk-2 ")], b"sk-2"),
+        ([("Authorization", "Bearer sk-1"), ("X-Api-Key", "sk-2")], b"sk-1"),
+        ([("Authorization", "Basic dTpw"), ("X-Api-Key", "sk-2")], b"sk-2"),
+        ([("Authorization", "Bearer ")], None),
+        ([("Authorization", "sk-1")], None),
+        ([], None),
+    ],
+)
+def test_api_key(headers: list[tuple[str, str]], expected: bytes | None) -> None:
+    """The client's key is in the Authorization of the OpenAI face, or the X-Api-Key of the Anthropic one."""
+    assert api_key(headers) == expected
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("reverse:https://api.moonshot.ai", "https://api.moonshot.ai"),
+        ("reverse:http://127.0.0.1:9990", "http://127.0.0.1:9990"),
+        ("reverse:api.moonshot.ai", "https://api.moonshot.ai"),
+        ("regular", "https://api.moonshot.cn"),
+    ],
+)
+def test_endpoint_is_where_the_call_went(rig: Rig, mode: str, expected: str) -> None:
+    """The endpoint noted is that of the reverse mode in use, in forward mode the configured one."""
+    rig.ask(a_flow(mode=mode))
+    assert [task.endpoint for task in rig.requests()] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "captured"),
+    [
+        ("api.moonshot.cn", 443, True),
+        ("API.Moonshot.CN", 443, True),
+        ("api.moonshot.cn", 80, False),
+        ("api.moonshot.ai", 443, False),
+        ("evil.api.moonshot.cn", 443, False),
+        ("example.com", 443, False),
+    ],
+)
+def test_forward_proxy_captures_the_endpoint_only(rig: Rig, host: str, port: int, captured: bool) -> None:
+    """In forward mode calls to hosts other than the endpoint are none of our business, from head to end."""
+    flow = a_flow(mode="regular")
+    flow.request.host, flow.request.port = host, port
+    rig.ask(flow)
+    rig.begin_answer(flow, "text/event-stream")
+    rig.capture.response(flow)
+    assert bool(rig.kept.tasks) is captured
+    assert flow.response is not None
+    assert bool(flow.response.stream) is captured
+
+
+def test_call_refused_at_its_head_is_not_captured(rig: Rig) -> None:
+    """A call that another addon answers at once makes no row."""
+    flow = a_flow()
+    flow.response = Response.make(403)
+    rig.ask(flow)
+    rig.capture.responseheaders(flow)
+    rig.capture.response(flow)
+    assert rig.kept.tasks == []
+
+
+def test_call_refused_after_its_head_is_not_captured(rig: Rig) -> None:
+    """A call that another addon answers once it is read makes no row either, and is forgotten."""
+    flow = a_flow()
+    rig.capture.requestheaders(flow)
+    flow.response = Response.make(403)
+    rig.capture.request(flow)
+    rig.capture.response(flow)
+    assert rig.kept.tasks == []
+    assert list(rig.capture.calls) == []
+
+
+# ---- the answer ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content_type", "expected"),
+    [
+        ("application/json", True),
+        ("text/json", True),
+        ("application/problem+json", True),
+        ("application/x-ndjson", False),
+        ("application/jsonl", False),
+        ("text/event-stream", False),
+        ("text/html", False),
+        (None, False),
+    ],
+)
+def test_what_is_one_json_document(rig: Rig, content_type: str | None, expected: bool) -> None:
+    """One JSON document is held until it is whole; all else, sequences of JSON too, passes as it arrives."""
+    assert is_json(content_type) is expected
+    flow = a_flow()
+    rig.ask(flow)
+    rig.begin_answer(flow, content_type)
+    assert flow.response is not None
+    assert callable(flow.response.stream) is not expected
+
+
+def test_stream_is_noted_while_it_runs(rig: Rig) -> None:
+    """A stream notes its head when that comes and shares its chunks with the writer; its end has no head again."""
+    flow = a_flow()
+    rig.ask(flow)
+    rig.begin_answer(flow, "text/event-stream; charset=utf-8")
+    assert rig.kinds() == [RequestRead, ResponseStarted]
+    started = rig.kept.tasks[1]
+    assert isinstance(started, ResponseStarted)
+    assert (started.content_type, started.status_code) == ("text/event-stream", 200)
+    tap = tap_of(flow)
+    assert [tap(chunk) for chunk in (b"data: {}", b"\n\n", b"")] == [b"data: {}", b"\n\n", b""]
+    assert [data for _, data in started.chunks] == [b"data: {}", b"\n\n"]
+    rig.capture.response(flow)
+    assert rig.kinds() == [RequestRead, ResponseStarted, ExchangeEnded]
+    end = rig.end()
+    assert (end.state, end.response, end.error_kind) == (State.COMPLETED, None, None)
+    times = [0, started.at, *(at for at, _ in started.chunks), end.at]
+    assert times == sorted(times)
+
+
+def test_json_is_noted_once_it_is_whole(rig: Rig) -> None:
+    """A JSON answer is noted with its end: head and body, as the bytes came."""
+    flow = a_flow()
+    rig.ask(flow)
+    rig.begin_answer(flow, "application/json", b'{"id": 1}', **{"Content-Encoding": "identity"})
+    assert flow.response is not None
+    assert not flow.response.stream
+    assert rig.kinds() == [RequestRead]
+    rig.capture.response(flow)
+    end = rig.end()
+    assert end.response is not None
+    assert [data for _, data in end.response.chunks] == [b'{"id": 1}']
+    assert (end.response.content_encoding, end.state) == ("identity", State.COMPLETED)
+    assert 0 < end.overhead < end.at
+
+
+def test_answer_passes_untouched(rig: Rig) -> None:
+    """The bytes and the headers of a JSON answer, Set-Cookie too, reach the client as they came."""
+    flow = a_flow()
+    rig.ask(flow)
+    rig.begin_answer(flow, "application/json", b"{}", **{"Set-Cookie": "session=0123456789"})
+    assert flow.response is not None
+    before = flow.response.get_state()
+    rig.capture.response(flow)
+    assert flow.response.get_state() == before
+
+
+def test_set_cookie_is_not_noted(rig: Rig) -> None:
+    """The headers noted of an answer have no Set-Cookie."""
+    flow = a_flow()
+    rig.ask(flow)
+    rig.begin_answer(flow, "text/event-stream", **{"Set-Cookie": "session=0123456789", "Msh-Uid": "u"})
+    started = rig.kept.tasks[1]
+    assert isinstance(started, ResponseStarted)
+    assert started.headers == "Content-Type: text/event-stream\r\nMsh-Uid: u\r\n"
+
+
+def test_streaming_that_the_user_chose_is_captured(rig: Rig) -> None:
+    """JSON that mitmproxy streams because of its option stream_large_bodies is captured as it passes."""
+    flow = a_flow()
+    rig.ask(flow)
+    flow.response = tutils.tresp(headers=Headers([(b"Content-Type", b"application/json")]), content=None)
+    flow.response.stream = True
+    rig.capture.responseheaders(flow)
+    assert tap_of(flow)(b'{"a": 1}') == b'{"a": 1}'
+    started = rig.kept.tasks[1]
+    assert isinstance(started, ResponseStarted)
+    assert [data for _, data in started.chunks] == [b'{"a": 1}']
+
+
+def test_stored_stream_is_not_noted_twice(rig: Rig) -> None:
+    """Where mitmweb keeps the streamed body on the flow, it is not noted a second time."""
+    flow = a_flow()
+    rig.ask(flow)
+    rig.begin_answer(flow, "text/event-stream")
+    started = rig.kept.tasks[1]
+    assert isinstance(started, ResponseStarted)
+    started.chunks.clear()  # the writer has taken them
+    assert flow.response is not None
+    flow.response.content = b"data: {}\n\n"
+    rig.capture.response(flow)
+    assert list(started.chunks) == []
+
+
+def test_empty_answer(rig: Rig) -> None:
+    """An answer without a body, as to a HEAD, ends without chunks."""
+    flow = a_flow()
+    rig.ask(flow)
+    rig.begin_answer(flow, "application/json", b"")
+    rig.capture.response(flow)
+    end = rig.end()
+    assert end.response is not None
+    assert list(end.response.chunks) == []
+
+
+class Refusing(deque[tuple[int, bytes]]):
+    """A list of chunks that takes one and then fails."""
+
+    def append(self, item: tuple[int, bytes]) -> None:
+        """Fail at the second chunk."""
+        if self:
+            raise MemoryError
+        super().append(item)
+
+
+def test_failing_tap_passes_every_byte(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """A fault while a chunk is kept costs the client nothing, is logged once, and marks the row."""
+    flow = a_flow()
+    rig.ask(flow)
+    rig.begin_answer(flow, "text/event-stream")
+    tap = tap_of(flow)
+    assert isinstance(tap, Tap)
+    tap.chunks = Refusing()
+    chunks = [b"one", b"two", b"three", b""]
+    assert [tap(chunk) for chunk in chunks] == chunks
+    rig.capture.response(flow)
+    assert rig.end().warnings == ("capture failed in mid-stream: the stored answer is incomplete",)
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+# ---- failures -----------------------------------------------------------------------------------------------------
+
+FAILURES = [
+    ("Client disconnected.", State.CLIENT_DISCONNECTED, "client_disconnected"),
+    ("[Errno 111] Connect call failed ('127.0.0.1', 9)", State.UPSTREAM_FAILED, "upstream_refused"),
+    ("peer closed connection without sending complete message body", State.UPSTREAM_FAILED, "upstream_cut"),
+    ("connection reset by peer", State.UPSTREAM_FAILED, "upstream_reset"),
+    ("[Errno 110] Connect call failed", State.TIMED_OUT, "upstream_timeout"),
+]
+
+
+@pytest.mark.parametrize(("message", "state", "kind"), FAILURES)
+@pytest.mark.parametrize("moment", ["before an answer", "in a stream", "in JSON"])
+def test_failure_ends_the_row(rig: Rig, moment: str, message: str, state: State, kind: str) -> None:
+    """Whenever a call fails, its row ends once, with the state, the kind and mitmproxy's words."""
+    flow = a_flow()
+    rig.ask(flow)
+    if moment != "before an answer":
+        rig.begin_answer(flow, "text/event-stream" if moment == "in a stream" else "application/json")
+    flow.error = Error(message)
+    rig.capture.error(flow)
+    rig.capture.error(flow)
+    rig.capture.response(flow)
+    end = rig.end()
+    assert (end.state, end.error_kind, end.error_message) == (state, kind, message)
+    assert (end.response is not None) is (moment == "in JSON")
+
+
+def test_partial_json_is_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What had come of a JSON answer that broke is noted with its end."""
+    monkeypatch.setattr(upstream, "partial_body", lambda _: b'{"id": "cha')
+    flow = a_flow()
+    rig.ask(flow)
+    rig.begin_answer(flow, "application/json")
+    flow.error = Error("peer closed connection")
+    rig.capture.error(flow)
+    end = rig.end()
+    assert end.response is not None
+    assert [data for _, data in end.response.chunks] == [b'{"id": "cha']
+
+
+def test_partial_stream_is_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The chunks of a stream that broke are those that came, no more."""
+    monkeypatch.setattr(upstream, "partial_body", lambda _: b"not collected by mitmproxy")
+    flow = a_flow()
+    rig.ask(flow)
+    rig.begin_answer(flow, "text/event-stream")
+    tap_of(flow)(b"data: 1\n\nda")
+    flow.error = Error("peer closed connection")
+    rig.capture.error(flow)
+    started = rig.kept.tasks[1]
+    assert isinstance(started, ResponseStarted)
+    assert [data for _, data in started.chunks] == [b"data: 1\n\nda"]
+
+
+def test_timeout_says_which_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that was given up is timed out whatever mitmproxy says about its connection, and names the setting."""
+    rig = Rig(idle_timeout="2.5")
+    flow = a_flow()
+    rig.ask(flow)
+    call = rig.capture.calls.get(flow)
+    assert call is not None
+    call.timed_out = True
+    flow.error = Error("Connection killed.")
+    rig.capture.error(flow)
+    end = rig.end()
+    assert (end.state, end.error_kind) == (State.TIMED_OUT, "upstream_timeout")
+    assert end.error_message == "no byte from upstream for 2.5 s (setting idle-timeout)"
+
+
+def test_failure_before_the_request_was_whole(rig: Rig) -> None:
+    """A client that leaves while it sends its request makes a row without a body."""
+    flow = a_flow()
+    rig.capture.requestheaders(flow)
+    flow.error = Error("Client disconnected.")
+    rig.capture.error(flow)
+    assert rig.kinds() == [RequestRead, ExchangeEnded]
+    assert rig.requests()[0].body == b""
+    assert rig.end().state is State.CLIENT_DISCONNECTED
+
+
+def test_stop_ends_what_is_under_way(rig: Rig) -> None:
+    """When the proxy stops, every call whose request was read ends as proxy_died, and later hooks find none."""
+    asked, half_asked = a_flow(), a_flow()
+    rig.ask(asked)
+    rig.begin_answer(asked, "text/event-stream")
+    rig.capture.requestheaders(half_asked)
+    rig.capture.done()
+    end = rig.end()
+    assert (end.uuid, end.state, end.error_kind) == (asked.id, State.PROXY_DIED, "proxy_stopped")
+    asked.error = Error("Client disconnected.")
+    rig.capture.error(asked)
+    rig.capture.done()
+    assert len(rig.kept.tasks) == 3
+
+
+def test_whole_cycle_through_mitmproxys_hooks(rig: Rig) -> None:
+    """All hooks of a call, in mitmproxy's own order, give one request and one end."""
+    flow = a_flow()
+    flow.response = None
+    with taddons.context(loadcore=False) as context:
+        asyncio.run(context.cycle(rig.capture, flow))
+        flow.response = tutils.tresp(headers=Headers([(b"Content-Type", b"application/json")]))
+        rig.capture.responseheaders(flow)
+        rig.capture.response(flow)
+    assert rig.kinds() == [RequestRead, ExchangeEnded]

@@ -1,0 +1,70 @@
+"""Every example runs, against the mock."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from moonpalace_cli.mock.server import MockServer
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
+
+
+@pytest.fixture(scope="module")
+def environment(proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:  # type: ignore[no-untyped-def]
+    """Provide the environment in which a reader runs the examples; `mpal` is on the path."""
+    folder = tmp_path_factory.mktemp("bin")
+    script = folder / "mpal"
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m moonpalace_cli.main "$@"\n')
+    script.chmod(0o755)
+    path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
+    extra = {"BASE_URL": f"{proxy.url}/v1", "MOONSHOT_API_KEY": "sk-example-0123456789", "MODEL": "mock-echo"}
+    yield proxy.environment | extra | {"PATH": path}
+
+
+def run(name: str, environment: dict[str, str], *arguments: str) -> str:
+    """Run an example; return what it printed."""
+    program = sys.executable if name.endswith(".py") else "/bin/sh"
+    done = subprocess.run(
+        [program, str(EXAMPLES / name), *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "extra", "expected"),
+    [
+        ("openai_plain.py", {}, "Who lives in the palace on the moon? 谁住在月宫里？\nchatcmpl-"),
+        ("openai_stream.py", {}, "Tell me of the rabbit on the moon.\n"),
+        ("openai_tools.py", {"MODEL": "mock-tools", "LAST_MODEL": "mock-echo"}, "tool_calls\nmoon_distance({"),
+        ("httpx_stream.py", {}, 'data: {"id":"chatcmpl-'),
+        ("curl.sh", {}, 'data: {"id":"chatcmpl-'),
+    ],
+)
+def test_example(name: str, extra: dict[str, str], expected: str, environment: dict[str, str]) -> None:
+    """The example prints what the mock answers."""
+    assert run(name, environment | extra).startswith(expected)
+
+
+def test_bad_case(environment: dict[str, str], tmp_path: Path) -> None:
+    """The exported report names the newest chat call and calls it a bad case."""
+    identifier = run("openai_plain.py", environment).splitlines()[1].partition(":")[0]
+    run("bad_case.sh", environment, str(tmp_path))
+    report = json.loads((tmp_path / f"{identifier}.json").read_text())
+    assert (report["category"], report["tags"], report["metadata"]["chatcmpl"]) == ("badcase", ["report"], identifier)
+
+
+def test_every_example_is_tested(mock: MockServer) -> None:
+    """No example stands in the folder without a test here."""
+    text = Path(__file__).read_text()
+    programs = [path.name for path in EXAMPLES.iterdir() if path.suffix in (".py", ".sh")]
+    assert programs
+    assert all(f'"{name}"' in text for name in programs)

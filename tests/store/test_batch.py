@@ -1,0 +1,235 @@
+"""Tests of turning tasks into rows."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import IntegrityError
+
+from moonpalace_addons.store import batch as batch_module
+from moonpalace_addons.store import records
+from moonpalace_addons.store.batch import Batch
+from moonpalace_addons.store.engine import writing
+from moonpalace_addons.store.ongoing import Answer
+from moonpalace_addons.store.records import Bodies
+from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
+
+STREAM = b'data: {"id": "c", "choices": [{"index": 0, "delta": {"content": "ab"}, "finish_reason": "stop"}]}\n\n'
+
+type MakeRequest = Callable[..., RequestRead]
+type MakeResponse = Callable[..., ResponseStarted]
+type MakeEnd = Callable[..., ExchangeEnded]
+
+
+@pytest.fixture
+def batch(run_id: str) -> Batch:
+    """Give a batch of a run that is written down."""
+    return Batch(run_id, b"k" * 32)
+
+
+def commit(engine: Engine, batch: Batch, *tasks: Task, keep: bool = False) -> list[str]:
+    """Store these tasks; return the tables that statements changed, in their order."""
+    statements: list[str] = []
+
+    def note(_: Connection, __: object, statement: str, *___: object) -> None:
+        words = statement.split()
+        if words[0] in ("INSERT", "UPDATE", "DELETE"):
+            statements.append(" ".join([words[0], words[2 if words[0] != "UPDATE" else 1]]))
+
+    batch.plan(tasks, keep=keep)
+    event.listen(engine, "before_cursor_execute", note)
+    with writing(engine) as connection:
+        batch.store(connection)
+    event.remove(engine, "before_cursor_execute", note)
+    batch.stored()
+    return statements
+
+
+def test_a_call_that_begins_and_ends_in_a_batch_costs_one_insert(
+    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
+) -> None:
+    """Such a call is never updated; all such calls of a batch are inserted together."""
+    tasks: list[Task] = []
+    for _ in range(3):
+        call = request_read()
+        tasks += [call, ended(call, response=response_started(call))]
+    assert commit(engine, batch, *tasks) == ["INSERT exchanges", "INSERT bodies"]
+    finished = batch.finished()
+    assert finished == records.latest(engine, limit=9)[::-1]
+    assert [call.state for call in finished] == [State.COMPLETED] * 3
+    assert batch.finished() == []
+    assert (batch.planned, batch.under_way) == (0, False)
+
+
+def test_a_call_over_several_batches_is_one_row(
+    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
+) -> None:
+    """Its row is there from the beginning, its answer so far from each keep on, and at the end only the whole."""
+    call = request_read()
+    answer = response_started(call, [STREAM[:50]], content_type="text/event-stream")
+    assert commit(engine, batch, call) == ["INSERT exchanges", "INSERT bodies"]
+    (row,) = records.latest(engine, limit=9)
+    assert (row.state, row.status_code, records.bodies(engine, row.id)) == (
+        State.IN_FLIGHT,
+        None,
+        Bodies(call.body, None, None),
+    )
+    assert commit(engine, batch, answer) == []
+    assert commit(engine, batch, keep=True) == ["UPDATE exchanges", "INSERT response_segments"]
+    assert (records.latest(engine, limit=9)[0].status_code, batch.under_way) == (200, True)
+    assert records.bodies(engine, row.id) == Bodies(call.body, None, STREAM[:50])
+    assert commit(engine, batch, keep=True) == []
+    answer.chunks.append((3_000_000, STREAM[50:]))
+    assert commit(engine, batch, keep=True) == ["INSERT response_segments"]
+    assert records.bodies(engine, row.id).event_stream == STREAM
+    statements = commit(engine, batch, ended(call), keep=True)
+    assert statements == ["UPDATE exchanges", "DELETE response_segments", "INSERT bodies", "INSERT event_streams"]
+    assert batch.finished() == records.latest(engine, limit=9)
+    kept = records.bodies(engine, row.id)
+    assert (kept.event_stream, b'"content": "ab"' in (kept.response or b"")) == (STREAM, True)
+    assert records.event_times(engine, row.id) == [(50, 2_000_000), (len(STREAM), 3_000_000)]
+
+
+def test_a_keep_in_the_first_batch_is_stored_with_the_row(
+    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse
+) -> None:
+    """A call whose answer begins in the same batch has status and segment at once, without an update."""
+    call = request_read()
+    statements = commit(engine, batch, call, response_started(call, [b"abc"]), keep=True)
+    assert statements == ["INSERT exchanges", "INSERT bodies", "INSERT response_segments"]
+    assert records.latest(engine, limit=1)[0].status_code == 200
+
+
+def test_a_batch_that_failed_is_stored_again(
+    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse
+) -> None:
+    """A transaction that is rolled back leaves the batch as it was: run again, it gives the same rows."""
+    call = request_read()
+    batch.plan([call, response_started(call, [b"ab"])], keep=True)
+    with pytest.raises(ZeroDivisionError), writing(engine) as connection:
+        batch.store(connection)
+        raise ZeroDivisionError
+    batch.plan([], keep=True)
+    commit(engine, batch)
+    (row,) = records.latest(engine, limit=9)
+    assert records.bodies(engine, row.id) == Bodies(call.body, None, b"ab")
+
+
+def test_nothing_is_lost_of_pieces_that_wait(
+    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse
+) -> None:
+    """Pieces planned while the store did not answer are all stored once it does."""
+    call = request_read()
+    answer = response_started(call, [b"a"])
+    batch.plan([call, answer], keep=True)
+    for piece in (b"b", b"c"):
+        answer.chunks.append((5, piece))
+        batch.plan([], keep=True)
+    commit(engine, batch)
+    assert records.bodies(engine, 1).event_stream == b"abc"
+
+
+def test_tasks_of_unknown_calls_are_ignored(
+    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
+) -> None:
+    """An answer or an end whose request was never seen, or that comes twice, stores nothing."""
+    call, other = request_read(), request_read()
+    assert commit(engine, batch, response_started(other), ended(other)) == []
+    commit(engine, batch, call, ended(call))
+    assert commit(engine, batch, ended(call, state=State.TIMED_OUT)) == []
+    assert records.latest(engine, limit=1)[0].state == State.COMPLETED
+
+
+def test_a_refused_row_is_known_by_its_refusal(
+    engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd
+) -> None:
+    """Stored one by one, a call that the database refuses raises, is dropped, and the others get their rows."""
+    good, bad = request_read(), request_read()
+    commit(engine, batch, bad, ended(bad))
+    batch.plan([bad, good], keep=False)
+    with pytest.raises(IntegrityError), writing(engine) as connection:
+        batch.store_one(connection, bad.uuid)
+    batch.drop(bad.uuid)
+    with writing(engine) as connection:
+        batch.store_one(connection, good.uuid)
+    batch.stored_one(good.uuid)
+    assert (batch.planned, list(batch.calls)) == (0, [good.uuid])
+    assert [row.uuid for row in records.latest(engine, limit=9)] == [good.uuid, bad.uuid]
+    commit(engine, batch, ended(bad), ended(good))
+    assert [row.state for row in records.latest(engine, limit=9)] == [State.COMPLETED] * 2
+
+
+def test_an_answer_that_another_proxy_wrote_is_replaced(
+    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
+) -> None:
+    """If the row was finished by a proxy that took this one for dead, the true end replaces that one."""
+    call = request_read()
+    commit(engine, batch, call)
+    with writing(engine) as connection:
+        records.update_exchanges(connection, [{"id": 1, "state": State.PROXY_DIED}])
+        records.insert_contents(connection, [records.body_row(1, "response", b"so far")], [])
+    batch.plan([ended(call, response=response_started(call, [b"whole"]))], keep=False)
+    with pytest.raises(IntegrityError), writing(engine) as connection:
+        batch.store(connection)
+    with writing(engine) as connection:
+        batch.store_one(connection, call.uuid)
+    batch.stored_one(call.uuid)
+    assert records.latest(engine, limit=9) == batch.finished()
+    assert records.bodies(engine, 1) == Bodies(call.body, b"whole", None)
+
+
+def test_an_undecodable_request_is_kept_with_a_warning(
+    engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd
+) -> None:
+    """A body that is not what its header says is kept as it came; the warning is there at once, and stays."""
+    call = request_read(body=b"not gzip", content_encoding="gzip")
+    for tasks in ([call], [ended(call)]):
+        commit(engine, batch, *tasks)
+        (row,) = records.latest(engine, limit=9)
+        assert row.warnings[0].startswith("the request's body could not be decoded: ")
+        assert len(row.warnings) == 1
+    assert records.bodies(engine, 1).request == b"not gzip"
+
+
+@pytest.mark.parametrize("method", ["absorb", "close"])
+def test_a_fault_with_one_answer_does_not_touch_the_others(
+    engine: Engine,
+    batch: Batch,
+    request_read: MakeRequest,
+    response_started: MakeResponse,
+    ended: MakeEnd,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+) -> None:
+    """If an answer cannot be handled, its row reaches its end all the same, and so do the other rows."""
+    bad, good = request_read(), request_read()
+    real = getattr(Answer, method)
+
+    def fail(answer: Answer) -> object:
+        if answer.started.uuid == bad.uuid:
+            raise ZeroDivisionError
+        return real(answer)
+
+    monkeypatch.setattr(Answer, method, fail)
+    commit(engine, batch, bad, response_started(bad), good, response_started(good), keep=True)
+    commit(engine, batch, ended(bad), ended(good), keep=True)
+    assert [row.state for row in records.latest(engine, limit=9)] == [State.COMPLETED] * 2
+    assert records.bodies(engine, 2).response
+    assert "because of a fault in MoonPalace" in caplog.text
+
+
+def test_a_fault_with_one_request_does_not_touch_the_others(
+    engine: Engine,
+    batch: Batch,
+    request_read: MakeRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """If a request cannot be handled, the other calls of the batch get their rows, and the log says which is missing."""
+    real = batch_module.derive.request_fields
+    monkeypatch.setattr(batch_module.derive, "request_fields", lambda body: real(body) if body != b"x" else 1 / 0)
+    bad, good = request_read(body=b"x"), request_read()
+    commit(engine, batch, bad, good)
+    assert [row.uuid for row in records.latest(engine, limit=9)] == [good.uuid]
+    assert bad.uuid in caplog.text
