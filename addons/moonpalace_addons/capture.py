@@ -10,7 +10,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 from moonpalace_addons import upstream
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.failures import UPSTREAM_SILENT, Failure, classify
+from moonpalace_addons.failures import CLIENT_LEFT, UPSTREAM_SILENT, Failure, classify
 from moonpalace_addons.headers import as_text, media_type, pairs
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
@@ -150,6 +150,9 @@ class Capture:
         failure = UPSTREAM_SILENT if call.timed_out else classify(message)
         if not call.request_read:
             self._put_request(call, b"")
+            # Nothing has gone upstream yet: the client broke off, however mitmproxy words it.
+            if not call.timed_out and failure.state is not State.CLIENT_DISCONNECTED:
+                failure = CLIENT_LEFT
         if call.response is not None and not call.streaming and (partial := upstream.partial_body(flow)):
             call.chunks.append((call.now(), partial))
         if call.timed_out:

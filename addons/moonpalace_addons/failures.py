@@ -24,7 +24,7 @@ UPSTREAM_SILENT = Failure(State.TIMED_OUT, "upstream_timeout", 504)
 PATTERNS = (
     (r"client disconnected", CLIENT_LEFT),
     (r"^connection killed", KILLED),  # by the user, in mitmweb or by a script
-    (r"from client, refusing|^request body exceeds|^http request has no host", BAD_REQUEST),
+    (r"from client, refusing|^request body exceeds|^invalid request|^mitmproxy received an http connect", BAD_REQUEST),
     (r"timed out|errno 110|timeout", UPSTREAM_SILENT),
     (r"certificate|tls|ssl", Failure(State.UPSTREAM_FAILED, "upstream_tls", 502)),
     (

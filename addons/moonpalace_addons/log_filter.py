@@ -4,7 +4,7 @@ import logging
 import re
 
 SECRET = re.compile(
-    r"((?:authorization|api-key|cookie|auth-token)['\"]?\s*[:=,]\s*b?['\"]?)(?:(?!\\r|\\n)[^\r\n])*", re.IGNORECASE
+    r"((?:authorization|api-key|cookie|auth-token)['\"]?\s*[:=,]\s*(?:b?['\"])?)(?:(?!\\r|\\n)[^\r\n])*", re.IGNORECASE
 )
 LOGGERS = ("mitmproxy.proxy.server", "mitmproxy.proxy.layers.http")
 

@@ -94,7 +94,7 @@ def mitmproxy_options(settings: Settings) -> dict[str, object]:
     }
     if settings.upstream_ca is not None:
         options["ssl_verify_upstream_trusted_ca"] = str(settings.upstream_ca)
-    if "view" in ctx.master.addons:  # mitmweb and mitmproxy show bodies; mitmdump keeps no flows
+    if ctx.master.addons.get("view") is not None:  # mitmweb and mitmproxy show bodies; mitmdump keeps no flows
         options["store_streamed_bodies"] = True
     chosen = {name: value for name, value in options.items() if not upstream.was_set(name)}
     if "mode" in chosen:

@@ -1,5 +1,6 @@
 """The command that serves a mock of the Kimi API."""
 
+import contextlib
 import signal
 import threading
 from types import FrameType
@@ -79,4 +80,6 @@ def _print_call(served: "Served") -> None:
     model = f" {served.model}" if served.model else ""
     events = f" {served.sent_events}/{served.total_events} events" if served.total_events else ""
     left = ", the client left" if served.cut_off else ""
-    click.echo(f"{served.method} {served.path}{model} {served.status}{events}{left}", err=True)
+    # The call must be answered though nobody reads the lines any more.
+    with contextlib.suppress(OSError):
+        click.echo(f"{served.method} {served.path}{model} {served.status}{events}{left}", err=True)

@@ -478,15 +478,23 @@ def test_timeout_says_which_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     assert end.error_message == "no byte from upstream for 2.5 s (setting idle-timeout)"
 
 
-def test_failure_before_the_request_was_whole(rig: Rig) -> None:
-    """A client that leaves while it sends its request makes a row without a body."""
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Client disconnected.", "client_disconnected"),
+        ("peer closed connection without sending complete message body", "client_disconnected"),
+        ("Received invalid headers from client, refusing to prevent request smuggling attacks.", "bad_request"),
+    ],
+)
+def test_failure_before_the_request_was_whole(rig: Rig, message: str, kind: str) -> None:
+    """A failure while the client sends its request is the client's, in a row without a body."""
     flow = a_flow()
     rig.capture.requestheaders(flow)
-    flow.error = Error("Client disconnected.")
+    flow.error = Error(message)
     rig.capture.error(flow)
     assert rig.kinds() == [RequestRead, ExchangeEnded]
     assert rig.requests()[0].body == b""
-    assert rig.end().state is State.CLIENT_DISCONNECTED
+    assert (rig.end().state, rig.end().error_kind) == (State.CLIENT_DISCONNECTED, kind)
 
 
 def test_stop_ends_what_is_under_way(rig: Rig) -> None:

@@ -19,7 +19,13 @@ MESSAGES: list[tuple[str, State, str, int | None]] = [
         400,
     ),
     ("Request body exceeds mitmproxy's body_size_limit.", LEFT, "bad_request", 400),
-    ("HTTP request has no host header, destination unknown.", LEFT, "bad_request", 400),
+    ("Invalid request scheme: ftp", LEFT, "bad_request", 400),
+    (
+        "mitmproxy received an HTTP CONNECT request even though it is not running in regular/upstream mode.",
+        LEFT,
+        "bad_request",
+        400,
+    ),
     (
         "Received both a Transfer-Encoding and a Content-Length header from server, refusing to prevent request"
         " smuggling attacks. Disable the validate_inbound_headers option to skip this security check.",

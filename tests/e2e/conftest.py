@@ -197,6 +197,10 @@ class Launcher:
         """Return the environment of a process whose home is a folder."""
         return environment_in(folder or self.folder(), extra)
 
+    def run(self, *arguments: str, folder: Path | None = None, **extra: str) -> subprocess.CompletedProcess[bytes]:
+        """Run a command of `mpal` that ends by itself."""
+        return run_mpal(self.environment(folder, **extra), *arguments)
+
     def start(
         self, *arguments: str, endpoint: str = "", folder: Path | None = None, **extra: str
     ) -> AbstractContextManager[Proxy]:

@@ -16,7 +16,8 @@ CURL = shutil.which("curl") or ""
 @pytest.fixture(scope="module")
 def sdk(shared_mock: MockServer) -> Iterator[openai.OpenAI]:
     """Provide the SDK, pointed at the mock."""
-    with openai.OpenAI(base_url=f"{shared_mock.url}/v1", api_key="sk-test", max_retries=0) as client:
+    http = openai.DefaultHttpxClient(trust_env=False)
+    with openai.OpenAI(base_url=f"{shared_mock.url}/v1", api_key="sk-test", max_retries=0, http_client=http) as client:
         yield client
 
 

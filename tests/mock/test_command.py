@@ -76,6 +76,16 @@ def test_quiet_with_tls() -> None:
     assert not Path(path).exists()
 
 
+def test_nobody_reads_the_lines() -> None:
+    """Calls are answered after the terminal is gone."""
+    with running() as (process, line):
+        assert process.stderr is not None
+        process.stderr.close()
+        for _ in range(2):
+            answer = httpx.get(f"{base_url(line)}/models", headers=KEY, trust_env=False)
+            assert answer.status_code == 200
+
+
 def test_a_port_in_use(shared_mock: MockServer) -> None:
     """A port that is taken is reported as our own error, for the command line to print as one line."""
     result = CliRunner().invoke(command, ["--port", str(shared_mock.port)])

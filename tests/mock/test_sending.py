@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from tornado.concurrent import Future
+from tornado.iostream import IOStream
 
 from moonpalace_cli.mock.server import MockServer
 
-STORY_EVENTS = rb"(?:[0-9a-f]+\r\ndata: [^\n]+\n\n\r\n)"
+EVENT = rb"(?:[0-9a-f]+\r\ndata: [^\n]+\n\n\r\n)"
+WRITE = IOStream.write
 
 
 def sent(model: str, *, stream: bool, version: str = "HTTP/1.1", method: str = "POST", **headers: str) -> bytes:
@@ -56,7 +59,7 @@ def test_a_stream_that_breaks_off(own_mock: MockServer, name: str, reset: bool) 
         connection.sendall(sent(name, stream=True))
         found, was_reset = read_to_the_end(connection)
     _head, body = found.split(b"\r\n\r\n", 1)
-    assert re.fullmatch(STORY_EVENTS + b"{3}", body)
+    assert re.fullmatch(EVENT + b"{3}", body)
     assert was_reset is reset
     (served,) = own_mock.log.wait_for(1)
     assert (served.sent_events, served.total_events > 20, served.cut_off) == (3, True, False)
@@ -143,12 +146,24 @@ def test_without_streaming_the_pauses_come_first(own_mock: MockServer) -> None:
     assert served.cut_off
 
 
-def test_events_are_not_held_back(shared_mock: MockServer) -> None:
-    """Small events do not wait for the acknowledgement of the one before: each is a chunk that is read as it comes."""
+def test_events_are_not_held_back(shared_mock: MockServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything of a stream is written the kernel is told not to wait with small packets."""
+    done: list[str] = []
+
+    def set_nodelay(stream: IOStream, value: bool) -> None:
+        done.append(f"nodelay {value}")
+
+    def write(stream: IOStream, data: bytes) -> "Future[None]":
+        done.append("write")
+        return WRITE(stream, data)
+
+    monkeypatch.setattr(IOStream, "set_nodelay", set_nodelay)
+    monkeypatch.setattr(IOStream, "write", write)
     with connected(shared_mock) as connection:
         connection.sendall(sent("mock-echo", stream=True))
-        found = read_until(connection, b"0\r\n\r\n")
-    assert len(re.findall(STORY_EVENTS, found)) == 6
+        assert len(re.findall(EVENT, read_until(connection, b"0\r\n\r\n"))) == 6
+    # The headers, six events and the last chunk.
+    assert done[:9] == ["nodelay True", *["write"] * 8]
 
 
 @pytest.mark.parametrize("stream", [False, True])

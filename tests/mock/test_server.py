@@ -1,9 +1,11 @@
 """The life of the server and its log."""
 
 import json
+import resource
 import selectors
 import socket
 import ssl
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -59,6 +61,16 @@ def test_a_client_that_leaves(own_mock: MockServer, own_client: httpx.Client) ->
     assert 0 < call.sent_events < 100 < call.total_events == 303
 
 
+def test_nothing_is_left_of_a_client_that_left(own_mock: MockServer, own_client: httpx.Client) -> None:
+    """What waited to send the next event is given up, even with an hour still to wait."""
+    headers = {"X-Mock-Delay": "3600"}
+    with own_client.stream("POST", "/v1/chat/completions", json=CHAT | {"stream": True}, headers=headers):
+        assert len(own_mock._tasks) == 1
+    own_mock.log.wait_for(1)
+    own_client.get("/v1/models")  # gives the loop a turn
+    assert own_mock._tasks == set()
+
+
 def test_the_log_keeps_the_last() -> None:
     """Only so many calls are kept, and slices and negative indices work as with a list."""
     log = ServedLog(3)
@@ -80,6 +92,17 @@ def test_every_call_is_told() -> None:
     assert [call.path for call in told] == ["/v1/models"]
 
 
+@pytest.fixture
+def enough_files() -> Iterator[None]:
+    """Let this process have 500 connections from both ends, which on many machines is more than it may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2000 if hard == resource.RLIM_INFINITY else min(2000, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("enough_files")
 def test_500_connections_at_once(own_mock: MockServer) -> None:
     """500 streams are held open at the same time, and each one is complete."""
     body = json.dumps(CHAT | {"model": "mock-slow", "stream": True}).encode()

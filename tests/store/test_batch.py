@@ -6,8 +6,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import IntegrityError
 
-from moonpalace_addons.store import batch as batch_module
-from moonpalace_addons.store import records
+from moonpalace_addons.store import derive, records
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.ongoing import Answer
@@ -106,9 +105,8 @@ def test_a_batch_that_failed_is_stored_again(
     """A transaction that is rolled back leaves the batch as it was: run again, it gives the same rows."""
     call = request_read()
     batch.plan([call, response_started(call, [b"ab"])], keep=True)
-    with pytest.raises(ZeroDivisionError), writing(engine) as connection:
-        batch.store(connection)
-        raise ZeroDivisionError
+    with engine.connect() as connection:
+        batch.store(connection)  # and never committed
     batch.plan([], keep=True)
     commit(engine, batch)
     (row,) = records.latest(engine, limit=9)
@@ -226,9 +224,9 @@ def test_a_fault_with_one_request_does_not_touch_the_others(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """If a request cannot be handled, the other calls of the batch get their rows, and the log says which is missing."""
-    real = batch_module.derive.request_fields
-    monkeypatch.setattr(batch_module.derive, "request_fields", lambda body: real(body) if body != b"x" else 1 / 0)
+    """If a request cannot be handled, the others of the batch get their rows, and the log says which is missing."""
+    real = derive.request_fields
+    monkeypatch.setattr(derive, "request_fields", lambda body: real(body) if body != b"x" else 1 / 0)
     bad, good = request_read(body=b"x"), request_read()
     commit(engine, batch, bad, good)
     assert [row.uuid for row in records.latest(engine, limit=9)] == [good.uuid]

@@ -34,8 +34,10 @@ def stream(*data: str) -> Received:
 @pytest.mark.parametrize(
     ("body", "fields"),
     [
-        (b'{"model": "m", "stream": true, "max_tokens": 5, "messages": [], "tools": {}, "stop": null, "top_p": 0.5}',)
-        + ({"model": "m", "stream": True, "max_tokens": 5, "top_p": 0.5},),
+        (
+            b'{"model": "m", "stream": true, "max_tokens": 5, "messages": [], "tools": {}, "stop": null, "top_p": 0.5}',
+            {"model": "m", "stream": True, "max_tokens": 5, "top_p": 0.5},
+        ),
         (b"[1]", {}),
         (b"", {}),
         (b'{"model": ', {}),
@@ -59,7 +61,12 @@ def test_a_request_fills_a_whole_row(request_read: Callable[..., RequestRead]) -
     )
     row = request_columns(request, {"model": "kimi-k3", "stream": True}, run_id="r", fingerprint_key=b"k" * 32)
     assert row.keys() == EMPTY.keys() | {"run_id"}
-    assert (row["state"], row["run_id"], row["model_requested"], row["is_stream"]) == ("in_flight", "r", "kimi-k3", True)
+    assert (row["state"], row["run_id"], row["model_requested"], row["is_stream"]) == (
+        "in_flight",
+        "r",
+        "kimi-k3",
+        True,
+    )
     assert row["query"] == "a=1&token=***"
     assert row["request_headers"] == "X-Echo: *************\r\n"
     assert row["changes"] == '["authorization: set to the configured key"]'
@@ -99,7 +106,8 @@ def test_server_timing_is_read(value: str, duration: int | None) -> None:
 
 def test_headers_are_read_whatever_their_case() -> None:
     """Names count without regard to case, the last of a name counts; other headers stay text."""
-    headers = "MSH-REQUEST-ID: a\r\nmsh-request-id: b\r\nMsh-Uid: u\r\nMsh-Context-Cache-Id: cache-1\r\nX: a: b\r\nEmpty: \r\n"
+    headers = "MSH-REQUEST-ID: a\r\nmsh-request-id: b\r\nMsh-Uid: u\r\n"
+    headers += "Msh-Context-Cache-Id: cache-1\r\nX: a: b\r\nEmpty: \r\n"
     columns = header_columns(received(b"", headers=headers))
     assert [columns[name] for name in ("msh_request_id", "msh_uid", "context_cache_id")] == ["b", "u", "cache-1"]
     assert header_pairs(headers)[-2:] == [("X", "a: b"), ("Empty", "")]
@@ -115,7 +123,11 @@ def test_a_completion_fills_its_columns() -> None:
     names = ("chatcmpl_id", "model_answered", "finish_reason", "prompt_tokens", "cached_tokens", "total_tokens")
     assert [result.columns[name] for name in names] == ["c", "m", "stop", 11, 5, 18]
     assert (result.body, result.stream, result.columns["warnings"]) == (body, None, None)
-    assert (result.columns["latency"], result.columns["overhead"], result.columns["response_bytes"]) == (9e6, 7, len(body))
+    assert (result.columns["latency"], result.columns["overhead"], result.columns["response_bytes"]) == (
+        9e6,
+        7,
+        len(body),
+    )
 
 
 def test_a_stream_is_kept_raw_and_merged() -> None:

@@ -15,7 +15,7 @@ from moonpalace_addons.store import engine as engine_module
 from moonpalace_addons.store.engine import open_store, parse_url, shown, writing
 from moonpalace_addons.store.schema import REVISION
 
-ORIGINAL = """CREATE TABLE moonshot_requests (id integer not null primary key autoincrement, request_method text not null);
+ORIGINAL = """CREATE TABLE moonshot_requests (id integer not null primary key autoincrement, request_method text);
 CREATE TABLE moonshot_caches (id integer not null primary key autoincrement, cache_id text not null);
 INSERT INTO moonshot_requests (request_method) VALUES ('POST');"""
 
@@ -118,9 +118,14 @@ def test_a_write_takes_the_lock_at_its_beginning(file: Path, monkeypatch: pytest
 def test_a_failed_write_leaves_nothing(file: Path) -> None:
     """What was written before an exception inside `writing` is rolled back."""
     engine = open_store(url_of(file))
-    with pytest.raises(ZeroDivisionError), writing(engine) as connection:
-        connection.execute(text("DELETE FROM store_identity"))
-        raise ZeroDivisionError
+
+    def fail_half_way() -> None:
+        with writing(engine) as connection:
+            connection.execute(text("DELETE FROM store_identity"))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_half_way()
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM store_identity")).scalar_one() == 1
     engine.dispose()

@@ -36,7 +36,9 @@ def test_what_is_new_comes_once() -> None:
     assert given.close().chunks == [(2, 5), (5, 7), (6, 9)]
 
 
-@pytest.mark.parametrize("text", [b"key sk-0123456789, cookie cookie-cookie-cookie.", b"sk-0123456789", b"sk-0123456789" * 4])
+@pytest.mark.parametrize(
+    "text", [b"key sk-0123456789, cookie cookie-cookie-cookie.", b"sk-0123456789", b"sk-0123456789" * 4]
+)
 def test_a_secret_is_masked_wherever_it_is_cut(text: bytes) -> None:
     """At every pair of cuts, with the store asking at each, no piece holds a secret, and all pieces make the answer."""
     masked = text.replace(KEY, b"*" * len(KEY)).replace(OTHER, b"*" * len(OTHER))

@@ -52,7 +52,9 @@ def test_a_stream_is_merged() -> None:
 
 def test_surrogates_that_meet_in_a_merge_are_kept() -> None:
     """A character whose halves came in two deltas is one character of the body; a lone half stays escaped."""
-    halves = events('{"choices": [{"delta": {"content": "\\ud83d"}}]}', '{"choices": [{"delta": {"content": "\\ude80"}}]}')
+    halves = events(
+        '{"choices": [{"delta": {"content": "\\ud83d"}}]}', '{"choices": [{"delta": {"content": "\\ude80"}}]}'
+    )
     reading = read(received(halves, "text/event-stream"), ())
     assert json.loads(reading.body)["choices"][0]["message"]["content"] == "🚀"
     assert json.loads(dumped({"a": "\ud83d"})) == {"a": "\ud83d"}

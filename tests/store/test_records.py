@@ -42,7 +42,7 @@ def add(engine: Engine, run_id: str) -> Add:
 
 def count(engine: Engine, table: str) -> int:
     with engine.connect() as connection:
-        return connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one()
+        return int(connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
 
 
 def test_the_latest_calls_come_first(engine: Engine, add: Add) -> None:
@@ -154,7 +154,7 @@ def test_rows_are_updated_by_their_ids(engine: Engine, add: Add) -> None:
     """Each row gets its own values, and rows that are not named none; the greatest integer fits."""
     ids = [add(uuid=str(number)) for number in range(3)]
     with writing(engine) as connection:
-        rows = [{"id": ids[0], "latency": GREATEST}, {"id": ids[2], "latency": 5}]
+        rows: list[records.Values] = [{"id": ids[0], "latency": GREATEST}, {"id": ids[2], "latency": 5}]
         records.update_exchanges(connection, rows)
     assert [call.latency for call in records.latest(engine, limit=3)] == [5, None, GREATEST]
 

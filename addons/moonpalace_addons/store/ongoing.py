@@ -38,13 +38,13 @@ class Answer:
     def fresh(self) -> tuple[bytes, Sequence[tuple[int, int]]]:
         """Return what is not stored yet, and count it as stored.
 
-        The last bytes are held back while they might be the beginning of a secret.
+        The last bytes are held back while they are the beginning of a secret.
         """
         self.absorb()
-        held_back = max(map(len, self.secrets), default=1) - 1
-        end = max(self.stored, len(self.body) - held_back)
-        masked = secrets.mask(bytes(self.body[max(0, self.stored - held_back) :]), self.secrets)
-        offset = self.stored - max(0, self.stored - held_back)
+        longest = max(map(len, self.secrets), default=1) - 1
+        end = max(self.stored, len(self.body) - begun_secret(self.body, self.secrets))
+        masked = secrets.mask(bytes(self.body[max(0, self.stored - longest) :]), self.secrets)
+        offset = self.stored - max(0, self.stored - longest)
         data = masked[offset : offset + end - self.stored]
         count = len(self.chunks)
         while count > self.stored_chunks and self.chunks[count - 1][0] > end:
@@ -93,3 +93,9 @@ class Ongoing:
     def begin_answer(self, started: ResponseStarted) -> None:
         """Note that the answer has begun."""
         self.answer = Answer(started, self.secrets)
+
+
+def begun_secret(body: bytearray, hidden: Sequence[bytes]) -> int:
+    """Return how many bytes at the end of `body` may be the beginning of a secret that is still to come."""
+    lengths = (length for secret in hidden for length in range(1, len(secret)) if body.endswith(secret[:length]))
+    return max(lengths, default=0)

@@ -1,0 +1,104 @@
+"""The addons together."""
+
+import importlib.util
+import logging
+from pathlib import Path
+
+import pytest
+from mitmproxy.addons import default_addons
+from mitmproxy.http import HTTPFlow
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.test import taddons, tflow
+
+from moonpalace_addons.bundle import make_addons
+from moonpalace_addons.log_filter import LOGGERS, MaskSecrets
+from moonpalace_addons.settings import resolve
+
+SCRIPT = Path(__file__).parents[2] / "addons" / "moonpalace.py"
+ORDER = [
+    "moonpalace-configuration",
+    "moonpalace-access",
+    "moonpalace-capture",
+    "moonpalace-recorder",
+    "moonpalace-reverse-proxy",
+    "moonpalace-deadline",
+    "moonpalace-json-errors",
+]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put the home into a folder of the test."""
+    monkeypatch.setenv("MOONPALACE_HOME", str(tmp_path))
+
+
+def names(addons: list[object]) -> list[str]:
+    """Return the names by which mitmproxy knows the addons."""
+    return [getattr(addon, "name", type(addon).__name__) for addon in addons]
+
+
+def test_order() -> None:
+    """The addons are called in the one order in which they work together."""
+    assert names(make_addons()) == ORDER
+
+
+def test_names_are_free() -> None:
+    """No addon of mitmproxy has one of our names, so that all can be loaded beside each other."""
+    taken = {getattr(addon, "name", type(addon).__name__.lower()) for addon in default_addons()}
+    assert not taken & set(ORDER)
+
+
+def test_bundles_share_nothing() -> None:
+    """Two bundles have no addon in common."""
+    first, second = make_addons(), make_addons()
+    assert not {id(addon) for addon in first} & {id(addon) for addon in second}
+    assert first[2].calls is not second[2].calls  # type: ignore[attr-defined]
+
+
+def test_making_a_bundle_masks_the_log() -> None:
+    """mitmproxy's own log is masked as soon as there is a bundle."""
+    make_addons()
+    for name in LOGGERS:
+        assert [type(found) for found in logging.getLogger(name).filters] == [MaskSecrets]
+
+
+def test_script_offers_the_bundle() -> None:
+    """The script for mitmdump and mitmweb has the whole bundle, and its docstring says how to run it."""
+    specification = importlib.util.spec_from_file_location("moonpalace_script", SCRIPT)
+    assert specification is not None
+    assert specification.loader is not None
+    script = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(script)
+    assert names(script.addons) == ORDER
+    assert "mitmdump -s addons/moonpalace.py" in str(script.__doc__)
+
+
+def refused_flow() -> HTTPFlow:
+    """Return a call from a web page."""
+    flow = tflow.tflow()
+    flow.client_conn.proxy_mode = ProxyMode.parse("reverse:https://api.moonshot.cn")
+    flow.request.headers["Host"] = "127.0.0.1:9988"
+    flow.request.headers["Origin"] = "https://evil.example"
+    return flow
+
+
+def test_hooks_work_together(tmp_path: Path) -> None:
+    """Through all addons in order: an own call is captured and gets the key, a page's is refused and leaves no row."""
+    settings = resolve({"key": "sk-the-owners-key"}, {"MOONPALACE_HOME": str(tmp_path)})
+    addons = make_addons(settings)
+    access, capture = addons[1], addons[2]
+    with taddons.context(*addons) as context:
+        own, pages = refused_flow(), refused_flow()
+        del own.request.headers["Origin"]
+        for flow in (own, pages):
+            for hook in ("requestheaders", "request"):
+                for addon in addons:
+                    getattr(addon, hook, lambda _: None)(flow)
+        assert own.response is None
+        assert own.request.headers["authorization"] == "Bearer sk-the-owners-key"
+        assert own.request.host_header == "api.moonshot.cn"
+        assert pages.response is not None
+        assert pages.response.status_code == 403
+        assert access.calls is capture.calls  # type: ignore[attr-defined]
+        assert [call.flow for call in capture.calls] == [own]  # type: ignore[attr-defined]
+        context.master.addons.get("moonpalace-recorder").done()

@@ -1,0 +1,150 @@
+"""The settings as the addons find them."""
+
+import logging
+from pathlib import Path
+
+import pytest
+from mitmproxy import exceptions
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.test import taddons, tflow
+
+from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.settings import MITMPROXY_OPTIONS, TABLE, resolve
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put the home into a folder of the test."""
+    monkeypatch.setenv("MOONPALACE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def loaded(**given: str) -> Configuration:
+    """Load a configuration into mitmproxy with these of our options, given by their names without the prefix."""
+    configuration = Configuration()
+    with taddons.context(configuration) as context:
+        context.configure(configuration, **{f"moonpalace_{name}": value for name, value in given.items()})
+    return configuration
+
+
+def test_given_settings_are_ready_at_once() -> None:
+    """What `mpal start` has resolved is there before mitmproxy says anything."""
+    settings = resolve({}, {"MOONPALACE_HOME": "/nowhere"})
+    configuration = Configuration(settings)
+    assert configuration.ready
+    assert configuration.settings is settings
+
+
+def test_every_setting_but_the_secrets_is_an_option() -> None:
+    """mitmproxy gets an option with a help text for every setting, except for secrets, which would show."""
+    with taddons.context(Configuration()) as context:
+        offered = {name for name in context.options.keys() if name.startswith("moonpalace_")}
+        helps = [context.options._options[name].help for name in offered]
+    assert offered == {setting.option for setting in MITMPROXY_OPTIONS}
+    assert "moonpalace_key" not in offered
+    assert "moonpalace_token" not in offered
+    assert all(helps)
+
+
+def test_options_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An option of mitmproxy beats the variable, which beats the default."""
+    monkeypatch.setenv("MOONPALACE_PORT", "1111")
+    monkeypatch.setenv("MOONPALACE_HOST", "::1")
+    configuration = loaded(port="2222")
+    assert (configuration.settings.port, configuration.settings.host) == (2222, "::1")
+
+
+@pytest.mark.parametrize(
+    ("given", "environment", "message"),
+    [
+        ({"port": "70000"}, {}, "Error: option moonpalace_port: '70000' must be a whole number from 0 to 65535"),
+        ({}, {"MOONPALACE_HOST": "0.0.0.0", "MOONPALACE_KEY": "sk-secret-key"}, "Error: host '0.0.0.0' lets other"),
+        ({"force_stream": "true"}, {}, "Error: option moonpalace_force_stream: --force-stream is not built yet"),
+        ({}, {"MOONPALACE_PORTT": "1"}, "Error: variable 'MOONPALACE_PORTT' is not known"),
+    ],
+)
+def test_error_is_one_line_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    given: dict[str, str],
+    environment: dict[str, str],
+    message: str,
+) -> None:
+    """Bad settings are said in one line, without a traceback or a secret; mitmproxy ends when it starts with an error."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    configuration = loaded(**given)
+    (record,) = caplog.records
+    assert not configuration.ready
+    assert record.levelno == logging.ERROR
+    assert record.exc_info is None
+    assert record.getMessage().startswith(message)
+    assert "sk-secret-key" not in record.getMessage()
+
+
+@pytest.mark.parametrize("setting", [setting for setting in TABLE if setting.secret], ids=lambda setting: setting.name)
+def test_secret_as_option_is_refused(caplog: pytest.LogCaptureFixture, setting: object) -> None:
+    """`--set moonpalace_key=…` is refused, with the variable to use instead and without the value."""
+    name, variable = setting.option, setting.env  # type: ignore[attr-defined]
+    with taddons.context() as context:
+        context.options.set(f"{name}=sk-secret-key", defer=True)
+        configuration = Configuration()
+        context.master.addons.add(configuration)
+        context.configure(configuration)
+    text = caplog.messages[0]
+    assert text.startswith(f"Error: {name} is no option")
+    assert text.endswith(f"set {variable} instead")
+    assert "sk-secret-key" not in caplog.text
+
+
+def test_options_cannot_change_later() -> None:
+    """Our options are refused once the proxy runs; options of mitmproxy may change."""
+    configuration = Configuration()
+    with taddons.context(configuration) as context:
+        context.configure(configuration, moonpalace_port="2222")
+        settings = configuration.settings
+        with pytest.raises(exceptions.OptionsError, match="restart"):
+            context.configure(configuration, moonpalace_port="3333")
+        configuration.configure({"mode"})
+    assert configuration.settings is settings
+
+
+@pytest.mark.parametrize(
+    ("mode", "endpoint", "address", "expected"),
+    [
+        ("reverse:https://api.moonshot.cn", "https://api.moonshot.cn", ("any.example", 1), True),
+        ("regular", "https://api.moonshot.cn", ("api.moonshot.cn", 443), True),
+        ("regular", "https://api.moonshot.cn", ("API.MOONSHOT.CN", 443), True),
+        ("regular", "https://api.moonshot.cn", ("api.moonshot.cn", 80), False),
+        ("regular", "https://api.moonshot.cn", ("api.moonshot.cn.evil.example", 443), False),
+        ("regular", "http://localhost:9990", ("localhost", 9990), True),
+        ("regular", "http://localhost", ("localhost", 80), True),
+        ("regular", "http://[::1]:9990", ("::1", 9990), True),
+        ("regular", "http://localhost:9990", ("localhost", 9991), False),
+    ],
+)
+def test_which_flows_are_calls(mode: str, endpoint: str, address: tuple[str, int], expected: bool) -> None:
+    """In reverse mode every flow is a call to the API, in forward mode those to the endpoint's host and port."""
+    configuration = Configuration(resolve({"endpoint": endpoint}, {"MOONPALACE_HOME": "/nowhere"}))
+    flow = tflow.tflow()
+    flow.client_conn.proxy_mode = ProxyMode.parse(mode)
+    flow.request.host, flow.request.port = address
+    assert configuration.concerns(flow) is expected
+
+
+def test_nothing_is_a_call_before_the_settings_are_known() -> None:
+    """Without settings every flow is left alone."""
+    assert not Configuration().concerns(tflow.tflow())
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ()),
+        ({"key": "sk-owner"}, (b"sk-owner",)),
+        ({"key": "sk-owner", "token": "team-token"}, (b"sk-owner", b"team-token")),
+    ],
+)
+def test_own_secrets(given: dict[str, object | None], expected: tuple[bytes, ...]) -> None:
+    """The key and the token are what has to be masked."""
+    assert Configuration(resolve(given, {"MOONPALACE_HOME": "/nowhere"})).own_secrets() == expected

@@ -1,0 +1,98 @@
+"""Failures of upstream as clients see them."""
+
+import json
+
+import pytest
+from mitmproxy.flow import Error
+from mitmproxy.http import HTTPFlow
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.test import tflow, tutils
+
+from moonpalace_addons import upstream
+from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.json_errors import JsonErrors
+from moonpalace_addons.settings import resolve
+
+REFUSED = "[Errno 111] Connect call failed ('127.0.0.1', 9)"
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, object]]:
+    """Give the list of the answers that clients get."""
+    given: list[tuple[int, object]] = []
+
+    def answer(_: HTTPFlow, status: int, body: bytes) -> bool:
+        given.append((status, json.loads(body)))
+        return True
+
+    monkeypatch.setattr(upstream, "answer_and_close", answer)
+    return given
+
+
+def failed(message: str | None, mode: str = "reverse:https://api.moonshot.cn") -> HTTPFlow:
+    """Return a flow that failed."""
+    flow = tflow.tflow(err=Error(message) if message is not None else False)
+    flow.client_conn.proxy_mode = ProxyMode.parse(mode)
+    return flow
+
+
+def fail(flow: HTTPFlow) -> None:
+    """Call the hook."""
+    JsonErrors(Configuration(resolve({}, {"MOONPALACE_HOME": "/nowhere"}))).error(flow)
+
+
+@pytest.mark.parametrize(
+    ("message", "status", "kind", "text"),
+    [
+        (REFUSED, 502, "upstream_refused", f"MoonPalace got no answer from https://api.moonshot.cn: {REFUSED}"),
+        (
+            "[Errno 110] Connect call failed",
+            504,
+            "upstream_timeout",
+            "MoonPalace got no answer from https://api.moonshot.cn: [Errno 110] Connect call failed",
+        ),
+        (
+            "Received invalid headers from client, refusing to prevent request smuggling attacks.",
+            400,
+            "bad_request",
+            "MoonPalace did not send this request: Received invalid headers from client, refusing to prevent request"
+            " smuggling attacks.",
+        ),
+    ],
+)
+def test_failure_is_json(
+    answers: list[tuple[int, object]], message: str, status: int, kind: str, text: str
+) -> None:
+    """A failure before the answer gives the client its status and the API's shape, with the reason in words."""
+    fail(failed(message))
+    assert answers == [(status, {"error": {"message": text, "type": kind}})]
+
+
+@pytest.mark.parametrize("message", ["Client disconnected.", "Connection killed.", None])
+def test_nobody_to_tell(answers: list[tuple[int, object]], message: str | None) -> None:
+    """A client that left, and one whose connection the user ended, get nothing."""
+    fail(failed(message))
+    assert answers == []
+
+
+def test_stream_under_way_gets_no_second_head(answers: list[tuple[int, object]]) -> None:
+    """Once the answer streams, the failure stays a broken transfer."""
+    flow = failed("peer closed connection")
+    flow.response = tutils.tresp()
+    flow.response.stream = lambda data: data
+    fail(flow)
+    assert answers == []
+
+
+def test_held_answer_becomes_an_error(answers: list[tuple[int, object]]) -> None:
+    """A JSON answer of which the client has nothing yet becomes a 502."""
+    flow = failed("peer closed connection without sending complete message body")
+    flow.response = tutils.tresp()
+    fail(flow)
+    assert [status for status, _ in answers] == [502]
+
+
+def test_other_hosts_keep_mitmproxys_answer(answers: list[tuple[int, object]]) -> None:
+    """In forward mode failures of other hosts are left to mitmproxy."""
+    fail(failed(REFUSED, "regular"))
+    assert answers == []

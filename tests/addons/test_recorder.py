@@ -1,0 +1,94 @@
+"""The store's life beside the proxy's."""
+
+from pathlib import Path
+
+import pytest
+from mitmproxy.test import taddons
+
+from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.errors import StoreError
+from moonpalace_addons.recorder import Recorder
+from moonpalace_addons.settings import resolve
+from moonpalace_addons.store.records import Exchange
+from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State, Task
+
+
+def a_call() -> list[Task]:
+    """Return the tasks of a small call."""
+    uuid = "00000000-0000-0000-0000-000000000001"
+    asked = RequestRead(
+        uuid, 0, "GET", "https://api.moonshot.cn", "/v1/models", "", "", None, None, None, body=b""
+    )
+    return [asked, ExchangeEnded(uuid, 1, State.UPSTREAM_FAILED, error_kind="upstream_refused")]
+
+
+def configured(database: Path) -> Configuration:
+    """Return a configuration with this database."""
+    return Configuration(resolve({"database": str(database)}, {"MOONPALACE_HOME": str(database.parent)}))
+
+
+def test_what_waits_is_stored_before_it_closes(tmp_path: Path) -> None:
+    """Settings that are known open the store at loading; at the end all tasks are stored, and the observer has heard."""
+    heard: list[Exchange] = []
+    recorder = Recorder(configured(tmp_path / "calls.sqlite"), heard.append)
+    with taddons.context(recorder):
+        assert recorder.writer is not None
+        for task in a_call():
+            recorder.put(task)
+        recorder.done()
+    assert [(call.path, call.state) for call in heard] == [("/v1/models", State.UPSTREAM_FAILED)]
+
+
+def test_store_opens_once_the_settings_are_known(tmp_path: Path) -> None:
+    """In mitmdump the settings come after loading: the store opens then, and once only."""
+    configuration = Configuration()
+    recorder = Recorder(configuration, lambda _: None)
+    with taddons.context(recorder):
+        assert recorder.writer is None
+        configuration.settings, configuration.ready = configured(tmp_path / "calls.sqlite").settings, True
+        recorder.configure(set())
+        writer = recorder.writer
+        assert writer is not None
+        recorder.configure(set())
+        assert recorder.writer is writer
+        recorder.done()
+
+
+def test_unusable_store_stops_mpal_start(tmp_path: Path) -> None:
+    """A database that cannot be used is an error for the caller, before there is a socket."""
+    file = tmp_path / "calls.sqlite"
+    file.write_text("this is no database, whatever its name says, and never was")
+    recorder = Recorder(configured(file), lambda _: None)
+    with pytest.raises(StoreError, match=r"calls\.sqlite"):
+        recorder.open()
+
+
+def test_unusable_store_is_one_line_in_mitmdump(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """In mitmdump the error is logged in one line without a traceback, which ends mitmproxy at its start."""
+    file = tmp_path / "calls.sqlite"
+    file.write_text("this is no database, whatever its name says, and never was")
+    recorder = Recorder(configured(file), lambda _: None)
+    recorder.configure(set())
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.getMessage().startswith("Error: ")
+    assert record.exc_info is None
+    assert recorder.writer is None
+
+
+def test_without_a_store_tasks_go_nowhere() -> None:
+    """Before the settings are known a task is dropped without an error, and the end has nothing to do."""
+    recorder = Recorder(Configuration(), lambda _: None)
+    recorder.put(a_call()[0])
+    recorder.done()
+    assert recorder.writer is None
+
+
+def test_losses_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """If not everything could be stored at the end, the log says so."""
+    recorder = Recorder(configured(tmp_path / "calls.sqlite"), lambda _: None)
+    recorder.open()
+    assert recorder.writer is not None
+    stop = recorder.writer.stop
+    monkeypatch.setattr(recorder.writer, "stop", lambda: not stop())
+    recorder.done()
+    assert "some calls could not be stored" in caplog.text

@@ -1,0 +1,164 @@
+"""What is done with mitmproxy's internals; the end-to-end tests show the same over real sockets."""
+
+import json
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.connection import Connection
+from mitmproxy.http import HTTPFlow
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.proxy.server import ConnectionHandler
+from mitmproxy.test import taddons, tflow
+
+from moonpalace_addons import upstream
+
+
+class Writer:
+    """The client's side of a socket."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+        self.closing = False
+
+    def write(self, data: bytes) -> None:
+        """Keep what is sent."""
+        self.sent += data
+
+    def is_closing(self) -> bool:
+        """Tell whether it is closed."""
+        return self.closing
+
+
+class Handler:
+    """What mitmproxy has for a client's connection."""
+
+    def __init__(self, flow: HTTPFlow) -> None:
+        self.writer = Writer()
+        self.transports = {flow.client_conn: SimpleNamespace(writer=self.writer)}
+        self.timeout_watchdog = SimpleNamespace(last_activity=12.5)
+        self.layer: object = None
+        self.closed: list[Connection] = []
+
+    def close_connection(self, connection: Connection) -> None:
+        """Note what is closed."""
+        self.closed.append(connection)
+
+
+@pytest.fixture
+def context() -> Iterator[taddons.context]:
+    """Give a mitmproxy with its proxy server."""
+    with taddons.context(Proxyserver()) as context:
+        yield context
+
+
+@pytest.fixture
+def flow() -> HTTPFlow:
+    """Give a flow."""
+    return tflow.tflow()
+
+
+@pytest.fixture
+def handler(context: taddons.context, flow: HTTPFlow) -> Handler:
+    """Give the connection of the flow's client."""
+    handler = Handler(flow)
+    upstream.proxyserver().connections[flow.client_conn.id] = cast(ConnectionHandler, handler)
+    return handler
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "head"),
+    [
+        ("POST", 502, b"HTTP/1.1 502 Bad Gateway\r\n"),
+        ("GET", 504, b"HTTP/1.1 504 Gateway Timeout\r\n"),
+        ("HEAD", 502, b"HTTP/1.1 502 Bad Gateway\r\n"),
+    ],
+)
+def test_answer(handler: Handler, flow: HTTPFlow, method: str, status: int, head: bytes) -> None:
+    """The client gets a whole JSON response (to a HEAD its head alone), then its connection closes."""
+    flow.request.method = method
+    body = upstream.error_body("月", "upstream_refused")
+    assert upstream.answer_and_close(flow, status, body)
+    assert handler.writer.sent == (
+        head
+        + b"Content-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
+        + (b"" if method == "HEAD" else body)
+    )
+    assert handler.closed == [flow.client_conn]
+    assert flow.error is not None
+    assert flow.error.msg == flow.error.KILLED_MESSAGE
+
+
+def test_no_answer_for_a_client_that_is_gone(context: taddons.context, flow: HTTPFlow) -> None:
+    """Without a connection there is nobody to answer, and nothing fails."""
+    assert not upstream.answer_and_close(flow, 502, b"{}")
+    upstream.close_client(flow)
+    assert upstream.last_activity(flow) is None
+    assert upstream.partial_body(flow) == b""
+
+
+@pytest.mark.parametrize("reason", ["closing", "no writer", "no transport", "tls"])
+def test_no_answer_where_it_cannot_be_read(handler: Handler, flow: HTTPFlow, reason: str) -> None:
+    """Nothing is written to a closing connection, nor unencrypted into one with TLS."""
+    handler.writer.closing = reason == "closing"
+    flow.client_conn.tls = reason == "tls"
+    if reason == "no writer":
+        handler.transports[flow.client_conn].writer = None
+    if reason == "no transport":
+        handler.transports.clear()
+    assert not upstream.answer_and_close(flow, 502, b"{}")
+    assert (handler.writer.sent, handler.closed) == (b"", [])
+
+
+def test_close_client(handler: Handler, flow: HTTPFlow) -> None:
+    """Closing the client writes nothing."""
+    upstream.close_client(flow)
+    assert (handler.writer.sent, handler.closed) == (b"", [flow.client_conn])
+
+
+def test_last_activity(handler: Handler, flow: HTTPFlow) -> None:
+    """The time of the last byte is the connection's."""
+    assert upstream.last_activity(flow) == 12.5
+
+
+def test_partial_body(handler: Handler, flow: HTTPFlow, context: taddons.context) -> None:
+    """What has come of a held answer is found below whatever layers lie above, and only that flow's."""
+    http = HttpLayer(Context(flow.client_conn, context.options), HTTPMode.transparent)
+    other = tflow.tflow()
+    http.streams = {
+        1: SimpleNamespace(flow=other, response_body_buf=bytearray(b"another's")),  # type: ignore[dict-item]
+        3: SimpleNamespace(flow=flow, response_body_buf=bytearray(b'{"id":')),  # type: ignore[dict-item]
+    }
+    handler.layer = SimpleNamespace(child_layer=SimpleNamespace(layer=http))
+    assert upstream.partial_body(flow) == b'{"id":'
+    assert upstream.partial_body(other) == b""
+
+
+def test_error_body() -> None:
+    """An error has the API's shape, Chinese in it stays readable."""
+    body = upstream.error_body('a "月"', "server_error")
+    assert json.loads(body) == {"error": {"message": 'a "月"', "type": "server_error"}}
+    assert "月".encode() in body
+
+
+def test_was_set(context: taddons.context) -> None:
+    """An option counts as set once somebody sets it, also to its default; one that does not exist does not."""
+    assert not upstream.was_set("http2")
+    context.options.update(http2=True)
+    assert upstream.was_set("http2")
+    assert not upstream.was_set("no_such_option")
+
+
+@pytest.mark.parametrize(
+    ("mode", "before", "after"),
+    [("reverse:https://tcp.example", "both", "tcp"), ("reverse:http://tcp.example", "tcp", "tcp")],
+)
+def test_listen_on_tcp_only(mode: str, before: str, after: str) -> None:
+    """The proxy server, which parses the same text, finds a mode without UDP."""
+    assert ProxyMode.parse(mode).transport_protocol == before
+    upstream.listen_on_tcp_only(mode)
+    assert ProxyMode.parse(mode).transport_protocol == after

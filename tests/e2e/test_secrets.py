@@ -1,0 +1,229 @@
+"""Secrets: after calls of every kind, also failed ones and a crash, none is in any file, log, list or export."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from moonpalace_addons.store import records
+from moonpalace_cli.mock.server import MockServer
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Launcher, Proxy
+
+CHAT = "/v1/chat/completions"
+BEARER = "sk-clients-Bearer-0123456789"
+API_KEY = "sk-clients-ApiKey-0123456789"
+COOKIE = "cookie-of-the-Client-0123456789"
+MOCKS_COOKIE = "5e55104c00c1e"
+PASSWORD = "basic-Passw0rd-0123456789"
+BASIC = base64.b64encode(f"user:{PASSWORD}".encode()).decode()
+QUERY_KEY = "sk-in-the-Query-0123456789"
+OWNERS_KEY = "sk-owners-Key-0123456789"
+TOKEN = "token-of-the-Owner-0123456789"
+CLIENT_SECRETS = (BEARER, API_KEY, COOKIE, MOCKS_COOKIE, PASSWORD, BASIC, QUERY_KEY)
+HEADERS = {"Authorization": f"Bearer {BEARER}", "X-Api-Key": API_KEY, "Cookie": f"session={COOKIE}; a=b"}
+ENDLESS = {"X-Mock-Delay": "0.01", "X-Mock-Events": "100000"}
+MODELS = (
+    "mock-echo",
+    "mock-echo-key",
+    "mock-gzip",
+    "mock-cookie",
+    "mock-html",
+    "mock-401",
+    "mock-429",
+    "mock-500",
+    "mock-504-html",
+    "mock-reset-early",
+    "mock-cut",
+    "mock-reset",
+    "mock-split",
+    "mock-tools",
+)
+
+
+def ask(client: httpx.Client, model: str, headers: dict[str, str], secrets: tuple[str, ...]) -> None:
+    """Make the same call plain and streaming, with the secrets in its body, which the mock repeats."""
+    text = " ".join(secrets)
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"properties": {"x": {"default": text}}}}}
+    for stream in (False, True):
+        body = {"model": model, "stream": stream, "messages": [{"role": "user", "content": text}], "tools": [tool]}
+        try:
+            with client.stream("POST", CHAT, json=body, headers=headers) as answer:
+                answer.read()
+        except httpx.TransportError:
+            continue
+
+
+@dataclass
+class Trace:
+    """All that a proxy leaves behind, by where it was found."""
+
+    texts: dict[str, bytes] = field(default_factory=dict)
+
+    def collect(self, proxy: Proxy, when: str) -> None:
+        """Add the files, the log and the process list."""
+        for path in proxy.home.parent.rglob("*"):
+            if path.is_file():
+                self.texts[f"{when}: {path.name}"] = path.read_bytes()
+        self.texts[f"{when}: log"] = proxy.log.text.encode()
+        command = Path(f"/proc/{proxy.process.pid}/cmdline")
+        if command.exists():
+            self.texts[f"{when}: process list"] = command.read_bytes()
+
+    def assert_without(self, secrets: tuple[str, ...]) -> None:
+        """Check that no secret is anywhere, as it is, in base64 or in JSON's escapes."""
+        for name, text in self.texts.items():
+            for secret in secrets:
+                plain = secret.encode()
+                assert plain not in text, f"{secret} is in {name}"
+                assert base64.b64encode(plain)[:-4] not in text, f"{secret} is in {name} in base64"
+
+
+def print_all(proxy: Proxy, trace: Trace) -> None:
+    """Add what every command prints: of a few calls through the command line, of all through the store."""
+    commands: list[tuple[str, ...]] = [("list", "-v", "-n", "1000"), ("list", "--json", "-n", "1000")]
+    parts = "metadata,request_header,request_body,response_header,response_body,error"
+    for row in most_telling(records.latest(proxy.engine, limit=1000)):
+        commands += [
+            ("inspect", "--id", row, "--print", parts),
+            ("inspect", "--id", row, "--print-request", "--print-response", "--merge-event-stream"),
+            ("export", "--id", row),
+            ("export", "--id", row, "--curl"),
+        ]
+    for command in commands:
+        done = proxy.mpal(*command)
+        assert done.returncode == 0, done.stderr
+        trace.texts[" ".join(("mpal", *command))] = done.stdout + done.stderr
+    for call in records.latest(proxy.engine, limit=1000):
+        bodies = proxy.bodies(call)
+        kept = (bodies.request, bodies.response, bodies.event_stream)
+        trace.texts[f"row {call.id}"] = repr(call).encode() + b"".join(body or b"" for body in kept)
+
+
+def most_telling(rows: list[records.Exchange]) -> list[str]:
+    """Return the ids of a call that echoes the key and of a stream."""
+    echoed = next(row.id for row in rows if row.model_requested == "mock-echo-key")
+    stream = next(row.id for row in rows if row.model_requested == "mock-echo" and row.is_stream)
+    return [str(echoed), str(stream)]
+
+
+def make_every_kind(proxy: Proxy, headers: dict[str, str], secrets: tuple[str, ...]) -> None:
+    """Make calls of many kinds."""
+    with proxy.client(headers=headers) as client:
+        for model in MODELS:
+            ask(client, model, {}, secrets)
+        client.get("/v1/models", params={"api_key": QUERY_KEY, "x": secrets[0]})
+        client.get(f"/v1/files/{secrets[0]}", headers={"X-Request-Id": secrets[0]})
+        client.post("/v1/files", files={"file": ("a.txt", f"key={secrets[0]}".encode())})
+
+
+def break_off(proxy: Proxy, headers: dict[str, str], secrets: tuple[str, ...]) -> None:
+    """Leave in mid-stream, and before the answer."""
+    body = {"model": "mock-repeat", "stream": True, "messages": [{"role": "user", "content": " ".join(secrets)}]}
+    with proxy.client(headers={**headers, **ENDLESS}) as client:
+        with client.stream("POST", CHAT, json=body) as answer:
+            next(answer.iter_raw())
+
+
+@pytest.fixture(scope="module")
+def clients_trace(launch: Launcher, mock: MockServer) -> Iterator[Trace]:
+    """Provide what is left of calls whose clients bring the secrets, up to a crash and the start after it."""
+    trace, folder = Trace(), launch.folder()
+    own = (BEARER, API_KEY, COOKIE)
+    with launch.start(endpoint=mock.url, folder=folder) as proxy:
+        make_every_kind(proxy, HEADERS, own)
+        with proxy.client(headers={"Authorization": f"Basic {BASIC}"}) as client:
+            ask(client, "mock-echo", {}, (PASSWORD, BASIC))
+        break_off(proxy, HEADERS, own)
+        # A stream that repeats all of it, a few bytes at a time, while the proxy dies.
+        body = {"model": "mock-split", "stream": True, "messages": [{"role": "user", "content": " ".join(own)}]}
+        with proxy.client(headers={**HEADERS, **ENDLESS}) as client:
+            with client.stream("POST", CHAT, json={**body, "model": "mock-repeat"}) as answer:
+                pieces = answer.iter_raw()
+                for _ in range(20):
+                    next(pieces)
+                trace.collect(proxy, "while calls are under way")
+                proxy.kill()
+                with pytest.raises(httpx.TransportError):
+                    list(pieces)
+    trace.collect(proxy, "after the crash")
+    with launch.start(endpoint=mock.url, folder=folder) as proxy:
+        print_all(proxy, trace)
+        trace.collect(proxy, "after the next start")
+    trace.collect(proxy, "after the end")
+    yield trace
+
+
+@pytest.fixture(scope="module")
+def owners_trace(launch: Launcher, mock: MockServer) -> Iterator[Trace]:
+    """Provide what is left of calls through a proxy that has a key and a token."""
+    trace = Trace()
+    options = ("--key", OWNERS_KEY, "--token", TOKEN)
+    both = (TOKEN, OWNERS_KEY)
+    with launch.start(*options, endpoint=mock.url) as proxy:
+        make_every_kind(proxy, {"Authorization": f"Bearer {TOKEN}"}, both)
+        break_off(proxy, {"Authorization": f"Bearer {TOKEN}"}, both)
+        with proxy.client(headers={"Authorization": f"Bearer {TOKEN}x"}) as client:
+            assert client.get("/v1/models").status_code == 401
+        trace.collect(proxy, "while it runs")
+        print_all(proxy, trace)
+    trace.collect(proxy, "after the end")
+    yield trace
+
+
+@pytest.mark.parametrize("secret", CLIENT_SECRETS)
+def test_no_secret_of_a_client_is_kept(clients_trace: Trace, secret: str) -> None:
+    """What clients send as keys, passwords and cookies is in no file, log or output, wherever else it stood."""
+    clients_trace.assert_without((secret,))
+
+
+@pytest.mark.parametrize("secret", [OWNERS_KEY, TOKEN])
+def test_no_secret_of_the_owner_is_kept(owners_trace: Trace, secret: str) -> None:
+    """The key and the token are in no file, log, output or process list."""
+    owners_trace.assert_without((secret,))
+
+
+def test_the_search_looks_everywhere(clients_trace: Trace, owners_trace: Trace) -> None:
+    """The search has read databases, their journals and every output: what is no secret is found in them."""
+    for trace in (clients_trace, owners_trace):
+        names = " ".join(trace.texts)
+        for part in ("moonpalace.sqlite", "sqlite-wal", "log", "list -v", "inspect", "export", "--curl", "row "):
+            assert part in names
+        model = b"mock-echo-key"
+        assert any(model in text for name, text in trace.texts.items() if "sqlite" in name)
+        assert any(model in text for name, text in trace.texts.items() if "inspect" in name)
+        assert any(model in text for name, text in trace.texts.items() if "--curl" in name)
+
+
+def test_bodies_keep_their_length(clients_trace: Trace) -> None:
+    """A secret in a body is masked by as many stars, so that the rest stands where it stood."""
+    stars = b"*" * len(BEARER)
+    found = [text for name, text in clients_trace.texts.items() if name.startswith("row ")]
+    assert any(stars in text for text in found)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--key", f"{OWNERS_KEY} x"),
+        ("--token", f"{TOKEN}\n", "--key", OWNERS_KEY),
+        ("--upstream-proxy", f"socks5://user:{PASSWORD}@127.0.0.1:1"),
+        ("--database", f"postgres://user:{PASSWORD}@127.0.0.1:1/x"),
+        ("--key", OWNERS_KEY, "--nonsense"),
+        ("--help", "--key", OWNERS_KEY),
+    ],
+)
+def test_errors_do_not_repeat_secrets(launch: Launcher, flags: tuple[str, ...]) -> None:
+    """What is wrong with a setting is said without the setting's secret."""
+    done = launch.run("start", "--port", "0", "--host", "192.0.2.1", *flags)
+    said = done.stdout + done.stderr
+    assert b"Traceback" not in said
+    for secret in (OWNERS_KEY, TOKEN, PASSWORD):
+        assert secret.encode() not in said

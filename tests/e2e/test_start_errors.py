@@ -1,0 +1,119 @@
+"""What keeps `mpal start` from starting is said in one line, with an exit code, and harms nothing."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from tests.e2e.conftest import Launcher
+
+
+def only_line(ended: subprocess.CompletedProcess[bytes], *codes: int) -> str:
+    """Return the one line that a command said on standard error."""
+    assert ended.returncode in codes, ended.stderr
+    assert ended.stdout == b""
+    (line,) = ended.stderr.decode().splitlines()
+    assert line.startswith("Error: ")
+    return line
+
+
+def test_a_port_in_use(launch: Launcher) -> None:
+    """The port is named, and how to take another."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        line = only_line(launch.run("start", "--port", str(port)), 1)
+    assert str(port) in line
+    assert "--port" in line
+
+
+def test_an_address_of_another_machine(launch: Launcher) -> None:
+    """An address that this machine does not have is named."""
+    line = only_line(launch.run("start", "--port", "0", "--host", "192.0.2.1"), 1)
+    assert "192.0.2.1" in line
+
+
+@pytest.mark.parametrize("content", [b"this is no database at all" * 100, b"SQLite format 3\x00" + b"\xff" * 4096])
+def test_not_a_database(launch: Launcher, content: bytes) -> None:
+    """A file that is something else is named, and stays what it is."""
+    folder = launch.folder()
+    file = folder / "something.sqlite"
+    file.write_bytes(content)
+    line = only_line(launch.run("start", "--port", "0", "--database", str(file), folder=folder), 1)
+    assert "something.sqlite" in line
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize("place", ["file", "/proc/moonpalace"])
+def test_a_folder_that_cannot_be_made(launch: Launcher, place: str) -> None:
+    """A home that cannot be made is named; so is one below a file."""
+    folder = launch.folder()
+    (folder / "file").write_text("")
+    home = Path(place) if place.startswith("/") else folder / place / "below"
+    if place.startswith("/") and not home.parent.exists():
+        pytest.skip("there is no /proc")
+    line = only_line(launch.run("start", "--port", "0", MOONPALACE_HOME=str(home)), 1)
+    assert str(home) in line
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written(launch: Launcher) -> None:
+    """A folder without the right to write is named."""
+    folder = launch.folder()
+    home = folder / "moonpalace"
+    home.mkdir(mode=0o500)
+    assert str(home) in only_line(launch.run("start", "--port", "0", folder=folder), 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("start:\n    port: many\n", ("config.yaml", "line 2", "port")),
+        ("start:\n    prot: 8080\n", ("config.yaml", "line 2", "prot", "port")),
+        ("start: [\n", ("config.yaml",)),
+        ("- a\n- b\n", ("config.yaml",)),
+    ],
+)
+def test_a_bad_config(launch: Launcher, text: str, words: tuple[str, ...]) -> None:
+    """The file, the line and the key are named."""
+    folder = launch.folder()
+    (folder / "moonpalace").mkdir()
+    (folder / "moonpalace" / "config.yaml").write_text(text)
+    line = only_line(launch.run("start", folder=folder), 1, 2)
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra", "word"),
+    [
+        (("--port", "70000"), {}, "port"),
+        (("--endpoint", "ftp://api.moonshot.cn"), {}, "endpoint"),
+        (("--endpoint", "https://api.moonshot.cn/v1"), {}, "/v1"),
+        (("--force-stream",), {}, "not built yet"),
+        (("--nonsense",), {}, "--nonsense"),
+        ((), {"MOONPALACE_PROT": "1"}, "MOONPALACE_PORT"),
+        ((), {"MOONPALACE_IDLE_TIMEOUT": "never"}, "MOONPALACE_IDLE_TIMEOUT"),
+        (("--upstream-ca", "/nowhere/ca.pem"), {}, "upstream-ca"),
+    ],
+)
+def test_a_bad_setting(launch: Launcher, arguments: tuple[str, ...], extra: dict[str, str], word: str) -> None:
+    """The flag or the variable is named."""
+    assert word in only_line(launch.run("start", *arguments, **extra), 1, 2)
+
+
+def test_two_proxies_may_share_a_store(launch: Launcher) -> None:
+    """A second proxy on the same store starts, and takes nothing of the first for dead."""
+    folder = launch.folder()
+    endpoint = "http://127.0.0.1:9"
+    with launch.start(endpoint=endpoint, folder=folder) as first, launch.start(endpoint=endpoint, folder=folder) as two:
+        for proxy in (first, two):
+            with proxy.client() as client:
+                assert client.get("/v1/models").status_code == 502
+        assert len(first.rows(2)) == 2

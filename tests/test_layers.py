@@ -1,0 +1,233 @@
+"""The import rules between the layers, and what the quick commands leave unimported."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ADDONS = ROOT / "addons"
+STANDARD = frozenset(sys.stdlib_module_names)
+
+OURS = "moonpalace_addons"
+WIRE, STORE = f"{OURS}.wire", f"{OURS}.store"
+
+# The first rule whose package holds a module applies to it: what it may import beside the standard library.
+RULES: tuple[tuple[str, frozenset[str]], ...] = (
+    (WIRE, frozenset({WIRE, "brotli", "zstandard"})),
+    (
+        STORE,
+        frozenset({STORE, WIRE, f"{OURS}.errors", f"{OURS}.version", "sqlalchemy", "alembic", "zstandard"}),
+    ),
+    (f"{OURS}.errors", frozenset()),
+    (f"{OURS}.version", frozenset()),
+    (f"{OURS}.settings", frozenset({f"{OURS}.errors", f"{OURS}.config_file"})),
+    (f"{OURS}.config_file", frozenset({f"{OURS}.errors", f"{OURS}.settings", "yaml"})),
+    (OURS, frozenset({OURS, "mitmproxy"})),
+    ("moonpalace", frozenset({OURS})),
+)
+NO_ADDONS_BELOW = (WIRE, STORE)
+INTERNALS = ("mitmproxy.proxy.layers", "mitmproxy.proxy.server", "mitmproxy.optmanager")
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One import in one of our files."""
+
+    module: str
+    line: int
+    imported: str
+
+
+def module_name(file: Path) -> str:
+    """Return the name by which a file is imported."""
+    parts = file.relative_to(ADDONS if file.is_relative_to(ADDONS) else ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def sources(*folders: str) -> list[Path]:
+    """Return our Python files in these folders of the project."""
+    return sorted(file for folder in folders for file in (ROOT / folder).rglob("*.py"))
+
+
+def imports(file: Path) -> Iterator[Import]:
+    """Find all imports of a file, those inside functions too."""
+    module = module_name(file)
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (Import(module, node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}:{node.lineno} is relative"
+            # `from package import name`: the name may be a module or something in the package.
+            yield from (Import(module, node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def within(name: str, package: str) -> bool:
+    """Tell whether a dotted name is a package or something in it."""
+    return name == package or name.startswith(f"{package}.")
+
+
+def allowed(module: str) -> frozenset[str]:
+    """Return what the rule for a module allows."""
+    return next(names for package, names in RULES if within(module, package))
+
+
+def is_allowed(found: Import) -> bool:
+    """Tell whether an import follows the rules."""
+    if found.imported.partition(".")[0] in STANDARD:
+        return True
+    return any(within(found.imported, name) for name in allowed(found.module))
+
+
+ADDON_FILES = sources("addons")
+CLI_FILES = sources("moonpalace_cli")
+
+
+def short(file: Path) -> str:
+    """Return a file's path for the test's name."""
+    return str(file.relative_to(ROOT))
+
+
+def test_the_files_are_found() -> None:
+    """The tests below look at files of every layer."""
+    found = {module_name(file) for file in ADDON_FILES + CLI_FILES}
+    assert {"moonpalace", f"{OURS}.capture", f"{WIRE}.sse", f"{STORE}.schema", "moonpalace_cli.main"} <= found
+
+
+@pytest.mark.parametrize("file", ADDON_FILES, ids=short)
+def test_layers(file: Path) -> None:
+    """Each module imports only what its layer may, wherever in the file the import stands."""
+    assert [found for found in imports(file) if not is_allowed(found)] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "imported", "expected"),
+    [
+        (f"{WIRE}.sse", "json.loads", True),
+        (f"{WIRE}.sse", f"{WIRE}.chat.merge", True),
+        (f"{WIRE}.sse", f"{STORE}.tasks.State", False),
+        (f"{WIRE}.sse", "mitmproxy.http", False),
+        (f"{WIRE}.sse", "sqlalchemy", False),
+        (f"{STORE}.writer", f"{WIRE}.sse.Decoder", True),
+        (f"{STORE}.writer", f"{OURS}.errors.StoreError", True),
+        (f"{STORE}.writer", f"{OURS}.settings.Settings", False),
+        (f"{STORE}.writer", "mitmproxy.ctx", False),
+        (f"{OURS}.capture", "mitmproxy.http.HTTPFlow", True),
+        (f"{OURS}.capture", "sqlalchemy.Engine", False),
+        (f"{OURS}.capture", "click", False),
+        (f"{OURS}.capture", "moonpalace_cli.main", False),
+        (f"{OURS}.settings", "mitmproxy.ctx", False),
+        (f"{OURS}.settings", "yaml", False),
+        ("moonpalace", "mitmproxy", False),
+    ],
+)
+def test_the_rules_themselves(module: str, imported: str, expected: bool) -> None:
+    """The rules allow and refuse what the design says; a test that lets all pass would show here."""
+    assert is_allowed(Import(module, 1, imported)) is expected
+
+
+def test_nothing_below_imports_the_command_line() -> None:
+    """Only the command line itself, tests and examples know the command line."""
+    below = [found for file in ADDON_FILES for found in imports(file)]
+    assert [found for found in below if within(found.imported, "moonpalace_cli")] == []
+
+
+def internals_used(file: Path) -> Iterator[str]:
+    """Find imports of mitmproxy's internals, and attributes with `_` of anything but one's own objects."""
+    for found in imports(file):
+        if any(within(found.imported, name) for name in INTERNALS):
+            yield f"{found.line}: {found.imported}"
+        if within(found.imported, "mitmproxy") and found.imported.rpartition(".")[2].startswith("_"):
+            yield f"{found.line}: {found.imported}"
+    if not any(within(found.imported, "mitmproxy") for found in imports(file)):
+        return
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and is_private(node.attr):
+            owner = node.value.id if isinstance(node.value, ast.Name) else ""
+            if owner not in ("self", "cls"):
+                yield f"{node.lineno}: {ast.unparse(node)}"
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("getattr", "setattr"):
+            name = node.args[1]
+            if isinstance(name, ast.Constant) and is_private(str(name.value)):
+                yield f"{node.lineno}: {ast.unparse(node)}"
+
+
+def is_private(name: str) -> bool:
+    """Tell whether a name is marked as internal."""
+    return name.startswith("_") and not name.startswith("__")
+
+
+@pytest.mark.parametrize(
+    "file", [file for file in ADDON_FILES + CLI_FILES if file.name != "upstream.py"], ids=short
+)
+def test_internals_of_mitmproxy_stay_in_one_module(file: Path) -> None:
+    """Only upstream.py uses what mitmproxy does not promise to keep."""
+    assert list(internals_used(file)) == []
+
+
+def test_internals_are_recognised(tmp_path: Path) -> None:
+    """upstream.py does use internals: were it not found to, the test above would say nothing."""
+    used = " ".join(internals_used(ADDONS / OURS / "upstream.py"))
+    assert "mitmproxy.proxy.layers.http.HttpLayer" in used
+    assert "mitmproxy.optmanager" in used
+    assert "mitmproxy.proxy.server.ConnectionHandler" in used
+    assert "'_options'" in used
+
+
+# ---- what the quick commands import -------------------------------------------------------------------------------
+
+REPORT = """
+import sys
+from moonpalace_cli.main import main
+code = main(sys.argv[1:])
+print("\\nIMPORTED", code, *sorted({name.partition(".")[0] for name in sys.modules}))
+"""
+
+
+def imported_by(home: Path, *arguments: str) -> tuple[int, set[str]]:
+    """Run `mpal` in a process of its own; return its exit code and the top-level packages it imported."""
+    environment = {"MOONPALACE_HOME": str(home), "PYTHONPATH": f"{ROOT}:{ADDONS}", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", REPORT, *arguments]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    _, code, *names = run.stdout.splitlines()[-1].split()
+    return int(code), set(names)
+
+
+PROXY = {"mitmproxy", "tornado", "OpenSSL", "cryptography", "asyncio"}
+DATABASE = {"sqlalchemy", "alembic", "sqlite3", "zstandard"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "without"),
+    [
+        (["--help"], PROXY | DATABASE | {"yaml", "tabulate"}),
+        (["--version"], PROXY | DATABASE | {"yaml", "tabulate"}),
+        (["start", "--help"], PROXY | DATABASE),
+        (["mock", "--help"], PROXY | DATABASE),
+        (["completion", "bash"], PROXY | DATABASE),
+        (["list", "--help"], PROXY | DATABASE),
+    ],
+    ids=" ".join,
+)
+def test_help_is_light(tmp_path: Path, arguments: list[str], without: set[str]) -> None:
+    """Help neither imports the proxy nor the database, since it must be there in 0.2 s."""
+    code, names = imported_by(tmp_path, *arguments)
+    assert code == 0
+    assert "click" in names
+    assert names & without == set()
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["list", "--json"]], ids=" ".join)
+def test_list_imports_no_proxy(tmp_path: Path, arguments: list[str]) -> None:
+    """Listing an empty store opens the database, and imports nothing of the proxy."""
+    from moonpalace_addons.store.engine import open_store
+
+    open_store(f"sqlite:///{tmp_path / 'moonpalace.sqlite'}", create=True).dispose()
+    code, names = imported_by(tmp_path, *arguments)
+    assert code == 0
+    assert "sqlalchemy" in names
+    assert names & {"mitmproxy", "tornado", "alembic"} <= {"alembic"}
