@@ -1,8 +1,10 @@
 """The guard of a proxy that has a key."""
 
 import asyncio
+import hmac
 import json
 import logging
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -163,7 +165,7 @@ def test_names_are_learnt_once(monkeypatch: pytest.MonkeyPatch, host: str, asks:
     monkeypatch.setattr(access, "machine_names", lambda: frozenset({"mybox"}))
     guard = Access(Configuration(settings(host=host, token=TOKEN)), Calls())
     asyncio.run(guard.running())
-    monkeypatch.setattr(access.socket, "getfqdn", lambda: pytest.fail("a hook must not wait for the network"))
+    monkeypatch.setattr(socket, "getfqdn", lambda: pytest.fail("a hook must not wait for the network"))
     flow = a_flow({**BEARER, "Host": "mybox:9988"})
     guard.requestheaders(flow)
     assert (status(flow) is None) is asks
@@ -171,8 +173,8 @@ def test_names_are_learnt_once(monkeypatch: pytest.MonkeyPatch, host: str, asks:
 
 def test_machine_names_are_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
     """The names of the machine are compared without regard to case."""
-    monkeypatch.setattr(access.socket, "gethostname", lambda: "MyBox")
-    monkeypatch.setattr(access.socket, "getfqdn", lambda: "MyBox.LAN")
+    monkeypatch.setattr(socket, "gethostname", lambda: "MyBox")
+    monkeypatch.setattr(socket, "getfqdn", lambda: "MyBox.LAN")
     assert access.machine_names() == {"mybox", "mybox.lan"}
 
 
@@ -214,13 +216,13 @@ def test_fault_before_the_check_spends_no_key(monkeypatch: pytest.MonkeyPatch) -
 def test_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every comparison goes through hmac.compare_digest, and both headers are compared even if the first one fits."""
     compared: list[tuple[bytes, bytes]] = []
-    genuine: Callable[[bytes, bytes], bool] = access.hmac.compare_digest
+    genuine: Callable[[bytes, bytes], bool] = hmac.compare_digest
 
     def compare(sent: bytes, expected: bytes) -> bool:
         compared.append((sent, expected))
         return genuine(sent, expected)
 
-    monkeypatch.setattr(access.hmac, "compare_digest", compare)
+    monkeypatch.setattr(hmac, "compare_digest", compare)
     assert has_token(a_flow({**BEARER, "X-Api-Key": "other"}), TOKEN)
     assert compared == [(TOKEN.encode(), TOKEN.encode()), (b"other", TOKEN.encode())]
 

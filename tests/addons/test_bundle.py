@@ -56,7 +56,7 @@ def test_bundles_share_nothing() -> None:
 
 
 def test_making_a_bundle_masks_the_log() -> None:
-    """mitmproxy's own log is masked as soon as there is a bundle."""
+    """The log of mitmproxy is masked as soon as there is a bundle."""
     make_addons()
     for name in LOGGERS:
         assert [type(found) for found in logging.getLogger(name).filters] == [MaskSecrets]

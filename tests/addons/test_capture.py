@@ -51,9 +51,11 @@ class Rig:
         self.capture.requestheaders(flow)
         self.capture.request(flow)
 
-    def begin_answer(self, flow: HTTPFlow, content_type: str | None, body: bytes | None = None, **more: str) -> None:
+    def begin_answer(
+        self, flow: HTTPFlow, content_type: str | None, body: bytes | None = None, *, more: dict[str, str] | None = None
+    ) -> None:
         """Send the head of an answer past the capture."""
-        headers = {"Content-Type": content_type, **more} if content_type is not None else more
+        headers = ({} if content_type is None else {"Content-Type": content_type}) | (more or {})
         fields = [(name.encode(), value.encode()) for name, value in headers.items()]
         flow.response = tutils.tresp(headers=Headers(fields), content=body)
         self.capture.responseheaders(flow)
@@ -312,7 +314,7 @@ def test_json_is_noted_once_it_is_whole(rig: Rig) -> None:
     """A JSON answer is noted with its end: head and body, as the bytes came."""
     flow = a_flow()
     rig.ask(flow)
-    rig.begin_answer(flow, "application/json", b'{"id": 1}', **{"Content-Encoding": "identity"})
+    rig.begin_answer(flow, "application/json", b'{"id": 1}', more={"Content-Encoding": "identity"})
     assert flow.response is not None
     assert not flow.response.stream
     assert rig.kinds() == [RequestRead]
@@ -328,7 +330,7 @@ def test_answer_passes_untouched(rig: Rig) -> None:
     """The bytes and the headers of a JSON answer, Set-Cookie too, reach the client as they came."""
     flow = a_flow()
     rig.ask(flow)
-    rig.begin_answer(flow, "application/json", b"{}", **{"Set-Cookie": "session=0123456789"})
+    rig.begin_answer(flow, "application/json", b"{}", more={"Set-Cookie": "session=0123456789"})
     assert flow.response is not None
     before = flow.response.get_state()
     rig.capture.response(flow)
@@ -339,7 +341,7 @@ def test_set_cookie_is_not_noted(rig: Rig) -> None:
     """The headers noted of an answer have no Set-Cookie."""
     flow = a_flow()
     rig.ask(flow)
-    rig.begin_answer(flow, "text/event-stream", **{"Set-Cookie": "session=0123456789", "Msh-Uid": "u"})
+    rig.begin_answer(flow, "text/event-stream", more={"Set-Cookie": "session=0123456789", "Msh-Uid": "u"})
     started = rig.kept.tasks[1]
     assert isinstance(started, ResponseStarted)
     assert started.headers == "Content-Type: text/event-stream\r\nMsh-Uid: u\r\n"

@@ -36,14 +36,13 @@ def test_given_settings_are_ready_at_once() -> None:
 
 
 def test_every_setting_but_the_secrets_is_an_option() -> None:
-    """mitmproxy gets an option with a help text for every setting, except for secrets, which would show."""
+    """There is an option with a help text for every setting, except for secrets, which would show."""
     with taddons.context(Configuration()) as context:
-        offered = {name for name in context.options.keys() if name.startswith("moonpalace_")}
-        helps = [context.options._options[name].help for name in offered]
-    assert offered == {setting.option for setting in MITMPROXY_OPTIONS}
-    assert "moonpalace_key" not in offered
-    assert "moonpalace_token" not in offered
-    assert all(helps)
+        ours = {name: option for name, option in context.options.items() if name.startswith("moonpalace_")}
+    assert set(ours) == {setting.option for setting in MITMPROXY_OPTIONS}
+    assert "moonpalace_key" not in ours
+    assert "moonpalace_token" not in ours
+    assert all(option.help for option in ours.values())
 
 
 def test_options_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -70,7 +69,7 @@ def test_error_is_one_line_in_the_log(
     environment: dict[str, str],
     message: str,
 ) -> None:
-    """Bad settings are said in one line, without a traceback or a secret; mitmproxy ends when it starts with an error."""
+    """Bad settings are one line without traceback or secret; mitmproxy ends when it starts with an error."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     configuration = loaded(**given)

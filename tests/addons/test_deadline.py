@@ -78,7 +78,7 @@ def watch(calls: Calls, until: Callable[[], bool]) -> None:
         addon = Deadline(Configuration(settings), calls)
         addon.running()
         async with asyncio.timeout(5):
-            while not until():
+            while not until():  # noqa: ASYNC110 - what is waited for is a state, not an event
                 await asyncio.sleep(0)
         await addon.done()
 

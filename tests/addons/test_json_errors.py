@@ -60,9 +60,7 @@ def fail(flow: HTTPFlow) -> None:
         ),
     ],
 )
-def test_failure_is_json(
-    answers: list[tuple[int, object]], message: str, status: int, kind: str, text: str
-) -> None:
+def test_failure_is_json(answers: list[tuple[int, object]], message: str, status: int, kind: str, text: str) -> None:
     """A failure before the answer gives the client its status and the API's shape, with the reason in words."""
     fail(failed(message))
     assert answers == [(status, {"error": {"message": text, "type": kind}})]

@@ -142,7 +142,7 @@ def test_warning(warning: str) -> None:
 
 
 def test_failed_call() -> None:
-    """A call without an answer has its state for a status, no response block, and the kind and reason of the failure."""
+    """A call without an answer shows its state, no response block, and the kind and reason of the failure."""
     shown = texts(
         state=State.UPSTREAM_FAILED,
         status_code=None,

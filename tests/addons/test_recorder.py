@@ -16,9 +16,7 @@ from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State, Tas
 def a_call() -> list[Task]:
     """Return the tasks of a small call."""
     uuid = "00000000-0000-0000-0000-000000000001"
-    asked = RequestRead(
-        uuid, 0, "GET", "https://api.moonshot.cn", "/v1/models", "", "", None, None, None, body=b""
-    )
+    asked = RequestRead(uuid, 0, "GET", "https://api.moonshot.cn", "/v1/models", "", "", None, None, None, body=b"")
     return [asked, ExchangeEnded(uuid, 1, State.UPSTREAM_FAILED, error_kind="upstream_refused")]
 
 
@@ -28,7 +26,7 @@ def configured(database: Path) -> Configuration:
 
 
 def test_what_waits_is_stored_before_it_closes(tmp_path: Path) -> None:
-    """Settings that are known open the store at loading; at the end all tasks are stored, and the observer has heard."""
+    """Known settings open the store at loading; at the end all tasks are stored, and the observer has heard."""
     heard: list[Exchange] = []
     recorder = Recorder(configured(tmp_path / "calls.sqlite"), heard.append)
     with taddons.context(recorder):

@@ -11,8 +11,8 @@ from mitmproxy.connection import Connection
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode
+from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.proxy.mode_specs import ProxyMode
-from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.test import taddons, tflow
 
 from moonpalace_addons import upstream
@@ -66,7 +66,7 @@ def flow() -> HTTPFlow:
 def handler(context: taddons.context, flow: HTTPFlow) -> Handler:
     """Give the connection of the flow's client."""
     handler = Handler(flow)
-    upstream.proxyserver().connections[flow.client_conn.id] = cast(ConnectionHandler, handler)
+    upstream.proxyserver().connections[flow.client_conn.id] = cast(ProxyConnectionHandler, handler)
     return handler
 
 

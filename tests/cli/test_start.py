@@ -80,7 +80,11 @@ def test_defaults(mpal: Mpal, started: Proxy) -> None:
         (("--idle-timeout", "1.5"), "idle_timeout", 1.5),
         (("--insecure",), "insecure", True),
         (("--no-insecure",), "insecure", False),
-        (("--allow-origins", "https://a.example,http://b.example:1"), "allow_origins", ("https://a.example", "http://b.example:1")),  # noqa: E501
+        (
+            ("--allow-origins", "https://a.example,http://b.example:1"),
+            "allow_origins",
+            ("https://a.example", "http://b.example:1"),
+        ),
     ],
 )
 def test_flag(mpal: Mpal, started: Proxy, arguments: tuple[str, ...], field: str, value: object) -> None:

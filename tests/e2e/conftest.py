@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import re
 import signal
+import socket
 import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +40,15 @@ PATIENCE = 60.0
 
 # httpx otherwise loads all authorities for each client, though few of these speak TLS.
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on, below those that systems hand out by themselves."""
+    while True:
+        port = random.randrange(12_000, 30_000)
+        with socket.socket() as tried, suppress(OSError):
+            tried.bind(("127.0.0.1", port))
+            return port
 
 
 def until[T](condition: Callable[[], T], timeout: float = PATIENCE) -> T:
@@ -141,6 +153,21 @@ class Proxy:
         """Run another command of `mpal` on its store."""
         return run_mpal(self.environment, *arguments)
 
+    def mpal_all(self, commands: list[tuple[str, ...]]) -> bytes:
+        """Run commands of `mpal` one after another in one process, and return all that they print."""
+        script = "import json, sys; from moonpalace_cli.main import main\n"
+        script += "for command in json.loads(sys.argv[1]): print('mpal', *command, flush=True); assert not main(command)"
+        done = subprocess.run(
+            [sys.executable, "-c", script, json.dumps(commands)],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout + done.stderr
+
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Stop the process; it must end well, and have said nothing of an error of ours."""
         if self.process.poll() is None:
@@ -171,7 +198,7 @@ class Proxy:
 def environment_in(folder: Path, extra: Mapping[str, str]) -> dict[str, str]:
     """Return the whole environment of a process whose home is in `folder`."""
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR") if name in os.environ}
-    paths = {"HOME": str(folder), "MOONPALACE_HOME": str(folder / "moonpalace"), "MITMPROXY_CONFDIR": str(folder)}
+    paths = {"HOME": str(folder), "MOONPALACE_HOME": str(folder / "moonpalace")}
     python = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'addons'}", "PYTHONUNBUFFERED": "1", "LANG": "C.UTF-8"}
     # A resolver that cannot be reached must not hold up the call to a host that does not exist.
     return kept | paths | python | {"RES_OPTIONS": "timeout:1 attempts:1"} | dict(extra)
@@ -214,10 +241,21 @@ class Launcher:
         self, tool: str, *arguments: str, announced: str = ANNOUNCED, **extra: str
     ) -> AbstractContextManager[Proxy]:
         """Run `mitmdump` or `mitmweb` with the bundle; `announced` is what it says once it listens."""
-        command = [sys.executable, str(Path(sys.executable).with_name(tool)), "-s", "addons/moonpalace.py"]
-        environment = self.environment(**extra)
-        command += ["--set", f"confdir={environment['HOME']}/mitmproxy", *arguments]
+        command, environment = self.mitmproxy_command(tool, *arguments, **extra)
         return self._running(command, environment, announced)
+
+    def mitmproxy_command(self, tool: str, *arguments: str, **extra: str) -> tuple[list[str], dict[str, str]]:
+        """Return the command that runs `mitmdump` or `mitmweb` with the bundle, and its environment."""
+        environment = self.environment(**extra)
+        command = [sys.executable, str(Path(sys.executable).with_name(tool)), "-s", "addons/moonpalace.py"]
+        return [*command, "--set", f"confdir={environment['HOME']}/mitmproxy", *arguments], environment
+
+    def run_mitmdump(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[bytes]:
+        """Run a `mitmdump` that is expected to end by itself."""
+        command, environment = self.mitmproxy_command("mitmdump", *arguments, **extra)
+        return subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, timeout=PATIENCE, check=False
+        )
 
     @contextmanager
     def _running(
@@ -239,6 +277,12 @@ class Launcher:
             yield proxy
         finally:
             proxy.close()
+
+
+@pytest.fixture(scope="session")
+def ports() -> Callable[[], int]:
+    """Provide free ports, for what cannot tell which one it has taken."""
+    return free_port
 
 
 @pytest.fixture(scope="session")

@@ -95,10 +95,17 @@ def test_a_closed_port_is_a_502(dead: Proxy, request_id: str, stream: bool) -> N
     assert row.is_stream is stream
     assert json.loads(dead.bodies(row).request or b"") == body
     assert dead.bodies(row).response is None
-    shown = dead.mpal("list").stdout.decode()
-    assert "upstream_failed" in shown
-    inspected = dead.mpal("inspect", "--id", str(row.id)).stdout.decode()
-    assert "127.0.0.1" in inspected
+
+
+def test_the_commands_show_a_failed_call(dead: Proxy, request_id: str) -> None:
+    """`mpal list` shows the state where a status would stand, `mpal inspect` the reason."""
+    with dead.client() as client:
+        client.get("/v1/models", headers={"X-Request-Id": request_id})
+    row = dead.row(request_id)
+    shown = dead.mpal_all([("list",), ("inspect", "--id", str(row.id))]).decode()
+    listed, inspected = shown.split("mpal inspect")
+    assert "upstream_failed" in listed
+    assert (row.error_message or "")[:20] in inspected
 
 
 @pytest.mark.parametrize(("method", "length"), [("GET", True), ("HEAD", False), ("DELETE", True)])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import signal
 import threading
 from collections import Counter
@@ -148,9 +147,10 @@ def kept_in_store(proxy: Proxy, readers: dict[str, Reader]) -> dict[str, bytes]:
 
 def assert_readable(proxy: Proxy, row: records.Exchange, kept: bytes) -> None:
     """Check that `mpal inspect` shows the events, and the completion as far as they make one."""
-    events = proxy.mpal("inspect", "--id", str(row.id), "--print-response")
-    assert kept.strip().splitlines()[0] in events.stdout
-    merged = proxy.mpal("inspect", "--id", str(row.id), "--print-response", "--merge-event-stream").stdout
-    body = json.loads(re.split(rb"\r?\n\r?\n", merged, maxsplit=1)[1])
+    command = ("inspect", "--id", str(row.id), "--print-response")
+    shown = proxy.mpal_all([command, (*command, "--merge-event-stream")])
+    events, merged = (part.partition(b"\n\n")[2] for part in shown.split(b"mpal inspect")[1:])
+    assert kept.strip() in events
+    body = json.loads(merged)
     assert body["object"] == "chat.completion"
     assert body["choices"][0]["finish_reason"] is None

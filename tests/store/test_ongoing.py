@@ -56,17 +56,27 @@ def test_a_secret_that_comes_byte_by_byte_is_masked() -> None:
     text = b"a sk-0123456789 b sk-0123456789"
     given = answer(KEY)
     pieces = b"".join(take(given, text[number : number + 1]) for number in range(len(text)))
-    assert pieces == b"a ************* b *************"[: len(text) - len(KEY) + 1]
+    assert pieces == b"a ************* b *************"
     assert [offset for offset, _ in given.close().chunks] == list(range(1, len(text) + 1))
 
 
 def test_a_chunk_is_told_of_once_all_of_it_is_handed_out() -> None:
     """The time of a chunk whose end is held back comes with the bytes that it ends with."""
     given = answer(KEY)
-    given.started.chunks.append((5, b"0123456789abcdef"))
-    assert given.fresh() == (b"0123", [])
-    given.started.chunks.append((6, b"x" * 12))
-    assert given.fresh() == (b"456789abcdef", [(16, 5)])
+    given.started.chunks.append((5, b"0123456789 sk-0"))
+    assert given.fresh() == (b"0123456789 ", [])
+    assert given.fresh() == (b"", [])
+    given.started.chunks.append((6, b"ther"))
+    assert given.fresh() == (b"sk-0ther", [(15, 5), (19, 6)])
+
+
+@pytest.mark.parametrize("text", [b"no key here", b"s", b"sk-0123456780", b"k-0123456789", b"sk-sk-012345678"])
+def test_nothing_is_held_back_that_begins_no_secret(text: bytes) -> None:
+    """All bytes but those with which a secret may begin are handed out at once, and the rest when none has."""
+    given = answer(KEY, OTHER)
+    begun = next(count for count in range(len(text), -1, -1) if KEY.startswith(text[len(text) - count :]))
+    assert take(given, text) == text[: len(text) - begun]
+    assert take(given, b"!") == text[len(text) - begun :] + b"!"
 
 
 def test_headers_are_masked() -> None:

@@ -24,7 +24,7 @@ def storable(columns: Values, hidden: Sequence[bytes] = ()) -> Values:
 
     Half surrogate pairs and NUL are written out as escapes; an integer past 64 bits becomes None.
     """
-    # Nearly every row is fit as it is, which one look at all its texts together tells for a fifth of the price.
+    # Nearly every row is fit as it is, which one look at all its texts together tells.
     texts = "\n".join([value for value in columns.values() if isinstance(value, str)])
     greatest = max([abs(value) for value in columns.values() if isinstance(value, int)], default=0)
     fit = dict(columns)

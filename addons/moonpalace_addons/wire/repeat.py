@@ -1,0 +1,123 @@
+"""Detect that a text which is being written has run into a loop.
+
+Three tests, each for one kind of loop:
+
+    period    the same unit again and again (`tail_period`), looked for at every 16th character
+    near      rounds that differ by a word or in their order (`novelty`), at every 256th
+    counter   rounds that differ by numbers that count on (`counter_loop`), at every 256th
+
+All look at the end of the text only, so that how soon a loop is found does not depend on how much came before it. Text
+is measured in characters (code points). What a user asked to be repeated looks like a loop: no text alone tells.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal
+
+from moonpalace_addons.wire.counter_loop import CounterLoop
+from moonpalace_addons.wire.novelty import BLOCK, CONTEXT, Stall
+from moonpalace_addons.wire.tail_period import Rule, tails
+
+type Test = Literal["period", "near", "counter"]
+
+_STRIDE = 16
+_LONGEST_SAMPLE = 200
+_LONGEST_PERIOD = 2730
+_LONGEST_WINDOW = 65_536
+_LEAST_LENGTH = 250
+# From here on a higher min_length only delays: a loop of that length is one, however much is to be tolerated before it.
+_MOST_LENGTH = 2250
+# How far the window may outgrow what the rule needs before it is cut: cutting copies it.
+_SLACK = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Hold which test found a loop, and where.
+
+    `position` is the number of characters that had been seen then, `period` the length of the unit in characters where
+    the rounds are all the same, `sample` the end of the loop: its last unit, or as much of it as 200 characters hold;
+    where rounds differ in their order, the last 200 characters.
+    """
+
+    test: Test
+    position: int
+    period: int | None
+    sample: str
+
+
+class Detector:
+    """Watch one text, fed in order in pieces of any size, for loops; how it is cut makes no difference.
+
+    `threshold`, between 0 and 1, says how much repetition is tolerated: a loop has been found when what is new in it is
+    no more than that share of what repeats it (0.5: three copies). The higher it is, the earlier a loop is found; 0 is
+    never. Nothing is found while `min_length` characters or fewer have been seen, and a loop is at least 250 characters
+    and half of `min_length` long. The first loop found stays in `fired`; `length` counts all that was fed.
+
+    Memory: at most 69,632 characters, at 0.5 12,286, and what `novelty` and `counter_loop` state.
+    """
+
+    def __init__(self, threshold: float, min_length: int) -> None:
+        self.fired: Loop | None = None
+        self.length = 0
+        self._watching = threshold > 0
+        self._min_length = min_length
+        self._pending = ""
+        self._position = 0
+        self._text = ""
+        if self._watching:
+            threshold = min(threshold, 1.0)
+            shortest = min(_LEAST_LENGTH + min_length // 2, _MOST_LENGTH)
+            self._rule = _rule(1 + 1 / threshold, shortest)
+            self._window = self._rule.window
+            self._stall = Stall(threshold)
+            self._counter = CounterLoop(threshold, shortest)
+
+    def feed(self, text: str) -> Loop | None:
+        """Take the next characters and return the loop that they complete, the first time only."""
+        self.length += len(text)
+        if not self._watching:
+            return None
+        text = self._pending + text
+        whole = len(text) - len(text) % _STRIDE
+        for start in range(0, whole, _STRIDE):
+            self.fired = self._advance(text[start : start + _STRIDE])
+            if self.fired:
+                self._stop()
+                return self.fired
+        self._pending = text[whole:]
+        return None
+
+    def _advance(self, piece: str) -> Loop | None:
+        self._position += _STRIDE
+        self._text += piece
+        if len(self._text) > self._window + _SLACK:
+            self._text = self._text[-self._window :]
+        if self._position > self._min_length:
+            for tail in tails(self._text, self._rule):
+                return self._loop("period", self._text[-tail.period :], tail.period)
+        if self._position % BLOCK == 0:
+            return self._advance_block()
+        return None
+
+    def _advance_block(self) -> Loop | None:
+        stalled = self._stall.feed(self._text[-BLOCK - CONTEXT :])
+        unit = self._counter.feed(self._text[-BLOCK:])
+        if self._position <= self._min_length:
+            return None
+        if unit is not None:
+            return self._loop("counter", unit)
+        return self._loop("near", self._text) if stalled else None
+
+    def _loop(self, test: Test, unit: str, period: int | None = None) -> Loop:
+        return Loop(test, self._position, period, unit[-_LONGEST_SAMPLE:])
+
+    def _stop(self) -> None:
+        self._watching = False
+        self._pending = self._text = ""
+        del self._stall, self._counter
+
+
+def _rule(copies: float, shortest: int) -> Rule:
+    longest = min(_LONGEST_PERIOD, int(min(_LONGEST_WINDOW, ceil(copies * _LONGEST_PERIOD)) / copies))
+    return Rule(shortest, copies, longest)

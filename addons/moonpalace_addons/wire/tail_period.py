@@ -1,0 +1,80 @@
+"""Find the periods with which a text ends: a unit that is repeated, exactly, up to the last character.
+
+A text ends with period p over L characters when each of its last L characters, but for the first p, equals the one p
+before it. If L is as long as a rule asks, then at least the last `overlap` characters occur once more, p earlier, with
+`overlap` known in advance. So one search for that needle from the end finds the shortest candidate. A shorter needle
+would find the same, but indentation alone gives thousands of candidates for one of 16 characters. After a candidate
+with too short a run, Fine and Wilf's theorem says how far the next one is at least, so few searches are needed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import ceil
+
+_FIRST_GALLOP = 64
+# Copies are one plus a quotient: where the product with a whole number should be whole, rounding may not add one.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Hold what counts as a loop: its least length, its least number of copies, and its longest period in characters.
+
+    `copies` is over 1 and may be a fraction: a loop of 2.5 copies has half a unit more than two whole ones.
+    """
+
+    shortest: int
+    copies: float
+    longest_period: int
+
+    @property
+    def window(self) -> int:
+        """Return how many characters at the end of a text are enough to find every loop."""
+        return max(self.shortest, ceil(self.longest_period * self.copies))
+
+    def accepts(self, period: int, length: int) -> bool:
+        """Tell whether a run of `length` characters with this period is a loop."""
+        return length >= self.shortest and length >= self.copies * period - _ROUNDING
+
+    def least_overlap(self, period: int) -> int:
+        """Return how many characters any loop with at least this period surely repeats at its end."""
+        return ceil(max(self.shortest - self.shortest / self.copies, (self.copies - 1) * period) - _ROUNDING)
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Hold a period and over how many characters at the end of the text it holds."""
+
+    period: int
+    length: int
+
+
+def tails(text: str, rule: Rule) -> Iterator[Tail]:
+    """Yield the loops that `text` ends with, the shortest period first, without the multiples of a period."""
+    end = len(text)
+    least = 1
+    while least <= rule.longest_period:
+        overlap = rule.least_overlap(least)
+        begin = end - overlap
+        if begin < least:
+            return
+        found = text.rfind(text[begin:], max(0, begin - rule.longest_period), end - least)
+        if found < 0:
+            return
+        period = begin - found
+        repeated = overlap + _equal_before(text, found, begin)
+        if rule.accepts(period, period + repeated):
+            yield Tail(period, period + repeated)
+        least = max(period, repeated) + 1
+
+
+def _equal_before(text: str, left: int, right: int) -> int:
+    """Return how many characters before `left` equal those before `right`, by slices: doubled, then halved."""
+    start = left
+    size = _FIRST_GALLOP
+    while left >= size and text[left - size : left] == text[right - size : right]:
+        left, right, size = left - size, right - size, size * 2
+    while size := size // 2:
+        if left >= size and text[left - size : left] == text[right - size : right]:
+            left, right = left - size, right - size
+    return start - left
