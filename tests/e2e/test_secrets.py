@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,6 +60,33 @@ def ask(client: httpx.Client, model: str, headers: dict[str, str], secrets: tupl
                 answer.read()
         except httpx.TransportError:
             continue
+
+
+GARBLED = (
+    "GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {0}\r\nContent-Length: many\r\n\r\n",
+    "GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization : Bearer {0}\r\n\r\n",
+    "GET /v1/models HTTP/1.1\r\nHost: x\r\nAuthorization Bearer {0}\r\n\r\n",
+    "GET /v1/models HTTP/1.1\r\nHost: x\r\nX-Api-Key: {0}\r\nTransfer-Encoding: strange\r\n\r\n",
+    "GET /v1/models HTTP/1.1\r\nHost: x\r\nCookie: a={0}\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+    "POST /v1/files HTTP/1.1\r\nHost: x\r\nX-Api-Key: {0}\r\nTransfer-Encoding: chunked\r\n\r\nzz{0}\r\n",
+    "GET /v1/models?api_key={0} x HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET /v1/models?api_key={0} HTTP/9\r\nHost: x\r\n\r\n",
+    "GET /v1/models HTTP/1.1\r\nAuthorization: Bearer {0}\r\n\r\n",
+    "GET http://127.0.0.1:1/v1?api_key={0} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {0}\r\n\r\n",
+    "{0}\r\n\r\n",
+)
+"""Requests that no client should send, with a secret in them."""
+
+
+def send_garbled(proxy: Proxy, secret: str) -> None:
+    """Send what mitmproxy refuses, and wait until it has hung up."""
+    host, port = proxy.url.removeprefix("http://").split(":")
+    for text in GARBLED:
+        with socket.create_connection((host, int(port)), 60) as connection, suppress(OSError):
+            connection.sendall(text.format(secret).encode())
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                pass
 
 
 @dataclass
@@ -137,6 +166,7 @@ def clients_trace(launch: Launcher, mock: MockServer) -> Trace:
         with proxy.client(headers={"Authorization": f"Basic {BASIC}"}) as client:
             ask(client, "mock-echo", {}, (PASSWORD, BASIC))
         break_off(proxy, HEADERS, own)
+        send_garbled(proxy, BEARER)
         # A stream that repeats all of it, a few bytes at a time, while the proxy dies.
         body = {"model": "mock-split", "stream": True, "messages": [{"role": "user", "content": " ".join(own)}]}
         with proxy.client(headers={**HEADERS, **ENDLESS}) as client:

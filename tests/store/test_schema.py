@@ -12,7 +12,7 @@ from sqlalchemy import Engine, inspect, text
 
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import writing
-from moonpalace_addons.store.schema import REVISION, Base
+from moonpalace_addons.store.schema import METADATA, REVISION
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 
 DOCUMENTED = [
@@ -42,7 +42,7 @@ def test_the_migrations_make_the_tables_of_the_schema(engine: Engine) -> None:
     """Alembic finds no difference between the migrated store and the classes, in columns, types, keys or indexes."""
     with engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
-        assert compare_metadata(context, Base.metadata) == []
+        assert compare_metadata(context, METADATA) == []
 
 
 def test_deletes_cascade_in_the_store_as_in_the_schema(engine: Engine) -> None:

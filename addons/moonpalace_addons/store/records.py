@@ -12,19 +12,13 @@ from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, Table, bin
 from sqlalchemy import update as update_statement
 
 from moonpalace_addons.store.engine import writing
-from moonpalace_addons.store.schema import Body, EventStream, ExchangeRow, Identity, ResponseSegment, Run
+from moonpalace_addons.store.schema import BODIES, EVENT_STREAMS, EXCHANGES, IDENTITY, RUNS, SEGMENTS
 from moonpalace_addons.store.tasks import State
 
 type Values = dict[str, object]
 
 GREATEST = 2**63 - 1
 """The greatest integer that a database holds."""
-
-EXCHANGES = cast(Table, ExchangeRow.__table__)
-BODIES = cast(Table, Body.__table__)
-EVENT_STREAMS = cast(Table, EventStream.__table__)
-SEGMENTS = cast(Table, ResponseSegment.__table__)
-RUNS = cast(Table, Run.__table__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +184,8 @@ def ended_before(moment: datetime) -> list[ColumnElement[bool]]:
 
 def fingerprint_key(connection: Connection) -> bytes:
     """Return the key that this store's fingerprints of API keys are made with."""
-    return connection.execute(select(Identity.fingerprint_key)).scalar_one()
+    key: bytes = connection.execute(select(IDENTITY.c.fingerprint_key)).scalar_one()
+    return key
 
 
 def insert_exchanges(connection: Connection, rows: Sequence[Values]) -> dict[str, int]:

@@ -2,9 +2,9 @@
 
 The text is taken in blocks of 256 characters. Of a block only the set of its sequences of 8 characters counts: how many
 of them did not occur in the last 8,192 to 16,384 characters, and how many different ones the latest blocks have
-together. A stall is a run of blocks with almost no new sequence and few different ones; how long a run it takes follows
-from the threshold. Legitimate data with the same keys in every record still has new values, so it keeps the first number
-up; text over a small alphabet keeps the second one up.
+together. A stall is a run of blocks with almost no new sequence and few different ones; how long a run it takes
+follows from the threshold. Legitimate data with the same keys in every record still has new values, so it keeps the
+first number up; text over a small alphabet keeps the second one up.
 """
 
 from collections import Counter, deque

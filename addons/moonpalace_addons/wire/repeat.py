@@ -22,6 +22,8 @@ type Test = Literal["period", "near", "counter"]
 
 _STRIDE = 16
 _LONGEST_SAMPLE = 200
+# Lower ones count as this, which asks for 1,001 copies.
+_LOWEST_THRESHOLD = 0.001
 _LONGEST_PERIOD = 2730
 _LONGEST_WINDOW = 65_536
 _LEAST_LENGTH = 250
@@ -66,7 +68,7 @@ class Detector:
         self._position = 0
         self._text = ""
         if self._watching:
-            threshold = min(threshold, 1.0)
+            threshold = min(max(threshold, _LOWEST_THRESHOLD), 1.0)
             shortest = min(_LEAST_LENGTH + min_length // 2, _MOST_LENGTH)
             self._rule = _rule(1 + 1 / threshold, shortest)
             self._window = self._rule.window
@@ -105,8 +107,8 @@ class Detector:
         unit = self._counter.feed(self._text[-BLOCK:])
         if self._position <= self._min_length:
             return None
-        if unit is not None:
-            return self._loop("counter", unit)
+        if unit:
+            return self._loop("counter", self._text[-unit:])
         return self._loop("near", self._text) if stalled else None
 
     def _loop(self, test: Test, unit: str, period: int | None = None) -> Loop:

@@ -143,8 +143,7 @@ def create_exchanges() -> None:
     op.create_index("exchanges_chatcmpl_id", "exchanges", ["chatcmpl_id"])
     op.create_index("exchanges_msh_request_id", "exchanges", ["msh_request_id"])
     op.create_index("exchanges_started_at", "exchanges", ["started_at"])
-    in_flight = sa.text("state = 'in_flight'")
-    op.create_index("exchanges_in_flight", "exchanges", ["run_id"], sqlite_where=in_flight, postgresql_where=in_flight)
+    op.create_index("exchanges_state", "exchanges", ["state"])
 
 
 def create_contents() -> None:
