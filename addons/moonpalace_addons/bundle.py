@@ -6,6 +6,8 @@ from moonpalace_addons.calls import Calls
 from moonpalace_addons.capture import Capture
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.deadline import Deadline
+from moonpalace_addons.edit_stream import EditStream
+from moonpalace_addons.force_stream import ForceStream
 from moonpalace_addons.json_errors import JsonErrors
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.request_log import log_call
@@ -26,7 +28,9 @@ def make_addons(settings: Settings | None = None) -> list[object]:
     return [
         configuration,
         Access(configuration, calls),
+        ForceStream(configuration, calls),
         Capture(configuration, recorder, calls),
+        EditStream(configuration, calls),
         recorder,
         ReverseProxy(configuration),
         Deadline(configuration, calls),

@@ -4,15 +4,26 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons.store.tasks import ResponseStarted
+from moonpalace_addons.wire.loop_guard import Found
+
+if TYPE_CHECKING:
+    from moonpalace_addons.adapter import Adapter
 
 
 @dataclass(slots=True)
 class Call:
-    """One call under way. `started` and all that is measured are nanoseconds of the monotonic clock."""
+    """One call under way. `started` and all that is measured are nanoseconds of the monotonic clock.
+
+    `uuid` is its own, not the flow's: mitmweb replays flows, and each time is a call. `body` is what the client sent,
+    if that was changed on the way; `coerce` and `hide_usage` say how its answer has to be changed back. `found` is the
+    loop that ended its answer, `broken` why the answer was broken off, `touched` when upstream last sent something.
+    """
 
     flow: HTTPFlow
     started: int
@@ -24,10 +35,23 @@ class Call:
     changes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     upstream_key: str | None = field(default=None, repr=False)
+    uuid: str = field(default_factory=lambda: str(uuid4()))
+    body: bytes | None = field(default=None, repr=False)
+    coerce: bool = False
+    hide_usage: bool = False
+    adapter: "Adapter | None" = field(default=None, repr=False)
+    found: Found | None = None
+    broken: str | None = None
     request_read: bool = False
     streaming: bool = False
+    touched: int | None = None
     timed_out: bool = False
     overhead: int = 0
+
+    @property
+    def is_chat(self) -> bool:
+        """Tell whether it is a chat completion."""
+        return self.path.endswith("/chat/completions")
 
     def now(self) -> int:
         """Return the nanoseconds since the request began."""

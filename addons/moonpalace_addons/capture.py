@@ -1,6 +1,5 @@
 """Capture calls: note what is asked and answered, and hand it to the writer. The bytes pass as they are."""
 
-import logging
 import time
 from urllib.parse import urlsplit
 
@@ -10,36 +9,14 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 from moonpalace_addons import upstream
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.failures import CLIENT_LEFT, UPSTREAM_SILENT, Failure, classify
+from moonpalace_addons.failures import CLIENT_LEFT, REPEATING, UPSTREAM_CUT, UPSTREAM_SILENT, Failure, classify
 from moonpalace_addons.headers import as_text, media_type, pairs
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
+from moonpalace_addons.tap import Tap
 from moonpalace_addons.wire import secrets
 
-logger = logging.getLogger(__name__)
-
 STOPPED = "the proxy was stopped while this call was under way"
-
-
-class Tap:
-    """Let the bytes of a response pass, and keep them with the times of their arrival."""
-
-    def __init__(self, call: Call) -> None:
-        self.call = call
-        self.chunks = call.chunks
-        self.started = call.started
-        self.failed = False
-
-    def __call__(self, data: bytes) -> bytes:
-        """Return `data` unchanged, at once; whatever goes wrong here costs the row, never the client."""
-        try:
-            if data and not self.failed:
-                self.chunks.append((time.monotonic_ns() - self.started, data))
-        except Exception:
-            self.failed = True
-            self.call.warnings.append("capture failed in mid-stream: the stored answer is incomplete")
-            logger.exception("capture failed in mid-stream; the answer passes on")
-        return data
 
 
 class Capture:
@@ -70,7 +47,7 @@ class Capture:
             self.calls.end(flow)
             return
         began = time.monotonic_ns()
-        self._put_request(call, flow.request.raw_content or b"")
+        self._put_request(call, (flow.request.raw_content if call.body is None else call.body) or b"")
         call.overhead += time.monotonic_ns() - began
 
     def _put_request(self, call: Call, body: bytes) -> None:
@@ -80,7 +57,7 @@ class Capture:
         named = {name.lower(): value for name, value in call.headers}
         self.recorder.put(
             RequestRead(
-                uuid=call.flow.id,
+                uuid=call.uuid,
                 started_at=int(call.flow.request.timestamp_start * 1e6),
                 method=call.flow.request.method,
                 endpoint=self._endpoint(call.flow),
@@ -94,6 +71,7 @@ class Capture:
                 api_key=key,
                 secrets=tuple(sorted({*found, *self.configuration.own_secrets()}, key=len, reverse=True)),
                 changes=tuple(call.changes),
+                coerced=call.coerce,
             )
         )
 
@@ -116,7 +94,7 @@ class Capture:
         headers = pairs(flow.response.headers)
         content_type = media_type(flow.response.headers.get("content-type"))
         call.response = ResponseStarted(
-            uuid=flow.id,
+            uuid=call.uuid,
             at=call.now(),
             status_code=flow.response.status_code,
             headers=as_text(secrets.strip_headers(headers)),
@@ -139,7 +117,12 @@ class Capture:
         if flow.response.raw_content and not call.chunks and not callable(flow.response.stream):
             call.chunks.append((call.now(), flow.response.raw_content))
         call.overhead += time.monotonic_ns() - began
-        self._put_end(call, State.COMPLETED)
+        if call.found is not None:
+            self._put_end(call, State.REPEAT_INTERRUPTED, REPEATING, str(call.found))
+        elif call.broken is not None:
+            self._put_end(call, UPSTREAM_CUT.state, UPSTREAM_CUT, call.broken)
+        else:
+            self._put_end(call, State.COMPLETED)
 
     def error(self, flow: HTTPFlow) -> None:
         """End a call that failed, with what had come of its answer."""
@@ -155,6 +138,10 @@ class Capture:
                 failure = CLIENT_LEFT
         if call.response is not None and not call.streaming and (partial := upstream.partial_body(flow)):
             call.chunks.append((call.now(), partial))
+        if call.found is not None:
+            failure, message = REPEATING, str(call.found)
+        elif call.broken is not None:
+            failure, message = UPSTREAM_CUT, call.broken
         if call.timed_out:
             message = f"no byte from upstream for {self.configuration.settings.idle_timeout:g} s (setting idle-timeout)"
         self._put_end(call, failure.state, failure, message)
@@ -169,7 +156,7 @@ class Capture:
     def _put_end(self, call: Call, state: State, failure: Failure | None = None, message: str | None = None) -> None:
         self.recorder.put(
             ExchangeEnded(
-                uuid=call.flow.id,
+                uuid=call.uuid,
                 at=call.now(),
                 state=state,
                 overhead=call.overhead,

@@ -40,8 +40,7 @@ class Deadline:
     def _look(call: Call, limit: float) -> None:
         if call.timed_out:
             return
-        last = upstream.last_activity(call.flow)
-        if last is not None and time.time() - last > limit:
+        if silence(call) > limit:
             give_up(call, limit)
 
     async def done(self) -> None:
@@ -50,6 +49,14 @@ class Deadline:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+
+def silence(call: Call) -> float:
+    """Return the seconds since upstream last sent something of the answer or, before that, since anything happened."""
+    if call.touched is not None:
+        return (time.monotonic_ns() - call.touched) / 1e9
+    last = upstream.last_activity(call.flow)
+    return 0.0 if last is None else time.time() - last
 
 
 def give_up(call: Call, limit: float) -> None:

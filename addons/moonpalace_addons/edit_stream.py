@@ -74,7 +74,7 @@ class EditStream:
 
 def is_good_stream(response: Response) -> bool:
     """Tell whether an answer is a stream that went well so far; errors of the API pass as they are."""
-    return response.status_code == 200 and media_type(response.headers.get("content-type")) == EVENT_STREAM  # noqa: PLR2004
+    return response.status_code == 200 and media_type(response.headers.get("content-type")) == EVENT_STREAM
 
 
 def make_plan(call: Call, settings: Settings) -> Plan | None:

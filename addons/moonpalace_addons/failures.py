@@ -18,6 +18,8 @@ class Failure:
 CLIENT_LEFT = Failure(State.CLIENT_DISCONNECTED, "client_disconnected", None)
 BAD_REQUEST = Failure(State.CLIENT_DISCONNECTED, "bad_request", 400)
 KILLED = Failure(State.CLIENT_DISCONNECTED, "killed", None)
+REPEATING = Failure(State.REPEAT_INTERRUPTED, "repeat", None)
+UPSTREAM_CUT = Failure(State.UPSTREAM_FAILED, "upstream_cut", 502)
 UPSTREAM_SILENT = Failure(State.TIMED_OUT, "upstream_timeout", 504)
 
 # mitmproxy tells us a sentence, not a type: the first pattern that fits decides.
@@ -39,7 +41,7 @@ PATTERNS = (
     (r"reset|broken pipe", Failure(State.UPSTREAM_FAILED, "upstream_reset", 502)),
     (
         r"without sending complete|peer closed|incomplete|closed connection|server disconnected|unexpectedly",
-        Failure(State.UPSTREAM_FAILED, "upstream_cut", 502),
+        UPSTREAM_CUT,
     ),
 )
 OTHER = Failure(State.UPSTREAM_FAILED, "upstream_protocol", 502)

@@ -101,16 +101,19 @@ UPSTREAM_PROXY: Setting[str | None] = Setting(
 _IDLE = "Seconds without a byte after which a call is given up."
 IDLE_TIMEOUT = Setting("idle-timeout", kinds.SECONDS, 960.0, _IDLE)
 _FORCE = "Ask the API for a stream at every chat completion; clients still get the form they asked for."
-FORCE_STREAM = Setting("force-stream", kinds.FLAG, False, _FORCE, built=False)
+FORCE_STREAM = Setting("force-stream", kinds.FLAG, False, _FORCE)
+_BEAT = "Seconds between the blanks that a client of a forced stream gets while it waits."
+HEARTBEAT = Setting("heartbeat", kinds.SECONDS, 10.0, _BEAT)
+_USAGE = "Ask the API for the usage of every streamed chat completion; clients that did not ask do not see it."
+STREAM_USAGE = Setting("stream-usage", kinds.FLAG, False, _USAGE)
 _DETECT = "Interrupt streams that repeat themselves."
-DETECT_REPEAT = Setting("detect-repeat", kinds.FLAG, False, _DETECT, built=False)
+DETECT_REPEAT = Setting("detect-repeat", kinds.FLAG, False, _DETECT)
 REPEAT_THRESHOLD = Setting(
     "repeat-threshold",
     kinds.FRACTION,
     0.5,
     "How little repetition is tolerated, from 0 to 1: a higher threshold interrupts sooner.",
     ("start", "detect-repeat", "threshold"),
-    built=False,
 )
 REPEAT_MIN_LENGTH = Setting(
     "repeat-min-length",
@@ -118,7 +121,6 @@ REPEAT_MIN_LENGTH = Setting(
     100,
     "Characters of output before which nothing is interrupted.",
     ("start", "detect-repeat", "min-length"),
-    built=False,
 )
 _AUTO = "Create and use context caches for long requests."
 AUTO_CACHE = Setting("auto-cache", kinds.FLAG, False, _AUTO, built=False)
@@ -149,9 +151,10 @@ CACHE_CLEANUP = Setting(
 
 _SERVER: tuple[Setting[object], ...] = (PORT, HOST, ENDPOINT, KEY, TOKEN, ALLOW_ORIGINS, DATABASE)
 _UPSTREAM: tuple[Setting[object], ...] = (UPSTREAM_CA, INSECURE, UPSTREAM_PROXY, IDLE_TIMEOUT)
-_STREAMS: tuple[Setting[object], ...] = (FORCE_STREAM, DETECT_REPEAT, REPEAT_THRESHOLD, REPEAT_MIN_LENGTH)
+_STREAMS: tuple[Setting[object], ...] = (FORCE_STREAM, HEARTBEAT, STREAM_USAGE)
+_LOOPS: tuple[Setting[object], ...] = (DETECT_REPEAT, REPEAT_THRESHOLD, REPEAT_MIN_LENGTH)
 _CACHES: tuple[Setting[object], ...] = (AUTO_CACHE, CACHE_MIN_BYTES, CACHE_TTL, CACHE_CLEANUP)
-TABLE = _SERVER + _UPSTREAM + _STREAMS + _CACHES
+TABLE = _SERVER + _UPSTREAM + _STREAMS + _LOOPS + _CACHES
 BY_NAME: Mapping[str, Setting[object]] = {setting.name: setting for setting in TABLE}
 
 OTHERS = ("MOONPALACE_TEST_", "MOONPALACE_MOCK_")
@@ -177,6 +180,8 @@ class Settings:
     upstream_proxy: str | None = field(repr=False)
     idle_timeout: float
     force_stream: bool
+    heartbeat: float
+    stream_usage: bool
     detect_repeat: bool
     repeat_threshold: float
     repeat_min_length: int
@@ -291,6 +296,8 @@ def _settings(values: _Values, folder: Path, config_file: Path | None, environ: 
         upstream_proxy=proxy or None,
         idle_timeout=values.of(IDLE_TIMEOUT),
         force_stream=values.of(FORCE_STREAM),
+        heartbeat=values.of(HEARTBEAT),
+        stream_usage=values.of(STREAM_USAGE),
         detect_repeat=values.of(DETECT_REPEAT),
         repeat_threshold=values.of(REPEAT_THRESHOLD),
         repeat_min_length=values.of(REPEAT_MIN_LENGTH),

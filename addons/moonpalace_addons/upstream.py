@@ -1,15 +1,21 @@
 """The only module that touches mitmproxy's internals; what it relies on is tested against real sockets."""
 
+import asyncio
 import json
+import logging
 from http import HTTPStatus
 from typing import cast
 
 from mitmproxy import ctx, optmanager
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.http import HTTPFlow
-from mitmproxy.proxy.layers.http import HttpLayer
+from mitmproxy.proxy.events import MessageInjected
+from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
+from mitmproxy.proxy.layers.http._events import ResponseData, ResponseEndOfMessage
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server import ConnectionHandler
+
+logger = logging.getLogger(__name__)
 
 
 def proxyserver() -> Proxyserver:
@@ -61,8 +67,70 @@ def answer_and_close(flow: HTTPFlow, status: int, body: bytes) -> bool:
 def close_client(flow: HTTPFlow) -> None:
     """Close the client's connection as it is, so that it sees a broken transfer, never a short one that looks whole."""
     handler = connection_of(flow)
-    if handler is not None and flow.client_conn in handler.transports:
-        handler.close_connection(flow.client_conn)
+    transport = handler.transports.get(flow.client_conn) if handler else None
+    if handler is None or transport is None:
+        return
+    if isinstance(transport.writer, asyncio.StreamWriter):
+        transport.writer.transport.abort()  # at once: mitmproxy may be about to write the end of the answer
+    handler.close_connection(flow.client_conn)
+
+
+def close_upstream(flow: HTTPFlow) -> None:
+    """Close the connection to upstream, which stops generating when it notices."""
+    handler = connection_of(flow)
+    if handler is not None and flow.server_conn in handler.transports:
+        handler.close_connection(flow.server_conn)
+
+
+class _EndOfResponse(MessageInjected[None], ResponseEndOfMessage):
+    """The end of a response as if upstream had sent it: routed as the one, handled as the other."""
+
+    def __init__(self, flow: HTTPFlow, stream_id: int) -> None:
+        self.flow = flow
+        self.message = None
+        self.stream_id = stream_id
+
+
+class _Data(MessageInjected[None], ResponseData):
+    """A piece of a response as if upstream had sent it."""
+
+    def __init__(self, flow: HTTPFlow, stream_id: int, data: bytes) -> None:
+        self.flow = flow
+        self.message = None
+        self.stream_id = stream_id
+        self.data = data
+
+
+HEARTBEAT = bytes(bytearray(b"heartbeat"))
+"""What `inject_heartbeat` gives a response's stream; told from upstream's bytes by its identity."""
+
+ENDED_EARLY = "moonpalace_ended_early"
+"""Set in the metadata of a flow whose response `end_response` has ended."""
+
+
+def end_response(flow: HTTPFlow) -> None:
+    """End a response that upstream is still sending: cleanly for the client, once what was returned is sent.
+
+    Where this mitmproxy cannot do that, the client's connection is closed, and the log says why.
+    """
+    flow.metadata[ENDED_EARLY] = True
+    try:
+        proxyserver().inject_event(_EndOfResponse(flow, _stream_id(flow)))
+    except Exception:
+        logger.exception("a response could not be ended early, so its client's connection is closed")
+        close_client(flow)
+
+
+def inject_heartbeat(flow: HTTPFlow) -> None:
+    """Call a response's stream with `HEARTBEAT`, while upstream is silent."""
+    proxyserver().inject_event(_Data(flow, _stream_id(flow), HEARTBEAT))
+
+
+def _stream_id(flow: HTTPFlow) -> int:
+    stream = _stream_of(flow)
+    if stream is None:
+        raise ValueError("the flow's connection has no such response")
+    return stream.stream_id
 
 
 def last_activity(flow: HTTPFlow) -> float | None:
@@ -73,15 +141,17 @@ def last_activity(flow: HTTPFlow) -> float | None:
 
 def partial_body(flow: HTTPFlow) -> bytes:
     """Return what has come of an answer that mitmproxy was still collecting when it broke."""
+    stream = _stream_of(flow)
+    return bytes(stream.response_body_buf) if stream is not None else b""
+
+
+def _stream_of(flow: HTTPFlow) -> HttpStream | None:
     handler = connection_of(flow)
     layer: object = handler.layer if handler else None
     while layer is not None and not isinstance(layer, HttpLayer):
         layer = getattr(layer, "child_layer", None) or getattr(layer, "layer", None)
-    if isinstance(layer, HttpLayer):
-        for stream in layer.streams.values():
-            if getattr(stream, "flow", None) is flow:
-                return bytes(stream.response_body_buf)
-    return b""
+    streams = layer.streams.values() if isinstance(layer, HttpLayer) else ()
+    return next((stream for stream in streams if getattr(stream, "flow", None) is flow), None)
 
 
 def connection_of(flow: HTTPFlow) -> ConnectionHandler | None:

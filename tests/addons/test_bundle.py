@@ -18,7 +18,9 @@ SCRIPT = Path(__file__).parents[2] / "addons" / "moonpalace.py"
 ORDER = [
     "moonpalace-configuration",
     "moonpalace-access",
+    "moonpalace-force-stream",
     "moonpalace-capture",
+    "moonpalace-edit-stream",
     "moonpalace-recorder",
     "moonpalace-reverse-proxy",
     "moonpalace-deadline",
@@ -86,7 +88,7 @@ def test_hooks_work_together(tmp_path: Path) -> None:
     """Through all addons in order: an own call is captured and gets the key, a page's is refused and leaves no row."""
     settings = resolve({"key": "sk-the-owners-key"}, {"MOONPALACE_HOME": str(tmp_path)})
     addons = make_addons(settings)
-    access, capture = addons[1], addons[2]
+    access, capture = addons[1], addons[3]
     with taddons.context(*addons) as context:
         own, pages = refused_flow(), refused_flow()
         del own.request.headers["Origin"]

@@ -14,7 +14,8 @@ from mitmproxy.test import taddons, tflow, tutils
 
 from moonpalace_addons import upstream
 from moonpalace_addons.calls import Calls
-from moonpalace_addons.capture import Capture, Tap, api_key, is_json
+from moonpalace_addons.capture import Capture, api_key, is_json
+from moonpalace_addons.tap import Tap
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings import resolve

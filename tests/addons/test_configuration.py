@@ -58,7 +58,7 @@ def test_options_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     [
         ({"port": "70000"}, {}, "Error: option moonpalace_port: '70000' must be a whole number from 0 to 65535"),
         ({}, {"MOONPALACE_HOST": "0.0.0.0", "MOONPALACE_KEY": "sk-secret-key"}, "Error: host '0.0.0.0' lets other"),
-        ({"force_stream": "true"}, {}, "Error: option moonpalace_force_stream: --force-stream is not built yet"),
+        ({"auto_cache": "true"}, {}, "Error: option moonpalace_auto_cache: --auto-cache is not built yet"),
         ({}, {"MOONPALACE_PORTT": "1"}, "Error: variable 'MOONPALACE_PORTT' is not known"),
     ],
 )

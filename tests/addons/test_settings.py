@@ -295,6 +295,8 @@ def test_defaults(tmp_path: Path) -> None:
         upstream_proxy=None,
         idle_timeout=960.0,
         force_stream=False,
+        heartbeat=10.0,
+        stream_usage=False,
         detect_repeat=False,
         repeat_threshold=0.5,
         repeat_min_length=100,
@@ -441,17 +443,10 @@ UNBUILT = "is not built yet in this version of MoonPalace"
 @pytest.mark.parametrize(
     ("given", "environ", "config", "message"),
     [
-        ({"force-stream": True}, {}, None, "--force-stream"),
-        ({"repeat-threshold": "0.3"}, {}, None, "--repeat-threshold"),
+        ({"auto-cache": True}, {}, None, "--auto-cache"),
         ({"cache-ttl": "90"}, {}, None, "--cache-ttl"),
         ({}, {"MOONPALACE_AUTO_CACHE": "1"}, None, "variable MOONPALACE_AUTO_CACHE: --auto-cache"),
-        ({"force-stream": False}, {}, DOCUMENTED, "/config.yaml, line 4: start.detect-repeat: --detect-repeat"),
-        (
-            {"detect-repeat": False, "auto-cache": False},
-            {},
-            DOCUMENTED,
-            "/config.yaml, line 7: start.force-stream: --force-stream",
-        ),
+        ({"force-stream": False}, {}, DOCUMENTED, "/config.yaml, line 8: start.auto-cache: --auto-cache"),
         ({}, {}, "start: {auto-cache: {}}", "/config.yaml, line 1: start.auto-cache: --auto-cache"),
     ],
 )
@@ -466,14 +461,16 @@ def test_unbuilt(
 
 def test_unbuilt_and_off(tmp_path: Path) -> None:
     """The documented file works when the flags switch its features off."""
-    given = {"force-stream": False, "detect-repeat": False, "auto-cache": "false"}
-    settings = resolve(tmp_path, given, config=DOCUMENTED)
-    assert (settings.port, settings.key, settings.detect_repeat) == (8080, "sk-" + "x" * 30, False)
+    settings = resolve(tmp_path, {"auto-cache": "false"}, config=DOCUMENTED)
+    assert (settings.port, settings.key) == (8080, "sk-" + "x" * 30)
+    assert (settings.force_stream, settings.detect_repeat, settings.auto_cache) == (True, True, False)
+    assert (settings.repeat_threshold, settings.repeat_min_length) == (0.5, 100)
 
 
 def test_unbuilt_bad_value(tmp_path: Path) -> None:
     """A bad value of an unbuilt setting is reported as a bad value."""
-    assert refusal(tmp_path, {"repeat-threshold": "2"}) == "flag --repeat-threshold: '2' must be a number from 0 to 1"
+    message = refusal(tmp_path, {"cache-ttl": "0"})
+    assert message.startswith("flag --cache-ttl: '0' must be a whole number of seconds from 1 to")
 
 
 # ---- values that do not go together -------------------------------------------------------------------------------

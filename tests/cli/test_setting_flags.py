@@ -128,7 +128,7 @@ def test_config_flag(tmp_path: Path) -> None:
         (["--config", ""], SettingError, "cannot read "),
         (["--token", "t"], SettingError, "a token (--token, "),
         (["--key", "k", "--host", "::"], SettingError, "host '::' lets other machines spend the key"),
-        (["--force-stream"], NotBuiltYetError, "--force-stream is not built yet"),
+        (["--auto-cache"], NotBuiltYetError, "--auto-cache is not built yet"),
         (["--cache-ttl", "9"], NotBuiltYetError, "--cache-ttl is not built yet"),
     ],
 )

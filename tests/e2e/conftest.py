@@ -18,7 +18,6 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import cast
 
 import httpx
 import pytest
@@ -119,11 +118,22 @@ class Proxy:
         """Return an engine on its store."""
         return open_store(f"sqlite:///{self.home / 'moonpalace.sqlite'}")
 
-    def client(self, **options: object) -> httpx.Client:
-        """Return a client that sends a key."""
-        headers = {"Authorization": f"Bearer {KEY}"}
-        defaults: dict[str, object] = {"base_url": self.url, "headers": headers, "timeout": PATIENCE}
-        return httpx.Client(**cast(dict[str, str], defaults | {"verify": NO_AUTHORITIES, "trust_env": False} | options))
+    def client(
+        self,
+        *,
+        headers: Mapping[str, str] | Mapping[bytes, bytes] | None = None,
+        base_url: str | None = None,
+        proxy: str | None = None,
+    ) -> httpx.Client:
+        """Return a client of the proxy, which sends a key unless it is given other headers."""
+        return httpx.Client(
+            base_url=self.url if base_url is None else base_url,
+            headers={"Authorization": f"Bearer {KEY}"} if headers is None else headers,
+            proxy=proxy,
+            timeout=PATIENCE,
+            verify=NO_AUTHORITIES,
+            trust_env=False,
+        )
 
     def rows(self, count: int, *, of: Mapping[str, object] | None = None) -> list[Exchange]:
         """Return the rows whose columns are as in `of`, oldest first, once there are `count` and all are over."""
@@ -156,7 +166,7 @@ class Proxy:
     def mpal_all(self, commands: list[tuple[str, ...]]) -> bytes:
         """Run commands of `mpal` one after another in one process, and return all that they print."""
         script = "import json, sys; from moonpalace_cli.main import main\n"
-        script += "for command in json.loads(sys.argv[1]): print('mpal', *command, flush=True); assert not main(command)"
+        script += "for each in json.loads(sys.argv[1]): print('mpal', *each, flush=True); assert not main(each)"
         done = subprocess.run(
             [sys.executable, "-c", script, json.dumps(commands)],
             cwd=ROOT,
@@ -220,49 +230,56 @@ class Launcher:
         """Return a new folder."""
         return self._folders.mktemp("home")
 
-    def environment(self, folder: Path | None = None, **extra: str) -> dict[str, str]:
+    def environment(self, folder: Path | None = None, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment of a process whose home is a folder."""
-        return environment_in(folder or self.folder(), extra)
+        return environment_in(folder or self.folder(), extra or {})
 
-    def run(self, *arguments: str, folder: Path | None = None, **extra: str) -> subprocess.CompletedProcess[bytes]:
-        """Run a command of `mpal` that ends by itself."""
-        return run_mpal(self.environment(folder, **extra), *arguments)
+    def run(
+        self, *arguments: str, folder: Path | None = None, extra: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a command of `mpal` that ends by itself; `extra` are environment variables."""
+        return run_mpal(self.environment(folder, extra), *arguments)
 
     def start(
-        self, *arguments: str, endpoint: str = "", folder: Path | None = None, **extra: str
+        self, *arguments: str, endpoint: str = "", folder: Path | None = None, extra: Mapping[str, str] | None = None
     ) -> AbstractContextManager[Proxy]:
         """Run `mpal start` on a free port for the length of a `with` block; `extra` are environment variables."""
         if endpoint:
             arguments = ("--endpoint", endpoint, *arguments)
         command = [sys.executable, "-m", "moonpalace_cli.main", "start", "--port", "0", *arguments]
-        return self._running(command, self.environment(folder, **extra))
+        return self._running(command, self.environment(folder, extra))
 
     def mitmproxy(
-        self, tool: str, *arguments: str, announced: str = ANNOUNCED, **extra: str
+        self, tool: str, *arguments: str, announced: str = ANNOUNCED, extra: Mapping[str, str] | None = None
     ) -> AbstractContextManager[Proxy]:
         """Run `mitmdump` or `mitmweb` with the bundle; `announced` is what it says once it listens."""
-        command, environment = self.mitmproxy_command(tool, *arguments, **extra)
+        command, environment = self.mitmproxy_command(tool, *arguments, extra=extra)
         return self._running(command, environment, announced)
 
-    def mitmproxy_command(self, tool: str, *arguments: str, **extra: str) -> tuple[list[str], dict[str, str]]:
+    def mitmproxy_command(
+        self, tool: str, *arguments: str, extra: Mapping[str, str] | None = None
+    ) -> tuple[list[str], dict[str, str]]:
         """Return the command that runs `mitmdump` or `mitmweb` with the bundle, and its environment."""
-        environment = self.environment(**extra)
+        environment = self.environment(extra=extra)
         command = [sys.executable, str(Path(sys.executable).with_name(tool)), "-s", "addons/moonpalace.py"]
         return [*command, "--set", f"confdir={environment['HOME']}/mitmproxy", *arguments], environment
 
-    def run_mitmdump(self, *arguments: str, **extra: str) -> subprocess.CompletedProcess[bytes]:
+    def run_mitmdump(
+        self, *arguments: str, extra: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run a `mitmdump` that is expected to end by itself."""
-        command, environment = self.mitmproxy_command("mitmdump", *arguments, **extra)
-        return subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, timeout=PATIENCE, check=False
-        )
+        command, environment = self.mitmproxy_command("mitmdump", *arguments, extra=extra)
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=PATIENCE, check=False)
 
     @contextmanager
-    def _running(
-        self, command: list[str], environment: dict[str, str], announced: str = ANNOUNCED
-    ) -> Iterator[Proxy]:
+    def _running(self, command: list[str], environment: dict[str, str], announced: str = ANNOUNCED) -> Iterator[Proxy]:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
         log = Log(process)
         try:

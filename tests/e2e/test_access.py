@@ -34,7 +34,7 @@ def keyed(launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
 def guarded(launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
     """Provide a proxy with a key and a token that listens on all addresses."""
     options = ("--host", "0.0.0.0", "--allow-origins", "https://app.example")
-    with launch.start(*options, endpoint=mock.url, MOONPALACE_KEY=KEY, MOONPALACE_TOKEN=TOKEN) as running:
+    with launch.start(*options, endpoint=mock.url, extra={"MOONPALACE_KEY": KEY, "MOONPALACE_TOKEN": TOKEN}) as running:
         yield running
 
 
@@ -67,9 +67,7 @@ def assert_refused(answer: httpx.Response, status: int, mock: MockServer, reques
         {"Authorization": "Basic dXNlcjpwYXNzd29yZA=="},
     ],
 )
-def test_upstream_gets_the_key_alone(
-    mock: MockServer, keyed: Proxy, request_id: str, headers: dict[str, str]
-) -> None:
+def test_upstream_gets_the_key_alone(mock: MockServer, keyed: Proxy, request_id: str, headers: dict[str, str]) -> None:
     """Whatever the client sends as its key, upstream gets the configured one, and nothing of the client's."""
     assert ask(keyed, request_id, headers).status_code == 200
     (sent,) = upstream_headers(mock, request_id)
@@ -168,8 +166,8 @@ def test_without_a_key_there_is_nothing_to_guard(proxy: Proxy, request_id: str) 
 )
 def test_who_has_no_token_gets_401(mock: MockServer, guarded: Proxy, request_id: str, headers: dict[str, str]) -> None:
     """Without the token nothing goes upstream, whoever calls."""
-    encoded = {name: value.encode("latin-1") for name, value in headers.items()}
-    with guarded.client(headers={**encoded, "X-Request-Id": request_id.encode()}) as client:
+    encoded = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
+    with guarded.client(headers={**encoded, b"X-Request-Id": request_id.encode()}) as client:
         answer = client.post(CHAT, json=BODY)
     assert_refused(answer, 401, mock, request_id)
 

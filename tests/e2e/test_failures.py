@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from moonpalace_addons.store import records
 from moonpalace_addons.store.records import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.served import Served
@@ -75,6 +77,17 @@ def error_of(answer: httpx.Response, status: int) -> dict[str, str]:
     return error
 
 
+def read_until_broken(answer: httpx.Response) -> bytes:
+    """Return what comes of an answer whose transfer must break."""
+    got = b""
+    try:
+        for piece in answer.iter_bytes():
+            got += piece
+    except BROKEN:
+        return got
+    raise AssertionError(got)
+
+
 def assert_failed(row: Exchange, kind: str) -> None:
     """Check that a row tells of an upstream that failed, and how."""
     assert (row.state, row.error_kind) == (State.UPSTREAM_FAILED, kind)
@@ -137,9 +150,7 @@ def test_an_unknown_host_is_a_502(launch: Launcher, request_id: str) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_upstream_that_hangs_up_is_a_502(
-    proxy: Proxy, client: httpx.Client, request_id: str, stream: bool
-) -> None:
+def test_an_upstream_that_hangs_up_is_a_502(proxy: Proxy, client: httpx.Client, request_id: str, stream: bool) -> None:
     """An upstream that closes the connection before any byte is a JSON error for plain calls and streams."""
     answer = client.post(CHAT, json=asked("mock-reset-early", stream=stream), headers={"X-Request-Id": request_id})
     error_of(answer, 502)
@@ -167,15 +178,11 @@ def test_half_a_json_is_a_502(
 
 
 @pytest.mark.parametrize("model", ["mock-cut", "mock-reset"])
-def test_a_broken_stream_breaks_for_the_client(
-    proxy: Proxy, client: httpx.Client, request_id: str, model: str
-) -> None:
+def test_a_broken_stream_breaks_for_the_client(proxy: Proxy, client: httpx.Client, request_id: str, model: str) -> None:
     """A stream that breaks off does not look whole to the client, who has got all that came; the row has it too."""
-    got = b""
     ask = client.stream("POST", CHAT, json=asked(model, stream=True), headers={"X-Request-Id": request_id})
-    with ask as answer, pytest.raises(BROKEN):
-        for piece in answer.iter_bytes():
-            got += piece
+    with ask as answer:
+        got = read_until_broken(answer)
     assert got.count(b"\n\n") == 3
     row = proxy.row(request_id)
     assert row.state is State.UPSTREAM_FAILED
@@ -236,10 +243,6 @@ def test_a_client_that_leaves_before_its_request_is_whole(proxy: Proxy, request_
 
 def in_flight(proxy: Proxy, request_id: str) -> None:
     """Wait until a call has its row."""
-    import time
-
-    from moonpalace_addons.store import records
-
     deadline = time.monotonic() + 60
     while all(row.client_request_id != request_id for row in records.latest(proxy.engine, limit=1000)):
         assert time.monotonic() < deadline
@@ -269,15 +272,12 @@ def test_silence_in_a_json_body_is_a_504(hasty: Proxy, request_id: str) -> None:
 
 def test_silence_in_a_stream_breaks_it(mock: MockServer, hasty: Proxy, request_id: str) -> None:
     """A stream that falls silent is broken off, for the client and for upstream."""
-    got = b""
     body = asked("mock-stall", stream=True)
     with (
         hasty.client() as client,
         client.stream("POST", CHAT, json=body, headers={"X-Request-Id": request_id}) as answer,
-        pytest.raises(BROKEN),
     ):
-        for piece in answer.iter_bytes():
-            got += piece
+        got = read_until_broken(answer)
     assert got.count(b"\n\n") == 2
     row = hasty.row(request_id)
     assert (row.state, row.error_kind) == (State.TIMED_OUT, "upstream_timeout")

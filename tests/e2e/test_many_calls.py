@@ -7,11 +7,11 @@ import gzip
 import json
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 import httpx
 import pytest
 import zstandard
@@ -153,7 +153,7 @@ async def get(client: httpx.AsyncClient, ask: Ask) -> Got:
     """Make a call and read all of its answer, as it came."""
     headers = {**ask.headers, "X-Request-Id": ask.request_id}
     # A body by parts keeps httpx from adding anything to it; it is then sent chunked, which is also worth a try.
-    content = aiter_of(ask.body) if ask.number % 3 == 0 and ask.body else ask.body
+    content = in_two(ask.body) if ask.number % 3 == 0 and ask.body else ask.body
     async with client.stream(ask.method, ask.target, content=content, headers=headers) as answer:
         raw = b"".join([piece async for piece in answer.aiter_raw()])
         fixed = [(name, value) for name, value in answer.headers.multi_items() if name not in CHANGING]
@@ -161,7 +161,7 @@ async def get(client: httpx.AsyncClient, ask: Ask) -> Got:
     return Got(answer.status_code, fixed, raw, decoded)
 
 
-async def aiter_of(body: bytes) -> Iterable[bytes]:  # type: ignore[misc]
+async def in_two(body: bytes) -> AsyncIterator[bytes]:
     """Give a body in two parts."""
     yield body[: len(body) // 2]
     yield body[len(body) // 2 :]
@@ -190,7 +190,7 @@ class Outcome:
 
 
 @pytest.fixture(scope="module")
-def outcome(proxy: Proxy, mock: MockServer) -> Iterator[Outcome]:
+def outcome(proxy: Proxy, mock: MockServer) -> Outcome:
     """Provide what came of 200 calls at once through the proxy, and of the same calls without it."""
     calls = asks()
     through = asyncio.run(get_all(proxy.url, calls))
@@ -200,7 +200,7 @@ def outcome(proxy: Proxy, mock: MockServer) -> Iterator[Outcome]:
     direct = asyncio.run(get_all(mock.url, calls))
     ids = [call.request_id for call in calls]
     rows = proxy.rows(COUNT)
-    yield Outcome(
+    return Outcome(
         asks=dict(zip(ids, calls, strict=True)),
         through=dict(zip(ids, through, strict=True)),
         direct=dict(zip(ids, direct, strict=True)),

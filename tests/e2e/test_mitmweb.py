@@ -20,12 +20,14 @@ PAGE = r"http://127\.0\.0\.1:(\d+)/\?token=(\w+)"
 
 
 @pytest.fixture(scope="module", params=["mitmweb -s", "mpal start --web"])
-def web(request: pytest.FixtureRequest, launch: Launcher, ports: Callable[[], int], mock: MockServer) -> Iterator[Proxy]:
+def web(
+    request: pytest.FixtureRequest, launch: Launcher, ports: Callable[[], int], mock: MockServer
+) -> Iterator[Proxy]:
     """Provide mitmweb with the bundle, before the mock."""
     port = str(ports())
     if request.param == "mitmweb -s":
         arguments = ("-p", "0", "--set", f"web_port={port}", "--set", "web_open_browser=false")
-        running = launch.mitmproxy("mitmweb", *arguments, MOONPALACE_ENDPOINT=mock.url)
+        running = launch.mitmproxy("mitmweb", *arguments, extra={"MOONPALACE_ENDPOINT": mock.url})
     else:
         running = launch.start("--web", "--web-port", port, endpoint=mock.url)
     with running as proxy:
@@ -44,7 +46,7 @@ def page(web: Proxy) -> Iterator[httpx.Client]:
 @pytest.mark.parametrize("model", ["mock-echo", "mock-gzip", "mock-big"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_page_shows_the_call(web: Proxy, page: httpx.Client, request_id: str, model: str, stream: bool) -> None:
-    """mitmweb's API lists the flow and has its whole body, of a stream too, and the row is there."""
+    """Mitmweb's API lists the flow and has its whole body, of a stream too, and the row is there."""
     with web.client(headers={"Authorization": "Bearer sk-test-0123456789", "X-Request-Id": request_id}) as client:
         answer = client.post(CHAT, json={**BODY, "model": model, "stream": stream})
     assert answer.status_code == 200

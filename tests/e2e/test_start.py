@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -208,8 +209,6 @@ def test_the_target_is_forwarded_as_it_is(
 
 def exchange(proxy: Proxy, line: str, request_id: str) -> bytes:
     """Send a request as it is written here, and return the whole answer."""
-    import socket
-
     host, port = proxy.url.removeprefix("http://").split(":")
     head = f"{line}\r\nHost: {host}:{port}\r\nAuthorization: Bearer {KEY}\r\nX-Request-Id: {request_id}\r\n"
     with socket.create_connection((host, int(port)), 60) as connection:
@@ -237,7 +236,7 @@ def test_cookies_reach_the_client_but_not_the_store(proxy: Proxy, client: httpx.
 
 @pytest.mark.skipif(not CURL, reason="curl is not installed")
 def test_the_first_event_comes_at_once(mock: MockServer, proxy: Proxy, request_id: str) -> None:
-    """`curl -N` prints the headers and the first event while the second has not been sent; that it leaves is noticed."""
+    """`curl -N` prints the headers and the first event before there is a second; that it leaves is noticed."""
     body = json.dumps({"model": "mock-slow", "stream": True, "messages": MESSAGES})
     headers = [f"Authorization: Bearer {KEY}", f"X-Mock-Delay: {NEVER}", f"X-Request-Id: {request_id}"]
     options = [text for header in headers for text in ("-H", header)]

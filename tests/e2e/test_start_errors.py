@@ -58,7 +58,7 @@ def test_a_folder_that_cannot_be_made(launch: Launcher, place: str) -> None:
     home = Path(place) if place.startswith("/") else folder / place / "below"
     if place.startswith("/") and not home.parent.exists():
         pytest.skip("there is no /proc")
-    line = only_line(launch.run("start", "--port", "0", MOONPALACE_HOME=str(home)), 1)
+    line = only_line(launch.run("start", "--port", "0", extra={"MOONPALACE_HOME": str(home)}), 1)
     assert str(home) in line
 
 
@@ -105,7 +105,7 @@ def test_a_bad_config(launch: Launcher, text: str, words: tuple[str, ...]) -> No
 )
 def test_a_bad_setting(launch: Launcher, arguments: tuple[str, ...], extra: dict[str, str], word: str) -> None:
     """The flag or the variable is named."""
-    assert word in only_line(launch.run("start", *arguments, **extra), 1, 2)
+    assert word in only_line(launch.run("start", *arguments, extra=extra), 1, 2)
 
 
 def test_two_proxies_may_share_a_store(launch: Launcher) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 import threading
+import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -128,8 +129,6 @@ def test_a_killed_proxy_leaves_what_had_come(launch: Launcher, mock: MockServer)
 
 def kept_in_store(proxy: Proxy, readers: dict[str, Reader]) -> dict[str, bytes]:
     """Wait until the clients have read some events; return what they have read, once the store has it too."""
-    import time
-
     deadline = time.monotonic() + 60
     wanted = {"stalled": 2, "going": 20, "waiting": 1}
     while any(readers[name].got.count(b"\n\n") < count for name, count in wanted.items()):

@@ -190,7 +190,7 @@ def test_a_fault_of_ours_costs_no_bytes(
 ) -> None:
     """If reading an answer fails, its bytes, its state and its headers are kept, and a warning says so."""
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("secret text")
 
     monkeypatch.setattr(derive, "read", fail)

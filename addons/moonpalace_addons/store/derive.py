@@ -85,7 +85,7 @@ def request_columns(request: RequestRead, fields: Fields, *, run_id: str, finger
         "changes": packed(request.changes),
         "model_requested": text_or_none(fields.get("model")),
         "is_stream": fields.get("stream") is True,
-        "is_coerced": False,
+        "is_coerced": request.coerced,
     }
 
 
@@ -139,11 +139,11 @@ def read_outcome(
     ended: ExchangeEnded, received: Received, fields: Fields, warnings: Sequence[str], hidden: Sequence[bytes]
 ) -> Outcome:
     """Return the outcome of a call with an answer, read."""
-    reading = read(received, hidden)
+    reading = read(received, hidden, cut_for="repeat" if ended.state is State.REPEAT_INTERRUPTED else None)
     warnings = [*warnings, *reading.warnings]
     if ended.state is State.COMPLETED and received.status_code is not None:
         truncated = completion.truncation_warning(
-            fields, reading.completion, streamed=received.is_stream, status=received.status_code
+            fields, reading.completion, streamed=fields.get("stream") is True, status=received.status_code
         )
         warnings += [truncated] if truncated else []
     columns = answered_columns(ended, received, fields, warnings) | reading_columns(reading, received, ended.at)
@@ -167,7 +167,6 @@ def ending_columns(ended: ExchangeEnded, fields: Fields, warnings: Sequence[str]
     return UNANSWERED | {
         "state": ended.state,
         "is_stream": fields.get("stream") is True,
-        "is_coerced": False,
         "latency": ended.at,
         "overhead": ended.overhead,
         "warnings": packed(warnings),

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moonpalace_addons.wire import secrets, sse
+from moonpalace_addons.wire import completion, secrets, sse
 from moonpalace_addons.wire.chat import DONE, Merger
 
 EVENT_STREAM = "text/event-stream"
@@ -41,9 +41,12 @@ class Reading:
     warnings: list[str]
 
 
-def read(received: Received, hidden: Sequence[bytes]) -> Reading:
-    """Read an answer; `hidden` are the secrets, which may come together only where a stream is merged."""
-    return read_stream(received, hidden) if received.is_stream else read_body(received)
+def read(received: Received, hidden: Sequence[bytes], *, cut_for: str | None = None) -> Reading:
+    """Read an answer; `hidden` are the secrets, which may come together only where a stream is merged.
+
+    `cut_for` is the finish reason that we gave the choices that were open when we ended a stream.
+    """
+    return read_stream(received, hidden, cut_for) if received.is_stream else read_body(received)
 
 
 def read_body(received: Received) -> Reading:
@@ -53,7 +56,7 @@ def read_body(received: Received) -> Reading:
     return Reading(parse(received.body) if is_json else None, received.body, [], warnings)
 
 
-def read_stream(received: Received, hidden: Sequence[bytes]) -> Reading:
+def read_stream(received: Received, hidden: Sequence[bytes], cut_for: str | None = None) -> Reading:
     """Read a stream: its events, and the completion that they merge to."""
     decoder = sse.Decoder()
     events = [*decoder.feed(received.body), *decoder.close()]
@@ -67,6 +70,9 @@ def read_stream(received: Received, hidden: Sequence[bytes]) -> Reading:
     if merger.is_empty:
         return Reading(None, received.body, parsed, warnings)
     merged = merger.result()
+    for choice in completion.choices(merged) if cut_for is not None else ():
+        if isinstance(choice, dict) and choice.get("finish_reason") is None:
+            choice["finish_reason"] = cut_for
     return Reading(merged, secrets.mask(dumped(merged), hidden), parsed, warnings)
 
 

@@ -23,7 +23,8 @@ class RequestRead:
 
     `started_at` is in microseconds since the epoch. `headers` have passed the gate of `wire.secrets`; `secrets` are
     the credentials it took out, to be masked wherever else they occur, and `api_key` is the one that upstream gets:
-    none of them is ever stored, only a fingerprint of the key.
+    none of them is ever stored, only a fingerprint of the key. `coerced` says that upstream was asked for a stream,
+    and the client was not.
     """
 
     uuid: str
@@ -40,6 +41,7 @@ class RequestRead:
     api_key: bytes | None = field(default=None, repr=False)
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
     changes: tuple[str, ...] = ()
+    coerced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

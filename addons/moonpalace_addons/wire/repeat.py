@@ -15,8 +15,8 @@ from math import ceil
 from typing import Literal
 
 from moonpalace_addons.wire.counter_loop import CounterLoop
-from moonpalace_addons.wire.novelty import BLOCK, CONTEXT, Stall
-from moonpalace_addons.wire.tail_period import Rule, tails
+from moonpalace_addons.wire.novelty import BLOCK, Stall
+from moonpalace_addons.wire.tail_period import Rule, nearest, tails
 
 type Test = Literal["period", "near", "counter"]
 
@@ -72,6 +72,11 @@ class Detector:
             shortest = min(_LEAST_LENGTH + min_length // 2, _MOST_LENGTH)
             self._rule = _rule(1 + 1 / threshold, shortest)
             self._window = self._rule.window
+            # A loop now repeated most of these characters a while ago too: without them no search for that while.
+            overlap = self._rule.least_overlap(1)
+            self._quiet = max(overlap // 2 // _STRIDE, 1) * _STRIDE
+            self._certain = overlap - self._quiet + _STRIDE
+            self._next_search = min_length + 1
             self._stall = Stall(threshold)
             self._counter = CounterLoop(threshold, shortest)
 
@@ -81,6 +86,9 @@ class Detector:
         if not self._watching:
             return None
         text = self._pending + text
+        if len(text) < _STRIDE:
+            self._pending = text
+            return None
         whole = len(text) - len(text) % _STRIDE
         for start in range(0, whole, _STRIDE):
             self.fired = self._advance(text[start : start + _STRIDE])
@@ -95,16 +103,26 @@ class Detector:
         self._text += piece
         if len(self._text) > self._window + _SLACK:
             self._text = self._text[-self._window :]
-        if self._position > self._min_length:
-            for tail in tails(self._text, self._rule):
-                return self._loop("period", self._text[-tail.period :], tail.period)
-        if self._position % BLOCK == 0:
-            return self._advance_block()
+        loop = None
+        if self._position >= self._next_search:
+            loop = self._find_period()
+        if self._position % BLOCK == 0 and not loop:
+            loop = self._advance_block()
+        return loop
+
+    def _find_period(self) -> Loop | None:
+        least = nearest(self._text, self._certain, self._rule.longest_period)
+        if not least:
+            self._next_search = self._position + self._quiet
+            return None
+        for tail in tails(self._text, self._rule, least):
+            return self._loop("period", self._text[-tail.period :], tail.period)
         return None
 
     def _advance_block(self) -> Loop | None:
-        stalled = self._stall.feed(self._text[-BLOCK - CONTEXT :])
-        unit = self._counter.feed(self._text[-BLOCK:])
+        block = self._text[-BLOCK:]
+        stalled = self._stall.feed(block)
+        unit = self._counter.feed(block)
         if self._position <= self._min_length:
             return None
         if unit:

@@ -1,4 +1,4 @@
-"""Change a chat stream on its way to the client: cut it at a loop, merge it to one answer, or hide the usage we asked for.
+"""Change a chat stream on its way to the client: cut it at a loop, merge it to one answer, or hide its usage.
 
 Bytes that need no change come out as they went in, comments and odd line ends included, and as early: an event that is
 held back until it is complete is one that may have to go.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 
 _FIRST_GALLOP = 64
+_LEAST_RUN = 8
 # Copies are one plus a quotient: where the product with a whole number should be whole, rounding may not add one.
 _ROUNDING = 1e-9
 
@@ -49,23 +50,50 @@ class Tail:
     length: int
 
 
-def tails(text: str, rule: Rule) -> Iterator[Tail]:
-    """Yield the loops that `text` ends with, the shortest period first, without the multiples of a period."""
+def nearest(text: str, size: int, longest_period: int) -> int:
+    """Return a distance at which the last `size` characters of `text` may occur again, none nearer; 0 if they do not."""
     end = len(text)
-    least = 1
+    if end <= size:
+        return 0
+    needle = _without_run(text[end - size :])
+    begin = end - len(needle)
+    found = text.rfind(needle, max(0, begin - longest_period), end - 1)
+    return begin - found if found >= 0 else 0
+
+
+def tails(text: str, rule: Rule, least: int = 1) -> Iterator[Tail]:
+    """Yield the loops that `text` ends with, shortest period first, without the multiples of a period.
+
+    `least` may say that there is none with a shorter period; then the search begins there.
+    """
+    end = len(text)
     while least <= rule.longest_period:
         overlap = rule.least_overlap(least)
-        begin = end - overlap
-        if begin < least:
+        if end < overlap + least:
             return
-        found = text.rfind(text[begin:], max(0, begin - rule.longest_period), end - least)
+        needle = _without_run(text[end - overlap :])
+        begin = end - len(needle)
+        found = text.rfind(needle, max(0, begin - rule.longest_period), end - least)
         if found < 0:
             return
         period = begin - found
-        repeated = overlap + _equal_before(text, found, begin)
+        repeated = end - begin + _equal_before(text, found, begin)
         if rule.accepts(period, period + repeated):
             yield Tail(period, period + repeated)
         least = max(period, repeated) + 1
+
+
+def _without_run(needle: str) -> str:
+    """Return the needle without one character's run at its start, if enough is left.
+
+    The search compares from the end wherever the first character fits: where spaces or dashes come in long runs that is
+    everywhere, and each comparison is long. What follows the run is rarer.
+    """
+    first = needle[0]
+    if not needle.startswith(first * _LEAST_RUN):
+        return needle
+    rest = needle.lstrip(first)
+    return rest if len(rest) * 4 > len(needle) else needle
 
 
 def _equal_before(text: str, left: int, right: int) -> int:

@@ -1,0 +1,30 @@
+"""The first link of the chain between upstream and client: keep the bytes of an answer, and let them pass."""
+
+import logging
+import time
+
+from moonpalace_addons.calls import Call
+
+logger = logging.getLogger(__name__)
+
+
+class Tap:
+    """Let the bytes of a response pass, and keep them with the times of their arrival."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.chunks = call.chunks
+        self.started = call.started
+        self.failed = False
+
+    def __call__(self, data: bytes) -> bytes:
+        """Return `data` unchanged, at once; whatever goes wrong here costs the row, never the client."""
+        try:
+            if data and not self.failed:
+                self.call.touched = now = time.monotonic_ns()
+                self.chunks.append((now - self.started, data))
+        except Exception:
+            self.failed = True
+            self.call.warnings.append("capture failed in mid-stream: the stored answer is incomplete")
+            logger.exception("capture failed in mid-stream; the answer passes on")
+        return data
