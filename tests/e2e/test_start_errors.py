@@ -96,7 +96,6 @@ def test_a_bad_config(launch: Launcher, text: str, words: tuple[str, ...]) -> No
         (("--port", "70000"), {}, "port"),
         (("--endpoint", "ftp://api.moonshot.cn"), {}, "endpoint"),
         (("--endpoint", "https://api.moonshot.cn/v1"), {}, "/v1"),
-        (("--force-stream",), {}, "not built yet"),
         (("--nonsense",), {}, "--nonsense"),
         ((), {"MOONPALACE_PROT": "1"}, "MOONPALACE_PORT"),
         ((), {"MOONPALACE_IDLE_TIMEOUT": "never"}, "MOONPALACE_IDLE_TIMEOUT"),
