@@ -21,7 +21,7 @@ BLOCK = re.compile(r"(```console\n)(.*?)(```)", re.DOTALL)
 SETTINGS = re.compile(r"(<!-- settings -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 VOLATILE = (
-    (r"\d{4}-\d\d-\d\d( \d\d:\d\d:\d\d)?", "<time>"),
+    (r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d:\d\d)?(\.\d+[-+]\d\d:\d\d)?", "<time>"),
     (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "<time>"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:<port>"),
     (r'"(latency|response_ttft|response_tpot|response_otps)": "[\d.]+"', r'"\1": "<measured>"'),
@@ -32,7 +32,7 @@ VOLATILE = (
 
 
 def normal(text: str) -> str:
-    """Return a text with what differs from run to run made equal: times, ports, and the widths that follow from them."""
+    """Return a text with what differs from run to run made equal: times, ports, and widths that follow from them."""
     for pattern, replacement in VOLATILE:
         text = re.sub(pattern, replacement, text)
     return text.strip()

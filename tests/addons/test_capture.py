@@ -510,16 +510,6 @@ def test_stop_ends_what_is_under_way(rig: Rig) -> None:
     end = rig.end()
     asked_task, *_ = rig.requests()
     assert (end.uuid, end.state, end.error_kind) == (asked_task.uuid, State.PROXY_DIED, "proxy_stopped")
-
-
-def test_a_flow_that_is_replayed_is_another_call(rig: Rig) -> None:
-    """mitmweb sends a flow again under its old id; each time is a call with a row of its own."""
-    flow = a_flow()
-    for _ in range(2):
-        rig.ask(flow)
-        rig.capture.error(flow)
-    first, second = rig.requests()
-    assert first.uuid != second.uuid
     asked.error = Error("Client disconnected.")
     rig.capture.error(asked)
     rig.capture.done()
@@ -536,3 +526,13 @@ def test_whole_cycle_through_mitmproxys_hooks(rig: Rig) -> None:
         rig.capture.responseheaders(flow)
         rig.capture.response(flow)
     assert rig.kinds() == [RequestRead, ExchangeEnded]
+
+
+def test_a_flow_that_is_replayed_is_another_call(rig: Rig) -> None:
+    """mitmweb sends a flow again under its old id; each time is a call with a row of its own."""
+    flow = a_flow()
+    for _ in range(2):
+        rig.ask(flow)
+        rig.capture.error(flow)
+    first, second = rig.requests()
+    assert first.uuid != second.uuid

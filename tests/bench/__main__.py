@@ -1,4 +1,7 @@
-"""Run the benchmarks whose module's name contains a word given on the command line; all without one."""
+"""Run the benchmarks whose module's name contains a word given on the command line; all without one.
+
+What follows the word is left to the modules: those with options parse `sys.argv[2:]`.
+"""
 
 import importlib
 import pkgutil

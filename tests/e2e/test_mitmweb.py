@@ -54,9 +54,10 @@ def test_the_page_shows_the_call(web: Proxy, page: httpx.Client, request_id: str
     assert row.state is State.COMPLETED
     bodies = web.bodies(row)
     assert (bodies.event_stream if stream else bodies.response) == answer.content
-    (flow,) = [flow for flow in page.get("/flows").json() if flow["id"] == row.uuid]
+    flows = page.get("/flows").json()
+    (flow,) = [flow for flow in flows if ["X-Request-Id", request_id] in flow["request"]["headers"]]
     assert flow["response"]["status_code"] == 200
-    shown = page.get(f"/flows/{row.uuid}/response/content.data")
+    shown = page.get(f"/flows/{flow['id']}/response/content.data")
     assert shown.content == answer.content
     if stream:
         assert answer.content.endswith(b"data: [DONE]\n\n")

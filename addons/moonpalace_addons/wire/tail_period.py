@@ -51,7 +51,7 @@ class Tail:
 
 
 def nearest(text: str, size: int, longest_period: int) -> int:
-    """Return a distance at which the last `size` characters of `text` may occur again, none nearer; 0 if they do not."""
+    """Return a distance at which the last `size` characters may occur again, none nearer; 0 if they do not."""
     end = len(text)
     if end <= size:
         return 0

@@ -1,0 +1,176 @@
+"""Every stream that the mock can send, read whole, byte by byte and cut at every position."""
+
+import json
+from dataclasses import dataclass
+from itertools import pairwise
+
+import pytest
+
+from moonpalace_addons.wire.chat import merge_events
+from moonpalace_addons.wire.encodings import Decoder as ContentDecoder
+from moonpalace_addons.wire.loop_guard import LoopGuard
+from moonpalace_addons.wire.repeat import Detector
+from moonpalace_addons.wire.sse import Decoder, Event
+from moonpalace_addons.wire.stream_editor import Plan, StreamEditor
+from moonpalace_cli.mock.api import Api, Call
+from moonpalace_cli.mock.scenarios import Times, scenarios
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {"name": name, "parameters": {"properties": {"city": {"type": "string"}}}},
+    }
+    for name in ("weather", "tide")
+]
+QUESTION = {"messages": [{"role": "user", "content": "Hi 月🌙!"}], "tools": TOOLS}
+WHOLE_WORK = 3_000_000
+"""Bytes read for the cuts of one stream; a stream too long for all of its positions gets an even sample of them."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A stream as it came over the wire; `events` is how many of it were sent."""
+
+    encoding: str
+    data: bytes
+    events: int
+
+    @property
+    def text(self) -> bytes:
+        """Return the stream without its content encoding."""
+        decoder = ContentDecoder(self.encoding)
+        text = decoder.feed(self.data) + decoder.close()
+        assert decoder.error is None
+        return text
+
+
+def record(name: str, *, include_usage: bool = False) -> Recorded | None:
+    """Return what the mock sends of a scenario's stream, without sockets; None where it sends no stream."""
+    body = QUESTION | {"model": name, "stream": True, "stream_options": {"include_usage": include_usage}}
+    headers = {"Authorization": "Bearer sk-test"}
+    answer = Api(Times()).answer(Call("POST", "/v1/chat/completions", headers, json.dumps(body).encode()))
+    if answer.stream is None or answer.delivery.ending == "mute":
+        return None
+    sent = list(answer.stream)
+    if answer.delivery.ending != "clean":
+        sent = sent[: answer.delivery.stop_after]
+    encoding = dict(answer.headers).get("Content-Encoding", "")
+    return Recorded(encoding, b"".join(piece.data for piece in sent), sent[-1].events)
+
+
+RECORDED = {name: found for name in scenarios(Times()) if (found := record(name, include_usage=True)) is not None}
+
+
+def cut(data: bytes, *positions: int) -> list[bytes]:
+    """Cut a stream into pieces."""
+    return [data[start:end] for start, end in pairwise((0, *positions, len(data)))]
+
+
+def single(data: bytes) -> list[bytes]:
+    """Cut a stream into its bytes."""
+    return [data[at : at + 1] for at in range(len(data))]
+
+
+def positions(data: bytes) -> range:
+    """Return where to cut: everywhere, or at an even sample of a stream that is too long for that."""
+    step = len(data) * len(data) // WHOLE_WORK
+    # An odd step meets every remainder of the lengths that a stream repeats.
+    return range(1, len(data), step | 1 if step else 1)
+
+
+def decoded(pieces: list[bytes]) -> list[Event]:
+    """Return the events of a stream."""
+    decoder = Decoder()
+    events = [event for piece in pieces for event in decoder.feed(piece)]
+    return events + decoder.close()
+
+
+def edited(plan: Plan, pieces: list[bytes]) -> bytes:
+    """Return what a client gets of a stream."""
+    editor = StreamEditor(plan)
+    output = []
+    for piece in pieces:
+        editor.feed(piece)
+        output.append(editor.take())
+    editor.close()
+    return b"".join([*output, editor.take()])
+
+
+def guarded() -> LoopGuard:
+    """Return a guard that is never quick enough to find anything."""
+    return LoopGuard(lambda: Detector(0.5, 1 << 30))
+
+
+def test_there_are_enough_streams() -> None:
+    """At least twenty streams are read, and most are cut at every position."""
+    assert len(RECORDED) >= 20
+    everywhere = [name for name, found in RECORDED.items() if positions(found.text).step == 1]
+    assert len(everywhere) >= 20, everywhere
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_all_events_are_found(name: str) -> None:
+    """A stream read whole has as many events as the mock has sent, each of them JSON or [DONE]."""
+    events = decoded([RECORDED[name].text])
+    assert len(events) == RECORDED[name].events
+    assert all(event.data == "[DONE]" or json.loads(event.data) for event in events)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_byte_by_byte(name: str) -> None:
+    """Fed byte by byte, a stream has the same events and the same merged answer, and passes unchanged."""
+    text = RECORDED[name].text
+    events = decoded([text])
+    merged = merge_events(events)
+    assert merged
+    found = decoded(single(text))
+    assert found == events
+    assert merge_events(found) == merged
+    assert edited(Plan(), single(text)) == text
+    assert json.loads(edited(Plan(coerce=True), single(text))) == merged
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_cut_at_every_position(name: str) -> None:
+    """Cut in two anywhere, a stream has the same events and the same merged answer, and passes unchanged."""
+    text = RECORDED[name].text
+    events = decoded([text])
+    merged = edited(Plan(coerce=True), [text])
+    assert json.loads(merged) == merge_events(events)
+    for at in positions(text):
+        pieces = cut(text, at)
+        assert decoded(pieces) == events, at
+        assert edited(Plan(), pieces) == text, at
+        assert edited(Plan(coerce=True), pieces) == merged, at
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_guard_that_finds_nothing_changes_nothing(name: str) -> None:
+    """Watched for loops in vain, a stream passes byte for byte, however it is cut."""
+    text = RECORDED[name].text
+    for pieces in ([text], cut(text, len(text) // 3, len(text) // 2), single(text[:5000])):
+        assert edited(Plan(make_guard=guarded), pieces) == b"".join(pieces)
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_hidden_usage(name: str) -> None:
+    """A stream whose usage is hidden has the events of one that was not asked for it, wherever it is cut."""
+    text = RECORDED[name].text
+    not_asked = record(name)
+    assert not_asked is not None
+    expected = [event.data for event in decoded([not_asked.text])]
+    whole = edited(Plan(hide_usage=True), [text])
+    found = [event.data for event in decoded([whole])]
+    assert found == expected
+    for at in list(positions(text))[::7]:
+        assert edited(Plan(hide_usage=True), cut(text, at)) == whole, at
+
+
+@pytest.mark.parametrize("name", [name for name, found in RECORDED.items() if found.encoding])
+def test_encoded_streams_decode_alike(name: str) -> None:
+    """A compressed stream decodes to the same bytes whole, byte by byte and cut at every position."""
+    recorded = RECORDED[name]
+    for pieces in [single(recorded.data), *(cut(recorded.data, at) for at in range(1, len(recorded.data)))]:
+        decoder = ContentDecoder(recorded.encoding)
+        assert b"".join(map(decoder.feed, pieces)) + decoder.close() == recorded.text
+        assert decoder.error is None
