@@ -1,6 +1,7 @@
 """Run the addons in this process, on a mitmproxy master that has only what a reverse proxy needs."""
 
 import asyncio
+import contextlib
 import errno
 import logging
 import os
@@ -73,12 +74,23 @@ class StartupCheck(MitmLogHandler):
 def serve(settings: Settings, console: logging.Handler) -> None:
     """Serve until SIGTERM or SIGINT; raises MoonPalaceError if the proxy cannot start."""
     sys.setswitchinterval(SWITCH_INTERVAL)
+    allow_many_connections()
     asyncio.run(run(settings, console))
 
 
 def serve_web(settings: Settings, console: logging.Handler, web_port: int) -> None:
     """Serve inside mitmweb, whose page listens on `web_port` of this machine."""
     asyncio.run(run_web(settings, console, web_port))
+
+
+def allow_many_connections() -> None:
+    """Raise the limit of open files to what the system lets us: a call takes two, and many start with 1,024."""
+    if os.name == "posix":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.suppress(ValueError, OSError):  # macOS names a limit that it does not grant
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def run(settings: Settings, console: logging.Handler) -> None:

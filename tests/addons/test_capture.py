@@ -15,11 +15,11 @@ from mitmproxy.test import taddons, tflow, tutils
 from moonpalace_addons import upstream
 from moonpalace_addons.calls import Calls
 from moonpalace_addons.capture import Capture, api_key, is_json
-from moonpalace_addons.tap import Tap
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings import resolve
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
+from moonpalace_addons.tap import Tap
 
 KEY = "sk-clients-own-0123456789"
 REVERSE = "reverse:https://api.moonshot.cn"
@@ -529,7 +529,7 @@ def test_whole_cycle_through_mitmproxys_hooks(rig: Rig) -> None:
 
 
 def test_a_flow_that_is_replayed_is_another_call(rig: Rig) -> None:
-    """mitmweb sends a flow again under its old id; each time is a call with a row of its own."""
+    """A flow that mitmweb sends again keeps its id; each time is a call with a row of its own."""
     flow = a_flow()
     for _ in range(2):
         rig.ask(flow)

@@ -46,7 +46,7 @@ def rate(port: int, kind: str) -> float:
 
 
 def time_throughput() -> Iterator[str]:
-    """Calls per second: mpal start and mitmdump -s with full capture, against mitmdump -q without addons."""
+    """Measure calls per second: mpal start and mitmdump -s with full capture, against mitmdump -q without addons."""
     upstream = free_port()
     target = f"http://127.0.0.1:{upstream}"
     servers: dict[str, tuple[int, list[str | Path]]] = {}

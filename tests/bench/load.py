@@ -1,4 +1,4 @@
-"""A quick upstream and a quick client, each to run in a process of its own, so that they do not share our interpreter."""
+"""A quick upstream and a quick client, each to run in a process of its own beside the proxy."""
 
 import asyncio
 import sys
@@ -14,9 +14,7 @@ EVENT = (
     b'"choices":[{"index":0,"delta":{"content":"word "},"finish_reason":null}]}\n\n'
 )
 EVENTS = 20
-REQUEST_BODY = (
-    b'{"model":"kimi-k2.6","stream":%s,"messages":[{"role":"user","content":"' + b"y" * 1200 + b'"}]}'
-)
+REQUEST_BODY = b'{"model":"kimi-k2.6","stream":%s,"messages":[{"role":"user","content":"' + b"y" * 1200 + b'"}]}'
 
 
 class Upstream(asyncio.Protocol):

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ EXAMPLES = ROOT / "examples"
 
 
 @pytest.fixture(scope="module")
-def environment(proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:  # type: ignore[no-untyped-def]
+def environment(proxy, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:  # type: ignore[no-untyped-def]
     """Provide the environment in which a reader runs the examples; `mpal` is on the path."""
     folder = tmp_path_factory.mktemp("bin")
     script = folder / "mpal"
@@ -26,7 +25,7 @@ def environment(proxy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dic
     script.chmod(0o755)
     path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
     extra = {"BASE_URL": f"{proxy.url}/v1", "MOONSHOT_API_KEY": "sk-example-0123456789", "MODEL": "mock-echo"}
-    yield proxy.environment | extra | {"PATH": path}
+    return proxy.environment | extra | {"PATH": path}
 
 
 def run(name: str, environment: dict[str, str], *arguments: str) -> str:
