@@ -71,6 +71,15 @@ class StartupCheck(MitmLogHandler):
         return record.levelno < logging.ERROR
 
 
+class Bundle:
+    """All our addons as one: what mitmproxy does at every hook for each addon costs more than most of ours do."""
+
+    name = "moonpalace"
+
+    def __init__(self, settings: Settings) -> None:
+        self.addons = make_addons(settings)
+
+
 def serve(settings: Settings, console: logging.Handler) -> None:
     """Serve until SIGTERM or SIGINT; raises MoonPalaceError if the proxy cannot start."""
     sys.setswitchinterval(SWITCH_INTERVAL)
@@ -97,7 +106,7 @@ async def run(settings: Settings, console: logging.Handler) -> None:
     """Serve on the running event loop."""
     master = Master(mitmproxy_settings(settings))
     check = StartupCheck(settings, console)
-    master.addons.add(Core(), Proxyserver(), NextLayer(), TlsConfig(), check, *make_addons(settings))
+    master.addons.add(Core(), Proxyserver(), NextLayer(), TlsConfig(), check, Bundle(settings))
     await run_master(master)
 
 
@@ -108,7 +117,7 @@ async def run_web(settings: Settings, console: logging.Handler, web_port: int) -
 
     master = WebMaster(mitmproxy_settings(settings), with_termlog=False)
     master.addons.remove(master.addons.get("errorcheck"))
-    master.addons.add(StartupCheck(settings, console), *make_addons(settings))
+    master.addons.add(StartupCheck(settings, console), Bundle(settings))
     master.options.update(web_port=web_port, web_open_browser=sys.stderr.isatty())
     logging.getLogger("mitmproxy.tools.web").setLevel(logging.INFO)  # says where the page is, with its token
     await run_master(master)

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Iterable
-from typing import Literal
 
 from mitmproxy.http import HTTPFlow
 
@@ -16,18 +15,22 @@ from moonpalace_addons.wire.stream_editor import StreamEditor, merged
 logger = logging.getLogger(__name__)
 
 LOOP_WARNING = "it appears that there is an issue with content repeating in the current response"
-
-type State = Literal["open", "ended", "broken"]
+NOT_EDITED = "the stream was not edited to its end because of a fault in MoonPalace"
+NOT_PASSED_ON = "the answer could not be passed on because of a fault in MoonPalace"
+NOT_WHOLE = "the stream ended before the answer was complete"
 
 
 class Adapter:
     """Called by mitmproxy with each piece of the body as it came, and with `b""` at a clean end.
 
-    If editing fails, what follows passes unedited (decoded, since the headers say so); if decoding fails too, or if a
-    merged answer cannot be made, the client's connection is closed: a broken transfer, never one that looks whole.
+    If editing fails, what follows passes unedited (decoded, since the headers say so), and a merged answer is made anew
+    from all that came. If decoding fails too, or if there is no whole answer to merge, the client's connection is
+    closed: a broken transfer, never one that looks whole.
     """
 
-    def __init__(self, flow: HTTPFlow, call: Call, decoder: Decoder, editor: StreamEditor, *, coerce: bool) -> None:
+    def __init__(
+        self, flow: HTTPFlow, call: Call, decoder: Decoder | None, editor: StreamEditor, *, coerce: bool
+    ) -> None:
         self.flow = flow
         self.call = call
         self.tap = Tap(call)
@@ -37,7 +40,7 @@ class Adapter:
         self.failed = False
         self.ended = False
         self.sent_at = time.monotonic()
-        self.held = bytearray() if coerce else None
+        self.held = bytearray()
 
     def wants_heartbeat(self, now: float, interval: float) -> bool:
         """Tell whether the client has heard nothing for so long that a gateway might give up."""
@@ -49,63 +52,74 @@ class Adapter:
             return []
         if data is upstream.HEARTBEAT:
             self.sent_at = time.monotonic()
-            return [b" "]
+            return [b" "] if self.coerce else []
         try:
             output = self._take(self.tap(data))
         except Exception:
             logger.exception("an answer cannot be passed on because of a fault in MoonPalace")
-            self._break_off("the answer could not be passed on because of a fault in MoonPalace")
-            return []
+            output = self._break_off(NOT_PASSED_ON)
+        if self.ended:
+            self.held.clear()  # mitmweb keeps flows, and with them their adapters
         if output:
             self.sent_at = time.monotonic()
         return [output] if output else []
 
     def _take(self, data: bytes) -> bytes:
-        decoded = self.decoder.feed(data) if data else self.decoder.close()
-        if self.held is not None:
+        decoded, is_lost = self._decode(data)
+        if self.coerce:
             self.held += decoded
         output = self._edit(decoded, final=not data)
-        if self.editor.found is not None and not self.failed:
-            self._end_early()
-        elif not data:
-            self._finish()
-        return output
+        if self.editor.found is not None and not (self.coerce and self.failed):
+            self._end_early(is_over=not data)
+        elif is_lost or output is None:
+            return self._break_off(NOT_WHOLE)
+        self.ended = self.ended or not data
+        return output or b""
 
-    def _edit(self, decoded: bytes, *, final: bool) -> bytes:
+    def _decode(self, data: bytes) -> tuple[bytes, bool]:
+        """Return what the next bytes decode to, and whether any of the body is lost with them."""
+        if self.decoder is None:
+            return data, False
+        known = self.decoder.error
+        decoded = self.decoder.feed(data) if data else self.decoder.close()
+        if self.decoder.error == known:
+            return decoded, False
+        self.call.warnings.append(f"the answer's encoding is broken: {self.decoder.error}")
+        # What comes back as it is was never encoded, whatever the headers said.
+        return decoded, not (decoded.endswith(data) if data else decoded)
+
+    def _edit(self, decoded: bytes, *, final: bool) -> bytes | None:
+        """Return what the client gets, None if at the end there is no whole answer for it."""
         if self.failed:
             return self._unedited(decoded, final=final)
         try:
             self.editor.feed(decoded)
             if final:
                 self.editor.close()
-            return self.editor.take()
+            output = self.editor.take()
         except Exception:
             self.failed = True
-            self.call.warnings.append("the stream was not edited to its end because of a fault in MoonPalace")
+            self.call.warnings.append(NOT_EDITED)
             logger.exception("editing a stream failed because of a fault in MoonPalace; it passes as it is")
             return self._unedited(self.editor.rest(), final=final)
+        return None if final and self.coerce and not self.editor.is_whole else output
 
-    def _unedited(self, decoded: bytes, *, final: bool) -> bytes:
-        if self.held is None:
+    def _unedited(self, decoded: bytes, *, final: bool) -> bytes | None:
+        if not self.coerce:
             return decoded
         return merged(bytes(self.held)) if final else b""
 
-    def _finish(self) -> None:
-        self.ended = True
-        if self.decoder.error:
-            self.call.warnings.append(f"the answer's encoding is broken: {self.decoder.error}")
-        if self.coerce and (self.decoder.error or not (self.failed or self.editor.is_whole)):
-            self._break_off("the stream ended before the answer was complete")
-
-    def _end_early(self) -> None:
-        """Stop the answer here, and upstream with it."""
+    def _end_early(self, *, is_over: bool) -> None:
+        """Stop the answer here, and upstream with it unless that is over already."""
         self.ended = True
         self.call.found = self.editor.found
         self.call.warnings.append(LOOP_WARNING)
-        upstream.end_response(self.flow)
+        if not is_over:
+            upstream.end_response(self.flow)
 
-    def _break_off(self, reason: str) -> None:
+    def _break_off(self, reason: str) -> bytes:
         self.ended = True
         self.call.broken = reason
         self.call.warnings.append(reason)
         upstream.close_client(self.flow)
+        return b""

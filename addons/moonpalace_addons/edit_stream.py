@@ -46,8 +46,12 @@ class EditStream:
         plan = make_plan(call, self.configuration.settings)
         if plan is None:
             return
-        encoding = flow.response.headers.get("content-encoding")
-        adapter = Adapter(flow, call, Decoder(encoding), StreamEditor(plan), coerce=plan.coerce)
+        decoder = make_decoder(flow.response)
+        if decoder is not None and decoder.error:
+            call.warnings.append(f"the stream cannot be read: {decoder.error}")
+            if not plan.coerce:
+                return
+        adapter = Adapter(flow, call, decoder, StreamEditor(plan), coerce=plan.coerce)
         call.streaming, call.adapter = True, adapter
         flow.response.stream = adapter
         set_headers(flow, coerce=plan.coerce)
@@ -62,7 +66,15 @@ class EditStream:
             await asyncio.sleep(min(0.2, interval / 4))
             for call in self.calls:
                 if call.adapter is not None and call.adapter.wants_heartbeat(time.monotonic(), interval):
-                    upstream.inject_heartbeat(call.flow)
+                    self._give_heartbeat(call)
+
+    @staticmethod
+    def _give_heartbeat(call: Call) -> None:
+        try:
+            upstream.inject_heartbeat(call.flow)
+        except Exception:
+            # One fault must not take the heartbeats of all other calls with it.
+            logger.exception("a waiting client cannot be given a heartbeat because of a fault in MoonPalace")
 
     async def done(self) -> None:
         """Stop the heartbeats."""
@@ -73,8 +85,19 @@ class EditStream:
 
 
 def is_good_stream(response: Response) -> bool:
-    """Tell whether an answer is a stream that went well so far; errors of the API pass as they are."""
-    return response.status_code == 200 and media_type(response.headers.get("content-type")) == EVENT_STREAM
+    """Tell whether an answer is a stream that went well so far; errors of the API pass as they are.
+
+    So does one that says that it is empty: mitmproxy does not stream what it knows to have no bytes.
+    """
+    headers = response.headers
+    is_stream = response.status_code == 200 and media_type(headers.get("content-type")) == EVENT_STREAM
+    return is_stream and headers.get("content-length", "").strip() != "0"
+
+
+def make_decoder(response: Response) -> Decoder | None:
+    """Return what undoes the content encoding of an answer, None if it has none."""
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    return None if encoding in ("", "identity") else Decoder(encoding)
 
 
 def make_plan(call: Call, settings: Settings) -> Plan | None:
@@ -96,9 +119,10 @@ def set_headers(flow: HTTPFlow, *, coerce: bool) -> None:
     headers = flow.response.headers
     for name in ("content-length", "content-encoding", "transfer-encoding"):
         headers.pop(name, None)
-    if flow.request.http_version == "HTTP/1.0":
-        headers["Connection"] = "close"  # it knows no chunks: the end of the connection is the end of the answer
-    else:
+    versions = {flow.request.http_version, flow.response.http_version}
+    if versions == {"HTTP/1.1"}:
         headers["Transfer-Encoding"] = "chunked"
+    elif "HTTP/1.0" in versions:
+        headers["Connection"] = "close"  # it knows no chunks: the end of the connection is the end of the answer
     if coerce:
         headers["Content-Type"] = "application/json; charset=utf-8"

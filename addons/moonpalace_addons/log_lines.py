@@ -117,4 +117,6 @@ def pretty(name: str) -> str:
 
 def one_line(text: str) -> str:
     """Return a text without line breaks and other control characters, which could forge or garble the log."""
+    if text.isprintable():
+        return text
     return "".join(character if character.isprintable() else " " for character in text)

@@ -16,6 +16,8 @@ class Tap:
         self.chunks = call.chunks
         self.started = call.started
         self.failed = False
+        # The headers are the first that upstream sends: from now on its own silence counts, not what we do meanwhile.
+        call.touched = time.monotonic_ns()
 
     def __call__(self, data: bytes) -> bytes:
         """Return `data` unchanged, at once; whatever goes wrong here costs the row, never the client."""

@@ -111,9 +111,17 @@ ENDED_EARLY = "moonpalace_ended_early"
 def end_response(flow: HTTPFlow) -> None:
     """End a response that upstream is still sending: cleanly for the client, once what was returned is sent.
 
-    Where this mitmproxy cannot do that, the client's connection is closed, and the log says why.
+    Where this mitmproxy cannot do that, the client's connection is closed, and the log says why. To be called by the
+    response's stream, thus on the loop.
     """
     flow.metadata[ENDED_EARLY] = True
+    # Not yet: upstream's own end may stand in the very bytes that mitmproxy is about to go on with.
+    asyncio.get_running_loop().call_soon(_end_response, flow)
+
+
+def _end_response(flow: HTTPFlow) -> None:
+    if is_over(flow):
+        return
     try:
         proxyserver().inject_event(_EndOfResponse(flow, _stream_id(flow)))
     except Exception:
@@ -122,8 +130,15 @@ def end_response(flow: HTTPFlow) -> None:
 
 
 def inject_heartbeat(flow: HTTPFlow) -> None:
-    """Call a response's stream with `HEARTBEAT`, while upstream is silent."""
-    proxyserver().inject_event(_Data(flow, _stream_id(flow), HEARTBEAT))
+    """Call a response's stream with `HEARTBEAT`, unless it is over: mitmproxy would fail to find the stream."""
+    if not is_over(flow):
+        proxyserver().inject_event(_Data(flow, _stream_id(flow), HEARTBEAT))
+
+
+def is_over(flow: HTTPFlow) -> bool:
+    """Tell whether nothing more can come of a response: it has ended or broken, or the client is gone."""
+    has_ended = flow.response is not None and flow.response.timestamp_end is not None
+    return has_ended or flow.error is not None or connection_of(flow) is None
 
 
 def _stream_id(flow: HTTPFlow) -> int:

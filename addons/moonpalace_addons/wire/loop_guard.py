@@ -1,7 +1,8 @@
 """Watch every text of a chat stream for loops: each choice and each channel has a detector of its own.
 
-Channels are `content`, `reasoning_content`, `function_call.arguments` and `tool_calls.N.function.arguments`, where N is
-the call's index, else its id, else its position. Texts are never mixed: two tools called in turn are no loop.
+Channels are `content`, `reasoning_content`, `reasoning`, `function_call.arguments` and, for each tool call,
+`tool_calls.N.function.arguments`, where N is the call's index, else its id, else its number among the calls of the
+choice. Texts are never mixed: two tools called in turn are no loop.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -37,10 +38,11 @@ class LoopGuard:
     def __init__(self, make_detector: Callable[[], Detector]) -> None:
         self._make_detector = make_detector
         self._detectors: dict[tuple[int, str], Detector] = {}
+        self._calls: dict[int, _Calls] = {}
 
     def feed(self, chunk: object) -> Found | None:
         """Take in the parsed JSON of one event; return the first loop that it completes."""
-        for choice, channel, text in texts(chunk):
+        for choice, channel, text in self._texts(chunk):
             key = (choice, channel)
             detector = self._detectors.get(key)
             if detector is None:
@@ -50,24 +52,49 @@ class LoopGuard:
                 return Found(choice, channel, loop)
         return None
 
+    def _texts(self, chunk: object) -> Iterator[tuple[int, str, str]]:
+        """Iterate over (choice, channel, text) of a chunk, without empty texts."""
+        for position, choice in enumerate(choices(mapping(chunk))):
+            index = index_of(choice)
+            number = position if index is None else index
+            for channel, text in self._channels(number, mapping(choice.get("delta"))):
+                if isinstance(text, str) and text:
+                    yield number, channel, text
 
-def texts(chunk: object) -> Iterator[tuple[int, str, str]]:
-    """Iterate over (choice, channel, text) of a chunk, without empty texts."""
-    for position, choice in enumerate(choices(mapping(chunk))):
-        index = index_of(choice)
-        number = position if index is None else index
-        for channel, text in _channels(mapping(choice.get("delta"))):
-            if isinstance(text, str) and text:
-                yield number, channel, text
+    def _channels(self, choice: int, delta: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+        for name in _TEXTS:
+            yield name, delta.get(name)
+        yield "function_call.arguments", mapping(delta.get("function_call")).get("arguments")
+        pieces = delta.get("tool_calls")
+        if not isinstance(pieces, list):
+            return
+        calls = self._calls.setdefault(choice, _Calls())
+        for position, piece in enumerate(pieces):
+            known = mapping(piece)
+            call = calls.name(position, known)
+            yield f"tool_calls.{call}.function.arguments", mapping(known.get("function")).get("arguments")
 
 
-def _channels(delta: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    for name in _TEXTS:
-        yield name, delta.get(name)
-    yield "function_call.arguments", mapping(delta.get("function_call")).get("arguments")
-    calls = delta.get("tool_calls")
-    for position, call in enumerate(calls if isinstance(calls, list) else ()):
-        known = mapping(call)
-        index = index_of(known)
-        name = index if index is not None else known.get("id") or position
-        yield f"tool_calls.{name}.function.arguments", mapping(known.get("function")).get("arguments")
+class _Calls:
+    """Know which tool call of a choice a piece belongs to, by the rules of `wire/tool_calls.py`."""
+
+    def __init__(self) -> None:
+        self._at: dict[int, tuple[object, object]] = {}  # the name and the function of the latest call at a position
+        self._begun = 0
+
+    def name(self, position: int, piece: Mapping[str, object]) -> object:
+        """Return what tells a piece's call from the others."""
+        function = mapping(piece.get("function")).get("name")
+        index, ident = index_of(piece), piece.get("id")
+        name, known = self._at.get(position, (None, None))
+        if index is not None or (isinstance(ident, str) and ident):
+            found = ident if index is None else index
+        elif name is None or (function and known and function != known):
+            found = self._begun
+        else:
+            found = name
+        if found != name:
+            self._begun += 1
+            known = None
+        self._at[position] = (found, function or known)
+        return found

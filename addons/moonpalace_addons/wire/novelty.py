@@ -1,7 +1,7 @@
 """Notice a text that goes on without anything new: a loop whose rounds differ by a word or in their order.
 
 Only the sequences of 8 characters count. A text has stalled when its last characters, some thousands by the threshold,
-have few different sequences, nearly all of which occurred in the 12,288 characters before too. Legitimate data with the
+have few different sequences, nearly all of which occurred in the 8,192 characters before too. Legitimate data with the
 same keys in every record has new values, and more of them than that.
 
 Kept are the low bytes of the code points. So a sequence is one number, built eight times as fast as a string, and two
@@ -18,7 +18,7 @@ BLOCK = 256
 _SEQUENCE = 8
 _MOST_DIFFERENT = 368
 _MOST_NEW = 15
-_REMEMBERED = 12_288
+_REMEMBERED = 8192
 _LENGTH_AT_ONE = 1500
 # With a threshold so low that more would be needed the test is off: 65,536 characters, as for periods.
 _MOST_BLOCKS = 256
@@ -29,12 +29,12 @@ _SLACK = 4096
 
 
 class Stall:
-    """Follow a text block by block; memory is bounded by 82,176 bytes, at a threshold of 0.5 by 19,712."""
+    """Follow a text block by block; memory is bounded by 78,080 bytes, at a threshold of 0.5 by 15,616."""
 
     def __init__(self, threshold: float) -> None:
-        blocks = ceil(_LENGTH_AT_ONE / threshold / BLOCK)
-        self._on = blocks <= _MOST_BLOCKS
-        self._length = blocks * BLOCK
+        self._blocks = ceil(_LENGTH_AT_ONE / threshold / BLOCK)
+        self._on = self._blocks <= _MOST_BLOCKS
+        self._length = self._blocks * BLOCK
         self._low = b""
         self._blocks_to_skip = 0
 
@@ -53,22 +53,27 @@ class Stall:
 
     def _has_stalled(self) -> bool:
         for shifts in (_SAMPLED, _ALL):
-            sequences = self._latest(shifts)
-            excess = len(sequences) - _MOST_DIFFERENT
+            excess = len(self._latest(self._length, shifts)) - _MOST_DIFFERENT
             if excess > 0:
                 # A block takes the place of an older one, with which no more than its own sequences can go.
                 self._blocks_to_skip = (excess - 1) // (BLOCK // _SEQUENCE * len(shifts))
                 return False
-        return self._count_new(sequences) <= _MOST_NEW
+        half = self._blocks // 2
+        if self._has_news(half * BLOCK):
+            # These are news as long as the run begins before them.
+            self._blocks_to_skip = self._blocks - half
+            return False
+        return not self._has_news(self._length)
 
-    def _latest(self, shifts: Sequence[int]) -> set[int]:
-        """Return the different sequences that end in the last characters."""
-        start = len(self._low) - self._length - _SEQUENCE + 1
-        row = f"<{self._length // _SEQUENCE}Q"
+    def _latest(self, length: int, shifts: Sequence[int]) -> set[int]:
+        """Return the different sequences that end in the last `length` characters."""
+        start = len(self._low) - length - _SEQUENCE + 1
+        row = f"<{length // _SEQUENCE}Q"
         return set().union(*(unpack_from(row, self._low, start + shift) for shift in shifts))
 
-    def _count_new(self, sequences: set[int]) -> int:
-        """Return how many did not occur before, or one more than are allowed if that is less."""
-        before = self._low[-self._length - _REMEMBERED : -self._length]
-        new = (1 for number in sequences if number.to_bytes(_SEQUENCE, "little") not in before)
-        return sum(islice(new, _MOST_NEW + 1))
+    def _has_news(self, length: int) -> bool:
+        """Tell whether more than a few sequences in the last `length` characters did not occur before them."""
+        before = self._low[-self._length - _REMEMBERED : -length]
+        sequences = self._latest(length, _ALL)
+        new = (number for number in sequences if number.to_bytes(_SEQUENCE, "little") not in before)
+        return sum(1 for _ in islice(new, _MOST_NEW + 1)) > _MOST_NEW

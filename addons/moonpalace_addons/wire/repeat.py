@@ -56,7 +56,7 @@ class Detector:
     never. Nothing is found while `min_length` characters or fewer have been seen, and a loop is at least 250 characters
     and half of `min_length` long. The first loop found stays in `fired`; `length` counts all that was fed.
 
-    Memory: at most 69,632 characters, at 0.5 12,286, and what `novelty` and `counter_loop` state.
+    Memory: at most about 70,000 characters, at 0.5 about 12,300, and what `novelty` and `counter_loop` state.
     """
 
     def __init__(self, threshold: float, min_length: int) -> None:

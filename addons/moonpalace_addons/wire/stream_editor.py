@@ -5,14 +5,14 @@ held back until it is complete is one that may have to go.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
 from moonpalace_addons.wire.chat import DONE, Merger, parse_data
 from moonpalace_addons.wire.completion import choices, mapping
 from moonpalace_addons.wire.loop_guard import Found, LoopGuard
 from moonpalace_addons.wire.pieces import index_of
-from moonpalace_addons.wire.sse import Decoder, Event
+from moonpalace_addons.wire.sse import DEFAULT_LIMIT, Decoder, Event
 
 REPEAT = "repeat"
 _TOP = ("id", "object", "created", "model", "system_fingerprint")
@@ -31,37 +31,51 @@ class StreamEditor:
     """Turn decoded chunks of an event stream into what the client gets, to be fetched with `take`.
 
     `found` is set when a loop ended the stream: nothing comes after that. `is_whole` tells after `close` whether the
-    answer came to its end. Memory: the last incomplete event, and with `coerce` the merged answer.
+    answer came to its end; with `coerce` there is no output before the end, and none at all unless it is whole.
+
+    Memory: the last incomplete event, twice with `hide_usage`, and with `coerce` the merged answer. Whatever is raised
+    in the middle of `feed` or `close`, `rest` still knows every byte that was not taken.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.found: Found | None = None
-        self._plan = plan
         self._guard = plan.make_guard() if plan.make_guard else None
         self._decoder = Decoder()
         self._merger = Merger() if plan.coerce else None
-        self._pending = bytearray()
-        self._offset = 0  # of the first pending byte in the stream
+        self._sieve = _Sieve() if plan.hide_usage else None
+        self._hidden: set[int] = set()
+        self._passed = 0  # bytes of the stream before `_pending`
+        self._pending = b""
         self._output = bytearray()
         self._progress = _Progress()
 
     @property
     def is_whole(self) -> bool:
         """Tell whether the stream said that it is over: by `[DONE]`, a reason for every choice, or an error."""
-        return self._progress.is_whole
+        return self._progress.is_whole and not (self._merger is not None and self._merger.is_empty)
 
     def feed(self, data: bytes) -> None:
         """Take in the next bytes."""
-        if self.found is None:
-            self._pending += data
-            self._read(self._decoder.feed(data), final=False)
+        if self.found is not None:
+            return
+        self._pending = data
+        for event in self._decoder.feed(data):
+            chunk = self._read(event)
+            if self._guard is not None and (found := self._guard.feed(chunk)):
+                self._cut(event.end - self._passed, found)
+                return
+        self._pass(len(data))
 
     def close(self) -> None:
-        """Take note of the clean end of the stream."""
-        if self.found is None:
-            self._read(self._decoder.close(), final=True)
-            if self._merger is not None and self.found is None:
-                self._output += self._merged()
+        """Take note of the clean end of the stream; a loop in an event that it left incomplete is none to interrupt."""
+        if self.found is not None:
+            return
+        for event in self._decoder.close():
+            self._read(event)
+        if self._sieve is not None:
+            self._output += self._sieve.close(self._hidden)
+        if self._merger is not None and self.is_whole:
+            self._output += self._merged()
 
     def take(self) -> bytes:
         """Return what the client gets now."""
@@ -71,53 +85,112 @@ class StreamEditor:
 
     def rest(self) -> bytes:
         """Return all that has not been taken, unedited: for the case that editing failed half-way."""
-        return self.take() + bytes(self._pending)
+        held = self._sieve.held if self._sieve is not None else b""
+        return bytes(self._output) + bytes(held) + self._pending
 
-    def _read(self, events: list[Event], *, final: bool) -> None:
-        for event in events:
-            chunk = parse_data(event.data)
-            self._progress.feed(event, chunk)
-            self._release(event.end, hidden=self._plan.hide_usage and _is_usage_alone(chunk))
-            if self._merger is not None:
-                self._merger.feed(chunk)
-            if self._guard is not None and (found := self._guard.feed(chunk)):
-                self.found = found
-                self._end()
-                return
-        # An event past the decoder's bound is not read; waiting for its end would only pile it up.
-        if final or not self._plan.hide_usage or self._decoder.overflowed:
-            self._release(self._offset + len(self._pending), hidden=False)
-
-    def _release(self, end: int, *, hidden: bool) -> None:
-        """Move the pending bytes up to an offset in the stream to the output, unless they are to be hidden."""
-        count = end - self._offset
-        if count <= 0:
-            return
-        if not hidden and self._merger is None:
-            self._output += self._pending[:count]
-        del self._pending[:count]
-        self._offset = end
-
-    def _end(self) -> None:
-        """Put the end of a stream that a loop has ended out: a reason for every open choice, and `[DONE]`."""
-        chunks = [self._progress.final_chunk(choice) for choice in self._progress.open_choices]
+    def _read(self, event: Event) -> object:
+        chunk = parse_data(event.data)
+        self._progress.feed(event, chunk)
         if self._merger is not None:
-            for chunk in chunks:
-                self._merger.feed(chunk)
-            self._output += self._merged()
-            return
-        # The rest of a CRLF is still pending: without it, a strict reader would see half a line end.
-        self._output += b"\n" if self._pending[:1] == b"\n" else b""
-        self._pending.clear()
-        lines = [json.dumps(chunk, ensure_ascii=False, separators=(",", ":")) for chunk in chunks]
-        self._output += "".join(f"data: {line}\n\n" for line in [*lines, DONE]).encode("utf-8", "replace")
+            self._merger.feed(chunk)
+        if self._sieve is not None and _is_usage_alone(chunk):
+            self._hidden.add(event.end)
+        return chunk
 
-    def _merged(self) -> bytes:
-        result = self._merger.result() if self._merger is not None else {}
+    def _pass(self, count: int) -> None:
+        """Move the first pending bytes to the output, except for what is hidden, withheld or merged."""
+        if self._merger is None:
+            passing = self._pending[:count]
+            self._output += passing if self._sieve is None else self._sieve.feed(passing, self._hidden)
+        self._pending = self._pending[count:]
+        self._passed += count
+        self._hidden.clear()
+
+    def _cut(self, count: int, found: Found) -> None:
+        """End the stream after the first pending bytes: a reason for every open choice, and `[DONE]`."""
+        # All that can fail comes first: a stream that cannot be cut goes on.
+        chunks = [self._progress.final_chunk(choice) for choice in self._progress.open_choices]
+        ending = self._merged(chunks) if self._merger is not None else _events(chunks)
+        self._pass(count)
+        if self._output.endswith(b"\r"):
+            self._output += b"\n"  # the other half of a CRLF; after a lone CR it belongs to the same line end
+        self._output += ending
+        self._pending = b""
+        self.found = found
+
+    def _merged(self, more: Iterable[object] = ()) -> bytes:
+        if self._merger is None:
+            return b""
+        for chunk in more:
+            self._merger.feed(chunk)
+        result = self._merger.result()
         try:
             return json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()
         except UnicodeEncodeError:  # half a surrogate pair, for which UTF-8 has no bytes
             return json.dumps(result, separators=(",", ":")).encode()
+
+
+class _Sieve:
+    """Let a stream pass but for some events: what may belong to one is held back until the event is complete.
+
+    Comments and blank lines between events are never held back, and the comments within a hidden event stay. An event
+    longer than the decoder's bound is never read, so it is not held back any longer than that either.
+    """
+
+    def __init__(self) -> None:
+        self.held = bytearray()
+        self._position = 0
+        self._at_line_start = True
+        self._after_cr = False
+        self._has_hidden = False  # whether the line end just read ended a hidden event
+        self._overflowed = False
+
+    def feed(self, data: bytes, hidden: Container[int]) -> bytes:
+        """Return what passes of the next bytes; `hidden` are the places in the stream where hidden events end."""
+        # Of bytes, splitlines() knows exactly the line ends of event streams.
+        output = b"".join(self._take(line, hidden) for line in data.splitlines(keepends=True))
+        if len(self.held) > DEFAULT_LIMIT:
+            self._overflowed = True
+        if self._overflowed:
+            output += self._release()
+        return output
+
+    def close(self, hidden: Container[int]) -> bytes:
+        """Return what was held back, unless it is an event without its blank line that is to be hidden."""
+        return self._release(hide=self._position in hidden)
+
+    def _take(self, line: bytes, hidden: Container[int]) -> bytes:
+        """Return what passes with a line, or with a part of one."""
+        begins, after_cr = self._at_line_start, self._after_cr
+        # A decoder has an event end with the first byte of its blank line, be it the CR of a CRLF.
+        end = self._position + 1
+        self._position += len(line)
+        self._at_line_start = line.endswith((b"\n", b"\r"))
+        self._after_cr = line.endswith(b"\r")
+        if after_cr and line == b"\n":
+            return self._take_other_half(line)
+        if begins and line[0] in b"\r\n":
+            self._has_hidden = end in hidden and not self._overflowed
+            self._overflowed = False
+            return self._release(hide=self._has_hidden) + (b"" if self._has_hidden else line)
+        self._has_hidden = False
+        if self.held or (begins and line[0] != ord(":")):
+            self.held += line
+            return b""
+        return line
+
+    def _take_other_half(self, line: bytes) -> bytes:
+        """Return what passes of an LF whose CR came before it: it shares the CR's fate."""
+        if self.held:
+            self.held += line
+            return b""
+        return b"" if self._has_hidden else line
+
+    def _release(self, *, hide: bool = False) -> bytes:
+        lines = self.held.splitlines(keepends=True) if hide else [self.held]
+        output = b"".join(line for line in lines if not hide or line.startswith(b":"))
+        self.held.clear()
+        return output
 
 
 class _Progress:
@@ -157,9 +230,14 @@ def _is_usage_alone(chunk: object) -> bool:
     return known.get("choices") == [] and isinstance(known.get("usage"), dict)
 
 
-def merged(stream: bytes) -> bytes:
-    """Return the merged answer of a whole stream, read anew: for the case that editing it failed half-way."""
+def _events(chunks: Iterable[object]) -> bytes:
+    lines = [json.dumps(chunk, ensure_ascii=False, separators=(",", ":")) for chunk in chunks]
+    return "".join(f"data: {line}\n\n" for line in [*lines, DONE]).encode("utf-8", "replace")
+
+
+def merged(stream: bytes) -> bytes | None:
+    """Return the merged answer of a stream, read anew, None if it is not whole: for when editing it failed half-way."""
     editor = StreamEditor(Plan(coerce=True))
     editor.feed(stream)
     editor.close()
-    return editor.take()
+    return editor.take() if editor.is_whole else None
