@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from moonpalace_addons.settings import TABLE
 from tests import docs
 
 SET_UP = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/"
@@ -45,6 +46,14 @@ def test_the_settings_are_documented() -> None:
     found = docs.SETTINGS.search(docs.READMES[0].read_text())
     assert found is not None
     assert found[2] == docs.settings_table(), "run python -m tests.docs"
+
+
+@pytest.mark.parametrize("readme", docs.READMES, ids=lambda path: path.name)
+def test_every_setting_is_in_every_readme(readme: Path) -> None:
+    """No README forgets a setting."""
+    text = readme.read_text()
+    missing = [setting.name for setting in TABLE if f"--{setting.name}`" not in text or setting.env not in text]
+    assert missing == []
 
 
 @pytest.mark.parametrize("readme", docs.READMES, ids=lambda path: path.name)

@@ -1,7 +1,9 @@
 """Open the store, keep its writer, close it."""
 
+import contextlib
 import logging
 from collections.abc import Set as AbstractSet
+from pathlib import Path
 
 from mitmproxy.addonmanager import Loader
 
@@ -45,6 +47,7 @@ class Recorder:
 
     def open(self) -> None:
         """Open the store and start the writer; raises StoreError."""
+        make_private(self.configuration.settings.home)
         self.writer = Writer(open_store(self.configuration.settings.database, create=True), self.observer)
         self.writer.start()
 
@@ -55,3 +58,10 @@ class Recorder:
         if not self.writer.stop():
             logger.error("store: some calls could not be stored: %s", self.writer.trouble or "the database hangs")
         self.writer.engine.dispose()
+
+
+def make_private(home: Path) -> None:
+    """Take others' rights to MoonPalace's folder away: an older program may have made it for all to read."""
+    if home.is_dir() and home.stat().st_mode & 0o077:
+        with contextlib.suppress(OSError):  # somebody else's folder: its owner decides
+            home.chmod(0o700)

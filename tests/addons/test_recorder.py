@@ -90,3 +90,12 @@ def test_losses_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
     monkeypatch.setattr(recorder.writer, "stop", lambda: not stop())
     recorder.done()
     assert "some calls could not be stored" in caplog.text
+
+
+def test_the_home_becomes_private(tmp_path: Path) -> None:
+    """A folder that others could read, as an older program made it, is for its owner alone from then on."""
+    tmp_path.chmod(0o755)
+    recorder = Recorder(configured(tmp_path / "calls.sqlite"), lambda _: None)
+    with taddons.context(recorder):
+        recorder.done()
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
