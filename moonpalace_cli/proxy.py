@@ -21,6 +21,7 @@ from moonpalace_addons.bundle import make_addons
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.reverse_proxy import reverse_mode
 from moonpalace_addons.settings import Settings
+from moonpalace_cli.hook_dispatch import DirectAddonManager
 
 SWITCH_INTERVAL = 0.0005
 """Seconds after which the writer's thread gives way to the event loop; Python's 5 ms would delay chunks by as much."""
@@ -71,13 +72,12 @@ class StartupCheck(MitmLogHandler):
         return record.levelno < logging.ERROR
 
 
-class Bundle:
-    """All our addons as one: what mitmproxy does at every hook for each addon costs more than most of ours do."""
+class ProxyMaster(Master):
+    """A master whose hooks are called directly."""
 
-    name = "moonpalace"
-
-    def __init__(self, settings: Settings) -> None:
-        self.addons = make_addons(settings)
+    def __init__(self, opts: options.Options) -> None:
+        super().__init__(opts)
+        self.addons = DirectAddonManager(self)
 
 
 def serve(settings: Settings, console: logging.Handler) -> None:
@@ -104,9 +104,9 @@ def allow_many_connections() -> None:
 
 async def run(settings: Settings, console: logging.Handler) -> None:
     """Serve on the running event loop."""
-    master = Master(mitmproxy_settings(settings))
+    master = ProxyMaster(mitmproxy_settings(settings))
     check = StartupCheck(settings, console)
-    master.addons.add(Core(), Proxyserver(), NextLayer(), TlsConfig(), check, Bundle(settings))
+    master.addons.add(Core(), Proxyserver(), NextLayer(), TlsConfig(), check, *make_addons(settings))
     await run_master(master)
 
 
@@ -117,7 +117,7 @@ async def run_web(settings: Settings, console: logging.Handler, web_port: int) -
 
     master = WebMaster(mitmproxy_settings(settings), with_termlog=False)
     master.addons.remove(master.addons.get("errorcheck"))
-    master.addons.add(StartupCheck(settings, console), Bundle(settings))
+    master.addons.add(StartupCheck(settings, console), *make_addons(settings))
     master.options.update(web_port=web_port, web_open_browser=sys.stderr.isatty())
     logging.getLogger("mitmproxy.tools.web").setLevel(logging.INFO)  # says where the page is, with its token
     await run_master(master)

@@ -175,23 +175,24 @@ def test_too_long_an_event_is_not_held_back(monkeypatch: pytest.MonkeyPatch, end
 
 
 def test_memory_stays_bounded() -> None:
-    """Of 10 MB of events with usage among them, and of one comment of 10 MB, a small part is ever held."""
+    """Of 3 MB of events with usage among them next to nothing is held, of a comment of 3 MB what the decoder needs."""
     editor = StreamEditor(PLANS["both"])
     events = event(chunk("word ")) * 200 + event(USAGE)
     comment = b"x" * 10_000
     tracemalloc.start()
     try:
-        for _ in range(10_000_000 // len(events)):
+        for _ in range(3_000_000 // len(events)):
             editor.feed(events)
             editor.take()
+        assert tracemalloc.get_traced_memory()[1] < 500_000
         editor.feed(b": ")
-        for _ in range(1000):
+        for _ in range(300):
             editor.feed(comment)
             assert editor.take().endswith(comment)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 40_000_000  # the decoder holds the comment up to its own bound of 16 MB, and copies as it grows
+    assert peak < 8_000_000  # the decoder holds a comment up to its own bound, and copies it as it grows
 
 
 # ---- one answer of it all -----------------------------------------------------------------------------------------
@@ -393,7 +394,11 @@ def test_rest_knows_every_byte(
         editor.close()
         output += editor.take()
     except BrokeError:
-        assert (output + editor.rest()).replace(event(USAGE), b"") == fed.replace(event(USAGE), b"")
-        assert editor.found is None or name == "take"
+        got = (output + editor.rest()).replace(event(USAGE), b"")
+        if editor.found is None:
+            assert got == fed.replace(event(USAGE), b"")
+        else:
+            assert name == "take"
+            assert read(got)[-2:] == [final(1), "[DONE]"]
     else:
         assert editor.found is not None or plan == "hide"

@@ -1,0 +1,262 @@
+"""Which answers are changed, and that their headers are true of what is sent."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+import pytest
+from mitmproxy.http import Headers, HTTPFlow
+from mitmproxy.test import tflow, tutils
+
+from moonpalace_addons import upstream
+from moonpalace_addons.adapter import Adapter
+from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.edit_stream import EditStream, make_plan
+from moonpalace_addons.settings import Settings, resolve
+
+STREAM = b'data: {"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
+
+
+def settings(**given: str) -> Settings:
+    values: dict[str, object | None] = {name.replace("_", "-"): value for name, value in given.items()}
+    return resolve(values, {"MOONPALACE_HOME": "/nowhere"})
+
+
+class Rig:
+    """The addon with one call whose answer has begun."""
+
+    def __init__(self, *, path: str = "/v1/chat/completions", **given: str) -> None:
+        self.calls = Calls()
+        self.addon = EditStream(Configuration(settings(**given)), self.calls)
+        self.flow = tflow.tflow(resp=True)
+        self.call = Call(self.flow, 0, [], "", path)
+        self.calls.begin(self.call)
+
+    def answer(self, *, status: int = 200, **headers: str) -> Headers:
+        """Send the head of an answer past the addon; return it as the client gets it."""
+        given = {"Content-Type": "text/event-stream"} | {name.replace("_", "-"): text for name, text in headers.items()}
+        fields = Headers([(name.encode(), value.encode()) for name, value in given.items() if value])
+        self.flow.response = tutils.tresp(status_code=status, headers=fields, content=None)
+        self.addon.responseheaders(self.flow)
+        return self.flow.response.headers
+
+    def stream(self) -> object:
+        """Return what mitmproxy calls with each piece of the answer."""
+        assert self.flow.response is not None
+        return self.flow.response.stream
+
+
+GUARD = {"detect_repeat": "true"}
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"Content_Length": "500"}, {"Transfer_Encoding": "chunked"}, {"Content_Encoding": "gzip"}]
+)
+@pytest.mark.parametrize(
+    ("client", "api", "expected"),
+    [
+        ("HTTP/1.1", "HTTP/1.1", {"Transfer-Encoding": "chunked"}),
+        ("HTTP/1.0", "HTTP/1.1", {"Connection": "close"}),
+        ("HTTP/1.1", "HTTP/1.0", {"Connection": "close"}),
+        ("HTTP/2.0", "HTTP/1.1", {}),
+    ],
+)
+@pytest.mark.parametrize("coerce", [False, True])
+def test_headers_are_true(coerce: bool, client: str, api: str, expected: dict[str, str], more: dict[str, str]) -> None:
+    """Length and encodings are those of what is sent, in words that the client's version of HTTP knows."""
+    rig = Rig(**GUARD)
+    rig.call.coerce = coerce
+    rig.flow.request.http_version = client
+    fields = Headers([(name.replace("_", "-").encode(), value.encode()) for name, value in more.items()])
+    fields["Content-Type"] = "text/event-stream; charset=utf-8"
+    fields["Msh-Request-Id"] = "r"
+    rig.flow.response = tutils.tresp(headers=fields, content=None)
+    rig.flow.response.http_version = api
+    rig.addon.responseheaders(rig.flow)
+    content_type = "application/json; charset=utf-8" if coerce else "text/event-stream; charset=utf-8"
+    assert dict(rig.flow.response.headers) == {"Content-Type": content_type, "Msh-Request-Id": "r"} | expected
+
+
+@pytest.mark.parametrize(
+    ("coerce", "hide", "given"), [(True, False, {}), (False, True, {}), (False, False, GUARD), (True, False, GUARD)]
+)
+def test_adapter_is_put_in(coerce: bool, hide: bool, given: dict[str, str]) -> None:
+    """An answer that is to be merged, sifted or guarded goes through an adapter, which its call knows."""
+    rig = Rig(**given)
+    rig.call.coerce, rig.call.hide_usage = coerce, hide
+    rig.answer()
+    adapter = rig.stream()
+    assert isinstance(adapter, Adapter)
+    assert (rig.call.adapter, rig.call.streaming, adapter.coerce) == (adapter, True, coerce)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content_Type": "application/json"},
+        {"Content_Type": ""},
+        {"Content_Type": "text/html"},
+        {"status": "429"},
+        {"status": "500"},
+        {"Content_Length": "0"},
+    ],
+)
+def test_other_answers_pass_untouched(headers: dict[str, str]) -> None:
+    """JSON instead of a stream, errors of the API and empty answers stay what they are, headers too."""
+    rig = Rig(force_stream="true", **GUARD)
+    rig.call.coerce = True
+    status = int(headers.pop("status", "200"))
+    before = {"Content-Type": "text/event-stream", "Content-Encoding": "gzip"}
+    got = rig.answer(status=status, Content_Encoding="gzip", **headers)
+    changed = {name.replace("_", "-"): value for name, value in headers.items()}
+    assert dict(got) == {name: value for name, value in (before | changed).items() if value}
+    assert (rig.call.adapter, rig.stream(), rig.call.streaming) == (None, False, False)
+
+
+def test_head_and_unknown_calls_pass_untouched() -> None:
+    """An answer to a HEAD has no body to change; one that is not captured is none of our business."""
+    rig = Rig(**GUARD)
+    rig.flow.request.method = "HEAD"
+    assert dict(rig.answer(Content_Length="500")) == {"Content-Type": "text/event-stream", "Content-Length": "500"}
+    rig.flow.request.method = "POST"
+    rig.calls.end(rig.flow)
+    rig.answer()
+    assert rig.stream() is False
+
+
+@pytest.mark.parametrize("coerce", [False, True])
+def test_encoding_that_we_do_not_know(coerce: bool) -> None:
+    """A stream in an unknown encoding keeps its header and passes; only one that must be merged is tried as it is."""
+    rig = Rig(**GUARD)
+    rig.call.coerce = coerce
+    headers = rig.answer(Content_Encoding="utf-8")
+    assert rig.call.warnings == ["the stream cannot be read: unknown content encoding 'utf-8'"]
+    if not coerce:
+        assert (headers["Content-Encoding"], rig.stream()) == ("utf-8", False)
+        return
+    adapter = rig.stream()
+    assert isinstance(adapter, Adapter)
+    assert "Content-Encoding" not in headers
+    assert list(adapter(STREAM)) == []
+    assert b"".join(adapter(b"")).startswith(b'{"object":"chat.completion"')
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "guarded"),
+    [
+        ("/v1/chat/completions", {}, False),
+        ("/v1/chat/completions", GUARD, True),
+        ("/v1/chat/completions", GUARD | {"repeat_threshold": "0"}, False),
+        ("/anthropic/v1/messages", GUARD, False),
+        ("/v1/responses", GUARD, False),
+    ],
+)
+def test_what_is_guarded(path: str, given: dict[str, str], guarded: bool) -> None:
+    """Only chat completions are guarded, and only where the setting asks for it with a threshold that can fire."""
+    call = Call(tflow.tflow(), 0, [], "", path)
+    plan = make_plan(call, settings(**given))
+    assert (plan is not None) is guarded
+    if plan is not None:
+        assert plan.make_guard is not None
+        first, second = plan.make_guard(), plan.make_guard()
+        assert first is not second
+        assert (plan.coerce, plan.hide_usage) == (False, False)
+
+
+def test_guard_has_the_settings() -> None:
+    """The detectors of the guard get the threshold and the minimal length of the settings."""
+    plan = make_plan(Call(tflow.tflow(), 0, [], "", "/chat/completions"), settings(repeat_min_length="5000", **GUARD))
+    assert plan is not None
+    assert plan.make_guard is not None
+    guard = plan.make_guard()
+    loop = {"choices": [{"delta": {"content": "the same again. " * 100}}]}
+    assert [guard.feed(loop) is not None for _ in range(4)] == [False, False, False, True]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_upstream_is_closed_after_an_early_end(monkeypatch: pytest.MonkeyPatch, ended: bool) -> None:
+    """Once the client has the end of a looping answer its upstream is closed; that of any other answer stays open."""
+    closed: list[HTTPFlow] = []
+    monkeypatch.setattr(upstream, "close_upstream", closed.append)
+    rig = Rig(**GUARD)
+    if ended:
+        rig.flow.metadata[upstream.ENDED_EARLY] = True
+    rig.addon.response(rig.flow)
+    assert closed == ([rig.flow] if ended else [])
+
+
+# ---- heartbeats ---------------------------------------------------------------------------------------------------
+
+
+def beat(rig: Rig, until: Callable[[], bool]) -> None:
+    """Run the addon on a loop until something holds, which must be within 5 s."""
+
+    async def run() -> None:
+        rig.addon.running()
+        async with asyncio.timeout(5):
+            while not until():  # noqa: ASYNC110 - what is waited for is a state, not an event
+                await asyncio.sleep(0)
+        await rig.addon.done()
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(run())
+
+
+def waiting(rig: Rig, *, coerce: bool = True) -> Call:
+    """Add a call whose client has waited for a long time."""
+    flow = tflow.tflow(resp=True)
+    call = Call(flow, 0, [], "", "/v1/chat/completions", coerce=coerce)
+    rig.calls.begin(call)
+    flow.response = tutils.tresp(headers=Headers([(b"Content-Type", b"text/event-stream")]), content=None)
+    rig.addon.responseheaders(flow)
+    assert call.adapter is not None
+    call.adapter.sent_at = time.monotonic() - 60
+    return call
+
+
+def test_only_clients_that_wait_get_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forced stream gets one when it is due, again and again; guarded streams, ended ones and others never."""
+    given: list[HTTPFlow] = []
+    monkeypatch.setattr(upstream, "inject_heartbeat", given.append)
+    rig = Rig(force_stream="true", heartbeat="0.01", **GUARD)
+    waits, ended = waiting(rig), waiting(rig)
+    waiting(rig, coerce=False)
+    assert ended.adapter is not None
+    list(ended.adapter(STREAM))
+    list(ended.adapter(b""))
+    beat(rig, lambda: len(given) >= 3)
+    assert set(map(id, given)) == {id(waits.flow)}
+
+
+def test_fault_with_one_call_leaves_the_others_their_heartbeats(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault at one client's heartbeat is logged, and the other clients still get theirs."""
+    given: list[HTTPFlow] = []
+    rig = Rig(force_stream="true", heartbeat="0.01")
+    faulty, waits = waiting(rig), waiting(rig)
+
+    def inject(flow: HTTPFlow) -> None:
+        if flow is faulty.flow:
+            raise ValueError
+        given.append(flow)
+
+    monkeypatch.setattr(upstream, "inject_heartbeat", inject)
+    beat(rig, lambda: len(given) >= 2)
+    assert given[0] is waits.flow
+    assert {record.levelno for record in caplog.records} == {logging.ERROR}
+
+
+def test_without_forced_streams_nothing_beats() -> None:
+    """Where no stream is forced, or the settings are wrong, no task is begun."""
+
+    async def run() -> None:
+        for configuration in (Configuration(), Configuration(settings())):
+            addon = EditStream(configuration, Calls())
+            addon.running()
+            assert len(asyncio.all_tasks()) == 1
+            await addon.done()
+
+    asyncio.run(run())

@@ -1,0 +1,68 @@
+"""The tap keeps what passes, and never stands in its way."""
+
+import logging
+import time
+from collections import deque
+
+import pytest
+from mitmproxy.test import tflow
+
+from moonpalace_addons.calls import Call
+from moonpalace_addons.tap import Tap
+
+
+@pytest.fixture
+def call() -> Call:
+    """Give a call that began just now."""
+    return Call(tflow.tflow(), time.monotonic_ns(), [], "", "/v1/chat/completions")
+
+
+def test_pieces_pass_and_are_kept(call: Call) -> None:
+    """Each piece comes back as the very object it is, and is kept with a time that never runs backwards."""
+    tap = Tap(call)
+    pieces = [b"data: {}", b"\n\n", b"data: [DONE]\n\n"]
+    assert all(tap(piece) is piece for piece in pieces)
+    assert [data for _, data in call.chunks] == pieces
+    times = [0, *(at for at, _ in call.chunks), call.now()]
+    assert times == sorted(times)
+
+
+def test_the_end_is_no_piece(call: Call) -> None:
+    """The empty piece at the end passes, but is neither kept nor anything that upstream sent."""
+    tap = Tap(call)
+    touched = call.touched
+    assert tap(b"") == b""
+    assert (list(call.chunks), call.touched) == ([], touched)
+
+
+def test_upstream_has_spoken_with_its_headers(call: Call) -> None:
+    """From the headers on it is known when upstream last sent something; each piece makes that later."""
+    assert call.touched is None
+    tap = Tap(call)
+    begun = call.touched
+    assert begun is not None
+    assert call.started <= begun
+    tap(b"x")
+    assert call.touched == call.chunks[0][0] + call.started
+    assert call.touched >= begun
+
+
+class Refusing(deque[tuple[int, bytes]]):
+    """Chunks that take one and then fail."""
+
+    def append(self, item: tuple[int, bytes]) -> None:
+        """Fail at the second chunk."""
+        if self:
+            raise MemoryError
+        super().append(item)
+
+
+def test_failing_tap_passes_every_byte(call: Call, caplog: pytest.LogCaptureFixture) -> None:
+    """A fault while a piece is kept costs the client nothing, is logged once, and marks the row."""
+    tap = Tap(call)
+    tap.chunks = Refusing()
+    pieces = [b"one", b"two", b"three", b""]
+    assert [tap(piece) for piece in pieces] == pieces
+    assert call.warnings == ["capture failed in mid-stream: the stored answer is incomplete"]
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert [data for _, data in tap.chunks] == [b"one"]
