@@ -7,7 +7,7 @@ import pytest
 from mitmproxy import exceptions, hooks, options
 from mitmproxy.flow import Flow
 from mitmproxy.master import Master
-from mitmproxy.proxy.layers.http import HttpRequestHook
+from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 from mitmproxy.test import tflow
 
 from moonpalace_cli.hook_dispatch import DirectAddonManager
