@@ -1,9 +1,7 @@
 """What the capture notes of calls, and that it leaves them as they are."""
 
 import asyncio
-import logging
 import time
-from collections import deque
 from collections.abc import Callable
 
 import pytest
@@ -19,7 +17,8 @@ from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings import resolve
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
-from moonpalace_addons.tap import Tap
+from moonpalace_addons.wire.loop_guard import Found
+from moonpalace_addons.wire.repeat import Loop
 
 KEY = "sk-clients-own-0123456789"
 REVERSE = "reverse:https://api.moonshot.cn"
@@ -386,31 +385,6 @@ def test_empty_answer(rig: Rig) -> None:
     assert list(end.response.chunks) == []
 
 
-class Refusing(deque[tuple[int, bytes]]):
-    """A list of chunks that takes one and then fails."""
-
-    def append(self, item: tuple[int, bytes]) -> None:
-        """Fail at the second chunk."""
-        if self:
-            raise MemoryError
-        super().append(item)
-
-
-def test_failing_tap_passes_every_byte(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
-    """A fault while a chunk is kept costs the client nothing, is logged once, and marks the row."""
-    flow = a_flow()
-    rig.ask(flow)
-    rig.begin_answer(flow, "text/event-stream")
-    tap = tap_of(flow)
-    assert isinstance(tap, Tap)
-    tap.chunks = Refusing()
-    chunks = [b"one", b"two", b"three", b""]
-    assert [tap(chunk) for chunk in chunks] == chunks
-    rig.capture.response(flow)
-    assert rig.end().warnings == ("capture failed in mid-stream: the stored answer is incomplete",)
-    assert [record.levelno for record in caplog.records] == [logging.ERROR]
-
-
 # ---- failures -----------------------------------------------------------------------------------------------------
 
 FAILURES = [
@@ -464,6 +438,50 @@ def test_partial_stream_is_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> No
     started = rig.kept.tasks[1]
     assert isinstance(started, ResponseStarted)
     assert [data for _, data in started.chunks] == [b"data: 1\n\nda"]
+
+
+FOUND = Found(1, "content", Loop("period", 400, 3, "ab\n"))
+
+
+@pytest.mark.parametrize("hook", ["response", "error"])
+@pytest.mark.parametrize(
+    ("found", "broken", "state", "kind", "message"),
+    [
+        (FOUND, None, State.REPEAT_INTERRUPTED, "repeat", str(FOUND)),
+        (None, "not whole", State.UPSTREAM_FAILED, "upstream_cut", "not whole"),
+        (FOUND, "not whole", State.REPEAT_INTERRUPTED, "repeat", str(FOUND)),
+    ],
+)
+def test_what_we_ended_ourselves(
+    rig: Rig, hook: str, found: Found | None, broken: str | None, state: State, kind: str, message: str
+) -> None:
+    """An answer that we cut or broke off ends as that, whether mitmproxy then sees an end or a client that left."""
+    flow = a_flow()
+    rig.ask(flow)
+    rig.begin_answer(flow, "text/event-stream")
+    call = rig.capture.calls.get(flow)
+    assert call is not None
+    call.found, call.broken = found, broken
+    call.warnings.append("a warning")
+    flow.error = Error("Client disconnected.") if hook == "error" else None
+    getattr(rig.capture, hook)(flow)
+    end = rig.end()
+    assert (end.state, end.error_kind, end.error_message) == (state, kind, message)
+    assert end.warnings == ("a warning",)
+
+
+@pytest.mark.parametrize(("body", "expected"), [(None, BODY), (b'{"a": 1}', b'{"a": 1}'), (b"", b"")])
+def test_request_that_was_changed_is_noted_as_it_came(rig: Rig, body: bytes | None, expected: bytes) -> None:
+    """The row has the body of the client, with what was changed in it, not the one that goes upstream."""
+    flow = a_flow()
+    rig.capture.requestheaders(flow)
+    call = rig.capture.calls.get(flow)
+    assert call is not None
+    call.body, call.coerce = body, body is not None
+    call.changes.append("body: changed")
+    rig.capture.request(flow)
+    (task,) = rig.requests()
+    assert (task.body, task.coerced, task.changes) == (expected, body is not None, ("body: changed",))
 
 
 def test_timeout_says_which_setting(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,9 @@ from mitmproxy.test import tflow
 from moonpalace_addons import deadline, upstream
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.deadline import Deadline, give_up
+from moonpalace_addons.deadline import Deadline, give_up, silence
 from moonpalace_addons.settings import resolve
+from moonpalace_addons.tap import Tap
 
 LIMIT = 0.02
 
@@ -136,3 +137,23 @@ def test_without_settings_nothing_runs() -> None:
         await addon.done()
 
     asyncio.run(run())
+
+
+def test_silence_is_upstreams_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the headers are there, what we do with the client, such as a heartbeat, is nothing that upstream said."""
+    monkeypatch.setattr(upstream, "last_activity", lambda _: time.time() + 60)
+    call = a_call()
+    assert silence(call) < 0
+    Tap(call)
+    assert call.touched is not None
+    assert 0 <= silence(call) < 30
+    call.touched -= 60_000_000_000
+    assert 60 <= silence(call) < 90
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(None, 0.0), (60.0, 60.0)])
+def test_silence_before_the_headers(monkeypatch: pytest.MonkeyPatch, seconds: float | None, expected: float) -> None:
+    """Before the headers the last event on the connections counts; where these are gone nothing is silent."""
+    now = time.time()
+    monkeypatch.setattr(upstream, "last_activity", lambda _: None if seconds is None else now - seconds)
+    assert expected <= silence(a_call()) < expected + 30

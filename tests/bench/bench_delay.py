@@ -5,12 +5,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from statistics import median
 
-from tests.bench.bench_throughput import ROOT, free_port, process
+from tests.bench.bench_throughput import BIN, ROOT, free_port, process
 
-EVENTS, PAUSE, ROUNDS = 200, 0.01, 3
-STREAMS = (1, 20, 200)
+EVENTS, ROUNDS = 100, 3
+LOADS = ((1, 0.01), (20, 0.01), (200, 0.1), (200, 0.01))
+"""Streams at once, and seconds between the events of each."""
 
 
 @contextmanager
@@ -25,39 +27,49 @@ def upstream() -> Iterator[int]:
             child.kill()
 
 
-def ages(port: int, streams: int) -> dict[str, list[float]]:
+def ages(port: int, streams: int, pause: float) -> dict[str, list[float]]:
     """Return the percentiles of the ages of events through a port."""
-    command = [sys.executable, "-m", "tests.bench.paced", "client", str(port), str(streams), str(EVENTS), str(PAUSE)]
+    command = [sys.executable, "-m", "tests.bench.paced", "client", str(port), str(streams), str(EVENTS), str(pause)]
     found = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
     if found["complete"] != streams or found["in order"] != streams:
         raise SystemExit(f"not all streams came whole and in order: {found}")
     return {name: found[name] for name in ("all", "under way")}
 
 
+def commands(upstream_port: int) -> Iterator[tuple[str, int, list[str | Path]]]:
+    """Iterate over the proxies to measure, each with its port: mitmdump without addons shows mitmproxy's own share."""
+    target = f"http://127.0.0.1:{upstream_port}"
+    port = free_port()
+    dump = ["-q", "--mode", f"reverse:{target}", "--listen-host", "127.0.0.1", "-p", str(port)]
+    yield "mitmdump -q", port, [BIN / "mitmdump", *dump, "--set", "stream_large_bodies=1"]
+    for name, flags in (("mpal start", ()), ("… --detect-repeat", ("--detect-repeat",))):
+        port = free_port()
+        command = [sys.executable, "-m", "moonpalace_cli.main", "start", "--port", str(port), "--endpoint", target]
+        yield name, port, [*command, *flags]
+
+
 def time_delay() -> Iterator[str]:
-    """Milliseconds from an event's sending to its reading: direct, through mpal start, and what that adds."""
+    """Milliseconds from an event's sending to its reading: direct, through a proxy, and what that adds."""
     with ExitStack() as stack:
         direct = stack.enter_context(upstream())
         ports = {"direct": direct}
-        for name, flags in (("mpal start", ()), ("with --detect-repeat", ("--detect-repeat",))):
-            command = [sys.executable, "-m", "moonpalace_cli.main", "start", *flags]
-            port = free_port()
-            command += ["--port", str(port), "--endpoint", f"http://127.0.0.1:{direct}"]
+        for name, port, command in commands(direct):
             ports[name] = stack.enter_context(process(port, *command))
-        for streams in STREAMS:
+        for streams, pause in LOADS:
             found: dict[str, list[dict[str, list[float]]]] = {name: [] for name in ports}
             for _ in range(ROUNDS):
                 for name, port in ports.items():
-                    found[name].append(ages(port, streams))
-            yield from lines(streams, found)
+                    found[name].append(ages(port, streams, pause))
+            yield f"{streams} streams at once, {pause * 1000:g} ms from event to event"
+            yield from lines(found)
 
 
-def lines(streams: int, found: dict[str, list[dict[str, list[float]]]]) -> Iterator[str]:
-    """Iterate over the lines of a table for a number of streams."""
-    for part in ("under way", "all"):
+def lines(found: dict[str, list[dict[str, list[float]]]]) -> Iterator[str]:
+    """Iterate over the lines of a table: of all events, and of those sent once every stream had begun."""
+    for part in ("all", "under way"):
         base = [0.0, 0.0]
         for name, rounds in found.items():
             middle, slow = (median(each[part][at] for each in rounds) * 1000 for at in (0, 1))
             base = [middle, slow] if name == "direct" else base
-            added = f"adds {middle - base[0]:7.2f} {slow - base[1]:7.2f}" if name != "direct" else ""
-            yield f"{streams:4} streams, {part:<9} {name:<21} p50 {middle:7.2f}  p99 {slow:7.2f}  {added}"
+            added = f"  adds {middle - base[0]:8.2f} {slow - base[1]:8.2f}" if name != "direct" else ""
+            yield f"  {part:<9} {name:<17} p50 {middle:8.2f}  p99 {slow:8.2f}{added}"

@@ -14,6 +14,7 @@ from statistics import median
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 CALLS, CONNECTIONS, ROUNDS = 2000, 20, 3
+NAMES = ("mitmdump -q", "mpal start", "mitmdump -s")
 
 
 def free_port() -> int:
@@ -41,25 +42,28 @@ def process(port: int, *command: str | Path) -> Iterator[int]:
 
 def rate(port: int, kind: str) -> float:
     """Return the calls per second through a port."""
-    command = [sys.executable, "-m", "tests.bench.load", "client", str(port), str(CONNECTIONS), str(CALLS), kind]
-    return float(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    client = [sys.executable, "-m", "tests.bench.load", "client", str(port), str(CONNECTIONS), str(CALLS), kind]
+    return float(subprocess.run(client, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+
+
+def command(name: str, port: int, target: str) -> list[str]:
+    """Return the command line of one of the proxies."""
+    if name == "mpal start":
+        return [sys.executable, "-m", "moonpalace_cli.main", "start", "--port", str(port), "--endpoint", target]
+    dump = [str(BIN / "mitmdump"), "-q", "--mode", f"reverse:{target}", "--listen-host", "127.0.0.1", "-p", str(port)]
+    script = ["-s", "addons/moonpalace.py", "--set", f"moonpalace_endpoint={target}"]
+    return dump + (script if name == "mitmdump -s" else [])
 
 
 def time_throughput() -> Iterator[str]:
     """Measure calls per second: mpal start and mitmdump -s with full capture, against mitmdump -q without addons."""
     upstream = free_port()
     target = f"http://127.0.0.1:{upstream}"
-    servers: dict[str, tuple[int, list[str | Path]]] = {}
-    for name in ("mitmdump -q", "mpal start", "mitmdump -s"):
-        port = free_port()
-        mpal = [sys.executable, "-m", "moonpalace_cli.main", "start", "--port", str(port), "--endpoint", target]
-        dump = [BIN / "mitmdump", "-q", "--mode", f"reverse:{target}", "--listen-host", "127.0.0.1", "-p", str(port)]
-        script = [*dump, "-s", "addons/moonpalace.py", "--set", f"moonpalace_endpoint={target}"]
-        servers[name] = (port, {"mitmdump -q": dump, "mpal start": mpal, "mitmdump -s": script}[name])
+    servers = {name: (port := free_port(), command(name, port, target)) for name in NAMES}
     with ExitStack() as stack:
         stack.enter_context(process(upstream, sys.executable, "-m", "tests.bench.load", "upstream", str(upstream)))
-        for port, command in servers.values():
-            stack.enter_context(process(port, *command))
+        for port, line in servers.values():
+            stack.enter_context(process(port, *line))
         for kind in ("json", "stream"):
             rates: dict[str, list[float]] = {name: [] for name in servers}
             for _ in range(ROUNDS):

@@ -25,7 +25,7 @@ def environment(proxy, tmp_path_factory: pytest.TempPathFactory) -> dict[str, st
     script.chmod(0o755)
     path = os.pathsep.join([str(folder), str(Path(sys.executable).parent), os.environ["PATH"]])
     extra = {"BASE_URL": f"{proxy.url}/v1", "MOONSHOT_API_KEY": "sk-example-0123456789", "MODEL": "mock-echo"}
-    return proxy.environment | extra | {"PATH": path}
+    return {**proxy.environment, **extra, "PATH": path}
 
 
 def run(name: str, environment: dict[str, str], *arguments: str) -> str:

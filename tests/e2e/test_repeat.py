@@ -121,11 +121,10 @@ def test_the_sdk(guarded: Guarded, request_id: str, model: str) -> None:
     """The SDK gets a reason and an end; its next calls, on the same connection if it likes, work."""
     headers = {"X-Request-Id": request_id}
     with openai.OpenAI(base_url=f"{guarded.proxy.url}/v1", api_key=KEY, max_retries=0, timeout=PATIENCE) as sdk:
-        stream: openai.Stream[Any] = sdk.chat.completions.create(**asked(model), extra_headers=headers)
-        chunks = list(stream)
+        chunks = list(cast("openai.Stream[Any]", sdk.chat.completions.create(**asked(model), extra_headers=headers)))
         plain = sdk.chat.completions.create(model="mock-reasoning", messages=[{"role": "user", "content": "Hello"}])
         assert plain.choices[0].message.content == "Hello"
-        again: openai.Stream[Any] = sdk.chat.completions.create(**asked("mock-reasoning"))
+        again = cast("openai.Stream[Any]", sdk.chat.completions.create(**asked("mock-reasoning")))
         assert list(again)[-1].choices[0].finish_reason == "stop"
     assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + ["repeat"]
     guarded.assert_stopped(request_id, model)

@@ -102,3 +102,33 @@ def test_a_broken_encoding_is_told(content_type: str | None) -> None:
 def test_parse_gives_none_for_what_is_no_json(data: bytes | str, value: object) -> None:
     """Parsing never raises."""
     assert parse(data) == value
+
+
+def finished(index: int, reason: str | None) -> str:
+    return json.dumps({"choices": [{"index": index, "delta": {}, "finish_reason": reason}]})
+
+
+@pytest.mark.parametrize(
+    ("cut_for", "expected"), [(None, [None, "stop", None]), ("repeat", ["repeat", "stop", "repeat"])]
+)
+def test_choices_that_we_cut_have_our_reason(cut_for: str | None, expected: list[str | None]) -> None:
+    """Of a stream that we ended, the choices that were open then have the reason that the client got; no other has."""
+    stream = events(finished(0, None), finished(1, "stop"), finished(2, None))
+    reading = read(received(stream, "text/event-stream"), (), cut_for=cut_for)
+    assert [choice["finish_reason"] for choice in json.loads(reading.body)["choices"]] == expected
+    assert json.loads(reading.body) == reading.completion
+
+
+@pytest.mark.parametrize(
+    "body", [b"", events("hello"), events('{"error": {"message": "broke"}}'), events('{"choices": 1}')]
+)
+def test_nothing_to_cut(body: bytes) -> None:
+    """A cut stream without choices reads as it would have otherwise."""
+    answer = received(body, "text/event-stream")
+    assert read(answer, (), cut_for="repeat") == read(answer, ())
+
+
+def test_json_is_never_cut() -> None:
+    """An answer that is not a stream keeps its reasons."""
+    body = b'{"choices": [{"finish_reason": null}]}'
+    assert read(received(body, "application/json"), (), cut_for="repeat").body == body
