@@ -11,7 +11,7 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from moonpalace_addons.errors import MoonPalaceError
-from moonpalace_addons.settings import MITMPROXY_OPTIONS, TABLE, Settings, check, resolve
+from moonpalace_addons.settings import MITMPROXY_OPTIONS, TABLE, Settings, resolve
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,6 @@ class Configuration:
         try:
             given: dict[str, object] = {s.name: getattr(ctx.options, s.option) for s in MITMPROXY_OPTIONS}
             settings = resolve(given, os.environ, given_as="option")
-            check(settings)
         except MoonPalaceError as error:
             # An error in the log during startup ends mitmproxy; an exception would show a traceback as well.
             logger.error("Error: %s", error)  # noqa: TRY400

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from moonpalace_addons.settings import Settings, check
+from moonpalace_addons.settings import Settings
 from moonpalace_cli.setting_flags import setting_flags
 
 
@@ -17,7 +17,6 @@ def command(settings: Settings, web: bool, web_port: int) -> None:
 
     Every call is forwarded to the endpoint and stored. The log goes to standard error. Ctrl-C ends it.
     """
-    check(settings)
     hide_secrets(settings)
     # mitmproxy costs 0.6 s.
     from moonpalace_cli import console_log, proxy

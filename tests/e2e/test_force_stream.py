@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -51,9 +52,13 @@ def proxy(launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
 
 
 def served(mock: MockServer, request_id: str) -> Served:
-    """Return the call that upstream saw."""
-    (found,) = [call for call in mock.log if call.headers.get("X-Request-Id") == request_id]
-    return found
+    """Return the call that upstream saw, once it is over for upstream too."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := [call for call in mock.log if call.headers.get("X-Request-Id") == request_id]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    (call,) = found
+    return call
 
 
 def asked(model: str, **more: object) -> dict[str, object]:
@@ -368,5 +373,4 @@ def test_an_upstream_that_stalls_is_given_up(launch: Launcher, mock: MockServer)
     assert got.isspace()
     assert (row.state, row.error_kind, row.is_coerced) == (State.TIMED_OUT, "upstream_timeout", True)
     assert "idle-timeout" in (row.error_message or "")
-    until_noticed = [call for call in mock.log if call.headers.get("X-Request-Id") == "stall"]
-    assert all(call.cut_off for call in until_noticed)
+    assert served(mock, "stall").cut_off

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ KEY = "sk-e2e-client-0123456789"
 CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "Hello 月亮 world 🌙"}]
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
+PATIENCE = 60.0
 WAYS = ("mpal start", "mitmdump -s", "mitmweb -s", "mpal start --web")
 NAMES = (
     "mock-echo",
@@ -80,9 +82,13 @@ def asked(model: str, **more: object) -> Fields:
 
 
 def served(mock: MockServer, request_id: str) -> Served:
-    """Return the call that upstream saw."""
-    (found,) = [call for call in mock.log if call.headers.get("X-Request-Id") == request_id]
-    return found
+    """Return the call that upstream saw, once it is over for upstream too."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := [call for call in mock.log if call.headers.get("X-Request-Id") == request_id]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    (call,) = found
+    return call
 
 
 def data_of(body: bytes) -> list[str]:

@@ -25,6 +25,8 @@ TOOLS = [
 QUESTION = {"messages": [{"role": "user", "content": "Hi 月🌙!"}], "tools": TOOLS}
 WHOLE_WORK = 2_300_000
 """Bytes read for the cuts of one stream; a stream too long for all of its positions gets an even sample of them."""
+CUT = ("mock-cut", "mock-reset", "mock-stall")
+"""Scenarios whose streams end before the answer does, which must never make an answer of them."""
 LONG = 100_000
 """Bytes from which on a stream is merged by seven bytes rather than by one; its events are read by one."""
 LONG = 100_000
@@ -132,7 +134,8 @@ def test_byte_by_byte(name: str) -> None:
     assert merge_events(found) == merged
     assert edited(Plan(), single(text)) == text
     coerced = single(text) if len(text) < LONG else cut(text, *range(7, len(text), 7))
-    assert json.loads(edited(Plan(coerce=True), coerced)) == merged
+    answer = edited(Plan(coerce=True), coerced)
+    assert answer == b"" if name in CUT else json.loads(answer) == merged
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -141,7 +144,7 @@ def test_cut_at_every_position(name: str) -> None:
     text = RECORDED[name].text
     events = decoded([text])
     merged = edited(Plan(coerce=True), [text])
-    assert json.loads(merged) == merge_events(events)
+    assert merged == b"" if name in CUT else json.loads(merged) == merge_events(events)
     for at in positions(text):
         pieces = cut(text, at)
         assert decoded(pieces) == events, at
