@@ -90,7 +90,8 @@ async def proxied(serve: Served, cutter: Cutter) -> AsyncIterator[tuple[asyncio.
         master.shutdown()
         await running
         server.close()
-        await server.wait_closed()
+        async with asyncio.timeout(WAIT):  # a connection that the proxy leaves open is a failure, not a wait for ever
+            await server.wait_closed()
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
