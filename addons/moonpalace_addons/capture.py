@@ -142,7 +142,7 @@ class Capture:
             failure, message = REPEATING, str(call.found)
         elif call.broken is not None:
             failure, message = UPSTREAM_CUT, call.broken
-        if call.timed_out:
+        elif call.timed_out:
             message = f"no byte from upstream for {self.configuration.settings.idle_timeout:g} s (setting idle-timeout)"
         self._put_end(call, failure.state, failure, message)
 
