@@ -112,7 +112,7 @@ class Adapter:
     def _end_early(self, *, is_over: bool) -> None:
         """Stop the answer here, and upstream with it unless that is over already."""
         self.ended = True
-        self.call.found = self.editor.found
+        self.call.found, self.call.cut_at = self.editor.found, self.editor.passed
         self.call.warnings.append(LOOP_WARNING)
         if not is_over:
             upstream.end_response(self.flow)

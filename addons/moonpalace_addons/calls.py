@@ -22,7 +22,8 @@ class Call:
 
     `uuid` is its own, not the flow's: mitmweb replays flows, and each time is a call. `body` is what the client sent,
     if that was changed on the way; `coerce` and `hide_usage` say how its answer has to be changed back. `found` is the
-    loop that ended its answer, `broken` why the answer was broken off, `touched` when upstream last sent something.
+    loop that ended its answer after `cut_at` bytes of the stream, `broken` why the answer was broken off, `touched`
+    when upstream last sent something.
     """
 
     flow: HTTPFlow
@@ -41,6 +42,7 @@ class Call:
     hide_usage: bool = False
     adapter: "Adapter | None" = field(default=None, repr=False)
     found: Found | None = None
+    cut_at: int | None = None
     broken: str | None = None
     request_read: bool = False
     streaming: bool = False

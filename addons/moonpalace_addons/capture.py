@@ -164,6 +164,7 @@ class Capture:
                 error_message=message,
                 response=None if call.streaming else call.response,
                 warnings=tuple(call.warnings),
+                cut_at=call.cut_at,
             )
         )
 

@@ -108,15 +108,21 @@ def finished(index: int, reason: str | None) -> str:
     return json.dumps({"choices": [{"index": index, "delta": {}, "finish_reason": reason}]})
 
 
-@pytest.mark.parametrize(
-    ("cut_for", "expected"), [(None, [None, "stop", None]), ("repeat", ["repeat", "stop", "repeat"])]
-)
-def test_choices_that_we_cut_have_our_reason(cut_for: str | None, expected: list[str | None]) -> None:
+@pytest.mark.parametrize(("is_cut", "expected"), [(False, [None, "stop", None]), (True, ["repeat", "stop", "repeat"])])
+def test_choices_that_we_cut_have_our_reason(is_cut: bool, expected: list[str | None]) -> None:
     """Of a stream that we ended, the choices that were open then have the reason that the client got; no other has."""
     stream = events(finished(0, None), finished(1, "stop"), finished(2, None))
-    reading = read(received(stream, "text/event-stream"), (), cut_for=cut_for)
+    reading = read(received(stream, "text/event-stream"), (), cut_at=len(stream) if is_cut else None)
     assert [choice["finish_reason"] for choice in json.loads(reading.body)["choices"]] == expected
     assert json.loads(reading.body) == reading.completion
+
+
+def test_what_came_after_the_cut_is_no_answer() -> None:
+    """Events that upstream had sent already stay in the raw stream, but the client never got them."""
+    first, second = events(finished(0, None)), events(finished(0, "stop"))
+    answer = received(first + second, "text/event-stream")
+    assert json.loads(read(answer, (), cut_at=len(first)).body)["choices"][0]["finish_reason"] == "repeat"
+    assert json.loads(read(answer, ()).body)["choices"][0]["finish_reason"] == "stop"
 
 
 @pytest.mark.parametrize(
@@ -125,10 +131,10 @@ def test_choices_that_we_cut_have_our_reason(cut_for: str | None, expected: list
 def test_nothing_to_cut(body: bytes) -> None:
     """A cut stream without choices reads as it would have otherwise."""
     answer = received(body, "text/event-stream")
-    assert read(answer, (), cut_for="repeat") == read(answer, ())
+    assert read(answer, (), cut_at=len(body)) == read(answer, ())
 
 
 def test_json_is_never_cut() -> None:
     """An answer that is not a stream keeps its reasons."""
     body = b'{"choices": [{"finish_reason": null}]}'
-    assert read(received(body, "application/json"), (), cut_for="repeat").body == body
+    assert read(received(body, "application/json"), (), cut_at=0).body == body

@@ -139,7 +139,7 @@ def read_outcome(
     ended: ExchangeEnded, received: Received, fields: Fields, warnings: Sequence[str], hidden: Sequence[bytes]
 ) -> Outcome:
     """Return the outcome of a call with an answer, read."""
-    reading = read(received, hidden, cut_for="repeat" if ended.state is State.REPEAT_INTERRUPTED else None)
+    reading = read(received, hidden, cut_at=ended.cut_at)
     warnings = [*warnings, *reading.warnings]
     if ended.state is State.COMPLETED and received.status_code is not None:
         truncated = completion.truncation_warning(

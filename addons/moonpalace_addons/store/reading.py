@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from moonpalace_addons.wire import completion, secrets, sse
 from moonpalace_addons.wire.chat import DONE, Merger
+from moonpalace_addons.wire.stream_editor import REPEAT
 
 EVENT_STREAM = "text/event-stream"
 
@@ -41,12 +42,12 @@ class Reading:
     warnings: list[str]
 
 
-def read(received: Received, hidden: Sequence[bytes], *, cut_for: str | None = None) -> Reading:
+def read(received: Received, hidden: Sequence[bytes], *, cut_at: int | None = None) -> Reading:
     """Read an answer; `hidden` are the secrets, which may come together only where a stream is merged.
 
-    `cut_for` is the finish reason that we gave the choices that were open when we ended a stream.
+    `cut_at` is where we ended a stream that looped: its merged answer is what the client got, the reason included.
     """
-    return read_stream(received, hidden, cut_for) if received.is_stream else read_body(received)
+    return read_stream(received, hidden, cut_at) if received.is_stream else read_body(received)
 
 
 def read_body(received: Received) -> Reading:
@@ -56,23 +57,24 @@ def read_body(received: Received) -> Reading:
     return Reading(parse(received.body) if is_json else None, received.body, [], warnings)
 
 
-def read_stream(received: Received, hidden: Sequence[bytes], cut_for: str | None = None) -> Reading:
+def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None = None) -> Reading:
     """Read a stream: its events, and the completion that they merge to."""
     decoder = sse.Decoder()
     events = [*decoder.feed(received.body), *decoder.close()]
     parsed = [(event.end, parse(event.data)) for event in events if event.data != DONE]
     merger = Merger()
-    for _, chunk in parsed:
-        merger.feed(chunk)
+    for end, chunk in parsed:
+        if cut_at is None or end <= cut_at:
+            merger.feed(chunk)
     warnings = [received.problem] if received.problem else []
     if decoder.overflowed:
         warnings.append("an event of the stream is too large to be read; its bytes are kept")
     if merger.is_empty:
         return Reading(None, received.body, parsed, warnings)
     merged = merger.result()
-    for choice in completion.choices(merged) if cut_for is not None else ():
+    for choice in completion.choices(merged) if cut_at is not None else ():
         if isinstance(choice, dict) and choice.get("finish_reason") is None:
-            choice["finish_reason"] = cut_for
+            choice["finish_reason"] = REPEAT
     return Reading(merged, secrets.mask(dumped(merged), hidden), parsed, warnings)
 
 

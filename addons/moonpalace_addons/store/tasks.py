@@ -63,7 +63,10 @@ class ResponseStarted:
 
 @dataclass(frozen=True, slots=True)
 class ExchangeEnded:
-    """Say that a call is over, `at` nanoseconds after it began; `response` where the writer has not had it yet."""
+    """Say that a call is over, `at` nanoseconds after it began; `response` where the writer has not had it yet.
+
+    `cut_at` is after how many decoded bytes we ended a stream that looped; what came after them the client never got.
+    """
 
     uuid: str
     at: int
@@ -73,6 +76,7 @@ class ExchangeEnded:
     error_message: str | None = None
     response: ResponseStarted | None = None
     warnings: tuple[str, ...] = ()
+    cut_at: int | None = None
 
 
 type Task = RequestRead | ResponseStarted | ExchangeEnded

@@ -50,6 +50,11 @@ class StreamEditor:
         self._progress = _Progress()
 
     @property
+    def passed(self) -> int:
+        """Return how many bytes of the stream count for the client: all that were fed, or those up to the cut."""
+        return self._passed
+
+    @property
     def is_whole(self) -> bool:
         """Tell whether the stream said that it is over: by `[DONE]`, a reason for every choice, or an error."""
         return self._progress.is_whole and not (self._merger is not None and self._merger.is_empty)
