@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import os
 import signal
@@ -84,6 +85,7 @@ def serve(settings: Settings, console: logging.Handler) -> None:
     """Serve until SIGTERM or SIGINT; raises MoonPalaceError if the proxy cannot start."""
     sys.setswitchinterval(SWITCH_INTERVAL)
     allow_many_connections()
+    gc.freeze()  # what was imported stays: no collection need look at it again
     asyncio.run(run(settings, console))
 
 
