@@ -324,6 +324,9 @@ def test_the_row_of_a_forced_stream(mock: MockServer, proxy: Proxy, client: http
     assert row.time_per_output_token
     assert row.output_tokens_per_second
     assert row.longest_stall
+    assert row.gap_p50 is not None
+    assert row.gap_p99 is not None
+    assert row.gap_p50 <= row.gap_p99 <= row.longest_stall
 
 
 @pytest.mark.parametrize(("name", "word"), [("mock-length", "max_tokens"), ("mock-reasoning-length", "reasoning")])

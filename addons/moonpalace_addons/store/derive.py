@@ -40,6 +40,9 @@ READING_COLUMNS = (
     "time_per_output_token",
     "output_tokens_per_second",
     "longest_stall",
+    "gap_p50",
+    "gap_p90",
+    "gap_p99",
 )
 UNANSWERED: Values = dict.fromkeys((*HEADER_COLUMNS, *READING_COLUMNS, "response_bytes"))
 
@@ -197,6 +200,9 @@ def reading_columns(reading: Reading, received: Received, ended_at: int) -> Valu
         "time_per_output_token": times.time_per_output_token,
         "output_tokens_per_second": times.output_tokens_per_second,
         "longest_stall": times.longest_stall,
+        "gap_p50": times.gap_p50,
+        "gap_p90": times.gap_p90,
+        "gap_p99": times.gap_p99,
     } | {name: value for name, value in named.items() if value is not None}
 
 

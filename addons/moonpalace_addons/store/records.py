@@ -65,6 +65,9 @@ class Exchange:
     time_per_output_token: int | None
     output_tokens_per_second: float | None
     longest_stall: int | None
+    gap_p50: int | None
+    gap_p90: int | None
+    gap_p99: int | None
     latency: int | None
     overhead: int | None
     warnings: tuple[str, ...]

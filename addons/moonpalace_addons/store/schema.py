@@ -103,6 +103,10 @@ EXCHANGES = Table(
     Column("time_per_output_token", BigInteger),
     Column("output_tokens_per_second", Float),
     Column("longest_stall", BigInteger),
+    # percentiles of the gaps between the chunks of a stream
+    Column("gap_p50", BigInteger),
+    Column("gap_p90", BigInteger),
+    Column("gap_p99", BigInteger),
     Column("latency", BigInteger),
     Column("overhead", BigInteger),  # time spent in our own hooks
     Column("warnings", Text),  # a JSON array of sentences
