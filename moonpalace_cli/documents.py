@@ -7,9 +7,10 @@ from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.wire.status import status_line
 from moonpalace_cli.content import answer, members, read
 from moonpalace_cli.json_text import Json
-from moonpalace_cli.presentation import error_text, has_failed, metadata, status_line, url
+from moonpalace_cli.presentation import error_text, has_failed, metadata, url
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records import Bodies, Exchange

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.wire.status import status_line
 from moonpalace_cli.content import Content, answer, read
 from moonpalace_cli.json_text import Verbatim, reindent
-from moonpalace_cli.presentation import status_line, url
+from moonpalace_cli.presentation import url
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records import Bodies, Exchange

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.tasks import State
+from moonpalace_addons.wire.status import status_line
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records import Exchange
@@ -50,16 +50,6 @@ def status(exchange: Exchange) -> str:
     if exchange.state is State.COMPLETED:
         return text_of(exchange.status_code)
     return exchange.state.value
-
-
-def status_line(code: int | None) -> str:
-    """Return the code with its name, "200 OK"; empty where no response came."""
-    if code is None:
-        return ""
-    try:
-        return f"{code} {HTTPStatus(code).phrase}"
-    except ValueError:
-        return str(code)
 
 
 def model(exchange: Exchange) -> str | None:

@@ -8,6 +8,7 @@ from typing import Literal
 from moonpalace_addons.store.derive import header_pairs
 from moonpalace_addons.store.records import Exchange
 from moonpalace_addons.store.tasks import State
+from moonpalace_addons.wire.status import status_line
 
 type Style = Literal["plain", "good", "bad", "warning", "quiet"]
 
@@ -43,17 +44,7 @@ def first_line(call: Exchange) -> Line:
 def ending(call: Exchange) -> str:
     """Return the status, and the state of a call that did not complete."""
     state = "" if call.state is State.COMPLETED else str(call.state)
-    return " ".join(part for part in (status(call.status_code), state) if part)
-
-
-def status(code: int | None) -> str:
-    """Return a status code with its phrase."""
-    if code is None:
-        return ""
-    try:
-        return f"{code} {HTTPStatus(code).phrase}"
-    except ValueError:
-        return str(code)
+    return " ".join(part for part in (status_line(call.status_code), state) if part)
 
 
 def request_headers(call: Exchange) -> list[Line]:

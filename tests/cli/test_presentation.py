@@ -32,14 +32,6 @@ def test_status_is_the_code_or_the_state(
 
 
 @pytest.mark.parametrize(
-    ("code", "line"), [(200, "200 OK"), (429, "429 Too Many Requests"), (299, "299"), (999, "999"), (None, "")]
-)
-def test_status_line(code: int | None, line: str) -> None:
-    """A known code has its name."""
-    assert presentation.status_line(code) == line
-
-
-@pytest.mark.parametrize(
     ("endpoint", "query", "url"),
     [
         ("https://api.moonshot.cn", "", "https://api.moonshot.cn/v1/files"),
