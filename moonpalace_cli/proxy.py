@@ -133,7 +133,16 @@ async def run_master(master: Master) -> None:
             loop.add_signal_handler(number, master.shutdown)
         else:
             signal.signal(number, lambda *_: master.shutdown())
-    await master.run()
+    try:
+        await master.run()
+    finally:
+        loop.set_exception_handler(ignore_cancellations)
+
+
+def ignore_cancellations(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """Log what goes wrong while the loop ends, but not that calls under way were cancelled, as older Pythons would."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 def mitmproxy_settings(settings: Settings) -> options.Options:

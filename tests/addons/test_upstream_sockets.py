@@ -115,6 +115,11 @@ def framed(framing: str, *pieces: bytes) -> tuple[bytes, list[bytes], bytes]:
     return length, list(pieces), b""
 
 
+def ours(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return what was logged; asyncio before Python 3.12.2 complains that the connections left open are cancelled."""
+    return [record.getMessage() for record in caplog.records if record.name != "asyncio"]
+
+
 @pytest.mark.parametrize("at_once", [False, True])
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
 def test_early_end_over_sockets(caplog: pytest.LogCaptureFixture, framing: str, at_once: bool) -> None:
@@ -147,7 +152,7 @@ def test_early_end_over_sockets(caplog: pytest.LogCaptureFixture, framing: str, 
         asyncio.run(run())
     assert closed == [b"", b""]
     assert cutter.over == ["response", "response"]
-    assert caplog.records == []
+    assert ours(caplog) == []
 
 
 def test_heartbeats_over_sockets(caplog: pytest.LogCaptureFixture) -> None:
@@ -175,7 +180,7 @@ def test_heartbeats_over_sockets(caplog: pytest.LogCaptureFixture) -> None:
 
     with caplog.at_level(logging.ERROR):
         asyncio.run(run())
-    assert caplog.records == []
+    assert ours(caplog) == []
 
 
 def test_closed_client_sees_a_broken_transfer() -> None:

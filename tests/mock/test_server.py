@@ -191,7 +191,8 @@ def test_tls(host: str) -> None:
             assert client.post(url, json=CHAT).json()["choices"][0]["message"]["content"] == "Hello 月亮"
             assert client.post(url, json=CHAT | {"stream": True}).text.endswith("data: [DONE]\n\n")
             assert client.post(url, json=CHAT | {"model": "mock-until-close"}).json()["model"] == "mock-until-close"
-            with pytest.raises(httpx.ReadError):
+            # A reset under TLS is an end without a goodbye to some versions of Python's ssl.
+            with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
                 client.post(url, json=CHAT | {"model": "mock-reset", "stream": True})
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             httpx.post(url, json=CHAT, verify=ssl.create_default_context(), trust_env=False)
