@@ -9,7 +9,6 @@ import pytest
 from mitmproxy.addons.core import Core
 from mitmproxy.addons.next_layer import NextLayer
 from mitmproxy.addons.proxyserver import Proxyserver
-from mitmproxy.addons.tlsconfig import TlsConfig
 from mitmproxy.http import HTTPFlow
 from mitmproxy.master import Master
 from mitmproxy.options import Options
@@ -73,7 +72,7 @@ async def proxied(serve: Served, cutter: Cutter) -> AsyncIterator[tuple[asyncio.
     server = await asyncio.start_server(serve_and_close, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     master = Master(Options())
-    master.addons.add(Core(), Proxyserver(), NextLayer(), TlsConfig(), cutter)
+    master.addons.add(Core(), Proxyserver(), NextLayer(), cutter)
     master.options.update(mode=[f"reverse:http://127.0.0.1:{port}"], listen_host="127.0.0.1", listen_port=0)
     master.options.update(connection_strategy="lazy")
     running = asyncio.create_task(master.run())
