@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from moonpalace_cli.json_text import Json, Verbatim, parse, reindent
 
 if TYPE_CHECKING:
-    from moonpalace_addons.store.records import Bodies, Exchange
+    from moonpalace_addons.store.records.contents import Bodies
+    from moonpalace_addons.store.records.exchanges import Exchange
 
 type Content = Verbatim | str | bytes
 """A body: JSON, text that is not JSON, or bytes that are not UTF-8."""

@@ -10,7 +10,7 @@ from moonpalace_cli.output import CONTROL
 from moonpalace_cli.presentation import url
 
 if TYPE_CHECKING:
-    from moonpalace_addons.store.records import Exchange
+    from moonpalace_addons.store.records.exchanges import Exchange
 
 LEFT_OUT = {
     "accept-encoding",

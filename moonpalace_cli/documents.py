@@ -13,7 +13,8 @@ from moonpalace_cli.json_text import Json
 from moonpalace_cli.presentation import error_text, has_failed, metadata, url
 
 if TYPE_CHECKING:
-    from moonpalace_addons.store.records import Bodies, Exchange
+    from moonpalace_addons.store.records.contents import Bodies
+    from moonpalace_addons.store.records.exchanges import Exchange
 
 
 def export_document(

@@ -10,7 +10,8 @@ from moonpalace_cli.json_text import Verbatim, reindent
 from moonpalace_cli.presentation import url
 
 if TYPE_CHECKING:
-    from moonpalace_addons.store.records import Bodies, Exchange
+    from moonpalace_addons.store.records.contents import Bodies
+    from moonpalace_addons.store.records.exchanges import Exchange
 
 
 def request_message(exchange: Exchange, bodies: Bodies) -> str | bytes:

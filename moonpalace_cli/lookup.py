@@ -13,7 +13,7 @@ from moonpalace_addons.errors import NotFoundError, StoreError
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from moonpalace_addons.store.records import Exchange
+    from moonpalace_addons.store.records.exchanges import Exchange
 
 LARGEST_ID = 2**63 - 1
 NAMED = 10
@@ -57,13 +57,13 @@ def find_call(engine: Engine, *, row_id: int | None, chatcmpl: str | None, reque
 
     Raises UsageError without any identifier, NotFoundError without any match.
     """
-    from moonpalace_addons.store import records
+    from moonpalace_addons.store.records import exchanges
 
     wanted = {"id": row_id, "chatcmpl": chatcmpl, "request_id": request_id}
     given = [f"{name} {value}" for name, value in wanted.items() if value is not None]
     if not given:
         raise click.UsageError("at least one of the flags in the group [id chatcmpl requestid] is required")
-    found = records.find(engine, id=row_id, chatcmpl=chatcmpl, request_id=request_id)
+    found = exchanges.find(engine, id=row_id, chatcmpl=chatcmpl, request_id=request_id)
     if not found:
         raise NotFoundError(f"no stored call has {' and '.join(given)}; mpal list shows what there is")
     newest, *others = found

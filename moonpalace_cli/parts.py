@@ -12,7 +12,8 @@ from moonpalace_cli.presentation import error_text, metadata
 from moonpalace_cli.tables import box, display_width, frame_width, share, wrap
 
 if TYPE_CHECKING:
-    from moonpalace_addons.store.records import Bodies, Exchange
+    from moonpalace_addons.store.records.contents import Bodies
+    from moonpalace_addons.store.records.exchanges import Exchange
 
 PARTS = ("metadata", "request_header", "request_body", "response_header", "response_body", "error")
 BODIES = ("request_body", "response_body")

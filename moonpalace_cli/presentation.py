@@ -10,7 +10,7 @@ from moonpalace_addons.store.tasks import State
 from moonpalace_addons.wire.status import status_line
 
 if TYPE_CHECKING:
-    from moonpalace_addons.store.records import Exchange
+    from moonpalace_addons.store.records.exchanges import Exchange
 
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 COLUMNS = ("id", "status", "chatcmpl", "request_id", "server_timing", "requested_at")

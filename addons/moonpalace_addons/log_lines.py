@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Literal
 
 from moonpalace_addons.store.derive import header_pairs
-from moonpalace_addons.store.records import Exchange
+from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.wire.status import status_line
 

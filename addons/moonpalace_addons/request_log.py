@@ -3,7 +3,7 @@
 import logging
 
 from moonpalace_addons.log_lines import lines
-from moonpalace_addons.store.records import Exchange
+from moonpalace_addons.store.records.exchanges import Exchange
 
 logger = logging.getLogger("moonpalace")
 

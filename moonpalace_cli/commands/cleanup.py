@@ -48,9 +48,9 @@ def command(before: datetime, as_json: bool, settings: "Settings") -> None:
     Calls that are still under way stay.
     """
     with opened(settings.database) as engine:
-        from moonpalace_addons.store import records
+        from moonpalace_addons.store.records import retention
 
-        deleted = records.delete_before(engine, before)
+        deleted = retention.delete_before(engine, before)
     if as_json:
         print_json(json.dumps({"deleted": deleted, "before": before.isoformat()}))
     else:

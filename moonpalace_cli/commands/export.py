@@ -19,7 +19,7 @@ from moonpalace_cli.setting_flags import setting_flags
 
 if TYPE_CHECKING:
     from moonpalace_addons.settings import Settings
-    from moonpalace_addons.store.records import Exchange
+    from moonpalace_addons.store.records.exchanges import Exchange
 
 STANDARD_OUTPUT = ("stdout", "-")
 
@@ -56,10 +56,10 @@ def command(
     if directory is not None and output not in STANDARD_OUTPUT:
         raise click.UsageError("--directory and --output exclude each other")
     with opened(settings.database) as engine:
-        from moonpalace_addons.store import records
+        from moonpalace_addons.store.records import contents
 
         exchange = find_call(engine, row_id=row_id, chatcmpl=chatcmpl, request_id=request_id)
-        bodies = records.bodies(engine, exchange.id)
+        bodies = contents.bodies(engine, exchange.id)
     to_terminal = directory is None and output in STANDARD_OUTPUT and is_terminal()
     if as_curl:
         encoding = sys.stdout.encoding if to_terminal else "utf-8"

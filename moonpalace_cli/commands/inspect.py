@@ -17,7 +17,8 @@ from moonpalace_cli.setting_flags import setting_flags
 
 if TYPE_CHECKING:
     from moonpalace_addons.settings import Settings
-    from moonpalace_addons.store.records import Bodies, Exchange
+    from moonpalace_addons.store.records.contents import Bodies
+    from moonpalace_addons.store.records.exchanges import Exchange
 
 
 def parse_parts(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[str]:
@@ -64,10 +65,10 @@ def command(
     if parts and (print_request or print_response):
         raise click.UsageError("--print gives a table: leave out --print-request and --print-response")
     with opened(settings.database) as engine:
-        from moonpalace_addons.store import records
+        from moonpalace_addons.store.records import contents
 
         exchange = find_call(engine, row_id=row_id, chatcmpl=chatcmpl, request_id=request_id)
-        bodies = records.bodies(engine, exchange.id)
+        bodies = contents.bodies(engine, exchange.id)
     if as_json:
         print_json(dumps(inspect_document(exchange, bodies)))
     elif print_request or print_response:

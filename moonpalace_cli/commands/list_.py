@@ -54,9 +54,9 @@ def command(
     if export_to is not None:
         raise NotBuiltYetError("list --export")
     with opened(settings.database) as engine:
-        from moonpalace_addons.store import records
+        from moonpalace_addons.store.records import exchanges
 
-        found = records.latest(engine, limit=limit, chat_only=chat_only)
+        found = exchanges.latest(engine, limit=limit, chat_only=chat_only)
     if as_json:
         if found:
             print_json("\n".join(json.dumps(record(exchange), ensure_ascii=False) for exchange in found))

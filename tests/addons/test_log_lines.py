@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from moonpalace_addons.log_lines import lines
-from moonpalace_addons.store.records import Exchange
+from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 
 REPEATING = "it appears that there is an issue with content repeating in the current response"
@@ -68,6 +68,10 @@ def a_call() -> Exchange:
         warnings=(),
         error_kind=None,
         error_message=None,
+        cache_outcome=None,
+        cache_tokens=None,
+        category=None,
+        note=None,
     )
 
 

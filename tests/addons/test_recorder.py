@@ -9,7 +9,7 @@ from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings import resolve
-from moonpalace_addons.store.records import Exchange
+from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State, Task
 
 

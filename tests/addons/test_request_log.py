@@ -8,7 +8,7 @@ import pytest
 
 from moonpalace_addons import request_log
 from moonpalace_addons.log_lines import Line
-from moonpalace_addons.store.records import Exchange
+from moonpalace_addons.store.records.exchanges import Exchange
 
 
 def test_call_is_one_record(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine
 
-from moonpalace_addons.store import records
 from moonpalace_addons.store.engine import open_store, writing
-from moonpalace_addons.store.records import Exchange
+from moonpalace_addons.store.records import contents, exchanges, runs
+from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.main import main
 
@@ -81,6 +81,10 @@ def plain_exchange() -> Exchange:
         warnings=(),
         error_kind=None,
         error_message=None,
+        cache_outcome=None,
+        cache_tokens=None,
+        category=None,
+        note=None,
     )
 
 
@@ -127,7 +131,7 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     engine = open_store(f"sqlite:///{file}", create=True)
     with writing(engine) as connection:
         run = {"id": RUN, "host": "here", "pid": 1, "version": "0", "started_at": 0, "heartbeat_at": 0}
-        records.begin_run(connection, run)
+        runs.begin_run(connection, run)
     engine.dispose()
     return file
 
@@ -156,11 +160,11 @@ class Store:
         if "id" not in changes:
             del row["id"]
         with writing(self.engine) as connection:
-            (row_id,) = records.insert_exchanges(connection, [row]).values()
-            bodies = [records.body_row(row_id, "request", request)]
-            bodies += [] if response is None else [records.body_row(row_id, "response", response)]
-            streams = [] if events is None else [records.stream_row(row_id, events, [])]
-            records.insert_contents(connection, bodies, streams)
+            (row_id,) = exchanges.insert_exchanges(connection, [row]).values()
+            bodies = [contents.Body(row_id, "request", request)]
+            bodies += [] if response is None else [contents.Body(row_id, "response", response)]
+            streams = [] if events is None else [contents.Stream(row_id, events, [])]
+            contents.insert_contents(connection, bodies, streams)
         return row_id
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from moonpalace_addons.store.records import Bodies
+from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.content import Answer, Content, answer, members, read, readable
 from moonpalace_cli.json_text import Verbatim
 
 if TYPE_CHECKING:
-    from moonpalace_addons.store.records import Exchange
+    from moonpalace_addons.store.records.exchanges import Exchange
 
 EVENTS = 'data: {"id":"中"}\n\ndata: [DONE]\n\n'
 

@@ -17,7 +17,7 @@ from moonpalace_cli.curl import command
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from moonpalace_addons.store.records import Exchange
+    from moonpalace_addons.store.records.exchanges import Exchange
 
 
 def test_command_of_a_chat_completion(exchange: Callable[..., Exchange]) -> None:

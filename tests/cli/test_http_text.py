@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from moonpalace_addons.store.records import Bodies
+from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_cli.http_text import request_message, response_message
 
 if TYPE_CHECKING:
-    from moonpalace_addons.store.records import Exchange
+    from moonpalace_addons.store.records.exchanges import Exchange
 
 
 def test_request(exchange: Callable[..., Exchange]) -> None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from wcwidth import wcswidth
 
-from moonpalace_addons.store.records import Bodies
+from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_cli.parts import PARTS, part_texts, parts_table
 
 if TYPE_CHECKING:
-    from moonpalace_addons.store.records import Exchange
+    from moonpalace_addons.store.records.exchanges import Exchange
 
 
 def test_piped_bodies_are_as_wide_as_the_original_had_them(exchange: Callable[..., Exchange]) -> None:

@@ -11,7 +11,7 @@ from moonpalace_addons.store.tasks import State
 from moonpalace_cli import presentation
 
 if TYPE_CHECKING:
-    from moonpalace_addons.store.records import Exchange
+    from moonpalace_addons.store.records.exchanges import Exchange
 
 
 @pytest.mark.parametrize(

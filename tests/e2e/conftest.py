@@ -23,9 +23,10 @@ import httpx
 import pytest
 from sqlalchemy import Engine
 
-from moonpalace_addons.store import records
 from moonpalace_addons.store.engine import open_store
-from moonpalace_addons.store.records import Bodies, Exchange
+from moonpalace_addons.store.records import contents, exchanges
+from moonpalace_addons.store.records.contents import Bodies
+from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.server import MockServer
@@ -139,7 +140,7 @@ class Proxy:
         """Return the rows whose columns are as in `of`, oldest first, once there are `count` and all are over."""
 
         def found() -> list[Exchange]:
-            all_rows = records.latest(self.engine, limit=10_000)
+            all_rows = exchanges.latest(self.engine, limit=10_000)
             return [row for row in all_rows if all(getattr(row, name) == value for name, value in (of or {}).items())]
 
         def is_over() -> bool:
@@ -157,7 +158,7 @@ class Proxy:
 
     def bodies(self, row: Exchange) -> Bodies:
         """Return what a call carried."""
-        return records.bodies(self.engine, row.id)
+        return contents.bodies(self.engine, row.id)
 
     def mpal(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         """Run another command of `mpal` on its store."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from moonpalace_addons.store import records
-from moonpalace_addons.store.records import Exchange
+from moonpalace_addons.store.records import exchanges
+from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.served import Served
 from moonpalace_cli.mock.server import MockServer
@@ -244,7 +244,7 @@ def test_a_client_that_leaves_before_its_request_is_whole(proxy: Proxy, request_
 def in_flight(proxy: Proxy, request_id: str) -> None:
     """Wait until a call has its row."""
     deadline = time.monotonic() + 60
-    while all(row.client_request_id != request_id for row in records.latest(proxy.engine, limit=1000)):
+    while all(row.client_request_id != request_id for row in exchanges.latest(proxy.engine, limit=1000)):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 

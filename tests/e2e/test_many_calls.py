@@ -16,7 +16,8 @@ import httpx
 import pytest
 import zstandard
 
-from moonpalace_addons.store.records import Bodies, Exchange
+from moonpalace_addons.store.records.contents import Bodies
+from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.served import Served
 from moonpalace_cli.mock.server import MockServer

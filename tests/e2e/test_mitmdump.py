@@ -12,7 +12,7 @@ import httpx
 import openai
 import pytest
 
-from moonpalace_addons.store import records
+from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.server import MockServer
 
@@ -168,7 +168,7 @@ def test_what_has_ended_is_stored_at_the_end(launch: Launcher, mock: MockServer)
             for _ in range(50):
                 client.post(CHAT, json=BODY)
         dump.stop()
-        states = [row.state for row in records.latest(dump.engine, limit=100)]
+        states = [row.state for row in exchanges.latest(dump.engine, limit=100)]
     assert states == [State.COMPLETED] * 50
 
 

@@ -20,7 +20,7 @@ import httpx
 import openai
 import pytest
 
-from moonpalace_addons.store.records import Exchange
+from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.wire import sse
 from moonpalace_cli.mock.scripts import LOOP

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from moonpalace_addons.store import records
+from moonpalace_addons.store.records import exchanges
 from moonpalace_cli.mock.server import MockServer
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def print_all(proxy: Proxy, trace: Trace) -> None:
     """Add what every command prints: of a few calls through the command line, of all through the store."""
     commands: list[tuple[str, ...]] = [("list", "-v", "-n", "1000"), ("list", "--json", "-n", "1000")]
     parts = "metadata,request_header,request_body,response_header,response_body,error"
-    for row in most_telling(records.latest(proxy.engine, limit=1000)):
+    for row in most_telling(exchanges.latest(proxy.engine, limit=1000)):
         commands += [
             ("inspect", "--id", row, "--print", parts),
             ("inspect", "--id", row, "--print-request", "--print-response", "--merge-event-stream"),
@@ -125,13 +125,13 @@ def print_all(proxy: Proxy, trace: Trace) -> None:
             ("export", "--id", row, "--curl"),
         ]
     trace.texts["output of mpal"] = proxy.mpal_all(commands)
-    for call in records.latest(proxy.engine, limit=1000):
+    for call in exchanges.latest(proxy.engine, limit=1000):
         bodies = proxy.bodies(call)
         kept = (bodies.request, bodies.response, bodies.event_stream)
         trace.texts[f"row {call.id}"] = repr(call).encode() + b"".join(body or b"" for body in kept)
 
 
-def most_telling(rows: list[records.Exchange]) -> list[str]:
+def most_telling(rows: list[exchanges.Exchange]) -> list[str]:
     """Return the ids of a call that echoes the key and of a stream."""
     echoed = next(row.id for row in rows if row.model_requested == "mock-echo-key")
     stream = next(row.id for row in rows if row.model_requested == "mock-echo" and row.is_stream)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from moonpalace_addons.store import records
+from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.server import MockServer
 
@@ -46,7 +46,7 @@ def test_calls_that_have_ended_are_stored(launch: Launcher, mock: MockServer, nu
     with launch.start(endpoint=mock.url) as proxy:
         statuses = asyncio.run(ask_all(proxy.url, count))
         proxy.stop(number)
-        rows = records.latest(proxy.engine, limit=10 * count)
+        rows = exchanges.latest(proxy.engine, limit=10 * count)
         assert statuses == [200] * count
         assert Counter(row.state for row in rows) == {State.COMPLETED: count}
         seeds = {json.loads(proxy.bodies(row).request or b"")["seed"] for row in rows}
@@ -64,7 +64,7 @@ def test_a_call_under_way_ends_with_the_proxy(launch: Launcher, mock: MockServer
             proxy.stop()
             with pytest.raises(httpx.RemoteProtocolError):
                 next(pieces)
-        (row,) = records.latest(proxy.engine, limit=10)
+        (row,) = exchanges.latest(proxy.engine, limit=10)
         assert (row.state, row.error_kind) == (State.PROXY_DIED, "proxy_stopped")
         assert proxy.bodies(row).event_stream == got
 
@@ -136,7 +136,7 @@ def kept_in_store(proxy: Proxy, readers: dict[str, Reader]) -> dict[str, bytes]:
         time.sleep(0.01)
     seen = {name: reader.got for name, reader in readers.items()}
     while True:
-        rows = {row.client_request_id: row for row in records.latest(proxy.engine, limit=100)}
+        rows = {row.client_request_id: row for row in exchanges.latest(proxy.engine, limit=100)}
         kept = {name: len(proxy.bodies(rows[name]).event_stream or b"") for name in seen}
         if all(kept[name] >= len(got) for name, got in seen.items()):
             return seen
@@ -144,7 +144,7 @@ def kept_in_store(proxy: Proxy, readers: dict[str, Reader]) -> dict[str, bytes]:
         time.sleep(0.01)
 
 
-def assert_readable(proxy: Proxy, row: records.Exchange, kept: bytes) -> None:
+def assert_readable(proxy: Proxy, row: exchanges.Exchange, kept: bytes) -> None:
     """Check that `mpal inspect` shows the events, and the completion as far as they make one."""
     command = ("inspect", "--id", str(row.id), "--print-response")
     shown = proxy.mpal_all([command, (*command, "--merge-event-stream")])

@@ -17,8 +17,8 @@ import pytest
 import zstandard
 from sqlalchemy import Engine
 
-from moonpalace_addons.store import records
 from moonpalace_addons.store.engine import open_store, writing
+from moonpalace_addons.store.records import runs
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 
 STARTED_AT = 1_795_368_422_123_456  # 2026-11-22 17:27:02.123456 UTC
@@ -61,7 +61,7 @@ def run_id(engine: Engine) -> str:
     """Write down a run for rows to belong to; return its id."""
     run = {"id": str(uuid4()), "host": "elsewhere", "pid": 1, "version": "0", "started_at": 0, "heartbeat_at": 0}
     with writing(engine) as connection:
-        records.begin_run(connection, run)
+        runs.begin_run(connection, run)
     return str(run["id"])
 
 

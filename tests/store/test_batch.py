@@ -6,11 +6,12 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import IntegrityError
 
-from moonpalace_addons.store import derive, records
+from moonpalace_addons.store import derive
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.ongoing import Answer
-from moonpalace_addons.store.records import Bodies
+from moonpalace_addons.store.records import contents, exchanges
+from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
 
 STREAM = b'data: {"id": "c", "choices": [{"index": 0, "delta": {"content": "ab"}, "finish_reason": "stop"}]}\n\n'
@@ -54,7 +55,7 @@ def test_a_call_that_begins_and_ends_in_a_batch_costs_one_insert(
         tasks += [call, ended(call, response=response_started(call))]
     assert commit(engine, batch, *tasks) == ["INSERT exchanges", "INSERT bodies"]
     finished = batch.finished()
-    assert finished == records.latest(engine, limit=9)[::-1]
+    assert finished == exchanges.latest(engine, limit=9)[::-1]
     assert [call.state for call in finished] == [State.COMPLETED] * 3
     assert batch.finished() == []
     assert (batch.planned, batch.under_way) == (0, False)
@@ -67,26 +68,26 @@ def test_a_call_over_several_batches_is_one_row(
     call = request_read()
     answer = response_started(call, [STREAM[:50]], content_type="text/event-stream")
     assert commit(engine, batch, call) == ["INSERT exchanges", "INSERT bodies"]
-    (row,) = records.latest(engine, limit=9)
-    assert (row.state, row.status_code, records.bodies(engine, row.id)) == (
+    (row,) = exchanges.latest(engine, limit=9)
+    assert (row.state, row.status_code, contents.bodies(engine, row.id)) == (
         State.IN_FLIGHT,
         None,
         Bodies(call.body, None, None),
     )
     assert commit(engine, batch, answer) == []
     assert commit(engine, batch, keep=True) == ["UPDATE exchanges", "INSERT response_segments"]
-    assert (records.latest(engine, limit=9)[0].status_code, batch.under_way) == (200, True)
-    assert records.bodies(engine, row.id) == Bodies(call.body, None, STREAM[:50])
+    assert (exchanges.latest(engine, limit=9)[0].status_code, batch.under_way) == (200, True)
+    assert contents.bodies(engine, row.id) == Bodies(call.body, None, STREAM[:50])
     assert commit(engine, batch, keep=True) == []
     answer.chunks.append((3_000_000, STREAM[50:]))
     assert commit(engine, batch, keep=True) == ["INSERT response_segments"]
-    assert records.bodies(engine, row.id).event_stream == STREAM
+    assert contents.bodies(engine, row.id).event_stream == STREAM
     statements = commit(engine, batch, ended(call), keep=True)
     assert statements == ["UPDATE exchanges", "DELETE response_segments", "INSERT bodies", "INSERT event_streams"]
-    assert batch.finished() == records.latest(engine, limit=9)
-    kept = records.bodies(engine, row.id)
+    assert batch.finished() == exchanges.latest(engine, limit=9)
+    kept = contents.bodies(engine, row.id)
     assert (kept.event_stream, b'"content": "ab"' in (kept.response or b"")) == (STREAM, True)
-    assert records.event_times(engine, row.id) == [(50, 2_000_000), (len(STREAM), 3_000_000)]
+    assert contents.event_times(engine, row.id) == [(50, 2_000_000), (len(STREAM), 3_000_000)]
 
 
 def test_a_keep_in_the_first_batch_is_stored_with_the_row(
@@ -96,7 +97,7 @@ def test_a_keep_in_the_first_batch_is_stored_with_the_row(
     call = request_read()
     statements = commit(engine, batch, call, response_started(call, [b"abc"]), keep=True)
     assert statements == ["INSERT exchanges", "INSERT bodies", "INSERT response_segments"]
-    assert records.latest(engine, limit=1)[0].status_code == 200
+    assert exchanges.latest(engine, limit=1)[0].status_code == 200
 
 
 def test_a_batch_that_failed_is_stored_again(
@@ -109,8 +110,8 @@ def test_a_batch_that_failed_is_stored_again(
         batch.store(connection)  # and never committed
     batch.plan([], keep=True)
     commit(engine, batch)
-    (row,) = records.latest(engine, limit=9)
-    assert records.bodies(engine, row.id) == Bodies(call.body, None, b"ab")
+    (row,) = exchanges.latest(engine, limit=9)
+    assert contents.bodies(engine, row.id) == Bodies(call.body, None, b"ab")
 
 
 def test_nothing_is_lost_of_pieces_that_wait(
@@ -124,7 +125,7 @@ def test_nothing_is_lost_of_pieces_that_wait(
         answer.chunks.append((5, piece))
         batch.plan([], keep=True)
     commit(engine, batch)
-    assert records.bodies(engine, 1).event_stream == b"abc"
+    assert contents.bodies(engine, 1).event_stream == b"abc"
 
 
 def test_tasks_of_unknown_calls_are_ignored(
@@ -135,7 +136,7 @@ def test_tasks_of_unknown_calls_are_ignored(
     assert commit(engine, batch, response_started(other), ended(other)) == []
     commit(engine, batch, call, ended(call))
     assert commit(engine, batch, ended(call, state=State.TIMED_OUT)) == []
-    assert records.latest(engine, limit=1)[0].state == State.COMPLETED
+    assert exchanges.latest(engine, limit=1)[0].state == State.COMPLETED
 
 
 def test_a_refused_row_is_known_by_its_refusal(
@@ -152,9 +153,9 @@ def test_a_refused_row_is_known_by_its_refusal(
         batch.store_one(connection, good.uuid)
     batch.stored_one(good.uuid)
     assert (batch.planned, list(batch.calls)) == (0, [good.uuid])
-    assert [row.uuid for row in records.latest(engine, limit=9)] == [good.uuid, bad.uuid]
+    assert [row.uuid for row in exchanges.latest(engine, limit=9)] == [good.uuid, bad.uuid]
     commit(engine, batch, ended(bad), ended(good))
-    assert [row.state for row in records.latest(engine, limit=9)] == [State.COMPLETED] * 2
+    assert [row.state for row in exchanges.latest(engine, limit=9)] == [State.COMPLETED] * 2
 
 
 def test_an_answer_that_another_proxy_wrote_is_replaced(
@@ -164,16 +165,16 @@ def test_an_answer_that_another_proxy_wrote_is_replaced(
     call = request_read()
     commit(engine, batch, call)
     with writing(engine) as connection:
-        records.update_exchanges(connection, [{"id": 1, "state": State.PROXY_DIED}])
-        records.insert_contents(connection, [records.body_row(1, "response", b"so far")], [])
+        exchanges.update_exchanges(connection, [{"id": 1, "state": State.PROXY_DIED}])
+        contents.insert_contents(connection, [contents.Body(1, "response", b"so far")], [])
     batch.plan([ended(call, response=response_started(call, [b"whole"]))], keep=False)
     with pytest.raises(IntegrityError), writing(engine) as connection:
         batch.store(connection)
     with writing(engine) as connection:
         batch.store_one(connection, call.uuid)
     batch.stored_one(call.uuid)
-    assert records.latest(engine, limit=9) == batch.finished()
-    assert records.bodies(engine, 1) == Bodies(call.body, b"whole", None)
+    assert exchanges.latest(engine, limit=9) == batch.finished()
+    assert contents.bodies(engine, 1) == Bodies(call.body, b"whole", None)
 
 
 def test_an_undecodable_request_is_kept_with_a_warning(
@@ -183,10 +184,10 @@ def test_an_undecodable_request_is_kept_with_a_warning(
     call = request_read(body=b"not gzip", content_encoding="gzip")
     for tasks in ([call], [ended(call)]):
         commit(engine, batch, *tasks)
-        (row,) = records.latest(engine, limit=9)
+        (row,) = exchanges.latest(engine, limit=9)
         assert row.warnings[0].startswith("the request's body could not be decoded: ")
         assert len(row.warnings) == 1
-    assert records.bodies(engine, 1).request == b"not gzip"
+    assert contents.bodies(engine, 1).request == b"not gzip"
 
 
 @pytest.mark.parametrize("method", ["absorb", "close"])
@@ -212,8 +213,8 @@ def test_a_fault_with_one_answer_does_not_touch_the_others(
     monkeypatch.setattr(Answer, method, fail)
     commit(engine, batch, bad, response_started(bad), good, response_started(good), keep=True)
     commit(engine, batch, ended(bad), ended(good), keep=True)
-    assert [row.state for row in records.latest(engine, limit=9)] == [State.COMPLETED] * 2
-    assert records.bodies(engine, 2).response
+    assert [row.state for row in exchanges.latest(engine, limit=9)] == [State.COMPLETED] * 2
+    assert contents.bodies(engine, 2).response
     assert "because of a fault in MoonPalace" in caplog.text
 
 
@@ -229,5 +230,5 @@ def test_a_fault_with_one_request_does_not_touch_the_others(
     monkeypatch.setattr(derive, "request_fields", lambda body: real(body) if body != b"x" else 1 / 0)
     bad, good = request_read(body=b"x"), request_read()
     commit(engine, batch, bad, good)
-    assert [row.uuid for row in records.latest(engine, limit=9)] == [good.uuid]
+    assert [row.uuid for row in exchanges.latest(engine, limit=9)] == [good.uuid]
     assert bad.uuid in caplog.text

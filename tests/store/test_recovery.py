@@ -10,10 +10,11 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine, text
 
-from moonpalace_addons.store import derive, records
+from moonpalace_addons.store import derive
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.host import host_name
+from moonpalace_addons.store.records import contents, exchanges, runs
 from moonpalace_addons.store.recovery import SILENT_MOST, recover
 from moonpalace_addons.store.tasks import RequestRead, ResponseStarted, State
 
@@ -48,7 +49,7 @@ def leave(
         if chunks or answer:
             batch.plan([response_started(call, chunks, **answer)], keep=True)
         with writing(engine) as connection:
-            records.begin_run(connection, run)
+            runs.begin_run(connection, run)
             batch.store(connection)
         return str(run["id"])
 
@@ -58,7 +59,7 @@ def leave(
 def states(engine: Engine, *living: str) -> tuple[int, list[State]]:
     with writing(engine) as connection:
         count = recover(connection, living)
-    return count, [call.state for call in records.latest(engine, limit=9)]
+    return count, [call.state for call in exchanges.latest(engine, limit=9)]
 
 
 @pytest.mark.parametrize(
@@ -96,11 +97,11 @@ def test_what_was_received_is_kept_and_merged(engine: Engine, leave: Leave) -> N
     """A stream that was cut is kept to its last byte, merged, with its times; the segments go."""
     leave(dead_pid(), STREAM[:30], STREAM[30:], content_type="text/event-stream")
     states(engine)
-    (call,) = records.latest(engine, limit=9)
-    kept = records.bodies(engine, call.id)
+    (call,) = exchanges.latest(engine, limit=9)
+    kept = contents.bodies(engine, call.id)
     assert kept.event_stream == STREAM
     assert json.loads(kept.response or b"")["choices"][0]["message"]["content"] == "ab"
-    assert records.event_times(engine, call.id) == [(30, 2_000_000), (len(STREAM), 3_000_000)]
+    assert contents.event_times(engine, call.id) == [(30, 2_000_000), (len(STREAM), 3_000_000)]
     assert (call.latency, call.time_to_first_token, call.chatcmpl_id) == (3_000_000, 3_000_000, "c")
     assert (call.status_code, call.msh_request_id, call.error_kind) == (200, "req-1", "proxy_died")
     assert call.response_bytes == len(STREAM)
@@ -115,7 +116,7 @@ def test_a_call_without_a_byte_of_an_answer_is_finished(
     """A call that had got nothing, or headers alone, ends with what there is."""
     leave(dead_pid(), **answer)
     states(engine)
-    (call,) = records.latest(engine, limit=9)
+    (call,) = exchanges.latest(engine, limit=9)
     assert (call.state, call.status_code) == (State.PROXY_DIED, answer.get("status_code"))
     assert call.latency == (1_000_000 if answer else 0)
     assert call.is_stream is not bool(answer)
@@ -125,9 +126,9 @@ def test_warnings_of_the_beginning_are_kept(engine: Engine, leave: Leave) -> Non
     """What was noted when the request was read is still there afterwards."""
     leave(dead_pid())
     with writing(engine) as connection:
-        records.update_exchanges(connection, [{"id": 1, "warnings": '["early"]'}])
+        exchanges.update_exchanges(connection, [{"id": 1, "warnings": '["early"]'}])
     states(engine)
-    assert records.latest(engine, limit=1)[0].warnings == ("early",)
+    assert exchanges.latest(engine, limit=1)[0].warnings == ("early",)
 
 
 def test_a_call_that_cannot_be_read_does_not_keep_the_store_from_opening(
@@ -139,5 +140,5 @@ def test_a_call_that_cannot_be_read_does_not_keep_the_store_from_opening(
     real = derive.header_columns
     monkeypatch.setattr(derive, "header_columns", lambda given: real(given) if given.body == b"good" else 1 / 0)
     assert states(engine) == (2, [State.PROXY_DIED] * 2)
-    assert [records.bodies(engine, number).response for number in (1, 2)] == [None, b"good"]
+    assert [contents.bodies(engine, number).response for number in (1, 2)] == [None, b"good"]
     assert "what was kept of call 1 could not be read" in caplog.text

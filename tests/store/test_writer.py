@@ -12,11 +12,12 @@ from sqlalchemy import Engine, text
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store import engine as engine_module
-from moonpalace_addons.store import records
 from moonpalace_addons.store import writer as writer_module
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import open_store
-from moonpalace_addons.store.records import Bodies, Exchange
+from moonpalace_addons.store.records import contents, exchanges
+from moonpalace_addons.store.records.contents import Bodies
+from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 from moonpalace_addons.store.writer import Observer, Writer
 
@@ -66,7 +67,7 @@ def locked(file: Path) -> Iterator[Callable[[], None]]:
 
 
 def rows(engine: Engine) -> list[Exchange]:
-    return records.latest(engine, limit=1000)[::-1]
+    return exchanges.latest(engine, limit=1000)[::-1]
 
 
 def run_row(engine: Engine) -> dict[str, object]:
@@ -97,7 +98,7 @@ def test_no_call_is_missing_after_a_stop(
     assert len(stored) == len({call.uuid for call in stored}) == 500
     assert {call.state for call in stored} == {State.COMPLETED}
     assert seen == stored
-    assert None not in (records.bodies(engine, 500).request, records.bodies(engine, 500).response)
+    assert None not in (contents.bodies(engine, 500).request, contents.bodies(engine, 500).response)
 
 
 def test_the_end_of_a_run_is_written_down(engine: Engine, start: Start) -> None:
@@ -285,14 +286,14 @@ def test_an_answer_under_way_is_on_disk_soon(
     answer = response_started(call, [b"one"])
     writer.put(call)
     writer.put(answer)
-    until(lambda: rows(engine) and records.bodies(engine, 1).event_stream == b"one")
+    until(lambda: rows(engine) and contents.bodies(engine, 1).event_stream == b"one")
     answer.chunks.append((5, b" two"))
-    until(lambda: records.bodies(engine, 1).event_stream == b"one two")
+    until(lambda: contents.bodies(engine, 1).event_stream == b"one two")
     assert rows(engine)[0].state == State.IN_FLIGHT
     answer.chunks.append((6, b" three"))
     writer.put(ended(call, state=State.CLIENT_DISCONNECTED))
     assert writer.stop()
-    assert records.bodies(engine, 1) == Bodies(call.body, b"one two three", None)
+    assert contents.bodies(engine, 1) == Bodies(call.body, b"one two three", None)
     assert rows(engine)[0].state == State.CLIENT_DISCONNECTED
 
 
@@ -308,7 +309,7 @@ def test_a_stop_keeps_what_is_under_way(
     assert [row.state for row in rows(engine)] == [State.IN_FLIGHT]
     start()
     assert [row.state for row in rows(engine)] == [State.PROXY_DIED]
-    assert records.bodies(engine, 1).response == b"so far"
+    assert contents.bodies(engine, 1).response == b"so far"
 
 
 def test_a_second_writer_leaves_the_calls_of_the_first(
@@ -367,5 +368,5 @@ def test_no_secret_reaches_the_disk(
     assert [name for name, content in files.items() if KEY in content] == []
     (row,) = rows(engine)
     assert (row.error_message, row.path) == ("refused *******************", "/v1/*******************")
-    assert b"*******************" in (records.bodies(engine, 1).response or b"")
+    assert b"*******************" in (contents.bodies(engine, 1).response or b"")
     assert row.key_fingerprint is not None

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from moonpalace_addons.store import derive, records
+from moonpalace_addons.store import derive
 from moonpalace_addons.store.ongoing import Ongoing
 from moonpalace_addons.store.reading import Received
+from moonpalace_addons.store.records import contents, exchanges
+from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.storable import storable
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, Task
 from moonpalace_addons.wire import encodings, secrets
@@ -27,7 +30,7 @@ class Unit:
     """
 
     call: Ongoing
-    changed: records.Values = field(default_factory=dict)
+    changed: Values = field(default_factory=dict)
     request_body: bytes | None = None
     outcome: derive.Outcome | None = None
     segments: list[Segment] = field(default_factory=list)
@@ -42,7 +45,7 @@ class Batch:
         self.fingerprint_key = fingerprint_key
         self.calls: dict[str, Ongoing] = {}
         self.units: dict[str, Unit] = {}
-        self._finished: list[records.Exchange] = []
+        self._finished: list[Exchange] = []
 
     @property
     def under_way(self) -> bool:
@@ -134,7 +137,7 @@ class Batch:
         """
         unit = self.units[uuid]
         if unit.call.row_id is not None and unit.outcome is not None:
-            records.delete_answers(connection, [unit.call.row_id])
+            contents.delete_answers(connection, [unit.call.row_id])
         store_units(connection, [unit])
 
     def stored_one(self, uuid: str) -> None:
@@ -149,15 +152,15 @@ class Batch:
     def _note(self, unit: Unit) -> None:
         unit.call.row_id = unit.row_id
         if unit.outcome is not None:
-            self._finished.append(records.to_exchange(unit.call.columns | {"id": unit.row_id}))
+            self._finished.append(exchanges.to_exchange(unit.call.columns | {"id": unit.row_id}))
 
-    def finished(self) -> list[records.Exchange]:
+    def finished(self) -> list[Exchange]:
         """Return the calls that have ended and been stored since the last call of this method."""
         done, self._finished = self._finished, []
         return done
 
 
-def change(unit: Unit, columns: records.Values) -> None:
+def change(unit: Unit, columns: Values) -> None:
     """Change columns of the row of a unit's call."""
     fit = storable(columns, unit.call.secrets)
     unit.call.columns |= fit
@@ -176,41 +179,41 @@ def close_answer(call: Ongoing) -> Received | None:
 def store_units(connection: Connection, units: list[Unit]) -> None:
     """Write units: new rows, changed rows, bodies, streams, segments."""
     new = [unit.call.columns for unit in units if unit.call.row_id is None]
-    ids = records.insert_exchanges(connection, new)
+    ids = exchanges.insert_exchanges(connection, new)
     for unit in units:
         # Noted with the call only after the commit: a transaction that fails is run again and gives a new id.
         unit.row_id = unit.call.row_id or ids[unit.call.uuid]
     changed = [unit.changed | {"id": unit.row_id} for unit in units if unit.call.row_id is not None and unit.changed]
     for alike in by_columns(changed).values():
-        records.update_exchanges(connection, alike)
-    bodies = [row for unit in units for row in body_rows(unit)]
-    streams = [row for unit in units for row in stream_rows(unit)]
+        exchanges.update_exchanges(connection, alike)
+    bodies = [body for unit in units for body in unit_bodies(unit)]
+    streams = [stream for unit in units for stream in unit_streams(unit)]
     segments = [
-        records.segment_row(unit.row_id, *segment)
-        for unit in units
-        if unit.outcome is None
-        for segment in unit.segments
+        contents.Segment(unit.row_id, *segment) for unit in units if unit.outcome is None for segment in unit.segments
     ]
-    records.delete_segments(connection, [unit.row_id for unit in units if unit.outcome and unit.call.segments])
-    records.insert_contents(connection, bodies, streams, segments)
+    contents.delete_segments(connection, [unit.row_id for unit in units if unit.outcome and unit.call.segments])
+    contents.insert_contents(connection, bodies, streams, segments)
 
 
-def by_columns(rows: list[records.Values]) -> dict[tuple[str, ...], list[records.Values]]:
+def by_columns(rows: list[Values]) -> dict[tuple[str, ...], list[Values]]:
     """Group rows that have the same columns, which one statement can then update."""
-    groups: dict[tuple[str, ...], list[records.Values]] = {}
+    groups: dict[tuple[str, ...], list[Values]] = {}
     for row in rows:
         groups.setdefault(tuple(row), []).append(row)
     return groups
 
 
-def body_rows(unit: Unit) -> list[records.Values]:
-    """Return the rows of `bodies` for a unit."""
-    sides = {"request": unit.request_body, "response": unit.outcome.body if unit.outcome else None}
-    return [records.body_row(unit.row_id, side, data) for side, data in sides.items() if data is not None]
+def unit_bodies(unit: Unit) -> list[contents.Body]:
+    """Return the bodies that a unit brings."""
+    sides: tuple[tuple[contents.Side, bytes | None], ...] = (
+        ("request", unit.request_body),
+        ("response", unit.outcome.body if unit.outcome else None),
+    )
+    return [contents.Body(unit.row_id, side, data) for side, data in sides if data is not None]
 
 
-def stream_rows(unit: Unit) -> list[records.Values]:
-    """Return the rows of `event_streams` for a unit."""
+def unit_streams(unit: Unit) -> list[contents.Stream]:
+    """Return the stream that a unit brings, if it does."""
     if unit.outcome is None or unit.outcome.stream is None or unit.call.answer is None:
         return []
-    return [records.stream_row(unit.row_id, unit.outcome.stream, unit.call.answer.chunks)]
+    return [contents.Stream(unit.row_id, unit.outcome.stream, unit.call.answer.chunks)]

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from moonpalace_addons.store.reading import Reading, Received, parse, read
-from moonpalace_addons.store.records import COLUMNS, Values
+from moonpalace_addons.store.records.exchanges import COLUMNS
+from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
 from moonpalace_addons.wire import completion, secrets, timing
 

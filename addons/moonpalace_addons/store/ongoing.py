@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from moonpalace_addons.store.derive import Fields
 from moonpalace_addons.store.reading import Received
-from moonpalace_addons.store.records import Values
+from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import ResponseStarted
 from moonpalace_addons.wire import encodings, secrets
 

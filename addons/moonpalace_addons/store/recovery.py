@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, RowMapping
 from sqlalchemy.exc import OperationalError
 
-from moonpalace_addons.store import derive, records
+from moonpalace_addons.store import derive
 from moonpalace_addons.store.host import host_name, is_other_process
 from moonpalace_addons.store.reading import Received
+from moonpalace_addons.store.records import contents, exchanges, runs
 from moonpalace_addons.store.storable import storable
 from moonpalace_addons.store.tasks import ExchangeEnded, State
 
@@ -26,9 +27,9 @@ def recover(connection: Connection, living: Container[str]) -> int:
     `living` are the runs of this process.
     """
     count = 0
-    for run in records.open_runs(connection):
+    for run in runs.open_runs(connection):
         if run["id"] not in living and not is_alive(run):
-            for left in records.unfinished(connection, run["id"]):
+            for left in runs.unfinished(connection, run["id"]):
                 finish(connection, left)
                 count += 1
     return count
@@ -44,7 +45,7 @@ def is_alive(run: RowMapping) -> bool:
     return run["host"] != host_name() or is_other_process(run["pid"])
 
 
-def finish(connection: Connection, left: records.Unfinished) -> None:
+def finish(connection: Connection, left: runs.Unfinished) -> None:
     """Give one call its terminal state; where what was kept of it is refused, at least that."""
     try:
         with connection.begin_nested():
@@ -65,7 +66,7 @@ class Result:
     chunks: list[tuple[int, int]]
 
 
-def read(left: records.Unfinished) -> Result:
+def read(left: runs.Unfinished) -> Result:
     """Work out what a call came to from what was kept of it."""
     call = left.exchange
     received = None
@@ -82,7 +83,7 @@ def read(left: records.Unfinished) -> Result:
     return Result(derive.outcome(ending(left), received, fields, warnings=call.warnings), left.chunks)
 
 
-def ending(left: records.Unfinished) -> ExchangeEnded:
+def ending(left: runs.Unfinished) -> ExchangeEnded:
     """Return how such a call ended: with its last byte."""
     return ExchangeEnded(
         uuid=left.exchange.uuid,
@@ -96,8 +97,8 @@ def ending(left: records.Unfinished) -> ExchangeEnded:
 def finish_with(connection: Connection, call_id: int, result: Result) -> None:
     """Write what became of a call."""
     outcome = result.outcome
-    records.update_exchanges(connection, [storable(outcome.columns) | {"id": call_id}])
-    records.delete_segments(connection, [call_id])
-    bodies = [records.body_row(call_id, "response", outcome.body)] if outcome.body is not None else []
-    streams = [records.stream_row(call_id, outcome.stream, result.chunks)] if outcome.stream is not None else []
-    records.insert_contents(connection, bodies, streams)
+    exchanges.update_exchanges(connection, [storable(outcome.columns) | {"id": call_id}])
+    contents.delete_segments(connection, [call_id])
+    bodies = [contents.Body(call_id, "response", outcome.body)] if outcome.body is not None else []
+    streams = [contents.Stream(call_id, outcome.stream, result.chunks)] if outcome.stream is not None else []
+    contents.insert_contents(connection, bodies, streams)

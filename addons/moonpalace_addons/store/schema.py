@@ -112,6 +112,10 @@ EXCHANGES = Table(
     Column("warnings", Text),  # a JSON array of sentences
     Column("error_kind", Text),
     Column("error_message", Text),
+    Column("cache_outcome", Text),  # what context caching came to: "hit", "miss", "created", "refused" …
+    Column("cache_tokens", BigInteger),  # tokens of the context cache that was used: what it saved
+    Column("category", String(16)),  # "goodcase" or "badcase"
+    Column("note", Text),
     Index("exchanges_uuid", "uuid", unique=True),  # the writer: never the same call twice
     Index("exchanges_chatcmpl_id", "chatcmpl_id"),  # inspect --chatcmpl
     Index("exchanges_msh_request_id", "msh_request_id"),  # inspect --requestid
@@ -121,6 +125,38 @@ EXCHANGES = Table(
     sqlite_autoincrement=True,
 )
 """One HTTP call: what was asked, what came back, and how it ended."""
+
+TAGS = Table(
+    "exchange_tags",
+    METADATA,
+    owner(),
+    Column("tag", Text, primary_key=True),
+    Index("exchange_tags_tag", "tag"),  # predicates and completion
+)
+"""What users call a call."""
+
+CONTEXT_CACHES = Table(
+    "context_caches",
+    METADATA,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("endpoint", Text, nullable=False),
+    Column("key_fingerprint", String(16), nullable=False),  # never the key: a cache belongs to it
+    Column("prefix_hash", LargeBinary, nullable=False),
+    Column("prefix_messages", Integer, nullable=False),  # how many messages it holds beside the tools
+    Column("prefix_bytes", BigInteger, nullable=False),
+    Column("model", Text),
+    Column("cache_id", Text),  # the API's name for it; NULL while it is being made
+    Column("state", String(16), nullable=False),  # "creating", "ready", "failed"
+    Column("tokens", BigInteger),
+    Column("uses", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    # one cache for each prefix, however many proxies ask for it at once
+    Index("context_caches_prefix", "endpoint", "key_fingerprint", "prefix_hash", unique=True),
+    Index("context_caches_used_at", "used_at"),  # the clean-up
+)
+"""A context cache at the API, made from the beginning of a conversation."""
 
 BODIES = Table(
     "bodies",

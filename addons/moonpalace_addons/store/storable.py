@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from moonpalace_addons.store.records import GREATEST, Values
+from moonpalace_addons.store.records.values import GREATEST, Values
 from moonpalace_addons.wire import secrets
 
 # What a client or upstream may have written a secret into. Headers and bodies are masked where they come in.

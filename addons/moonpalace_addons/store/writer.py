@@ -19,10 +19,12 @@ from functools import partial
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from moonpalace_addons.store import records
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import BUSY_TIMEOUT, refusal, writing
 from moonpalace_addons.store.host import host_name
+from moonpalace_addons.store.records import identity, runs
+from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.recovery import recover
 from moonpalace_addons.store.tasks import Task
 from moonpalace_addons.version import __version__
@@ -40,7 +42,7 @@ JOIN_MOST = DRAIN_MOST + 2 * BUSY_TIMEOUT
 LIVING: set[str] = set()
 """The runs of this process."""
 
-type Observer = Callable[[records.Exchange], None]
+type Observer = Callable[[Exchange], None]
 """Called on the writer's thread with each call that has ended, once its row is stored."""
 
 
@@ -100,12 +102,12 @@ class Writer:
         try:
             with writing(self.engine) as connection:
                 recover(connection, LIVING)
-                records.begin_run(connection, self._run_row())
-                return records.fingerprint_key(connection)
+                runs.begin_run(connection, self._run_row())
+                return identity.fingerprint_key(connection)
         except DBAPIError as error:
             raise refusal("cannot write to", self.engine.url, error) from error
 
-    def _run_row(self) -> records.Values:
+    def _run_row(self) -> Values:
         now = microseconds()
         return {
             "id": self.run_id,
@@ -199,7 +201,7 @@ class Writer:
 
     def _touch(self, connection: Connection, *, live: bool, ended: bool) -> None:
         if live or ended:
-            records.touch_run(connection, self.run_id, microseconds(), ended=ended)
+            runs.touch_run(connection, self.run_id, microseconds(), ended=ended)
 
     def _report(self, error: DBAPIError) -> None:
         words = str(error.orig).strip().splitlines()[0]
@@ -212,7 +214,7 @@ class Writer:
             logger.warning("store: works again, nothing was lost")
             self.trouble = None
 
-    def _observe(self, exchange: records.Exchange) -> None:
+    def _observe(self, exchange: Exchange) -> None:
         if self.observer is None:
             return
         try:

@@ -83,7 +83,9 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.BigInteger()),
     )
     create_exchanges()
+    create_tags()
     create_contents()
+    create_context_caches()
     op.execute(VIEW.format(**DIALECTS[op.get_bind().dialect.name]))
 
 
@@ -140,6 +142,10 @@ def create_exchanges() -> None:
         sa.Column("warnings", sa.Text()),
         sa.Column("error_kind", sa.Text()),
         sa.Column("error_message", sa.Text()),
+        sa.Column("cache_outcome", sa.Text()),
+        sa.Column("cache_tokens", sa.BigInteger()),
+        sa.Column("category", sa.String(16)),
+        sa.Column("note", sa.Text()),
         sqlite_autoincrement=True,
     )
     op.create_index("exchanges_uuid", "exchanges", ["uuid"], unique=True)
@@ -149,18 +155,46 @@ def create_exchanges() -> None:
     op.create_index("exchanges_state", "exchanges", ["state"])
 
 
+def owner() -> sa.Column[int]:
+    """Return the column that ties a row to its call."""
+    return sa.Column(
+        "exchange_id", ROW_ID, sa.ForeignKey("exchanges.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+
+
+def create_tags() -> None:
+    """Create the table of tags."""
+    op.create_table("exchange_tags", owner(), sa.Column("tag", sa.Text(), primary_key=True))
+    op.create_index("exchange_tags_tag", "exchange_tags", ["tag"])
+
+
+def create_context_caches() -> None:
+    """Create the table of context caches."""
+    op.create_table(
+        "context_caches",
+        sa.Column("id", ROW_ID, primary_key=True, autoincrement=True),
+        sa.Column("endpoint", sa.Text(), nullable=False),
+        sa.Column("key_fingerprint", sa.String(16), nullable=False),
+        sa.Column("prefix_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("prefix_messages", sa.Integer(), nullable=False),
+        sa.Column("prefix_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("model", sa.Text()),
+        sa.Column("cache_id", sa.Text()),
+        sa.Column("state", sa.String(16), nullable=False),
+        sa.Column("tokens", sa.BigInteger()),
+        sa.Column("uses", sa.BigInteger(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("used_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+    )
+    op.create_index(
+        "context_caches_prefix", "context_caches", ["endpoint", "key_fingerprint", "prefix_hash"], unique=True
+    )
+    op.create_index("context_caches_used_at", "context_caches", ["used_at"])
+
+
 def create_contents() -> None:
     """Create the tables that hold what the calls carried."""
-
-    def owner() -> sa.Column[int]:
-        return sa.Column(
-            "exchange_id",
-            ROW_ID,
-            sa.ForeignKey("exchanges.id", ondelete="CASCADE"),
-            primary_key=True,
-            autoincrement=False,
-        )
-
     op.create_table(
         "bodies",
         owner(),

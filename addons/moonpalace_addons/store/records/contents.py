@@ -1,0 +1,156 @@
+"""What calls carried, bodies and streams: values in, values out."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import zstandard
+from sqlalchemy import ColumnElement, Connection, Engine, Table, bindparam, delete, insert, select
+
+from moonpalace_addons.store.records.values import Values
+from moonpalace_addons.store.schema import BODIES, EVENT_STREAMS, SEGMENTS
+
+type Side = Literal["request", "response"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bodies:
+    """What a call carried, decoded.
+
+    Of a stream, `event_stream` is what came and `response` the completion that it merges to, or the same bytes if it
+    merges to none. Of a call under way, `event_stream` is what has been stored of its answer, whatever that is.
+    """
+
+    request: bytes | None
+    response: bytes | None
+    event_stream: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A body to be stored, decoded; a call has at most one on each side."""
+
+    exchange_id: int
+    side: Side
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An event stream to be stored as it came; `chunks` are (offset after the chunk, ns since the request began)."""
+
+    exchange_id: int
+    data: bytes = field(repr=False)
+    chunks: Sequence[tuple[int, int]] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A piece of an answer that is still under way; `chunks` as those of a stream."""
+
+    exchange_id: int
+    sequence: int
+    data: bytes = field(repr=False)
+    chunks: Sequence[tuple[int, int]] = field(repr=False)
+
+
+def bodies(engine: Engine, exchange_id: int) -> Bodies:
+    """Return what the call carried; of one still under way, what has been stored so far."""
+    with engine.connect() as connection:
+        query = select(BODIES.c.side, BODIES.c.data).where(BODIES.c.exchange_id == exchange_id)
+        sides = {row.side: row.data for row in connection.execute(query)}
+        stream = connection.execute(
+            select(EVENT_STREAMS.c.data).where(EVENT_STREAMS.c.exchange_id == exchange_id)
+        ).scalar()
+        events = zstandard.decompress(stream) if stream is not None else None
+        if events is None and "response" not in sides:
+            body, _ = received_so_far(connection, exchange_id)
+            events = body or None
+        return Bodies(sides.get("request"), sides.get("response"), events)
+
+
+def event_times(engine: Engine, exchange_id: int) -> list[tuple[int, int]]:
+    """Return (offset after the chunk, nanoseconds since the request began) for each chunk of a stored stream."""
+    query = select(EVENT_STREAMS.c.chunks).where(EVENT_STREAMS.c.exchange_id == exchange_id)
+    with engine.connect() as connection:
+        packed = connection.execute(query).scalar()
+    return [(offset, at) for offset, at in json.loads(zstandard.decompress(packed))] if packed is not None else []
+
+
+def insert_contents(
+    connection: Connection, bodies: Sequence[Body], streams: Sequence[Stream] = (), segments: Sequence[Segment] = ()
+) -> None:
+    """Insert what calls carried."""
+    rows = (
+        (BODIES, [body_row(body) for body in bodies]),
+        (EVENT_STREAMS, [stream_row(stream) for stream in streams]),
+        (SEGMENTS, [segment_row(segment) for segment in segments]),
+    )
+    for table, values in rows:
+        if values:
+            connection.execute(insert(table), values)
+
+
+def delete_segments(connection: Connection, exchange_ids: Sequence[int]) -> None:
+    """Delete what was kept of answers under way, for calls that are over."""
+    delete_for(connection, SEGMENTS, exchange_ids)
+
+
+def delete_answers(connection: Connection, exchange_ids: Sequence[int]) -> None:
+    """Delete the answers of calls."""
+    delete_for(connection, EVENT_STREAMS, exchange_ids)
+    delete_for(connection, BODIES, exchange_ids, BODIES.c.side == "response")
+
+
+def delete_for(connection: Connection, table: Table, exchange_ids: Sequence[int], *where: ColumnElement[bool]) -> None:
+    """Delete the rows of `table` that belong to these calls and for which `where` holds."""
+    if exchange_ids:
+        # One statement run for each: a list of values has a length that the database does not take.
+        statement = delete(table).where(table.c.exchange_id == bindparam("owner"), *where)
+        connection.execute(statement, [{"owner": exchange_id} for exchange_id in exchange_ids])
+
+
+def body_row(body: Body) -> Values:
+    """Return a row of `bodies`."""
+    return {"exchange_id": body.exchange_id, "side": body.side, "is_text": is_text(body.data), "data": body.data}
+
+
+def is_text(data: bytes) -> bool:
+    """Tell whether both databases can show these bytes as text."""
+    if b"\x00" in data:
+        return False
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def stream_row(stream: Stream) -> Values:
+    """Return a row of `event_streams`."""
+    return {
+        "exchange_id": stream.exchange_id,
+        "data": zstandard.compress(stream.data),
+        "chunks": zstandard.compress(json.dumps(stream.chunks, separators=(",", ":")).encode()),
+    }
+
+
+def segment_row(segment: Segment) -> Values:
+    """Return a row of `response_segments`."""
+    return {
+        "exchange_id": segment.exchange_id,
+        "sequence": segment.sequence,
+        "data": segment.data,
+        "chunks": json.dumps(segment.chunks),
+    }
+
+
+def received_so_far(connection: Connection, exchange_id: int) -> tuple[bytes, list[tuple[int, int]]]:
+    """Return what the segments hold of an answer under way."""
+    query = select(SEGMENTS.c.data, SEGMENTS.c.chunks).where(SEGMENTS.c.exchange_id == exchange_id)
+    data, chunks = b"", list[tuple[int, int]]()
+    for piece, times in connection.execute(query.order_by(SEGMENTS.c.sequence)):
+        data += piece
+        chunks += [(offset, at) for offset, at in json.loads(times)]
+    return data, chunks

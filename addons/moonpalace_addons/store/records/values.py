@@ -1,0 +1,6 @@
+"""Values on their way into a row."""
+
+type Values = dict[str, object]
+
+GREATEST = 2**63 - 1
+"""The greatest integer that a database holds."""
