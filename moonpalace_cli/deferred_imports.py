@@ -1,0 +1,28 @@
+"""Put off imports that libraries make for uses that a short command never comes to."""
+
+import importlib
+import inspect
+import sys
+from collections.abc import Mapping
+from types import ModuleType
+
+ASYNCIO = {"iscoroutine": inspect.iscoroutine}
+"""What SQLAlchemy takes from asyncio while it is imported itself; the rest it needs for asynchronous engines only."""
+
+
+class DeferredModule(ModuleType):
+    """Stand for a module that is imported when something of it is first used."""
+
+    def __getattr__(self, name: str) -> object:
+        """Import the module, and give what was asked for."""
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+def defer(name: str, known: Mapping[str, object] | None = None) -> None:
+    """Have the next `import name` give a stand-in, which knows only `known`; nothing if the module is there already."""
+    if name not in sys.modules:
+        module = DeferredModule(name)
+        vars(module).update(known or {})
+        sys.modules[name] = module

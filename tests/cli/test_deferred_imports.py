@@ -1,0 +1,45 @@
+"""Tests of imports that are put off."""
+
+import subprocess
+import sys
+
+import pytest
+
+from moonpalace_cli.deferred_imports import defer
+
+
+def test_what_is_used_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in gives what the module has, what it knows already without importing it, and is replaced on the way."""
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    defer("colorsys", {"ONE_THIRD": "known"})
+    stand_in = sys.modules["colorsys"]
+    assert stand_in.ONE_THIRD == "known"
+    assert sys.modules["colorsys"] is stand_in
+    assert stand_in.rgb_to_hsv(0, 0, 1)[2] == 1
+    assert sys.modules["colorsys"] is not stand_in
+    assert stand_in.hsv_to_rgb(0, 0, 1) == (1, 1, 1)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = stand_in.nothing
+
+
+def test_what_is_there_stays() -> None:
+    """A module that has been imported is not replaced."""
+    before = sys.modules["subprocess"]
+    defer("subprocess")
+    assert sys.modules["subprocess"] is before
+
+
+def test_submodules_of_what_is_put_off() -> None:
+    """SQLAlchemy can be imported without asyncio, and a submodule of asyncio brings the whole of it afterwards."""
+    program = """
+import sys
+from moonpalace_cli.deferred_imports import ASYNCIO, defer
+defer("asyncio", ASYNCIO)
+import sqlalchemy.dialects.sqlite
+assert "ssl" not in sys.modules
+import asyncio.events
+assert asyncio.run(asyncio.sleep(0, "done")) == "done"
+from sqlalchemy.util.concurrency import is_exit_exception
+assert is_exit_exception(asyncio.CancelledError())
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
