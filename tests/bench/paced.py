@@ -4,6 +4,7 @@ Each is to run in a process of its own. The clock is the monotonic one, which al
 """
 
 import asyncio
+import heapq
 import json
 import re
 import sys
@@ -28,15 +29,47 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
+class Pacer:
+    """Send the events of all streams when they are due, by one timer.
+
+    What measures must cost less than what it measures.
+    """
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.waiting: list[tuple[float, int, Upstream]] = []
+        self.begun = 0
+
+    def begin(self, stream: "Upstream") -> None:
+        """Send the first event of a stream, and each other one a pause after the one before was due."""
+        self.begun += 1
+        heapq.heappush(self.waiting, (self.loop.time(), self.begun, stream))
+        if self.begun == 1:
+            self.send()
+
+    def send(self) -> None:
+        """Send what is due; again and again, once the first stream has begun."""
+        now = self.loop.time()
+        while self.waiting and self.waiting[0][0] <= now:
+            due, number, stream = self.waiting[0]
+            if stream.send():
+                heapq.heapreplace(self.waiting, (due + stream.pause, number, stream))
+            else:
+                heapq.heappop(self.waiting)
+        self.loop.call_later(0.001, self.send)
+
+
 class Upstream(asyncio.Protocol):
     """Answer each request with a stream of as many events as it asks for, that many seconds apart."""
+
+    def __init__(self, pacer: Pacer) -> None:
+        self.pacer = pacer
+        self.buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self.buffer = b""
-        self.loop = asyncio.get_running_loop()
 
     def data_received(self, data: bytes) -> None:
         """Begin the stream once the request is complete."""
@@ -48,18 +81,20 @@ class Upstream(asyncio.Protocol):
         self.buffer = b""
         asked = json.loads(body)
         self.events, self.pause = int(asked["events"]), float(asked["pause"])
+        self.sent = 0
         self.transport.write(HEAD)
-        self.send(1, self.loop.time())
+        self.pacer.begin(self)
 
-    def send(self, number: int, due: float) -> None:
-        """Send an event; the next one is due a pause after this one was, however late this one is."""
+    def send(self) -> bool:
+        """Send the next event; tell whether there is another one."""
         if self.transport.is_closing():
-            return
-        if number > self.events:
+            return False
+        if self.sent == self.events:
             self.transport.write(chunk(LAST) + b"0\r\n\r\n")
-            return
-        self.transport.write(chunk((EVENT % (number, time.monotonic_ns())).encode()))
-        self.loop.call_at(due + self.pause, self.send, number + 1, due + self.pause)
+            return False
+        self.sent += 1
+        self.transport.write(chunk((EVENT % (self.sent, time.monotonic_ns())).encode()))
+        return True
 
 
 @dataclass
@@ -72,18 +107,49 @@ class Stream:
     complete: bool = False
 
 
-async def read(port: int, events: int, pause: float) -> Stream:
+class Reader(asyncio.Protocol):
+    """Ask for one stream and note when each of its pieces came; they are looked into when all streams are over."""
+
+    def __init__(self, request: bytes) -> None:
+        self.request = request
+        self.pieces: list[tuple[int, bytes]] = []
+        self.over = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask."""
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(self.request)
+
+    def data_received(self, data: bytes) -> None:
+        """Note a piece."""
+        self.pieces.append((time.monotonic_ns(), data))
+        if data.endswith(b"0\r\n\r\n"):
+            self.transport.close()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        """End."""
+        self.over.set_result(None)
+
+
+async def read(port: int, events: int, pause: float) -> Reader:
     """Ask for one stream and read it to the end of the transfer."""
     body = json.dumps({"model": "kimi-k2.6", "stream": True, "messages": [], "events": events, "pause": pause}).encode()
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(
+    request = (
         b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nAuthorization: Bearer sk-0123456789abcdef\r\n"
         b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (port, len(body)) + body
     )
+    loop = asyncio.get_running_loop()
+    _, reader = await loop.create_connection(lambda: Reader(request), "127.0.0.1", port)
+    await reader.over
+    return reader
+
+
+def look_into(reader: Reader, events: int) -> Stream:
+    """Return what came of a stream."""
     found = Stream()
     rest = b""
-    while not rest.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n") and (data := await reader.read(1 << 16)):
-        now = time.monotonic_ns()
+    for now, data in reader.pieces:
         rest += data
         end = 0
         for stamp in STAMP.finditer(rest):
@@ -92,8 +158,7 @@ async def read(port: int, events: int, pause: float) -> Stream:
             found.sent.append(int(stamp[2]))
             found.ages.append(now - int(stamp[2]))
         rest = rest[end:]
-    found.complete = bool(rest) and len(found.sent) == events
-    writer.close()
+    found.complete = rest.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n") and len(found.sent) == events
     return found
 
 
@@ -118,15 +183,16 @@ def percentiles(ages: list[int]) -> list[float]:
 
 async def serve() -> None:
     """Print the port and serve for ever."""
-    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", 0, backlog=1024)
+    pacer = Pacer()
+    server = await asyncio.get_running_loop().create_server(lambda: Upstream(pacer), "127.0.0.1", 0, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201
     await server.serve_forever()
 
 
 async def ask(port: int, streams: int, events: int, pause: float) -> None:
     """Read streams at once and print their summary as JSON."""
-    found = await asyncio.gather(*(read(port, events, pause) for _ in range(streams)))
-    print(json.dumps(summary(found)))  # noqa: T201
+    readers = await asyncio.gather(*(read(port, events, pause) for _ in range(streams)))
+    print(json.dumps(summary([look_into(reader, events) for reader in readers])))  # noqa: T201
 
 
 if __name__ == "__main__":
