@@ -34,14 +34,14 @@ def command(exchange: Exchange, body: bytes, *, encoding: str = "utf-8") -> str:
 
     `encoding` is that of the terminal it is copied from: a body that it cannot show goes through base64.
     """
-    has_data = exchange.method != "HEAD" and (bool(body) or exchange.method in ("POST", "PUT", "PATCH"))
+    with_data = has_data(exchange, body)
     head = "curl --head" if exchange.method == "HEAD" else f"curl -X {quote(exchange.method)}"
     first = f"{head} {quote(url(exchange))}"
     options = ['-H "Authorization: Bearer $MOONSHOT_API_KEY"', *header_options(exchange)]
-    options += [f"-H {quote(name + ':')}" for name in added_by_curl(exchange, body, has_data=has_data)]
+    options += [f"-H {quote(name + ':')}" for name in added_by_curl(exchange, body, has_data=with_data)]
     options += ["--globoff"] if set(url(exchange)) & set("[]{}") else []
     options += ["--path-as-is"] if "/." in exchange.path else []
-    if not has_data:
+    if not with_data:
         return join(first, options)
     if is_argument(body, encoding):
         return join(first, [*options, f"--data-raw {quote(body.decode())}"])
@@ -72,9 +72,19 @@ def added_by_curl(exchange: Exchange, body: bytes, *, has_data: bool) -> list[st
     return [name for name in added if name.lower() not in sent]
 
 
+def has_data(exchange: Exchange, body: bytes) -> bool:
+    """Tell whether the request has a body, be it an empty one."""
+    return exchange.method != "HEAD" and (bool(body) or exchange.method in ("POST", "PUT", "PATCH"))
+
+
 def headers_of(exchange: Exchange) -> list[tuple[str, str]]:
     """Return the client's headers."""
-    lines = [line.partition(":") for line in header_lines(exchange.request_headers)]
+    return pairs(exchange.request_headers)
+
+
+def pairs(headers: str) -> list[tuple[str, str]]:
+    """Return names and values of stored headers."""
+    lines = [line.partition(":") for line in header_lines(headers)]
     return [(name, value.strip()) for name, _, value in lines]
 
 

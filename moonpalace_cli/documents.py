@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
 
 
-def export_document(
-    exchange: Exchange, bodies: Bodies, *, category: str | None = None, tags: Sequence[str] = ()
-) -> dict[str, Json]:
-    """Return the documented object: metadata, request, response, error of a failed call, category, tags."""
-    labels: dict[str, Json] = {"category": category} if category else {}
+def export_document(exchange: Exchange, bodies: Bodies, *, tags: Sequence[str] = ()) -> dict[str, Json]:
+    """Return the documented object: metadata, request, response, error of a failed call, category, tags, note."""
+    labels: dict[str, Json] = {"category": exchange.category} if exchange.category else {}
     if tags:
         labels["tags"] = list(tags)
+    if exchange.note:
+        labels["note"] = exchange.note
     return {"metadata": metadata(exchange), **exchange_parts(exchange, bodies), **labels}
 
 

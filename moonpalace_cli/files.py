@@ -2,9 +2,12 @@
 
 import os
 import re
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
+from typing import BinaryIO
 
 from moonpalace_addons.errors import MoonPalaceError
 
@@ -17,15 +20,16 @@ def safe_stem(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "_", name)[:LONGEST_STEM].lstrip(".-")
 
 
-def write_new(folder: Path, stem: str, ending: str, content: bytes) -> Path:
+def write_new(folder: Path, stem: str, ending: str, content: bytes, *, otherwise: str = "") -> Path:
     """Write a new file and return its path; one of the same name and content is left as it is and returned.
 
-    A name taken by something else gets -2, -3, …. Raises MoonPalaceError where nothing can be written.
+    A name taken by something else gives way to `otherwise`, or gets -2, -3, …. Raises MoonPalaceError where nothing can
+    be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path in candidates(folder, stem, ending):
-            if path.is_file() and path.read_bytes() == content:
+        for path in candidates(folder, stem, ending, otherwise):
+            if path.is_file() and path.stat().st_size == len(content) and path.read_bytes() == content:
                 return path
             try:
                 write(path, content, os.O_EXCL)
@@ -37,17 +41,44 @@ def write_new(folder: Path, stem: str, ending: str, content: bytes) -> Path:
     raise AssertionError("names never run out")
 
 
-def candidates(folder: Path, stem: str, ending: str) -> Iterator[Path]:
-    """Give the names to try, in order."""
+def candidates(folder: Path, stem: str, ending: str, otherwise: str = "") -> Iterator[Path]:
+    """Give the names to try, in order; `otherwise` spares many files that want one name a long search."""
     yield folder / f"{stem}{ending}"
+    if otherwise:
+        yield folder / f"{otherwise}{ending}"
+        stem = otherwise
     for number in count(2):
         yield folder / f"{stem}-{number}{ending}"
 
 
 def write_over(path: Path, content: bytes) -> None:
     """Write the file, whatever was in it; raises MoonPalaceError where it cannot be written."""
+    with writing_over(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def writing_over(path: Path) -> Iterator[BinaryIO]:
+    """Give a file that takes the place of whatever was there, once all of it is written; it is its owner's alone.
+
+    What is no file, such as a pipe, is written at once. Raises MoonPalaceError where the file cannot be written.
+    """
     try:
-        write(path, content, os.O_TRUNC)
+        target = path.resolve()
+        if target.exists() and not target.is_file():
+            with target.open("wb") as file:
+                yield file
+            return
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:LONGEST_STEM]}.", dir=target.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield file
+            Path(name).replace(target)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise MoonPalaceError(f"cannot write {path}: {error.strerror}") from error
 

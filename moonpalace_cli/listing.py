@@ -1,31 +1,38 @@
-"""Lay out the table of `mpal list` in the columns that a terminal has."""
+"""Lay out tables of calls in the columns that a terminal has."""
 
 from collections.abc import Sequence
 
-from moonpalace_cli.tables import box, cut, display_width, frame_width, pad, share
+from moonpalace_cli.columns import BY_NAME, Fit
+from moonpalace_cli.output import ellipsis
+from moonpalace_cli.tables import box, cut, display_width, fold, frame_width, pad, share
 
-SHORTENED = {"url", "chatcmpl", "request_id", "user_id", "content_type"}
-"""Columns that may be shortened in the middle: their ends tell calls apart, and --id needs none of them."""
-BROKEN = {"status", "server_timing"}
-"""Columns whose words may be broken after an underscore."""
 COMFORTABLE = 12
 SHORTEST = 8
-ELLIPSIS = "…"
 
 
-def lay_out(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None) -> str:
-    """Return the table as it is where it fits or `width` is None, else narrower, else as a block for each row."""
-    if width is None or fits(columns, rows, width):
-        return box(columns, rows)
-    narrow = shorten(columns, rows, width, COMFORTABLE)
+def lay_out(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, headers: Sequence[str] = ()
+) -> str:
+    """Return the table as it is where it fits or `width` is None, else narrower, else as a block for each row.
+
+    What may give way is known by the names of the `columns`; `headers` stand above them where others are wanted.
+    """
+    headers = headers or columns
+    if width is None or fits(headers, rows, width):
+        return box(headers, rows)
+    narrow = shorten(columns, rows, width, COMFORTABLE, headers)
     if narrow is None:
-        headers = [break_words(column) if column in BROKEN else column for column in columns]
         broken = [
-            [break_words(cell) if column in BROKEN else cell for column, cell in zip(columns, row, strict=True)]
-            for row in rows
+            [break_words(cell) if fit(column) == "break" else cell for column, cell in zip(columns, row, strict=True)]
+            for row in (headers, *rows)
         ]
-        narrow = shorten(columns, broken, width, SHORTEST, headers)
-    return narrow if narrow is not None else blocks(columns, rows)
+        narrow = shorten(columns, broken[1:], width, SHORTEST, broken[0])
+    return narrow if narrow is not None else blocks(headers, rows)
+
+
+def fit(column: str) -> Fit:
+    """Return what may happen to a column where there is no room."""
+    return BY_NAME[column].fit if column in BY_NAME else "whole"
 
 
 def fits(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> bool:
@@ -40,31 +47,48 @@ def natural_widths(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> lis
 
 
 def shorten(
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    width: int,
-    shortest: int,
-    headers: Sequence[str] | None = None,
+    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, shortest: int, headers: Sequence[str]
 ) -> str | None:
-    """Return the table with its `SHORTENED` columns cut to fit, None if one would get less than `shortest`."""
-    headers = headers or columns
-    natural = natural_widths(headers, rows)
-    elastic = [place for place, column in enumerate(columns) if column in SHORTENED]
+    """Return the table with the columns that give way made to fit, None if one would get less than `shortest`."""
+    widths = fitted(columns, natural_widths(headers, rows), width, shortest)
+    if widths is None:
+        return None
+    head, *body = (
+        [
+            shorten_cell(cell, fit(column), widths[place])
+            for place, (column, cell) in enumerate(zip(columns, row, strict=True))
+        ]
+        for row in (headers, *rows)
+    )
+    return box(head, body)
+
+
+def fitted(columns: Sequence[str], natural: Sequence[int], width: int, shortest: int) -> list[int] | None:
+    """Return the widths of the columns in a table of `width`, None if one that gives way gets less than `shortest`."""
+    elastic = [place for place, column in enumerate(columns) if fit(column) in ("shorten", "wrap")]
     fixed = sum(natural) - sum(natural[place] for place in elastic) + frame_width(len(columns))
     given = dict(zip(elastic, share([natural[place] for place in elastic], width - fixed), strict=True))
-    if any(given[place] < min(shortest, natural[place]) for place in elastic):
+    if fixed > width or any(given[place] < min(shortest, natural[place]) for place in elastic):
         return None
-    heads = [shorten_cell(header, given.get(place)) for place, header in enumerate(headers)]
-    return box(heads, [[shorten_cell(cell, given.get(place)) for place, cell in enumerate(row)] for row in rows])
+    return [given.get(place, columns_) for place, columns_ in enumerate(natural)]
 
 
-def shorten_cell(text: str, width: int | None) -> str:
+def shorten_cell(text: str, how: Fit, width: int) -> str:
+    """Return the text as it goes into a column of `width`."""
+    if how == "wrap":
+        return "\n".join(piece for line in text.split("\n") for piece in fold(line, width))
+    if how == "shorten":
+        return "\n".join(shorten_line(line, width) for line in text.split("\n"))
+    return text
+
+
+def shorten_line(text: str, width: int) -> str:
     """Return the text with its middle replaced by an ellipsis where it is wider than `width`."""
-    if width is None or display_width(text) <= width:
+    if display_width(text) <= width:
         return text
     head = width // 2
     tail = width - head - 1
-    return cut(text, head)[0] + ELLIPSIS + cut(text[::-1], tail)[0][::-1]
+    return cut(text, head)[0] + ellipsis() + cut(text[::-1], tail)[0][::-1]
 
 
 def break_words(text: str) -> str:
@@ -74,8 +98,14 @@ def break_words(text: str) -> str:
 
 def blocks(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a line for each cell, and a blank line between rows."""
+    return "\n\n".join(block(columns, row) for row in rows)
+
+
+def block(columns: Sequence[str], row: Sequence[str]) -> str:
+    """Return a line for each cell; the further lines of a cell stand under its first."""
     longest = max(len(column) for column in columns)
-    return "\n\n".join(
-        "\n".join(f"{pad(column, longest)}  {cell}".rstrip() for column, cell in zip(columns, row, strict=True))
-        for row in rows
+    indent = "\n" + " " * (longest + 2)
+    return "\n".join(
+        f"{pad(column, longest)}  {cell.replace('\n', indent)}".rstrip()
+        for column, cell in zip(columns, row, strict=True)
     )

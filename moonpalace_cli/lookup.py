@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from moonpalace_addons.errors import NotFoundError, StoreError
+from moonpalace_cli.completing import complete_chatcmpl, complete_id, complete_request_id
 from moonpalace_cli.deferred_imports import ASYNCIO, defer
 
 if TYPE_CHECKING:
@@ -17,18 +18,26 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
 
 LARGEST_ID = 2**63 - 1
-NAMED = 10
-"""How many of the other matches are named."""
 
 
 def identifier_flags[**P, T](function: Callable[P, T]) -> Callable[P, T]:
     """Add --id, --chatcmpl and --requestid, passed as `row_id`, `chatcmpl` and `request_id`."""
     options = (
         click.option(
-            "--id", "row_id", type=click.IntRange(1, LARGEST_ID), help="Number of the call, as list shows it."
+            "--id",
+            "row_id",
+            type=click.IntRange(1, LARGEST_ID),
+            shell_complete=complete_id,
+            help="Number of the call, as list shows it.",
         ),
-        click.option("--chatcmpl", metavar="ID", help="Id of the completion."),
-        click.option("--requestid", "request_id", metavar="ID", help="Msh-Request-Id of the answer."),
+        click.option("--chatcmpl", metavar="ID", shell_complete=complete_chatcmpl, help="Id of the completion."),
+        click.option(
+            "--requestid",
+            "request_id",
+            metavar="ID",
+            shell_complete=complete_request_id,
+            help="Msh-Request-Id of the answer.",
+        ),
     )
     for option in reversed(options):
         function = option(function)
@@ -71,6 +80,6 @@ def find_call(engine: Engine, *, row_id: int | None, chatcmpl: str | None, reque
         raise NotFoundError(f"no stored call has {' and '.join(given)}; mpal list shows what there is")
     newest, *others = found
     if others:
-        names = ", ".join(str(other.id) for other in others[:NAMED]) + (", …" if len(others) > NAMED else "")
+        names = ", ".join(str(other.id) for other in others)
         click.echo(f"{len(found)} calls match; this is the newest, {newest.id}; the others: {names}", err=True)
     return newest

@@ -16,14 +16,19 @@ from moonpalace_addons.version import __version__
 from moonpalace_cli.output import make_streams_lenient
 
 COMMANDS = {
+    "cache": ("cache", "Show context caches, and why a prompt was not cached."),
     "cleanup": ("cleanup", "Delete old calls."),
     "completion": ("completion", "Print the completion script for a shell."),
     "demo": ("demo", "Show everything at work, without an account or a network."),
-    "export": ("export", "Export a call as JSON or as a curl command."),
+    "doctor": ("doctor", "Say how the store is, and search it for secrets."),
+    "export": ("export", "Export calls as JSON, commands, HAR, data sets or reports."),
     "help": ("help_", "Show the help of a command."),
+    "import": ("import_", "Take calls over from another store."),
     "inspect": ("inspect", "Show one call in full."),
+    "label": ("label", "Call stored calls good or bad, tag them, add a note."),
     "list": ("list_", "List the newest calls."),
     "mock": ("mock", "Serve a mock of the Kimi API, to develop and test without a key or a network."),
+    "predicate": ("predicate", "Explain a predicate: what it says, its SQL, whether an index serves it."),
     "start": ("start", "Start the proxy."),
 }
 """Each command's module in `moonpalace_cli.commands`, where it is called `command`, and its line in the help.
@@ -112,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = cli.main(arguments, prog_name="mpal", standalone_mode=False)
         sys.stdout.flush()
     except MoonPalaceError as error:
-        return report(str(error), error.exit_code)
+        return report(str(error), error.exit_code, error.detail)
     except click.ClickException as error:
         return report(usage_error(error), error.exit_code)
     except click.Abort:
@@ -122,9 +127,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def report(message: str, exit_code: int) -> int:
-    """Print an error as one line; give its exit code."""
+def report(message: str, exit_code: int, detail: str = "") -> int:
+    """Print an error as one line, and below it what shows where it arose; give its exit code."""
     click.echo(f"Error: {' '.join(message.splitlines())}", err=True)
+    if detail:
+        click.echo(detail, err=True)
     return exit_code
 
 

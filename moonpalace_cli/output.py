@@ -35,6 +35,11 @@ def is_utf8() -> bool:
     return sys.stdout.encoding.lower().replace("-", "") == "utf8"
 
 
+def ellipsis() -> str:
+    """Return a mark of one column for what was left out, of which standard output is sure to know the width."""
+    return "…" if is_utf8() else "~"
+
+
 def visible(text: str) -> str:
     """Return the text with escapes for what standard output cannot show and for what a terminal would obey."""
     encoding = sys.stdout.encoding
@@ -42,10 +47,13 @@ def visible(text: str) -> str:
     return shown if shown.isascii() else shown.encode(encoding, JSON_ESCAPES).decode(encoding)
 
 
-def print_json(text: str) -> None:
-    """Print JSON text so that it stays JSON: what goes to a file or a pipe is valid UTF-8 whatever the locale."""
+def print_json(text: str, *, end: bool = True) -> None:
+    """Print JSON text so that it stays JSON: what goes to a file or a pipe is valid UTF-8 whatever the locale.
+
+    Without `end` no line end is added.
+    """
     encoding = sys.stdout.encoding if is_terminal() else "utf-8" if is_utf8() else "ascii"
-    click.echo(text.encode(encoding, JSON_ESCAPES).decode(encoding))
+    click.echo(text.encode(encoding, JSON_ESCAPES).decode(encoding), nl=end)
 
 
 def print_text(text: str) -> None:

@@ -13,19 +13,6 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
 
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
-COLUMNS = ("id", "status", "chatcmpl", "request_id", "server_timing", "requested_at")
-VERBOSE_COLUMNS = (
-    "id",
-    "url",
-    "method",
-    "status",
-    "chatcmpl",
-    "request_id",
-    "user_id",
-    "server_timing",
-    "content_type",
-    "requested_at",
-)
 TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 
 
@@ -63,48 +50,15 @@ def error_text(exchange: Exchange) -> str:
     return ": ".join(parts) or (exchange.state.value if has_failed(exchange) else "")
 
 
-def cells(exchange: Exchange, columns: tuple[str, ...]) -> list[str]:
-    """Return the call's cells for these columns of `VERBOSE_COLUMNS`; unknown values are empty."""
-    values = {
-        "id": exchange.id,
-        "url": url(exchange),
-        "method": exchange.method,
-        "status": status(exchange),
-        "chatcmpl": exchange.chatcmpl_id,
-        "request_id": exchange.msh_request_id,
-        "user_id": exchange.msh_uid,
-        "server_timing": exchange.server_timing,
-        "content_type": exchange.response_content_type,
-        "requested_at": local_time(exchange.started_at),
-    }
-    return [text_of(values[column]) for column in columns]
-
-
-def record(exchange: Exchange) -> dict[str, str | int | None]:
-    """Return the call as `list --json` prints it; `requested_at` has its offset, `status` is the code."""
-    return {
-        "id": exchange.id,
-        "url": url(exchange),
-        "method": exchange.method,
-        "status": exchange.status_code,
-        "state": exchange.state.value,
-        "model": model(exchange),
-        "chatcmpl": exchange.chatcmpl_id,
-        "request_id": exchange.msh_request_id,
-        "user_id": exchange.msh_uid,
-        "server_timing": exchange.server_timing,
-        "content_type": exchange.response_content_type,
-        "requested_at": exchange.started_at.astimezone().isoformat(timespec="milliseconds"),
-        **{name: getattr(exchange, name) for name in TOKENS},
-    }
-
-
 def metadata(exchange: Exchange) -> dict[str, str]:
     """Return what `inspect` and `export` say about a call: strings under sorted keys, none for what is unknown."""
     speed = exchange.output_tokens_per_second
     values: Mapping[str, str | int | None] = {
+        "cache_outcome": exchange.cache_outcome,
+        "cache_tokens": exchange.cache_tokens,
         "chatcmpl": exchange.chatcmpl_id,
         "content_type": exchange.response_content_type,
+        "context_cache_id": exchange.context_cache_id,
         "endpoint": exchange.endpoint,
         "finish_reason": exchange.finish_reason,
         "group_id": exchange.msh_gid,

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import click
 
-from moonpalace_addons.settings import BY_NAME, TABLE, Setting, resolve
+from moonpalace_addons.setting_table import BY_NAME, TABLE, Setting
+from moonpalace_addons.settings import resolve
+from moonpalace_cli.process_title import hide_secrets
 
 # Parameters of ours stand beside the command's own: the prefix keeps them apart.
 _PREFIX = "setting_"
@@ -17,7 +19,7 @@ def setting_flags[R](*names: str) -> Callable[[Callable[..., R]], Callable[..., 
     """Add the flags of these settings (all of them without names) and --config to a click command.
 
     The command gets one argument `settings`, resolved from its flags, the environment and config.yaml; settings that
-    are not named have their defaults there. SettingError and NotBuiltYetError go to the caller.
+    are not named have their defaults there. SettingError goes to the caller.
     """
     chosen = [setting for setting in TABLE if setting.name in names or not names]
     unknown = set(names) - set(BY_NAME)
@@ -35,6 +37,8 @@ def setting_flags[R](*names: str) -> Callable[[Callable[..., R]], Callable[..., 
                 None if config is None else Path(str(config)),
                 names=[setting.name for setting in chosen],
             )
+            if any(_reveals(setting, given[setting.name]) for setting in chosen):
+                hide_secrets(settings)
             return command(*args, settings=settings, **arguments)
 
         decorated: Callable[..., R] = _config_option()(with_settings)
@@ -43,6 +47,11 @@ def setting_flags[R](*names: str) -> Callable[[Callable[..., R]], Callable[..., 
         return decorated
 
     return decorate
+
+
+def _reveals(setting: Setting[object], given: object) -> bool:
+    """Tell whether a flag shows a secret to whoever looks at the process list."""
+    return given is not None and (setting.secret or "@" in str(given) or "password=" in str(given))
 
 
 def _parameter(setting: Setting[object]) -> str:

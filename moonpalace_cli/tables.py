@@ -1,8 +1,15 @@
 """Draw boxed tables, aligned and wrapped by the width that a terminal gives each character."""
 
+import re
 from collections.abc import Sequence
 
 from moonpalace_cli.deferred_imports import defer
+
+STYLE = re.compile("\x1b\\[[0-9;]*m")
+"""Our own colours: what comes from elsewhere has been through `output.visible`, which leaves no escapes."""
+
+LONGEST = 32
+"""Characters that one column may take, marks and joiners counted."""
 
 
 def box(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -13,8 +20,9 @@ def box(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     import tabulate
 
     tabulate.WIDE_CHARS_MODE = not all(cell.isascii() for row in (headers, *rows) for cell in row)
-    tabulate.PRESERVE_WHITESPACE = True  # pretty-printed JSON is indented
-    return tabulate.tabulate(rows, headers, tablefmt="pretty", stralign="left", disable_numparse=True)
+    return tabulate.tabulate(
+        rows, headers, tablefmt="pretty", stralign="left", disable_numparse=True, preserve_whitespace=True
+    )
 
 
 def frame_width(columns: int) -> int:
@@ -28,7 +36,9 @@ def pad(text: str, width: int) -> str:
 
 
 def display_width(text: str) -> int:
-    """Return the columns that a terminal gives the text, which must hold no control characters."""
+    """Return the columns that a terminal gives the text; the only escapes in it may be our own colours."""
+    if "\x1b" in text:
+        text = STYLE.sub("", text)
     if text.isascii():
         return len(text)
     # 0.05 s, and most listings are ASCII.
@@ -37,27 +47,45 @@ def display_width(text: str) -> int:
     return max(0, wcswidth(text))
 
 
-def wrap(text: str, width: int) -> str:
-    """Return the text cut hard into lines of at most `width` columns; leading spaces stay where they are."""
-    return "\n".join(piece for line in text.split("\n") for piece in cut(line, width))
+def fold(line: str, width: int) -> list[str]:
+    """Return the line in pieces of at most `width` columns, broken at spaces where there are some, to be read."""
+    pieces, start = list[str](), 0
+    while True:
+        end = end_of_piece(line, start, width)
+        if end == len(line):
+            return [*pieces, line[start:]]
+        space = end if line[end] == " " else line.rfind(" ", start, end)
+        if 2 * (space - start) >= end - start:
+            end = space
+        pieces.append(line[start:end])
+        start = end + (line[end] == " ")
 
 
 def cut(line: str, width: int) -> list[str]:
     """Return the line in pieces of at most `width` columns; what combines with a character stays with it."""
-    if line.isascii():
-        return [line[start : start + width] for start in range(0, len(line), width)] or [""]
-    from wcwidth import wcwidth
+    pieces, start = list[str](), 0
+    while start < len(line):
+        end = end_of_piece(line, start, width)
+        pieces.append(line[start:end])
+        start = end
+    return pieces or [""]
 
-    pieces, start, used = [], 0, 0
-    for position, character in enumerate(line):
-        columns = max(0, wcwidth(character))
-        joined = position > 0 and line[position - 1] == "\u200d"
-        if used + columns > width and used and not joined:
-            pieces.append(line[start:position])
-            start, used = position, 0
-        used += 0 if joined else columns
-    pieces.append(line[start:])
-    return pieces
+
+def end_of_piece(line: str, start: int, width: int) -> int:
+    """Return how far a piece of `width` columns reaches from `start`; it has one character at least."""
+    if line[start : start + width + 1].isascii():
+        return min(start + max(1, width), len(line))
+    from wcwidth import iter_graphemes, wcswidth
+
+    used, end = 0, start
+    # A piece is never longer than this many characters unless most of them combine; then it ends a little early.
+    for character in iter_graphemes(line[start : start + LONGEST * (width + 1)]):
+        columns = max(0, wcswidth(character))
+        if used + columns > width and used:
+            return end
+        used += columns
+        end += len(character)
+    return end
 
 
 def share(natural: Sequence[int], available: int) -> list[int]:

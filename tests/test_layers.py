@@ -18,7 +18,8 @@ WIRE, STORE = f"{OURS}.wire", f"{OURS}.store"
 
 # The command line reads these too, without the cost of mitmproxy.
 SETTINGS = frozenset(
-    f"{OURS}.{name}" for name in ("errors", "settings", "setting_kinds", "environment_proxy", "config_file")
+    f"{OURS}.{name}"
+    for name in ("errors", "settings", "setting_kinds", "setting_table", "environment_proxy", "config_file")
 )
 
 # The first rule whose package holds a module applies to it: what it may import beside the standard library.

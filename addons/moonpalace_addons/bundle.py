@@ -5,6 +5,7 @@ from moonpalace_addons.access import Access
 from moonpalace_addons.calls import Calls
 from moonpalace_addons.capture import Capture
 from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.context_cache import ContextCache
 from moonpalace_addons.deadline import Deadline
 from moonpalace_addons.edit_stream import EditStream
 from moonpalace_addons.force_stream import ForceStream
@@ -19,8 +20,9 @@ def make_addons(settings: Settings | None = None) -> list[object]:
     """Return new addons; without `settings` they find them in mitmproxy's options, the environment and config.yaml.
 
     The order matters. Access first: if another addon fails at a request, mitmproxy skips those after it. Capture before
-    what changes requests and errors, so that it sees what clients sent and what really went wrong. The recorder after
-    capture, so that what capture says at the end is still stored.
+    what changes requests and errors, so that it sees what clients sent and what really went wrong; the context cache
+    before it all the same, since it says what capture notes. The recorder after capture, so that what capture says at
+    the end is still stored.
     """
     log_filter.install()
     configuration, calls = Configuration(settings), Calls()
@@ -29,6 +31,7 @@ def make_addons(settings: Settings | None = None) -> list[object]:
         configuration,
         Access(configuration, calls),
         ForceStream(configuration, calls),
+        ContextCache(configuration, calls, recorder),
         Capture(configuration, recorder, calls),
         EditStream(configuration, calls),
         recorder,

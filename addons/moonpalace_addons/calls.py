@@ -14,6 +14,8 @@ from moonpalace_addons.wire.loop_guard import Found
 
 if TYPE_CHECKING:
     from moonpalace_addons.adapter import Adapter
+    from moonpalace_addons.caching_api import Account
+    from moonpalace_addons.context_caches import Ready
 
 
 @dataclass(slots=True)
@@ -23,7 +25,8 @@ class Call:
     `uuid` is its own, not the flow's: mitmweb replays flows, and each time is a call. `body` is what the client sent,
     if that was changed on the way; `coerce` and `hide_usage` say how its answer has to be changed back. `found` is the
     loop that ended its answer after `cut_at` bytes of the stream, `broken` why the answer was broken off, `touched`
-    when upstream last sent something.
+    when upstream last sent something. `cache` is the context cache that its request names, `cache_outcome` what came of
+    that; `hold` has its answer held until it is whole.
     """
 
     flow: HTTPFlow
@@ -49,6 +52,9 @@ class Call:
     touched: int | None = None
     timed_out: bool = False
     overhead: int = 0
+    cache: "tuple[Account, Ready] | None" = field(default=None, repr=False)
+    cache_outcome: str | None = None
+    hold: bool = False
 
     @property
     def is_chat(self) -> bool:

@@ -1,10 +1,8 @@
 """Capture calls: note what is asked and answered, and hand it to the writer. The bytes pass as they are."""
 
 import time
-from urllib.parse import urlsplit
 
 from mitmproxy.http import HTTPFlow
-from mitmproxy.proxy.mode_specs import ReverseMode
 
 from moonpalace_addons import upstream
 from moonpalace_addons.calls import Call, Calls
@@ -60,7 +58,7 @@ class Capture:
                 uuid=call.uuid,
                 started_at=int(call.flow.request.timestamp_start * 1e6),
                 method=call.flow.request.method,
-                endpoint=self._endpoint(call.flow),
+                endpoint=self.configuration.endpoint_of(call.flow),
                 path=call.path,
                 query=call.query,
                 headers=as_text(secrets.strip_headers(call.headers)),
@@ -74,13 +72,6 @@ class Capture:
                 coerced=call.coerce,
             )
         )
-
-    def _endpoint(self, flow: HTTPFlow) -> str:
-        mode = flow.client_conn.proxy_mode
-        if isinstance(mode, ReverseMode):
-            parts = urlsplit(mode.data if "://" in mode.data else f"https://{mode.data}")
-            return f"{parts.scheme}://{parts.netloc}"
-        return self.configuration.settings.endpoint
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         """Decide how the answer passes: as it arrives, or, if it is JSON, once it is whole.
@@ -102,7 +93,7 @@ class Capture:
             content_encoding=flow.response.headers.get("content-encoding"),
             chunks=call.chunks,
         )
-        if flow.response.stream or not is_json(content_type):
+        if flow.response.stream or not (call.hold or is_json(content_type)):
             call.streaming = True
             flow.response.stream = Tap(call)
             self.recorder.put(call.response)
@@ -165,6 +156,7 @@ class Capture:
                 response=None if call.streaming else call.response,
                 warnings=tuple(call.warnings),
                 cut_at=call.cut_at,
+                cache_outcome=call.cache_outcome,
             )
         )
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from moonpalace_addons.errors import SettingError
 from moonpalace_addons.setting_kinds import Kind
-from moonpalace_addons.settings import BY_NAME, TABLE, nearest
+from moonpalace_addons.setting_table import BY_NAME, TABLE
+from moonpalace_addons.settings import nearest
 
 if TYPE_CHECKING:
     import yaml

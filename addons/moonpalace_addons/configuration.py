@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Set as AbstractSet
 from urllib.parse import urlsplit
 
@@ -10,8 +11,10 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.mode_specs import ReverseMode
 
+from moonpalace_addons import upstream
 from moonpalace_addons.errors import MoonPalaceError
-from moonpalace_addons.settings import MITMPROXY_OPTIONS, TABLE, Settings, resolve
+from moonpalace_addons.setting_table import DATABASE, MITMPROXY_OPTIONS, TABLE
+from moonpalace_addons.settings import Settings, resolve
 
 logger = logging.getLogger(__name__)
 
@@ -59,16 +62,30 @@ class Configuration:
                     setting.option,
                     setting.env,
                 )
+        if re.search(r"://[^@/]*:[^@]*@|[?&]password=", getattr(ctx.options, DATABASE.option) or ""):
+            logger.error(
+                "Error: %s must hold no password, which the process list and mitmweb would show: set %s instead",
+                DATABASE.option,
+                DATABASE.env,
+            )
 
     def concerns(self, flow: HTTPFlow) -> bool:
-        """Tell whether a flow is a call to the API: all are in reverse mode, else those to the endpoint's host."""
-        if not self.ready:
+        """Tell whether a flow is a call to the API: a client's, in reverse mode any, else to the endpoint's host."""
+        if not self.ready or upstream.is_own(flow):
             return False
         if isinstance(flow.client_conn.proxy_mode, ReverseMode):
             return True
         endpoint = urlsplit(self.settings.endpoint)
         port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
         return (flow.request.host.lower(), flow.request.port) == (endpoint.hostname, port)
+
+    def endpoint_of(self, flow: HTTPFlow) -> str:
+        """Return the endpoint that a call goes to, without a path."""
+        mode = flow.client_conn.proxy_mode
+        if isinstance(mode, ReverseMode):
+            parts = urlsplit(mode.data if "://" in mode.data else f"https://{mode.data}")
+            return f"{parts.scheme}://{parts.netloc}"
+        return self.settings.endpoint
 
     def own_secrets(self) -> tuple[bytes, ...]:
         """Return the secrets among the settings, which may stand in what clients and upstream say."""

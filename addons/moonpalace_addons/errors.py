@@ -5,15 +5,18 @@
     MoonPalaceError            exit code 1; its text is one line for the user: what, where, what to do instead
     ├── SettingError           exit code 2; a bad value or an unknown name in a flag, variable, option or file
     ├── StoreError             the database cannot be opened, is not ours, or refuses to work
-    ├── NotFoundError          no stored call matches
-    └── NotBuiltYetError       exit code 2; a documented feature that a later release brings
+    └── NotFoundError          no stored call matches
 """
 
 
 class MoonPalaceError(Exception):
-    """Base of all errors that are reported to the user as one line `Error: …`."""
+    """Base of all errors that are reported to the user as one line `Error: …`.
+
+    Only what points into a text of the user's has more lines, in `detail`.
+    """
 
     exit_code = 1
+    detail = ""
 
 
 class SettingError(MoonPalaceError):
@@ -28,12 +31,3 @@ class StoreError(MoonPalaceError):
 
 class NotFoundError(MoonPalaceError):
     """Report that no stored call matches what was asked for."""
-
-
-class NotBuiltYetError(MoonPalaceError):
-    """Report a documented feature that is not built yet."""
-
-    exit_code = 2
-
-    def __init__(self, feature: str) -> None:
-        super().__init__(f"{feature} is not built yet in this version of MoonPalace")

@@ -26,7 +26,7 @@ class Line:
 
 def lines(call: Exchange) -> list[Line]:
     """Return the lines for a call that has ended and is stored."""
-    shown = [first_line(call), *request_headers(call), *response_headers(call), *answer(call)]
+    shown = [first_line(call), *request_headers(call), *response_headers(call), *context_cache(call), *answer(call)]
     if call.error_message is not None:
         shown += block("Error", [(call.error_kind or "error", call.error_message)], style="bad")
     shown += [Line(f"  {warning}", "warning") for warning in call.warnings]
@@ -65,6 +65,16 @@ def response_headers(call: Exchange) -> list[Line]:
         named["server-timing"] = str(call.server_timing)
     shown = [(pretty(name), named[name]) for name in RESPONSE_HEADERS if name in named]
     return block("Response Headers", shown, HEADER_WIDTH)
+
+
+def context_cache(call: Exchange) -> list[Line]:
+    """Return the block of what context caching came to; nothing where it had no part."""
+    if call.cache_outcome is None:
+        return []
+    shown = [("outcome", call.cache_outcome)]
+    shown += [("id", call.context_cache_id)] if call.context_cache_id else []
+    shown += [("saved_tokens", str(call.cache_tokens))] if call.cache_tokens is not None else []
+    return block("Context Cache", shown)
 
 
 def answer(call: Exchange) -> list[Line]:

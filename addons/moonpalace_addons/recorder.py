@@ -10,6 +10,7 @@ from mitmproxy.addonmanager import Loader
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.engine import open_store
+from moonpalace_addons.store.housekeeper import Housekeeper
 from moonpalace_addons.store.tasks import Task
 from moonpalace_addons.store.writer import Observer, Writer
 
@@ -25,6 +26,7 @@ class Recorder:
         self.configuration = configuration
         self.observer = observer
         self.writer: Writer | None = None
+        self.housekeeper: Housekeeper | None = None
 
     def put(self, task: Task) -> None:
         """Hand a task to the writer; returns at once."""
@@ -46,15 +48,21 @@ class Recorder:
             logger.error("Error: %s", error)  # noqa: TRY400 - ends mitmproxy at startup, in one line
 
     def open(self) -> None:
-        """Open the store and start the writer; raises StoreError."""
+        """Open the store, start the writer and what keeps the store small; raises StoreError."""
         make_private(self.configuration.settings.home)
-        self.writer = Writer(open_store(self.configuration.settings.database, create=True), self.observer)
+        settings = self.configuration.settings
+        self.writer = Writer(open_store(settings.database, create=True), self.observer, settings.home)
         self.writer.start()
+        engine = self.writer.engine
+        self.housekeeper = Housekeeper(engine, days=settings.retention_days, max_size=settings.max_size)
+        self.housekeeper.start()
 
     def done(self) -> None:
         """Store what waits, then close."""
         if self.writer is None:
             return
+        if self.housekeeper is not None:
+            self.housekeeper.stop()
         if not self.writer.stop():
             logger.error("store: some calls could not be stored: %s", self.writer.trouble or "the database hangs")
         self.writer.engine.dispose()

@@ -44,7 +44,7 @@ class ReverseProxy:
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Address the call to the endpoint, through the outgoing proxy if there is one."""
-        if not self.configuration.concerns(flow):
+        if not self.configuration.concerns(flow) and not upstream.is_own(flow):
             return
         mode = flow.client_conn.proxy_mode
         if isinstance(mode, ReverseMode):

@@ -168,6 +168,30 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+
+
+def _size(text: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) *([A-Z]*)", text.strip().upper(), re.ASCII)
+    if match is None or match[2] not in _UNITS:
+        raise ValueError
+    size = int(float(match[1]) * _UNITS[match[2]])
+    if not 0 < size < 2**60:
+        raise ValueError
+    return size
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise HintError(f"must be a regular expression: {error}") from None
+    if not text.strip():
+        raise ValueError
+    return text
+
+
 def _database(text: str) -> str:
     text = text.strip()
     if match := re.match(r"[a-z][a-z0-9_]*(\+[a-z0-9_]+)?://", text, re.IGNORECASE):
@@ -189,8 +213,16 @@ FLAG = Kind("", "true or false (also 1, 0, yes, no, on, off)", _flag, holds="swi
 PORT = Kind("PORT", "a whole number from 0 to 65535 (0 = any free port)", _whole(0, 65535))
 COUNT = Kind("NUMBER", "a whole number from 0 to 1000000000", _whole(0, 1_000_000_000))
 BYTES = Kind("BYTES", "a whole number of bytes from 0 to 1000000000", _whole(0, 1_000_000_000))
+SIZE = Kind("SIZE", "a number of bytes, or one with KB, MB, GB or TB (500MB, 2GB)", _size)
+DAYS = Kind("DAYS", "a whole number of days from 1 to 36500", _whole(1, 36_500))
 WHOLE_SECONDS = Kind("SECONDS", f"a whole number of seconds from 1 to {_YEAR}", _whole(1, _YEAR))
 SECONDS = Kind("SECONDS", f"a number of seconds above 0, at most {_YEAR}", _decimal(lambda number: 0 < number <= _YEAR))
+_LONGEST_WAIT = 600
+WAIT = Kind(
+    "SECONDS",
+    f"a number of seconds from 0 to {_LONGEST_WAIT} (0 = do not wait)",
+    _decimal(lambda number: 0 <= number <= _LONGEST_WAIT),
+)
 FRACTION = Kind("NUMBER", "a number from 0 to 1", _decimal(lambda number: 0 <= number <= 1))
 HOST = Kind("HOST", "an IP address or a host name, without a port", _host)
 SECRET = Kind("TEXT", "ASCII characters without spaces (and without the word Bearer)", _secret)
@@ -200,6 +232,7 @@ ENDPOINT = Kind(
 PROXY = Kind("URL", "a proxy like http://user:password@host:3128 (http or https), or the word none", _proxy)
 ORIGINS = Kind("LIST", "web origins like https://host:port separated by commas, or *", _origins, holds="list")
 DATABASE = Kind("URL", "a file's path, or an SQLAlchemy URL (postgresql://user@host/name)", _database, holds="path")
+PATTERN = Kind("REGEX", "a regular expression", _pattern)
 FILE = Kind("FILE", "a file that exists and can be read", _readable_file, holds="path")
 
 

@@ -1,4 +1,4 @@
-"""The one table of settings: names, types, defaults and help, with the way in which a value is found and checked.
+"""Find the values of the settings, and check them.
 
 A value comes from the first of: what was given (a flag, or an option of mitmproxy), the variable MOONPALACE_…,
 config.yaml, the default. Whatever the source, it is text that the setting's kind parses; an error names the source.
@@ -13,155 +13,41 @@ from typing import Literal, NamedTuple
 
 from moonpalace_addons import setting_kinds as kinds
 from moonpalace_addons.environment_proxy import environment_proxy
-from moonpalace_addons.errors import NotBuiltYetError, SettingError
-
-
-@dataclass(frozen=True, slots=True)
-class Setting[T]:
-    """Describe one setting; `name` is its flag without dashes.
-
-    `place` is its path in config.yaml where that is not simply `start` and the name; `otherwise` says a default that is
-    found only at run time.
-    """
-
-    name: str
-    kind: kinds.Kind[T]
-    default: T
-    about: str
-    place: tuple[str, ...] = ()
-    short: str = ""
-    secret: bool = False
-    built: bool = True
-    otherwise: str = ""
-
-    @property
-    def path(self) -> tuple[str, ...]:
-        """Return the keys that lead to it in config.yaml."""
-        return self.place or ("start", self.name)
-
-    @property
-    def feature(self) -> str:
-        """Return the name of the switch that it refines, or an empty text."""
-        return self.path[1] if len(self.path) > 2 else ""
-
-    @property
-    def env(self) -> str:
-        """Return the name of the environment variable."""
-        return "MOONPALACE_" + self.name.replace("-", "_").upper()
-
-    @property
-    def option(self) -> str:
-        """Return the name of mitmproxy's option, for `--set`."""
-        return "moonpalace_" + self.name.replace("-", "_")
-
-    @property
-    def help(self) -> str:
-        """Return one paragraph that says what the setting does, its unit and its default."""
-        default = self.otherwise or (f"{self.default:g}" if isinstance(self.default, float) else str(self.default))
-        if self.kind.holds == "switch":
-            default = "on" if self.default else "off"
-        return self.about + ("" if self.secret else f" Default: {default}.") + ("" if self.built else " Not built yet.")
-
-
-PORT = Setting("port", kinds.PORT, 9988, "TCP port to listen on; 0 takes any free one.", short="p")
-HOST = Setting("host", kinds.HOST, "127.0.0.1", "Address to listen on, without a port.")
-ENDPOINT = Setting(
-    "endpoint",
-    kinds.ENDPOINT,
-    "https://api.moonshot.cn",
-    "The API that calls are forwarded to, without /v1.",
-    ("endpoint",),
+from moonpalace_addons.errors import SettingError
+from moonpalace_addons.setting_table import (
+    ALLOW_ORIGINS,
+    AUTO_CACHE,
+    BY_NAME,
+    CACHE_CLEANUP,
+    CACHE_KEY_HINT,
+    CACHE_MIN_BYTES,
+    CACHE_TTL,
+    CACHE_WAIT,
+    DATABASE,
+    DETECT_REPEAT,
+    ENDPOINT,
+    FORCE_STREAM,
+    HEARTBEAT,
+    HOST,
+    IDLE_TIMEOUT,
+    INSECURE,
+    KEY,
+    MAX_SIZE,
+    PORT,
+    REDACT_PATTERN,
+    REPEAT_MIN_LENGTH,
+    REPEAT_THRESHOLD,
+    RETENTION_DAYS,
+    STREAM_USAGE,
+    TABLE,
+    TOKEN,
+    UPSTREAM_CA,
+    UPSTREAM_PROXY,
+    Setting,
 )
-_KEY = "API key sent upstream with every call, so that clients need none of their own."
-KEY: Setting[str | None] = Setting("key", kinds.SECRET, None, _KEY, short="k", secret=True)
-_GUARD = "What clients must send as their API key; needed for a key on a host that other machines can reach."
-TOKEN: Setting[str | None] = Setting("token", kinds.SECRET, None, _GUARD, secret=True)
-_ALLOW = "Web origins whose pages may call the proxy, separated by commas; * for all."
-ALLOW_ORIGINS = Setting("allow-origins", kinds.ORIGINS, (), _ALLOW, otherwise="none")
-DATABASE: Setting[str | None] = Setting(
-    "database",
-    kinds.DATABASE,
-    None,
-    "Where calls are kept: the path of an SQLite file, or any SQLAlchemy URL.",
-    ("database",),
-    otherwise="moonpalace.sqlite in ~/.moonpalace, or in the folder MOONPALACE_HOME",
-)
-_CA = "PEM file of the certificate authorities to trust when the endpoint is https."
-UPSTREAM_CA: Setting[Path | None] = Setting(
-    "upstream-ca", kinds.FILE, None, _CA, otherwise="those that Python's certifi brings"
-)
-INSECURE = Setting("insecure", kinds.FLAG, False, "Accept any certificate from the endpoint: for tests only.")
-UPSTREAM_PROXY: Setting[str | None] = Setting(
-    "upstream-proxy",
-    kinds.PROXY,
-    None,
-    "HTTP proxy on the way to the endpoint, with user:password@ if it wants them; none for no proxy.",
-    otherwise="from HTTPS_PROXY or HTTP_PROXY, else ALL_PROXY, unless NO_PROXY excepts the endpoint",
-)
-_IDLE = "Seconds without a byte after which a call is given up."
-IDLE_TIMEOUT = Setting("idle-timeout", kinds.SECONDS, 960.0, _IDLE)
-_FORCE = "Ask the API for a stream at every chat completion; clients still get the form they asked for."
-FORCE_STREAM = Setting("force-stream", kinds.FLAG, False, _FORCE)
-_BEAT = "Seconds between the blanks that a client of a forced stream gets while it waits."
-HEARTBEAT = Setting("heartbeat", kinds.SECONDS, 10.0, _BEAT)
-_USAGE = "Ask the API for the usage of every streamed chat completion; clients that did not ask do not see it."
-STREAM_USAGE = Setting("stream-usage", kinds.FLAG, False, _USAGE)
-_DETECT = "Interrupt streams that repeat themselves."
-DETECT_REPEAT = Setting("detect-repeat", kinds.FLAG, False, _DETECT)
-REPEAT_THRESHOLD = Setting(
-    "repeat-threshold",
-    kinds.FRACTION,
-    0.5,
-    "How little repetition is tolerated, from 0 to 1: a higher threshold interrupts sooner.",
-    ("start", "detect-repeat", "threshold"),
-)
-REPEAT_MIN_LENGTH = Setting(
-    "repeat-min-length",
-    kinds.COUNT,
-    100,
-    "Characters of output before which nothing is interrupted.",
-    ("start", "detect-repeat", "min-length"),
-)
-_AUTO = "Create and use context caches for long requests."
-AUTO_CACHE = Setting("auto-cache", kinds.FLAG, False, _AUTO, built=False)
-CACHE_MIN_BYTES = Setting(
-    "cache-min-bytes",
-    kinds.BYTES,
-    4096,
-    "Bytes that a request must have to be cached.",
-    ("start", "auto-cache", "min-bytes"),
-    built=False,
-)
-CACHE_TTL = Setting(
-    "cache-ttl",
-    kinds.WHOLE_SECONDS,
-    60,
-    "Seconds that a cache lives after its last use.",
-    ("start", "auto-cache", "ttl"),
-    built=False,
-)
-CACHE_CLEANUP = Setting(
-    "cache-cleanup",
-    kinds.WHOLE_SECONDS,
-    86_400,
-    "Seconds without use after which a cache is deleted.",
-    ("start", "auto-cache", "cleanup"),
-    built=False,
-)
-
-_SERVER: tuple[Setting[object], ...] = (PORT, HOST, ENDPOINT, KEY, TOKEN, ALLOW_ORIGINS, DATABASE)
-_UPSTREAM: tuple[Setting[object], ...] = (UPSTREAM_CA, INSECURE, UPSTREAM_PROXY, IDLE_TIMEOUT)
-_STREAMS: tuple[Setting[object], ...] = (FORCE_STREAM, HEARTBEAT, STREAM_USAGE)
-_LOOPS: tuple[Setting[object], ...] = (DETECT_REPEAT, REPEAT_THRESHOLD, REPEAT_MIN_LENGTH)
-_CACHES: tuple[Setting[object], ...] = (AUTO_CACHE, CACHE_MIN_BYTES, CACHE_TTL, CACHE_CLEANUP)
-TABLE = _SERVER + _UPSTREAM + _STREAMS + _LOOPS + _CACHES
-BY_NAME: Mapping[str, Setting[object]] = {setting.name: setting for setting in TABLE}
 
 OTHERS = ("MOONPALACE_TEST_", "MOONPALACE_MOCK_")
 """How the variables of the tests and of `mpal mock` begin, which are no settings."""
-
-MITMPROXY_OPTIONS = tuple(setting for setting in TABLE if not setting.secret)
-"""The settings offered as `--set moonpalace_…`: not the secrets, as options show in the process list and in mitmweb."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +61,9 @@ class Settings:
     token: str | None = field(repr=False)
     allow_origins: tuple[str, ...]
     database: str = field(repr=False)
+    redact_pattern: str | None
+    retention_days: int | None
+    max_size: int | None
     upstream_ca: Path | None
     insecure: bool
     upstream_proxy: str | None = field(repr=False)
@@ -189,6 +78,8 @@ class Settings:
     cache_min_bytes: int
     cache_ttl: int
     cache_cleanup: int
+    cache_wait: float
+    cache_key_hint: bool
     home: Path
     config_file: Path | None
 
@@ -265,7 +156,7 @@ def resolve(
     sources say of them, so that a bad port cannot stop a query. `given_as` is how messages call what was given.
 
     Raise SettingError for a bad value, an unknown variable MOONPALACE_…, a config.yaml that is not one, or values that
-    do not go together (see `check`), and NotBuiltYetError for a feature of a later version.
+    do not go together (see `check`).
     """
     _refuse_unknown_variables(environ)
     folder = home(environ)
@@ -273,7 +164,6 @@ def resolve(
     found = _from_config(config_file) | _from_environment(environ) | _from_given(given, given_as)
     values = _Values([setting.name for setting in TABLE] if names is None else names, found)
     settings = _settings(values, folder, config_file, environ)
-    _refuse_unbuilt(values)
     check(settings)
     return settings
 
@@ -291,6 +181,9 @@ def _settings(values: _Values, folder: Path, config_file: Path | None, environ: 
         token=values.of(TOKEN),
         allow_origins=values.of(ALLOW_ORIGINS),
         database=values.of(DATABASE) or _default_database(folder),
+        redact_pattern=values.of(REDACT_PATTERN),
+        retention_days=values.of(RETENTION_DAYS),
+        max_size=values.of(MAX_SIZE),
         upstream_ca=values.of(UPSTREAM_CA),
         insecure=values.of(INSECURE),
         upstream_proxy=proxy or None,
@@ -305,6 +198,8 @@ def _settings(values: _Values, folder: Path, config_file: Path | None, environ: 
         cache_min_bytes=values.of(CACHE_MIN_BYTES),
         cache_ttl=values.of(CACHE_TTL),
         cache_cleanup=values.of(CACHE_CLEANUP),
+        cache_wait=values.of(CACHE_WAIT),
+        cache_key_hint=values.of(CACHE_KEY_HINT),
         home=folder,
         config_file=config_file,
     )
@@ -372,19 +267,6 @@ def _text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-
-def _refuse_unbuilt(values: _Values) -> None:
-    for setting in TABLE:
-        raw = values.found.get(setting.name)
-        if setting.built or raw is None or setting.name not in values.chosen:
-            continue
-        switch = setting.feature or setting.name
-        # What refines a feature that is expressly off does nothing: --no-detect-repeat must override config.yaml.
-        if switch in values.found and values.of(BY_NAME[switch]) is False:
-            continue
-        flag = f"--{setting.name}"
-        raise NotBuiltYetError(flag if raw.source == f"flag {flag}" else f"{raw.source}: {flag}")
 
 
 def check(settings: Settings) -> None:

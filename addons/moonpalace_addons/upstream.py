@@ -3,15 +3,27 @@
 import asyncio
 import json
 import logging
+import time
+from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import cast
 
 from mitmproxy import ctx, optmanager
 from mitmproxy.addons.proxyserver import Proxyserver
-from mitmproxy.http import HTTPFlow
+from mitmproxy.connection import Client, Server
+from mitmproxy.http import HTTPFlow, Request
+from mitmproxy.proxy.commands import StartHook
 from mitmproxy.proxy.events import MessageInjected
-from mitmproxy.proxy.layers.http import HttpLayer, HttpStream
-from mitmproxy.proxy.layers.http._events import ResponseData, ResponseEndOfMessage
+from mitmproxy.proxy.layer import CommandGenerator
+from mitmproxy.proxy.layers.http import HttpLayer, HttpStream, SendHttp
+from mitmproxy.proxy.layers.http._events import (
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    ResponseData,
+    ResponseEndOfMessage,
+)
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server import ConnectionHandler
 
@@ -146,6 +158,77 @@ def _stream_id(flow: HTTPFlow) -> int:
     if stream is None:
         raise ValueError("the flow's connection has no such response")
     return stream.stream_id
+
+
+@dataclass
+class RefusedHook(StartHook):
+    """Call the addons' hook `moonpalace_refused` with an answer that is whole and has not been passed on."""
+
+    flow: HTTPFlow
+    name = "moonpalace_refused"
+
+
+def offer_second_try(flow: HTTPFlow) -> None:
+    """Have the hook `moonpalace_refused` called once this answer is whole, instead of passing it on at once.
+
+    If the hook takes the answer away (`flow.response = None`), the request, which it may have changed, is sent again,
+    and what comes back is treated like a first answer: streamed or not, with all hooks. To be called in
+    `responseheaders`, for an answer that is not streamed.
+    """
+    stream = _stream_of(flow)
+    if stream is not None:
+        stream.send_response = partial(_refused, stream)  # type: ignore[method-assign]
+
+
+def _refused(stream: HttpStream, already_streamed: bool = False) -> CommandGenerator[None]:
+    del stream.send_response  # the one of the class again: a second try has no third
+    # Also lets the connection finish with the answer before it has to take another request.
+    yield RefusedHook(stream.flow)
+    if (yield from stream.check_killed(True)):
+        return
+    if stream.flow.response is not None:
+        yield from stream.send_response(already_streamed)
+        return
+    stream.server_state = stream.state_wait_for_response_headers
+    if not (yield from stream.make_server_connection()):
+        return
+    request, content = stream.flow.request, stream.flow.request.raw_content or b""
+    yield SendHttp(RequestHeaders(stream.stream_id, request, end_stream=not content), stream.context.server)
+    if content:
+        yield SendHttp(RequestData(stream.stream_id, content), stream.context.server)
+    yield SendHttp(RequestEndOfMessage(stream.stream_id), stream.context.server)
+
+
+OWN = "moonpalace_own"
+"""Set in the metadata of a flow that no client began."""
+
+
+def is_own(flow: HTTPFlow) -> bool:
+    """Tell whether a flow is a request of our own."""
+    return OWN in flow.metadata
+
+
+async def fetch(request: Request) -> HTTPFlow:
+    """Send a request of our own the way that calls go: same certificates, same outgoing proxy. Return its flow.
+
+    The flow has a response or an error. Cancelling closes the connection. What listens to mitmproxy's hooks sees it.
+    """
+    # It brings half of mitmproxy's event loop of replays, which only caches need.
+    from mitmproxy.addons.clientplayback import ReplayHandler
+
+    nowhere = ("127.0.0.1", 0)
+    client = Client(peername=nowhere, sockname=nowhere, timestamp_start=time.time())
+    flow = HTTPFlow(client, Server(address=(request.host, request.port)))
+    flow.request = request
+    flow.metadata[OWN] = True
+    handler = ReplayHandler(flow, ctx.options)
+    try:
+        await handler.replay()
+    finally:
+        for transport in list(handler.transports.values()):
+            if transport.handler is not None:
+                transport.handler.cancel()
+    return flow
 
 
 def last_activity(flow: HTTPFlow) -> float | None:

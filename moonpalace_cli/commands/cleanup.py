@@ -1,4 +1,4 @@
-"""`mpal cleanup`: delete calls from before a moment."""
+"""`mpal cleanup`: delete old calls, with the room that they took."""
 
 import json
 from datetime import datetime, timedelta
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from moonpalace_addons import setting_kinds
 from moonpalace_cli.lookup import opened
 from moonpalace_cli.output import print_json
 from moonpalace_cli.presentation import TIME_FORMAT
@@ -13,12 +14,15 @@ from moonpalace_cli.setting_flags import setting_flags
 
 if TYPE_CHECKING:
     from moonpalace_addons.settings import Settings
+    from moonpalace_addons.store.cleaning import Cleaned
 
 DAYS_KEPT = 7
 
 
-def parse_moment(context: click.Context, parameter: click.Parameter, text: str) -> datetime:
+def parse_moment(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
     """Return the moment with its time zone, the local one unless the text brings one; a date is its first second."""
+    if text is None:
+        return None
     try:
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError, OSError) as error:
@@ -26,9 +30,19 @@ def parse_moment(context: click.Context, parameter: click.Parameter, text: str) 
         raise click.BadParameter(hint, context, parameter) from error
 
 
-def default_moment() -> str:
-    """Return the date seven days ago."""
-    return (datetime.now().astimezone() - timedelta(days=DAYS_KEPT)).strftime("%Y-%m-%d")
+def parse_size(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+    """Return a size in bytes."""
+    try:
+        return None if text is None else setting_kinds.SIZE.parse(text)
+    except ValueError as error:
+        hint = f"{text!r} must be {setting_kinds.SIZE.allowed}"
+        raise click.BadParameter(hint, context, parameter) from error
+
+
+def week_ago() -> datetime:
+    """Return the beginning of the day seven days ago, local time."""
+    day = datetime.now().astimezone() - timedelta(days=DAYS_KEPT)
+    return datetime.fromisoformat(day.strftime("%Y-%m-%d")).astimezone()
 
 
 @click.command("cleanup", short_help="Delete old calls.")
@@ -36,23 +50,95 @@ def default_moment() -> str:
     "--before",
     metavar="TIME",
     callback=parse_moment,
-    default=default_moment,
-    show_default="the date seven days ago",
+    show_default="the date seven days ago, if neither --keep-last nor --max-size is given",
     help="Delete calls that began before this time: a date, a date and time, or ISO 8601; local time.",
 )
+@click.option(
+    "--keep-last", metavar="NUMBER", type=click.IntRange(min=0), help="Delete all calls but the last so many."
+)
+@click.option(
+    "--max-size",
+    metavar="SIZE",
+    callback=parse_size,
+    help="Delete the oldest calls until the database is no larger than this: 500MB, 2GB.",
+)
+@click.option("--include-labelled", is_flag=True, help="Delete calls with a category, a tag or a note too.")
+@click.option("--vacuum", is_flag=True, help="Then write the database anew, as small as can be; proxies wait for that.")
+@click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
 @setting_flags("database", "endpoint")
-def command(before: datetime, as_json: bool, settings: "Settings") -> None:
-    """Delete the calls that began before a time.
+def command(
+    before: datetime | None,
+    keep_last: int | None,
+    max_size: int | None,
+    include_labelled: bool,
+    vacuum: bool,
+    dry_run: bool,
+    as_json: bool,
+    settings: "Settings",
+) -> None:
+    """Delete the calls that began before a time, and what only they carried.
 
-    Calls that are still under way stay.
+    Calls that are still under way stay, and so do labelled ones. Of several conditions each deletes calls by itself.
+    The room is given back to the disk. Proxies may go on meanwhile.
     """
+    if before is None and keep_last is None and max_size is None:
+        before = week_ago()
     with opened(settings.database) as engine:
-        from moonpalace_addons.store.records import retention
+        import threading
 
-        deleted = retention.delete_before(engine, before)
+        from moonpalace_addons.store import cleaning
+        from moonpalace_addons.store.records.retention import Rule
+
+        rule = Rule(before, keep_last, include_labelled)
+        if dry_run:
+            cleaned = cleaning.preview(engine, rule, max_size)
+        else:
+            cleaned = cleaning.clean(engine, rule, max_size, threading.Event())
+            if vacuum:
+                cleaned = cleaning.compact(engine, cleaned)
     if as_json:
-        print_json(json.dumps({"deleted": deleted, "before": before.isoformat()}))
+        print_json(json.dumps(document(cleaned, before, dry_run=dry_run)))
     else:
-        calls = "1 call" if deleted == 1 else f"{deleted} calls"
-        click.echo(f"deleted {calls} made before {before.strftime(TIME_FORMAT)}")
+        report(cleaned, before, keep_last, max_size, dry_run=dry_run)
+
+
+def document(cleaned: "Cleaned", before: datetime | None, *, dry_run: bool) -> dict[str, object]:
+    """Return the result for programs; sizes are in bytes."""
+    return {
+        "deleted": cleaned.deleted,
+        "before": before.isoformat() if before else None,
+        "kept_labelled": cleaned.labelled,
+        "size_before": cleaned.size_before,
+        "size": cleaned.size_after,
+        "dry_run": dry_run,
+    }
+
+
+def report(
+    cleaned: "Cleaned", before: datetime | None, keep_last: int | None, max_size: int | None, *, dry_run: bool
+) -> None:
+    """Print the result for people."""
+    why = []
+    if before is not None:
+        why.append(f"made before {before.strftime(TIME_FORMAT)}")
+    if keep_last is not None:
+        why.append(f"older than the last {keep_last}")
+    if max_size is not None:
+        why.append(f"the oldest of more than {in_megabytes(max_size)}")
+    verb = "would delete" if dry_run else "deleted"
+    click.echo(f"{verb} {counted(cleaned.deleted)} {' or '.join(why)}")
+    if cleaned.labelled:
+        click.echo(f"{counted(cleaned.labelled)} stayed for their labels; --include-labelled deletes them too")
+    if max_size is not None and not dry_run and cleaned.size_after > max_size:
+        click.echo(f"the database still has {in_megabytes(cleaned.size_after)}: nothing more may be deleted")
+
+
+def counted(number: int) -> str:
+    """Return a number of calls."""
+    return "1 call" if number == 1 else f"{number} calls"
+
+
+def in_megabytes(size: int) -> str:
+    """Return a size for people."""
+    return f"{size / 1e6:,.1f} MB"

@@ -1,91 +1,160 @@
-"""`mpal export`: one call as a JSON document or as a curl command."""
+"""`mpal export`: calls as JSON documents, commands, archives, data sets or reports."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from moonpalace_cli import curl
-from moonpalace_cli.documents import export_document
-from moonpalace_cli.files import safe_stem, write_new, write_over
-from moonpalace_cli.json_text import JSON_ESCAPES, dumps
-from moonpalace_cli.json_text import escape_html as escape
-from moonpalace_cli.lookup import find_call, identifier_flags, opened
-from moonpalace_cli.output import is_terminal, print_json, print_text
+from moonpalace_cli.completing import complete_tag
+from moonpalace_cli.labelling import category_of, parse_tags
+from moonpalace_cli.lookup import opened
+from moonpalace_cli.selecting import Wanted, selection_flags
 from moonpalace_cli.setting_flags import setting_flags
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Engine
+
     from moonpalace_addons.settings import Settings
-    from moonpalace_addons.store.records.exchanges import Exchange
+    from moonpalace_cli.export.destinations import Destination
 
 STANDARD_OUTPUT = ("stdout", "-")
+NAMES = ("json", "jsonl", "curl", "python", "httpie", "har", "openai-batch", "dataset")
+BUNDLE = ".zip"
 
 
-@click.command("export", short_help="Export a call as JSON or as a curl command.")
-@identifier_flags
-@click.option("--good", is_flag=True, help="Call it a good case.")
-@click.option("--bad", is_flag=True, help="Call it a bad case.")
-@click.option("--tag", "tags", metavar="TEXT", multiple=True, help="Tag the case; may be given several times.")
-@click.option("--directory", type=click.Path(path_type=Path), help="Folder for a file named after the completion's id.")
-@click.option("-o", "--output", default="stdout", show_default=True, metavar="FILE", help="File to write.")
+@click.command("export", short_help="Export calls as JSON, commands, HAR, data sets or reports.")
+@selection_flags
+@click.option("--good", is_flag=True, help="Mark it as a good case; the mark is stored.")
+@click.option("--bad", is_flag=True, help="Mark it as a bad case; the mark is stored.")
+@click.option(
+    "--tag",
+    "tags",
+    metavar="TEXT",
+    multiple=True,
+    callback=parse_tags,
+    shell_complete=complete_tag,
+    help="Tag the case; may be given several times, and is stored.",
+)
+@click.option(
+    "--directory",
+    type=click.Path(path_type=Path),
+    help="Folder for a file for each call, named after the completion's id.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(readable=False),
+    default="stdout",
+    show_default=True,
+    metavar="FILE",
+    help="File to write; one that ends in .zip gets a file for each call and an index.",
+)
+@click.option("--force", is_flag=True, help="Write over files in the folder that have the same name.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(NAMES),
+    help="What to write. Default: json, but jsonl for several calls in one output.",
+)
+@click.option("--curl", "as_curl", is_flag=True, help="The same as --format curl.")
+@click.option("--report", "as_report", is_flag=True, help="Write a report in Markdown; redacted unless --no-redact.")
 @click.option("--escape-html", is_flag=True, help="Escape <, > and & in the JSON.")
-@click.option("--curl", "as_curl", is_flag=True, help="Export the curl command that sends the request again.")
-@setting_flags("database", "endpoint")
+@click.option(
+    "--redact/--no-redact",
+    default=None,
+    help="Replace keys, account and user ids, e-mail addresses and files by pseudonyms.",
+)
+@click.option("--allow-secrets", is_flag=True, help="Export calls that seem to carry a secret as they are.")
+@setting_flags("database", "endpoint", "redact-pattern")
 def command(
-    row_id: int | None,
-    chatcmpl: str | None,
-    request_id: str | None,
+    wanted: Wanted,
     good: bool,
     bad: bool,
     tags: tuple[str, ...],
     directory: Path | None,
     output: str,
-    escape_html: bool,
+    force: bool,
+    form: str | None,
     as_curl: bool,
+    as_report: bool,
+    escape_html: bool,
+    redact: bool | None,
+    allow_secrets: bool,
     settings: Settings,
 ) -> None:
-    """Export one call, found by at least one of --id, --chatcmpl and --requestid; all that are given must hold.
+    """Export calls: one, found by --id, --chatcmpl and --requestid, which must all hold; or many.
 
-    With --directory the file's path is printed; a file that is there already is never overwritten.
+    With --directory the paths of the files are printed; a file that is there already is never overwritten.
+
+    A call that seems to carry a secret is refused; --redact replaces such things. The same value gets the same
+    pseudonym in all exports of a store.
     """
-    if good and bad:
-        raise click.UsageError("--good and --bad exclude each other")
+    category = category_of(good=good, bad=bad)
     if directory is not None and output not in STANDARD_OUTPUT:
         raise click.UsageError("--directory and --output exclude each other")
+    if force and directory is None:
+        raise click.UsageError("--force is for --directory: a file given by --output is always written over")
+    many = wanted.is_many
+    in_one = directory is None and not output.endswith(BUNDLE)
+    name = format_name(form, as_curl=as_curl, as_report=as_report) or ("jsonl" if many and in_one else "json")
     with opened(settings.database) as engine:
-        from moonpalace_addons.store.records import contents
+        from moonpalace_cli.export.destinations import encoding
+        from moonpalace_cli.export.formats import FORMATS
+        from moonpalace_cli.export.running import Plan, export, say_exported
+        from moonpalace_cli.redaction.patterns import redactor
 
-        exchange = find_call(engine, row_id=row_id, chatcmpl=chatcmpl, request_id=request_id)
-        bodies = contents.bodies(engine, exchange.id)
-    to_terminal = directory is None and output in STANDARD_OUTPUT and is_terminal()
-    if as_curl:
-        encoding = sys.stdout.encoding if to_terminal else "utf-8"
-        text = curl.command(exchange, bodies.request or b"", encoding=encoding)
-    else:
-        category = "goodcase" if good else "badcase" if bad else None
-        text = dumps(export_document(exchange, bodies, category=category, tags=tags))
-        text = escape(text) if escape_html else text
+        printed = in_one and output in STANDARD_OUTPUT
+        is_redacted = as_report if redact is None else redact
+        plan = Plan(
+            name,
+            redactor(engine, settings.redact_pattern) if is_redacted else None,
+            allow_secrets=allow_secrets,
+            escaped=escape_html,
+            encoding=encoding(FORMATS[name], printed=printed),
+            shows_progress=many,
+            first_tags=tags,
+        )
+        ids = wanted.find(engine)
+        label(engine, ids, category, tags)
+        count = 0
+        for path in export(engine, ids, plan, destination(name, directory, output, many=many, force=force)):
+            click.echo(path)
+            count += 1
+        if many and directory is not None:
+            say_exported(count, directory)
+
+
+def format_name(form: str | None, *, as_curl: bool, as_report: bool) -> str | None:
+    """Return the name of the format asked for, None for none; raise UsageError for several."""
+    given = [*([form] if form else []), *(["curl"] if as_curl else []), *(["report"] if as_report else [])]
+    if len(set(given)) > 1:
+        raise click.UsageError("--format, --curl and --report exclude each other")
+    return given[0] if given else None
+
+
+def label(engine: Engine, ids: Sequence[int], category: str | None, tags: tuple[str, ...]) -> None:
+    """Store what the flags say of the calls."""
+    from moonpalace_addons.store.records import labels
+
+    changes = labels.Change(category=category, tag=tags)
+    if changes != labels.Change():
+        labels.change(engine, ids, changes)
+
+
+def destination(name: str, directory: Path | None, output: str, *, many: bool, force: bool) -> Destination:
+    """Return where the calls go."""
+    from moonpalace_cli.export import destinations
+    from moonpalace_cli.export.formats import FORMATS
+
+    form = FORMATS[name]
     if directory is not None:
-        ending = ".sh" if as_curl else ".json"
-        click.echo(write_new(directory, file_stem(exchange), ending, encoded(text)))
-    elif output not in STANDARD_OUTPUT:
-        write_over(Path(output), encoded(text))
-    elif to_terminal and as_curl:
-        click.echo(text)
-    elif as_curl:
-        print_text(text + "\n")
-    else:
-        print_json(text)
-
-
-def encoded(text: str) -> bytes:
-    """Return the file's content; lone surrogates, which UTF-8 cannot hold, become JSON escapes."""
-    return (text + "\n").encode("utf-8", JSON_ESCAPES)
-
-
-def file_stem(exchange: Exchange) -> str:
-    """Return the documented file name without its ending: the completion's id, else the request's, else our own."""
-    return safe_stem(exchange.chatcmpl_id or exchange.msh_request_id or "") or f"moonpalace-{exchange.id}"
+        return destinations.to_folder(form, directory, many=many, force=force)
+    if output in STANDARD_OUTPUT:
+        return destinations.to_standard_output(form, many=many)
+    if output.endswith(BUNDLE):
+        return destinations.to_bundle(form, Path(output))
+    return destinations.to_file(form, Path(output), many=many)

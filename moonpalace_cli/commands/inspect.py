@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
+from moonpalace_addons.errors import MoonPalaceError, NotFoundError
+from moonpalace_cli import colours
 from moonpalace_cli.documents import inspect_document
 from moonpalace_cli.http_text import request_message, response_message
 from moonpalace_cli.json_text import dumps
 from moonpalace_cli.lookup import find_call, identifier_flags, opened
-from moonpalace_cli.output import is_terminal, print_json, print_text, terminal_width, visible
+from moonpalace_cli.name_lists import completes, split
+from moonpalace_cli.output import is_terminal, is_utf8, print_json, print_text, terminal_width, visible
+from moonpalace_cli.paging import show
 from moonpalace_cli.parts import PARTS, part_texts, parts_table
 from moonpalace_cli.presentation import has_failed
 from moonpalace_cli.setting_flags import setting_flags
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from moonpalace_addons.settings import Settings
     from moonpalace_addons.store.records.contents import Bodies
     from moonpalace_addons.store.records.exchanges import Exchange
@@ -23,83 +31,203 @@ if TYPE_CHECKING:
 
 def parse_parts(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[str]:
     """Return the names given by --print, once each, in the order given."""
-    names = [name.strip() for value in values for name in value.split(",") if name.strip()]
+    names = split(values)
     for name in names:
         if name not in PARTS:
             raise click.BadParameter(f"{name!r} is none of {', '.join(PARTS)}", context, parameter)
-    return list(dict.fromkeys(names))
+    return names
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What is printed of a call."""
+
+    parts: Sequence[str]
+    request: bool
+    response: bool
+    merged: bool
+    timeline: bool
+    every: bool
+    chat: bool
+    as_json: bool
+    pager: bool
 
 
 @click.command("inspect", short_help="Show one call in full.")
 @identifier_flags
+@click.option("--last", is_flag=True, help="Show the newest call.")
 @click.option(
     "--print",
     "parts",
     metavar="PARTS",
     multiple=True,
     callback=parse_parts,
+    shell_complete=completes(lambda: PARTS),
     help=f"Parts to show, separated by commas: {', '.join(PARTS)}. Default: metadata, and error for a failed call.",
 )
 @click.option("--print-request", is_flag=True, help="Print the request in HTTP format.")
 @click.option("--print-response", is_flag=True, help="Print the response in HTTP format.")
 @click.option("--merge-event-stream", "merged", is_flag=True, help="Show a stream's merged completion, not its events.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+@click.option("--chat", is_flag=True, help="Print the conversation for reading.")
+@click.option("--timeline", is_flag=True, help="Print when each event of a stream came, with its stalls.")
+@click.option("--all-events", "every", is_flag=True, help="Give each event of --timeline a line of its own.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object, a timeline as one a line.")
+@click.option("--no-pager", "pager", is_flag=True, flag_value=False, default=True, help="Print long texts at once.")
 @setting_flags("database", "endpoint")
 def command(
     row_id: int | None,
     chatcmpl: str | None,
     request_id: str | None,
+    last: bool,
     parts: list[str],
     print_request: bool,
     print_response: bool,
     merged: bool,
+    chat: bool,
+    timeline: bool,
+    every: bool,
     as_json: bool,
+    pager: bool,
     settings: Settings,
 ) -> None:
-    """Show one call, found by at least one of --id, --chatcmpl and --requestid.
+    """Show one call, found by at least one of --id, --chatcmpl and --requestid, or the --last one.
 
-    Of several calls that match, the newest is shown and the others are named.
+    Of several calls that match, the newest is shown and the others are named. On a terminal, JSON is coloured (unless
+    NO_COLOR is set), and what is longer than the screen goes through $PAGER.
     """
-    if as_json and (parts or print_request or print_response):
-        raise click.UsageError("--json prints everything: leave out --print, --print-request and --print-response")
-    if parts and (print_request or print_response):
-        raise click.UsageError("--print gives a table: leave out --print-request and --print-response")
+    shown = Shown(parts, print_request, print_response, merged, timeline, every, chat, as_json, pager)
+    refuse_contradictions(shown)
+    if last and (row_id, chatcmpl, request_id) != (None, None, None):
+        raise click.UsageError("--last names the call: leave out --id, --chatcmpl and --requestid")
     with opened(settings.database) as engine:
         from moonpalace_addons.store.records import contents
 
-        exchange = find_call(engine, row_id=row_id, chatcmpl=chatcmpl, request_id=request_id)
-        bodies = contents.bodies(engine, exchange.id)
-    if as_json:
-        print_json(dumps(inspect_document(exchange, bodies)))
-    elif print_request or print_response:
-        print_messages(exchange, bodies, request=print_request, response=print_response, merged=merged)
+        exchange = (
+            newest(engine) if last else find_call(engine, row_id=row_id, chatcmpl=chatcmpl, request_id=request_id)
+        )
+        print_call(engine, exchange, contents.bodies(engine, exchange.id), shown)
+
+
+def refuse_contradictions(shown: Shown) -> None:
+    """Raise UsageError for options that do not go together."""
+    if shown.as_json and (shown.parts or shown.request or shown.response):
+        raise click.UsageError("--json prints everything: leave out --print, --print-request and --print-response")
+    if shown.parts and (shown.request or shown.response):
+        raise click.UsageError("--print gives a table: leave out --print-request and --print-response")
+    others = shown.parts or shown.request or shown.response or shown.merged
+    if (shown.chat or shown.timeline) and others:
+        name = "--chat" if shown.chat else "--timeline"
+        raise click.UsageError(f"{name} is a view of its own: leave out the --print options and --merge-event-stream")
+    if shown.chat and (shown.timeline or shown.as_json):
+        raise click.UsageError(f"--chat and {'--timeline' if shown.timeline else '--json'} do not go together")
+    if shown.every and not shown.timeline:
+        raise click.UsageError("--all-events is for --timeline")
+
+
+def newest(engine: Engine) -> Exchange:
+    """Return the newest call; raises NotFoundError where there is none."""
+    from moonpalace_addons.store.records import exchanges
+
+    found = exchanges.latest(engine, limit=1)
+    if not found:
+        raise NotFoundError("there are no calls yet")
+    return found[0]
+
+
+def print_call(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
+    """Print of a call what is asked for."""
+    if shown.timeline:
+        print_timeline(engine, exchange, bodies, shown)
+    elif shown.chat:
+        print_chat(exchange, bodies, shown)
+    elif shown.as_json:
+        print_document(engine, exchange, bodies, shown)
+    elif shown.request or shown.response:
+        print_messages(exchange, bodies, shown)
     else:
-        print_table(exchange, bodies, parts, merged=merged)
+        print_table(engine, exchange, bodies, shown)
 
 
-def print_messages(exchange: Exchange, bodies: Bodies, *, request: bool, response: bool, merged: bool) -> None:
+def print_document(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
+    """Print everything as JSON."""
+    text = dumps({**inspect_document(exchange, bodies), "tags": tags_of(engine, exchange)})
+    if is_terminal():
+        text = visible(text)
+        show(colours.paint_body(text) if colours.wanted() else text, pager=shown.pager)
+    else:
+        print_json(text)
+
+
+def tags_of(engine: Engine, exchange: Exchange) -> Sequence[str]:
+    """Return the tags of the call."""
+    from moonpalace_addons.store.records import labels
+
+    return labels.tags_of(engine, [exchange.id]).get(exchange.id, ())
+
+
+def print_messages(exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
     """Print the call in HTTP format."""
-    if request:
-        print_message(request_message(exchange, bodies))
-    if request and response:
-        click.echo()
-    if response:
-        print_message(response_message(exchange, bodies, merged=merged))
+    messages: list[str | bytes] = [request_message(exchange, bodies)] if shown.request else []
+    if shown.response:
+        messages.append(response_message(exchange, bodies, merged=shown.merged))
+    if is_terminal():
+        show("\n\n".join(map(shown_message, messages)), pager=shown.pager)
+        return
+    for place, message in enumerate(messages):
+        if place:
+            click.echo()
+        if isinstance(message, str):
+            print_text(message)
+        else:
+            click.echo(message, nl=False)
 
 
-def print_message(message: str | bytes) -> None:
-    """Print a message whose body may be bytes, which a terminal does not get."""
-    if isinstance(message, str):
-        print_text(message)
-    elif is_terminal():
+def shown_message(message: str | bytes) -> str:
+    """Return a message for a terminal, which does not get a body that is no text."""
+    if isinstance(message, bytes):
         head, _, body = message.partition(b"\n\n")
-        print_text(f"{head.decode()}\n\n({len(body):,} bytes that are not UTF-8 text; pipe the output to get them)\n")
-    else:
-        click.echo(message, nl=False)
+        message = f"{head.decode()}\n\n({len(body):,} bytes that are not UTF-8 text; pipe the output to get them)\n"
+    text = visible(message).removesuffix("\n")
+    return colours.paint_message(text) if colours.wanted() else text
 
 
-def print_table(exchange: Exchange, bodies: Bodies, parts: list[str], *, merged: bool) -> None:
+def print_table(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
     """Print the parts side by side, or the default ones."""
-    names = parts or ["metadata", *(["error"] if has_failed(exchange) else [])]
-    texts = part_texts(exchange, bodies, names, merged=merged)
-    click.echo(parts_table({name: visible(text) for name, text in texts.items()}, terminal_width()))
+    names = shown.parts or ["metadata", *(["error"] if has_failed(exchange) else [])]
+    tags = tags_of(engine, exchange) if "metadata" in names else ()
+    texts = part_texts(exchange, bodies, names, merged=shown.merged, tags=tags)
+    harmless = {name: visible(text) for name, text in texts.items()}
+    show(parts_table(harmless, terminal_width(), colour=colours.wanted()), pager=shown.pager)
+
+
+def print_timeline(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
+    """Print the events of a stream in time."""
+    from moonpalace_addons.store.records import contents
+    from moonpalace_cli import timeline, timeline_table
+
+    if bodies.event_stream is None:
+        raise MoonPalaceError(f"call {exchange.id} has no stream: only the events of a stream have a timeline")
+    found = timeline.moments(bodies.event_stream, contents.event_times(engine, exchange.id))
+    if shown.as_json:
+        for line in timeline_table.json_lines(found):
+            print_json(line)
+        return
+    lines = timeline.runs(found, every=shown.every)
+    text = timeline_table.table(exchange, found, lines, terminal_width(), blocks=is_utf8(), colour=colours.wanted())
+    show(text, pager=shown.pager)
+
+
+def print_chat(exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
+    """Print the conversation."""
+    from moonpalace_cli import conversation
+    from moonpalace_cli.chat_text import chat_text
+    from moonpalace_cli.completions import asked_and_answered
+
+    request, answer = asked_and_answered(bodies)
+    asked, answered = conversation.asked(request), conversation.answered(answer)
+    if not asked and not answered:
+        raise MoonPalaceError(
+            f"call {exchange.id} holds no conversation; mpal inspect --print-request shows what it is"
+        )
+    text = chat_text(exchange, asked, answered, answer, width=terminal_width(), colour=colours.wanted())
+    show(text, pager=shown.pager)

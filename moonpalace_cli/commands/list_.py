@@ -1,15 +1,31 @@
 """`mpal list`: the newest calls."""
 
-import json
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
-from moonpalace_addons.errors import NotBuiltYetError
-from moonpalace_cli.listing import lay_out
+from moonpalace_cli import moments
+from moonpalace_cli.columns import LABELS, VERBOSE
+from moonpalace_cli.list_actions import (
+    Order,
+    Selection,
+    columns_of,
+    export,
+    first_calls,
+    follow,
+    holding,
+    print_count,
+    print_list,
+    print_stats,
+    warn_of_full_scan,
+)
 from moonpalace_cli.lookup import opened
-from moonpalace_cli.output import print_json, terminal_width, visible
-from moonpalace_cli.presentation import COLUMNS, VERBOSE_COLUMNS, cells, record
+from moonpalace_cli.name_lists import complete_columns, complete_fields, complete_order, parse_columns, parse_order
 from moonpalace_cli.setting_flags import setting_flags
 
 if TYPE_CHECKING:
@@ -18,28 +34,82 @@ if TYPE_CHECKING:
 LARGEST_LIMIT = 2**31 - 1
 
 
+def parse_since(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
+    """Return the moment given by --since."""
+    try:
+        return None if text is None else moments.parse(text, datetime.now(UTC))
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from error
+
+
 @click.command("list", short_help="List the newest calls.")
 @click.option(
     "-n", "--n", "limit", type=click.IntRange(1, LARGEST_LIMIT), default=10, show_default=True, help="Calls to list."
 )
-@click.option("-v", "--verbose", is_flag=True, help="Also show url, method, user_id and content_type.")
+@click.option("-v", "--verbose", is_flag=True, help="Also show url, method, user_id, content_type, and labels.")
 @click.option("--chatonly", "chat_only", is_flag=True, help="List only calls to …/chat/completions.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line, with model and tokens.")
 @click.option(
-    "-p", "--predicate", metavar="TEXT", multiple=True, help="List only calls for which this holds. Not built yet."
+    "--since",
+    metavar="TIME",
+    callback=parse_since,
+    help="List only calls since then: -2h, -30m, -7d, 2024-07-29, '2024-07-29 21:30', 21:30, today.",
 )
-@click.option("--export", "export_to", metavar="FOLDER", help="Export the calls into a folder. Not built yet.")
-@click.option("--escape-html", is_flag=True, help="Escape <, > and & in what --export writes. Not built yet.")
-@setting_flags("database", "endpoint")
+@click.option(
+    "-p",
+    "--predicate",
+    metavar="TEXT",
+    multiple=True,
+    shell_complete=complete_fields,
+    help="List only calls for which this holds; mpal predicate --help tells the language.",
+)
+@click.option(
+    "--columns",
+    metavar="NAMES",
+    multiple=True,
+    callback=parse_columns,
+    shell_complete=complete_columns,
+    help="Show these columns, separated by commas: any of the documented columns, model, state, tokens, ttft, tags …",
+)
+@click.option(
+    "--sort",
+    "order",
+    metavar="[-]NAME",
+    callback=parse_order,
+    shell_complete=complete_order,
+    help="Sort all calls by a column, then list the first; with a minus the greatest come first.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--count", is_flag=True, help="Print only how many calls there are.")
+@click.option("--stats", is_flag=True, help="Add up calls, errors, tokens and times, for each model.")
+@click.option("--watch", is_flag=True, help="Go on with each call as it ends, until interrupted.")
+@click.option(
+    "--export",
+    "export_to",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Also export the calls into a folder, as export --directory does.",
+)
+@click.option("--escape-html", is_flag=True, help="Escape <, > and & in what --export writes.")
+@click.option("--redact", is_flag=True, help="Replace keys, ids and the like by pseudonyms in what --export writes.")
+@setting_flags("database", "endpoint", "redact-pattern")
+@click.pass_context
 def command(
+    context: click.Context,
     limit: int,
     verbose: bool,
     chat_only: bool,
-    as_json: bool,
+    since: datetime | None,
     predicate: tuple[str, ...],
-    export_to: str | None,
+    columns: tuple[str, ...],
+    order: Order,
+    as_json: bool,
+    count: bool,
+    stats: bool,
+    watch: bool,
+    export_to: Path | None,
     escape_html: bool,
-    settings: "Settings",
+    redact: bool,
+    settings: Settings,
 ) -> None:
     """List the newest calls.
 
@@ -48,19 +118,47 @@ def command(
 
     Piped, the table is always whole. A terminal that is too narrow for it gets ids shortened in the middle (…), one too
     narrow even for that a block of lines for each call, with nothing left out.
-    """
-    if predicate:
-        raise NotBuiltYetError("--predicate")
-    if export_to is not None:
-        raise NotBuiltYetError("list --export")
-    with opened(settings.database) as engine:
-        from moonpalace_addons.store.records import exchanges
 
-        found = exchanges.latest(engine, limit=limit, chat_only=chat_only)
-    if as_json:
-        if found:
-            print_json("\n".join(json.dumps(record(exchange), ensure_ascii=False) for exchange in found))
-        return
-    columns = VERBOSE_COLUMNS if verbose else COLUMNS
-    rows = [[visible(cell) for cell in cells(exchange, columns)] for exchange in found]
-    click.echo(lay_out(columns, rows, terminal_width()))
+    --count and --stats take all calls, or with -n the statistics those of the newest.
+    """
+    limit_given = context.get_parameter_source("limit") is not ParameterSource.DEFAULT
+    refuse_contradictions(context)
+    with opened(settings.database) as engine:
+        selection = Selection(chat_only, since, holding(predicate, engine))
+        if count:
+            print_count(engine, selection, as_json=as_json)
+        elif stats:
+            print_stats(engine, selection, limit if limit_given else None, as_json=as_json)
+        elif watch:
+            shown = columns_of(columns or ((*VERBOSE, *LABELS) if verbose else ()), as_json=as_json)
+            follow(engine, selection, shown, limit, as_json=as_json)
+        else:
+            found = first_calls(engine, selection, limit, order)
+            if export_to is not None:
+                export(engine, found, export_to, pattern=settings.redact_pattern, redact=redact, escaped=escape_html)
+            print_list(engine, found, columns, as_json=as_json, verbose=verbose)
+            warn_of_full_scan(order)
+
+
+EXCLUSIVE = ("count", "stats", "watch", "export_to")
+WITHOUT = {
+    "count": ("limit", "columns", "order", "verbose"),
+    "stats": ("columns", "order", "verbose"),
+    "watch": ("order",),
+    "columns": ("verbose",),
+}
+"""What makes no sense together with an option."""
+
+
+def refuse_contradictions(context: click.Context) -> None:
+    """Raise UsageError for options that do not go together."""
+    flags = {parameter.name: max(parameter.opts, key=len) for parameter in context.command.params}
+    given = [name for name in flags if name and context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    pairs = [(one, other) for one in given for other in given if other in WITHOUT.get(one, ())]
+    modes = [name for name in EXCLUSIVE if name in given]
+    if "redact" in given and "export_to" not in given:
+        raise click.UsageError("--redact is for --export")
+    pairs += [(modes[0], other) for other in modes[1:]]
+    if pairs:
+        one, other = (flags[name] for name in pairs[0])
+        raise click.UsageError(f"{one} and {other} do not go together")

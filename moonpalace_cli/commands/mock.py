@@ -40,19 +40,30 @@ PORT = 9990
     help="Serve https with a certificate made now; its path is printed.",
 )
 @click.option(
+    "--caching/--no-caching",
+    default=True,
+    show_envvar=True,
+    envvar="MOONPALACE_MOCK_CACHING",
+    help="Serve /v1/caching; without it, as with the API of today, the path answers 404. Default: on.",
+)
+@click.option(
     "--quiet", is_flag=True, show_envvar=True, envvar="MOONPALACE_MOCK_QUIET", help="Print no line for each call."
 )
-def command(port: int, host: str, tls: bool, quiet: bool) -> None:
+def command(port: int, host: str, tls: bool, caching: bool, quiet: bool) -> None:
     """Serve a mock of the Kimi API, to develop and test without a key or a network.
 
     Any API key will do, except one that begins with sk-wrong. The name of the model chooses what happens: mock-echo
     answers with the last user message, mock-tools calls a tool, mock-repeat loops, mock-429 is overloaded; GET
     /v1/models lists all of them. A model whose name does not begin with mock- behaves like mock-echo. The same request
-    always gets the same answer.
+    always gets the same answer, but for its cached tokens.
 
     Two request headers change the pace: X-Mock-Delay sets the seconds between the events of a stream (without
     streaming the answer waits as long as the stream would have taken), X-Mock-Events the number of events of mock-many
     and of the three scenarios that begin with mock-repeat.
+
+    Prompts are cached as the API does it: what a prompt has in common with an earlier one of the same key and model
+    counts as cached_tokens, in blocks of 256. Models that begin with mock-cache or moonshot-v1 do not; they have the
+    context caches of /v1/caching, and the names say what can go wrong with those.
     """
     # Tornado takes 0.2 s to import.
     from moonpalace_cli.mock.server import MockServer
@@ -64,7 +75,8 @@ def command(port: int, host: str, tls: bool, quiet: bool) -> None:
 
     former = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with MockServer(port, host, tls, keep=0, on_served=None if quiet else _print_call) as mock:
+        on_served = None if quiet else _print_call
+        with MockServer(port, host, tls, caching=caching, keep=0, on_served=on_served) as mock:
             click.echo(
                 f"Mock of the Kimi API => {mock.url}/v1 (any API key; GET /v1/models lists the scenarios)", err=True
             )

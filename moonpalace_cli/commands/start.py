@@ -1,7 +1,5 @@
 """`mpal start`: run the proxy."""
 
-from urllib.parse import urlsplit
-
 import click
 
 from moonpalace_addons.settings import Settings
@@ -17,7 +15,6 @@ def command(settings: Settings, web: bool, web_port: int) -> None:
 
     Every call is forwarded to the endpoint and stored. The log goes to standard error. Ctrl-C ends it.
     """
-    hide_secrets(settings)
     # mitmproxy costs 0.6 s.
     from moonpalace_cli import console_log, proxy
 
@@ -29,17 +26,3 @@ def command(settings: Settings, web: bool, web_port: int) -> None:
             proxy.serve(settings, log)
     finally:
         log.finish()
-
-
-def hide_secrets(settings: Settings) -> None:
-    """Take secrets given as flags out of the process list, which every user of the machine can read."""
-    import setproctitle
-
-    title = shown = setproctitle.getproctitle()
-    # Of a URL only what is before its `@`: the rest may have been given in another spelling.
-    users = [urlsplit(url or "").netloc.rpartition("@")[:2] for url in (settings.upstream_proxy, settings.database)]
-    for secret in (settings.key, settings.token, *(user + at for user, at in users)):
-        if secret:
-            shown = shown.replace(secret, "***@" if secret.endswith("@") else "***")
-    if shown != title:
-        setproctitle.setproctitle(shown)

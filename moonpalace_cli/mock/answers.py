@@ -68,8 +68,8 @@ def failure_answer(digest: str, failure: Failure) -> Answer:
     return replace(answer, headers=(*answer.headers, ("Retry-After", str(failure.retry_after))))
 
 
-def chat_answer(request: ChatRequest, scenario: Scenario, cache_id: str = "") -> Answer:
-    """Answer a chat request as the scenario says; `cache_id` is the context cache that the request names."""
+def chat_answer(request: ChatRequest, scenario: Scenario, cache: tuple[str, int] | None = None) -> Answer:
+    """Answer a chat request as the scenario says; `cache` is the context cache that it uses, and the tokens saved."""
     if scenario.failure is not None:
         return failure_answer(request.digest, scenario.failure)
     if scenario.page:
@@ -78,7 +78,7 @@ def chat_answer(request: ChatRequest, scenario: Scenario, cache_id: str = "") ->
         return failure_answer(request.digest, scenario.breaks_off)
     completion = _completion(request, scenario)
     streaming = Streaming(scenario.cut, scenario.tools, scenario.usage, request.include_usage, scenario.empty_choices)
-    headers = _chat_headers(request, scenario, completion, cache_id)
+    headers = _chat_headers(request, scenario, completion, cache)
     if request.stream:
         return _streamed(headers, completion, streaming, scenario)
     value = as_answer(completion, streaming.cut, with_usage=scenario.usage != "nowhere")
@@ -124,17 +124,17 @@ def _as_one_wait(scenario: Scenario, completion: Completion, streaming: Streamin
     return replace(delivery, before_headers=delivery.before_headers + delivery.pause * waits)
 
 
-def _chat_headers(request: ChatRequest, scenario: Scenario, completion: Completion, cache_id: str) -> Headers:
+def _chat_headers(
+    request: ChatRequest, scenario: Scenario, completion: Completion, cache: tuple[str, int] | None
+) -> Headers:
     milliseconds = _MILLISECONDS_PER_TOKEN * completion.completion_tokens
     headers = _headers(request.digest, STREAM_TYPE if request.stream else JSON_TYPE, milliseconds)
     headers += (("Msh-Cache", "hit" if request.cached_tokens else "updated"),)
     if request.stream:
         headers += (("Cache-Control", "no-cache"),)
-    if cache_id:
-        headers += (
-            ("Msh-Context-Cache-Id", cache_id),
-            ("Msh-Context-Cache-Token-Saved", str(request.cached_tokens)),
-        )
+    if cache is not None:
+        cache_id, saved = cache
+        headers += (("Msh-Context-Cache-Id", cache_id), ("Msh-Context-Cache-Token-Saved", str(saved)))
     if scenario.spelling.encoding:
         headers += (("Content-Encoding", scenario.spelling.encoding),)
     if scenario.cookie:

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -14,8 +15,11 @@ from moonpalace_cli.mock.answers import (
     failure_answer,
     json_answer,
 )
+from moonpalace_cli.mock.cache_endpoints import CacheEndpoints
+from moonpalace_cli.mock.caching import Caches, owner_of
 from moonpalace_cli.mock.chat_request import (
     DEFAULT_MODEL,
+    ChatRequest,
     Json,
     message_tokens,
     parse_chat,
@@ -24,11 +28,14 @@ from moonpalace_cli.mock.chat_request import (
 )
 from moonpalace_cli.mock.failures import Failure, RejectedError, invalid, not_found
 from moonpalace_cli.mock.files import Files, Upload
+from moonpalace_cli.mock.prefix_caching import PrefixCaching
 from moonpalace_cli.mock.scenarios import Scenario, Times, scenarios
 
 DELAY_HEADER = "X-Mock-Delay"
 EVENTS_HEADER = "X-Mock-Events"
 CACHE_HEADER = "X-Msh-Context-Cache"
+RESET_HEADER = "X-Msh-Context-Cache-Reset-TTL"
+OLD_MODELS = "moonshot-v1"  # how the models begin that cache nothing by themselves
 WRONG_KEYS = "sk-wrong"  # how a key begins that the mock does not accept
 LONGEST_DELAY = 3600.0  # seconds
 MOST_EVENTS = 200_000
@@ -46,12 +53,17 @@ class Call:
 
 
 class Api:
-    """Answer calls as the Kimi API would; all it remembers are uploaded files."""
+    """Answer calls as the Kimi API would; all it remembers are uploaded files, context caches and prompts.
 
-    def __init__(self, times: Times) -> None:
+    Without `caching`, /v1/caching is not there. `clock` gives seconds since 1970.
+    """
+
+    def __init__(self, times: Times, *, caching: bool = True, clock: Callable[[], float] = time.time) -> None:
         self._times = times
         self._scenarios = scenarios(times)
         self._files = Files()
+        self._caches = Caches(clock)
+        self._prefixes = PrefixCaching()
         self._routes: dict[tuple[str, str], Callable[[Call], Answer]] = {
             ("POST", "/v1/chat/completions"): self._chat,
             ("GET", "/v1/models"): self._models,
@@ -60,13 +72,18 @@ class Api:
             ("GET", "/v1/files"): self._list_files,
             ("POST", "/v1/files"): self._upload,
         }
+        self._cache_endpoints = CacheEndpoints(self._caches, self._scenarios, times) if caching else None
 
     def answer(self, call: Call) -> Answer:
         """Return the answer to a call; whatever is wrong with the call becomes an error answer."""
         try:
             _check_key(call)
             route = self._routes.get((call.method, call.path))
-            return route(call) if route is not None else self._one_file(call)
+            if route is not None:
+                return route(call)
+            if self._cache_endpoints is not None and self._cache_endpoints.serves(call.path):
+                return self._cache_endpoints.answer(call.method, call.path, _key(call), call.body, _digest(call))
+            return self._one_file(call)
         except RejectedError as rejected:
             return failure_answer(_digest(call), rejected.failure)
 
@@ -76,8 +93,27 @@ class Api:
         if scenario.repeats_key and scenario.failure is not None:
             told = f"{scenario.failure.message}: {_key(call)}"
             scenario = replace(scenario, failure=replace(scenario.failure, message=told))
-        answer = chat_answer(request, scenario, call.headers.get(CACHE_HEADER, ""))
-        return replace(answer, model=request.model)
+        if scenario.failure is None:
+            cache = self._cache(request, call)
+            own = self._own_tokens(request, scenario, call)
+            request = replace(request, cached_tokens=max(own, cache[1] if cache else 0))
+        else:
+            cache = None
+        return replace(chat_answer(request, scenario, cache), model=request.model)
+
+    def _cache(self, request: ChatRequest, call: Call) -> tuple[str, int] | None:
+        """Return the context cache that a call uses and the tokens that it saves."""
+        cache_id = call.headers.get(CACHE_HEADER)
+        if not cache_id:
+            return None
+        saved = self._caches.use(owner_of(_key(call)), cache_id, request, call.headers.get(RESET_HEADER))
+        return None if saved is None else (cache_id, saved)
+
+    def _own_tokens(self, request: ChatRequest, scenario: Scenario, call: Call) -> int:
+        """Return the tokens that the model has cached by itself."""
+        if not scenario.caches_prefixes or request.model.startswith(OLD_MODELS):
+            return 0
+        return self._prefixes.cached_tokens(owner_of(_key(call)), request.model, request.messages, request.offered)
 
     def _scenario(self, model: str, call: Call) -> Scenario:
         events = _number(call, EVENTS_HEADER, MOST_EVENTS)

@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from moonpalace_cli.mock.failures import RejectedError, invalid
 
 type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 
-CACHE_BLOCK = 256  # tokens; the API caches prefixes in blocks of this size
 ATTACHMENT_TOKENS = 1024  # what an image or a file in a message counts
 MOST_CHOICES = 128
 DEFAULT_MODEL = "mock-echo"
@@ -31,7 +30,8 @@ class ChatRequest:
     """Hold the parts of a chat request that decide the answer.
 
     `asked` is the text of the last user message, `tool_result` the last message's text when a tool wrote it, `budget`
-    the most tokens the answer may have, `digest` a hexadecimal hash of the question.
+    the most tokens the answer may have, `digest` a hexadecimal hash of the question; `offered` are the tools as they
+    stand in the request. `cached_tokens` is for who knows the earlier requests to say.
     """
 
     model: str
@@ -45,6 +45,8 @@ class ChatRequest:
     prompt_tokens: int
     cached_tokens: int
     digest: str
+    messages: tuple[dict[str, Json], ...] = field(repr=False)
+    offered: Json = field(repr=False)
 
 
 def count_tokens(text: str) -> int:
@@ -74,17 +76,19 @@ def parse_chat(body: bytes) -> ChatRequest:
     options = value.get("stream_options")
     limit = "max_completion_tokens" if value.get("max_completion_tokens") is not None else "max_tokens"
     return ChatRequest(
-        model=_text(value, "model", DEFAULT_MODEL),
+        model=parse_text(value, "model", DEFAULT_MODEL),
         asked=next((message_text(message) for message in reversed(messages) if message.get("role") == "user"), ""),
         tool_result=message_text(last) if last.get("role") == "tool" else None,
         tools=_tools(value),
         stream=_flag(value, "stream"),
         include_usage=isinstance(options, dict) and options.get("include_usage") is True,
-        budget=_positive(value, limit),
+        budget=parse_positive(value, limit),
         n=_choices(value),
         prompt_tokens=sum(counts),
-        cached_tokens=sum(counts[:-1]) // CACHE_BLOCK * CACHE_BLOCK,
+        cached_tokens=0,
         digest=_digest(value),
+        messages=tuple(messages),
+        offered=value.get("tools"),
     )
 
 
@@ -121,7 +125,8 @@ def _part_text(part: Json) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _text(value: dict[str, Json], name: str, default: str) -> str:
+def parse_text(value: dict[str, Json], name: str, default: str) -> str:
+    """Return a member that must be a string with something in it, or raise `RejectedError` with status 400."""
     found = value.get(name, default)
     if not isinstance(found, str) or not found:
         raise RejectedError(invalid(f"{name} must be a string"))
@@ -135,7 +140,8 @@ def _flag(value: dict[str, Json], name: str) -> bool:
     return bool(found)
 
 
-def _positive(value: dict[str, Json], name: str) -> int | None:
+def parse_positive(value: dict[str, Json], name: str) -> int | None:
+    """Return a member that must be a whole number above 0, None if it is left out, or raise `RejectedError` (400)."""
     found = value.get(name)
     if found is None:
         return None
@@ -145,7 +151,7 @@ def _positive(value: dict[str, Json], name: str) -> int | None:
 
 
 def _choices(value: dict[str, Json]) -> int:
-    found = _positive(value, "n") or 1
+    found = parse_positive(value, "n") or 1
     if found > MOST_CHOICES:
         raise RejectedError(invalid(f"n must not be above {MOST_CHOICES}"))
     return found

@@ -59,4 +59,7 @@ NO_QUOTA = Failure(
 )
 BROKEN = Failure(500, "server_error", "The server had an error while processing your request")
 UNAVAILABLE = Failure(503, "server_unavailable", "The server is temporarily unavailable, please try again later")
+NO_CACHING = not_found("The requested resource was not found: POST /v1/caching")
+NOT_ALLOWED = Failure(405, "invalid_request_error", "Method not allowed: POST /v1/caching")
+CACHING_GONE = Failure(410, "resource_not_found_error", "Context caching is no longer offered")
 GATEWAY_TIMEOUT = Failure(504, "gateway_timeout", "The gateway gave up waiting", html=GATEWAY_PAGE)

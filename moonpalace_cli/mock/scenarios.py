@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from moonpalace_cli.mock import failures, scripts
+from moonpalace_cli.mock.caching import Caching
 from moonpalace_cli.mock.chunks import ToolStyle, UsagePlace
 from moonpalace_cli.mock.completions import Cut, by_word, whole
 from moonpalace_cli.mock.failures import Failure
 from moonpalace_cli.mock.spelling import Spelling
 
+type Creation = Literal["at once", "slow", "stalled"] | Failure
 type Ending = Literal["clean", "cut", "reset", "stall", "mute"]
 
 REPEATED_EVENTS = 300
@@ -56,7 +58,8 @@ class Scenario:
     """Describe how the mock behaves under one model name; `budget` is in tokens, for requests that name none.
 
     `breaks_off` is the failure that ends a stream after two events, `page` an HTML body sent with status 200, `cookie`
-    the value of a Set-Cookie header.
+    the value of a Set-Cookie header. `creation` is what a request for a context cache gets, `caching` what becomes of
+    the cache; without `caches_prefixes` the model caches nothing by itself.
     """
 
     summary: str
@@ -73,6 +76,9 @@ class Scenario:
     repeats_key: bool = False
     page: str = ""
     cookie: str = ""
+    caching: Caching = "ready"
+    creation: Creation = "at once"
+    caches_prefixes: bool = True
 
 
 PAGE = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Please sign in to this network.</body></html>\n"
@@ -80,7 +86,7 @@ PAGE = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Please s
 
 def scenarios(times: Times, events: int | None = None) -> Mapping[str, Scenario]:
     """Return all scenarios by model name; `events` replaces the number of events of those that repeat or count."""
-    return _talking(times, events) | _travelling(times) | _spelled(times) | _failing()
+    return _talking(times, events) | _travelling(times) | _spelled(times) | _failing() | _caching()
 
 
 def _talking(times: Times, events: int | None) -> dict[str, Scenario]:
@@ -150,6 +156,7 @@ def _travelling(times: Times) -> dict[str, Scenario]:
             "closes the connection after 3 events, or in the middle of the JSON body",
             scripts.story,
             delivery=Delivery("cut", 3),
+            caching="lost",  # for what becomes of a call whose second try, without the cache, fails too
         ),
         "mock-reset": Scenario(
             "resets the connection (TCP RST) after 3 events, or in the middle of the JSON body",
@@ -216,6 +223,26 @@ def _failing() -> dict[str, Scenario]:
         "mock-500": Scenario("answers 500 server_error", failure=failures.BROKEN),
         "mock-503": Scenario("answers 503 server_unavailable", failure=failures.UNAVAILABLE),
         "mock-504-html": Scenario("answers 504 with a page of HTML", failure=failures.GATEWAY_TIMEOUT),
+    }
+
+
+def _caching() -> dict[str, Scenario]:
+    def cached(summary: str, caching: Caching = "ready", creation: Creation = "at once") -> Scenario:
+        return Scenario(summary, caching=caching, creation=creation, caches_prefixes=False)
+
+    return {
+        "mock-cache": cached("echoes; has context caches, and caches nothing by itself"),
+        "mock-cache-pending": cached("as mock-cache; a new cache is pending until it was looked at twice", "pending"),
+        "mock-cache-error": cached("as mock-cache; a new cache gets the status error", "error"),
+        "mock-cache-slow": cached("as mock-cache; a cache takes 1 s to make", creation="slow"),
+        "mock-cache-stall": cached("as mock-cache; the answer to the making of a cache never ends", creation="stalled"),
+        "mock-cache-404": cached("as mock-cache; POST /v1/caching answers 404", creation=failures.NO_CACHING),
+        "mock-cache-405": cached("as mock-cache; POST /v1/caching answers 405", creation=failures.NOT_ALLOWED),
+        "mock-cache-410": cached("as mock-cache; POST /v1/caching answers 410", creation=failures.CACHING_GONE),
+        "mock-cache-500": cached("as mock-cache; POST /v1/caching answers 500", creation=failures.BROKEN),
+        "mock-cache-lost": cached("as mock-cache; a call that names a cache gets 404", "lost"),
+        "mock-cache-refused": cached("as mock-cache; a call that names a cache gets 400", "refused"),
+        "mock-cache-ignored": cached("as mock-cache; a call that names a cache is answered without it", "ignored"),
     }
 
 

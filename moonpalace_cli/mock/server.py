@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -31,7 +32,8 @@ _logger = logging.getLogger(__name__)
 class MockServer:
     """Serve the mock until `stop`, or for the length of a `with` block.
 
-    `port` 0 takes a free one, which `port` tells after the start; `times` are the pauses of the scenarios; `log` keeps
+    `port` 0 takes a free one, which `port` tells after the start; `times` are the pauses of the scenarios; without
+    `caching` there is no /v1/caching, and `clock` (seconds since 1970) says when a context cache expires; `log` keeps
     the last `keep` calls; `on_served` is called in the server's thread for each call that has ended.
     """
 
@@ -42,13 +44,15 @@ class MockServer:
         tls: bool = False,
         *,
         times: Times | None = None,
+        caching: bool = True,
+        clock: Callable[[], float] = time.time,
         keep: int = 10_000,
         on_served: Callable[[Served], None] | None = None,
     ) -> None:
         self.host = host
         self.port = port
         self.log = ServedLog(keep)
-        self._api = Api(times or Times())
+        self._api = Api(times or Times(), caching=caching, clock=clock)
         self._on_served = on_served
         self._tls = tls
         self._certificate: Certificate | None = None

@@ -19,6 +19,7 @@ ORDER = [
     "moonpalace-configuration",
     "moonpalace-access",
     "moonpalace-force-stream",
+    "moonpalace-context-cache",
     "moonpalace-capture",
     "moonpalace-edit-stream",
     "moonpalace-recorder",

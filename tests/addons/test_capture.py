@@ -326,6 +326,20 @@ def test_json_is_noted_once_it_is_whole(rig: Rig) -> None:
     assert 0 < end.overhead < end.at
 
 
+def test_an_answer_that_is_held(rig: Rig) -> None:
+    """An answer that is no JSON is held all the same if another addon wants to see it whole; the outcome is noted."""
+    flow = a_flow()
+    rig.ask(flow)
+    call = rig.capture.calls.get(flow)
+    assert call is not None
+    call.hold, call.cache_outcome = True, "refused"
+    rig.begin_answer(flow, "text/html", b"gone")
+    assert flow.response is not None
+    assert flow.response.stream is False
+    rig.capture.response(flow)
+    assert rig.end().cache_outcome == "refused"
+
+
 def test_answer_passes_untouched(rig: Rig) -> None:
     """The bytes and the headers of a JSON answer, Set-Cookie too, reach the client as they came."""
     flow = a_flow()

@@ -130,11 +130,11 @@ REFUSED = [
     ("start: {port: 1,\n  port: 2}", "FILE, line 2: start.port stands here a second time, after line 1: keep one"),
     ("start: {}\nstart: {}", "FILE, line 2: start stands here a second time, after line 1: keep one"),
     ("start: {prot: 1}", "FILE, line 1: start.prot is not known; the nearest is port, of allow-origins, auto-cache, "),
-    ("strat: {port: 1}", "FILE, line 1: strat is not known; the nearest is start, of database, endpoint, start"),
+    ("strat: {port: 1}", "FILE, line 1: strat is not known; the nearest is start, of database, endpoint, "),
     ("start: {force_stream: 1}", "FILE, line 1: start.force_stream is not known; the nearest is force-stream, of "),
     (
         "start:\n  auto-cache:\n    tll: 9",
-        "FILE, line 3: start.auto-cache.tll is not known; the nearest is ttl, of cleanup, min-bytes, ttl",
+        "FILE, line 3: start.auto-cache.tll is not known; the nearest is ttl, of cleanup, min-bytes, ttl, wait",
     ),
     ("? " + "k" * 99 + "\n: 1", f"FILE, line 1: {'k' * 40!r} is not known; "),
     # keys at the wrong level

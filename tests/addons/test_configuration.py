@@ -8,8 +8,10 @@ from mitmproxy import exceptions
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import taddons, tflow
 
+from moonpalace_addons import upstream
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.settings import MITMPROXY_OPTIONS, TABLE, resolve
+from moonpalace_addons.setting_table import MITMPROXY_OPTIONS, TABLE
+from moonpalace_addons.settings import resolve
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +60,7 @@ def test_options_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     [
         ({"port": "70000"}, {}, "Error: option moonpalace_port: '70000' must be a whole number from 0 to 65535"),
         ({}, {"MOONPALACE_HOST": "0.0.0.0", "MOONPALACE_KEY": "sk-secret-key"}, "Error: host '0.0.0.0' lets other"),
-        ({"auto_cache": "true"}, {}, "Error: option moonpalace_auto_cache: --auto-cache is not built yet"),
+        ({"cache_ttl": "0"}, {}, "Error: option moonpalace_cache_ttl: '0' must be a whole number of seconds from 1"),
         ({}, {"MOONPALACE_PORTT": "1"}, "Error: variable 'MOONPALACE_PORTT' is not known"),
     ],
 )
@@ -96,6 +98,27 @@ def test_secret_as_option_is_refused(caplog: pytest.LogCaptureFixture, setting: 
     assert "sk-secret-key" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("url", "is_refused"),
+    [
+        ("postgresql://me:hunter22@host/calls", True),
+        ("postgresql+psycopg://host/calls?user=me&password=hunter22", True),
+        ("postgresql://me@host/calls", False),
+        ("sqlite:////tmp/me:at@home.sqlite", False),
+    ],
+)
+def test_password_as_option_is_refused(caplog: pytest.LogCaptureFixture, url: str, is_refused: bool) -> None:
+    """A database URL given as an option may hold no password; the error does not repeat it."""
+    configuration = Configuration()
+    with taddons.context(configuration) as context:
+        context.configure(configuration, moonpalace_database=url)
+    message = (
+        "Error: moonpalace_database must hold no password, which the process list and mitmweb would show: "
+        "set MOONPALACE_DATABASE instead"
+    )
+    assert caplog.messages == ([message] if is_refused else [])
+
+
 def test_options_cannot_change_later() -> None:
     """Our options are refused once the proxy runs; options of mitmproxy may change."""
     configuration = Configuration()
@@ -129,6 +152,16 @@ def test_which_flows_are_calls(mode: str, endpoint: str, address: tuple[str, int
     flow.client_conn.proxy_mode = ProxyMode.parse(mode)
     flow.request.host, flow.request.port = address
     assert configuration.concerns(flow) is expected
+
+
+def test_requests_of_our_own_are_no_calls() -> None:
+    """What the proxy itself asks of the API, such as a cache, is captured and guarded by nobody."""
+    configuration = Configuration(resolve({}, {"MOONPALACE_HOME": "/nowhere"}))
+    flow = tflow.tflow()
+    flow.client_conn.proxy_mode = ProxyMode.parse("reverse:https://api.moonshot.cn")
+    assert configuration.concerns(flow)
+    flow.metadata[upstream.OWN] = True
+    assert not configuration.concerns(flow)
 
 
 def test_nothing_is_a_call_before_the_settings_are_known() -> None:

@@ -141,6 +141,22 @@ def test_stream_without_usage() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        (
+            {"cache_outcome": "hit", "context_cache_id": "cache-1", "cache_tokens": 512},
+            ["    - outcome:      hit", "    - id:           cache-1", "    - saved_tokens: 512"],
+        ),
+        ({"cache_outcome": "created"}, ["    - outcome: created"]),
+    ],
+)
+def test_context_cache(changes: dict[str, object], shown: list[str]) -> None:
+    """What context caching came to has a block of its own; without it nothing is said."""
+    found = texts(**changes)
+    assert found[found.index("  - Context Cache: ") + 1 : found.index("  - Response: ")] == shown
+
+
 @pytest.mark.parametrize("warning", [TRUNCATED, REPEATING])
 def test_warning(warning: str) -> None:
     """A warning stands before the row's line, in the documented words."""

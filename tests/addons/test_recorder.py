@@ -1,5 +1,6 @@
 """The store's life beside the proxy's."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,18 @@ def test_what_waits_is_stored_before_it_closes(tmp_path: Path) -> None:
             recorder.put(task)
         recorder.done()
     assert [(call.path, call.state) for call in heard] == [("/v1/models", State.UPSTREAM_FAILED)]
+
+
+@pytest.mark.parametrize(("given", "runs"), [({}, False), ({"retention-days": "7"}, True), ({"max-size": "2GB"}, True)])
+def test_the_store_is_kept_small_if_that_is_set(tmp_path: Path, given: dict[str, str], runs: bool) -> None:
+    """With an age or a size to be kept, something looks after that as long as the proxy runs."""
+    settings = resolve({"database": str(tmp_path / "calls.sqlite")} | given, {"MOONPALACE_HOME": str(tmp_path)})
+    recorder = Recorder(Configuration(settings), lambda _: None)
+    with taddons.context(recorder):
+        threads = [thread for thread in threading.enumerate() if thread.name == "moonpalace-housekeeper"]
+        assert bool(threads) == runs
+        recorder.done()
+    assert not any(thread.is_alive() for thread in threads)
 
 
 def test_store_opens_once_the_settings_are_known(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from moonpalace_addons.errors import NotBuiltYetError, SettingError
+from moonpalace_addons.errors import SettingError
 from moonpalace_addons.setting_kinds import is_loopback
-from moonpalace_addons.settings import BY_NAME, MITMPROXY_OPTIONS, TABLE, Settings, home, parse_option
+from moonpalace_addons.setting_table import BY_NAME, MITMPROXY_OPTIONS, TABLE
+from moonpalace_addons.settings import Settings, home, parse_option
 from moonpalace_addons.settings import resolve as resolve_settings
 
 SECRET = "sk-Wq7Zx3Rt9"
@@ -73,6 +74,10 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("database", "/data/calls.sqlite", "sqlite:////data/calls.sqlite"),
     ("database", "sqlite:///calls.sqlite", "sqlite:///calls.sqlite"),
     ("database", "postgresql+psycopg://u:p@h/db?x=1", "postgresql+psycopg://u:p@h/db?x=1"),
+    ("redact-pattern", r"ACME-\d{1,3}, x", r"ACME-\d{1,3}, x"),
+    ("retention-days", "7", 7),
+    *[("max-size", text, 2_000_000_000) for text in ("2GB", "2000 mb", "2000000000", "0.002TB")],
+    ("max-size", "1.5MiB", 1_572_864),
     ("insecure", "", True),
     ("insecure", "YES", True),
     ("insecure", "1", True),
@@ -90,6 +95,8 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("repeat-min-length", "0", 0),
     ("cache-min-bytes", "4096", 4096),
     ("cache-ttl", "60", 60),
+    ("cache-wait", "0", 0.0),
+    ("cache-wait", "2.5", 2.5),
 ]
 
 
@@ -112,6 +119,9 @@ REFUSED: list[tuple[str, str]] = [
         for rest in ("h/v1", "h/v1/", "h//v1", "h//", "[::1", "h\\@x", "h:", "h\nx", "[]")
     ],
     *[("endpoint", text) for text in ("", "ftp://h", "https:h", "https:", "h/v1", "://h", "//h")],
+    *[("retention-days", text) for text in ("0", "-1", "1.5", "7d", "36501")],
+    *[("max-size", text) for text in ("", "0", "-1", "GB", "2XB", "1e9", "0.1", "99999999TB", "٣GB")],
+    *[("redact-pattern", text) for text in ("", " ", "(a", "*")],
     *[("key", text) for text in ("", " ", "Bearer sk-abc", "sk\nabc", "sk-é", "a\0b")],
     *[
         ("allow-origins", text)
@@ -131,6 +141,7 @@ REFUSED: list[tuple[str, str]] = [
     *[("repeat-threshold", text) for text in ("1.01", "-0.1", "half", ".", "nan")],
     *[("repeat-min-length", text) for text in ("-1", "1.5")],
     *[("cache-ttl", text) for text in ("0", "1.5", "60s")],
+    *[("cache-wait", text) for text in ("-1", "601", "true")],
 ]
 
 
@@ -290,6 +301,9 @@ def test_defaults(tmp_path: Path) -> None:
         token=None,
         allow_origins=(),
         database=f"sqlite:///{tmp_path}/moonpalace.sqlite",
+        redact_pattern=None,
+        retention_days=None,
+        max_size=None,
         upstream_ca=None,
         insecure=False,
         upstream_proxy=None,
@@ -304,6 +318,8 @@ def test_defaults(tmp_path: Path) -> None:
         cache_min_bytes=4096,
         cache_ttl=60,
         cache_cleanup=86400,
+        cache_wait=0.0,
+        cache_key_hint=False,
         home=tmp_path,
         config_file=None,
     )
@@ -422,7 +438,7 @@ def test_named_config_file_must_exist(tmp_path: Path) -> None:
     assert str(caught.value) == f"flag --config: {expected}"
 
 
-# ---- features that are not built ----------------------------------------------------------------------------------
+# ---- the documented file -------------------------------------------------------------------------------------------
 
 DOCUMENTED = """\
 start:
@@ -437,40 +453,16 @@ start:
         ttl: 90                            # 对应 --cache-ttl         命令行选项
         cleanup: 86400                     # 对应 --cache-cleanup     命令行选项
 """
-UNBUILT = "is not built yet in this version of MoonPalace"
 
 
-@pytest.mark.parametrize(
-    ("given", "environ", "config", "message"),
-    [
-        ({"auto-cache": True}, {}, None, "--auto-cache"),
-        ({"cache-ttl": "90"}, {}, None, "--cache-ttl"),
-        ({}, {"MOONPALACE_AUTO_CACHE": "1"}, None, "variable MOONPALACE_AUTO_CACHE: --auto-cache"),
-        ({"force-stream": False}, {}, DOCUMENTED, "/config.yaml, line 8: start.auto-cache: --auto-cache"),
-        ({}, {}, "start: {auto-cache: {}}", "/config.yaml, line 1: start.auto-cache: --auto-cache"),
-    ],
-)
-def test_unbuilt(
-    given: Mapping[str, object], environ: dict[str, str], config: str | None, message: str, tmp_path: Path
-) -> None:
-    """A feature of a later version, or a setting of one, is refused with its flag and its source."""
-    with pytest.raises(NotBuiltYetError) as caught:
-        resolve(tmp_path, given, environ, config=config)
-    assert str(caught.value).removeprefix(str(tmp_path)) == f"{message} {UNBUILT}"
-
-
-def test_unbuilt_and_off(tmp_path: Path) -> None:
-    """The documented file works when the flags switch its features off."""
-    settings = resolve(tmp_path, {"auto-cache": "false"}, config=DOCUMENTED)
+def test_documented_file(tmp_path: Path) -> None:
+    """The documented file sets what it says; a mapping under a feature turns it on, a flag overrides it."""
+    settings = resolve(tmp_path, {}, config=DOCUMENTED)
     assert (settings.port, settings.key) == (8080, "sk-" + "x" * 30)
-    assert (settings.force_stream, settings.detect_repeat, settings.auto_cache) == (True, True, False)
+    assert (settings.force_stream, settings.detect_repeat, settings.auto_cache) == (True, True, True)
     assert (settings.repeat_threshold, settings.repeat_min_length) == (0.5, 100)
-
-
-def test_unbuilt_bad_value(tmp_path: Path) -> None:
-    """A bad value of an unbuilt setting is reported as a bad value."""
-    message = refusal(tmp_path, {"cache-ttl": "0"})
-    assert message.startswith("flag --cache-ttl: '0' must be a whole number of seconds from 1 to")
+    assert (settings.cache_min_bytes, settings.cache_ttl, settings.cache_cleanup) == (4096, 90, 86_400)
+    assert resolve(tmp_path, {"auto-cache": "false"}, config=DOCUMENTED).auto_cache is False
 
 
 # ---- values that do not go together -------------------------------------------------------------------------------
@@ -517,14 +509,6 @@ def test_named_settings_only(tmp_path: Path) -> None:
     settings = resolve(tmp_path, {}, environ, config=config, names=("database", "endpoint"))
     assert settings.database == "sqlite:////d/x.sqlite"
     assert (settings.port, settings.key, settings.host, settings.force_stream) == (9988, None, "127.0.0.1", False)
-
-
-def test_unbuilt_setting_of_another_command(tmp_path: Path) -> None:
-    """A setting of an unbuilt feature stops only the commands that name it."""
-    environ = {"MOONPALACE_CACHE_TTL": "9"}
-    assert resolve(tmp_path, {}, environ, names=("database",)).cache_ttl == 60
-    with pytest.raises(NotBuiltYetError):
-        resolve(tmp_path, {}, environ, names=("database", "cache-ttl"))
 
 
 def test_broken_config_stops_every_command(tmp_path: Path) -> None:

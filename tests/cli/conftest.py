@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -149,6 +149,7 @@ class Store:
         request: bytes = b"",
         response: bytes | None = b"",
         events: bytes | None = None,
+        chunks: Sequence[tuple[int, int]] = (),
         **changes: object,
     ) -> int:
         """Store a call and return its id."""
@@ -163,7 +164,7 @@ class Store:
             (row_id,) = exchanges.insert_exchanges(connection, [row]).values()
             bodies = [contents.Body(row_id, "request", request)]
             bodies += [] if response is None else [contents.Body(row_id, "response", response)]
-            streams = [] if events is None else [contents.Stream(row_id, events, [])]
+            streams = [] if events is None else [contents.Stream(row_id, events, chunks)]
             contents.insert_contents(connection, bodies, streams)
         return row_id
 

@@ -83,9 +83,22 @@ def test_documented_document(store: Store, mpal: Callable[..., Outcome]) -> None
     store.add(request=REQUEST, response=RESPONSE, query="a=1", **NO_TOKENS)
     result = mpal("export", "--id", "1", "--good", "--tag", "a", "--tag", "b,c")
     assert (result.code, result.out, result.err) == (0, DOCUMENT, "")
-    assert mpal("export", "--chatcmpl", "chatcmpl-00000001", "-o", "-").out == DOCUMENT.replace(
-        ',\n    "category": "goodcase",\n    "tags": [\n        "a",\n        "b,c"\n    ]', ""
-    )
+    assert mpal("export", "--chatcmpl", "chatcmpl-00000001", "-o", "-").out == DOCUMENT
+
+
+def test_unlabelled_document(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """Without labels there is no member for them."""
+    store.add(request=REQUEST, response=RESPONSE)
+    assert list(json.loads(mpal("export", "--id", "1").out)) == ["metadata", "request", "response"]
+
+
+def test_labels_are_stored(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """What --good, --bad and --tag say stays: later exports have it, those given now stand first among the tags."""
+    store.add(note="odd")
+    mpal("export", "--id", "1", "--good", "--tag", "python", "--tag", "code")
+    document = json.loads(mpal("export", "--id", "1", "--bad", "--tag", "z").out)
+    assert (document["category"], document["tags"], document["note"]) == ("badcase", ["z", "code", "python"], "odd")
+    assert json.loads(mpal("export", "--id", "1").out)["tags"] == ["code", "python", "z"]
 
 
 def test_escaped_html(store: Store, mpal: Callable[..., Outcome]) -> None:
@@ -156,9 +169,10 @@ def test_files_are_never_overwritten(store: Store, mpal: Callable[..., Outcome],
     store.add()
     paths = [
         mpal("export", "--id", "1", "--directory", str(tmp_path), *flags).out.strip()
-        for flags in ([], ["--good"], [], ["--curl"])
+        for flags in ([], ["--good"], [], ["--curl"], ["--bad", "--force"])
     ]
-    names = ["chatcmpl-00000001.json", "chatcmpl-00000001-2.json", "chatcmpl-00000001.json", "chatcmpl-00000001.sh"]
+    stem = "chatcmpl-00000001"
+    names = [f"{stem}.json", f"{stem}-2.json", f"{stem}-2.json", f"{stem}.sh", f"{stem}.json"]
     assert paths == [str(tmp_path / name) for name in names]
 
 
@@ -202,7 +216,12 @@ def test_identifiers_must_all_hold(store: Store, mpal: Callable[..., Outcome]) -
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "at least one of the flags in the group [id chatcmpl requestid] is required (see mpal export --help)"),
+        (
+            [],
+            2,
+            "at least one of the flags in the group [id chatcmpl requestid] is required, or --last, --predicate, --all "
+            "(see mpal export --help)",
+        ),
         (["--id", "1", "--good", "--bad"], 2, "--good and --bad exclude each other (see mpal export --help)"),
         (
             ["--id", "1", "--directory", "x", "-o", "y"],
@@ -210,6 +229,22 @@ def test_identifiers_must_all_hold(store: Store, mpal: Callable[..., Outcome]) -
             "--directory and --output exclude each other (see mpal export --help)",
         ),
         (["--id", "0"], 2, None),
+        (["--id", "1", "--id", "7"], 1, "no stored call has id 7; mpal list shows what there is"),
+        (["--id", "1", "--force"], 2, None),
+        (
+            ["--id", "1", "--curl", "--report"],
+            2,
+            "--format, --curl and --report exclude each other (see mpal export --help)",
+        ),
+        (["--id", "1", "--format", "xml"], 2, None),
+        (["--id", "1", "--tag", " "], 2, None),
+        (
+            ["--id", "1", "--format", "dataset"],
+            1,
+            "call 1 has no place in --format dataset: it asks with a body that is no JSON object with messages",
+        ),
+        (["--id", "1", "-o", "/nowhere/x.zip"], 1, "cannot write /nowhere/x.zip: No such file or directory"),
+        (["--id", "1", "--redact", "--redact-pattern", "(?<=a)b"], 2, None),
         (["--id", "1", "-o", "/nowhere/x"], 1, "cannot write /nowhere/x: No such file or directory"),
         (["--id", "1", "--directory", "/dev/null/x"], 1, "cannot write into /dev/null/x: Not a directory"),
     ],

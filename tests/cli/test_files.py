@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from moonpalace_addons.errors import MoonPalaceError
-from moonpalace_cli.files import safe_stem, write_new, write_over
+from moonpalace_cli.files import safe_stem, write_new, write_over, writing_over
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
@@ -70,3 +70,48 @@ def test_write_over_replaces(tmp_path: Path) -> None:
     write_over(path, b"short")
     assert path.read_bytes() == b"short"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_another_name_for_many(tmp_path: Path) -> None:
+    """Where many files want one name, the next ones go by the other name that they bring."""
+    names = [
+        write_new(tmp_path, "a", ".json", content, otherwise=other).name
+        for content, other in ((b"1", "a-7"), (b"2", "a-8"), (b"3", "a-8"), (b"2", "a-8"), (b"1", "a-9"))
+    ]
+    assert names == ["a.json", "a-8.json", "a-8-2.json", "a-8.json", "a.json"]
+
+
+def test_file_takes_the_place_of_another_when_it_is_whole(tmp_path: Path) -> None:
+    """A file that cannot be written to its end leaves what was there, and nothing of itself."""
+    path = tmp_path / "out"
+    path.write_text("old")
+
+    def fail() -> None:
+        with writing_over(path) as file:
+            file.write(b"new")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert path.read_text() == "old"
+    assert [one.name for one in tmp_path.iterdir()] == ["out"]
+    write_over(path, b"new")
+    assert path.read_text() == "new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_link_stays_a_link(tmp_path: Path) -> None:
+    """What is written over through a link is the file that it leads to."""
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write_over(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+
+
+@pytest.mark.parametrize("place", ["missing/out", "file/out", ""])
+def test_places_that_cannot_be_written(tmp_path: Path, place: str) -> None:
+    """A place that cannot be written is an error of one line that names it."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MoonPalaceError, match=r"cannot write .*: .+"):
+        write_over(tmp_path / place, b"x")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
+from moonpalace_addons.store.records import labels
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.main import main
+from moonpalace_cli.tables import STYLE
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store
@@ -157,7 +160,7 @@ def test_json(store: Store, mpal: Callable[..., Outcome]) -> None:
     """With --json one object holds metadata, every stored field with its type, request, response and error."""
     store.add(refused=True, request=REQUEST, response=None, state=State.TIMED_OUT, is_stream=True)
     document = json.loads(mpal("inspect", "--id", "1", "--json").out)
-    assert list(document) == ["metadata", "exchange", "request", "response", "error"]
+    assert list(document) == ["metadata", "exchange", "request", "response", "error", "tags"]
     assert document["metadata"]["state"] == "timed_out"
     assert document["request"]["body"] == json.loads(REQUEST)
     assert document["response"] == {"status": "", "header": "", "body": ""}
@@ -180,6 +183,34 @@ def test_json(store: Store, mpal: Callable[..., Outcome]) -> None:
             "response_body, error (see mpal inspect --help)",
         ),
         (
+            ["--id", "1", "--last"],
+            2,
+            "--last names the call: leave out --id, --chatcmpl and --requestid (see mpal inspect --help)",
+        ),
+        (["--id", "1", "--chat", "--json"], 2, "--chat and --json do not go together (see mpal inspect --help)"),
+        (
+            ["--id", "1", "--chat", "--timeline"],
+            2,
+            "--chat and --timeline do not go together (see mpal inspect --help)",
+        ),
+        (
+            ["--id", "1", "--timeline", "--print", "error"],
+            2,
+            "--timeline is a view of its own: leave out the --print options and --merge-event-stream "
+            "(see mpal inspect --help)",
+        ),
+        (["--id", "1", "--all-events"], 2, "--all-events is for --timeline (see mpal inspect --help)"),
+        (
+            ["--id", "1", "--timeline"],
+            1,
+            "call 1 has no stream: only the events of a stream have a timeline",
+        ),
+        (
+            ["--id", "1", "--chat"],
+            1,
+            "call 1 holds no conversation; mpal inspect --print-request shows what it is",
+        ),
+        (
             ["--id", "1", "--json", "--print-request"],
             2,
             "--json prints everything: leave out --print, --print-request and --print-response (see mpal inspect --help)",
@@ -196,3 +227,121 @@ def test_errors(store: Store, mpal: Callable[..., Outcome], arguments: list[str]
     store.add()
     result = mpal("inspect", *arguments)
     assert (result.code, result.out, result.err) == (code, "", f"Error: {message}\n")
+
+
+def test_the_last_call(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """--last shows the newest call; in an empty store there is none."""
+    result = mpal("inspect", "--last")
+    assert (result.code, result.err) == (1, "Error: there are no calls yet\n")
+    store.add()
+    store.add(chatcmpl_id="chatcmpl-newest")
+    assert '"chatcmpl": "chatcmpl-newest"' in mpal("inspect", "--last").out
+
+
+def test_labels(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """Labels stand among the metadata of a call that has any, and as lists in JSON."""
+    row_id = store.add(request=REQUEST, response=RESPONSE)
+    labels.change(store.engine, [row_id], labels.Change(category="badcase", tag=("b", "a"), note="错了"))
+    metadata = mpal("inspect", "--last").out
+    assert '"category": "badcase"' in metadata
+    assert '"note": "错了"' in metadata
+    assert '"tags": "a, b"' in metadata
+    document = json.loads(mpal("inspect", "--last", "--json").out)
+    assert (document["tags"], document["exchange"]["category"]) == (["a", "b"], "badcase")
+
+
+def test_chat(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """--chat shows the conversation, with what the stream of the answer was merged to."""
+    answer = {"choices": [{"message": {"content": "再见"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 3}}
+    store.add(request=REQUEST, response=json.dumps(answer).encode(), events=b"data: 1\n\n", is_stream=True)
+    assert mpal("inspect", "--last", "--chat").out.split("\n") == [
+        "── user",
+        '  你好 it\'s "me" <b>&</b>',
+        "",
+        "══ answer of kimi-k3 (finish reason stop, 1.7ms)",
+        "  再见",
+        "",
+        "tokens: 3 prompt + 0 completion",
+        "",
+    ]
+
+
+def test_timeline(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """--timeline shows when each event came; with --json each is a line."""
+    store.add(events=EVENTS.encode(), chunks=[(20, 5_000_000), (len(EVENTS.encode()), 9_000_000)], is_stream=True)
+    lines = mpal("inspect", "--last", "--timeline", "--all-events").out.splitlines()
+    assert lines[0] == "call 1: 2 events in 1.7ms"
+    assert [line.split("|")[2].strip() for line in lines[5:7]] == ["9.0ms", "9.0ms"]
+    events = [json.loads(line) for line in mpal("inspect", "--last", "--timeline", "--json").out.splitlines()]
+    assert [(event["at_ms"], event["kind"], event["text"]) for event in events] == [
+        (9.0, "content", "你好"),
+        (9.0, "done", ""),
+    ]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Put a terminal of 80 columns and 24 lines in place; give what goes through the pager."""
+    texts: list[str] = []
+    for module in ("output", "paging", "colours", "commands.inspect"):
+        monkeypatch.setattr(f"moonpalace_cli.{module}.is_terminal", lambda: True)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("click.echo_via_pager", texts.append)
+    # click takes the colours out for what is no terminal, and here it sees none.
+    monkeypatch.setattr("click.echo", print)
+    for name, value in {"COLUMNS": "80", "LINES": "24", "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("NO_COLOR", "PAGER"):
+        monkeypatch.delenv(name, raising=False)
+    return texts
+
+
+VIEWS = [[], ["--json"], ["--print-request", "--print-response"], ["--print", "request_body,metadata"]]
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=" ".join)
+def test_colours(
+    store: Store,
+    mpal: Callable[..., Outcome],
+    terminal: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    view: list[str],
+) -> None:
+    """JSON is coloured on a terminal, without moving anything; NO_COLOR is respected."""
+    store.add(request=REQUEST, response=RESPONSE)
+    coloured = mpal("inspect", "--last", "--no-pager", *view).out
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = mpal("inspect", "--last", "--no-pager", *view).out
+    assert "\x1b[36m" in coloured
+    assert "\x1b" not in plain
+    assert STYLE.sub("", coloured) == plain
+    assert terminal == []
+
+
+def test_pager(store: Store, mpal: Callable[..., Outcome], terminal: list[str]) -> None:
+    """What does not fit on the terminal goes through the pager, unless --no-pager is given."""
+    content = "line\\n" * 30
+    store.add(request=f'{{"messages": [{{"role": "user", "content": "{content}"}}]}}'.encode())
+    assert mpal("inspect", "--last", "--chat").out == ""
+    assert terminal[0].count("  line\n") == 30
+    assert mpal("inspect", "--last", "--chat", "--no-pager").out.count("  line\n") == 30
+    assert len(terminal) == 1
+
+
+def test_bytes_do_not_go_to_a_terminal(store: Store, mpal: Callable[..., Outcome], terminal: list[str]) -> None:
+    """A terminal is told how long a body is that is no text."""
+    store.add(response=b"\xff\x00", response_headers="A: b\r\n")
+    out = mpal("inspect", "--last", "--print-response").out
+    assert out.endswith("(2 bytes that are not UTF-8 text; pipe the output to get them)\n")
+
+
+def test_what_a_terminal_would_obey_is_harmless(
+    store: Store, mpal: Callable[..., Outcome], terminal: list[str]
+) -> None:
+    """No view lets an API or a user command the terminal: the only escapes are our colours."""
+    nasty = json.dumps({"messages": [{"role": "user\x1b[2J", "content": "\x9b1m\x07\u202e"}]}, ensure_ascii=False)
+    events = f"data: {json.dumps({'choices': [{'delta': {'content': chr(27) + 'c'}}]})}\n\nnot \x1b[2J\n\n"
+    store.add(request=nasty.encode(), response=b"\x1b[2J", events=events.encode(), is_stream=True, note="\x1b[2J")
+    for view in (*VIEWS, ["--chat"], ["--timeline"]):
+        shown = "".join([mpal("inspect", "--last", *view).out, *terminal])
+        assert set(re.findall("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", STYLE.sub("", shown))) == set(), view

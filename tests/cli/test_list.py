@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from moonpalace_addons.store.records import labels
 from moonpalace_addons.store.tasks import State
 
 if TYPE_CHECKING:
@@ -38,6 +43,9 @@ VERBOSE = """\
 | 1  | https://api.moonshot.cn/v1/files?名=x%20y | GET    | 200    | chatcmpl-00000001 | req-00000001-aaaa-bbbb | u-test  | 101           | application/json | 2026-11-23 01:27:02 |
 +----+-------------------------------------------+--------+--------+-------------------+------------------------+---------+---------------+------------------+---------------------+
 """
+
+
+INVALID, SEE = "Invalid value for", "(see mpal list --help)"
 
 
 def fill(store: Store) -> None:
@@ -98,7 +106,8 @@ def test_json_lines(store: Store, mpal: Callable[..., Outcome]) -> None:
         '"state": "completed", "model": "月之暗面", "chatcmpl": "chatcmpl-00000001", '
         '"request_id": "req-00000001-aaaa-bbbb", "user_id": "u-test", "server_timing": 101, '
         '"content_type": "application/json", "requested_at": "2026-11-23T01:27:02.000+08:00", "prompt_tokens": 11, '
-        '"completion_tokens": 7, "total_tokens": 18, "cached_tokens": 3, "reasoning_tokens": null}\n'
+        '"completion_tokens": 7, "total_tokens": 18, "cached_tokens": 3, "reasoning_tokens": null, '
+        '"category": null, "tags": [], "note": null}\n'
     )
 
 
@@ -111,8 +120,22 @@ def test_json_lines(store: Store, mpal: Callable[..., Outcome]) -> None:
             "Invalid value for '-n' / '--n': 0 is not in the range 1<=x<=2147483647 (see mpal list --help)",
         ),
         (["-n", "x"], 2, "Invalid value for '-n' / '--n': 'x' is not a valid integer range (see mpal list --help)"),
-        (["-p", "id > 3"], 2, "--predicate is not built yet in this version of MoonPalace"),
-        (["--export", "."], 2, "list --export is not built yet in this version of MoonPalace"),
+        (["--columns", "id,modle"], 2, f"{INVALID} '--columns': there is no column 'modle'; did you mean model? {SEE}"),
+        (["--sort", "request_body"], 2, f"{INVALID} '--sort': there is no order by request_body {SEE}"),
+        (
+            ["--since", "soon"],
+            2,
+            f"{INVALID} '--since': 'soon' is no time: write -2h, -30m or -1d12h for how long ago, 2024-07-29, "
+            f"'2024-07-29 21:30:43', 21:30, today or yesterday {SEE}",
+        ),
+        (["--watch", "--stats"], 2, f"--stats and --watch do not go together {SEE}"),
+        (["--count", "--stats"], 2, f"--count and --stats do not go together {SEE}"),
+        (["--count", "-n", "3"], 2, f"--count and --n do not go together {SEE}"),
+        (["--stats", "--columns", "id"], 2, f"--stats and --columns do not go together {SEE}"),
+        (["--watch", "--sort", "id"], 2, f"--watch and --sort do not go together {SEE}"),
+        (["--watch", "--export", "x"], 2, f"--watch and --export do not go together {SEE}"),
+        (["-v", "--columns", "id"], 2, f"--columns and --verbose do not go together {SEE}"),
+        (["--redact"], 2, f"--redact is for --export {SEE}"),
         (["surplus"], 2, "Got unexpected extra argument (surplus) (see mpal list --help)"),
         (["--database", "/nowhere/x.sqlite"], 1, None),
     ],
@@ -142,3 +165,148 @@ def test_no_store_yet(mpal: Callable[..., Outcome]) -> None:
     assert (result.code, result.out) == (1, "")
     assert result.err.startswith("Error: there is no database at ")
     assert result.err.count("\n") == 1
+
+
+def add_many(store: Store) -> None:
+    """Store calls of several models, lengths, ends and moments; two of them with labels."""
+    for number in range(1, 6):
+        store.add(
+            latency=number % 3 * 10**9 + number,
+            model_answered=("kimi-k3", "kimi-k2")[number % 2],
+            path="/v1/chat/completions" if number < 4 else "/v1/models",
+            started_at=datetime(2026, 11, 20 + number, tzinfo=UTC),
+        )
+    labels.change(store.engine, [2], labels.Change(category="goodcase", tag=("code", "代码"), note="很好"))
+
+
+COLUMNS = """\
++----+----------+------------+---------+---------+
+| id | category | tags       | latency | model   |
++----+----------+------------+---------+---------+
+| 3  |          |            | 0us     | kimi-k2 |
+| 2  | goodcase | code, 代码 | 2.00s   | kimi-k3 |
+| 1  |          |            | 1.00s   | kimi-k2 |
++----+----------+------------+---------+---------+
+"""
+
+
+def test_columns(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """Any columns can be shown, in any order, labels among them; Chinese tags keep the frame straight."""
+    add_many(store)
+    result = mpal("list", "--chatonly", "--columns", "id,category,tags", "--columns", "latency,model,id")
+    assert (result.code, result.out, result.err) == (0, COLUMNS, "")
+
+
+def test_columns_in_json(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """JSON has the columns that were chosen, with their own types; bodies are JSON themselves."""
+    store.add(request=b'{"b": 1.10,\n "a": 2}', response=b"<html>\n")
+    result = mpal("list", "--json", "--columns", "id,tags,request_body,response_body")
+    assert result.out == '{"id": 1, "tags": [], "request_body": {"b": 1.10,  "a": 2}, "response_body": "<html>\\n"}\n'
+
+
+def test_verbose_shows_labels(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """With -v labels have columns where one of the calls has any, else the table is the documented one."""
+    add_many(store)
+    with_labels = mpal("list", "-v").out.splitlines()
+    assert with_labels[1].endswith("| requested_at        | category | tags       |")
+    without = mpal("list", "-v", "-n", "2").out.splitlines()
+    assert without[1].endswith("| requested_at        |")
+
+
+NOTE = "no index serves this order: every call was read\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ids", "note"),
+    [
+        (["--sort", "-latency"], [5, 2, 4, 1, 3], NOTE),
+        (["--sort", "latency", "-n", "2"], [3, 1], NOTE),
+        (["--sort", "id", "-n", "2"], [1, 2], ""),
+        (["--sort", "-requested_at", "-n", "1"], [5], ""),
+        (["--sort", "model"], [5, 3, 1, 4, 2], NOTE),
+        (["--since", "2026-11-23"], [5, 4, 3], ""),
+        (["--since", "2026-11-23", "--chatonly"], [3], ""),
+        (["--predicate", "model == 'kimi-k2'", "--since", "2026-11-23"], [5, 3], ""),
+        (["-p", "id > 1", "-p", "id < 4"], [3, 2], ""),
+        (["-p", "tags == 'code'"], [2], ""),
+    ],
+)
+def test_order_and_choice(
+    store: Store, mpal: Callable[..., Outcome], arguments: list[str], ids: list[int], note: str
+) -> None:
+    """All calls are sorted and then limited; what finding them cost is said; conditions add up."""
+    add_many(store)
+    result = mpal("list", "--json", *arguments)
+    assert ([json.loads(line)["id"] for line in result.out.splitlines()], result.err) == (ids, note)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "out"),
+    [
+        ([], "5\n"),
+        (["--json"], '{"count": 5}\n'),
+        (["--since", "2026-11-23"], "3\n"),
+        (["--chatonly", "-p", "id > 1"], "2\n"),
+    ],
+)
+def test_count(store: Store, mpal: Callable[..., Outcome], arguments: list[str], out: str) -> None:
+    """--count counts all calls for which everything given holds."""
+    add_many(store)
+    assert mpal("list", "--count", *arguments).out == out
+
+
+def test_stats(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """--stats adds up all calls for which everything given holds, or the newest of them."""
+    add_many(store)
+    document = json.loads(mpal("list", "--stats", "--json", "--chatonly").out)
+    assert [(model["model"], model["calls"]) for model in document["models"]] == [("kimi-k2", 2), ("kimi-k3", 1)]
+    assert json.loads(mpal("list", "--stats", "--json", "-n", "2").out)["calls"] == 2
+    assert json.loads(mpal("list", "--stats", "--json", "-p", "id == 5").out)["latency_ms"]["p50"] == 2000.0
+    assert "| all calls | 5 " in mpal("list", "--stats").out
+
+
+def test_export(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
+    """--export also writes each of the calls into a folder; without calls there is nothing to write."""
+    store.add(request=b'{"text": "<b>"}')
+    store.add(chatcmpl_id=None)
+    result = mpal("list", "--export", str(tmp_path / "out"), "--escape-html", "--columns", "id")
+    assert (result.code, result.err) == (0, f"exported 2 calls into {tmp_path / 'out'}\n")
+    assert result.out.count("\n") == 6
+    assert len(list((tmp_path / "out").iterdir())) == 2
+    assert "\\u003cb\\u003e" in (tmp_path / "out" / "chatcmpl-00000001.json").read_text()
+    assert mpal("list", "--export", str(tmp_path / "none"), "-p", "id > 9").code == 0
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_predicate_with_a_mistake(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """A mistake in a predicate is answered before anything is printed."""
+    result = mpal("list", "-p", "modle == 3")
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("Error: predicate: ")
+
+
+REPORT = """
+import sys
+from moonpalace_cli.main import main
+main(sys.argv[1:])
+print(*sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--columns", "id,model,ttft"], ["--sort", "-id"], ["--count"]], ids=lambda words: " ".join(words)
+)
+def test_what_is_not_needed_is_not_imported(store: Store, arguments: list[str]) -> None:
+    """A plain list brings in neither the parser, the compression, the migrations nor the widths of characters."""
+    store.add()
+    paths = os.pathsep.join(path for path in sys.path if path)
+    ran = subprocess.run(
+        [sys.executable, "-c", REPORT, "list", *arguments, "--database", str(store.engine.url.database)],
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    imported = set(ran.stderr.split())
+    assert "sqlalchemy" in imported
+    assert imported & {"lark", "zstandard", "alembic", "wcwidth.wcwidth", "mitmproxy", "difflib"} == set()

@@ -5,8 +5,8 @@
 import pytest
 from wcwidth import wcswidth
 
+from moonpalace_cli.columns import DEFAULT as COLUMNS
 from moonpalace_cli.listing import lay_out
-from moonpalace_cli.presentation import COLUMNS
 
 DONE = [
     "15",
@@ -81,3 +81,35 @@ def test_nothing_is_wider_than_the_terminal(width: int) -> None:
     if table.startswith("+"):
         assert len({wcswidth(line) for line in table.split("\n")}) == 1
         assert wcswidth(table.split("\n")[0]) <= width
+
+
+FOLDED = """\
++----+-----------------+-----------------+-------+
+| id | model           | note            | ttft  |
++----+-----------------+-----------------+-------+
+| 7  | moonsho…preview | 回答得很好，and | 6.1ms |
+|    |                 | so is the rest  |       |
++----+-----------------+-----------------+-------+"""
+
+
+def test_notes_take_several_lines() -> None:
+    """Names are shortened in the middle; what has to be read is folded."""
+    row = ["7", "moonshot-v1-128k-vision-preview", "回答得很好，and so is the rest", "6.1ms"]
+    assert lay_out(("id", "model", "note", "ttft"), [row], 50) == FOLDED
+
+
+def test_several_lines_in_a_block() -> None:
+    """Where each call gets a block, the further lines of a cell stand under its first."""
+    assert lay_out(("id", "warnings"), [["7", "one\ntwo"]], 8) == "id        7\nwarnings  one\n          two"
+
+
+def test_headers_of_their_own() -> None:
+    """Headers may differ from the names of the columns, by which cells give way."""
+    text = lay_out(("model", "x"), [["moonshot-v1-128k-vision-preview", "1"]], 30, headers=("which", "how many"))
+    assert text.split("\n")[1] == "| which           | how many |"
+
+
+def test_the_mark_of_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the output is not UTF-8 the mark is one whose width is the same on every terminal."""
+    monkeypatch.setattr("moonpalace_cli.output.is_utf8", lambda: False)
+    assert "cmpl-12b~e7a9b11" in lay_out(COLUMNS, [DONE], 90)

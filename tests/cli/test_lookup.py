@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def test_the_newest_match_is_found_and_the_others_are_named(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    """Of several calls with one identifier the newest counts; up to ten others are named."""
+    """Of several calls with one identifier the newest counts, and all the others are named."""
     for _ in range(13):
         store.add()
     found = find_call(store.engine, row_id=None, chatcmpl="chatcmpl-00000001", request_id=None)
     assert found.id == 13
     assert capsys.readouterr().err == (
-        "13 calls match; this is the newest, 13; the others: 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, …\n"
+        "13 calls match; this is the newest, 13; the others: 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1\n"
     )
 
 

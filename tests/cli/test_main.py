@@ -33,15 +33,21 @@ Options:
   -h, --help      Show this message and exit.
 
 Commands:
+  cache       Show context caches, and why a prompt was not cached.
   cleanup     Delete old calls.
   completion  Print the completion script for a shell.
   demo        Show everything at work, without an account or a network.
-  export      Export a call as JSON or as a curl command.
+  doctor      Say how the store is, and search it for secrets.
+  export      Export calls as JSON, commands, HAR, data sets or reports.
   help        Show the help of a command.
+  import      Take calls over from another store.
   inspect     Show one call in full.
+  label       Call stored calls good or bad, tag them, add a note.
   list        List the newest calls.
   mock        Serve a mock of the Kimi API, to develop and test without a key
               or a network.
+  predicate   Explain a predicate: what it says, its SQL, whether an index
+              serves it.
   start       Start the proxy.
 
   "mpal COMMAND --help" tells more about a command.

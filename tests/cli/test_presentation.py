@@ -58,45 +58,6 @@ def test_error_text(exchange: Callable[..., Exchange], changes: dict[str, object
     assert presentation.error_text(exchange(**changes)) == text
 
 
-def test_cells(exchange: Callable[..., Exchange]) -> None:
-    """Every column has its cell, in the order of the columns; what is unknown is empty."""
-    assert presentation.cells(exchange(id=7, chatcmpl_id=None), presentation.VERBOSE_COLUMNS) == [
-        "7",
-        "https://api.moonshot.cn/v1/chat/completions",
-        "POST",
-        "200",
-        "",
-        "req-00000001-aaaa-bbbb",
-        "u-test",
-        "101",
-        "application/json",
-        "2026-11-23 01:27:02",
-    ]
-
-
-def test_record(exchange: Callable[..., Exchange]) -> None:
-    """The record for `list --json` has typed values, null for the unknown, and a time with its offset."""
-    assert presentation.record(exchange(model_answered=None, cached_tokens=4)) == {
-        "id": 1,
-        "url": "https://api.moonshot.cn/v1/chat/completions",
-        "method": "POST",
-        "status": 200,
-        "state": "completed",
-        "model": "kimi-k3",
-        "chatcmpl": "chatcmpl-00000001",
-        "request_id": "req-00000001-aaaa-bbbb",
-        "user_id": "u-test",
-        "server_timing": 101,
-        "content_type": "application/json",
-        "requested_at": "2026-11-23T01:27:02.000+08:00",
-        "prompt_tokens": 11,
-        "completion_tokens": 7,
-        "total_tokens": 18,
-        "cached_tokens": 4,
-        "reasoning_tokens": None,
-    }
-
-
 def test_metadata_of_a_stream(exchange: Callable[..., Exchange]) -> None:
     """Metadata are strings under sorted keys: times in whole milliseconds, speed with four digits."""
     call = exchange(

@@ -10,9 +10,8 @@ import pytest
 import setproctitle
 
 from moonpalace_addons.errors import MoonPalaceError
-from moonpalace_addons.settings import Settings, resolve
+from moonpalace_addons.settings import Settings
 from moonpalace_cli import console_log, proxy
-from moonpalace_cli.commands.start import hide_secrets
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome
@@ -130,38 +129,3 @@ def test_failure_to_start(mpal: Mpal, started: Proxy) -> None:
     outcome = mpal("start")
     assert (outcome.code, outcome.err) == (1, "Error: port 9988 of 127.0.0.1 is in use\n")
     assert started.log.finished == 1
-
-
-TITLES = [
-    ("mpal start", {}, "mpal start"),
-    (f"mpal start --key {KEY}", {"key": KEY}, "mpal start --key ***"),
-    (f"mpal start -k{KEY} --token=team-token", {"key": KEY, "token": "team-token"}, "mpal start -k*** --token=***"),
-    ("mpal start --port 1", {"key": KEY}, "mpal start --port 1"),
-    (
-        "mpal start --upstream-proxy http://user:password@proxy:3128/",
-        {"upstream-proxy": "http://user:password@proxy:3128/"},
-        "mpal start --upstream-proxy http://***@proxy:3128/",
-    ),
-    (
-        "mpal start --upstream-proxy user:password@PROXY:80",
-        {"upstream-proxy": "user:password@PROXY:80"},
-        "mpal start --upstream-proxy ***@PROXY:80",
-    ),
-    ("mpal start --upstream-proxy p:1", {"upstream-proxy": "p:1"}, "mpal start --upstream-proxy p:1"),
-    (
-        "mpal start --database postgresql://me:password@host/calls",
-        {"database": "postgresql://me:password@host/calls"},
-        "mpal start --database postgresql://***@host/calls",
-    ),
-]
-
-
-@pytest.mark.parametrize(("title", "given", "expected"), TITLES)
-def test_process_list(monkeypatch: pytest.MonkeyPatch, title: str, given: dict[str, object], expected: str) -> None:
-    """Keys, tokens and passwords given as flags are masked in the process list, however they are spelled."""
-    shown = [title]
-    monkeypatch.setattr(setproctitle, "getproctitle", lambda: title)
-    monkeypatch.setattr(setproctitle, "setproctitle", shown.append)
-    hide_secrets(resolve(given, {"MOONPALACE_HOME": "/nowhere"}))
-    assert shown[-1] == expected
-    assert len(shown) == (1 if title == expected else 2)  # a title that hides nothing is left alone

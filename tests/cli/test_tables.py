@@ -1,9 +1,11 @@
 """Tests of boxed tables."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from wcwidth import wcswidth
 
-from moonpalace_cli.tables import box, display_width, share, wrap
+from moonpalace_cli.tables import STYLE, box, cut, display_width, fold, share
 
 
 def test_box_is_the_documented_one() -> None:
@@ -38,11 +40,11 @@ def test_cells_may_have_several_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "width", "wrapped"),
+    ("line", "width", "pieces"),
     [
         ("", 4, ""),
         ("abcdefghij", 4, "abcd\nefgh\nij"),
-        ("    ab cd\n\nx", 6, "    ab\n cd\n\nx"),
+        ("    ab cd", 6, "    ab\n cd"),
         ("中文中文a", 4, "中文\n中文\na"),
         ("中文中文a", 5, "中文\n中文a"),
         ("aé中", 3, "aé\n中"),
@@ -51,11 +53,10 @@ def test_cells_may_have_several_lines() -> None:
         ("中文", 1, "中\n文"),
     ],
 )
-def test_wrap_cuts_by_display_width(text: str, width: int, wrapped: str) -> None:
+def test_cut_by_display_width(line: str, width: int, pieces: str) -> None:
     """Lines are cut hard at what a terminal can show; a character and what combines with it stay together."""
-    assert wrap(text, width) == wrapped
-    assert wrap(text, width).replace("\n", "") == text.replace("\n", "")
-    assert width == 1 or all(wcswidth(line) <= width for line in wrapped.split("\n"))
+    assert cut(line, width) == pieces.split("\n")
+    assert width == 1 or all(wcswidth(piece) <= width for piece in cut(line, width))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,55 @@ def test_share_leaves_narrow_columns_alone(natural: list[int], available: int, w
     assert share(natural, available) == widths
 
 
-@pytest.mark.parametrize(("text", "width"), [("abc", 3), ("中文", 4), ("e\u0301", 1), ("🚀", 2), ("", 0)])
+@pytest.mark.parametrize(
+    ("text", "width"),
+    [
+        ("abc", 3),
+        ("中文", 4),
+        ("e\u0301", 1),
+        ("🚀", 2),
+        ("", 0),
+        ("\x1b[32mab\x1b[0m", 2),
+        ("\x1b[1m\x1b[36m中\x1b[0m", 2),
+    ],
+)
 def test_display_width(text: str, width: int) -> None:
-    """The width is that on a terminal."""
+    """The width is that on a terminal; colours have none."""
     assert display_width(text) == width
+
+
+def test_boxes_with_colours() -> None:
+    """Colours do not move the frame."""
+    coloured = box(["a", "b"], [["\x1b[32m中\x1b[0m", "x"], ["abc", ""]])
+    assert STYLE.sub("", coloured) == box(["a", "b"], [["中", "x"], ["abc", ""]])
+
+
+@pytest.mark.parametrize(
+    ("line", "width", "pieces"),
+    [
+        ("", 5, [""]),
+        ("some words", 20, ["some words"]),
+        ("some words to read", 10, ["some words", "to read"]),
+        ("some more words", 8, ["some", "more", "words"]),
+        ("averylongword", 5, ["avery", "longw", "ord"]),
+        ("a verylongword", 6, ["a very", "longwo", "rd"]),
+        ("没有空格的一段话", 6, ["没有空", "格的一", "段话"]),
+        ("  indented words", 10, ["  indented", "words"]),
+    ],
+)
+def test_fold(line: str, width: int, pieces: list[str]) -> None:
+    """Lines are broken at spaces where that wastes little, else anywhere."""
+    assert fold(line, width) == pieces
+
+
+@given(st.text(st.characters(exclude_categories=["C"])), st.integers(2, 20))
+def test_fold_loses_only_spaces(line: str, width: int) -> None:
+    """Nothing but spaces at the breaks is left out, and no piece is wider than asked for."""
+    pieces = fold(line, width)
+    assert "".join(pieces).replace(" ", "") == line.replace(" ", "")
+    assert all(display_width(piece) <= width for piece in pieces)
+
+
+def test_folding_a_megabyte_takes_a_moment() -> None:
+    """The time is linear: a line of a megabyte is done at once."""
+    assert len(fold("中文" * 250_000, 80)) == 12_500

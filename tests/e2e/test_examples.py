@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,14 @@ def test_bad_case(environment: dict[str, str], tmp_path: Path) -> None:
     run("bad_case.sh", environment, str(tmp_path))
     report = json.loads((tmp_path / f"{identifier}.json").read_text())
     assert (report["category"], report["tags"], report["metadata"]["chatcmpl"]) == ("badcase", ["report"], identifier)
+
+
+def test_team(environment: dict[str, str], postgres_blank_url: str, mock: MockServer, ports: Callable[[], int]) -> None:
+    """Two proxies make one list, in a database that was blank before."""
+    extra = {"MOONPALACE_DATABASE": postgres_blank_url, "MOONPALACE_ENDPOINT": mock.url}
+    listed = run("team.sh", environment | extra | {"PORT": str(ports()), "OTHER_PORT": str(ports())})
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in listed.splitlines() if "chatcmpl-" in line]
+    assert rows == [["2", "200"], ["1", "200"]]
 
 
 def test_every_example_is_tested(mock: MockServer) -> None:

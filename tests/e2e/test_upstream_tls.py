@@ -233,3 +233,35 @@ def test_the_client_may_name_us_as_it_likes(launch: Launcher, tls_mock: MockServ
         assert isinstance(answer, httpx.Response)
         assert answer.status_code == 200
     assert tls_mock.log[-1].headers["Host"] == tls_mock.url.removeprefix("https://")
+
+
+LONG: dict[str, object] = {"messages": [{"role": "system", "content": "You are helpful. " * 60}, *MESSAGES]}
+
+
+def test_caches_take_the_same_way(launch: Launcher, tls_mock: MockServer, outgoing: OutgoingProxy) -> None:
+    """What `--auto-cache` asks of the API goes through the same outgoing proxy, to the same verified endpoint.
+
+    So does the second try of a call whose cache was refused.
+    """
+    options = ("--upstream-ca", tls_mock.ca_file, "--upstream-proxy", outgoing.url, "--auto-cache")
+    waiting = ("--cache-min-bytes", "100", "--cache-wait", "30")
+    with launch.start(*options, *waiting, endpoint=tls_mock.url) as proxy, proxy.client() as client:
+        for model in ("mock-cache", "mock-cache-lost"):
+            assert client.post(CHAT, json=LONG | {"model": model}).status_code == 200
+            assert client.post(CHAT, json=LONG | {"model": model, "stream": True}).text.endswith("data: [DONE]\n\n")
+        rows = proxy.rows(4)
+        assert_not_written(proxy)
+    assert [row.cache_outcome for row in rows] == ["created", "hit", "refused", "refused"]
+    assert len([call for call in tls_mock.log if call.path == "/v1/caching"]) == 3
+    assert set(outgoing.lines) == {f"CONNECT {tls_mock.url.removeprefix('https://')} HTTP/1.1"}
+    assert not outgoing.refused
+
+
+def test_caches_of_an_endpoint_that_nobody_trusts(launch: Launcher, tls_mock: MockServer) -> None:
+    """Without trust in the endpoint its caching API gets no key either."""
+    before = len(tls_mock.log)
+    with launch.start("--auto-cache", "--cache-min-bytes", "100", endpoint=tls_mock.url) as proxy:
+        with proxy.client() as client:
+            assert client.post(CHAT, json=LONG | {"model": "mock-cache"}).status_code == 502
+        proxy.log.wait_for("context cache: none could be made.*[Cc]ertificate")
+    assert len(tls_mock.log) == before

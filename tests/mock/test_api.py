@@ -30,17 +30,6 @@ def test_headers(client: httpx.Client) -> None:
     assert "msh-context-cache-id" not in headers
 
 
-def test_context_cache_headers(client: httpx.Client) -> None:
-    """A request that names a context cache is told which one it used and what that saved."""
-    body = {"messages": [{"role": "system", "content": "abcd" * 300}, {"role": "user", "content": "hi"}]}
-    answer = client.post("/v1/chat/completions", json=body, headers={"X-Msh-Context-Cache": "cache-1"})
-    assert answer.headers["msh-context-cache-id"] == "cache-1"
-    assert answer.headers["msh-context-cache-token-saved"] == "256"
-    assert answer.headers["msh-cache"] == "hit"
-    assert answer.json()["usage"]["cached_tokens"] == 256
-    assert answer.json()["usage"]["prompt_tokens_details"] == {"cached_tokens": 256}
-
-
 def test_models(client: httpx.Client) -> None:
     """All scenarios are listed with one line each that says what they do."""
     answer = client.get("/v1/models").json()
@@ -99,7 +88,8 @@ def test_files(client: httpx.Client) -> None:
         ("GET", "/"),
         ("GET", "/v1/chat/completions"),
         ("POST", "/v1/models"),
-        ("POST", "/v1/caching"),
+        ("PUT", "/v1/caching"),
+        ("POST", "/v1/caching/cache-1"),
         ("PUT", "/v1/files/file-1"),
         ("GET", "/v1/files/file-1/content/more"),
         ("DELETE", "/v1/files/file-none"),

@@ -101,13 +101,6 @@ def test_what_is_read() -> None:
     assert request.prompt_tokens == 1024 + 2 + 2 + 1
 
 
-@pytest.mark.parametrize(("history", "cached"), [(0, 0), (255, 0), (256, 256), (600, 512)])
-def test_cached_tokens(history: int, cached: int) -> None:
-    """All whole blocks of 256 tokens before the last message count as cached."""
-    messages: list[Json] = [{"role": "user", "content": "abcd" * history}, {"role": "user", "content": "abcd" * 5000}]
-    assert parse_chat(body(messages=messages)).cached_tokens == cached
-
-
 def test_the_digest_is_that_of_the_question() -> None:
     """How the answer travels and the order of fields do not change the digest; anything else does."""
     plain = parse_chat(body(n=1)).digest

@@ -15,7 +15,7 @@ from uuid import uuid4
 import brotli  # type: ignore[import-untyped]
 import pytest
 import zstandard
-from sqlalchemy import Engine
+from sqlalchemy import Engine, literal
 
 from moonpalace_addons.store.engine import open_store, writing
 from moonpalace_addons.store.records import runs
@@ -48,12 +48,40 @@ def file(tmp_path: Path, empty_store: Path) -> Path:
     return Path(shutil.copyfile(empty_store, tmp_path / "moonpalace.sqlite"))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test of a store on both databases, but one that asks for the `file` on SQLite alone."""
+    if "database" in metafunc.fixturenames:
+        databases = ["sqlite"] if "file" in metafunc.fixturenames else ["sqlite", "postgresql"]
+        metafunc.parametrize("database", databases, indirect=True, scope="function")
+
+
 @pytest.fixture
-def engine(file: Path) -> Iterator[Engine]:
+def database(request: pytest.FixtureRequest) -> str:
+    """Give the kind of database that the test runs on."""
+    return str(request.param)
+
+
+@pytest.fixture
+def store_url(request: pytest.FixtureRequest, database: str) -> str:
+    """Give the URL of an empty store of the test's own."""
+    # Not by parameter: a server is started only for tests that need one, and `file` marks those that want no server.
+    if database == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{request.getfixturevalue('file')}"
+
+
+@pytest.fixture
+def engine(store_url: str) -> Iterator[Engine]:
     """Give an engine on an empty store."""
-    engine = open_store(f"sqlite:///{file}")
+    engine = open_store(store_url)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def old_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the database as old as can be: the PostgreSQL server of the tests has just started."""
+    monkeypatch.setattr(runs, "database_started", lambda: literal(0))
 
 
 @pytest.fixture

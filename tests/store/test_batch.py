@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import IntegrityError
 
-from moonpalace_addons.store import derive
+from moonpalace_addons.store import derive, units
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.ongoing import Answer
@@ -53,7 +53,7 @@ def test_a_call_that_begins_and_ends_in_a_batch_costs_one_insert(
     for _ in range(3):
         call = request_read()
         tasks += [call, ended(call, response=response_started(call))]
-    assert commit(engine, batch, *tasks) == ["INSERT exchanges", "INSERT bodies"]
+    assert commit(engine, batch, *tasks) == ["INSERT parts", "INSERT exchanges"]
     finished = batch.finished()
     assert finished == exchanges.latest(engine, limit=9)[::-1]
     assert [call.state for call in finished] == [State.COMPLETED] * 3
@@ -67,7 +67,7 @@ def test_a_call_over_several_batches_is_one_row(
     """Its row is there from the beginning, its answer so far from each keep on, and at the end only the whole."""
     call = request_read()
     answer = response_started(call, [STREAM[:50]], content_type="text/event-stream")
-    assert commit(engine, batch, call) == ["INSERT exchanges", "INSERT bodies"]
+    assert commit(engine, batch, call) == ["INSERT parts", "INSERT exchanges"]
     (row,) = exchanges.latest(engine, limit=9)
     assert (row.state, row.status_code, contents.bodies(engine, row.id)) == (
         State.IN_FLIGHT,
@@ -83,7 +83,7 @@ def test_a_call_over_several_batches_is_one_row(
     assert commit(engine, batch, keep=True) == ["INSERT response_segments"]
     assert contents.bodies(engine, row.id).event_stream == STREAM
     statements = commit(engine, batch, ended(call), keep=True)
-    assert statements == ["UPDATE exchanges", "DELETE response_segments", "INSERT bodies", "INSERT event_streams"]
+    assert statements == ["INSERT parts", "UPDATE exchanges", "DELETE response_segments", "INSERT event_streams"]
     assert batch.finished() == exchanges.latest(engine, limit=9)
     kept = contents.bodies(engine, row.id)
     assert (kept.event_stream, b'"content": "ab"' in (kept.response or b"")) == (STREAM, True)
@@ -96,7 +96,7 @@ def test_a_keep_in_the_first_batch_is_stored_with_the_row(
     """A call whose answer begins in the same batch has status and segment at once, without an update."""
     call = request_read()
     statements = commit(engine, batch, call, response_started(call, [b"abc"]), keep=True)
-    assert statements == ["INSERT exchanges", "INSERT bodies", "INSERT response_segments"]
+    assert statements == ["INSERT parts", "INSERT exchanges", "INSERT response_segments"]
     assert exchanges.latest(engine, limit=1)[0].status_code == 200
 
 
@@ -139,23 +139,16 @@ def test_tasks_of_unknown_calls_are_ignored(
     assert exchanges.latest(engine, limit=1)[0].state == State.COMPLETED
 
 
-def test_a_refused_row_is_known_by_its_refusal(
-    engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd
-) -> None:
-    """Stored one by one, a call that the database refuses raises, is dropped, and the others get their rows."""
-    good, bad = request_read(), request_read()
-    commit(engine, batch, bad, ended(bad))
+def test_a_refused_call_can_be_dropped(engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd) -> None:
+    """A call that the database refuses is dropped, the others get their rows, and of its end nothing is stored."""
+    good, bad = request_read(), request_read(endpoint=None)
     batch.plan([bad, good], keep=False)
     with pytest.raises(IntegrityError), writing(engine) as connection:
-        batch.store_one(connection, bad.uuid)
+        batch.store(connection)
     batch.drop(bad.uuid)
-    with writing(engine) as connection:
-        batch.store_one(connection, good.uuid)
-    batch.stored_one(good.uuid)
-    assert (batch.planned, list(batch.calls)) == (0, [good.uuid])
-    assert [row.uuid for row in exchanges.latest(engine, limit=9)] == [good.uuid, bad.uuid]
+    assert (batch.planned, list(batch.calls)) == (1, [good.uuid])
     commit(engine, batch, ended(bad), ended(good))
-    assert [row.state for row in exchanges.latest(engine, limit=9)] == [State.COMPLETED] * 2
+    assert [(row.uuid, row.state) for row in exchanges.latest(engine, limit=9)] == [(good.uuid, State.COMPLETED)]
 
 
 def test_an_answer_that_another_proxy_wrote_is_replaced(
@@ -166,15 +159,38 @@ def test_an_answer_that_another_proxy_wrote_is_replaced(
     commit(engine, batch, call)
     with writing(engine) as connection:
         exchanges.update_exchanges(connection, [{"id": 1, "state": State.PROXY_DIED}])
-        contents.insert_contents(connection, [contents.Body(1, "response", b"so far")], [])
-    batch.plan([ended(call, response=response_started(call, [b"whole"]))], keep=False)
+        so_far = [contents.Body(1, "response", b"so far")], [contents.Stream(1, b"so far", [])]
+        contents.insert_contents(connection, *so_far)
+    answer = response_started(call, [STREAM], content_type="text/event-stream")
+    batch.plan([ended(call, response=answer)], keep=False)
     with pytest.raises(IntegrityError), writing(engine) as connection:
         batch.store(connection)
     with writing(engine) as connection:
-        batch.store_one(connection, call.uuid)
-    batch.stored_one(call.uuid)
+        ids = units.rewrite(connection, list(batch.units.values()))
+    batch.stored(ids)
     assert exchanges.latest(engine, limit=9) == batch.finished()
-    assert contents.bodies(engine, 1) == Bodies(call.body, b"whole", None)
+    kept = contents.bodies(engine, 1)
+    assert (kept.request, kept.event_stream) == (call.body, STREAM)
+    assert b'"content": "ab"' in (kept.response or b"")
+
+
+def test_memory_is_given_back(
+    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
+) -> None:
+    """What is planned weighs what its bodies do; of calls that have ended and been stored nothing is left."""
+    for number in range(20):
+        call = request_read(body=b"x" * 50_000)
+        answer = response_started(call, [b"y" * 20_000], content_type="text/event-stream")
+        batch.plan([call, answer], keep=number % 2 == 0)
+        if number % 3 == 0:
+            commit(engine, batch)
+        batch.plan([ended(call)], keep=False)
+        assert 0 < len(batch.units) <= 3
+        assert batch.weight >= 20_000
+    commit(engine, batch)
+    assert len(batch.finished()) == 20
+    assert (batch.weight, batch.absorb()) == (0, 0)
+    assert (batch.calls, batch.units, batch.finished()) == ({}, {}, [])
 
 
 def test_an_undecodable_request_is_kept_with_a_warning(

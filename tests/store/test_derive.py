@@ -60,7 +60,7 @@ def test_a_request_fills_a_whole_row(request_read: Callable[..., RequestRead]) -
         changes=("authorization: set to the configured key",),
     )
     row = request_columns(request, {"model": "kimi-k3", "stream": True}, run_id="r", fingerprint_key=b"k" * 32)
-    assert row.keys() == EMPTY.keys() | {"run_id"}
+    assert row.keys() == EMPTY.keys() | {"run_id", "stream_requested"}
     assert (row["state"], row["run_id"], row["model_requested"], row["is_stream"]) == (
         "in_flight",
         "r",
@@ -102,6 +102,21 @@ def test_server_timing_is_read(value: str, duration: int | None) -> None:
     """The duration is whole milliseconds, bare or as `dur=`; a senseless one does no harm."""
     columns = header_columns(received(b"", headers=f"server-timing: {value}\r\n"))
     assert columns["server_timing"] == duration
+
+
+@pytest.mark.parametrize(
+    ("value", "tokens"), [("512", 512), (" 0 ", 0), ("", None), ("many", None), ("-1", None), ("9" * 30, None)]
+)
+def test_saved_tokens_are_read(value: str, tokens: int | None) -> None:
+    """The tokens that a context cache saved are a number or unknown; the outcome is the hook's word."""
+    answer = received(b"{}", headers=f"Msh-Context-Cache-Token-Saved: {value}\r\nMsh-Context-Cache-Id: cache-1\r\n")
+    ended = ExchangeEnded("u", 1, State.COMPLETED, cache_outcome="hit")
+    columns = outcome(ended, answer, {}).columns
+    assert (columns["cache_tokens"], columns["context_cache_id"], columns["cache_outcome"]) == (
+        tokens,
+        "cache-1",
+        "hit",
+    )
 
 
 def test_headers_are_read_whatever_their_case() -> None:

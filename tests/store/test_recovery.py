@@ -73,6 +73,7 @@ def states(engine: Engine, *living: str) -> tuple[int, list[State]]:
         ("living", {"host": "elsewhere", "is_over": True}),
     ],
 )
+@pytest.mark.usefixtures("old_server")
 def test_calls_of_a_dead_proxy_are_finished(engine: Engine, leave: Leave, pid: str, run: dict[str, object]) -> None:
     """A proxy is dead if its run has ended, its process is gone or was this one's number, or it is silent."""
     leave({"dead": dead_pid(), "own": os.getpid(), "living": os.getppid()}[pid], **run)

@@ -48,7 +48,7 @@ def test_the_migrations_make_the_tables_of_the_schema(engine: Engine) -> None:
 def test_deletes_cascade_in_the_store_as_in_the_schema(engine: Engine) -> None:
     """Whatever belongs to a call goes with it, which Alembic does not compare on SQLite."""
     found = inspect(engine)
-    for table in ("bodies", "event_streams", "response_segments"):
+    for table in ("exchange_tags", "event_streams", "response_segments"):
         (key,) = found.get_foreign_keys(table)
         assert key["options"] == {"ondelete": "CASCADE"}
         assert (key["constrained_columns"], key["referred_table"]) == (["exchange_id"], "exchanges")

@@ -1,9 +1,15 @@
 """Tests of making columns fit to be stored."""
 
-import pytest
+from collections.abc import Callable
 
+import pytest
+from sqlalchemy import Engine
+
+from moonpalace_addons.store.batch import Batch
+from moonpalace_addons.store.engine import writing
+from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.storable import MASKED_COLUMNS, storable
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 
 KEY = b"sk-0123456789"
 
@@ -43,3 +49,50 @@ def test_our_own_columns_are_not_masked() -> None:
     """A credential that happens to be a word of ours does not break the row."""
     columns: dict[str, object] = {"state": "completed", "uuid": "11111111", "endpoint": "https://api.moonshot.cn"}
     assert storable(columns, (b"completed", b"11111111", b"https://api")) == columns
+
+
+ODD = "NUL \x00, half \ud83d pair, byte \udcff, tab \t, backslash \\x00 \\u0000, quote \" ' $1 %s, 你好 🚀 \u2028"
+ODD_STORED = (
+    "NUL \\x00, half \\ud83d pair, byte \\udcff, tab \t, backslash \\x00 \\u0000, quote \" ' $1 %s, 你好 🚀 \u2028"
+)
+
+
+def test_a_database_takes_whatever_clients_and_upstream_send(
+    engine: Engine,
+    run_id: str,
+    request_read: Callable[..., RequestRead],
+    response_started: Callable[..., ResponseStarted],
+    ended: Callable[..., ExchangeEnded],
+) -> None:
+    """Odd texts and numbers in every place that others fill are stored, when a call begins and when it ends."""
+    body = (
+        b'{"model": "NUL \\u0000 \\ud83d", "usage": {"prompt_tokens": 1'
+        + b"0" * 40
+        + b'}, "choices": [1e999, NaN]}\xff\x00'
+    )
+    headers = f"X-Odd: {ODD}\r\nServer-Timing: inner; dur=999999999999999999\r\n"
+    call = request_read(
+        body=body,
+        path=ODD,
+        query=ODD,
+        headers=headers,
+        content_type=ODD,
+        client_request_id=ODD,
+        method=ODD,
+        changes=(ODD,),
+    )
+    answer = response_started(call, [body[:-2], body[-2:]], headers=headers + f"Msh-Request-Id: {ODD}\r\n")
+    end = ended(call, error_kind=ODD, error_message=ODD, warnings=(ODD,), at=10**30, state=State.UPSTREAM_FAILED)
+    batch = Batch(run_id, b"k" * 32)
+    for tasks in ([call], [answer], [end]):
+        batch.plan(tasks, keep=True)
+        with writing(engine) as connection:
+            batch.store(connection)
+        batch.stored()
+    (row,) = exchanges.latest(engine, limit=9)
+    assert [row] == batch.finished()
+    assert {row.path, row.request_content_type, row.client_request_id, row.error_kind, row.method} == {ODD_STORED}
+    assert ODD_STORED in row.request_headers
+    assert (row.msh_request_id, row.latency, row.server_timing) == (ODD_STORED, None, 999999999999999999)
+    kept = contents.bodies(engine, row.id)
+    assert (kept.request, kept.response) == (body, body)

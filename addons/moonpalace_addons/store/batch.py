@@ -1,40 +1,22 @@
-"""Turn a batch of tasks into rows, each call at most once a batch, ready to be stored again if the store refuses."""
+"""Turn tasks into units, each call at most once a batch, ready to be stored again if the store refuses."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from moonpalace_addons.store import derive
+from moonpalace_addons.store import derive, units
 from moonpalace_addons.store.ongoing import Ongoing
 from moonpalace_addons.store.reading import Received
-from moonpalace_addons.store.records import contents, exchanges
+from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.storable import storable
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, Task
+from moonpalace_addons.store.units import Ending, Unit
 from moonpalace_addons.wire import encodings, secrets
 
 logger = logging.getLogger(__name__)
-
-type Segment = tuple[int, bytes, Sequence[tuple[int, int]]]
-"""Number, bytes and arrival times of a piece of an answer under way."""
-
-
-@dataclass(slots=True)
-class Unit:
-    """What a batch has to write for one call; `row_id` is known once it has been written.
-
-    A new row is written whole, from the call's columns; of a row that is there, `changed` is.
-    """
-
-    call: Ongoing
-    changed: Values = field(default_factory=dict)
-    request_body: bytes | None = None
-    outcome: derive.Outcome | None = None
-    segments: list[Segment] = field(default_factory=list)
-    row_id: int = 0
 
 
 class Batch:
@@ -46,6 +28,7 @@ class Batch:
         self.calls: dict[str, Ongoing] = {}
         self.units: dict[str, Unit] = {}
         self._finished: list[Exchange] = []
+        self._written: dict[str, int] = {}
 
     @property
     def under_way(self) -> bool:
@@ -56,6 +39,21 @@ class Batch:
     def planned(self) -> int:
         """Return how many calls have something to be written."""
         return len(self.units)
+
+    @property
+    def weight(self) -> int:
+        """Return how many bytes of memory what is planned takes, about."""
+        return sum(unit.weight for unit in self.units.values())
+
+    def absorb(self) -> int:
+        """Take in what has come of answers under way; return how many bytes of memory these take, about."""
+        for call in self.calls.values():
+            try:
+                if call.answer:
+                    call.answer.absorb()
+            except Exception:
+                logger.exception("store: the answer to call %s could not be taken in", call.uuid)
+        return sum(call.weight for call in self.calls.values())
 
     def plan(self, tasks: Sequence[Task], *, keep: bool) -> None:
         """Work out what to write for these tasks and, with `keep`, for what has come of answers under way."""
@@ -82,7 +80,7 @@ class Batch:
     def _unit(self, call: Ongoing) -> Unit:
         unit = self.units.get(call.uuid)
         if unit is None:
-            unit = self.units[call.uuid] = Unit(call)
+            unit = self.units[call.uuid] = Unit(call.uuid, call.columns, call.row_id, kept=call.segments > 0)
         return unit
 
     def _begin(self, request: RequestRead) -> None:
@@ -100,10 +98,12 @@ class Batch:
         if ended.response:
             call.begin_answer(ended.response)
         unit = self._unit(call)
-        unit.outcome = derive.outcome(
-            ended, close_answer(call), call.fields, warnings=call.warnings, hidden=call.secrets
-        )
-        change(unit, unit.outcome.columns)
+        received = close_answer(call)
+        outcome = derive.outcome(ended, received, call.fields, warnings=call.warnings, hidden=call.secrets)
+        unit.ending = Ending(outcome.body, outcome.stream, received.chunks if received and received.is_stream else ())
+        # What has come of it is whole in its ending: pieces that were still to be stored are needed no more.
+        unit.segments.clear()
+        change(unit, call, outcome.columns)
 
     def _keep(self, call: Ongoing) -> None:
         answer = call.answer
@@ -115,44 +115,49 @@ class Batch:
         unit = self._unit(call)
         if not call.answer_announced:
             call.answer_announced = True
-            change(unit, derive.header_columns(answer.received()))
+            change(unit, call, derive.header_columns(answer.received()))
         if data:
             unit.segments.append((call.segments, data, chunks))
             call.segments += 1
 
     def store(self, connection: Connection) -> None:
-        """Write everything planned, in the connection's transaction."""
-        store_units(connection, list(self.units.values()))
+        """Write everything planned, in the connection's transaction; then call `stored`."""
+        self._written = units.write(connection, list(self.units.values()))
 
-    def stored(self) -> None:
-        """Note that what was planned has been committed."""
-        for unit in self.units.values():
-            self._note(unit)
-        self.units.clear()
+    def stored(self, ids: Mapping[str, int] | None = None) -> None:
+        """Note that what is planned for these calls, by default those that `store` wrote, has been committed."""
+        ids, self._written = self._written if ids is None else ids, {}
+        self.note([self.units.pop(uuid) for uuid in list(self.units) if uuid in ids], ids)
 
-    def store_one(self, connection: Connection, uuid: str) -> None:
-        """Write what is planned for one call, in the connection's transaction.
-
-        What is there of its answer is replaced: another proxy may have taken this one for dead and finished the row.
-        """
-        unit = self.units[uuid]
-        if unit.call.row_id is not None and unit.outcome is not None:
-            contents.delete_answers(connection, [unit.call.row_id])
-        store_units(connection, [unit])
-
-    def stored_one(self, uuid: str) -> None:
-        """Note that what was planned for one call has been committed."""
-        self._note(self.units.pop(uuid))
+    def note(self, done: Sequence[Unit], ids: Mapping[str, int]) -> None:
+        """Note the rows of units of this run that have been committed."""
+        for unit in done:
+            row_id = ids[unit.uuid]
+            for known in (self.calls.get(unit.uuid), self.units.get(unit.uuid)):
+                if known is not None:
+                    known.row_id = row_id
+            if unit.ending is not None:
+                self._finished.append(exchanges.to_exchange(unit.columns | {"id": row_id}))
 
     def drop(self, uuid: str) -> None:
         """Forget what was planned for one call, and the call unless it has a row."""
-        if self.units.pop(uuid).call.row_id is None:
+        if self.units.pop(uuid).row_id is None:
             self.calls.pop(uuid, None)
 
-    def _note(self, unit: Unit) -> None:
-        unit.call.row_id = unit.row_id
-        if unit.outcome is not None:
-            self._finished.append(exchanges.to_exchange(unit.call.columns | {"id": unit.row_id}))
+    def hand_over(self, uuids: Iterable[str]) -> None:
+        """Forget what was planned for these calls: it is stored in another way."""
+        for uuid in uuids:
+            del self.units[uuid]
+
+    def begin_again(self, fingerprint_key: bytes) -> None:
+        """Take it that nothing is stored yet: the store has been replaced by another one, which has this key."""
+        self.fingerprint_key = fingerprint_key
+        for call in self.calls.values():
+            call.forget_stored()
+        for unit in self.units.values():
+            unit.row_id, unit.kept = None, False
+            if unit.ending is None and unit.uuid in self.calls:
+                unit.segments.clear()
 
     def finished(self) -> list[Exchange]:
         """Return the calls that have ended and been stored since the last call of this method."""
@@ -160,10 +165,10 @@ class Batch:
         return done
 
 
-def change(unit: Unit, columns: Values) -> None:
-    """Change columns of the row of a unit's call."""
-    fit = storable(columns, unit.call.secrets)
-    unit.call.columns |= fit
+def change(unit: Unit, call: Ongoing, columns: Values) -> None:
+    """Change columns of the row of a call."""
+    fit = storable(columns, call.secrets)
+    call.columns |= fit
     unit.changed |= fit
 
 
@@ -174,46 +179,3 @@ def close_answer(call: Ongoing) -> Received | None:
     except Exception:
         logger.exception("store: the answer to call %s is lost because of a fault in MoonPalace", call.uuid)
         return None
-
-
-def store_units(connection: Connection, units: list[Unit]) -> None:
-    """Write units: new rows, changed rows, bodies, streams, segments."""
-    new = [unit.call.columns for unit in units if unit.call.row_id is None]
-    ids = exchanges.insert_exchanges(connection, new)
-    for unit in units:
-        # Noted with the call only after the commit: a transaction that fails is run again and gives a new id.
-        unit.row_id = unit.call.row_id or ids[unit.call.uuid]
-    changed = [unit.changed | {"id": unit.row_id} for unit in units if unit.call.row_id is not None and unit.changed]
-    for alike in by_columns(changed).values():
-        exchanges.update_exchanges(connection, alike)
-    bodies = [body for unit in units for body in unit_bodies(unit)]
-    streams = [stream for unit in units for stream in unit_streams(unit)]
-    segments = [
-        contents.Segment(unit.row_id, *segment) for unit in units if unit.outcome is None for segment in unit.segments
-    ]
-    contents.delete_segments(connection, [unit.row_id for unit in units if unit.outcome and unit.call.segments])
-    contents.insert_contents(connection, bodies, streams, segments)
-
-
-def by_columns(rows: list[Values]) -> dict[tuple[str, ...], list[Values]]:
-    """Group rows that have the same columns, which one statement can then update."""
-    groups: dict[tuple[str, ...], list[Values]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row), []).append(row)
-    return groups
-
-
-def unit_bodies(unit: Unit) -> list[contents.Body]:
-    """Return the bodies that a unit brings."""
-    sides: tuple[tuple[contents.Side, bytes | None], ...] = (
-        ("request", unit.request_body),
-        ("response", unit.outcome.body if unit.outcome else None),
-    )
-    return [contents.Body(unit.row_id, side, data) for side, data in sides if data is not None]
-
-
-def unit_streams(unit: Unit) -> list[contents.Stream]:
-    """Return the stream that a unit brings, if it does."""
-    if unit.outcome is None or unit.outcome.stream is None or unit.call.answer is None:
-        return []
-    return [contents.Stream(unit.row_id, unit.outcome.stream, unit.call.answer.chunks)]

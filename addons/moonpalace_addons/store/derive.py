@@ -25,6 +25,7 @@ HEADER_COLUMNS = (
     "msh_gid",
     "server_timing",
     "context_cache_id",
+    "cache_tokens",
     "time_to_headers",
 )
 READING_COLUMNS = (
@@ -88,6 +89,7 @@ def request_columns(request: RequestRead, fields: Fields, *, run_id: str, finger
         "key_fingerprint": secrets.fingerprint(request.api_key, fingerprint_key) if request.api_key else None,
         "changes": packed(request.changes),
         "model_requested": text_or_none(fields.get("model")),
+        "stream_requested": fields.get("stream") is True if fields else None,
         "is_stream": fields.get("stream") is True,
         "is_coerced": request.coerced,
     }
@@ -106,8 +108,14 @@ def header_columns(received: Received) -> Values:
         "msh_gid": named.get("msh-gid"),
         "server_timing": int(duration[1] or duration[2]) if duration else None,
         "context_cache_id": named.get("msh-context-cache-id"),
+        "cache_tokens": count(named.get("msh-context-cache-token-saved", "")),
         "time_to_headers": received.at,
     }
+
+
+def count(text: str) -> int | None:
+    """Return the number that a header says, None for what is none or is too large for a row."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text.strip()) else None
 
 
 def header_pairs(headers: str) -> list[tuple[str, str]]:
@@ -176,6 +184,7 @@ def ending_columns(ended: ExchangeEnded, fields: Fields, warnings: Sequence[str]
         "warnings": packed(warnings),
         "error_kind": ended.error_kind,
         "error_message": ended.error_message,
+        "cache_outcome": ended.cache_outcome,
     }
 
 

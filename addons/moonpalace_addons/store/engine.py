@@ -6,17 +6,33 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from moonpalace_addons.errors import StoreError
+from moonpalace_addons.store import postgres
 from moonpalace_addons.store.schema import REVISION
 
 BUSY_TIMEOUT = 5.0
-"""Seconds that SQLite waits for another process's lock before it gives up."""
+"""Seconds that a statement waits for another process's lock before it gives up."""
+
+PAGE_SIZE = 16384
+"""Bytes in a page of an SQLite file: rows of some KB leave a quarter of SQLite's default of 4096 empty."""
+
+MIGRATION_PATIENCE = 60.0
+"""Seconds to wait for another process's migrations, where the server is far away."""
+
+DRIVERS = {
+    "sqlite": "sqlite",
+    "sqlite+pysqlite": "sqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgresql+psycopg": "postgresql+psycopg",
+}
+"""What the beginning of a URL may be, and what SQLAlchemy is given for it."""
 
 
 def open_store(url: str, *, create: bool = False) -> Engine:
@@ -28,12 +44,9 @@ def open_store(url: str, *, create: bool = False) -> Engine:
     file = sqlite_file(parsed)
     if file is not None:
         prepare_file(file, create=create)
+    engine = make_engine(parsed)
     try:
-        engine = make_engine(parsed)
-    except (NoSuchModuleError, ModuleNotFoundError) as error:
-        raise StoreError(f"cannot open {shown(parsed)}: {error}; is the driver installed?") from error
-    try:
-        bring_up_to_date(engine, parsed)
+        open_patiently(engine, parsed)
     except DBAPIError as error:
         engine.dispose()
         raise refusal("cannot open", parsed, error) from error
@@ -44,18 +57,30 @@ def open_store(url: str, *, create: bool = False) -> Engine:
 
 
 def parse_url(url: str) -> URL:
-    """Return the parsed SQLAlchemy URL; raises StoreError without repeating a password."""
+    """Return the parsed SQLAlchemy URL, with the driver that we use; raises StoreError without repeating a password."""
     try:
-        return make_url(url)
+        parsed = make_url(url)
     except (ArgumentError, ValueError):
         # Not chained: their text may repeat what stands in the URL.
         raise StoreError("the database is not a valid URL: give a path or an SQLAlchemy URL") from None
+    if parsed.drivername not in DRIVERS:
+        raise StoreError(
+            f"the database cannot be {parsed.drivername}: calls are kept in SQLite (a path) or in PostgreSQL"
+            " (postgresql://user@host/name)"
+        )
+    if "@" in (parsed.host or ""):  # and what stands before it may be the end of the password
+        raise StoreError("the database's URL has several @: write one in a user or password as %40")
+    return parsed.set(drivername=DRIVERS[parsed.drivername])
 
 
 def shown(url: URL) -> str:
     """Return the store's name for messages: a path for SQLite, else the URL without its password."""
     file = sqlite_file(url)
-    return str(file) if file is not None else url.render_as_string(hide_password=True)
+    if file is not None:
+        return str(file)
+    hidden = {name: "***" for name in url.query if "password" in name.lower()}
+    harmless = url.set(drivername=url.get_backend_name()).update_query_dict(hidden)
+    return harmless.render_as_string(hide_password=True).replace("%2A%2A%2A", "***")
 
 
 def sqlite_file(url: URL) -> Path | None:
@@ -84,10 +109,17 @@ def prepare_file(file: Path, *, create: bool) -> None:
 
 
 def make_engine(url: URL) -> Engine:
-    """Return an engine whose SQLite connections have our pragmas and honest transactions."""
-    if url.get_backend_name() != "sqlite":
-        return create_engine(url)
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False})
+    """Return an engine whose connections have our settings and honest transactions; raises StoreError for no driver."""
+    if url.get_backend_name() == "postgresql":
+        try:
+            return postgres.make_engine(url, BUSY_TIMEOUT)
+        except ImportError as error:
+            raise StoreError(
+                f"cannot open {shown(url)}: the driver is missing, install it: pip install 'psycopg[binary]'"
+            ) from error
+    engine = create_engine(
+        url, connect_args={"timeout": BUSY_TIMEOUT, "check_same_thread": False}, hide_parameters=True
+    )
     event.listen(engine, "connect", set_pragmas)
     event.listen(engine, "begin", begin)
     return engine
@@ -107,10 +139,28 @@ def begin(connection: Connection) -> None:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """Give a connection in a transaction that may write, committed at the end."""
-    with engine.connect().execution_options(immediate=True) as connection, connection.begin():
+def writing(engine: Engine, *, alone: bool = False, patience: float | None = None) -> Iterator[Connection]:
+    """Give a connection in a transaction that may write, committed at the end.
+
+    On SQLite there is one such transaction at a time; on PostgreSQL there are several, unless one is `alone`, which has
+    to be short: all others wait. `patience` are the seconds to wait for that there, `BUSY_TIMEOUT` if not given.
+    """
+    options: dict[str, object] = {"immediate": True, "alone": alone, "patience": patience}
+    with engine.connect().execution_options(**options) as connection, connection.begin():
         yield connection
+
+
+def open_patiently(engine: Engine, url: URL) -> None:
+    """Bring the store up to date; wait first where another process is turning a file of the original into ours."""
+    try:
+        bring_up_to_date(engine, url)
+    except DBAPIError:
+        from moonpalace_addons.store.upgrade import wait_for_other
+
+        file = sqlite_file(url)
+        if file is None or not wait_for_other(file):
+            raise
+        bring_up_to_date(engine, url)
 
 
 def bring_up_to_date(engine: Engine, url: URL) -> None:
@@ -123,11 +173,29 @@ def bring_up_to_date(engine: Engine, url: URL) -> None:
             f"{shown(url)} was written by a newer MoonPalace (schema {revision}, this one knows {REVISION}): upgrade"
         )
     if engine.dialect.name == "sqlite":
-        with engine.connect() as connection:
-            # Outside a transaction; the mode stays with the file. Readers then never wait for the writer.
-            connection.connection.driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr]
-    with writing(engine) as connection:
+        lay_out(engine)
+    # Whoever else starts on this database in the same moment waits here, and then finds the work done.
+    with writing(engine, alone=True, patience=MIGRATION_PATIENCE) as connection:
+        check_encoding(connection, url)
         migrate(connection)
+
+
+def lay_out(engine: Engine) -> None:
+    """Say how a new SQLite file is to be laid out; what is there already keeps its layout but for the WAL."""
+    with engine.connect() as connection:
+        # These work outside a transaction only.
+        driver = cast(sqlite3.Connection, connection.connection.driver_connection)
+        driver.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+        driver.execute("PRAGMA auto_vacuum = INCREMENTAL")  # gives freed pages back without writing the file anew
+        driver.execute("PRAGMA journal_mode = WAL")  # readers never wait for the writer
+
+
+def check_encoding(connection: Connection, url: URL) -> None:
+    """Refuse a PostgreSQL database that cannot hold every text."""
+    if connection.dialect.name == "postgresql":
+        encoding = connection.execute(text("SHOW server_encoding")).scalar()
+        if encoding != "UTF8":
+            raise StoreError(f"{shown(url)} has the encoding {encoding}: create the database with ENCODING 'UTF8'")
 
 
 def current_revision(engine: Engine, url: URL) -> str | None:
@@ -139,11 +207,14 @@ def current_revision(engine: Engine, url: URL) -> str | None:
         if "alembic_version" in tables and "exchanges" in tables:
             revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
             return revision
-    if "moonshot_requests" in tables:
-        raise StoreError(
-            f"{shown(url)} was written by the original MoonPalace; taking such files over is not built yet:"
-            " give another file with --database, or MOONPALACE_HOME"
-        )
+    file = sqlite_file(url)
+    if "moonshot_requests" in tables and file is not None:
+        # Once in the life of a file.
+        from moonpalace_addons.store.upgrade import upgrade
+
+        engine.dispose()
+        if upgrade(file):
+            return current_revision(engine, url)
     raise StoreError(f"{shown(url)} holds other tables than MoonPalace's: give another database with --database")
 
 
@@ -169,10 +240,12 @@ def refusal(what: str, url: URL, error: DBAPIError) -> StoreError:
 def reason(error: DBAPIError, file: Path | None) -> str:
     """Return the database's own words for why it failed, with what to do where we know it."""
     words = (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
+    if file is None:
+        return postgres.reason(words)
     if "not a database" in words:
         return f"it is not an SQLite database ({words}); move it away or give another with --database"
     if "locked" in words:
         return f"{words}: another process holds it, try again when that has ended"
-    if file is not None and ("readonly" in words or "unable to open" in words):
+    if "readonly" in words or "unable to open" in words:
         return f"{words}; check the permissions of the file and of its folder {file.parent}"
     return words

@@ -1,16 +1,22 @@
 """Tell this machine, and which of its processes live."""
 
 import os
-import platform
 import socket
+import uuid
 from pathlib import Path
 
 
 def host_name() -> str:
-    """Return a name for the machine; on Linux also of its process numbering, which containers have to themselves."""
+    """Return a name for this machine that no other has, and no other container on it.
+
+    Host names alone clash: many machines are called `localhost`, and images give theirs to all their containers.
+    """
     namespace = Path("/proc/self/ns/pid")
-    suffix = f"/{namespace.readlink()}" if platform.system() == "Linux" and namespace.exists() else ""
-    return socket.gethostname() + suffix
+    try:  # Linux: which start of the system this is, and which numbering of processes
+        machine = f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}/{namespace.readlink()}"
+    except OSError:
+        machine = f"{uuid.getnode():012x}"  # the address of a network card
+    return f"{socket.gethostname()}/{machine}"
 
 
 def is_other_process(pid: int) -> bool:

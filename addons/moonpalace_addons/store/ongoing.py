@@ -10,6 +10,9 @@ from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import ResponseStarted
 from moonpalace_addons.wire import encodings, secrets
 
+CHUNK_WEIGHT = 120
+"""Bytes of memory that the offset and the time of one chunk take, about."""
+
 
 @dataclass(slots=True)
 class Answer:
@@ -90,9 +93,20 @@ class Ongoing:
     answer_announced: bool = False
     segments: int = 0
 
+    @property
+    def weight(self) -> int:
+        """Return how many bytes of memory its answer takes, about."""
+        return len(self.answer.body) + CHUNK_WEIGHT * len(self.answer.chunks) if self.answer else 0
+
     def begin_answer(self, started: ResponseStarted) -> None:
         """Note that the answer has begun."""
         self.answer = Answer(started, self.secrets)
+
+    def forget_stored(self) -> None:
+        """Take it that nothing of the call is stored yet."""
+        self.row_id, self.segments, self.answer_announced = None, 0, False
+        if self.answer is not None:
+            self.answer.stored = self.answer.stored_chunks = 0
 
 
 def begun_secret(body: bytearray, hidden: Sequence[bytes]) -> int:

@@ -1,12 +1,10 @@
 """Finish the rows that a dead proxy left in flight, with what it had stored of their answers."""
 
 import logging
-import time
 from collections.abc import Container
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection
 
 from moonpalace_addons.store import derive
 from moonpalace_addons.store.host import host_name, is_other_process
@@ -14,35 +12,42 @@ from moonpalace_addons.store.reading import Received
 from moonpalace_addons.store.records import contents, exchanges, runs
 from moonpalace_addons.store.storable import storable
 from moonpalace_addons.store.tasks import ExchangeEnded, State
+from moonpalace_addons.store.trouble import passes
 
 logger = logging.getLogger(__name__)
 
 SILENT_MOST = 60_000_000
-"""Microseconds without a heartbeat after which a proxy counts as dead (its number may be another process's by now)."""
+"""Microseconds without a heartbeat after which a proxy counts as dead (its number may be another process's by now).
+
+They are counted by the database's clock, and from the start of its server: neither a machine whose clock is wrong nor
+a server that was down for an hour makes a living proxy look dead. One that was cut off from the server for longer does
+if another starts meanwhile; when it is back, what it knows of its calls replaces what was written for them.
+"""
 
 
 def recover(connection: Connection, living: Container[str]) -> int:
     """Mark what dead proxies left as `proxy_died`; return how many calls that were.
 
-    `living` are the runs of this process.
+    `living` are the runs of this process. Of several that do this at once, one finishes each run.
     """
     count = 0
     for run in runs.open_runs(connection):
-        if run["id"] not in living and not is_alive(run):
-            for left in runs.unfinished(connection, run["id"]):
-                finish(connection, left)
-                count += 1
+        if run.id in living or is_alive(run) or not runs.claim_run(connection, run.id):
+            continue
+        for left in runs.unfinished(connection, run.id):
+            finish(connection, left)
+            count += 1
     return count
 
 
-def is_alive(run: RowMapping) -> bool:
+def is_alive(run: runs.OpenRun) -> bool:
     """Tell whether the proxy of this run, in another process, still works.
 
     On this machine its process must live too: that is known at once, where the heartbeat takes a minute.
     """
-    if run["ended_at"] is not None or time.time_ns() // 1000 - int(run["heartbeat_at"]) > SILENT_MOST:
+    if run.is_over or run.silent > SILENT_MOST:
         return False
-    return run["host"] != host_name() or is_other_process(run["pid"])
+    return run.host != host_name() or is_other_process(run.pid)
 
 
 def finish(connection: Connection, left: runs.Unfinished) -> None:
@@ -50,9 +55,9 @@ def finish(connection: Connection, left: runs.Unfinished) -> None:
     try:
         with connection.begin_nested():
             finish_with(connection, left.exchange.id, read(left))
-    except OperationalError:
-        raise  # locked or full: a matter of the database, not of this call
-    except Exception:
+    except Exception as error:
+        if passes(error):
+            raise  # locked or full: a matter of the database, not of this call
         logger.exception("store: what was kept of call %d could not be read", left.exchange.id)
         unread = derive.outcome(ending(left), None, {}, warnings=left.exchange.warnings)
         finish_with(connection, left.exchange.id, Result(unread, []))

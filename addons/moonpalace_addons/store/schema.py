@@ -91,6 +91,7 @@ EXCHANGES = Table(
     Column("model_answered", Text),
     Column("is_stream", Boolean, nullable=False),
     Column("is_coerced", Boolean, nullable=False),
+    Column("stream_requested", Boolean),  # whether the request's JSON says "stream": true; NULL if it could not be read
     Column("finish_reason", Text),
     Column("prompt_tokens", BigInteger),
     Column("completion_tokens", BigInteger),
@@ -116,10 +117,23 @@ EXCHANGES = Table(
     Column("cache_tokens", BigInteger),  # tokens of the context cache that was used: what it saved
     Column("category", String(16)),  # "goodcase" or "badcase"
     Column("note", Text),
+    # JSON arrays of the ids in `parts` that, joined, are a body, decoded; of a stream, the merged completion. They are
+    # no table of their own: its rows would cost more than the pieces themselves.
+    Column("request_parts", Text),
+    Column("response_parts", Text),
     Index("exchanges_uuid", "uuid", unique=True),  # the writer: never the same call twice
     Index("exchanges_chatcmpl_id", "chatcmpl_id"),  # inspect --chatcmpl
     Index("exchanges_msh_request_id", "msh_request_id"),  # inspect --requestid
     Index("exchanges_started_at", "started_at"),  # cleanup --before
+    # predicates: what answers them without looking into bodies
+    Index("exchanges_status_code", "status_code"),
+    Index("exchanges_model_requested", "model_requested"),
+    Index("exchanges_model_answered", "model_answered"),
+    Index("exchanges_stream_requested", "stream_requested"),
+    Index("exchanges_finish_reason", "finish_reason"),
+    Index("exchanges_prompt_tokens", "prompt_tokens"),
+    Index("exchanges_completion_tokens", "completion_tokens"),
+    Index("exchanges_total_tokens", "total_tokens"),
     Index("exchanges_state", "state"),  # the next start: what a dead proxy left in flight
     # Ids of deleted rows must not come again: users have written them down.
     sqlite_autoincrement=True,
@@ -146,7 +160,7 @@ CONTEXT_CACHES = Table(
     Column("prefix_bytes", BigInteger, nullable=False),
     Column("model", Text),
     Column("cache_id", Text),  # the API's name for it; NULL while it is being made
-    Column("state", String(16), nullable=False),  # "creating", "ready", "failed"
+    Column("state", String(16), nullable=False),  # "creating" or "ready"
     Column("tokens", BigInteger),
     Column("uses", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
@@ -158,22 +172,31 @@ CONTEXT_CACHES = Table(
 )
 """A context cache at the API, made from the beginning of a conversation."""
 
-BODIES = Table(
-    "bodies",
+PARTS = Table(
+    "parts",
     METADATA,
-    owner(),
-    Column("side", String(8), primary_key=True),  # "request" or "response"
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("hash", LargeBinary, nullable=False),  # BLAKE2b of the data, 16 bytes
     Column("is_text", Boolean, nullable=False),  # UTF-8 without NUL: what both databases can show as text
     Column("data", LargeBinary, nullable=False),
+    Index("parts_hash", "hash", unique=True),  # the writer: is this piece there already
 )
-"""The body of a request or response, decoded; of a stream, the merged completion."""
+"""Pieces of bodies, each stored once however many calls carried it (`store.parts`)."""
+
+UNUSED_PARTS = Table(
+    "unused_parts",
+    METADATA,
+    Column("id", RowId, primary_key=True, autoincrement=False),
+    Column("token", BigInteger, nullable=False),  # new whenever the piece is noted anew
+)
+"""Pieces that are perhaps no call's any more, for the clean-up to look into; a call that uses one takes it out."""
 
 EVENT_STREAMS = Table(
     "event_streams",
     METADATA,
     owner(),
     Column("data", LargeBinary, nullable=False),  # the decoded bytes
-    Column("chunks", LargeBinary, nullable=False),  # JSON: [offset after the chunk, ns since the request began] …
+    Column("chunks", LargeBinary, nullable=False),  # JSON: [[bytes of each chunk], [ns from each to the next]]
 )
 """A stream as it came, both columns compressed with zstd."""
 
@@ -183,6 +206,6 @@ SEGMENTS = Table(
     owner(),
     Column("sequence", Integer, primary_key=True),
     Column("data", LargeBinary, nullable=False),
-    Column("chunks", Text, nullable=False),  # JSON as in event_streams
+    Column("chunks", Text, nullable=False),  # JSON: [offset after the chunk, ns since the request began] …
 )
 """What has come of a response that is still under way; gone when the call ends."""

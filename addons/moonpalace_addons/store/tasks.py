@@ -66,6 +66,7 @@ class ExchangeEnded:
     """Say that a call is over, `at` nanoseconds after it began; `response` where the writer has not had it yet.
 
     `cut_at` is after how many decoded bytes we ended a stream that looped; what came after them the client never got.
+    `cache_outcome` is what context caching came to: hit, miss, created, refused, unused.
     """
 
     uuid: str
@@ -77,6 +78,7 @@ class ExchangeEnded:
     response: ResponseStarted | None = None
     warnings: tuple[str, ...] = ()
     cut_at: int | None = None
+    cache_outcome: str | None = None
 
 
 type Task = RequestRead | ResponseStarted | ExchangeEnded

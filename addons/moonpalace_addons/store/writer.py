@@ -1,8 +1,12 @@
 """The one thread that writes to the store: hooks hand tasks over, it stores them in batches and never raises.
 
-A task costs the caller one append. The thread sleeps for `BATCH` seconds after the first task of a batch, so that
-calls that begin and end together cost one insert, and so that it wakes at most twenty times a second. While calls are
-under way it stores what has come of their answers every `KEEP` seconds, for the case that the proxy dies.
+A task costs the caller one append. The thread sleeps for `BATCH` seconds after the first task of a batch, less the time
+that the last batch took, so that calls that begin and end together cost one insert. While calls are under way it stores
+what has come of their answers every `KEEP` seconds, for the case that the proxy dies.
+
+A store that is locked, full, read-only, damaged or gone is tried again and again, while calls go on and their rows
+wait: in memory, and from `MEMORY` bytes on, after `MINUTE` seconds, or when the proxy ends, in a journal beside the
+store. Nothing is ever dropped: where the journal cannot be written either, memory grows.
 """
 
 import logging
@@ -12,31 +16,42 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
+from moonpalace_addons.store import journal
+from moonpalace_addons.store.attempts import Attempts, Taken
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import BUSY_TIMEOUT, refusal, writing
 from moonpalace_addons.store.host import host_name
-from moonpalace_addons.store.records import identity, runs
+from moonpalace_addons.store.overflow import Overflow
+from moonpalace_addons.store.records import identity, repeats, runs
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.recovery import recover
+from moonpalace_addons.store.store_file import StoreFile
 from moonpalace_addons.store.tasks import Task
+from moonpalace_addons.store.units import Unit
 from moonpalace_addons.version import __version__
 
 logger = logging.getLogger(__name__)
 
-BATCH = 0.04
+BATCH = 0.03
+BATCH_LEAST = 0.01
 KEEP = 0.5
 HEARTBEAT = 5.0
+LOOK = 60.0
 RETRY_LEAST = 0.05
 RETRY_MOST = 1.0
+MEMORY = 64_000_000
+MINUTE = 60.0
 DRAIN_MOST = 30.0
+DRAIN_JOURNALLED = 5.0
 JOIN_MOST = DRAIN_MOST + 2 * BUSY_TIMEOUT
 
 LIVING: set[str] = set()
@@ -48,9 +63,16 @@ type Observer = Callable[[Exchange], None]
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """How far the writer is behind."""
+    """How far the writer is behind.
+
+    `tasks` are those that it has not looked at, `calls` those that wait in memory and take about `memory` bytes,
+    `journals` the files that are still to be taken in; `trouble` says why, if something keeps them waiting.
+    """
 
     tasks: int
+    calls: int
+    memory: int
+    journals: tuple[Path, ...]
     trouble: str | None
 
 
@@ -58,19 +80,27 @@ class Writer:
     """Store what the hooks say, on a thread of its own.
 
     Making one finishes what dead proxies left and writes down the new run; raises StoreError if that is refused.
+    `home` is the folder for the journal of a store that is no file.
     """
 
-    def __init__(self, engine: Engine, observer: Observer | None = None) -> None:
+    def __init__(self, engine: Engine, observer: Observer | None = None, home: Path | None = None) -> None:
         self.engine = engine
         self.observer = observer
         self.run_id = str(uuid.uuid4())
-        self.trouble: str | None = None
+        self._run = new_run(self.run_id)
         self._tasks: deque[Task] = deque()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="moonpalace-writer", daemon=True)
         self._deadline = math.inf
+        self._memory = 0
+        self._was_over = False
+        self._delay = RETRY_LEAST
         self._batch = Batch(self.run_id, self._begin_run())
+        self._file = StoreFile(engine)
+        self._attempts = Attempts(engine, self._follow_file)
+        self._overflow = Overflow(journal.place(engine.url, home), self._run)
+        self._moved = False
         LIVING.add(self.run_id)
 
     def start(self) -> None:
@@ -84,12 +114,20 @@ class Writer:
         if not self._wake.is_set():
             self._wake.set()
 
+    @property
+    def trouble(self) -> str | None:
+        """Return why the store does not work, None if it does."""
+        return self._attempts.trouble.words
+
     def backlog(self) -> Backlog:
-        """Return how many tasks wait, and why if something keeps them waiting."""
-        return Backlog(len(self._tasks), self.trouble)
+        """Return what waits, and why if something keeps it waiting."""
+        return Backlog(len(self._tasks), self._batch.planned, self._memory, self._overflow.paths, self.trouble)
 
     def stop(self) -> bool:
-        """Store all that waits, write down the end of the run, and stop; return False if something could not be."""
+        """Store all that waits, write down the end of the run, and stop; return False if something is lost.
+
+        What the store does not take in time is in the journal then, and not lost.
+        """
         self._deadline = min(self._deadline, time.monotonic() + DRAIN_MOST)
         self._stopping.set()
         self._wake.set()
@@ -102,117 +140,146 @@ class Writer:
         try:
             with writing(self.engine) as connection:
                 recover(connection, LIVING)
-                runs.begin_run(connection, self._run_row())
+                repeats.ensure_run(connection, self._run)
                 return identity.fingerprint_key(connection)
         except DBAPIError as error:
             raise refusal("cannot write to", self.engine.url, error) from error
 
-    def _run_row(self) -> Values:
-        now = microseconds()
-        return {
-            "id": self.run_id,
-            "host": host_name(),
-            "pid": os.getpid(),
-            "version": __version__,
-            "started_at": now,
-            "heartbeat_at": now,
-            "ended_at": None,
-        }
-
     def _work(self) -> None:
         beat = kept = time.monotonic()
+        looked = -math.inf
         while not self._stopping.is_set():
-            self._wake.wait(KEEP if self._batch.under_way else HEARTBEAT)
-            if self._wake.is_set() and not self._stopping.is_set():
-                self._stopping.wait(BATCH)
-            self._wake.clear()
             now = time.monotonic()
-            keep, live = now - kept >= KEEP, now - beat >= HEARTBEAT
+            keep, live, look = now - kept >= KEEP, now - beat >= HEARTBEAT, now - looked >= LOOK
             kept = now if keep else kept
             beat = now if live else beat
-            self._guarded(keep=keep, live=live)
-        self._guarded(keep=True, ended=True)
-        if self._batch.planned:
-            logger.error("store: %d calls could not be stored: %s", self._batch.planned, self.trouble)
+            looked = now if look else looked
+            self._guarded(partial(self._turn, keep=keep, live=live, look=look))
+            self._sleep(time.monotonic() - now)
+        self._guarded(self._drain)
+        self._overflow.close()
 
-    def _guarded(self, *, keep: bool = False, live: bool = False, ended: bool = False) -> None:
-        """Store a batch; whatever goes wrong stays here, since a thread that has died stores nothing more."""
+    def _sleep(self, took: float) -> None:
+        """Wait for what is to be done next, after a turn that took some seconds."""
+        if self.trouble is not None:
+            self._stopping.wait(self._delay)
+            self._delay = min(self._delay * 2, RETRY_MOST)
+            return
+        self._delay = RETRY_LEAST
+        if self._overflow.source() is None:
+            self._wake.wait(KEEP if self._batch.under_way else HEARTBEAT)
+        if not self._stopping.is_set():
+            # What comes while a batch is stored has waited for that long when its own turn comes.
+            self._stopping.wait(max(BATCH_LEAST, BATCH - took))
+        self._wake.clear()
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do something; whatever goes wrong stays here, since a thread that has died stores nothing more."""
         try:
-            self._store(self._take(), keep=keep, live=live, ended=ended)
+            work()
         except Exception:
             logger.exception("store: a batch could not be stored because of a fault in MoonPalace")
 
-    def _take(self) -> list[Task]:
-        return [self._tasks.popleft() for _ in range(len(self._tasks))]
+    def _turn(self, *, keep: bool, live: bool, look: bool) -> None:
+        """Look at what has come and store what can be stored."""
+        if look:
+            self._overflow.look()
+        self._plan(keep=keep)
+        self._push(live=live)
 
-    def _store(self, tasks: list[Task], *, keep: bool, live: bool, ended: bool) -> None:
-        """Write a batch, however long that takes, and tell the observer of the calls that have ended in it."""
-        self._batch.plan(tasks, keep=keep)
-        if self._batch.planned or live or ended:
+    def _plan(self, *, keep: bool, ended: bool = False) -> None:
+        tasks = [self._tasks.popleft() for _ in range(len(self._tasks))]
+        # Pieces of answers under way that cannot be stored would be there twice in memory.
+        self._batch.plan(tasks, keep=keep and (ended or self.trouble is None))
+        self._memory = self._batch.weight + (self._batch.absorb() if self.trouble is not None else 0)
+        over = self._memory > MEMORY
+        # Of a store that works, one great batch is no sign; two in a row say that it is too slow.
+        if (over and (self._was_over or self.trouble is not None)) or self._attempts.trouble.lasts > MINUTE:
+            self._spill()
+        self._was_over = over
+
+    def _spill(self) -> None:
+        added = self._overflow.add(list(self._batch.units.values()))
+        self._batch.hand_over([unit.uuid for unit in added])
+        self._memory = self._batch.weight
+
+    def _push(self, *, live: bool = False, ended: bool = False) -> bool:
+        """Store what waits, this run's journal first since it is older; return True once nothing of it waits."""
+        try:
+            source = self._overflow.source()
+            if source is not None and (source.is_own or not ended):
+                taken = self._overflow.take(source, partial(self._store_units, is_own=source.is_own))
+                if source.is_own or not taken:
+                    return False
+                if source.journal.path not in self._overflow.paths:
+                    self._attempts.try_to(self._recover)  # calls of which it had the beginning alone
             self._commit(live=live, ended=ended)
-        for exchange in self._batch.finished():
-            self._observe(exchange)
+        finally:
+            for exchange in self._batch.finished():
+                self._observe(exchange)
+        return not self._batch.planned and self.trouble is None
 
     def _commit(self, *, live: bool, ended: bool) -> None:
-        """Commit a batch in one transaction; if the database refuses it, call by call."""
+        touch = partial(self._touch, live=live, ended=ended)
+        if self._batch.planned:
+            units = list(self._batch.units.values())
+            # What has failed may have been committed nevertheless, with the answer lost on the way.
+            taken = self._attempts.store(units, self._run, touch, again=self.trouble is not None)
+            self._batch.stored(taken.ids)
+            for call in self._lost(taken):
+                self._batch.drop(call)
+        elif live or ended:
+            self._attempts.try_to(touch)
 
-        def write(connection: Connection) -> None:
-            self._batch.store(connection)
-            self._touch(connection, live=live, ended=ended)
+    def _store_units(self, units: Sequence[Unit], run: Values, *, is_own: bool) -> bool:
+        """Store units out of a journal; return False if some are still to be stored."""
+        taken = self._attempts.store(units, run, lambda _: None, again=True)
+        if is_own:
+            self._batch.note([unit for unit in units if unit.uuid in taken.ids], taken.ids)
+        settled = taken.ids.keys() | taken.refused.keys()
+        if not all(unit.uuid in settled for unit in units):
+            return False
+        self._lost(taken)
+        return True
 
-        try:
-            if self._patiently(write):
-                self._batch.stored()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the calls of the batch must get their rows
-            logger.warning("store: a batch is refused (%s), storing its calls one by one", type(error).__name__)
-            for uuid in list(self._batch.units):
-                self._commit_one(uuid)
-            self._patiently(partial(self._touch, live=live, ended=ended))
+    def _lost(self, taken: Taken) -> list[str]:
+        for call, error in taken.refused.items():
+            logger.error("store: call %s is lost, the database refuses it: %s", call, type(error).__name__)
+        return list(taken.refused)
 
-    def _commit_one(self, uuid: str) -> None:
-        try:
-            if self._patiently(partial(self._batch.store_one, uuid=uuid)):
-                self._batch.stored_one(uuid)
-        except Exception as error:  # noqa: BLE001 - one call that is refused must not take the others with it
-            self._batch.drop(uuid)
-            logger.error("store: call %s is lost, the database refuses it: %s", uuid, type(error).__name__)  # noqa: TRY400
-
-    def _patiently(self, write: Callable[[Connection], None]) -> bool:
-        """Write in one transaction, again and again while the store is locked, full or gone; False if told to give up.
-
-        What is no matter of waiting is raised.
-        """
-        delay = RETRY_LEAST
-        while True:
-            try:
-                with writing(self.engine) as connection:
-                    write(connection)
-            except DBAPIError as error:
-                if not (isinstance(error, OperationalError) or error.connection_invalidated):
-                    raise
-                self._report(error)
-            else:
-                self._recovered()
-                return True
-            if time.monotonic() > self._deadline:
-                return False
-            (time.sleep if self._stopping.is_set() else self._stopping.wait)(delay)
+    def _drain(self) -> None:
+        """Store all that there is, and what the store does not take in good time in the journal."""
+        self._plan(keep=True, ended=True)
+        delay, is_safe = RETRY_LEAST, False
+        while not self._push(ended=True) and time.monotonic() <= self._deadline:
+            if self.trouble is None:
+                continue
+            if not is_safe:
+                self._spill()
+                is_safe = not self._batch.planned
+                self._deadline = min(self._deadline, time.monotonic() + DRAIN_JOURNALLED) if is_safe else self._deadline
+            time.sleep(delay)
             delay = min(delay * 2, RETRY_MOST)
+        if self._batch.planned:
+            self._spill()
+        if self._batch.planned:
+            logger.error("store: %d calls could not be stored: %s", self._batch.planned, self.trouble)
+        if self._overflow.own is not None:
+            logger.warning("store: what could not be stored waits in %s for the next start", self._overflow.own)
+
+    def _follow_file(self) -> None:
+        """Begin again on the file that has replaced the store's."""
+        self._moved = self._file.follow() or self._moved
+        if self._moved:
+            self._batch.begin_again(self._begin_run())
+            self._moved = False
+
+    def _recover(self, connection: Connection) -> None:
+        recover(connection, LIVING)
 
     def _touch(self, connection: Connection, *, live: bool, ended: bool) -> None:
         if live or ended:
-            runs.touch_run(connection, self.run_id, microseconds(), ended=ended)
-
-    def _report(self, error: DBAPIError) -> None:
-        words = str(error.orig).strip().splitlines()[0]
-        if self.trouble is None:
-            logger.warning("store: %s; calls go on, their rows wait in memory", words)
-        self.trouble = words
-
-    def _recovered(self) -> None:
-        if self.trouble is not None:
-            logger.warning("store: works again, nothing was lost")
-            self.trouble = None
+            runs.touch_run(connection, self.run_id, ended=ended)
 
     def _observe(self, exchange: Exchange) -> None:
         if self.observer is None:
@@ -223,6 +290,6 @@ class Writer:
             logger.exception("store: what was to be told of call %d failed", exchange.id)
 
 
-def microseconds() -> int:
-    """Return the time as microseconds since the epoch."""
-    return time.time_ns() // 1000
+def new_run(run_id: str) -> Values:
+    """Return the row of a run of this process."""
+    return {"id": run_id, "host": host_name(), "pid": os.getpid(), "version": __version__}

@@ -3,15 +3,15 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from itertools import accumulate, pairwise
 
 import zstandard
-from sqlalchemy import ColumnElement, Connection, Engine, Table, bindparam, delete, insert, select
+from sqlalchemy import Connection, Engine, Table, bindparam, delete, insert, select, update
 
+from moonpalace_addons.store.records import parts
+from moonpalace_addons.store.records.body_text import Side
 from moonpalace_addons.store.records.values import Values
-from moonpalace_addons.store.schema import BODIES, EVENT_STREAMS, SEGMENTS
-
-type Side = Literal["request", "response"]
+from moonpalace_addons.store.schema import EVENT_STREAMS, EXCHANGES, SEGMENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,38 +58,52 @@ class Segment:
 def bodies(engine: Engine, exchange_id: int) -> Bodies:
     """Return what the call carried; of one still under way, what has been stored so far."""
     with engine.connect() as connection:
-        query = select(BODIES.c.side, BODIES.c.data).where(BODIES.c.exchange_id == exchange_id)
-        sides = {row.side: row.data for row in connection.execute(query)}
+        request = parts.joined(connection, exchange_id, "request")
+        response = parts.joined(connection, exchange_id, "response")
         stream = connection.execute(
             select(EVENT_STREAMS.c.data).where(EVENT_STREAMS.c.exchange_id == exchange_id)
         ).scalar()
         events = zstandard.decompress(stream) if stream is not None else None
-        if events is None and "response" not in sides:
+        if events is None and response is None:
             body, _ = received_so_far(connection, exchange_id)
             events = body or None
-        return Bodies(sides.get("request"), sides.get("response"), events)
+        return Bodies(request, response, events)
 
 
 def event_times(engine: Engine, exchange_id: int) -> list[tuple[int, int]]:
     """Return (offset after the chunk, nanoseconds since the request began) for each chunk of a stored stream."""
     query = select(EVENT_STREAMS.c.chunks).where(EVENT_STREAMS.c.exchange_id == exchange_id)
     with engine.connect() as connection:
-        packed = connection.execute(query).scalar()
-    return [(offset, at) for offset, at in json.loads(zstandard.decompress(packed))] if packed is not None else []
+        data = connection.execute(query).scalar()
+    return unpacked(data) if data is not None else []
 
 
 def insert_contents(
     connection: Connection, bodies: Sequence[Body], streams: Sequence[Stream] = (), segments: Sequence[Segment] = ()
 ) -> None:
-    """Insert what calls carried."""
+    """Insert what calls carried, whose rows are there."""
+    set_bodies(connection, bodies)
     rows = (
-        (BODIES, [body_row(body) for body in bodies]),
         (EVENT_STREAMS, [stream_row(stream) for stream in streams]),
         (SEGMENTS, [segment_row(segment) for segment in segments]),
     )
     for table, values in rows:
         if values:
             connection.execute(insert(table), values)
+
+
+def set_bodies(connection: Connection, bodies: Sequence[Body]) -> None:
+    """Store bodies of calls whose rows are there."""
+    listed = parts.keep(connection, [body.data for body in bodies])
+    for side in ("request", "response"):
+        statement = update(EXCHANGES).where(EXCHANGES.c.id == bindparam("owner"))
+        rows = [
+            {"owner": body.exchange_id, "listed": ids}
+            for body, ids in zip(bodies, listed, strict=True)
+            if body.side == side
+        ]
+        if rows:
+            connection.execute(statement.values({f"{side}_parts": bindparam("listed")}), rows)
 
 
 def delete_segments(connection: Connection, exchange_ids: Sequence[int]) -> None:
@@ -100,31 +114,18 @@ def delete_segments(connection: Connection, exchange_ids: Sequence[int]) -> None
 def delete_answers(connection: Connection, exchange_ids: Sequence[int]) -> None:
     """Delete the answers of calls."""
     delete_for(connection, EVENT_STREAMS, exchange_ids)
-    delete_for(connection, BODIES, exchange_ids, BODIES.c.side == "response")
-
-
-def delete_for(connection: Connection, table: Table, exchange_ids: Sequence[int], *where: ColumnElement[bool]) -> None:
-    """Delete the rows of `table` that belong to these calls and for which `where` holds."""
     if exchange_ids:
-        # One statement run for each: a list of values has a length that the database does not take.
-        statement = delete(table).where(table.c.exchange_id == bindparam("owner"), *where)
+        # The pieces that nobody else has are left to the clean-up.
+        statement = update(EXCHANGES).where(EXCHANGES.c.id == bindparam("owner")).values(response_parts=None)
         connection.execute(statement, [{"owner": exchange_id} for exchange_id in exchange_ids])
 
 
-def body_row(body: Body) -> Values:
-    """Return a row of `bodies`."""
-    return {"exchange_id": body.exchange_id, "side": body.side, "is_text": is_text(body.data), "data": body.data}
-
-
-def is_text(data: bytes) -> bool:
-    """Tell whether both databases can show these bytes as text."""
-    if b"\x00" in data:
-        return False
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+def delete_for(connection: Connection, table: Table, exchange_ids: Sequence[int]) -> None:
+    """Delete the rows of `table` that belong to these calls."""
+    if exchange_ids:
+        # One statement run for each: a list of values has a length that the database does not take.
+        statement = delete(table).where(table.c.exchange_id == bindparam("owner"))
+        connection.execute(statement, [{"owner": exchange_id} for exchange_id in exchange_ids])
 
 
 def stream_row(stream: Stream) -> Values:
@@ -132,8 +133,21 @@ def stream_row(stream: Stream) -> Values:
     return {
         "exchange_id": stream.exchange_id,
         "data": zstandard.compress(stream.data),
-        "chunks": zstandard.compress(json.dumps(stream.chunks, separators=(",", ":")).encode()),
+        "chunks": packed(stream.chunks),
     }
+
+
+def packed(chunks: Sequence[tuple[int, int]]) -> bytes:
+    """Return the chunks of a stream as steps, which take half the room that the sums take."""
+    offsets, times = ([each[column] for each in chunks] for column in (0, 1))
+    steps = [[after - before for before, after in pairwise([0, *sums])] for sums in (offsets, times)]
+    return zstandard.compress(json.dumps(steps, separators=(",", ":")).encode())
+
+
+def unpacked(data: bytes) -> list[tuple[int, int]]:
+    """Return the chunks that were packed."""
+    lengths, pauses = json.loads(zstandard.decompress(data))
+    return list(zip(accumulate(lengths), accumulate(pauses), strict=True))
 
 
 def segment_row(segment: Segment) -> Values:

@@ -4,11 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from sqlalchemy import Connection, Engine, RowMapping, bindparam, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, bindparam, func, insert, select, update
+from sqlalchemy.exc import DataError
 
+from moonpalace_addons.store.records import json_rows
 from moonpalace_addons.store.records.values import GREATEST, Values
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.tasks import State
@@ -72,6 +74,8 @@ class Exchange:
     note: str | None
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 NAMES = tuple(field.name for field in fields_of(Exchange))
 COLUMNS = [EXCHANGES.c[name] for name in NAMES]
 
@@ -86,13 +90,55 @@ def to_exchange(row: RowMapping | Mapping[str, object]) -> Exchange:
     return Exchange(**values)  # type: ignore[arg-type]
 
 
-def latest(engine: Engine, *, limit: int, chat_only: bool = False) -> list[Exchange]:
-    """Return at most `limit` calls, newest first; with `chat_only`, those to a `…/chat/completions`."""
-    query = select(*COLUMNS).order_by(EXCHANGES.c.id.desc()).limit(min(limit, GREATEST))
-    if chat_only:
-        query = query.where(EXCHANGES.c.path.endswith("/chat/completions"))
+def latest(
+    engine: Engine,
+    *,
+    limit: int | None,
+    chat_only: bool = False,
+    since: datetime | None = None,
+    where: ColumnElement[bool] | None = None,
+    order: Sequence[ColumnElement[object]] = (),
+    offset: int = 0,
+) -> list[Exchange]:
+    """Return at most `limit` calls (None: all) for which everything given holds, newest first unless `order` says else.
+
+    `chat_only` takes those to a `…/chat/completions`, `since` those that began then or later; the first `offset` calls
+    are left out.
+    """
+    query = select(*COLUMNS).where(*matching(chat_only=chat_only, since=since, where=where))
+    query = query.order_by(*(order or (EXCHANGES.c.id.desc(),)))
+    if limit is not None or offset:
+        query = query.limit(GREATEST if limit is None else min(limit, GREATEST)).offset(min(offset, GREATEST))
     with engine.connect() as connection:
         return [to_exchange(row) for row in connection.execute(query).mappings()]
+
+
+def count(
+    engine: Engine,
+    *,
+    chat_only: bool = False,
+    since: datetime | None = None,
+    where: ColumnElement[bool] | None = None,
+) -> int:
+    """Return how many calls there are for which everything given holds, as for `latest`."""
+    conditions = matching(chat_only=chat_only, since=since, where=where)
+    with engine.connect() as connection:
+        return connection.execute(select(func.count()).select_from(EXCHANGES).where(*conditions)).scalar_one()
+
+
+def matching(
+    *, chat_only: bool = False, since: datetime | None = None, where: ColumnElement[bool] | None = None
+) -> list[ColumnElement[bool]]:
+    """Return the conditions for the calls that `latest` gives."""
+    conditions = [EXCHANGES.c.path.endswith("/chat/completions")] if chat_only else []
+    if since is not None:
+        conditions.append(EXCHANGES.c.started_at >= microseconds(since))
+    return conditions if where is None else [*conditions, where]
+
+
+def microseconds(moment: datetime) -> int:
+    """Return the moment as the table has it."""
+    return (moment - EPOCH) // MICROSECOND
 
 
 def find(
@@ -111,7 +157,7 @@ def find(
     with engine.connect() as connection:
         try:
             return [to_exchange(row) for row in connection.execute(query).mappings()]
-        except (OverflowError, UnicodeEncodeError):
+        except (OverflowError, UnicodeEncodeError, DataError):
             return []  # no column can hold such an integer or text
 
 
@@ -119,8 +165,14 @@ def insert_exchanges(connection: Connection, rows: Sequence[Values]) -> dict[str
     """Insert rows of `exchanges`, which all have the same columns; return their ids by uuid."""
     if not rows:
         return {}
-    returned = connection.execute(insert(EXCHANGES).returning(EXCHANGES.c.uuid, EXCHANGES.c.id), rows)
-    return {row.uuid: row.id for row in returned}
+    returned = EXCHANGES.c.uuid, EXCHANGES.c.id
+    if connection.dialect.name == "postgresql":
+        given = json_rows.recordset(EXCHANGES, list(rows[0]))
+        statement = insert(EXCHANGES).from_select(list(rows[0]), select(given)).returning(*returned)
+        found = connection.execute(statement, json_rows.packed(rows))
+    else:
+        found = connection.execute(insert(EXCHANGES).returning(*returned), rows)
+    return {row.uuid: row.id for row in found}
 
 
 def update_exchanges(connection: Connection, rows: Sequence[Values]) -> None:
@@ -128,6 +180,11 @@ def update_exchanges(connection: Connection, rows: Sequence[Values]) -> None:
     if not rows:
         return
     columns = [name for name in rows[0] if name != "id"]
+    if connection.dialect.name == "postgresql":
+        given = json_rows.recordset(EXCHANGES, list(rows[0]))
+        changed = update(EXCHANGES).where(EXCHANGES.c.id == given.c.id)
+        connection.execute(changed.values({name: given.c[name] for name in columns}), json_rows.packed(rows))
+        return
     statement = (
         update(EXCHANGES)
         .where(EXCHANGES.c.id == bindparam("row_id"))

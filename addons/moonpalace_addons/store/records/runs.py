@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, case, insert, select, update
 
+from moonpalace_addons.store.records import parts
+from moonpalace_addons.store.records.clock import database_now, database_started
 from moonpalace_addons.store.records.contents import received_so_far
 from moonpalace_addons.store.records.exchanges import COLUMNS, Exchange, to_exchange
 from moonpalace_addons.store.records.values import Values
-from moonpalace_addons.store.schema import BODIES, EXCHANGES, RUNS
+from moonpalace_addons.store.schema import EXCHANGES, RUNS
 from moonpalace_addons.store.tasks import State
 
 
@@ -21,21 +23,41 @@ class Unfinished:
     chunks: list[tuple[int, int]]
 
 
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that left calls in flight. `silent` are the microseconds that it could have been heard of, and was not."""
+
+    id: str
+    host: str
+    pid: int
+    is_over: bool
+    silent: int
+
+
 def begin_run(connection: Connection, run: Values) -> None:
-    """Write down that a proxy starts."""
-    connection.execute(insert(RUNS), [run])
+    """Write down that a proxy starts: now, by the database's clock, unless `run` says when."""
+    values = {"started_at": database_now(), "heartbeat_at": database_now()} | run
+    connection.execute(insert(RUNS).values(values))
 
 
-def touch_run(connection: Connection, run_id: str, now: int, *, ended: bool = False) -> None:
-    """Write down that a proxy lives at `now` (microseconds), or that it ended."""
-    values = {"heartbeat_at": now} | ({"ended_at": now} if ended else {})
+def touch_run(connection: Connection, run_id: str, *, ended: bool = False) -> None:
+    """Write down that a proxy lives, or that it has ended."""
+    values = {"heartbeat_at": database_now()} | ({"ended_at": database_now()} if ended else {})
     connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(values))
 
 
-def open_runs(connection: Connection) -> list[RowMapping]:
+def open_runs(connection: Connection) -> list[OpenRun]:
     """Return the runs that left calls in flight."""
     left = select(EXCHANGES.c.run_id).where(EXCHANGES.c.state == State.IN_FLIGHT)
-    return list(connection.execute(select(RUNS).where(RUNS.c.id.in_(left))).mappings())
+    heard = case((RUNS.c.heartbeat_at > database_started(), RUNS.c.heartbeat_at), else_=database_started())
+    columns = (RUNS.c.id, RUNS.c.host, RUNS.c.pid, RUNS.c.ended_at.is_not(None), database_now() - heard)
+    return [OpenRun(*row) for row in connection.execute(select(*columns).where(RUNS.c.id.in_(left)))]
+
+
+def claim_run(connection: Connection, run_id: str) -> bool:
+    """Take a run for the length of the transaction; False if somebody else has it."""
+    query = select(RUNS.c.id).where(RUNS.c.id == run_id).with_for_update(skip_locked=True, key_share=True)
+    return connection.execute(query).first() is not None
 
 
 def unfinished(connection: Connection, run_id: str) -> list[Unfinished]:
@@ -43,8 +65,7 @@ def unfinished(connection: Connection, run_id: str) -> list[Unfinished]:
     query = select(*COLUMNS).where(EXCHANGES.c.run_id == run_id, EXCHANGES.c.state == State.IN_FLIGHT)
     found = []
     for row in connection.execute(query).mappings().all():
-        body = select(BODIES.c.data).where(BODIES.c.exchange_id == row["id"], BODIES.c.side == "request")
         received, chunks = received_so_far(connection, row["id"])
-        request = connection.execute(body).scalar() or b""
+        request = parts.joined(connection, row["id"], "request") or b""
         found.append(Unfinished(to_exchange(row), request, received, chunks))
     return found

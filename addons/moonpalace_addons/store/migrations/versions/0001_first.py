@@ -1,4 +1,4 @@
-"""The first schema: runs, exchanges, bodies, event streams, and the documented view."""
+"""The first schema: runs, exchanges, pieces of bodies, event streams, and the documented view."""
 
 import secrets
 
@@ -28,11 +28,9 @@ CREATE VIEW moonshot_requests AS SELECT
     e.status_code AS response_status_code,
     e.response_content_type AS response_content_type,
     e.request_headers AS request_header,
-    (SELECT {text} FROM bodies b
-        WHERE b.exchange_id = e.id AND b.side = 'request' AND b.is_text) AS request_body,
+    {request_body} AS request_body,
     e.response_headers AS response_header,
-    (SELECT {text} FROM bodies b
-        WHERE b.exchange_id = e.id AND b.side = 'response' AND b.is_text) AS response_body,
+    {response_body} AS response_body,
     CASE WHEN e.state <> 'completed' THEN e.error_message END AS error,
     e.time_to_first_token / 1000000 AS response_ttft,
     e.time_per_output_token / 1000000 AS response_tpot,
@@ -48,20 +46,93 @@ CREATE VIEW moonshot_requests AS SELECT
     e.completion_tokens AS completion_tokens,
     e.total_tokens AS total_tokens,
     e.cached_tokens AS cached_tokens,
-    e.reasoning_tokens AS reasoning_tokens
+    e.reasoning_tokens AS reasoning_tokens,
+    e.is_stream AS is_stream,
+    e.is_coerced AS is_coerced,
+    e.error_kind AS error_kind,
+    e.error_message AS error_message,
+    e.warnings AS warnings,
+    e.changes AS changes,
+    e.request_bytes AS request_bytes,
+    e.response_bytes AS response_bytes,
+    e.key_fingerprint AS key_fingerprint,
+    e.context_cache_id AS context_cache_id,
+    e.cache_outcome AS cache_outcome,
+    e.cache_tokens AS cache_tokens,
+    e.longest_stall / 1000000 AS longest_stall,
+    e.category AS category,
+    {tags} AS tags,
+    e.note AS note
 FROM exchanges e
 """
 
+# A body is text if all its pieces are there and text. SQLite 3.40 has no ORDER BY in an aggregate: a subquery has it.
+SQLITE_BODY = """(SELECT CASE WHEN count(*) = count(piece) THEN group_concat(piece, '') END FROM (
+        SELECT CASE WHEN p.is_text THEN CAST(p.data AS TEXT) END AS piece
+        FROM json_each(e.{side}_parts) j LEFT JOIN parts p ON p.id = j.value ORDER BY j.key))"""
+POSTGRESQL_BODY = """(SELECT CASE WHEN count(*) = count(piece) THEN string_agg(piece, '' ORDER BY position) END FROM (
+        SELECT CASE WHEN p.is_text THEN convert_from(p.data, 'UTF8') END AS piece, j.position
+        FROM json_array_elements_text(e.{side}_parts::json) WITH ORDINALITY AS j(value, position)
+        LEFT JOIN parts p ON p.id = j.value::bigint) AS pieces)"""
+
 DIALECTS = {
     "sqlite": {
-        "text": "CAST(b.data AS TEXT)",
+        "request_body": SQLITE_BODY.format(side="request"),
+        "response_body": SQLITE_BODY.format(side="response"),
         "created_at": "datetime(e.started_at / 1000000, 'unixepoch', 'localtime')",
+        "tags": "(SELECT group_concat(tag, ',') FROM"
+        " (SELECT t.tag AS tag FROM exchange_tags t WHERE t.exchange_id = e.id ORDER BY t.tag))",
     },
     "postgresql": {
-        "text": "convert_from(b.data, 'UTF8')",
+        "request_body": POSTGRESQL_BODY.format(side="request"),
+        "response_body": POSTGRESQL_BODY.format(side="response"),
         "created_at": "to_char(to_timestamp(e.started_at / 1000000), 'YYYY-MM-DD HH24:MI:SS')",
+        "tags": "(SELECT string_agg(t.tag, ',' ORDER BY t.tag) FROM exchange_tags t WHERE t.exchange_id = e.id)",
     },
 }
+
+SEARCHED = (
+    "status_code",
+    "model_requested",
+    "model_answered",
+    "stream_requested",
+    "finish_reason",
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+)
+
+# A body as JSON, NULL for what is none or is nested too deeply. PostgreSQL takes no NUL and no half of a surrogate pair
+# in a string, even if it is only walked past: a string is cut at the former, as SQLite does, and the latter replaced.
+POSTGRESQL_JSON = r"""
+CREATE FUNCTION moonpalace_json(body text) RETURNS json LANGUAGE plpgsql IMMUTABLE STRICT AS $function$
+BEGIN
+    IF body ~ '\\u(?:0000|[dD][89a-fA-F])' THEN
+        body := regexp_replace(body, '(?<!\\)((?:\\\\)*)\\u0000(?:[^"\\]|\\.)*', '\1', 'g');
+        body := regexp_replace(
+            body,
+            '(?<!\\)((?:\\\\)*)(?:\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])'
+            '|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2})',
+            '\1\ufffd', 'g'
+        );
+    END IF;
+    RETURN body::json;
+EXCEPTION WHEN OTHERS THEN
+    RETURN NULL;
+END
+$function$
+"""
+
+# The same as jsonb, which the language of paths needs; NULL also for numbers that jsonb does not hold.
+POSTGRESQL_JSONB = """
+CREATE FUNCTION moonpalace_jsonb(body text) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE STRICT AS $function$
+BEGIN
+    RETURN moonpalace_json(body)::jsonb;
+EXCEPTION WHEN OTHERS THEN
+    RETURN NULL;
+END
+$function$
+"""
 
 
 def upgrade() -> None:
@@ -87,6 +158,9 @@ def upgrade() -> None:
     create_contents()
     create_context_caches()
     op.execute(VIEW.format(**DIALECTS[op.get_bind().dialect.name]))
+    if op.get_bind().dialect.name == "postgresql":
+        op.get_bind().exec_driver_sql(POSTGRESQL_JSON)
+        op.get_bind().exec_driver_sql(POSTGRESQL_JSONB)
 
 
 def create_exchanges() -> None:
@@ -122,6 +196,7 @@ def create_exchanges() -> None:
         sa.Column("model_answered", sa.Text()),
         sa.Column("is_stream", sa.Boolean(), nullable=False),
         sa.Column("is_coerced", sa.Boolean(), nullable=False),
+        sa.Column("stream_requested", sa.Boolean()),
         sa.Column("finish_reason", sa.Text()),
         sa.Column("prompt_tokens", sa.BigInteger()),
         sa.Column("completion_tokens", sa.BigInteger()),
@@ -146,12 +221,16 @@ def create_exchanges() -> None:
         sa.Column("cache_tokens", sa.BigInteger()),
         sa.Column("category", sa.String(16)),
         sa.Column("note", sa.Text()),
+        sa.Column("request_parts", sa.Text()),
+        sa.Column("response_parts", sa.Text()),
         sqlite_autoincrement=True,
     )
     op.create_index("exchanges_uuid", "exchanges", ["uuid"], unique=True)
     op.create_index("exchanges_chatcmpl_id", "exchanges", ["chatcmpl_id"])
     op.create_index("exchanges_msh_request_id", "exchanges", ["msh_request_id"])
     op.create_index("exchanges_started_at", "exchanges", ["started_at"])
+    for column in SEARCHED:
+        op.create_index(f"exchanges_{column}", "exchanges", [column])
     op.create_index("exchanges_state", "exchanges", ["state"])
 
 
@@ -196,11 +275,17 @@ def create_context_caches() -> None:
 def create_contents() -> None:
     """Create the tables that hold what the calls carried."""
     op.create_table(
-        "bodies",
-        owner(),
-        sa.Column("side", sa.String(8), primary_key=True),
+        "parts",
+        sa.Column("id", ROW_ID, primary_key=True, autoincrement=True),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("is_text", sa.Boolean(), nullable=False),
         sa.Column("data", sa.LargeBinary(), nullable=False),
+    )
+    op.create_index("parts_hash", "parts", ["hash"], unique=True)
+    op.create_table(
+        "unused_parts",
+        sa.Column("id", ROW_ID, primary_key=True, autoincrement=False),
+        sa.Column("token", sa.BigInteger(), nullable=False),
     )
     op.create_table(
         "event_streams",

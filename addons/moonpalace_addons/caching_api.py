@@ -1,0 +1,132 @@
+"""Speak with the API's own caches: make one, wait until it is ready, delete it."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from mitmproxy.http import HTTPFlow, Request
+
+from moonpalace_addons import upstream
+from moonpalace_addons.version import __version__
+from moonpalace_addons.wire import secrets
+
+CREATE_LIMIT = 60.0
+"""Seconds that the API may take to make a cache."""
+DELETE_LIMIT = 10.0
+POLL = 0.5
+GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE)
+
+type Send = Callable[[Request], Awaitable[HTTPFlow]]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Whose caches: an endpoint and a key, which other accounts' caches are never used with.
+
+    `base` is the path that the API's paths begin with, such as `/v1`.
+    """
+
+    endpoint: str
+    fingerprint: str
+    base: str = field(compare=False)
+    key: bytes = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A cache as the API describes it; `expires_at` is in seconds since the epoch, None where it is not said."""
+
+    cache_id: str
+    status: str
+    tokens: int | None
+    expires_at: float | None
+
+
+class CachingError(Exception):
+    """Say why a cache could not be made."""
+
+
+class CachingGoneError(CachingError):
+    """Say that the endpoint has no caches to offer."""
+
+
+class CachingApi:
+    """Send the requests; `send` takes them to the endpoint, the way that calls go."""
+
+    def __init__(self, send: Send = upstream.fetch) -> None:
+        self._send = send
+
+    async def create(self, account: Account, body: bytes) -> Made:
+        """Return the new cache once it is ready; raise CachingError if it is not within `CREATE_LIMIT` seconds."""
+        try:
+            async with asyncio.timeout(CREATE_LIMIT):
+                flow = await self._ask(account, "POST", "", body)
+                if flow.response is not None and flow.response.status_code in GONE:
+                    raise CachingGoneError(f"{flow.response.status_code} to POST {account.base}/caching")
+                made = read_made(flow, account)
+                while made.status == "pending":
+                    await asyncio.sleep(POLL)
+                    made = read_made(await self._ask(account, "GET", f"/{made.cache_id}"), account)
+        except TimeoutError:
+            raise CachingError(f"no cache within {CREATE_LIMIT:g} s") from None
+        if made.status != "ready":
+            raise CachingError(f"{made.cache_id} has the status {made.status!r}")
+        return made
+
+    async def delete(self, account: Account, cache_id: str) -> bool:
+        """Delete a cache; tell whether the API says that it did."""
+        try:
+            async with asyncio.timeout(DELETE_LIMIT):
+                flow = await self._ask(account, "DELETE", f"/{cache_id}")
+        except TimeoutError:
+            return False
+        return flow.response is not None and flow.response.status_code < HTTPStatus.BAD_REQUEST
+
+    async def _ask(self, account: Account, method: str, path: str, body: bytes = b"") -> HTTPFlow:
+        headers: dict[str | bytes, str | bytes] = {
+            "Host": urlsplit(account.endpoint).netloc,
+            "Authorization": f"Bearer {account.key.decode('utf-8', 'surrogateescape')}",
+            "Accept": "application/json",
+            "User-Agent": f"moonpalace/{__version__}",
+        }
+        if body:
+            headers["Content-Type"] = "application/json"
+        request = Request.make(method, f"{account.endpoint}{account.base}/caching{path}", body, headers)
+        return await self._send(request)
+
+
+def read_made(flow: HTTPFlow, account: Account) -> Made:
+    """Return the cache that an answer describes; raise CachingError for any other answer."""
+    if flow.response is None:
+        raise CachingError(flow.error.msg if flow.error else "no answer")
+    text = flow.response.get_text(strict=False) or ""
+    if flow.response.status_code >= HTTPStatus.BAD_REQUEST:
+        shown = secrets.mask_text(" ".join(text.split())[:200], [account.key])
+        raise CachingError(f"{flow.response.status_code} {shown}")
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict) or not is_id(value.get("id")):
+        raise CachingError("an answer that describes no cache")
+    tokens, expires = value.get("tokens"), value.get("expired_at")
+    return Made(
+        value["id"],
+        str(value.get("status", "ready")),
+        tokens if isinstance(tokens, int) else None,
+        float(expires) if isinstance(expires, int | float) else None,
+    )
+
+
+def is_id(value: object) -> bool:
+    """Tell whether a value can be a cache's id: it becomes a part of headers and paths."""
+    return (
+        isinstance(value, str)
+        and 0 < len(value) <= 200
+        and value.isascii()
+        and value.isprintable()
+        and "/" not in value
+    )

@@ -1,0 +1,202 @@
+"""Use context caches for long chat completions, and hint at the API's own: the hooks."""
+
+import asyncio
+import contextlib
+import logging
+import re
+import time
+from collections.abc import Awaitable
+
+from mitmproxy.http import HTTPFlow, Response
+
+from moonpalace_addons import upstream
+from moonpalace_addons.caching_api import Account, CachingApi
+from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons.capture import api_key
+from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.context_caches import Caches, Ready
+from moonpalace_addons.force_stream import CHAT, is_plain_chat
+from moonpalace_addons.recorder import Recorder
+from moonpalace_addons.settings import Settings
+from moonpalace_addons.store.cache_access import CacheAccess, fingerprint_key
+from moonpalace_addons.wire import secrets
+from moonpalace_addons.wire.prefix import Content, key_hint, prefixes, read_content, with_member
+
+logger = logging.getLogger(__name__)
+
+USE = "X-Msh-Context-Cache"
+RESET = "X-Msh-Context-Cache-Reset-TTL"
+USED = "Msh-Context-Cache-Id"
+SAVED = "Msh-Context-Cache-Token-Saved"
+HINT = "prompt_cache_key"
+REFUSALS = (400, 404)
+NAMES_CACHE = re.compile(r"cach(e|ing)", re.IGNORECASE)
+
+HIT, MISS, CREATED, REFUSED, UNUSED = "hit", "miss", "created", "refused", "unused"
+"""What a row says: the API used a cache; there was none to use, or one was begun beside or before the call; the API
+refused the cache, and the call was sent again; the answer says nothing of the cache that the request named."""
+
+
+class ContextCache:
+    """Name a cache in requests that begin with one, and have one made for those that begin with none."""
+
+    name = "moonpalace-context-cache"
+
+    def __init__(self, configuration: Configuration, calls: Calls, recorder: Recorder) -> None:
+        self.configuration = configuration
+        self.calls = calls
+        self.recorder = recorder
+        self.caches: Caches | None = None
+        self._key = b""
+        self._watch: asyncio.Task[None] | None = None
+
+    async def running(self) -> None:
+        """Begin to keep caches, if that is wanted."""
+        writer = self.recorder.writer
+        if not self.configuration.ready or writer is None or not self.configuration.settings.auto_cache:
+            return
+        settings = self.configuration.settings
+        self._key = await asyncio.to_thread(fingerprint_key, writer.engine)
+        self.caches = Caches(
+            CacheAccess(writer.engine), CachingApi(), ttl=settings.cache_ttl, cleanup=settings.cache_cleanup
+        )
+        self._watch = asyncio.create_task(self.caches.watch())
+
+    def request(self, flow: HTTPFlow) -> Awaitable[None] | None:
+        """Add the hint and the cache; whatever goes wrong leaves the request as it was, and the addons after this.
+
+        Nothing is returned, and so nothing waited for, where there is nothing to do.
+        """
+        call = self.calls.get(flow)
+        if call is None or flow.response is not None or not self._concerns(flow):
+            return None
+        return self._request(call)
+
+    async def _request(self, call: Call) -> None:
+        try:
+            await self._prepare(call, self.configuration.settings)
+        except Exception:
+            logger.exception("context cache: a call goes on without one because of a fault in MoonPalace")
+
+    def _concerns(self, flow: HTTPFlow) -> bool:
+        settings = self.configuration.settings
+        is_long = self.caches is not None and len(flow.request.raw_content or b"") > settings.cache_min_bytes
+        return (is_long or settings.cache_key_hint) and is_plain_chat(flow)
+
+    async def _prepare(self, call: Call, settings: Settings) -> None:
+        began = time.monotonic_ns()
+        content = read_content(call.flow.request.raw_content or b"")
+        if content is None:
+            return
+        if settings.cache_key_hint and content.member(HINT) is None:
+            hint(call, content)
+        account = self._account(call) if content.size > settings.cache_min_bytes else None
+        found = prefixes(content) if account is not None else []
+        call.overhead += time.monotonic_ns() - began
+        if self.caches is None or account is None or not found or chooses_itself(call, content):
+            return
+        ready = await self.caches.find(account, found)
+        call.cache_outcome = MISS
+        if ready is None:
+            making = self.caches.make(account, content, found[0])
+            call.cache_outcome = MISS if making is None else CREATED
+            making = making or self.caches.making(account, found[0])
+            if making is not None and settings.cache_wait:
+                ready = await result_within(making, settings.cache_wait)
+        if ready is not None:
+            use(call, account, ready, settings.cache_ttl)
+
+    def _account(self, call: Call) -> Account | None:
+        key = call.upstream_key.encode() if call.upstream_key else api_key(call.headers)
+        if key is None or self.caches is None:
+            return None
+        endpoint = self.configuration.endpoint_of(call.flow)
+        return Account(endpoint, secrets.fingerprint(key, self._key), call.path.removesuffix(CHAT), key)
+
+    def responseheaders(self, flow: HTTPFlow) -> None:
+        """See whether the API used the cache; an answer that may be about the cache is held until it is whole."""
+        call = self.calls.get(flow)
+        if call is None or call.cache is None or flow.response is None or self.caches is None:
+            return
+        account, ready = call.cache
+        if flow.response.status_code in REFUSALS:
+            call.hold = True
+            upstream.offer_second_try(flow)
+        elif flow.response.headers.get(USED) == ready.cache_id or saved_tokens(flow.response):
+            call.cache_outcome = CREATED if call.cache_outcome == CREATED else HIT
+            self.caches.used(account, ready)
+        else:
+            call.cache_outcome = UNUSED
+
+    def moonpalace_refused(self, flow: HTTPFlow) -> None:
+        """Have a call that was refused because of its cache sent again without."""
+        call = self.calls.get(flow)
+        if call is None or call.cache is None or flow.response is None or self.caches is None:
+            return
+        account, ready = call.cache
+        call.cache, call.hold = None, False
+        if not names_cache(flow.response, ready.cache_id):
+            call.cache_outcome = UNUSED
+            return
+        self.caches.drop(account, ready)
+        status = flow.response.status_code
+        for name in (USE, RESET):
+            flow.request.headers.pop(name, None)
+        flow.response, call.response = None, None
+        call.cache_outcome = REFUSED
+        call.warnings.append(
+            f"the API refused the context cache {ready.cache_id} with {status}: the call was sent again without it"
+        )
+        logger.warning("context cache %s: refused with %d; the call is sent again without it", ready.cache_id, status)
+
+    async def done(self) -> None:
+        """Stop, and write down which caches were used."""
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        if self.caches is not None:
+            await self.caches.close()
+
+
+def hint(call: Call, content: Content) -> None:
+    """Add the hint to a request."""
+    flow = call.flow
+    if call.body is None:
+        call.body = flow.request.raw_content
+    flow.request.content = with_member(content, HINT, key_hint(content))
+    call.changes.append(f"body: {HINT} added")
+
+
+def use(call: Call, account: Account, ready: Ready, ttl: int) -> None:
+    """Name a cache in a request."""
+    call.flow.request.headers[USE] = ready.cache_id
+    call.flow.request.headers[RESET] = str(ttl)
+    call.cache = (account, ready)
+    call.cache_outcome = CREATED if call.cache_outcome == CREATED else UNUSED
+    call.changes.append(f"headers: {USE}: {ready.cache_id}, {RESET}: {ttl}")
+
+
+def chooses_itself(call: Call, content: Content) -> bool:
+    """Tell whether the client names a cache of its own, in a header or as the first message."""
+    if USE in call.flow.request.headers:
+        return True
+    start, end = content.messages[0]
+    return re.match(rb'[^"]*"role"\s*:\s*"cache"', content.body[start : min(end, start + 100)]) is not None
+
+
+def saved_tokens(response: Response) -> bool:
+    """Tell whether an answer says that a context cache saved tokens."""
+    return response.headers.get(SAVED, "0").strip() not in ("", "0")
+
+
+def names_cache(response: Response, cache_id: str) -> bool:
+    """Tell whether an error is about the cache that the request named."""
+    text = response.get_text(strict=False) or ""
+    return cache_id in text or NAMES_CACHE.search(text) is not None
+
+
+async def result_within(making: asyncio.Task[Ready | None], seconds: float) -> Ready | None:
+    """Return the cache that is being made if it is there in time; it is made all the same."""
+    done, _ = await asyncio.wait({making}, timeout=seconds)
+    return making.result() if done and not making.cancelled() else None

@@ -1,0 +1,54 @@
+"""Frames in a file: each says how long it is and has a checksum, so that one that was cut is known as such.
+
+A frame is the length of its content and that content's CRC-32 (4 bytes each, little endian), then the content.
+"""
+
+import zlib
+from collections.abc import Iterator
+from io import FileIO
+from struct import Struct
+
+HEAD = Struct("<II")
+LARGEST = 2**32 - 1
+
+
+def framed(content: bytes) -> bytes:
+    """Return the frame around a content; raises OverflowError if that is 4 GiB or more."""
+    if len(content) > LARGEST:
+        raise OverflowError(f"{len(content)} bytes are too many for one frame")
+    return HEAD.pack(len(content), zlib.crc32(content)) + content
+
+
+def frames(file: FileIO, begin: int, end: int) -> Iterator[tuple[bytes, int]]:
+    """Read the contents of the frames between two offsets, each with where it ends, up to the first that is cut."""
+    while begin + HEAD.size <= end:
+        head = read_at(file, begin, HEAD.size)
+        if len(head) < HEAD.size:
+            return
+        length, checksum = HEAD.unpack(head)
+        stop = begin + HEAD.size + length
+        if stop > end:
+            return
+        content = read_at(file, begin + HEAD.size, length)
+        if len(content) < length or zlib.crc32(content) != checksum:
+            return
+        yield content, stop
+        begin = stop
+
+
+def write_at(file: FileIO, offset: int, data: bytes) -> None:
+    """Write all of `data`: a full disk may take a part of it before it says so, with an OSError."""
+    file.seek(offset)
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
+
+
+def read_at(file: FileIO, offset: int, length: int) -> bytes:
+    """Read `length` bytes, fewer at the end of the file."""
+    file.seek(offset)
+    parts = list[bytes]()
+    while length and (part := file.read(length)):
+        parts.append(part)
+        length -= len(part)
+    return b"".join(parts)

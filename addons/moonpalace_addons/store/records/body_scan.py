@@ -1,0 +1,43 @@
+"""A body inside a query that looks at many: put together as quickly as can be, and left alone if that shows enough."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Subquery, Text, and_, case, func, literal, or_, select
+
+from moonpalace_addons.store.records.body_text import Side, body_text
+from moonpalace_addons.store.schema import EXCHANGES, PARTS
+
+ESCAPE = "!"
+
+
+def scanned(side: Side, dialect_name: str, marks: Sequence[str] = ()) -> Subquery:
+    """Return a table of one row, whose column `body` is the body as text of the enclosing query's row of EXCHANGES.
+
+    NULL where `body_text` is, and where none of the marks occurs in it. As a table of its own, it is put together once
+    however often it is mentioned.
+    """
+    # OFFSET keeps PostgreSQL from copying the expression to wherever it is used.
+    text = quick_text(side) if dialect_name == "sqlite" else body_text(side, dialect_name)
+    whole = select(text.label("body")).offset(None if dialect_name == "sqlite" else 0).subquery()
+    if not marks:
+        return whole
+    return select(case((or_(*(holds(whole.c.body, mark) for mark in marks)), whole.c.body)).label("body")).subquery()
+
+
+def quick_text(side: Side) -> ColumnElement[str | None]:
+    """Return what `body_text` gives, on SQLite, a third faster.
+
+    It leaves out to sort: SQLite walks through the ids in their order, and finds each piece by its id.
+    """
+    listed = EXCHANGES.c[f"{side}_parts"]
+    each = func.json_each(listed).table_valued("value", name=f"{side}_ids", joins_implicitly=True)
+    is_whole = and_(func.count() == func.json_array_length(listed), func.min(PARTS.c.is_text) == 1)
+    text = case((is_whole, func.group_concat(PARTS.c.data, "", type_=Text())))
+    query = select(text).select_from(each.join(PARTS, PARTS.c.id == each.c.value))
+    return query.correlate(EXCHANGES).scalar_subquery()
+
+
+def holds(body: ColumnElement[str], text: str) -> ColumnElement[bool]:
+    """Return the condition that a body holds a text; on SQLite ASCII letters match in either case."""
+    escaped = "".join(ESCAPE + character if character in f"%_{ESCAPE}" else character for character in text)
+    return body.like(literal(f"%{escaped}%", Text()), escape=ESCAPE)

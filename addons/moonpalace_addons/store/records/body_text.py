@@ -1,0 +1,57 @@
+"""A body inside a query: the pieces that it is listed as, and the text that they make."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sqlalchemy import JSON, BigInteger, ColumnElement, FromClause, Integer, Text, case, cast, column, func, select
+
+from moonpalace_addons.store.schema import EXCHANGES, PARTS
+
+type Side = Literal["request", "response"]
+
+SIDES: tuple[Side, Side] = ("request", "response")
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The pieces of one body of each row of EXCHANGES; `source` is to be joined to EXCHANGES without a condition."""
+
+    source: FromClause
+    position: ColumnElement[int]
+    part_id: ColumnElement[int]
+
+
+def pieces(side: Side, dialect_name: str) -> Pieces:
+    """Return the pieces of a body: no rows where there is no body, at least one where there is."""
+    listed = EXCHANGES.c[f"{side}_parts"]
+    name = f"{side}_pieces"
+    if dialect_name == "sqlite":
+        columns = (column("key", Integer), column("value", Integer))
+        source = func.json_each(listed).table_valued(*columns, name=name, joins_implicitly=True)
+        return Pieces(source, source.c.key, source.c.value)
+    elements = func.json_array_elements_text(cast(listed, JSON))
+    source = elements.table_valued(column("value", Text), with_ordinality="key", name=name, joins_implicitly=True)
+    source = source.render_derived()
+    return Pieces(source, source.c.key, cast(source.c.value, BigInteger))
+
+
+def body_text(side: Side, dialect_name: str) -> ColumnElement[str | None]:
+    """Return the decoded body of the enclosing query's row of EXCHANGES as text: as in the view `moonshot_requests`.
+
+    NULL where there is no body, where it is no text, and where the store has lost a piece of it.
+    """
+    listed = pieces(side, dialect_name)
+    is_sqlite = dialect_name == "sqlite"
+    as_text = cast(PARTS.c.data, Text) if is_sqlite else func.convert_from(PARTS.c.data, "UTF8")
+    piece = case((PARTS.c.is_text, as_text)).label("piece")
+    # SQLite 3.40 has no ORDER BY inside an aggregate; both keep the order of a subquery.
+    ordered = (
+        select(piece)
+        .select_from(listed.source.outerjoin(PARTS, PARTS.c.id == listed.part_id))
+        .order_by(listed.position)
+        .correlate(EXCHANGES)
+        .subquery()
+    )
+    text = (func.group_concat if is_sqlite else func.string_agg)(ordered.c.piece, "")
+    whole = case((func.count() == func.count(ordered.c.piece), text))
+    return select(whole).select_from(ordered).correlate(EXCHANGES).scalar_subquery()

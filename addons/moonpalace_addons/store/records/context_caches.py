@@ -1,0 +1,195 @@
+"""The context caches at the API: values in, values out. Moments are microseconds since the epoch."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from dataclasses import fields as fields_of
+from typing import Literal, cast
+
+from sqlalchemy import Connection, Engine, RowMapping, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from moonpalace_addons.store.engine import writing
+from moonpalace_addons.store.records.values import GREATEST, Values
+from moonpalace_addons.store.schema import CONTEXT_CACHES
+
+type CacheState = Literal["creating", "ready"]
+
+MOST = 1000
+"""How many caches of one key are looked at: the most recently used."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContextCache:
+    """One context cache; `cache_id` is the API's name for it, None while it is being made.
+
+    `expires_at` is, for one that is being made, when another may try in its place.
+    """
+
+    id: int
+    endpoint: str
+    key_fingerprint: str
+    prefix_hash: bytes
+    prefix_messages: int
+    prefix_bytes: int
+    model: str | None
+    cache_id: str | None
+    state: CacheState
+    tokens: int | None
+    uses: int
+    created_at: int
+    used_at: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a cache is to be made of, and until when nobody else may try."""
+
+    endpoint: str
+    key_fingerprint: str
+    prefix_hash: bytes
+    prefix_messages: int
+    prefix_bytes: int
+    model: str
+    now: int
+    until: int
+
+
+NAMES = tuple(field.name for field in fields_of(ContextCache))
+COLUMNS = [CONTEXT_CACHES.c[name] for name in NAMES]
+
+
+def to_cache(row: RowMapping) -> ContextCache:
+    """Return the value for a row of the table."""
+    return ContextCache(**{name: row[name] for name in NAMES})
+
+
+def all_caches(engine: Engine) -> list[ContextCache]:
+    """Return all caches, the most recently used first."""
+    query = select(*COLUMNS).order_by(CONTEXT_CACHES.c.used_at.desc(), CONTEXT_CACHES.c.id.desc())
+    with engine.connect() as connection:
+        return [to_cache(row) for row in connection.execute(query).mappings()]
+
+
+def find(engine: Engine, name: str) -> ContextCache | None:
+    """Return the cache with this number or this id of the API."""
+    is_number = name.isascii() and name.isdigit() and int(name) <= GREATEST
+    column = CONTEXT_CACHES.c.id == int(name) if is_number else CONTEXT_CACHES.c.cache_id == name
+    with engine.connect() as connection:
+        row = connection.execute(select(*COLUMNS).where(column)).mappings().first()
+    return None if row is None else to_cache(row)
+
+
+def alive(engine: Engine, endpoint: str, key_fingerprint: str, now: int) -> list[ContextCache]:
+    """Return the caches of one key that can be used, the most recently used first."""
+    query = (
+        select(*COLUMNS)
+        .where(
+            CONTEXT_CACHES.c.endpoint == endpoint,
+            CONTEXT_CACHES.c.key_fingerprint == key_fingerprint,
+            CONTEXT_CACHES.c.state == "ready",
+            CONTEXT_CACHES.c.expires_at > now,
+        )
+        .order_by(CONTEXT_CACHES.c.used_at.desc())
+        .limit(MOST)
+    )
+    with engine.connect() as connection:
+        return [to_cache(row) for row in connection.execute(query).mappings()]
+
+
+def claim(engine: Engine, wanted: Claim) -> int | None:
+    """Write down that a cache is being made; return its number, None if there is one or another makes it.
+
+    A row that has expired is taken over: of a cache that the API has dropped, or of a maker that died.
+    """
+    try:
+        with writing(engine) as connection:
+            return _take_over(connection, wanted) or _insert(connection, wanted)
+    except IntegrityError:  # somebody else was quicker
+        return None
+
+
+def _take_over(connection: Connection, wanted: Claim) -> int | None:
+    place = (
+        CONTEXT_CACHES.c.endpoint == wanted.endpoint,
+        CONTEXT_CACHES.c.key_fingerprint == wanted.key_fingerprint,
+        CONTEXT_CACHES.c.prefix_hash == wanted.prefix_hash,
+    )
+    statement = update(CONTEXT_CACHES).where(*place, CONTEXT_CACHES.c.expires_at <= wanted.now)
+    if connection.execute(statement.values(_claimed(wanted))).rowcount == 0:
+        return None
+    number: int = connection.execute(select(CONTEXT_CACHES.c.id).where(*place)).scalar_one()
+    return number
+
+
+def _insert(connection: Connection, wanted: Claim) -> int:
+    place: Values = {
+        "endpoint": wanted.endpoint,
+        "key_fingerprint": wanted.key_fingerprint,
+        "prefix_hash": wanted.prefix_hash,
+    }
+    inserted = connection.execute(insert(CONTEXT_CACHES).values(place | _claimed(wanted)))
+    return cast("tuple[int]", inserted.inserted_primary_key)[0]
+
+
+def _claimed(wanted: Claim) -> Values:
+    return {
+        "prefix_messages": wanted.prefix_messages,
+        "prefix_bytes": wanted.prefix_bytes,
+        "model": wanted.model,
+        "cache_id": None,
+        "state": "creating",
+        "tokens": None,
+        "uses": 0,
+        "created_at": wanted.now,
+        "used_at": wanted.now,
+        "expires_at": wanted.until,
+    }
+
+
+def finish(engine: Engine, number: int, cache_id: str, *, tokens: int | None, expires_at: int) -> bool:
+    """Write down that a cache is there; return False if its row is gone meanwhile."""
+    values: Values = {"state": "ready", "cache_id": cache_id, "tokens": tokens, "expires_at": expires_at}
+    return _change(engine, number, values)
+
+
+def touch(engine: Engine, number: int, *, uses: int, used_at: int, expires_at: int) -> bool:
+    """Write down that a cache was used; return False if its row is gone."""
+    values: Values = {"uses": CONTEXT_CACHES.c.uses + uses, "used_at": used_at, "expires_at": expires_at}
+    return _change(engine, number, values)
+
+
+def _change(engine: Engine, number: int, values: Values) -> bool:
+    with writing(engine) as connection:
+        statement = update(CONTEXT_CACHES).where(CONTEXT_CACHES.c.id == number).values(values)
+        return connection.execute(statement).rowcount > 0
+
+
+def forget(engine: Engine, numbers: Iterable[int]) -> None:
+    """Delete the rows of caches."""
+    with writing(engine) as connection:
+        for number in numbers:
+            connection.execute(delete(CONTEXT_CACHES).where(CONTEXT_CACHES.c.id == number))
+
+
+def take_unused(engine: Engine, before: int) -> list[ContextCache]:
+    """Delete the rows of caches that were last used before a moment; return them."""
+    query = select(*COLUMNS).where(CONTEXT_CACHES.c.used_at < before)
+    with engine.connect() as connection:
+        found = [to_cache(row) for row in connection.execute(query).mappings()]
+    with writing(engine) as connection:
+        # Used again meanwhile, or taken by another proxy: then it is not ours to delete.
+        still = CONTEXT_CACHES.c.used_at < before
+        statement = delete(CONTEXT_CACHES).where(still)
+        return [
+            cache for cache in found if connection.execute(statement.where(CONTEXT_CACHES.c.id == cache.id)).rowcount
+        ]
+
+
+def clear(engine: Engine, *, expired_at: int | None = None) -> int:
+    """Delete all rows, with `expired_at` only those that cannot be used at that moment; return how many."""
+    statement = delete(CONTEXT_CACHES)
+    if expired_at is not None:
+        statement = statement.where(CONTEXT_CACHES.c.expires_at <= expired_at)
+    with writing(engine) as connection:
+        return connection.execute(statement).rowcount

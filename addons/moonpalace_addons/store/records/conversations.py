@@ -1,0 +1,23 @@
+"""The calls that may belong to one conversation: values in, values out."""
+
+from sqlalchemy import Engine, select
+
+from moonpalace_addons.store.records.exchanges import COLUMNS, Exchange, to_exchange
+from moonpalace_addons.store.schema import EXCHANGES
+
+
+def earlier_chats(engine: Engine, exchange: Exchange, *, limit: int) -> list[Exchange]:
+    """Return at most `limit` chat completions before a call, to the same endpoint with the same key, newest first."""
+    query = (
+        select(*COLUMNS)
+        .where(
+            EXCHANGES.c.id < exchange.id,
+            EXCHANGES.c.endpoint == exchange.endpoint,
+            EXCHANGES.c.key_fingerprint.is_not_distinct_from(exchange.key_fingerprint),
+            EXCHANGES.c.path.endswith("/chat/completions"),
+        )
+        .order_by(EXCHANGES.c.id.desc())
+        .limit(limit)
+    )
+    with engine.connect() as connection:
+        return [to_exchange(row) for row in connection.execute(query).mappings()]

@@ -1,0 +1,134 @@
+"""Follow a store: which calls have ended since the last look.
+
+Calls end in any order, and on PostgreSQL a call may become visible after one with a greater id. So besides the greatest
+id seen, two sets are kept: the calls under way, and the ids below the greatest that were not there (yet). Looking costs
+a few look-ups by primary key; on SQLite it costs a pragma as long as nobody has written.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from itertools import batched
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
+
+from moonpalace_addons.store.records.exchanges import COLUMNS, Exchange, latest, matching, to_exchange
+from moonpalace_addons.store.schema import EXCHANGES
+from moonpalace_addons.store.tasks import State
+
+PATIENCE = 60.0
+"""Seconds after which an id that was skipped is taken for one that will never come."""
+LOOK_BACK = 200
+"""Ids below the greatest, at the beginning, of which some may not be visible yet; and the most that one look adds."""
+TOGETHER = 500
+"""Ids in one query."""
+
+STATES = select(EXCHANGES.c.id, EXCHANGES.c.state)
+
+
+class Follower:
+    """Look again and again at one store; `close` it at the end."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        chat_only: bool = False,
+        since: datetime | None = None,
+        where: ColumnElement[bool] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._where = and_(
+            EXCHANGES.c.state != State.IN_FLIGHT, *matching(chat_only=chat_only, since=since, where=where)
+        )
+        self._clock = clock
+        self._connection = engine.connect()
+        self._version: int | None = None
+        self._under_way: set[int] = set()
+        self._missing: dict[int, float] = {}
+        self._top = 0
+        self._begin()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._connection.close()
+
+    def earlier(self, limit: int) -> list[Exchange]:
+        """Return the newest calls that were over at the beginning, oldest first; `ended` gives none of them."""
+        open_ids = self._under_way | self._missing.keys()
+        found = latest(self._engine, limit=limit + len(open_ids), where=and_(self._where, EXCHANGES.c.id <= self._top))
+        return [exchange for exchange in found if exchange.id not in open_ids][:limit][::-1]
+
+    def ended(self) -> list[Exchange]:
+        """Return the calls that ended since the last look, in the order of their ends."""
+        with self._connection.begin():
+            if not self._has_changed():
+                return []
+            over = self._look()
+            found = [exchange for ids in batched(over, TOGETHER) for exchange in self._read(ids)]
+        return sorted(found, key=lambda exchange: (end_of(exchange), exchange.id))
+
+    def _begin(self) -> None:
+        with self._connection.begin():
+            self._has_changed()
+            self._top = self._connection.execute(select(func.max(EXCHANGES.c.id))).scalar() or 0
+            bottom = max(0, self._top - LOOK_BACK)
+            # One statement for both: a call that becomes visible between two would be in neither set.
+            wanted = or_(EXCHANGES.c.state == State.IN_FLIGHT, EXCHANGES.c.id > bottom)
+            there = {id_: state for id_, state in self._states(wanted).items() if id_ <= self._top}
+            self._under_way = {id_ for id_, state in there.items() if state == State.IN_FLIGHT}
+            self._miss(set(range(bottom + 1, self._top + 1)) - there.keys())
+
+    def _read(self, ids: Sequence[int]) -> list[Exchange]:
+        query = select(*COLUMNS).where(EXCHANGES.c.id.in_(ids), self._where)
+        return [to_exchange(row) for row in self._connection.execute(query).mappings()]
+
+    def _look(self) -> list[int]:
+        """Return the ids of the calls that are over now and were not at the last look."""
+        new = self._states(EXCHANGES.c.id > self._top)
+        watched = sorted(self._under_way | self._missing.keys())
+        old = dict(pair for ids in batched(watched, TOGETHER) for pair in self._states(EXCHANGES.c.id.in_(ids)).items())
+        self._under_way &= old.keys()  # what is gone has been deleted
+        over = []
+        for id_, state in (old | new).items():
+            self._missing.pop(id_, None)
+            if state == State.IN_FLIGHT:
+                self._under_way.add(id_)
+            else:
+                self._under_way.discard(id_)
+                over.append(id_)
+        top = max(new, default=self._top)
+        self._miss(set(range(max(self._top + 1, top - LOOK_BACK), top)) - new.keys())
+        self._top = top
+        return over
+
+    def _states(self, *where: ColumnElement[bool]) -> dict[int, str]:
+        return {row.id: row.state for row in self._connection.execute(STATES.where(*where))}
+
+    def _miss(self, ids: Iterable[int]) -> None:
+        now = self._clock()
+        self._missing = {id_: since for id_, since in self._missing.items() if now - since < PATIENCE}
+        self._missing.update(dict.fromkeys(ids, now))
+
+    def _has_changed(self) -> bool:
+        if self._connection.dialect.name != "sqlite":
+            return True
+        version: int = self._connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+        self._version, before = version, self._version
+        return version != before
+
+
+def end_of(exchange: Exchange) -> float:
+    """Return the moment at which the call ended, in seconds."""
+    return exchange.started_at.timestamp() + (exchange.latency or 0) / 1e9

@@ -1,0 +1,87 @@
+"""What users call calls: category, note and tags, values in, values out."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Engine, delete, func, literal, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from moonpalace_addons.store.engine import writing
+from moonpalace_addons.store.records.values import Values
+from moonpalace_addons.store.schema import EXCHANGES, TAGS
+
+GOOD, BAD = "goodcase", "badcase"
+SOME = 500
+"""Rows of one statement: fewer than the variables that any SQLite takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What to change; `None` leaves what there is, an empty text takes it away."""
+
+    category: str | None = None
+    note: str | None = None
+    tag: tuple[str, ...] = ()
+    untag: tuple[str, ...] = ()
+
+
+def change(engine: Engine, ids: Sequence[int], wanted: Change) -> int:
+    """Label the calls, and return how many of them there are; what is there already stays as it is.
+
+    A tag both given and taken away is taken away. Each few hundred calls are a transaction of their own, so that a
+    proxy never waits for long.
+    """
+    labelled = 0
+    for some in chunks(ids):
+        with writing(engine) as connection:
+            labelled += change_some(connection, some, wanted)
+    return labelled
+
+
+def change_some(connection: Connection, ids: Sequence[int], wanted: Change) -> int:
+    """Label a few calls."""
+    given = {"category": wanted.category, "note": wanted.note}
+    values: Values = {name: value or None for name, value in given.items() if value is not None}
+    if values:
+        connection.execute(update(EXCHANGES).where(EXCHANGES.c.id.in_(ids)).values(values))
+    for tag in wanted.tag:
+        add_tag(connection, ids, tag)
+    if wanted.untag:
+        connection.execute(delete(TAGS).where(TAGS.c.exchange_id.in_(ids), TAGS.c.tag.in_(wanted.untag)))
+    count = select(func.count()).select_from(EXCHANGES).where(EXCHANGES.c.id.in_(ids))
+    return connection.execute(count).scalar_one()
+
+
+def add_tag(connection: Connection, ids: Sequence[int], tag: str) -> None:
+    """Tag those of the calls that are there and do not have the tag."""
+    rows = select(EXCHANGES.c.id, literal(tag)).where(EXCHANGES.c.id.in_(ids))
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    connection.execute(insert(TAGS).from_select(["exchange_id", "tag"], rows).on_conflict_do_nothing())
+
+
+def tags_of(engine: Engine, ids: Sequence[int]) -> Mapping[int, tuple[str, ...]]:
+    """Return the tags of these calls, sorted; calls without tags are left out."""
+    found: dict[int, list[str]] = {}
+    with engine.connect() as connection:
+        for some in chunks(ids):
+            query = select(TAGS.c.exchange_id, TAGS.c.tag).where(TAGS.c.exchange_id.in_(some))
+            for exchange_id, tag in connection.execute(query):
+                found.setdefault(exchange_id, []).append(tag)
+    return {exchange_id: tuple(sorted(tags)) for exchange_id, tags in found.items()}
+
+
+def all_tags(engine: Engine, *, beginning: str = "", limit: int = 1000) -> list[tuple[str, int]]:
+    """Return the tags that begin so, the most used first, with how many calls have them."""
+    calls = func.count().label("calls")
+    query = select(TAGS.c.tag, calls).group_by(TAGS.c.tag).order_by(calls.desc(), TAGS.c.tag).limit(limit)
+    if beginning:
+        query = query.where(TAGS.c.tag.startswith(beginning, autoescape=True))
+    with engine.connect() as connection:
+        return [(row.tag, row.calls) for row in connection.execute(query)]
+
+
+def chunks(ids: Iterable[int]) -> Iterator[list[int]]:
+    """Give the ids, each once, a few hundred at a time."""
+    distinct = list(dict.fromkeys(ids))
+    for start in range(0, len(distinct), SOME):
+        yield distinct[start : start + SOME]

@@ -1,0 +1,35 @@
+"""The orders in which calls can be listed."""
+
+from sqlalchemy import ColumnElement, func, select
+
+from moonpalace_addons.store.schema import EXCHANGES, TAGS
+
+MODEL = func.coalesce(EXCHANGES.c.model_answered, EXCHANGES.c.model_requested)
+FIRST_TAG = (
+    select(func.min(TAGS.c.tag)).where(TAGS.c.exchange_id == EXCHANGES.c.id).correlate(EXCHANGES).scalar_subquery()
+)
+DERIVED: dict[str, tuple[ColumnElement[object], ...]] = {
+    "model": (MODEL,),
+    "tags": (FIRST_TAG,),
+    "url": (EXCHANGES.c.endpoint, EXCHANGES.c.path, EXCHANGES.c.query),
+}
+INDEXED = ("id", "started_at")
+"""What never has NULL and has an index: the first rows are found without looking at the others."""
+
+
+def order_by(name: str, *, descending: bool) -> list[ColumnElement[object]]:
+    """Return the order by a column of `exchanges`, or by "model", "tags" or "url".
+
+    What is unknown comes last either way. Of equals the newest is first; with an index they follow the direction of the
+    column, so that the index gives them as they are wanted.
+    """
+    columns = DERIVED.get(name) or (EXCHANGES.c[name],)
+    sides = [column.desc() if descending else column.asc() for column in columns]
+    if name in INDEXED:
+        return [*sides, EXCHANGES.c.id.desc() if descending else EXCHANGES.c.id.asc()]
+    return [*(side.nulls_last() for side in sides), EXCHANGES.c.id.desc()]
+
+
+def is_indexed(name: str) -> bool:
+    """Tell whether the first calls in this order are found without reading all of them."""
+    return name in INDEXED

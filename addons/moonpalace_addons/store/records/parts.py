@@ -1,0 +1,114 @@
+"""The pieces of bodies: each stored once, put together again.
+
+A column `request_parts` or `response_parts` holds a JSON array of ids. Whoever writes one takes the ids from `keep`, in
+the same transaction of `engine.writing`: that keeps the clean-up from deleting a piece that is about to be used.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import batched
+
+from sqlalchemy import Connection, LargeBinary, any_, bindparam, delete, func, insert, select, true
+from sqlalchemy.dialects import postgresql
+
+from moonpalace_addons.errors import StoreError
+from moonpalace_addons.store.parts import cut, is_utf8
+from moonpalace_addons.store.records.body_text import Side, pieces
+from moonpalace_addons.store.records.values import Values
+from moonpalace_addons.store.schema import EXCHANGES, PARTS, UNUSED_PARTS
+
+NONE: Values = {"request_parts": None, "response_parts": None}
+"""The columns of a call without bodies."""
+
+AT_ONCE = 500
+"""Hashes and ids in one statement: databases bound that."""
+
+HASH_BYTES = 16
+
+ADDED = (PARTS.c.hash, PARTS.c.is_text, PARTS.c.data)
+
+NOTED = select(PARTS.c.id, PARTS.c.hash, UNUSED_PARTS.c.token).outerjoin(UNUSED_PARTS, UNUSED_PARTS.c.id == PARTS.c.id)
+FOUND = NOTED.where(PARTS.c.hash.in_(bindparam("hashes", expanding=True)))
+
+# On PostgreSQL one array takes the place of many values: the driver takes statements apart in Python, which is slow.
+FOUND_IN_ARRAY = NOTED.where(PARTS.c.hash == any_(bindparam("hashes", type_=postgresql.ARRAY(LargeBinary))))
+ARRAYS = [bindparam(f"{column.name}s", type_=postgresql.ARRAY(column.type)) for column in ADDED]
+GIVEN = func.unnest(*ARRAYS).table_valued(*(column.name for column in ADDED)).render_derived(name="given")
+ADD = (
+    postgresql.insert(PARTS)
+    .from_select([column.name for column in ADDED], select(GIVEN))
+    .on_conflict_do_nothing(index_elements=[PARTS.c.hash])
+    .returning(PARTS.c.hash, PARTS.c.id)
+)
+
+LAST = select(func.coalesce(func.max(PARTS.c.id), 0))
+
+
+def keep(connection: Connection, bodies: Sequence[bytes]) -> list[str]:
+    """Store the pieces of bodies that are not there yet; return for each body what its column holds."""
+    if not bodies:
+        return []
+    cuts = [cut(body) for body in bodies]
+    hashes = [[digest(piece) for piece in body] for body in cuts]
+    data = {key: piece for keys, body in zip(hashes, cuts, strict=True) for key, piece in zip(keys, body, strict=True)}
+    ids = find(connection, data)
+    missing = {key: piece for key, piece in data.items() if key not in ids}
+    if missing:
+        ids |= (add_numbered if connection.dialect.name == "sqlite" else add)(connection, missing)
+    return [f"[{','.join([str(ids[key]) for key in keys])}]" for keys in hashes]
+
+
+def digest(piece: bytes) -> bytes:
+    """Return what a piece is known by."""
+    return hashlib.blake2b(piece, digest_size=HASH_BYTES).digest()
+
+
+def find(connection: Connection, hashes: Iterable[bytes]) -> dict[bytes, int]:
+    """Return the ids of the pieces that are there; those among them that were noted as unused are so no more."""
+    ids, noted = dict[bytes, int](), list[int]()
+    statement = FOUND if connection.dialect.name == "sqlite" else FOUND_IN_ARRAY
+    for some in batched(hashes, AT_ONCE):
+        for found in connection.execute(statement, {"hashes": list(some)}):
+            ids[found.hash] = found.id
+            if found.token is not None:
+                noted.append(found.id)
+    for few in batched(noted, AT_ONCE):
+        connection.execute(delete(UNUSED_PARTS).where(UNUSED_PARTS.c.id.in_(few)))
+    return ids
+
+
+def add_numbered(connection: Connection, data: Mapping[bytes, bytes]) -> dict[bytes, int]:
+    """Add pieces where nobody else writes in the meantime, which saves asking for the id of each."""
+    first = connection.execute(LAST).scalar_one() + 1
+    ids = {key: first + number for number, key in enumerate(data)}
+    connection.execute(insert(PARTS), [row(key, piece) | {"id": ids[key]} for key, piece in data.items()])
+    return ids
+
+
+def add(connection: Connection, data: Mapping[bytes, bytes]) -> dict[bytes, int]:
+    """Add pieces that others may be adding too; all do so in the order of the hashes, or they would deadlock."""
+    rows = [row(key, data[key]) for key in sorted(data)]
+    returned = connection.execute(ADD, {f"{each.name}s": [found[each.name] for found in rows] for each in ADDED})
+    ids: dict[bytes, int] = {found.hash: found.id for found in returned}
+    return ids | find(connection, data.keys() - ids.keys())
+
+
+def row(key: bytes, piece: bytes) -> Values:
+    """Return a row of `parts`."""
+    return {"hash": key, "is_text": is_text(piece), "data": piece}
+
+
+def joined(connection: Connection, exchange_id: int, side: Side) -> bytes | None:
+    """Return a body, None if the call has none; raises StoreError if the store has lost a piece of it."""
+    listed = pieces(side, connection.dialect.name)
+    source = EXCHANGES.join(listed.source, true()).outerjoin(PARTS, PARTS.c.id == listed.part_id)
+    query = select(PARTS.c.data).select_from(source).where(EXCHANGES.c.id == exchange_id).order_by(listed.position)
+    found = connection.execute(query).scalars().all()
+    if None in found:
+        raise StoreError(f"the store is damaged: a piece of the {side} body of call {exchange_id} is missing")
+    return b"".join(found) if found else None
+
+
+def is_text(data: bytes) -> bool:
+    """Tell whether both databases can show these bytes as text."""
+    return b"\x00" not in data and is_utf8(data)

@@ -1,0 +1,48 @@
+"""Choose calls by what holds for them, and read the chosen ones a few at a time."""
+
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import ColumnElement, Engine, Text, cast, select
+
+from moonpalace_addons.store.records.exchanges import COLUMNS, Exchange, to_exchange
+from moonpalace_addons.store.records.labels import chunks
+from moonpalace_addons.store.schema import EXCHANGES
+
+
+def chosen_ids(engine: Engine, condition: ColumnElement[bool] | None = None, *, last: int | None = None) -> list[int]:
+    """Return the ids of the calls for which the condition holds, oldest first; with `last` only the newest so many."""
+    query = select(EXCHANGES.c.id).order_by(EXCHANGES.c.id.desc())
+    if condition is not None:
+        query = query.where(condition)
+    if last is not None:
+        query = query.limit(last)
+    with engine.connect() as connection:
+        return list(connection.execute(query).scalars())[::-1]
+
+
+def in_order(engine: Engine, ids: Sequence[int]) -> Iterator[Exchange]:
+    """Give the calls with these ids in this order; those that are gone by then are left out."""
+    for some in chunks(ids):
+        with engine.connect() as connection:
+            rows = connection.execute(select(*COLUMNS).where(EXCHANGES.c.id.in_(some))).mappings()
+            found = {exchange.id: exchange for exchange in map(to_exchange, rows)}
+        yield from (found[exchange_id] for exchange_id in some if exchange_id in found)
+
+
+def ids_beginning(engine: Engine, beginning: str, *, limit: int = 50) -> list[tuple[int, str]]:
+    """Return the newest ids that begin with these digits, each with the call's method and path."""
+    query = select(EXCHANGES.c.id, EXCHANGES.c.method, EXCHANGES.c.path).order_by(EXCHANGES.c.id.desc()).limit(limit)
+    if beginning:
+        query = query.where(cast(EXCHANGES.c.id, Text).startswith(beginning, autoescape=True))
+    with engine.connect() as connection:
+        return [(row.id, f"{row.method} {row.path}") for row in connection.execute(query)]
+
+
+def names_beginning(engine: Engine, column: str, beginning: str, *, limit: int = 50) -> list[str]:
+    """Return the newest different values of a column of identifiers that begin so."""
+    named = EXCHANGES.c[column]
+    query = select(named).where(named.is_not(None)).order_by(EXCHANGES.c.id.desc()).limit(limit)
+    if beginning:
+        query = query.where(named.startswith(beginning, autoescape=True))
+    with engine.connect() as connection:
+        return list(dict.fromkeys(connection.execute(query).scalars()))

@@ -1,0 +1,77 @@
+"""What taking calls over from another store asks of the database: values in, values out."""
+
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Connection, func, insert, select, text
+
+from moonpalace_addons.store.records.values import Values
+from moonpalace_addons.store.schema import EXCHANGES, RUNS, TAGS
+
+KEYS_AT_ONCE = 1000
+# What a body is made of has other numbers in another store.
+CARRIED = [column for column in EXCHANGES.c if column.name not in ("request_parts", "response_parts")]
+
+
+def count(connection: Connection) -> int:
+    """Return how many calls the store has."""
+    return connection.execute(select(func.count()).select_from(EXCHANGES)).scalar_one()
+
+
+def keys(connection: Connection) -> Iterator[tuple[int, str]]:
+    """Give id and uuid of every call, oldest first."""
+    last = 0
+    while True:
+        query = select(EXCHANGES.c.id, EXCHANGES.c.uuid).where(EXCHANGES.c.id > last).order_by(EXCHANGES.c.id)
+        found = connection.execute(query.limit(KEYS_AT_ONCE)).all()
+        for row in found:
+            yield row.id, row.uuid
+        if not found:
+            return
+        last = found[-1].id
+
+
+def columns_of(connection: Connection, exchange_id: int) -> Values | None:
+    """Return the columns of a call but for its bodies; None if it has been deleted meanwhile."""
+    row = connection.execute(select(*CARRIED).where(EXCHANGES.c.id == exchange_id)).mappings().first()
+    return None if row is None else dict(row)
+
+
+def run_of(connection: Connection, run_id: str) -> Values:
+    """Return the row of a run."""
+    return dict(connection.execute(select(RUNS).where(RUNS.c.id == run_id)).mappings().one())
+
+
+def known(connection: Connection, uuids: Sequence[str]) -> set[str]:
+    """Return those of these calls that the store has."""
+    query = select(EXCHANGES.c.uuid).where(EXCHANGES.c.uuid.in_(uuids))
+    return {row.uuid for row in connection.execute(query)}
+
+
+def insert_missing_runs(connection: Connection, rows: Sequence[Values]) -> None:
+    """Insert those of these runs that the store does not have."""
+    by_id = {str(row["id"]): row for row in rows}
+    present = set(connection.execute(select(RUNS.c.id).where(RUNS.c.id.in_(list(by_id)))).scalars())
+    missing = [row for run_id, row in by_id.items() if run_id not in present]
+    if missing:
+        connection.execute(insert(RUNS), missing)
+
+
+def insert_tags(connection: Connection, tags: Sequence[tuple[int, str]]) -> None:
+    """Insert tags of calls that have none yet."""
+    if tags:
+        connection.execute(insert(TAGS), [{"exchange_id": exchange_id, "tag": tag} for exchange_id, tag in tags])
+
+
+def begin_ids_after(connection: Connection, greatest: int) -> None:
+    """Let the next call of an SQLite store get a greater number than this."""
+    changed = connection.execute(
+        text("UPDATE sqlite_sequence SET seq = :seq WHERE name = 'exchanges' AND seq < :seq"), {"seq": greatest}
+    )
+    if not changed.rowcount:
+        connection.execute(
+            text(
+                "INSERT INTO sqlite_sequence (name, seq) SELECT 'exchanges', :seq"
+                " WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'exchanges')"
+            ),
+            {"seq": greatest},
+        )

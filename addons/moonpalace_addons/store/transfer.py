@@ -1,0 +1,69 @@
+"""Carry whole calls from one store into another."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import Connection
+
+from moonpalace_addons.store.records import contents, exchanges, transfer
+from moonpalace_addons.store.records.values import Values
+
+BATCH_ROWS = 200
+BATCH_BYTES = 8 * 1024 * 1024
+"""Bounds of what is in memory at once, beside one call that is larger by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call with all that it carried; `columns` are those of its row, `id` being its number in its old store."""
+
+    columns: Values
+    run: Values = field(repr=False)
+    request: bytes | None = field(default=None, repr=False)
+    response: bytes | None = field(default=None, repr=False)
+    stream: bytes | None = field(default=None, repr=False)
+    chunks: Sequence[tuple[int, int]] = field(default=(), repr=False)
+    tags: tuple[str, ...] = ()
+
+    @property
+    def uuid(self) -> str:
+        """Return what tells the call from all others, in whatever store it is."""
+        return str(self.columns["uuid"])
+
+    @property
+    def size(self) -> int:
+        """Return the bytes that it carried."""
+        return sum(len(part) for part in (self.request, self.response, self.stream) if part is not None)
+
+
+def batches(calls: Iterable[Call]) -> Iterator[list[Call]]:
+    """Give the calls in batches that fit into memory."""
+    batch: list[Call] = []
+    size = 0
+    for call in calls:
+        batch.append(call)
+        size += call.size
+        if len(batch) >= BATCH_ROWS or size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def insert_calls(connection: Connection, calls: Sequence[Call], *, keep_ids: bool = False) -> None:
+    """Insert calls that the store does not have; with `keep_ids` under the numbers they had, else under new ones."""
+    transfer.insert_missing_runs(connection, [call.run for call in calls])
+    rows = [{name: value for name, value in call.columns.items() if keep_ids or name != "id"} for call in calls]
+    ids = exchanges.insert_exchanges(connection, rows)
+    bodies: list[contents.Body] = []
+    streams: list[contents.Stream] = []
+    for call in calls:
+        row_id = ids[call.uuid]
+        if call.request is not None:
+            bodies.append(contents.Body(row_id, "request", call.request))
+        if call.response is not None:
+            bodies.append(contents.Body(row_id, "response", call.response))
+        if call.stream is not None:
+            streams.append(contents.Stream(row_id, call.stream, call.chunks))
+    contents.insert_contents(connection, bodies, streams)
+    transfer.insert_tags(connection, [(ids[call.uuid], tag) for call in calls for tag in call.tags])

@@ -1,0 +1,150 @@
+"""Hash the beginnings of a chat request: its tools, then its first message, its first two, and so on.
+
+What is hashed is the exact bytes of each element: two beginnings that differ in anything that the API sees (roles,
+names, tool calls, images, the order of keys) have different hashes. Elements are objects, which end where their brace
+closes, so that nothing need stand between them.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from moonpalace_addons.wire.json_elements import Member, Span, read_members
+
+ARRAYS = ("messages", "tools")
+OLD_FAMILY = "moonshot-v1"
+HINT_MESSAGES = ("system", "developer")
+_DIGEST_SIZE = 16
+_BRACE = ord("{")
+
+
+class Prefix(NamedTuple):
+    """A beginning: `messages` is how many messages it has beside the tools, `size` the bytes of all of them.
+
+    No dataclass, since a long history has thousands of them.
+    """
+
+    digest: bytes
+    messages: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The content of a chat request: where its tools and messages stand in `body`, and for which model it is."""
+
+    body: bytes = field(repr=False)
+    model: str
+    members: tuple[Member, ...] = field(repr=False)
+    tools: tuple[Span, ...]
+    messages: tuple[Span, ...]
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of all tools and messages."""
+        return sum(end - start for start, end in (*self.tools, *self.messages))
+
+    def member(self, key: str) -> Member | None:
+        """Return the member of the request with this key, None if there is none."""
+        return next((member for member in self.members if member.key == key), None)
+
+
+def read_content(body: bytes) -> Content | None:
+    """Return the content of a chat request; None where it cannot be told for certain.
+
+    That is: a body that is no JSON object, one with a key twice (which of the two the API takes is not known), one
+    whose `model` is no string, whose `messages` are no array of objects, at least one, or whose `tools` are neither
+    such an array nor null.
+    """
+    members = read_members(body, ARRAYS)
+    if members is None or len({member.key for member in members}) != len(members):
+        return None
+    named = {member.key: member for member in members}
+    model, messages, tools = (named.get(name) for name in ("model", "messages", "tools"))
+    if model is None or messages is None or not messages.elements:
+        return None
+    if tools is not None and tools.elements is None and body[tools.start : tools.end] != b"null":
+        return None
+    if any(body[start] != _BRACE for start, _ in (*messages.elements, *((tools and tools.elements) or ()))):
+        return None
+    name: object = json.loads(body[model.start : model.end])
+    if not isinstance(name, str):
+        return None
+    return Content(body, name, tuple(members), (tools and tools.elements) or (), messages.elements)
+
+
+def family(model: str) -> str:
+    """Return the name under which caches are made for a model: the sizes of moonshot-v1 share theirs."""
+    return OLD_FAMILY if model == OLD_FAMILY or model.startswith(f"{OLD_FAMILY}-") else model
+
+
+def prefixes(content: Content) -> list[Prefix]:
+    """Return the beginnings that cover more than half of the content, the longest first.
+
+    A last message that the answer shall continue (`partial`) ends none of them: the next request of the conversation
+    has it in another form. The model's family counts, since caches belong to it.
+    """
+    body, least, size = memoryview(content.body), content.size // 2, 0
+    name = family(content.model).encode("utf-8", "surrogatepass")
+    state = hashlib.sha256(b"%d:%b;%d tools" % (len(name), name, len(content.tools)))
+    for start, end in content.tools:
+        state.update(body[start:end])
+        size += end - start
+    found = []
+    last = len(content.messages) - is_continued(content)
+    for number, (start, end) in enumerate(content.messages[:last], 1):
+        state.update(body[start:end])
+        size += end - start
+        if size > least:
+            found.append(Prefix(state.copy().digest()[:_DIGEST_SIZE], number, size))
+    return found[::-1]
+
+
+def is_continued(content: Content) -> bool:
+    """Tell whether the answer shall continue the last message."""
+    start, end = content.messages[-1]
+    if b'"partial"' not in content.body[start:end]:
+        return False
+    message: object = json.loads(content.body[start:end])
+    return isinstance(message, dict) and message.get("partial") is True
+
+
+def cache_request(content: Content, prefix: Prefix, ttl: int) -> bytes:
+    """Return the body that asks the API for a cache of a prefix, its elements byte for byte; `ttl` is in seconds."""
+
+    def joined(spans: tuple[Span, ...]) -> bytes:
+        return b"[" + b",".join(content.body[start:end] for start, end in spans) + b"]"
+
+    parts = [b'{"model":', json.dumps(family(content.model)).encode()]
+    if content.tools:
+        parts += [b',"tools":', joined(content.tools)]
+    parts += [b',"messages":', joined(content.messages[: prefix.messages]), b',"ttl":%d}' % ttl]
+    return b"".join(parts)
+
+
+def key_hint(content: Content) -> str:
+    """Return a text that stays the same through a conversation: a hash of the tools and the first messages.
+
+    These are the instructions that the conversation begins with, and the message that follows them.
+    """
+    state = hashlib.sha256(b"%d tools" % len(content.tools))
+    for start, end in (*content.tools, *first_messages(content)):
+        state.update(content.body[start:end])
+    return f"mp-{state.hexdigest()[:32]}"
+
+
+def first_messages(content: Content) -> tuple[Span, ...]:
+    """Return the places of the instructions at the beginning, and of the message that follows them."""
+    for number, (start, end) in enumerate(content.messages, 1):
+        message: object = json.loads(content.body[start:end])
+        if not isinstance(message, dict) or message.get("role") not in HINT_MESSAGES:
+            return content.messages[:number]
+    return content.messages
+
+
+def with_member(content: Content, key: str, value: str) -> bytes:
+    """Return the body with one more member at its end, all other bytes as they were."""
+    end = content.members[-1].end
+    added = f",{json.dumps(key)}:{json.dumps(value)}".encode()
+    return content.body[:end] + added + content.body[end:]

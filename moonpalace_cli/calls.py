@@ -1,0 +1,56 @@
+"""Read whole calls, with what they carried and what users call them, one at a time."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import batched
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from moonpalace_addons.store.records.contents import Bodies
+    from moonpalace_addons.store.records.exchanges import Exchange
+
+AT_ONCE = 200
+"""Calls whose rows are read together; bodies are read one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A stored call; `event_times` are nanoseconds since the request began, one for each event of its stream."""
+
+    exchange: Exchange
+    bodies: Bodies = field(repr=False)
+    tags: tuple[str, ...] = ()
+    event_times: tuple[int, ...] = ()
+
+
+def read_calls(engine: Engine, ids: Sequence[int], *, timed: bool = False) -> Iterator[Call]:
+    """Give the calls in the order of their ids; without `timed` there are no times of events.
+
+    Calls that were deleted meanwhile are left out.
+    """
+    from moonpalace_addons.store.records import contents, labels, selection
+
+    for some in batched(ids, AT_ONCE):
+        tags = labels.tags_of(engine, some)
+        for exchange in selection.in_order(engine, some):
+            bodies = contents.bodies(engine, exchange.id)
+            times = event_times(bodies, contents.event_times(engine, exchange.id)) if timed else ()
+            yield Call(exchange, bodies, tags.get(exchange.id, ()), times)
+
+
+def event_times(bodies: Bodies, chunks: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    """Return when each event of a stream was complete: when the chunk with its last byte came."""
+    if bodies.event_stream is None or not chunks:
+        return ()
+    from moonpalace_addons.wire import sse
+
+    decoder = sse.Decoder(limit=len(bodies.event_stream) + 1)
+    ends = [event.end for event in (*decoder.feed(bodies.event_stream), *decoder.close())]
+    offsets = [offset for offset, _ in chunks]
+    last = len(chunks) - 1
+    return tuple(chunks[min(bisect_left(offsets, end), last)][1] for end in ends)

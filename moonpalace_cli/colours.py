@@ -1,0 +1,91 @@
+"""Colour JSON, and the HTTP messages and events around it, for a terminal."""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+
+from moonpalace_cli.output import is_terminal
+
+RESET = "\x1b[0m"
+KEY, STRING, NUMBER, WORD, FAINT, BOLD = ("\x1b[36m", "\x1b[32m", "\x1b[33m", "\x1b[35m", "\x1b[2m", "\x1b[1m")
+ALARM = "\x1b[31m"
+TOKEN = re.compile(
+    r'(?P<string>"[^"\\]*(?:\\.[^"\\]*)*")(?P<colon>\s*:)?|(?P<number>-?\d[\d.eE+-]*)|(?P<word>true|false|null)'
+)
+FIELD = re.compile(r"(data|event|id|retry)?:")
+HEADER = re.compile(r"[\w.-]+:", re.ASCII)
+
+
+def wanted() -> bool:
+    """Tell whether standard output shows colours, and nobody has asked for none (https://no-color.org)."""
+    return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, colour: str) -> str:
+    """Return the text in a colour; empty text stays empty."""
+    return f"{colour}{text}{RESET}" if text else text
+
+
+def looks_like_json(text: str) -> bool:
+    """Tell whether the text begins as a JSON object or array does."""
+    return text.lstrip()[:1] in ("{", "[")
+
+
+def paint_body(text: str) -> str:
+    """Return a body in colours: JSON that has been indented, or events; other text as it is."""
+    if looks_like_json(text):
+        return "\n".join(paint_pieces([line])[0] for line in text.split("\n"))
+    return "\n".join(paint_event_line(line) for line in text.split("\n"))
+
+
+def paint_event_line(line: str) -> str:
+    """Return a line of an event stream with its field faint and its JSON in colours; any other line as it is."""
+    found = FIELD.match(line)
+    if found is None:
+        return line
+    rest = line[found.end() :]
+    return paint(found[0], FAINT) + (paint_pieces([rest])[0] if looks_like_json(rest) else rest)
+
+
+def paint_message(text: str) -> str:
+    """Return an HTTP message in colours."""
+    head, blank, body = text.partition("\n\n")
+    first, *headers = head.split("\n")
+    return "\n".join([paint(first, BOLD), *map(paint_header, headers)]) + blank + paint_body(body)
+
+
+def paint_header(line: str) -> str:
+    """Return a header with its name in a colour."""
+    found = HEADER.match(line)
+    return line if found is None else paint(found[0], KEY) + line[found.end() :]
+
+
+def paint_pieces(pieces: Sequence[str]) -> list[str]:
+    """Return the pieces that a line of JSON was cut into, each in colours of its own."""
+    spans = list(spans_of("".join(pieces)))
+    painted, start = [], 0
+    for piece in pieces:
+        painted.append(paint_between(piece, start, spans))
+        start += len(piece)
+    return painted
+
+
+def spans_of(line: str) -> Iterator[tuple[int, int, str]]:
+    """Yield (start, end, colour) for what a line of JSON has in colours."""
+    for found in TOKEN.finditer(line):
+        kind = found.lastgroup
+        if found["string"] is not None:
+            yield found.start("string"), found.end("string"), KEY if kind == "colon" else STRING
+        else:
+            yield found.start(), found.end(), NUMBER if kind == "number" else WORD
+
+
+def paint_between(piece: str, start: int, spans: Sequence[tuple[int, int, str]]) -> str:
+    """Return the piece, which begins at `start` of its line, with its share of the spans in colours."""
+    result, at, end = "", start, start + len(piece)
+    for first, last, colour in spans:
+        left, right = max(first, at), min(last, end)
+        if left < right:
+            result += piece[at - start : left - start] + paint(piece[left - start : right - start], colour)
+            at = right
+    return result + piece[at - start :]

@@ -1,0 +1,181 @@
+"""`mpal cache`: the context caches that the proxy made, and why a prompt was not cached."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from moonpalace_addons.errors import MoonPalaceError, NotFoundError
+from moonpalace_cli.lookup import find_call, identifier_flags, opened
+from moonpalace_cli.output import print_json, visible
+from moonpalace_cli.presentation import local_time
+from moonpalace_cli.setting_flags import setting_flags
+from moonpalace_cli.tables import box
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from moonpalace_addons.settings import Settings
+    from moonpalace_addons.store.records.context_caches import ContextCache
+    from moonpalace_addons.store.records.exchanges import Exchange
+    from moonpalace_cli.prefix_comparison import Request
+
+COLUMNS = ("id", "cache_id", "state", "model", "messages", "bytes", "tokens", "uses", "used_at", "expires_at")
+EARLIER = 50
+"""Calls that are looked at for the one that a call continues."""
+
+
+@click.group("cache", short_help="Show context caches, and why a prompt was not cached.")
+def command() -> None:
+    """Show and clear the context caches of `mpal start --auto-cache`, and say why a prompt was not cached."""
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@setting_flags("database", "endpoint")
+def list_caches(as_json: bool, settings: Settings) -> None:
+    """List the context caches, the most recently used first."""
+    with opened(settings.database) as engine:
+        from moonpalace_addons.store.records import context_caches
+
+        found = [record(cache) for cache in context_caches.all_caches(engine)]
+    if as_json:
+        if found:
+            print_json("\n".join(json.dumps(cache, ensure_ascii=False) for cache in found))
+        return
+    rows = [[visible("" if cache[name] is None else str(cache[name])) for name in COLUMNS] for cache in found]
+    click.echo(box(COLUMNS, rows))
+
+
+@command.command("show")
+@click.argument("name", metavar="ID")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@setting_flags("database", "endpoint")
+def show_cache(name: str, as_json: bool, settings: Settings) -> None:
+    """Show one context cache, by its number or by the API's id."""
+    with opened(settings.database) as engine:
+        from moonpalace_addons.store.records import context_caches
+
+        cache = context_caches.find(engine, name)
+    if cache is None:
+        raise NotFoundError(f"no context cache is called {name!r}; mpal cache list shows what there is")
+    values = record(cache) | {
+        "endpoint": cache.endpoint,
+        "key_fingerprint": cache.key_fingerprint,
+        "prefix_hash": cache.prefix_hash.hex(),
+        "created_at": shown_time(cache.created_at),
+    }
+    if as_json:
+        print_json(json.dumps(values, ensure_ascii=False))
+        return
+    width = max(map(len, values))
+    for key, value in sorted(values.items()):
+        click.echo(visible(f"{key:<{width}}  {'' if value is None else value}".rstrip()))
+
+
+@command.command("clear")
+@click.option("--expired", is_flag=True, help="Forget only those that cannot be used any more.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
+@setting_flags("database", "endpoint")
+def clear_caches(expired: bool, as_json: bool, settings: Settings) -> None:
+    """Forget the context caches.
+
+    The API lets them go by itself when their time to live is over; a running proxy that comes upon one that was
+    forgotten deletes it there.
+    """
+    with opened(settings.database) as engine:
+        from moonpalace_addons.store.records import context_caches
+
+        count = context_caches.clear(engine, expired_at=time.time_ns() // 1000 if expired else None)
+    if as_json:
+        print_json(json.dumps({"forgotten": count}))
+    else:
+        click.echo(f"forgot {count} context {'cache' if count == 1 else 'caches'}")
+
+
+@command.command("why")
+@identifier_flags
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@setting_flags("database", "endpoint")
+def why(row_id: int | None, chatcmpl: str | None, request_id: str | None, as_json: bool, settings: Settings) -> None:
+    """Say why the prompt of a call was cached or not.
+
+    The call is compared with the one that it continues: of the 50 before it with the same key, the one that has the
+    most messages in common. Shown are the message at which the two prompts part, what changed there, and how many
+    cached tokens that cost: the API caches the beginning of a prompt, in blocks of 256 tokens, up to the first
+    difference. This needs no --auto-cache.
+    """
+    with opened(settings.database) as engine:
+        call = find_call(engine, row_id=row_id, chatcmpl=chatcmpl, request_id=request_id)
+        request = read(engine, call)
+        if request is None:
+            raise MoonPalaceError(f"call {call.id} is no chat completion whose prompt can be read")
+        found = continued(engine, call, request)
+    if found is None:
+        print_alone(call, as_json=as_json)
+        return
+    from moonpalace_cli import prefix_report
+    from moonpalace_cli.prefix_comparison import compare
+
+    earlier, before = found
+    comparison = compare(before, request)
+    if as_json:
+        print_json(json.dumps(prefix_report.document(earlier, call, request, comparison), ensure_ascii=False))
+        return
+    for line in prefix_report.lines(earlier, call, request, comparison):
+        click.echo(visible(line))
+
+
+def print_alone(call: Exchange, *, as_json: bool) -> None:
+    """Say that a call continues none."""
+    if as_json:
+        print_json(json.dumps({"id": call.id, "earlier_id": None}))
+    else:
+        click.echo(f"call {call.id} continues none of the {EARLIER} calls before it: nothing of it could be cached")
+
+
+def read(engine: Engine, call: Exchange) -> Request | None:
+    """Return the request of a call."""
+    from moonpalace_addons.store.records import contents
+    from moonpalace_cli.prefix_comparison import read_request
+
+    return read_request(contents.bodies(engine, call.id).request or b"")
+
+
+def continued(engine: Engine, call: Exchange, request: Request) -> tuple[Exchange, Request] | None:
+    """Return the call that a call continues, with its request."""
+    from moonpalace_addons.store.records import conversations
+    from moonpalace_cli.prefix_comparison import kinship
+
+    best, found = (0, 0), None
+    for earlier in conversations.earlier_chats(engine, call, limit=EARLIER):
+        before = read(engine, earlier)
+        if before is not None and (near := kinship(before, request)) > best:  # of equals the newest
+            best, found = near, (earlier, before)
+    return found
+
+
+def record(cache: ContextCache) -> dict[str, str | int | None]:
+    """Return a cache as `list` shows it."""
+    expired = cache.expires_at <= time.time_ns() // 1000
+    return {
+        "id": cache.id,
+        "cache_id": cache.cache_id,
+        "state": "expired" if expired else cache.state,
+        "model": cache.model,
+        "messages": cache.prefix_messages,
+        "bytes": cache.prefix_bytes,
+        "tokens": cache.tokens,
+        "uses": cache.uses,
+        "used_at": shown_time(cache.used_at),
+        "expires_at": shown_time(cache.expires_at),
+    }
+
+
+def shown_time(microseconds: int) -> str:
+    """Return a moment in local time."""
+    return local_time(datetime.fromtimestamp(microseconds / 1e6, UTC))

@@ -1,0 +1,94 @@
+"""`mpal doctor`: how the store is, and whether a secret has got into it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from moonpalace_addons.errors import StoreError
+from moonpalace_cli.diagnosis import hits_text, report_json, report_text
+from moonpalace_cli.lookup import opened
+from moonpalace_cli.output import print_json, visible
+from moonpalace_cli.setting_flags import setting_flags
+
+if TYPE_CHECKING:
+    from moonpalace_addons.settings import Settings
+    from moonpalace_addons.store.secret_search import Hit
+
+
+@click.command("doctor", short_help="Say how the store is, and search it for secrets.")
+@click.option("--secrets", "for_secrets", is_flag=True, help="Search all that is stored for keys and tokens instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
+@setting_flags("database", "endpoint")
+@click.pass_context
+def command(context: click.Context, for_secrets: bool, as_json: bool, settings: Settings) -> None:
+    """Say how the store is: what is in it, who uses it, whether it is sound, and what to do if it is not.
+
+    With --secrets, look for what is made like a key or token, in headers, addresses, bodies, streams and labels, and
+    say which calls and fields hold it. The secrets themselves are not printed.
+
+    The exit code is 1 if anything is wrong, or any secret found.
+    """
+    sound = search(settings, as_json=as_json) if for_secrets else examine(settings, as_json=as_json)
+    if not sound:
+        context.exit(1)
+
+
+def examine(settings: Settings, *, as_json: bool) -> bool:
+    """Print how the store is; return whether nothing is wrong."""
+    try:
+        with opened(settings.database) as engine:
+            from moonpalace_addons.store.health import examine as look_over
+
+            report = look_over(engine, settings.database, settings.home)
+    except StoreError as error:
+        if not as_json:
+            raise
+        findings = [{"what": str(error), "advice": ""}]
+        print_json(json.dumps({"findings": findings}, ensure_ascii=False))
+        return False
+    if as_json:
+        print_json(json.dumps(report_json(report), ensure_ascii=False))
+    else:
+        click.echo("\n".join(visible(line) for line in report_text(report)))
+    return not report.findings
+
+
+def search(settings: Settings, *, as_json: bool) -> bool:
+    """Print what looks like a secret; return whether nothing does."""
+    size = 0
+
+    def count(more: int) -> None:
+        nonlocal size
+        size += more
+
+    with opened(settings.database) as engine:
+        from moonpalace_addons.store.secret_search import search as look_through
+
+        begun = time.monotonic()
+        hits = look_through(engine, count)
+        seconds = time.monotonic() - begun
+    if as_json:
+        print_json(json.dumps({"hits": [hit_json(hit) for hit in hits], "bytes": size, "seconds": round(seconds, 3)}))
+        return not hits
+    if hits:
+        click.echo("\n".join(visible(line) for line in hits_text(hits)))
+    speed = size / 1e6 / max(seconds, 0.001)
+    click.echo(f"searched {size / 1e6:,.1f} MB at {speed:,.0f} MB/s: {verdict(hits)}", err=bool(hits))
+    return not hits
+
+
+def hit_json(hit: Hit) -> dict[str, str | int | None]:
+    """Return one find for --json."""
+    return {"call": hit.call, "field": hit.field, "kind": hit.kind, "masked": hit.masked}
+
+
+def verdict(hits: list[Hit]) -> str:
+    """Return what the search came to."""
+    calls = len({hit.call for hit in hits if hit.call is not None})
+    if not hits:
+        return "nothing looks like a key or token"
+    return f"{len(hits)} places look like one, in {calls} calls; mpal cleanup deletes calls"

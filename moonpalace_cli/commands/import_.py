@@ -1,0 +1,80 @@
+"""`mpal import`: take calls over from another store."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from moonpalace_addons.errors import StoreError
+from moonpalace_addons.setting_table import BY_NAME
+from moonpalace_cli.lookup import opened
+from moonpalace_cli.output import print_json
+from moonpalace_cli.setting_flags import setting_flags
+
+if TYPE_CHECKING:
+    from moonpalace_addons.settings import Settings
+    from moonpalace_addons.store.importing import Counts
+
+
+def parse_source(context: click.Context, parameter: click.Parameter, text: str) -> str:
+    """Return the URL of the store that calls are taken from, given as --database is."""
+    try:
+        return str(BY_NAME["database"].kind.parse(text))
+    except (ValueError, OSError) as error:
+        hint = "is neither a file nor an SQLAlchemy URL"  # which may hold a password, and is not repeated
+        raise click.BadParameter(hint, context, parameter) from error
+
+
+@click.command("import", short_help="Take calls over from another store.")
+@click.argument("source", metavar="FILE_OR_URL", callback=parse_source)
+@click.option("--dry-run", is_flag=True, help="Only count what would be taken over.")
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as a JSON object.")
+@setting_flags("database", "endpoint")
+def command(source: str, dry_run: bool, as_json: bool, settings: Settings) -> None:
+    """Take calls over from another store: a file of the original MoonPalace, or a file or PostgreSQL database of ours.
+
+    Each call is taken over once, however often this is run, and gets a new number; labels, event streams and times are
+    kept. The other store is only read. Calls that a running proxy has under way there are left out.
+
+    The original wrote its times without their zone: they are read in that of this machine. For a file from elsewhere
+    set the variable TZ, as in TZ=Asia/Shanghai mpal import old.sqlite.
+    """
+    counts = take_over(source, settings.database, dry_run=dry_run)
+    if as_json:
+        print_json(json.dumps(asdict(counts) | {"dry_run": dry_run}))
+        return
+    click.echo(sentence(counts, dry_run=dry_run))
+
+
+def take_over(source: str, database: str, *, dry_run: bool) -> Counts:
+    """Take the calls over, with a bar on a terminal."""
+    if source == database:
+        raise StoreError("a store cannot be imported into itself: give another one")
+    from moonpalace_addons.store.engine import open_store  # see `lookup.opened`
+
+    if not dry_run:
+        open_store(database, create=True).dispose()
+    with opened(database) as engine:
+        from moonpalace_addons.store.importing import import_calls
+        from moonpalace_addons.store.sources import opened_source
+
+        with opened_source(source) as other:
+            if not sys.stderr.isatty():
+                return import_calls(other, engine, dry_run=dry_run)
+            with click.progressbar(length=other.count(), label="Importing", file=sys.stderr) as bar:
+                return import_calls(other, engine, dry_run=dry_run, progress=bar.update)
+
+
+def sentence(counts: Counts, *, dry_run: bool) -> str:
+    """Return what became of the calls."""
+    calls = "1 call" if counts.imported == 1 else f"{counts.imported} calls"
+    parts = [f"{'would import' if dry_run else 'imported'} {calls}"]
+    if counts.present:
+        parts.append(f"{counts.present} {'was' if counts.present == 1 else 'were'} here already")
+    if counts.left_out:
+        parts.append(f"{counts.left_out} still under way {'was' if counts.left_out == 1 else 'were'} left out")
+    return ", ".join(parts)

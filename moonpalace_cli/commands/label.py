@@ -1,0 +1,107 @@
+"""`mpal label`: say of calls what they are."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from moonpalace_cli.completing import complete_tag
+from moonpalace_cli.labelling import category_of, parse_note, parse_tags
+from moonpalace_cli.lookup import opened
+from moonpalace_cli.output import print_json, visible
+from moonpalace_cli.selecting import Wanted, selection_flags
+from moonpalace_cli.setting_flags import setting_flags
+from moonpalace_cli.tables import box
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from moonpalace_addons.settings import Settings
+
+COLUMNS = ("id", "category", "tags", "note")
+
+
+@click.command("label", short_help="Call stored calls good or bad, tag them, add a note.")
+@selection_flags
+@click.option("--good", is_flag=True, help="Call them good cases.")
+@click.option("--bad", is_flag=True, help="Call them bad cases.")
+@click.option("--clear", is_flag=True, help="Take away the category, good or bad.")
+@click.option(
+    "--tag",
+    "tags",
+    metavar="TEXT",
+    multiple=True,
+    callback=parse_tags,
+    shell_complete=complete_tag,
+    help="Add a tag; may be given several times.",
+)
+@click.option(
+    "--untag",
+    metavar="TEXT",
+    multiple=True,
+    callback=parse_tags,
+    shell_complete=complete_tag,
+    help="Take a tag away; may be given several times.",
+)
+@click.option("--note", metavar="TEXT", callback=parse_note, help="Set the note; an empty text takes it away.")
+@click.option("--json", "as_json", is_flag=True, help="Print the labels that the calls have then, an object a line.")
+@setting_flags("database", "endpoint")
+def command(
+    wanted: Wanted,
+    good: bool,
+    bad: bool,
+    clear: bool,
+    tags: tuple[str, ...],
+    untag: tuple[str, ...],
+    note: str | None,
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """Label stored calls: a category, tags, a note. Without any of them, show the labels of the calls.
+
+    Predicates, list and export see the labels.
+    """
+    category = category_of(good=good, bad=bad)
+    if clear and category is not None:
+        raise click.UsageError("--clear takes the category away: leave out --good and --bad")
+    both = [tag for tag in tags if tag in untag]
+    if both:
+        raise click.UsageError(f"--tag and --untag name the same tag, {both[0]!r}")
+    with opened(settings.database) as engine:
+        from moonpalace_addons.store.records import labels
+
+        ids = wanted.find(engine)
+        changes = labels.Change(category="" if clear else category, note=note, tag=tags, untag=untag)
+        changed = changes != labels.Change()
+        count = labels.change(engine, ids, changes) if changed else 0
+        if as_json:
+            for row in rows(engine, ids):
+                print_json(json.dumps(row, ensure_ascii=False))
+        elif changed:
+            click.echo(f"labelled {count:,} call{'' if count == 1 else 's'}")
+        else:
+            click.echo(box(COLUMNS, [[visible(cell(row[name])) for name in COLUMNS] for row in rows(engine, ids)]))
+
+
+def rows(engine: Engine, ids: Sequence[int]) -> list[dict[str, object]]:
+    """Return the labels of the calls."""
+    from moonpalace_addons.store.records import labels, selection
+
+    tags = labels.tags_of(engine, ids)
+    return [
+        {
+            "id": exchange.id,
+            "category": exchange.category,
+            "tags": list(tags.get(exchange.id, ())),
+            "note": exchange.note,
+        }
+        for exchange in selection.in_order(engine, ids)
+    ]
+
+
+def cell(value: object) -> str:
+    """Return a value as a cell."""
+    return ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)

@@ -1,0 +1,90 @@
+"""`mpal predicate`: what a predicate means, and how the store goes about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from moonpalace_cli.lookup import opened
+from moonpalace_cli.output import visible
+from moonpalace_cli.setting_flags import setting_flags
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from moonpalace_addons.settings import Settings
+    from moonpalace_addons.store.records.plans import Plan
+    from moonpalace_cli.predicate.tree import Node
+
+
+@click.command("predicate", short_help="Explain a predicate: what it says, its SQL, whether an index serves it.")
+@click.argument("text")
+@setting_flags("database")
+def command(text: str, settings: Settings) -> None:
+    r"""Explain a predicate, as list --predicate takes it: what it says, its SQL, whether an index serves it.
+
+    A predicate compares fields with values, joined by && (and), || (or), not and parentheses; && binds tighter:
+
+    \b
+      status == 200 && latency > 2s
+      request_body.model == 'kimi-k3' || model ~ 'moonshot*'
+      response_body.choices.0.finish_reason == 'length'
+      request_body.messages.-1.role @ ['tool', 'assistant']
+      request_body.messages.*.role == 'tool' and not tags == 'seen'
+      len(request_body.messages) > 20 && requested_at > -2h
+      text ~ 'words to find'
+
+    Operators: == != > >= < <=, ~ (LIKE: anywhere, or from one end with * at the other; % and _ are wildcards), % (a
+    regular expression), @ [..] (one of), and !~ !% !@. A field alone holds where it exists and is not null.
+
+    Fields are the columns of list --columns and of the view moonshot_requests, tags, text, and paths into request_body
+    and response_body: names, numbers of elements (negative ones from the end), * for any element; names with odd
+    characters in back quotes.
+    """
+    # SQLAlchemy and lark: 0.4 s, which the help need not pay.
+    from moonpalace_addons.store.records.plans import plan
+    from moonpalace_cli.predicate.condition import condition
+    from moonpalace_cli.predicate.parser import parse
+
+    tree = parse(text)
+    with store_or_empty(settings.database) as engine:
+        found = plan(condition([text], engine), engine)
+    click.echo("\n".join(lines(tree, found)))
+
+
+@contextmanager
+def store_or_empty(database: str) -> Iterator[Engine]:
+    """Give an engine on the store, or on an empty one in memory where there is none yet."""
+    from moonpalace_addons.store.engine import parse_url, sqlite_file
+
+    file = sqlite_file(parse_url(database))
+    if file is None or file.exists():
+        with opened(database) as engine:
+            yield engine
+        return
+    from sqlalchemy import StaticPool, create_engine
+
+    from moonpalace_addons.store.schema import METADATA
+
+    engine = create_engine("sqlite://", poolclass=StaticPool)
+    METADATA.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+def lines(tree: Node, plan: Plan) -> Iterator[str]:
+    """Give what is printed."""
+    from moonpalace_cli.predicate.explaining import index_in, outline
+
+    yield "Predicate:"
+    yield from (f"  {visible(line)}" for line in outline(tree))
+    yield "SQL:"
+    yield from (f"  {line.strip()}" for line in plan.sql.splitlines())
+    yield "Values:"
+    yield f"  {visible(', '.join(map(repr, plan.values)))}"
+    yield "Plan:"
+    yield from (f"  {step}" for step in plan.steps)
+    yield f"Index: {index_in(plan.steps) or 'none, calls are looked at from the newest on until enough are found'}"

@@ -1,0 +1,43 @@
+"""Give the bodies of a call as parsed JSON; of a stream, the completion that its events add up to so far."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from moonpalace_addons.wire.chat import Merger
+from moonpalace_addons.wire.sse import Decoder
+
+if TYPE_CHECKING:
+    from moonpalace_addons.store.records.contents import Bodies
+
+
+def asked_and_answered(bodies: Bodies) -> tuple[object, object]:
+    """Return what the request and the answer mean as JSON; None for what is none."""
+    answer = parsed(bodies.response)
+    if answer is None and bodies.event_stream is not None:
+        answer = parsed(bodies.event_stream) or merged(bodies.event_stream)
+    return parsed(bodies.request), answer
+
+
+def parsed(data: bytes | None) -> object:
+    """Return what the bytes mean as JSON, None where they are none."""
+    if not data:
+        return None
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return None
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def merged(stream: bytes) -> object:
+    """Return the completion that the events add up to, None if they are no completion's."""
+    decoder, merger = Decoder(limit=len(stream) + 1), Merger()
+    for event in (*decoder.feed(stream), *decoder.close()):
+        merger.feed(parsed(event.data.encode("utf-8", "surrogatepass")))
+    return None if merger.is_empty else merger.result()

@@ -1,0 +1,1 @@
+"""Write stored calls in the formats that other programs read: one module for each."""

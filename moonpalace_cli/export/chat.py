@@ -1,0 +1,67 @@
+"""What a stored call to chat completions asked for and was answered."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from moonpalace_cli.export.unfit import UnfitError
+
+if TYPE_CHECKING:
+    from moonpalace_cli.calls import Call
+
+type Members = dict[str, object]
+"""A JSON object."""
+
+PATH = "/chat/completions"
+
+
+def parsed(data: bytes | None) -> object:
+    """Return what the bytes mean as JSON, None where they are none."""
+    try:
+        return json.loads(data or b"")
+    except (ValueError, RecursionError):
+        return None
+
+
+def request_members(call: Call) -> Members:
+    """Return the request to chat completions; raise UnfitError for another call and for a body that is none."""
+    if call.exchange.method != "POST" or not call.exchange.path.endswith(PATH) or "/anthropic/" in call.exchange.path:
+        raise UnfitError("is no chat completion")
+    body = parsed(call.bodies.request)
+    if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
+        raise UnfitError("asks with a body that is no JSON object with messages")
+    return body
+
+
+def answered_message(call: Call) -> Members | None:
+    """Return the message that answers, of several choices the first; of a stream the merged one. None for none."""
+    body = parsed(call.bodies.response)
+    choices = body.get("choices") if isinstance(body, dict) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    message = first.get("message") if isinstance(first, dict) else None
+    return message if isinstance(message, dict) else None
+
+
+def text_of(content: object) -> str:
+    """Return the text of a message's content; a part that is no text is named in brackets."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    return "\n".join(part_text(part) for part in content)
+
+
+def part_text(part: object) -> str:
+    """Return the text of one part of a content."""
+    if not isinstance(part, dict):
+        return str(part)
+    text = part.get("text")
+    return text if isinstance(text, str) else f"[{part.get('type', 'part')}]"
+
+
+def tool_calls(message: Members) -> list[str]:
+    """Return the tool calls of a message, each as `name(arguments)`."""
+    calls = message.get("tool_calls")
+    functions = [each.get("function") for each in calls if isinstance(each, dict)] if isinstance(calls, list) else []
+    return [f"{one.get('name')}({one.get('arguments', '')})" for one in functions if isinstance(one, dict)]

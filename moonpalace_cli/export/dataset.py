@@ -1,0 +1,41 @@
+"""A line of chat data for fine-tuning and evaluation: the messages with the answer at their end, and the tools."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moonpalace_addons.store.tasks import State
+from moonpalace_cli.export.chat import Members, answered_message, request_members
+from moonpalace_cli.export.json_document import one_line
+from moonpalace_cli.export.unfit import UnfitError
+
+if TYPE_CHECKING:
+    from moonpalace_cli.calls import Call
+
+ASIDE = ("tools", "parallel_tool_calls")
+"""Members of the request that the data need beside the messages."""
+
+
+def line(call: Call, _: str = "") -> str:
+    """Return the line; raise UnfitError for what is no chat completion and for one without a whole answer."""
+    request = request_members(call)
+    status = call.exchange.status_code
+    if call.exchange.state is not State.COMPLETED:
+        raise UnfitError("has no whole answer")
+    if status is None or not 200 <= status < 300:
+        raise UnfitError("was answered with an error")
+    message = answered_message(call)
+    if message is None:
+        raise UnfitError("was answered without a message")
+    data: Members = {"messages": [*_list(request["messages"]), answer(message)]}
+    return one_line(data | {name: request[name] for name in ASIDE if request.get(name)})
+
+
+def answer(message: Members) -> Members:
+    """Return the answer as a message of a request: with its role, without members that say nothing."""
+    told = {name: value for name, value in message.items() if value is not None and value != []}
+    return {"role": "assistant", **told}
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

@@ -1,0 +1,55 @@
+"""The table of formats: what a call becomes in each, and how many of them make one file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from moonpalace_cli import curl
+from moonpalace_cli.export import dataset, har, httpie, json_document, openai_batch, python_script, report
+from moonpalace_cli.json_text import JSON_ESCAPES
+
+if TYPE_CHECKING:
+    from moonpalace_cli.calls import Call
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format: `text` gives a call for an output in an encoding, or raises UnfitError.
+
+    Several calls in one file stand between `opening` and `closing`, with `separator` between them; one alone too if
+    `framed`. `kind` says how it is to be printed. With `timed` the times of events are read.
+    """
+
+    ending: str
+    text: Callable[[Call, str], str]
+    opening: str = ""
+    separator: str = "\n"
+    closing: str = ""
+    framed: bool = False
+    kind: Literal["json", "code", "prose"] = "json"
+    timed: bool = False
+
+    def encode(self, text: str) -> bytes:
+        """Return the text for a file, with escapes for what UTF-8 cannot hold."""
+        return text.encode("utf-8", JSON_ESCAPES if self.kind == "json" else "backslashreplace")
+
+
+def curl_command(call: Call, encoding: str) -> str:
+    """Return the documented curl command."""
+    return curl.command(call.exchange, call.bodies.request or b"", encoding=encoding)
+
+
+FORMATS = {
+    "json": Format(".json", json_document.document, "[\n", ",\n", "\n]"),
+    "jsonl": Format(".jsonl", json_document.line),
+    "curl": Format(".sh", curl_command, "", "\n\n", kind="code"),
+    "python": Format(".py", python_script.script, "", "\n\n\n", kind="code"),
+    "httpie": Format(".sh", httpie.command, "", "\n\n", kind="code"),
+    "har": Format(".har", har.entry, har.OPENING, har.SEPARATOR, har.CLOSING, framed=True, timed=True),
+    "openai-batch": Format(".jsonl", openai_batch.line),
+    "dataset": Format(".jsonl", dataset.line),
+    "report": Format(".md", report.report, "", "\n\n---\n\n", kind="prose"),
+}
+"""The formats by the names that `--format` takes."""

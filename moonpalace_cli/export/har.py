@@ -1,0 +1,137 @@
+"""An entry of an HTTP Archive (HAR 1.2), which browsers, mitmproxy and most debugging tools read.
+
+Times are milliseconds. What the format has no place for stands under names that begin with `_`, as it demands: the
+events of a stream with their times, the completion that they merge to, our own metadata and labels.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+from moonpalace_addons.version import __version__
+from moonpalace_addons.wire import sse
+from moonpalace_addons.wire.status import status_line
+from moonpalace_cli.content import answer
+from moonpalace_cli.content import members as members_of
+from moonpalace_cli.curl import pairs
+from moonpalace_cli.json_text import Json, dumps
+from moonpalace_cli.presentation import error_text, has_failed, metadata, url
+
+if TYPE_CHECKING:
+    from moonpalace_cli.calls import Call
+
+OPENING = (
+    f'{{"log": {{"version": "1.2", "creator": {{"name": "MoonPalace", "version": "{__version__}"}}, "entries": [\n'
+)
+SEPARATOR = ",\n"
+CLOSING = "\n]}}"
+KNOWN_CODINGS = frozenset({"br", "deflate", "gzip", "identity", "x-gzip", "zstd"})
+NANOSECONDS = 1_000_000
+"""Of a millisecond."""
+
+
+def entry(call: Call, _: str = "") -> str:
+    """Return the entry of a call; one without an answer has status 0 and the reason, as browsers write it."""
+    exchange = call.exchange
+    latency = exchange.latency or 0
+    headers_at = min(latency if exchange.time_to_headers is None else exchange.time_to_headers, latency)
+    members: dict[str, Json] = {
+        "startedDateTime": exchange.started_at.isoformat(timespec="milliseconds"),
+        "time": latency / NANOSECONDS,
+        "request": request(call),
+        "response": response(call),
+        "cache": {},
+        "timings": {
+            "send": 0,
+            "wait": headers_at / NANOSECONDS,
+            "receive": (latency - headers_at) / NANOSECONDS,
+        },
+        "_moonpalace": {**metadata(exchange), **labels(call)},
+    }
+    given = answer(exchange, call.bodies)
+    if given.events is not None:
+        members["_eventSourceMessages"] = events(call)
+        if given.body != given.events:
+            members |= members_of("_completion", given.body)
+    return dumps(members)
+
+
+def request(call: Call) -> dict[str, Json]:
+    """Return the request."""
+    exchange, body = call.exchange, call.bodies.request or b""
+    members: dict[str, Json] = {
+        "method": exchange.method,
+        "url": url(exchange),
+        "httpVersion": "HTTP/1.1",
+        "cookies": [],
+        "headers": headers(exchange.request_headers),
+        "queryString": [{"name": name, "value": value} for name, value in parse_qsl(exchange.query, True)],
+        "headersSize": -1,
+        "bodySize": len(body),
+    }
+    if body:
+        members["postData"] = {"mimeType": exchange.request_content_type or "", **text(body)}
+    return members
+
+
+def response(call: Call) -> dict[str, Json]:
+    """Return the response; of a stream the events as they came."""
+    exchange, bodies = call.exchange, call.bodies
+    body = bodies.event_stream if bodies.event_stream is not None else bodies.response or b""
+    told = pairs(exchange.response_headers or "")
+    location = [value for name, value in told if name.lower() == "location"]
+    members: dict[str, Json] = {
+        "status": exchange.status_code or 0,
+        "statusText": status_line(exchange.status_code).partition(" ")[2],
+        "httpVersion": "HTTP/1.1",
+        "cookies": [],
+        "headers": headers(exchange.response_headers or ""),
+        "content": {"size": len(body), "mimeType": exchange.response_content_type or "x-unknown", **text(body)},
+        "redirectURL": location[0] if location else "",
+        "headersSize": -1,
+        "bodySize": len(body) if exchange.status_code else -1,
+    }
+    return {**members, "_error": error_text(exchange)} if has_failed(exchange) else members
+
+
+def headers(stored: str) -> list[Json]:
+    """Return headers; a content encoding that readers do not know is left out, since they would refuse the file."""
+    return [
+        {"name": name, "value": value}
+        for name, value in pairs(stored)
+        if name.lower() != "content-encoding" or value.lower() in KNOWN_CODINGS
+    ]
+
+
+def text(body: bytes) -> dict[str, Json]:
+    """Return a body as text, in base64 where it is none."""
+    try:
+        return {"text": body.decode()}
+    except UnicodeDecodeError:
+        return {"text": base64.b64encode(body).decode(), "encoding": "base64"}
+
+
+def events(call: Call) -> list[Json]:
+    """Return the events of a stream as Chrome writes them, `time` in seconds since the epoch."""
+    stream = call.bodies.event_stream or b""
+    decoder = sse.Decoder(limit=len(stream) + 1)
+    began = call.exchange.started_at.timestamp()
+    found = [*decoder.feed(stream), *decoder.close()]
+    times = call.event_times if len(call.event_times) == len(found) else [None] * len(found)
+    return [
+        {
+            **({} if at is None else {"time": round(began + at / 1e9, 6)}),
+            "eventName": event.event,
+            "eventId": event.id or "",
+            "data": event.data,
+        }
+        for event, at in zip(found, times, strict=True)
+    ]
+
+
+def labels(call: Call) -> dict[str, Json]:
+    """Return what users call the call."""
+    found: dict[str, Json] = {"category": call.exchange.category, "note": call.exchange.note, "tags": list(call.tags)}
+    return {name: value for name, value in found.items() if value}

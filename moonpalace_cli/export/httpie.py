@@ -1,0 +1,42 @@
+"""The HTTPie command that sends a stored request again (HTTPie 3 or later)."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING
+
+from moonpalace_cli.curl import LEFT_OUT, has_data, headers_of, is_argument, join, quote
+from moonpalace_cli.presentation import url
+
+if TYPE_CHECKING:
+    from moonpalace_cli.calls import Call
+
+# HTTPie reads `Name:=…` and `Name:@…` as something else than a header; a backslash says that it is none.
+SPECIAL = re.compile(r"^[=@:;]")
+
+
+def command(call: Call, encoding: str = "utf-8") -> str:
+    """Return a command for sh that sends the request with the caller's `$MOONSHOT_API_KEY`.
+
+    `encoding` is that of the terminal it is copied from: a body that it cannot show goes through base64.
+    """
+    exchange, body = call.exchange, call.bodies.request or b""
+    first = f"http --body --stream --ignore-stdin {quote(exchange.method)} {quote(url(exchange))}"
+    options = ['Authorization:"Bearer $MOONSHOT_API_KEY"']
+    options += [header(*pair) for pair in headers_of(exchange) if pair[0].lower() not in LEFT_OUT]
+    sent = {name.lower() for name, _ in headers_of(exchange)} - LEFT_OUT
+    # An empty value keeps HTTPie from sending its own.
+    options += [f"{name}:" for name in ("User-Agent", "Accept", "Accept-Encoding") if name.lower() not in sent]
+    options += ["--path-as-is"] if "/." in exchange.path else []
+    if not has_data(exchange, body) or not body:
+        return join(first, options)
+    if is_argument(body, encoding):
+        return join(first, [*options, f"--raw {quote(body.decode())}"])
+    piped = first.replace(" --ignore-stdin", "")
+    return f"base64 -d <<'EOF' | {join(piped, options)}\n{base64.encodebytes(body).decode()}EOF"
+
+
+def header(name: str, value: str) -> str:
+    """Return the argument for a header."""
+    return quote(f"{name}:{SPECIAL.sub(lambda found: chr(92) + found[0], value)}" if value else f"{name};")

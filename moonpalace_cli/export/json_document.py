@@ -1,0 +1,33 @@
+"""The documented JSON object: for reading with four spaces a level, or as one line of JSON Lines."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from moonpalace_cli.documents import export_document
+from moonpalace_cli.json_text import dumps
+
+if TYPE_CHECKING:
+    from moonpalace_cli.calls import Call
+
+
+def document(call: Call, _: str = "") -> str:
+    """Return the object of a call, indented."""
+    return dumps(export_document(call.exchange, call.bodies, tags=call.tags))
+
+
+def line(call: Call, _: str = "") -> str:
+    """Return the object of a call in one line; numbers and keys stay as they were written."""
+    return compact(document(call))
+
+
+def compact(text: str) -> str:
+    """Return JSON text that `dumps` made, in one line: no string of JSON holds a line end."""
+    lines = (line.lstrip(" ") for line in text.split("\n"))
+    return "".join(f"{line} " if line.endswith(",") else line for line in lines)
+
+
+def one_line(value: object) -> str:
+    """Return a value as JSON in one line, with characters rather than escapes."""
+    return json.dumps(value, ensure_ascii=False)

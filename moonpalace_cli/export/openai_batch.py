@@ -1,0 +1,23 @@
+"""A line of the file that a batch at the API takes: the request alone, to be asked again with many others.
+
+The API wants one model for a file, and no streams: `stream` and `stream_options` are left out of the body.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from moonpalace_cli.export.chat import request_members
+from moonpalace_cli.export.json_document import one_line
+
+if TYPE_CHECKING:
+    from moonpalace_cli.calls import Call
+
+URL = "/v1/chat/completions"
+ONLY_STREAMS = ("stream", "stream_options")
+
+
+def line(call: Call, _: str = "") -> str:
+    """Return the line; raise UnfitError for what is no chat completion."""
+    body = {name: value for name, value in request_members(call).items() if name not in ONLY_STREAMS}
+    return one_line({"custom_id": f"moonpalace-{call.exchange.id}", "method": "POST", "url": URL, "body": body})

@@ -1,0 +1,43 @@
+"""The flags that label calls, and what may be a label."""
+
+from __future__ import annotations
+
+import click
+
+from moonpalace_cli.output import CONTROL
+
+LONGEST_TAG = 100
+LONGEST_NOTE = 10_000
+"""Characters; a note is for people, and a call has its own bodies for the rest."""
+
+
+def parse_tags(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the tags, once each, in the order given; a tag is one line of text."""
+    tags = tuple(dict.fromkeys(value.strip() for value in values))
+    for tag in tags:
+        if not is_text(tag) or "\n" in tag or "\t" in tag or len(tag) > LONGEST_TAG:
+            raise click.BadParameter(
+                f"{tag[:LONGEST_TAG]!r} is no tag: give one line of 1 to {LONGEST_TAG} characters", context, parameter
+            )
+    return tags
+
+
+def parse_note(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Return the note; an empty one takes away what there is."""
+    if value is None or not value.strip():
+        return None if value is None else ""
+    if not is_text(value) or len(value) > LONGEST_NOTE:
+        raise click.BadParameter(f"a note is text of at most {LONGEST_NOTE:,} characters", context, parameter)
+    return value.strip()
+
+
+def is_text(value: str) -> bool:
+    """Tell whether a database and a terminal can take it."""
+    return bool(value) and not CONTROL.search(value) and value.encode("utf-8", "replace").decode() == value
+
+
+def category_of(*, good: bool, bad: bool) -> str | None:
+    """Return the category that the flags say, None for none; raise UsageError for both."""
+    if good and bad:
+        raise click.UsageError("--good and --bad exclude each other")
+    return "goodcase" if good else "badcase" if bad else None

@@ -1,0 +1,57 @@
+"""The caching that newer models do by themselves: what a prompt has in common with earlier ones, in blocks."""
+
+import hashlib
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from moonpalace_cli.mock.chat_request import Json, count_tokens, message_text, message_tokens
+
+BLOCK = 256  # tokens
+BYTES_PER_TOKEN = 4
+MOST_BLOCKS = 200_000  # the oldest give way
+
+_canonical = json.JSONEncoder(sort_keys=True).encode
+
+
+class PrefixCaching:
+    """Remember the prompts that were sent, block by block."""
+
+    def __init__(self) -> None:
+        self._blocks: OrderedDict[bytes, None] = OrderedDict()
+
+    def cached_tokens(self, owner: str, model: str, messages: Sequence[dict[str, Json]], tools: Json) -> int:
+        """Return how many tokens of a prompt an earlier one of the same key and model began with; remember it."""
+        blocks = block_hashes(_canonical([owner, model, tools]), messages)
+        known = next((number for number, block in enumerate(blocks) if block not in self._blocks), len(blocks))
+        for block in blocks:
+            self._blocks[block] = None
+            self._blocks.move_to_end(block)
+        while len(self._blocks) > MOST_BLOCKS:
+            self._blocks.popitem(last=False)
+        return known * BLOCK
+
+
+def block_hashes(seed: str, messages: Sequence[dict[str, Json]]) -> list[bytes]:
+    """Return a hash for each whole block of a prompt, which stands for all that is before its end."""
+    state, filled = hashlib.sha256(seed.encode()), 0
+    hashes: list[bytes] = []
+    for message in messages:
+        text = message_text(message).encode("utf-8", "surrogatepass")
+        # All but the text comes first, so that no block ends between it and what it belongs to.
+        state.update(
+            _canonical(message | {"content": None if isinstance(message.get("content"), str) else ""}).encode()
+        )
+        tokens, position = message_tokens(message), 0
+        attached = tokens - count_tokens(message_text(message))
+        if attached:
+            state.update(_canonical(message).encode())
+        while tokens:
+            taken = min(BLOCK - filled, tokens)
+            state.update(text[position : position + taken * BYTES_PER_TOKEN])
+            position += taken * BYTES_PER_TOKEN
+            tokens -= taken
+            filled = (filled + taken) % BLOCK
+            if not filled:
+                hashes.append(state.copy().digest())
+    return hashes

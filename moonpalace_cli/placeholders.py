@@ -1,0 +1,62 @@
+"""Name images, sounds and files inside messages instead of printing them."""
+
+import re
+from collections.abc import Mapping
+
+from moonpalace_addons.wire.completion import mapping
+
+DATA_URL = re.compile(r"data:(?P<type>[\w.+/-]*)[^,]{0,200}?(?P<base64>;base64)?,", re.ASCII)
+SHOWN = 200
+"""Characters of an address."""
+KINDS = {
+    "image_url": "image",
+    "input_image": "image",
+    "image": "image",
+    "video_url": "video",
+    "input_audio": "audio",
+    "document": "document",
+    "input_file": "file",
+    "file": "file",
+}
+"""What the types of blocks hold."""
+
+
+def placeholder(block: Mapping[str, object]) -> str | None:
+    """Return what stands for a block that holds an image or the like: its type and size, or its address.
+
+    None where the block is none of these.
+    """
+    kind = str(block.get("type") or "")
+    if kind and kind not in KINDS:
+        return None
+    held = next((mapping(block[name]) or {"url": block[name]} for name in (kind, "source") if block.get(name)), block)
+    what = KINDS.get(kind, "data")
+    for name in ("url", "image_url", "file_data", "file_uri"):
+        if isinstance(url := held.get(name), str):
+            return from_url(what, url)
+    if isinstance(data := held.get("data"), str):
+        return f"[{held.get('media_type') or held.get('format') or what}, {size(decoded(data))}]"
+    if isinstance(file := held.get("file_id") or held.get("filename"), str):
+        return f"[{what} {file}]"
+    return f"[{what}]" if kind else None
+
+
+def from_url(what: str, url: str) -> str:
+    """Return what stands for what an address leads to; of a `data:` URL, its type and size."""
+    found = DATA_URL.match(url)
+    if found is None:
+        return f"[{what} {url[:SHOWN]}{'…' if len(url) > SHOWN else ''}]"
+    data = url[found.end() :]
+    return f"[{found['type'] or what}, {size(decoded(data) if found['base64'] else len(data))}]"
+
+
+def decoded(data: str) -> int:
+    """Return how many bytes a text in base64 stands for."""
+    return len(data) * 3 // 4 - data[-2:].count("=")
+
+
+def size(number: int) -> str:
+    """Return a number of bytes for reading."""
+    if number < 1000:
+        return f"{number} bytes"
+    return f"{number / 1000:.1f} kB" if number < 1_000_000 else f"{number / 1_000_000:.1f} MB"

@@ -1,0 +1,1 @@
+"""The language of `--predicate`: parsed into a tree, compiled to conditions in SQL."""

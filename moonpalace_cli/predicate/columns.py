@@ -1,0 +1,181 @@
+"""Compile comparisons of fields that are columns, or expressions of columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ColumnElement, Text, and_, case, false, func, not_, or_, select
+from sqlalchemy import cast as sql_cast
+
+from moonpalace_addons.store.schema import EXCHANGES, TAGS
+from moonpalace_cli.predicate import times
+from moonpalace_cli.predicate.fields import MILLISECOND, Field
+from moonpalace_cli.predicate.tree import Comparator, Null, Span, Value
+from moonpalace_cli.predicate.tree import Text as TextValue
+from moonpalace_cli.predicate.values import (
+    OPPOSITES,
+    Condition,
+    NumberOperand,
+    Operand,
+    TextOperand,
+    TruthOperand,
+    ValueMistakeError,
+    compare,
+)
+
+SECOND_IN_MICROSECONDS = 1_000_000
+
+type Length = ColumnElement[int]
+
+
+def operand(field: Field, name: str, dialect: str, now: datetime) -> Operand:
+    """Return what a field is compared as; not for tags and JSON."""
+    if field.kind == "moment":
+        return MomentOperand(EXCHANGES.c[field.column], name, dialect, now)
+    if field.kind == "truth":
+        return TruthOperand(EXCHANGES.c[field.column], name)
+    if field.kind in ("whole", "decimal"):
+        return number_operand(field, name, dialect)
+    if field.column == "model":
+        return ModelOperand(EXPRESSIONS["model"](), name, dialect)
+    column = EXPRESSIONS[field.column]() if field.column in EXPRESSIONS else EXCHANGES.c[field.column]
+    return TextOperand(column, name, dialect)
+
+
+def number_operand(field: Field, name: str, dialect: str) -> NumberOperand:
+    """Return a column with numbers; what the view has in milliseconds is cut to whole ones, as there."""
+    column = EXCHANGES.c[field.column]
+    if field.unit == MILLISECOND:
+        return NumberOperand(column // MILLISECOND, name, dialect, MILLISECOND, column)
+    return NumberOperand(column, name, dialect, field.unit)
+
+
+def model() -> ColumnElement[str]:
+    """Return the model that answered, else the one asked for."""
+    return func.coalesce(EXCHANGES.c.model_answered, EXCHANGES.c.model_requested)
+
+
+def error() -> ColumnElement[str]:
+    """Return the error of a call that failed, as the view has it."""
+    return case((EXCHANGES.c.state != "completed", EXCHANGES.c.error_message))
+
+
+def url() -> ColumnElement[str]:
+    """Return the address that was called, as it is displayed."""
+    query = case((EXCHANGES.c.query != "", "?" + EXCHANGES.c.query), else_="")
+    return func.rtrim(EXCHANGES.c.endpoint, "/", type_=Text()) + EXCHANGES.c.path + query
+
+
+EXPRESSIONS: dict[str, Callable[[], ColumnElement[str]]] = {"model": model, "error": error, "url": url}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOperand(TextOperand):
+    """The model; equality is asked of both columns, each of which has an index."""
+
+    def equals(self, value: Value) -> Condition:
+        """Tell that it is the text."""
+        answered, requested = EXCHANGES.c.model_answered, EXCHANGES.c.model_requested
+        other = self._other(value)
+        return or_(answered == other, and_(requested == other, answered.is_(None)))
+
+
+@dataclass(frozen=True, slots=True)
+class MomentOperand:
+    """The time of the request.
+
+    Its text is in local time and has seconds, so what is compared by order is the second: of a date alone the first.
+    """
+
+    column: ColumnElement[int]
+    name: str
+    dialect: str
+    now: datetime
+
+    @property
+    def exists(self) -> Condition:
+        """Tell that it is there, as it always is."""
+        return self.column.is_not(None)
+
+    def equals(self, value: Value) -> Condition:
+        """Tell that it lies in the second, minute or day."""
+        period = self._period(value)
+        return and_(self.column >= period.start, self.column < period.end)
+
+    def ordered(self, comparator: Comparator, value: Value) -> Condition:
+        """Tell that it lies before or after."""
+        period = self._period(value)
+        after = period.start if period.coarse else period.end
+        conditions: dict[str, Condition] = {
+            ">": self.column >= after,
+            ">=": self.column >= period.start,
+            "<": self.column < period.start,
+            "<=": self.column < after,
+        }
+        return conditions[comparator]
+
+    def matches(self, test: Callable[[ColumnElement[str]], Condition], value: TextValue) -> Condition:
+        """Tell that it matches as it is displayed."""
+        seconds = self.column // SECOND_IN_MICROSECONDS
+        if self.dialect == "sqlite":
+            return test(func.datetime(seconds, "unixepoch", "localtime", type_=Text()))
+        return test(func.to_char(func.to_timestamp(seconds), "YYYY-MM-DD HH24:MI:SS", type_=Text()))
+
+    def _period(self, value: Value) -> times.Period:
+        period = None
+        if isinstance(value, Span):
+            period = times.before_now(value.nanoseconds, self.now)
+        elif isinstance(value, TextValue):
+            period = times.read_time(value.value)
+        if period is None or max(abs(period.start), abs(period.end)) >= 2**63:
+            examples = "'2024-07-29', '2024-07-29 21:30:53', '2024-07-29T21:30:53+08:00' or -2h"
+            raise ValueMistakeError(f"{self.name} is a time: compare it with {examples}", value.position)
+        return period
+
+
+@dataclass(frozen=True, slots=True)
+class TagOperand:
+    """One of a call's tags; always within a query of them."""
+
+    dialect: str
+
+    @property
+    def exists(self) -> Condition:
+        """Tell that there is one."""
+        return TAGS.c.tag.is_not(None)
+
+    def equals(self, value: Value) -> Condition:
+        """Tell that it is this one."""
+        return TextOperand(TAGS.c.tag, "tags", self.dialect).equals(value)
+
+    def ordered(self, comparator: Comparator, value: Value) -> Condition:
+        """Refuse: tags are a set."""
+        raise ValueMistakeError("tags is a set: it knows == != ~ !~ % !% @ !@", value.position)
+
+    def matches(self, test: Callable[[ColumnElement[str]], Condition], value: TextValue) -> Condition:
+        """Tell that it matches."""
+        return test(TAGS.c.tag)
+
+
+def compare_tags(comparator: Comparator, values: tuple[Value, ...], dialect: str) -> Condition:
+    """Return the condition on a call's tags: one of them compares so; for `!=` and its like, none does."""
+    opposite = OPPOSITES.get(comparator)
+    if opposite is not None:
+        return not_(func.coalesce(compare_tags(opposite, values, dialect), false()))
+    given = [value for value in values if not isinstance(value, Null)]
+    found = or_(false(), tagged(compare(TagOperand(dialect), comparator, given, dialect))) if given else false()
+    return or_(found, not_(tagged())) if len(given) < len(values) else found
+
+
+def tagged(condition: Condition | None = None) -> Condition:
+    """Return the condition that the call has a tag, one for which `condition` holds."""
+    query = select(TAGS.c.exchange_id)
+    return EXCHANGES.c.id.in_(query if condition is None else query.where(condition))
+
+
+def number_of_tags() -> ColumnElement[int]:
+    """Return how many tags the call has."""
+    query = select(func.count()).select_from(TAGS).where(TAGS.c.exchange_id == EXCHANGES.c.id)
+    return sql_cast(query.correlate(EXCHANGES).scalar_subquery(), BigInteger())

@@ -1,0 +1,165 @@
+"""Compile the tree of a predicate to a condition in SQL, every value of it a bound parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from sqlalchemy import ColumnElement, and_, false, func, not_, or_
+
+from moonpalace_addons.store.records.body_text import Side, body_text
+from moonpalace_cli.predicate import columns, documents, extracts
+from moonpalace_cli.predicate.errors import PredicateError, either
+from moonpalace_cli.predicate.fields import FIELDS, WORDS, Field
+from moonpalace_cli.predicate.marks import marks
+from moonpalace_cli.predicate.tree import And, Comparison, Node, Not, Null, Or, Path, Presence, Text, Truth, children
+from moonpalace_cli.predicate.values import (
+    Condition,
+    NumberOperand,
+    Operand,
+    TextOperand,
+    ValueMistakeError,
+    compare,
+)
+
+type TextSearch = Callable[[str], Condition]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """Compile trees for one kind of database; `search` makes the condition for a search for words."""
+
+    dialect: str
+    now: datetime
+    search: TextSearch
+
+    def condition(self, tree: Node, text: str) -> Condition:
+        """Return the condition for the tree of `text`; raises PredicateError for what makes no sense in it."""
+        try:
+            return self._node(tree)
+        except ValueMistakeError as error:
+            raise PredicateError(str(error), text, error.position) from None
+
+    def _node(self, node: Node) -> Condition:
+        match node:
+            case And(operands):
+                return and_(*(self._node(operand) for operand in sorted(operands, key=cost)))
+            case Or(operands):
+                return or_(*(self._node(operand) for operand in sorted(operands, key=cost)))
+            case Not(operand):
+                # Every comparison with NULL is NULL, whose opposite is NULL again: here it counts as false.
+                return not_(func.coalesce(self._node(operand), false()))
+            case Presence():
+                return self._presence(node)
+            case Comparison():
+                return self._comparison(node)
+
+    def _presence(self, node: Presence) -> Condition:
+        path = node.path
+        field = field_of(path)
+        if field.kind == "tags" and not path.measured:
+            return columns.tagged()
+        if field.kind == "truth":
+            return self._operand(field, path).equals(Truth(value=True, position=path.position))
+        if field.kind == "json" and path.steps:
+            return self._within(field, node, lambda operand: operand.exists, if_absent=False)
+        return self._operand(field, path).exists
+
+    def _comparison(self, node: Comparison) -> Condition:
+        path, comparator, values = node.path, node.comparator, node.values
+        field = field_of(path)
+        if field.kind == "words":
+            return self._words(node)
+        if field.kind == "tags" and not path.measured:
+            return columns.compare_tags(comparator, values, self.dialect)
+
+        def test(operand: Operand) -> Condition:
+            return compare(operand, comparator, values, self.dialect)
+
+        if field.kind == "json" and path.steps:
+            if_absent = comparator in ("==", "@") and any(isinstance(value, Null) for value in values)
+            looked_up = self._within(field, node, test, if_absent=if_absent)
+            return extracts.prefiltered(field, node, looked_up, test, self.dialect)
+        return test(self._operand(field, path))
+
+    def _words(self, node: Comparison) -> Condition:
+        (value, *_) = node.values
+        if node.comparator not in ("~", "!~") or not isinstance(value, Text):
+            position = value.position if node.values else node.path.position
+            raise ValueMistakeError("text is searched for words: text ~ 'words'", position)
+        try:
+            found = self.search(value.value)
+        except ValueError as error:
+            raise ValueMistakeError(str(error), value.position) from None
+        return found if node.comparator == "~" else not_(func.coalesce(found, false()))
+
+    def _within(
+        self, field: Field, node: Comparison | Presence, test: Callable[[Operand], Condition], *, if_absent: bool
+    ) -> Condition:
+        side = cast(Side, field.column)
+        seen = marks(node)
+        return documents.within(side, node.path, self.dialect, test, if_absent=if_absent, seen=seen)
+
+    def _operand(self, field: Field, path: Path) -> Operand:
+        if field.kind == "words":
+            raise ValueMistakeError("text is searched for words: text ~ 'words'", path.position)
+        if path.measured:
+            return NumberOperand(self._length(field, path), f"len({path.field})", self.dialect)
+        if field.kind == "json":
+            return TextOperand(body(field, self.dialect), path.field, self.dialect)
+        return columns.operand(field, path.field, self.dialect, self.now)
+
+    def _length(self, field: Field, path: Path) -> columns.Length:
+        if field.kind == "tags":
+            return columns.number_of_tags()
+        if field.kind == "json":
+            return func.length(body(field, self.dialect))
+        if field.kind == "text":
+            operand = columns.operand(field, path.field, self.dialect, self.now)
+            return func.length(cast(TextOperand, operand).column)
+        raise ValueMistakeError(f"{path.field} is {WORDS[field.kind]} and has no length", path.position)
+
+
+def body(field: Field, dialect: str) -> ColumnElement[str]:
+    """Return a body as text."""
+    return cast(ColumnElement[str], body_text(cast(Side, field.column), dialect))
+
+
+def field_of(path: Path) -> Field:
+    """Return the field that a path begins with; raises ValueMistakeError for none, with the nearest names."""
+    field = FIELDS.get(path.field) or FIELDS.get(path.field.lower())
+    if field is None:
+        raise ValueMistakeError(f"there is no field {path.field[:50]}{meant(path)}", path.position)
+    if path.steps and field.kind != "json":
+        message = f"{path.field} is {WORDS[field.kind]} and has no parts; request_body and response_body have"
+        raise ValueMistakeError(message, path.position)
+    return field
+
+
+def meant(path: Path) -> str:
+    """Return the names that somebody may have meant, in words."""
+    import difflib  # 0.01 s for the rare mistake
+
+    name = path.field[:50].lower()
+    near = difflib.get_close_matches(name, FIELDS, 3, 0.6) or [other for other in FIELDS if name and name in other][:3]
+    if near:
+        return f"; did you mean {either(near)}?"
+    if name in ("messages", "choices", "usage", "tools", "temperature", "max_tokens"):
+        side = "response" if name in ("choices", "usage") else "request"
+        return f"; did you mean {side}_body.{name}?"
+    return "; fields are status, state, model, request_body.…, response_body.…, tags, text, latency and others"
+
+
+def cost(node: Node) -> int:
+    """Return how much looking at a node costs: nothing for a column, more for bodies, most for searching them."""
+    below = children(node)
+    if below:
+        return max(map(cost, below))
+    if not isinstance(node, Comparison | Presence):
+        return 0
+    field = FIELDS.get(node.path.field) or FIELDS.get(node.path.field.lower())
+    if field is None or field.kind not in ("json", "words"):
+        return 0
+    return 1 if node.path.steps else 2

@@ -1,0 +1,142 @@
+"""Turn the patterns of `~` and `%` into what databases understand."""
+
+from __future__ import annotations
+
+import re
+from typing import Protocol
+
+ESCAPE = "!"
+"""What makes the next character literal in SQL; a backslash is one more thing that databases differ about."""
+
+LONGEST_PATTERN = 1_000
+"""Characters of a regular expression: what it may cost grows with them."""
+
+
+class PatternError(ValueError):
+    """Say what is wrong with a pattern."""
+
+
+class Pattern(Protocol):
+    """A compiled regular expression."""
+
+    def search(self, text: bytes) -> object:
+        """Find it in a text in UTF-8; None if it is not there."""
+
+
+def like(pattern: str) -> str:
+    r"""Return the pattern of LIKE for one of `~`.
+
+    It matches anywhere; a `*` at one end stands for anything there and anchors the other end; `%` and `_` are LIKE's
+    wildcards, and a backslash makes the next character literal.
+    """
+    pieces = re.findall(r"\\.|.", pattern, re.DOTALL)
+    first, last = pieces[:1] == ["*"], len(pieces) > 1 and pieces[-1] == "*"
+    inner = pieces[first : len(pieces) - last]
+    anchored_first, anchored_last = last and not first, first and not last and len(pieces) > 1
+    return f"{'' if anchored_first else '%'}{''.join(map(like_piece, inner))}{'' if anchored_last else '%'}"
+
+
+def like_piece(piece: str) -> str:
+    """Return one character of the pattern, or an escaped one, for LIKE."""
+    if piece in ("%", "_"):
+        return piece
+    character = piece[-1]
+    return ESCAPE + character if character in ("%", "_", ESCAPE) else character
+
+
+def check_regex(pattern: str) -> None:
+    """Refuse what RE2 does not take: that is also what could take longer than linear time."""
+    if len(pattern) > LONGEST_PATTERN:
+        raise PatternError(f"a regular expression has at most {LONGEST_PATTERN:,} characters")
+    compiled(pattern)
+
+
+def compiled(pattern: str) -> Pattern:
+    """Return a compiled regular expression of RE2, for `search` on UTF-8."""
+    import re2  # type: ignore[import-untyped]  # only who uses `%` needs it
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        found: Pattern = re2.compile(pattern.encode(), options)
+    except re2.error as error:
+        reason = error.args[0] if error.args else b""
+        words = reason.decode(errors="replace") if isinstance(reason, bytes) else str(reason)
+        raise PatternError(f"this regular expression cannot be used: {words or 'it is not valid'}") from None
+    return found
+
+
+CLASSES = {"d": "0-9", "w": "A-Za-z0-9_", "s": r"\t\n\f\r "}
+"""RE2's classes, which are of ASCII only."""
+SAME = frozenset("Aafnrtv")
+BOUNDARIES = {"b": r"\y", "B": r"\Y", "z": r"\Z"}
+
+TOKEN = re.compile(
+    r"""(?P<escape>\\(?:x\{[0-9a-fA-F]+\}|x[0-9a-fA-F]{2}|[pP]\{\^?\w+\}|[pP]\w|[0-7]{2,3}|Q.*?(?:\\E|$)|.))
+    |(?P<posix>\[:\^?\w+:\])
+    |(?P<group>\(\?P?<\w+>|\(\?:|\(\?[a-zA-Z-]*[:)])
+    |(?P<other>.)""",
+    re.DOTALL | re.VERBOSE,
+)
+
+
+def postgresql_regex(pattern: str) -> str:
+    """Return PostgreSQL's spelling of a regular expression of RE2; raises PatternError for what it has no word for."""
+    flags = re.match(r"\(\?([is]+)\)", pattern)
+    tokens = TOKEN.finditer(pattern, flags.end() if flags else 0)
+    dot = "." if flags and "s" in flags[1] else r"[^\n]"
+    written, in_class = "", False
+    for token in tokens:
+        piece, opens = token[0], written.endswith(("[", "[^"))
+        if token["escape"]:
+            written += postgresql_escape(piece, in_class=in_class)
+        elif in_class:
+            in_class = piece != "]" or opens
+            written += r"\]" if piece == "]" and in_class else r"\[" if piece == "[" else piece
+        elif token["group"]:
+            written += postgresql_group(piece)
+        elif piece == ".":
+            written += dot
+        else:
+            in_class = piece == "["
+            written += piece
+    # The director says that an advanced expression follows, whatever the server's default is.
+    return f"***:{'(?i)' if flags and 'i' in flags[1] else ''}{written}"
+
+
+def postgresql_group(piece: str) -> str:
+    """Return how PostgreSQL opens a group."""
+    if piece == "(?:":
+        return piece
+    if piece.endswith(">"):
+        return "("
+    raise PatternError(f"on PostgreSQL a regular expression has flags at its beginning only: {piece}")
+
+
+def postgresql_escape(piece: str, *, in_class: bool) -> str:
+    """Return PostgreSQL's spelling of an escape."""
+    kind = piece[1]
+    if kind.lower() in CLASSES:
+        members = CLASSES[kind.lower()]
+        if kind.islower():
+            return members if in_class else f"[{members}]"
+        if not in_class:
+            return f"[^{members}]"
+    elif kind in BOUNDARIES and not in_class:
+        return BOUNDARIES[kind]
+    elif kind == "Q" and not in_class:
+        return "".join(map(literal, piece.removeprefix(r"\Q").removesuffix(r"\E")))
+    elif kind == "x" and len(piece) > 2:
+        return literal(chr(int(piece[2:].strip("{}"), 16)))
+    elif piece[1:].isdigit():
+        return literal(chr(int(piece[1:], 8)))
+    elif kind in SAME:
+        return piece
+    elif not kind.isalnum():
+        return literal(kind)
+    raise PatternError(f"on PostgreSQL there is no {piece} in a regular expression{' class' if in_class else ''}")
+
+
+def literal(character: str) -> str:
+    """Return a character that stands for itself."""
+    return character if character.isalnum() or character == "_" or ord(character) > 127 else "\\" + character

@@ -1,0 +1,89 @@
+"""Compile the search for words in messages and answers, by a scan of the bodies, newest first."""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    LargeBinary,
+    String,
+    Text,
+    and_,
+    case,
+    cast,
+    collate,
+    column,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    type_coerce,
+)
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
+
+from moonpalace_addons.store.records.body_scan import holds, quick_text
+from moonpalace_addons.store.records.body_text import body_text
+from moonpalace_addons.store.schema import EXCHANGES
+from moonpalace_cli.predicate import words
+from moonpalace_cli.predicate.patterns import ESCAPE
+from moonpalace_cli.predicate.values import Condition, bound
+
+MEMBERS = f'$.** ? (@.type() == "object").keyvalue() ? ({" || ".join(f'@.key == "{key}"' for key in words.KEYS)})'
+"""What the strings are members of, as PostgreSQL writes paths."""
+
+
+def condition(sought: str, dialect: str) -> Condition:
+    """Return the condition that all the words occur in a call; raises ValueError if there are none."""
+    given = words.terms(sought)
+    return sqlite(given) if dialect == "sqlite" else and_(*(postgresql(term) for term in given))
+
+
+def sqlite(given: tuple[words.Term, ...]) -> Condition:
+    """Return the condition on SQLite: Python looks at the bodies that hold the longest word somewhere."""
+    bodies = select(quick_text("request").label("request"), quick_text("response").label("response")).subquery()
+    request, response = bodies.c.request, bodies.c.response
+    packed = literal(json.dumps(given), String())
+    found = func.moonpalace_words(packed, cast(request, LargeBinary), cast(response, LargeBinary)) == 1
+    rare = max((word for term in given for word in term), key=len)
+    likely = or_(may_hold(request, rare), may_hold(response, rare))
+    whole = select(case((likely, found), else_=false())).select_from(bodies).correlate(EXCHANGES).scalar_subquery()
+    return type_coerce(whole, Boolean())
+
+
+def may_hold(body: ColumnElement[str], word: str) -> Condition:
+    """Return the condition that a body perhaps holds a word: as it is, or written with escapes."""
+    if word.isascii():
+        return or_(holds(body, word), holds(body, "\\u00"))
+    # Databases know no other case of letters that are not ASCII.
+    plain = or_(*(holds(body, spelling) for spelling in dict.fromkeys((word, word.upper(), word.title()))))
+    return or_(plain, holds(body, "\\u"))
+
+
+def postgresql(term: words.Term) -> Condition:
+    """Return the condition that a term occurs in one of a call's bodies, on PostgreSQL."""
+    return or_(*(postgresql_body(body_text(side, "postgresql"), term) for side in ("request", "response")))
+
+
+def postgresql_body(text: ColumnElement[str | None], term: words.Term) -> Condition:
+    """Return the condition that a term occurs in a body, on PostgreSQL."""
+    body = select(text.label("body")).offset(0).subquery()
+    likely = or_(*(collate(body.c.body, "C").ilike(bound(f"%{mark}%"), escape=ESCAPE) for mark in marks(term)))
+    document = func.moonpalace_jsonb(body.c.body)
+    queried = func.jsonb_path_query(document, cast(MEMBERS, JSONPATH))
+    members = queried.table_valued(column("value", JSONB), name="member", joins_implicitly=True).render_derived()
+    string = members.c.value.op("->>", return_type=Text())(literal("value", Text()))
+    matching = string.op("~*", is_comparison=True)(bound(words.postgresql_pattern(term)))
+    found = exists(select(literal(1)).select_from(members).where(matching).correlate_except(members))
+    whole = select(case((likely, found), else_=false())).select_from(body).correlate(EXCHANGES).scalar_subquery()
+    return type_coerce(whole, Boolean())
+
+
+def marks(term: words.Term) -> list[str]:
+    """Return texts of which a body has one if it has the term."""
+    longest = max(term, key=len)
+    escaped = longest.replace("_", f"{ESCAPE}_")
+    return [escaped, "\\u00"] if longest.isascii() else [escaped, longest.upper(), longest.title(), "\\u"]

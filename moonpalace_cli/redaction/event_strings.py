@@ -1,0 +1,143 @@
+"""Replace inside the events of a stream, also what was cut over several of them.
+
+The pieces of a text that a client would put together (such as the `content` of the deltas of one choice) are looked at
+together. What is found there stands in the event in which it begins, and the rest of it is gone from the others. All
+bytes that are no part of a changed event stay as they were.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from moonpalace_addons.wire import pieces, sse
+from moonpalace_cli.json_text import JSON_ESCAPES, parse, quote
+from moonpalace_cli.redaction.json_strings import KEY, Scalar, replacements, scalars
+from moonpalace_cli.redaction.replacing import Place, Replacement, Visitor, apply
+
+GROWING = pieces.TEXT | {"delta", "input", "partial_json", "text", "thinking"}
+"""Members whose values clients concatenate, also those of the other two faces of the API."""
+SERIES = ("type", "index", "output_index", "content_index", "summary_index", "item_id")
+"""Members of an event that tell which text it continues, on those faces."""
+BOM = b"\xef\xbb\xbf"
+
+type Series = tuple[object, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """A piece of a text: the event that it came in, and the string there."""
+
+    event: int
+    scalar: Scalar
+
+
+def rewrite_events(data: bytes, place: Place, visitor: Visitor) -> bytes:
+    """Return the stream with the replacements made."""
+    decoder = sse.Decoder(limit=len(data) + 1)
+    events = [*decoder.feed(data), *decoder.close()]
+    changed = new_data([event.data for event in events], place, visitor)
+    rewritten: list[bytes] = []
+    start = 0
+    for number, event in enumerate(events):
+        rewritten.append(rewrite_lines(data[start : event.end], place, visitor, changed.get(number)))
+        start = event.end
+    return b"".join([*rewritten, rewrite_lines(data[start:], place, visitor, None)])
+
+
+def new_data(events: Sequence[str], place: Place, visitor: Visitor) -> dict[int, str]:
+    """Return the new data of the events that change, by their number."""
+    found: dict[int, list[Replacement]] = {}
+    series: dict[Series, list[Fragment]] = {}
+    for number, text in enumerate(events):
+        if parse(text) is None:
+            found[number] = list(visitor.text(place.at(number), text))
+            continue
+        value = json.loads(text, parse_int=str, parse_float=str)
+        for scalar in scalars(text):
+            if is_growing(scalar):
+                series.setdefault(series_of(value, scalar.path), []).append(Fragment(number, scalar))
+            else:
+                where = place.at(number, *scalar.path, *([KEY] if scalar.is_key else []))
+                add(found, number, scalar, replacements(scalar.value, where, visitor))
+    for fragments in series.values():
+        for fragment, inner in spread(fragments, place, visitor):
+            add(found, fragment.event, fragment.scalar, inner)
+    return {number: apply(events[number], in_order(changes)) for number, changes in found.items() if changes}
+
+
+def is_growing(scalar: Scalar) -> bool:
+    """Tell whether a string is a piece of a longer text."""
+    return not scalar.is_key and bool(scalar.path) and scalar.path[-1] in GROWING
+
+
+def series_of(value: object, path: Sequence[str | int]) -> Series:
+    """Return what tells the text that the string at `path` of an event continues from all others.
+
+    An element of a list is told by its `index`, which need not be its position.
+    """
+    told: list[object] = [value.get(name) for name in SERIES] if isinstance(value, dict) else []
+    for key in path:
+        if isinstance(value, dict):
+            value = value.get(str(key))
+        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+            value = value[key]
+            key = str(value["index"]) if isinstance(value, dict) and "index" in value else key
+        told.append(key)
+    return tuple(element if isinstance(element, str | int) else None for element in told)
+
+
+def add(found: dict[int, list[Replacement]], number: int, scalar: Scalar, inner: Sequence[Replacement]) -> None:
+    """Note that a string of an event gets another text."""
+    if inner:
+        new = Replacement(scalar.start, scalar.end, quote(apply(scalar.value, inner)))
+        found.setdefault(number, []).append(new)
+
+
+def in_order(changes: Iterable[Replacement]) -> list[Replacement]:
+    """Return replacements in the order of the text."""
+    return sorted(changes, key=lambda change: change.start)
+
+
+def spread(
+    fragments: Sequence[Fragment], place: Place, visitor: Visitor
+) -> Iterable[tuple[Fragment, list[Replacement]]]:
+    """Give each piece of a text that changes, with the replacements in it."""
+    text = "".join(fragment.scalar.value for fragment in fragments)
+    first = fragments[0]
+    changes = replacements(text, place.at(first.event, *first.scalar.path), visitor)
+    start = 0
+    for fragment in fragments:
+        end = start + len(fragment.scalar.value)
+        # What begins here comes here; of what began before, the rest goes.
+        inner = [
+            Replacement(
+                max(change.start, start) - start,
+                min(change.end, end) - start,
+                change.text if change.start >= start else "",
+            )
+            for change in changes
+            if change.start < end and change.end > start
+        ]
+        if inner:
+            yield fragment, inner
+        start = end
+
+
+def rewrite_lines(raw: bytes, place: Place, visitor: Visitor, data: str | None) -> bytes:
+    """Return the lines of an event with new data, if it is not None, and with the replacements in the other lines."""
+    lines: list[bytes] = []
+    placed = False
+    for line in raw.splitlines(keepends=True):
+        content = line.rstrip(b"\r\n")
+        if content.removeprefix(BOM).partition(b":")[0] != b"data":
+            text = content.decode("utf-8", "surrogateescape")
+            new = apply(text, visitor.text(place, text)) if text else ""
+            lines.append(new.encode("utf-8", "surrogateescape") + line[len(content) :])
+        elif data is None:
+            lines.append(line)
+        elif not placed:
+            placed = True
+            end = line[len(content) :] or b"\n"
+            body = end.join(b"data: " + part.encode("utf-8", JSON_ESCAPES) for part in data.split("\n"))
+            lines.append((BOM if content.startswith(BOM) else b"") + body + line[len(content) :])
+    return b"".join(lines)

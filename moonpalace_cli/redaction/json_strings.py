@@ -1,0 +1,81 @@
+"""Replace inside the strings and numbers of JSON text, and leave everything else as it was written."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from moonpalace_cli.json_text import LEXEME, parse, quote
+from moonpalace_cli.redaction.replacing import Place, Replacement, Visitor, apply
+
+DEEPEST = 3
+"""How often JSON may stand in a string of JSON, as the arguments of a tool call do."""
+KEY = "(a key)"
+"""What stands in the path to a key, which is not named by the key above it."""
+MARKS = frozenset("{}[],:")
+WORDS = frozenset({"true", "false", "null"})
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """A string or number of JSON text: where it stands in it, what it means, the keys to it; `is_key` for a key."""
+
+    start: int
+    end: int
+    value: str
+    path: tuple[str | int, ...]
+    is_key: bool
+
+
+def scalars(text: str) -> Iterator[Scalar]:
+    """Give the strings and numbers of JSON text, which must be valid; of a number the digits are the value."""
+    path: list[str | int] = []
+    expects_key = False
+    for match in LEXEME.finditer(text):
+        lexeme = match[0]
+        if lexeme in MARKS:
+            expects_key = follow(lexeme, path)
+        elif lexeme not in WORDS:
+            value = unquoted(lexeme) if lexeme[0] == '"' else lexeme
+            yield Scalar(match.start(), match.end(), value, tuple(path[:-1] if expects_key else path), expects_key)
+            if expects_key:
+                path[-1] = value
+
+
+def follow(mark: str, path: list[str | int]) -> bool:
+    """Bring the path to where a mark leads; tell whether a key comes next."""
+    if mark == "{":
+        path.append("")
+        return True
+    if mark == "[":
+        path.append(0)
+    elif mark in "}]":
+        path.pop()
+    elif mark == ",":
+        last = path[-1]
+        if isinstance(last, str):
+            return True
+        path[-1] = last + 1
+    return False
+
+
+def unquoted(lexeme: str) -> str:
+    """Return what a string of JSON text means."""
+    return str(json.loads(lexeme)) if "\\" in lexeme else lexeme[1:-1]
+
+
+def json_replacements(text: str, place: Place, visitor: Visitor, depth: int = 0) -> list[Replacement]:
+    """Return the replacements in JSON text that replacing in its strings and numbers comes to."""
+    found: list[Replacement] = []
+    for scalar in scalars(text):
+        where = place.at(*scalar.path, *([KEY] if scalar.is_key else []))
+        inner = replacements(scalar.value, where, visitor, DEEPEST if scalar.is_key else depth)
+        if inner:
+            found.append(Replacement(scalar.start, scalar.end, quote(apply(scalar.value, inner))))
+    return found
+
+
+def replacements(text: str, place: Place, visitor: Visitor, depth: int = 0) -> list[Replacement]:
+    """Return the replacements in a text: inside of its strings where it is JSON, else anywhere."""
+    if depth < DEEPEST and text.lstrip()[:1] in ("{", "[") and parse(text) is not None:
+        return json_replacements(text, place, visitor, depth + 1)
+    return list(visitor.text(place, text))

@@ -1,0 +1,67 @@
+"""The names under which calls tell accounts, users, secrets and files; all in lower case."""
+
+from moonpalace_addons.wire.secrets import SECRET_HEADERS
+
+ACCOUNT_HEADERS = frozenset(
+    {
+        "anthropic-organization-id",
+        "msh-gid",
+        "msh-org-id",
+        "msh-project-id",
+        "msh-uid",
+        "openai-organization",
+        "openai-project",
+        "x-account-id",
+        "x-msh-gid",
+        "x-msh-org-id",
+        "x-msh-project-id",
+        "x-msh-uid",
+        "x-org-id",
+        "x-tenant-id",
+    }
+)
+USER_HEADERS = frozenset(
+    {
+        "cf-connecting-ip",
+        "forwarded",
+        "from",
+        "true-client-ip",
+        "x-client-ip",
+        "x-forwarded-for",
+        "x-forwarded-user",
+        "x-real-ip",
+        "x-remote-user",
+        "x-user",
+        "x-user-email",
+        "x-user-id",
+        "x-user-name",
+    }
+)
+ACCOUNT_MEMBERS = frozenset(
+    {"account_id", "group_id", "org_id", "organization_id", "project_id", "tenant_id", "uid", "gid"}
+)
+USER_MEMBERS = frozenset(
+    {"end_user_id", "prompt_cache_key", "safety_identifier", "user", "user_id", "userid", "username"}
+)
+SECRET_MEMBERS = frozenset(
+    {
+        "access_token",
+        "api_key",
+        "api_secret",
+        "api_token",
+        "apikey",
+        "auth_token",
+        "authorization",
+        "client_secret",
+        "id_token",
+        "passwd",
+        "password",
+        "private_key",
+        "refresh_token",
+        "secret",
+        "secret_access_key",
+        "secret_key",
+        *(name.replace("-", "_") for name in SECRET_HEADERS),
+    }
+)
+FILE_MEMBERS = frozenset({"audio", "b64_json", "base64", "data", "file_data", "image"})

@@ -1,0 +1,41 @@
+"""Make what redacts the calls of a store, with the settings' own pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from moonpalace_addons.errors import SettingError
+from moonpalace_cli.redaction.redactor import Redactor
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+def redactor(engine: Engine, pattern: str | None) -> Redactor:
+    """Return what redacts; pseudonyms are made with the key of this store. Raises SettingError for a bad pattern."""
+    from moonpalace_addons.store.records import identity
+
+    matches = finder(pattern) if pattern else None
+    with engine.connect() as connection:
+        return Redactor(identity.fingerprint_key(connection), matches)
+
+
+def finder(pattern: str) -> Callable[[str], Iterator[tuple[int, int]]]:
+    """Return what gives where the pattern matches; RE2 takes linear time, whatever the pattern and the text are."""
+    import re2  # type: ignore[import-untyped]
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        compiled = re2.compile(pattern, options=options)
+    except re2.error as error:
+        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
+        raise SettingError(f"redact-pattern: {pattern!r} is no regular expression of RE2: {reason}") from None
+
+    def find(text: str) -> Iterator[tuple[int, int]]:
+        # Half a surrogate pair has no UTF-8; as long as one character stands for another, the places stay.
+        encodable = text.encode("utf-8", "replace").decode()
+        return (match.span() for match in compiled.finditer(encodable) if match.end() > match.start())
+
+    return find

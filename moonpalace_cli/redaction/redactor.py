@@ -1,0 +1,201 @@
+"""Replace what tells people, accounts and keys apart by stable pseudonyms.
+
+The same value gets the same pseudonym in all exports of one store, and nobody without the store can find the value that
+a pseudonym stands for. What is replaced:
+
+    secrets       what `wire.secret_patterns` finds, and the values of members and parameters named like a password
+    accounts      the headers Msh-Uid, Msh-Gid, … with their values wherever they turn up; ids like `org-…`, `ak-…`
+    users         members and headers named like a user's id, with their values wherever they turn up
+    e-mail        addresses anywhere
+    files         `data:` URLs, base64 members, bodies that are not text: a placeholder says their type and size
+    matches       what the settings' own pattern matches
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from moonpalace_addons.wire import secret_patterns
+from moonpalace_cli.http_text import header_lines
+from moonpalace_cli.redaction.call_strings import rewrite
+from moonpalace_cli.redaction.names import (
+    ACCOUNT_HEADERS,
+    ACCOUNT_MEMBERS,
+    FILE_MEMBERS,
+    SECRET_MEMBERS,
+    USER_HEADERS,
+    USER_MEMBERS,
+)
+from moonpalace_cli.redaction.replacing import Place, Replacement, whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from moonpalace_cli.calls import Call
+
+    type FindMatches = Callable[[str], Iterable[tuple[int, int]]]
+
+SHORTEST_KNOWN = 8
+"""Characters from which on a value is replaced wherever it turns up: a shorter one is too likely to be a word."""
+SHORTEST_FILE = 200
+"""Characters from which on base64 is taken for a file."""
+DIGITS = 12
+PERSON = b"mpal redaction"  # so that pseudonyms are no fingerprints of API keys, which have the same key
+
+# Both ends of an address are scanned from its @, a bounded way: no text makes the search slow.
+LOCAL_PART = re.compile(r"[A-Za-z0-9._%+-]{1,64}\Z")
+DOMAIN = re.compile(r"@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}")
+ACCOUNT_ID = re.compile(r"(?<![A-Za-z0-9_-])(?:ak|org|proj|project|user)-(?=[A-Za-z]*[0-9])[A-Za-z0-9]{12,}")
+DATA_URL = re.compile(
+    r"data:([a-z]{1,20}/[A-Za-z0-9.+-]{1,80})((?:;[A-Za-z0-9=._-]{1,80}){0,4});base64,([A-Za-z0-9+/=_-]*)"
+)
+BASE64 = re.compile(r"[A-Za-z0-9+/_\r\n-]+={0,2}\s*")
+
+type Span = tuple[int, int, str]
+
+
+class Redactor:
+    """Redact calls; `key` is the store's, `matches` finds what the settings' pattern matches."""
+
+    def __init__(self, key: bytes, matches: FindMatches | None = None) -> None:
+        self._key = key
+        self._matches = matches
+
+    def redact(self, call: Call) -> Call:
+        """Return the call without anything that tells people, accounts and keys."""
+        return rewrite(call, Pseudonyms(self._key, known_values(call), self._matches))
+
+
+class Pseudonyms:
+    """Replace what is found in one call; `known` are values to be replaced wherever they turn up, with their kinds."""
+
+    def __init__(self, key: bytes, known: dict[str, str], matches: FindMatches | None) -> None:
+        self._key = key
+        self._known = known
+        self._matches = matches
+
+    def text(self, place: Place, text: str) -> Sequence[Replacement]:
+        """Return the replacements in one text."""
+        if not text:
+            return []
+        name = place.name
+        if name in FILE_MEMBERS and len(text) >= SHORTEST_FILE and BASE64.fullmatch(text):
+            return whole(text, self.placeholder("file", text.encode()))
+        if "logprobs" in place.path and name in ("token", "bytes"):
+            return whole(text, "*")  # the answer's text once more, in pieces that are too small to be looked at
+        kind = kind_of_member(place)
+        spans = merged(self.spans(text))
+        if kind is not None and [(start, end) for start, end, _ in spans] != [(0, len(text))]:
+            return whole(text, self.pseudonym(kind, text))
+        return [Replacement(start, end, self.instead(kind, text[start:end])) for start, end, kind in spans]
+
+    def binary(self, place: Place, data: bytes) -> bytes:
+        """Return a placeholder: what is no text cannot be looked into."""
+        return self.placeholder("application/octet-stream", data).encode()
+
+    def spans(self, text: str) -> Iterator[Span]:
+        """Give what is to be replaced in a text, with its kind."""
+        if "data:" in text:
+            yield from ((match.start(), match.end(), match[1]) for match in DATA_URL.finditer(text))
+        yield from ((found.start, found.end, "secret") for found in secret_patterns.find(text))
+        if "@" in text:
+            yield from ((start, end, "email") for start, end in addresses(text))
+        if "-" in text:
+            yield from ((match.start(), match.end(), "account") for match in ACCOUNT_ID.finditer(text))
+        for value, kind in self._known.items():
+            yield from ((start, start + len(value), kind) for start in places_of(value, text))
+        if self._matches is not None:
+            yield from ((start, end, "match") for start, end in self._matches(text))
+
+    def instead(self, kind: str, text: str) -> str:
+        """Return what shall stand for a piece of text."""
+        if "/" in kind:
+            return self.placeholder(kind, text.partition(",")[2].encode())
+        return self.pseudonym(kind, text)
+
+    def pseudonym(self, kind: str, value: str) -> str:
+        """Return the name that stands for a value; e-mail addresses differ by more than the case of their letters."""
+        return f"{kind}-{self.digest((value.lower() if kind == 'email' else value).encode('utf-8', 'surrogatepass'))}"
+
+    def placeholder(self, kind: str, data: bytes) -> str:
+        """Return what stands for a file: its type, its bytes, and a name that is the same for the same file."""
+        size = len(data)
+        if kind != "application/octet-stream":
+            compact = re.sub(rb"[\s=]", b"", data)
+            size = len(compact) * 3 // 4
+        return f"[{kind}, {size} bytes, {self.digest(data)}]"
+
+    def digest(self, value: bytes) -> str:
+        """Return digits that stand for a value, and that only this store can make."""
+        return hashlib.blake2b(value, key=self._key, person=PERSON, digest_size=DIGITS // 2).hexdigest()
+
+
+def kind_of_member(place: Place) -> str | None:
+    """Return the kind of what stands under a name, whatever it says; None for a name that means nothing."""
+    name = place.name
+    if place.part.endswith("header"):
+        return "account" if name in ACCOUNT_HEADERS else "user" if name in USER_HEADERS else None
+    name = name.replace("-", "_")
+    if name in USER_MEMBERS:
+        return "user"
+    if name in ACCOUNT_MEMBERS:
+        return "account"
+    return "secret" if name in SECRET_MEMBERS else None
+
+
+def known_values(call: Call) -> dict[str, str]:
+    """Return the values by which a call names its account and its user, with their kinds."""
+    found: dict[str, str] = {}
+    for headers in (call.exchange.request_headers, call.exchange.response_headers or ""):
+        for line in header_lines(headers):
+            name, _, value = line.partition(":")
+            note_known(found, Place("header", (name,)), value.strip())
+    try:
+        body = json.loads(call.bodies.request or b"", parse_int=str, parse_float=str)
+    except (ValueError, RecursionError):
+        return found
+    outer = body if isinstance(body, dict) else {}
+    metadata = outer.get("metadata")
+    for members in (outer, metadata if isinstance(metadata, dict) else {}):
+        for name, value in members.items():
+            note_known(found, Place("body", (name,)), value)
+    return found
+
+
+def note_known(found: dict[str, str], place: Place, value: object) -> None:
+    """Remember a value that names somebody and is long enough to be no ordinary word."""
+    kind = kind_of_member(place)
+    if kind in ("account", "user") and isinstance(value, str) and len(value) >= SHORTEST_KNOWN:
+        found.setdefault(value, kind)
+
+
+def addresses(text: str) -> Iterator[tuple[int, int]]:
+    """Give where the e-mail addresses stand in a text."""
+    for match in DOMAIN.finditer(text):
+        local = LOCAL_PART.search(text, max(0, match.start() - 64), match.start())
+        if local is not None:
+            yield local.start(), match.end()
+
+
+def places_of(value: str, text: str) -> Iterator[int]:
+    """Give where a value stands in a text."""
+    start = text.find(value)
+    while start >= 0:
+        yield start
+        start = text.find(value, start + len(value))
+
+
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """Return the spans in order, those that overlap made one, which has the kind of the first."""
+    apart: list[Span] = []
+    for start, end, kind in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if apart and start < apart[-1][1]:
+            before = apart[-1]
+            apart[-1] = (before[0], max(before[1], end), before[2])
+        else:
+            apart.append((start, end, kind))
+    return apart

@@ -1,0 +1,262 @@
+"""The hooks of context caching: which requests are changed, and how answers are read."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from mitmproxy.http import Headers, HTTPFlow, Response
+from mitmproxy.test import tflow, tutils
+
+from moonpalace_addons import context_cache, upstream
+from moonpalace_addons.caching_api import Account
+from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.context_cache import ContextCache, chooses_itself, names_cache
+from moonpalace_addons.context_caches import Ready
+from moonpalace_addons.headers import pairs
+from moonpalace_addons.recorder import Recorder
+from moonpalace_addons.settings import resolve
+from moonpalace_addons.wire.prefix import read_content
+
+ACCOUNT = Account("https://api", "f" * 16, "/v1", b"sk-Secret-0123456789")
+BODY = json.dumps({"model": "kimi-k3", "messages": [{"role": "user", "content": "x" * 2000}]}).encode()
+
+
+class Caches:
+    """Caches that have one for whoever asks, and note what they are told."""
+
+    def __init__(self, ready: Ready | None = None) -> None:
+        self.ready = ready
+        self.told: list[str] = []
+
+    async def find(self, account: Account, _: object) -> Ready | None:
+        """Return the cache."""
+        self.told.append(f"find {account.base} {account.key.decode()}")
+        return self.ready
+
+    def make(self, *_: object) -> None:
+        """Make none."""
+        self.told.append("make")
+
+    def making(self, *_: object) -> None:
+        """Say that none is being made."""
+
+    def used(self, _: Account, ready: Ready) -> None:
+        """Note a use."""
+        self.told.append(f"used {ready.cache_id}")
+
+    def drop(self, _: Account, ready: Ready) -> None:
+        """Note a drop."""
+        self.told.append(f"drop {ready.cache_id}")
+
+
+def a_cache() -> Ready:
+    """Return a cache."""
+    return Ready(1, "cache-1", 1, 1e12)
+
+
+def addon(caches: Caches | None, **settings: str) -> tuple[ContextCache, Calls]:
+    """Return the addon with these caches."""
+    values: dict[str, object | None] = {name.replace("_", "-"): value for name, value in settings.items()}
+    configuration = Configuration(resolve(values, {"MOONPALACE_HOME": "/nowhere"}))
+    calls = Calls()
+    found = ContextCache(configuration, calls, Recorder(configuration, lambda _: None))
+    found.caches = caches  # type: ignore[assignment]
+    found._key = b"key"
+    return found, calls
+
+
+def a_call(calls: Calls, body: bytes = BODY, path: str = "/v1/chat/completions", **headers: str) -> Call:
+    """Begin a chat completion."""
+    fields = {"Content-Type": "application/json", "Authorization": "Bearer sk-mine-0123456789"}
+    fields |= {name.replace("_", "-"): value for name, value in headers.items()}
+    named = Headers([(name.encode(), value.encode()) for name, value in fields.items() if value])
+    request = tutils.treq(method=b"POST", headers=named, content=b"")
+    request.raw_content, request.path = body, path
+    flow = tflow.tflow(req=request)
+    call = Call(flow, 0, pairs(flow.request.headers), "", path)
+    calls.begin(call)
+    return call
+
+
+def asked(call: Call, hooks: ContextCache) -> Call:
+    """Let the request pass the hook."""
+    waiting = hooks.request(call.flow)
+    if waiting is not None:
+
+        async def wait() -> None:
+            await waiting
+
+        asyncio.run(wait())
+    return call
+
+
+def answered(hooks: ContextCache, call: Call, status: int, headers: dict[str, str]) -> HTTPFlow:
+    """Let the headers of an answer pass the hook."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    call.flow.response = Response.make(status, b"{}", named)
+    hooks.responseheaders(call.flow)
+    return call.flow
+
+
+def test_a_cache_is_named() -> None:
+    """Two headers come in, the body stays, and the call knows all of it; the caches are those of the client's key."""
+    caches = Caches(a_cache())
+    hooks, calls = addon(caches, cache_min_bytes="1000", cache_ttl="90")
+    call = asked(a_call(calls), hooks)
+    assert call.flow.request.headers["X-Msh-Context-Cache"] == "cache-1"
+    assert call.flow.request.headers["X-Msh-Context-Cache-Reset-TTL"] == "90"
+    assert (call.flow.request.raw_content, call.body) == (BODY, None)
+    assert call.changes == ["headers: X-Msh-Context-Cache: cache-1, X-Msh-Context-Cache-Reset-TTL: 90"]
+    assert (call.cache_outcome, caches.told) == ("unused", ["find /v1 sk-mine-0123456789"])
+
+
+UNTOUCHED: dict[str, dict[str, object]] = {
+    "too small": {"body": BODY[:20]},
+    "much that is no content": {"body": json.dumps({"model": "k", "messages": [{}], "user": "x" * 9000}).encode()},
+    "no JSON": {"body": BODY[:-1]},
+    "another path": {"path": "/v1/embeddings"},
+    "encoded": {"Content_Encoding": "gzip"},
+    "no key": {"Authorization": ""},
+    "a cache of its own": {"X_Msh_Context_Cache": "mine"},
+    "a message that is one": {"body": BODY.replace(b'"user"', b'"cache"')},
+}
+
+
+@pytest.mark.parametrize("which", UNTOUCHED)
+def test_what_is_left_alone(which: str) -> None:
+    """These requests go on as they came, and say nothing of caches."""
+    caches = Caches(a_cache())
+    hooks, calls = addon(caches, cache_min_bytes="1000")
+    call = a_call(calls, **UNTOUCHED[which])  # type: ignore[arg-type]
+    before = call.flow.request.copy()
+    asked(call, hooks)
+    assert call.flow.request.get_state()["headers"] == before.get_state()["headers"]
+    assert call.flow.request.raw_content == before.raw_content
+    assert (call.cache_outcome, call.changes, caches.told) == (None, [], [])
+
+
+def test_the_configured_key_counts() -> None:
+    """Where the proxy sends its own key, the caches are that key's."""
+    caches = Caches(a_cache())
+    hooks, calls = addon(caches, cache_min_bytes="1000")
+    call = a_call(calls)
+    call.upstream_key = "sk-owner-0123456789"
+    asked(call, hooks)
+    assert caches.told == ["find /v1 sk-owner-0123456789"]
+
+
+def test_nothing_to_wait_for() -> None:
+    """Without the feature the hook returns at once, with nothing to be awaited."""
+    hooks, calls = addon(None)
+    assert hooks.request(a_call(calls).flow) is None
+
+
+def test_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever goes wrong leaves the request as it was and does not reach mitmproxy."""
+
+    def failing(_: bytes) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(context_cache, "read_content", failing)
+    hooks, calls = addon(Caches(a_cache()))
+    call = asked(a_call(calls, BODY * 3), hooks)
+    assert call.flow.request.raw_content == BODY * 3
+    assert "goes on without one because of a fault in MoonPalace" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "outcome", "told", "hold"),
+    [
+        (200, {"Msh_Context_Cache_Id": "cache-1"}, "hit", ["used cache-1"], False),
+        (200, {"Msh_Context_Cache_Token_Saved": "12"}, "hit", ["used cache-1"], False),
+        (200, {"Msh_Context_Cache_Token_Saved": "0"}, "unused", [], False),
+        (200, {"Msh_Context_Cache_Id": "cache-2"}, "unused", [], False),
+        (200, {}, "unused", [], False),
+        (500, {}, "unused", [], False),
+        (404, {}, "unused", [], True),
+        (400, {}, "unused", [], True),
+    ],
+)
+def test_what_an_answer_says(
+    monkeypatch: pytest.MonkeyPatch, status: int, headers: dict[str, str], outcome: str, told: list[str], hold: bool
+) -> None:
+    """An answer that names the cache or its savings is a hit; one that may refuse it is held."""
+    offered: list[HTTPFlow] = []
+    monkeypatch.setattr(upstream, "offer_second_try", offered.append)
+    caches = Caches(a_cache())
+    hooks, calls = addon(caches, cache_min_bytes="1000")
+    call = asked(a_call(calls), hooks)
+    answered(hooks, call, status, headers)
+    assert (call.cache_outcome, caches.told[1:], call.hold) == (outcome, told, hold)
+    assert (offered == [call.flow]) is hold
+
+
+@pytest.mark.parametrize(
+    ("body", "again"),
+    [
+        (b'{"error":{"message":"Not found the context cache cache-1"}}', True),
+        (b'{"error":{"message":"Invalid request: Context Caching is over"}}', True),
+        (b"<html>cache-1</html>", True),
+        (b'{"error":{"message":"Not found the model"}}', False),
+        (b"", False),
+    ],
+)
+def test_a_refusal(body: bytes, again: bool) -> None:
+    """A refusal that names the cache is taken away, the cache dropped; any other is passed on."""
+    caches = Caches(a_cache())
+    hooks, calls = addon(caches, cache_min_bytes="1000")
+    call = asked(a_call(calls), hooks)
+    call.flow.response = Response.make(404, body, {"Content-Type": "application/json"})
+    hooks.moonpalace_refused(call.flow)
+    assert (call.flow.response is None) is again
+    assert ("X-Msh-Context-Cache" in call.flow.request.headers) is not again
+    assert ("X-Msh-Context-Cache-Reset-TTL" in call.flow.request.headers) is not again
+    assert caches.told[1:] == (["drop cache-1"] if again else [])
+    assert call.cache_outcome == ("refused" if again else "unused")
+    assert call.warnings == (
+        ["the API refused the context cache cache-1 with 404: the call was sent again without it"] if again else []
+    )
+    assert (call.cache, call.hold) == (None, False)
+
+
+def test_the_hint() -> None:
+    """The hint goes into the body, the client's body is kept, and so is one that another addon kept before."""
+    hooks, calls = addon(None, cache_key_hint="true")
+    call = asked(a_call(calls), hooks)
+    sent = json.loads(call.flow.request.raw_content or b"")
+    assert sent.pop("prompt_cache_key").startswith("mp-")
+    assert sent == json.loads(BODY)
+    assert (call.body, call.changes, call.cache_outcome) == (BODY, ["body: prompt_cache_key added"], None)
+    call = a_call(calls)
+    call.body = b"before"
+    assert asked(call, hooks).body == b"before"
+
+
+def test_a_hint_of_the_client() -> None:
+    """A client's own hint stands, be it null."""
+    hooks, calls = addon(None, cache_key_hint="true")
+    body = BODY[:-1] + b',"prompt_cache_key":null}'
+    call = asked(a_call(calls, body), hooks)
+    assert (call.flow.request.raw_content, call.changes) == (body, [])
+
+
+def test_names_cache_decodes() -> None:
+    """A refusal is read though it is compressed."""
+    response = Response.make(400, b"", {"Content-Encoding": "gzip"})
+    response.content = b"the context cache is gone"
+    assert response.raw_content != response.content
+    assert names_cache(response, "cache-1")
+
+
+def test_chooses_itself_reads_the_first_message() -> None:
+    """Only a first message with the role cache names a cache; a text that says so does not."""
+    hooks, calls = addon(None)
+    assert hooks.caches is None
+    for first, expected in (({"role": "cache", "content": "x"}, True), ({"content": '"role":"cache"'}, False)):
+        body = json.dumps({"model": "k", "messages": [first]}).encode()
+        content = read_content(body)
+        assert content is not None
+        assert chooses_itself(a_call(calls, body), content) is expected

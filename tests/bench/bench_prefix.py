@@ -1,0 +1,71 @@
+"""The cost of hashing the beginnings of a long history, beside that of parsing it as JSON."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from random import Random
+
+from moonpalace_addons.wire.prefix import prefixes, read_content
+
+SIZE = 2_000_000  # bytes of content
+ROUNDS = 20
+RANDOM = Random(3)
+WORDS = ["".join(RANDOM.choices("abcdefghijklmnop", k=RANDOM.randint(2, 9))) for _ in range(3000)]
+TOOLS = [{"type": "function", "function": {"name": f"tool_{number}", "parameters": {}}} for number in range(20)]
+
+
+def english(size: int) -> str:
+    """Return lines of invented words."""
+    return "\n".join(" ".join(RANDOM.choices(WORDS, k=12)) for _ in range(size // 72))
+
+
+def code(size: int) -> str:
+    """Return a text in which every tenth character is escaped in JSON."""
+    return '    "x": y[z],\n' * (size // 15)
+
+
+def chinese(size: int) -> str:
+    """Return Chinese characters, of three bytes each."""
+    return "".join(chr(0x4E00 + RANDOM.randrange(3000)) for _ in range(size // 3))
+
+
+def body(text: Callable[[int], str], message: int, *, ascii_only: bool = False) -> bytes:
+    """Return a request whose messages have `message` bytes each."""
+    turns = [{"role": "user", "content": text(message)} for _ in range(SIZE // message)]
+    value = {"model": "kimi-k3", "messages": turns, "tools": TOOLS}
+    return json.dumps(value, ensure_ascii=ascii_only).encode()
+
+
+def milliseconds(work: Callable[[], object]) -> tuple[float, float]:
+    """Return the least and the median time that the work took."""
+    times = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - start) * 1000)
+    return min(times), sorted(times)[ROUNDS // 2]
+
+
+def time_prefixes() -> Iterator[str]:
+    """Milliseconds (least, median of 20) to read and hash a history of 2 MB; the bound is 10."""
+    cases = {
+        "English, messages of 2 KB": body(english, 2000),
+        "English, messages of 200 B": body(english, 200),
+        "English, messages of 200 KB": body(english, 200_000),
+        "code, messages of 5 KB": body(code, 5000),
+        "Chinese as UTF-8": body(chinese, 2000),
+        "Chinese as escapes": body(chinese, 1000, ascii_only=True),
+    }
+    for name, request in cases.items():
+
+        def hashed(request: bytes = request) -> int:
+            content = read_content(request)
+            assert content is not None
+            return len(prefixes(content))
+
+        def parsed(request: bytes = request) -> object:
+            return json.loads(request)
+
+        least, median = milliseconds(hashed)
+        peer, _ = milliseconds(parsed)
+        yield f"{name:<30}{len(request) / 1e6:5.1f} MB {least:6.1f}{median:6.1f} ms   json.loads alone {peer:5.1f} ms"

@@ -1,0 +1,65 @@
+"""Tests of chat data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from moonpalace_addons.store.tasks import State
+from moonpalace_cli.export.dataset import line
+from moonpalace_cli.export.unfit import UnfitError
+
+if TYPE_CHECKING:
+    from moonpalace_cli.calls import Call
+
+ASKED = {"role": "user", "content": "天气?"}
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+CALLS = [{"id": "f:0", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+
+
+def answered(message: object) -> bytes:
+    """Return a completion with this message."""
+    return json.dumps({"choices": [{"index": 0, "message": message}]}).encode()
+
+
+def test_messages_and_answer(call: Callable[..., Call]) -> None:
+    """The answer stands at the end of the messages; tools stand beside them, other parameters do not."""
+    request = {"model": "k", "temperature": 1, "messages": [ASKED], "tools": TOOLS, "parallel_tool_calls": False}
+    message = {"role": "assistant", "content": "", "tool_calls": CALLS, "refusal": None}
+    text = line(call(json.dumps(request).encode(), answered(message)))
+    assert json.loads(text) == {
+        "messages": [ASKED, {"role": "assistant", "content": "", "tool_calls": CALLS}],
+        "tools": TOOLS,
+    }
+    assert "天气" in text
+    assert "\n" not in text
+
+
+def test_stream(call: Callable[..., Call]) -> None:
+    """Of a stream the merged completion answers, reasoning included."""
+    request = json.dumps({"messages": [ASKED], "stream": True}).encode()
+    message = {"content": "sunny", "reasoning_content": "look outside"}
+    read = json.loads(line(call(request, answered(message), b"data: {}\n\n")))
+    assert read == {"messages": [ASKED, {"role": "assistant", **message}]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"state": State.UPSTREAM_FAILED}, "has no whole answer"),
+        ({"state": State.REPEAT_INTERRUPTED}, "has no whole answer"),
+        ({"state": State.IN_FLIGHT}, "has no whole answer"),
+        ({"status_code": 429}, "was answered with an error"),
+        ({"status_code": None}, "was answered with an error"),
+        ({"response": b"{}"}, "was answered without a message"),
+        ({"path": "/v1/models"}, "is no chat completion"),
+    ],
+)
+def test_calls_left_out(call: Callable[..., Call], changes: dict[str, Any], why: str) -> None:
+    """A call without a whole, good answer has no place in the data."""
+    given: dict[str, Any] = {"request": json.dumps({"messages": [ASKED]}).encode(), "response": answered({})} | changes
+    with pytest.raises(UnfitError, match=why):
+        line(call(**given))

@@ -1,0 +1,45 @@
+"""Tests of the table of formats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from moonpalace_cli.commands.export import NAMES
+from moonpalace_cli.export.formats import FORMATS
+
+if TYPE_CHECKING:
+    from moonpalace_cli.calls import Call
+
+CHAT = b'{"messages": [{"role": "user", "content": "<b>\\u00e9</b>"}]}'
+ANSWER = b'{"choices": [{"message": {"content": "x"}}]}'
+
+
+def test_the_flag_offers_all_of_them() -> None:
+    """`--format` takes every format; a report has a flag of its own, since it is redacted."""
+    assert [*NAMES, "report"] == list(FORMATS)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_several_calls_make_one_text(call: Callable[..., Call], name: str) -> None:
+    """Between opening and closing, with the separators between them, calls make a text of the format."""
+    form = FORMATS[name]
+    texts = [form.text(call(CHAT, ANSWER, id=number), "utf-8") for number in (1, 2)]
+    whole = form.opening + form.separator.join(texts) + form.closing
+    if form.ending in (".json", ".har"):
+        json.loads(whole)
+    elif form.ending == ".jsonl":
+        assert len([json.loads(line) for line in whole.splitlines()]) == 2
+    elif form.ending == ".py":
+        compile(whole, name, "exec")
+    else:
+        assert whole.count(texts[0].partition("\n")[0]) >= 1
+
+
+def test_encoding() -> None:
+    """What UTF-8 cannot hold becomes an escape of JSON in JSON, of Python elsewhere."""
+    assert FORMATS["json"].encode("中\ud800") == "中\\ud800".encode()
+    assert FORMATS["python"].encode("'\ud800'") == b"'\\ud800'"

@@ -1,0 +1,131 @@
+"""Tests of HAR, read back by two libraries that are not ours."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import pytest
+from haralyzer import HarEntry, HarParser  # type: ignore[import-untyped]
+
+from moonpalace_cli.export.har import CLOSING, OPENING, SEPARATOR, entry
+
+if TYPE_CHECKING:
+    from mitmproxy.http import HTTPFlow
+
+    from moonpalace_cli.calls import Call
+
+EVENTS = 'data: {"a":"中"}\n\nevent: x\nid: 7\ndata: [DONE]\n\n'.encode()
+
+
+def archive(*calls: Call) -> str:
+    """Return an archive of these calls."""
+    return OPENING + SEPARATOR.join(entry(call) for call in calls) + CLOSING
+
+
+def by_haralyzer(*calls: Call) -> list[HarEntry]:
+    """Return the entries as haralyzer reads them."""
+    return [HarEntry(one) for one in HarParser.from_string(archive(*calls)).har_data["entries"]]
+
+
+def by_mitmproxy(*calls: Call) -> list[HTTPFlow]:
+    """Return the flows as mitmproxy reads them."""
+    from mitmproxy.http import HTTPFlow
+    from mitmproxy.io import FlowReader
+
+    flows = FlowReader(BytesIO(archive(*calls).encode())).stream()
+    return [flow for flow in flows if isinstance(flow, HTTPFlow)]
+
+
+def test_plain_call(call: Callable[..., Call]) -> None:
+    """Both libraries read method, address, headers, bodies, status and times as they were."""
+    given = call('{"a": "中"}'.encode(), b'{"id": "x"}', query="a=1&b=%20")
+    (one,) = by_haralyzer(given)
+    assert (one.request.method, one.request.url) == ("POST", "https://api.moonshot.cn/v1/chat/completions?a=1&b=%20")
+    assert one.request.queryString == [{"name": "a", "value": "1"}, {"name": "b", "value": " "}]
+    assert (one.request.text, one.request.mimeType) == ('{"a": "中"}', "application/json")
+    assert (one.response.status, one.response.statusText, one.response.text) == (200, "OK", '{"id": "x"}')
+    assert one.response.get_header_value("Msh-Request-Id") == "req-00000001-aaaa-bbbb"
+    assert one.startTime == given.exchange.started_at
+    assert (one.timings["wait"], one.timings["receive"]) == (1.2, pytest.approx(0.476003))
+    assert one.time == sum(one.timings.values())
+    (flow,) = by_mitmproxy(given)
+    assert (flow.request.method, flow.request.path) == ("POST", "/v1/chat/completions?a=1&b=%20")
+    assert flow.request.headers["X-Stainless-Lang"] == "python"
+    assert flow.request.content == '{"a": "中"}'.encode()
+    assert flow.response is not None
+    assert (flow.response.status_code, flow.response.content) == (200, b'{"id": "x"}')
+    assert flow.request.timestamp_start == given.exchange.started_at.timestamp()
+
+
+def test_stream(call: Callable[..., Call]) -> None:
+    """A stream has its raw events as content, and beside it each event with its time and the merged completion."""
+    given = call(response=b'{"merged": true}', events=EVENTS, event_times=(1_500_000_000, 2_000_000_000))
+    (one,) = by_haralyzer(given)
+    began = given.exchange.started_at.timestamp()
+    assert (one.response.text.encode(), one.response.mimeType) == (EVENTS, "text/event-stream")
+    assert one.raw_entry["_eventSourceMessages"] == [
+        {"time": began + 1.5, "eventName": "message", "eventId": "", "data": '{"a":"中"}'},
+        {"time": began + 2.0, "eventName": "x", "eventId": "7", "data": "[DONE]"},
+    ]
+    assert one.raw_entry["_completion"] == {"merged": True}
+    (flow,) = by_mitmproxy(given)
+    assert flow.response is not None
+    assert flow.response.content == EVENTS
+
+
+def test_stream_without_times(call: Callable[..., Call]) -> None:
+    """Events whose times are not known have none, and a stream that merges to nothing has no completion."""
+    (one,) = by_haralyzer(call(response=EVENTS, events=EVENTS))
+    assert [sorted(event) for event in one.raw_entry["_eventSourceMessages"]] == [["data", "eventId", "eventName"]] * 2
+    assert "_completion" not in one.raw_entry
+
+
+def test_call_without_an_answer(call: Callable[..., Call]) -> None:
+    """A failed call has status 0 and its reason, as browsers write it, and both libraries read it."""
+    given = call(response=None, refused=True)
+    (one,) = by_haralyzer(given)
+    assert one.response.status == 0
+    assert one.raw_entry["response"]["_error"] == "connect: connection refused by 127.0.0.1:26335"
+    assert (one.timings["wait"], one.timings["receive"]) == (1.2, pytest.approx(0.476003))
+    (flow,) = by_mitmproxy(given)
+    assert flow.response is not None
+    assert flow.response.status_code == 0
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "deflate", "aws-chunked", "gzip, br"])
+def test_bodies_that_were_encoded(call: Callable[..., Call], coding: str) -> None:
+    """What is stored is decoded: a content encoding in the headers does not confuse the readers."""
+    headers = f"Content-Type: application/json\r\nContent-Encoding: {coding}\r\n"
+    given = call(b'{"q": 1}', b'{"a": 1}', response_headers=headers, request_headers=headers)
+    assert by_haralyzer(given)[0].response.text == '{"a": 1}'
+    (flow,) = by_mitmproxy(given)
+    assert flow.response is not None
+    assert (flow.request.content, flow.response.content) == (b'{"q": 1}', b'{"a": 1}')
+
+
+def test_bytes(call: Callable[..., Call]) -> None:
+    """Bodies that are no text come in base64; of a response the readers undo that."""
+    given = call(b"\xff\x00", b"\xfe\x00", response_content_type="application/octet-stream")
+    (one,) = by_haralyzer(given)
+    assert (one.raw_entry["request"]["postData"]["text"], one.response.textEncoding) == ("/wA=", "base64")
+    (flow,) = by_mitmproxy(given)
+    assert flow.response is not None
+    assert flow.response.content == b"\xfe\x00"
+
+
+def test_many_calls(call: Callable[..., Call]) -> None:
+    """Entries come in the order of the calls, each with our metadata and labels."""
+    calls = [call(id=number, tags=("t",), category="badcase") for number in (3, 1, 2)]
+    entries = by_haralyzer(*calls)
+    assert [one.raw_entry["_moonpalace"]["moonpalace_id"] for one in entries] == ["3", "1", "2"]
+    assert entries[0].raw_entry["_moonpalace"]["tags"] == ["t"]
+    assert HarParser.from_string(archive(*calls)).version == "1.2"
+    assert len(by_mitmproxy(*calls)) == 3
+
+
+def test_no_call_at_all() -> None:
+    """An archive without calls is one all the same."""
+    assert json.loads(archive())["log"]["entries"] == []

@@ -1,0 +1,97 @@
+"""Tests of `mpal predicate`, and of how `mpal list` reports mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Outcome, Store
+
+EXPLAINED = """\
+Predicate:
+  or
+    and
+      status == 429
+      not
+        tags is there
+    state @ ['timed_out', 'it\\'s']
+SQL:
+  SELECT exchanges.id
+  FROM exchanges
+  WHERE exchanges.status_code = ? AND coalesce((exchanges.id IN (SELECT exchange_tags.exchange_id
+  FROM exchange_tags)), 0) = 0 OR exchanges.state = ? OR exchanges.state = ? ORDER BY exchanges.id DESC
+  LIMIT ? OFFSET ?
+Values:
+  429, 'timed_out', "it's", 10, 0
+"""
+
+
+def test_explanation(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """A predicate is explained: its tree, its SQL with the values, and the database's plan."""
+    store.add()
+    result = mpal("predicate", "status == 429 && !tags || state @ [\"timed_out\", 'it\\'s']")
+    assert (result.code, result.err) == (0, "")
+    assert result.out.startswith(EXPLAINED)
+    assert "\nPlan:\n" in result.out
+
+
+SERVED = [
+    ("status == 429", "exchanges_status_code"),
+    ("request_body.model == 'a' || request_body.model == 'b'", "exchanges_model_requested"),
+    ("response_body.choices.0.finish_reason == 'length'", "exchanges_finish_reason"),
+    ("response_body.usage.total_tokens > 5", "exchanges_total_tokens"),
+    ("request_body.stream == true", "exchanges_stream_requested"),
+    ("tags == 'x'", "exchange_tags_tag"),
+    ("chatcmpl == 'x'", "exchanges_chatcmpl_id"),
+    ("id == 5", "the ids"),
+]
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(("text", "index"), SERVED)
+def test_index(mpal: Callable[..., Outcome], text: str, index: str) -> None:
+    """The index that serves a predicate is named."""
+    last = mpal("predicate", text).out.splitlines()[-1]
+    assert last.startswith(f"Index: {index}")
+
+
+@pytest.mark.parametrize(
+    "text", ["request_body.messages.-1.role == 'tool'", "text ~ 'x'", "model % 'x'", "not id == 5"]
+)
+def test_no_index(mpal: Callable[..., Outcome], text: str) -> None:
+    """Where all calls are looked at it is said; there need be no store for that."""
+    result = mpal("predicate", text)
+    assert result.out.splitlines()[-1] == "Index: none, calls are looked at from the newest on until enough are found"
+
+
+def test_postgresql(mpal: Callable[..., Outcome], postgres_url: str) -> None:
+    """A predicate is explained for PostgreSQL as well."""
+    result = mpal("predicate", "--database", postgres_url, "status == 429 && text ~ 'x'")
+    assert (result.code, result.err) == (0, "")
+    assert "exchanges" in result.out.partition("\nPlan:\n")[2]
+
+
+@pytest.mark.parametrize("command", [["predicate"], ["list", "-p"], ["list", "--count", "-p"]])
+def test_mistake(store: Store, mpal: Callable[..., Outcome], command: list[str]) -> None:
+    """A mistake is one line, with the text and a caret below it, and exit code 2."""
+    result = mpal(*command, "名 == 1 && stat == 2")
+    assert result.code == 2
+    assert result.out == ""
+    assert result.err.splitlines() == [
+        "Error: predicate: there is no field 名; fields are status, state, model, request_body.…, response_body.…,"
+        " tags, text, latency and others",
+        "  名 == 1 && stat == 2",
+        "  ^",
+    ]
+
+
+def test_list(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """`mpal list` lists the calls for which all predicates hold, newest first."""
+    for status in (200, 429, 500):
+        store.add(status_code=status)
+    assert mpal("list", "-p", "status > 200", "-p", "status < 500", "--count").out == "1\n"
+    rows = mpal("list", "--predicate", "status == 200 || status == 500", "--json").out.splitlines()
+    assert [row.split(",")[0] for row in rows] == ['{"id": 3', '{"id": 1']

@@ -1,0 +1,99 @@
+"""Tests of what makes no sense in a predicate, and of the ways around the bodies."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from moonpalace_cli.predicate import compiler as compiling
+from moonpalace_cli.predicate import extracts
+from moonpalace_cli.predicate.compiler import Compiler
+from moonpalace_cli.predicate.errors import PredicateError
+from moonpalace_cli.predicate.parser import parse
+from moonpalace_cli.predicate.searching import condition as search
+
+if TYPE_CHECKING:
+    from tests.cli.predicate.conftest import Calls
+
+NO_TIME = "compare it with '2024-07-29', '2024-07-29 21:30:53', '2024-07-29T21:30:53+08:00' or -2h"
+MISTAKES = [
+    ("statuz == 200", 0, "there is no field statuz; did you mean status, state or status_code?"),
+    ("status == 200 && requestbody.model == 'x'", 17, "there is no field requestbody; did you mean request_body?"),
+    ("messages.0.role == 'x'", 0, "there is no field messages; did you mean request_body.messages?"),
+    ("xyzzy", 0, "there is no field xyzzy; fields are status, state, model, request_body.…, response_body.…, tags, text, latency and others"),
+    ("status.x == 1", 0, "status is a number and has no parts; request_body and response_body have"),
+    ("tags.0 == 'x'", 0, "tags is a set of tags and has no parts; request_body and response_body have"),
+    ("status == 'abc'", 10, "status is a number: compare it with one"),
+    ("status == true", 10, "status is a number: compare it with one"),
+    ("status == 2h", 10, "status is a number: compare it with one"),
+    ("status > NULL", 9, "only == and != compare with true, false and NULL"),
+    ("status ~ 4", 9, "~ takes a string"),
+    ("status % 4", 9, "% takes a string"),
+    ("model == true", 9, "model is text: compare it with a string"),
+    ("is_stream == 1", 13, "is_stream is true or false: compare it with one of them by == or !="),
+    ("is_stream > 1", 12, "is_stream is true or false: compare it with one of them by == or !="),
+    ("is_stream ~ 't'", 12, "is_stream is true or false: compare it with one of them by == or !="),
+    ("requested_at > 'soon'", 15, f"requested_at is a time: {NO_TIME}"),
+    ("requested_at > 5", 15, f"requested_at is a time: {NO_TIME}"),
+    ("tags > 'a'", 7, "tags is a set: it knows == != ~ !~ % !% @ !@"),
+    ("request_body.x > 2h", 17, "JSON has no a length of time: compare request_body with a string or a number"),
+    ("request_body.x ~ 1", 17, "~ takes a string"),
+    ("len(latency) > 1", 4, "latency is a number and has no length"),
+    ("len(text) > 1", 4, "text is searched for words: text ~ 'words'"),
+    ("text == 'x'", 8, "text is searched for words: text ~ 'words'"),
+    ("text ~ 5", 7, "text is searched for words: text ~ 'words'"),
+    ("text @ []", 0, "text is searched for words: text ~ 'words'"),
+    ("text", 0, "text is searched for words: text ~ 'words'"),
+    ("text ~ '...'", 7, "there is no word to search for"),
+    ("model % '('", 8, "this regular expression cannot be used: missing ): ("),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+@pytest.mark.parametrize(("text", "position", "message"), MISTAKES)
+def test_mistake(dialect: str, text: str, position: int, message: str) -> None:
+    """What makes no sense is answered with the reason and its place."""
+    compiler = Compiler(dialect, datetime.now(UTC), lambda words: search(words, dialect))
+    with pytest.raises(PredicateError) as raised:
+        compiler.condition(parse(text), text)
+    assert (str(raised.value), raised.value.position) == (f"predicate: {message}", position)
+
+
+VALUES = {
+    "request_body.model": ("'kimi-k3'", "'kimi-k2'", "5", "NULL", "true"),
+    "request_body.stream": ("true", "false", "NULL", "'true'", "1"),
+    "response_body.model": ("'kimi-k3-0905'", "'kimi-k2'", "NULL", "''"),
+    "response_body.id": ("'chatcmpl-1'", "'chatcmpl-s'", "NULL"),
+    "response_body.choices.0.finish_reason": ("'stop'", "'length'", "'repeat'", "NULL"),
+    "response_body.usage.prompt_tokens": ("11", "900", "0", "3.5", "NULL"),
+    "response_body.usage.total_tokens": ("18", "3.5", "3", "NULL", "'18'"),
+    "request_body.max_tokens": ("5", "NULL"),
+    "request_body.object.`0`": ("'zero'", "NULL"),
+    "request_body.nul": ("'a'", "'ab'"),
+    "request_body.名": ("7", "NULL"),
+    "response_body.content": ("'你好 café'", "'caf'"),
+    "request_body.messages.*.role": ("'tool'", "'user'", "NULL"),
+}
+EVERY_WAY = [
+    f"{path} {comparator} {value}"
+    for path, values in VALUES.items()
+    for value in values
+    for comparator in ("==", "!=", ">", "<=", "~")
+    if not (comparator in (">", "<=") and value in ("true", "false", "NULL"))
+    and not (comparator == "~" and not value.startswith("'"))
+]
+LISTS = [f"{path} {among} [{', '.join(values)}]" for path, values in VALUES.items() for among in ("@", "!@")]
+
+
+@pytest.mark.parametrize("predicate", [*EVERY_WAY, *LISTS, *VALUES])
+def test_columns_and_marks_never_change_the_answer(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch, predicate: str
+) -> None:
+    """What is answered from columns, or by passing over bodies, is what looking into every body answers."""
+    answers = [calls.holding(predicate), calls.holding(f"not ({predicate})")]
+    monkeypatch.setattr(extracts, "EXTRACTS", {})
+    monkeypatch.setattr(compiling, "marks", lambda _: ())
+    assert [calls.holding(predicate), calls.holding(f"not ({predicate})")] == answers
+    assert sorted(answers[0] + answers[1]) == sorted(calls.holding())

@@ -1,0 +1,80 @@
+"""Tests of the search for words."""
+
+import json
+
+import pytest
+
+from moonpalace_cli.predicate.words import MOST_WORDS, occur, terms, texts
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("One two", (("one",), ("two",))),
+        ('"one two" three', (("one", "two"), ("three",))),
+        ("foo-bar a_b", (("foo", "bar"), ("a_b",))),
+        ("月亮", (("月", "亮"),)),
+        ("v2的模型", (("v2", "的", "模", "型"),)),
+        ("x x", (("x",),)),
+        ("... x", (("x",),)),
+        ('"unclosed', (("unclosed",),)),
+    ],
+)
+def test_terms(words: str, expected: tuple[tuple[str, ...], ...]) -> None:
+    """Words are split at white space; what is quoted or joined by signs stands together, as do characters of Chinese."""
+    assert terms(words) == expected
+
+
+@pytest.mark.parametrize("words", ["", " ", "...", '""', "x " * 10 + " ".join(f"w{n}" for n in range(MOST_WORDS + 1))])
+def test_no_terms(words: str) -> None:
+    """Without a word, and with too many, there is nothing to search for."""
+    with pytest.raises(ValueError, match="word"):
+        terms(words)
+
+
+BODY = {
+    "model": "kimi",
+    "messages": [
+        {"role": "user", "content": "Tell me of cats,\nplease"},
+        {"role": "user", "content": [{"type": "text", "text": "看图：猫"}, {"image_url": {"url": "data:secret"}}]},
+        {"role": "assistant", "tool_calls": [{"function": {"arguments": '{"content": "inner"}', "name": "lookup"}}]},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("cats", True),
+        ("CATS Please", True),
+        ("cats猫", False),
+        ("猫", True),
+        ("图猫", True),
+        ("cat", False),
+        ("inner", True),
+        ('"cats please"', True),
+        ('"please cats"', False),
+        ("user", False),
+        ("kimi", False),
+        ("secret", False),
+        ("messages", False),
+        ("answered", True),
+        ("cats answered", True),
+        ("cats missing", False),
+    ],
+)
+@pytest.mark.parametrize("ascii_only", [True, False])
+def test_occur(words: str, found: bool, ascii_only: bool) -> None:
+    """All words have to occur in the texts of messages and answers, in either body, however JSON writes them."""
+    bodies = [json.dumps(BODY, ensure_ascii=ascii_only), json.dumps({"content": "answered"}), None, "{broken"]
+    assert occur(terms(words), bodies) is found
+
+
+def test_texts_of_broken_json() -> None:
+    """What is no JSON, or is cut, still has texts; an escape that is none is left as it is."""
+    assert list(texts(r'{"content": "whole", "text": "\u12", "content": "cu')) == ["whole", r"\u12"]
+
+
+def test_no_hang() -> None:
+    """A long body without an end of its string is read in no time."""
+    assert list(texts('{"content": "' + '\\"content": "' * 200_000)) == []

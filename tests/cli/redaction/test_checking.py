@@ -1,0 +1,41 @@
+"""Tests of telling whether a call carries a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from moonpalace_cli.redaction.checking import secrets_in
+
+if TYPE_CHECKING:
+    from moonpalace_cli.calls import Call
+
+KEY = "sk-Wq7Zx3Rt9pLm2Vb8Nc4Kd6Hf"
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, []),
+        ({"request": f'{{"a": ["", "x {KEY}"]}}'.encode()}, ["API key in its request body, a.1"]),
+        ({"request": b'{"a": "s\\u006b-' + KEY[3:].encode() + b'"}'}, ["API key in its request body, a"]),
+        ({"request": b"\xff" + KEY.encode()}, ["API key in its request body"]),
+        ({"response": f"<p>{KEY}</p>".encode()}, ["API key in its response body"]),
+        ({"note": KEY}, ["API key in its note"]),
+        ({"error_message": f"bad key {KEY}"}, ["API key in its error"]),
+        ({"query": f"k={KEY}"}, ["API key in its request query, k"]),
+        ({"request_headers": f"X-My-Key: {KEY}\r\n"}, ["API key in its request header, X-My-Key"]),
+        (
+            {
+                "response": None,
+                "events": f'data: {{"text":"{KEY[:9]}"}}\n\ndata: {{"text":"{KEY[9:]}"}}\n\n'.encode(),
+            },
+            ["API key in its response events, 0.text"],
+        ),
+    ],
+)
+def test_secrets_are_found(call: Callable[..., Call], changes: dict[str, object], found: list[str]) -> None:
+    """A secret is found wherever it hides, escapes and cuts notwithstanding, and its place is named."""
+    assert [str(each) for each in secrets_in(call(**changes))] == found

@@ -1,0 +1,56 @@
+"""Tests of the settings' own pattern."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from moonpalace_addons.errors import SettingError
+from moonpalace_cli.calls import read_calls
+from moonpalace_cli.redaction.patterns import finder, redactor
+from moonpalace_cli.redaction.redactor import Redactor
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Store
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "expected"),
+    [
+        (r"ACME-\d+", "ACME-1, acme-2, ACME-33", [(0, 6), (16, 23)]),
+        ("(?i)acme", "Acme", [(0, 4)]),
+        ("张[一-龥]", "🚀 张三丰", [(2, 4)]),
+        ("b", "\ud800b", [(1, 2)]),
+        ("x*", "ab", []),
+    ],
+)
+def test_matches(pattern: str, text: str, expected: list[tuple[int, int]]) -> None:
+    """Matches are found by their characters; empty ones are none."""
+    assert list(finder(pattern)(text)) == expected
+
+
+@pytest.mark.parametrize("pattern", ["(a", r"(?<=a)b", r"(a)\1"])
+def test_bad_patterns(pattern: str) -> None:
+    """A pattern that RE2 does not know is named, with the reason, in one line."""
+    with pytest.raises(SettingError, match=r"redact-pattern: .* is no regular expression of RE2: .+") as caught:
+        finder(pattern)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_pattern_hangs() -> None:
+    """A pattern that makes other engines hang is as quick as any."""
+    began = time.thread_time()
+    assert list(finder("(a+)+$")("a" * 50_000 + "b")) == []
+    assert time.thread_time() - began < 5
+
+
+def test_pseudonyms_belong_to_a_store(store: Store) -> None:
+    """Two redactors of one store give the same pseudonyms, which one with another key does not."""
+    store.add(request=b'{"user": "alice"}')
+    (call,) = read_calls(store.engine, [1])
+    one, two = redactor(store.engine, None).redact(call), redactor(store.engine, "acme").redact(call)
+    assert one == two
+    assert b"alice" not in (one.bodies.request or b"")
+    assert one != Redactor(b"k" * 32).redact(call)

@@ -1,0 +1,231 @@
+"""`mpal cache`: the whole of what it prints."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from moonpalace_addons.store.derive import EMPTY
+from moonpalace_addons.store.engine import open_store, writing
+from moonpalace_addons.store.records import contents, context_caches, exchanges, runs
+from moonpalace_addons.store.records.context_caches import Claim
+from moonpalace_addons.store.tasks import State
+from moonpalace_cli.main import main
+
+NOW = time.time_ns() // 1000
+HOUR = 3_600_000_000
+
+
+@pytest.fixture
+def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Provide an empty store in a home of the test's own."""
+    for name in ("MOONPALACE_DATABASE", "MOONPALACE_CONFIG", "MOONPALACE_ENDPOINT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MOONPALACE_HOME", str(tmp_path))
+    url = f"sqlite:///{tmp_path / 'moonpalace.sqlite'}"
+    open_store(url, create=True).dispose()
+    return url
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Provide what runs `mpal cache` and returns its exit code, output and errors."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = main(["cache", *arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+type Said = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def caches(database: str) -> None:
+    """Put a cache that is ready, one that is being made and one that is over into the store."""
+    engine = open_store(database)
+    states = ((1, "cache-1", HOUR), (2, None, HOUR), (3, "cache-3", -HOUR))
+    for number, cache_id, rest in states:
+        claim = Claim("https://api", "f" * 16, bytes([number]) * 16, number, 5000, "kimi-k3", NOW - number, NOW + rest)
+        row = context_caches.claim(engine, claim)
+        assert row is not None
+        if cache_id is not None:
+            context_caches.finish(engine, row, cache_id, tokens=100 * number, expires_at=NOW + rest)
+    engine.dispose()
+
+
+@pytest.mark.usefixtures("caches")
+def test_list(said: Said) -> None:
+    """All caches are listed with what they hold, the most recently used first."""
+    code, out, err = said("list", "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert (code, err) == (0, "")
+    assert [(row["id"], row["cache_id"], row["state"]) for row in rows] == [
+        (1, "cache-1", "ready"),
+        (2, None, "creating"),
+        (3, "cache-3", "expired"),
+    ]
+    assert rows[0] | {"used_at": "", "expires_at": ""} == {
+        "id": 1,
+        "cache_id": "cache-1",
+        "state": "ready",
+        "model": "kimi-k3",
+        "messages": 1,
+        "bytes": 5000,
+        "tokens": 100,
+        "uses": 0,
+        "used_at": "",
+        "expires_at": "",
+    }
+    code, out, _ = said("list")
+    assert code == 0
+    assert [[cell.strip() for cell in line.split("|")[1:4]] for line in out.splitlines() if "|" in line] == [
+        ["id", "cache_id", "state"],
+        ["1", "cache-1", "ready"],
+        ["2", "", "creating"],
+        ["3", "cache-3", "expired"],
+    ]
+
+
+@pytest.mark.usefixtures("caches")
+@pytest.mark.parametrize("name", ["1", "cache-1"])
+def test_show(said: Said, name: str) -> None:
+    """A cache is shown in full, by its number or the API's id; the key is only a fingerprint."""
+    code, out, _ = said("show", name, "--json")
+    shown = json.loads(out)
+    assert code == 0
+    assert (shown["endpoint"], shown["key_fingerprint"], shown["prefix_hash"]) == ("https://api", "f" * 16, "01" * 16)
+    code, out, _ = said("show", name)
+    assert dict(line.split(maxsplit=1) for line in out.splitlines())["cache_id"] == "cache-1"
+
+
+@pytest.mark.usefixtures("caches")
+@pytest.mark.parametrize(
+    ("arguments", "printed", "left"),
+    [
+        (["clear"], "forgot 3 context caches\n", 0),
+        (["clear", "--expired"], "forgot 1 context cache\n", 2),
+        (["clear", "--json"], '{"forgotten": 3}\n', 0),
+    ],
+)
+def test_clear(said: Said, database: str, arguments: list[str], printed: str, left: int) -> None:
+    """All caches are forgotten, or those that are over; it says how many."""
+    assert said(*arguments) == (0, printed, "")
+    engine = open_store(database)
+    assert len(context_caches.all_caches(engine)) == left
+    engine.dispose()
+
+
+@pytest.mark.usefixtures("database")
+def test_empty(said: Said) -> None:
+    """Without caches there is an empty table, nothing as JSON, and an error for one that is asked for."""
+    assert said("list", "--json") == (0, "", "")
+    assert said("list")[1].count("\n") == 4
+    assert said("show", "cache-1")[::2] == (
+        1,
+        "Error: no context cache is called 'cache-1'; mpal cache list shows what there is\n",
+    )
+
+
+# ---- why ----------------------------------------------------------------------------------------------------------
+
+SYSTEM = {"role": "system", "content": "It is 10:32:01. " + "Be helpful. " * 40}
+CHANGED = {"role": "system", "content": "It is 10:32:07. " + "Be helpful. " * 40}
+TURNS = [{"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}]
+LAST = {"role": "user", "content": "another"}
+
+
+@pytest.fixture
+def stored(database: str) -> Callable[..., None]:
+    """Provide what stores calls, each given as messages, prompt tokens and cached tokens."""
+
+    def store(*calls: tuple[list[dict[str, str]], int | None, int | None], **more: object) -> None:
+        engine = open_store(database)
+        run = {"id": str(uuid4()), "host": "h", "pid": 1, "version": "0", "started_at": 0, "heartbeat_at": 0}
+        with writing(engine) as connection:
+            runs.begin_run(connection, run)
+            for number, (messages, prompt, cached) in enumerate(calls):
+                row = EMPTY | {"uuid": str(uuid4()), "run_id": run["id"], "state": State.COMPLETED, "method": "POST"}
+                row |= {"path": "/v1/chat/completions", "endpoint": "e", "query": "", "request_headers": ""}
+                row |= {"started_at": NOW + number * 1_500_000, "request_bytes": 1, "is_stream": False}
+                row |= {"is_coerced": False, "key_fingerprint": "f", "model_requested": "kimi-k3"}
+                row |= {"prompt_tokens": prompt, "cached_tokens": cached, **more}
+                (row_id,) = exchanges.insert_exchanges(connection, [row]).values()
+                body = json.dumps({"model": "kimi-k3", "messages": messages}).encode()
+                contents.insert_contents(connection, [contents.Body(row_id, "request", body)], [], [])
+        engine.dispose()
+
+    return store
+
+
+def test_a_changed_message(said: Said, stored: Callable[..., None]) -> None:
+    """The message that changed is shown, with what changed, and what that cost."""
+    stored(([SYSTEM, TURNS[0]], 600, 0), ([CHANGED, *TURNS, LAST], 900, 0))
+    assert said("why", "--id", "2") == (
+        0,
+        "call 2 continues call 1, 1.5 s earlier\n"
+        "messages: 1 of 4 were in call 1 too, the first 0 in the same place\n"
+        "diverged: message 1 (system) changed after 44 bytes\n"
+        '  - …content": "It is 10:32:01. Be helpful. Be helpful. Be helpful. Be helpful. Be he…\n'
+        '  + …content": "It is 10:32:07. Be helpful. Be helpful. Be helpful. Be helpful. Be he…\n'
+        "tools: 0, the same\n"
+        "model: kimi-k3, the same\n"
+        "tokens: 0 of 900 were cached; had the earlier prompt stayed, 512 could have been (2 blocks of 256)\n"
+        "cost: 512 tokens that were not cached\n",
+        "",
+    )
+
+
+def test_nothing_diverged(said: Said, stored: Callable[..., None]) -> None:
+    """A prompt that goes on as it was cost nothing where all of it was cached; if not, it says why that can be."""
+    stored(([SYSTEM, TURNS[0]], 600, 0), ([SYSTEM, *TURNS, LAST], 900, 512), ([SYSTEM, *TURNS, LAST], 900, 0))
+    _, out, _ = said("why", "--id", "2")
+    assert "diverged: nowhere" in out
+    assert out.endswith("cost: nothing\n")
+    _, out, _ = said("why", "--id", "3")
+    assert "call 3 continues call 2" in out
+    assert out.endswith("nothing diverged: the cache had expired, or another machine of the API answered\n")
+
+
+def test_why_as_json(said: Said, stored: Callable[..., None]) -> None:
+    """The same for programs."""
+    stored(([SYSTEM, TURNS[0]], 600, 0), ([CHANGED, *TURNS, LAST], 900, 256))
+    code, out, _ = said("why", "--id", "2", "--json")
+    found = json.loads(out)
+    assert (code, found["id"], found["earlier_id"]) == (0, 2, 1)
+    assert (found["divergence"]["number"], found["divergence"]["kind"]) == (1, "changed")
+    assert found["tokens"] == {"prompt": 900, "cached": 256, "possible": 512, "kept": 0, "lost": 256}
+
+
+def test_nothing_to_compare_with(said: Said, stored: Callable[..., None]) -> None:
+    """The first call of a conversation says so; one that is none is an error; usage that is missing is unknown."""
+    stored(([SYSTEM], 600, 0), ([LAST], 10, 0), ([SYSTEM, LAST], None, None))
+    assert said("why", "--id", "1") == (
+        0,
+        "call 1 continues none of the 50 calls before it: nothing of it could be cached\n",
+        "",
+    )
+    assert said("why", "--id", "2")[1].startswith("call 2 continues none")
+    assert said("why", "--id", "3")[1].endswith("tokens: unknown, one of the two calls has no usage\n")
+    assert said("why", "--id", "9")[0] == 1
+    assert said("why")[0] == 2
+
+
+def test_another_key(said: Said, stored: Callable[..., None]) -> None:
+    """Calls with another key are not looked at: nothing is shared with them."""
+    stored(([SYSTEM, LAST], 600, 0))
+    stored(([SYSTEM, LAST], 600, 0), key_fingerprint="g")
+    assert said("why", "--id", "2")[1].startswith("call 2 continues none")
+
+
+def test_no_chat(said: Said, stored: Callable[..., None]) -> None:
+    """A call whose prompt cannot be read is an error of one line."""
+    stored(([], 1, 0))
+    assert said("why", "--id", "1") == (1, "", "Error: call 1 is no chat completion whose prompt can be read\n")

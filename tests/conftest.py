@@ -1,0 +1,46 @@
+"""A PostgreSQL server for whoever asks, and databases on it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.postgres_server import Databases, PostgresServer, databases
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Databases]:
+    """Give the databases of a server that lives as long as the tests of this process."""
+    with databases() as found:
+        yield found
+
+
+@pytest.fixture
+def postgres_server() -> Iterator[PostgresServer]:
+    """Give a server for one test, which may stop it and start it again."""
+    server = PostgresServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: Databases) -> Iterator[str]:
+    """Give the name of a database that is an empty store: a copy of it costs less than the migrations."""
+    from moonpalace_addons.store.engine import open_store  # most tests want neither it nor a server
+
+    with postgres.database() as name:
+        open_store(postgres.url(name), create=True).dispose()
+        yield name
+
+
+@pytest.fixture
+def postgres_url(postgres: Databases, postgres_template: str) -> Iterator[str]:
+    """Give the URL of an empty store in a PostgreSQL database of the test's own."""
+    with postgres.database(postgres_template) as name:
+        yield postgres.url(name)
+
+
+@pytest.fixture
+def postgres_blank_url(postgres: Databases) -> Iterator[str]:
+    """Give the URL of a PostgreSQL database without any table."""
+    with postgres.database() as name:
+        yield postgres.url(name)

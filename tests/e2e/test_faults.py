@@ -1,0 +1,313 @@
+"""Databases and proxies that fail under load: no call fails for it, and afterwards every row is there, once.
+
+`MOONPALACE_FAULT_ROUNDS` says how often a proxy is killed (50 for a thorough run), `MOONPALACE_FAULT_SECONDS` for how
+long a store is out of order (20 for a thorough run).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import Engine
+
+from moonpalace_addons.store.engine import open_store
+from moonpalace_addons.store.records import exchanges
+from moonpalace_addons.store.tasks import State
+from moonpalace_cli.mock.server import MockServer
+from tests.faults import Load, all_over, assert_stored
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Launcher, Proxy
+    from tests.postgres_server import PostgresServer
+
+ROUNDS = int(os.environ.get("MOONPALACE_FAULT_ROUNDS", "5"))
+SECONDS = float(os.environ.get("MOONPALACE_FAULT_SECONDS", "6"))
+ON_DISK = 0.1 if ROUNDS > 5 else 0.5
+"""Seconds after which an answer survives the death of the proxy; more where other tests may want the processors."""
+PATIENCE = 60.0
+TROUBLE = "calls go on, their rows wait in memory"
+OVER = "store: works again, nothing was lost"
+
+PAUSE = threading.Event()
+
+
+def until(condition: object, patience: float = PATIENCE) -> None:
+    """Wait for a condition; fail if it does not come true in good time."""
+    deadline = time.monotonic() + patience
+    assert callable(condition)
+    while not condition():
+        assert time.monotonic() < deadline, "what was waited for did not happen"
+        PAUSE.wait(0.02)
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Engine]:
+    """Open a store that somebody else has made."""
+    engine = open_store(url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def database(folder: Path) -> Path:
+    """Return the database of a proxy whose home is in `folder`."""
+    return folder / "moonpalace" / "moonpalace.sqlite"
+
+
+def integrity(file: Path) -> list[str]:
+    with sqlite3.connect(file) as connection:
+        found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
+        found += [str(row) for row in connection.execute("PRAGMA foreign_key_check")]
+    connection.close()
+    return found
+
+
+def test_a_killed_proxy_loses_nothing_that_was_answered(launch: Launcher, mock: MockServer) -> None:
+    """SIGKILL at any moment: the file is sound, and every answer that is 100 ms old is there, whole and once."""
+    folder = launch.folder()
+    file = database(folder)
+    chance = random.Random(7)
+    lags: list[float] = []
+    count = 0
+    for number in range(ROUNDS):
+        with launch.start(endpoint=mock.url, folder=folder) as proxy:
+            load = Load(proxy.url, clients=10, name=f"round-{number}", pause=0.05)
+            PAUSE.wait(chance.uniform(0.2, 2.0))
+            killed = time.monotonic()
+            proxy.kill()
+            load.stop()
+        assert integrity(file) == ["ok"]
+        safe = {name: answer for name, answer in load.answers.items() if answer.at < killed - ON_DISK}
+        count += len(safe)
+        with opened(f"sqlite:///{file}") as engine:
+            lags.append(lag(engine, load, killed))
+            assert_stored(engine, safe)
+    with launch.start(endpoint=mock.url, folder=folder) as proxy, opened(f"sqlite:///{file}") as engine:
+        proxy.stop()
+        states = {row.state for row in exchanges.latest(engine, limit=None)}
+        assert states <= {State.COMPLETED, State.PROXY_DIED}
+    assert count
+    report = " ".join(f"{1000 * each:.0f}" for each in sorted(lags))
+    print(f"{count} calls; age in ms of the oldest answer that was not stored, by round: {report}")  # noqa: T201 - for long runs
+
+
+def lag(engine: Engine, load: Load, killed: float) -> float:
+    """Return how old the oldest answer was, when the proxy was killed, that is not in the store."""
+    over = {row.client_request_id for row in exchanges.latest(engine, limit=None) if row.state is State.COMPLETED}
+    return max((killed - answer.at for name, answer in load.answers.items() if name not in over), default=0.0)
+
+
+def survive(proxy: Proxy, url: str, hurt: object, *, pause: float = 0.01, trouble: bool = True) -> Load:
+    """Hurt a store under load; check that no call fails, and that afterwards all are there, and the log is brief."""
+    assert callable(hurt)
+    load = Load(proxy.url, clients=8, pause=pause)
+    until(lambda: len(load.answers) > 20)
+    with hurt():
+        begun = len(load.answers)
+        if trouble:
+            proxy.log.wait_for(TROUBLE)
+        until(lambda: len(load.answers) > begun + 20)
+    if trouble:
+        proxy.log.wait_for(OVER)
+    during = len(load.answers)
+    until(lambda: len(load.answers) > during + 20)
+    load.stop()
+    assert load.broken == 0
+    assert {answer.status for answer in load.answers.values()} == {200}
+    with opened(url) as engine:
+        until(lambda: all_over(engine, load.answers))
+        proxy.stop()
+        assert_stored(engine, load.answers)
+    assert proxy.log.text.count(TROUBLE) == proxy.log.text.count(OVER) == int(trouble)
+    return load
+
+
+def test_a_locked_store_costs_no_call(launch: Launcher, mock: MockServer) -> None:
+    """While another process holds a write lock calls go on; when it lets go, all are stored."""
+    folder = launch.folder()
+
+    @contextmanager
+    def hurt() -> Iterator[None]:
+        holder = sqlite3.connect(database(folder), isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        ends = time.monotonic() + SECONDS
+        yield
+        PAUSE.wait(max(0.0, ends - time.monotonic()))
+        holder.execute("ROLLBACK")
+        holder.close()
+
+    with launch.start(endpoint=mock.url, folder=folder) as proxy:
+        survive(proxy, f"sqlite:///{database(folder)}", hurt)
+    assert integrity(database(folder)) == ["ok"]
+
+
+def test_a_stop_while_the_store_is_locked_loses_nothing(launch: Launcher, mock: MockServer) -> None:
+    """A proxy that is told to stop while the store is locked says where it leaves the calls; the next one has them."""
+    folder = launch.folder()
+    file = database(folder)
+    with launch.start(endpoint=mock.url, folder=folder) as proxy:
+        holder = sqlite3.connect(file, isolation_level=None)
+        holder.execute("BEGIN IMMEDIATE")
+        load = Load(proxy.url, clients=4)
+        until(lambda: len(load.answers) > 100)
+        load.stop()
+        proxy.process.send_signal(signal.SIGTERM)
+        assert proxy.process.wait(PATIENCE) == 0
+        holder.execute("ROLLBACK")
+        holder.close()
+        (journal,) = file.parent.glob("*.journal")
+        assert str(journal) in proxy.log.whole()
+        assert journal.stat().st_mode & 0o777 == 0o600
+    with (
+        launch.start(endpoint=mock.url, folder=folder) as proxy,
+        opened(f"sqlite:///{file}") as engine,
+    ):
+        until(lambda: not journal.exists())
+        assert_stored(engine, load.answers)
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """Mount a disk of 2 MB on a folder, for the length of a block; skip the test where that is not allowed."""
+    mount = shutil.which("mount")
+    command = [str(mount), "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", str(folder)]
+    if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not let us mount a small disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_costs_no_call(launch: Launcher, mock: MockServer) -> None:
+    """While a disk is full calls go on, though there is no room for a journal either; then all are stored."""
+    folder = launch.folder()
+    place = folder / "disk"
+    place.mkdir()
+
+    @contextmanager
+    def hurt() -> Iterator[None]:
+        yield  # the load fills it by itself
+        subprocess.run(["mount", "-o", "remount,size=200m", str(place)], check=True)
+
+    with small_disk(place):
+        file = place / "calls.sqlite"
+        with launch.start("--database", str(file), endpoint=mock.url, folder=folder) as proxy:
+            survive(proxy, f"sqlite:///{file}", hurt, pause=0.0)
+        assert integrity(file) == ["ok"]
+
+
+def test_a_quota_costs_no_call(launch: Launcher, mock: MockServer) -> None:
+    """While no file may grow calls go on; once they may again, all are stored."""
+    folder = launch.folder()
+
+    with launch.start(endpoint=mock.url, folder=folder) as proxy:
+
+        @contextmanager
+        def hurt() -> Iterator[None]:
+            log = Path(f"{database(folder)}-wal")
+            pid, most = proxy.process.pid, resource.RLIM_INFINITY
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (log.stat().st_size + 100_000, most))
+            yield
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
+
+        survive(proxy, f"sqlite:///{database(folder)}", hurt, pause=0.0)
+    assert integrity(database(folder)) == ["ok"]
+
+
+def test_a_file_that_cannot_be_written_costs_no_call(launch: Launcher, mock: MockServer) -> None:
+    """While the file is immutable calls go on; once it can be written again, all are stored."""
+    folder = launch.folder()
+    file = database(folder)
+    attribute = shutil.which("chattr")
+
+    def change(flag: str) -> bool:
+        # Not the shared memory beside it, which nobody writes with a system call that could fail.
+        files = [str(file), f"{file}-wal"]
+        return attribute is not None and not subprocess.run([attribute, flag, *files], check=False).returncode
+
+    @contextmanager
+    def hurt() -> Iterator[None]:
+        try:
+            if not change("+i"):
+                pytest.skip("this machine does not let us make a file immutable")
+            yield
+        finally:
+            change("-i")
+
+    with launch.start(endpoint=mock.url, folder=folder) as proxy:
+        survive(proxy, f"sqlite:///{file}", hurt)
+    assert integrity(file) == ["ok"]
+
+
+def test_a_file_that_is_deleted_costs_no_call(launch: Launcher, mock: MockServer) -> None:
+    """If somebody deletes the database, calls that end after that are in a new one, sound and readable."""
+    folder = launch.folder()
+    file = database(folder)
+    with launch.start(endpoint=mock.url, folder=folder) as proxy:
+        before, after = Load(proxy.url, clients=4, name="before"), None
+        until(lambda: len(before.answers) > 50)
+        before.stop()
+        for path in file.parent.glob(f"{file.name}*"):
+            path.unlink()
+        after = Load(proxy.url, clients=4, name="after")
+        until(lambda: len(after.answers) > 50)
+        after.stop()
+        proxy.stop()
+        assert f"{file} was deleted or replaced" in proxy.log.text
+    assert integrity(file) == ["ok"]
+    with opened(f"sqlite:///{file}") as engine:
+        assert_stored(engine, after.answers)
+
+
+@pytest.mark.parametrize("how", ["stop", "crash"])
+def test_a_postgresql_server_that_restarts_costs_no_call(
+    launch: Launcher, mock: MockServer, postgres_server: PostgresServer, how: str
+) -> None:
+    """While the server is down calls go on; when it is back, the connection is made anew and all are stored, once."""
+
+    @contextmanager
+    def hurt() -> Iterator[None]:
+        getattr(postgres_server, how)()
+        yield
+        PAUSE.wait(SECONDS / 6)
+        postgres_server.start()
+
+    with postgres_server.database() as name:
+        url = postgres_server.url(name)
+        with launch.start("--database", url, endpoint=mock.url) as proxy:
+            survive(proxy, url, hurt)
+
+
+def test_a_stop_without_a_server_leaves_a_journal_at_home(
+    launch: Launcher, mock: MockServer, postgres_server: PostgresServer
+) -> None:
+    """Calls that the server could not take before the proxy ended are in the home folder, and stored next time."""
+    folder = launch.folder()
+    with postgres_server.database() as name:
+        url = postgres_server.url(name)
+        with launch.start("--database", url, endpoint=mock.url, folder=folder) as proxy:
+            postgres_server.stop()
+            load = Load(proxy.url, clients=4)
+            until(lambda: len(load.answers) > 50)
+            load.stop()
+            proxy.stop()
+        (journal,) = (folder / "moonpalace").glob("postgresql-*.journal")
+        postgres_server.start()
+        with launch.start("--database", url, endpoint=mock.url, folder=folder), opened(url) as engine:
+            until(lambda: not journal.exists())
+            assert_stored(engine, load.answers)

@@ -1,0 +1,223 @@
+"""Two proxies and a reader on one PostgreSQL, as a team runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from sqlalchemy import Engine, text
+
+from moonpalace_addons.store.engine import open_store
+from moonpalace_addons.store.records import contents, exchanges
+from moonpalace_addons.store.records.contents import Bodies
+from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_addons.store.tasks import State
+from moonpalace_cli.mock.server import MockServer
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Launcher
+    from tests.postgres_server import Databases
+
+KEY = "sk-e2e-client-0123456789"
+CALLS, TOGETHER, TURNS = 1000, 20, 10
+PASSWORD = "hunter22-and-more"  # the server of the tests asks for none, and takes any
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a client sent and got."""
+
+    sent: bytes
+    got: bytes
+    is_stream: bool
+
+
+@dataclass
+class Outcome:
+    """What came of all calls: what clients saw and what was stored, by request ids, and what a reader saw meanwhile."""
+
+    calls: dict[str, Call]
+    rows: dict[str, Exchange]
+    bodies: dict[str, Bodies]
+    lists: list[subprocess.CompletedProcess[str]]
+    said: list[str]
+    command_lines: list[str]
+
+
+def request(proxy: int, number: int) -> bytes:
+    """Return a turn of a conversation: with every second one, both proxies get the same history at the same time."""
+    speaker = proxy if number % 2 else 2
+    messages = []
+    for turn in range(number % TURNS + 1):
+        # The mock repeats what was said last, piece by piece: that is short here.
+        messages.append(
+            {"role": "assistant", "content": f"{speaker} {number // TURNS} {turn}: " + "你好 moon 🌙 " * 30}
+        )
+        messages.append({"role": "user", "content": f"go on {turn}"})
+    body = {"model": "kimi-k2.6", "stream": number % 3 == 0, "messages": messages}
+    return json.dumps(body, ensure_ascii=number % 5 == 0).encode()
+
+
+async def calls_through(url: str, proxy: int) -> dict[str, Call]:
+    """Make all calls of a proxy, some at a time."""
+    limits = httpx.Limits(max_connections=TOGETHER)
+    headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    made = {}
+    async with httpx.AsyncClient(
+        base_url=url,
+        headers=headers,
+        limits=limits,
+        timeout=120,
+        trust_env=False,
+        verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+    ) as client:
+
+        async def work(first: int) -> None:
+            for number in range(first, CALLS, TOGETHER):
+                key, body = f"{proxy}-{number}", request(proxy, number)
+                answer = await client.post("/v1/chat/completions", content=body, headers={"X-Request-Id": key})
+                assert answer.status_code == 200, answer.text
+                made[key] = Call(body, answer.content, number % 3 == 0)
+
+        await asyncio.gather(*(work(first) for first in range(TOGETHER)))
+    return made
+
+
+@pytest.fixture(scope="module")
+def url(postgres: Databases) -> Iterator[str]:
+    """Provide the URL of a blank database, with a password in it."""
+    with postgres.database() as name:
+        yield postgres.url(name).replace("//postgres@", f"//postgres:{PASSWORD}@")
+
+
+@pytest.fixture(scope="module")
+def outcome(launch: Launcher, mock: MockServer, url: str) -> Outcome:
+    """Provide what came of 2,000 calls through two proxies that started at once, while a reader listed them."""
+    lists: list[subprocess.CompletedProcess[str]] = []
+    done = threading.Event()
+    environment = launch.environment(extra={"MOONPALACE_DATABASE": url})
+
+    def read() -> None:
+        while not done.wait(0.2):
+            command = [sys.executable, "-m", "moonpalace_cli.main", "list", "-n", "5000", "--json"]
+            lists.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=False))
+
+    running = [launch.start("--database", url, endpoint=mock.url) for _ in range(2)]
+    with ExitStack() as stack, ThreadPoolExecutor() as pool:
+        # Both find a blank database in the same moment.
+        proxies = list(pool.map(stack.enter_context, running))
+        command_lines = [Path(f"/proc/{each.process.pid}/cmdline").read_text() for each in proxies]
+        reading = pool.submit(read)
+        try:
+            made = [pool.submit(asyncio.run, calls_through(each.url, number)) for number, each in enumerate(proxies)]
+            calls = {key: call for each in made for key, call in each.result().items()}
+        finally:
+            stack.close()
+            done.set()
+        reading.result()
+    store = open_store(url)
+    rows = {row.client_request_id or "": row for row in exchanges.latest(store, limit=10_000)}
+    bodies = {key: contents.bodies(store, row.id) for key, row in rows.items()}
+    store.dispose()
+    return Outcome(calls, rows, bodies, lists, [each.log.text for each in proxies], command_lines)
+
+
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    """Provide an engine on the database."""
+    engine = open_store(url)
+    yield engine
+    engine.dispose()
+
+
+def test_every_call_is_one_completed_row(outcome: Outcome, engine: Engine) -> None:
+    """2,000 calls are 2,000 rows, each completed, under ids of their own, from two runs that have ended."""
+    assert len(outcome.calls) == len(outcome.rows) == 2 * CALLS
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*), count(DISTINCT uuid) FROM exchanges")).one() == (2000, 2000)
+        runs = connection.execute(text("SELECT ended_at FROM runs")).scalars().all()
+    assert {(row.state, row.status_code) for row in outcome.rows.values()} == {(State.COMPLETED, 200)}
+    assert len(runs) == 2
+    assert None not in runs
+
+
+def test_every_call_is_stored_byte_for_byte(outcome: Outcome) -> None:
+    """The store gives back what each client sent and got, streams as they came."""
+    for key, call in outcome.calls.items():
+        stored = outcome.bodies[key]
+        assert stored.request == call.sent
+        assert (stored.event_stream if call.is_stream else stored.response) == call.got
+
+
+def test_a_key_has_one_fingerprint(outcome: Outcome) -> None:
+    """Both proxies give the same key the same fingerprint."""
+    assert len({row.key_fingerprint for row in outcome.rows.values()}) == 1
+
+
+def test_what_both_proxies_get_is_stored_once(outcome: Outcome, engine: Engine) -> None:
+    """The same request through both proxies, often in the same moment, is the same pieces of the store."""
+    with engine.connect() as connection:
+        rows = connection.execute(text("SELECT client_request_id, request_parts FROM exchanges")).all()
+        parts = connection.execute(text("SELECT count(*), count(DISTINCT hash) FROM parts")).one()
+    pieces = {row.client_request_id: row.request_parts for row in rows}
+    same = [number for number in range(CALLS) if outcome.calls[f"0-{number}"].sent == outcome.calls[f"1-{number}"].sent]
+    assert len(same) == CALLS // 2
+    assert [pieces[f"0-{number}"] for number in same] == [pieces[f"1-{number}"] for number in same]
+    assert parts[0] == parts[1]
+
+
+def test_the_reader_sees_more_and_more(outcome: Outcome) -> None:
+    """Each look while the proxies write succeeds, newest first, and never shows fewer calls than the one before."""
+    assert [(look.returncode, look.stderr) for look in outcome.lists] == [(0, "")] * len(outcome.lists)
+    seen = [[json.loads(line)["id"] for line in look.stdout.splitlines()] for look in outcome.lists]
+    assert len(seen) > 2
+    assert all(ids == sorted(ids, reverse=True) for ids in seen)
+    assert [len(ids) for ids in seen] == sorted(len(ids) for ids in seen)
+
+
+def test_nobody_was_in_trouble(outcome: Outcome) -> None:
+    """Neither proxy says a word about the store, and the password is in no log or process list."""
+    for said in (*outcome.said, *outcome.command_lines):
+        assert "store:" not in said
+        assert PASSWORD not in said
+    assert all(" --database postgresql+psycopg://***@/" in line for line in outcome.command_lines)
+
+
+@pytest.mark.parametrize(
+    "command", [("doctor", "--json"), ("list", "--json"), ("inspect", "--id", "1"), ("export", "--id", "1")]
+)
+def test_no_command_shows_the_password(launch: Launcher, url: str, tmp_path: Path, command: tuple[str, ...]) -> None:
+    """What commands print, and the file that an export writes, is without the database's password."""
+    arguments = (*command, "--directory", str(tmp_path)) if command[0] == "export" else command
+    done = launch.run(*arguments, extra={"MOONPALACE_DATABASE": url})
+    assert done.returncode == 0, done.stderr
+    written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert PASSWORD.encode() not in done.stdout + done.stderr + written
+
+
+def test_the_view_has_the_documented_columns(outcome: Outcome, engine: Engine) -> None:
+    """Any client of PostgreSQL reads the calls with their bodies as text from the documented view."""
+    query = (
+        "SELECT request_id, request_body, response_body, latency, created_at FROM moonshot_requests "
+        "WHERE response_status_code = 200 AND request_path = '/v1/chat/completions' AND moonshot_id IS NOT NULL"
+    )
+    with engine.connect() as connection:
+        rows = connection.execute(text(query)).all()
+    assert len(rows) == 2 * CALLS
+    for key, asked, answered, latency, created in rows:
+        assert asked.encode() == outcome.calls[key].sent
+        assert answered.encode() == outcome.bodies[key].response
+        assert latency == outcome.rows[key].latency
+        assert created == outcome.rows[key].started_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")

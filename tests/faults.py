@@ -1,0 +1,123 @@
+"""Load for proxies that are about to be hurt, and the check that their store has all that clients have got."""
+
+import asyncio
+import itertools
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from sqlalchemy import Engine
+
+from moonpalace_addons.store.records import contents, exchanges
+from moonpalace_addons.store.tasks import State
+
+KEY = "sk-faults-0123456789"
+WORDS = "the moon palace is cold and the osmanthus blooms " * 4
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a client got: the bytes of the body, and when it had all of them (seconds of the monotonic clock)."""
+
+    status: int
+    body: bytes
+    at: float
+
+
+@dataclass
+class Load:
+    """Clients that call without a pause, half of them for streams, until they are stopped or lose the proxy.
+
+    `answers` are those that came whole, by the `X-Request-Id` of the call; `broken` counts calls that got none.
+    """
+
+    url: str
+    clients: int = 20
+    name: str = "load"
+    pause: float = 0.0
+    answers: dict[str, Answer] = field(default_factory=dict)
+    broken: int = 0
+
+    def __post_init__(self) -> None:
+        """Start."""
+        self._numbers = itertools.count()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let the calls under way end, and stop."""
+        self._stopping.set()
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+    async def _run(self) -> None:
+        await asyncio.gather(*(self._client() for _ in range(self.clients)))
+
+    async def _client(self) -> None:
+        address = urlsplit(self.url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=1 << 22)
+        try:
+            while not self._stopping.is_set():
+                await self._call(reader, writer, next(self._numbers))
+                await asyncio.sleep(self.pause)
+        except (OSError, asyncio.IncompleteReadError):
+            self.broken += 1
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    async def _call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
+        name = f"{self.name}-{number}"
+        messages = [{"role": "user", "content": f"{name} {WORDS}"}]
+        body = json.dumps({"model": "mock-echo", "stream": number % 2 == 0, "messages": messages}).encode()
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
+            f"X-Request-Id: {name}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        writer.write(head.encode() + body)
+        status, got = await read_answer(reader)
+        self.answers[name] = Answer(status, got, time.monotonic())
+
+
+async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    """Return the status and the body of an HTTP/1.1 response, chunked or not."""
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    status = int(head.split()[1])
+    headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+    if headers.get("transfer-encoding") != "chunked":
+        return status, await reader.readexactly(int(headers["content-length"]))
+    body = b""
+    while size := int(await reader.readuntil(b"\r\n"), 16):
+        body += (await reader.readexactly(size + 2))[:-2]
+    await reader.readexactly(2)
+    return status, body
+
+
+def assert_stored(engine: Engine, answers: dict[str, Answer]) -> None:
+    """Check that each of these answers is in the store, once and byte for byte, and that no call is there twice."""
+    rows = exchanges.latest(engine, limit=None)
+    counts = Counter(row.client_request_id for row in rows)
+    assert [name for name, count in counts.items() if count > 1] == []
+    by_name = {row.client_request_id: row for row in rows}
+    assert sorted(answers.keys() - by_name.keys()) == []
+    unfinished = {name: by_name[name].state for name in answers if by_name[name].state is not State.COMPLETED}
+    assert unfinished == {}
+    for name, answer in answers.items():
+        row = by_name[name]
+        kept = contents.bodies(engine, row.id)
+        assert row.status_code == answer.status
+        assert (kept.event_stream or kept.response) == answer.body
+        assert name.encode() in (kept.request or b"")
+
+
+def all_over(engine: Engine, names: Iterable[str]) -> bool:
+    """Tell whether all these calls have reached their ends in the store."""
+    rows = exchanges.latest(engine, limit=None)
+    return set(names) <= {row.client_request_id for row in rows if row.state is not State.IN_FLIGHT}

@@ -1,0 +1,69 @@
+"""Tests of the queries and changes of calls."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import Engine
+
+from moonpalace_addons.store.engine import writing
+from moonpalace_addons.store.records import exchanges, values
+from moonpalace_addons.store.records.values import GREATEST
+from moonpalace_addons.store.tasks import State
+
+type Add = Callable[..., int]
+
+
+def test_the_latest_calls_come_first(engine: Engine, add: Add) -> None:
+    """`latest` gives at most as many calls as asked for, newest first; chat_only leaves other paths out."""
+    paths = ["/v1/chat/completions", "/v1/models", "/other/v1/chat/completions", "/v1/chat/completions/x"]
+    ids = [add(path=path, uuid=path) for path in paths]
+    assert [call.id for call in exchanges.latest(engine, limit=3)] == ids[:0:-1]
+    assert [call.id for call in exchanges.latest(engine, limit=9, chat_only=True)] == [ids[2], ids[0]]
+    assert len(exchanges.latest(engine, limit=10**30)) == 4
+    assert exchanges.latest(engine, limit=0) == []
+
+
+def test_a_call_comes_back_as_it_was_stored(engine: Engine, add: Add) -> None:
+    """Moments are exact to the microsecond and in UTC; warnings and changes are tuples of texts."""
+    add(started_at=1_795_368_422_123_457, warnings='["一", "b\\ud83d"]', changes='["c"]', output_tokens_per_second=1.5)
+    (call,) = exchanges.latest(engine, limit=1)
+    assert call.started_at == datetime(2026, 11, 22, 17, 27, 2, 123457, UTC)
+    assert (call.warnings, call.changes) == (("一", "b\ud83d"), ("c",))
+    assert (call.state, call.output_tokens_per_second) == (State.COMPLETED, 1.5)
+    assert isinstance(call.state, State)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"id": 1}, [1]),
+        ({"chatcmpl": "c"}, [2, 1]),
+        ({"request_id": "r2"}, [2]),
+        ({"id": 1, "chatcmpl": "c"}, [1]),
+        ({"id": 1, "request_id": "r2"}, []),
+        ({"id": 2, "chatcmpl": "c", "request_id": "r2"}, [2]),
+        ({"chatcmpl": "C"}, []),
+        ({"id": 10**30}, []),
+        ({"id": -(10**30)}, []),
+        ({"chatcmpl": "\udcff"}, []),
+        ({}, [3, 2, 1]),
+    ],
+)
+def test_calls_are_found_by_all_given_identifiers(
+    engine: Engine, add: Add, given: dict[str, object], found: list[int]
+) -> None:
+    """All identifiers must hold; an identifier that no column can hold finds nothing."""
+    add(chatcmpl_id="c", msh_request_id="r1")
+    add(chatcmpl_id="c", msh_request_id="r2")
+    add()
+    assert [call.id for call in exchanges.find(engine, **given)] == found  # type: ignore[arg-type]
+
+
+def test_rows_are_updated_by_their_ids(engine: Engine, add: Add) -> None:
+    """Each row gets its own values, and rows that are not named none; the greatest integer fits."""
+    ids = [add(uuid=str(number)) for number in range(3)]
+    with writing(engine) as connection:
+        rows: list[values.Values] = [{"id": ids[0], "latency": GREATEST}, {"id": ids[2], "latency": 5}]
+        exchanges.update_exchanges(connection, rows)
+    assert [call.latency for call in exchanges.latest(engine, limit=3)] == [5, None, GREATEST]

@@ -1,0 +1,133 @@
+"""Tests of storing pieces once and putting them together."""
+
+import json
+import threading
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import Engine, delete, func, select, text
+
+from moonpalace_addons.errors import StoreError
+from moonpalace_addons.store.engine import writing
+from moonpalace_addons.store.parts import LONGEST
+from moonpalace_addons.store.records import contents, parts, unused
+from moonpalace_addons.store.records.body_text import SIDES, body_text
+from moonpalace_addons.store.schema import EXCHANGES, PARTS
+
+type Add = Callable[..., int]
+type Count = Callable[[str], int]
+
+
+def history(turns: int) -> bytes:
+    messages = [{"role": "user", "content": f"{number} 你好 " + "word " * 200} for number in range(turns)]
+    return json.dumps({"model": "kimi-k3", "messages": messages, "stream": True}, ensure_ascii=False).encode()
+
+
+def keep(engine: Engine, *bodies: bytes) -> list[str]:
+    with writing(engine) as connection:
+        return parts.keep(connection, bodies)
+
+
+def test_a_piece_is_stored_once(engine: Engine, add: Add, rows: Count) -> None:
+    """Pieces that are there, or come twice in a batch, are not stored again; each body comes back."""
+    calls = {add(request=history(turns), response=b"same"): history(turns) for turns in (3, 4, 4, 40)}
+    with engine.connect() as connection:
+        stored = connection.execute(select(func.sum(func.length(PARTS.c.data)))).scalar_one()
+    assert stored < len(history(40)) + 600
+    for call, body in calls.items():
+        assert contents.bodies(engine, call).request == body
+        assert contents.bodies(engine, call).response == b"same"
+    before = rows("parts")
+    first, second, third = keep(engine, b"new", b"new", b"same")
+    assert (first == second, first == third, rows("parts")) == (True, False, before + 1)
+    assert keep(engine) == []
+
+
+def test_more_pieces_than_a_statement_can_have_values(engine: Engine, add: Add) -> None:
+    """A body of thousands of pieces is stored, found again and put together in its order."""
+    body = b"".join(b"%08d" % number for number in range(300 * LONGEST))
+    assert contents.bodies(engine, add(request=body)).request == body
+    assert keep(engine, body) == keep(engine, body)
+
+
+def test_a_lost_piece_is_an_error(engine: Engine, add: Add) -> None:
+    """A body of which the store has lost a piece is never given out as if it were whole; as text it is NULL."""
+    call = add(request=history(5))
+    with writing(engine) as connection:
+        first = connection.execute(select(func.min(PARTS.c.id))).scalar_one()
+        connection.execute(delete(PARTS).where(PARTS.c.id == first))
+    with pytest.raises(StoreError, match=rf"damaged: a piece of the request body of call {call} is missing"):
+        contents.bodies(engine, call)
+    assert texts(engine)[0] == (None, "x")
+
+
+def texts(engine: Engine) -> list[tuple[str | None, ...]]:
+    """Return the bodies as text, by the expression, and check that the view says the same."""
+    columns = [body_text(side, engine.dialect.name) for side in SIDES]
+    with engine.connect() as connection:
+        found = [
+            tuple(row) for row in connection.execute(select(*columns).select_from(EXCHANGES).order_by(EXCHANGES.c.id))
+        ]
+        view = connection.execute(text("SELECT request_body, response_body FROM moonshot_requests ORDER BY id"))
+        assert [tuple(row) for row in view] == found
+    return found
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (None, None),
+        (b"", ""),
+        (b"plain", "plain"),
+        (history(30), history(30).decode()),
+        ("语😀".encode() * LONGEST, "语😀" * LONGEST),
+        (b"\xff\x00", None),
+        (b"text " * LONGEST + b"\x00", None),
+        (b"\xff" + b"text " * LONGEST, None),
+        (b"text " * LONGEST + "语".encode()[:2], None),
+    ],
+)
+def test_bodies_as_text(engine: Engine, add: Add, body: bytes | None, shown: str | None) -> None:
+    """In a query and in the view a body is its text in the right order, NULL if any piece of it is none."""
+    add()
+    add(request=body, response=b"other")
+    add(request=b"other", response=body)
+    assert texts(engine) == [("x", "x"), (shown, "other"), ("other", shown)]
+
+
+def test_text_is_found_by_a_condition(engine: Engine, add: Add) -> None:
+    """The expression works in a condition, on the row that it belongs to."""
+    add(request=history(30), response=None)
+    call = add(request=history(40), response=None)
+    condition = body_text("request", engine.dialect.name).contains("39 你好", autoescape=True)
+    with engine.connect() as connection:
+        assert connection.execute(select(EXCHANGES.c.id).where(condition)).scalars().all() == [call]
+
+
+def test_a_piece_that_is_used_again_is_noted_no_more(engine: Engine, rows: Count) -> None:
+    """Who uses a piece that was noted as unused takes it out of the notes, and leaves the others there."""
+    keep(engine, b"one", b"two")
+    with writing(engine, alone=True) as connection:
+        assert unused.note(connection, [1, 2]) == 2
+    keep(engine, b"two")
+    assert rows("unused_parts") == 1
+
+
+def test_writers_at_once_store_a_piece_once(engine: Engine, rows: Count) -> None:
+    """Writers that bring the same pieces at the same time all get the ids of the same rows."""
+    bodies = [b"%d" % number * 2000 for number in range(20)]
+    found: list[list[str]] = []
+    start = threading.Barrier(3)
+
+    def write(order: int) -> None:
+        start.wait()
+        ids = keep(engine, *bodies[::order])
+        found.append(ids[::order])
+
+    threads = [threading.Thread(target=write, args=(order,)) for order in (1, -1, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [found[0]] * 3
+    assert rows("parts") == len({piece for ids in found[0] for piece in json.loads(ids)})

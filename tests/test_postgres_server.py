@@ -1,0 +1,76 @@
+"""The PostgreSQL server of the tests leaves nothing behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+
+from tests.postgres_server import PostgresServer, databases
+
+HOLD = """
+from tests.postgres_server import PostgresServer
+server = PostgresServer()
+print(server.url(), flush=True)
+input()
+"""
+
+
+def folder_of(url: str) -> Path:
+    return Path(str(make_url(url).query["host"]))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_server_ends_with_who_started_it(number: int) -> None:
+    """However the process that started it ends, the server's processes and files are gone soon after."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"PYTHONPATH": "."},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert holder.stdout is not None
+    folder = folder_of(holder.stdout.readline().strip())
+    server = int((folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+    os.kill(server, 0)
+    holder.send_signal(number)
+    holder.communicate(timeout=60)
+    deadline = time.monotonic() + 60
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not folder.exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(server, 0)
+
+
+def test_a_server_stops_crashes_and_starts_again(postgres_server: PostgresServer) -> None:
+    """After a stop and after a crash nobody answers; what was committed is there once it has been started again."""
+    engine = create_engine(postgres_server.url(), poolclass=NullPool)
+    postgres_server.execute("CREATE TABLE kept (number int)")
+    for number, end in enumerate((postgres_server.stop, postgres_server.crash)):
+        with engine.begin() as connection:
+            connection.execute(text(f"INSERT INTO kept VALUES ({number})"))
+        end()
+        with pytest.raises(OperationalError), engine.connect():
+            pass
+        postgres_server.start()
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM kept")).scalar() == 2
+
+
+def test_another_server_can_be_used(postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`MOONPALACE_TEST_POSTGRES` names a server that somebody else runs."""
+    monkeypatch.setenv("MOONPALACE_TEST_POSTGRES", postgres_server.url())
+    with databases() as found, found.database() as name:
+        assert not isinstance(found, PostgresServer)
+        assert make_url(found.url(name)).database == name
+        assert folder_of(found.url(name)) == folder_of(postgres_server.url())
