@@ -24,6 +24,10 @@ from moonpalace_cli.predicate.values import (
     compare,
 )
 
+PARTS_OF_BODIES = dict.fromkeys(("messages", "tools", "temperature", "max_tokens"), "request")
+PARTS_OF_BODIES |= dict.fromkeys(("choices", "usage"), "response")
+"""What is often taken for a field, and the body that it is a member of."""
+
 type TextSearch = Callable[[str], Condition]
 
 
@@ -85,9 +89,9 @@ class Compiler:
         return test(self._operand(field, path))
 
     def _words(self, node: Comparison) -> Condition:
-        (value, *_) = node.values
+        value = node.values[0] if node.values else None
         if node.comparator not in ("~", "!~") or not isinstance(value, Text):
-            position = value.position if node.values else node.path.position
+            position = node.path.position if value is None else value.position
             raise ValueMistakeError("text is searched for words: text ~ 'words'", position)
         try:
             found = self.search(value.value)
@@ -144,11 +148,10 @@ def meant(path: Path) -> str:
 
     name = path.field[:50].lower()
     near = difflib.get_close_matches(name, FIELDS, 3, 0.6) or [other for other in FIELDS if name and name in other][:3]
+    if name in PARTS_OF_BODIES:
+        return f"; did you mean {PARTS_OF_BODIES[name]}_body.{name}?"
     if near:
         return f"; did you mean {either(near)}?"
-    if name in ("messages", "choices", "usage", "tools", "temperature", "max_tokens"):
-        side = "response" if name in ("choices", "usage") else "request"
-        return f"; did you mean {side}_body.{name}?"
     return "; fields are status, state, model, request_body.…, response_body.…, tags, text, latency and others"
 
 

@@ -77,8 +77,8 @@ class JsonOperand:
         return case((first, second), else_=false())
 
     def _mistake(self, value: Value) -> ValueMistakeError:
-        what = "a length of time" if isinstance(value, Span) else "this"
-        return ValueMistakeError(f"JSON has no {what}: compare {self.name} with a string or a number", value.position)
+        what = "has no lengths of time" if isinstance(value, Span) else "cannot be compared so"
+        return ValueMistakeError(f"JSON {what}: compare {self.name} with a string or a number", value.position)
 
 
 def within(

@@ -85,20 +85,21 @@ def postgresql_regex(pattern: str) -> str:
     flags = re.match(r"\(\?([is]+)\)", pattern)
     tokens = TOKEN.finditer(pattern, flags.end() if flags else 0)
     dot = "." if flags and "s" in flags[1] else r"[^\n]"
-    written, in_class = "", False
+    written, in_class, beginning = "", False, -1
     for token in tokens:
-        piece, opens = token[0], written.endswith(("[", "[^"))
+        piece, opens = token[0], token.start() == beginning
         if token["escape"]:
             written += postgresql_escape(piece, in_class=in_class)
         elif in_class:
             in_class = piece != "]" or opens
-            written += r"\]" if piece == "]" and in_class else r"\[" if piece == "[" else piece
+            written += "\\" + piece if piece == "[" or (piece == "]" and in_class) else piece
         elif token["group"]:
             written += postgresql_group(piece)
         elif piece == ".":
             written += dot
         else:
             in_class = piece == "["
+            beginning = token.end() + (pattern[token.end() : token.end() + 1] == "^")
             written += piece
     # The director says that an advanced expression follows, whatever the server's default is.
     return f"***:{'(?i)' if flags and 'i' in flags[1] else ''}{written}"

@@ -42,7 +42,7 @@ SERVED = [
     ("status == 429", "exchanges_status_code"),
     ("request_body.model == 'a' || request_body.model == 'b'", "exchanges_model_requested"),
     ("response_body.choices.0.finish_reason == 'length'", "exchanges_finish_reason"),
-    ("response_body.usage.total_tokens > 5", "exchanges_total_tokens"),
+    ("response_body.usage.total_tokens == 5", "exchanges_total_tokens"),
     ("request_body.stream == true", "exchanges_stream_requested"),
     ("tags == 'x'", "exchange_tags_tag"),
     ("chatcmpl == 'x'", "exchanges_chatcmpl_id"),

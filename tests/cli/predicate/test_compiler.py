@@ -38,7 +38,7 @@ MISTAKES = [
     ("requested_at > 'soon'", 15, f"requested_at is a time: {NO_TIME}"),
     ("requested_at > 5", 15, f"requested_at is a time: {NO_TIME}"),
     ("tags > 'a'", 7, "tags is a set: it knows == != ~ !~ % !% @ !@"),
-    ("request_body.x > 2h", 17, "JSON has no a length of time: compare request_body with a string or a number"),
+    ("request_body.x > 2h", 17, "JSON has no lengths of time: compare request_body with a string or a number"),
     ("request_body.x ~ 1", 17, "~ takes a string"),
     ("len(latency) > 1", 4, "latency is a number and has no length"),
     ("len(text) > 1", 4, "text is searched for words: text ~ 'words'"),

@@ -55,7 +55,7 @@ LITERAL = st.one_of(
     st.sampled_from(["true", "false", "NULL", "-2h", "30ms", "[1, 'x', NULL]"]),
 )
 COMPARISON = st.one_of(
-    st.tuples(PATH, st.sampled_from(["==", "!=", ">", ">=", "<", "<=", "~", "!~", "%", "!%", "@", "!@"]), LITERAL).map(" ".join),
+    st.tuples(PATH, st.sampled_from("== != > >= < <= ~ !~ % !% @ !@".split()), LITERAL).map(" ".join),
     PATH,
     PATH.map(lambda path: f"len({path}) > 1"),
 )  # fmt: skip
@@ -77,7 +77,6 @@ def test_any_text_is_parsed_or_a_mistake(text: str) -> None:
     try:
         parse(text)
     except PredicateError as error:
-        assert str(error).startswith("predicate: ")
         assert len(error.detail.splitlines()) == 2  # noqa: PT017 - either is right
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import Engine
 
 from moonpalace_addons.store.engine import open_store
 from moonpalace_addons.store.records import exchanges
@@ -70,14 +69,7 @@ def test_run_of_the_original(mpal: Callable[..., Outcome], name: str, code: int,
     assert ("syntax error" in result.err) is (code == 2)
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
-    """Give an engine on the upgraded database."""
-    file = tmp_path_factory.mktemp("reference") / "moonpalace.sqlite"
-    shutil.copyfile(REFERENCE / "moonpalace.sqlite", file)
-    return open_store(f"sqlite:///{file}")
-
-
+JSON = "CASE WHEN json_valid(request_body) THEN"
 # Each beside the condition that says the same in the SQL of the original's table.
 SAME = [
     ("request_method == 'GET'", "request_method = 'GET'"),
@@ -89,17 +81,17 @@ SAME = [
     ("response_status_code > 399", "response_status_code > 399"),
     ("request_path !~ 'chat'", "request_path NOT LIKE '%chat%'"),
     ("request_query ~ 'x%y'", "request_query LIKE '%x%y%'"),
-    ("request_body.model == 'plain-sse'", "CASE WHEN json_valid(request_body) THEN request_body ->> 'model' END = 'plain-sse'"),
-    ("request_body.stream == true", "CASE WHEN json_valid(request_body) THEN json_type(request_body, '$.stream') END = 'true'"),
-    ("request_body.stream == NULL", "CASE WHEN json_valid(request_body) THEN json_type(request_body, '$.stream') END IS NULL"),
-    ("request_body.messages.0.content ~ '你好'", "CASE WHEN json_valid(request_body) THEN request_body ->> '$.messages[0].content' END LIKE '%你好%'"),
+    ("request_body.model == 'plain-sse'", f"{JSON} request_body ->> 'model' END = 'plain-sse'"),
+    ("request_body.stream == true", f"{JSON} json_type(request_body, '$.stream') END = 'true'"),
+    ("request_body.stream == NULL", f"{JSON} json_type(request_body, '$.stream') END IS NULL"),
+    ("request_body.messages.0.content ~ '你好'", f"{JSON} request_body ->> '$.messages[0].content' END LIKE '%你好%'"),
     ("created_at >= '2026-11-23 01:27:04'", "created_at >= '2026-11-23 01:27:04'"),
     ("requested_at < '2026-11-23 01:27:03'", "created_at < '2026-11-23 01:27:03'"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("predicate", "sql"), SAME)
-def test_predicate_and_sql_find_the_same(engine: Engine, predicate: str, sql: str) -> None:
+def test_predicate_and_sql_find_the_same(upgraded: Path, predicate: str, sql: str) -> None:
     """A predicate on the upgraded rows finds what SQL finds in the original's; never nothing."""
     from moonpalace_cli.predicate.condition import condition
 
@@ -108,4 +100,7 @@ def test_predicate_and_sql_find_the_same(engine: Engine, predicate: str, sql: st
             row for (row,) in original.execute(f"SELECT id FROM moonshot_requests WHERE {sql} ORDER BY id DESC")
         ]
     assert expected
-    assert [call.id for call in exchanges.latest(engine, limit=None, where=condition([predicate], engine))] == expected
+    engine = open_store(f"sqlite:///{upgraded}")
+    found = exchanges.latest(engine, limit=None, where=condition([predicate], engine))
+    engine.dispose()
+    assert [call.id for call in found] == expected

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Subquery, Text, and_, case, func, literal, or_, select
+from sqlalchemy import ColumnElement, Subquery, Text, case, func, literal, or_, select
 
 from moonpalace_addons.store.records.body_text import Side, body_text
 from moonpalace_addons.store.schema import EXCHANGES, PARTS
@@ -31,7 +31,7 @@ def quick_text(side: Side) -> ColumnElement[str | None]:
     """
     listed = EXCHANGES.c[f"{side}_parts"]
     each = func.json_each(listed).table_valued("value", name=f"{side}_ids", joins_implicitly=True)
-    is_whole = and_(func.count() == func.json_array_length(listed), func.min(PARTS.c.is_text) == 1)
+    is_whole = func.sum(PARTS.c.is_text) == func.json_array_length(listed)
     text = case((is_whole, func.group_concat(PARTS.c.data, "", type_=Text())))
     query = select(text).select_from(each.join(PARTS, PARTS.c.id == each.c.value))
     return query.correlate(EXCHANGES).scalar_subquery()
