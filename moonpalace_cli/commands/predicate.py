@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.argument("text")
 @setting_flags("database")
 def command(text: str, settings: Settings) -> None:
-    r"""Explain a predicate, as list --predicate takes it: what it says, its SQL, whether an index serves it.
+    """Explain a predicate, as list --predicate takes it: what it says, its SQL, whether an index serves it.
 
     A predicate compares fields with values, joined by && (and), || (or), not and parentheses; && binds tighter:
 
@@ -43,7 +43,7 @@ def command(text: str, settings: Settings) -> None:
     Fields are the columns of list --columns and of the view moonshot_requests, tags, text, and paths into request_body
     and response_body: names, numbers of elements (negative ones from the end), * for any element; names with odd
     characters in back quotes.
-    """
+    """  # noqa: D301 - the backspace keeps click from filling the paragraph
     # SQLAlchemy and lark: 0.4 s, which the help need not pay.
     from moonpalace_addons.store.records.plans import plan
     from moonpalace_cli.predicate.condition import condition

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ColumnElement, Text, and_, case, false, func, not_, or_, select
 from sqlalchemy import cast as sql_cast
 
+from moonpalace_addons.store.records.request_headers import request_headers
 from moonpalace_addons.store.schema import EXCHANGES, TAGS
 from moonpalace_cli.predicate import times
 from moonpalace_cli.predicate.fields import MILLISECOND, Field
@@ -68,7 +69,12 @@ def url() -> ColumnElement[str]:
     return func.rtrim(EXCHANGES.c.endpoint, "/", type_=Text()) + EXCHANGES.c.path + query
 
 
-EXPRESSIONS: dict[str, Callable[[], ColumnElement[str]]] = {"model": model, "error": error, "url": url}
+EXPRESSIONS: dict[str, Callable[[], ColumnElement[str]]] = {
+    "model": model,
+    "error": error,
+    "url": url,
+    "request_headers": request_headers,
+}
 
 
 @dataclass(frozen=True, slots=True)

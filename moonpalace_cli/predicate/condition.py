@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Engine, and_, true
 from moonpalace_cli.predicate import functions, searching
 from moonpalace_cli.predicate.compiler import Compiler
 from moonpalace_cli.predicate.parser import parse
+from moonpalace_cli.predicate.tree import Comparator, Comparison, Node, children
 
 
 def condition(texts: Sequence[str], engine: Engine) -> ColumnElement[bool]:
@@ -22,4 +23,15 @@ def condition(texts: Sequence[str], engine: Engine) -> ColumnElement[bool]:
     compiler = Compiler(
         engine.dialect.name, datetime.now(UTC), partial(searching.condition, dialect=engine.dialect.name)
     )
-    return and_(true(), *(compiler.condition(parse(text), text) for text in texts))
+    trees = [(parse(text), text) for text in texts]
+    if any(comparator in ("%", "!%") for tree, _ in trees for comparator in comparators(tree)):
+        functions.limit_time(engine)
+    return and_(true(), *(compiler.condition(tree, text) for tree, text in trees))
+
+
+def comparators(tree: Node) -> Iterator[Comparator]:
+    """Give the operators in a tree."""
+    if isinstance(tree, Comparison):
+        yield tree.comparator
+    for child in children(tree):
+        yield from comparators(child)

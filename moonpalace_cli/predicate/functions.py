@@ -7,7 +7,7 @@ import sqlite3
 from functools import lru_cache
 from typing import cast
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -28,12 +28,24 @@ def install(engine: Engine) -> None:
         event.listen(engine, "checkout", add_functions)
 
 
+def limit_time(engine: Engine) -> None:
+    """Let no statement on PostgreSQL take longer than `TIME_LIMIT`; calling it again changes nothing."""
+    if engine.dialect.name == "postgresql" and not event.contains(engine, "begin", set_time_limit):
+        event.listen(engine, "begin", set_time_limit)
+
+
+def set_time_limit(connection: Connection) -> None:
+    """Limit the statements of a transaction that begins."""
+    connection.exec_driver_sql("SELECT set_config('statement_timeout', %s, true)", (TIME_LIMIT,))
+
+
 def add_functions(connection: DBAPIConnection, _: ConnectionPoolEntry, __: object) -> None:
     """Add our functions to a connection of SQLite."""
     sqlite = cast(sqlite3.Connection, connection)
     # Bodies are read where they lie in the page cache; a sixth faster than copies of them.
     sqlite.execute(f"PRAGMA mmap_size = {MAPPED}")
     sqlite.create_function("moonpalace_regex", 2, search, deterministic=True)
+    sqlite.create_function("moonpalace_holds", 2, holds, deterministic=True)
     sqlite.create_function("moonpalace_words", 3, has_words, deterministic=True)
 
 
@@ -46,6 +58,11 @@ def pattern(text: str) -> Pattern:
 def search(regex: str, text: bytes | None) -> bool | None:
     """Tell whether a regular expression is found in a text in UTF-8, None for no text."""
     return None if text is None else pattern(regex).search(text) is not None
+
+
+def holds(body: bytes | None, text: str) -> bool | None:
+    """Tell whether a text is in a body in UTF-8, None for no body; for what is not ASCII, quicker than LIKE."""
+    return None if body is None else text.encode() in body
 
 
 @lru_cache(maxsize=16)

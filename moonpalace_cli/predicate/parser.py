@@ -102,10 +102,10 @@ def syntax_error(error: UnexpectedInput, text: str) -> PredicateError:
     elif isinstance(error, UnexpectedCharacters):
         position = cast(int, error.pos_in_stream)
         accepted = set(error.allowed or ())
-    # The parser's states are merged: it names a bracket that nothing has opened, and forgets the end.
+    # The parser has merged states and is past some: it names a bracket that nothing has opened, and forgets others.
     is_open = text.count("(", 0, position) > text.count(")", 0, position)
-    if accepted & {"AND", "OR"}:
-        accepted = accepted - {"RPAR", "$END"} | {"RPAR" if is_open else "$END"}
+    if accepted & {"AND", "OR", "RPAR", "$END"} and "COMMA" not in accepted:
+        accepted = accepted - {"RPAR", "$END"} | {"AND", "OR", "RPAR" if is_open else "$END"}
     message = found(text, position) + expectation(accepted) + hint(text, position, accepted)
     return PredicateError(message, text, position)
 

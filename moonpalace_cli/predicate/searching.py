@@ -66,12 +66,16 @@ def sqlite(given: tuple[words.Term, ...]) -> Condition:
 
 
 def may_hold(body: ColumnElement[str], word: str) -> Condition:
-    """Return the condition that a body perhaps holds a word: as it is, or written with escapes."""
+    r"""Return the condition that a body perhaps holds a word: as it is, or written as \uXXXX.
+
+    Nobody writes the letters of ASCII so. LIKE takes these in either case, and no others.
+    """
     if word.isascii():
-        return or_(holds(body, word), holds(body, "\\u00"))
-    # Databases know no other case of letters that are not ASCII.
-    plain = or_(*(holds(body, spelling) for spelling in dict.fromkeys((word, word.upper(), word.title()))))
-    return or_(plain, holds(body, "\\u"))
+        return holds(body, word)
+    spellings = list(dict.fromkeys((word, word.upper(), word.title())))
+    if len(spellings) == 1:
+        return or_(holds(body, "\\u"), func.moonpalace_holds(cast(body, LargeBinary), bound(word)) == 1)
+    return or_(*(holds(body, spelling) for spelling in (*spellings, "\\u")))
 
 
 def postgresql(term: words.Term) -> Condition:
@@ -97,4 +101,4 @@ def marks(term: words.Term) -> list[str]:
     """Return texts of which a body has one if it has the term."""
     longest = words.rarest(term)
     escaped = longest.replace("_", f"{ESCAPE}_")
-    return [escaped, "\\u00"] if longest.isascii() else [escaped, longest.upper(), longest.title(), "\\u"]
+    return [escaped] if longest.isascii() else [escaped, longest.upper(), longest.title(), "\\u"]

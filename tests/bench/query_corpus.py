@@ -24,7 +24,7 @@ CALLS = 100_000
 BODY = 5_000
 """Bytes of a request's body, about; an answer has a fifth of that."""
 AT_ONCE = 500
-VERSION = 1
+VERSION = 2
 """Changed with what is written, so that an older file is not used."""
 
 VOCABULARY = 5_000

@@ -23,6 +23,9 @@ from moonpalace_addons.store.writer import Writer
 
 REFERENCE = Path(__file__).parents[1] / "data" / "go-v0.12" / "moonpalace.sqlite"
 EVENTS = [b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n', b"data: [DONE]\n\n"]
+HEADERS = (
+    "Accept: */*\r\nUser-Agent: OpenAI/Python 1.82.0\r\nContent-Length: 79\r\n" + "X-Long: enough to be shared\r\n" * 3
+)
 
 type MakeRequest = Callable[..., RequestRead]
 type MakeResponse = Callable[..., ResponseStarted]
@@ -45,7 +48,7 @@ def filled(other: Path, request_read: MakeRequest, response_started: MakeRespons
     writer = Writer(engine)
     writer.start()
     for chunks in (None, None, EVENTS):
-        call = request_read(query="limit=3")
+        call = request_read(query="limit=3", headers=HEADERS)
         kind = {} if chunks is None else {"content_type": "text/event-stream"}
         writer.put(call)
         writer.put(ended(call, response=response_started(call, chunks, **kind)))

@@ -71,7 +71,9 @@ EXCHANGES = Table(
     Column("endpoint", Text, nullable=False),
     Column("path", Text, nullable=False),
     Column("query", Text, nullable=False),
-    Column("request_headers", Text, nullable=False),
+    # One of both: the headers, or the piece in `parts` that many calls have (`store.records.request_headers`).
+    Column("request_headers", Text),
+    Column("request_headers_part", RowId),
     Column("request_content_type", Text),
     Column("request_bytes", BigInteger, nullable=False),
     Column("client_request_id", Text),
@@ -181,7 +183,7 @@ PARTS = Table(
     Column("data", LargeBinary, nullable=False),
     Index("parts_hash", "hash", unique=True),  # the writer: is this piece there already
 )
-"""Pieces of bodies, each stored once however many calls carried it (`store.parts`)."""
+"""Pieces of bodies, and headers of requests, each stored once however many calls carried it (`store.parts`)."""
 
 UNUSED_PARTS = Table(
     "unused_parts",

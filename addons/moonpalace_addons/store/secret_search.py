@@ -54,7 +54,7 @@ def search(engine: Engine, progress: Progress = lambda _: None) -> list[Hit]:
     placed = {hit for hit, part in hits if part is None}
     for hit, part in hits:
         if part is not None:
-            placed |= {Hit(call, f"{side} body", hit.kind, hit.masked) for call, side in owners.get(part, ())} or {
+            placed |= {Hit(call, field, hit.kind, hit.masked) for call, field in owners.get(part, ())} or {
                 Hit(None, "a piece that no call has any more", hit.kind, hit.masked)
             }
     return sorted(placed, key=lambda hit: (hit.call or 0, hit.field, hit.kind, hit.masked))

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from moonpalace_addons.store.records import contents, exchanges, transfer
+from moonpalace_addons.store.records import carried, contents, exchanges, parts, transfer
+from moonpalace_addons.store.records.body_text import Side
 from moonpalace_addons.store.records.values import Values
 
 BATCH_ROWS = 200
@@ -53,17 +54,17 @@ def batches(calls: Iterable[Call]) -> Iterator[list[Call]]:
 def insert_calls(connection: Connection, calls: Sequence[Call], *, keep_ids: bool = False) -> None:
     """Insert calls that the store does not have; with `keep_ids` under the numbers they had, else under new ones."""
     transfer.insert_missing_runs(connection, [call.run for call in calls])
-    rows = [{name: value for name, value in call.columns.items() if keep_ids or name != "id"} for call in calls]
-    ids = exchanges.insert_exchanges(connection, rows)
-    bodies: list[contents.Body] = []
-    streams: list[contents.Stream] = []
+    bodies: list[tuple[str, Side, bytes]] = []
     for call in calls:
-        row_id = ids[call.uuid]
         if call.request is not None:
-            bodies.append(contents.Body(row_id, "request", call.request))
+            bodies.append((call.uuid, "request", call.request))
         if call.response is not None:
-            bodies.append(contents.Body(row_id, "response", call.response))
-        if call.stream is not None:
-            streams.append(contents.Stream(row_id, call.stream, call.chunks))
-    contents.insert_contents(connection, bodies, streams)
+            bodies.append((call.uuid, "response", call.response))
+    kept = carried.keep(connection, {call.uuid: call.columns for call in calls}, bodies)
+    rows = [call.columns | parts.NONE | kept[call.uuid] for call in calls]
+    ids = exchanges.insert_exchanges(
+        connection, [{name: value for name, value in row.items() if keep_ids or name != "id"} for row in rows]
+    )
+    streams = [contents.Stream(ids[call.uuid], call.stream, call.chunks) for call in calls if call.stream is not None]
+    contents.insert_contents(connection, [], streams)
     transfer.insert_tags(connection, [(ids[call.uuid], tag) for call in calls for tag in call.tags])

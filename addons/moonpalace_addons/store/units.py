@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from moonpalace_addons.store.records import contents, exchanges, parts, repeats
+from moonpalace_addons.store.records import carried, contents, exchanges, parts, repeats
+from moonpalace_addons.store.records.body_text import Side
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import State
 
@@ -105,7 +106,7 @@ def rewrite(connection: Connection, units: Sequence[Unit]) -> dict[str, int]:
 
 def put(connection: Connection, units: Sequence[Unit], known: dict[str, int]) -> dict[str, int]:
     """Write units: new rows, changed rows, bodies, streams, segments; `known` are the ids of rows that are there."""
-    listed = put_bodies(connection, units, known)
+    listed = put_pieces(connection, units, known)
     new = [unit.columns | parts.NONE | listed[unit.uuid] for unit in units if unit.uuid not in known]
     ids = known | exchanges.insert_exchanges(connection, new)
     changed = [unit.changed | listed[unit.uuid] | {"id": known[unit.uuid]} for unit in units if unit.uuid in known]
@@ -123,19 +124,17 @@ def put(connection: Connection, units: Sequence[Unit], known: dict[str, int]) ->
     return ids
 
 
-def put_bodies(connection: Connection, units: Sequence[Unit], known: Container[str]) -> dict[str, Values]:
-    """Store the bodies that units bring; return the columns of their rows that list them, by uuid."""
-    bodies = list[tuple[str, str, bytes]]()
+def put_pieces(connection: Connection, units: Sequence[Unit], known: Container[str]) -> dict[str, Values]:
+    """Store the bodies and headers that units bring; return the columns of their rows that refer to them, by uuid."""
+    bodies = list[tuple[str, Side, bytes]]()
     for unit in units:
         # A row and its request are always stored together.
         if unit.request_body is not None and unit.uuid not in known:
-            bodies.append((unit.uuid, "request_parts", unit.request_body))
+            bodies.append((unit.uuid, "request", unit.request_body))
         if unit.ending is not None and unit.ending.body is not None:
-            bodies.append((unit.uuid, "response_parts", unit.ending.body))
-    columns: dict[str, Values] = {unit.uuid: {} for unit in units}
-    for (uuid, column, _), ids in zip(bodies, parts.keep(connection, [body for *_, body in bodies]), strict=True):
-        columns[uuid][column] = ids
-    return columns
+            bodies.append((unit.uuid, "response", unit.ending.body))
+    new = {unit.uuid: unit.columns for unit in units if unit.uuid not in known}
+    return {unit.uuid: {} for unit in units} | carried.keep(connection, new, bodies)
 
 
 def by_columns(rows: list[Values]) -> dict[tuple[str, ...], list[Values]]:

@@ -21,8 +21,8 @@ Predicate:
 SQL:
   SELECT exchanges.id
   FROM exchanges
-  WHERE exchanges.status_code = ? AND coalesce((exchanges.id IN (SELECT exchange_tags.exchange_id
-  FROM exchange_tags)), 0) = 0 OR exchanges.state = ? OR exchanges.state = ? ORDER BY exchanges.id DESC
+  WHERE exchanges.status_code = ? AND coalesce(exchanges.id IN (SELECT exchange_tags.exchange_id
+  FROM exchange_tags), 0) = 0 OR exchanges.state = ? OR exchanges.state = ? ORDER BY exchanges.id DESC
   LIMIT ? OFFSET ?
 Values:
   429, 'timed_out', "it's", 10, 0

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from tests.cli.predicate.conftest import Calls
 
 NO_TIME = "compare it with '2024-07-29', '2024-07-29 21:30:53', '2024-07-29T21:30:53+08:00' or -2h"
+KNOWN = "fields are status, state, model, request_body.…, response_body.…, tags, text, latency and others"
 MISTAKES = [
-    ("statuz == 200", 0, "there is no field statuz; did you mean status, state or status_code?"),
-    ("status == 200 && requestbody.model == 'x'", 17, "there is no field requestbody; did you mean request_body?"),
+    ("statuz == 200", 0, "there is no field statuz; did you mean status or state?"),
+    ("id == 200 && requestbody.model == 'x'", 13,
+     "there is no field requestbody; did you mean request_body, request_id or request_bytes?"),
     ("messages.0.role == 'x'", 0, "there is no field messages; did you mean request_body.messages?"),
-    ("xyzzy", 0, "there is no field xyzzy; fields are status, state, model, request_body.…, response_body.…, tags, text, latency and others"),
+    ("xyzzy", 0, f"there is no field xyzzy; {KNOWN}"),
     ("status.x == 1", 0, "status is a number and has no parts; request_body and response_body have"),
     ("tags.0 == 'x'", 0, "tags is a set of tags and has no parts; request_body and response_body have"),
     ("status == 'abc'", 10, "status is a number: compare it with one"),
@@ -41,7 +43,7 @@ MISTAKES = [
     ("request_body.x > 2h", 17, "JSON has no lengths of time: compare request_body with a string or a number"),
     ("request_body.x ~ 1", 17, "~ takes a string"),
     ("len(latency) > 1", 4, "latency is a number and has no length"),
-    ("len(text) > 1", 4, "text is searched for words: text ~ 'words'"),
+    ("len(text) > 1", 12, "text is searched for words: text ~ 'words'"),
     ("text == 'x'", 8, "text is searched for words: text ~ 'words'"),
     ("text ~ 5", 7, "text is searched for words: text ~ 'words'"),
     ("text @ []", 0, "text is searched for words: text ~ 'words'"),

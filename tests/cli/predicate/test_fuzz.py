@@ -54,11 +54,12 @@ LITERAL = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
     st.sampled_from(["true", "false", "NULL", "-2h", "30ms", "[1, 'x', NULL]"]),
 )
+OPERATORS = ("==", "!=", ">", ">=", "<", "<=", "~", "!~", "%", "!%", "@", "!@")
 COMPARISON = st.one_of(
-    st.tuples(PATH, st.sampled_from("== != > >= < <= ~ !~ % !% @ !@".split()), LITERAL).map(" ".join),
+    st.tuples(PATH, st.sampled_from(OPERATORS), LITERAL).map(" ".join),
     PATH,
     PATH.map(lambda path: f"len({path}) > 1"),
-)  # fmt: skip
+)
 PREDICATE = st.recursive(
     COMPARISON,
     lambda inner: st.one_of(

@@ -118,7 +118,8 @@ MISTAKES = [
     ("a == 1 b", 7, "syntax error at character 8; expected &&, || or the end"),
     ("a @ 1", 4, "syntax error at character 5; expected ( or a list [..]"),
     ("a @ [1 2]", 7, "syntax error at character 8; expected ] or ,"),
-    ("a[0] == 1", 1, f"syntax error at character 2; expected {OPERATOR}, &&, || or the end (elements are written field.0)"),
+    ("a[0] == 1", 1,
+     f"syntax error at character 2; expected {OPERATOR}, &&, || or the end (elements are written field.0)"),
     ("a.b-c == 1", 3, f"syntax error at character 4; expected {OPERATOR}, &&, || or the end"
      " (names with other characters than letters, digits and _ stand in back quotes: field.`a-b`)"),
     ("&& a", 0, "syntax error at character 1; expected a field, len(field) or ("),
@@ -132,7 +133,8 @@ MISTAKES = [
     ("a.`\x00` == 1", 3, "a predicate cannot hold the character NUL"),
     ("a" * (LONGEST + 1), LONGEST, f"it has {LONGEST + 1:,} characters, at most {LONGEST:,} are taken"),
     ("not " * (DEEPEST + 1) + "a", 0, f"it has {DEEPEST + 2} levels, at most {DEEPEST} are taken"),
-    (" or ".join(["a"] * (MOST_COMPARISONS + 1)), 0, f"it has {MOST_COMPARISONS + 1} comparisons, at most {MOST_COMPARISONS} are taken"),
+    (" or ".join(["a"] * (MOST_COMPARISONS + 1)), 0,
+     f"it has {MOST_COMPARISONS + 1} comparisons, at most {MOST_COMPARISONS} are taken"),
     (f"a @ [{'1,' * (MOST_VALUES + 1)}]", 0, f"it has {MOST_VALUES + 1:,} values, at most {MOST_VALUES:,} are taken"),
 ]  # fmt: skip
 

@@ -106,7 +106,8 @@ TEXTS = ["", "abc", "a\nc", "ABC", "a1_ b", "[x]", "a.b", "word", "swords", "你
 @pytest.mark.parametrize(
     "pattern",
     [r"a.c", r"^a", r"c$", r"(?i)abc", r"\d", r"^\w+$", r"\s", r"[^\d]", r"[\]]", r"[]]", r"\bword\b", r"\[x\]",
-     r"a\.b", r"(a|w)\w*d", r"x{0,2}-", r"\d+\.\d*", r"^[[:alpha:]]+$", r"(?s)a.c", r"好$", r"a*?b", r"^$", r"\Aa", r"c\z"],
+     r"a\.b",
+     r"(a|w)\w*d", r"x{0,2}-", r"\d+\.\d*", r"^[[:alpha:]]+$", r"(?s)a.c", r"好$", r"a*?b", r"^$", r"\Aa", r"c\z"],
 )  # fmt: skip
 def test_both_engines_agree(pattern: str, filled_postgresql: object) -> None:
     """RE2 and PostgreSQL find the same pattern in the same texts."""

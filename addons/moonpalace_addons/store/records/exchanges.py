@@ -10,7 +10,8 @@ from typing import cast
 from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, bindparam, func, insert, select, update
 from sqlalchemy.exc import DataError
 
-from moonpalace_addons.store.records import json_rows
+from moonpalace_addons.store.records import carried, json_rows
+from moonpalace_addons.store.records.request_headers import request_headers
 from moonpalace_addons.store.records.values import GREATEST, Values
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.tasks import State
@@ -77,13 +78,14 @@ class Exchange:
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 NAMES = tuple(field.name for field in fields_of(Exchange))
-COLUMNS = [EXCHANGES.c[name] for name in NAMES]
+COLUMNS = [request_headers() if name == "request_headers" else EXCHANGES.c[name] for name in NAMES]
 
 
 def to_exchange(row: RowMapping | Mapping[str, object]) -> Exchange:
     """Return the value for a row of the table, or for the values that are about to become one."""
     values = {name: row[name] for name in NAMES}
     values["state"] = State(str(values["state"]))
+    values["request_headers"] = values["request_headers"] or ""  # none if the store has lost the piece
     values["started_at"] = datetime.fromtimestamp(cast(int, values["started_at"]) / 1e6, UTC)
     for name in ("changes", "warnings"):
         values[name] = tuple(json.loads(cast(str, values[name]))) if values[name] else ()
@@ -162,9 +164,15 @@ def find(
 
 
 def insert_exchanges(connection: Connection, rows: Sequence[Values]) -> dict[str, int]:
-    """Insert rows of `exchanges`, which all have the same columns; return their ids by uuid."""
+    """Insert rows of `exchanges`, which all have the same columns; return their ids by uuid.
+
+    Their headers are stored first, unless they come as `carried.keep` has returned them.
+    """
     if not rows:
         return {}
+    if "request_headers_part" not in rows[0]:
+        kept = carried.keep(connection, {str(row["uuid"]): row for row in rows})
+        rows = [row | kept[str(row["uuid"])] for row in rows]
     returned = EXCHANGES.c.uuid, EXCHANGES.c.id
     if connection.dialect.name == "postgresql":
         given = json_rows.recordset(EXCHANGES, list(rows[0]))

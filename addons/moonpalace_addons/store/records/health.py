@@ -8,6 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from moonpalace_addons.store.records.body_text import Side, pieces
 from moonpalace_addons.store.records.clock import database_now, database_started
 from moonpalace_addons.store.records.runs import OpenRun
+from moonpalace_addons.store.records.unused import HEADERS, used_ids
 from moonpalace_addons.store.schema import EXCHANGES, METADATA, PARTS, RUNS
 from moonpalace_addons.store.tasks import State
 
@@ -83,8 +84,10 @@ def broken(connection: Connection) -> list[str]:
 
 
 def damaged_calls(connection: Connection) -> list[int]:
-    """Return the calls whose bodies have lost a piece."""
-    ids: set[int] = set()
+    """Return the calls whose bodies have lost a piece, or that have lost their headers."""
+    source = EXCHANGES.outerjoin(PARTS, PARTS.c.id == HEADERS)
+    lost = select(EXCHANGES.c.id).select_from(source).where(HEADERS.is_not(None), PARTS.c.id.is_(None))
+    ids = set(connection.execute(lost).scalars())
     for side in SIDES:
         listed = pieces(side, connection.dialect.name)
         source = EXCHANGES.join(listed.source, true()).outerjoin(PARTS, PARTS.c.id == listed.part_id)
@@ -93,12 +96,8 @@ def damaged_calls(connection: Connection) -> list[int]:
 
 
 def unused_pieces(connection: Connection) -> tuple[int, int]:
-    """Return how many pieces of bodies belong to no call, and their bytes."""
-    used = []
-    for side in SIDES:
-        listed = pieces(side, connection.dialect.name)
-        used.append(select(listed.part_id.label("id")).select_from(EXCHANGES.join(listed.source, true())))
-    listed_ids = union(*used).subquery()
+    """Return how many pieces belong to no call, and their bytes."""
+    listed_ids = union(*used_ids(connection.dialect.name)).subquery()
     query = select(func.count(), func.coalesce(func.sum(func.length(PARTS.c.data)), 0)).where(
         PARTS.c.id.not_in(select(listed_ids.c.id))
     )

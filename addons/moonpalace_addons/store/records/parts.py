@@ -1,7 +1,8 @@
 """The pieces of bodies: each stored once, put together again.
 
-A column `request_parts` or `response_parts` holds a JSON array of ids. Whoever writes one takes the ids from `keep`, in
-the same transaction of `engine.writing`: that keeps the clean-up from deleting a piece that is about to be used.
+A column `request_parts` or `response_parts` holds a JSON array of ids, `request_headers_part` the id of the only piece.
+Whoever writes one takes the ids from `keep_pieces`, in the same transaction of `engine.writing`: that keeps the
+clean-up from deleting a piece that is about to be used.
 """
 
 import hashlib
@@ -46,16 +47,25 @@ LAST = select(func.coalesce(func.max(PARTS.c.id), 0))
 
 def keep(connection: Connection, bodies: Sequence[bytes]) -> list[str]:
     """Store the pieces of bodies that are not there yet; return for each body what its column holds."""
-    if not bodies:
+    return [as_column(ids) for ids in keep_pieces(connection, [cut(body) for body in bodies])]
+
+
+def as_column(ids: Iterable[int]) -> str:
+    """Return what the column of a body with these pieces holds."""
+    return f"[{','.join([str(part_id) for part_id in ids])}]"
+
+
+def keep_pieces(connection: Connection, cuts: Sequence[Sequence[bytes]]) -> list[list[int]]:
+    """Store the pieces that are not there yet; return the ids of all, in the same order."""
+    if not cuts:
         return []
-    cuts = [cut(body) for body in bodies]
     hashes = [[digest(piece) for piece in body] for body in cuts]
     data = {key: piece for keys, body in zip(hashes, cuts, strict=True) for key, piece in zip(keys, body, strict=True)}
     ids = find(connection, data)
     missing = {key: piece for key, piece in data.items() if key not in ids}
     if missing:
         ids |= (add_numbered if connection.dialect.name == "sqlite" else add)(connection, missing)
-    return [f"[{','.join([str(ids[key]) for key in keys])}]" for keys in hashes]
+    return [[ids[key] for key in keys] for keys in hashes]
 
 
 def digest(piece: bytes) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import cast
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, func, literal, select, text
 
 from moonpalace_addons.store.schema import EVENT_STREAMS, EXCHANGES, METADATA, PARTS
 
@@ -46,8 +46,9 @@ def living_bytes(connection: Connection) -> int:
 
 
 def headers_length() -> ColumnElement[int]:
-    """Return the bytes of a call's headers, about."""
-    return func.length(EXCHANGES.c.request_headers) + func.coalesce(func.length(EXCHANGES.c.response_headers), 0)
+    """Return the bytes of the headers that stand in the row of a call, about."""
+    lengths = (func.length(column) for column in (EXCHANGES.c.request_headers, EXCHANGES.c.response_headers))
+    return sum((func.coalesce(length, 0) for length in lengths), literal(0))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import zstandard
 from sqlalchemy import Connection, LargeBinary, String, Table, select, true
 
 from moonpalace_addons.store.records.body_text import Side, pieces
+from moonpalace_addons.store.records.request_headers import request_headers
 from moonpalace_addons.store.schema import CONTEXT_CACHES, EVENT_STREAMS, EXCHANGES, PARTS, RUNS, SEGMENTS, TAGS
 
 ROWS_AT_ONCE = 500
@@ -42,7 +43,7 @@ def texts(connection: Connection) -> Iterator[Text]:
 def columns_of(connection: Connection, table: Table, key: str, at_once: int) -> Iterator[Text]:
     """Give the texts, or the column `data`, of every row of a table."""
     columns = [
-        column
+        request_headers() if column is EXCHANGES.c.request_headers else column
         for column in table.c
         if (isinstance(column.type, String) and column.name not in LEFT_OUT)
         or (isinstance(column.type, LargeBinary) and column.name == "data")
@@ -81,10 +82,16 @@ def segments(connection: Connection) -> Iterator[Text]:
         yield Text("response_segments", "data", number, b"".join(connection.execute(rows).scalars()))
 
 
-def calls_with(connection: Connection, part_ids: Iterable[int]) -> dict[int, list[tuple[int, Side]]]:
-    """Return which calls have these pieces, and on which side; a piece that no call has is left out."""
-    found: dict[int, list[tuple[int, Side]]] = {}
+def calls_with(connection: Connection, part_ids: Iterable[int]) -> dict[int, list[tuple[int, str]]]:
+    """Return which calls have these pieces, and in what: "request body", "response body" or "request_headers".
+
+    A piece that no call has is left out.
+    """
+    found: dict[int, list[tuple[int, str]]] = {}
+    headers = EXCHANGES.c.request_headers_part
     for some in batched(part_ids, ROWS_AT_ONCE):
+        for part_id, exchange_id in connection.execute(select(headers, EXCHANGES.c.id).where(headers.in_(some))):
+            found.setdefault(part_id, []).append((exchange_id, "request_headers"))
         for side in SIDES:
             listed = pieces(side, connection.dialect.name)
             source = EXCHANGES.join(listed.source, true())
@@ -92,5 +99,5 @@ def calls_with(connection: Connection, part_ids: Iterable[int]) -> dict[int, lis
                 select(listed.part_id, EXCHANGES.c.id).select_from(source).where(listed.part_id.in_(some)).distinct()
             )
             for part_id, exchange_id in connection.execute(query.order_by(EXCHANGES.c.id)):
-                found.setdefault(int(part_id), []).append((exchange_id, side))
+                found.setdefault(int(part_id), []).append((exchange_id, f"{side} body"))
     return found

@@ -4,12 +4,15 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Connection, func, insert, select, text
 
+from moonpalace_addons.errors import StoreError
+from moonpalace_addons.store.records.request_headers import request_headers
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, RUNS, TAGS
 
 KEYS_AT_ONCE = 1000
-# What a body is made of has other numbers in another store.
-CARRIED = [column for column in EXCHANGES.c if column.name not in ("request_parts", "response_parts")]
+# Pieces have other numbers in another store.
+PIECES = ("request_headers", "request_headers_part", "request_parts", "response_parts")
+CARRIED = [request_headers(), *(column for column in EXCHANGES.c if column.name not in PIECES)]
 
 
 def count(connection: Connection) -> int:
@@ -31,8 +34,13 @@ def keys(connection: Connection) -> Iterator[tuple[int, str]]:
 
 
 def columns_of(connection: Connection, exchange_id: int) -> Values | None:
-    """Return the columns of a call but for its bodies; None if it has been deleted meanwhile."""
+    """Return the columns of a call but for its bodies; None if it has been deleted meanwhile.
+
+    Raises StoreError if the store has lost its headers.
+    """
     row = connection.execute(select(*CARRIED).where(EXCHANGES.c.id == exchange_id)).mappings().first()
+    if row is not None and row["request_headers"] is None:
+        raise StoreError(f"the store is damaged: the request headers of call {exchange_id} are missing")
     return None if row is None else dict(row)
 
 

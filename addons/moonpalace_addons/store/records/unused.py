@@ -1,4 +1,4 @@
-"""The pieces of bodies that no call has any more: how they are found, and deleted while others write.
+"""The pieces of bodies and headers that no call has any more: how they are found, and deleted while others write.
 
 Whoever takes a piece from a call notes it in `unused_parts`, with a new token, while nobody else writes; whoever uses a
 piece again takes it out there. So a piece whose note is older than a look at all calls, and the same after it, and that
@@ -27,6 +27,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from moonpalace_addons.store.records.body_text import SIDES, pieces
 from moonpalace_addons.store.schema import EXCHANGES, PARTS, UNUSED_PARTS
 
+HEADERS = EXCHANGES.c.request_headers_part
+
 
 @dataclass(frozen=True, slots=True)
 class Notes:
@@ -54,9 +56,10 @@ def look(engine: Engine) -> Notes:
 
 
 def used_ids(dialect_name: str) -> list[Select[int]]:
-    """Return the queries for the ids of all pieces that calls have, one for each side."""
+    """Return the queries for the ids of all pieces that calls have: of each side, and headers."""
     listed = [pieces(side, dialect_name) for side in SIDES]
-    return [select(each.part_id.label("id")).select_from(EXCHANGES.join(each.source, true())) for each in listed]
+    bodies = [select(each.part_id.label("id")).select_from(EXCHANGES.join(each.source, true())) for each in listed]
+    return [*bodies, select(HEADERS.label("id")).where(HEADERS.is_not(None))]
 
 
 def any_noted(engine: Engine) -> bool:

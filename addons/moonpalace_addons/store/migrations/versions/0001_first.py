@@ -27,7 +27,7 @@ CREATE VIEW moonshot_requests AS SELECT
     e.server_timing AS moonshot_server_timing,
     e.status_code AS response_status_code,
     e.response_content_type AS response_content_type,
-    e.request_headers AS request_header,
+    {request_header} AS request_header,
     {request_body} AS request_body,
     e.response_headers AS response_header,
     {response_body} AS response_body,
@@ -75,8 +75,15 @@ POSTGRESQL_BODY = """(SELECT CASE WHEN count(*) = count(piece) THEN string_agg(p
         FROM json_array_elements_text(e.{side}_parts::json) WITH ORDINALITY AS j(value, position)
         LEFT JOIN parts p ON p.id = j.value::bigint) AS pieces)"""
 
+# The headers stand in the row, or in a piece with marks for what differs (`store.records.request_headers`).
+REQUEST_HEADER = """coalesce(e.request_headers, (
+        SELECT replace(replace({text}, {character}(1), CAST(e.request_bytes AS text)),
+            {character}(2), coalesce(e.client_request_id, ''))
+        FROM parts p WHERE p.id = e.request_headers_part))"""
+
 DIALECTS = {
     "sqlite": {
+        "request_header": REQUEST_HEADER.format(text="CAST(p.data AS TEXT)", character="char"),
         "request_body": SQLITE_BODY.format(side="request"),
         "response_body": SQLITE_BODY.format(side="response"),
         "created_at": "datetime(e.started_at / 1000000, 'unixepoch', 'localtime')",
@@ -84,6 +91,7 @@ DIALECTS = {
         " (SELECT t.tag AS tag FROM exchange_tags t WHERE t.exchange_id = e.id ORDER BY t.tag))",
     },
     "postgresql": {
+        "request_header": REQUEST_HEADER.format(text="convert_from(p.data, 'UTF8')", character="chr"),
         "request_body": POSTGRESQL_BODY.format(side="request"),
         "response_body": POSTGRESQL_BODY.format(side="response"),
         "created_at": "to_char(to_timestamp(e.started_at / 1000000), 'YYYY-MM-DD HH24:MI:SS')",
@@ -176,7 +184,8 @@ def create_exchanges() -> None:
         sa.Column("endpoint", sa.Text(), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
         sa.Column("query", sa.Text(), nullable=False),
-        sa.Column("request_headers", sa.Text(), nullable=False),
+        sa.Column("request_headers", sa.Text()),
+        sa.Column("request_headers_part", ROW_ID),
         sa.Column("request_content_type", sa.Text()),
         sa.Column("request_bytes", sa.BigInteger(), nullable=False),
         sa.Column("client_request_id", sa.Text()),
