@@ -310,3 +310,4 @@ def test_what_is_not_needed_is_not_imported(store: Store, arguments: list[str]) 
     imported = set(ran.stderr.split())
     assert "sqlalchemy" in imported
     assert imported & {"lark", "zstandard", "alembic", "wcwidth.wcwidth", "mitmproxy", "difflib"} == set()
+    assert not {name for name in imported if name.startswith(("ssl", "asyncio.", "sqlalchemy.dialects.postgresql"))}
