@@ -63,6 +63,7 @@ def test_help_fits_a_terminal(capsys: pytest.CaptureFixture[str], name: str) -> 
     assert text.startswith(f"Usage: {' '.join(['mpal', *shlex.split(name)])} ")
     assert words((command_of(name).help or "").split("\n\n")[0]) in words(text)
     assert [line for line in text.splitlines() if len(line) > WIDTH] == []
+    assert "\\" not in text  # a mark for click that click did not see
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from moonpalace_addons.errors import MoonPalaceError, NotFoundError
+from moonpalace_cli.columns import iso
 from moonpalace_cli.lookup import find_call, identifier_flags, opened
 from moonpalace_cli.output import print_json, visible
 from moonpalace_cli.presentation import local_time
@@ -29,9 +31,12 @@ EARLIER = 50
 """Calls that are looked at for the one that a call continues."""
 
 
-@click.group("cache", short_help="Show context caches, and why a prompt was not cached.")
-def command() -> None:
+@click.group("cache", short_help="Show context caches, and why a prompt was not cached.", invoke_without_command=True)
+@click.pass_context
+def command(context: click.Context) -> None:
     """Show and clear the context caches of `mpal start --auto-cache`, and say why a prompt was not cached."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @command.command("list")
@@ -42,7 +47,8 @@ def list_caches(as_json: bool, settings: Settings) -> None:
     with opened(settings.database) as engine:
         from moonpalace_addons.store.records import context_caches
 
-        found = [record(cache) for cache in context_caches.all_caches(engine)]
+        written = iso_time if as_json else shown_time
+        found = [record(cache, written) for cache in context_caches.all_caches(engine)]
     if as_json:
         if found:
             print_json("\n".join(json.dumps(cache, ensure_ascii=False) for cache in found))
@@ -63,17 +69,18 @@ def show_cache(name: str, as_json: bool, settings: Settings) -> None:
         cache = context_caches.find(engine, name)
     if cache is None:
         raise NotFoundError(f"no context cache is called {name!r}; mpal cache list shows what there is")
-    values = record(cache) | {
+    written = iso_time if as_json else shown_time
+    values = record(cache, written) | {
         "endpoint": cache.endpoint,
         "key_fingerprint": cache.key_fingerprint,
         "prefix_hash": cache.prefix_hash.hex(),
-        "created_at": shown_time(cache.created_at),
+        "created_at": written(cache.created_at),
     }
     if as_json:
         print_json(json.dumps(values, ensure_ascii=False))
         return
     width = max(map(len, values))
-    for key, value in sorted(values.items()):
+    for key, value in values.items():
         click.echo(visible(f"{key:<{width}}  {'' if value is None else value}".rstrip()))
 
 
@@ -159,8 +166,8 @@ def continued(engine: Engine, call: Exchange, request: Request) -> tuple[Exchang
     return found
 
 
-def record(cache: ContextCache) -> dict[str, str | int | None]:
-    """Return a cache as `list` shows it."""
+def record(cache: ContextCache, written: Callable[[int], str]) -> dict[str, str | int | None]:
+    """Return a cache as `list` shows it, with its times as they are to be written."""
     expired = cache.expires_at <= time.time_ns() // 1000
     return {
         "id": cache.id,
@@ -171,11 +178,16 @@ def record(cache: ContextCache) -> dict[str, str | int | None]:
         "bytes": cache.prefix_bytes,
         "tokens": cache.tokens,
         "uses": cache.uses,
-        "used_at": shown_time(cache.used_at),
-        "expires_at": shown_time(cache.expires_at),
+        "used_at": written(cache.used_at),
+        "expires_at": written(cache.expires_at),
     }
 
 
 def shown_time(microseconds: int) -> str:
-    """Return a moment in local time."""
+    """Return a moment in local time, for people."""
     return local_time(datetime.fromtimestamp(microseconds / 1e6, UTC))
+
+
+def iso_time(microseconds: int) -> str:
+    """Return a moment for programs, as `mpal list --json` writes it."""
+    return iso(datetime.fromtimestamp(microseconds / 1e6, UTC))

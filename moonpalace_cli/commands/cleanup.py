@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from moonpalace_addons import setting_kinds
+from moonpalace_cli import moments
 from moonpalace_cli.lookup import opened
 from moonpalace_cli.output import print_json
 from moonpalace_cli.presentation import TIME_FORMAT
@@ -21,13 +22,10 @@ DAYS_KEPT = 7
 
 def parse_moment(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
     """Return the moment with its time zone, the local one unless the text brings one; a date is its first second."""
-    if text is None:
-        return None
     try:
-        return datetime.fromisoformat(text).astimezone()
-    except (ValueError, OverflowError, OSError) as error:
-        hint = f"{text!r} is no time: write 2024-07-29, '2024-07-29 21:30:43' or ISO 8601"
-        raise click.BadParameter(hint, context, parameter) from error
+        return None if text is None else moments.parse(text, datetime.now().astimezone())
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from error
 
 
 def parse_size(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
@@ -51,7 +49,7 @@ def week_ago() -> datetime:
     metavar="TIME",
     callback=parse_moment,
     show_default="the date seven days ago, if neither --keep-last nor --max-size is given",
-    help="Delete calls that began before this time: a date, a date and time, or ISO 8601; local time.",
+    help="Delete calls that began before this time: 2024-07-29, '2024-07-29 21:30', -30d, today; local time.",
 )
 @click.option(
     "--keep-last", metavar="NUMBER", type=click.IntRange(min=0), help="Delete all calls but the last so many."
@@ -125,7 +123,7 @@ def report(
     if keep_last is not None:
         why.append(f"older than the last {keep_last}")
     if max_size is not None:
-        why.append(f"the oldest of more than {in_megabytes(max_size)}")
+        why.append(f"that do not fit into {in_megabytes(max_size)}")
     verb = "would delete" if dry_run else "deleted"
     click.echo(f"{verb} {counted(cleaned.deleted)} {' or '.join(why)}")
     if cleaned.labelled:

@@ -10,13 +10,13 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", metavar="bash|zsh|fish")
 @click.pass_context
 def command(context: click.Context, shell: str) -> None:
-    r"""Print the completion script for a shell.
+    """Print the completion script for a shell.
 
     \b
     bash:  mpal completion bash > ~/.local/share/bash-completion/completions/mpal
     zsh:   mpal completion zsh > ~/.zfunc/_mpal      (a folder of $fpath)
     fish:  mpal completion fish > ~/.config/fish/completions/mpal.fish
-    """
+    """  # noqa: D301 - the backspace keeps click from filling the paragraph
     found = get_completion_class(shell) if shell in SHELLS else None
     if found is None:
         raise click.UsageError(f"no completion for {shell}: only for {', '.join(SHELLS)}", context)

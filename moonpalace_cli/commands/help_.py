@@ -4,20 +4,18 @@ import click
 
 
 @click.command("help", short_help="Show the help of a command.")
-@click.argument("name", metavar="[COMMAND]", required=False)
+@click.argument("names", metavar="[COMMAND]...", nargs=-1)
 @click.pass_context
-def command(context: click.Context, name: str | None) -> None:
-    """Show the help of COMMAND, or the list of commands."""
-    group_context = context.find_root()
-    if name is None:
-        click.echo(group_context.get_help())
-        return
-    found = find_command(group_context, name)
-    click.echo(click.Context(found, info_name=name, parent=group_context).get_help())
+def command(context: click.Context, names: tuple[str, ...]) -> None:
+    """Show the help of COMMAND (cache, or cache list), or the list of commands."""
+    shown = context.find_root()
+    for name in names:
+        shown = click.Context(find_command(shown, name), info_name=name, parent=shown)
+    click.echo(shown.get_help())
 
 
 def find_command(group_context: click.Context, name: str) -> click.Command:
-    """Return the command of that name; raises UsageError for a name that is none."""
+    """Return a group's command of that name; raises UsageError for a name that is none."""
     group = group_context.command
     if isinstance(group, click.Group):
         _, found, _ = group.resolve_command(group_context, [name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from functools import cache
 from pathlib import Path as File
@@ -57,6 +58,10 @@ EXPECTED = {
 }
 """What the parser's names mean, in the order in which they are named."""
 
+LISTING = re.compile(r"@\s*([\[(])[^\])]*$")
+LISTS = {"[": "RSQB", "(": "RPAR"}
+"""The beginning of a list that is still open, and the names of what closes it."""
+
 TYPED = dict(zip("“”‘’＂＇（）［］｛｝＝！＞＜～％＠＆｜，．：；", "\"\"''\"'()[]{}=!><~%@&|,.:;", strict=True))
 """What an input method for Chinese writes, and what the language has."""
 
@@ -103,6 +108,9 @@ def syntax_error(error: UnexpectedInput, text: str) -> PredicateError:
         position = cast(int, error.pos_in_stream)
         accepted = set(error.allowed or ())
     # The parser has merged states and is past some: it names a bracket that nothing has opened, and forgets others.
+    if accepted >= {"AND", "COMMA"}:
+        opening = LISTING.search(text[:position])
+        accepted = {LISTS[opening[1]], "COMMA"} if opening else accepted - {*LISTS.values(), "COMMA"}
     is_open = text.count("(", 0, position) > text.count(")", 0, position)
     if accepted & {"AND", "OR", "RPAR", "$END"} and "COMMA" not in accepted:
         accepted = accepted - {"RPAR", "$END"} | {"AND", "OR", "RPAR" if is_open else "$END"}

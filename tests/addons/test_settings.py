@@ -121,7 +121,7 @@ REFUSED: list[tuple[str, str]] = [
     *[("endpoint", text) for text in ("", "ftp://h", "https:h", "https:", "h/v1", "://h", "//h")],
     *[("retention-days", text) for text in ("0", "-1", "1.5", "7d", "36501")],
     *[("max-size", text) for text in ("", "0", "-1", "GB", "2XB", "1e9", "0.1", "99999999TB", "٣GB")],
-    *[("redact-pattern", text) for text in ("", " ", "(a", "*")],
+    *[("redact-pattern", text) for text in ("", " ")],
     *[("key", text) for text in ("", " ", "Bearer sk-abc", "sk\nabc", "sk-é", "a\0b")],
     *[
         ("allow-origins", text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -61,6 +62,11 @@ def caches(database: str) -> None:
     engine.dispose()
 
 
+def test_alone_it_shows_its_help(said: Said) -> None:
+    """Without a command, the help says which there are."""
+    assert said() == (0, said("--help")[1], "")
+
+
 @pytest.mark.usefixtures("caches")
 def test_list(said: Said) -> None:
     """All caches are listed with what they hold, the most recently used first."""
@@ -72,6 +78,10 @@ def test_list(said: Said) -> None:
         (2, None, "creating"),
         (3, "cache-3", "expired"),
     ]
+    for name in ("used_at", "expires_at"):
+        moment = datetime.fromisoformat(rows[0][name])
+        assert moment.tzinfo is not None  # a program need not guess the zone
+        assert moment.isoformat(timespec="milliseconds") == rows[0][name]
     assert rows[0] | {"used_at": "", "expires_at": ""} == {
         "id": 1,
         "cache_id": "cache-1",
@@ -101,8 +111,10 @@ def test_show(said: Said, name: str) -> None:
     code, out, _ = said("show", name, "--json")
     shown = json.loads(out)
     assert code == 0
+    assert datetime.fromisoformat(shown["created_at"]).tzinfo is not None
     assert (shown["endpoint"], shown["key_fingerprint"], shown["prefix_hash"]) == ("https://api", "f" * 16, "01" * 16)
     code, out, _ = said("show", name)
+    assert [line.split()[0] for line in out.splitlines()] == list(shown)
     assert dict(line.split(maxsplit=1) for line in out.splitlines())["cache_id"] == "cache-1"
 
 

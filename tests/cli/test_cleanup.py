@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from moonpalace_addons.store.tasks import State
+from moonpalace_cli import moments
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store
@@ -36,13 +37,24 @@ def test_calls_before_a_moment_go(
     store: Store, mpal: Callable[..., Outcome], before: str, shown: str, deleted: int
 ) -> None:
     """Times are local unless they bring an offset, and the moment itself stays."""
-    moments = [datetime(2024, 7, 28, 15, 59, 59), datetime(2024, 7, 29, 13, 30, 42), datetime(2024, 7, 29, 13, 30, 43)]
-    for moment in moments:
+    starts = [datetime(2024, 7, 28, 15, 59, 59), datetime(2024, 7, 29, 13, 30, 42), datetime(2024, 7, 29, 13, 30, 43)]
+    for moment in starts:
         store.add(started_at=moment.replace(tzinfo=UTC))
     calls = "1 call" if deleted == 1 else f"{deleted} calls"
     result = mpal("cleanup", "--before", before)
     assert (result.code, result.out, result.err) == (0, f"deleted {calls} made before {shown}\n", "")
     assert remaining(mpal) == [3, 2, 1][: 3 - deleted]
+
+
+@pytest.mark.parametrize(("before", "left"), [("-30d", [3, 2]), ("-36h", [3]), ("yesterday", [3]), ("-1h", [])])
+def test_calls_older_than_a_while_go(store: Store, mpal: Callable[..., Outcome], before: str, left: list[int]) -> None:
+    """The time may be said as `mpal list --since` takes it: how long ago, or a day by name."""
+    now = datetime.now(UTC)
+    for hours in (31 * 24, 3 * 24, 2):
+        store.add(started_at=now - timedelta(hours=hours))
+    result = mpal("cleanup", "--before", before)
+    assert (result.code, result.err) == (0, "")
+    assert remaining(mpal) == left
 
 
 def test_default_is_a_week(store: Store, mpal: Callable[..., Outcome]) -> None:
@@ -118,7 +130,7 @@ def test_a_size_is_kept(store: Store, mpal: Callable[..., Outcome]) -> None:
         store.add(started_at=datetime(2020, 1, 1, 0, 0, second, tzinfo=UTC), request=varied(data))
     result = mpal("cleanup", "--max-size", "1.5MB")
     assert result.out.startswith("deleted ")
-    assert result.out.endswith(" the oldest of more than 1.5 MB\n")
+    assert result.out.endswith(" that do not fit into 1.5 MB\n")
     left = remaining(mpal)
     assert 1 <= len(left) <= 5
     assert left[0] == 10
@@ -160,14 +172,13 @@ def test_bad_sizes_delete_nothing(store: Store, mpal: Callable[..., Outcome], si
     assert remaining(mpal) == [1]
 
 
-@pytest.mark.parametrize("before", ["yesterday", "", "2024-13-01", "0001-01-01", "2024-07-29 25:00"])
+@pytest.mark.parametrize("before", ["tomorrow", "", "-2x", "2024-13-01", "0001-01-01", "2024-07-29 25:00"])
 def test_bad_times_delete_nothing(store: Store, mpal: Callable[..., Outcome], before: str) -> None:
     """What is no time is refused with the forms that are."""
     store.add()
     result = mpal("cleanup", "--before", before)
     assert (result.code, result.out) == (2, "")
     assert result.err == (
-        f"Error: Invalid value for '--before': {before!r} is no time: write 2024-07-29, '2024-07-29 21:30:43' or "
-        "ISO 8601 (see mpal cleanup --help)\n"
+        f"Error: Invalid value for '--before': {before!r} is no time: {moments.HINT} (see mpal cleanup --help)\n"
     )
     assert remaining(mpal) == [1]

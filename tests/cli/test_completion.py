@@ -25,6 +25,13 @@ def test_scripts(mpal: Callable[..., Outcome], shell: str, mark: str) -> None:
     assert "_MPAL_COMPLETE" in result.out
 
 
+def test_help_has_a_line_for_each_shell(mpal: Callable[..., Outcome]) -> None:
+    """The help names for each shell the file that its script goes to, on a line of its own."""
+    lines = [line.strip() for line in mpal("completion", "--help").out.splitlines()]
+    assert "bash:  mpal completion bash > ~/.local/share/bash-completion/completions/mpal" in lines
+    assert "fish:  mpal completion fish > ~/.config/fish/completions/mpal.fish" in lines
+
+
 @pytest.mark.parametrize("shell", ["powershell", "tcsh"])
 def test_other_shells(mpal: Callable[..., Outcome], shell: str) -> None:
     """A shell that is not supported is answered with those that are."""

@@ -87,6 +87,11 @@ def test_help_of_a_command(mpal: Callable[..., Outcome], name: str) -> None:
     assert shown.pop().startswith(f"Usage: mpal {name} ")
 
 
+def test_help_of_a_command_in_a_group(mpal: Callable[..., Outcome]) -> None:
+    """`help GROUP COMMAND` is `GROUP COMMAND --help`."""
+    assert mpal("help", "cache", "why") == mpal("cache", "why", "--help")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_table_of_commands_is_true(name: str) -> None:
     """The line that the help shows for a command is the command's own."""
@@ -130,6 +135,8 @@ print(json.dumps([code, *sys.modules]), file=sys.stderr)
         (["lst"], "no command 'lst'; did you mean list? (see mpal --help)"),
         (["nosuch"], "no command 'nosuch' (see mpal --help)"),
         (["help", "nosuch"], "no command 'nosuch' (see mpal --help)"),
+        (["help", "cache", "nosuch"], "No such command 'nosuch' (see mpal cache --help)"),
+        (["help", "list", "nosuch"], "no command 'nosuch' (see mpal list --help)"),
         (["--endpoint"], None),
         (["--unknown"], None),
         (["list", "--unknown"], None),

@@ -1,0 +1,81 @@
+"""How far the writer is behind, and whether its memory stays flat."""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_addons.store.writer import Writer
+from tests.bench.bench_store import new_store
+from tests.bench.store_load import Author, Call, tasks, unrelated
+
+CALLS, SIZE = 100_000, 5_000
+PAUSE = 0.005
+"""Seconds between calls where the delay is measured: a proxy that is busy, but not at its end."""
+PACED = 2_000
+WAITING_MOST = 200
+"""Calls that may wait: the backlog's memory is not what is measured."""
+
+
+def time_delay() -> Iterator[str]:
+    """Seconds from a call's end until its row is committed, 200 calls a second; wanted: at most 1 s."""
+    ended, committed = dict[str, float](), dict[str, float]()
+
+    def note(exchange: Exchange) -> None:
+        committed[exchange.uuid] = time.monotonic()
+
+    with tempfile.TemporaryDirectory() as folder:
+        engine = new_store(folder)
+        writer, author = Writer(engine, note, Path(folder)), Author(3)
+        writer.start()
+        for number, call in enumerate(unrelated(PACED, SIZE, streamed=False)):
+            ended[put(writer, call, number, author)] = time.monotonic()
+            time.sleep(PAUSE)
+        missing = not writer.stop() or len(committed) != PACED
+        engine.dispose()
+    delays = sorted(committed[uuid] - ended[uuid] for uuid in committed)
+    middle, slow = delays[len(delays) // 2], delays[len(delays) * 99 // 100]
+    yield f"p50 {middle:.3f} s   p99 {slow:.3f} s   most {delays[-1]:.3f} s"
+    yield "rows are missing" if missing else f"{PACED} calls, {PACED} rows after the stop"
+
+
+def time_memory() -> Iterator[str]:
+    """Megabytes that a process has taken at most after each fifth of 100,000 calls of 5 KB."""
+    command = [sys.executable, "-m", "tests.bench.bench_store_writer"]
+    yield from subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+def put(writer: Writer, call: Call, number: int, author: Author) -> str:
+    """Hand a call over as the hooks do; return its uuid."""
+    uuid = ""
+    for task in tasks(call, number, author):
+        uuid = task.uuid
+        writer.put(task)
+    return uuid
+
+
+def take_memory() -> None:
+    """Store many calls in this process and print how much memory it has taken."""
+    stored = threading.Semaphore(WAITING_MOST)
+    with tempfile.TemporaryDirectory() as folder:
+        engine = new_store(folder)
+        writer, author = Writer(engine, lambda _: stored.release(), Path(folder)), Author(3)
+        writer.start()
+        for number, call in enumerate(unrelated(CALLS, SIZE, streamed=False), 1):
+            stored.acquire()
+            put(writer, call, number, author)
+            if number % (CALLS // 5) == 0:
+                taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+                print(f"{number:>7,} calls: {taken:6.1f} MB", flush=True)  # noqa: T201
+        writer.stop()
+        engine.dispose()
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, "addons")
+    take_memory()
