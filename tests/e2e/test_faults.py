@@ -77,7 +77,7 @@ def integrity(file: Path) -> list[str]:
 
 
 def test_a_killed_proxy_loses_nothing_that_was_answered(launch: Launcher, mock: MockServer) -> None:
-    """SIGKILL at any moment: the file is sound, and every answer that is `ON_DISK` seconds old is there, whole and once."""
+    """SIGKILL at any moment: the file is sound; answers `ON_DISK` seconds old are there, whole and once."""
     folder = launch.folder()
     file = database(folder)
     chance = random.Random(7)
