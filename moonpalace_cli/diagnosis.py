@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from moonpalace_cli.presentation import local_time
-from moonpalace_cli.tables import box
+from moonpalace_cli.calls.presentation import local_time
+from moonpalace_cli.text.tables import box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

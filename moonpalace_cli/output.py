@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from moonpalace_cli.json_text import JSON_ESCAPES
+from moonpalace_cli.text.json_text import JSON_ESCAPES
 
 # What a terminal would obey rather than show: controls, and the marks that turn the direction of text around.
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")

@@ -12,6 +12,7 @@ import pytest
 from moonpalace_addons.setting_table import BY_NAME
 from moonpalace_addons.store.engine import open_store
 from moonpalace_cli.main import COMMANDS, cli, main
+from moonpalace_cli.proxy import serving
 
 KEY, TOKEN = "sk-must-not-be-shown", "token-must-not-be-shown"
 WIDTH = 80
@@ -194,14 +195,14 @@ def empty_store(surroundings: Path) -> None:
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Note what `mpal start` would serve instead of serving it."""
-    from moonpalace_cli import console_log, proxy
+    from moonpalace_cli.proxy import console_log
 
     class Log:
         def finish(self) -> None: ...
 
     served: list[object] = []
     monkeypatch.setattr(console_log, "install", Log)
-    monkeypatch.setattr(proxy, "serve", lambda settings, _: served.append(settings))
+    monkeypatch.setattr(serving, "serve", lambda settings, _: served.append(settings))
     monkeypatch.setattr("setproctitle.setproctitle", lambda _: None)
     return served
 

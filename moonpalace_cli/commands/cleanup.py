@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from moonpalace_addons import setting_kinds
-from moonpalace_cli import moments
-from moonpalace_cli.lookup import opened
+from moonpalace_cli.calls.presentation import TIME_FORMAT
+from moonpalace_cli.flags import moments
+from moonpalace_cli.flags.lookup import opened
+from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json
-from moonpalace_cli.presentation import TIME_FORMAT
-from moonpalace_cli.setting_flags import setting_flags
 
 if TYPE_CHECKING:
     from moonpalace_addons.settings import Settings

@@ -11,9 +11,9 @@ import click
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.setting_table import BY_NAME
-from moonpalace_cli.lookup import opened
+from moonpalace_cli.flags.lookup import opened
+from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json
-from moonpalace_cli.setting_flags import setting_flags
 
 if TYPE_CHECKING:
     from moonpalace_addons.settings import Settings

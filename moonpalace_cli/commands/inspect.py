@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from moonpalace_addons.errors import MoonPalaceError, NotFoundError
-from moonpalace_cli import colours
-from moonpalace_cli.documents import inspect_document
-from moonpalace_cli.http_text import request_message, response_message
-from moonpalace_cli.json_text import dumps
-from moonpalace_cli.lookup import find_call, identifier_flags, opened
-from moonpalace_cli.name_lists import completes, split
+from moonpalace_cli.calls.documents import inspect_document
+from moonpalace_cli.calls.http_text import request_message, response_message
+from moonpalace_cli.calls.presentation import has_failed
+from moonpalace_cli.flags.lookup import find_call, identifier_flags, opened
+from moonpalace_cli.flags.name_lists import completes, split
+from moonpalace_cli.flags.setting_flags import setting_flags
+from moonpalace_cli.inspecting.paging import show
+from moonpalace_cli.inspecting.parts import PARTS, part_texts, parts_table
 from moonpalace_cli.output import is_terminal, is_utf8, print_json, print_text, terminal_width, visible
-from moonpalace_cli.paging import show
-from moonpalace_cli.parts import PARTS, part_texts, parts_table
-from moonpalace_cli.presentation import has_failed
-from moonpalace_cli.setting_flags import setting_flags
+from moonpalace_cli.text import colours
+from moonpalace_cli.text.json_text import dumps
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -203,7 +203,7 @@ def print_table(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown
 def print_timeline(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
     """Print the events of a stream in time."""
     from moonpalace_addons.store.records import contents
-    from moonpalace_cli import timeline, timeline_table
+    from moonpalace_cli.inspecting import timeline, timeline_table
 
     if bodies.event_stream is None:
         raise MoonPalaceError(f"call {exchange.id} has no stream: only the events of a stream have a timeline")
@@ -219,9 +219,9 @@ def print_timeline(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Sh
 
 def print_chat(exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
     """Print the conversation."""
-    from moonpalace_cli import conversation
-    from moonpalace_cli.chat_text import chat_text
-    from moonpalace_cli.completions import asked_and_answered
+    from moonpalace_cli.calls import conversation
+    from moonpalace_cli.calls.completions import asked_and_answered
+    from moonpalace_cli.inspecting.chat_text import chat_text
 
     request, answer = asked_and_answered(bodies)
     asked, answered = conversation.asked(request), conversation.answered(answer)

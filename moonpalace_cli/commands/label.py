@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from moonpalace_cli.completing import complete_tag
-from moonpalace_cli.labelling import category_of, parse_note, parse_tags
-from moonpalace_cli.lookup import opened
+from moonpalace_cli.flags.completing import complete_tag
+from moonpalace_cli.flags.labelling import category_of, parse_note, parse_tags
+from moonpalace_cli.flags.lookup import opened
+from moonpalace_cli.flags.selecting import Wanted, selection_flags
+from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json, visible
-from moonpalace_cli.selecting import Wanted, selection_flags
-from moonpalace_cli.setting_flags import setting_flags
-from moonpalace_cli.tables import box
+from moonpalace_cli.text.tables import box
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from moonpalace_cli import moments
-from moonpalace_cli.columns import LABELS, VERBOSE
-from moonpalace_cli.list_actions import (
+from moonpalace_cli.flags import moments
+from moonpalace_cli.flags.lookup import opened
+from moonpalace_cli.flags.name_lists import (
+    complete_columns,
+    complete_fields,
+    complete_order,
+    parse_columns,
+    parse_order,
+)
+from moonpalace_cli.flags.setting_flags import setting_flags
+from moonpalace_cli.listing.actions import (
     Order,
     Selection,
     columns_of,
@@ -24,9 +32,7 @@ from moonpalace_cli.list_actions import (
     print_stats,
     warn_of_full_scan,
 )
-from moonpalace_cli.lookup import opened
-from moonpalace_cli.name_lists import complete_columns, complete_fields, complete_order, parse_columns, parse_order
-from moonpalace_cli.setting_flags import setting_flags
+from moonpalace_cli.listing.columns import LABELS, VERBOSE
 
 if TYPE_CHECKING:
     from moonpalace_addons.settings import Settings

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from moonpalace_cli.lookup import opened
+from moonpalace_cli.flags.lookup import opened
+from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import visible
-from moonpalace_cli.setting_flags import setting_flags
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

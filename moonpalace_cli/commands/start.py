@@ -3,7 +3,7 @@
 import click
 
 from moonpalace_addons.settings import Settings
-from moonpalace_cli.setting_flags import setting_flags
+from moonpalace_cli.flags.setting_flags import setting_flags
 
 
 @click.command("start", short_help="Start the proxy.")
@@ -16,13 +16,13 @@ def command(settings: Settings, web: bool, web_port: int) -> None:
     Every call is forwarded to the endpoint and stored. The log goes to standard error. Ctrl-C ends it.
     """
     # mitmproxy costs 0.6 s.
-    from moonpalace_cli import console_log, proxy
+    from moonpalace_cli.proxy import console_log, serving
 
     log = console_log.install()
     try:
         if web:
-            proxy.serve_web(settings, log, web_port)
+            serving.serve_web(settings, log, web_port)
         else:
-            proxy.serve(settings, log)
+            serving.serve(settings, log)
     finally:
         log.finish()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from moonpalace_cli.export.unfit import UnfitError
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 type Members = dict[str, object]
 """A JSON object."""

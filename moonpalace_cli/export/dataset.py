@@ -10,7 +10,7 @@ from moonpalace_cli.export.json_document import one_line
 from moonpalace_cli.export.unfit import UnfitError
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 ASIDE = ("tools", "parallel_tool_calls")
 """Members of the request that the data need beside the messages."""

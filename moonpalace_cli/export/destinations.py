@@ -15,14 +15,14 @@ from typing import IO, TYPE_CHECKING, Protocol
 import click
 
 from moonpalace_addons.errors import MoonPalaceError
-from moonpalace_cli.files import candidates, safe_stem, write_new, write_over, writing_over
-from moonpalace_cli.json_text import JSON_ESCAPES
+from moonpalace_cli.calls.presentation import model
+from moonpalace_cli.export.files import candidates, safe_stem, write_new, write_over, writing_over
 from moonpalace_cli.output import is_terminal, print_json, print_text
-from moonpalace_cli.presentation import model
+from moonpalace_cli.text.json_text import JSON_ESCAPES
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
     from moonpalace_cli.export.formats import Format
 
 INDEX = "index.json"

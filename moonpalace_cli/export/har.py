@@ -13,14 +13,14 @@ from urllib.parse import parse_qsl
 from moonpalace_addons.version import __version__
 from moonpalace_addons.wire import sse
 from moonpalace_addons.wire.status import status_line
-from moonpalace_cli.content import answer
-from moonpalace_cli.content import members as members_of
-from moonpalace_cli.curl import pairs
-from moonpalace_cli.json_text import Json, dumps
-from moonpalace_cli.presentation import error_text, has_failed, metadata, url
+from moonpalace_cli.calls.content import answer
+from moonpalace_cli.calls.content import members as members_of
+from moonpalace_cli.calls.presentation import error_text, has_failed, metadata, url
+from moonpalace_cli.export.curl import pairs
+from moonpalace_cli.text.json_text import Json, dumps
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 OPENING = (
     f'{{"log": {{"version": "1.2", "creator": {{"name": "MoonPalace", "version": "{__version__}"}}, "entries": [\n'

@@ -6,11 +6,11 @@ import base64
 import re
 from typing import TYPE_CHECKING
 
-from moonpalace_cli.curl import LEFT_OUT, has_data, headers_of, is_argument, join, quote
-from moonpalace_cli.presentation import url
+from moonpalace_cli.calls.presentation import url
+from moonpalace_cli.export.curl import LEFT_OUT, has_data, headers_of, is_argument, join, quote
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 # HTTPie reads `Name:=…` and `Name:@…` as something else than a header; a backslash says that it is none.
 SPECIAL = re.compile(r"^[=@:;]")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from moonpalace_cli.documents import export_document
-from moonpalace_cli.json_text import dumps
+from moonpalace_cli.calls.documents import export_document
+from moonpalace_cli.text.json_text import dumps
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 
 def document(call: Call, _: str = "") -> str:

@@ -11,7 +11,7 @@ from moonpalace_cli.export.chat import request_members
 from moonpalace_cli.export.json_document import one_line
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 URL = "/v1/chat/completions"
 ONLY_STREAMS = ("stream", "stream_options")

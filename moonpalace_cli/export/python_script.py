@@ -6,11 +6,11 @@ import base64
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from moonpalace_cli.curl import LEFT_OUT, headers_of
-from moonpalace_cli.presentation import url
+from moonpalace_cli.calls.presentation import url
+from moonpalace_cli.export.curl import LEFT_OUT, headers_of
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 LONGEST_LITERAL = 1000
 """Characters of one line of the body; editors stumble over lines of a megabyte."""

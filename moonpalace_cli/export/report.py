@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 from moonpalace_addons.version import __version__
 from moonpalace_addons.wire.status import status_line
-from moonpalace_cli import curl
-from moonpalace_cli.content import answer, read, readable
+from moonpalace_cli.calls.content import answer, read, readable
+from moonpalace_cli.calls.presentation import error_text, has_failed, metadata, model, url
+from moonpalace_cli.export import curl
 from moonpalace_cli.export.chat import Members, answered_message, request_members, text_of, tool_calls
 from moonpalace_cli.export.markdown import escaped, fenced, shortened, table
 from moonpalace_cli.export.unfit import UnfitError
-from moonpalace_cli.presentation import error_text, has_failed, metadata, model, url
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 TITLE = 120
 """Characters of a title that trackers show in one line."""

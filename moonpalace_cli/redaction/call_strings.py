@@ -6,17 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote_plus, unquote_plus
 
-from moonpalace_cli.content import answer
-from moonpalace_cli.http_text import header_lines
-from moonpalace_cli.json_text import JSON_ESCAPES
+from moonpalace_cli.calls.content import answer
+from moonpalace_cli.calls.http_text import header_lines
 from moonpalace_cli.redaction.event_strings import rewrite_events
 from moonpalace_cli.redaction.json_strings import replacements
 from moonpalace_cli.redaction.replacing import Place, Visitor, apply
+from moonpalace_cli.text.json_text import JSON_ESCAPES
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.contents import Bodies
     from moonpalace_addons.store.records.exchanges import Exchange
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 
 def rewrite(call: Call, visitor: Visitor) -> Call:

@@ -11,7 +11,7 @@ from moonpalace_cli.redaction.call_strings import rewrite
 from moonpalace_cli.redaction.replacing import Place, Replacement
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 
 @dataclass(frozen=True, slots=True)

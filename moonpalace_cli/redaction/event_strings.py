@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from moonpalace_addons.wire import pieces, sse
-from moonpalace_cli.json_text import JSON_ESCAPES, parse, quote
 from moonpalace_cli.redaction.json_strings import KEY, Scalar, replacements, scalars
 from moonpalace_cli.redaction.replacing import Place, Replacement, Visitor, apply
+from moonpalace_cli.text.json_text import JSON_ESCAPES, parse, quote
 
 GROWING = pieces.TEXT | {"delta", "input", "partial_json", "text", "thinking"}
 """Members whose values clients concatenate, also those of the other two faces of the API."""

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from moonpalace_cli.json_text import LEXEME, parse, quote
 from moonpalace_cli.redaction.replacing import Place, Replacement, Visitor, apply
+from moonpalace_cli.text.json_text import LEXEME, parse, quote
 
 DEEPEST = 3
 """How often JSON may stand in a string of JSON, as the arguments of a tool call do."""

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.wire import secret_patterns
-from moonpalace_cli.http_text import header_lines
+from moonpalace_cli.calls.http_text import header_lines
 from moonpalace_cli.redaction.call_strings import rewrite
 from moonpalace_cli.redaction.names import (
     ACCOUNT_HEADERS,
@@ -35,7 +35,7 @@ from moonpalace_cli.redaction.replacing import Place, Replacement, whole
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
     type FindMatches = Callable[[str], Iterable[tuple[int, int]]]
 

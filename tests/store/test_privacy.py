@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from moonpalace_addons.store import upgrade
 from moonpalace_addons.store.engine import open_store, writing
-from moonpalace_addons.store.journal import Journal
+from moonpalace_addons.store.journal.journal_file import Journal
+from moonpalace_addons.store.original import upgrade
 from moonpalace_addons.store.records import runs
 
 REFERENCE = Path(__file__).parents[1] / "data" / "go-v0.12" / "moonpalace.sqlite"

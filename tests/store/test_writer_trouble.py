@@ -13,11 +13,12 @@ import zstandard
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
-from moonpalace_addons.store import attempts, overflow
+from moonpalace_addons.store import attempts
 from moonpalace_addons.store import engine as engine_module
 from moonpalace_addons.store import writer as writer_module
 from moonpalace_addons.store.engine import open_store
-from moonpalace_addons.store.journal import Journal
+from moonpalace_addons.store.journal import overflow
+from moonpalace_addons.store.journal.journal_file import Journal
 from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.records.exchanges import Exchange

@@ -155,7 +155,7 @@ def open_patiently(engine: Engine, url: URL) -> None:
     try:
         bring_up_to_date(engine, url)
     except DBAPIError:
-        from moonpalace_addons.store.upgrade import wait_for_other
+        from moonpalace_addons.store.original.upgrade import wait_for_other
 
         file = sqlite_file(url)
         if file is None or not wait_for_other(file):
@@ -210,7 +210,7 @@ def current_revision(engine: Engine, url: URL) -> str | None:
     file = sqlite_file(url)
     if "moonshot_requests" in tables and file is not None:
         # Once in the life of a file.
-        from moonpalace_addons.store.upgrade import upgrade
+        from moonpalace_addons.store.original.upgrade import upgrade
 
         engine.dispose()
         if upgrade(file):

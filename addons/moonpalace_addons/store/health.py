@@ -8,12 +8,13 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 
-from moonpalace_addons.store import journal, recovery
+from moonpalace_addons.store import recovery
 from moonpalace_addons.store.engine import parse_url, shown, sqlite_file
-from moonpalace_addons.store.journal import JournalFile
+from moonpalace_addons.store.journal import journal_file
+from moonpalace_addons.store.journal.journal_file import JournalFile
+from moonpalace_addons.store.original.upgrade import Places, backups
 from moonpalace_addons.store.records import health
 from moonpalace_addons.store.records.health import Run
-from moonpalace_addons.store.upgrade import Places, backups
 from moonpalace_addons.version import __version__
 
 LEAST_FREE = 200_000_000
@@ -53,7 +54,7 @@ class Report:
 def examine(engine: Engine, url: str, home: Path) -> Report:
     """Return how the store is; `home` is the folder of MoonPalace's own files."""
     file = sqlite_file(parse_url(url))
-    report = Report(shown(parse_url(url)), journals=journal.files(url, home))
+    report = Report(shown(parse_url(url)), journals=journal_file.files(url, home))
     with engine.connect() as connection:
         look_inside(connection, report)
     report.findings += [Finding(*pair) for pair in (*found_inside(report), *found_in_journals(report))]

@@ -12,9 +12,10 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store import legacy, legacy_calls, recovery
+from moonpalace_addons.store import recovery
 from moonpalace_addons.store.engine import BUSY_TIMEOUT, current_revision, make_engine, parse_url, refusal, shown
 from moonpalace_addons.store.engine import sqlite_file as file_of
+from moonpalace_addons.store.original import legacy, legacy_calls
 from moonpalace_addons.store.records import contents, labels, runs, transfer
 from moonpalace_addons.store.schema import REVISION
 from moonpalace_addons.store.storable import storable

@@ -24,12 +24,12 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from moonpalace_addons.store import journal
 from moonpalace_addons.store.attempts import Attempts, Taken
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import BUSY_TIMEOUT, refusal, writing
 from moonpalace_addons.store.host import host_name
-from moonpalace_addons.store.overflow import Overflow
+from moonpalace_addons.store.journal import journal_file
+from moonpalace_addons.store.journal.overflow import Overflow
 from moonpalace_addons.store.records import identity, repeats, runs
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.records.values import Values
@@ -99,7 +99,7 @@ class Writer:
         self._batch = Batch(self.run_id, self._begin_run())
         self._file = StoreFile(engine)
         self._attempts = Attempts(engine, self._follow_file)
-        self._overflow = Overflow(journal.place(engine.url, home), self._run)
+        self._overflow = Overflow(journal_file.place(engine.url, home), self._run)
         self._moved = False
         LIVING.add(self.run_id)
 

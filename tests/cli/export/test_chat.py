@@ -11,7 +11,7 @@ from moonpalace_cli.export.chat import answered_message, request_members, text_o
 from moonpalace_cli.export.unfit import UnfitError
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 REQUEST = b'{"model": "k", "messages": []}'
 

@@ -13,7 +13,7 @@ from moonpalace_cli.export.dataset import line
 from moonpalace_cli.export.unfit import UnfitError
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 ASKED = {"role": "user", "content": "天气?"}
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {}}}]

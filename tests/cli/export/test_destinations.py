@@ -16,7 +16,7 @@ from moonpalace_cli.export.formats import FORMATS
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 
 class Terminal(io.TextIOWrapper):

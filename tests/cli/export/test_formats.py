@@ -12,7 +12,7 @@ from moonpalace_cli.commands.export import NAMES
 from moonpalace_cli.export.formats import FORMATS
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 CHAT = b'{"messages": [{"role": "user", "content": "<b>\\u00e9</b>"}]}'
 ANSWER = b'{"choices": [{"message": {"content": "x"}}]}'

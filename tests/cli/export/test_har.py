@@ -15,7 +15,7 @@ from moonpalace_cli.export.har import CLOSING, OPENING, SEPARATOR, entry
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow
 
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 EVENTS = 'data: {"a":"中"}\n\nevent: x\nid: 7\ndata: [DONE]\n\n'.encode()
 

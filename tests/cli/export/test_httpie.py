@@ -11,7 +11,7 @@ import pytest
 from moonpalace_cli.export.httpie import command, header
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 
 def test_command(call: Callable[..., Call]) -> None:

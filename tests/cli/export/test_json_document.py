@@ -11,7 +11,7 @@ import pytest
 from moonpalace_cli.export.json_document import document, line
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 
 def test_document(call: Callable[..., Call]) -> None:

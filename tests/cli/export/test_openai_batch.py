@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from moonpalace_cli.export.openai_batch import line
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 
 def test_line(call: Callable[..., Call]) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from moonpalace_cli.export.python_script import LONGEST_LITERAL, literal, script
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 
 def meaning(text: str) -> object:

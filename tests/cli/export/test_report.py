@@ -12,7 +12,7 @@ from moonpalace_addons.store.tasks import State
 from moonpalace_cli.export.report import MESSAGES, report, title
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 ASKED = {
     "model": "kimi-k3",

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import inspect
 
 from moonpalace_addons.store.schema import EXCHANGES
-from moonpalace_cli.columns import BY_NAME
+from moonpalace_cli.listing.columns import BY_NAME
 from moonpalace_cli.predicate.columns import EXPRESSIONS
 from moonpalace_cli.predicate.fields import EXTRACTS, FIELDS
 

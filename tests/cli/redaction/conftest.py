@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from moonpalace_addons.store.records.contents import Bodies
-from moonpalace_cli.calls import Call
+from moonpalace_cli.calls.reading import Call
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange

@@ -10,7 +10,7 @@ import pytest
 from moonpalace_cli.redaction.checking import secrets_in
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 KEY = "sk-Wq7Zx3Rt9pLm2Vb8Nc4Kd6Hf"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from moonpalace_addons.errors import SettingError
-from moonpalace_cli.calls import read_calls
+from moonpalace_cli.calls.reading import read_calls
 from moonpalace_cli.redaction.patterns import finder, redactor
 from moonpalace_cli.redaction.redactor import Redactor
 

@@ -17,7 +17,7 @@ from moonpalace_cli.redaction.redactor import Pseudonyms, Redactor, merged
 from moonpalace_cli.redaction.replacing import Place, apply
 
 if TYPE_CHECKING:
-    from moonpalace_cli.calls import Call
+    from moonpalace_cli.calls.reading import Call
 
 KEY = b"k" * 32
 SECRET = "sk-Wq7Zx3Rt9pLm2Vb8Nc4Kd6Hf"

@@ -1,0 +1,1 @@
+"""The databases of the original MoonPalace: read, and turned into ours."""

@@ -1,0 +1,1 @@
+"""A stored call read whole, and what users see of it."""

@@ -1,0 +1,76 @@
+"""Tell what a stored body is: JSON, other text, or bytes; and which of them answers a call."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from moonpalace_cli.text.json_text import Json, Verbatim, parse, reindent
+
+if TYPE_CHECKING:
+    from moonpalace_addons.store.records.contents import Bodies
+    from moonpalace_addons.store.records.exchanges import Exchange
+
+type Content = Verbatim | str | bytes
+"""A body: JSON, text that is not JSON, or bytes that are not UTF-8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response body: for a stream, the merged completion (None if nothing could be merged) and the raw events."""
+
+    body: Content | None
+    events: Content | None
+
+    def shown(self, *, merged: bool) -> Content:
+        """Return the raw events of a stream, or with `merged` the completion where there is one; else the body."""
+        if self.events is None or (merged and self.body is not None):
+            return self.body if self.body is not None else ""
+        return self.events
+
+
+def read(data: bytes | None) -> Content:
+    """Return what the bytes are; the empty text for none."""
+    if not data:
+        return ""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return data
+    return parse(text) or text
+
+
+def answer(exchange: Exchange, bodies: Bodies) -> Answer:
+    """Return the response; of a call under way, what has come so far."""
+    if bodies.event_stream is None:
+        return Answer(read(bodies.response), None)
+    is_stream = exchange.is_stream or exchange.is_coerced or exchange.response_content_type == "text/event-stream"
+    if bodies.response is None and not is_stream:
+        return Answer(read(bodies.event_stream), None)
+    merged = None if bodies.response is None else read(bodies.response)
+    return Answer(merged, as_text(bodies.event_stream))
+
+
+def as_text(data: bytes) -> str | bytes:
+    """Return the text, or the bytes where they are not UTF-8."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data
+
+
+def readable(content: Content) -> str:
+    """Return the body for reading: JSON indented, text as it is, a sentence for bytes."""
+    if isinstance(content, Verbatim):
+        return reindent(content.text)
+    if isinstance(content, bytes):
+        return f"({len(content):,} bytes that are not UTF-8 text; mpal export gives them in base64)"
+    return content
+
+
+def members(key: str, content: Content | None) -> dict[str, Json]:
+    """Return the body as a member of a JSON object: under `key`, or in base64 under `key` with "_base64"."""
+    if isinstance(content, bytes):
+        return {f"{key}_base64": base64.b64encode(content).decode()}
+    return {key: content}

@@ -1,0 +1,215 @@
+"""Read a conversation out of a request and its answer, for the three faces of the API.
+
+    /v1/chat/completions      `messages`, `choices`
+    /anthropic/v1/messages    `system`, `messages` with blocks of content, `content`
+    /v1/responses             `instructions`, `input`, `output`
+
+Nothing is ever refused: what is not known is shown as the JSON that it is.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from moonpalace_addons.wire.completion import choices, mapping, summarize
+from moonpalace_cli.calls.placeholders import placeholder
+
+type Kind = Literal["text", "reasoning", "call", "media", "json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a message; `label` is the name of a called tool, with the id of the call."""
+
+    kind: Kind
+    text: str
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A message; `note` says more about its role, such as which call a tool answers."""
+
+    role: str
+    parts: tuple[Part, ...]
+    note: str = ""
+
+
+def asked(request: object) -> list[Turn]:
+    """Return the messages of a request, in order, with the names of its tools before them."""
+    body = mapping(request)
+    system = [Turn("system", tuple(content_parts(body[name]))) for name in ("system", "instructions") if body.get(name)]
+    messages = body.get("messages", body.get("input"))
+    if isinstance(messages, str):
+        messages = [{"role": "user", "content": messages}]
+    turns = [turn for message in (messages if isinstance(messages, list) else ()) for turn in message_turns(message)]
+    if isinstance(prompt := body.get("prompt"), str):
+        turns.append(Turn("prompt", (Part("text", prompt),)))
+    return [*tool_list(body), *system, *turns]
+
+
+def answered(answer: object) -> list[Turn]:
+    """Return what came back: a message for each choice, or the error."""
+    body = mapping(answer)
+    turns = [choice_turn(choice) for choice in choices(body)]
+    if isinstance(output := body.get("output"), list):
+        turns += [turn for item in output for turn in message_turns(item, role="assistant")]
+    elif not turns and body.get("role") == "assistant":
+        turns = list(message_turns(body))
+    summary = summarize(body)
+    if not turns and (summary.error_type or summary.error_message):
+        text = ": ".join(filter(None, (summary.error_type, summary.error_message)))
+        return [Turn("error", (Part("text", text),))]
+    if not turns and answer is not None:
+        return [Turn("answer", (Part("json", as_json(answer)),))]
+    return turns
+
+
+def tool_list(body: Mapping[str, object]) -> Iterator[Turn]:
+    """Yield one turn that names the tools of the request, if it has any."""
+    tools = body.get("tools")
+    names = []
+    for tool in map(mapping, tools if isinstance(tools, list) else ()):
+        name = mapping(tool.get("function")).get("name") or tool.get("name") or tool.get("type")
+        names.append(str(name) if name else "?")
+    if names:
+        yield Turn("tools", (Part("text", ", ".join(names)),), str(len(names)))
+
+
+def choice_turn(choice: Mapping[str, object]) -> Turn:
+    """Return the turn of a choice."""
+    message = mapping(choice.get("message"))
+    index = choice.get("index")
+    note = f"choice {index}" if index else ""
+    return Turn(str(message.get("role") or "assistant"), tuple(message_parts(message)), note)
+
+
+def message_turns(message: object, role: str = "") -> Iterator[Turn]:
+    """Yield the turns of a message: Anthropic's results of tools stand in messages of the user."""
+    fields = mapping(message)
+    if not fields:
+        yield Turn(role or "?", (Part("json", as_json(message)),))
+        return
+    content = fields.get("content")
+    blocks = [mapping(block) for block in content] if isinstance(content, list) else []
+    results = [block for block in blocks if block.get("type") == "tool_result"]
+    for block in results:
+        yield Turn("tool", tuple(content_parts(block.get("content"))), str(block.get("tool_use_id") or ""))
+    if results and len(results) == len(blocks):
+        return
+    kind = fields.get("type")
+    if kind == "function_call_output":
+        yield Turn("tool", tuple(content_parts(fields.get("output"))), str(fields.get("call_id") or ""))
+        return
+    name = str(fields.get("role") or role or kind or "?")
+    keys = ("name", "tool_call_id") if "role" in fields else ()
+    note = " ".join(str(fields[key]) for key in keys if fields.get(key))
+    yield Turn(name, tuple(message_parts(fields)), note)
+
+
+def message_parts(message: Mapping[str, object]) -> Iterator[Part]:
+    """Yield the parts of a message in the order in which the model made them: reasoning, text, calls."""
+    for name in ("reasoning_content", "reasoning"):
+        if isinstance(text := message.get(name), str) and text:
+            yield Part("reasoning", text)
+    kind = message.get("type")
+    if kind in ("function_call", "reasoning") or (
+        isinstance(kind, str) and "content" not in message and kind != "message"
+    ):
+        yield block_part(message)
+        return
+    yield from content_parts(message.get("content"))
+    if isinstance(refusal := message.get("refusal"), str) and refusal:
+        yield Part("text", refusal, "refusal")
+    calls = message.get("tool_calls")
+    for call in map(mapping, calls if isinstance(calls, list) else ()):
+        function = mapping(call.get("function"))
+        yield call_part(function.get("name"), call.get("id"), function.get("arguments"))
+    if function := mapping(message.get("function_call")):
+        yield call_part(function.get("name"), None, function.get("arguments"))
+
+
+def content_parts(content: object) -> Iterator[Part]:
+    """Yield the parts of a content: a text, or a list of blocks."""
+    if isinstance(content, str):
+        if content:
+            yield Part("text", content)
+    elif isinstance(content, list):
+        for block in content:
+            if isinstance(block, str):
+                yield Part("text", block)
+            elif mapping(block).get("type") != "tool_result":
+                yield block_part(mapping(block)) if isinstance(block, dict) else Part("json", as_json(block))
+    elif content is not None:
+        yield Part("json", as_json(content))
+
+
+def block_part(block: Mapping[str, object]) -> Part:
+    """Return the part that a block of content is."""
+    kind = block.get("type")
+    if kind in ("tool_use", "function_call", "server_tool_use"):
+        arguments = block.get("input") if kind != "function_call" else block.get("arguments")
+        return call_part(block.get("name"), block.get("call_id") or block.get("id"), arguments)
+    if kind in ("thinking", "reasoning"):
+        return Part("reasoning", thought(block))
+    if isinstance(text := block.get("text"), str):
+        return Part("text", text)
+    shown = placeholder(block)
+    return Part("json", as_json(block)) if shown is None else Part("media", shown)
+
+
+def thought(block: Mapping[str, object]) -> str:
+    """Return the text of a block of reasoning."""
+    if isinstance(text := block.get("thinking"), str):
+        return text
+    summary = block.get("summary") or block.get("content")
+    pieces = [mapping(piece).get("text") for piece in (summary if isinstance(summary, list) else ())]
+    return "\n".join(piece for piece in pieces if isinstance(piece, str))
+
+
+def call_part(name: object, id_: object, arguments: object) -> Part:
+    """Return the call of a tool; arguments that are JSON are indented, others as the model wrote them."""
+    label = f"{name or '?'}" + (f" ({id_})" if id_ else "")
+    if isinstance(arguments, str):
+        try:
+            value = json.loads(arguments)
+        except (ValueError, RecursionError):
+            return Part("call", arguments, label)
+        return Part("call", as_json(value) if isinstance(value, dict | list) else arguments, label)
+    return Part("call", "" if arguments is None else as_json(arguments), label)
+
+
+def as_json(value: object) -> str:
+    """Return the value as indented JSON, with placeholders for long strings of data."""
+    return json.dumps(without_data(value), ensure_ascii=False, indent=4, default=str)
+
+
+def without_data(value: object) -> object:
+    """Return the value with `data:` URLs named instead of repeated."""
+    if isinstance(value, dict):
+        return {key: without_data(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [without_data(element) for element in value]
+    if isinstance(value, str) and value.startswith("data:") and (shown := placeholder({"url": value})):
+        return shown
+    return value
+
+
+def usage_line(answer: object) -> str:
+    """Return the tokens of the answer in one line, empty where it does not tell."""
+    usage = summarize(answer).usage
+    if usage.prompt_tokens is None and usage.completion_tokens is None:
+        return ""
+    cached = f" ({usage.cached_tokens} cached)" if usage.cached_tokens else ""
+    reasoning = f" ({usage.reasoning_tokens} of reasoning)" if usage.reasoning_tokens else ""
+    total = "" if usage.total_tokens is None else f" = {usage.total_tokens}"
+    prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
+    return f"tokens: {prompt} prompt{cached} + {completion} completion{reasoning}{total}"
+
+
+def finish_reasons(answer: object) -> Sequence[str]:
+    """Return why each choice ended."""
+    reasons = [choice.get("finish_reason") for choice in choices(mapping(answer))]
+    found = [reason for reason in reasons if isinstance(reason, str)]
+    return found or list(filter(None, [summarize(answer).finish_reason]))

@@ -1,0 +1,66 @@
+"""Make the JSON documents of `export` and `inspect --json`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from moonpalace_addons.wire.status import status_line
+from moonpalace_cli.calls.content import answer, members, read
+from moonpalace_cli.calls.presentation import error_text, has_failed, metadata, url
+from moonpalace_cli.text.json_text import Json
+
+if TYPE_CHECKING:
+    from moonpalace_addons.store.records.contents import Bodies
+    from moonpalace_addons.store.records.exchanges import Exchange
+
+
+def export_document(exchange: Exchange, bodies: Bodies, *, tags: Sequence[str] = ()) -> dict[str, Json]:
+    """Return the documented object: metadata, request, response, error of a failed call, category, tags, note."""
+    labels: dict[str, Json] = {"category": exchange.category} if exchange.category else {}
+    if tags:
+        labels["tags"] = list(tags)
+    if exchange.note:
+        labels["note"] = exchange.note
+    return {"metadata": metadata(exchange), **exchange_parts(exchange, bodies), **labels}
+
+
+def inspect_document(exchange: Exchange, bodies: Bodies) -> dict[str, Json]:
+    """Return the exported object with all stored fields beside it, typed, under "exchange"."""
+    return {
+        "metadata": metadata(exchange),
+        "exchange": all_fields(exchange),
+        **exchange_parts(exchange, bodies),
+    }
+
+
+def exchange_parts(exchange: Exchange, bodies: Bodies) -> dict[str, Json]:
+    """Return request, response and error."""
+    request: dict[str, Json] = {
+        "url": url(exchange),
+        "header": exchange.request_headers,
+        **members("body", read(bodies.request)),
+    }
+    given = answer(exchange, bodies)
+    response: dict[str, Json] = {
+        "status": status_line(exchange.status_code),
+        "header": exchange.response_headers or "",
+        **members("body", given.body),
+    }
+    if given.events is not None:
+        response |= members("event_stream", given.events)
+    parts: dict[str, Json] = {"request": request, "response": response}
+    if has_failed(exchange):
+        parts["error"] = error_text(exchange)
+    return parts
+
+
+def all_fields(exchange: Exchange) -> dict[str, Json]:
+    """Return every field of the call: moments in ISO 8601 with their offset, durations in nanoseconds."""
+    values: dict[str, Json] = {}
+    for field in fields(exchange):
+        value = getattr(exchange, field.name)
+        values[field.name] = value.isoformat() if isinstance(value, datetime) else value
+    return values

@@ -1,0 +1,1 @@
+"""The flags that commands share: how each is read, and what it offers the shell."""

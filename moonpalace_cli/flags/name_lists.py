@@ -1,0 +1,88 @@
+"""Read lists of names with commas between them, and complete them in the shell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+import click
+
+from moonpalace_cli.listing.columns import BY_NAME, nearest
+
+type Complete = Callable[[click.Context, click.Parameter, str], list[str]]
+
+PATHS = (
+    "request_body.model",
+    "request_body.stream",
+    "request_body.messages.-1.role",
+    "request_body.messages.-1.content",
+    "response_body.model",
+    "response_body.choices.0.finish_reason",
+    "response_body.choices.0.message.content",
+    "response_body.usage.total_tokens",
+)
+"""Paths into bodies that predicates often ask for."""
+LAST_WORD = re.compile(r"[\w.*-]*\Z", re.ASCII)
+
+
+def split(values: Iterable[str]) -> list[str]:
+    """Return the names in these lists, once each, in the order given."""
+    return list(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
+
+
+def parse_columns(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the columns named by --columns; an unknown one is answered with the nearest."""
+    for name in (names := split(values)):
+        check_column(name, context, parameter)
+    if values and not names:
+        raise click.BadParameter("name at least one column", context, parameter)
+    return tuple(names)
+
+
+def parse_order(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, bool] | None:
+    """Return the column named by --sort, with whether a minus before it asks for the greatest first."""
+    if value is None:
+        return None
+    name = value.strip().removeprefix("-")
+    check_column(name, context, parameter)
+    order = BY_NAME[name].order
+    if order is None:
+        raise click.BadParameter(f"there is no order by {name}", context, parameter)
+    return order, value.strip().startswith("-")
+
+
+def check_column(name: str, context: click.Context, parameter: click.Parameter) -> None:
+    """Refuse a name that no column has."""
+    if name not in BY_NAME:
+        near = nearest(name, list(BY_NAME))
+        hint = f"did you mean {' or '.join(near)}?" if near else f"for example {', '.join(list(BY_NAME)[:6])}"
+        raise click.BadParameter(f"there is no column {name!r}; {hint}", context, parameter)
+
+
+def completes(known: Callable[[], Sequence[str]]) -> Complete:
+    """Return a completion for a list of these names with commas; those given already are not offered again."""
+
+    def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        given = set(before.split(","))
+        return [before + comma + name for name in known() if name.startswith(last) and name not in given]
+
+    return complete
+
+
+def complete_columns(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete --columns."""
+    return completes(lambda: list(BY_NAME))(context, parameter, incomplete)
+
+
+def complete_order(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete --sort; what begins with a minus is an option for click, and never comes here."""
+    return [name for name, column in BY_NAME.items() if column.order and name.startswith(incomplete)]
+
+
+def complete_fields(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete the last word of a predicate where it may be a field."""
+    found = LAST_WORD.search(incomplete)
+    word = found[0] if found else ""
+    before = incomplete[: len(incomplete) - len(word)]
+    return [before + name for name in (*BY_NAME, *PATHS) if name.startswith(word)]

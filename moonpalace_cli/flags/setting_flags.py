@@ -1,0 +1,83 @@
+"""The flags of commands that work with settings, made from the table of settings."""
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from moonpalace_addons.setting_table import BY_NAME, TABLE, Setting
+from moonpalace_addons.settings import resolve
+from moonpalace_cli.flags.process_title import hide_secrets
+
+# Parameters of ours stand beside the command's own: the prefix keeps them apart.
+_PREFIX = "setting_"
+
+
+def setting_flags[R](*names: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Add the flags of these settings (all of them without names) and --config to a click command.
+
+    The command gets one argument `settings`, resolved from its flags, the environment and config.yaml; settings that
+    are not named have their defaults there. SettingError goes to the caller.
+    """
+    chosen = [setting for setting in TABLE if setting.name in names or not names]
+    unknown = set(names) - set(BY_NAME)
+    if unknown:
+        raise KeyError(*unknown)
+
+    def decorate(command: Callable[..., R]) -> Callable[..., R]:
+        @functools.wraps(command)
+        def with_settings(*args: object, **arguments: object) -> R:
+            given = {setting.name: arguments.pop(_parameter(setting)) for setting in chosen}
+            config = arguments.pop(f"{_PREFIX}config")
+            settings = resolve(
+                given,
+                os.environ,
+                None if config is None else Path(str(config)),
+                names=[setting.name for setting in chosen],
+            )
+            if any(_reveals(setting, given[setting.name]) for setting in chosen):
+                hide_secrets(settings)
+            return command(*args, settings=settings, **arguments)
+
+        decorated: Callable[..., R] = _config_option()(with_settings)
+        for setting in reversed(chosen):  # click shows the flags in the reverse order of their decorators
+            decorated = _option(setting)(decorated)
+        return decorated
+
+    return decorate
+
+
+def _reveals(setting: Setting[object], given: object) -> bool:
+    """Tell whether a flag shows a secret to whoever looks at the process list."""
+    return given is not None and (setting.secret or "@" in str(given) or "password=" in str(given))
+
+
+def _parameter(setting: Setting[object]) -> str:
+    return _PREFIX + setting.name.replace("-", "_")
+
+
+def _option[F: Callable[..., object]](setting: Setting[object]) -> Callable[[F], F]:
+    text = f"{setting.help} [env: {setting.env}]"
+    if setting.kind.holds == "switch":
+        return click.option(f"--{setting.name}/--no-{setting.name}", _parameter(setting), default=None, help=text)
+    return click.option(
+        *([f"-{setting.short}"] if setting.short else []),
+        f"--{setting.name}",
+        _parameter(setting),
+        # The table parses the text. The types here only tell the shell's completion what to offer.
+        type=click.Path(readable=False) if setting.kind.holds == "path" else str,
+        metavar=setting.kind.metavar,
+        help=text,
+    )
+
+
+def _config_option[F: Callable[..., object]]() -> Callable[[F], F]:
+    return click.option(
+        "--config",
+        f"{_PREFIX}config",
+        type=click.Path(readable=False),
+        metavar="FILE",
+        help="Read settings from this file. Default: config.yaml in ~/.moonpalace, if there. [env: MOONPALACE_CONFIG]",
+    )

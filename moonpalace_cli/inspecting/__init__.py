@@ -1,0 +1,1 @@
+"""What `mpal inspect` shows of one call."""

@@ -1,0 +1,1 @@
+"""The proxy that `mpal start` runs, and its log."""

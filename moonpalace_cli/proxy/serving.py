@@ -1,0 +1,158 @@
+"""Run the addons in this process, on a mitmproxy master that has only what a reverse proxy needs."""
+
+import asyncio
+import contextlib
+import errno
+import gc
+import logging
+import os
+import signal
+import sys
+
+from mitmproxy import options
+from mitmproxy.addons.core import Core
+from mitmproxy.addons.next_layer import NextLayer
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.addons.tlsconfig import TlsConfig
+from mitmproxy.log import MitmLogHandler
+from mitmproxy.master import Master
+
+from moonpalace_addons import upstream
+from moonpalace_addons.bundle import make_addons
+from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.reverse_proxy import reverse_mode
+from moonpalace_addons.settings import Settings
+from moonpalace_cli.proxy.hook_dispatch import DirectAddonManager
+
+SWITCH_INTERVAL = 0.0005
+"""Seconds after which the writer's thread gives way to the event loop; Python's 5 ms would delay chunks by as much."""
+
+
+class StartupCheck(MitmLogHandler):
+    """Turn errors that mitmproxy logs while it starts into an exception; Master.run looks for it by this name."""
+
+    name = "errorcheck"
+
+    def __init__(self, settings: Settings, console: logging.Handler) -> None:
+        super().__init__(logging.ERROR)  # type: ignore[no-untyped-call]
+        self.settings = settings
+        self.console = console
+        self.errors: list[str] = []
+        # What becomes the one line of the exception need not be said in the log as well.
+        console.addFilter(self._is_no_error)
+        self.install()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Note an error."""
+        self.errors.append(record.getMessage().removeprefix("Error: "))
+
+    async def shutdown_if_errored(self) -> None:
+        """Raise MoonPalaceError with the reason why the proxy does not start."""
+        await asyncio.sleep(0)
+        if self.errors:
+            self.finish()
+            raise MoonPalaceError(self._listening_failure() or self.errors[0].splitlines()[0])
+
+    def _listening_failure(self) -> str | None:
+        failures = [server.last_exception for server in upstream.proxyserver().servers]
+        place = f"port {self.settings.port} of {self.settings.host}"
+        for failure in failures:
+            if isinstance(failure, OSError) and failure.errno == errno.EADDRINUSE:
+                return f"{place} is in use: give another with --port, or 0 for any free one"
+            if isinstance(failure, OSError):
+                return f"cannot listen on {place}: {os.strerror(failure.errno) if failure.errno else failure}"
+        return None
+
+    def finish(self) -> None:
+        """Stop noting: from now on an error is for the log."""
+        self.console.removeFilter(self._is_no_error)
+        self.uninstall()
+
+    @staticmethod
+    def _is_no_error(record: logging.LogRecord) -> bool:
+        return record.levelno < logging.ERROR
+
+
+class ProxyMaster(Master):
+    """A master whose hooks are called directly."""
+
+    def __init__(self, opts: options.Options) -> None:
+        super().__init__(opts)
+        self.addons = DirectAddonManager(self)
+
+
+def serve(settings: Settings, console: logging.Handler) -> None:
+    """Serve until SIGTERM or SIGINT; raises MoonPalaceError if the proxy cannot start."""
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    allow_many_connections()
+    gc.freeze()  # what was imported stays: no collection need look at it again
+    asyncio.run(run(settings, console))
+
+
+def serve_web(settings: Settings, console: logging.Handler, web_port: int) -> None:
+    """Serve inside mitmweb, whose page listens on `web_port` of this machine."""
+    asyncio.run(run_web(settings, console, web_port))
+
+
+def allow_many_connections() -> None:
+    """Raise the limit of open files to what the system lets us: a call takes two, and many start with 1,024."""
+    if os.name == "posix":
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with contextlib.suppress(ValueError, OSError):  # macOS names a limit that it does not grant
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+async def run(settings: Settings, console: logging.Handler) -> None:
+    """Serve on the running event loop."""
+    master = ProxyMaster(mitmproxy_settings(settings))
+    check = StartupCheck(settings, console)
+    master.addons.add(Core(), Proxyserver(), NextLayer(), TlsConfig(), check, *make_addons(settings))
+    await run_master(master)
+
+
+async def run_web(settings: Settings, console: logging.Handler, web_port: int) -> None:
+    """Serve inside mitmweb on the running event loop."""
+    # mitmweb costs another 0.2 s, for tornado and the addons that show flows.
+    from mitmproxy.tools.web.master import WebMaster
+
+    master = WebMaster(mitmproxy_settings(settings), with_termlog=False)
+    master.addons.remove(master.addons.get("errorcheck"))
+    master.addons.add(StartupCheck(settings, console), *make_addons(settings))
+    master.options.update(web_port=web_port, web_open_browser=sys.stderr.isatty())
+    logging.getLogger("mitmproxy.tools.web").setLevel(logging.INFO)  # says where the page is, with its token
+    await run_master(master)
+
+
+async def run_master(master: Master) -> None:
+    """Run a master until SIGTERM or SIGINT."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if os.name == "posix":
+            loop.add_signal_handler(number, master.shutdown)
+        else:
+            signal.signal(number, lambda *_: master.shutdown())
+    try:
+        await master.run()
+    finally:
+        loop.set_exception_handler(ignore_cancellations)
+
+
+def ignore_cancellations(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+    """Log what goes wrong while the loop ends, but not that calls under way were cancelled, as older Pythons would."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
+
+
+def mitmproxy_settings(settings: Settings) -> options.Options:
+    """Return mitmproxy's options with the address set, which must be known before the first socket is opened."""
+    upstream.listen_on_tcp_only(reverse_mode(settings))
+    opts = options.Options()
+    opts.update(
+        confdir=str(settings.home / "mitmproxy"),
+        mode=[reverse_mode(settings)],
+        listen_host=settings.host,
+        listen_port=settings.port,
+    )
+    return opts

@@ -1,0 +1,1 @@
+"""Text for people and programs: JSON, tables, colours, durations, bars."""

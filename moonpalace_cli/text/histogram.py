@@ -1,0 +1,66 @@
+"""Sort durations into the steps of a scale, and draw how many fall into each."""
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from moonpalace_cli.text.durations import MILLISECOND, duration
+
+STEPS = (1, 2, 5)
+"""A logarithmic scale that people can read: 1, 2, 5, 10, 20, 50 … milliseconds."""
+EIGHTHS = " ▏▎▍▌▋▊▉"
+FULL = "█"
+PLAIN = "#"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How many durations are at most `up_to` nanoseconds, and more than the step before."""
+
+    up_to: int
+    calls: int
+
+
+def steps(ordered: Sequence[int]) -> list[Step]:
+    """Return the steps from the first to the last that one of the sorted durations falls into."""
+    found: list[Step] = []
+    done = 0
+    for limit in scale():
+        if done == len(ordered):
+            return found
+        reached = bisect_right(ordered, limit)
+        if found or reached:
+            found.append(Step(limit, reached - done))
+        done = reached
+    raise AssertionError("the scale never ends")
+
+
+def scale() -> Iterator[int]:
+    """Give the limits of the steps, in nanoseconds."""
+    for power in count():
+        yield from (step * MILLISECOND * 10**power for step in STEPS)
+
+
+def draw(title: str, lines: Sequence[Step], width: int, *, blocks: bool) -> str:
+    """Return a line for each step with a bar of at most `width` columns; of `#` where there are no `blocks`."""
+    most = max((step.calls for step in lines), default=0)
+    limits = [f"<= {duration(step.up_to)}" for step in lines]
+    labels = max(map(len, limits), default=0)
+    numbers = len(str(most))
+    room = max(8, width - labels - numbers - len("    "))
+    rows = [
+        f"  {limit:<{labels}} {step.calls:>{numbers}} {bar(step.calls, most, room, blocks=blocks)}".rstrip()
+        for limit, step in zip(limits, lines, strict=True)
+    ]
+    return "\n".join([title, *rows])
+
+
+def bar(value: float, most: float, width: int, *, blocks: bool) -> str:
+    """Return a bar as long as the share of `most`; anything above nothing is seen."""
+    if value <= 0 or most <= 0:
+        return ""
+    eighths = max(1, round(8 * width * value / most))
+    if not blocks:
+        return PLAIN * max(1, eighths // 8)
+    return FULL * (eighths // 8) + EIGHTHS[eighths % 8].strip()

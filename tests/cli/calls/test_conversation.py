@@ -1,0 +1,178 @@
+"""Tests of reading conversations out of bodies."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moonpalace_cli.calls.conversation import Part, Turn, answered, asked, finish_reasons, usage_line
+
+CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"a":1}'}}
+ARGUMENTS = '{\n    "a": 1\n}'
+
+
+def text(role: str, content: str, note: str = "") -> Turn:
+    """Return a turn of text alone."""
+    return Turn(role, (Part("text", content),), note)
+
+
+@pytest.mark.parametrize(
+    ("message", "turns"),
+    [
+        ({"role": "user", "content": "hi"}, [text("user", "hi")]),
+        ({"role": "user", "name": "Bo", "content": "hi"}, [text("user", "hi", "Bo")]),
+        (
+            {
+                "role": "user",
+                "content": [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {"url": "u"}}],
+            },
+            [Turn("user", (Part("text", "see"), Part("media", "[image u]")))],
+        ),
+        (
+            {"role": "assistant", "content": None, "reasoning_content": "hm", "tool_calls": [CALL]},
+            [Turn("assistant", (Part("reasoning", "hm"), Part("call", ARGUMENTS, "look (call_1)")))],
+        ),
+        (
+            {"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": "{oops"}}]},
+            [Turn("assistant", (Part("call", "{oops", "f"),))],
+        ),
+        (
+            {"role": "assistant", "function_call": {"name": "f", "arguments": "[]"}},
+            [Turn("assistant", (Part("call", "[]", "f"),))],
+        ),
+        (
+            {"role": "assistant", "content": None, "refusal": "no"},
+            [Turn("assistant", (Part("text", "no", "refusal"),))],
+        ),
+        ({"role": "tool", "tool_call_id": "call_1", "content": "42"}, [text("tool", "42", "call_1")]),
+        (
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "so"}]},
+            [Turn("assistant", (Part("reasoning", "hm"), Part("text", "so")))],
+        ),
+        (
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "look", "input": {"a": 1}}]},
+            [Turn("assistant", (Part("call", ARGUMENTS, "look (t)"),))],
+        ),
+        (
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "seen"}]},
+            [text("tool", "seen", "t")],
+        ),
+        (
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t"}, {"type": "text", "text": "so?"}]},
+            [Turn("tool", (), "t"), text("user", "so?")],
+        ),
+        (
+            {"type": "function_call", "call_id": "c", "name": "look", "arguments": '{"a": 1}'},
+            [Turn("function_call", (Part("call", ARGUMENTS, "look (c)"),))],
+        ),
+        ({"type": "function_call_output", "call_id": "c", "output": "seen"}, [text("tool", "seen", "c")]),
+        (
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]},
+            [Turn("reasoning", (Part("reasoning", "hm"),))],
+        ),
+        (
+            {"role": "user", "content": [{"type": "odd", "x": 1}]},
+            [Turn("user", (Part("json", '{\n    "type": "odd",\n    "x": 1\n}'),))],
+        ),
+        ("just text", [Turn("?", (Part("json", '"just text"'),))]),
+    ],
+)
+def test_messages(message: object, turns: list[Turn]) -> None:
+    """A message of any face of the API becomes turns; what is not known is shown as JSON."""
+    assert asked({"messages": [message]}) == turns
+    assert asked({"input": [message]}) == turns
+
+
+def test_what_stands_before_the_messages() -> None:
+    """Tools are named, and the instructions of /messages and /responses come as a system's turn."""
+    tools = [{"function": {"name": "look"}}, {"name": "see"}, {"type": "web_search"}, {}]
+    assert asked({"tools": tools, "system": "be brief", "messages": []}) == [
+        text("tools", "look, see, web_search, ?", "4"),
+        text("system", "be brief"),
+    ]
+    assert asked({"instructions": "be brief", "input": "hi"}) == [text("system", "be brief"), text("user", "hi")]
+    assert asked({"prompt": "once"}) == [text("prompt", "once")]
+    assert asked(None) == asked([]) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "turns"),
+    [
+        ({"choices": [{"index": 0, "message": {"role": "assistant", "content": "a"}}]}, [text("assistant", "a")]),
+        (
+            {"choices": [{"index": 0, "message": {"content": "a"}}, {"index": 1, "message": {"content": "b"}}]},
+            [text("assistant", "a"), text("assistant", "b", "choice 1")],
+        ),
+        ({"role": "assistant", "content": [{"type": "text", "text": "a"}]}, [text("assistant", "a")]),
+        (
+            {"output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "a"}]}]},
+            [text("assistant", "a")],
+        ),
+        ({"error": {"type": "t", "message": "m"}}, [text("error", "t: m")]),
+        ({"odd": 1}, [Turn("answer", (Part("json", '{\n    "odd": 1\n}'),))]),
+        (None, []),
+    ],
+)
+def test_answers(answer: object, turns: list[Turn]) -> None:
+    """Each choice is a turn, an error is one, and so is anything else."""
+    assert answered(answer) == turns
+
+
+def test_data_is_never_repeated() -> None:
+    """A `data:` URL in the arguments of a call is named, not printed."""
+    arguments = json.dumps({"image": "data:image/png;base64," + "A" * 4000})
+    (turn,) = asked({"messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": arguments}}]}]})
+    assert turn.parts == (Part("call", '{\n    "image": "[image/png, 3.0 kB]"\n}', "?"),)
+
+
+@pytest.mark.parametrize(
+    ("usage", "line"),
+    [
+        (None, ""),
+        ({"prompt_tokens": 3, "completion_tokens": 4}, "tokens: 3 prompt + 4 completion = 7"),
+        (
+            {
+                "prompt_tokens": 3,
+                "completion_tokens": 4,
+                "total_tokens": 7,
+                "cached_tokens": 2,
+                "completion_tokens_details": {"reasoning_tokens": 1},
+            },
+            "tokens: 3 prompt (2 cached) + 4 completion (1 of reasoning) = 7",
+        ),
+        ({"input_tokens": 3, "output_tokens": 4}, "tokens: 3 prompt + 4 completion = 7"),
+    ],
+)
+def test_usage(usage: object, line: str) -> None:
+    """The tokens are told in one line."""
+    assert usage_line({"usage": usage} if usage else {}) == line
+
+
+def test_finish_reasons() -> None:
+    """There is a reason for each choice, and that of /messages."""
+    assert finish_reasons({"choices": [{"finish_reason": "stop"}, {"finish_reason": "length"}]}) == ["stop", "length"]
+    assert finish_reasons({"stop_reason": "end_turn"}) == ["end_turn"]
+    assert finish_reasons(None) == []
+
+
+KEYS = st.one_of(
+    st.sampled_from(["messages", "role", "content", "type", "tool_calls", "function", "arguments", "text", "url"]),
+    st.sampled_from(["image_url", "input", "choices", "message", "output", "error", "tools", "system", "source"]),
+    st.sampled_from(["data", "summary", "usage", "call_id", "name", "refusal", "reasoning_content", "prompt"]),
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.sampled_from(["tool_result", "image", "{"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@given(ANYTHING)
+def test_nothing_is_too_odd(body: object) -> None:
+    """Whatever stands where, it is shown somehow."""
+    for turn in (*asked(body), *answered(body)):
+        assert isinstance(turn.role, str)
+        assert all(isinstance(part.text, str) for part in turn.parts)
+    usage_line(body)
+    finish_reasons(body)

@@ -1,0 +1,184 @@
+"""Tests of `mpal cleanup`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from moonpalace_addons.store.tasks import State
+from moonpalace_cli.flags import moments
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Outcome, Store
+
+
+def remaining(mpal: Callable[..., Outcome]) -> list[int]:
+    """Return the ids that are still listed."""
+    return [json.loads(line)["id"] for line in mpal("list", "--json").out.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("before", "shown", "deleted"),
+    [
+        ("2024-07-30", "2024-07-30 00:00:00", 3),
+        ("2024-07-29 21:30:43", "2024-07-29 21:30:43", 2),
+        ("2024-07-29T21:30:44", "2024-07-29 21:30:44", 3),
+        ("2024-07-29T13:30:43Z", "2024-07-29 21:30:43", 2),
+        ("2024-07-29T13:30:44+00:00", "2024-07-29 21:30:44", 3),
+        ("2024-07-29", "2024-07-29 00:00:00", 1),
+        ("2000-01-01", "2000-01-01 00:00:00", 0),
+    ],
+)
+def test_calls_before_a_moment_go(
+    store: Store, mpal: Callable[..., Outcome], before: str, shown: str, deleted: int
+) -> None:
+    """Times are local unless they bring an offset, and the moment itself stays."""
+    starts = [datetime(2024, 7, 28, 15, 59, 59), datetime(2024, 7, 29, 13, 30, 42), datetime(2024, 7, 29, 13, 30, 43)]
+    for moment in starts:
+        store.add(started_at=moment.replace(tzinfo=UTC))
+    calls = "1 call" if deleted == 1 else f"{deleted} calls"
+    result = mpal("cleanup", "--before", before)
+    assert (result.code, result.out, result.err) == (0, f"deleted {calls} made before {shown}\n", "")
+    assert remaining(mpal) == [3, 2, 1][: 3 - deleted]
+
+
+@pytest.mark.parametrize(("before", "left"), [("-30d", [3, 2]), ("-36h", [3]), ("yesterday", [3]), ("-1h", [])])
+def test_calls_older_than_a_while_go(store: Store, mpal: Callable[..., Outcome], before: str, left: list[int]) -> None:
+    """The time may be said as `mpal list --since` takes it: how long ago, or a day by name."""
+    now = datetime.now(UTC)
+    for hours in (31 * 24, 3 * 24, 2):
+        store.add(started_at=now - timedelta(hours=hours))
+    result = mpal("cleanup", "--before", before)
+    assert (result.code, result.err) == (0, "")
+    assert remaining(mpal) == left
+
+
+def test_default_is_a_week(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """Without --before, what began before the date of seven days ago goes."""
+    now = datetime.now(UTC)
+    store.add(started_at=now - timedelta(days=8, minutes=1))
+    store.add(started_at=now - timedelta(days=6, hours=23))
+    assert mpal("cleanup").out.startswith("deleted 1 call made before ")
+    assert remaining(mpal) == [2]
+
+
+def test_calls_under_way_stay(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """A call in flight is not deleted, however old; its bodies neither."""
+    store.add(state=State.IN_FLIGHT)
+    store.add()
+    assert mpal("cleanup", "--before", "2999-01-01").out == "deleted 1 call made before 2999-01-01 00:00:00\n"
+    assert remaining(mpal) == [1]
+
+
+def test_json(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """With --json the result is an object, sizes in bytes."""
+    store.add()
+    store.add(note="keep this")
+    result = json.loads(mpal("cleanup", "--before", "2999-01-01", "--json").out)
+    assert {name: result[name] for name in ("deleted", "before", "kept_labelled", "dry_run")} == {
+        "deleted": 1,
+        "before": "2999-01-01T00:00:00+08:00",
+        "kept_labelled": 1,
+        "dry_run": False,
+    }
+    assert 0 < result["size"] <= result["size_before"]
+    assert json.loads(mpal("cleanup", "--keep-last", "1", "--json").out)["before"] is None
+
+
+def test_labelled_calls_stay(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """Calls with a category or a note stay, and are told of, unless --include-labelled is given."""
+    store.add()
+    store.add(category="goodcase")
+    store.add(note="n")
+    first = mpal("cleanup", "--before", "2999-01-01")
+    assert first.out == (
+        "deleted 1 call made before 2999-01-01 00:00:00\n"
+        "2 calls stayed for their labels; --include-labelled deletes them too\n"
+    )
+    assert remaining(mpal) == [3, 2]
+    second = mpal("cleanup", "--before", "2999-01-01", "--include-labelled")
+    assert second.out == "deleted 2 calls made before 2999-01-01 00:00:00\n"
+    assert remaining(mpal) == []
+
+
+def test_the_last_calls_stay(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """With --keep-last all calls but the last so many go, however old these are."""
+    for second in range(4):
+        store.add(started_at=datetime(2020, 1, 1, 0, 0, second, tzinfo=UTC))
+    result = mpal("cleanup", "--keep-last", "2")
+    assert (result.code, result.out) == (0, "deleted 2 calls older than the last 2\n")
+    assert remaining(mpal) == [4, 3]
+
+
+def test_conditions_work_together(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """Of several conditions each deletes calls by itself."""
+    for second in range(4):
+        store.add(started_at=datetime(2020, 1, 1, 0, 0, second, tzinfo=UTC))
+    result = mpal("cleanup", "--keep-last", "3", "--before", "2020-01-01T00:00:02Z")
+    assert result.out == "deleted 2 calls made before 2020-01-01 08:00:02 or older than the last 3\n"
+    assert remaining(mpal) == [4, 3]
+
+
+def test_a_size_is_kept(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """With --max-size the oldest calls go until the database is that small, and one that cannot be is told of."""
+    for second in range(10):
+        data = bytes(f"{second}" * 200_000, "ascii")
+        store.add(started_at=datetime(2020, 1, 1, 0, 0, second, tzinfo=UTC), request=varied(data))
+    result = mpal("cleanup", "--max-size", "1.5MB")
+    assert result.out.startswith("deleted ")
+    assert result.out.endswith(" that do not fit into 1.5 MB\n")
+    left = remaining(mpal)
+    assert 1 <= len(left) <= 5
+    assert left[0] == 10
+    outcome = mpal("cleanup", "--max-size", "1KB").out.splitlines()
+    assert outcome[1].startswith("the database still has 0.")
+    assert remaining(mpal) == []
+
+
+def varied(data: bytes) -> bytes:
+    """Return data of the same length of which no part comes twice."""
+    return b"".join(b"%s%07d" % (data[:1], place) for place in range(len(data) // 8))
+
+
+def test_a_dry_run_deletes_nothing(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """With --dry-run it says what would go."""
+    store.add()
+    result = mpal("cleanup", "--before", "2999-01-01", "--dry-run")
+    assert result.out == "would delete 1 call made before 2999-01-01 00:00:00\n"
+    assert json.loads(mpal("cleanup", "--keep-last", "0", "--dry-run", "--json").out)["dry_run"] is True
+    assert remaining(mpal) == [1]
+
+
+def test_vacuum_makes_the_file_as_small_as_can_be(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """With --vacuum the file is written anew, and the calls that stay are there."""
+    for second in range(3):
+        store.add(started_at=datetime(2020, 1, 1, 0, 0, second, tzinfo=UTC), request=varied(b"%d" % second * 400_000))
+    result = json.loads(mpal("cleanup", "--keep-last", "1", "--vacuum", "--json").out)
+    assert result["size"] < result["size_before"]
+    assert remaining(mpal) == [3]
+
+
+@pytest.mark.parametrize("size", ["", "big", "-1", "0", "2XB", "1e9", "2 G B"])
+def test_bad_sizes_delete_nothing(store: Store, mpal: Callable[..., Outcome], size: str) -> None:
+    """What is no size is refused with the forms that are."""
+    store.add()
+    result = mpal("cleanup", "--max-size", size)
+    assert (result.code, result.out) == (2, "")
+    assert "must be a number of bytes, or one with KB, MB, GB or TB (500MB, 2GB)" in result.err
+    assert remaining(mpal) == [1]
+
+
+@pytest.mark.parametrize("before", ["tomorrow", "", "-2x", "2024-13-01", "0001-01-01", "2024-07-29 25:00"])
+def test_bad_times_delete_nothing(store: Store, mpal: Callable[..., Outcome], before: str) -> None:
+    """What is no time is refused with the forms that are."""
+    store.add()
+    result = mpal("cleanup", "--before", before)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        f"Error: Invalid value for '--before': {before!r} is no time: {moments.HINT} (see mpal cleanup --help)\n"
+    )
+    assert remaining(mpal) == [1]

@@ -1,0 +1,102 @@
+"""Tests of lists of names, and of completing them."""
+
+import click
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moonpalace_cli.flags import name_lists
+from moonpalace_cli.listing.columns import BY_NAME
+
+CONTEXT = click.Context(click.Command("list"))
+OPTION = click.Option(["--columns"])
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ((), []),
+        (("a,b", "c"), ["a", "b", "c"]),
+        ((" a , b,,a ", "b"), ["a", "b"]),
+        ((",",), []),
+    ],
+)
+def test_split(values: tuple[str, ...], names: list[str]) -> None:
+    """Names are taken once each, in order, from all the lists."""
+    assert name_lists.split(values) == names
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (("id,modle",), "there is no column 'modle'; did you mean model?"),
+        (("qqqqqq",), "there is no column 'qqqqqq'; for example id, url, method, status, state, model"),
+        ((",",), "name at least one column"),
+    ],
+)
+def test_unknown_columns(values: tuple[str, ...], message: str) -> None:
+    """An unknown column is answered with the nearest, or with some that there are."""
+    with pytest.raises(click.BadParameter) as raised:
+        name_lists.parse_columns(CONTEXT, OPTION, values)
+    assert raised.value.message == message
+
+
+@pytest.mark.parametrize(
+    ("value", "order"),
+    [(None, None), ("latency", ("latency", False)), ("-ttft", ("time_to_first_token", True)), (" -id ", ("id", True))],
+)
+def test_orders(value: str | None, order: tuple[str, bool] | None) -> None:
+    """A minus asks for the greatest first."""
+    assert name_lists.parse_order(CONTEXT, OPTION, value) == order
+
+
+@pytest.mark.parametrize("value", ["", "-", "--id", "request_body", "nope"])
+def test_no_orders(value: str) -> None:
+    """There is no order by what is no column, nor by bodies."""
+    with pytest.raises(click.BadParameter, match="there is no"):
+        name_lists.parse_order(CONTEXT, OPTION, value)
+
+
+@pytest.mark.parametrize(
+    ("incomplete", "offered"),
+    [
+        ("finish_r", ["finish_reason"]),
+        ("id,finish_r", ["id,finish_reason"]),
+        ("finish_reason,finish_r", []),
+        ("zz", []),
+    ],
+)
+def test_completing_columns(incomplete: str, offered: list[str]) -> None:
+    """The last name of the list is completed; one that is given already is not offered."""
+    assert name_lists.complete_columns(CONTEXT, OPTION, incomplete) == offered
+
+
+@pytest.mark.parametrize(
+    ("incomplete", "offered"),
+    [("finish_r", ["finish_reason"]), ("request_b", ["request_bytes"]), ("tag", ["tags"])],
+)
+def test_completing_orders(incomplete: str, offered: list[str]) -> None:
+    """Only what can be sorted by is offered."""
+    assert name_lists.complete_order(CONTEXT, OPTION, incomplete) == offered
+
+
+@pytest.mark.parametrize(
+    ("incomplete", "offered"),
+    [
+        ("finish_r", ["finish_reason"]),
+        ("id > 3 && finish_r", ["id > 3 && finish_reason"]),
+        ("(finish_r", ["(finish_reason"]),
+        ("response_body.usage.t", ["response_body.usage.total_tokens"]),
+    ],
+)
+def test_completing_fields(incomplete: str, offered: list[str]) -> None:
+    """The last word of a predicate is completed."""
+    assert name_lists.complete_fields(CONTEXT, OPTION, incomplete) == offered
+
+
+@given(st.text())
+def test_completing_never_fails(incomplete: str) -> None:
+    """Whatever stands on the command line, what is offered continues it."""
+    for complete in (name_lists.complete_columns, name_lists.complete_fields, name_lists.complete_order):
+        assert all(offered.startswith(incomplete) for offered in complete(CONTEXT, OPTION, incomplete))
+    assert set(name_lists.complete_columns(CONTEXT, OPTION, "")) == set(BY_NAME)

@@ -1,0 +1,90 @@
+"""Tests of printing JSON without changing it."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moonpalace_cli.text.json_text import JSON_ESCAPES, Json, Verbatim, dumps, escape_html, parse, reindent
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(VALUES, st.sampled_from([None, 0, 3]))
+def test_layout_is_that_of_the_standard_library(value: object, indent: int | None) -> None:
+    """Whatever white space and escapes JSON comes with, it is printed as `json.dumps(indent=4)` prints it."""
+    written = json.dumps(value, indent=indent)
+    assert reindent(written) == json.dumps(value, indent=4, ensure_ascii=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("[1.10, 1e400, -0, 123456789012345678901234567890]", "1.10 1e400 -0 123456789012345678901234567890"),
+        ('{"a":1,"a":2}', '"a": 1 "a": 2'),
+        (r'["\u4e2d\u6587 \ud83d\ude80 \/ \n"]', r'"中文 🚀 / \n"'),
+        (r'["<b> \\\" {,}: []"]', r'"<b> \\\" {,}: []"'),
+        ("1" * 5000, "1" * 5000),
+    ],
+)
+def test_values_keep_their_form(text: str, printed: str) -> None:
+    """Digits, exponents and duplicate keys stay; escapes become characters, except those that JSON needs."""
+    parsed = parse(text)
+    assert parsed is not None
+    lines = [line.strip().rstrip(",") for line in dumps(parsed).strip("[{}]").strip().split("\n")]
+    assert " ".join(lines) == printed
+
+
+@pytest.mark.parametrize(
+    "text", ["", "data: {}", "{", "NaN", "[Infinity]", "{'a': 1}", '"a\nb"', "[" * 100_000 + "]" * 100_000, "\ufeff{}"]
+)
+def test_what_is_not_json_is_none(text: str) -> None:
+    """Text that is not JSON, or nested beyond all sense, is not taken for it."""
+    assert parse(text) is None
+
+
+def test_verbatim_text_is_indented_where_it_stands() -> None:
+    """JSON text inside a document gets the indentation of its place; empty brackets stay together."""
+    document: Json = {"a": [1, Verbatim('{"x":[],"y":{"z":null}}')], "b": {}, "c": (True, "é")}
+    assert dumps(document).split("\n") == [
+        "{",
+        '    "a": [',
+        "        1,",
+        "        {",
+        '            "x": [],',
+        '            "y": {',
+        '                "z": null',
+        "            }",
+        "        }",
+        "    ],",
+        '    "b": {},',
+        '    "c": [',
+        "        true,",
+        '        "é"',
+        "    ]",
+        "}",
+    ]
+
+
+def test_html_is_escaped_inside_strings() -> None:
+    """`escape_html` hides what HTML would take for markup, and the JSON means the same."""
+    text = escape_html(dumps({"a": "<b>&</b>"}))
+    assert text == '{\n    "a": "\\u003cb\\u003e\\u0026\\u003c/b\\u003e"\n}'
+    assert json.loads(text) == {"a": "<b>&</b>"}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encoded"),
+    [("utf-8", "中é🚀\\ud800".encode()), ("gbk", "中é".encode("gbk") + rb"\ud83d\ude80\ud800"), ("ascii", None)],
+)
+def test_characters_that_an_encoding_lacks_become_json_escapes(encoding: str, encoded: bytes | None) -> None:
+    """JSON stays valid in any encoding and means the same, lone surrogates included."""
+    text = '"中é🚀\ud800"'
+    result = text.encode(encoding, JSON_ESCAPES)
+    assert encoded is None or result == b'"' + encoded + b'"'
+    assert json.loads(result.decode(encoding)) == json.loads(text)

@@ -1,0 +1,71 @@
+"""Tests of the bytes of units."""
+
+import json
+
+import pytest
+import zstandard
+
+from moonpalace_addons.store import derive
+from moonpalace_addons.store.journal.unit_bytes import LENGTH, pack, unpack
+from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.units import Ending, Unit
+
+COLUMNS = derive.EMPTY | {
+    "uuid": "u",
+    "run_id": "r",
+    "state": State.COMPLETED,
+    "path": "/v1/月亮",
+    "is_stream": True,
+    "latency": 2**62,
+    "output_tokens_per_second": 0.1,
+}
+BEGUN = Unit("u", COLUMNS, request_body=b"\x00\xff request", segments=[(0, b"ab", [(2, 5)]), (1, b"", [])])
+ENDED = Unit(
+    "u", COLUMNS, changed={"state": State.COMPLETED, "latency": 2**62}, ending=Ending(b"body", None, ()), kept=True
+)
+STREAMED = Unit("u", COLUMNS, request_body=b"", ending=Ending(b"merged", b"data: 1\n\n", [(4, 1), (9, 2)]))
+
+
+@pytest.mark.parametrize("unit", [BEGUN, ENDED, STREAMED, Unit("u", COLUMNS, ending=Ending(None, None, ()))])
+def test_what_is_packed_is_unpacked(unit: Unit) -> None:
+    """A unit comes back as it was; what was empty stays apart from what was not there."""
+    found = unpack(pack(unit))
+    assert found.columns == unit.columns
+    assert found.changed == unit.changed
+    assert (found.uuid, found.row_id, found.kept) == (unit.uuid, None, unit.kept)
+    assert (found.request_body, found.segments) == (unit.request_body, unit.segments)
+    expected = unit.ending and (unit.ending.body, unit.ending.stream, list(unit.ending.times))
+    assert (found.ending and (found.ending.body, found.ending.stream, found.ending.times)) == expected
+
+
+def test_columns_of_other_versions_do_no_harm() -> None:
+    """A column that this version does not know is left out, one that the other did not know is NULL."""
+    plain = zstandard.decompress(pack(ENDED))
+    (length,) = LENGTH.unpack_from(plain)
+    head = json.loads(plain[LENGTH.size : LENGTH.size + length])
+    head["columns"] |= {"invented": 1}
+    head["changed"] += ["invented"]
+    del head["columns"]["path"]
+    data = json.dumps(head).encode()
+    found = unpack(zstandard.compress(LENGTH.pack(len(data)) + data + plain[LENGTH.size + length :]))
+    assert found.columns == COLUMNS | {"path": None}
+    assert found.changed == ENDED.changed
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"nonsense",
+        zstandard.compress(b""),
+        zstandard.compress(b"\x02\x00\x00\x00{}"),
+        zstandard.compress(b"\x02\x00\x00\x00[]"),
+        zstandard.compress(b"\xff\x00\x00\x00{}"),
+        zstandard.compress(zstandard.decompress(pack(ENDED))[:-1]),
+        zstandard.compress(zstandard.decompress(pack(ENDED)) + b"!"),
+    ],
+)
+def test_other_bytes_are_refused(data: bytes) -> None:
+    """What is no packed unit is a ValueError and nothing else."""
+    with pytest.raises(ValueError, match=r"."):
+        unpack(data)
