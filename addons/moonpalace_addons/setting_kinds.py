@@ -172,13 +172,20 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
+LEAST_SIZE = 1_000_000
+"""Bytes that a database may at least take. An empty one takes 0.56 MB: the tables and indexes of SQLite have a page of
+16 KB each. Below that no call could stay, and close above it hardly any."""
+
+
 def _size(text: str) -> int:
     match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) *([A-Z]*)", text.strip().upper(), re.ASCII)
     if match is None or match[2] not in _UNITS:
         raise ValueError
     size = int(float(match[1]) * _UNITS[match[2]])
-    if not 0 < size < 2**60:
+    if size >= 2**60:
         raise ValueError
+    if size < LEAST_SIZE:
+        raise HintError("must be at least 1MB: an empty database takes more than half of that")
     return size
 
 

@@ -33,8 +33,8 @@ def parse_size(context: click.Context, parameter: click.Parameter, text: str | N
     try:
         return None if text is None else setting_kinds.SIZE.parse(text)
     except ValueError as error:
-        hint = f"{text!r} must be {setting_kinds.SIZE.allowed}"
-        raise click.BadParameter(hint, context, parameter) from error
+        why = str(error) if isinstance(error, setting_kinds.HintError) else f"must be {setting_kinds.SIZE.allowed}"
+        raise click.BadParameter(f"{text!r} {why}", context, parameter) from error
 
 
 def week_ago() -> datetime:

@@ -77,6 +77,7 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("redact-pattern", r"ACME-\d{1,3}, x", r"ACME-\d{1,3}, x"),
     ("retention-days", "7", 7),
     *[("max-size", text, 2_000_000_000) for text in ("2GB", "2000 mb", "2000000000", "0.002TB")],
+    *[("max-size", text, 1_000_000) for text in ("1MB", "1000000")],
     ("max-size", "1.5MiB", 1_572_864),
     ("insecure", "", True),
     ("insecure", "YES", True),
@@ -120,7 +121,10 @@ REFUSED: list[tuple[str, str]] = [
     ],
     *[("endpoint", text) for text in ("", "ftp://h", "https:h", "https:", "h/v1", "://h", "//h")],
     *[("retention-days", text) for text in ("0", "-1", "1.5", "7d", "36501")],
-    *[("max-size", text) for text in ("", "0", "-1", "GB", "2XB", "1e9", "0.1", "99999999TB", "٣GB")],
+    *[
+        ("max-size", text)
+        for text in ("", "0", "-1", "GB", "2XB", "1e9", "0.1", "999999", "0.5MB", "99999999TB", "٣GB")
+    ],
     *[("redact-pattern", text) for text in ("", " ")],
     *[("key", text) for text in ("", " ", "Bearer sk-abc", "sk\nabc", "sk-é", "a\0b")],
     *[

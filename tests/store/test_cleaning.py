@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
+from moonpalace_addons.setting_kinds import LEAST_SIZE
 from moonpalace_addons.store import cleaning
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import writing
@@ -108,6 +109,11 @@ def test_the_oldest_go_until_the_size_is_kept(engine: Engine, store: Store, go_o
     assert 4 <= cleaned.deleted <= 8
     assert cleaning.clean(engine, Rule(), 1, go_on).deleted == len(left)
     assert rows(engine, "parts") == 0
+
+
+def test_the_least_size_has_room_for_calls(engine: Engine) -> None:
+    """What an empty store takes leaves a quarter of the smallest size that can be set to calls."""
+    assert space.size(engine) <= LEAST_SIZE * 3 / 4
 
 
 def test_an_interrupted_clean_up_is_finished_by_the_next(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -134,9 +135,25 @@ def test_a_size_is_kept(store: Store, mpal: Callable[..., Outcome]) -> None:
     left = remaining(mpal)
     assert 1 <= len(left) <= 5
     assert left[0] == 10
-    outcome = mpal("cleanup", "--max-size", "1KB").out.splitlines()
-    assert outcome[1].startswith("the database still has 0.")
-    assert remaining(mpal) == []
+    store.add(request=varied(b"x" * 2_000_000))
+    mpal("label", "--id", "10", "--id", "11", "--good")
+    outcome = mpal("cleanup", "--max-size", "1MB").out.splitlines()
+    assert outcome[1] == "2 calls stayed for their labels; --include-labelled deletes them too"
+    assert re.fullmatch(r"the database still has 3\.\d MB: nothing more may be deleted", outcome[2])
+    assert remaining(mpal) == [11, 10]
+
+
+@pytest.mark.parametrize("size", ["0", "1KB", "999999", "0.9MB"])
+def test_a_size_that_no_database_can_keep_is_refused(store: Store, mpal: Callable[..., Outcome], size: str) -> None:
+    """A size that an empty database nearly takes would delete every call: it is refused, with the least that is not."""
+    store.add()
+    result = mpal("cleanup", "--max-size", size)
+    assert (result.code, result.out) == (2, "")
+    assert result.err == (
+        f"Error: Invalid value for '--max-size': {size!r} must be at least 1MB: an empty database takes more than half"
+        " of that (see mpal cleanup --help)\n"
+    )
+    assert remaining(mpal) == [1]
 
 
 def varied(data: bytes) -> bytes:
@@ -162,7 +179,7 @@ def test_vacuum_makes_the_file_as_small_as_can_be(store: Store, mpal: Callable[.
     assert remaining(mpal) == [3]
 
 
-@pytest.mark.parametrize("size", ["", "big", "-1", "0", "2XB", "1e9", "2 G B"])
+@pytest.mark.parametrize("size", ["", "big", "-1", "2XB", "1e9", "2 G B"])
 def test_bad_sizes_delete_nothing(store: Store, mpal: Callable[..., Outcome], size: str) -> None:
     """What is no size is refused with the forms that are."""
     store.add()
