@@ -30,19 +30,24 @@ def process(port: int, *command: str | Path) -> Iterator[int]:
     with tempfile.TemporaryDirectory() as home:
         environment = os.environ | {"HOME": home, "MOONPALACE_HOME": home, "PYTHONPATH": f"{ROOT}:{ROOT / 'addons'}"}
         with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=-3, stderr=-3) as child:
-            deadline = time.monotonic() + 20
-            while time.monotonic() < deadline:
-                with socket.socket() as probe:
-                    if probe.connect_ex(("127.0.0.1", port)) == 0:
-                        break
-                time.sleep(0.05)
+            await_port(port)
             yield port
             child.terminate()
 
 
-def rate(port: int, kind: str) -> float:
+def await_port(port: int) -> None:
+    """Wait until somebody listens on a port, for some time."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+
+
+def rate(port: int, kind: str, calls: int = CALLS) -> float:
     """Return the calls per second through a port."""
-    client = [sys.executable, "-m", "tests.bench.load", "client", str(port), str(CONNECTIONS), str(CALLS), kind]
+    client = [sys.executable, "-m", "tests.bench.load", "client", str(port), str(CONNECTIONS), str(calls), kind]
     return float(subprocess.run(client, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
 
 

@@ -248,3 +248,23 @@ def test_a_fault_with_one_request_does_not_touch_the_others(
     commit(engine, batch, bad, good)
     assert [row.uuid for row in exchanges.latest(engine, limit=9)] == [good.uuid]
     assert bad.uuid in caplog.text
+
+
+def test_batches_of_all_sizes_share_their_statements(
+    engine: Engine,
+    batch: Batch,
+    request_read: MakeRequest,
+    response_started: MakeResponse,
+    ended: MakeEnd,
+) -> None:
+    """A batch of any size is written by statements that others have prepared: each kept one takes memory for ever."""
+    seen: set[str] = set()
+    event.listen(engine, "before_cursor_execute", lambda _, __, statement, *___: seen.add(statement))
+    numbers: list[int] = []
+    for size in (63, *range(1, 63)):
+        calls = [request_read(body=f"{size} {number}".encode()) for number in range(size)]
+        endings = [ended(call, response=response_started(call, [call.body])) for call in calls]
+        for tasks in (calls, endings):
+            commit(engine, batch, *tasks)
+        numbers.append(len(seen))
+    assert numbers[-1] <= numbers[0] + 6  # a look for 1, 2, 4, 8, 16 or 32 pieces

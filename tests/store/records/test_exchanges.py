@@ -4,11 +4,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, delete
 
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.records import exchanges, values
 from moonpalace_addons.store.records.values import GREATEST
+from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.tasks import State
 
 type Add = Callable[..., int]
@@ -67,3 +68,12 @@ def test_rows_are_updated_by_their_ids(engine: Engine, add: Add) -> None:
         rows: list[values.Values] = [{"id": ids[0], "latency": GREATEST}, {"id": ids[2], "latency": 5}]
         exchanges.update_exchanges(connection, rows)
     assert [call.latency for call in exchanges.latest(engine, limit=3)] == [5, None, GREATEST]
+
+
+@pytest.mark.usefixtures("file")  # PostgreSQL counts by itself
+def test_numbers_of_deleted_rows_do_not_come_again(engine: Engine, add: Add) -> None:
+    """A row gets a number that none ever had, also where an earlier one brought its own."""
+    assert [add(), add(), add(id=10), add()] == [1, 2, 10, 11]
+    with writing(engine) as connection:
+        connection.execute(delete(EXCHANGES).where(EXCHANGES.c.id > 2))
+    assert add() == 12

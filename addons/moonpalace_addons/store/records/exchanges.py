@@ -7,7 +7,7 @@ from dataclasses import fields as fields_of
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, bindparam, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, bindparam, func, insert, select, text, update
 from sqlalchemy.exc import DataError
 
 from moonpalace_addons.store.records import json_rows
@@ -163,6 +163,13 @@ def find(
             return []  # no column can hold such an integer or text
 
 
+LAST_NUMBER = text(
+    "SELECT max((SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'exchanges'),"
+    " (SELECT coalesce(max(id), 0) FROM exchanges))"
+)
+"""The number that SQLite counts on from: the greatest that a row ever had."""
+
+
 def insert_exchanges(connection: Connection, rows: Sequence[Values]) -> dict[str, int]:
     """Insert rows of `exchanges`, which all have the same columns; return their ids by uuid.
 
@@ -176,14 +183,24 @@ def insert_exchanges(connection: Connection, rows: Sequence[Values]) -> dict[str
 
         kept = carried.keep(connection, {str(row["uuid"]): row for row in rows})
         rows = [row | kept[str(row["uuid"])] for row in rows]
-    returned = EXCHANGES.c.uuid, EXCHANGES.c.id
-    if connection.dialect.name == "postgresql":
-        given = json_rows.recordset(EXCHANGES, list(rows[0]))
-        statement = insert(EXCHANGES).from_select(list(rows[0]), select(given)).returning(*returned)
-        found = connection.execute(statement, json_rows.packed(rows))
-    else:
-        found = connection.execute(insert(EXCHANGES).returning(*returned), rows)
+    if connection.dialect.name == "sqlite":
+        return insert_numbered(connection, rows)
+    given = json_rows.recordset(EXCHANGES, list(rows[0]))
+    statement = insert(EXCHANGES).from_select(list(rows[0]), select(given))
+    found = connection.execute(statement.returning(EXCHANGES.c.uuid, EXCHANGES.c.id), json_rows.packed(rows))
     return {row.uuid: row.id for row in found}
+
+
+def insert_numbered(connection: Connection, rows: Sequence[Values]) -> dict[str, int]:
+    """Insert rows where nobody else writes in the meantime, under the next numbers unless they bring their own.
+
+    To have the database number and return them would take a statement of its own for each number of rows: every one of
+    them is kept, prepared, with the memory of all its values, tens of megabytes for a proxy.
+    """
+    first = 1 + cast(int, connection.execute(LAST_NUMBER).scalar_one())
+    numbered = [{"id": first + place} | row for place, row in enumerate(rows)]
+    connection.execute(insert(EXCHANGES), numbered)
+    return {str(row["uuid"]): cast(int, row["id"]) for row in numbered}
 
 
 def update_exchanges(connection: Connection, rows: Sequence[Values]) -> None:

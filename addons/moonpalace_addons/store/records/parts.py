@@ -78,13 +78,21 @@ def find(connection: Connection, hashes: Iterable[bytes]) -> dict[bytes, int]:
     ids, noted = dict[bytes, int](), list[int]()
     statement = FOUND if connection.dialect.name == "sqlite" else FOUND_IN_ARRAY
     for some in batched(hashes, AT_ONCE):
-        for found in connection.execute(statement, {"hashes": list(some)}):
+        for found in connection.execute(statement, {"hashes": padded(some)}):
             ids[found.hash] = found.id
             if found.token is not None:
                 noted.append(found.id)
     for few in batched(noted, AT_ONCE):
         connection.execute(delete(UNUSED_PARTS).where(UNUSED_PARTS.c.id.in_(few)))
     return ids
+
+
+def padded(hashes: Sequence[bytes]) -> list[bytes]:
+    """Return hashes with the last one repeated until their number is a power of two.
+
+    SQLite has a statement of its own for each number of them, and keeps it.
+    """
+    return [*hashes, *[hashes[-1]] * ((1 << (len(hashes) - 1).bit_length()) - len(hashes))]
 
 
 def add_numbered(connection: Connection, data: Mapping[bytes, bytes]) -> dict[bytes, int]:
