@@ -22,9 +22,12 @@ SETTINGS = frozenset(
     for name in ("errors", "settings", "setting_kinds", "setting_table", "environment_proxy", "config_file")
 )
 
+# What turns bytes into values: brotli and zstandard, and msgspec, which finds the pieces of JSON.
+CODECS = frozenset({"brotli", "msgspec", "zstandard"})
+
 # The first rule whose package holds a module applies to it: what it may import beside the standard library.
 RULES: tuple[tuple[str, frozenset[str]], ...] = (
-    (WIRE, frozenset({WIRE, "brotli", "zstandard"})),
+    (WIRE, CODECS | {WIRE}),
     (
         STORE,
         frozenset({STORE, WIRE, f"{OURS}.errors", f"{OURS}.version", "sqlalchemy", "alembic", "zstandard"}),
@@ -201,7 +204,7 @@ def imported_by(home: Path, *arguments: str) -> tuple[int, set[str]]:
 
 
 PROXY = {"mitmproxy", "tornado", "OpenSSL", "cryptography", "asyncio"}
-DATABASE = {"sqlalchemy", "alembic", "sqlite3", "zstandard"}
+DATABASE = {"sqlalchemy", "alembic", "sqlite3", "zstandard", "msgspec"}
 
 
 @pytest.mark.parametrize(
@@ -233,4 +236,4 @@ def test_list_imports_no_proxy(tmp_path: Path, arguments: list[str]) -> None:
     code, names = imported_by(tmp_path, *arguments)
     assert code == 0
     assert "sqlalchemy" in names
-    assert names & {"mitmproxy", "tornado", "OpenSSL", "cryptography"} == set()
+    assert names & {"mitmproxy", "tornado", "OpenSSL", "cryptography", "msgspec"} == set()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from moonpalace_addons.wire.json_elements import Span
+from moonpalace_addons.wire.json_lists import Span
 from moonpalace_addons.wire.prefix import Content, read_content
 
 BLOCK = 256

@@ -127,6 +127,7 @@ def test_what_does_not_count(body: dict[str, object]) -> None:
         b'{"model":"k"}',
         b'{"messages":[{}]}',
         b'{"model":1,"messages":[{}]}',
+        b'{"model":"\xff","messages":[{}]}',
         b'{"model":"k","messages":[]}',
         b'{"model":"k","messages":{}}',
         b'{"model":"k","messages":["x"]}',
@@ -140,6 +141,15 @@ def test_what_does_not_count(body: dict[str, object]) -> None:
 def test_what_cannot_be_told(body: bytes) -> None:
     """A request whose content the API might read otherwise has none."""
     assert read_content(body) is None
+
+
+def test_a_message_that_python_cannot_read() -> None:
+    """A message that is valid JSON with a number of more digits than Python reads counts as any other."""
+    long = '{"role":"user","partial":true,"content":' + "9" * 5000 + "}"
+    content = read_content(f'{{"model":"k","messages":[{long}]}}'.encode())
+    assert content is not None
+    assert [prefix.size for prefix in prefixes(content)] == [len(long)]
+    assert key_hint(content)
 
 
 def test_no_tools_in_two_ways() -> None:

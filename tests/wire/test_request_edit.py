@@ -64,6 +64,8 @@ def test_asking_for_a_stream(body: str, expected: str) -> None:
         b'{"stream":0}',
         b'{"stream":"false"}',
         b'{"stream_options":"yes"}',
+        b'{"stream":' + b"9" * 5000 + b"}",
+        b'{"stream_options":' + b"9" * 5000 + b"}",
         b"[" * 100_000,
     ],
 )

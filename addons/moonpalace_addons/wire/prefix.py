@@ -10,7 +10,8 @@ import json
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from moonpalace_addons.wire.json_elements import Member, Span, read_members
+from moonpalace_addons.wire.json_elements import Member, read_members, read_value
+from moonpalace_addons.wire.json_lists import Span
 
 ARRAYS = ("messages", "tools")
 OLD_FAMILY = "moonshot-v1"
@@ -68,7 +69,7 @@ def read_content(body: bytes) -> Content | None:
         return None
     if any(body[start] != _BRACE for start, _ in (*messages.elements, *((tools and tools.elements) or ()))):
         return None
-    name: object = json.loads(body[model.start : model.end])
+    name = read_value(body, (model.start, model.end))
     if not isinstance(name, str):
         return None
     return Content(body, name, tuple(members), (tools and tools.elements) or (), messages.elements)
@@ -106,7 +107,7 @@ def is_continued(content: Content) -> bool:
     start, end = content.messages[-1]
     if b'"partial"' not in content.body[start:end]:
         return False
-    message: object = json.loads(content.body[start:end])
+    message = read_value(content.body, (start, end))
     return isinstance(message, dict) and message.get("partial") is True
 
 
@@ -136,8 +137,8 @@ def key_hint(content: Content) -> str:
 
 def first_messages(content: Content) -> tuple[Span, ...]:
     """Return the places of the instructions at the beginning, and of the message that follows them."""
-    for number, (start, end) in enumerate(content.messages, 1):
-        message: object = json.loads(content.body[start:end])
+    for number, place in enumerate(content.messages, 1):
+        message = read_value(content.body, place)
         if not isinstance(message, dict) or message.get("role") not in HINT_MESSAGES:
             return content.messages[:number]
     return content.messages

@@ -1,0 +1,56 @@
+"""Reading JSON in the faster way gives what the json module gives."""
+
+import json
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from moonpalace_addons.wire.json_value import parse
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
+
+
+def by_json(data: bytes | str) -> object:
+    """Return what the json module makes of it, None where it refuses."""
+    try:
+        value: object = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+@given(
+    st.builds(lambda value, is_ascii: json.dumps(value, ensure_ascii=is_ascii), VALUES, st.booleans())
+    | NUMBERS
+    | st.text(st.sampled_from('{}[],:"\\u0d8eE+-.1anul \n'), max_size=20)
+)
+@example('{"a":1,"b":2,"a":3}')
+@example("1e400")
+@example("-0")
+@example("-0.0")
+@example("18446744073709551616")
+@example("9" * 5000)
+@example("[" * 100_000)
+@example('"\ud800"')
+@example(r'"\ud800"')
+@example(r'"\ud83c\udf19\u0000"')
+@example("\ufeff{}")
+@example("NaN")
+@example("")
+def test_both_ways_agree(text: str) -> None:
+    """The value, its type and the order of keys are those of the json module, for text and for bytes."""
+    assert repr(parse(text)) == repr(by_json(text))
+    data = text.encode("utf-8", "surrogatepass")
+    assert repr(parse(data)) == repr(by_json(data))
+
+
+@pytest.mark.parametrize("data", [b"\xff", b'"\xff"', '{"a":1}'.encode("utf-16"), b'\xef\xbb\xbf{"a":1}', b"{}\x00"])
+def test_bytes(data: bytes) -> None:
+    """Bytes in other encodings are read, or refused, as the json module does."""
+    assert parse(data) == by_json(data)
