@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from moonpalace_addons.store.reading import Received, dumped, parse, read
+from moonpalace_addons.store.reading import Received, dumped, read
 
 KEY = b"sk-0123456789"
 
@@ -96,12 +96,6 @@ def test_a_secret_that_comes_together_in_a_merge_is_masked() -> None:
 def test_a_broken_encoding_is_told(content_type: str | None) -> None:
     """What was wrong with the encoding is among the warnings."""
     assert read(received(b"", content_type, "truncated"), ()).warnings == ["truncated"]
-
-
-@pytest.mark.parametrize(("data", "value"), [("1", 1), (b"null", None), ("nonsense", None), (b"\xff\xff", None)])
-def test_parse_gives_none_for_what_is_no_json(data: bytes | str, value: object) -> None:
-    """Parsing never raises."""
-    assert parse(data) == value
 
 
 def finished(index: int, reason: str | None) -> str:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from moonpalace_addons.store.reading import Reading, Received, parse, read
+from moonpalace_addons.store.reading import Reading, Received, read
 from moonpalace_addons.store.records.exchanges import COLUMNS
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
 from moonpalace_addons.wire import completion, secrets, timing
+from moonpalace_addons.wire.json_value import parse
 
 logger = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from moonpalace_addons.wire import completion, secrets, sse
 from moonpalace_addons.wire.chat import DONE, Merger
+from moonpalace_addons.wire.json_value import parse
 from moonpalace_addons.wire.stream_editor import REPEAT
 
 EVENT_STREAM = "text/event-stream"
@@ -76,15 +77,6 @@ def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None 
         if isinstance(choice, dict) and choice.get("finish_reason") is None:
             choice["finish_reason"] = REPEAT
     return Reading(merged, secrets.mask(dumped(merged), hidden), parsed, warnings)
-
-
-def parse(data: bytes | str) -> object:
-    """Return the parsed JSON, None for what is none."""
-    try:
-        parsed: object = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return parsed
 
 
 def dumped(value: object) -> bytes:

@@ -12,9 +12,9 @@
 A chunk that carries a `message` instead of a `delta` states the whole message so far: it replaces what was gathered.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 
+from moonpalace_addons.wire.json_value import parse
 from moonpalace_addons.wire.pieces import Pieces, index_of
 from moonpalace_addons.wire.sse import Event
 from moonpalace_addons.wire.tool_calls import ToolCalls
@@ -98,13 +98,7 @@ def merge_events(events: Iterable[Event]) -> dict[str, object] | None:
 
 def parse_data(data: str) -> object:
     """Return the JSON value in an event's data; None for `[DONE]` and whatever else is not JSON."""
-    if data.strip() == DONE:
-        return None
-    try:
-        value: object = json.loads(data)
-    except (ValueError, RecursionError):  # nested past the interpreter's limit
-        return None
-    return value
+    return None if data.strip() == DONE else parse(data)
 
 
 class _Choice:

@@ -100,6 +100,8 @@ def _has_text(fields: Mapping[str, object], names: tuple[str, ...]) -> bool:
 
 
 def _has_call(delta: Mapping[str, object]) -> bool:
+    if "tool_calls" not in delta and "function_call" not in delta:  # most of the many that a stream has
+        return False
     calls = delta.get("tool_calls")
     functions = [mapping(mapping(call).get("function")) for call in (calls if isinstance(calls, list) else ())]
     return any(_has_text(function, _CALL) for function in (*functions, mapping(delta.get("function_call"))))

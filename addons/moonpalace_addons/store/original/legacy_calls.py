@@ -9,12 +9,13 @@ from uuid import UUID, uuid5
 from moonpalace_addons.store import derive
 from moonpalace_addons.store.original import legacy
 from moonpalace_addons.store.original.legacy import LegacyRow, Stored
-from moonpalace_addons.store.reading import Received, parse
+from moonpalace_addons.store.reading import Received
 from moonpalace_addons.store.records.values import GREATEST, Values
 from moonpalace_addons.store.storable import storable
 from moonpalace_addons.store.tasks import ExchangeEnded, State
 from moonpalace_addons.store.transfer import Call
 from moonpalace_addons.wire import completion, secrets
+from moonpalace_addons.wire.json_value import parse
 from moonpalace_addons.wire.stream_editor import REPEAT
 
 NAMESPACE = UUID("6f6c6420-6d6f-5f6e-8061-6c6163650001")
