@@ -112,9 +112,9 @@ def why(row_id: int | None, chatcmpl: str | None, request_id: str | None, as_jso
     """Say why the prompt of a call was cached or not.
 
     The call is compared with the one that it continues: of the 50 before it with the same key, the one that has the
-    most messages in common. Shown are the message at which the two prompts part, what changed there, and how many
-    cached tokens that cost: the API caches the beginning of a prompt, in blocks of 256 tokens, up to the first
-    difference. This needs no --auto-cache.
+    most messages in common; rather one for the same model, since models share no cache. Shown are the message at which
+    the two prompts part, what changed there, and how many cached tokens that cost: the API caches the beginning of a
+    prompt, in blocks of 256 tokens, up to the first difference. This needs no --auto-cache.
     """
     with opened(settings.database) as engine:
         call = find_call(engine, row_id=row_id, chatcmpl=chatcmpl, request_id=request_id)
@@ -156,14 +156,11 @@ def read(engine: Engine, call: Exchange) -> Request | None:
 def continued(engine: Engine, call: Exchange, request: Request) -> tuple[Exchange, Request] | None:
     """Return the call that a call continues, with its request."""
     from moonpalace_addons.store.records import conversations
-    from moonpalace_cli.context_caches.prefix_comparison import kinship
+    from moonpalace_cli.context_caches.prefix_comparison import choose
 
-    best, found = (0, 0), None
-    for earlier in conversations.earlier_chats(engine, call, limit=EARLIER):
-        before = read(engine, earlier)
-        if before is not None and (near := kinship(before, request)) > best:  # of equals the newest
-            best, found = near, (earlier, before)
-    return found
+    chats = conversations.earlier_chats(engine, call, limit=EARLIER)  # the newest first
+    requests = ((earlier, read(engine, earlier)) for earlier in chats)
+    return choose(request, ((earlier, before) for earlier, before in requests if before is not None))
 
 
 def record(cache: ContextCache, written: Callable[[int], str]) -> dict[str, str | int | None]:

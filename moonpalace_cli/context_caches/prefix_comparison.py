@@ -1,13 +1,13 @@
 """Compare the requests of two calls as the API's cache does: where the later one stops beginning like the earlier."""
 
-import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from moonpalace_addons.wire.json_lists import Span
-from moonpalace_addons.wire.prefix import Content, read_content
+from moonpalace_addons.wire.json_value import parse
+from moonpalace_addons.wire.prefix import HINT_MESSAGES, Content, read_content
 
 BLOCK = 256
 """Tokens: the API caches prefixes in blocks of this size."""
@@ -88,6 +88,29 @@ def kinship(earlier: Request, later: Request) -> tuple[int, int]:
     return shared.total(), common(earlier.messages, later.messages)
 
 
+def choose[T](later: Request, candidates: Iterable[tuple[T, Request]]) -> tuple[T, Request] | None:
+    """Return the candidate that a request continues: the one that it has the most in common with, of equals the first.
+
+    If that is for another model, one for the same model that the conversation began with is better, however short:
+    models share no cache.
+    """
+    best, best_own = ((0, 0), False), (0, 0)
+    found = found_own = None
+    for candidate in candidates:
+        near, is_own = kinship(candidate[1], later), candidate[1].model == later.model
+        if near > (0, 0) and (near, is_own) > best:
+            best, found = (near, is_own), candidate
+        if is_own and near > best_own and begins_alike(candidate[1], later):
+            best_own, found_own = near, candidate
+    return found if best[1] else found_own or found
+
+
+def begins_alike(earlier: Request, later: Request) -> bool:
+    """Tell whether two requests begin with the same conversation, and not just with the same instructions."""
+    same = later.messages[: common(earlier.messages, later.messages)]
+    return any(role_of(message) not in HINT_MESSAGES for message in same)
+
+
 def compare(earlier: Request, later: Request) -> Comparison:
     """Return what two requests have in common, and where they part."""
     shared, same = kinship(earlier, later)
@@ -128,7 +151,7 @@ def diverge(earlier: Sequence[bytes], later: Sequence[bytes], number: int) -> Di
 
 def role_of(message: bytes) -> str:
     """Return the role of a message, empty for what has none."""
-    parsed: object = json.loads(message)
+    parsed = parse(message)
     role = parsed.get("role") if isinstance(parsed, dict) else None
     return role if isinstance(role, str) else ""
 

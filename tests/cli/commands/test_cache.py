@@ -158,7 +158,9 @@ LAST = {"role": "user", "content": "another"}
 def stored(database: str) -> Callable[..., None]:
     """Provide what stores calls, each given as messages, prompt tokens and cached tokens."""
 
-    def store(*calls: tuple[list[dict[str, str]], int | None, int | None], **more: object) -> None:
+    def store(
+        *calls: tuple[list[dict[str, str]], int | None, int | None], model: str = "kimi-k3", **more: object
+    ) -> None:
         engine = open_store(database)
         run = {"id": str(uuid4()), "host": "h", "pid": 1, "version": "0", "started_at": 0, "heartbeat_at": 0}
         with writing(engine) as connection:
@@ -167,10 +169,10 @@ def stored(database: str) -> Callable[..., None]:
                 row = EMPTY | {"uuid": str(uuid4()), "run_id": run["id"], "state": State.COMPLETED, "method": "POST"}
                 row |= {"path": "/v1/chat/completions", "endpoint": "e", "query": "", "request_headers": ""}
                 row |= {"started_at": NOW + number * 1_500_000, "request_bytes": 1, "is_stream": False}
-                row |= {"is_coerced": False, "key_fingerprint": "f", "model_requested": "kimi-k3"}
+                row |= {"is_coerced": False, "key_fingerprint": "f", "model_requested": model}
                 row |= {"prompt_tokens": prompt, "cached_tokens": cached, **more}
                 (row_id,) = exchanges.insert_exchanges(connection, [row]).values()
-                body = json.dumps({"model": "kimi-k3", "messages": messages}).encode()
+                body = json.dumps({"model": model, "messages": messages}).encode()
                 contents.insert_contents(connection, [contents.Body(row_id, "request", body)], [], [])
         engine.dispose()
 
@@ -235,6 +237,17 @@ def test_another_key(said: Said, stored: Callable[..., None]) -> None:
     stored(([SYSTEM, LAST], 600, 0))
     stored(([SYSTEM, LAST], 600, 0), key_fingerprint="g")
     assert said("why", "--id", "2")[1].startswith("call 2 continues none")
+
+
+def test_another_model(said: Said, stored: Callable[..., None]) -> None:
+    """A prompt that was tried with another model in between does not hide the call that shares a cache."""
+    stored(([SYSTEM, TURNS[0]], 600, 0))
+    stored(([SYSTEM, TURNS[0]], 600, 0), model="kimi-k2.6")
+    stored(([SYSTEM, *TURNS, LAST], 900, 512))
+    assert said("why", "--id", "3")[1].startswith("call 3 continues call 1, ")
+    _, out, _ = said("why", "--id", "2")
+    assert "call 2 continues call 1" in out
+    assert "model: kimi-k3 -> kimi-k2.6: models share no cache" in out
 
 
 def test_no_chat(said: Said, stored: Callable[..., None]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from moonpalace_cli.context_caches.prefix_comparison import Request, blocks, compare, kinship, read_request
+from moonpalace_cli.context_caches.prefix_comparison import Request, blocks, choose, compare, kinship, read_request
 
 
 def request(*texts: str, model: str = "k", tools: list[Any] | None = None, **more: Any) -> Request:
@@ -80,6 +80,41 @@ def test_kinship() -> None:
     later = request("now 2", "a", "b", "c")
     others = [request("now 2", "x"), request("now 1", "a", "b"), request("now 1", "a"), request("z")]
     assert [kinship(other, later) for other in others] == [(1, 1), (2, 0), (1, 0), (0, 0)]
+
+
+NOW = ("now", "a", "b", "c", "d")
+
+
+@pytest.mark.parametrize(
+    ("newest_first", "chosen"),
+    [
+        ([request(*NOW[:3], model="other"), request(*NOW[:3])], 1),
+        ([request(*NOW[:4], model="other"), request(*NOW[:2])], 1),
+        ([request(*NOW[:4], model="other"), request(*NOW[:1])], 0),
+        ([request(*NOW[:4], model="other"), request("then", *NOW[1:3])], 0),
+        ([request(*NOW[:2]), request(*NOW[:3], model="other"), request(*NOW[:3])], 2),
+        ([request("then", *NOW[1:4]), request(*NOW[:2])], 0),
+        ([request(*NOW[:3]), request(*NOW[:3])], 0),
+        ([request(*NOW[:3], model="other"), request(*NOW[:3], model="third")], 0),
+        ([request("z"), request("y", model="other")], None),
+        ([], None),
+    ],
+)
+def test_choosing(newest_first: list[Request], chosen: int | None) -> None:
+    """The call with the most in common is chosen; rather one for the same model, if the conversation began with it."""
+    found = choose(request(*NOW), enumerate(newest_first))
+    assert found == (None if chosen is None else (chosen, newest_first[chosen]))
+
+
+def test_a_number_that_python_cannot_read() -> None:
+    """A message with a number of too many digits has no role, and is compared all the same."""
+    bodies = [f'{{"model":"k","messages":[{{"role":"user","content":{digit * 5000}}}]}}'.encode() for digit in "89"]
+    one, other = (read_request(body) for body in bodies)
+    assert one is not None
+    assert other is not None
+    found = compare(one, other).divergence
+    assert found is not None
+    assert (found.number, found.role, found.kind) == (1, "", "changed")
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"model":"k","messages":[]}'])
