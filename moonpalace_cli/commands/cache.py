@@ -15,8 +15,9 @@ from moonpalace_cli.calls.presentation import local_time
 from moonpalace_cli.flags.lookup import find_call, identifier_flags, opened
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.listing.columns import iso
-from moonpalace_cli.output import print_json, visible
-from moonpalace_cli.text.tables import box
+from moonpalace_cli.listing.layout import lay_out
+from moonpalace_cli.output import print_json, terminal_width, visible
+from moonpalace_cli.text.tables import fold
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -54,7 +55,7 @@ def list_caches(as_json: bool, settings: Settings) -> None:
             print_json("\n".join(json.dumps(cache, ensure_ascii=False) for cache in found))
         return
     rows = [[visible("" if cache[name] is None else str(cache[name])) for name in COLUMNS] for cache in found]
-    click.echo(box(COLUMNS, rows))
+    click.echo(lay_out(COLUMNS, rows, terminal_width()))
 
 
 @command.command("show")
@@ -133,8 +134,10 @@ def why(row_id: int | None, chatcmpl: str | None, request_id: str | None, as_jso
     if as_json:
         print_json(json.dumps(prefix_report.document(earlier, call, request, comparison), ensure_ascii=False))
         return
+    width = terminal_width()
     for line in prefix_report.lines(earlier, call, request, comparison):
-        click.echo(visible(line))
+        shown = visible(line)
+        click.echo(shown if width is None else "\n".join(fold(shown, width)))
 
 
 def print_alone(call: Exchange, *, as_json: bool) -> None:

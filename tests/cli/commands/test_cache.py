@@ -105,6 +105,17 @@ def test_list(said: Said) -> None:
 
 
 @pytest.mark.usefixtures("caches")
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_list_in_a_terminal(said: Said, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """Where the table is too wide for the terminal, each cache is a block: no line is broken by the terminal."""
+    monkeypatch.setattr("moonpalace_cli.commands.cache.terminal_width", lambda: width)
+    _, out, _ = said("list")
+    assert max(map(len, out.splitlines())) <= width
+    assert out.startswith("+") == (width == 200)
+    assert [out.count(name) for name in ("cache-1", "cache-3", "creating")] == [1, 1, 1]
+
+
+@pytest.mark.usefixtures("caches")
 @pytest.mark.parametrize("name", ["1", "cache-1"])
 def test_show(said: Said, name: str) -> None:
     """A cache is shown in full, by its number or the API's id; the key is only a fingerprint."""
@@ -195,6 +206,16 @@ def test_a_changed_message(said: Said, stored: Callable[..., None]) -> None:
         "cost: 512 tokens that were not cached\n",
         "",
     )
+
+
+def test_why_in_a_terminal(said: Said, stored: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines are broken at spaces, and nothing of them is lost."""
+    stored(([SYSTEM, TURNS[0]], 600, 0), ([CHANGED, *TURNS, LAST], 900, 0))
+    _, whole, _ = said("why", "--id", "2")
+    monkeypatch.setattr("moonpalace_cli.commands.cache.terminal_width", lambda: 60)
+    _, folded, _ = said("why", "--id", "2")
+    assert max(map(len, folded.splitlines())) <= 60 < max(map(len, whole.splitlines()))
+    assert folded.split() == whole.split()
 
 
 def test_nothing_diverged(said: Said, stored: Callable[..., None]) -> None:
