@@ -103,6 +103,8 @@ class ContextCache:
             making = making or self.caches.making(account, found[0])
             if making is not None and settings.cache_wait:
                 ready = await result_within(making, settings.cache_wait)
+                if ready is None and making.done():
+                    call.cache_outcome = MISS
         if ready is not None:
             use(call, account, ready, settings.cache_ttl)
 

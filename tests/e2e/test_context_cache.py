@@ -203,13 +203,15 @@ def until[T](condition: Callable[[], T]) -> T:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_a_conversation(user: User, stream: bool) -> None:
+def test_a_conversation(user: User, mode: str, stream: bool) -> None:
     """The first call misses and creates, the second, with a longer history, hits with fewer uncached tokens."""
     assert user.ask(history(1), stream=stream) == ("question 1", 0)
     (cache,) = user.ready()
     text, cached = user.ask(history(2), stream=stream)
     first, second = user.rows(2)
     assert text == "question 2"
+    forced = mode == "--force-stream" and not stream
+    assert [(row.is_coerced, row.is_stream) for row in (first, second)] == [(forced, forced or stream)] * 2
     assert (first.cache_outcome, first.context_cache_id, first.cache_tokens) == ("created", None, None)
     assert (second.cache_outcome, second.context_cache_id) == ("hit", cache.cache_id)
     assert second.cache_tokens == second.cached_tokens == cached == cache.tokens
@@ -453,6 +455,15 @@ def test_waiting(start: Start) -> None:
             row, cache = user.rows(number)[-1], user.caches()[-1]
             assert (text, cached) == ("question 1", cache.tokens)
             assert (row.cache_outcome, row.context_cache_id) == ("created", cache.cache_id)
+
+
+def test_waiting_for_nothing(start: Start) -> None:
+    """If no cache can be made the wait is over at once, and the row does not say that one was created."""
+    with start("--cache-wait", "60") as user:
+        assert user.ask(history(1), model="mock-cache-404") == ("question 1", 0)
+        (row,) = user.rows(1)
+        assert (row.cache_outcome, row.context_cache_id) == ("miss", None)
+        assert (row.latency or 0) < 30e9
 
 
 def test_waiting_has_a_bound(start: Start) -> None:
