@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
 
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+FIRST_ERROR = 400
+"""The first status that says of itself that a call failed."""
 TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 
 
@@ -28,15 +30,24 @@ def url(exchange: Exchange) -> str:
 
 
 def has_failed(exchange: Exchange) -> bool:
-    """Tell whether the call ended otherwise than with a whole answer; an answer of 4xx or 5xx is a whole answer."""
-    return exchange.state not in (State.COMPLETED, State.IN_FLIGHT)
+    """Tell whether the call failed though its status, if it has one, does not say so.
+
+    It ended otherwise than with a whole answer, or the answer holds an error; one of 4xx or 5xx says it by its status.
+    """
+    return exchange.state not in (State.COMPLETED, State.IN_FLIGHT) or holds_error(exchange)
+
+
+def holds_error(exchange: Exchange) -> bool:
+    """Tell whether the answer says that the call failed, in spite of its status: mostly at the end of a stream."""
+    names_one = bool(exchange.error_kind or exchange.error_message)
+    return names_one and exchange.state is State.COMPLETED and (exchange.status_code or 0) < FIRST_ERROR
 
 
 def status(exchange: Exchange) -> str:
-    """Return the status code of a completed call, the state of any other."""
-    if exchange.state is State.COMPLETED:
-        return text_of(exchange.status_code)
-    return exchange.state.value
+    """Return the status code of a completed call, marked if the answer holds an error; the state of any other."""
+    if exchange.state is not State.COMPLETED:
+        return exchange.state.value
+    return f"{text_of(exchange.status_code)} error".strip() if holds_error(exchange) else text_of(exchange.status_code)
 
 
 def model(exchange: Exchange) -> str | None:

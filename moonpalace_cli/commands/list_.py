@@ -120,7 +120,7 @@ def command(
     """List the newest calls.
 
     The status is the answer's code, or for a call without a whole answer its state: in_flight, client_disconnected,
-    upstream_failed, timed_out, repeat_interrupted or proxy_died.
+    upstream_failed, timed_out, repeat_interrupted or proxy_died. "200 error" is an answer that ended in an error.
 
     Piped, the table is always whole. A terminal that is too narrow for it gets ids shortened in the middle (…), one too
     narrow even for that a block of lines for each call, with nothing left out.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.store.tasks import State
 from moonpalace_cli.calls.conversation import Part, Turn, finish_reasons, usage_line
-from moonpalace_cli.calls.presentation import error_text, has_failed, model
+from moonpalace_cli.calls.presentation import error_text, model
 from moonpalace_cli.output import is_utf8, visible
 from moonpalace_cli.text.colours import BOLD, FAINT, KEY, STRING, paint, paint_body
 from moonpalace_cli.text.durations import duration
@@ -40,7 +41,7 @@ def chat_text(
         lines += [""] if place + 1 < len(answered) else []
     error = error_text(exchange)
     if error and not any(turn.role == "error" for turn in answered):
-        state = exchange.state.value if has_failed(exchange) else "error"
+        state = "error" if exchange.state is State.COMPLETED else exchange.state.value
         lines += ["", state if error == state else f"{state}: {visible(error)}"]
     if usage := usage_line(answer):
         lines += ["", paint(usage, FAINT) if colour else usage]

@@ -237,7 +237,8 @@ VERBOSE = (
 LABELS = ("category", "tags")
 """What --verbose adds where one of the calls has labels."""
 RECORD = (
-    *("id", "url", "method", "status", "state", "model", "chatcmpl", "request_id", "user_id", "server_timing"),
+    *("id", "url", "method", "status", "state", "error_kind", "model", "chatcmpl", "request_id", "user_id"),
+    "server_timing",
     *("content_type", "requested_at"),
     *("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens"),
     *("category", "tags", "note"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.tasks import State
+from moonpalace_cli.calls.presentation import FIRST_ERROR
 from moonpalace_cli.listing.layout import fits, lay_out
 from moonpalace_cli.text.durations import MILLISECOND, duration
 from moonpalace_cli.text.histogram import draw, steps
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 PERCENTS = (50, 90, 99)
 TIMES = ("ttft", "tpot", "latency")
 TOKENS = ("prompt", "completion", "total", "cached", "reasoning")
-FIRST_ERROR = 400
 UNITS = "kMGT"
 ALL = "all calls"
 BAR = 70

@@ -159,11 +159,18 @@ def test_a_stream_is_kept_raw_and_merged() -> None:
     [
         (received(b'{"error": {"type": "invalid_request_error", "message": "no"}}'), "invalid_request_error", "no"),
         (stream(DELTA % ("a", "null"), '{"error": {"type": "server_error", "message": "x"}}'), "server_error", "x"),
+        (received(b'{"error": "no"}'), "error", "no"),
+        (stream('{"error": {"code": 503, "message": "x"}}'), "503", "x"),
+        (
+            stream('{"type": "message_start"}', '{"type": "error", "error": {"type": "busy", "message": "x"}}'),
+            "busy",
+            "x",
+        ),
         (received(b"<html>504</html>", "text/html"), None, None),
     ],
 )
 def test_an_error_of_the_api_is_noted(answer: Received, kind: str | None, message: str | None) -> None:
-    """The type and message of an error that the API gives are in the row, in a stream as well."""
+    """The type and message of an error that the API gives are in the row, in a stream as well; it has some type."""
     columns = outcome(END, answer, {}).columns
     assert (columns["error_kind"], columns["error_message"]) == (kind, message)
 

@@ -66,7 +66,6 @@ def test_surrogates_that_meet_in_a_merge_are_kept() -> None:
         b"",
         b"data: hello\n\n",
         b'event: message_start\ndata: {"type": "message_start", "message": {"id": "m"}}\n\n',
-        b'event: error\ndata: {"type": "error", "error": {"type": "overloaded_error", "message": "busy"}}\n\n',
         b'data: {"type": "response.output_text.delta", "delta": "a"}\n\n',
     ],
 )
@@ -74,6 +73,13 @@ def test_other_streams_keep_their_text(body: bytes) -> None:
     """A stream that is no chat completion is kept as its answer, as it came."""
     reading = read(received(body, "text/event-stream"), ())
     assert (reading.completion, reading.body) == (None, body)
+
+
+def test_an_error_in_another_stream() -> None:
+    """Of a stream that is no chat completion, the answer is its text, and what is known is the first error in it."""
+    body = b'data: {"type": "message_start"}\n\ndata: {"type": "error", "error": {"type": "overloaded_error"}}\n\n'
+    reading = read(received(body, "text/event-stream"), ())
+    assert (reading.completion, reading.body) == ({"error": {"type": "overloaded_error"}}, body)
 
 
 def test_an_error_in_a_stream_is_part_of_the_completion() -> None:

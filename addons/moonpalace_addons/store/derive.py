@@ -196,7 +196,8 @@ def reading_columns(reading: Reading, received: Received, ended_at: int) -> Valu
     times = timing.measure(
         0, received.at, ended_at, received.chunks, reading.events, usage.completion_tokens, received.is_stream
     )
-    named: Values = {"error_kind": summary.error_type, "error_message": summary.error_message}
+    kind = summary.error_type or ("error" if summary.error_message else None)
+    named: Values = {"error_kind": kind, "error_message": summary.error_message}
     return {
         "chatcmpl_id": summary.id if summary.has_choices else None,
         "model_answered": summary.model,

@@ -71,7 +71,8 @@ def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None 
     if decoder.overflowed:
         warnings.append("an event of the stream is too large to be read; its bytes are kept")
     if merger.is_empty:
-        return Reading(None, received.body, parsed, warnings)
+        failure = next((error for _, event in parsed if (error := completion.error_event(event))), None)
+        return Reading(failure, received.body, parsed, warnings)
     merged = merger.result()
     for choice in completion.choices(merged) if cut_at is not None else ():
         if isinstance(choice, dict) and choice.get("finish_reason") is None:

@@ -84,6 +84,22 @@ def truncation_warning(request: object, completion: object, *, streamed: bool, s
     return WARNING + "".join(_clauses(asked, answer, at_length=at_length, streamed=streamed))
 
 
+def error_event(event: object) -> Mapping[str, object] | None:
+    """Return `{"error": …}` for an event of a stream that says that the answer failed, None for any other.
+
+    A chat completion has it as it is, /anthropic/v1/messages in an event of the type "error". /v1/responses has the
+    error's members beside that type, or the error in the response of an event of the type "response.failed".
+    """
+    fields = mapping(event)
+    if fields.get("type") == "response.failed":
+        fields = mapping(fields.get("response"))
+    if fields.get("error"):
+        return {"error": fields["error"]}
+    if fields.get("type") == "error":
+        return {"error": {name: fields[name] for name in ("code", "message") if name in fields}}
+    return None
+
+
 def mapping(value: object) -> Mapping[str, object]:
     """Return a JSON object as it is, and anything else as an empty one."""
     return value if isinstance(value, dict) else _NOTHING
@@ -158,7 +174,9 @@ def _error(answer: Mapping[str, object]) -> tuple[str | None, str | None]:
         message = _text(answer.get("message"))
         return (_text(error), message) if message else (None, _text(error))
     fields = mapping(error)
-    return _text(fields.get("type")) or _text(fields.get("code")), _text(fields.get("message"))
+    code = whole_number(fields.get("code"))
+    kind = _text(fields.get("type")) or _text(fields.get("code")) or (str(code) if code is not None else None)
+    return kind, _text(fields.get("message"))
 
 
 def _is_chat_completion(answer: Mapping[str, object], status: int) -> bool:

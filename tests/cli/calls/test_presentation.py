@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     [
         ({}, "200"),
         ({"status_code": 401}, "401"),
+        ({"error_kind": "server_error"}, "200 error"),
+        ({"status_code": None, "error_message": "broken"}, "error"),
+        ({"status_code": 401, "error_kind": "incorrect_api_key_error"}, "401"),
         ({"state": State.IN_FLIGHT, "status_code": None}, "in_flight"),
         ({"state": State.CLIENT_DISCONNECTED}, "client_disconnected"),
         ({"state": State.UPSTREAM_FAILED, "status_code": None}, "upstream_failed"),
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 def test_status_is_the_code_or_the_state(
     exchange: Callable[..., Exchange], changes: dict[str, object], status: str
 ) -> None:
-    """A completed call shows its code; any other its state, even where a code had come."""
+    """A completed call shows its code, marked if it hides an error; any other its state, even where a code had come."""
     assert presentation.status(exchange(**changes)) == status
 
 
@@ -49,6 +52,7 @@ def test_url(exchange: Callable[..., Exchange], endpoint: str, query: str, url: 
         ({}, ""),
         ({"refused": True}, "connect: connection refused by 127.0.0.1:26335"),
         ({"refused": True, "error_kind": None}, "connection refused by 127.0.0.1:26335"),
+        ({"error_kind": "server_error", "error_message": "broken"}, "server_error: broken"),
         ({"state": State.PROXY_DIED}, "proxy_died"),
         ({"state": State.IN_FLIGHT}, ""),
     ],

@@ -116,6 +116,19 @@ def test_failed_calls_show_their_error(store: Store, mpal: Callable[..., Outcome
     assert "error" not in mpal("inspect", "--id", "1", "--print", "metadata").out
 
 
+def test_an_answer_that_holds_an_error(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """A status of 200 does not hide the error in the answer: the list marks it, inspect shows it, predicates find it."""
+    store.add()
+    store.add(error_kind="server_error", error_message="the engine broke down")
+    store.add(status_code=429, error_kind="busy", error_message="later")
+    shown = mpal("inspect", "--id", "2").out
+    assert "| error " in shown
+    assert "server_error: the engine broke down" in shown
+    assert "| 2  | 200 error |" in mpal("list", "--columns", "id,status").out
+    found = mpal("list", "--predicate", "error_kind && status == 200", "--columns", "id,error_kind", "--json").out
+    assert found == '{"id": 2, "error_kind": "server_error"}\n'
+
+
 def test_parts(store: Store, mpal: Callable[..., Outcome]) -> None:
     """Bodies are indented, escapes are characters, numbers and key order are what was sent, lines wrap at 48."""
     store.add(request=REQUEST, response=RESPONSE)

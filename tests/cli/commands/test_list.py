@@ -103,7 +103,7 @@ def test_json_lines(store: Store, mpal: Callable[..., Outcome]) -> None:
     out = mpal("list", "--json").out
     assert out == (
         '{"id": 1, "url": "https://api.moonshot.cn/v1/chat/completions", "method": "POST", "status": 200, '
-        '"state": "completed", "model": "月之暗面", "chatcmpl": "chatcmpl-00000001", '
+        '"state": "completed", "error_kind": null, "model": "月之暗面", "chatcmpl": "chatcmpl-00000001", '
         '"request_id": "req-00000001-aaaa-bbbb", "user_id": "u-test", "server_timing": 101, '
         '"content_type": "application/json", "requested_at": "2026-11-23T01:27:02.000+08:00", "prompt_tokens": 11, '
         '"completion_tokens": 7, "total_tokens": 18, "cached_tokens": 3, "reasoning_tokens": null, '
