@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from moonpalace_cli.calls.content import answer, read, readable
@@ -10,18 +10,19 @@ from moonpalace_cli.calls.http_text import header_lines
 from moonpalace_cli.calls.presentation import error_text, metadata
 from moonpalace_cli.text.colours import looks_like_json, paint_pieces
 from moonpalace_cli.text.json_text import dumps
-from moonpalace_cli.text.tables import box, cut, display_width, frame_width, share
+from moonpalace_cli.text.tables import box, cut, display_width, fold, frame_width, share
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.contents import Bodies
     from moonpalace_addons.store.records.exchanges import Exchange
 
 PARTS = ("metadata", "request_header", "request_body", "response_header", "response_body", "error")
-BODIES = ("request_body", "response_body")
+SENTENCE = "error"
+WRAPPED = ("request_body", "response_body", SENTENCE)
 BODY_WIDTH = 48
 """Columns of a body where no terminal sets the width, as the original has them."""
 NARROWEST = 32
-"""Columns that a body must get to stand beside other parts, which keep their width."""
+"""Columns that what is wrapped must get to stand beside other parts, which keep their width."""
 
 
 def part_texts(
@@ -48,12 +49,12 @@ def labelled(values: Mapping[str, str], exchange: Exchange, tags: Sequence[str])
 def parts_table(texts: Mapping[str, str], width: int | None, *, colour: bool = False) -> str:
     """Return the parts side by side, fitted to `width` columns; under each other where they would get too narrow."""
     if width is None:
-        return table(texts, dict.fromkeys(BODIES, BODY_WIDTH), colour=colour)
+        return table(texts, dict.fromkeys(WRAPPED, BODY_WIDTH), colour=colour)
     natural = {name: max(display_width(line) for line in (name, *text.split("\n"))) for name, text in texts.items()}
-    bodies = {name: columns for name, columns in natural.items() if name in BODIES}
-    left = width - frame_width(len(texts)) - sum(natural.values()) + sum(bodies.values())
-    given = dict(zip(bodies, share(list(bodies.values()), left), strict=True))
-    if left >= 0 and all(given[name] >= min(bodies[name], NARROWEST) for name in bodies):
+    wrapped = {name: columns for name, columns in natural.items() if name in WRAPPED}
+    left = width - frame_width(len(texts)) - sum(natural.values()) + sum(wrapped.values())
+    given = dict(zip(wrapped, share(list(wrapped.values()), left), strict=True))
+    if left >= 0 and all(given[name] >= min(wrapped[name], NARROWEST) for name in wrapped):
         return table(texts, given, colour=colour)
     alone = max(1, width - frame_width(1))
     return "\n".join(table({name: text}, {name: alone}, colour=colour) for name, text in texts.items())
@@ -61,13 +62,15 @@ def parts_table(texts: Mapping[str, str], width: int | None, *, colour: bool = F
 
 def table(texts: Mapping[str, str], widths: Mapping[str, int], *, colour: bool) -> str:
     """Return a table with a single row, cells wrapped where they have a width; JSON in colours."""
-    cells = [cell(text, widths.get(name), colour=colour) for name, text in texts.items()]
+    cells = [
+        cell(text, widths.get(name), fold if name == SENTENCE else cut, colour=colour) for name, text in texts.items()
+    ]
     return box(list(texts), [cells])
 
 
-def cell(text: str, width: int | None, *, colour: bool) -> str:
+def cell(text: str, width: int | None, wrap: Callable[[str, int], list[str]], *, colour: bool) -> str:
     """Return the text wrapped; if it is JSON, in colours."""
-    lines = [[line] if width is None else cut(line, width) for line in text.split("\n")]
+    lines = [[line] if width is None else wrap(line, width) for line in text.split("\n")]
     if colour and looks_like_json(text):
         lines = [paint_pieces(pieces) for pieces in lines]
     return "\n".join(piece for pieces in lines for piece in pieces)

@@ -50,20 +50,31 @@ def test_narrow_terminals_get_parts_under_each_other() -> None:
     """Where a body would get too narrow to read, or another part be wrapped for nothing, each has its own table."""
     rule = "+" + "-" * 42 + "+"
     stacked = [rule, f"| {'request_body':40} |", rule, f"| {'a' * 40} |", rule]
-    stacked += [rule, f"| {'error':40} |", rule, f"| {'b' * 40} |", rule]
-    assert parts_table({"request_body": "a" * 40, "error": "b" * 40}, 78).split("\n") == stacked
+    stacked += [rule, f"| {'request_header':40} |", rule, f"| {'b' * 40} |", rule]
+    assert parts_table({"request_body": "a" * 40, "request_header": "b" * 40}, 78).split("\n") == stacked
 
 
 def test_bodies_are_wrapped_to_stand_beside_the_rest() -> None:
     """A body gives way to what is better whole, down to what can still be read."""
-    assert parts_table({"request_body": "a" * 40, "error": "b" * 40}, 79).split("\n") == [
+    assert parts_table({"request_body": "a" * 40, "request_header": "b" * 40}, 79).split("\n") == [
         "+----------------------------------+------------------------------------------+",
-        f"| {'request_body':32} | {'error':40} |",
+        f"| {'request_body':32} | {'request_header':40} |",
         "+----------------------------------+------------------------------------------+",
         f"| {'a' * 32} | {'b' * 40} |",
         f"| {'a' * 8:32} | {'':40} |",
         "+----------------------------------+------------------------------------------+",
     ]
+
+
+def test_errors_are_wrapped_at_words() -> None:
+    """A long error is as wide as a body without a terminal, and gives way as one on a terminal; words stay whole."""
+    texts = {"metadata": "{}", "error": "upstream_tls: " + "certificate verify failed " * 3}
+    assert parts_table(texts, None).split("\n")[3:6] == [
+        "| {}       | upstream_tls: certificate verify failed      |",
+        "|          | certificate verify failed certificate verify |",
+        "|          | failed                                       |",
+    ]
+    assert all(len(line) <= 50 for line in parts_table(texts, 50).split("\n"))
 
 
 def test_events_with_odd_line_ends_are_shown_in_lines(exchange: Callable[..., Exchange]) -> None:
