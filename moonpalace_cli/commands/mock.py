@@ -19,35 +19,35 @@ PORT = 9990
     "--port",
     default=PORT,
     show_default=True,
-    show_envvar=True,
     envvar="MOONPALACE_MOCK_PORT",
     type=click.IntRange(0, 65535),
-    help="Port to listen on; 0 takes a free one.",
+    help="Port to listen on; 0 takes a free one. [env: MOONPALACE_MOCK_PORT]",
 )
 @click.option(
     "--host",
     default="127.0.0.1",
     show_default=True,
-    show_envvar=True,
     envvar="MOONPALACE_MOCK_HOST",
-    help="Address to listen on.",
+    help="Address to listen on. [env: MOONPALACE_MOCK_HOST]",
 )
 @click.option(
     "--tls",
     is_flag=True,
-    show_envvar=True,
     envvar="MOONPALACE_MOCK_TLS",
-    help="Serve https with a certificate made now; its path is printed.",
+    help="Serve https with a certificate made now; its path is printed. [env: MOONPALACE_MOCK_TLS]",
 )
 @click.option(
     "--caching/--no-caching",
     default=True,
-    show_envvar=True,
     envvar="MOONPALACE_MOCK_CACHING",
-    help="Serve /v1/caching; without it, as with the API of today, the path answers 404. Default: on.",
+    help="Serve /v1/caching; without it, as with the API of today, the path answers 404. Default: on. "
+    "[env: MOONPALACE_MOCK_CACHING]",
 )
 @click.option(
-    "--quiet", is_flag=True, show_envvar=True, envvar="MOONPALACE_MOCK_QUIET", help="Print no line for each call."
+    "--quiet",
+    is_flag=True,
+    envvar="MOONPALACE_MOCK_QUIET",
+    help="Print no line for each call. [env: MOONPALACE_MOCK_QUIET]",
 )
 def command(port: int, host: str, tls: bool, caching: bool, quiet: bool) -> None:
     """Serve a mock of the Kimi API, to develop and test without a key or a network.
