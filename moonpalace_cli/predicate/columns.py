@@ -13,7 +13,7 @@ from moonpalace_addons.store.records.request_headers import request_headers
 from moonpalace_addons.store.schema import EXCHANGES, TAGS
 from moonpalace_cli.predicate import times
 from moonpalace_cli.predicate.fields import MILLISECOND, Field
-from moonpalace_cli.predicate.tree import Comparator, Null, Span, Value
+from moonpalace_cli.predicate.tree import Comparator, Day, Null, Span, Value
 from moonpalace_cli.predicate.tree import Text as TextValue
 from moonpalace_cli.predicate.values import (
     OPPOSITES,
@@ -134,9 +134,11 @@ class MomentOperand:
         if isinstance(value, Span):
             period = times.before_now(value.nanoseconds, self.now)
         elif isinstance(value, TextValue):
-            period = times.read_time(value.value)
+            period = times.day(value.value, self.now) or times.read_time(value.value)
+        elif isinstance(value, Day):
+            period = times.day(value.name, self.now)
         if period is None or max(abs(period.start), abs(period.end)) >= 2**63:
-            examples = "'2024-07-29', '2024-07-29 21:30:53', '2024-07-29T21:30:53+08:00' or -2h"
+            examples = "'2024-07-29', '2024-07-29 21:30:53', '2024-07-29T21:30:53+08:00', -2h, today or yesterday"
             raise ValueMistakeError(f"{self.name} is a time: compare it with {examples}", value.position)
         return period
 

@@ -10,6 +10,7 @@ from moonpalace_cli.predicate.tree import (
     And,
     AnyElement,
     Comparison,
+    Day,
     Element,
     Member,
     Node,
@@ -96,6 +97,8 @@ def value_text(value: Value) -> str:
             return "true" if truth else "false"
         case Null():
             return "NULL"
+        case Day(name):
+            return name
         case Span(nanoseconds):
             return span_text(nanoseconds)
 

@@ -18,6 +18,7 @@ from moonpalace_cli.predicate.tree import (
     And,
     Comparator,
     Comparison,
+    Day,
     Node,
     Not,
     Null,
@@ -252,6 +253,10 @@ class Builder(Transformer[Token, Node]):
     def span(self, token: Token) -> Value:
         """Return a length of time."""
         return Span(read(literals.read_span, token), start(token))
+
+    def day(self, token: Token) -> Value:
+        """Return today or yesterday."""
+        return Day(str(token).lower(), start(token))
 
     def number(self, token: Token) -> Value:
         """Return a number."""

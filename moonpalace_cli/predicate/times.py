@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAYS = {"today": 0, "yesterday": 1}
 MICROSECOND, SECOND = timedelta(microseconds=1), timedelta(seconds=1)
 WRITTEN = re.compile(
     r"\s*(?P<date>[0-9]{4}-[0-9]{1,2}(?:-[0-9]{1,2})?)"
@@ -71,6 +72,14 @@ def start_of_next(date: str, time: str | None, start: datetime, zone: str) -> da
     if time.count(":") == 1:
         return start + timedelta(minutes=1)
     return start + (MICROSECOND if "." in clock(time) else SECOND)
+
+
+def day(name: str, now: datetime) -> Period | None:
+    """Return the day called today or yesterday at `now`; None for another name."""
+    if name.strip().lower() not in DAYS:
+        return None
+    date = now.astimezone().date() - timedelta(days=DAYS[name.strip().lower()])
+    return read_time(date.isoformat())
 
 
 def microseconds(moment: datetime) -> int:

@@ -80,7 +80,15 @@ class Span:
     position: int
 
 
-type Value = Text | Number | Truth | Null | Span
+@dataclass(frozen=True, slots=True)
+class Day:
+    """The day of now or the one before, as local clocks have it: "today" or "yesterday"."""
+
+    name: str
+    position: int
+
+
+type Value = Text | Number | Truth | Null | Span | Day
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from moonpalace_cli.predicate.searching import condition as search
 if TYPE_CHECKING:
     from tests.cli.predicate.conftest import Calls
 
-NO_TIME = "compare it with '2024-07-29', '2024-07-29 21:30:53', '2024-07-29T21:30:53+08:00' or -2h"
+NO_TIME = "compare it with '2024-07-29', '2024-07-29 21:30:53', '2024-07-29T21:30:53+08:00', -2h, today or yesterday"
 KNOWN = "fields are status, state, model, request_body.…, response_body.…, tags, text, latency and others"
 MISTAKES = [
     ("statuz == 200", 0, "there is no field statuz; did you mean status or state?"),
@@ -38,6 +38,8 @@ MISTAKES = [
     ("is_stream > 1", 12, "is_stream is true or false: compare it with one of them by == or !="),
     ("is_stream ~ 't'", 12, "is_stream is true or false: compare it with one of them by == or !="),
     ("requested_at > 'soon'", 15, f"requested_at is a time: {NO_TIME}"),
+    ("note == today", 8, "note is text: compare it with a string"),
+    ("latency > yesterday", 10, "latency is a number: compare it with one"),
     ("requested_at > 5", 15, f"requested_at is a time: {NO_TIME}"),
     ("tags > 'a'", 7, "tags is a set: it knows == != ~ !~ % !% @ !@"),
     ("request_body.x > 2h", 17, "JSON has no lengths of time: compare request_body with a string or a number"),

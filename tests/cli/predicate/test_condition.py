@@ -135,6 +135,8 @@ TIME = [
     ("requested_at ~ '2024-07-29 21:31*'", "long"),
     ("requested_at % ':30:53$' && id < 3", "plain"),
     ("requested_at > -2h", ""),
+    ("requested_at >= today || requested_at == 'yesterday'", ""),
+    ("requested_at < Yesterday && id == 1", "plain"),
     ("requested_at < -1d && id == 1", "plain"),
     ("requested_at @ ['2024-07-29 21:30', '2024-07-29 21:31']", "plain long"),
 ]

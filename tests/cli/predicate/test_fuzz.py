@@ -52,7 +52,7 @@ LITERAL = st.one_of(
     TEXT.map(quoted),
     st.integers().map(str),
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
-    st.sampled_from(["true", "false", "NULL", "-2h", "30ms", "[1, 'x', NULL]"]),
+    st.sampled_from(["true", "false", "NULL", "today", "-2h", "30ms", "[1, 'x', NULL]"]),
 )
 OPERATORS = ("==", "!=", ">", ">=", "<", "<=", "~", "!~", "%", "!%", "@", "!@")
 COMPARISON = st.one_of(

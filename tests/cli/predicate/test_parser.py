@@ -11,6 +11,7 @@ from moonpalace_cli.predicate.tree import (
     And,
     AnyElement,
     Comparison,
+    Day,
     Element,
     Member,
     Not,
@@ -57,6 +58,8 @@ LITERALS = [
     ("-2h", Span(-7_200_000_000_000, 5)),
     ("1.5s", Span(1_500_000_000, 5)),
     ("300ms", Span(300_000_000, 5)),
+    ("Today", Day("today", 5)),
+    ("yesterday", Day("yesterday", 5)),
     ("2w", Span(1_209_600_000_000_000, 5)),
 ]
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from moonpalace_cli.predicate.times import Period, before_now, read_time
+from moonpalace_cli.predicate.times import Period, before_now, day, read_time
 
 NOW = datetime(2024, 7, 29, 12, tzinfo=UTC)
 
@@ -67,3 +67,27 @@ def test_before_now() -> None:
     """A length of time counts from now, to the microsecond."""
     moment = micro(2024, 7, 29, 10)
     assert before_now(-7_200_000_000_000, NOW) == Period(moment, moment + 1, coarse=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "end"),
+    [
+        ("today", micro(2024, 7, 28, 22), micro(2024, 7, 29, 22)),
+        (" Yesterday ", micro(2024, 7, 27, 22), micro(2024, 7, 28, 22)),
+    ],
+)
+def test_day(name: str, start: int, end: int) -> None:
+    """Today and yesterday are days of the local calendar."""
+    assert day(name, NOW) == Period(start, end, coarse=True)
+
+
+def test_day_with_25_hours() -> None:
+    """A day lasts until the next one begins, whatever is done to the clocks."""
+    assert day("yesterday", datetime(2024, 10, 28, 12, tzinfo=UTC)) == Period(
+        micro(2024, 10, 26, 22), micro(2024, 10, 27, 23), coarse=True
+    )
+
+
+def test_no_day() -> None:
+    """Other words are none."""
+    assert day("tomorrow", NOW) is None
