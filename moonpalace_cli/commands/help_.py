@@ -1,4 +1,4 @@
-"""`mpal help`: the help of any command."""
+"""`mpal help`: the help of any command, and what the columns mean."""
 
 import click
 
@@ -7,11 +7,32 @@ import click
 @click.argument("names", metavar="[COMMAND]...", nargs=-1)
 @click.pass_context
 def command(context: click.Context, names: tuple[str, ...]) -> None:
-    """Show the help of COMMAND (cache, or cache list), or the list of commands."""
+    """Show the help of COMMAND (cache, or cache list), or the list of commands.
+
+    "mpal help columns" shows what the columns of list and the fields of predicates mean.
+    """
+    if names == ("columns",):
+        click.echo(columns_text(context))
+        return
     shown = context.find_root()
     for name in names:
         shown = click.Context(find_command(shown, name), info_name=name, parent=shown)
     click.echo(shown.get_help())
+
+
+def columns_text(context: click.Context) -> str:
+    """Return the page on columns and fields."""
+    from moonpalace_cli.listing.meanings import columns_page
+
+    formatter = context.make_formatter()
+    formatter.write_text(
+        "Columns of mpal list --columns and --sort, and fields of predicates. Tables show durations for people. JSON "
+        "has them in the unit named here, which numbers in predicates have too unless they bring their own (2s, 300ms)."
+    )
+    for title, entries in columns_page():
+        with formatter.section(title):
+            formatter.write_dl(entries)
+    return formatter.getvalue().rstrip("\n")
 
 
 def find_command(group_context: click.Context, name: str) -> click.Command:

@@ -30,6 +30,7 @@ from moonpalace_cli.listing.actions import (
     print_count,
     print_list,
     print_stats,
+    tell_units,
     warn_of_full_scan,
 )
 from moonpalace_cli.listing.columns import LABELS, VERBOSE
@@ -74,7 +75,8 @@ def parse_since(context: click.Context, parameter: click.Parameter, text: str | 
     multiple=True,
     callback=parse_columns,
     shell_complete=complete_columns,
-    help="Show these columns, separated by commas: any of the documented columns, model, state, tokens, ttft, tags …",
+    help="Show these columns, separated by commas: status, model, state, tokens, ttft, tags …; "
+    "mpal help columns tells all.",
 )
 @click.option(
     "--sort",
@@ -132,7 +134,7 @@ def command(
     with opened(settings.database) as engine:
         selection = Selection(chat_only, since, holding(predicate, engine))
         if count:
-            print_count(engine, selection, as_json=as_json)
+            tell_units(predicate, found_any=print_count(engine, selection, as_json=as_json) > 0)
         elif stats:
             print_stats(engine, selection, limit if limit_given else None, as_json=as_json)
         elif watch:
@@ -143,6 +145,7 @@ def command(
             if export_to is not None:
                 export(engine, found, export_to, pattern=settings.redact_pattern, redact=redact, escaped=escape_html)
             print_list(engine, found, columns, as_json=as_json, verbose=verbose)
+            tell_units(predicate, found_any=bool(found))
             warn_of_full_scan(order)
 
 

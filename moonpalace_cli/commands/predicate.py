@@ -40,19 +40,22 @@ def command(text: str, settings: Settings) -> None:
     Operators: == != > >= < <=, ~ (LIKE: anywhere, or from one end with * at the other; % and _ are wildcards), % (a
     regular expression), @ [..] (one of), and !~ !% !@. A field alone holds where it exists and is not null.
 
-    Fields are the columns of list --columns and of the view moonshot_requests, tags, text, and paths into request_body
-    and response_body: names, numbers of elements (negative ones from the end), * for any element; names with odd
+    Fields are the columns of list --columns (mpal help columns tells all), text, and paths into request_body and
+    response_body: names, numbers of elements (negative ones from the end), * for any element; names with odd
     characters in back quotes.
     """  # noqa: D301 - the backspace keeps click from filling the paragraph
     # SQLAlchemy and lark: 0.4 s, which the help need not pay.
     from moonpalace_addons.store.records.plans import plan
     from moonpalace_cli.predicate.condition import condition
     from moonpalace_cli.predicate.parser import parse
+    from moonpalace_cli.predicate.units import remark
 
     tree = parse(text)
     with store_or_empty(settings.database) as engine:
         found = plan(condition([text], engine), engine)
     click.echo("\n".join(lines(tree, found)))
+    if told := remark([tree]):
+        click.echo(visible(told), err=True)
 
 
 @contextmanager

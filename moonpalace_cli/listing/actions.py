@@ -14,7 +14,7 @@ import click
 
 from moonpalace_cli.listing.columns import DEFAULT, Column, chosen
 from moonpalace_cli.listing.printing import print_calls, print_verbose, record_columns
-from moonpalace_cli.output import is_utf8, print_json, terminal_width
+from moonpalace_cli.output import is_utf8, print_json, terminal_width, visible
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Engine
@@ -45,6 +45,17 @@ def holding(predicates: tuple[str, ...], engine: Engine) -> ColumnElement[bool] 
     from moonpalace_cli.predicate.condition import condition
 
     return condition(predicates, engine)
+
+
+def tell_units(predicates: tuple[str, ...], *, found_any: bool) -> None:
+    """Say on standard error which unit numbers without one have, if nothing was found or nobody can have meant it."""
+    if not predicates:
+        return
+    from moonpalace_cli.predicate.parser import parse
+    from moonpalace_cli.predicate.units import remark
+
+    if told := remark([parse(text) for text in predicates], only_odd=found_any):
+        click.echo(visible(told), err=True)
 
 
 def columns_of(names: tuple[str, ...], *, as_json: bool) -> tuple[Column, ...]:
@@ -95,8 +106,8 @@ def warn_of_full_scan(order: Order) -> None:
         click.echo("no index serves this order: every call was read", err=True)
 
 
-def print_count(engine: Engine, selection: Selection, *, as_json: bool) -> None:
-    """Print how many calls there are."""
+def print_count(engine: Engine, selection: Selection, *, as_json: bool) -> int:
+    """Print how many calls there are, and return it."""
     from moonpalace_addons.store.records import exchanges
 
     number = exchanges.count(engine, chat_only=selection.chat_only, since=selection.since, where=selection.where)
@@ -104,6 +115,7 @@ def print_count(engine: Engine, selection: Selection, *, as_json: bool) -> None:
         print_json(json.dumps({"count": number}))
     else:
         click.echo(number)
+    return number
 
 
 def print_stats(engine: Engine, selection: Selection, limit: int | None, *, as_json: bool) -> None:
