@@ -10,6 +10,7 @@ from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.failures import CLIENT_LEFT, REPEATING, UPSTREAM_CUT, UPSTREAM_SILENT, Failure, classify
 from moonpalace_addons.headers import as_text, media_type, pairs
 from moonpalace_addons.recorder import Recorder
+from moonpalace_addons.relay import relay
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 from moonpalace_addons.tap import Tap
 from moonpalace_addons.wire import secrets
@@ -96,6 +97,7 @@ class Capture:
         if flow.response.stream or not (call.hold or is_json(content_type)):
             call.streaming = True
             flow.response.stream = Tap(call)
+            relay(flow)
             self.recorder.put(call.response)
         call.overhead += time.monotonic_ns() - began
 

@@ -1,4 +1,4 @@
-"""The only module that touches mitmproxy's internals; what it relies on is tested against real sockets."""
+"""Touch mitmproxy's internals, as only `relay` does beside; what is relied on is tested against real sockets."""
 
 import asyncio
 import json
@@ -154,7 +154,7 @@ def is_over(flow: HTTPFlow) -> bool:
 
 
 def _stream_id(flow: HTTPFlow) -> int:
-    stream = _stream_of(flow)
+    stream = stream_of(flow)
     if stream is None:
         raise ValueError("the flow's connection has no such response")
     return stream.stream_id
@@ -175,7 +175,7 @@ def offer_second_try(flow: HTTPFlow) -> None:
     and what comes back is treated like a first answer: streamed or not, with all hooks. To be called in
     `responseheaders`, for an answer that is not streamed.
     """
-    stream = _stream_of(flow)
+    stream = stream_of(flow)
     if stream is not None:
         stream.send_response = partial(_refused, stream)  # type: ignore[method-assign]
 
@@ -239,16 +239,23 @@ def last_activity(flow: HTTPFlow) -> float | None:
 
 def partial_body(flow: HTTPFlow) -> bytes:
     """Return what has come of an answer that mitmproxy was still collecting when it broke."""
-    stream = _stream_of(flow)
+    stream = stream_of(flow)
     return bytes(stream.response_body_buf) if stream is not None else b""
 
 
-def _stream_of(flow: HTTPFlow) -> HttpStream | None:
+def http_layer_of(flow: HTTPFlow) -> HttpLayer | None:
+    """Return the layer that speaks HTTP with a flow's client, None once the connection is closed."""
     handler = connection_of(flow)
     layer: object = handler.layer if handler else None
     while layer is not None and not isinstance(layer, HttpLayer):
         layer = getattr(layer, "child_layer", None) or getattr(layer, "layer", None)
-    streams = layer.streams.values() if isinstance(layer, HttpLayer) else ()
+    return layer
+
+
+def stream_of(flow: HTTPFlow) -> HttpStream | None:
+    """Return the layer that handles a flow, None once it is over."""
+    layer = http_layer_of(flow)
+    streams = layer.streams.values() if layer else ()
     return next((stream for stream in streams if getattr(stream, "flow", None) is flow), None)
 
 

@@ -1,0 +1,96 @@
+"""Give what upstream sends to mitmproxy's layers in the moment in which it is read.
+
+mitmproxy reads through asyncio's streams: each read wakes a task in the loop's next round, which then waits until
+every socket of the call can be written to. Of a stream with hundreds of small reads, that is a good part of the cost.
+Here the transport calls the layers itself. Everything else (the end, errors, closing, the clients' side) stays
+mitmproxy's. As `relay` and `upstream`, this module touches internals; where they are not as it knows them, nothing is
+changed.
+"""
+
+import asyncio
+from typing import cast
+
+from mitmproxy.connection import Connection, ConnectionState
+from mitmproxy.proxy.events import DataReceived
+from mitmproxy.proxy.server import ConnectionHandler
+
+
+def read_directly(handler: ConnectionHandler, source: Connection, sink: Connection) -> None:
+    """Have what comes on the connection `source` handled at once, as long as the client at `sink` takes what it gets.
+
+    Does nothing where something that was read still waits: it would be overtaken.
+    """
+    incoming, outgoing = handler.transports.get(source), handler.transports.get(sink)
+    if incoming is None or outgoing is None:
+        return
+    reader, writer, client = incoming.reader, incoming.writer, outgoing.writer
+    if not (
+        isinstance(reader, asyncio.StreamReader)
+        and isinstance(writer, asyncio.StreamWriter)
+        and isinstance(client, asyncio.StreamWriter)
+    ):
+        return
+    protocol = writer.transport.get_protocol()
+    if isinstance(protocol, asyncio.StreamReaderProtocol) and getattr(reader, "_buffer", None) == b"":
+        writer.transport.set_protocol(_DirectProtocol(handler, source, protocol, writer.transport, client))
+
+
+class _DirectProtocol(asyncio.Protocol):
+    """Stands before the protocol of asyncio's streams, and keeps the data from it."""
+
+    def __init__(
+        self,
+        handler: ConnectionHandler,
+        source: Connection,
+        behind: asyncio.StreamReaderProtocol,
+        transport: asyncio.WriteTransport,
+        client: asyncio.StreamWriter,
+    ) -> None:
+        self.handler = handler
+        self.source = source
+        self.behind = behind
+        self.transport = cast(asyncio.Transport, transport)
+        self.client = client
+        self.most = client.transport.get_write_buffer_limits()[1]
+        self.tasks = set[asyncio.Task[None]]()
+
+    def data_received(self, data: bytes) -> None:
+        """Have the layers handle it, unless they have closed the connection."""
+        if not self.source.state & ConnectionState.CAN_READ:
+            return
+        # mitmproxy's tasks begin at once, and this one has nothing to wait for unless a hook is just being answered.
+        self._keep(asyncio.create_task(self.handler.server_event(DataReceived(self.source, data))))
+        if self.client.transport.get_write_buffer_size() > self.most:
+            self.transport.pause_reading()
+            self._keep(asyncio.create_task(self._go_on()))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        if not task.done():
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def _go_on(self) -> None:
+        """Read again once the client has taken what waits for it, or is gone."""
+        try:
+            await self.client.drain()
+        except OSError:
+            pass  # mitmproxy notices by itself
+        finally:
+            if not self.transport.is_closing():
+                self.transport.resume_reading()
+
+    def eof_received(self) -> bool | None:
+        """Leave the end to mitmproxy."""
+        return self.behind.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Leave the end to mitmproxy."""
+        self.behind.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Leave requests to mitmproxy."""
+        self.behind.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Leave requests to mitmproxy."""
+        self.behind.resume_writing()
