@@ -36,7 +36,7 @@ RULES: tuple[tuple[str, frozenset[str]], ...] = (
     (f"{OURS}.version", frozenset()),
     (f"{OURS}.config_file", SETTINGS | {"yaml"}),
     *((module, SETTINGS) for module in sorted(SETTINGS)),
-    (OURS, frozenset({OURS, "mitmproxy"})),
+    (OURS, frozenset({OURS, "mitmproxy", "h11"})),
     ("moonpalace", frozenset({OURS})),
 )
 TOUCHING = ("upstream.py", "relay.py", "direct_read.py")
