@@ -74,11 +74,13 @@ class StartupCheck(MitmLogHandler):
 
 
 class ProxyMaster(Master):
-    """A master whose hooks are called directly."""
+    """A master whose hooks are called directly, and that does without a hook for each line of the log."""
 
     def __init__(self, opts: options.Options) -> None:
         super().__init__(opts)
         self.addons = DirectAddonManager(self)
+        # It wakes the event loop at every line of the log, for a hook that is out of use.
+        self._legacy_log_events.uninstall()
 
 
 def serve(settings: Settings, console: logging.Handler) -> None:
