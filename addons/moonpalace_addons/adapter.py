@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from mitmproxy.http import HTTPFlow
 
@@ -48,13 +48,17 @@ class Adapter:
 
     def __call__(self, data: bytes) -> Iterable[bytes]:
         """Return what the client gets; an empty list for nothing, since an empty piece would end its transfer."""
-        if self.ended:
-            return []
-        if data is upstream.HEARTBEAT:
+        if data is upstream.HEARTBEAT and not self.ended:
             self.sent_at = time.monotonic()
             return [b" "] if self.coerce else []
+        return self.together((data,) if data else ())
+
+    def together(self, pieces: Sequence[bytes]) -> Iterable[bytes]:
+        """Do the same for pieces that came at the same time; none are the end."""
+        if self.ended:
+            return []
         try:
-            output = self._take(self.tap(data))
+            output = self._take(b"".join(self.tap.together(pieces)))
         except Exception:
             logger.exception("an answer cannot be passed on because of a fault in MoonPalace")
             output = self._break_off(NOT_PASSED_ON)

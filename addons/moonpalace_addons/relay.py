@@ -10,6 +10,7 @@ does; where they are not as it knows them, streams go mitmproxy's own way.
 import functools
 import logging
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import h11
 from h11._readers import ChunkedReader
@@ -30,20 +31,29 @@ from moonpalace_addons.wire.chunked import ChunkReader
 logger = logging.getLogger(__name__)
 
 
+class Stream(Protocol):
+    """What can take pieces that came together; called with bytes, it is a stream as mitmproxy knows them."""
+
+    def together(self, pieces: Sequence[bytes]) -> Iterable[bytes]:
+        """Return what the client gets instead of the pieces, which have come at the same time."""
+        ...  # pragma: no cover
+
+
 class _Pieces(ResponseData):
     """Pieces of a response that came together; whoever does not know them sees them as one."""
 
     def __init__(self, stream_id: int, pieces: Sequence[bytes]) -> None:
-        super().__init__(stream_id, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        self.stream_id = stream_id
         self.pieces = pieces
+
+    @property
+    def data(self) -> bytes:  # type: ignore[override]
+        """Return them as one."""
+        return b"".join(self.pieces)
 
 
 def relay(flow: HTTPFlow) -> None:
-    """Have the answer of a flow relayed; to be called in `responseheaders`, when its `stream` is set.
-
-    The stream is called with what came together as one piece. If it returns that very object, the client gets the
-    pieces as they came, else what it returns.
-    """
+    """Have the answer of a flow relayed; to be called in `responseheaders`, when its `stream` is set, to a `Stream`."""
     try:
         _install(flow)
     except Exception:
@@ -143,14 +153,11 @@ class _End:
 def _pass_on(stream: HttpStream, sink: Http1Server, event: Event) -> CommandGenerator[None]:
     """Give the client what its stream makes of the pieces, as `HttpStream` and `Http1Server` would, in one write."""
     response = stream.flow.response
-    if not isinstance(event, _Pieces) or response is None or not callable(response.stream) or sink.response is None:
+    together = getattr(response.stream, "together", None) if response is not None else None
+    if not isinstance(event, _Pieces) or together is None or sink.response is None:
         yield from HttpStream.state_stream_response_body(stream, event)
         return
-    output = response.stream(event.data)
-    if output is event.data:
-        output = event.pieces
-    elif isinstance(output, bytes):
-        output = (output,)
+    output: Iterable[bytes] = together(event.pieces)
     is_chunked = "chunked" in sink.response.headers.get("transfer-encoding", "").lower()
     if data := _framed(output) if is_chunked else b"".join(output):
         yield SendData(sink.conn, data)

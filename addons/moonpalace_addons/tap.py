@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Sequence
 
 from moonpalace_addons.calls import Call
 
@@ -21,12 +22,18 @@ class Tap:
 
     def __call__(self, data: bytes) -> bytes:
         """Return `data` unchanged, at once; whatever goes wrong here costs the row, never the client."""
+        self.together((data,) if data else ())
+        return data
+
+    def together(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
+        """Do the same for pieces that came at the same time."""
         try:
-            if data and not self.failed:
+            if pieces and not self.failed:
                 self.call.touched = now = time.monotonic_ns()
-                self.chunks.append((now - self.started, data))
+                at = now - self.started
+                self.chunks.extend([(at, piece) for piece in pieces])
         except Exception:
             self.failed = True
             self.call.warnings.append("capture failed in mid-stream: the stored answer is incomplete")
             logger.exception("capture failed in mid-stream; the answer passes on")
-        return data
+        return pieces

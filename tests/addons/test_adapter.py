@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 import pytest
@@ -215,7 +215,7 @@ def fails_from(number: int, original: Callable[..., object]) -> Callable[..., ob
 class Refusing(deque[tuple[int, bytes]]):
     """Chunks that cannot be kept."""
 
-    def append(self, _: tuple[int, bytes]) -> None:
+    def extend(self, _: Iterable[tuple[int, bytes]]) -> None:
         """Fail."""
         raise MemoryError
 

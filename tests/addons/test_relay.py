@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import pytest
 from mitmproxy.http import HTTPFlow
@@ -14,28 +14,27 @@ MEGABYTE = bytes(range(256)) * 4096
 
 
 class Streams:
-    """Relay each answer, with `change` between, and note what it is called with and what mitmproxy calls."""
+    """Relay each answer, with `change` between, and note what comes and what mitmproxy calls."""
 
-    def __init__(self, change: Callable[[bytes], bytes | Iterable[bytes]] = lambda data: data) -> None:
+    def __init__(self, change: Callable[[bytes], Iterable[bytes]] | None = None) -> None:
         self.change = change
-        self.flow: HTTPFlow | None = None
-        self.came: list[bytes] = []
+        self.came: list[tuple[bytes, ...]] = []
         self.over: list[str] = []
-        self.is_relayed = False
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         """Take the place of capture."""
         assert flow.response is not None
-        self.flow = flow
-
-        def stream(data: bytes) -> bytes | Iterable[bytes]:
-            layer = upstream.stream_of(flow)
-            self.is_relayed = layer is not None and "state_stream_response_body" in vars(layer)
-            self.came.append(data)
-            return self.change(data)
-
-        flow.response.stream = stream
+        flow.response.stream = self
         relay.relay(flow)
+
+    def __call__(self, data: bytes) -> Iterable[bytes]:
+        """Take the end, and what is not relayed."""
+        return self.together((data,) if data else ())
+
+    def together(self, pieces: Sequence[bytes]) -> Iterable[bytes]:
+        """Take what is relayed."""
+        self.came.append(tuple(pieces))
+        return pieces if self.change is None else self.change(b"".join(pieces))
 
     def response(self, flow: HTTPFlow) -> None:
         """Note a clean end."""
@@ -70,19 +69,18 @@ def test_chunks_that_come_together_stay_chunks(caplog: pytest.LogCaptureFixture)
                 await ask(reader, writer)
                 got = [await read_chunk(reader) for _ in range(7)]
                 assert got == [b"first", b"second", b"third"] * 2 + [b""]
-                assert streams.is_relayed
 
     with caplog.at_level(logging.ERROR):
         asyncio.run(run())
-    assert streams.came == [b"firstsecondthird", b"firstsecondthird", b""] * 2
+    assert streams.came == [(b"first", b"second", b"third"), (b"first", b"second", b"third"), ()] * 2
     assert streams.over == ["response"] * 2
     assert ours(caplog) == []
 
 
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
 def test_what_is_changed(caplog: pytest.LogCaptureFixture, framing: str) -> None:
-    """Whatever the framing, the client gets what the stream returns: bytes, several pieces, or nothing for now."""
-    answers: dict[bytes, bytes | Iterable[bytes]] = {b"one": b"1", b"two": [b"2", b"zwei"], b"three": [], b"": [b"end"]}
+    """Whatever the framing, the client gets what the stream returns: a piece, several, or nothing for now."""
+    answers: dict[bytes, Iterable[bytes]] = {b"one": [b"1"], b"two": [b"2", b"zwei"], b"three": [], b"": [b"end"]}
     streams = Streams(lambda data: answers[data])
     sent = asyncio.Event()
 
@@ -109,7 +107,6 @@ def test_what_is_changed(caplog: pytest.LogCaptureFixture, framing: str) -> None
     with caplog.at_level(logging.ERROR):
         asyncio.run(run())
     assert sent.is_set()
-    assert streams.is_relayed
     assert streams.over == ["response"]
     assert ours(caplog) == []
 
@@ -159,7 +156,7 @@ def test_answer_that_is_not_streamed_follows(caplog: pytest.LogCaptureFixture) -
             super().response(flow)
             if flow.request.path == "/":
                 assert flow.response is not None
-                self.came.append(b"collected: " + (flow.response.content or b""))
+                self.came.append((b"collected", flow.response.content or b""))
 
     streams = First()
 
@@ -182,7 +179,7 @@ def test_answer_that_is_not_streamed_follows(caplog: pytest.LogCaptureFixture) -
 
     with caplog.at_level(logging.ERROR):
         asyncio.run(run())
-    assert streams.came == [b"a", b"b", b"", b"collected: ab"] * 2
+    assert streams.came == [(b"a",), (b"b",), (), (b"collected", b"ab")] * 2
     assert ours(caplog) == []
 
 
@@ -258,18 +255,12 @@ def test_without_the_internals(monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
         head, pieces, end = framed("chunked", b"first", b"second")
         writer.write(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n" + b"".join(pieces) + end)
 
-    class Plain(Streams):
-        def responseheaders(self, flow: HTTPFlow) -> None:
-            assert flow.response is not None
-            flow.response.stream = True
-            relay.relay(flow)
-
     async def run() -> None:
-        async with proxied(serve, Plain()) as (reader, writer):
+        async with proxied(serve, streams) as (reader, writer):
             await ask(reader, writer)
             assert [await read_chunk(reader) for _ in range(3)] == [b"first", b"second", b""]
 
     with caplog.at_level(logging.ERROR):
         asyncio.run(run())
     assert ours(caplog) == ["a stream goes mitmproxy's own way, which is slower, because of a fault in MoonPalace"]
-    assert not streams.is_relayed
+    assert streams.came == [(b"first",), (b"second",), ()]

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import deque
+from collections.abc import Iterable
 
 import pytest
 from mitmproxy.test import tflow
@@ -25,6 +26,15 @@ def test_pieces_pass_and_are_kept(call: Call) -> None:
     assert [data for _, data in call.chunks] == pieces
     times = [0, *(at for at, _ in call.chunks), call.now()]
     assert times == sorted(times)
+
+
+def test_pieces_that_come_together(call: Call) -> None:
+    """Pieces that one read brings are kept one by one, with the same time."""
+    pieces = [b"data: {}\n\n", b"data: [DONE]\n\n"]
+    assert Tap(call).together(pieces) is pieces
+    (first, _), (second, _) = call.chunks
+    assert first == second
+    assert [data for _, data in call.chunks] == pieces
 
 
 def test_the_end_is_no_piece(call: Call) -> None:
@@ -50,11 +60,11 @@ def test_upstream_has_spoken_with_its_headers(call: Call) -> None:
 class Refusing(deque[tuple[int, bytes]]):
     """Chunks that take one and then fail."""
 
-    def append(self, item: tuple[int, bytes]) -> None:
+    def extend(self, items: Iterable[tuple[int, bytes]]) -> None:
         """Fail at the second chunk."""
         if self:
             raise MemoryError
-        super().append(item)
+        super().extend(items)
 
 
 def test_failing_tap_passes_every_byte(call: Call, caplog: pytest.LogCaptureFixture) -> None:
