@@ -8,31 +8,36 @@ changed.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
 from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.proxy.events import DataReceived
 from mitmproxy.proxy.server import ConnectionHandler
 
+type AtOnce = Callable[[bytes], tuple[bytes, bytes | None]]
+"""Takes what upstream has sent; returns what the client gets for it, and what the layers have to see, None if nothing.
+"""
 
-def read_directly(handler: ConnectionHandler, source: Connection, sink: Connection) -> None:
+
+def read_directly(handler: ConnectionHandler, source: Connection, sink: Connection, at_once: AtOnce | None) -> None:
     """Have what comes on the connection `source` handled at once, as long as the client at `sink` takes what it gets.
 
-    Does nothing where something that was read still waits: it would be overtaken.
+    For one answer, `at_once` is asked first. Does nothing where something that was read still waits: it would be
+    overtaken.
     """
     incoming, outgoing = handler.transports.get(source), handler.transports.get(sink)
     if incoming is None or outgoing is None:
         return
     reader, writer, client = incoming.reader, incoming.writer, outgoing.writer
-    if not (
-        isinstance(reader, asyncio.StreamReader)
-        and isinstance(writer, asyncio.StreamWriter)
-        and isinstance(client, asyncio.StreamWriter)
-    ):
+    if not (isinstance(writer, asyncio.StreamWriter) and isinstance(client, asyncio.StreamWriter)):
         return
     protocol = writer.transport.get_protocol()
     if isinstance(protocol, asyncio.StreamReaderProtocol) and getattr(reader, "_buffer", None) == b"":
-        writer.transport.set_protocol(_DirectProtocol(handler, source, protocol, writer.transport, client))
+        protocol = _DirectProtocol(handler, source, protocol, writer.transport, client)
+        writer.transport.set_protocol(protocol)
+    if isinstance(protocol, _DirectProtocol):
+        protocol.at_once = at_once
 
 
 class _DirectProtocol(asyncio.Protocol):
@@ -52,14 +57,21 @@ class _DirectProtocol(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
         self.client = client
         self.most = client.transport.get_write_buffer_limits()[1]
+        self.at_once: AtOnce | None = None
         self.tasks = set[asyncio.Task[None]]()
 
     def data_received(self, data: bytes) -> None:
-        """Have the layers handle it, unless they have closed the connection."""
+        """Have it handled, unless the layers have closed the connection."""
         if not self.source.state & ConnectionState.CAN_READ:
             return
-        # mitmproxy's tasks begin at once, and this one has nothing to wait for unless a hook is just being answered.
-        self._keep(asyncio.create_task(self.handler.server_event(DataReceived(self.source, data))))
+        sent, left = self.at_once(data) if self.at_once is not None and not self.tasks else (b"", data)
+        if sent and not self.client.is_closing():
+            self.client.write(sent)
+        if left is None:
+            self.handler.timeout_watchdog.register_activity()
+        else:
+            # mitmproxy's tasks begin at once, and this one waits for nothing unless a hook is just being answered.
+            self._keep(asyncio.create_task(self.handler.server_event(DataReceived(self.source, left))))
         if self.client.transport.get_write_buffer_size() > self.most:
             self.transport.pause_reading()
             self._keep(asyncio.create_task(self._go_on()))

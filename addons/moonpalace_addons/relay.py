@@ -7,9 +7,8 @@ becomes quicker instead of slower. Like `upstream`, this module touches mitmprox
 does; where they are not as it knows them, streams go mitmproxy's own way.
 """
 
-import functools
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import h11
@@ -61,56 +60,58 @@ def relay(flow: HTTPFlow) -> None:
 
 
 def _install(flow: HTTPFlow) -> None:
-    layer, stream = upstream.http_layer_of(flow), upstream.stream_of(flow)
-    if layer is None or stream is None or stream.context.options.store_streamed_bodies:
+    layer, stream, handler = upstream.http_layer_of(flow), upstream.stream_of(flow), upstream.connection_of(flow)
+    if layer is None or stream is None or handler is None or stream.context.options.store_streamed_bodies:
         return
-    source, sink = _connection(layer, stream.context.server), _connection(layer, stream.context.client)
-    if not (isinstance(source, Http1Client) and isinstance(sink, Http1Server)):
-        return
-    stream.state_stream_response_body = functools.update_wrapper(
-        functools.partial(_pass_on, stream, sink), HttpStream.state_stream_response_body
-    )
-    source.read_body = _Source(source)  # type: ignore[method-assign]
-    if (handler := upstream.connection_of(flow)) is not None:
-        read_directly(handler, stream.context.server, stream.context.client)
+    client, server = stream.context.client, stream.context.server
+    source, sink = _top(layer, server), _top(layer, client)
+    if isinstance(source, Http1Client) and isinstance(sink, Http1Server):
+        relayed = _Relay(source, stream, sink)
+        source.read_body = relayed.read_body  # type: ignore[method-assign]
+        stream.state_stream_response_body = relayed.pass_on
+        is_plain = not (client.tls or server.tls)
+        read_directly(handler, server, client, relayed.at_once if is_plain else None)
 
 
-def _connection(layer: HttpLayer, connection: Connection) -> Layer | None:
-    """Return what speaks HTTP on a connection, below TLS and outgoing proxies."""
+def _top(layer: HttpLayer, connection: Connection) -> Layer | None:
+    """Return what speaks HTTP on a connection, above TLS and outgoing proxies."""
     found = layer.connections.get(connection)
     return found.context.layers[-1] if isinstance(found, Layer) else None
 
 
-class _Source:
-    """Takes the place of `Http1Connection.read_body`: takes each read of upstream's socket apart at once."""
+class _Relay:
+    """Takes the place of two methods for one answer: what reads its body, and what passes it on."""
 
-    def __init__(self, layer: Http1Client) -> None:
-        self.layer = layer
+    def __init__(self, source: Http1Client, stream: HttpStream, sink: Http1Server) -> None:
+        self.source = source
+        self.stream = stream
+        self.sink = sink
         self.has_begun = False
         self.chunks: ChunkReader | None = None
 
-    def __call__(self, event: Event) -> CommandGenerator[None]:
-        """Pass on what the event brings; all but data is left to the method itself."""
-        layer = self.layer
-        if not isinstance(event, DataReceived) or layer.stream_id is None:
-            yield from Http1Connection.read_body(layer, event)
+    def read_body(self, event: Event) -> CommandGenerator[None]:
+        """Take a read of upstream's socket apart at once; all but data is left to `Http1Connection.read_body`."""
+        source = self.source
+        if not isinstance(event, DataReceived) or source.stream_id is None:
+            yield from Http1Connection.read_body(source, event)
             return
         if not self.has_begun:
             self.has_begun = True
-            self.chunks = ChunkReader() if isinstance(layer.body_reader, ChunkedReader) else None
+            self.chunks = ChunkReader() if isinstance(source.body_reader, ChunkedReader) else None
         pieces, end = self._chunked(self.chunks) if self.chunks else self._other()
         if pieces:
-            yield ReceiveHttp(_Pieces(layer.stream_id, pieces))
+            yield ReceiveHttp(_Pieces(source.stream_id, pieces))
         if end is not None:
-            del layer.read_body  # the next answer on this connection may be another matter
-            layer.state = layer.read_body
-            layer.body_reader = end  # type: ignore[assignment]
-            yield from layer.read_body(event)
+            del source.read_body  # the next answer on this connection may be another matter
+            source.state = source.read_body
+            source.body_reader = end  # type: ignore[assignment]
+            yield from source.read_body(event)
 
     def _chunked(self, chunks: ChunkReader) -> "tuple[list[bytes], _End | None]":
         """Return what has come of a chunked body and, once that is known, how it ends."""
-        buffer = self.layer.buf
-        pieces = chunks.feed(bytes(buffer.maybe_extract_at_most(len(buffer)) or b""))
+        buffer = self.source.buf
+        came = bytes(buffer.maybe_extract_at_most(len(buffer)) or b"")
+        pieces = chunks.feed(came) if not chunks.is_over else []
         if chunks.problem is not None:
             return pieces, _End(None, h11.RemoteProtocolError(chunks.problem))
         if chunks.rest is None:
@@ -125,12 +126,50 @@ class _Source:
         """Return the same of any body, as h11 reads it."""
         pieces: list[bytes] = []
         try:
-            while isinstance(last := self.layer.body_reader(self.layer.buf), h11.Data):
+            while isinstance(last := self.source.body_reader(self.source.buf), h11.Data):
                 if last.data:
                     pieces.append(bytes(last.data))
         except h11.ProtocolError as error:
             return pieces, _End(None, error)
         return pieces, None if last is None else _End(last, None)
+
+    def pass_on(self, event: Event) -> CommandGenerator[None]:
+        """Give the client what its stream makes of pieces, as `HttpStream` and `Http1Server` would, in one write."""
+        together = self._together()
+        if not isinstance(event, _Pieces) or together is None:
+            yield from HttpStream.state_stream_response_body(self.stream, event)
+        elif data := self._sent(together(event.pieces)):
+            yield SendData(self.sink.conn, data)
+
+    def at_once(self, data: bytes) -> tuple[bytes, bytes | None]:
+        """Take what upstream has sent past all layers; return what the client gets, and what the layers have to see.
+
+        They see all before they have passed on the beginning and while they wait for a hook, then nothing (None), and
+        at the end the occasion (no bytes) to look at what is kept for them.
+        """
+        stream, chunks = self.stream, self.chunks
+        if (
+            chunks is None
+            or chunks.is_over
+            or stream._paused is not None  # noqa: SLF001
+            or stream.server_state is not stream.state_stream_response_body
+            or self.source.buf
+            or (together := self._together()) is None
+        ):
+            return b"", data
+        pieces = chunks.feed(data)
+        return self._sent(together(pieces)) if pieces else b"", b"" if chunks.is_over else None
+
+    def _together(self) -> Callable[[Sequence[bytes]], Iterable[bytes]] | None:
+        response = self.stream.flow.response
+        return getattr(response.stream, "together", None) if response is not None else None
+
+    def _sent(self, pieces: Iterable[bytes]) -> bytes:
+        """Return what is written to the client's socket for pieces."""
+        headers = self.sink.response.headers if self.sink.response is not None else {}
+        if "chunked" not in headers.get("transfer-encoding", "").lower():
+            return b"".join(pieces)
+        return b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces])
 
 
 class _End:
@@ -148,21 +187,3 @@ class _End:
     def read_eof(self) -> h11.EndOfMessage | None:
         """Take the end of the connection, which follows a failure."""
         return self(None)
-
-
-def _pass_on(stream: HttpStream, sink: Http1Server, event: Event) -> CommandGenerator[None]:
-    """Give the client what its stream makes of the pieces, as `HttpStream` and `Http1Server` would, in one write."""
-    response = stream.flow.response
-    together = getattr(response.stream, "together", None) if response is not None else None
-    if not isinstance(event, _Pieces) or together is None or sink.response is None:
-        yield from HttpStream.state_stream_response_body(stream, event)
-        return
-    output: Iterable[bytes] = together(event.pieces)
-    is_chunked = "chunked" in sink.response.headers.get("transfer-encoding", "").lower()
-    if data := _framed(output) if is_chunked else b"".join(output):
-        yield SendData(sink.conn, data)
-
-
-def _framed(pieces: Iterable[bytes]) -> bytes:
-    """Return pieces as chunks of a transfer."""
-    return b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces])

@@ -17,7 +17,6 @@ class ChunkReader:
 
     Between two calls it holds nine bytes at most. `rest` is None as long as there are only chunks with data. Then it is
     what was not read, beginning where a chunk begins. `problem` is None until a chunk does not end where it should.
-    After either, nothing more is to be fed.
     """
 
     def __init__(self) -> None:
@@ -26,6 +25,11 @@ class ChunkReader:
         self._held = b""
         self._missing = 0
         self._is_open = False
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nothing more is to be fed."""
+        return self.rest is not None or self.problem is not None
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return the pieces that have come."""
