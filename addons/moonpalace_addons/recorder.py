@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import sys
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -15,6 +16,12 @@ from moonpalace_addons.store.tasks import Task
 from moonpalace_addons.store.writer import Observer, Writer
 
 logger = logging.getLogger(__name__)
+
+SWITCH_INTERVAL = 0.00005
+"""Seconds after which the writer's thread gives way to the event loop, which asks for that after each use of a socket.
+
+With Python's 5 ms, chunks would be late by as much.
+"""
 
 
 class Recorder:
@@ -50,6 +57,7 @@ class Recorder:
     def open(self) -> None:
         """Open the store, start the writer and what keeps the store small; raises StoreError."""
         make_private(self.configuration.settings.home)
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL))
         settings = self.configuration.settings
         self.writer = Writer(open_store(settings.database, create=True), self.observer, settings.home)
         self.writer.start()

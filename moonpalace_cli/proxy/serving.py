@@ -24,8 +24,8 @@ from moonpalace_addons.reverse_proxy import reverse_mode
 from moonpalace_addons.settings import Settings
 from moonpalace_cli.proxy.hook_dispatch import DirectAddonManager
 
-SWITCH_INTERVAL = 0.0005
-"""Seconds after which the writer's thread gives way to the event loop; Python's 5 ms would delay chunks by as much."""
+GARBAGE_THRESHOLDS = (2_000, 10, 10)
+"""Of the garbage collector: calls make garbage in cycles, and each collection holds up the streams for milliseconds."""
 
 
 class StartupCheck(MitmLogHandler):
@@ -85,9 +85,9 @@ class ProxyMaster(Master):
 
 def serve(settings: Settings, console: logging.Handler) -> None:
     """Serve until SIGTERM or SIGINT; raises MoonPalaceError if the proxy cannot start."""
-    sys.setswitchinterval(SWITCH_INTERVAL)
     allow_many_connections()
     gc.freeze()  # what was imported stays: no collection need look at it again
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     asyncio.run(run(settings, console))
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 from sqlalchemy import Connection
 
@@ -31,9 +32,9 @@ class Batch:
         self._written: dict[str, int] = {}
 
     @property
-    def under_way(self) -> bool:
-        """Tell whether any call is under way."""
-        return bool(self.calls)
+    def under_way(self) -> int:
+        """Return how many calls are under way."""
+        return len(self.calls)
 
     @property
     def planned(self) -> int:
@@ -62,11 +63,16 @@ class Batch:
                 self._take(task)
             except Exception:
                 logger.exception("store: call %s could not be read because of a fault in MoonPalace", task.uuid)
-        for call in self.calls.values() if keep else ():
+        self.keep(len(self.calls) if keep else 0)
+
+    def keep(self, most: int) -> None:
+        """Work out what to write of so many answers under way, those that have waited longest."""
+        for uuid in list(islice(self.calls, most)):
+            call = self.calls[uuid] = self.calls.pop(uuid)
             try:
                 self._keep(call)
             except Exception:
-                logger.exception("store: the answer to call %s could not be kept so far", call.uuid)
+                logger.exception("store: the answer to call %s could not be kept so far", uuid)
 
     def _take(self, task: Task) -> None:
         match task:

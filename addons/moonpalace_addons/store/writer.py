@@ -2,7 +2,8 @@
 
 A task costs the caller one append. The thread sleeps for `BATCH` seconds after the first task of a batch, less the time
 that the last batch took, so that calls that begin and end together cost one insert. While calls are under way it stores
-what has come of their answers every `KEEP` seconds, for the case that the proxy dies.
+what has come of their answers every `KEEP` seconds, for the case that the proxy dies: of a few of them at a time, since
+the event loop hardly gets on while this thread works something out.
 
 A store that is locked, full, read-only, damaged or gone is tried again and again, while calls go on and their rows
 wait: in memory, and from `MEMORY` bytes on, after `MINUTE` seconds, or when the proxy ends, in a journal beside the
@@ -101,6 +102,8 @@ class Writer:
         self._attempts = Attempts(engine, self._follow_file)
         self._overflow = Overflow(journal_file.place(engine.url, home), self._run)
         self._moved = False
+        self._looked_at = time.monotonic()
+        self._owed = 0.0
         LIVING.add(self.run_id)
 
     def start(self) -> None:
@@ -146,18 +149,26 @@ class Writer:
             raise refusal("cannot write to", self.engine.url, error) from error
 
     def _work(self) -> None:
-        beat = kept = time.monotonic()
+        beat = time.monotonic()
         looked = -math.inf
         while not self._stopping.is_set():
             now = time.monotonic()
-            keep, live, look = now - kept >= KEEP, now - beat >= HEARTBEAT, now - looked >= LOOK
-            kept = now if keep else kept
+            live, look = now - beat >= HEARTBEAT, now - looked >= LOOK
             beat = now if live else beat
             looked = now if look else looked
-            self._guarded(partial(self._turn, keep=keep, live=live, look=look))
+            self._guarded(partial(self._turn, keep=self._due(now), live=live, look=look))
             self._sleep(time.monotonic() - now)
         self._guarded(self._drain)
         self._overflow.close()
+
+    def _due(self, now: float) -> int:
+        """Return of how many answers under way to store what has come now, if each has its turn every `KEEP`."""
+        calls = self._batch.under_way
+        self._owed = min(self._owed + calls * (now - self._looked_at) / KEEP, calls)
+        self._looked_at = now
+        due = int(self._owed)
+        self._owed -= due
+        return due
 
     def _sleep(self, took: float) -> None:
         """Wait for what is to be done next, after a turn that took some seconds."""
@@ -167,7 +178,8 @@ class Writer:
             return
         self._delay = RETRY_LEAST
         if self._overflow.source() is None:
-            self._wake.wait(KEEP if self._batch.under_way else HEARTBEAT)
+            calls = self._batch.under_way
+            self._wake.wait(max(BATCH, KEEP / calls) if calls else HEARTBEAT)
         if not self._stopping.is_set():
             # What comes while a batch is stored has waited for that long when its own turn comes.
             self._stopping.wait(max(BATCH_LEAST, BATCH - took))
@@ -180,17 +192,19 @@ class Writer:
         except Exception:
             logger.exception("store: a batch could not be stored because of a fault in MoonPalace")
 
-    def _turn(self, *, keep: bool, live: bool, look: bool) -> None:
+    def _turn(self, *, keep: int, live: bool, look: bool) -> None:
         """Look at what has come and store what can be stored."""
         if look:
             self._overflow.look()
         self._plan(keep=keep)
         self._push(live=live)
 
-    def _plan(self, *, keep: bool, ended: bool = False) -> None:
+    def _plan(self, *, keep: int = 0, ended: bool = False) -> None:
         tasks = [self._tasks.popleft() for _ in range(len(self._tasks))]
+        self._batch.plan(tasks, keep=ended)
         # Pieces of answers under way that cannot be stored would be there twice in memory.
-        self._batch.plan(tasks, keep=keep and (ended or self.trouble is None))
+        if self.trouble is None:
+            self._batch.keep(keep)
         self._memory = self._batch.weight + (self._batch.absorb() if self.trouble is not None else 0)
         over = self._memory > MEMORY
         # Of a store that works, one great batch is no sign; two in a row say that it is too slow.
@@ -249,7 +263,7 @@ class Writer:
 
     def _drain(self) -> None:
         """Store all that there is, and what the store does not take in good time in the journal."""
-        self._plan(keep=True, ended=True)
+        self._plan(ended=True)
         delay, is_safe = RETRY_LEAST, False
         while not self._push(ended=True) and time.monotonic() <= self._deadline:
             if self.trouble is None:
