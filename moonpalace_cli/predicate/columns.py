@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, ColumnElement, Text, and_, case, false, func,
 from sqlalchemy import cast as sql_cast
 
 from moonpalace_addons.store.records.request_headers import request_headers
+from moonpalace_addons.store.records.response_headers import response_headers
 from moonpalace_addons.store.schema import EXCHANGES, TAGS
 from moonpalace_cli.predicate import times
 from moonpalace_cli.predicate.fields import MILLISECOND, Field
@@ -74,6 +75,7 @@ EXPRESSIONS: dict[str, Callable[[], ColumnElement[str]]] = {
     "error": error,
     "url": url,
     "request_headers": request_headers,
+    "response_headers": response_headers,
 }
 
 

@@ -7,6 +7,7 @@ import string
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.utils import formatdate
 from uuid import UUID
 
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
@@ -26,10 +27,10 @@ REQUEST_HEADERS = (
     "Accept-Encoding: gzip, deflate\r\nConnection: keep-alive\r\nHost: 127.0.0.1:9988\r\nContent-Length: {length}\r\n"
 )
 RESPONSE_HEADERS = (
-    "Server: nginx\r\nDate: Sun, 22 Nov 2026 17:27:02 GMT\r\nContent-Type: {kind}\r\nConnection: keep-alive\r\n"
+    "Server: nginx\r\nDate: {date}\r\nContent-Type: {kind}\r\nConnection: keep-alive\r\n"
     "Vary: Origin\r\nMsh-Request-Id: {id}\r\nMsh-Uid: cq1e1ru0q0k4r6b0\r\nMsh-Gid: enterprise-tier-5\r\n"
     "Msh-Org-Id: org-6d3f0a2b9c1e\r\nMsh-Project-Id: proj-7e0d2c\r\nMsh-Trace-Mode: on\r\n"
-    "Server-Timing: inner; dur=1043\r\nStrict-Transport-Security: max-age=15724800\r\n"
+    "Server-Timing: inner; dur={took}\r\nStrict-Transport-Security: max-age=15724800\r\n"
 )
 
 
@@ -159,7 +160,12 @@ def tasks(call: Call, number: int, author: Author) -> tuple[RequestRead, Exchang
         uuid=uuid,
         at=300_000_000,
         status_code=200,
-        headers=RESPONSE_HEADERS.format(kind=kind, id=author.identifier()),
+        headers=RESPONSE_HEADERS.format(
+            kind=kind,
+            id=author.identifier(),
+            date=formatdate(request.started_at // 10**6, usegmt=True),
+            took=at // 10**6,
+        ),
         content_type=kind,
         content_encoding=None,
         chunks=deque(zip(times, chunks, strict=True)),

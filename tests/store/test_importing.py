@@ -17,6 +17,7 @@ from moonpalace_addons.store.engine import open_store, writing
 from moonpalace_addons.store.host import host_name
 from moonpalace_addons.store.importing import Counts, import_calls
 from moonpalace_addons.store.records import contents, exchanges, labels, runs
+from moonpalace_addons.store.schema import REVISION
 from moonpalace_addons.store.sources import opened_source
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted
 from moonpalace_addons.store.writer import Writer
@@ -245,7 +246,7 @@ def broken(tmp_path: Path) -> Callable[[str], Path]:
         ("missing", "there is no database at"),
         ("text", "file is not a database"),
         ("tables", "holds other tables"),
-        ("newer", "has the schema 9999, this MoonPalace knows 0001: upgrade this MoonPalace"),
+        ("newer", f"has the schema 9999, this MoonPalace knows {REVISION}: upgrade this MoonPalace"),
         ("empty", "is empty"),
     ],
 )

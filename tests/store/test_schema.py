@@ -3,15 +3,16 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, column, insert, inspect, make_url, table, text
 
 from moonpalace_addons.store.batch import Batch
-from moonpalace_addons.store.engine import writing
+from moonpalace_addons.store.engine import make_engine, migrate, open_store, writing
 from moonpalace_addons.store.schema import METADATA, REVISION
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 
@@ -48,8 +49,8 @@ def test_the_migrations_make_the_tables_of_the_schema(engine: Engine) -> None:
 def test_deletes_cascade_in_the_store_as_in_the_schema(engine: Engine) -> None:
     """Whatever belongs to a call goes with it, which Alembic does not compare on SQLite."""
     found = inspect(engine)
-    for table in ("exchange_tags", "event_streams", "response_segments"):
-        (key,) = found.get_foreign_keys(table)
+    for name in ("exchange_tags", "event_streams", "response_segments"):
+        (key,) = found.get_foreign_keys(name)
         assert key["options"] == {"ondelete": "CASCADE"}
         assert (key["constrained_columns"], key["referred_table"]) == (["exchange_id"], "exchanges")
 
@@ -58,6 +59,27 @@ def test_the_revision_is_the_last_migration() -> None:
     """What the code asks for is what the migrations lead to, by one line without branches."""
     scripts = ScriptDirectory("addons/moonpalace_addons/store/migrations")
     assert scripts.get_heads() == [REVISION]
+
+
+def test_an_older_store_is_migrated_with_what_it_holds(tmp_path: Path) -> None:
+    """A store of the first revision gets what it lacks when it is opened; what it holds is shown as before."""
+    file = tmp_path / "old.sqlite"
+    engine = make_engine(make_url(f"sqlite:///{file}"))
+    with writing(engine) as connection:
+        migrate(connection, "0001")
+        connection.execute(text("INSERT INTO runs VALUES ('r', 'h', 1, '0', 0, 0, 0)"))
+        row = {"uuid": "u", "run_id": "r", "state": "completed", "started_at": 0, "method": "POST", "endpoint": "e"}
+        row |= {"path": "/", "query": "", "request_headers": "A: b", "request_bytes": 0, "response_headers": "C: d"}
+        row |= {"is_stream": False, "is_coerced": False}
+        connection.execute(insert(table("exchanges", *map(column, row))), [row])
+        before = dict(connection.execute(text("SELECT * FROM moonshot_requests")).mappings().one())
+    engine.dispose()
+    engine = open_store(f"sqlite:///{file}")
+    assert view(engine) == before
+    assert before["response_header"] == "C: d"
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+    engine.dispose()
 
 
 def test_the_view_begins_with_the_documented_columns(engine: Engine) -> None:

@@ -218,7 +218,7 @@ def current_revision(engine: Engine, url: URL) -> str | None:
     raise StoreError(f"{shown(url)} holds other tables than MoonPalace's: give another database with --database")
 
 
-def migrate(connection: Connection) -> None:
+def migrate(connection: Connection, revision: str = "head") -> None:
     """Run the migrations on `connection`, in its transaction."""
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it announces each step, already while it is imported
     # Alembic costs 0.3 s and is needed once in the life of a store.
@@ -229,7 +229,7 @@ def migrate(connection: Connection) -> None:
     config.set_main_option("script_location", "moonpalace_addons.store:migrations")
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
 
 
 def refusal(what: str, url: URL, error: DBAPIError) -> StoreError:

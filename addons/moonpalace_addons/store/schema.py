@@ -21,7 +21,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0001"
+REVISION = "0002"
 """The migration that this code works with; `store.engine` upgrades what is older and refuses what is newer."""
 
 METADATA = MetaData()
@@ -80,7 +80,10 @@ EXCHANGES = Table(
     Column("key_fingerprint", String(16)),
     Column("changes", Text),  # a JSON array of what we changed on the way upstream
     Column("status_code", Integer),
+    # As those of the request, with the date that they have (`store.records.response_headers`).
     Column("response_headers", Text),
+    Column("response_headers_part", RowId),
+    Column("response_date", Text),
     Column("response_content_type", Text),
     Column("response_bytes", BigInteger),
     Column("msh_request_id", Text),

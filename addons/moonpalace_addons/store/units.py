@@ -134,7 +134,8 @@ def put_pieces(connection: Connection, units: Sequence[Unit], known: Container[s
         if unit.ending is not None and unit.ending.body is not None:
             bodies.append((unit.uuid, "response", unit.ending.body))
     new = {unit.uuid: unit.columns for unit in units if unit.uuid not in known}
-    return {unit.uuid: {} for unit in units} | carried.keep(connection, new, bodies)
+    answered = {unit.uuid: unit.columns for unit in units if unit.uuid in known and "response_headers" in unit.changed}
+    return {unit.uuid: {} for unit in units} | carried.keep(connection, new, bodies, answered=answered)
 
 
 def by_columns(rows: list[Values]) -> dict[tuple[str, ...], list[Values]]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from moonpalace_addons.store.records import labels
+from moonpalace_addons.store.schema import REVISION
 
 REFERENCE = Path(__file__).parents[2] / "data" / "go-v0.12" / "moonpalace.sqlite"
 KEY = "sk-9fR2kLmQ8vXc0TzB4nYd"
@@ -55,7 +56,7 @@ def test_json_has_the_same(mpal: Mpal, file: Path) -> None:
     report = json.loads(mpal("doctor", "--json").out)
     assert report["findings"] == []
     assert report["rows"] == {"completed": 1}
-    assert (report["journal_mode"], report["schema"]) == ("wal", "0001")
+    assert (report["journal_mode"], report["schema"]) == ("wal", REVISION)
     assert report["database"] == str(file)
     assert report["tables"]["exchanges"] > 0
     assert report["free_disk"] > 0

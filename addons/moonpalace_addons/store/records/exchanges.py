@@ -12,6 +12,7 @@ from sqlalchemy.exc import DataError
 
 from moonpalace_addons.store.records import json_rows
 from moonpalace_addons.store.records.request_headers import request_headers
+from moonpalace_addons.store.records.response_headers import UNSHARED, response_headers
 from moonpalace_addons.store.records.values import GREATEST, Values
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.tasks import State
@@ -78,7 +79,8 @@ class Exchange:
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 NAMES = tuple(field.name for field in fields_of(Exchange))
-COLUMNS = [request_headers() if name == "request_headers" else EXCHANGES.c[name] for name in NAMES]
+DERIVED = {"request_headers": request_headers(), "response_headers": response_headers()}
+COLUMNS: list[ColumnElement[object]] = [DERIVED.get(name, EXCHANGES.c[name]) for name in NAMES]
 
 
 def to_exchange(row: RowMapping | Mapping[str, object]) -> Exchange:
@@ -207,6 +209,8 @@ def update_exchanges(connection: Connection, rows: Sequence[Values]) -> None:
     """Update rows of `exchanges` by their `id`; all rows have the same columns."""
     if not rows:
         return
+    if "response_headers" in rows[0] and "response_headers_part" not in rows[0]:
+        rows = [row | UNSHARED for row in rows]
     columns = [name for name in rows[0] if name != "id"]
     if connection.dialect.name == "postgresql":
         given = json_rows.recordset(EXCHANGES, list(rows[0]))

@@ -85,9 +85,11 @@ def broken(connection: Connection) -> list[str]:
 
 def damaged_calls(connection: Connection) -> list[int]:
     """Return the calls whose bodies have lost a piece, or that have lost their headers."""
-    source = EXCHANGES.outerjoin(PARTS, PARTS.c.id == HEADERS)
-    lost = select(EXCHANGES.c.id).select_from(source).where(HEADERS.is_not(None), PARTS.c.id.is_(None))
-    ids = set(connection.execute(lost).scalars())
+    ids: set[int] = set()
+    for headers in HEADERS:
+        source = EXCHANGES.outerjoin(PARTS, PARTS.c.id == headers)
+        lost = select(EXCHANGES.c.id).select_from(source).where(headers.is_not(None), PARTS.c.id.is_(None))
+        ids.update(connection.execute(lost).scalars())
     for side in SIDES:
         listed = pieces(side, connection.dialect.name)
         source = EXCHANGES.join(listed.source, true()).outerjoin(PARTS, PARTS.c.id == listed.part_id)

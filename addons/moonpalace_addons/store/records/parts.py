@@ -1,6 +1,7 @@
 """The pieces of bodies: each stored once, put together again.
 
-A column `request_parts` or `response_parts` holds a JSON array of ids, `request_headers_part` the id of the only piece.
+The columns `request_parts` and `response_parts` hold a JSON array of ids, `request_headers_part` and
+`response_headers_part` the id of the only piece.
 Whoever writes one takes the ids from `keep_pieces`, in the same transaction of `engine.writing`: that keeps the
 clean-up from deleting a piece that is about to be used.
 """

@@ -149,7 +149,7 @@ def freed_by_age(connection: Connection, going: ColumnElement[bool]) -> Executab
             select(each.part_id.label("part"), moment).select_from(EXCHANGES.join(each.source, true()))
             for each in listed
         ),
-        select(EXCHANGES.c.request_headers_part, moment).where(EXCHANGES.c.request_headers_part.is_not(None)),
+        *(select(column, moment).where(column.is_not(None)) for column in unused.HEADERS),
     ).subquery()
     last = func.max(uses.c.moment).label("last")
     by_piece = select(uses.c.part, last).group_by(uses.c.part).subquery()

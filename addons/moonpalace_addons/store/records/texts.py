@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import batched
+from itertools import batched, product
 
 import zstandard
 from sqlalchemy import Connection, LargeBinary, String, Table, select, true
 
 from moonpalace_addons.store.records.body_text import Side, pieces
 from moonpalace_addons.store.records.request_headers import request_headers
+from moonpalace_addons.store.records.response_headers import response_headers
 from moonpalace_addons.store.schema import CONTEXT_CACHES, EVENT_STREAMS, EXCHANGES, PARTS, RUNS, SEGMENTS, TAGS
 
 ROWS_AT_ONCE = 500
@@ -16,6 +17,8 @@ LARGE_AT_ONCE = 20
 SIDES: tuple[Side, ...] = ("request", "response")
 # What is written by us alone, and bodies, which are looked through piece by piece.
 LEFT_OUT = frozenset({"uuid", "run_id", "state", "key_fingerprint", "request_parts", "response_parts"})
+# What stands in pieces, put together.
+HEADERS = {"request_headers": request_headers(), "response_headers": response_headers()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ def texts(connection: Connection) -> Iterator[Text]:
 def columns_of(connection: Connection, table: Table, key: str, at_once: int) -> Iterator[Text]:
     """Give the texts, or the column `data`, of every row of a table."""
     columns = [
-        request_headers() if column is EXCHANGES.c.request_headers else column
+        HEADERS.get(column.name, column)
         for column in table.c
         if (isinstance(column.type, String) and column.name not in LEFT_OUT)
         or (isinstance(column.type, LargeBinary) and column.name == "data")
@@ -83,21 +86,18 @@ def segments(connection: Connection) -> Iterator[Text]:
 
 
 def calls_with(connection: Connection, part_ids: Iterable[int]) -> dict[int, list[tuple[int, str]]]:
-    """Return which calls have these pieces, and in what: "request body", "response body" or "request_headers".
+    """Return which calls have these pieces, and in what: "request body" or "request_headers", or of the response.
 
     A piece that no call has is left out.
     """
     found: dict[int, list[tuple[int, str]]] = {}
-    headers = EXCHANGES.c.request_headers_part
-    for some in batched(part_ids, ROWS_AT_ONCE):
+    for some, side in product(batched(part_ids, ROWS_AT_ONCE), SIDES):
+        headers = EXCHANGES.c[f"{side}_headers_part"]
         for part_id, exchange_id in connection.execute(select(headers, EXCHANGES.c.id).where(headers.in_(some))):
-            found.setdefault(part_id, []).append((exchange_id, "request_headers"))
-        for side in SIDES:
-            listed = pieces(side, connection.dialect.name)
-            source = EXCHANGES.join(listed.source, true())
-            query = (
-                select(listed.part_id, EXCHANGES.c.id).select_from(source).where(listed.part_id.in_(some)).distinct()
-            )
-            for part_id, exchange_id in connection.execute(query.order_by(EXCHANGES.c.id)):
-                found.setdefault(int(part_id), []).append((exchange_id, f"{side} body"))
+            found.setdefault(part_id, []).append((exchange_id, f"{side}_headers"))
+        listed = pieces(side, connection.dialect.name)
+        source = EXCHANGES.join(listed.source, true())
+        query = select(listed.part_id, EXCHANGES.c.id).select_from(source).where(listed.part_id.in_(some)).distinct()
+        for part_id, exchange_id in connection.execute(query.order_by(EXCHANGES.c.id)):
+            found.setdefault(int(part_id), []).append((exchange_id, f"{side} body"))
     return found

@@ -6,13 +6,15 @@ from sqlalchemy import Connection, func, insert, select, text
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.records.request_headers import request_headers
+from moonpalace_addons.store.records.response_headers import UNSHARED, response_headers
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, RUNS, TAGS
 
 KEYS_AT_ONCE = 1000
 # Pieces have other numbers in another store.
-PIECES = ("request_headers", "request_headers_part", "request_parts", "response_parts")
-CARRIED = [request_headers(), *(column for column in EXCHANGES.c if column.name not in PIECES)]
+PIECES = ("request_headers", "request_headers_part", "request_parts", "response_headers", "response_parts", *UNSHARED)
+HEADERS = {"request": request_headers(), "response": response_headers()}
+CARRIED = [*HEADERS.values(), *(column for column in EXCHANGES.c if column.name not in PIECES)]
 
 
 def count(connection: Connection) -> int:
@@ -38,10 +40,14 @@ def columns_of(connection: Connection, exchange_id: int) -> Values | None:
 
     Raises StoreError if the store has lost its headers.
     """
-    row = connection.execute(select(*CARRIED).where(EXCHANGES.c.id == exchange_id)).mappings().first()
-    if row is not None and row["request_headers"] is None:
-        raise StoreError(f"the store is damaged: the request headers of call {exchange_id} are missing")
-    return None if row is None else dict(row)
+    parts = [EXCHANGES.c[f"{side}_headers_part"] for side in HEADERS]
+    row = connection.execute(select(*CARRIED, *parts).where(EXCHANGES.c.id == exchange_id)).mappings().first()
+    if row is None:
+        return None
+    for side, part in zip(HEADERS, parts, strict=True):
+        if row[f"{side}_headers"] is None and row[part.name] is not None:
+            raise StoreError(f"the store is damaged: the {side} headers of call {exchange_id} are missing")
+    return {name: value for name, value in row.items() if name not in (part.name for part in parts)}
 
 
 def run_of(connection: Connection, run_id: str) -> Values:

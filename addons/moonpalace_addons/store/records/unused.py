@@ -27,7 +27,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from moonpalace_addons.store.records.body_text import SIDES, pieces
 from moonpalace_addons.store.schema import EXCHANGES, PARTS, UNUSED_PARTS
 
-HEADERS = EXCHANGES.c.request_headers_part
+HEADERS = (EXCHANGES.c.request_headers_part, EXCHANGES.c.response_headers_part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def used_ids(dialect_name: str) -> list[Select[int]]:
     """Return the queries for the ids of all pieces that calls have: of each side, and headers."""
     listed = [pieces(side, dialect_name) for side in SIDES]
     bodies = [select(each.part_id.label("id")).select_from(EXCHANGES.join(each.source, true())) for each in listed]
-    return [*bodies, select(HEADERS.label("id")).where(HEADERS.is_not(None))]
+    return [*bodies, *(select(column.label("id")).where(column.is_not(None)) for column in HEADERS)]
 
 
 def any_noted(engine: Engine) -> bool:
