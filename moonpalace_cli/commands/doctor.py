@@ -15,6 +15,8 @@ from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json, visible
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from moonpalace_addons.settings import Settings
     from moonpalace_addons.store.secret_search import Hit
 
@@ -28,7 +30,8 @@ def command(context: click.Context, for_secrets: bool, as_json: bool, settings: 
     """Say how the store is: what is in it, who uses it, whether it is sound, and what to do if it is not.
 
     With --secrets, look for what is made like a key or token, in headers, addresses, bodies, streams and labels, and
-    say which calls and fields hold it. The secrets themselves are not printed.
+    say which calls and fields hold it, also of calls that wait for the store in a journal. The secrets themselves are
+    not printed.
 
     The exit code is 1 if anything is wrong, or any secret found.
     """
@@ -69,7 +72,7 @@ def search(settings: Settings, *, as_json: bool) -> bool:
         from moonpalace_addons.store.secret_search import search as look_through
 
         begun = time.monotonic()
-        hits = look_through(engine, count)
+        hits = [*look_through(engine, count), *search_journals(settings, count)]
         seconds = time.monotonic() - begun
     if as_json:
         print_json(json.dumps({"hits": [hit_json(hit) for hit in hits], "bytes": size, "seconds": round(seconds, 3)}))
@@ -79,6 +82,18 @@ def search(settings: Settings, *, as_json: bool) -> bool:
     speed = size / 1e6 / max(seconds, 0.001)
     click.echo(f"searched {size / 1e6:,.1f} MB at {speed:,.0f} MB/s: {verdict(hits)}", err=bool(hits))
     return not hits
+
+
+def search_journals(settings: Settings, progress: Callable[[int], None]) -> Iterator[Hit]:
+    """Give what looks like a secret in the calls that wait for the store; tell of the journals that cannot be read."""
+    from moonpalace_addons.store.journal import journal_file
+    from moonpalace_addons.store.secret_search import search_journal
+
+    for path in journal_file.paths(settings.database, settings.home):
+        try:
+            yield from search_journal(path, progress)
+        except (OSError, ValueError) as error:
+            click.echo(visible(f"{path} could not be searched: {error}"), err=True)
 
 
 def hit_json(hit: Hit) -> dict[str, str | int | None]:

@@ -4,6 +4,8 @@ import base64
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +13,14 @@ from sqlalchemy import Engine, text, update
 
 from moonpalace_addons.store import derive
 from moonpalace_addons.store.engine import writing
+from moonpalace_addons.store.journal.journal_file import Journal
+from moonpalace_addons.store.journal.unit_bytes import pack
 from moonpalace_addons.store.records import contents, exchanges, labels
 from moonpalace_addons.store.records.texts import Text, texts
 from moonpalace_addons.store.schema import EXCHANGES
-from moonpalace_addons.store.secret_search import MARKS, Hit, found_in, masked, search
+from moonpalace_addons.store.secret_search import MARKS, Hit, found_in, masked, search, search_journal
 from moonpalace_addons.store.tasks import RequestRead
+from moonpalace_addons.store.units import Ending, Unit
 from moonpalace_addons.wire import secret_patterns
 
 KEY = "sk-9fR2kLmQ8vXc0TzB4nYd"
@@ -197,3 +202,44 @@ def test_memory_is_bounded_by_rows(engine: Engine, call: int) -> None:
         found = [one.data for one in texts(connection) if one.table == "parts"]
     assert found == [b"x%d" % number for number in range(60)]
     assert call
+
+
+def waiting(path: Path, *contents: bytes) -> Journal:
+    """Return the open journal of a writer, with these units."""
+    journal = Journal.create(path, {"id": "run-1"})
+    journal.add(contents)
+    return journal
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"columns": {"path": f"/v1/{KEY}"}}, "path"),
+        ({"columns": {"response_headers": f"A: {KEY}\r\n"}}, "response_headers"),
+        ({"request_body": KEY.encode()}, "request body"),
+        ({"ending": Ending(KEY.encode(), None, ())}, "response body"),
+        ({"ending": Ending(None, KEY.encode(), ())}, "event stream"),
+        ({"segments": [(0, KEY[:9].encode(), ()), (1, KEY[9:].encode(), ())]}, "answer under way"),
+    ],
+)
+def test_calls_that_wait_in_a_journal_are_searched(tmp_path: Path, changes: dict[str, Any], field: str) -> None:
+    """A key in any part of a call in a journal is found, while its proxy has the journal, and adds to it afterwards."""
+    path = tmp_path / "calls.sqlite.run-1.journal"
+    plain = Unit("u-2", derive.EMPTY | {"uuid": "u-2"})
+    journal = waiting(path, pack(plain), pack(replace(plain, **changes)))
+    assert search_journal(path) == [Hit(None, f"{field} of a call in {path.name}", "API key", SHOWN)]
+    journal.add([pack(plain)])
+    assert len(journal.next(10**6).contents) == 3
+    journal.close()
+
+
+def test_journals_that_cannot_be_searched(tmp_path: Path) -> None:
+    """One that is gone has nothing, one that was cut is searched until there, another version's is refused."""
+    path = tmp_path / "calls.sqlite.run-1.journal"
+    assert search_journal(path) == []
+    waiting(path, pack(Unit("u-1", {}, request_body=KEY.encode())), pack(Unit("u-2", {}))).close()
+    path.write_bytes(path.read_bytes()[:-3])
+    assert len(search_journal(path)) == 1
+    path.write_bytes(b"MoonPalace journal 9\n")
+    with pytest.raises(ValueError, match="another version"):
+        search_journal(path)

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import Engine
 
 from moonpalace_addons.store.derive import header_pairs
+from moonpalace_addons.store.journal.journal_texts import journal_texts
 from moonpalace_addons.store.records import texts
 from moonpalace_addons.store.records.texts import Text
 from moonpalace_addons.wire import secret_patterns, secrets
@@ -58,6 +60,20 @@ def search(engine: Engine, progress: Progress = lambda _: None) -> list[Hit]:
                 Hit(None, "a piece that no call has any more", hit.kind, hit.masked)
             }
     return sorted(placed, key=lambda hit: (hit.call or 0, hit.field, hit.kind, hit.masked))
+
+
+def search_journal(path: Path, progress: Progress = lambda _: None) -> list[Hit]:
+    """Return what looks like a secret in the calls that wait in a journal, which have no numbers yet.
+
+    Raises ValueError if another version of MoonPalace wrote it, OSError if it cannot be read.
+    """
+    hits: set[Hit] = set()
+    for text in journal_texts(path):
+        name = text.column if text.table == "parts" else field_name(text)
+        place = f"{name} of a call in {path.name}"
+        hits |= {Hit(None, place, kind, masked) for kind, masked in found_in(text)}
+        progress(len(text.data))
+    return sorted(hits, key=lambda hit: (hit.field, hit.kind, hit.masked))
 
 
 def found_in(text: Text) -> Iterator[tuple[str, str]]:

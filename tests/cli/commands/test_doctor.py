@@ -11,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from moonpalace_addons.store.journal.journal_file import Journal
+from moonpalace_addons.store.journal.unit_bytes import pack
 from moonpalace_addons.store.records import labels
 from moonpalace_addons.store.schema import REVISION
+from moonpalace_addons.store.units import Unit
 
 REFERENCE = Path(__file__).parents[2] / "data" / "go-v0.12" / "moonpalace.sqlite"
 KEY = "sk-9fR2kLmQ8vXc0TzB4nYd"
@@ -160,6 +163,20 @@ def test_calls_beside_the_store(mpal: Mpal, file: Path) -> None:
     assert printed.code == 1
     assert f"1.5 MB of calls wait in {journal}, left by a proxy that has ended" in printed.out
     assert "the next mpal start stores them" in printed.out
+
+
+def test_secrets_of_calls_beside_the_store(mpal: Mpal, file: Path) -> None:
+    """With --secrets calls that wait in a journal are searched too; a journal that cannot be is named."""
+    journal = Journal.create(file.with_name("moonpalace.sqlite.run-1.journal"), {"id": "run-1"})
+    journal.add([pack(Unit("u", {"path": f"/{KEY}"}))])
+    other = file.with_name("moonpalace.sqlite.run-2.journal")
+    other.write_text("something else")
+    printed = mpal("doctor", "--secrets", "--json")
+    assert printed.code == 1
+    (hit,) = json.loads(printed.out)["hits"]
+    assert (hit["call"], hit["field"]) == (None, f"path of a call in {journal.path.name}")
+    assert printed.err == f"{other} could not be searched: another version of MoonPalace wrote it, or none at all\n"
+    journal.close()
 
 
 @pytest.mark.parametrize("flags", [[], ["--json"]])

@@ -191,10 +191,15 @@ def place(url: URL, home: Path | None) -> Place | None:
     return Place(home, f"{server[0]}-{hashlib.sha256(json.dumps(server).encode()).hexdigest()[:12]}")
 
 
-def files(database_url: str, home: Path) -> list[JournalFile]:
+def paths(database_url: str, home: Path) -> list[Path]:
     """Return the journals of the store at a URL: calls that wait for it, of this proxy and of others."""
     found = place(make_url(database_url), home)
-    return [file for path in found.paths() if (file := looked_at(path))] if found else []
+    return found.paths() if found else []
+
+
+def files(database_url: str, home: Path) -> list[JournalFile]:
+    """Return the same with what is to be seen of each."""
+    return [file for path in paths(database_url, home) if (file := looked_at(path))]
 
 
 def looked_at(path: Path) -> JournalFile | None:

@@ -1,0 +1,42 @@
+"""Everything in a journal that is text, for who looks through all of it while its proxy may write on."""
+
+from collections.abc import Iterator
+from io import FileIO
+from pathlib import Path
+
+from moonpalace_addons.store.journal.framing import frames
+from moonpalace_addons.store.journal.journal_file import read_head
+from moonpalace_addons.store.journal.unit_bytes import unpack
+from moonpalace_addons.store.records.texts import LEFT_OUT, Text
+from moonpalace_addons.store.units import Unit
+
+
+def journal_texts(path: Path) -> Iterator[Text]:
+    """Give every text of the calls that wait in a journal; `row` is the call's uuid.
+
+    The file is only read, without a lock: what is added meanwhile is left out, and a journal that has just been taken
+    in has nothing. Raises ValueError if another version of MoonPalace wrote it, OSError if it cannot be read.
+    """
+    try:
+        file = FileIO(path)
+    except FileNotFoundError:
+        return
+    with file:
+        size = file.seek(0, 2)
+        head = read_head(file, size)
+        for content, _ in frames(file, head[1], size) if head else ():
+            yield from texts_of(unpack(content))
+
+
+def texts_of(unit: Unit) -> Iterator[Text]:
+    """Give the texts of a call, each as the table of the store that would have it."""
+    for column, value in unit.columns.items():
+        if isinstance(value, str) and column not in LEFT_OUT:
+            yield Text("exchanges", column, unit.uuid, value.encode("utf-8", "surrogatepass"))
+    segments = b"".join(data for _, data, _ in unit.segments)
+    bodies = {("parts", "request body"): unit.request_body, ("response_segments", "data"): segments}
+    if unit.ending is not None:
+        bodies |= {("parts", "response body"): unit.ending.body, ("event_streams", "data"): unit.ending.stream}
+    for (table, column), data in bodies.items():
+        if data:
+            yield Text(table, column, unit.uuid, data)
