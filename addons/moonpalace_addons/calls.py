@@ -26,7 +26,7 @@ class Call:
     if that was changed on the way; `coerce` and `hide_usage` say how its answer has to be changed back. `found` is the
     loop that ended its answer after `cut_at` bytes of the stream, `broken` why the answer was broken off, `touched`
     when upstream last sent something. `cache` is the context cache that its request names, `cache_outcome` what came of
-    that; `hold` has its answer held until it is whole.
+    that, `unhinted` its body before a hint to caches was added; `hold` has its answer held until it is whole.
     """
 
     flow: HTTPFlow
@@ -54,6 +54,7 @@ class Call:
     overhead: int = 0
     cache: "tuple[Account, Ready] | None" = field(default=None, repr=False)
     cache_outcome: str | None = None
+    unhinted: bytes | None = field(default=None, repr=False)
     hold: bool = False
 
     @property

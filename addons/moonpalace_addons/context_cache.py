@@ -29,6 +29,8 @@ RESET = "X-Msh-Context-Cache-Reset-TTL"
 USED = "Msh-Context-Cache-Id"
 SAVED = "Msh-Context-Cache-Token-Saved"
 HINT = "prompt_cache_key"
+HINT_PAUSE = 3600.0
+"""Seconds for which an endpoint that refuses hints gets none."""
 REFUSALS = (400, 404)
 NAMES_CACHE = re.compile(r"cach(e|ing)", re.IGNORECASE)
 
@@ -48,6 +50,7 @@ class ContextCache:
         self.recorder = recorder
         self.caches: Caches | None = None
         self._key = b""
+        self._hints_from: dict[str, float] = {}
         self._watch: asyncio.Task[None] | None = None
 
     async def running(self) -> None:
@@ -88,7 +91,7 @@ class ContextCache:
         content = read_content(call.flow.request.raw_content or b"")
         if content is None:
             return
-        if settings.cache_key_hint and content.member(HINT) is None:
+        if settings.cache_key_hint and content.member(HINT) is None and self._takes_hints(call):
             hint(call, content)
         account = self._account(call) if content.size > settings.cache_min_bytes else None
         found = prefixes(content) if account is not None else []
@@ -115,41 +118,63 @@ class ContextCache:
         endpoint = self.configuration.endpoint_of(call.flow)
         return Account(endpoint, secrets.fingerprint(key, self._key), call.path.removesuffix(CHAT), key)
 
+    def _takes_hints(self, call: Call) -> bool:
+        return time.monotonic() >= self._hints_from.get(self.configuration.endpoint_of(call.flow), 0.0)
+
     def responseheaders(self, flow: HTTPFlow) -> None:
-        """See whether the API used the cache; an answer that may be about the cache is held until it is whole."""
+        """See whether the API used the cache; an answer that may be about what we added is held until it is whole."""
         call = self.calls.get(flow)
-        if call is None or call.cache is None or flow.response is None or self.caches is None:
+        if call is None or flow.response is None:
             return
-        account, ready = call.cache
-        if flow.response.status_code in REFUSALS:
+        if flow.response.status_code in REFUSALS and (call.cache is not None or call.unhinted is not None):
             call.hold = True
             upstream.offer_second_try(flow)
-        elif flow.response.headers.get(USED) == ready.cache_id or saved_tokens(flow.response):
+        elif call.cache is not None and self.caches is not None:
+            self._answered(call, flow.response, self.caches, *call.cache)
+
+    @staticmethod
+    def _answered(call: Call, response: Response, caches: Caches, account: Account, ready: Ready) -> None:
+        if response.headers.get(USED) == ready.cache_id or saved_tokens(response):
             call.cache_outcome = CREATED if call.cache_outcome == CREATED else HIT
-            self.caches.used(account, ready)
+            caches.used(account, ready)
         else:
             call.cache_outcome = UNUSED
 
     def moonpalace_refused(self, flow: HTTPFlow) -> None:
-        """Have a call that was refused because of its cache sent again without."""
+        """Have a call that was refused because of its hint or its cache sent again without, once for each."""
         call = self.calls.get(flow)
-        if call is None or call.cache is None or flow.response is None or self.caches is None:
+        if call is None or flow.response is None:
             return
-        account, ready = call.cache
-        call.cache, call.hold = None, False
-        if not names_cache(flow.response, ready.cache_id):
+        call.hold = False
+        unhinted, call.unhinted = call.unhinted, None
+        if unhinted is not None and HINT in (flow.response.get_text(strict=False) or ""):
+            self._without_hint(call, flow.response, unhinted)
+        elif call.cache is not None and self.caches is not None:
+            self._without_cache(call, flow.response, self.caches, *call.cache)
+
+    def _without_hint(self, call: Call, response: Response, body: bytes) -> None:
+        endpoint = self.configuration.endpoint_of(call.flow)
+        self._hints_from[endpoint] = time.monotonic() + HINT_PAUSE
+        call.flow.request.content = body
+        call.warnings.append(f"the API refused {HINT} with {response.status_code}: the call was sent again without it")
+        logger.warning("context cache: %s refuses %s; calls go on without it for an hour", endpoint, HINT)
+        again(call)
+
+    def _without_cache(self, call: Call, response: Response, caches: Caches, account: Account, ready: Ready) -> None:
+        call.cache = None
+        if not names_cache(response, ready.cache_id):
             call.cache_outcome = UNUSED
             return
-        self.caches.drop(account, ready)
-        status = flow.response.status_code
+        caches.drop(account, ready)
         for name in (USE, RESET):
-            flow.request.headers.pop(name, None)
-        flow.response, call.response = None, None
+            call.flow.request.headers.pop(name, None)
         call.cache_outcome = REFUSED
+        status = response.status_code
         call.warnings.append(
             f"the API refused the context cache {ready.cache_id} with {status}: the call was sent again without it"
         )
         logger.warning("context cache %s: refused with %d; the call is sent again without it", ready.cache_id, status)
+        again(call)
 
     async def done(self) -> None:
         """Stop, and write down which caches were used."""
@@ -166,8 +191,14 @@ def hint(call: Call, content: Content) -> None:
     flow = call.flow
     if call.body is None:
         call.body = flow.request.raw_content
+    call.unhinted = flow.request.raw_content
     flow.request.content = with_member(content, HINT, key_hint(content))
     call.changes.append(f"body: {HINT} added")
+
+
+def again(call: Call) -> None:
+    """Take the answer away, so that the request, as it is now, is sent again."""
+    call.flow.response, call.response = None, None
 
 
 def use(call: Call, account: Account, ready: Ready, ttl: int) -> None:

@@ -90,6 +90,8 @@ class Api:
     def _chat(self, call: Call) -> Answer:
         request = parse_chat(call.body)
         scenario = self._scenario(request.model, call)
+        if not scenario.takes_hints and "prompt_cache_key" in parse_object(call.body):
+            raise RejectedError(invalid("the parameter prompt_cache_key is unknown"))
         if scenario.repeats_key and scenario.failure is not None:
             told = f"{scenario.failure.message}: {_key(call)}"
             scenario = replace(scenario, failure=replace(scenario.failure, message=told))

@@ -59,7 +59,8 @@ class Scenario:
 
     `breaks_off` is the failure that ends a stream after two events, `page` an HTML body sent with status 200, `cookie`
     the value of a Set-Cookie header. `creation` is what a request for a context cache gets, `caching` what becomes of
-    the cache; without `caches_prefixes` the model caches nothing by itself.
+    the cache; without `caches_prefixes` the model caches nothing by itself, without `takes_hints` it refuses requests
+    that have a `prompt_cache_key`.
     """
 
     summary: str
@@ -79,6 +80,7 @@ class Scenario:
     caching: Caching = "ready"
     creation: Creation = "at once"
     caches_prefixes: bool = True
+    takes_hints: bool = True
 
 
 PAGE = "<!DOCTYPE html>\n<html><head><title>Sign in</title></head><body>Please sign in to this network.</body></html>\n"
@@ -242,6 +244,7 @@ def _caching() -> dict[str, Scenario]:
         "mock-cache-500": cached("as mock-cache; POST /v1/caching answers 500", creation=failures.BROKEN),
         "mock-cache-lost": cached("as mock-cache; a call that names a cache gets 404", "lost"),
         "mock-cache-refused": cached("as mock-cache; a call that names a cache gets 400", "refused"),
+        "mock-no-hints": Scenario("echoes; refuses prompt_cache_key with 400", takes_hints=False),
         "mock-cache-ignored": cached("as mock-cache; a call that names a cache is answered without it", "ignored"),
     }
 

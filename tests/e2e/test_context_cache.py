@@ -528,6 +528,30 @@ def test_the_hint(start: Start) -> None:
     assert user.served() == []
 
 
+def test_a_refused_hint(start: Start) -> None:
+    """An API that knows no hints costs one second try; from then on calls go without, and the rows say so."""
+    with start("--cache-key-hint", cached=False) as user:
+        for turn in (1, 2):
+            assert user.ask(history(turn), model="mock-no-hints")[0] == f"question {turn}"
+        user.proxy.log.wait_for("refuses prompt_cache_key; calls go on without it for an hour")
+        rows = user.rows(2)
+    calls = user.served(CHAT)
+    assert [call.status for call in calls] == [400, 200, 200]
+    assert ["prompt_cache_key" in json.loads(call.body) for call in calls] == [True, False, False]
+    assert [row.status_code for row in rows] == [200, 200]
+    assert ["body: prompt_cache_key added" in row.changes for row in rows] == [True, False]
+    assert ["prompt_cache_key with 400" in str(row.warnings) for row in rows] == [True, False]
+
+
+def test_an_error_beside_a_hint(start: Start) -> None:
+    """An error that is not about the hint reaches the client as it is, and the hint stays."""
+    with start("--cache-key-hint", cached=False) as user:
+        with pytest.raises(openai.BadRequestError, match="max_tokens must be"):
+            user.ask(history(1), max_tokens=0)
+        user.ask(history(1))
+    assert ["prompt_cache_key" in json.loads(call.body) for call in user.served(CHAT)] == [True, True]
+
+
 def test_under_mitmdump(launch: Launcher, mock: MockServer, key: str) -> None:
     """The bundle does all of this in mitmdump as well, the second try included; its own requests are no calls."""
     options = {"endpoint": mock.url, "auto_cache": "true", "cache_min_bytes": "1000", "cache_wait": "30"}
