@@ -118,6 +118,9 @@ def _endpoint(text: str) -> str:
         raise HintError(f"must be without /v1, which every call brings itself: leave it out, {url.site}")
     if url.rest not in ("", "/"):
         raise ValueError
+    if "://" not in text and not re.search(r"[.:]", url.host) and url.host != "localhost":
+        # A word is more often a slip than a host; who means one writes its scheme.
+        raise HintError(f"must be a URL: is {url.host} a host? Then write http:// or https:// before it")
     return url.site
 
 

@@ -64,6 +64,9 @@ ACCEPTED: list[tuple[str, str, object]] = [
     ("endpoint", "localhost:8080", "https://localhost:8080"),
     ("endpoint", "http://127.0.0.1:80", "http://127.0.0.1"),
     ("endpoint", "https://h:443/", "https://h"),
+    ("endpoint", "http://kimi:8080", "http://kimi:8080"),
+    ("endpoint", "[::1]", "https://[::1]"),
+    ("endpoint", "localhost", "https://localhost"),
     ("endpoint", "http://[::1]:7777", "http://[::1]:7777"),
     ("key", " sk-abc\n", "sk-abc"),
     ("token", "t", "t"),
@@ -159,6 +162,13 @@ def test_refused(name: str, text: str) -> None:
     assert "must " in message
     assert len(message.splitlines()) == 1
     assert len(message) < 400
+
+
+@pytest.mark.parametrize("text", ["foo", "Foo/", "foo:8080"])
+def test_endpoint_that_is_a_word(text: str) -> None:
+    """A word alone is taken for a slip: a host without a dot needs its scheme."""
+    with pytest.raises(SettingError, match=r"must be a URL: is foo a host\? Then write http:// or https:// before it$"):
+        parse_option("endpoint", text)
 
 
 def test_endpoint_with_v1() -> None:
