@@ -22,6 +22,9 @@ class Verbatim:
     text: str
 
 
+ENCODER = json.JSONEncoder(ensure_ascii=False)
+"""Made once: `json.dumps` would make one for every value."""
+
 type Json = bool | int | float | str | Verbatim | Sequence[Json] | Mapping[str, Json] | None
 
 
@@ -62,7 +65,7 @@ def enclose(opening: str, elements: Sequence[str], closing: str, level: int) -> 
 
 def quote(value: bool | float | str | None) -> str:
     """Return a single value as JSON, with characters rather than escapes."""
-    return json.dumps(value, ensure_ascii=False)
+    return ENCODER.encode(value)
 
 
 def reindent(text: str, level: int = 0) -> str:

@@ -13,6 +13,9 @@ from moonpalace_addons.store.records.body_text import Side
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EVENT_STREAMS, EXCHANGES, SEGMENTS
 
+OWNED = EVENT_STREAMS.c.exchange_id == bindparam("owner")
+STREAM_DATA, STREAM_CHUNKS = (select(column).where(OWNED) for column in (EVENT_STREAMS.c.data, EVENT_STREAMS.c.chunks))
+
 
 @dataclass(frozen=True, slots=True)
 class Bodies:
@@ -60,9 +63,7 @@ def bodies(engine: Engine, exchange_id: int) -> Bodies:
     with engine.connect() as connection:
         request = parts.joined(connection, exchange_id, "request")
         response = parts.joined(connection, exchange_id, "response")
-        stream = connection.execute(
-            select(EVENT_STREAMS.c.data).where(EVENT_STREAMS.c.exchange_id == exchange_id)
-        ).scalar()
+        stream = connection.execute(STREAM_DATA, {"owner": exchange_id}).scalar()
         events = zstandard.decompress(stream) if stream is not None else None
         if events is None and response is None:
             body, _ = received_so_far(connection, exchange_id)
@@ -72,9 +73,8 @@ def bodies(engine: Engine, exchange_id: int) -> Bodies:
 
 def event_times(engine: Engine, exchange_id: int) -> list[tuple[int, int]]:
     """Return (offset after the chunk, nanoseconds since the request began) for each chunk of a stored stream."""
-    query = select(EVENT_STREAMS.c.chunks).where(EVENT_STREAMS.c.exchange_id == exchange_id)
     with engine.connect() as connection:
-        data = connection.execute(query).scalar()
+        data = connection.execute(STREAM_CHUNKS, {"owner": exchange_id}).scalar()
     return unpacked(data) if data is not None else []
 
 

@@ -8,9 +8,10 @@ clean-up from deleting a piece that is about to be used.
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from itertools import batched
 
-from sqlalchemy import Connection, LargeBinary, any_, bindparam, delete, func, insert, select, true
+from sqlalchemy import Connection, LargeBinary, Select, any_, bindparam, delete, func, insert, select, true
 from sqlalchemy.dialects import postgresql
 
 from moonpalace_addons.errors import StoreError
@@ -119,13 +120,19 @@ def row(key: bytes, piece: bytes) -> Values:
 
 def joined(connection: Connection, exchange_id: int, side: Side) -> bytes | None:
     """Return a body, None if the call has none; raises StoreError if the store has lost a piece of it."""
-    listed = pieces(side, connection.dialect.name)
-    source = EXCHANGES.join(listed.source, true()).outerjoin(PARTS, PARTS.c.id == listed.part_id)
-    query = select(PARTS.c.data).select_from(source).where(EXCHANGES.c.id == exchange_id).order_by(listed.position)
-    found = connection.execute(query).scalars().all()
+    found = connection.execute(pieces_of(side, connection.dialect.name), {"owner": exchange_id}).scalars().all()
     if None in found:
         raise StoreError(f"the store is damaged: a piece of the {side} body of call {exchange_id} is missing")
     return b"".join(found) if found else None
+
+
+@cache
+def pieces_of(side: Side, dialect_name: str) -> Select[bytes]:
+    """Return the query for the pieces of one body of the call `owner`; making it takes longer than its answer."""
+    listed = pieces(side, dialect_name)
+    source = EXCHANGES.join(listed.source, true()).outerjoin(PARTS, PARTS.c.id == listed.part_id)
+    query = select(PARTS.c.data).select_from(source).where(EXCHANGES.c.id == bindparam("owner"))
+    return query.order_by(listed.position)
 
 
 def is_text(data: bytes) -> bool:
