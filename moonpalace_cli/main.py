@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import importlib
 import os
@@ -42,6 +43,14 @@ GARBAGE_THRESHOLD = 50_000
 
 class UnexpectedError(MoonPalaceError):
     """Report a bug of ours in one line."""
+
+
+class OutputError(MoonPalaceError):
+    """Report that standard output takes no more."""
+
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""What a write to standard output fails with; whoever writes to a file of ours names it."""
 
 
 class CommandGroup(click.Group):
@@ -85,6 +94,8 @@ class CommandGroup(click.Group):
         except Exception as error:
             if ctx.params["traceback"]:
                 raise
+            if isinstance(error, OSError) and error.errno in FULL and error.filename is None:
+                raise OutputError(f"cannot write the output: {error.strerror}") from error
             words = " ".join(f"{type(error).__name__}: {error}".split())
             raise UnexpectedError(f"unexpected {words} (mpal --traceback shows where)") from error
 
@@ -117,6 +128,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = cli.main(arguments, prog_name="mpal", standalone_mode=False)
         sys.stdout.flush()
     except MoonPalaceError as error:
+        if isinstance(error, OutputError):
+            stop_writing()
         return report(str(error), error.exit_code, error.detail)
     except click.ClickException as error:
         return report(usage_error(error), error.exit_code)
@@ -124,6 +137,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return stop_writing()
+    except OSError as error:  # the last flush
+        stop_writing()
+        return report(f"cannot write the output: {error.strerror}", 1)
     return code if isinstance(code, int) else 0
 
 

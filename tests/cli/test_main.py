@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -180,6 +182,25 @@ def test_errors_of_commands(
     monkeypatch.setitem(sys.modules, "moonpalace_cli.commands.list_", module)
     result = mpal("list")
     assert (result.code, result.out, result.err) == (code, "", err)
+
+
+def test_a_full_disk(mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output that a disk has no room for is no fault of ours, and is said as such."""
+    module = types.SimpleNamespace(command=command_that(OSError(errno.ENOSPC, "No space left on device")))
+    monkeypatch.setitem(sys.modules, "moonpalace_cli.commands.list_", module)
+    result = mpal("list")
+    assert (result.code, result.err) == (1, "Error: cannot write the output: No space left on device\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("arguments", [["--help"], ["help", "columns"]])
+def test_output_that_cannot_be_written(arguments: list[str]) -> None:
+    """Whenever the output cannot be written, that is one line."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "moonpalace_cli.main", *arguments]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (1, "Error: cannot write the output: No space left on device\n")
 
 
 def test_traceback_on_request(mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
