@@ -80,4 +80,6 @@ def install() -> ConsoleLog:
     root.setLevel(logging.WARNING)
     root.addHandler(handler)
     logging.getLogger("moonpalace").setLevel(logging.INFO)
+    # mitmweb's page asks for style sheets that are not installed; that is no news for the user of a proxy.
+    logging.getLogger("tornado.access").setLevel(logging.ERROR)
     return handler
