@@ -10,6 +10,7 @@ from moonpalace_addons import setting_kinds
 from moonpalace_cli.calls.presentation import TIME_FORMAT
 from moonpalace_cli.flags import moments
 from moonpalace_cli.flags.lookup import opened
+from moonpalace_cli.flags.numbers import Whole
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json
 
@@ -51,9 +52,7 @@ def week_ago() -> datetime:
     show_default="the date seven days ago, if neither --keep-last nor --max-size is given",
     help="Delete calls that began before this time: 2024-07-29, '2024-07-29 21:30', -30d, today; local time.",
 )
-@click.option(
-    "--keep-last", metavar="NUMBER", type=click.IntRange(min=0), help="Delete all calls but the last so many."
-)
+@click.option("--keep-last", metavar="NUMBER", type=Whole(), help="Delete all calls but the last so many.")
 @click.option(
     "--max-size",
     metavar="SIZE",

@@ -18,6 +18,7 @@ from moonpalace_cli.flags.name_lists import (
     parse_columns,
     parse_order,
 )
+from moonpalace_cli.flags.numbers import Whole
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.listing.actions import (
     Order,
@@ -50,9 +51,7 @@ def parse_since(context: click.Context, parameter: click.Parameter, text: str | 
 
 
 @click.command("list", short_help="List the newest calls.")
-@click.option(
-    "-n", "--n", "limit", type=click.IntRange(1, LARGEST_LIMIT), default=10, show_default=True, help="Calls to list."
-)
+@click.option("-n", "--n", "limit", type=Whole(1, LARGEST_LIMIT), default=10, show_default=True, help="Calls to list.")
 @click.option("-v", "--verbose", is_flag=True, help="Also show url, method, user_id, content_type, and labels.")
 @click.option("--chatonly", "chat_only", is_flag=True, help="List only calls to …/chat/completions.")
 @click.option(

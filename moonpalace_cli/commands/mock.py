@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from moonpalace_cli.flags.numbers import Whole
+
 if TYPE_CHECKING:
     from moonpalace_cli.mock.served import Served
 
@@ -20,7 +22,7 @@ PORT = 9990
     default=PORT,
     show_default=True,
     envvar="MOONPALACE_MOCK_PORT",
-    type=click.IntRange(0, 65535),
+    type=Whole(0, 65535),
     help="Port to listen on; 0 takes a free one. [env: MOONPALACE_MOCK_PORT]",
 )
 @click.option(

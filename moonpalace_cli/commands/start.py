@@ -3,13 +3,14 @@
 import click
 
 from moonpalace_addons.settings import Settings
+from moonpalace_cli.flags.numbers import Whole
 from moonpalace_cli.flags.setting_flags import setting_flags
 
 
 @click.command("start", short_help="Start the proxy.")
 @setting_flags()
 @click.option("--web", is_flag=True, help="Browse the calls live: run inside mitmweb, whose page opens in the browser.")
-@click.option("--web-port", type=click.IntRange(0, 65535), default=8081, show_default=True, help="mitmweb's port.")
+@click.option("--web-port", type=Whole(0, 65535), default=8081, show_default=True, help="mitmweb's port.")
 def command(settings: Settings, web: bool, web_port: int) -> None:
     """Start the proxy; then set the base_url of your client to the address that it prints.
 

@@ -11,6 +11,7 @@ import click
 from moonpalace_addons.errors import NotFoundError, StoreError
 from moonpalace_cli.deferred_imports import ASYNCIO, defer
 from moonpalace_cli.flags.completing import complete_chatcmpl, complete_id, complete_request_id
+from moonpalace_cli.flags.numbers import Whole
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -26,7 +27,7 @@ def identifier_flags[**P, T](function: Callable[P, T]) -> Callable[P, T]:
         click.option(
             "--id",
             "row_id",
-            type=click.IntRange(1, LARGEST_ID),
+            type=Whole(1, LARGEST_ID),
             shell_complete=complete_id,
             help="Number of the call, as list shows it.",
         ),

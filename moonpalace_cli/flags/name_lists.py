@@ -55,7 +55,7 @@ def check_column(name: str, context: click.Context, parameter: click.Parameter) 
     """Refuse a name that no column has."""
     if name not in BY_NAME:
         near = nearest(name, list(BY_NAME))
-        hint = f"did you mean {' or '.join(near)}?" if near else f"for example {', '.join(list(BY_NAME)[:6])}"
+        hint = f"did you mean {' or '.join(near)}?" if near else "mpal help columns tells all"
         raise click.BadParameter(f"there is no column {name!r}; {hint}", context, parameter)
 
 

@@ -12,6 +12,7 @@ import click
 from moonpalace_addons.errors import NotFoundError
 from moonpalace_cli.flags.completing import complete_chatcmpl, complete_id, complete_request_id
 from moonpalace_cli.flags.lookup import LARGEST_ID, find_call
+from moonpalace_cli.flags.numbers import Whole
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -100,7 +101,7 @@ def selection_flags[R](function: Callable[..., R]) -> Callable[..., R]:
         click.option(
             "--id",
             "wanted_ids",
-            type=click.IntRange(1, LARGEST_ID),
+            type=Whole(1, LARGEST_ID),
             multiple=True,
             shell_complete=complete_id,
             help="Number of the call, as list shows it; may be given several times.",
@@ -122,7 +123,7 @@ def selection_flags[R](function: Callable[..., R]) -> Callable[..., R]:
         click.option(
             "--last",
             "wanted_last",
-            type=click.IntRange(1, LARGEST_ID),
+            type=Whole(1, LARGEST_ID),
             is_flag=False,
             flag_value="1",
             metavar="[N]",

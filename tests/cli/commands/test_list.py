@@ -117,9 +117,13 @@ def test_json_lines(store: Store, mpal: Callable[..., Outcome]) -> None:
         (
             ["-n", "0"],
             2,
-            "Invalid value for '-n' / '--n': 0 is not in the range 1<=x<=2147483647 (see mpal list --help)",
+            "Invalid value for '-n' / '--n': '0' must be a whole number, 1 or more (see mpal list --help)",
         ),
-        (["-n", "x"], 2, "Invalid value for '-n' / '--n': 'x' is not a valid integer range (see mpal list --help)"),
+        (
+            ["-n", "x"],
+            2,
+            "Invalid value for '-n' / '--n': 'x' must be a whole number, 1 or more (see mpal list --help)",
+        ),
         (["--columns", "id,modle"], 2, f"{INVALID} '--columns': there is no column 'modle'; did you mean model? {SEE}"),
         (["--sort", "request_body"], 2, f"{INVALID} '--sort': there is no order by request_body {SEE}"),
         (
