@@ -137,11 +137,14 @@ def test_calls_that_do_not_fit(three: Store, mpal: Callable[..., Outcome]) -> No
     """Calls without a place in the format are left out, and that is said; where none is left, it is an error."""
     result = mpal("export", "--all", "--format", "dataset")
     assert (result.code, len(result.out.splitlines())) == (0, 2)
-    assert result.err == "left out as dataset: 1 is no chat completion\n"
+    assert result.err == "left out as dataset: what is no chat completion (1)\n"
     three.add(method="GET", path="/v1/models")
     result = mpal("export", "--last", "2", "--format", "openai-batch")
     assert (result.code, result.out) == (1, "")
-    assert result.err == "Error: none of the 2 calls has a place in --format openai-batch: 2 is no chat completion\n"
+    assert (
+        result.err
+        == "Error: none of the 2 calls has a place in --format openai-batch: what is no chat completion (2)\n"
+    )
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl", "curl", "python", "httpie", "har", "openai-batch", "dataset"])
