@@ -51,11 +51,11 @@ class Databases:
                 connection.execute(text(statement))
 
     @contextmanager
-    def database(self, template: str = "template0", encoding: str = "UTF8") -> Iterator[str]:
+    def database(self, template: str = "template0", encoding: str = "UTF8", locale: str | None = None) -> Iterator[str]:
         """Give the name of a new database, a copy of another; it is dropped at the end, whoever still uses it."""
         name = f"moonpalace_test_{uuid.uuid4().hex}"
-        locale = " LOCALE 'C'" if encoding != "UTF8" else ""
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING '{encoding}'{locale}")
+        language = f" LOCALE '{locale or 'C'}'" if locale or encoding != "UTF8" else ""
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} ENCODING '{encoding}'{language}")
         try:
             yield name
         finally:

@@ -12,6 +12,7 @@ from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.engine import open_store
 from moonpalace_addons.store.housekeeper import Housekeeper
+from moonpalace_addons.store.indexer import Indexer
 from moonpalace_addons.store.tasks import Task
 from moonpalace_addons.store.writer import Observer, Writer
 
@@ -34,6 +35,7 @@ class Recorder:
         self.observer = observer
         self.writer: Writer | None = None
         self.housekeeper: Housekeeper | None = None
+        self.indexer: Indexer | None = None
 
     def put(self, task: Task) -> None:
         """Hand a task to the writer; returns at once."""
@@ -55,7 +57,7 @@ class Recorder:
             logger.error("Error: %s", error)  # noqa: TRY400 - ends mitmproxy at startup, in one line
 
     def open(self) -> None:
-        """Open the store, start the writer and what keeps the store small; raises StoreError."""
+        """Open the store, start the writer and what keeps the store small and indexed; raises StoreError."""
         make_private(self.configuration.settings.home)
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL))
         settings = self.configuration.settings
@@ -64,13 +66,16 @@ class Recorder:
         engine = self.writer.engine
         self.housekeeper = Housekeeper(engine, days=settings.retention_days, max_size=settings.max_size)
         self.housekeeper.start()
+        self.indexer = Indexer(engine)
+        self.indexer.start()
 
     def done(self) -> None:
         """Store what waits, then close."""
         if self.writer is None:
             return
-        if self.housekeeper is not None:
-            self.housekeeper.stop()
+        for worker in (self.housekeeper, self.indexer):
+            if worker is not None:
+                worker.stop()
         if not self.writer.stop():
             logger.error("store: some calls could not be stored: %s", self.writer.trouble or "the database hangs")
         self.writer.engine.dispose()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from moonpalace_addons.settings import Settings
     from moonpalace_addons.store.records.plans import Plan
     from moonpalace_cli.predicate.tree import Node
+
+LONGEST = 1000
+"""Characters of a value, or of a step of a plan, that are shown."""
 
 
 @click.command("predicate", short_help="Explain a predicate: what it says, its SQL, whether an index serves it.")
@@ -46,14 +49,17 @@ def command(text: str, settings: Settings) -> None:
     """  # noqa: D301 - the backspace keeps click from filling the paragraph
     # SQLAlchemy and lark: 0.4 s, which the help need not pay.
     from moonpalace_addons.store.records.plans import plan
+    from moonpalace_cli.predicate.candidates import share
     from moonpalace_cli.predicate.condition import condition
+    from moonpalace_cli.predicate.explaining import searches
     from moonpalace_cli.predicate.parser import parse
     from moonpalace_cli.predicate.units import remark
 
     tree = parse(text)
     with store_or_empty(settings.database) as engine:
         found = plan(condition([text], engine), engine)
-    click.echo("\n".join(lines(tree, found)))
+        shares = {sought: share(sought, engine) for sought in searches(tree)}
+    click.echo("\n".join(lines(tree, found, shares)))
     if told := remark([tree]):
         click.echo(visible(told), err=True)
 
@@ -78,8 +84,8 @@ def store_or_empty(database: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def lines(tree: Node, plan: Plan) -> Iterator[str]:
-    """Give what is printed."""
+def lines(tree: Node, plan: Plan, shares: Mapping[str, tuple[int, int]]) -> Iterator[str]:
+    """Give what is printed; `shares` are, of each search, the calls that it looks into, and all calls."""
     from moonpalace_cli.predicate.explaining import index_in, outline
 
     yield "Predicate:"
@@ -87,7 +93,15 @@ def lines(tree: Node, plan: Plan) -> Iterator[str]:
     yield "SQL:"
     yield from (f"  {line.strip()}" for line in plan.sql.splitlines())
     yield "Values:"
-    yield f"  {visible(', '.join(map(repr, plan.values)))}"
+    yield f"  {visible(', '.join(shortened(repr(value)) for value in plan.values))}"
     yield "Plan:"
-    yield from (f"  {step}" for step in plan.steps)
+    yield from (f"  {shortened(step)}" for step in plan.steps)
+    for sought, (some, total) in shares.items():
+        calls = f"{some} of {total} calls are looked into, the index of words rules the others out"
+        yield f"Search: {visible(repr(sought))}: {calls if some < total else 'all calls are looked into'}"
     yield f"Index: {index_in(plan.steps) or 'none, calls are looked at from the newest on until enough are found'}"
+
+
+def shortened(text: str) -> str:
+    """Return a text without its middle if it is as long as the list of calls that a search looks into."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"

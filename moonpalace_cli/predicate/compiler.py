@@ -67,8 +67,11 @@ class Compiler:
             case Or(operands):
                 return or_(*(self._node(operand) for operand in sorted(operands, key=cost)))
             case Not(operand):
+                found = self._node(operand)
+                if is_search(operand):
+                    return not_(found)
                 # Every comparison with NULL is NULL, whose opposite is NULL again: here it counts as false.
-                return not_(func.coalesce(self._node(operand), false()))
+                return not_(func.coalesce(found, false()))
             case Presence():
                 return self._presence(node)
             case Comparison():
@@ -111,7 +114,7 @@ class Compiler:
             found = self.search(value.value)
         except ValueError as error:
             raise ValueMistakeError(str(error), value.position) from None
-        return found if node.comparator == "~" else not_(func.coalesce(found, false()))
+        return found if node.comparator == "~" else not_(found)
 
     def _within(
         self, field: Field, node: Comparison | Presence, test: Callable[[Operand], Condition], *, if_absent: bool
@@ -155,6 +158,11 @@ def field_of(path: Path) -> Field:
         message = f"{path.field} is {WORDS[field.kind]} and has no parts; request_body and response_body have"
         raise ValueMistakeError(message, path.position)
     return field
+
+
+def is_search(node: Node) -> bool:
+    """Tell whether a node searches for words: that is never NULL, and SQLite looks into fewer bodies if it sees it."""
+    return isinstance(node, Comparison) and field_of(node.path).kind == "words"
 
 
 def looks_far(path: Path) -> bool:

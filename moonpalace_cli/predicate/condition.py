@@ -20,9 +20,7 @@ def condition(texts: Sequence[str], engine: Engine) -> ColumnElement[bool]:
     Lengths of time like -2h count from now. Raises PredicateError for the first mistake.
     """
     functions.install(engine)
-    compiler = Compiler(
-        engine.dialect.name, datetime.now(UTC), partial(searching.condition, dialect=engine.dialect.name)
-    )
+    compiler = Compiler(engine.dialect.name, datetime.now(UTC), partial(searching.condition, engine=engine))
     trees = [(parse(text), text) for text in texts]
     if any(comparator in ("%", "!%") for tree, _ in trees for comparator in comparators(tree)):
         functions.limit_time(engine)

@@ -25,6 +25,7 @@ from moonpalace_cli.predicate.tree import (
     Text,
     Truth,
     Value,
+    children,
 )
 
 INDEX = re.compile(
@@ -43,6 +44,14 @@ def index_in(steps: list[str]) -> str | None:
         return None
     found = [name for step in steps for match in INDEX.finditer(step) for name in match.groups() if name]
     return ", ".join(dict.fromkeys(found)) or ("the ids" if any(BY_ID.search(step) for step in steps) else None)
+
+
+def searches(node: Node) -> Iterator[str]:
+    """Give what a tree searches for."""
+    if isinstance(node, Comparison) and node.path.field.lower() == "text":
+        yield from (value.value for value in node.values if isinstance(value, Text))
+    for child in children(node):
+        yield from searches(child)
 
 
 def outline(node: Node, indent: int = 0) -> Iterator[str]:

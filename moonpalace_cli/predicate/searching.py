@@ -1,4 +1,4 @@
-"""Compile the search for words in messages and answers, by a scan of the bodies, newest first."""
+"""Compile the search for words in messages and answers: a look into the bodies of the calls that may have them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from sqlalchemy import (
     JSON,
     Boolean,
     ColumnElement,
+    Engine,
     LargeBinary,
     String,
     Text,
@@ -29,11 +30,14 @@ from sqlalchemy.types import UserDefinedType
 from moonpalace_addons.store.records.body_scan import holds, quick_text
 from moonpalace_addons.store.records.body_text import body_text
 from moonpalace_addons.store.schema import EXCHANGES
+from moonpalace_addons.wire.searched import KEYS
 from moonpalace_cli.predicate import words
+from moonpalace_cli.predicate.candidates import candidates
 from moonpalace_cli.predicate.patterns import ESCAPE
 from moonpalace_cli.predicate.values import Condition, bound
 
-MEMBERS = f'$.** ? (@.type() == "object").keyvalue() ? ({" || ".join(f'@.key == "{key}"' for key in words.KEYS)})'
+NAMED = " || ".join(f'@.key == "{key}"' for key in KEYS)
+MEMBERS = f'$.** ? (@.type() == "object").keyvalue() ? (@.value.type() == "string" && ({NAMED}))'
 """What the strings are members of, as PostgreSQL writes paths."""
 
 
@@ -47,9 +51,21 @@ class JsonPath(UserDefinedType[str]):
         return "JSONPATH"
 
 
-def condition(sought: str, dialect: str) -> Condition:
+def condition(sought: str, engine: Engine) -> Condition:
     """Return the condition that all the words occur in a call; raises ValueError if there are none."""
     given = words.terms(sought)
+    may_have = candidates(given, engine)
+    found = exact(given, engine.dialect.name)
+    if not may_have.without:
+        return found
+    likely = may_have.condition(engine.dialect.name)
+    if engine.dialect.name == "sqlite":  # which takes the calls from the list, if it sees it
+        return and_(likely, found)
+    return type_coerce(case((likely, found), else_=false()), Boolean())  # or PostgreSQL looks into bodies first
+
+
+def exact(given: tuple[words.Term, ...], dialect: str) -> Condition:
+    """Return the condition that all these terms occur in a call, which looks into its bodies."""
     return sqlite(given) if dialect == "sqlite" else and_(*(postgresql(term) for term in given))
 
 

@@ -7,22 +7,14 @@ space, stand one after the other.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-KEYS = (
-    *("content", "text", "reasoning_content", "reasoning", "thinking", "refusal", "arguments"),
-    *("input", "output", "instructions", "prompt", "system"),
-)
-"""The members of JSON objects whose strings are searched."""
+from moonpalace_addons.wire.searched import texts
+from moonpalace_addons.wire.words import EAST_ASIAN, WORD, is_east_asian
 
-EAST_ASIAN = "\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029\u3040-\u30ff\u3100-\u312f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
-EAST_ASIAN += "\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
-WORD = re.compile(rf"[{EAST_ASIAN}]+|[^\W{EAST_ASIAN}]+")
 TERM = re.compile(r'"([^"]*)"|(\S+)')
-MEMBER = re.compile(rf'"(?:{"|".join(KEYS)})"\s*:\s*"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 
 type Term = tuple[str, ...]
 """Words that stand one after the other."""
@@ -70,11 +62,6 @@ def postgresql_pattern(term: Term) -> str:
     return f"***:{before}{joined(term, '[^[:alnum:]_]')}{after}"
 
 
-def is_east_asian(word: str) -> bool:
-    """Tell whether a word is of a script without spaces."""
-    return re.match(f"[{EAST_ASIAN}]", word) is not None
-
-
 @lru_cache(maxsize=16)
 def finders(given: tuple[Term, ...]) -> tuple[re.Pattern[str], ...]:
     """Return what finds each term."""
@@ -89,16 +76,3 @@ def occur(given: tuple[Term, ...], bodies: Sequence[str | None]) -> bool:
         if not missing:
             return True
     return False
-
-
-def texts(body: str) -> Iterator[str]:
-    """Give the strings of a JSON body that are searched."""
-    for match in MEMBER.finditer(body):
-        written = match[1]
-        if "\\" not in written:
-            yield written
-            continue
-        try:
-            yield json.loads(f'"{written}"', strict=False)
-        except ValueError:
-            yield written

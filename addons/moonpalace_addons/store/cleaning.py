@@ -9,7 +9,7 @@ from functools import partial
 from sqlalchemy import Connection, Engine
 
 from moonpalace_addons.store.engine import writing
-from moonpalace_addons.store.records import retention, space, unused
+from moonpalace_addons.store.records import retention, search_blocks, space, unused
 from moonpalace_addons.store.records.retention import Rule
 
 STEP = 0.02
@@ -88,7 +88,10 @@ def delete(engine: Engine, calls: Sequence[int], rule: Rule, stop: threading.Eve
 
 
 def sweep(engine: Engine, stop: threading.Event) -> int:
-    """Delete the pieces that no call has; return how many."""
+    """Delete the pieces that no call has, and what the index has of calls that are gone; return how many pieces."""
+    with engine.connect() as connection:
+        blocks = search_blocks.empty(connection)
+    in_steps(engine, blocks, search_blocks.forget, stop)
     notes = unused.look(engine)
     if notes.new:
         in_steps(engine, notes.new, unused.note, stop)

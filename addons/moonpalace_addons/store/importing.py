@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
 from moonpalace_addons.store.engine import writing
+from moonpalace_addons.store.indexing import catch_up
 from moonpalace_addons.store.records import transfer
 from moonpalace_addons.store.sources import Source
 from moonpalace_addons.store.transfer import BATCH_ROWS, Call, batches, insert_calls
@@ -48,6 +49,8 @@ def import_calls(
             counts.present += len(batch) - stored
             counts.left_out -= len(batch)
         progress(len(some))
+    if counts.imported and not dry_run:
+        catch_up(engine)
     return counts
 
 

@@ -21,7 +21,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0002"
+REVISION = "0003"
 """The migration that this code works with; `store.engine` upgrades what is older and refuses what is newer."""
 
 METADATA = MetaData()
@@ -214,3 +214,14 @@ SEGMENTS = Table(
     Column("chunks", Text, nullable=False),  # JSON: [offset after the chunk, ns since the request began] …
 )
 """What has come of a response that is still under way; gone when the call ends."""
+
+SEARCH_BLOCKS = Table(
+    "search_blocks",
+    METADATA,
+    Column("block", RowId, primary_key=True, autoincrement=False),  # the ids of its calls, divided by 64
+    Column("words", LargeBinary, nullable=False),
+)
+"""Which words the calls of a block may have (`wire.word_filter`).
+
+A block has a row only if none of its calls can change any more; a trigger takes the row away if one does nevertheless.
+"""

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from moonpalace_addons.store.indexing import catch_up
+from moonpalace_addons.store.records.search_blocks import BLOCK
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store
 
@@ -65,6 +68,31 @@ def test_no_index(mpal: Callable[..., Outcome], text: str) -> None:
     """Where all calls are looked at it is said; there need be no store for that."""
     result = mpal("predicate", text)
     assert result.out.splitlines()[-1] == "Index: none, calls are looked at from the newest on until enough are found"
+
+
+def test_search(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """Of each search it is said how many calls it looks into, as far as the index of words spares any."""
+    for _ in range(2 * BLOCK):
+        store.add()
+    lines = mpal("predicate", "text ~ 'nowhere' || not text ~ 'no where'").out.splitlines()
+    searches = [f"Search: '{sought}': all calls are looked into" for sought in ("nowhere", "no where")]
+    assert lines[-3:-1] == searches
+    catch_up(store.engine)
+    last = mpal("predicate", "text ~ 'nowhere'").out.splitlines()[-2:]
+    assert last[0] == "Search: 'nowhere': 1 of 128 calls are looked into, the index of words rules the others out"
+    assert last[1].startswith("Index: ")
+
+
+def test_long_values(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """A value as long as a list of calls can be is shown without its middle."""
+    store.add()
+    (line,) = (
+        line
+        for line in mpal("predicate", f"request_path == '{'x' * 5000}'").out.splitlines()
+        if line.startswith("  'x")
+    )
+    assert 1000 < len(line) < 1100
+    assert " … " in line
 
 
 def test_postgresql(mpal: Callable[..., Outcome], postgres_url: str) -> None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from moonpalace_cli.predicate import compiler as compiling
-from moonpalace_cli.predicate import extracts
+from moonpalace_cli.predicate import extracts, words
 from moonpalace_cli.predicate.compiler import Compiler
 from moonpalace_cli.predicate.errors import PredicateError
 from moonpalace_cli.predicate.parser import parse
-from moonpalace_cli.predicate.searching import condition as search
+from moonpalace_cli.predicate.searching import exact
 
 if TYPE_CHECKING:
     from tests.cli.predicate.conftest import Calls
@@ -59,7 +59,7 @@ MISTAKES = [
 @pytest.mark.parametrize(("text", "position", "message"), MISTAKES)
 def test_mistake(dialect: str, text: str, position: int, message: str) -> None:
     """What makes no sense is answered with the reason and its place."""
-    compiler = Compiler(dialect, datetime.now(UTC), lambda words: search(words, dialect))
+    compiler = Compiler(dialect, datetime.now(UTC), lambda sought: exact(words.terms(sought), dialect))
     with pytest.raises(PredicateError) as raised:
         compiler.condition(parse(text), text)
     assert (str(raised.value), raised.value.position) == (f"predicate: {message}", position)

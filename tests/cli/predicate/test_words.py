@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from moonpalace_cli.predicate.words import MOST_WORDS, occur, terms, texts
+from moonpalace_addons.wire.searched import texts
+from moonpalace_cli.predicate.words import MOST_WORDS, occur, terms
 
 
 @pytest.mark.parametrize(

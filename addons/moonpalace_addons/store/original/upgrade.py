@@ -275,6 +275,7 @@ def build(old: sqlite3.Connection, places: Places) -> int:
 def fill(engine: Engine, old: sqlite3.Connection, *, otherwise: int) -> int:
     """Insert the old file's calls under their own numbers; return how many."""
     from moonpalace_addons.store.engine import writing
+    from moonpalace_addons.store.indexing import catch_up
 
     number = 0
     with writing(engine) as connection:
@@ -282,6 +283,7 @@ def fill(engine: Engine, old: sqlite3.Connection, *, otherwise: int) -> int:
             insert_calls(connection, batch, keep_ids=True)
             number += len(batch)
         begin_ids_after(connection, legacy.greatest_id(old))
+    catch_up(engine)
     return number
 
 

@@ -7,7 +7,7 @@ from typing import cast
 
 from sqlalchemy import ColumnElement, Connection, Engine, func, literal, select, text
 
-from moonpalace_addons.store.schema import EVENT_STREAMS, EXCHANGES, METADATA, PARTS
+from moonpalace_addons.store.schema import EVENT_STREAMS, EXCHANGES, METADATA, PARTS, SEARCH_BLOCKS
 
 ROW = 1000
 """Bytes that a call takes in PostgreSQL beside its bodies and headers, about."""
@@ -42,7 +42,8 @@ def living_bytes(connection: Connection) -> int:
     streams = select(
         func.coalesce(func.sum(func.length(EVENT_STREAMS.c.data) + func.length(EVENT_STREAMS.c.chunks)), 0)
     )
-    return sum(int(connection.execute(query).scalar_one()) for query in (calls, parts, streams))
+    words = select(func.coalesce(func.sum(func.length(SEARCH_BLOCKS.c.words) + 100), 0))
+    return sum(int(connection.execute(query).scalar_one()) for query in (calls, parts, streams, words))
 
 
 def headers_length() -> ColumnElement[int]:

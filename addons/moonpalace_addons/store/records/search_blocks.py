@@ -1,0 +1,121 @@
+"""The index of the words of calls, by blocks of 64 ids that follow each other: values in, values out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    and_,
+    cast,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    not_,
+    select,
+    true,
+)
+
+from moonpalace_addons.store.records.body_scan import quick_text
+from moonpalace_addons.store.records.body_text import SIDES, body_text
+from moonpalace_addons.store.schema import EXCHANGES, SEARCH_BLOCKS
+from moonpalace_addons.wire.word_filter import NUMBERS, Places, may_hold
+
+SHIFT = 6
+BLOCK = 1 << SHIFT
+"""Calls in a block: with more the index is smaller, and more calls are looked into for each that has the words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call as far as what is searched depends on it; `size` are the bytes that its bodies have, about."""
+
+    id: int
+    state: str
+    request_parts: str | None
+    response_parts: str | None
+    size: int
+
+
+def first_id(block: int) -> int:
+    """Return the first id of a block."""
+    return block << SHIFT
+
+
+def block_of_call() -> ColumnElement[int]:
+    """Return the block of a call in a query."""
+    return EXCHANGES.c.id.op(">>", return_type=BigInteger())(literal(SHIFT, Integer()))
+
+
+def open_block(connection: Connection) -> int:
+    """Return the block that the next call may be in: those before it get no new calls, but for commits under way."""
+    newest: int | None = connection.execute(select(func.max(EXCHANGES.c.id))).scalar()
+    return 0 if newest is None else (newest + 1) >> SHIFT
+
+
+def missing(connection: Connection, first: int, end: int) -> list[int]:
+    """Return those blocks from `first` to before `end` that have calls and are not indexed, the newest first."""
+    query = select(block_of_call()).where(EXCHANGES.c.id >= first_id(first), EXCHANGES.c.id < first_id(end)).distinct()
+    indexed = set(connection.execute(select(SEARCH_BLOCKS.c.block).where(SEARCH_BLOCKS.c.block >= first)).scalars())
+    return sorted(set(connection.execute(query).scalars()) - indexed, reverse=True)
+
+
+def calls_of(connection: Connection, block: int) -> list[Call]:
+    """Return the calls of a block."""
+    size = EXCHANGES.c.request_bytes + func.coalesce(EXCHANGES.c.response_bytes, 0)
+    columns = (EXCHANGES.c.id, EXCHANGES.c.state, EXCHANGES.c.request_parts, EXCHANGES.c.response_parts, size)
+    within = EXCHANGES.c.id.between(first_id(block), first_id(block + 1) - 1)
+    return [Call(*row) for row in connection.execute(select(*columns).where(within).order_by(EXCHANGES.c.id))]
+
+
+def bodies(connection: Connection, calls: Sequence[int]) -> list[str]:
+    """Return the bodies of these calls that are text."""
+    name = connection.dialect.name
+    columns = [quick_text(side) if name == "sqlite" else body_text(side, name) for side in SIDES]
+    rows = connection.execute(select(*columns).select_from(EXCHANGES).where(EXCHANGES.c.id.in_(calls)))
+    return [body for row in rows for body in row if body is not None]
+
+
+def put(connection: Connection, block: int, words: bytes) -> None:
+    """Write down the words of a block, which is to be none that has a row, in a transaction alone."""
+    connection.execute(delete(SEARCH_BLOCKS).where(SEARCH_BLOCKS.c.block == block))
+    connection.execute(insert(SEARCH_BLOCKS), {"block": block, "words": words})
+
+
+def without(connection: Connection, sought: Sequence[Places]) -> list[int]:
+    """Return the blocks that are indexed and have no call with all the tokens that set bits at these places."""
+    if connection.dialect.name == "sqlite":
+        rows = connection.execute(select(SEARCH_BLOCKS.c.block, SEARCH_BLOCKS.c.words))
+        return [block for block, words in rows if not may_hold(words, block, sought)]
+    bits = (bit_is_set(each, number) for each in sought for number in range(each.count))
+    return list(connection.execute(select(SEARCH_BLOCKS.c.block).where(not_(and_(true(), *bits)))).scalars())
+
+
+def bit_is_set(places: Places, number: int) -> ColumnElement[bool]:
+    """Return the condition that the bit at one of these places is set in a filter, on PostgreSQL."""
+    size = cast(func.length(SEARCH_BLOCKS.c.words), BigInteger) * 8
+    steps = func.mod(SEARCH_BLOCKS.c.block, NUMBERS) + number
+    place = literal(places.first, BigInteger) + steps * literal(places.step, BigInteger)
+    return func.get_bit(SEARCH_BLOCKS.c.words, cast(func.mod(place, size), Integer)) == 1
+
+
+def knows_letters(connection: Connection) -> bool:
+    """Tell whether PostgreSQL takes letters beyond ASCII for letters: in a database without a language it does not."""
+    return connection.execute(select(literal("é").regexp_match("^[[:alnum:]]$"))).scalar_one()
+
+
+def empty(connection: Connection) -> list[int]:
+    """Return the blocks that are indexed and have no calls any more."""
+    first = SEARCH_BLOCKS.c.block * BLOCK
+    has_calls = exists().where(EXCHANGES.c.id.between(first, first + (BLOCK - 1)))
+    return list(connection.execute(select(SEARCH_BLOCKS.c.block).where(~has_calls)).scalars())
+
+
+def forget(connection: Connection, blocks: Sequence[int]) -> int:
+    """Delete these blocks from the index; return how many."""
+    connection.execute(delete(SEARCH_BLOCKS).where(SEARCH_BLOCKS.c.block.in_(blocks)))
+    return len(blocks)

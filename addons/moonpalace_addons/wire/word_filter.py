@@ -1,0 +1,121 @@
+"""A small piece of bytes that tells of any token whether some texts have it, perhaps, or do not, for sure.
+
+It is a Bloom filter: a token sets a few bits, at places that follow from it, in a field of which in the end half is
+set. So of a hundred words that the texts do not have, one is taken for one that they may have. Filters have numbers,
+and in those with other numbers other bits are set: a word that is taken so for one is not by all that have the same.
+"""
+
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from itertools import batched
+from math import log
+
+from moonpalace_addons.wire.searched import read, written_texts
+from moonpalace_addons.wire.words import IOTA_BELOW, is_east_asian, slices, text_tokens
+
+PLACES, PAIR_PLACES = 7, 4
+"""Bits that a token sets, and one of two characters: there are many of these, and a search looks for several."""
+
+MOST_TOKENS = 300_000
+"""Tokens that are gathered, some 30 MB of memory: what has more may have everything."""
+
+LONGEST = 4_000_000
+"""Characters of a body that is looked into: a longer one would keep the proxy from its calls for too long at once."""
+
+STEP = 500
+"""Tokens that are packed in one step, a millisecond."""
+
+NUMBERS = 1024
+"""How many numbers of filters make a difference."""
+
+EVERYTHING = b"\xff"
+"""The filter of texts that may have every word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a token sets `count` bits: at `first` and so many times `step`, from as many on as the filter's number is.
+
+    Each is to be taken modulo the bits of the filter; it fits into 63 bits.
+    """
+
+    first: int
+    step: int
+    count: int
+
+    def within(self, number: int) -> range:
+        """Return the places in the filter that has this number."""
+        start = self.first + number % NUMBERS * self.step
+        return range(start, start + self.count * self.step, self.step)
+
+
+def places(token: str) -> Places:
+    """Return where a token sets bits."""
+    number = int.from_bytes(blake2b(token.encode(), digest_size=16).digest())
+    return Places(number >> 67, (number & (1 << 52) - 1) | 1, count(token))
+
+
+def count(token: str) -> int:
+    """Return how many bits a token sets."""
+    return PAIR_PLACES if len(token) == 2 and is_east_asian(token) else PLACES
+
+
+def may_hold(words: bytes, number: int, sought: Iterable[Places]) -> bool:
+    """Tell whether the filter with this number has all tokens that set bits at these places."""
+    size = len(words) * 8
+    return all(words[(place % size) >> 3] >> (place % size & 7) & 1 for each in sought for place in each.within(number))
+
+
+@dataclass(slots=True)
+class Gathering:
+    """The tokens of many bodies, of which most repeat what others said: each text is looked at once.
+
+    `number` is the filter's.
+    """
+
+    number: int
+    tokens: set[str] = field(default_factory=set)
+    seen: set[bytes] = field(default_factory=set)
+    is_full: bool = False
+
+    def add(self, body: str) -> Iterator[None]:
+        """Take in the texts of a body, in steps of about a millisecond."""
+        self.is_full |= len(body) > LONGEST
+        for written in () if self.is_full else written_texts(body):
+            mark = blake2b(written.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+            if mark in self.seen:
+                continue
+            self.seen.add(mark)
+            yield from self._take(read(written))
+
+    def _take(self, text: str) -> Iterator[None]:
+        self.is_full |= IOTA_BELOW in text
+        for piece in slices(text):
+            if self.is_full:
+                return
+            self.tokens |= text_tokens(piece)
+            self.is_full = len(self.tokens) > MOST_TOKENS
+            yield
+
+    def packed(self) -> Generator[None, None, bytes]:
+        """Return the filter of all that was taken in, in steps of about a millisecond."""
+        if self.is_full:
+            return EVERYTHING
+        total = 0
+        for some in batched(self.tokens, STEP):
+            total += sum(map(count, some))
+            yield
+        bits = bytearray(max(8, round(total / log(2) / 8)))
+        for some in batched(self.tokens, STEP):
+            set_bits(bits, (place for token in some for place in places(token).within(self.number)))
+            yield
+        return bytes(bits)
+
+
+def set_bits(bits: bytearray, places: Iterable[int]) -> None:
+    """Set the bits at these places, each modulo the number of bits."""
+    size = len(bits) * 8
+    for place in places:
+        bit = place % size
+        bits[bit >> 3] |= 1 << (bit & 7)

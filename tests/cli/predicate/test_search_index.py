@@ -1,0 +1,165 @@
+"""Tests that a search finds with the index of words what it finds without it: in all texts, on both databases."""
+
+import json
+import random
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, select
+
+from moonpalace_addons.store.engine import open_store, writing
+from moonpalace_addons.store.indexing import index
+from moonpalace_addons.store.records import runs, search_blocks
+from moonpalace_addons.store.records.search_blocks import BLOCK
+from moonpalace_addons.store.schema import EXCHANGES
+from moonpalace_addons.wire.word_filter import Gathering, may_hold, places
+from moonpalace_addons.wire.words import WORD
+from moonpalace_cli.predicate import functions, searching, words
+from moonpalace_cli.predicate.candidates import candidates, tokens
+from moonpalace_cli.predicate.condition import condition
+from moonpalace_cli.predicate.values import Condition
+from tests.cli.predicate.conftest import RUN, Calls
+from tests.postgres_server import Databases
+
+LETTERS = "aAbBsSkKiI1_"
+ODD = "éÉıİſßẞµμÅÅKςσΣιͅᾳǆǅǄﬁﬅﬆ²½Ⅷⅷⓐ٣яЯθϑ\u0308\u200dहि\ud83d\u0000"
+EAST = "月之暗面的・アイｱ한국〆㍿𠀀"
+SIGNS = '  ,.-"\\\n\t/😀'
+CALLS = 6 * BLOCK
+WORDS = [f"{letter}{number}" for letter in ("cat", "CAFÉ", "猫月", "дом") for number in range(200)]
+QUERIES = 250
+
+type Fill = Callable[[Engine], Calls]
+
+
+def random_text(chance: random.Random) -> str:
+    """Return letters of one kind or of all."""
+    alphabets = (LETTERS + SIGNS, EAST + SIGNS, LETTERS + ODD + SIGNS, LETTERS + ODD + EAST + SIGNS)
+    return "".join(chance.choices(chance.choice(alphabets), k=chance.randint(1, 12)))
+
+
+def random_query(chance: random.Random, texts: list[str]) -> str:
+    """Return a part of a text, in another case perhaps, or a text of its own; quoted perhaps."""
+    text = chance.choice(texts)
+    if chance.random() < 0.8:
+        start = chance.randrange(len(text))
+        text = text[start : start + chance.randint(1, 5)]
+    else:
+        text = random_text(chance)
+    changed = chance.choice((str, str.upper, str.lower, str.title))(text).replace("\0", " ").replace("\ud83d", " ")
+    return f'"{changed}" {changed[:1]}' if chance.random() < 0.3 else changed
+
+
+def written(chance: random.Random, text: str) -> bytes:
+    r"""Return a body with a text, with letters written as \uXXXX or not."""
+    key = chance.choice(("content", "text", "arguments", "reasoning_content"))
+    body = {"messages": [{"role": "user", key: text}, {"content": [{"type": "text", "text": "and so on"}]}]}
+    return json.dumps(body, ensure_ascii="\ud83d" in text or chance.random() < 0.3).encode()
+
+
+@pytest.fixture(params=["sqlite", "C", "C.UTF-8"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """Give an engine on an empty store: SQLite, PostgreSQL without a language, PostgreSQL with all letters."""
+    if request.param == "sqlite":
+        yield from opened(f"sqlite:///{tmp_path / 'moonpalace.sqlite'}")
+        return
+    postgres: Databases = request.getfixturevalue("postgres")
+    with postgres.database(locale=request.param) as name:
+        yield from opened(postgres.url(name))
+
+
+def opened(url: str) -> Iterator[Engine]:
+    engine = open_store(url, create=True)
+    with writing(engine) as connection:
+        runs.begin_run(connection, dict(RUN))
+    functions.install(engine)
+    yield engine
+    engine.dispose()
+
+
+def ids(engine: Engine, where: Condition) -> list[int]:
+    with engine.connect() as connection:
+        return list(connection.execute(select(EXCHANGES.c.id).where(where).order_by(EXCHANGES.c.id)).scalars())
+
+
+def packed(body: str) -> bytes:
+    """Return the filter of one body."""
+    gathering = Gathering(0)
+    for _ in gathering.add(body):
+        pass
+    return result(gathering.packed())
+
+
+def result[T](steps: Generator[None, None, T]) -> T:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: T = end.value
+            return found
+
+
+def test_nothing_is_missed(engine: Engine) -> None:
+    """Whatever a database finds in a text, the filter of this text has, however odd its letters are."""
+    chance = random.Random(5)
+    calls, texts = Calls(engine), [random_text(chance) for _ in range(300)]
+    bodies = [written(chance, text) for text in texts]
+    for body in bodies:
+        calls.add("", body)
+    filters = [packed(body.decode()) for body in bodies]
+    with engine.connect() as connection:
+        any_letters = engine.dialect.name == "sqlite" or search_blocks.knows_letters(connection)
+    found = spared = 0
+    for query in [random_query(chance, texts) for _ in range(QUERIES)]:
+        if not WORD.search(query):
+            continue
+        given = words.terms(query)
+        sought = [places(token) for token in tokens(given, any_letters=any_letters)]
+        holding = ids(engine, searching.exact(given, engine.dialect.name))
+        missed = [texts[call - 1] for call in holding if not may_hold(filters[call - 1], 0, sought)]
+        assert (query, missed) == (query, [])
+        found += len(holding)
+        spared += sum(not may_hold(words_of, 0, sought) for words_of in filters)
+    assert found > 300
+    assert spared > 10_000
+
+
+def fill(engine: Engine, chance: random.Random) -> None:
+    """Store calls whose blocks have different words, and index all but the last blocks and one amid them."""
+    calls = Calls(engine)
+    for number in range(CALLS):
+        some = chance.sample(WORDS[number // BLOCK * 20 :: 7], k=4)
+        calls.add("", written(chance, " ".join(some)), {"content": f"{some[0][::-1]} ac"})
+    for block in (0, 1, 3, 4):
+        assert result(index(engine, block))
+
+
+def test_the_same_is_found(engine: Engine) -> None:
+    """Searches, their opposites and what is joined with them give the calls that a look into all bodies gives."""
+    chance = random.Random(7)
+    fill(engine, chance)
+    shares = list[float]()
+    for _ in range(30):
+        sought = "ac" if not shares else " ".join(chance.sample(WORDS, k=chance.choice((1, 1, 2))))
+        given = words.terms(sought)
+        scanned = ids(engine, searching.exact(given, engine.dialect.name))
+        others = sorted(set(range(1, CALLS + 1)) - set(scanned))
+        search = f"text ~ '{sought}'"
+        assert ids(engine, condition([search], engine)) == scanned
+        assert ids(engine, condition([f"not {search}"], engine)) == others
+        assert ids(engine, condition([f"text !~ '{sought}'"], engine)) == others
+        assert ids(engine, condition([f"not (id == 7 || {search}) || id == 7"], engine)) == sorted({*others, 7})
+        assert ids(engine, condition([f"{search} && id > 99"], engine)) == [call for call in scanned if call > 99]
+        shares.append(len(candidates(given, engine).without) / 4)
+    assert {0, 1} <= set(shares)
+    assert len(set(shares)) > 3
+
+
+def test_calls_to_come(engine: Engine) -> None:
+    """A condition that has been made finds calls that are stored after it."""
+    fill(engine, random.Random(7))
+    where = condition(["text ~ 'quicksilver'"], engine)
+    assert ids(engine, where) == []
+    Calls(engine).add("", {"content": "quicksilver"})
+    assert ids(engine, where) == [CALLS + 1]

@@ -1,0 +1,72 @@
+"""Tests that stores of earlier releases become those of this one, with all that they held."""
+
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, text
+
+from moonpalace_addons.store.engine import lay_out, make_engine, open_store, parse_url, writing
+from moonpalace_addons.store.indexing import catch_up
+from moonpalace_addons.store.records import contents, health, runs, search_blocks
+from moonpalace_addons.store.records.search_blocks import BLOCK
+from moonpalace_addons.store.schema import METADATA, REVISION
+
+RUN = {"id": "1" * 36, "host": "here", "pid": 1, "version": "0", "started_at": 0, "heartbeat_at": 0}
+EARLIER = ("0001", "0002")
+
+BODY = b'{"messages": [{"content": "hello"}]}'
+PART = "INSERT INTO parts (hash, is_text, data) VALUES (:hash, true, :data)"
+# As the first release wrote it.
+CALL = """
+INSERT INTO exchanges (uuid, run_id, state, started_at, method, endpoint, path, query, request_headers, request_bytes,
+    is_stream, is_coerced, request_parts)
+VALUES (:uuid, :run_id, 'completed', 0, 'GET', 'http://x', '/', '', '', 36, false, false, '[1]')
+"""
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, database: str, tmp_path: Path) -> str:
+    """Give the URL of a database without any table."""
+    if database == "postgresql":
+        return str(request.getfixturevalue("postgres_blank_url"))
+    return f"sqlite:///{tmp_path / 'old.sqlite'}"
+
+
+def made(url: str, revision: str) -> Engine:
+    """Make a store as the release with this revision did."""
+    engine = make_engine(parse_url(url))
+    if engine.dialect.name == "sqlite":
+        lay_out(engine)
+    config = Config()
+    config.set_main_option("script_location", "moonpalace_addons.store:migrations")
+    config.set_main_option("path_separator", "os")
+    with writing(engine, alone=True) as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    return engine
+
+
+@pytest.mark.parametrize("revision", EARLIER)
+def test_an_earlier_store_is_brought_up_to_date(url: str, revision: str) -> None:
+    """Opened, it has the tables of today, the calls that it had, and is indexed like any other."""
+    old = made(url, revision)
+    with writing(old) as connection:
+        runs.begin_run(connection, dict(RUN))
+        connection.execute(text(PART), {"hash": b"h", "data": BODY})
+        for number in range(BLOCK):
+            connection.execute(text(CALL), {"uuid": str(number), "run_id": RUN["id"]})
+    old.dispose()
+    engine = open_store(url)
+    with engine.connect() as connection:
+        assert health.revision(connection) == REVISION
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, METADATA) == []
+    assert contents.bodies(engine, BLOCK).request == BODY
+    catch_up(engine)
+    with engine.connect() as connection:
+        assert search_blocks.missing(connection, 0, 1) == []
+    engine.dispose()

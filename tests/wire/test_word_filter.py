@@ -1,0 +1,118 @@
+"""Tests of the filter that tells which words some texts may have."""
+
+import json
+import random
+from collections.abc import Generator
+
+import pytest
+
+from moonpalace_addons.wire import word_filter
+from moonpalace_addons.wire.word_filter import EVERYTHING, Gathering, Places, may_hold, places
+
+NUMBER = 5
+
+
+def filtered(*bodies: str, number: int = NUMBER) -> bytes:
+    """Return the filter of these bodies."""
+    gathering = Gathering(number)
+    for body in bodies:
+        for _ in gathering.add(body):
+            pass
+    return result(gathering.packed())
+
+
+def result[T](steps: Generator[None, None, T]) -> T:
+    """Return what a generator returns in the end."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as ended:
+            found: T = ended.value
+            return found
+
+
+def body(*texts: str) -> str:
+    return json.dumps({"messages": [{"content": text} for text in texts]})
+
+
+def has(words: bytes, *tokens: str) -> bool:
+    return may_hold(words, NUMBER, map(places, tokens))
+
+
+def test_what_is_there_is_found() -> None:
+    """Every token of every text may be there; of others, that are not, nearly all are not."""
+    chance = random.Random(1)
+    tokens = [f"word{chance.random()}".replace(".", "") for _ in range(5_000)]
+    words = filtered(body(*tokens[:2_000]), body(*tokens[1_000:3_000]))
+    assert all(has(words, token) for token in tokens[:3_000])
+    assert sum(has(words, token) for token in tokens[3_000:]) < 60
+    assert 3_000 < len(words) < 4_000
+
+
+def test_pairs_take_less() -> None:
+    """Two characters of Chinese take fewer bits than a word, and three together are hardly taken for there."""
+    chance = random.Random(1)
+    text = "".join(chr(chance.randint(0x4E00, 0x4F00)) for _ in range(3_000))
+    words = filtered(body(text))
+    assert all(has(words, text[place : place + 2]) for place in range(2_999))
+    absent = [chr(chance.randint(0x4E00, 0x9FFF)) + chr(chance.randint(0x4E00, 0x9FFF)) for _ in range(900)]
+    assert sum(has(words, *absent[place : place + 3]) for place in range(0, 900, 3)) < 5
+    assert len(words) < 2_600
+
+
+def test_without_texts() -> None:
+    """What has no texts has no words."""
+    words = filtered("", "{}", '{"model": "kimi"}')
+    assert not has(words, "kimi")
+    assert not has(words, "model")
+
+
+def test_the_same_text_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A history that is sent again with each call costs no more than once."""
+    looked = list[str]()
+
+    def look(text: str) -> set[str]:
+        looked.append(text)
+        return {"x"}
+
+    monkeypatch.setattr(word_filter, "text_tokens", look)
+    filtered(body("one"), body("one", "two"), body("one", "two", "three"))
+    assert looked == ["one", "two", "three"]
+
+
+@pytest.mark.parametrize("name", ["MOST_TOKENS", "LONGEST"])
+def test_bounds(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What is too much to be looked into may have everything."""
+    monkeypatch.setattr(word_filter, name, 3)
+    assert filtered(body("one two three four")) == EVERYTHING
+    assert has(EVERYTHING, "whatever", "you", "seek")
+
+
+def test_a_mark_that_counts_as_a_letter() -> None:
+    """Where the one mark stands that is no letter and matches one, anything may be."""
+    assert filtered(body("\u0345")) == EVERYTHING
+
+
+def test_places_fit_into_the_database() -> None:
+    """The numbers of bits are positive integers of 63 bits, different for different tokens."""
+    found = [tuple(places(str(token)).within(number)) for token in range(100) for number in (0, 1, 1_023)]
+    assert all(0 <= place < 2**63 for some in found for place in some)
+    assert len(set(found)) == 300
+    assert Places(2**61 - 1, 2**52 - 1, 7).within(1_023)[-1] < 2**63
+    assert [len(places(token).within(0)) for token in ("a", "月", "月之", "ab")] == [7, 7, 4, 7]
+
+
+def test_filters_err_in_different_words() -> None:
+    """Of filters of the same texts with different numbers, few take a word that is not there for one that may be."""
+    text = body(" ".join(f"w{number}" for number in range(200)))
+    words = [filtered(text, number=number) for number in range(200)]
+    for token in ("missing", "absent", "nowhere", "月之"):
+        assert sum(may_hold(each, number, [places(token)]) for number, each in enumerate(words)) < 30
+
+
+def test_steps_are_short() -> None:
+    """A long text is taken in and packed in many steps."""
+    gathering = Gathering(0)
+    steps = list(gathering.add(body(" ".join(f"w{number}" for number in range(50_000)))))
+    assert len(steps) > 10
+    assert len(list(gathering.packed())) == 200
