@@ -48,6 +48,10 @@ PREDICATES = (
     f"text ~ '{query_corpus.RARE}'",
     f"text ~ '{query_corpus.RARE_CHINESE}'",
     "text ~ 'nowhere to be found'",
+    "text ~ 'nowhere'",
+    "text ~ '无处'",
+    f"text !~ '{query_corpus.RARE}'",
+    f"text ~ '{' '.join(query_corpus.WORDS[:4])}'",
 )
 PROCESS = (*PREDICATES[:2], "request_body.messages.-1.role == 'nobody'", f"text ~ '{query_corpus.RARE}'")
 

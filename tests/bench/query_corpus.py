@@ -1,4 +1,4 @@
-"""A store with many calls, written by the writer's own code as the proxy would, kept between runs."""
+"""A store with many calls, written and indexed by the proxy's own code, kept between runs."""
 
 import json
 import os
@@ -16,7 +16,9 @@ from sqlalchemy import insert
 
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import open_store, writing
+from moonpalace_addons.store.indexing import index
 from moonpalace_addons.store.records import runs
+from moonpalace_addons.store.records.search_blocks import BLOCK
 from moonpalace_addons.store.schema import REVISION, TAGS
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
 
@@ -24,7 +26,7 @@ CALLS = 100_000
 BODY = 5_000
 """Bytes of a request's body, about; an answer has a fifth of that."""
 AT_ONCE = 500
-VERSION = 2
+VERSION = 3
 """Changed with what is written, so that an older file is not used."""
 
 VOCABULARY = 5_000
@@ -66,6 +68,9 @@ def write(file: Path, calls: int) -> None:
     with writing(engine) as connection:
         rows = [{"exchange_id": number, "tag": "seen"} for number in range(1, calls + 1, 1_000)]
         connection.execute(insert(TAGS), rows)
+    for block in range(calls // BLOCK):
+        for _ in index(engine, block):
+            pass
     engine.dispose()
 
 
