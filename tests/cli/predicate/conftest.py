@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID
 
 import pytest
 from sqlalchemy import Engine, insert, select, update
@@ -49,7 +49,7 @@ class Calls:
         **columns: object,
     ) -> None:
         """Store a call as the proxy does, `after` seconds after the first; then change its columns."""
-        uuid = str(uuid4())
+        uuid = str(UUID(int=len(self.names) + 1))  # the same in both databases
         asked = RequestRead(
             uuid=uuid,
             started_at=STARTED_AT + after * SECOND,

@@ -125,7 +125,7 @@ def test_nothing_is_missed(engine: Engine) -> None:
     assert spared > 10_000
 
 
-def fill(engine: Engine, chance: random.Random) -> None:
+def fill(engine: Engine, chance: random.Random) -> Calls:
     """Store calls whose blocks have different words, and index all but the last blocks and one amid them."""
     calls = Calls(engine)
     for number in range(CALLS):
@@ -133,6 +133,7 @@ def fill(engine: Engine, chance: random.Random) -> None:
         calls.add("", written(chance, " ".join(some)), {"content": f"{some[0][::-1]} ac"})
     for block in (0, 1, 3, 4):
         assert result(index(engine, block))
+    return calls
 
 
 def test_the_same_is_found(engine: Engine) -> None:
@@ -158,8 +159,8 @@ def test_the_same_is_found(engine: Engine) -> None:
 
 def test_calls_to_come(engine: Engine) -> None:
     """A condition that has been made finds calls that are stored after it."""
-    fill(engine, random.Random(7))
+    calls = fill(engine, random.Random(7))
     where = condition(["text ~ 'quicksilver'"], engine)
     assert ids(engine, where) == []
-    Calls(engine).add("", {"content": "quicksilver"})
+    calls.add("", {"content": "quicksilver"})
     assert ids(engine, where) == [CALLS + 1]
