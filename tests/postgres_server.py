@@ -96,6 +96,14 @@ class PostgresServer(Databases):
         """End the server at once, as a crash would; the next start recovers."""
         self._tell("crash")
 
+    def freeze(self) -> None:
+        """Let the server and its sessions stand still, without a word to whoever waits for them."""
+        self._tell("freeze")
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        self._tell("thaw")
+
     def start(self) -> None:
         """Start the server again; returns when it accepts connections."""
         self._tell("start")
@@ -139,6 +147,8 @@ def keep(options: tuple[str, ...]) -> None:
         for line in sys.stdin:
             if line == "start\n":
                 server = launch(binaries, folder, user, options)
+            elif line in ("freeze\n", "thaw\n"):
+                signal_all(server, signal.SIGSTOP if line == "freeze\n" else signal.SIGCONT)
             else:
                 end(server, signal.SIGINT if line == "stop\n" else signal.SIGQUIT)
             print("done", flush=True)  # noqa: T201
@@ -208,9 +218,17 @@ def as_user(user: str | None) -> dict[str, object]:
     return {} if user is None else {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
 
 
+def signal_all(server: subprocess.Popen[bytes], number: int) -> None:
+    """Send a signal to a server and to the processes of its sessions."""
+    server.send_signal(number)
+    for child in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split():
+        os.kill(int(child), number)
+
+
 def end(server: subprocess.Popen[bytes], number: int) -> None:
     """End a server by a signal, and wait until all of it is gone."""
     if server.poll() is None:
+        signal_all(server, signal.SIGCONT)
         server.send_signal(number)
     try:
         server.wait(PATIENCE)

@@ -26,6 +26,7 @@ from sqlalchemy import Engine
 from moonpalace_addons.store.engine import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.writer import JOIN_MOST
 from moonpalace_cli.mock.server import MockServer
 from tests.faults import Load, all_over, assert_stored
 
@@ -291,6 +292,49 @@ def test_a_postgresql_server_that_restarts_costs_no_call(
         url = postgres_server.url(name)
         with launch.start("--database", url, endpoint=mock.url) as proxy:
             survive(proxy, url, hurt)
+
+
+def test_a_postgresql_server_that_stands_still_costs_no_call(
+    launch: Launcher, mock: MockServer, postgres_server: PostgresServer
+) -> None:
+    """While the server takes connections and says nothing calls go on; when it goes on, all are stored, once."""
+
+    @contextmanager
+    def hurt() -> Iterator[None]:
+        postgres_server.freeze()
+        yield
+        postgres_server.thaw()
+
+    with postgres_server.database() as name:
+        url = postgres_server.url(name)
+        with launch.start("--database", f"{url}&connect_timeout=2", endpoint=mock.url) as proxy:
+            survive(proxy, url, hurt)
+
+
+def test_a_stop_while_the_server_stands_still_has_a_bound(
+    launch: Launcher, mock: MockServer, postgres_server: PostgresServer
+) -> None:
+    """A proxy that is told to stop while the server says nothing leaves a journal, in the time that it is given."""
+    folder = launch.folder()
+    with postgres_server.database() as name:
+        url = postgres_server.url(name)
+        with launch.start("--database", f"{url}&connect_timeout=2", endpoint=mock.url, folder=folder) as proxy:
+            load = Load(proxy.url, clients=4)
+            until(lambda: len(load.answers) > 50)
+            postgres_server.freeze()
+            begun = len(load.answers)
+            until(lambda: len(load.answers) > begun + 50)
+            load.stop()
+            proxy.process.send_signal(signal.SIGTERM)
+            assert proxy.process.wait(JOIN_MOST + 5) == 0
+        (journal,) = (folder / "moonpalace").glob("postgresql-*.journal")
+        postgres_server.thaw()
+        with (
+            launch.start("--database", f"{url}&connect_timeout=2", endpoint=mock.url, folder=folder),
+            opened(url) as engine,
+        ):
+            until(lambda: not journal.exists())
+            assert_stored(engine, load.answers)
 
 
 def test_a_stop_without_a_server_leaves_a_journal_at_home(

@@ -4,12 +4,16 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
+
+if TYPE_CHECKING:
+    from moonpalace_addons.store.postgres_patience import PatientConnection
 
 LOCK = 0x6D706173
 """The advisory lock of a store: shared by all that write, exclusive for who asks to be alone."""
@@ -64,8 +68,33 @@ def make_engine(url: URL, lock_timeout: float) -> Engine:
     if "options" not in url.query:
         # The driver's own class: whoever works with SQLite need not have the driver.
         event.listen(engine, "connect", session_setter(lock_timeout, engine.dialect.loaded_dbapi.DataError))
+    listen_patiently(engine)
     event.listen(engine, "begin", begin)
     return engine
+
+
+def listen_patiently(engine: Engine) -> None:
+    """Have the engine's connections give up on a server that has gone silent, but for transactions that only read.
+
+    What a proxy does must go on, whatever the server does; a query of a user may take its time.
+    """
+    from moonpalace_addons.store.postgres_patience import PATIENCE, PatientConnection  # it needs the driver
+
+    def connect(_: object, __: object, arguments: list[str], named: dict[str, str]) -> "PatientConnection":
+        return PatientConnection.connect(*arguments, **named)  # type: ignore[arg-type]
+
+    def begin(connection: Connection) -> None:
+        options = connection.get_execution_options()
+        patience = PATIENCE + (options.get("patience") or 0.0) if options.get("immediate", False) else None
+        cast("PatientConnection", connection.connection.driver_connection).patience = patience
+
+    def checkin(connection: "PatientConnection | None", _: ConnectionPoolEntry) -> None:
+        if connection is not None:
+            connection.patience = PATIENCE  # for the sign of life that the next one asks for
+
+    event.listen(engine, "do_connect", connect)
+    event.listen(engine, "begin", begin)
+    event.listen(engine, "checkin", checkin)
 
 
 def session_setter(
