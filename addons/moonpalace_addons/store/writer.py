@@ -177,7 +177,7 @@ class Writer:
             self._delay = min(self._delay * 2, RETRY_MOST)
             return
         self._delay = RETRY_LEAST
-        if self._overflow.source() is None:
+        if self._overflow.source() is None and not self._batch.planned:  # nor what was left in memory beside a journal
             calls = self._batch.under_way
             self._wake.wait(max(BATCH, KEEP / calls) if calls else HEARTBEAT)
         if not self._stopping.is_set():
