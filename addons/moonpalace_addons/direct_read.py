@@ -62,7 +62,7 @@ class _DirectProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Have it handled, unless the layers have closed the connection."""
-        if not self.source.state & ConnectionState.CAN_READ:
+        if self.source.state is ConnectionState.CLOSED:
             return
         sent, left = self.at_once(data) if self.at_once is not None and not self.tasks else (b"", data)
         if sent and not self.client.is_closing():

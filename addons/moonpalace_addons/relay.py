@@ -88,6 +88,7 @@ class _Relay:
         self.sink = sink
         self.has_begun = False
         self.chunks: ChunkReader | None = None
+        self.is_chunked: bool | None = None
 
     def read_body(self, event: Event) -> CommandGenerator[None]:
         """Take a read of upstream's socket apart at once; all but data is left to `Http1Connection.read_body`."""
@@ -166,8 +167,10 @@ class _Relay:
 
     def _sent(self, pieces: Iterable[bytes]) -> bytes:
         """Return what is written to the client's socket for pieces."""
-        headers = self.sink.response.headers if self.sink.response is not None else {}
-        if "chunked" not in headers.get("transfer-encoding", "").lower():
+        if self.is_chunked is None:  # once for the answer: its headers have been sent
+            headers = self.sink.response.headers if self.sink.response is not None else {}
+            self.is_chunked = "chunked" in headers.get("transfer-encoding", "").lower()
+        if not self.is_chunked:
             return b"".join(pieces)
         return b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces])
 

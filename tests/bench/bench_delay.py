@@ -10,9 +10,10 @@ from statistics import median
 
 from tests.bench.bench_throughput import BIN, ROOT, free_port, process
 
-EVENTS, ROUNDS = 100, 3
-LOADS = ((1, 0.01), (20, 0.01), (200, 0.1), (200, 0.01))
-"""Streams at once, and seconds between the events of each."""
+ROUNDS = 3
+LOADS = ((1, 0.01, 100), (20, 0.01, 100), (200, 0.1, 50), (200, 0.01, 500))
+"""Streams at once, seconds between the events of each, and how many events it has: all begin and end together, which
+is a burst of its own."""
 
 
 @contextmanager
@@ -27,9 +28,9 @@ def upstream() -> Iterator[int]:
             child.kill()
 
 
-def ages(port: int, streams: int, pause: float) -> dict[str, list[float]]:
+def ages(port: int, streams: int, pause: float, events: int) -> dict[str, list[float]]:
     """Return the percentiles of the ages of events through a port."""
-    command = [sys.executable, "-m", "tests.bench.paced", "client", str(port), str(streams), str(EVENTS), str(pause)]
+    command = [sys.executable, "-m", "tests.bench.paced", "client", str(port), str(streams), str(events), str(pause)]
     found = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
     if found["complete"] != streams or found["in order"] != streams:
         raise SystemExit(f"not all streams came whole and in order: {found}")
@@ -55,17 +56,17 @@ def time_delay() -> Iterator[str]:
         ports = {"direct": direct}
         for name, port, command in commands(direct):
             ports[name] = stack.enter_context(process(port, *command))
-        for streams, pause in LOADS:
+        for streams, pause, events in LOADS:
             found: dict[str, list[dict[str, list[float]]]] = {name: [] for name in ports}
             for _ in range(ROUNDS):
                 for name, port in ports.items():
-                    found[name].append(ages(port, streams, pause))
+                    found[name].append(ages(port, streams, pause, events))
             yield f"{streams} streams at once, {pause * 1000:g} ms from event to event"
             yield from lines(found)
 
 
 def lines(found: dict[str, list[dict[str, list[float]]]]) -> Iterator[str]:
-    """Iterate over the lines of a table: of all events, and of those sent once every stream had begun."""
+    """Iterate over the lines of a table: of all events, and of those sent while all streams were under way."""
     for part in ("all", "under way"):
         base = [0.0, 0.0]
         for name, rounds in found.items():

@@ -163,15 +163,16 @@ def look_into(reader: Reader, events: int) -> Stream:
 
 
 def summary(streams: list[Stream]) -> dict[str, object]:
-    """Return percentiles of the events' ages in seconds, of all and of those sent once every stream had begun."""
+    """Return percentiles of the events' ages in seconds, of all and of those sent while all streams were under way."""
     begun = max((stream.sent[0] for stream in streams if stream.sent), default=0)
+    ended = min((stream.sent[-1] for stream in streams if stream.sent), default=0)
     every = [(sent, age) for stream in streams for sent, age in zip(stream.sent, stream.ages, strict=True)]
     return {
         "complete": sum(stream.complete for stream in streams),
         "in order": sum(stream.in_order for stream in streams),
         "events": len(every),
         "all": percentiles([age for _, age in every]),
-        "under way": percentiles([age for sent, age in every if sent > begun]),
+        "under way": percentiles([age for sent, age in every if begun < sent < ended]),
     }
 
 

@@ -1,6 +1,5 @@
 """The calls under way, as the writer sees them."""
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -32,9 +31,8 @@ class Answer:
 
     def absorb(self) -> None:
         """Take in the chunks that have come since the last call."""
-        waiting: deque[tuple[int, bytes]] = self.started.chunks
-        while waiting:
-            at, data = waiting.popleft()
+        waiting = self.started.chunks
+        for at, data in [waiting.popleft() for _ in range(len(waiting))]:
             self.body += self.decoder.feed(data)
             self.chunks.append((len(self.body), at))
 
