@@ -2,8 +2,8 @@
 
 A task costs the caller one append. The thread sleeps for `BATCH` seconds after the first task of a batch, less the time
 that the last batch took, so that calls that begin and end together cost one insert. While calls are under way it stores
-what has come of their answers every `KEEP` seconds, for the case that the proxy dies: of a few of them at a time, since
-the event loop hardly gets on while this thread works something out.
+what has come of their answers every `KEEP` seconds, in case the proxy dies: of a few of them at a time, and of
+`KEPT_MOST` in a second, since the event loop hardly gets on while this thread works something out.
 
 A store that is locked, full, read-only, damaged or gone is tried again and again, while calls go on and their rows
 wait: in memory, and from `MEMORY` bytes on, after `MINUTE` seconds, or when the proxy ends, in a journal beside the
@@ -45,6 +45,7 @@ logger = logging.getLogger(__name__)
 BATCH = 0.03
 BATCH_LEAST = 0.01
 KEEP = 0.5
+KEPT_MOST = 200
 HEARTBEAT = 5.0
 LOOK = 60.0
 RETRY_LEAST = 0.05
@@ -164,7 +165,7 @@ class Writer:
     def _due(self, now: float) -> int:
         """Return of how many answers under way to store what has come now, if each has its turn every `KEEP`."""
         calls = self._batch.under_way
-        self._owed = min(self._owed + calls * (now - self._looked_at) / KEEP, calls)
+        self._owed = min(self._owed + min(calls / KEEP, KEPT_MOST) * (now - self._looked_at), calls)
         self._looked_at = now
         due = int(self._owed)
         self._owed -= due

@@ -96,13 +96,13 @@ def set_bodies(connection: Connection, bodies: Sequence[Body]) -> None:
     """Store bodies of calls whose rows are there."""
     listed = parts.keep(connection, [body.data for body in bodies])
     for side in ("request", "response"):
-        statement = update(EXCHANGES).where(EXCHANGES.c.id == bindparam("owner"))
         rows = [
             {"owner": body.exchange_id, "listed": ids}
             for body, ids in zip(bodies, listed, strict=True)
             if body.side == side
         ]
         if rows:
+            statement = update(EXCHANGES).where(EXCHANGES.c.id == bindparam("owner"))
             connection.execute(statement.values({f"{side}_parts": bindparam("listed")}), rows)
 
 

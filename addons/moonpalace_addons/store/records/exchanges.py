@@ -5,9 +5,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import cast
 
-from sqlalchemy import ColumnElement, Connection, Engine, RowMapping, bindparam, func, insert, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    RowMapping,
+    Update,
+    bindparam,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.exc import DataError
 
 from moonpalace_addons.store.records import json_rows
@@ -217,10 +230,12 @@ def update_exchanges(connection: Connection, rows: Sequence[Values]) -> None:
         changed = update(EXCHANGES).where(EXCHANGES.c.id == given.c.id)
         connection.execute(changed.values({name: given.c[name] for name in columns}), json_rows.packed(rows))
         return
-    statement = (
-        update(EXCHANGES)
-        .where(EXCHANGES.c.id == bindparam("row_id"))
-        .values({name: bindparam(f"new_{name}") for name in columns})
-    )
     renamed = [{"row_id": row["id"]} | {f"new_{name}": row[name] for name in columns} for row in rows]
-    connection.execute(statement, renamed)
+    connection.execute(update_of(tuple(columns)), renamed)
+
+
+@lru_cache(maxsize=32)
+def update_of(columns: tuple[str, ...]) -> Update:
+    """Return the statement that updates these columns of one row; making it anew costs as much as updating ten rows."""
+    changed = update(EXCHANGES).where(EXCHANGES.c.id == bindparam("row_id"))
+    return changed.values({name: bindparam(f"new_{name}") for name in columns})
