@@ -186,6 +186,28 @@ def test_a_session_of_a_server_that_was_restarted_is_replaced(postgres_server: P
     assert postgres.is_unavailable(caught.value)
 
 
+def lose_midway(engine: Engine) -> None:
+    """Leave a connection as psycopg does that the server closed amid many statements: it takes no command."""
+    with writing(engine) as connection:
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        driver.pgconn.enter_pipeline_mode()
+        raise OperationalError("", None, psycopg.OperationalError())
+
+
+def test_a_session_that_cannot_roll_back_is_given_up_quietly(
+    postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A connection that was lost amid many statements is replaced, with nothing in the log but what we say of it."""
+    engine = open_store(postgres_url)
+    with pytest.raises(OperationalError, match="pipeline"):
+        lose_midway(engine)
+    with writing(engine) as connection:
+        assert connection.exec_driver_sql("SELECT 1").scalar() == 1
+    engine.dispose()
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize(
     ("statement", "unavailable"),
     [

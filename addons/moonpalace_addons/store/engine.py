@@ -10,7 +10,7 @@ from typing import cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from moonpalace_addons.errors import StoreError
@@ -146,8 +146,15 @@ def writing(engine: Engine, *, alone: bool = False, patience: float | None = Non
     to be short: all others wait. `patience` are the seconds to wait for that there, `BUSY_TIMEOUT` if not given.
     """
     options: dict[str, object] = {"immediate": True, "alone": alone, "patience": patience}
-    with engine.connect().execution_options(**options) as connection, connection.begin():
-        yield connection
+    with engine.connect().execution_options(**options) as connection:
+        try:
+            with connection.begin():
+                yield connection
+        except OperationalError:
+            if engine.dialect.name == "postgresql":
+                # One that was lost in midst of a statement may not even roll back, which the pool would log at length.
+                connection.invalidate()
+            raise
 
 
 def open_patiently(engine: Engine, url: URL) -> None:
