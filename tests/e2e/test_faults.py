@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy
     from tests.postgres_server import PostgresServer
 
-ROUNDS = int(os.environ.get("MOONPALACE_FAULT_ROUNDS", "5"))
-SECONDS = float(os.environ.get("MOONPALACE_FAULT_SECONDS", "6"))
+ROUNDS = int(os.environ.get("MOONPALACE_FAULT_ROUNDS", "3"))
+SECONDS = float(os.environ.get("MOONPALACE_FAULT_SECONDS", "4"))
 ON_DISK = 0.1 if ROUNDS > 5 else 0.5
 """Seconds after which an answer survives the death of the proxy; more where other tests may want the processors."""
 PATIENCE = 60.0
