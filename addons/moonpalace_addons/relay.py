@@ -112,7 +112,7 @@ class _Relay:
         """Return what has come of a chunked body and, once that is known, how it ends."""
         buffer = self.source.buf
         came = bytes(buffer.maybe_extract_at_most(len(buffer)) or b"")
-        pieces = chunks.feed(came) if not chunks.is_over else []
+        pieces = fed(chunks, came) if not chunks.is_over else []
         if chunks.problem is not None:
             return pieces, _End(None, h11.RemoteProtocolError(chunks.problem))
         if chunks.rest is None:
@@ -158,7 +158,7 @@ class _Relay:
             or (together := self._together()) is None
         ):
             return b"", data
-        pieces = chunks.feed(data)
+        pieces = fed(chunks, data)
         return self._sent(together(pieces)) if pieces else b"", b"" if chunks.is_over else None
 
     def _together(self) -> Callable[[Sequence[bytes]], Iterable[bytes]] | None:
@@ -173,6 +173,16 @@ class _Relay:
         if not self.is_chunked:
             return b"".join(pieces)
         return b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces])
+
+
+def fed(chunks: ChunkReader, data: bytes) -> list[bytes]:
+    """Return the pieces that have come; a fault of ours breaks the transfer, rather than leave a client waiting."""
+    try:
+        return chunks.feed(data)
+    except Exception:
+        logger.exception("an answer cannot be relayed because of a fault in MoonPalace")
+        chunks.problem = "a fault in MoonPalace"
+        return []
 
 
 class _End:

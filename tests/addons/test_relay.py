@@ -8,6 +8,7 @@ import pytest
 from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons import relay, upstream
+from moonpalace_addons.wire.chunked import ChunkReader
 from tests.addons.proxied import ask, framed, ours, proxied, read_chunk
 
 MEGABYTE = bytes(range(256)) * 4096
@@ -142,6 +143,38 @@ def test_broken_transfer(caplog: pytest.LogCaptureFixture, framing: str, bad: by
     assert len(streams.over) == 1
     assert message in streams.over[0]
     assert ours(caplog) == []
+
+
+@pytest.mark.parametrize("reads", [0, 1])
+def test_fault_of_ours(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, reads: int) -> None:
+    """A fault in reading chunks, in the layers or past them, breaks the transfer at once, with one error in the log."""
+    streams = Streams()
+    feed = ChunkReader.feed
+
+    def fail(chunks: ChunkReader, data: bytes) -> list[bytes]:
+        if len(streams.came) < reads:
+            return feed(chunks, data)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ChunkReader, "feed", fail)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
+        await asyncio.sleep(0.05)
+        writer.write(b"1\r\nb\r\n")
+        await reader.read()
+
+    async def run() -> None:
+        async with proxied(serve, streams) as (reader, writer):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            assert await reader.read() == b"1\r\na\r\n" * reads
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(run())
+    assert ours(caplog) == ["an answer cannot be relayed because of a fault in MoonPalace"]
+    assert ["a fault in MoonPalace" in message for message in streams.over] == [True]
 
 
 def test_answer_that_is_not_streamed_follows(caplog: pytest.LogCaptureFixture) -> None:
