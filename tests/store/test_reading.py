@@ -108,10 +108,12 @@ def finished(index: int, reason: str | None) -> str:
     return json.dumps({"choices": [{"index": index, "delta": {}, "finish_reason": reason}]})
 
 
-@pytest.mark.parametrize(("is_cut", "expected"), [(False, [None, "stop", None]), (True, ["repeat", "stop", "repeat"])])
+@pytest.mark.parametrize(
+    ("is_cut", "expected"), [(False, [None, "stop", None, ""]), (True, ["repeat", "stop", "repeat", "repeat"])]
+)
 def test_choices_that_we_cut_have_our_reason(is_cut: bool, expected: list[str | None]) -> None:
     """Of a stream that we ended, the choices that were open then have the reason that the client got; no other has."""
-    stream = events(finished(0, None), finished(1, "stop"), finished(2, None))
+    stream = events(finished(0, None), finished(1, "stop"), finished(2, None), finished(3, ""))
     reading = read(received(stream, "text/event-stream"), (), cut_at=len(stream) if is_cut else None)
     assert [choice["finish_reason"] for choice in json.loads(reading.body)["choices"]] == expected
     assert json.loads(reading.body) == reading.completion

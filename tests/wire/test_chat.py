@@ -163,6 +163,12 @@ USAGES: dict[str, tuple[list[Json], Json | None]] = {
     ),
     "the last counts": ([{"choices": [], "usage": used(1)}, {"choices": [], "usage": used(2)}], used(2)),
     "null counts for nothing": ([{"choices": [], "usage": used(1)}, {"choices": [], "usage": None}], used(1)),
+    "an empty one counts for nothing": (
+        [{"choices": [{"usage": used(1)}], "usage": {}}, {"choices": [{"usage": {}}], "usage": {}}],
+        used(1),
+    ),
+    "an empty one does not replace another": ([{"choices": [], "usage": used(1)}, {"usage": {}}], used(1)),
+    "an empty one alone": ([delta(content="a"), {"choices": [], "usage": {}}], {}),
     "without choices": ([delta(content="a"), {"usage": used(1)}], used(1)),
     "none": ([delta(content="a"), {"choices": [], "usage": None}], None),
     "nonsense": ([{"choices": [{"usage": 3}], "usage": "x"}], None),

@@ -11,6 +11,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "identifiers": ([{"id": None}, {"id": ""}, {"id": "1"}, {"id": "2"}], {"id": "1"}),
     "a false identifier is one": ([{"created": 0}, {"created": 5}], {"created": 0}),
     "others": ([{"x": "1"}, {"x": "2"}, {"x": None}], {"x": "2"}),
+    "empty texts": ([{"x": ""}, {"x": "stop"}, {"x": ""}, {"y": ""}], {"x": "stop", "y": ""}),
     "null": ([{"x": None, "content": None}], {"x": None, "content": None}),
     "no text where text is expected": ([{"content": 1}, {"content": [2]}], {"content": [2]}),
     "left out": ([{"a": 1, "skip": 2}], {"a": 1}),
@@ -19,7 +20,7 @@ CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_rules(name: str) -> None:
-    """Text grows, identifiers stay, the rest is what came last, null overwrites nothing."""
+    """Text grows, identifiers stay, the rest is what came last, null and empty texts overwrite nothing."""
     given, expected = CASES[name]
     pieces = Pieces()
     for piece in given:

@@ -227,6 +227,11 @@ WHOLE = {
         event(chunk("b", index=1)) + FINISHED + event(chunk(index=1, reason="length")) + event(chunk("", index=1)),
         True,
     ),
+    "an empty reason": (event(chunk("a", reason="")), False),
+    "a reason after an empty one, and one more": (
+        event(chunk("a", reason="")) + FINISHED + event(chunk(reason="")),
+        True,
+    ),
     "a reason cut in two": (event(chunk("a")) + FINISHED[:-12], False),
     "nothing": (b"", False),
     "comments": (b": hb\n\n" * 3, False),
@@ -274,6 +279,7 @@ FIRST, FIRING, LATER = chunk("a"), chunk("LOOP"), chunk("never sent")
 LOOPS: dict[str, tuple[list[dict[str, object]], list[int]]] = {
     "one choice": ([FIRST, FIRING], [0]),
     "at once": ([FIRING], [0]),
+    "reasons that are empty texts": ([chunk("a", reason=""), chunk("LOOP", reason="")], [0]),
     "two open choices": ([FIRST, chunk("b", index=1), FIRING], [0, 1]),
     "one finished": ([chunk("b", index=1, reason="stop"), FIRING], [0]),
     "finished and named again": ([chunk("b", index=1, reason="stop"), chunk("", index=1), FIRING], [0]),

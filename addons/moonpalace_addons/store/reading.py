@@ -75,7 +75,7 @@ def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None 
         return Reading(failure, received.body, parsed, warnings)
     merged = merger.result()
     for choice in completion.choices(merged) if cut_at is not None else ():
-        if isinstance(choice, dict) and choice.get("finish_reason") is None:
+        if isinstance(choice, dict) and not choice.get("finish_reason"):
             choice["finish_reason"] = REPEAT
     return Reading(merged, secrets.mask(dumped(merged), hidden), parsed, warnings)
 

@@ -5,9 +5,10 @@
     choices        found by `index`, else by position
     tool calls     found by `index`, else by `id`, else by position (see `wire/tool_calls.py`)
     logprobs       the lists `content` and `refusal` are extended
-    usage          the last at top level; only if there is none, the last that stood in a choice; never added up
+    usage          the last at top level; only if there is none, the last that stood in a choice; never added up, and
+                   an empty one counts as none where there is another
     error          the first one, kept at top level
-    anything else  the last value that is not null stays
+    anything else  the last value that is neither null nor an empty text stays
 
 A chunk that carries a `message` instead of a `delta` states the whole message so far: it replaces what was gathered.
 """
@@ -52,7 +53,7 @@ class Merger:
         self._take_error(chunk.get("error"))
         usage = chunk.get("usage")
         if isinstance(usage, dict):
-            self._usage = usage
+            self._usage = usage or self._usage or usage
         self._top.feed(chunk, without=("choices", "usage", "error"))
         choices = chunk.get("choices")
         for position, choice in enumerate(choices if isinstance(choices, list) else ()):
@@ -64,7 +65,7 @@ class Merger:
         error = {} if self._error is None else {"error": self._error}
         if not self._has_chunks:
             return error
-        usage = self._usage if self._usage is not None else self._choice_usage
+        usage = self._usage or (self._usage if self._choice_usage is None else self._choice_usage)
         return {
             **self._top.result(),
             "object": "chat.completion",
@@ -82,7 +83,7 @@ class Merger:
         self._choices.setdefault(position if index is None else index, _Choice()).feed(choice)
         usage = choice.get("usage")
         if isinstance(usage, dict):
-            self._choice_usage = usage
+            self._choice_usage = usage or self._choice_usage or usage
 
 
 def merge_events(events: Iterable[Event]) -> dict[str, object] | None:

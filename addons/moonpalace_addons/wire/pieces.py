@@ -2,8 +2,8 @@
 
     text           the strings under the keys in `TEXT` are concatenated
     identifiers    the first value under a key in `ONCE` that is not empty stays
-    anything else  the last value that is not null stays
-    null           never overwrites a value
+    anything else  the last value stays
+    null, ""       never overwrite a value: some servers send them where others leave the member out
 
 A number, list or object where text is expected is kept only as long as no text has come.
 """
@@ -34,7 +34,7 @@ class Pieces:
                 continue
             if key in TEXT and isinstance(value, str):
                 self._texts.setdefault(key, []).append(value)
-            elif key not in ONCE or known is None or known == "":
+            elif known is None or known == "" or (key not in ONCE and value != ""):
                 self._values[key] = value
 
     def get(self, key: str) -> object:

@@ -224,7 +224,7 @@ class _Progress:
         for position, choice in enumerate(choices(known)):
             index = index_of(choice)
             number = position if index is None else index
-            self._finished[number] = self._finished.get(number, False) or choice.get("finish_reason") is not None
+            self._finished[number] = self._finished.get(number, False) or bool(choice.get("finish_reason"))
 
     def final_chunk(self, choice: int) -> dict[str, object]:
         return {**self._top, "choices": [{"index": choice, "delta": {}, "finish_reason": REPEAT}]}
