@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from mitmproxy.http import HTTPFlow
 
+from moonpalace_addons.failures import Failure
 from moonpalace_addons.store.tasks import ResponseStarted
 from moonpalace_addons.wire.loop_guard import Found
 
@@ -25,7 +26,8 @@ class Call:
     `uuid` is its own, not the flow's: mitmweb replays flows, and each time is a call. `body` is what the client sent,
     if that was changed on the way; `coerce` and `hide_usage` say how its answer has to be changed back. `found` is the
     loop that ended its answer after `cut_at` bytes of the stream, `broken` why the answer was broken off, `touched`
-    when upstream last sent something. `cache` is the context cache that its request names, `cache_outcome` what came of
+    when upstream last sent something, or the client took what waited for it, which is `unsent` bytes. `given_up` is why
+    it was given up, with the message. `cache` is the context cache that its request names, `cache_outcome` what came of
     that, `unhinted` its body before a hint to caches was added; `hold` has its answer held until it is whole.
     """
 
@@ -50,7 +52,8 @@ class Call:
     request_read: bool = False
     streaming: bool = False
     touched: int | None = None
-    timed_out: bool = False
+    unsent: int = 0
+    given_up: tuple[Failure, str] | None = None
     overhead: int = 0
     cache: "tuple[Account, Ready] | None" = field(default=None, repr=False)
     cache_outcome: str | None = None

@@ -7,7 +7,7 @@ from mitmproxy.http import HTTPFlow
 from moonpalace_addons import upstream
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.failures import CLIENT_LEFT, REPEATING, UPSTREAM_CUT, UPSTREAM_SILENT, Failure, classify
+from moonpalace_addons.failures import CLIENT_LEFT, REPEATING, UPSTREAM_CUT, Failure, classify
 from moonpalace_addons.headers import as_text, media_type, pairs
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.relay import relay
@@ -123,11 +123,11 @@ class Capture:
         if call is None:
             return
         message = flow.error.msg if flow.error else "unknown error"
-        failure = UPSTREAM_SILENT if call.timed_out else classify(message)
+        failure = classify(message)
         if not call.request_read:
             self._put_request(call, b"")
             # Nothing has gone upstream yet: the client broke off, however mitmproxy words it.
-            if not call.timed_out and failure.state is not State.CLIENT_DISCONNECTED:
+            if failure.state is not State.CLIENT_DISCONNECTED:
                 failure = CLIENT_LEFT
         if call.response is not None and not call.streaming and (partial := upstream.partial_body(flow)):
             call.chunks.append((call.now(), partial))
@@ -135,8 +135,8 @@ class Capture:
             failure, message = REPEATING, str(call.found)
         elif call.broken is not None:
             failure, message = UPSTREAM_CUT, call.broken
-        elif call.timed_out:
-            message = f"no byte from upstream for {self.configuration.settings.idle_timeout:g} s (setting idle-timeout)"
+        elif call.given_up is not None:
+            failure, message = call.given_up
         self._put_end(call, failure.state, failure, message)
 
     def done(self) -> None:

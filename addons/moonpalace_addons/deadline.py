@@ -1,4 +1,4 @@
-"""Give up calls whose upstream has been silent for too long."""
+"""Give up calls of which nothing has been heard for too long, and say whose silence it was."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,7 @@ import time
 from moonpalace_addons import upstream
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.failures import CLIENT_SILENT, UPSTREAM_SILENT, Failure
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +39,9 @@ class Deadline:
 
     @staticmethod
     def _look(call: Call, limit: float) -> None:
-        if call.timed_out:
+        if call.given_up is not None:
             return
+        note_progress(call)
         if silence(call) > limit:
             give_up(call, limit)
 
@@ -51,8 +53,18 @@ class Deadline:
                 await self._task
 
 
+def note_progress(call: Call) -> None:
+    """Take what a client takes of an answer for a sign of life, as upstream may have to wait for it."""
+    if call.touched is None:
+        return
+    unsent = upstream.unsent(call.flow)
+    if unsent < call.unsent:
+        call.touched = time.monotonic_ns()
+    call.unsent = unsent
+
+
 def silence(call: Call) -> float:
-    """Return the seconds since upstream last sent something of the answer or, before that, since anything happened."""
+    """Return the seconds since something last came of the answer or, before that, since anything happened."""
     if call.touched is not None:
         return (time.monotonic_ns() - call.touched) / 1e9
     last = upstream.last_activity(call.flow)
@@ -61,8 +73,18 @@ def silence(call: Call) -> float:
 
 def give_up(call: Call, limit: float) -> None:
     """End a call: with an error while there is none of the answer, else as a broken transfer."""
-    call.timed_out = True
-    message = f"no byte from upstream for {limit:g} s (setting idle-timeout)"
-    body = upstream.error_body(message, "upstream_timeout")
-    if call.streaming or not upstream.answer_and_close(call.flow, 504, body):
+    failure, what = whose_silence(call)
+    message = f"{what} for {limit:g} s (setting idle-timeout)"
+    call.given_up = failure, message
+    body = upstream.error_body(message, failure.kind)
+    if call.streaming or failure.status is None or not upstream.answer_and_close(call.flow, failure.status, body):
         upstream.close_client(call.flow)
+
+
+def whose_silence(call: Call) -> tuple[Failure, str]:
+    """Tell what to call the failure of a silent call: its client may have been the one to wait for."""
+    if call.flow.request.timestamp_end is None:
+        return CLIENT_SILENT, "no byte of the request"
+    if call.unsent:
+        return CLIENT_SILENT, "the client took no byte of the answer"
+    return UPSTREAM_SILENT, "no byte from upstream"

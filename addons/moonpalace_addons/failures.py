@@ -20,6 +20,7 @@ BAD_REQUEST = Failure(State.CLIENT_DISCONNECTED, "bad_request", 400)
 KILLED = Failure(State.CLIENT_DISCONNECTED, "killed", None)
 REPEATING = Failure(State.REPEAT_INTERRUPTED, "repeat", None)
 UPSTREAM_CUT = Failure(State.UPSTREAM_FAILED, "upstream_cut", 502)
+CLIENT_SILENT = Failure(State.TIMED_OUT, "client_timeout", 408)
 UPSTREAM_SILENT = Failure(State.TIMED_OUT, "upstream_timeout", 504)
 
 # mitmproxy tells us a sentence, not a type: the first pattern that fits decides.

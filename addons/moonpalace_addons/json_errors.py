@@ -16,10 +16,15 @@ class JsonErrors:
         self.configuration = configuration
 
     def error(self, flow: HTTPFlow) -> None:
-        """Give the client a 502 or 504 with the reason; a 400 if its request is what mitmproxy refused."""
+        """Give the client a 502 or 504 with the reason; a 400 if its request is what mitmproxy refused.
+
+        A client that broke off its own request gets nothing: upstream has not been asked.
+        """
         if not self.configuration.concerns(flow) or flow.error is None:
             return
         failure = classify(flow.error.msg)
+        if flow.request.timestamp_end is None and failure is not BAD_REQUEST:
+            return
         begun = flow.response is not None and bool(flow.response.stream)
         if failure.status is None or begun:
             return

@@ -237,6 +237,14 @@ def last_activity(flow: HTTPFlow) -> float | None:
     return handler.timeout_watchdog.last_activity if handler else None
 
 
+def unsent(flow: HTTPFlow) -> int:
+    """Return how many bytes wait for a flow's client to take them; beyond a bound, upstream is not read meanwhile."""
+    handler = connection_of(flow)
+    transport = handler.transports.get(flow.client_conn) if handler else None
+    writer = transport.writer if transport else None
+    return writer.transport.get_write_buffer_size() if isinstance(writer, asyncio.StreamWriter) else 0
+
+
 def partial_body(flow: HTTPFlow) -> bytes:
     """Return what has come of an answer that mitmproxy was still collecting when it broke."""
     stream = stream_of(flow)

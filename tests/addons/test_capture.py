@@ -14,6 +14,7 @@ from moonpalace_addons import upstream
 from moonpalace_addons.calls import Calls
 from moonpalace_addons.capture import Capture, api_key, is_json
 from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.failures import CLIENT_SILENT, UPSTREAM_SILENT
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings import resolve
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
@@ -498,14 +499,13 @@ def test_request_that_was_changed_is_noted_as_it_came(rig: Rig, body: bytes | No
     assert (task.body, task.coerced, task.changes) == (expected, body is not None, ("body: changed",))
 
 
-def test_timeout_says_which_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call that was given up is timed out whatever mitmproxy says about its connection, and names the setting."""
-    rig = Rig(idle_timeout="2.5")
+def test_a_call_that_was_given_up(rig: Rig) -> None:
+    """A call that was given up is timed out whatever mitmproxy says about its connection, with the reason given."""
     flow = a_flow()
     rig.ask(flow)
     call = rig.capture.calls.get(flow)
     assert call is not None
-    call.timed_out = True
+    call.given_up = UPSTREAM_SILENT, "no byte from upstream for 2.5 s (setting idle-timeout)"
     flow.error = Error("Connection killed.")
     rig.capture.error(flow)
     end = rig.end()
@@ -530,6 +530,20 @@ def test_failure_before_the_request_was_whole(rig: Rig, message: str, kind: str)
     assert rig.kinds() == [RequestRead, ExchangeEnded]
     assert rig.requests()[0].body == b""
     assert (rig.end().state, rig.end().error_kind) == (State.CLIENT_DISCONNECTED, kind)
+
+
+def test_a_request_that_was_given_up(rig: Rig) -> None:
+    """A client that fell silent within its request has timed out, and nobody says that upstream did."""
+    flow = a_flow()
+    rig.capture.requestheaders(flow)
+    call = rig.capture.calls.get(flow)
+    assert call is not None
+    call.given_up = CLIENT_SILENT, "no byte of the request for 2 s"
+    flow.error = Error("peer closed connection without sending complete message body")
+    rig.capture.error(flow)
+    end = rig.end()
+    assert (end.state, end.error_kind) == (State.TIMED_OUT, "client_timeout")
+    assert end.error_message == "no byte of the request for 2 s"
 
 
 def test_stop_ends_what_is_under_way(rig: Rig) -> None:

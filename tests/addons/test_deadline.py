@@ -12,7 +12,8 @@ from mitmproxy.test import tflow
 from moonpalace_addons import deadline, upstream
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.deadline import Deadline, give_up, silence
+from moonpalace_addons.deadline import Deadline, give_up, note_progress, silence, whose_silence
+from moonpalace_addons.failures import CLIENT_SILENT, UPSTREAM_SILENT
 from moonpalace_addons.settings import resolve
 from moonpalace_addons.tap import Tap
 
@@ -48,7 +49,7 @@ def test_silent_call_without_an_answer_gets_one(monkeypatch: pytest.MonkeyPatch)
     connections, call = Connections(monkeypatch), a_call()
     give_up(call, 960.0)
     ((flow, status, body),) = connections.answers
-    assert call.timed_out
+    assert call.given_up == (UPSTREAM_SILENT, "no byte from upstream for 960 s (setting idle-timeout)")
     assert flow is call.flow
     assert status == 504
     message = "no byte from upstream for 960 s (setting idle-timeout)"
@@ -69,6 +70,36 @@ def test_client_that_cannot_be_answered_is_closed(monkeypatch: pytest.MonkeyPatc
     connections, call = Connections(monkeypatch, reachable=False), a_call()
     give_up(call, 960.0)
     assert connections.closed == [call.flow]
+
+
+def test_client_that_stops_sending_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that falls silent half-way gets 408: upstream has not even been asked."""
+    connections, call = Connections(monkeypatch), a_call()
+    call.flow.request.timestamp_end = None
+    give_up(call, 2.0)
+    ((_, status, body),) = connections.answers
+    message = "no byte of the request for 2 s (setting idle-timeout)"
+    assert (status, json.loads(body)) == (408, {"error": {"message": message, "type": "client_timeout"}})
+    assert call.given_up == (CLIENT_SILENT, message)
+
+
+def test_client_that_stops_reading_is_not_upstreams_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where bytes wait for the client, it is the one that is given up; each byte that it takes begins the time anew."""
+    Connections(monkeypatch)
+    waiting = iter([500, 500, 700, 300, 0, 0])
+    monkeypatch.setattr(upstream, "unsent", lambda _: next(waiting))
+    call = a_call()
+    call.streaming = True
+    seen = []
+    for _ in range(6):
+        call.touched = time.monotonic_ns() - 60_000_000_000
+        note_progress(call)
+        seen.append((silence(call) < 30, whose_silence(call)[0].kind))
+    stuck, taking, over = (False, "client_timeout"), (True, "client_timeout"), (True, "upstream_timeout")
+    assert seen == [stuck, stuck, stuck, taking, over, (False, "upstream_timeout")]
+    call.unsent = 1
+    give_up(call, 2.0)
+    assert call.given_up == (CLIENT_SILENT, "the client took no byte of the answer for 2 s (setting idle-timeout)")
 
 
 def watch(calls: Calls, until: Callable[[], bool]) -> None:
@@ -98,7 +129,7 @@ def test_only_silent_calls_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None
         return {silent.flow.id: time.time() - 1, lively.flow.id: time.time() + 60, gone.flow.id: None}[flow.id]
 
     def give_up_once(call: Call, limit: float) -> None:
-        call.timed_out = True
+        call.given_up = UPSTREAM_SILENT, ""
         assert limit == LIMIT
         given_up.append(call)
 

@@ -73,6 +73,21 @@ def test_nobody_to_tell(answers: list[tuple[int, object]], message: str | None) 
     assert answers == []
 
 
+@pytest.mark.parametrize(
+    ("message", "statuses"),
+    [
+        ("HTTP/1 protocol error: peer closed connection without sending complete message body", []),
+        ("Request body exceeds mitmproxy's body_size_limit.", [400]),
+    ],
+)
+def test_request_that_is_not_whole(answers: list[tuple[int, object]], message: str, statuses: list[int]) -> None:
+    """A client that broke off its own request is not told of an upstream that was never asked."""
+    flow = failed(message)
+    flow.request.timestamp_end = None
+    fail(flow)
+    assert [status for status, _ in answers] == statuses
+
+
 def test_stream_under_way_gets_no_second_head(answers: list[tuple[int, object]]) -> None:
     """Once the answer streams, the failure stays a broken transfer."""
     flow = failed("peer closed connection")

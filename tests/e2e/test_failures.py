@@ -285,6 +285,31 @@ def test_silence_in_a_stream_breaks_it(mock: MockServer, hasty: Proxy, request_i
     assert served(mock, request_id).cut_off
 
 
+def test_a_client_that_stops_in_its_request_is_a_408(hasty: Proxy, request_id: str) -> None:
+    """A request that falls silent half-way gets one answer, which blames nobody else, and the row says the same."""
+    with send_part(hasty, request_id, body=b'{"model": "mock-echo", ', announced=1000) as connection:
+        got = b"".join(iter(lambda: connection.recv(65536), b""))
+    head, _, body = got.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    message = "no byte of the request for 1 s (setting idle-timeout)"
+    assert json.loads(body) == {"error": {"message": message, "type": "client_timeout"}}
+    row = hasty.row(request_id)
+    assert (row.state, row.error_kind, row.error_message) == (State.TIMED_OUT, "client_timeout", message)
+
+
+def test_a_client_that_stops_reading_is_not_upstreams_silence(hasty: Proxy, request_id: str) -> None:
+    """A client that takes nothing of a stream is given up, and the row does not blame upstream."""
+    body = json.dumps(asked("mock-many", stream=True)).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nX-Request-Id: {request_id}\r\n"
+    head += f"X-Mock-Events: 100000\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    host, port = hasty.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), 60) as connection:
+        connection.sendall(head.encode() + body)
+        row = hasty.row(request_id)
+    assert (row.state, row.error_kind) == (State.TIMED_OUT, "client_timeout")
+    assert row.error_message == "the client took no byte of the answer for 1 s (setting idle-timeout)"
+
+
 def test_a_proxy_goes_on_after_failures(proxy: Proxy, client: httpx.Client, request_id: str) -> None:
     """After every kind of failure the next call on the same client is answered."""
     for model in ("mock-reset-early", "mock-cut", "mock-reset"):
