@@ -1,6 +1,7 @@
-"""A PostgreSQL server for whoever asks, and databases on it."""
+"""An empty store and a PostgreSQL server for whoever asks."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +45,13 @@ def postgres_blank_url(postgres: Databases) -> Iterator[str]:
     """Give the URL of a PostgreSQL database without any table."""
     with postgres.database() as name:
         yield postgres.url(name)
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make one empty store to copy: migrating takes longer than most tests."""
+    from moonpalace_addons.store.engine import open_store  # most tests want no store
+
+    file = tmp_path_factory.mktemp("empty") / "moonpalace.sqlite"
+    open_store(f"sqlite:///{file}", create=True).dispose()
+    return file

@@ -11,7 +11,6 @@ from moonpalace_addons.edit_stream import EditStream
 from moonpalace_addons.force_stream import ForceStream
 from moonpalace_addons.json_errors import JsonErrors
 from moonpalace_addons.recorder import Recorder
-from moonpalace_addons.request_log import log_call
 from moonpalace_addons.reverse_proxy import ReverseProxy
 from moonpalace_addons.settings import Settings
 
@@ -26,7 +25,7 @@ def make_addons(settings: Settings | None = None) -> list[object]:
     """
     log_filter.install()
     configuration, calls = Configuration(settings), Calls()
-    recorder = Recorder(configuration, log_call)
+    recorder = Recorder(configuration)
     return [
         configuration,
         Access(configuration, calls),

@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from collections.abc import Awaitable
+from typing import TYPE_CHECKING
 
 from mitmproxy.http import HTTPFlow, Response
 
@@ -14,13 +15,15 @@ from moonpalace_addons.caching_api import Account, CachingApi
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.capture import api_key
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.context_caches import Caches, Ready
+from moonpalace_addons.errors import StoreError
 from moonpalace_addons.force_stream import CHAT, is_plain_chat
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings import Settings
-from moonpalace_addons.store.cache_access import CacheAccess, fingerprint_key
 from moonpalace_addons.wire import secrets
 from moonpalace_addons.wire.prefix import Content, key_hint, prefixes, read_content, with_member
+
+if TYPE_CHECKING:
+    from moonpalace_addons.context_caches import Caches, Ready
 
 logger = logging.getLogger(__name__)
 
@@ -55,14 +58,19 @@ class ContextCache:
 
     async def running(self) -> None:
         """Begin to keep caches, if that is wanted."""
-        writer = self.recorder.writer
-        if not self.configuration.ready or writer is None or not self.configuration.settings.auto_cache:
+        if not self.configuration.ready or self.recorder.writer is None or not self.configuration.settings.auto_cache:
             return
         settings = self.configuration.settings
-        self._key = await asyncio.to_thread(fingerprint_key, writer.engine)
-        self.caches = Caches(
-            CacheAccess(writer.engine), CachingApi(), ttl=settings.cache_ttl, cleanup=settings.cache_cleanup
-        )
+        # What reaches the store from this process costs its start 0.3 s: only who wants caches has it.
+        from moonpalace_addons.context_caches import Caches
+        from moonpalace_addons.store import cache_access
+
+        try:
+            access, self._key = await asyncio.to_thread(cache_access.open_access, settings.database)
+        except StoreError as error:
+            logger.error("context cache: calls go on without: %s", error)  # noqa: TRY400 - one line
+            return
+        self.caches = Caches(access, CachingApi(), ttl=settings.cache_ttl, cleanup=settings.cache_cleanup)
         self._watch = asyncio.create_task(self.caches.watch())
 
     def request(self, flow: HTTPFlow) -> Awaitable[None] | None:
@@ -133,7 +141,7 @@ class ContextCache:
             self._answered(call, flow.response, self.caches, *call.cache)
 
     @staticmethod
-    def _answered(call: Call, response: Response, caches: Caches, account: Account, ready: Ready) -> None:
+    def _answered(call: Call, response: Response, caches: "Caches", account: Account, ready: "Ready") -> None:
         if response.headers.get(USED) == ready.cache_id or saved_tokens(response):
             call.cache_outcome = CREATED if call.cache_outcome == CREATED else HIT
             caches.used(account, ready)
@@ -160,7 +168,9 @@ class ContextCache:
         logger.warning("context cache: %s refuses %s; calls go on without it for an hour", endpoint, HINT)
         again(call)
 
-    def _without_cache(self, call: Call, response: Response, caches: Caches, account: Account, ready: Ready) -> None:
+    def _without_cache(
+        self, call: Call, response: Response, caches: "Caches", account: Account, ready: "Ready"
+    ) -> None:
         call.cache = None
         if not names_cache(response, ready.cache_id):
             call.cache_outcome = UNUSED
@@ -201,7 +211,7 @@ def again(call: Call) -> None:
     call.flow.response, call.response = None, None
 
 
-def use(call: Call, account: Account, ready: Ready, ttl: int) -> None:
+def use(call: Call, account: Account, ready: "Ready", ttl: int) -> None:
     """Name a cache in a request."""
     call.flow.request.headers[USE] = ready.cache_id
     call.flow.request.headers[RESET] = str(ttl)
@@ -229,7 +239,7 @@ def names_cache(response: Response, cache_id: str) -> bool:
     return cache_id in text or NAMES_CACHE.search(text) is not None
 
 
-async def result_within(making: asyncio.Task[Ready | None], seconds: float) -> Ready | None:
+async def result_within(making: "asyncio.Task[Ready | None]", seconds: float) -> "Ready | None":
     """Return the cache that is being made if it is there in time; it is made all the same."""
     done, _ = await asyncio.wait({making}, timeout=seconds)
     return making.result() if done and not making.cancelled() else None

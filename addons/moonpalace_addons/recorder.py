@@ -1,4 +1,4 @@
-"""Open the store, keep its writer, close it."""
+"""Start the process that writes to the store, hand it what the hooks say, have it finish."""
 
 import contextlib
 import logging
@@ -10,18 +10,16 @@ from mitmproxy.addonmanager import Loader
 
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store.engine import open_store
-from moonpalace_addons.store.housekeeper import Housekeeper
-from moonpalace_addons.store.indexer import Indexer
+from moonpalace_addons.store.host import new_run
 from moonpalace_addons.store.tasks import Task
-from moonpalace_addons.store.writer import Observer, Writer
+from moonpalace_addons.writer_process.client import WriterClient
+from moonpalace_addons.writer_process.messages import Opening
 
 logger = logging.getLogger(__name__)
 
 SWITCH_INTERVAL = 0.00005
-"""Seconds after which the writer's thread gives way to the event loop, which asks for that after each use of a socket.
-
-With Python's 5 ms, chunks would be late by as much.
+"""Seconds after which another thread, such as that of the log, gives way to the event loop, which asks for that after
+each use of a socket. With Python's 5 ms, chunks would be late by as much.
 """
 
 
@@ -30,12 +28,9 @@ class Recorder:
 
     name = "moonpalace-recorder"
 
-    def __init__(self, configuration: Configuration, observer: Observer) -> None:
+    def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
-        self.observer = observer
-        self.writer: Writer | None = None
-        self.housekeeper: Housekeeper | None = None
-        self.indexer: Indexer | None = None
+        self.writer: WriterClient | None = None
 
     def put(self, task: Task) -> None:
         """Hand a task to the writer; returns at once."""
@@ -57,28 +52,18 @@ class Recorder:
             logger.error("Error: %s", error)  # noqa: TRY400 - ends mitmproxy at startup, in one line
 
     def open(self) -> None:
-        """Open the store, start the writer and what keeps the store small and indexed; raises StoreError."""
-        make_private(self.configuration.settings.home)
-        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL))
+        """Have the store opened, and kept small and indexed; raises StoreError."""
         settings = self.configuration.settings
-        self.writer = Writer(open_store(settings.database, create=True), self.observer, settings.home)
-        self.writer.start()
-        engine = self.writer.engine
-        self.housekeeper = Housekeeper(engine, days=settings.retention_days, max_size=settings.max_size)
-        self.housekeeper.start()
-        self.indexer = Indexer(engine)
-        self.indexer.start()
+        make_private(settings.home)
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL))
+        self.writer = WriterClient(
+            Opening(settings.database, settings.home, new_run(), settings.retention_days, settings.max_size)
+        )
 
     def done(self) -> None:
-        """Store what waits, then close."""
-        if self.writer is None:
-            return
-        for worker in (self.housekeeper, self.indexer):
-            if worker is not None:
-                worker.stop()
-        if not self.writer.stop():
-            logger.error("store: some calls could not be stored: %s", self.writer.trouble or "the database hangs")
-        self.writer.engine.dispose()
+        """Have what waits stored."""
+        if self.writer is not None and not self.writer.stop():
+            logger.error("store: some calls could not be stored")
 
 
 def make_private(home: Path) -> None:

@@ -9,6 +9,6 @@ logger = logging.getLogger("moonpalace")
 
 
 def log_call(call: Exchange) -> None:
-    """Log a call; runs on the writer's thread, so that neither clients nor upstream wait for a terminal."""
+    """Log a call; runs in the process that writes, so that neither clients nor upstream wait for that."""
     shown = lines(call)
     logger.info("\n".join(line.text for line in shown), extra={"styles": [line.style for line in shown]})

@@ -30,7 +30,7 @@ class Kept(Recorder):
     """A recorder that keeps the tasks."""
 
     def __init__(self, configuration: Configuration) -> None:
-        super().__init__(configuration, lambda _: None)
+        super().__init__(configuration)
         self.tasks: list[Task] = []
 
     def put(self, task: Task) -> None:

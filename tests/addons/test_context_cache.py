@@ -62,7 +62,7 @@ def addon(caches: Caches | None, **settings: str) -> tuple[ContextCache, Calls]:
     values: dict[str, object | None] = {name.replace("_", "-"): value for name, value in settings.items()}
     configuration = Configuration(resolve(values, {"MOONPALACE_HOME": "/nowhere"}))
     calls = Calls()
-    found = ContextCache(configuration, calls, Recorder(configuration, lambda _: None))
+    found = ContextCache(configuration, calls, Recorder(configuration))
     found.caches = caches  # type: ignore[assignment]
     found._key = b"key"
     return found, calls

@@ -1,17 +1,20 @@
 """The store's life beside the proxy's."""
 
-import threading
+import logging
 from pathlib import Path
 
 import pytest
 from mitmproxy.test import taddons
 
+from moonpalace_addons import recorder as recorder_module
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings import resolve
-from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_addons.store.engine import open_store
+from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State, Task
+from moonpalace_addons.writer_process.messages import Opening
 
 
 def a_call() -> list[Task]:
@@ -26,34 +29,42 @@ def configured(database: Path) -> Configuration:
     return Configuration(resolve({"database": str(database)}, {"MOONPALACE_HOME": str(database.parent)}))
 
 
-def test_what_waits_is_stored_before_it_closes(tmp_path: Path) -> None:
-    """Known settings open the store at loading; at the end all tasks are stored, and the observer has heard."""
-    heard: list[Exchange] = []
-    recorder = Recorder(configured(tmp_path / "calls.sqlite"), heard.append)
+def test_what_waits_is_stored_before_it_closes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Known settings open the store at loading; at the end all tasks are stored, and the log says so."""
+    caplog.set_level(logging.INFO)
+    file = tmp_path / "calls.sqlite"
+    recorder = Recorder(configured(file))
     with taddons.context(recorder):
         assert recorder.writer is not None
         for task in a_call():
             recorder.put(task)
         recorder.done()
-    assert [(call.path, call.state) for call in heard] == [("/v1/models", State.UPSTREAM_FAILED)]
+    engine = open_store(f"sqlite:///{file}")
+    (call,) = exchanges.latest(engine, limit=10)
+    engine.dispose()
+    assert (call.path, call.state) == ("/v1/models", State.UPSTREAM_FAILED)
+    assert "GET    /v1/models upstream_failed" in caplog.text
 
 
-@pytest.mark.parametrize(("given", "runs"), [({}, False), ({"retention-days": "7"}, True), ({"max-size": "2GB"}, True)])
-def test_the_store_is_kept_small_if_that_is_set(tmp_path: Path, given: dict[str, str], runs: bool) -> None:
-    """With an age or a size to be kept, something looks after that as long as the proxy runs."""
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [({}, (None, None)), ({"retention-days": "7"}, (7, None)), ({"max-size": "2GB"}, (None, 2_000_000_000))],
+)
+def test_the_store_is_kept_small_if_that_is_set(
+    tmp_path: Path, given: dict[str, str], kept: tuple[int | None, int | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The process that writes is told the age and the size to be kept."""
+    openings: list[Opening] = []
+    monkeypatch.setattr(recorder_module, "WriterClient", openings.append)
     settings = resolve({"database": str(tmp_path / "calls.sqlite")} | given, {"MOONPALACE_HOME": str(tmp_path)})
-    recorder = Recorder(Configuration(settings), lambda _: None)
-    with taddons.context(recorder):
-        threads = [thread for thread in threading.enumerate() if thread.name == "moonpalace-housekeeper"]
-        assert bool(threads) == runs
-        recorder.done()
-    assert not any(thread.is_alive() for thread in threads)
+    Recorder(Configuration(settings)).open()
+    assert [(opening.retention_days, opening.max_size) for opening in openings] == [kept]
 
 
 def test_store_opens_once_the_settings_are_known(tmp_path: Path) -> None:
     """In mitmdump the settings come after loading: the store opens then, and once only."""
     configuration = Configuration()
-    recorder = Recorder(configuration, lambda _: None)
+    recorder = Recorder(configuration)
     with taddons.context(recorder):
         assert recorder.writer is None
         configuration.settings, configuration.ready = configured(tmp_path / "calls.sqlite").settings, True
@@ -69,7 +80,7 @@ def test_unusable_store_stops_mpal_start(tmp_path: Path) -> None:
     """A database that cannot be used is an error for the caller, before there is a socket."""
     file = tmp_path / "calls.sqlite"
     file.write_text("this is no database, whatever its name says, and never was")
-    recorder = Recorder(configured(file), lambda _: None)
+    recorder = Recorder(configured(file))
     with pytest.raises(StoreError, match=r"calls\.sqlite"):
         recorder.open()
 
@@ -78,7 +89,7 @@ def test_unusable_store_is_one_line_in_mitmdump(tmp_path: Path, caplog: pytest.L
     """In mitmdump the error is logged in one line without a traceback, which ends mitmproxy at its start."""
     file = tmp_path / "calls.sqlite"
     file.write_text("this is no database, whatever its name says, and never was")
-    recorder = Recorder(configured(file), lambda _: None)
+    recorder = Recorder(configured(file))
     recorder.configure(set())
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert record.getMessage().startswith("Error: ")
@@ -88,7 +99,7 @@ def test_unusable_store_is_one_line_in_mitmdump(tmp_path: Path, caplog: pytest.L
 
 def test_without_a_store_tasks_go_nowhere() -> None:
     """Before the settings are known a task is dropped without an error, and the end has nothing to do."""
-    recorder = Recorder(Configuration(), lambda _: None)
+    recorder = Recorder(Configuration())
     recorder.put(a_call()[0])
     recorder.done()
     assert recorder.writer is None
@@ -96,7 +107,7 @@ def test_without_a_store_tasks_go_nowhere() -> None:
 
 def test_losses_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """If not everything could be stored at the end, the log says so."""
-    recorder = Recorder(configured(tmp_path / "calls.sqlite"), lambda _: None)
+    recorder = Recorder(configured(tmp_path / "calls.sqlite"))
     recorder.open()
     assert recorder.writer is not None
     stop = recorder.writer.stop
@@ -108,7 +119,7 @@ def test_losses_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
 def test_the_home_becomes_private(tmp_path: Path) -> None:
     """A folder that others could read, as an older program made it, is for its owner alone from then on."""
     tmp_path.chmod(0o755)
-    recorder = Recorder(configured(tmp_path / "calls.sqlite"), lambda _: None)
+    recorder = Recorder(configured(tmp_path / "calls.sqlite"))
     with taddons.context(recorder):
         recorder.done()
     assert tmp_path.stat().st_mode & 0o777 == 0o700

@@ -188,9 +188,17 @@ class Proxy:
         assert "Traceback" not in said, said
         assert self.killed or code == 0, f"exit code {code}: {said}"
 
-    def kill(self) -> None:
-        """Kill the process, as a crash of the machine would."""
+    @property
+    def writer(self) -> int:
+        """Return the number of the process that writes to the store for it, once there is one."""
+        command = ["ps", "-o", "pid=", "--ppid", str(self.process.pid)]
+        return int(until(lambda: subprocess.run(command, capture_output=True, check=False).stdout.strip()))
+
+    def kill(self, *, writer: bool = False) -> None:
+        """Kill the process, first what writes for it if that is wanted, as a crash of the machine would."""
         self.killed = True
+        if writer:
+            os.kill(self.writer, signal.SIGKILL)
         self.process.kill()
         self.process.wait(PATIENCE)
 

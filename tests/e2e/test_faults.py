@@ -40,6 +40,7 @@ ON_DISK = 0.1 if ROUNDS > 5 else 0.5
 """Seconds after which an answer survives the death of the proxy; more where other tests may want the processors."""
 PATIENCE = 60.0
 TROUBLE = "calls go on, their rows wait in memory"
+STORED = "New Row Inserted"
 OVER = "store: works again, nothing was lost"
 
 PAUSE = threading.Event()
@@ -77,7 +78,8 @@ def integrity(file: Path) -> list[str]:
     return found
 
 
-def test_a_killed_proxy_loses_nothing_that_was_answered(launch: Launcher, mock: MockServer) -> None:
+@pytest.mark.parametrize("all_of_it", [False, True], ids=["proxy", "proxy-and-writer"])
+def test_a_killed_proxy_loses_nothing_that_was_answered(launch: Launcher, mock: MockServer, all_of_it: bool) -> None:
     """SIGKILL at any moment: the file is sound; answers `ON_DISK` seconds old are there, whole and once."""
     folder = launch.folder()
     file = database(folder)
@@ -88,15 +90,19 @@ def test_a_killed_proxy_loses_nothing_that_was_answered(launch: Launcher, mock: 
         with launch.start(endpoint=mock.url, folder=folder) as proxy:
             load = Load(proxy.url, clients=10, name=f"round-{number}", pause=0.05)
             PAUSE.wait(chance.uniform(0.2, 2.0))
+            writer = Path(f"/proc/{proxy.writer}")
             killed = time.monotonic()
-            proxy.kill()
+            proxy.kill(writer=all_of_it)
             load.stop()
+        until(lambda writer=writer: not writer.exists())
         assert integrity(file) == ["ok"]
         safe = {name: answer for name, answer in load.answers.items() if answer.at < killed - ON_DISK}
         count += len(safe)
         with opened(f"sqlite:///{file}") as engine:
             lags.append(lag(engine, load, killed))
             assert_stored(engine, safe)
+            left = [row for row in exchanges.latest(engine, limit=None) if row.state is State.IN_FLIGHT]
+            assert all_of_it or not left  # the writer, left alone, has ended what was under way
     with launch.start(endpoint=mock.url, folder=folder) as proxy, opened(f"sqlite:///{file}") as engine:
         proxy.stop()
         states = {row.state for row in exchanges.latest(engine, limit=None)}
@@ -104,6 +110,27 @@ def test_a_killed_proxy_loses_nothing_that_was_answered(launch: Launcher, mock: 
     assert count
     report = " ".join(f"{1000 * each:.0f}" for each in sorted(lags))
     print(f"{count} calls; age in ms of the oldest answer that was not stored, by round: {report}")  # noqa: T201 - for long runs
+
+
+def test_a_killed_writer_loses_nothing(launch: Launcher, mock: MockServer) -> None:
+    """SIGKILL of what writes, again and again: no call fails, all are stored once, and each death is one line."""
+    folder = launch.folder()
+    file = database(folder)
+    chance = random.Random(7)
+    with launch.start(endpoint=mock.url, folder=folder) as proxy:
+        load = Load(proxy.url, clients=10, pause=0.02)
+        for number in range(1, ROUNDS + 1):
+            stored = proxy.log.text.count(STORED)
+            until(lambda stored=stored: proxy.log.text.count(STORED) > stored)
+            PAUSE.wait(chance.uniform(0.0, 0.5))
+            os.kill(proxy.writer, signal.SIGKILL)
+            until(lambda number=number: proxy.log.text.count("it is started again") == number)
+        load.stop()
+        assert load.broken == 0
+        proxy.stop()
+        assert integrity(file) == ["ok"]
+        with opened(f"sqlite:///{file}") as engine:
+            assert_stored(engine, load.answers)
 
 
 def lag(engine: Engine, load: Load, killed: float) -> float:
@@ -221,7 +248,7 @@ def test_a_quota_costs_no_call(launch: Launcher, mock: MockServer) -> None:
         @contextmanager
         def hurt() -> Iterator[None]:
             log = Path(f"{database(folder)}-wal")
-            pid, most = proxy.process.pid, resource.RLIM_INFINITY
+            pid, most = proxy.writer, resource.RLIM_INFINITY
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (log.stat().st_size + 100_000, most))
             yield
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))

@@ -34,14 +34,6 @@ COMPLETION = {
 }
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make one empty store to copy: migrating takes longer than most tests."""
-    file = tmp_path_factory.mktemp("empty") / "moonpalace.sqlite"
-    open_store(f"sqlite:///{file}", create=True).dispose()
-    return file
-
-
 @pytest.fixture
 def file(tmp_path: Path, empty_store: Path) -> Path:
     """Give the file of an empty store."""

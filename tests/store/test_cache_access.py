@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store.cache_access import READ_LIMIT, CacheAccess, fingerprint_key
+from moonpalace_addons.store.cache_access import READ_LIMIT, CacheAccess, open_access
 from moonpalace_addons.store.records import context_caches
 
 
@@ -91,8 +92,21 @@ def test_what_waits_is_written(engine: Engine) -> None:
     assert done == [0, 1, 2]
 
 
-def test_fingerprint_key(engine: Engine) -> None:
-    """The key is the store's own."""
+def test_access_to_a_store(store_url: str, engine: Engine) -> None:
+    """It reads that store; the key of its fingerprints is the store's own."""
     with engine.connect() as connection:
         own = connection.execute(text("SELECT fingerprint_key FROM store_identity")).scalar_one()
-    assert fingerprint_key(engine) == own
+
+    async def run() -> None:
+        access, key = open_access(store_url)
+        assert key == own
+        assert await access.read(context_caches.all_caches) == []
+        await access.close()
+
+    asyncio.run(run())
+
+
+def test_no_access_to_what_is_no_store(tmp_path: Path) -> None:
+    """A store that is not there is one line."""
+    with pytest.raises(StoreError, match="there is no database at"):
+        open_access(f"sqlite:///{tmp_path / 'none.sqlite'}")

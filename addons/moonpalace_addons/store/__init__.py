@@ -1,1 +1,1 @@
-"""The store: tables, migrations, the writer thread and the only SQL of the project."""
+"""The store: tables, migrations, the writer and the only SQL of the project."""

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import islice
 
 from sqlalchemy import Connection
 
@@ -13,7 +12,7 @@ from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.storable import storable
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, Task
+from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, ResponseStarted, Task
 from moonpalace_addons.store.units import Ending, Unit
 from moonpalace_addons.wire import encodings, secrets
 
@@ -29,6 +28,7 @@ class Batch:
         self.calls: dict[str, Ongoing] = {}
         self.units: dict[str, Unit] = {}
         self._finished: list[Exchange] = []
+        self._settled: list[str] = []
         self._written: dict[str, int] = {}
 
     @property
@@ -59,20 +59,30 @@ class Batch:
     def plan(self, tasks: Sequence[Task], *, keep: bool) -> None:
         """Work out what to write for these tasks and, with `keep`, for what has come of answers under way."""
         for task in tasks:
+            if isinstance(task, Chunks):
+                self._take_chunks(task)
+                continue
             try:
                 self._take(task)
             except Exception:
                 logger.exception("store: call %s could not be read because of a fault in MoonPalace", task.uuid)
-        self.keep(len(self.calls) if keep else 0)
-
-    def keep(self, most: int) -> None:
-        """Work out what to write of so many answers under way, those that have waited longest."""
-        for uuid in list(islice(self.calls, most)):
-            call = self.calls[uuid] = self.calls.pop(uuid)
+            unit = self.units.get(task.uuid)
+            if isinstance(task, ExchangeEnded) and (unit is None or unit.ending is None):
+                self._settled.append(task.uuid)
+        for call in self.calls.values() if keep else ():
             try:
                 self._keep(call)
             except Exception:
-                logger.exception("store: the answer to call %s could not be kept so far", uuid)
+                logger.exception("store: the answer to call %s could not be kept so far", call.uuid)
+
+    def _take_chunks(self, chunks: Chunks) -> None:
+        for uuid, times, lengths, data in chunks.by_call():
+            call = self.calls.get(uuid)
+            try:
+                if call is not None and call.answer is not None:
+                    call.answer.take(times, lengths, data)
+            except Exception:
+                logger.exception("store: the answer to call %s could not be taken in", uuid)
 
     def _take(self, task: Task) -> None:
         match task:
@@ -144,16 +154,21 @@ class Batch:
                     known.row_id = row_id
             if unit.ending is not None:
                 self._finished.append(exchanges.to_exchange(unit.columns | {"id": row_id}))
+                self._settled.append(unit.uuid)
 
     def drop(self, uuid: str) -> None:
         """Forget what was planned for one call, and the call unless it has a row."""
-        if self.units.pop(uuid).row_id is None:
+        unit = self.units.pop(uuid)
+        if unit.row_id is None:
             self.calls.pop(uuid, None)
+        if unit.ending is not None:
+            self._settled.append(uuid)
 
     def hand_over(self, uuids: Iterable[str]) -> None:
         """Forget what was planned for these calls: it is stored in another way."""
         for uuid in uuids:
-            del self.units[uuid]
+            if self.units.pop(uuid).ending is not None:
+                self._settled.append(uuid)
 
     def begin_again(self, fingerprint_key: bytes) -> None:
         """Take it that nothing is stored yet: the store has been replaced by another one, which has this key."""
@@ -168,6 +183,11 @@ class Batch:
     def finished(self) -> list[Exchange]:
         """Return the calls that have ended and been stored since the last call of this method."""
         done, self._finished = self._finished, []
+        return done
+
+    def settled(self) -> list[str]:
+        """Return the calls that have ended and are stored, handed over or lost since the last call of this method."""
+        done, self._settled = self._settled, []
         return done
 
 

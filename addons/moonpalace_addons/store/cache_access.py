@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from moonpalace_addons.errors import StoreError
+from moonpalace_addons.store.engine import open_store
 from moonpalace_addons.store.records import identity
 
 logger = logging.getLogger(__name__)
@@ -67,12 +68,18 @@ class CacheAccess:
         """Let what waits be written."""
         self._readers.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._writers.shutdown)
+        self._engine.dispose()
 
 
-def fingerprint_key(engine: Engine) -> bytes:
-    """Return the key that this store's fingerprints of API keys are made with."""
-    with engine.connect() as connection:
-        return identity.fingerprint_key(connection)
+def open_access(url: str) -> tuple[CacheAccess, bytes]:
+    """Return access to a store, and the key that its fingerprints of API keys are made with; raises StoreError."""
+    engine = open_store(url)
+    try:
+        with engine.connect() as connection:
+            return CacheAccess(engine), identity.fingerprint_key(connection)
+    except SQLAlchemyError as error:
+        engine.dispose()
+        raise StoreError(f"the store refuses: {first_line(error)}") from error
 
 
 def log_failure(future: Future[object]) -> None:

@@ -1,9 +1,12 @@
-"""Tell this machine, and which of its processes live."""
+"""Tell this machine, which of its processes live, and what a new run of this one is."""
 
 import os
 import socket
 import uuid
 from pathlib import Path
+
+from moonpalace_addons.store.records.values import Values
+from moonpalace_addons.version import __version__
 
 
 def host_name() -> str:
@@ -32,3 +35,8 @@ def is_other_process(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def new_run() -> Values:
+    """Return the row of a new run of this process."""
+    return {"id": str(uuid.uuid4()), "host": host_name(), "pid": os.getpid(), "version": __version__}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from moonpalace_addons.store.derive import Fields
 from moonpalace_addons.store.reading import Received
@@ -35,6 +36,20 @@ class Answer:
         for at, data in [waiting.popleft() for _ in range(len(waiting))]:
             self.body += self.decoder.feed(data)
             self.chunks.append((len(self.body), at))
+
+    def take(self, times: Sequence[int], lengths: Sequence[int], data: bytes) -> None:
+        """Take in chunks that come packed: when each came, how long it is, and the bytes of all."""
+        if self.decoder.passes:
+            offsets = accumulate(lengths, initial=len(self.body))
+            next(offsets)
+            self.body += data
+            self.chunks += zip(offsets, times, strict=True)
+            return
+        begin = 0
+        for at, length in zip(times, lengths, strict=True):
+            self.body += self.decoder.feed(data[begin : begin + length])
+            self.chunks.append((len(self.body), at))
+            begin += length
 
     def fresh(self) -> tuple[bytes, Sequence[tuple[int, int]]]:
         """Return what is not stored yet, and count it as stored.

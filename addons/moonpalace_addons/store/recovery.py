@@ -25,14 +25,15 @@ if another starts meanwhile; when it is back, what it knows of its calls replace
 """
 
 
-def recover(connection: Connection, living: Container[str]) -> int:
+def recover(connection: Connection, living: Container[str], own_pid: int | None = None) -> int:
     """Mark what dead proxies left as `proxy_died`; return how many calls that were.
 
-    `living` are the runs of this process. Of several that do this at once, one finishes each run.
+    `living` are the runs of this proxy, `own_pid` is its process if that is another one. Of several that do this at
+    once, one finishes each run.
     """
     count = 0
     for run in runs.open_runs(connection):
-        if run.id in living or is_alive(run) or not runs.claim_run(connection, run.id):
+        if run.id in living or is_alive(run, own_pid) or not runs.claim_run(connection, run.id):
             continue
         for left in runs.unfinished(connection, run.id):
             finish(connection, left)
@@ -40,14 +41,14 @@ def recover(connection: Connection, living: Container[str]) -> int:
     return count
 
 
-def is_alive(run: runs.OpenRun) -> bool:
-    """Tell whether the proxy of this run, in another process, still works.
+def is_alive(run: runs.OpenRun, own_pid: int | None = None) -> bool:
+    """Tell whether the proxy of this run, in another process than this and `own_pid`, still works.
 
     On this machine its process must live too: that is known at once, where the heartbeat takes a minute.
     """
     if run.is_over or run.silent > SILENT_MOST:
         return False
-    return run.host != host_name() or is_other_process(run.pid)
+    return run.host != host_name() or (run.pid != own_pid and is_other_process(run.pid))
 
 
 def finish(connection: Connection, left: runs.Unfinished) -> None:
@@ -90,9 +91,14 @@ def read(left: runs.Unfinished) -> Result:
 
 def ending(left: runs.Unfinished) -> ExchangeEnded:
     """Return how such a call ended: with its last byte."""
+    return died(left.exchange.uuid, left.chunks[-1][1] if left.chunks else left.exchange.time_to_headers or 0)
+
+
+def died(uuid: str, at: int) -> ExchangeEnded:
+    """Return the end of a call whose proxy died; the last that came of it came `at` nanoseconds after it began."""
     return ExchangeEnded(
-        uuid=left.exchange.uuid,
-        at=left.chunks[-1][1] if left.chunks else left.exchange.time_to_headers or 0,
+        uuid=uuid,
+        at=at,
         state=State.PROXY_DIED,
         error_kind="proxy_died",
         error_message="the proxy died while this call was under way; what had been stored of the answer is kept",

@@ -1,8 +1,11 @@
-"""What the hooks tell the writer: small values, made on the event loop, read on the writer's thread."""
+"""What the hooks tell the writer: small values, made on the event loop, on their way to the writer's process."""
 
+from array import array
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class State(StrEnum):
@@ -49,7 +52,7 @@ class ResponseStarted:
     """Say that the headers of a response have come.
 
     `chunks` is shared with the hooks: they append (nanoseconds since the request began, bytes as they came) while the
-    body arrives, the writer takes from the left, so that a chunk costs the event loop one append and no wake-up.
+    body arrives, whoever hands them on takes from the left, so that a chunk costs the event loop one append.
     """
 
     uuid: str
@@ -81,4 +84,28 @@ class ExchangeEnded:
     cache_outcome: str | None = None
 
 
-type Task = RequestRead | ResponseStarted | ExchangeEnded
+class Chunks(NamedTuple):
+    """Chunks of answers under way, packed: small objects by the thousand would cost both ends dear.
+
+    `counts` says how many there are of each of the calls `uuids`. They follow one another: `times` are when each came
+    (nanoseconds since its request began), `lengths` how many bytes of `data` it has.
+    """
+
+    uuids: list[str]
+    counts: "array[int]"
+    times: "array[int]"
+    lengths: "array[int]"
+    data: bytes
+
+    def by_call(self) -> Iterator[tuple[str, "array[int]", "array[int]", bytes]]:
+        """Iterate over the calls: its uuid, and the times, lengths and bytes of its chunks."""
+        first = begin = 0
+        for uuid, count in zip(self.uuids, self.counts, strict=True):
+            last = first + count
+            lengths = self.lengths[first:last]
+            end = begin + sum(lengths)
+            yield uuid, self.times[first:last], lengths, self.data[begin:end]
+            first, begin = last, end
+
+
+type Task = RequestRead | ResponseStarted | Chunks | ExchangeEnded

@@ -1,9 +1,8 @@
-"""The one thread that writes to the store: hooks hand tasks over, it stores them in batches and never raises.
+"""The one thread that writes to the store: it is handed tasks, stores them in batches and never raises.
 
 A task costs the caller one append. The thread sleeps for `BATCH` seconds after the first task of a batch, less the time
 that the last batch took, so that calls that begin and end together cost one insert. While calls are under way it stores
-what has come of their answers every `KEEP` seconds, in case the proxy dies: of a few of them at a time, and of
-`KEPT_MOST` in a second, since the event loop hardly gets on while this thread works something out.
+what has come of their answers every `KEEP` seconds, in case the machine dies.
 
 A store that is locked, full, read-only, damaged or gone is tried again and again, while calls go on and their rows
 wait: in memory, and from `MEMORY` bytes on, after `MINUTE` seconds, or when the proxy ends, in a journal beside the
@@ -12,15 +11,14 @@ store. Nothing is ever dropped: where the journal cannot be written either, memo
 
 import logging
 import math
-import os
 import threading
 import time
-import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -28,7 +26,7 @@ from sqlalchemy.exc import DBAPIError
 from moonpalace_addons.store.attempts import Attempts, Taken
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import BUSY_TIMEOUT, refusal, writing
-from moonpalace_addons.store.host import host_name
+from moonpalace_addons.store.host import new_run
 from moonpalace_addons.store.journal import journal_file
 from moonpalace_addons.store.journal.overflow import Overflow
 from moonpalace_addons.store.records import identity, repeats, runs
@@ -38,14 +36,12 @@ from moonpalace_addons.store.recovery import recover
 from moonpalace_addons.store.store_file import StoreFile
 from moonpalace_addons.store.tasks import Task
 from moonpalace_addons.store.units import Unit
-from moonpalace_addons.version import __version__
 
 logger = logging.getLogger(__name__)
 
 BATCH = 0.03
 BATCH_LEAST = 0.01
 KEEP = 0.5
-KEPT_MOST = 200
 HEARTBEAT = 5.0
 LOOK = 60.0
 RETRY_LEAST = 0.05
@@ -61,6 +57,9 @@ LIVING: set[str] = set()
 
 type Observer = Callable[[Exchange], None]
 """Called on the writer's thread with each call that has ended, once its row is stored."""
+
+type Settle = Callable[[list[str]], None]
+"""Called on the writer's thread with the uuids of calls that are over and safe, or lost for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +80,26 @@ class Backlog:
 class Writer:
     """Store what the hooks say, on a thread of its own.
 
-    Making one finishes what dead proxies left and writes down the new run; raises StoreError if that is refused.
-    `home` is the folder for the journal of a store that is no file.
+    Making one finishes what dead proxies left and writes down the run; raises StoreError if that is refused.
+    `home` is the folder for the journal of a store that is no file, `run` the row of the proxy's run if that is another
+    process.
     """
 
-    def __init__(self, engine: Engine, observer: Observer | None = None, home: Path | None = None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        observer: Observer | None = None,
+        home: Path | None = None,
+        *,
+        run: Values | None = None,
+        settled: Settle | None = None,
+    ) -> None:
         self.engine = engine
         self.observer = observer
-        self.run_id = str(uuid.uuid4())
-        self._run = new_run(self.run_id)
+        self.settled = settled
+        self._run = run or new_run()
+        self.run_id = str(self._run["id"])
+        LIVING.add(self.run_id)
         self._tasks: deque[Task] = deque()
         self._wake = threading.Event()
         self._stopping = threading.Event()
@@ -103,9 +113,7 @@ class Writer:
         self._attempts = Attempts(engine, self._follow_file)
         self._overflow = Overflow(journal_file.place(engine.url, home), self._run)
         self._moved = False
-        self._looked_at = time.monotonic()
-        self._owed = 0.0
-        LIVING.add(self.run_id)
+        self._kept_at = time.monotonic()
 
     def start(self) -> None:
         """Start the thread."""
@@ -143,7 +151,7 @@ class Writer:
     def _begin_run(self) -> bytes:
         try:
             with writing(self.engine) as connection:
-                recover(connection, LIVING)
+                self._recover(connection)
                 repeats.ensure_run(connection, self._run)
                 return identity.fingerprint_key(connection)
         except DBAPIError as error:
@@ -157,19 +165,12 @@ class Writer:
             live, look = now - beat >= HEARTBEAT, now - looked >= LOOK
             beat = now if live else beat
             looked = now if look else looked
-            self._guarded(partial(self._turn, keep=self._due(now), live=live, look=look))
+            keep = now - self._kept_at >= KEEP
+            self._kept_at = now if keep else self._kept_at
+            self._guarded(partial(self._turn, keep=keep, live=live, look=look))
             self._sleep(time.monotonic() - now)
         self._guarded(self._drain)
         self._overflow.close()
-
-    def _due(self, now: float) -> int:
-        """Return of how many answers under way to store what has come now, if each has its turn every `KEEP`."""
-        calls = self._batch.under_way
-        self._owed = min(self._owed + min(calls / KEEP, KEPT_MOST) * (now - self._looked_at), calls)
-        self._looked_at = now
-        due = int(self._owed)
-        self._owed -= due
-        return due
 
     def _sleep(self, took: float) -> None:
         """Wait for what is to be done next, after a turn that took some seconds."""
@@ -179,8 +180,7 @@ class Writer:
             return
         self._delay = RETRY_LEAST
         if self._overflow.source() is None and not self._batch.planned:  # nor what was left in memory beside a journal
-            calls = self._batch.under_way
-            self._wake.wait(max(BATCH, KEEP / calls) if calls else HEARTBEAT)
+            self._wake.wait(KEEP if self._batch.under_way else HEARTBEAT)
         if not self._stopping.is_set():
             # What comes while a batch is stored has waited for that long when its own turn comes.
             self._stopping.wait(max(BATCH_LEAST, BATCH - took))
@@ -193,19 +193,17 @@ class Writer:
         except Exception:
             logger.exception("store: a batch could not be stored because of a fault in MoonPalace")
 
-    def _turn(self, *, keep: int, live: bool, look: bool) -> None:
+    def _turn(self, *, keep: bool, live: bool, look: bool) -> None:
         """Look at what has come and store what can be stored."""
         if look:
             self._overflow.look()
         self._plan(keep=keep)
         self._push(live=live)
 
-    def _plan(self, *, keep: int = 0, ended: bool = False) -> None:
+    def _plan(self, *, keep: bool = False, ended: bool = False) -> None:
         tasks = [self._tasks.popleft() for _ in range(len(self._tasks))]
-        self._batch.plan(tasks, keep=ended)
         # Pieces of answers under way that cannot be stored would be there twice in memory.
-        if self.trouble is None:
-            self._batch.keep(keep)
+        self._batch.plan(tasks, keep=ended or (keep and self.trouble is None))
         self._memory = self._batch.weight + (self._batch.absorb() if self.trouble is not None else 0)
         over = self._memory > MEMORY
         # Of a store that works, one great batch is no sign; two in a row say that it is too slow.
@@ -232,6 +230,7 @@ class Writer:
         finally:
             for exchange in self._batch.finished():
                 self._observe(exchange)
+            self._settle()
         return not self._batch.planned and self.trouble is None
 
     def _commit(self, *, live: bool, ended: bool) -> None:
@@ -290,11 +289,16 @@ class Writer:
             self._moved = False
 
     def _recover(self, connection: Connection) -> None:
-        recover(connection, LIVING)
+        recover(connection, LIVING, cast(int, self._run["pid"]))
 
     def _touch(self, connection: Connection, *, live: bool, ended: bool) -> None:
         if live or ended:
             runs.touch_run(connection, self.run_id, ended=ended)
+
+    def _settle(self) -> None:
+        uuids = self._batch.settled()
+        if uuids and self.settled is not None:
+            self.settled(uuids)
 
     def _observe(self, exchange: Exchange) -> None:
         if self.observer is None:
@@ -303,8 +307,3 @@ class Writer:
             self.observer(exchange)
         except Exception:
             logger.exception("store: what was to be told of call %d failed", exchange.id)
-
-
-def new_run(run_id: str) -> Values:
-    """Return the row of a run of this process."""
-    return {"id": run_id, "host": host_name(), "pid": os.getpid(), "version": __version__}

@@ -41,6 +41,11 @@ class Decoder:
         if not self._stages:
             self._passing = True
 
+    @property
+    def passes(self) -> bool:
+        """Tell whether everything comes back as it is fed."""
+        return self._passing
+
     def feed(self, data: bytes) -> bytes:
         """Return what `data` decodes to, as far as it can be told yet."""
         if self._passing or self._stopped or not data:

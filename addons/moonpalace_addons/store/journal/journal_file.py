@@ -15,6 +15,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import FileIO
+from itertools import count
 from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
@@ -156,9 +157,13 @@ class Place:
     folder: Path
     stem: str
 
-    def path(self, run_id: str) -> Path:
-        """Return the journal of a run."""
-        return self.folder / f"{self.stem}.{run_id}.journal"
+    def path(self, run_id: str, number: int = 1) -> Path:
+        """Return the journal of a run, or a further one of it."""
+        return self.folder / f"{self.stem}.{run_id}{'' if number == 1 else f'-{number}'}.journal"
+
+    def free_path(self, run_id: str) -> Path:
+        """Return a name that is free: a process of the same run may have died and left the first."""
+        return next(path for number in count(1) if not (path := self.path(run_id, number)).exists())
 
     def paths(self) -> list[Path]:
         """Return the journals that there are."""

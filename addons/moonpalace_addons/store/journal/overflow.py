@@ -65,7 +65,7 @@ class Overflow:
         if self._own is None:
             if self._place is None:
                 raise OSError("this database has none")
-            self._own = Source(Journal.create(self._place.path(str(self._run["id"])), self._run), is_own=True)
+            self._own = Source(Journal.create(self._place.free_path(str(self._run["id"])), self._run), is_own=True)
             logger.warning("store: rows wait in the journal %s", self._own.journal.path)
         return self._own.journal
 

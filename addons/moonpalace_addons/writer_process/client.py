@@ -1,0 +1,156 @@
+"""The proxy's end: takes what the hooks say, tells it to the process that writes, starts that again if it dies.
+
+A task costs the caller one append, a chunk not even a call: a thread takes what has come every `GATHER` seconds, or
+every `STREAM` while answers are under way, and sends it in one piece. What is not known to be safe is kept, and told
+again to the next process if this one dies.
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from moonpalace_addons.errors import StoreError
+from moonpalace_addons.store.tasks import ExchangeEnded, ResponseStarted, Task
+from moonpalace_addons.writer_process.messages import Opening, Refused, Stop, Stopped, packed
+from moonpalace_addons.writer_process.process import WriterProcess
+from moonpalace_addons.writer_process.unsettled import Unsettled
+
+logger = logging.getLogger(__name__)
+
+GATHER = 0.01
+STREAM = 0.05
+RESTART_LEAST = 0.1
+RESTART_MOST = 10.0
+STOP_MOST = 50.0
+"""Seconds that the end waits for: longer than the writer takes at most for a store that hangs."""
+
+
+class WriterClient:
+    """Have calls written to the store by a process of its own. Making one starts it; raises StoreError."""
+
+    def __init__(self, opening: Opening) -> None:
+        self.opening = opening
+        self._tasks: deque[Task] = deque()
+        self._answers: dict[str, ResponseStarted] = {}
+        self._unsettled = Unsettled()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._is_lost = True
+        self._delay = RESTART_LEAST
+        self._process = self._opened()
+        self._thread = threading.Thread(target=self._work, name="moonpalace-writer-client", daemon=True)
+        self._thread.start()
+
+    @property
+    def pid(self) -> int:
+        """Return the number of the process that writes."""
+        return self._process.pid
+
+    def put(self, task: Task) -> None:
+        """Take a task; returns at once, from any thread."""
+        self._tasks.append(task)
+        # Setting an event that is set costs a lock and, worse, a switch of threads: both are saved here.
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def stop(self) -> bool:
+        """Have all that waits stored, and stop; return False if something is lost, or if nothing is heard of it."""
+        self._stopping.set()
+        self._wake.set()
+        self._thread.join(STOP_MOST)
+        return not (self._is_lost or self._tasks or self._thread.is_alive())
+
+    def _opened(self) -> WriterProcess:
+        """Return a process that has opened the store; raises StoreError."""
+        self._began = time.monotonic()
+        process = WriterProcess(self.opening, self._unsettled.settle, self._wake.set)
+        answer = process.answer()
+        if isinstance(answer, Refused):
+            process.close()
+            raise StoreError(answer.words)
+        if answer is None:
+            raise StoreError(f"the process that writes to the store does not start (exit code {process.close()})")
+        return process
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            self._wake.wait(STREAM if self._answers else None)
+            self._stopping.wait(GATHER)
+            self._wake.clear()
+            self._guarded(self._hand_over)
+        self._guarded(self._end)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do something; whatever goes wrong stays here, since a thread that has died hands nothing over."""
+        try:
+            work()
+        except Exception:
+            logger.exception("store: calls could not be handed over because of a fault in MoonPalace")
+
+    def _hand_over(self) -> None:
+        """Send what there is to say; to a new process, all that is not settled, if this one has died."""
+        told = self._gathered()
+        self._unsettled.note(told)
+        try:
+            if told:
+                self._process.write(told)
+        except OSError:
+            self._start_again()
+        else:
+            if self._process.is_over:
+                self._start_again()
+
+    def _gathered(self) -> list[Task]:
+        """Return what there is to say: what begins, what has come of answers under way, what ends."""
+        begun, ended, over = list[Task](), list[Task](), dict[str, ResponseStarted]()
+        for task in [self._tasks.popleft() for _ in range(len(self._tasks))]:
+            match task:
+                case ResponseStarted():
+                    self._answers[task.uuid] = task
+                    begun.append(replace(task, chunks=deque()))
+                case ExchangeEnded():
+                    ended.append(task)
+                    if answer := self._answers.pop(task.uuid, None):
+                        over[task.uuid] = answer
+                case _:
+                    begun.append(task)
+        answers = [(answer.uuid, answer.chunks) for answer in (*over.values(), *self._answers.values())]
+        came = packed(answers)
+        return [*begun, *([came] if came else ()), *ended]
+
+    def _start_again(self) -> None:
+        """Start the process anew, and tell it all that is not settled; while the proxy is being stopped, try once."""
+        status = self._process.close()
+        logger.error("store: the process that writes to it has ended (exit code %s); it is started again", status)
+        while True:
+            # One that dies as soon as it is told what there is must not be started all the time.
+            lived = time.monotonic() - self._began
+            self._delay = RESTART_LEAST if lived > RESTART_MOST else min(self._delay * 2, RESTART_MOST)
+            is_last = self._stopping.wait(self._delay)
+            try:
+                self._process = self._opened()
+                self._process.write(self._unsettled.again())
+            except (StoreError, OSError) as error:
+                logger.warning("store: %s; calls go on, their rows wait in memory", error)
+            else:
+                return
+            if is_last:
+                return
+
+    def _end(self) -> None:
+        """Have all stored, by a second process if the first dies meanwhile."""
+        for _ in range(2):
+            self._guarded(self._hand_over)
+            with contextlib.suppress(OSError):
+                self._process.write(Stop())
+            answer = self._process.answer(STOP_MOST)
+            if isinstance(answer, Stopped):
+                self._is_lost = answer.is_lost
+                break
+            if not self._process.is_over:
+                break
+        self._process.close()

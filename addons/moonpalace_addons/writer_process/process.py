@@ -1,0 +1,105 @@
+"""One life of the process that writes: start it, tell it, hear it."""
+
+import contextlib
+import logging
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from typing import IO, cast
+
+from moonpalace_addons.writer_process import messages
+from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stopped
+
+logger = logging.getLogger(__name__)
+
+PIPE_SIZE = 1024 * 1024
+"""Bytes that the pipe to it holds where that can be chosen, so that an image in a request is not many switches."""
+
+END_MOST = 5.0
+"""Seconds that it may take to end after it has said its last."""
+
+
+class WriterProcess:
+    """A process that has been started. `settle` and `ended` are called on the thread that listens to it."""
+
+    def __init__(self, opening: Opening, settle: Callable[[Sequence[str]], None], ended: Callable[[], None]) -> None:
+        self._settle = settle
+        self._ended = ended
+        self._answers = queue.SimpleQueue[Ready | Refused | Stopped | None]()
+        self._process = subprocess.Popen(  # noqa: S603 - this very program
+            [sys.executable, "-P", "-m", str(__package__)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            start_new_session=True,  # signals to the proxy's terminal or group are for the proxy
+        )
+        self._pipe = cast(IO[bytes], self._process.stdin)
+        widen(self._pipe)
+        self._thread = threading.Thread(target=self._listen, name="moonpalace-writer-reports", daemon=True)
+        self._thread.start()
+        with contextlib.suppress(OSError):  # then it has no answer either
+            self.write(opening)
+
+    @property
+    def pid(self) -> int:
+        """Return the number of the process."""
+        return self._process.pid
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether it has ended."""
+        return not self._thread.is_alive()
+
+    def write(self, message: object) -> None:
+        """Tell it something, as soon as it listens; raises OSError if it lives no more."""
+        messages.write(self._pipe, message)
+
+    def answer(self, timeout: float | None = None) -> Ready | Refused | Stopped | None:
+        """Return its next answer; None if it has ended without one, or after `timeout` seconds."""
+        try:
+            return self._answers.get(timeout=timeout)
+        except queue.Empty:
+            return None
+
+    def close(self) -> int | None:
+        """Tell it no more; return how it ended, as `Popen.returncode` has it, None if it goes on."""
+        with contextlib.suppress(OSError):  # what had been left to be written to it
+            self._pipe.close()
+        try:
+            return self._process.wait(END_MOST)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def _listen(self) -> None:
+        try:
+            with cast(IO[bytes], self._process.stdout) as pipe:
+                for report in messages.read(pipe):
+                    self._take(report)
+        except Exception:
+            logger.exception("store: the process that writes cannot be heard because of a fault in MoonPalace")
+        finally:
+            self._answers.put(None)
+            self._ended()
+
+    def _take(self, report: object) -> None:
+        match report:
+            case logging.LogRecord():
+                target = logging.getLogger(report.name)
+                if target.isEnabledFor(report.levelno):
+                    target.handle(report)
+            case Settled():
+                self._settle(report.uuids)
+            case Ready() | Refused() | Stopped():
+                self._answers.put(report)
+
+
+def widen(pipe: IO[bytes]) -> None:
+    """Have a pipe hold more, where that can be said and is granted."""
+    if sys.platform == "linux":
+        import fcntl
+
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(pipe.fileno(), fcntl.F_SETPIPE_SZ, PIPE_SIZE)

@@ -1,0 +1,89 @@
+"""The process that writes: opens the store, takes what the proxy says, and ends when that does or is gone."""
+
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterable
+
+from moonpalace_addons.errors import StoreError
+from moonpalace_addons.request_log import log_call
+from moonpalace_addons.store.engine import open_store
+from moonpalace_addons.store.housekeeper import Housekeeper
+from moonpalace_addons.store.indexer import Indexer
+from moonpalace_addons.store.writer import Writer
+from moonpalace_addons.writer_process import messages
+from moonpalace_addons.writer_process.intake import Intake
+from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stopped
+from moonpalace_addons.writer_process.reports import Reports
+
+logger = logging.getLogger(__name__)
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+def main() -> None:
+    """Write to the store for the proxy at the other ends of the standard input and output."""
+    for name in SIGNALS:  # sent to all processes of a service or a terminal: the proxy says when it is over
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    reports = Reports(os.fdopen(os.dup(1), "wb"))
+    os.dup2(2, 1)  # what else may print something must not garble the reports
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    root.addHandler(reports)
+    told = messages.read(sys.stdin.buffer)
+    opening = next(told, None)
+    if isinstance(opening, Opening):
+        serve(opening, told, reports)
+    reports.finish()
+
+
+def serve(opening: Opening, told: Iterable[object], reports: Reports) -> None:
+    """Open the store, and write until nothing follows."""
+    try:
+        writer = open_writer(opening, reports)
+    except StoreError as error:
+        reports.put(Refused(str(error)))
+        return
+    except Exception as error:  # noqa: BLE001 - whatever it is, the proxy must know; it may hold the URL's password
+        reports.put(Refused(f"the store cannot be opened because of a fault in MoonPalace: {type(error).__name__}"))
+        return
+    helpers = (
+        Housekeeper(writer.engine, days=opening.retention_days, max_size=opening.max_size),
+        Indexer(writer.engine),
+    )
+    for each in (writer, *helpers):
+        each.start()
+    reports.put(Ready())
+    let_go_of_output()
+    gc.freeze()  # what was imported stays: no collection need look at it again
+    Intake(writer.put).take_all(told)
+    for helper in helpers:
+        helper.stop()
+    is_stored = writer.stop()
+    writer.engine.dispose()
+    reports.put(Stopped(is_lost=not is_stored))
+
+
+def open_writer(opening: Opening, reports: Reports) -> Writer:
+    """Return a writer on the store; raises StoreError."""
+
+    def settled(uuids: list[str]) -> None:
+        reports.put(Settled(uuids))
+
+    engine = open_store(opening.database, create=True)
+    try:
+        return Writer(engine, log_call, opening.home, run=opening.run, settled=settled)
+    except BaseException:
+        engine.dispose()
+        raise
+
+
+def let_go_of_output() -> None:
+    """Close the proxy's output: whoever waits for its end must not have to wait for this process too."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nothing, descriptor)
+    os.close(nothing)

@@ -1,0 +1,242 @@
+"""The client and real processes that write: what they store, and what becomes of calls when one of them dies."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from moonpalace_addons.errors import StoreError
+from moonpalace_addons.store.engine import open_store
+from moonpalace_addons.store.records import contents
+from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_addons.store.tasks import State
+from moonpalace_addons.writer_process import client as client_module
+from moonpalace_addons.writer_process import messages
+from moonpalace_addons.writer_process.client import WriterClient
+from moonpalace_addons.writer_process.messages import Opening
+from tests.writer_process.calls import EVENTS, Call
+
+type Rows = Callable[[], list[Exchange]]
+
+PATIENCE = 30.0
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def begin(client: WriterClient, call: Call) -> None:
+    """Have a call's answer begin."""
+    client.put(call.request)
+    client.put(call.response)
+
+
+def stream(file: Path, call_id: int) -> tuple[bytes | None, list[tuple[int, int]]]:
+    """Return the stream of a stored call, and its chunks."""
+    engine = open_store(f"sqlite:///{file}")
+    try:
+        return contents.bodies(engine, call_id).event_stream, contents.event_times(engine, call_id)
+    finally:
+        engine.dispose()
+
+
+def test_a_stream_is_stored(client: WriterClient, file: Path, rows: Rows) -> None:
+    """With each chunk and when it came, those of the last moment too."""
+    call = Call()
+    begin(client, call)
+    call.come(*range(10))
+    time.sleep(0.2)
+    call.come(*range(10, 20))
+    client.put(call.ended)
+    assert client.stop()
+    (row,) = rows()
+    assert (row.uuid, row.state) == (call.uuid, State.COMPLETED)
+    data, chunks = stream(file, row.id)
+    assert data == b"".join(EVENTS)
+    assert [at for _, at in chunks] == list(range(2_000, 2_020))
+
+
+def test_what_it_logs_is_logged_here(client: WriterClient, caplog: pytest.LogCaptureFixture) -> None:
+    """A stored call is said by the same logger, with its styles, as it would be in this process."""
+    caplog.set_level("INFO", "moonpalace")
+    call = Call()
+    begin(client, call)
+    client.put(call.ended)
+    client.stop()
+    (record,) = [record for record in caplog.records if record.name == "moonpalace"]
+    assert record.getMessage().startswith("POST   /v1/chat/completions 200 OK")
+    assert record.__dict__["styles"][0] == "good"
+
+
+def test_a_store_that_is_none(tmp_path: Path) -> None:
+    """What keeps a store from being opened is one line, and no process stays."""
+    file = tmp_path / "calls.sqlite"
+    file.write_text("this is no database, whatever its name says, and never was")
+    with pytest.raises(StoreError, match=r"calls\.sqlite"):
+        WriterClient(Opening(f"sqlite:///{file}", tmp_path, {}, None, None))
+
+
+def test_a_process_that_does_not_start(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So is a process that ends before it has said anything."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(StoreError, match=r"does not start \(exit code 1\)"):
+        WriterClient(opening)
+
+
+def test_signals_are_for_the_proxy(client: WriterClient, rows: Rows) -> None:
+    """What a service manager or a terminal sends to all processes does not keep calls from being stored."""
+    call = Call()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(client.pid, number)
+    begin(client, call)
+    client.put(call.ended)
+    assert client.stop()
+    assert [row.uuid for row in rows()] == [call.uuid]
+    assert os.getpgid(0) != client.pid
+
+
+def test_its_command_shows_nothing(client: WriterClient) -> None:
+    """The list of processes says neither where the store is nor how it is reached."""
+    command = Path(f"/proc/{client.pid}/cmdline").read_text(encoding="utf-8")
+    assert "moonpalace_addons.writer_process" in command
+    assert "sqlite" not in command
+
+
+@pytest.mark.parametrize("moment", ["under way", "over", "stored"])
+def test_it_is_killed(
+    client: WriterClient, file: Path, rows: Rows, moment: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever a call had come to, its row is there once and whole, by the hand of the next process."""
+    call, other, pid = Call(), Call("/v1/other"), client.pid
+    begin(client, call)
+    call.come(*range(10))
+    time.sleep(0.7)
+    call.come(*range(10, 15))
+    if moment != "under way":
+        client.put(call.ended)
+    if moment == "stored":
+        until(lambda: any(row.state is State.COMPLETED for row in rows()))
+    os.kill(pid, signal.SIGKILL)
+    if moment == "under way":
+        until(lambda: client.pid != pid)
+        call.come(*range(15, 20))
+        client.put(call.ended)
+    client.put(other.request)
+    client.put(other.ended)
+    assert client.stop()
+    first, second = rows()
+    assert [first.uuid, second.uuid] == [call.uuid, other.uuid]
+    assert {first.state, second.state} == {State.COMPLETED}
+    assert stream(file, first.id)[0] == b"".join(EVENTS if moment == "under way" else EVENTS[:15])
+    (error,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert error.getMessage().startswith("store: the process that writes to it has ended (exit code -9)")
+
+
+def test_it_is_killed_at_the_end(client: WriterClient, rows: Rows) -> None:
+    """A process that dies while it stores the last calls is followed by one that does."""
+    calls = [Call() for _ in range(300)]
+    for call in calls:
+        begin(client, call)
+        call.come(*range(20))
+        client.put(call.ended)
+    os.kill(client.pid, signal.SIGSTOP)
+    os.kill(client.pid, signal.SIGKILL)
+    assert client.stop()
+    assert {row.uuid for row in rows()} == {call.uuid for call in calls}
+    assert len(rows()) == len(calls)
+
+
+def test_it_cannot_start_again_at_once(
+    client: WriterClient, file: Path, rows: Rows, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Calls wait until the store can be opened again."""
+    before = client.pid
+    hidden = file.rename(file.with_suffix(".away"))
+    file.mkdir()
+    os.kill(before, signal.SIGKILL)
+    call = Call()
+    begin(client, call)
+    client.put(call.ended)
+    until(lambda: "calls go on, their rows wait in memory" in caplog.text)
+    file.rmdir()
+    hidden.rename(file)
+    until(lambda: [row.uuid for row in rows()] == [call.uuid])
+    assert client.stop()
+
+
+def test_it_hangs(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is stopped holds up no call, and the end for its time only; woken, it stores what it was told."""
+    monkeypatch.setattr(client_module, "STOP_MOST", 0.3)
+    client = WriterClient(opening)
+    pid = client.pid
+    os.kill(pid, signal.SIGSTOP)
+    began = time.monotonic()
+    for _ in range(1000):
+        client.put(Call().request)
+    assert time.monotonic() - began < 1
+    assert not client.stop()
+    os.kill(pid, signal.SIGKILL)
+
+
+def test_a_fault_of_ours(client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be handed over is logged; what comes after it is stored."""
+    packed = messages.packed
+    faults = iter([True])
+
+    def failing(waiting: object) -> object:
+        if next(faults, False):
+            raise RuntimeError("injected")
+        return packed(waiting)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(client_module, "packed", failing)
+    client.put(Call().request)
+    until(lambda: next(faults, None) is None)
+    call = Call()
+    begin(client, call)
+    client.put(call.ended)
+    assert client.stop()
+    assert call.uuid in [row.uuid for row in rows()]
+
+
+PROXY = """
+import os, signal, sys, time
+from pathlib import Path
+from moonpalace_addons.store.host import new_run
+from moonpalace_addons.writer_process.client import WriterClient
+from moonpalace_addons.writer_process.messages import Opening
+from tests.writer_process.calls import Call
+
+client = WriterClient(Opening(f"sqlite:///{sys.argv[1]}", Path(sys.argv[1]).parent, new_run(), None, None))
+over, under_way = Call("/v1/over"), Call("/v1/under/way")
+for call in (under_way, over):
+    client.put(call.request)
+    client.put(call.response)
+    call.come(*range(15))
+client.put(over.ended)
+print(client.pid, flush=True)
+time.sleep(0.1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_proxy_is_killed(file: Path, rows: Rows) -> None:
+    """The process that writes stores all that the proxy had sent, ends the calls under way, and ends itself."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    proxy = subprocess.run([sys.executable, "-c", PROXY, file], env=environment, capture_output=True, check=False)
+    assert proxy.returncode == -signal.SIGKILL, proxy.stderr
+    pid = int(proxy.stdout)
+    until(lambda: not Path(f"/proc/{pid}").exists())
+    under_way, over = rows()
+    assert (under_way.state, over.state) == (State.PROXY_DIED, State.COMPLETED)
+    assert under_way.latency == 2_014
+    for row in (under_way, over):
+        assert stream(file, row.id)[0] == b"".join(EVENTS[:15])

@@ -1,0 +1,76 @@
+"""What goes through the pipes."""
+
+import io
+import logging
+import os
+import threading
+from collections import deque
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moonpalace_addons.store.tasks import Chunks
+from moonpalace_addons.writer_process import messages
+from moonpalace_addons.writer_process.messages import Opening, Settled, Stop
+
+CHUNKS = st.lists(st.tuples(st.integers(0, 2**62), st.binary(max_size=20)), max_size=5)
+
+
+def test_messages_come_as_they_were_sent() -> None:
+    """One after the other, whatever their size, until the other end is closed."""
+    sent = [Stop(), Settled(["a", "b"]), [Chunks(["a"], *messages.packed([("a", deque([(1, b"x" * 300_000)]))])[1:])]]  # type: ignore[index]
+    taken, given_ = os.pipe()
+    with os.fdopen(taken, "rb") as reader, os.fdopen(given_, "wb") as writer:
+
+        def write() -> None:
+            for message in sent:
+                messages.write(writer, message)
+            writer.close()
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        assert list(messages.read(reader)) == sent
+        thread.join()
+
+
+def test_a_message_that_is_torn_ends_it() -> None:
+    """What a killed process had written of a message is left out; what came before it stands."""
+    whole = io.BytesIO()
+    messages.write(whole, Settled(["a"]))
+    torn = io.BytesIO()
+    messages.write(torn, Settled(["b"] * 100))
+    for cut in range(len(torn.getvalue())):
+        stream = io.BytesIO(whole.getvalue() + torn.getvalue()[:cut])
+        assert list(messages.read(stream)) == [Settled(["a"])]
+
+
+@given(st.dictionaries(st.text(max_size=5), CHUNKS, max_size=4))
+def test_chunks_are_packed_and_unpacked(answers: dict[str, list[tuple[int, bytes]]]) -> None:
+    """Each call gets its own chunks back, times, lengths and bytes; those that have none are left out; queues empty."""
+    waiting = {uuid: deque(chunks) for uuid, chunks in answers.items()}
+    packed = messages.packed(waiting.items())
+    assert not any(waiting.values())
+    found = {}
+    for uuid, times, lengths, data in packed.by_call() if packed else ():
+        begins = [sum(lengths[:number]) for number in range(len(lengths))]
+        pieces = [data[begin : begin + length] for begin, length in zip(begins, lengths, strict=True)]
+        found[uuid] = list(zip(times, pieces, strict=True))
+        assert len(data) == sum(lengths)
+    assert found == {uuid: chunks for uuid, chunks in answers.items() if chunks}
+
+
+def test_records_of_the_log_pass() -> None:
+    """A record comes with its level, its logger and what was added to it."""
+    stream = io.BytesIO()
+    record = logging.makeLogRecord({"name": "moonpalace", "levelno": 20, "msg": "x", "styles": ["good"]})
+    messages.write(stream, record)
+    stream.seek(0)
+    (found,) = messages.read(stream)
+    assert isinstance(found, logging.LogRecord)
+    assert found.__dict__ == record.__dict__
+
+
+def test_a_password_is_not_shown() -> None:
+    """Of the opening, what may hold a password is not in what is printed of it."""
+    opening = Opening("postgresql://me:secret@host/db", __import__("pathlib").Path("/"), {}, None, None)
+    assert "secret" not in repr(opening)

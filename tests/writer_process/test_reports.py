@@ -1,0 +1,47 @@
+"""What the process that writes says."""
+
+import contextlib
+import logging
+import os
+
+import pytest
+
+from moonpalace_addons.writer_process import messages, reports
+from moonpalace_addons.writer_process.messages import Ready, Settled
+
+
+def test_messages_and_records_come_in_order() -> None:
+    """All that was put before the end is read at the other end of the pipe."""
+    taken, given = os.pipe()
+    with os.fdopen(taken, "rb") as reader:
+        with os.fdopen(given, "wb") as writer:
+            said = reports.Reports(writer)
+            said.put(Ready())
+            said.handle(logging.makeLogRecord({"name": "moonpalace", "msg": "stored %d", "args": (7,)}))
+            said.put(Settled(["a"]))
+            said.finish()
+        ready, record, settled = messages.read(reader)
+    assert (ready, settled) == (Ready(), Settled(["a"]))
+    assert isinstance(record, logging.LogRecord)
+    assert record.getMessage() == "stored 7"
+
+
+def test_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full pipe holds up nobody: records past the bound are dropped, messages wait; once it breaks, all is let go."""
+    monkeypatch.setattr(reports, "CAPACITY", 3)
+    monkeypatch.setattr(reports, "CLOSE_MOST", 0.05)
+    taken, given = os.pipe()
+    writer = os.fdopen(given, "wb")
+    said = reports.Reports(writer)
+    said.put("x" * 1_000_000)
+    for _ in range(10):
+        said.handle(logging.makeLogRecord({"msg": "one"}))
+    said.put(Settled(["a"]))
+    assert said._waiting.qsize() <= 5
+    said.finish()
+    assert said._thread.is_alive()
+    os.close(taken)
+    said._thread.join(10)
+    assert not said._thread.is_alive()
+    with contextlib.suppress(BrokenPipeError):
+        writer.close()

@@ -1,0 +1,33 @@
+"""What is kept to be told again."""
+
+from moonpalace_addons.store.tasks import Chunks
+from moonpalace_addons.writer_process.unsettled import Unsettled
+from tests.writer_process.calls import EVENTS, Call
+
+
+def test_all_of_a_call_is_told_again() -> None:
+    """In the order in which it was told; chunks that came by and by come together."""
+    first, second = Call(), Call()
+    kept = Unsettled()
+    kept.note([first.request, first.response, second.request, first.packed(0, 1)])
+    kept.note([first.packed(2)])
+    kept.note([second.response, second.packed(3), second.ended])
+    asked, answered, came, *others = kept.again()
+    assert (asked, answered) == (first.request, first.response)
+    assert isinstance(came, Chunks)
+    ((uuid, times, lengths, data),) = came.by_call()
+    assert (uuid, list(times), list(lengths)) == (first.uuid, [2000, 2001, 2002], [len(event) for event in EVENTS[:3]])
+    assert data == b"".join(EVENTS[:3])
+    assert [type(other).__name__ for other in others] == ["RequestRead", "ResponseStarted", "Chunks", "ExchangeEnded"]
+    assert others[-1] == second.ended
+
+
+def test_what_is_settled_is_forgotten() -> None:
+    """So is what comes of it afterwards, and what is said of calls that nobody knows."""
+    call, unknown = Call(), Call()
+    kept = Unsettled()
+    kept.note([call.request, call.ended])
+    kept.settle([call.uuid, unknown.uuid])
+    kept.note([call.response, call.packed(0), unknown.packed(1), unknown.ended])
+    assert kept.again() == []
+    assert len(kept) == 0
