@@ -88,7 +88,6 @@ class Adapter:
         decoded = self.decoder.feed(data) if data else self.decoder.close()
         if self.decoder.error == known:
             return decoded, False
-        self.call.warnings.append(f"the answer's encoding is broken: {self.decoder.error}")
         # What comes back as it is was never encoded, whatever the headers said.
         return decoded, not (decoded.endswith(data) if data else decoded)
 

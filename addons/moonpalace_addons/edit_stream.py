@@ -20,6 +20,7 @@ from moonpalace_addons.wire.stream_editor import Plan, StreamEditor
 
 logger = logging.getLogger(__name__)
 
+UNREADABLE = "the stream passed as it came, without a look for loops or usage"
 EVENT_STREAM = "text/event-stream"
 
 
@@ -47,10 +48,9 @@ class EditStream:
         if plan is None:
             return
         decoder = make_decoder(flow.response)
-        if decoder is not None and decoder.error:
-            call.warnings.append(f"the stream cannot be read: {decoder.error}")
-            if not plan.coerce:
-                return
+        if decoder is not None and decoder.error and not plan.coerce:
+            call.warnings.append(UNREADABLE)
+            return
         adapter = Adapter(flow, call, decoder, StreamEditor(plan), coerce=plan.coerce)
         call.streaming, call.adapter = True, adapter
         flow.response.stream = adapter

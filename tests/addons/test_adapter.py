@@ -358,15 +358,13 @@ def test_fault_that_loses_bytes_breaks_off(
 
 
 @pytest.mark.parametrize("coerce", [False, True])
-@pytest.mark.parametrize(("start", "end", "error"), [(0, -9, "truncated"), (0, 60, "truncated")])
-def test_encoding_that_loses_bytes_breaks_off(
-    monkeypatch: pytest.MonkeyPatch, coerce: bool, start: int, end: int, error: str
-) -> None:
+@pytest.mark.parametrize("end", [-9, 60])
+def test_encoding_that_loses_bytes_breaks_off(monkeypatch: pytest.MonkeyPatch, coerce: bool, end: int) -> None:
     """A body that cannot be decoded to its end is a broken transfer for the client as well, marked on the row."""
     rig = Rig(monkeypatch, coerce=coerce, encoding="gzip")
-    output = b"".join(rig.send([gzip.compress(STREAM)[start:end]]))
+    output = b"".join(rig.send([gzip.compress(STREAM)[:end]]))
     assert output == b"" if coerce else STREAM.startswith(output)
-    assert rig.call.warnings == [f"the answer's encoding is broken: {error}", NOT_WHOLE]
+    assert rig.call.warnings == [NOT_WHOLE]
     assert (rig.call.broken, rig.closed) == (NOT_WHOLE, [rig.call.flow])
 
 
@@ -382,10 +380,8 @@ def test_corrupt_encoding_breaks_off_at_once(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize("coerce", [False, True])
 @pytest.mark.parametrize("pieces", [PIECES, [STREAM]])
 def test_body_that_was_never_encoded_passes(monkeypatch: pytest.MonkeyPatch, pieces: list[bytes], coerce: bool) -> None:
-    """Where the header names an encoding that the body does not have, the client gets the body, and the row says so."""
+    """Where the header names an encoding that the body does not have, the client gets the body."""
     rig = Rig(monkeypatch, coerce=coerce, encoding="gzip")
     output = b"".join(rig.send(pieces))
     assert (json.loads(output) == ANSWER) if coerce else (output == STREAM)
-    (warning,) = rig.call.warnings
-    assert warning.startswith("the answer's encoding is broken: ")
-    assert rig.closed == []
+    assert (rig.call.warnings, rig.closed) == ([], [])

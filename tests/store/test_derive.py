@@ -243,3 +243,14 @@ def test_strange_answers_do_no_harm(body: bytes, caplog: pytest.LogCaptureFixtur
     assert outcome(END, received(body), {"max_tokens": 10**30}).body == body
     assert outcome(END, stream(body.decode()), {}).stream == b"data: " + body + b"\n\n"
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("state", "warnings"), [(State.COMPLETED, [derive.CUT_WARNING]), (State.UPSTREAM_FAILED, None)]
+)
+def test_a_stream_that_ends_within_an_event(state: State, warnings: list[str] | None) -> None:
+    """A stream that ended cleanly but without its last blank line is marked; of one that broke, that is no news."""
+    body = f"data: {DELTA % ('a', 'null')}\n\ndata: {DELTA % ('', '"stop"')}".encode()
+    ended = ExchangeEnded(uuid="u", at=9_000_000, state=state, overhead=7)
+    columns = outcome(ended, received(body, "text/event-stream"), {"stream": True}).columns
+    assert columns["warnings"] == (None if warnings is None else json.dumps(warnings))

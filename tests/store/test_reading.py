@@ -101,7 +101,31 @@ def test_a_secret_that_comes_together_in_a_merge_is_masked() -> None:
 @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream", None])
 def test_a_broken_encoding_is_told(content_type: str | None) -> None:
     """What was wrong with the encoding is among the warnings."""
-    assert read(received(b"", content_type, "truncated"), ()).warnings == ["truncated"]
+    warnings = read(received(b"", content_type, "truncated"), ()).warnings
+    assert warnings == ["the answer's encoding is broken: truncated"]
+
+
+CUT = f"data: {delta('b')}".encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "warnings", "is_cut"),
+    [
+        (events(delta("a"), "{nope", "[DONE]"), ["events of the stream that are not JSON: 1"], False),
+        (events("x", delta("a"), "y"), ["events of the stream that are not JSON: 2"], False),
+        (events(delta("a"), "", "null", "[DONE] "), [], False),
+        (events(delta("a")) + b"data: [DONE]", [], False),
+        (events(delta("a")) + b": comment", [], False),
+        (events(delta("a")) + CUT, [], True),
+        (events(delta("a")) + CUT[:-9], [], True),
+        (events("hello") + b"data: hel", [], True),
+        (events("hello", "you"), [], False),
+    ],
+)
+def test_what_is_odd_about_a_stream_is_told(body: bytes, warnings: list[str], is_cut: bool) -> None:
+    """Events of a chat stream that are not JSON are counted, and a last event without its blank line is marked."""
+    reading = read(received(body, "text/event-stream"), ())
+    assert (reading.warnings, reading.is_cut) == (warnings, is_cut)
 
 
 def finished(index: int, reason: str | None) -> str:

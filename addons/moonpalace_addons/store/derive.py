@@ -51,6 +51,8 @@ UNANSWERED: Values = dict.fromkeys((*HEADER_COLUMNS, *READING_COLUMNS, "response
 
 DURATION = re.compile(r"dur=([0-9]{1,18})|^([0-9]{1,18})$")
 
+CUT_WARNING = "the stream ended without the blank line of its last event, which clients then ignore"
+
 type Fields = Mapping[str, object]
 """The scalar members of a JSON request: model, stream, max_tokens …"""
 
@@ -154,6 +156,8 @@ def read_outcome(
     """Return the outcome of a call with an answer, read."""
     reading = read(received, hidden, cut_at=ended.cut_at)
     warnings = [*warnings, *reading.warnings]
+    if ended.state is State.COMPLETED and reading.is_cut:
+        warnings.append(CUT_WARNING)
     if ended.state is State.COMPLETED and received.status_code is not None:
         truncated = completion.truncation_warning(
             fields, reading.completion, streamed=fields.get("stream") is True, status=received.status_code

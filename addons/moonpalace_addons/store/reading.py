@@ -35,12 +35,16 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the body of an answer says; `body` is what is to be kept as the answer."""
+    """What the body of an answer says; `body` is what is to be kept as the answer.
+
+    `is_cut` says that a stream ended without the blank line of its last event; `[DONE]` needs none.
+    """
 
     completion: object
     body: bytes
     events: list[tuple[int, object]]
     warnings: list[str]
+    is_cut: bool = False
 
 
 def read(received: Received, hidden: Sequence[bytes], *, cut_at: int | None = None) -> Reading:
@@ -53,7 +57,7 @@ def read(received: Received, hidden: Sequence[bytes], *, cut_at: int | None = No
 
 def read_body(received: Received) -> Reading:
     """Read an answer that is not a stream."""
-    warnings = [received.problem] if received.problem else []
+    warnings = encoding_warning(received)
     is_json = received.content_type is not None and received.content_type.endswith("json")
     return Reading(parse(received.body) if is_json else None, received.body, [], warnings)
 
@@ -62,22 +66,39 @@ def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None 
     """Read a stream: its events, and the completion that they merge to."""
     decoder = sse.Decoder()
     events = [*decoder.feed(received.body), *decoder.close()]
-    parsed = [(event.end, parse(event.data)) for event in events if event.data != DONE]
+    events = [event for event in events if event.data.strip() != DONE]
+    parsed = [(event.end, parse(event.data)) for event in events]
+    is_cut = bool(events) and not events[-1].terminated
     merger = Merger()
     for end, chunk in parsed:
         if cut_at is None or end <= cut_at:
             merger.feed(chunk)
-    warnings = [received.problem] if received.problem else []
+    warnings = encoding_warning(received)
     if decoder.overflowed:
         warnings.append("an event of the stream is too large to be read; its bytes are kept")
     if merger.is_empty:
         failure = next((error for _, event in parsed if (error := completion.error_event(event))), None)
-        return Reading(failure, received.body, parsed, warnings)
+        return Reading(failure, received.body, parsed, warnings, is_cut)
+    warnings += odd_events(events, parsed)
     merged = merger.result()
     for choice in completion.choices(merged) if cut_at is not None else ():
         if isinstance(choice, dict) and not choice.get("finish_reason"):
             choice["finish_reason"] = REPEAT
-    return Reading(merged, secrets.mask(dumped(merged), hidden), parsed, warnings)
+    return Reading(merged, secrets.mask(dumped(merged), hidden), parsed, warnings, is_cut)
+
+
+def encoding_warning(received: Received) -> list[str]:
+    """Return the warning for a body that could not be decoded, or not to its end."""
+    return [f"the answer's encoding is broken: {received.problem}"] if received.problem else []
+
+
+def odd_events(events: Sequence[sse.Event], parsed: Sequence[tuple[int, object]]) -> list[str]:
+    """Return the warning for events of a chat stream that should be JSON and are not; a cut one is another matter."""
+    odd = sum(
+        value is None and event.terminated and event.data.strip() not in ("", "null")
+        for event, (_, value) in zip(events, parsed, strict=True)
+    )
+    return [f"events of the stream that are not JSON: {odd}"] if odd else []
 
 
 def dumped(value: object) -> bytes:
