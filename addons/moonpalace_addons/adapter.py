@@ -17,7 +17,11 @@ logger = logging.getLogger(__name__)
 LOOP_WARNING = "it appears that there is an issue with content repeating in the current response"
 NOT_EDITED = "the stream was not edited to its end because of a fault in MoonPalace"
 NOT_PASSED_ON = "the answer could not be passed on because of a fault in MoonPalace"
+LINGERED = "upstream did not end its answer after [DONE], so MoonPalace did"
 NOT_WHOLE = "the stream ended before the answer was complete"
+
+LINGER = 1.0
+"""Seconds that upstream may take to end an answer of which nothing more can come."""
 
 
 class Adapter:
@@ -39,12 +43,28 @@ class Adapter:
         self.coerce = coerce
         self.failed = False
         self.ended = False
+        self.has_lingered = False
         self.sent_at = time.monotonic()
         self.held = bytearray()
 
     def wants_heartbeat(self, now: float, interval: float) -> bool:
         """Tell whether the client has heard nothing for so long that a gateway might give up."""
-        return self.coerce and not self.ended and now - self.sent_at >= interval
+        return self._waits and now - self.sent_at >= interval
+
+    def lingers(self, now: float) -> bool:
+        """Tell whether a client waits for an answer that is all there, only because upstream does not end it."""
+        touched = self.call.touched
+        return self._waits and self.editor.is_done and touched is not None and now - touched / 1e9 >= LINGER
+
+    def end_lingering(self) -> None:
+        """End an answer in place of its upstream."""
+        self.has_lingered = True
+        self.call.warnings.append(LINGERED)
+        upstream.end_response(self.flow)
+
+    @property
+    def _waits(self) -> bool:
+        return self.coerce and not (self.ended or self.has_lingered)
 
     def __call__(self, data: bytes) -> Iterable[bytes]:
         """Return what the client gets; an empty list for nothing, since an empty piece would end its transfer."""

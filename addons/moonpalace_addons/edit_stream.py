@@ -35,9 +35,9 @@ class EditStream:
         self._beats: asyncio.Task[None] | None = None
 
     def running(self) -> None:
-        """Start the heartbeats."""
+        """Start to look at what clients wait for."""
         if self.configuration.ready and self.configuration.settings.force_stream:
-            self._beats = asyncio.create_task(self._beat(self.configuration.settings.heartbeat))
+            self._beats = asyncio.create_task(self._watch(self.configuration.settings.heartbeat))
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         """Put the adapter between upstream and the client, with headers that are true of what it sends."""
@@ -57,27 +57,32 @@ class EditStream:
         set_headers(flow, coerce=plan.coerce)
 
     def response(self, flow: HTTPFlow) -> None:
-        """Close the upstream of a stream that a loop has ended, so that no more tokens are paid for."""
+        """Close the upstream of a stream that was ended in its place, so that no more tokens are paid for."""
         if flow.metadata.get(upstream.ENDED_EARLY):
             upstream.close_upstream(flow)
 
-    async def _beat(self, interval: float) -> None:
+    async def _watch(self, interval: float) -> None:
         while True:
             await asyncio.sleep(min(0.2, interval / 4))
             for call in self.calls:
-                if call.adapter is not None and call.adapter.wants_heartbeat(time.monotonic(), interval):
-                    self._give_heartbeat(call)
+                if call.adapter is not None:
+                    self._look(call, call.adapter, interval)
 
     @staticmethod
-    def _give_heartbeat(call: Call) -> None:
+    def _look(call: Call, adapter: Adapter, interval: float) -> None:
+        """Give a client that waits a heartbeat, or the end of an answer that is all there."""
+        now = time.monotonic()
         try:
-            upstream.inject_heartbeat(call.flow)
+            if adapter.lingers(now):
+                adapter.end_lingering()
+            elif adapter.wants_heartbeat(now, interval):
+                upstream.inject_heartbeat(call.flow)
         except Exception:
             # One fault must not take the heartbeats of all other calls with it.
             logger.exception("a waiting client cannot be given a heartbeat because of a fault in MoonPalace")
 
     async def done(self) -> None:
-        """Stop the heartbeats."""
+        """Stop looking."""
         if self._beats is not None:
             self._beats.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -10,7 +10,7 @@ from mitmproxy.http import Headers, HTTPFlow
 from mitmproxy.test import tflow, tutils
 
 from moonpalace_addons import upstream
-from moonpalace_addons.adapter import Adapter
+from moonpalace_addons.adapter import LINGERED, Adapter
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.edit_stream import UNREADABLE, EditStream, make_plan
@@ -228,6 +228,26 @@ def test_only_clients_that_wait_get_heartbeats(monkeypatch: pytest.MonkeyPatch) 
     list(ended.adapter(b""))
     beat(rig, lambda: len(given) >= 3)
     assert set(map(id, given)) == {id(waits.flow)}
+
+
+def test_only_an_answer_that_is_all_there_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forced stream that upstream leaves open after [DONE] is ended, once; one that may go on or just came is not."""
+    over: list[HTTPFlow] = []
+    beats: list[HTTPFlow] = []
+    monkeypatch.setattr(upstream, "end_response", over.append)
+    monkeypatch.setattr(upstream, "inject_heartbeat", beats.append)
+    rig = Rig(force_stream="true", heartbeat="0.01", **GUARD)
+    lingers, goes_on, came, streams = waiting(rig), waiting(rig), waiting(rig), waiting(rig, coerce=False)
+    for call, data in ((lingers, STREAM), (goes_on, STREAM[:80]), (came, STREAM), (streams, STREAM)):
+        assert call.adapter is not None
+        list(call.adapter(data))
+        call.touched = time.monotonic_ns() + (60_000_000_000 if call is came else -60_000_000_000)
+    beat(rig, lambda: len(beats) >= 4)
+    assert over == [lingers.flow]
+    assert lingers.warnings == [LINGERED]
+    assert set(map(id, beats)) == {id(goes_on.flow), id(came.flow)}
+    assert lingers.adapter is not None
+    assert b"".join(lingers.adapter(b"")).startswith(b'{"object":"chat.completion"')
 
 
 def test_fault_with_one_call_leaves_the_others_their_heartbeats(

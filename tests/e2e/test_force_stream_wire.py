@@ -138,8 +138,14 @@ def test_curl_sees_a_broken_transfer(proxy: Proxy, model: str, options: tuple[st
         assert done.returncode in (18, 56), done.stderr
 
 
+LINGERING = "lingering"
+
+
 class Canned:
-    """An upstream that answers a call with the bytes for its model, and then closes the connection."""
+    """An upstream that answers a call with the bytes for its model, and then closes the connection.
+
+    Under the name LINGERING it waits for the other side to close it.
+    """
 
     def __init__(self, answers: Mapping[str, bytes]) -> None:
         self._answers = answers
@@ -162,7 +168,10 @@ class Canned:
             while True:
                 connection, _ = self._socket.accept()
                 with connection, suppress(OSError):
-                    connection.sendall(self._answers[self._model(connection)])
+                    model = self._model(connection)
+                    connection.sendall(self._answers[model])
+                    if model == LINGERING:
+                        connection.recv(1)
 
     @staticmethod
     def _model(connection: socket.socket) -> str:
@@ -188,6 +197,7 @@ FRAMED = {
     "until close": HEAD + b"Connection: close\r\n\r\n" + EVENTS,
     "gzip": HEAD + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(PACKED) + PACKED,
     "capitals": b"HTTP/1.1 200 OK\r\nContent-Type: TEXT/Event-Stream;charset=UTF-8\r\n\r\n" + EVENTS,
+    LINGERING: HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n" % (len(EVENTS), EVENTS),
     "empty": HEAD + b"Content-Length: 0\r\n\r\n",
     "without an end": HEAD + b"Content-Length: %d\r\n\r\n" % len(FIRST) + FIRST,
     "cut within an event": HEAD + b"Connection: close\r\n\r\n" + EVENTS[:120],
@@ -196,7 +206,7 @@ FRAMED = {
 }
 
 
-WHOLE = ("content-length", "chunked", "until close", "gzip", "capitals")
+WHOLE = ("content-length", "chunked", "until close", "gzip", "capitals", LINGERING)
 
 
 @pytest.fixture(scope="module")

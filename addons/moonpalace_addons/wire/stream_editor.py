@@ -55,6 +55,11 @@ class StreamEditor:
         return self._passed
 
     @property
+    def is_done(self) -> bool:
+        """Tell whether nothing of the answer can follow: there was `[DONE]`, or an error."""
+        return self._progress.is_done
+
+    @property
     def is_whole(self) -> bool:
         """Tell whether the stream said that it is over: by `[DONE]`, a reason for every choice, or an error."""
         return self._progress.is_whole and not (self._merger is not None and self._merger.is_empty)
@@ -204,11 +209,11 @@ class _Progress:
     def __init__(self) -> None:
         self._top: dict[str, object] = {}
         self._finished: dict[int, bool] = {}
-        self._is_done = False
+        self.is_done = False
 
     @property
     def is_whole(self) -> bool:
-        return self._is_done or (bool(self._finished) and all(self._finished.values()))
+        return self.is_done or (bool(self._finished) and all(self._finished.values()))
 
     @property
     def open_choices(self) -> list[int]:
@@ -216,7 +221,7 @@ class _Progress:
 
     def feed(self, event: Event, chunk: object) -> None:
         if event.data.strip() == DONE or mapping(chunk).get("error"):
-            self._is_done = True
+            self.is_done = True
         known: Mapping[str, object] = mapping(chunk)
         for name in _TOP:
             if name in known:
