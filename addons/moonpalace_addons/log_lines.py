@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Literal
 
 from moonpalace_addons.store.derive import header_pairs
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
-from moonpalace_addons.wire.status import status_line
+from moonpalace_addons.wire.status import FIRST_ERROR, status_line
 
 type Style = Literal["plain", "good", "bad", "warning", "quiet"]
 
@@ -37,13 +36,14 @@ def lines(call: Exchange) -> list[Line]:
 def first_line(call: Exchange) -> Line:
     """Return the line with the method, the path, how it ended, and how long that took."""
     took = f" {call.latency / 1e9:.2f}s" if call.latency is not None else ""
-    bad = call.state is not State.COMPLETED or (call.status_code or 0) >= HTTPStatus.BAD_REQUEST
+    bad = call.state is not State.COMPLETED or (call.status_code or 0) >= FIRST_ERROR or call.holds_error
     return Line(f"{call.method:<6} {call.path} {ending(call)}{took}", "bad" if bad else "good")
 
 
 def ending(call: Exchange) -> str:
-    """Return the status, and the state of a call that did not complete."""
+    """Return the status, and the state of a call that did not complete, or that its answer holds an error."""
     state = "" if call.state is State.COMPLETED else str(call.state)
+    state = "error" if call.holds_error else state
     return " ".join(part for part in (status_line(call.status_code), state) if part)
 
 

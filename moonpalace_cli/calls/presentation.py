@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
 
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
-FIRST_ERROR = 400
-"""The first status that says of itself that a call failed."""
 TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 
 
@@ -34,20 +32,14 @@ def has_failed(exchange: Exchange) -> bool:
 
     It ended otherwise than with a whole answer, or the answer holds an error; one of 4xx or 5xx says it by its status.
     """
-    return exchange.state not in (State.COMPLETED, State.IN_FLIGHT) or holds_error(exchange)
-
-
-def holds_error(exchange: Exchange) -> bool:
-    """Tell whether the answer says that the call failed, in spite of its status: mostly at the end of a stream."""
-    names_one = bool(exchange.error_kind or exchange.error_message)
-    return names_one and exchange.state is State.COMPLETED and (exchange.status_code or 0) < FIRST_ERROR
+    return exchange.state not in (State.COMPLETED, State.IN_FLIGHT) or exchange.holds_error
 
 
 def status(exchange: Exchange) -> str:
     """Return the status code of a completed call, marked if the answer holds an error; the state of any other."""
     if exchange.state is not State.COMPLETED:
         return exchange.state.value
-    return f"{text_of(exchange.status_code)} error".strip() if holds_error(exchange) else text_of(exchange.status_code)
+    return f"{text_of(exchange.status_code)} error".strip() if exchange.holds_error else text_of(exchange.status_code)
 
 
 def model(exchange: Exchange) -> str | None:

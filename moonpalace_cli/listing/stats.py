@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.tasks import State
-from moonpalace_cli.calls.presentation import FIRST_ERROR
+from moonpalace_addons.wire.status import FIRST_ERROR
 from moonpalace_cli.listing.layout import fits, lay_out
 from moonpalace_cli.text.durations import MILLISECOND, duration
 from moonpalace_cli.text.histogram import draw, steps

@@ -204,6 +204,8 @@ def test_broken_stream_has_status_and_state() -> None:
         ({"status_code": 401}, "POST   /v1/chat/completions 401 Unauthorized 7.15s", "bad"),
         ({"status_code": 429}, "POST   /v1/chat/completions 429 Too Many Requests 7.15s", "bad"),
         ({"status_code": 599}, "POST   /v1/chat/completions 599 7.15s", "bad"),
+        ({"error_kind": "rate_limit"}, "POST   /v1/chat/completions 200 OK error 7.15s", "bad"),
+        ({"status_code": 429, "error_kind": "x"}, "POST   /v1/chat/completions 429 Too Many Requests 7.15s", "bad"),
         ({"latency": None}, "POST   /v1/chat/completions 200 OK", "good"),
         ({"query": "api_key=sk-secret"}, "POST   /v1/chat/completions 200 OK 7.15s", "good"),
     ],

@@ -29,6 +29,7 @@ from moonpalace_addons.store.records.response_headers import UNSHARED, response_
 from moonpalace_addons.store.records.values import GREATEST, Values
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.tasks import State
+from moonpalace_addons.wire.status import FIRST_ERROR
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,12 @@ class Exchange:
     cache_tokens: int | None
     category: str | None
     note: str | None
+
+    @property
+    def holds_error(self) -> bool:
+        """Tell whether the answer says that the call failed, in spite of its status: mostly at the end of a stream."""
+        names_one = bool(self.error_kind or self.error_message)
+        return names_one and self.state is State.COMPLETED and (self.status_code or 0) < FIRST_ERROR
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
