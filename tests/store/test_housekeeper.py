@@ -95,11 +95,9 @@ def test_it_works_on_a_thread(
     store: Callable[[float], int],
     keeper: Housekeeper,
     until: Callable[[Callable[[], object]], None],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Started, it cleans up again and again until it is stopped."""
-    monkeypatch.setattr(housekeeper, "FIRST", 0.01)
-    monkeypatch.setattr(housekeeper, "INTERVAL", 0.01)
+    keeper.first = keeper.interval = 0.01
     store(8)
     keeper.start()
     until(lambda: not left(engine))

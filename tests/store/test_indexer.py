@@ -68,11 +68,9 @@ def test_it_works_on_a_thread(
     store: Callable[[int], None],
     indexer: Indexer,
     until: Callable[[Callable[[], object]], None],
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Started, it indexes again and again what has come, until it is stopped."""
-    monkeypatch.setattr(indexer_module, "FIRST", 0.01)
-    monkeypatch.setattr(indexer_module, "INTERVAL", 0.01)
+    indexer.first = indexer.interval = 0.01
     indexer.start()
     for _ in range(2):
         store(2)
