@@ -268,3 +268,21 @@ def test_batches_of_all_sizes_share_their_statements(
             commit(engine, batch, *tasks)
         numbers.append(len(seen))
     assert numbers[-1] <= numbers[0] + 6  # a look for 1, 2, 4, 8, 16 or 32 pieces
+
+
+@pytest.mark.parametrize(("coerced", "state"), [(False, State.COMPLETED), (True, State.CLIENT_DISCONNECTED)])
+def test_a_client_that_leaves_at_done(
+    engine: Engine,
+    batch: Batch,
+    request_read: MakeRequest,
+    response_started: MakeResponse,
+    ended: MakeEnd,
+    coerced: bool,
+    state: State,
+) -> None:
+    """A client of a stream has had its answer with the last event; one that was to get it in one piece has not."""
+    call = request_read(coerced=coerced)
+    answer = response_started(call, [STREAM, b"data: [DONE]\n\n"], content_type="text/event-stream")
+    end = ended(call, response=answer, state=State.CLIENT_DISCONNECTED, error_kind="client_disconnected")
+    commit(engine, batch, call, end)
+    assert [row.state for row in exchanges.latest(engine, limit=9)] == [state]

@@ -254,3 +254,35 @@ def test_a_stream_that_ends_within_an_event(state: State, warnings: list[str] | 
     ended = ExchangeEnded(uuid="u", at=9_000_000, state=state, overhead=7)
     columns = outcome(ended, received(body, "text/event-stream"), {"stream": True}).columns
     assert columns["warnings"] == (None if warnings is None else json.dumps(warnings))
+
+
+LEFT = ExchangeEnded(
+    uuid="u", at=9, state=State.CLIENT_DISCONNECTED, error_kind="client_disconnected", error_message="Client left."
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "coerced", "state"),
+    [
+        ([DELTA % ("a", '"stop"'), "[DONE]"], False, State.COMPLETED),
+        ([DELTA % ("a", '"stop"'), "[DONE]"], True, State.CLIENT_DISCONNECTED),
+        ([DELTA % ("a", '"stop"')], False, State.CLIENT_DISCONNECTED),
+        (['{"type": "message_delta"}', '{"type": "message_stop"}'], False, State.COMPLETED),
+        (['{"type": "response.completed", "response": {}}'], False, State.COMPLETED),
+        (['{"type": "message_stop"}', '{"type": "message_delta"}'], False, State.CLIENT_DISCONNECTED),
+        ([], False, State.CLIENT_DISCONNECTED),
+    ],
+)
+def test_a_client_that_leaves_after_the_last_event(data: list[str], coerced: bool, state: State) -> None:
+    """It had its answer and the call is completed, unless it waited for what a forced stream adds up to."""
+    columns = outcome(LEFT, stream(*data), {}, coerced=coerced).columns
+    told = (None, None) if state is State.COMPLETED else (LEFT.error_kind, LEFT.error_message)
+    assert (columns["state"], columns["error_kind"], columns["error_message"]) == (state, *told)
+
+
+def test_other_ends_after_the_last_event_stay_what_they_are() -> None:
+    """An upstream that breaks after the last event, or a connection that the user ends, is told as it was."""
+    for state, kind in ((State.UPSTREAM_FAILED, "upstream_cut"), (State.CLIENT_DISCONNECTED, "killed")):
+        ended = ExchangeEnded(uuid="u", at=9, state=state, error_kind=kind, error_message="m")
+        columns = outcome(ended, stream(DELTA % ("a", '"stop"'), "[DONE]"), {}).columns
+        assert (columns["state"], columns["error_kind"]) == (state, kind)

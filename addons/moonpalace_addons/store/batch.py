@@ -115,7 +115,10 @@ class Batch:
             call.begin_answer(ended.response)
         unit = self._unit(call)
         received = close_answer(call)
-        outcome = derive.outcome(ended, received, call.fields, warnings=call.warnings, hidden=call.secrets)
+        coerced = bool(call.columns["is_coerced"])
+        outcome = derive.outcome(
+            ended, received, call.fields, warnings=call.warnings, hidden=call.secrets, coerced=coerced
+        )
         unit.ending = Ending(outcome.body, outcome.stream, received.chunks if received and received.is_stream else ())
         # What has come of it is whole in its ending: pieces that were still to be stored are needed no more.
         unit.segments.clear()

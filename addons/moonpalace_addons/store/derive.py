@@ -4,7 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from moonpalace_addons.store.reading import Reading, Received, read
 from moonpalace_addons.store.records.exchanges import COLUMNS
@@ -134,16 +134,24 @@ def outcome(
     *,
     warnings: Sequence[str] = (),
     hidden: Sequence[bytes] = (),
+    coerced: bool = False,
 ) -> Outcome:
     """Return everything that the end of a call adds to its row; if its answer cannot be read, at least its bytes.
 
-    `warnings` are those that the call already has, `hidden` its secrets.
+    A client that leaves after the last event of a stream, as SDKs do at `[DONE]`, has had its answer: its call is
+    completed, though upstream's end of the transfer was still to come.
+
+    `warnings` are those that the call already has, `hidden` its secrets. `coerced` says that the client was to get the
+    answer of a stream in one piece.
     """
     warnings = [*warnings, *ended.warnings]
     if received is None:
         return Outcome(ending_columns(ended, fields, warnings), None, None)
     try:
-        return read_outcome(ended, received, fields, warnings, hidden)
+        reading = read(received, hidden, cut_at=ended.cut_at)
+        if reading.is_done and not coerced and ended.error_kind == "client_disconnected":
+            ended = replace(ended, state=State.COMPLETED, error_kind=None, error_message=None)
+        return read_outcome(ended, received, reading, fields, warnings)
     except Exception as error:
         logger.exception("store: an answer could not be read because of a fault in MoonPalace; its bytes are kept")
         warnings.append(f"not read because of a fault in MoonPalace: {type(error).__name__}")
@@ -151,10 +159,9 @@ def outcome(
 
 
 def read_outcome(
-    ended: ExchangeEnded, received: Received, fields: Fields, warnings: Sequence[str], hidden: Sequence[bytes]
+    ended: ExchangeEnded, received: Received, reading: Reading, fields: Fields, warnings: Sequence[str]
 ) -> Outcome:
     """Return the outcome of a call with an answer, read."""
-    reading = read(received, hidden, cut_at=ended.cut_at)
     warnings = [*warnings, *reading.warnings]
     if ended.state is State.COMPLETED and reading.is_cut:
         warnings.append(CUT_WARNING)

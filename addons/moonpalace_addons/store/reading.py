@@ -10,6 +10,8 @@ from moonpalace_addons.wire.json_value import parse
 from moonpalace_addons.wire.stream_editor import REPEAT
 
 EVENT_STREAM = "text/event-stream"
+LAST_TYPES = ("message_stop", "response.completed", "response.incomplete", "response.failed")
+"""The types of the events that end the streams of /anthropic/v1/messages and /v1/responses, which have no `[DONE]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class Received:
 class Reading:
     """What the body of an answer says; `body` is what is to be kept as the answer.
 
-    `is_cut` says that a stream ended without the blank line of its last event; `[DONE]` needs none.
+    `is_cut` says that a stream ended without the blank line of its last event; `[DONE]` needs none. `is_done` says that
+    it came to the event after which clients stop reading.
     """
 
     completion: object
@@ -45,6 +48,7 @@ class Reading:
     events: list[tuple[int, object]]
     warnings: list[str]
     is_cut: bool = False
+    is_done: bool = False
 
 
 def read(received: Received, hidden: Sequence[bytes], *, cut_at: int | None = None) -> Reading:
@@ -66,8 +70,10 @@ def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None 
     """Read a stream: its events, and the completion that they merge to."""
     decoder = sse.Decoder()
     events = [*decoder.feed(received.body), *decoder.close()]
+    is_done = any(event.data.strip() == DONE for event in events)
     events = [event for event in events if event.data.strip() != DONE]
     parsed = [(event.end, parse(event.data)) for event in events]
+    is_done = is_done or any(completion.mapping(value).get("type") in LAST_TYPES for _, value in parsed[-1:])
     is_cut = bool(events) and not events[-1].terminated
     merger = Merger()
     for end, chunk in parsed:
@@ -78,13 +84,13 @@ def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None 
         warnings.append("an event of the stream is too large to be read; its bytes are kept")
     if merger.is_empty:
         failure = next((error for _, event in parsed if (error := completion.error_event(event))), None)
-        return Reading(failure, received.body, parsed, warnings, is_cut)
+        return Reading(failure, received.body, parsed, warnings, is_cut, is_done)
     warnings += odd_events(events, parsed)
     merged = merger.result()
     for choice in completion.choices(merged) if cut_at is not None else ():
         if isinstance(choice, dict) and not choice.get("finish_reason"):
             choice["finish_reason"] = REPEAT
-    return Reading(merged, secrets.mask(dumped(merged), hidden), parsed, warnings, is_cut)
+    return Reading(merged, secrets.mask(dumped(merged), hidden), parsed, warnings, is_cut, is_done)
 
 
 def encoding_warning(received: Received) -> list[str]:
