@@ -26,6 +26,8 @@ class WriterProcess:
     """A process that has been started. `settle` and `ended` are called on the thread that listens to it."""
 
     def __init__(self, opening: Opening, settle: Callable[[Sequence[str]], None], ended: Callable[[], None]) -> None:
+        self.is_over = False
+        """It says nothing any more: it has ended, or is about to."""
         self._settle = settle
         self._ended = ended
         self._answers = queue.SimpleQueue[Ready | Refused | Stopped | None]()
@@ -47,11 +49,6 @@ class WriterProcess:
     def pid(self) -> int:
         """Return the number of the process."""
         return self._process.pid
-
-    @property
-    def is_over(self) -> bool:
-        """Tell whether it has ended."""
-        return not self._thread.is_alive()
 
     def write(self, message: object) -> None:
         """Tell it something, as soon as it listens; raises OSError if it lives no more."""
@@ -81,6 +78,7 @@ class WriterProcess:
         except Exception:
             logger.exception("store: the process that writes cannot be heard because of a fault in MoonPalace")
         finally:
+            self.is_over = True
             self._answers.put(None)
             self._ended()
 
