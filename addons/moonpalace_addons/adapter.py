@@ -18,6 +18,7 @@ LOOP_WARNING = "it appears that there is an issue with content repeating in the 
 NOT_EDITED = "the stream was not edited to its end because of a fault in MoonPalace"
 NOT_PASSED_ON = "the answer could not be passed on because of a fault in MoonPalace"
 LINGERED = "upstream did not end its answer after [DONE], so MoonPalace did"
+TOO_LARGE = "an event of the stream is too large to be merged into an answer"
 NOT_WHOLE = "the stream ended before the answer was complete"
 
 LINGER = 1.0
@@ -95,6 +96,8 @@ class Adapter:
         output = self._edit(decoded, final=not data)
         if self.editor.found is not None and not (self.coerce and self.failed):
             self._end_early(is_over=not data)
+        elif self.editor.has_gap:
+            return self._break_off(TOO_LARGE)
         elif is_lost or output is None:
             return self._break_off(NOT_WHOLE)
         self.ended = self.ended or not data

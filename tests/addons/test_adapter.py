@@ -14,9 +14,9 @@ from mitmproxy.test import tflow
 
 from moonpalace_addons import adapter as adapter_module
 from moonpalace_addons import upstream
-from moonpalace_addons.adapter import LOOP_WARNING, NOT_EDITED, NOT_PASSED_ON, NOT_WHOLE, Adapter
+from moonpalace_addons.adapter import LOOP_WARNING, NOT_EDITED, NOT_PASSED_ON, NOT_WHOLE, TOO_LARGE, Adapter
 from moonpalace_addons.calls import Call
-from moonpalace_addons.wire import sse
+from moonpalace_addons.wire import sse, stream_editor
 from moonpalace_addons.wire.chat import Merger
 from moonpalace_addons.wire.encodings import Decoder
 from moonpalace_addons.wire.loop_guard import LoopGuard
@@ -157,6 +157,17 @@ def test_loop_in_what_comes_with_the_end_needs_no_ending(monkeypatch: pytest.Mon
     assert rig.send([b"x"])[-1].endswith(DONE)
     assert rig.ended == []
     assert rig.call.found is not None
+
+
+def test_event_that_cannot_be_read_breaks_off_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A merged answer would lack it: its client sees a broken transfer; one of a stream gets every byte."""
+    long = chunk("x" * 300)
+    for coerce in (False, True):
+        monkeypatch.setattr(stream_editor, "Decoder", lambda: sse.Decoder(200))
+        rig = Rig(monkeypatch, coerce=coerce)
+        output = rig.send([chunk("a"), long, STREAM])
+        assert output == ([b""] * 4 if coerce else [chunk("a"), long, STREAM, b""])
+        assert (rig.call.broken, len(rig.closed)) == ((TOO_LARGE, 1) if coerce else (None, 0))
 
 
 # ---- heartbeats ---------------------------------------------------------------------------------------------------

@@ -255,6 +255,20 @@ def test_only_a_whole_answer_comes_out(name: str) -> None:
         assert (merged(stream) == output) if whole else merged(stream) is None
 
 
+def test_an_answer_without_an_event_that_was_too_long_does_not_come_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that says that it is over gives no answer all the same, where an event of it could not be read."""
+    monkeypatch.setattr(stream_editor, "Decoder", lambda: sse.Decoder(200))
+    stream = event(chunk("a")) + event(chunk("b" * 300)) + FINISHED + DONE
+    for pieces in all_cuts(stream):
+        editor = StreamEditor(COERCE)
+        for piece in pieces:
+            editor.feed(piece)
+        editor.close()
+        assert (editor.has_gap, editor.is_whole, editor.take()) == (True, False, b"")
+    assert merged(stream) is None
+    assert not StreamEditor(GUARD).has_gap
+
+
 def test_half_a_surrogate_pair_comes_out_escaped() -> None:
     """A text that UTF-8 has no bytes for is still an answer, and still the same text."""
     stream = b'data: {"choices": [{"delta": {"content": "\\ud83d"}, "finish_reason": "stop"}]}\n\n'

@@ -60,9 +60,15 @@ class StreamEditor:
         return self._progress.is_done
 
     @property
+    def has_gap(self) -> bool:
+        """Tell whether what is merged lacks an event: one that was too long to be read."""
+        return self._merger is not None and self._decoder.overflowed
+
+    @property
     def is_whole(self) -> bool:
         """Tell whether the stream said that it is over: by `[DONE]`, a reason for every choice, or an error."""
-        return self._progress.is_whole and not (self._merger is not None and self._merger.is_empty)
+        is_empty = self._merger is not None and self._merger.is_empty
+        return self._progress.is_whole and not (is_empty or self.has_gap)
 
     def feed(self, data: bytes) -> None:
         """Take in the next bytes."""
