@@ -286,3 +286,15 @@ def test_other_ends_after_the_last_event_stay_what_they_are() -> None:
         ended = ExchangeEnded(uuid="u", at=9, state=state, error_kind=kind, error_message="m")
         columns = outcome(ended, stream(DELTA % ("a", '"stop"'), "[DONE]"), {}).columns
         assert (columns["state"], columns["error_kind"]) == (state, kind)
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.IN_FLIGHT])
+def test_an_encoding_without_an_end_is_no_news_where_the_call_had_none(state: State) -> None:
+    """That an encoding is truncated is told where upstream ended the answer, not where we or the client did."""
+    ended = ExchangeEnded(uuid="u", at=9, state=state)
+    warnings = [
+        outcome(ended, received(b"{}", problem=problem), {}).columns["warnings"] for problem in ("truncated", "x")
+    ]
+    is_news = state in (State.COMPLETED, State.UPSTREAM_FAILED)
+    told = ["the answer's encoding is broken: truncated", "the answer's encoding is broken: x"]
+    assert warnings == [json.dumps(told[:1]) if is_news else None, json.dumps(told[1:])]

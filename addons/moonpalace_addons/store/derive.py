@@ -10,7 +10,7 @@ from moonpalace_addons.store.reading import Reading, Received, read
 from moonpalace_addons.store.records.exchanges import COLUMNS
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
-from moonpalace_addons.wire import completion, secrets, timing
+from moonpalace_addons.wire import completion, encodings, secrets, timing
 from moonpalace_addons.wire.json_value import parse
 
 logger = logging.getLogger(__name__)
@@ -147,6 +147,8 @@ def outcome(
     warnings = [*warnings, *ended.warnings]
     if received is None:
         return Outcome(ending_columns(ended, fields, warnings), None, None)
+    if received.problem == encodings.TRUNCATED and ended.state not in (State.COMPLETED, State.UPSTREAM_FAILED):
+        received = replace(received, problem=None)  # what ended the call says why its encoding has no end
     try:
         reading = read(received, hidden, cut_at=ended.cut_at)
         if reading.is_done and not coerced and ended.error_kind == "client_disconnected":

@@ -15,6 +15,7 @@ from moonpalace_addons.wire.codings import CODINGS, BrokenError, Coding
 
 DEFAULT_MAX_OUTPUT = 256 * 1024 * 1024
 HELD = 1024 * 1024
+TRUNCATED = "truncated"
 
 _IDENTITY = ("", "identity")
 # A longer list has no honest use, and each coding multiplies the work that a few bytes can cause.
@@ -68,7 +69,7 @@ class Decoder:
         """Return what is left: nothing, unless the body was cut before its first decoded byte."""
         if self._passing or self._stopped or not self._has_input or all(stage.is_complete for stage in self._stages):
             return b""
-        return self._fail("truncated")
+        return self._fail(TRUNCATED)
 
     def _make_stages(self, names: list[str]) -> list[Coding]:
         unknown = [name for name in names if name not in CODINGS]
