@@ -39,8 +39,9 @@ RULES: tuple[tuple[str, frozenset[str]], ...] = (
     (OURS, frozenset({OURS, "mitmproxy", "h11"})),
     ("moonpalace", frozenset({OURS})),
 )
-TOUCHING = ("upstream.py", "relay.py", "direct_read.py")
-"""Who may touch mitmproxy's internals: what is done to a flow, and the two halves of the quick way for streams."""
+TOUCHING = ("upstream.py", "trailers.py", "relay.py", "direct_read.py")
+"""Who may touch mitmproxy's internals: what is done to a flow and to trailers, and the two halves of the quick way for
+streams."""
 INTERNALS = ("mitmproxy.proxy.layers", "mitmproxy.proxy.server", "mitmproxy.optmanager")
 
 

@@ -15,6 +15,7 @@ from moonpalace_addons import upstream
 from moonpalace_addons.access import WILDCARDS
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.settings import Settings
+from moonpalace_addons.trailers import discard_trailers
 
 logger = logging.getLogger("moonpalace")
 
@@ -34,6 +35,7 @@ class ReverseProxy:
             return
         settings = self.configuration.settings
         self.proxy = OutgoingProxy(settings.upstream_proxy) if settings.upstream_proxy else None
+        discard_trailers()
         ctx.options.update(**mitmproxy_options(settings))
         server = upstream.proxyserver()
         await server.setup_servers()  # waits for the switch that the options have begun
