@@ -1,4 +1,4 @@
-"""Touch mitmproxy's internals, as only `relay` and `trailers` do beside; what is relied on is tested against real sockets."""
+"""Touch mitmproxy's internals, as `relay` and `trailers` do; what is relied on is tested against real sockets."""
 
 import asyncio
 import json
