@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from mitmproxy.http import HTTPFlow
 
@@ -67,14 +67,14 @@ class Adapter:
     def _waits(self) -> bool:
         return self.coerce and not (self.ended or self.has_lingered)
 
-    def __call__(self, data: bytes) -> Iterable[bytes]:
+    def __call__(self, data: bytes) -> Sequence[bytes]:
         """Return what the client gets; an empty list for nothing, since an empty piece would end its transfer."""
         if data is upstream.HEARTBEAT and not self.ended:
             self.sent_at = time.monotonic()
             return [b" "] if self.coerce else []
         return self.together((data,) if data else ())
 
-    def together(self, pieces: Sequence[bytes]) -> Iterable[bytes]:
+    def together(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
         """Do the same for pieces that came at the same time; none are the end."""
         if self.ended:
             return []
@@ -82,7 +82,7 @@ class Adapter:
             output = self._take(b"".join(self.tap.together(pieces)))
         except Exception:
             logger.exception("an answer cannot be passed on because of a fault in MoonPalace")
-            output = self._break_off(NOT_PASSED_ON)
+            output = self.break_off(NOT_PASSED_ON)
         if self.ended:
             self.held.clear()  # mitmweb keeps flows, and with them their adapters
         if output:
@@ -97,9 +97,9 @@ class Adapter:
         if self.editor.found is not None and not (self.coerce and self.failed):
             self._end_early(is_over=not data)
         elif self.editor.has_gap:
-            return self._break_off(TOO_LARGE)
+            return self.break_off(TOO_LARGE)
         elif is_lost or output is None:
-            return self._break_off(NOT_WHOLE)
+            return self.break_off(NOT_WHOLE)
         self.ended = self.ended or not data
         return output or b""
 
@@ -143,7 +143,8 @@ class Adapter:
         if not is_over:
             upstream.end_response(self.flow)
 
-    def _break_off(self, reason: str) -> bytes:
+    def break_off(self, reason: str) -> bytes:
+        """Close the client's connection in mid-answer, for a reason that goes into the row; return what it gets."""
         self.ended = True
         self.call.broken = reason
         self.call.warnings.append(reason)

@@ -97,7 +97,7 @@ class Capture:
         if flow.response.stream or not (call.hold or is_json(content_type)):
             call.streaming = True
             flow.response.stream = Tap(call)
-            relay(flow)
+            relay(flow, call)
             self.recorder.put(call.response)
         call.overhead += time.monotonic_ns() - began
 

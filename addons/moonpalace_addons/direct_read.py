@@ -20,11 +20,17 @@ type AtOnce = Callable[[bytes], tuple[bytes, bytes | None]]
 """
 
 
-def read_directly(handler: ConnectionHandler, source: Connection, sink: Connection, at_once: AtOnce | None) -> None:
+def read_directly(
+    handler: ConnectionHandler,
+    source: Connection,
+    sink: Connection,
+    at_once: AtOnce | None,
+    give_up: Callable[[], None],
+) -> None:
     """Have what comes on the connection `source` handled at once, as long as the client at `sink` takes what it gets.
 
-    For one answer, `at_once` is asked first. Does nothing where something that was read still waits: it would be
-    overtaken.
+    For one answer, `at_once` is asked first, and `give_up` is told of an exception of ours, after which mitmproxy reads
+    again. Does nothing where something that was read still waits: it would be overtaken.
     """
     incoming, outgoing = handler.transports.get(source), handler.transports.get(sink)
     if incoming is None or outgoing is None:
@@ -34,10 +40,10 @@ def read_directly(handler: ConnectionHandler, source: Connection, sink: Connecti
         return
     protocol = writer.transport.get_protocol()
     if isinstance(protocol, asyncio.StreamReaderProtocol) and getattr(reader, "_buffer", None) == b"":
-        protocol = _DirectProtocol(handler, source, protocol, writer.transport, client)
+        protocol = _DirectProtocol(handler, source, protocol, writer.transport, client, give_up)
         writer.transport.set_protocol(protocol)
     if isinstance(protocol, _DirectProtocol):
-        protocol.at_once = at_once
+        protocol.at_once, protocol.give_up = at_once, give_up
 
 
 class _DirectProtocol(asyncio.Protocol):
@@ -50,6 +56,7 @@ class _DirectProtocol(asyncio.Protocol):
         behind: asyncio.StreamReaderProtocol,
         transport: asyncio.WriteTransport,
         client: asyncio.StreamWriter,
+        give_up: Callable[[], None],
     ) -> None:
         self.handler = handler
         self.source = source
@@ -58,23 +65,43 @@ class _DirectProtocol(asyncio.Protocol):
         self.client = client
         self.most = client.transport.get_write_buffer_limits()[1]
         self.at_once: AtOnce | None = None
+        self.give_up = give_up
         self.tasks = set[asyncio.Task[None]]()
 
     def data_received(self, data: bytes) -> None:
         """Have it handled, unless the layers have closed the connection."""
-        if self.source.state is ConnectionState.CLOSED:
-            return
-        sent, left = self.at_once(data) if self.at_once is not None and not self.tasks else (b"", data)
-        if sent and not self.client.is_closing():
-            self.client.write(sent)
-        if left is None:
-            self.handler.timeout_watchdog.register_activity()
-        else:
-            # mitmproxy's tasks begin at once, and this one waits for nothing unless a hook is just being answered.
-            self._keep(asyncio.create_task(self.handler.server_event(DataReceived(self.source, left))))
-        if self.client.transport.get_write_buffer_size() > self.most:
-            self.transport.pause_reading()
-            self._keep(asyncio.create_task(self._go_on()))
+        sent, left = b"", cast(bytes | None, data)
+        try:
+            if self.source.state is ConnectionState.CLOSED:
+                return
+            if self.at_once is not None and not self.tasks:
+                sent, left = self.at_once(data)
+            if sent and not self.client.is_closing():
+                self.client.write(sent)
+            sent = b""
+            if left is None:
+                self.handler.timeout_watchdog.register_activity()
+            else:
+                # mitmproxy's tasks begin at once, and this one waits for nothing unless a hook is just being answered.
+                task = asyncio.create_task(self.handler.server_event(DataReceived(self.source, left)))
+                left = None
+                self._keep(task)
+            if self.client.transport.get_write_buffer_size() > self.most:
+                self.transport.pause_reading()
+                self._keep(asyncio.create_task(self._go_on()))
+        except Exception:  # noqa: BLE001 - it is logged by what is called
+            self._leave(sent, left)
+
+    def _leave(self, unsent: bytes, left: bytes | None) -> None:
+        """Let mitmproxy read again, after an exception, with what the client and the layers have not got yet."""
+        self.give_up()
+        self.transport.set_protocol(self.behind)
+        if unsent:
+            self.client.transport.abort()  # it could not be written to: a broken transfer, never one with a gap
+        if left is not None:
+            # What mitmproxy reads from now on comes after it: who waits for the layers gets them in turn.
+            self.tasks.add(asyncio.create_task(self.handler.server_event(DataReceived(self.source, left))))
+        self.transport.resume_reading()
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         if not task.done():
@@ -87,6 +114,8 @@ class _DirectProtocol(asyncio.Protocol):
             await self.client.drain()
         except OSError:
             pass  # mitmproxy notices by itself
+        except Exception:  # noqa: BLE001 - it is logged by what is called
+            self._leave(b"", None)
         finally:
             if not self.transport.is_closing():
                 self.transport.resume_reading()

@@ -8,6 +8,8 @@ from moonpalace_addons.calls import Call
 
 logger = logging.getLogger(__name__)
 
+INCOMPLETE = "capture failed in mid-stream: the stored answer is incomplete"
+
 
 class Tap:
     """Let the bytes of a response pass, and keep them with the times of their arrival."""
@@ -34,6 +36,6 @@ class Tap:
                 self.chunks.extend([(at, piece) for piece in pieces])
         except Exception:
             self.failed = True
-            self.call.warnings.append("capture failed in mid-stream: the stored answer is incomplete")
+            self.call.warnings.append(INCOMPLETE)
             logger.exception("capture failed in mid-stream; the answer passes on")
         return pieces

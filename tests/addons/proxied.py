@@ -1,6 +1,7 @@
 """A mitmproxy with real sockets before a server of a few lines, for tests of what is done with its internals."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,8 @@ from mitmproxy.addons.next_layer import NextLayer
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.master import Master
 from mitmproxy.options import Options
+from mitmproxy.tls import TlsData
+from OpenSSL import SSL
 
 from moonpalace_addons import upstream
 
@@ -17,9 +20,20 @@ WAIT = 10.0
 type Served = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
+class Trusting:
+    """Speak TLS with any upstream."""
+
+    def tls_start_server(self, tls_start: TlsData) -> None:
+        """Take the place of mitmproxy's own addon, which makes keys first."""
+        tls_start.ssl_conn = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD))
+        tls_start.ssl_conn.set_connect_state()
+
+
 @asynccontextmanager
-async def proxied(serve: Served, addon: object) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Give a client's connection through a reverse proxy to a server."""
+async def proxied(
+    serve: Served, addon: object, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Give a client's connection through a reverse proxy to a server, which may speak TLS."""
 
     async def serve_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -27,11 +41,13 @@ async def proxied(serve: Served, addon: object) -> AsyncIterator[tuple[asyncio.S
         finally:
             writer.close()
 
-    server = await asyncio.start_server(serve_and_close, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve_and_close, "127.0.0.1", 0, ssl=tls)
     port = server.sockets[0].getsockname()[1]
     master = Master(Options())
-    master.addons.add(Core(), Proxyserver(), NextLayer(), addon)
-    master.options.update(mode=[f"reverse:http://127.0.0.1:{port}"], listen_host="127.0.0.1", listen_port=0)
+    master.addons.add(Core(), Proxyserver(), NextLayer(), Trusting(), addon)
+    mode = f"reverse:{'https' if tls else 'http'}://127.0.0.1:{port}"
+    upstream.listen_on_tcp_only(mode)
+    master.options.update(mode=[mode], listen_host="127.0.0.1", listen_port=0)
     master.options.update(connection_strategy="lazy")
     running = asyncio.create_task(master.run())
     try:

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import pytest
 from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons import relay, upstream
-from moonpalace_addons.wire.chunked import ChunkReader
+from moonpalace_addons.calls import Call
 from tests.addons.proxied import ask, framed, ours, proxied, read_chunk
 
 MEGABYTE = bytes(range(256)) * 4096
@@ -17,7 +18,7 @@ MEGABYTE = bytes(range(256)) * 4096
 class Streams:
     """Relay each answer, with `change` between, and note what comes and what mitmproxy calls."""
 
-    def __init__(self, change: Callable[[bytes], Iterable[bytes]] | None = None) -> None:
+    def __init__(self, change: Callable[[bytes], Sequence[bytes]] | None = None) -> None:
         self.change = change
         self.came: list[tuple[bytes, ...]] = []
         self.over: list[str] = []
@@ -26,13 +27,14 @@ class Streams:
         """Take the place of capture."""
         assert flow.response is not None
         flow.response.stream = self
-        relay.relay(flow)
+        self.call = Call(flow, time.monotonic_ns(), [], "", "/")
+        relay.relay(flow, self.call)
 
-    def __call__(self, data: bytes) -> Iterable[bytes]:
+    def __call__(self, data: bytes) -> Sequence[bytes]:
         """Take the end, and what is not relayed."""
         return self.together((data,) if data else ())
 
-    def together(self, pieces: Sequence[bytes]) -> Iterable[bytes]:
+    def together(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
         """Take what is relayed."""
         self.came.append(tuple(pieces))
         return pieces if self.change is None else self.change(b"".join(pieces))
@@ -81,7 +83,7 @@ def test_chunks_that_come_together_stay_chunks(caplog: pytest.LogCaptureFixture)
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
 def test_what_is_changed(caplog: pytest.LogCaptureFixture, framing: str) -> None:
     """Whatever the framing, the client gets what the stream returns: a piece, several, or nothing for now."""
-    answers: dict[bytes, Iterable[bytes]] = {b"one": [b"1"], b"two": [b"2", b"zwei"], b"three": [], b"": [b"end"]}
+    answers: dict[bytes, Sequence[bytes]] = {b"one": [b"1"], b"two": [b"2", b"zwei"], b"three": [], b"": [b"end"]}
     streams = Streams(lambda data: answers[data])
     sent = asyncio.Event()
 
@@ -143,38 +145,6 @@ def test_broken_transfer(caplog: pytest.LogCaptureFixture, framing: str, bad: by
     assert len(streams.over) == 1
     assert message in streams.over[0]
     assert ours(caplog) == []
-
-
-@pytest.mark.parametrize("reads", [0, 1])
-def test_fault_of_ours(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, reads: int) -> None:
-    """A fault in reading chunks, in the layers or past them, breaks the transfer at once, with one error in the log."""
-    streams = Streams()
-    feed = ChunkReader.feed
-
-    def fail(chunks: ChunkReader, data: bytes) -> list[bytes]:
-        if len(streams.came) < reads:
-            return feed(chunks, data)
-        raise ZeroDivisionError
-
-    monkeypatch.setattr(ChunkReader, "feed", fail)
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await request(reader)
-        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n")
-        await asyncio.sleep(0.05)
-        writer.write(b"1\r\nb\r\n")
-        await reader.read()
-
-    async def run() -> None:
-        async with proxied(serve, streams) as (reader, writer):
-            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            await reader.readuntil(b"\r\n\r\n")
-            assert await reader.read() == b"1\r\na\r\n" * reads
-
-    with caplog.at_level(logging.ERROR):
-        asyncio.run(run())
-    assert ours(caplog) == ["an answer cannot be relayed because of a fault in MoonPalace"]
-    assert ["a fault in MoonPalace" in message for message in streams.over] == [True]
 
 
 def test_answer_that_is_not_streamed_follows(caplog: pytest.LogCaptureFixture) -> None:
@@ -295,5 +265,6 @@ def test_without_the_internals(monkeypatch: pytest.MonkeyPatch, caplog: pytest.L
 
     with caplog.at_level(logging.ERROR):
         asyncio.run(run())
-    assert ours(caplog) == ["a stream goes mitmproxy's own way, which is slower, because of a fault in MoonPalace"]
+    assert ours(caplog) == [relay.LEFT]
     assert streams.came == [(b"first",), (b"second",), ()]
+    assert streams.call.warnings == [relay.SLOWER]

@@ -1,12 +1,16 @@
 """Reading chunked transfers, against h11 and at every cut."""
 
+import re
+import types
+
 import h11
 import pytest
 from h11._readers import ChunkedReader
 from h11._receivebuffer import ReceiveBuffer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from moonpalace_addons.wire import chunked
 from moonpalace_addons.wire.chunked import ChunkReader
 
 PLAIN = b"5\r\nhello\r\n1\r\n \r\n00A\r\n0123456789\r\nb\r\n\r\n5\r\nworld\r\r\n"
@@ -81,6 +85,7 @@ def read_by_h11(transfer: bytes) -> tuple[bytes, bool]:
     return body, False
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.one_of(st.binary(min_size=1, max_size=40), st.sampled_from(RESTS)), max_size=6),
     st.binary(max_size=4),
@@ -97,3 +102,40 @@ def test_agrees_with_h11(chunks: list[bytes], noise: bytes, data: st.DataObject)
     expected, expected_wrong = read_by_h11(transfer)
     assert b"".join(pieces) + rest == expected
     assert (reader.problem is not None or is_wrong) == expected_wrong
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=20), min_size=1, max_size=4), st.data())
+def test_another_reader_goes_on(chunks: list[bytes], data: st.DataObject) -> None:
+    """Wherever a transfer is cut: h11 reads on, given a chunk's beginning and what belongs to no piece."""
+    transfer = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + LAST
+    cut = data.draw(st.integers(0, len(transfer)))
+    pieces, reader = fed(transfer[:cut])
+    h11_reader, buffer, body = ChunkedReader(), ReceiveBuffer(), b"".join(pieces)
+    buffer += reader.opening
+    if reader.opening:
+        assert h11_reader(buffer) == h11.Data(data=b".", chunk_start=True, chunk_end=not reader._missing)
+    buffer += reader.unread + transfer[cut:]
+    while isinstance(found := h11_reader(buffer), h11.Data):
+        body += bytes(found.data)
+    assert isinstance(found, h11.EndOfMessage)
+    assert body == b"".join(chunks)
+
+
+def test_failed_read_counts_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an exception in the midst of it, the same bytes can be fed again."""
+    pattern, calls = chunked._SIZE, 0
+
+    def match(data: bytes, at: int) -> re.Match[bytes] | None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise MemoryError
+        return pattern.match(data, at)
+
+    monkeypatch.setattr(chunked, "_SIZE", types.SimpleNamespace(match=match))
+    reader = ChunkReader()
+    assert reader.feed(PLAIN[:7]) == [b"hell"]
+    with pytest.raises(MemoryError):
+        reader.feed(PLAIN[7:])
+    assert reader.feed(PLAIN[7:]) == [b"o", *PIECES[1:]]

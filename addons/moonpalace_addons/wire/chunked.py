@@ -31,31 +31,45 @@ class ChunkReader:
         """Tell whether nothing more is to be fed."""
         return self.rest is not None or self.problem is not None
 
+    @property
+    def opening(self) -> bytes:
+        """Return a chunk's beginning, with its first byte, after which another reader is within a chunk as this one is.
+
+        Empty between chunks.
+        """
+        return b"%x\r\n." % (self._missing + 1) if self._is_open else b""
+
+    @property
+    def unread(self) -> bytes:
+        """Return what was fed and belongs to no piece yet."""
+        return self._held if self.rest is None else self.rest
+
     def feed(self, data: bytes) -> list[bytes]:
-        """Return the pieces that have come."""
+        """Return the pieces that have come; if this raises, the bytes count as not fed."""
         pieces: list[bytes] = []
         data, at = self._held + data, 0
+        missing, is_open, rest = self._missing, self._is_open, None
         while at < len(data):
-            if self._missing:
-                piece = data[at : at + self._missing]
+            if missing:
+                piece = data[at : at + missing]
                 pieces.append(piece)
                 at += len(piece)
-                self._missing -= len(piece)
-            elif self._is_open:
-                if data[at:] == b"\r":
+                missing -= len(piece)
+            elif is_open:
+                if data.startswith(_END, at):
+                    at += len(_END)
+                    is_open = False
+                elif data[at:] == b"\r":
                     break
-                if not data.startswith(_END, at):
+                else:
                     self.problem = "a chunk does not end where it should"
-                    return pieces
-                at += len(_END)
-                self._is_open = False
+                    break
             elif (size := _SIZE.match(data, at)) and (length := int(size[1], 16)):
                 at = size.end()
-                self._missing, self._is_open = length, True
+                missing, is_open = length, True
             elif _SIZE_BEGUN.fullmatch(data, at):
                 break
             else:
-                self.rest = data[at:]
-                return pieces
-        self._held = data[at:]
+                rest, at = data[at:], len(data)
+        self._held, self._missing, self._is_open, self.rest = data[at:], missing, is_open, rest
         return pieces
