@@ -135,16 +135,19 @@ def _end_response(flow: HTTPFlow) -> None:
     if is_over(flow):
         return
     try:
-        proxyserver().inject_event(_EndOfResponse(flow, _stream_id(flow)))
+        proxyserver().inject_event(_EndOfResponse(flow, _live_stream(flow).stream_id))
     except Exception:
         logger.exception("a response could not be ended early, so its client's connection is closed")
         close_client(flow)
 
 
 def inject_heartbeat(flow: HTTPFlow) -> None:
-    """Call a response's stream with `HEARTBEAT`, unless it is over: mitmproxy would fail to find the stream."""
-    if not is_over(flow):
-        proxyserver().inject_event(_Data(flow, _stream_id(flow), HEARTBEAT))
+    """Call a response's stream with `HEARTBEAT`, unless it is over: mitmproxy would fail to find the stream.
+
+    So it would while the stream waits for a hook, if all of the response has come meanwhile.
+    """
+    if not is_over(flow) and (stream := _live_stream(flow))._paused is None:  # noqa: SLF001
+        proxyserver().inject_event(_Data(flow, stream.stream_id, HEARTBEAT))
 
 
 def is_over(flow: HTTPFlow) -> bool:
@@ -153,11 +156,11 @@ def is_over(flow: HTTPFlow) -> bool:
     return has_ended or flow.error is not None or connection_of(flow) is None
 
 
-def _stream_id(flow: HTTPFlow) -> int:
+def _live_stream(flow: HTTPFlow) -> HttpStream:
     stream = stream_of(flow)
     if stream is None:
         raise ValueError("the flow's connection has no such response")
-    return stream.stream_id
+    return stream
 
 
 @dataclass

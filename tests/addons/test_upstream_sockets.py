@@ -115,6 +115,30 @@ def test_heartbeats_over_sockets(caplog: pytest.LogCaptureFixture) -> None:
     assert ours(caplog) == []
 
 
+def test_heartbeat_before_an_answer_that_is_there(caplog: pytest.LogCaptureFixture) -> None:
+    """While a hook keeps an answer back that has come whole, there is no heartbeat, and nothing fails."""
+
+    class Slow(Cutter):
+        async def responseheaders(self, flow: HTTPFlow) -> None:  # type: ignore[override]
+            super().responseheaders(flow)
+            await asyncio.sleep(0.01)
+            upstream.inject_heartbeat(flow)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nanswered")
+        await reader.read()
+
+    async def run() -> None:
+        async with proxied(serve, Slow()) as (reader, writer):
+            await ask(reader, writer)
+            assert [await read_chunk(reader) for _ in range(2)] == [b"answered", b""]
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(run())
+    assert ours(caplog) == []
+
+
 def test_closed_client_sees_a_broken_transfer() -> None:
     """A client that is closed in mid-answer gets neither what was returned with that nor the end of the transfer."""
 
