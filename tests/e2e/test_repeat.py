@@ -71,7 +71,7 @@ class Guarded:
         row = self.proxy.row(request_id)
         assert (row.state, row.error_kind, row.finish_reason) == (State.REPEAT_INTERRUPTED, "repeat", "repeat")
         message = row.error_message or ""
-        assert message.startswith(f"choice {choice}, {CHANNELS[model]}: a loop (period, a period of {len(LOOP)} char")
+        assert message.startswith(f"choice {choice}, {CHANNELS[model]}: a loop (the same {len(LOOP)} char")
         position = re.search(r"found after (\d+) characters: ", message)
         assert position
         assert 100 < int(position[1]) < 10 * len(LOOP)

@@ -130,9 +130,16 @@ def test_loop_in_any_channel(chunk: object, choice: int, channel: str) -> None:
     [
         (
             Loop("period", 400, 3, "ab\n"),
-            "choice 1, content: a loop (period, a period of 3 characters) found after 400 characters: 'ab\\n'",
+            "choice 1, content: a loop (the same 3 characters again and again), found after 400 characters: 'ab\\n'",
         ),
-        (Loop("near", 512, None, "月"), "choice 1, content: a loop (near) found after 512 characters: '月'"),
+        (
+            Loop("near", 512, None, "月"),
+            "choice 1, content: a loop (hardly anything new), found after 512 characters: '月'",
+        ),
+        (
+            Loop("counter", 512, None, "1. 月"),
+            "choice 1, content: a loop (the same but for a counter), found after 512 characters: '1. 月'",
+        ),
     ],
 )
 def test_what_is_said_of_a_loop(loop: Loop, expected: str) -> None:

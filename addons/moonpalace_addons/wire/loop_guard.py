@@ -10,7 +10,14 @@ from dataclasses import dataclass
 
 from moonpalace_addons.wire.completion import choices, mapping
 from moonpalace_addons.wire.pieces import index_of
-from moonpalace_addons.wire.repeat import Detector, Loop
+from moonpalace_addons.wire.repeat import Detector, Loop, Test
+
+KINDS: Mapping[Test, str] = {
+    "period": "the same {period} characters again and again",
+    "near": "hardly anything new",
+    "counter": "the same but for a counter",
+}
+"""What each test of the detector finds, in words."""
 
 _TEXTS = ("content", "reasoning_content", "reasoning")
 
@@ -25,11 +32,9 @@ class Found:
 
     def __str__(self) -> str:
         """Return one line for the row."""
-        period = f", a period of {self.loop.period} characters" if self.loop.period else ""
-        return (
-            f"choice {self.choice}, {self.channel}: a loop ({self.loop.test}{period})"
-            f" found after {self.loop.position} characters: {self.loop.sample!r}"
-        )
+        kind = KINDS[self.loop.test].format(period=self.loop.period)
+        where = f"choice {self.choice}, {self.channel}"
+        return f"{where}: a loop ({kind}), found after {self.loop.position} characters: {self.loop.sample!r}"
 
 
 class LoopGuard:
