@@ -2,19 +2,19 @@
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Connection, Engine, insert, select, update
 
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import open_store, writing
 from moonpalace_addons.store.records import runs
 from moonpalace_addons.store.schema import EXCHANGES, TAGS
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
+from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
 
 STARTED_AT = 1_722_259_853_250_000  # 2024-07-29 21:30:53.25 in Shanghai
 SECOND = 1_000_000
@@ -50,33 +50,21 @@ class Calls:
     ) -> None:
         """Store a call as the proxy does, `after` seconds after the first; then change its columns."""
         uuid = str(UUID(int=len(self.names) + 1))  # the same in both databases
-        asked = RequestRead(
-            uuid=uuid,
-            started_at=STARTED_AT + after * SECOND,
-            method="POST" if request else "GET",
-            endpoint="https://api.moonshot.cn",
-            path=path,
-            query="",
-            headers="Accept: */*\r\n",
-            content_type="application/json",
-            content_encoding=None,
-            client_request_id=None,
-            body=encoded(request),
-        )
-        chunks = deque([(2_000_000, encoded(response))])
-        headers = "Content-Type: application/json\r\nMsh-Request-Id: req-1\r\nServer-Timing: inner; dur=101\r\n"
-        answer = ResponseStarted(uuid, 1_000_000, status, headers, content_type, None, chunks) if status else None
-        end = ExchangeEnded(uuid, 2_500_000_000, state, error_message=error, response=answer)
-        batch = Batch(RUN["id"], b"k" * 32)  # type: ignore[arg-type]
-        batch.plan([asked, end], keep=False)
+        tasks = tasks_of(uuid, request, response, path, status, content_type, state, after, error)
         with writing(self.engine) as connection:
-            batch.store(connection)
+            store(connection, tasks)
             row = connection.execute(select(EXCHANGES.c.id).where(EXCHANGES.c.uuid == uuid)).scalar_one()
             if columns:
                 connection.execute(update(EXCHANGES).where(EXCHANGES.c.id == row).values(columns))
             for tag in tags:
                 connection.execute(insert(TAGS).values(exchange_id=row, tag=tag))
         self.names[row] = name
+
+    def add_bodies(self, bodies: Iterable[tuple[object, object]]) -> None:
+        """Store completed calls without names all at once, with these requests and responses."""
+        tasks = [task for asked, answered in bodies for task in tasks_of(str(uuid4()), asked, answered)]
+        with writing(self.engine) as connection:
+            store(connection, tasks)
 
     def holding(self, *predicates: str) -> list[str]:
         """Return the names of the calls for which the predicates hold, oldest first."""
@@ -85,6 +73,44 @@ class Calls:
         query = select(EXCHANGES.c.id).where(condition(predicates, self.engine)).order_by(EXCHANGES.c.id)
         with self.engine.connect() as connection:
             return [self.names[row] for row in connection.execute(query).scalars()]
+
+
+def tasks_of(
+    uuid: str,
+    request: object,
+    response: object,
+    path: str = "/v1/chat/completions",
+    status: int | None = 200,
+    content_type: str = "application/json",
+    state: State = State.COMPLETED,
+    after: int = 0,
+    error: str | None = None,
+) -> list[Task]:
+    """Return what the proxy tells its store of a call."""
+    asked = RequestRead(
+        uuid=uuid,
+        started_at=STARTED_AT + after * SECOND,
+        method="POST" if request else "GET",
+        endpoint="https://api.moonshot.cn",
+        path=path,
+        query="",
+        headers="Accept: */*\r\n",
+        content_type="application/json",
+        content_encoding=None,
+        client_request_id=None,
+        body=encoded(request),
+    )
+    chunks = deque([(2_000_000, encoded(response))])
+    headers = "Content-Type: application/json\r\nMsh-Request-Id: req-1\r\nServer-Timing: inner; dur=101\r\n"
+    answer = ResponseStarted(uuid, 1_000_000, status, headers, content_type, None, chunks) if status else None
+    return [asked, ExchangeEnded(uuid, 2_500_000_000, state, error_message=error, response=answer)]
+
+
+def store(connection: Connection, tasks: list[Task]) -> None:
+    """Store calls as the proxy does."""
+    batch = Batch(RUN["id"], b"k" * 32)  # type: ignore[arg-type]
+    batch.plan(tasks, keep=False)
+    batch.store(connection)
 
 
 def encoded(body: object) -> bytes:
