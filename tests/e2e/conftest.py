@@ -38,6 +38,9 @@ QUICK = Times(loop=0, slow=0, headers=0, split=0, reset=0.02)
 PATIENCE = 60.0
 """Seconds that a test waits for what must happen: long, since only a failure ever waits so long."""
 
+IMPATIENT = {"PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("tests/impatient", "", "addons"))}
+"""The environment of a proxy that gives up early on a store that does not answer."""
+
 # httpx otherwise loads all authorities for each client, though few of these speak TLS.
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 

@@ -1,0 +1,14 @@
+"""Give up early on a store that does not answer: what a Python whose PYTHONPATH has this folder does before all else.
+
+Tests in which a whole proxy has to wait for a store would otherwise sit these waits out, some of them several times.
+What they check is what happens then, and how long it may take at the most follows from the same constants.
+"""
+
+from moonpalace_addons.store import engine, postgres_patience
+
+engine.BUSY_TIMEOUT = 0.5
+postgres_patience.PATIENCE = postgres_patience.PatientConnection.patience = 1.5
+
+from moonpalace_addons.store import writer  # noqa: E402 - it works out its own from the others
+
+writer.DRAIN_JOURNALLED = 0.5
