@@ -20,7 +20,7 @@ def test_messages_and_records_come_in_order() -> None:
             said.handle(logging.makeLogRecord({"name": "moonpalace", "msg": "stored %d", "args": (7,)}))
             said.put(Settled(["a"]))
             said.finish()
-        ready, record, settled = messages.read(reader)
+        ready, record, settled = [message for batch in messages.read(reader) for message in batch]  # type: ignore[attr-defined]
     assert (ready, settled) == (Ready(), Settled(["a"]))
     assert isinstance(record, logging.LogRecord)
     assert record.getMessage() == "stored 7"

@@ -1,5 +1,6 @@
 """What the proxy and the process that writes say to each other: pickles, one after the other, on a pipe each way.
 
+After the opening the proxy sends lists of tasks; what comes back are lists of the reports below and of log records.
 Pickles are safe there: the pipes have nobody else at their ends, and both ends are the same version of this program.
 """
 

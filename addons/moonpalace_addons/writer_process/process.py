@@ -73,8 +73,9 @@ class WriterProcess:
     def _listen(self) -> None:
         try:
             with cast(IO[bytes], self._process.stdout) as pipe:
-                for report in messages.read(pipe):
-                    self._take(report)
+                for reports in messages.read(pipe):
+                    for report in cast(list[object], reports):
+                        self._take(report)
         except Exception:
             logger.exception("store: the process that writes cannot be heard because of a fault in MoonPalace")
         finally:

@@ -39,9 +39,20 @@ class Reports(QueueHandler):
 
     def _send_all(self) -> None:
         is_heard = True
-        while (message := self._waiting.get()) is not None:
+        while batch := self._next():
             if is_heard:
                 try:
-                    messages.write(self._pipe, message)
+                    messages.write(self._pipe, batch)
                 except OSError:
                     is_heard = False  # the proxy has died: what there is to do is done all the same
+
+    def _next(self) -> list[object]:
+        """Wait for what is to be sent, and return all that waits: each piece wakes the proxy once. Empty at the end."""
+        batch = list[object]()
+        while not batch or not self._waiting.empty():
+            message = self._waiting.get()
+            if message is None:
+                self._waiting.put(None)  # for the next time
+                break
+            batch.append(message)
+        return batch
