@@ -3,6 +3,7 @@
 import click
 
 from moonpalace_addons.settings import Settings
+from moonpalace_cli.deferred_imports import defer_package
 from moonpalace_cli.flags.numbers import Whole
 from moonpalace_cli.flags.setting_flags import setting_flags
 
@@ -16,6 +17,8 @@ def command(settings: Settings, web: bool, web_port: int) -> None:
 
     Every call is forwarded to the endpoint and stored. The log goes to standard error. Ctrl-C ends it.
     """
+    if not web:
+        defer_package("mitmproxy.addons")  # all of mitmproxy's addons, most of them never used, cost 0.4 s
     # mitmproxy costs 0.6 s.
     from moonpalace_cli.proxy import console_log, serving
 

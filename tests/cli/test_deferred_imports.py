@@ -43,3 +43,21 @@ from sqlalchemy.util.concurrency import is_exit_exception
 assert is_exit_exception(asyncio.CancelledError())
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_package_whose_modules_alone_are_wanted() -> None:
+    """A proxy is imported without the addons that it does not have, and what needs them all has them afterwards."""
+    program = """
+import sys
+from moonpalace_cli.deferred_imports import defer_package
+defer_package("mitmproxy.addons")
+from moonpalace_cli.proxy import console_log, serving
+import mitmproxy.addons.clientplayback
+assert not {"flask", "ldap3", "mitmproxy.addons.script"} & sys.modules.keys()
+from mitmproxy import addons
+from mitmproxy.tools import dump
+from mitmproxy.addons.core import Core
+assert addons.core.Core is dump.addons.core.Core is Core is serving.Core
+assert len(addons.default_addons()) > 20
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
