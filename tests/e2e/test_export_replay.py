@@ -66,6 +66,7 @@ CASES = {
 }
 OURS = {"host", "authorization", "accept-encoding", "connection", "content-length"}
 """Headers of the connection, and the key: the client's own is stored nowhere."""
+RUNNERS = {"curl": ["sh"], "python": [sys.executable]}
 
 
 def captured(mock: MockServer, proxy: Proxy, asked: Asked) -> tuple[Served, int]:
@@ -95,16 +96,32 @@ def replayed(mock: MockServer, command: list[str], folder: Path) -> tuple[Served
     return mock.log.wait_for(before + 1)[-1], ran.stdout
 
 
+@pytest.fixture(scope="module")
+def exported(
+    proxy: Proxy, mock: MockServer, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Served, Path]]:
+    """Provide the requests of all cases as upstream got them, and for each the folder of what they are exported to."""
+    cases, commands = {}, list[tuple[str, ...]]()
+    for name, asked in CASES.items():
+        expected, row_id = captured(mock, proxy, asked)
+        folder = tmp_path_factory.mktemp("exported")
+        commands += [("export", "--id", str(row_id), "--format", form, "-o", str(folder / form)) for form in RUNNERS]
+        cases[name] = expected, folder
+    said = proxy.mpal_all(commands).decode().splitlines()
+    assert said == [" ".join(("mpal", *command)) for command in commands]  # and nothing else, on neither output
+    return cases
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_sent_is_what_was_captured(proxy: Proxy, mock: MockServer, tmp_path: Path, name: str) -> None:
+def test_what_is_sent_is_what_was_captured(
+    exported: dict[str, tuple[Served, Path]], mock: MockServer, name: str
+) -> None:
     """The curl command and the Python script send the captured method, path, query, headers and bytes, with my key."""
-    expected, row_id = captured(mock, proxy, CASES[name])
+    expected, folder = exported[name]
     answers = {}
-    for form, run in (("curl", ["sh"]), ("python", [sys.executable])):
-        script = tmp_path / form
-        done = proxy.mpal("export", "--id", str(row_id), "--format", form, "-o", str(script))
-        assert (done.returncode, done.stderr) == (0, b"")
-        sent, answers[form] = replayed(mock, [*run, str(script)], tmp_path)
+    for form, run in RUNNERS.items():
+        script = folder / form
+        sent, answers[form] = replayed(mock, [*run, str(script)], folder)
         assert (sent.method, sent.path, sent.query) == (expected.method, expected.path, expected.query), form
         assert sent.body == expected.body, form
         assert KEY not in script.read_text()

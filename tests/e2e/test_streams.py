@@ -13,6 +13,7 @@ import pytest
 
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.wire import sse
+from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.served import Served
 from moonpalace_cli.mock.server import MockServer
 
@@ -53,8 +54,8 @@ type Fields = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def mock() -> Iterator[MockServer]:
-    """Provide a mock with the pauses of a model, shared by the tests of this module."""
-    with MockServer() as server:
+    """Provide a mock with pauses (those of mock-slow are longer than it takes to a blank), shared by a module."""
+    with MockServer(times=Times(slow=0.15, split=0)) as server:
         yield server
 
 
