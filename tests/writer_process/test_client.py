@@ -187,24 +187,60 @@ def test_it_hangs(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
-def test_a_fault_of_ours(client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be handed over is logged; what comes after it is stored."""
-    packed = messages.packed
-    faults = iter([True])
+def test_a_fault_of_ours(
+    client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What cannot be packed is lost to its answer, with one error in the log, but never to a row."""
+    packed, raised = messages.packed, list[bool]()
 
     def failing(waiting: object) -> object:
-        if next(faults, False):
+        if not raised:
+            raised.append(True)
             raise RuntimeError("injected")
         return packed(waiting)  # type: ignore[arg-type]
 
     monkeypatch.setattr(client_module, "packed", failing)
-    client.put(Call().request)
-    until(lambda: next(faults, None) is None)
-    call = Call()
-    begin(client, call)
-    client.put(call.ended)
+    calls = [Call(), Call()]
+    for call in calls:
+        begin(client, call)
+        call.come(0)
+        client.put(call.ended)
+        until(lambda: raised)
     assert client.stop()
-    assert call.uuid in [row.uuid for row in rows()]
+    assert [row.uuid for row in rows()] == [call.uuid for call in calls]
+    (error,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert error.getMessage() == "store: something of answers is lost because of a fault in MoonPalace"
+
+
+def test_reports_that_are_not_understood(client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of ours in taking what it says costs that report, and not what comes after it."""
+    settled: list[object] = []
+
+    def failing(uuids: object) -> None:
+        settled.append(uuids)
+        raise RuntimeError("injected")
+
+    monkeypatch.setattr(client._process, "_settle", failing)
+    first, second = Call(), Call()
+    begin(client, first)
+    client.put(first.ended)
+    until(lambda: settled)
+    begin(client, second)
+    client.put(second.ended)
+    assert client.stop()
+    assert len(rows()) == len(settled) == 2
+
+
+def test_a_store_that_stays_away_at_the_end(opening: Opening, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the process has died and no other can open the store, the end does not wait for what never comes."""
+    client = WriterClient(opening)
+    client.put(Call().request)
+    os.kill(client.pid, signal.SIGKILL)
+    file.unlink()
+    file.mkdir()
+    began = time.monotonic()
+    assert not client.stop()
+    assert time.monotonic() - began < client_module.STOP_MOST / 2
 
 
 PROXY = """

@@ -12,7 +12,7 @@ def test_all_of_a_call_is_told_again() -> None:
     kept.note([first.request, first.response, second.request, first.packed(0, 1)])
     kept.note([first.packed(2)])
     kept.note([second.response, second.packed(3), second.ended])
-    asked, answered, came, *others = kept.again()
+    (asked, answered, came), others = kept.again()
     assert (asked, answered) == (first.request, first.response)
     assert isinstance(came, Chunks)
     ((uuid, times, lengths, data),) = came.by_call()
@@ -29,5 +29,5 @@ def test_what_is_settled_is_forgotten() -> None:
     kept.note([call.request, call.ended])
     kept.settle([call.uuid, unknown.uuid])
     kept.note([call.response, call.packed(0), unknown.packed(1), unknown.ended])
-    assert kept.again() == []
+    assert list(kept.again()) == []
     assert len(kept) == 0

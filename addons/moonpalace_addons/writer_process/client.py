@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from moonpalace_addons.errors import StoreError
@@ -118,14 +118,23 @@ class WriterClient:
                         over[task.uuid] = answer
                 case _:
                     begun.append(task)
-        answers = [(answer.uuid, answer.chunks) for answer in (*over.values(), *self._answers.values())]
-        came = packed(answers)
-        return [*begun, *([came] if came else ()), *ended]
+        return [*begun, *self._came((*over.values(), *self._answers.values())), *ended]
+
+    @staticmethod
+    def _came(answers: Iterable[ResponseStarted]) -> list[Task]:
+        """Return what has come of answers; a fault of ours there must not cost their rows as well."""
+        try:
+            came = packed((answer.uuid, answer.chunks) for answer in answers)
+        except Exception:
+            logger.exception("store: something of answers is lost because of a fault in MoonPalace")
+            return []
+        return [came] if came else []
 
     def _start_again(self) -> None:
         """Start the process anew, and tell it all that is not settled; while the proxy is being stopped, try once."""
         status = self._process.close()
         logger.error("store: the process that writes to it has ended (exit code %s); it is started again", status)
+        said = ""
         while True:
             # One that dies as soon as it is told what there is must not be started all the time.
             lived = time.monotonic() - self._began
@@ -133,9 +142,12 @@ class WriterClient:
             is_last = self._stopping.wait(self._delay)
             try:
                 self._process = self._opened()
-                self._process.write(self._unsettled.again())
+                for told in self._unsettled.again():
+                    self._process.write(told)
             except (StoreError, OSError) as error:
-                logger.warning("store: %s; calls go on, their rows wait in memory", error)
+                if str(error) != said:
+                    logger.warning("store: %s; calls go on, their rows wait in memory", error)
+                said = str(error)
             else:
                 return
             if is_last:

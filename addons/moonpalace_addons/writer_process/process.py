@@ -56,6 +56,8 @@ class WriterProcess:
 
     def answer(self, timeout: float | None = None) -> Ready | Refused | Stopped | None:
         """Return its next answer; None if it has ended without one, or after `timeout` seconds."""
+        if self.is_over and self._answers.empty():
+            return None
         try:
             return self._answers.get(timeout=timeout)
         except queue.Empty:
@@ -75,13 +77,17 @@ class WriterProcess:
             with cast(IO[bytes], self._process.stdout) as pipe:
                 for reports in messages.read(pipe):
                     for report in cast(list[object], reports):
-                        self._take(report)
-        except Exception:
-            logger.exception("store: the process that writes cannot be heard because of a fault in MoonPalace")
+                        self._take_guarded(report)
         finally:
             self.is_over = True
             self._answers.put(None)
             self._ended()
+
+    def _take_guarded(self, report: object) -> None:
+        try:
+            self._take(report)
+        except Exception:
+            logger.exception("store: a report was not understood because of a fault in MoonPalace")
 
     def _take(self, report: object) -> None:
         match report:

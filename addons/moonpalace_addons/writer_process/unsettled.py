@@ -66,9 +66,10 @@ class Unsettled:
         for uuid in uuids:
             self._calls.pop(uuid, None)
 
-    def again(self) -> list[Task]:
-        """Return all that is to be said again."""
-        return [told for call in list(self._calls.values()) for told in call.again()]
+    def again(self) -> Iterator[list[Task]]:
+        """Iterate over all that is to be said again, call by call."""
+        for call in list(self._calls.values()):
+            yield list(call.again())
 
     def __len__(self) -> int:
         """Return how many calls there are."""
