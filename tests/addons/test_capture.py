@@ -84,9 +84,10 @@ def rig() -> Rig:
 
 
 @pytest.fixture(autouse=True)
-def no_partial_body(monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is no connection under these flows: nothing has been collected of their answers."""
+def no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no connection under these flows: nothing has been collected of their answers, nothing to be relayed."""
     monkeypatch.setattr(upstream, "partial_body", lambda _: b"")
+    monkeypatch.setattr(upstream, "connection_of", lambda _: None)
 
 
 def a_flow(
