@@ -134,6 +134,9 @@ def end_response(flow: HTTPFlow) -> None:
 def _end_response(flow: HTTPFlow) -> None:
     if is_over(flow):
         return
+    if _is_busy(flow):  # once that has been handled, the response may be over
+        asyncio.get_running_loop().call_soon(_end_response, flow)
+        return
     try:
         proxyserver().inject_event(_EndOfResponse(flow, _live_stream(flow).stream_id))
     except Exception:
@@ -144,10 +147,19 @@ def _end_response(flow: HTTPFlow) -> None:
 def inject_heartbeat(flow: HTTPFlow) -> None:
     """Call a response's stream with `HEARTBEAT`, unless it is over: mitmproxy would fail to find the stream.
 
-    So it would while the stream waits for a hook, if all of the response has come meanwhile.
+    So it would after other events that wait to be handled, or while the stream waits for a hook, if all of the response
+    has come meanwhile.
     """
-    if not is_over(flow) and (stream := _live_stream(flow))._paused is None:  # noqa: SLF001
+    if is_over(flow) or _is_busy(flow):
+        return
+    if (stream := _live_stream(flow))._paused is None:  # noqa: SLF001
         proxyserver().inject_event(_Data(flow, stream.stream_id, HEARTBEAT))
+
+
+def _is_busy(flow: HTTPFlow) -> bool:
+    """Tell whether events wait for the layers of a flow's connection, behind which another one would have to wait."""
+    lock = getattr(connection_of(flow), "_server_event_lock", None)
+    return lock is not None and (lock.locked() or bool(getattr(lock, "_waiters", None)))
 
 
 def is_over(flow: HTTPFlow) -> bool:

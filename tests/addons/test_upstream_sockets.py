@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 from mitmproxy.http import HTTPFlow
@@ -133,6 +133,44 @@ def test_heartbeat_before_an_answer_that_is_there(caplog: pytest.LogCaptureFixtu
         async with proxied(serve, Slow()) as (reader, writer):
             await ask(reader, writer)
             assert [await read_chunk(reader) for _ in range(2)] == [b"answered", b""]
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(run())
+    assert ours(caplog) == []
+
+
+@pytest.mark.parametrize("act", [upstream.inject_heartbeat, upstream._end_response])
+def test_an_answer_whose_end_waits_to_be_handled(
+    caplog: pytest.LogCaptureFixture, act: Callable[[HTTPFlow], None]
+) -> None:
+    """Neither a heartbeat nor an end of ours comes after an end of upstream's that mitmproxy has not handled yet."""
+    cutter, may_end, has_ended = Cutter(), asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\na")
+        await may_end.wait()
+        writer.write(b"b")
+        await writer.drain()
+        has_ended.set()
+        await reader.read()
+
+    async def run() -> None:
+        async with proxied(serve, cutter) as (reader, writer):
+            await ask(reader, writer)
+            assert await read_chunk(reader) == b"a"
+            assert cutter.flow is not None
+            handler = upstream.connection_of(cutter.flow)
+            assert handler is not None
+            lock = handler._server_event_lock
+            async with lock:
+                may_end.set()
+                await has_ended.wait()
+                while not lock._waiters:  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+                act(cutter.flow)
+            act(cutter.flow)  # the lock is free, and the end has still to be handled
+            assert [await read_chunk(reader) for _ in range(2)] == [b"b", b""]
 
     with caplog.at_level(logging.ERROR):
         asyncio.run(run())
