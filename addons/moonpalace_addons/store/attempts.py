@@ -1,7 +1,7 @@
 """Write to the store as far as it lets us: all at once, else call by call, and know whose fault a failure is."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, Engine
@@ -13,6 +13,12 @@ from moonpalace_addons.store.trouble import Trouble, is_refusal, passes
 from moonpalace_addons.store.units import Unit, rewrite, write
 
 logger = logging.getLogger(__name__)
+
+ROUNDS = 3
+"""Times that a call must fail, the first time while others are taken, before it counts as refused for ever.
+
+Once is not enough: what the store suffered from may have been over between the one and the other.
+"""
 
 type Write = Callable[[Connection], None]
 
@@ -32,6 +38,7 @@ class Attempts:
         self.engine = engine
         self.trouble = Trouble()
         self._before = before
+        self._rounds: dict[str, int] = {}
 
     def run(self, work: Write) -> bool:
         """Do something in one transaction; return False if the store is in trouble. Raises what is not for that."""
@@ -104,7 +111,15 @@ class Attempts:
                 if not found:
                     return Taken(ids)
                 ids |= found
-        refused = {uuid: error for uuid, error in failed.items() if ids or is_refusal(error)}
-        if len(refused) < len(failed):  # it takes no call at all
-            self.trouble.report(next(error for uuid, error in failed.items() if uuid not in refused))
-        return Taken(ids, refused)
+        return Taken(ids, self._judged(ids, failed))
+
+    def _judged(self, ids: Container[str], failed: dict[str, Exception]) -> dict[str, Exception]:
+        """Return those of the calls that failed which are refused for ever; `ids` has those that were taken."""
+        refused = {uuid: error for uuid, error in failed.items() if is_refusal(error)}
+        doubtful = {uuid: error for uuid, error in failed.items() if uuid not in refused}
+        if doubtful and not ids and self._rounds.keys().isdisjoint(doubtful):  # it takes no call at all
+            self.trouble.report(next(iter(doubtful.values())))
+            return refused
+        rounds = {uuid: self._rounds.get(uuid, 0) + 1 for uuid in doubtful}
+        self._rounds = {uuid: count for uuid, count in rounds.items() if count < ROUNDS}
+        return refused | {uuid: error for uuid, error in doubtful.items() if uuid not in self._rounds}
