@@ -240,3 +240,21 @@ def test_list_imports_no_proxy(tmp_path: Path, arguments: list[str]) -> None:
     assert code == 0
     assert "sqlalchemy" in names
     assert names & {"mitmproxy", "tornado", "OpenSSL", "cryptography", "msgspec"} == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "without"),
+    [
+        ("moonpalace_addons.bundle", {"sqlalchemy", "alembic"}),
+        ("moonpalace_addons.writer_process.server", {"mitmproxy", "alembic", "h11"}),
+    ],
+)
+def test_each_process_has_its_half(module: str, without: set[str]) -> None:
+    """The proxy starts without the database's libraries, the process that writes without the proxy's."""
+    report = "import sys, importlib; importlib.import_module(sys.argv[1]); print(*sys.modules)"
+    command = [sys.executable, "-c", report, module]
+    environment = {"PYTHONPATH": f"{ROOT}:{ADDONS}", "PYTHONDONTWRITEBYTECODE": "1"}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    names = set(run.stdout.split())
+    assert module in names
+    assert names & without == set()

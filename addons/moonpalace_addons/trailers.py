@@ -28,7 +28,8 @@ def discard_trailers() -> None:
     """Have mitmproxy read all chunked bodies from now on without their trailers; calling it again does nothing."""
     make = getattr(_http1, "make_body_reader", None)
     if make is None:
-        logger.error("a message with trailers will not pass, as this version of mitmproxy is not known")
+        # No error: while mitmproxy starts, one would end it.
+        logger.warning("a message with trailers will not pass, as this version of mitmproxy is not known")
     elif not isinstance(make, _Making):
         _http1.make_body_reader = _Making(make)  # type: ignore[assignment]
 

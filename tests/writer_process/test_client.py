@@ -185,6 +185,7 @@ def test_it_hangs(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
     assert time.monotonic() - began < 1
     assert not client.stop()
     os.kill(pid, signal.SIGKILL)
+    client._thread.join(PATIENCE)  # it has another process store what this one was told
 
 
 def test_a_fault_of_ours(

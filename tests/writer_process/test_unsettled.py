@@ -30,4 +30,3 @@ def test_what_is_settled_is_forgotten() -> None:
     kept.settle([call.uuid, unknown.uuid])
     kept.note([call.response, call.packed(0), unknown.packed(1), unknown.ended])
     assert list(kept.again()) == []
-    assert len(kept) == 0

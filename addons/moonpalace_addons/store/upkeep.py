@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from abc import ABC, abstractmethod
 
 from moonpalace_addons.store.trouble import words
 
@@ -10,7 +11,7 @@ logger = logging.getLogger(__name__)
 JOIN_MOST = 10.0
 
 
-class Upkeep:
+class Upkeep(ABC):
     """Look after one thing: `first` seconds after the start, then `interval` seconds after each look.
 
     `failure` says what could not be done, for the log.
@@ -58,6 +59,6 @@ class Upkeep:
         else:
             self.trouble = None
 
+    @abstractmethod
     def do(self) -> None:
         """Do what is to be done, in steps between which `stopping` is asked; may raise anything."""
-        raise NotImplementedError

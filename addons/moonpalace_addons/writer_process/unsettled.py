@@ -70,7 +70,3 @@ class Unsettled:
         """Iterate over all that is to be said again, call by call."""
         for call in list(self._calls.values()):
             yield list(call.again())
-
-    def __len__(self) -> int:
-        """Return how many calls there are."""
-        return len(self._calls)
