@@ -17,7 +17,7 @@ from moonpalace_addons.store.engine import open_store
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
 from moonpalace_addons.store.writer import Writer
 from tests.bench.bench_throughput import ROOT, free_port, process, rate
-from tests.bench.load import JSON
+from tests.bench.load import completion
 from tests.postgres_server import PostgresServer
 
 CALLS, ROUNDS, TURNS = 2000, 3, 100
@@ -54,7 +54,7 @@ def tasks(body: Body, number: int) -> Iterator[Task]:
         client_request_id=None,
         body=body(number),
     )
-    chunks = deque([(2_000_000, JSON)])
+    chunks = deque([(2_000_000, completion(800))])
     answer = ResponseStarted(key, 1_000_000, 200, HEADERS, "application/json", None, chunks)
     yield ExchangeEnded(uuid=key, at=3_000_000, state=State.COMPLETED, response=answer)
 
@@ -119,7 +119,7 @@ def time_proxy() -> Iterator[str]:
             ports[kind] = port = free_port()
             line = [sys.executable, "-m", "moonpalace_cli.main", "start", "--port", str(port), "--database", make(kind)]
             stack.enter_context(process(port, *line, "--endpoint", f"http://127.0.0.1:{upstream}"))
-        for kind in ("json", "stream"):
+        for kind in ("json", "stream20"):
             rates: dict[str, list[float]] = {name: [] for name in ports}
             for _ in range(ROUNDS):
                 for name, port in ports.items():
