@@ -55,6 +55,15 @@ CASES: dict[str, tuple[bytes, list[Event]]] = {
     "two of them are a line end": (b"data\ndata\n\n", [Event("\n", end=11)]),
     "data and a colon": (b"data:\n\n", [Event("", end=7)]),
     "comments": (b": hb\n\n:\n\ndata: a\n:inside\n\n", [Event("a", end=26)]),
+    "an id before an ordinary event, and a comment behind": (
+        b"id: 7\ndata: a\n\ndata: b\n\n: hb\n\ndata: c\n\n",
+        [Event("a", id="7", end=15), Event("b", id="7", end=24), Event("c", id="7", end=39)],
+    ),
+    "ordinary events, then one of two lines": (
+        b"data: a\n\ndata: b\ndata: c\n\ndata: d\n\n",
+        [Event("a", end=9), Event("b\nc", end=26), Event("d", end=35)],
+    ),
+    "bytes that are not UTF-8": (b"data: \xff\n\ndata: b\n\n", [Event("\ufffd", end=9), Event("b", end=18)]),
     "the type": (b"event: delta\ndata: a\n\ndata: b\n\n", [Event("a", "delta", end=22), Event("b", end=31)]),
     "the last type counts": (b"event: x\nevent: y\ndata: a\n\n", [Event("a", "y", end=27)]),
     "an empty type": (b"event: x\nevent:\ndata: a\n\n", [Event("a", end=25)]),
