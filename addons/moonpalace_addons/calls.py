@@ -26,9 +26,10 @@ class Call:
     `uuid` is its own, not the flow's: mitmweb replays flows, and each time is a call. `body` is what the client sent,
     if that was changed on the way; `coerce` and `hide_usage` say how its answer has to be changed back. `found` is the
     loop that ended its answer after `cut_at` bytes of the stream, `broken` why the answer was broken off, `touched`
-    when upstream last sent something, or the client took what waited for it, which is `unsent` bytes. `given_up` is why
-    it was given up, with the message. `cache` is the context cache that its request names, `cache_outcome` what came of
-    that, `unhinted` its body before a hint to caches was added; `hold` has its answer held until it is whole.
+    when upstream last sent something, or the client took what waited for it, which is `unsent` bytes; before the
+    answer, `active_at` is when the last `activity` on its connections was seen. `given_up` is why it was given up, with
+    the message. `cache` is the context cache that its request names, `cache_outcome` what came of that, `unhinted` its
+    body before a hint to caches was added; `hold` has its answer held until it is whole.
     """
 
     flow: HTTPFlow
@@ -53,6 +54,8 @@ class Call:
     streaming: bool = False
     touched: int | None = None
     unsent: int = 0
+    activity: float | None = None
+    active_at: int = field(default_factory=time.monotonic_ns)
     given_up: tuple[Failure, str] | None = None
     overhead: int = 0
     cache: "tuple[Account, Ready] | None" = field(default=None, repr=False)

@@ -33,9 +33,8 @@ class Capture:
         if flow.response is not None or not self.configuration.concerns(flow):
             return
         path, _, query = flow.request.path.partition("?")
-        waited = max(0, int((time.time() - flow.request.timestamp_start) * 1e9))
-        started = time.monotonic_ns() - waited
-        self.calls.begin(Call(flow, started, pairs(flow.request.headers), query, path))
+        # mitmproxy's own date of the request is of the wall clock: a moment for the row, no beginning of a measure.
+        self.calls.begin(Call(flow, time.monotonic_ns(), pairs(flow.request.headers), query, path))
 
     def request(self, flow: HTTPFlow) -> None:
         """Have the row written: the request has been read whole."""

@@ -30,7 +30,7 @@ FLUSH = 1.0
 
 @dataclass(slots=True)
 class Ready:
-    """A cache that can be used until `expires_at` (seconds since the epoch); `uses` have not been written down."""
+    """A cache that can be used until `expires_at`, a time of the monotonic clock; `uses` have not been written down."""
 
     number: int
     cache_id: str
@@ -88,9 +88,8 @@ class Caches:
             rows = await self.access.read(records.alive, account.endpoint, account.fingerprint, microseconds())
             for row in rows or ():
                 if row.cache_id is not None and row.prefix_hash not in known.ready:
-                    known.ready[row.prefix_hash] = Ready(
-                        row.id, row.cache_id, row.prefix_messages, row.expires_at / 1e6 - MARGIN
-                    )
+                    ends = time.monotonic() + row.expires_at / 1e6 - time.time() - MARGIN
+                    known.ready[row.prefix_hash] = Ready(row.id, row.cache_id, row.prefix_messages, ends)
         finally:
             known.looking = None
 
@@ -131,10 +130,12 @@ class Caches:
         except BaseException:
             self.access.write_later(records.forget, [number])
             raise
-        end = self._end_of(made)
-        ready = known.ready[prefix.digest] = Ready(number, made.cache_id, prefix.messages, end - MARGIN)
+        ends = time.monotonic() + self._life_of(made) - MARGIN
+        ready = known.ready[prefix.digest] = Ready(number, made.cache_id, prefix.messages, ends)
         known.failures = 0
-        self.access.write_later(records.finish, number, made.cache_id, tokens=made.tokens, expires_at=int(end * 1e6))
+        self.access.write_later(
+            records.finish, number, made.cache_id, tokens=made.tokens, expires_at=end_for_others(ready)
+        )
         took = time.monotonic() - began
         text = "context cache %s: made of %d messages, %d bytes, in %.1f s"
         logger.info(text, made.cache_id, prefix.messages, prefix.size, took)
@@ -148,11 +149,10 @@ class Caches:
         )
         return await self.access.write(records.claim, wanted)
 
-    def _end_of(self, made: Made) -> float:
-        """Return when a new cache ends; the API's word counts where its clock agrees with ours."""
-        now = time.time()
-        own = now + self.ttl
-        return min(own, made.expires_at) if made.expires_at is not None and made.expires_at > now else own
+    def _life_of(self, made: Made) -> float:
+        """Return how many seconds a new cache lives; the API's word counts where its clock agrees with ours."""
+        said = 0.0 if made.expires_at is None else made.expires_at - time.time()
+        return min(self.ttl, said) if said > 0 else self.ttl
 
     def _pause(self, known: Known, why: str) -> None:
         pause = min(MOST_PAUSE, LEAST_PAUSE * 2**known.failures)
@@ -173,7 +173,7 @@ class Caches:
     def used(self, account: Account, ready: Ready) -> None:
         """Note that the API has used a cache, and with that reset its end."""
         known = self._of(account)
-        ready.expires_at = time.time() + self.ttl - MARGIN
+        ready.expires_at = time.monotonic() + self.ttl - MARGIN
         ready.uses += 1
         self._used[ready.number] = (known, ready)
 
@@ -193,7 +193,7 @@ class Caches:
         used, self._used = self._used, {}
         for number, (known, ready) in used.items():
             uses, ready.uses = ready.uses, 0
-            end = int((ready.expires_at + MARGIN) * 1e6)
+            end = end_for_others(ready)
             if not await self.access.write(records.touch, number, uses=uses, used_at=microseconds(), expires_at=end):
                 self._discard(known, ready)
                 await self.api.delete(known.account, ready.cache_id)
@@ -234,16 +234,21 @@ class Caches:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for number, (_, ready) in self._used.items():
-            end = int((ready.expires_at + MARGIN) * 1e6)
+            end = end_for_others(ready)
             self.access.write_later(records.touch, number, uses=ready.uses, used_at=microseconds(), expires_at=end)
         await self.access.close()
 
 
 def _alive(known: Known, prefixes: Sequence[Prefix]) -> Ready | None:
-    now = time.time()
+    now = time.monotonic()
     for digest in [digest for digest, ready in known.ready.items() if ready.expires_at <= now]:
         del known.ready[digest]
     return next((known.ready[prefix.digest] for prefix in prefixes if prefix.digest in known.ready), None)
+
+
+def end_for_others(ready: Ready) -> int:
+    """Return when a cache ends, in microseconds since the epoch: what the store says to all proxies."""
+    return microseconds() + int((ready.expires_at + MARGIN - time.monotonic()) * 1e6)
 
 
 def is_of(row: records.ContextCache, account: Account) -> bool:

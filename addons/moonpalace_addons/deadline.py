@@ -44,6 +44,8 @@ class Deadline:
         note_progress(call)
         if silence(call) > limit:
             give_up(call, limit)
+        else:
+            call.activity = upstream.postpone_timeout(call.flow)
 
     async def done(self) -> None:
         """Stop looking."""
@@ -54,8 +56,15 @@ class Deadline:
 
 
 def note_progress(call: Call) -> None:
-    """Take what a client takes of an answer for a sign of life, as upstream may have to wait for it."""
+    """Take what a client takes of an answer for a sign of life, as upstream may have to wait for it.
+
+    Before the answer, all that happens on the connections is one. mitmproxy dates it by the wall clock, which may be
+    set at any moment: when it happened is not asked, only whether something has since the last look.
+    """
     if call.touched is None:
+        activity = upstream.last_activity(call.flow)
+        if activity is None or activity != call.activity:
+            call.activity, call.active_at = activity, time.monotonic_ns()
         return
     unsent = upstream.unsent(call.flow)
     if unsent < call.unsent:
@@ -65,10 +74,7 @@ def note_progress(call: Call) -> None:
 
 def silence(call: Call) -> float:
     """Return the seconds since something last came of the answer or, before that, since anything happened."""
-    if call.touched is not None:
-        return (time.monotonic_ns() - call.touched) / 1e9
-    last = upstream.last_activity(call.flow)
-    return 0.0 if last is None else time.time() - last
+    return (time.monotonic_ns() - (call.active_at if call.touched is None else call.touched)) / 1e9
 
 
 def give_up(call: Call, limit: float) -> None:

@@ -247,9 +247,23 @@ async def fetch(request: Request) -> HTTPFlow:
 
 
 def last_activity(flow: HTTPFlow) -> float | None:
-    """Return the time (seconds since the epoch) of the last event on a flow's connections, None if they are gone."""
+    """Return the time of the last event on a flow's connections, None if they are gone.
+
+    mitmproxy takes it from the wall clock (seconds since the epoch): it tells one event from another, nothing more.
+    """
     handler = connection_of(flow)
     return handler.timeout_watchdog.last_activity if handler else None
+
+
+def postpone_timeout(flow: HTTPFlow) -> float | None:
+    """Begin mitmproxy's own limit of silence anew; return what counts as the last event from now on.
+
+    It is counted by the wall clock: without this, a clock that is set forward would end all calls.
+    """
+    handler = connection_of(flow)
+    if handler is not None:
+        handler.timeout_watchdog.register_activity()
+    return last_activity(flow)
 
 
 def unsent(flow: HTTPFlow) -> int:

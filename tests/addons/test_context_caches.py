@@ -50,20 +50,23 @@ class Upstream:
 
 
 class Clock:
-    """The clocks of the module, which stand still."""
+    """The clocks of the module, which stand still; `step` is by how much somebody has set the wall clock."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
+        self.step = 0.0
 
     def time(self) -> float:
         """Return the seconds since the epoch."""
-        return self.now
+        return self.now + self.step
 
     def time_ns(self) -> int:
         """Return the nanoseconds since the epoch."""
-        return int(self.now * 1e9)
+        return int(self.time() * 1e9)
 
-    monotonic = time
+    def monotonic(self) -> float:
+        """Return the seconds of the other clock."""
+        return self.now - 1_799_990_000
 
 
 @pytest.fixture
@@ -181,6 +184,26 @@ def test_life(run: Run, upstream: Upstream, clock: Clock, answer: float | None, 
 
     (row,) = run(test)
     assert row.expires_at == pytest.approx((began + life - 1.5 + 60) * 1e6, abs=10)
+
+
+@pytest.mark.parametrize("step", [2000.0, -2000.0])
+def test_life_does_not_depend_on_the_wall_clock(run: Run, clock: Clock, step: float) -> None:
+    """A clock that is set makes no cache older or younger, be it made, found in the store or used."""
+
+    async def test(caches: Caches) -> None:
+        await make(caches)
+        clock.now, clock.step = clock.now + 58, step
+        ready = await caches.find(ACCOUNT, asked(4)[1])
+        assert ready is not None
+        caches.used(ACCOUNT, ready)
+        await caches.flush()
+        clock.now += 58
+        assert await find(caches) == "cache-1"
+        clock.now += 2
+        assert await find(caches) is None
+
+    (row,) = run(test)
+    assert row.expires_at == pytest.approx(clock.time() * 1e6, abs=10)
 
 
 @pytest.mark.usefixtures("clock")

@@ -1,11 +1,13 @@
 """Calls whose upstream is silent."""
 
 import asyncio
+import itertools
 import json
 import time
 from collections.abc import Callable
 
 import pytest
+from mitmproxy import ctx
 from mitmproxy.http import HTTPFlow
 from mitmproxy.test import tflow
 
@@ -16,6 +18,7 @@ from moonpalace_addons.deadline import Deadline, give_up, note_progress, silence
 from moonpalace_addons.failures import CLIENT_SILENT, UPSTREAM_SILENT
 from moonpalace_addons.settings import resolve
 from moonpalace_addons.tap import Tap
+from tests.addons.proxied import proxied
 
 LIMIT = 0.02
 
@@ -117,16 +120,33 @@ def watch(calls: Calls, until: Callable[[], bool]) -> None:
     asyncio.run(run())
 
 
+class Activity:
+    """What mitmproxy says of when something last happened on the connections of flows, by a clock that may be set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.last: dict[str, float | None] = {}
+        self.looks: list[HTTPFlow] = []
+        monkeypatch.setattr(upstream, "last_activity", self.of)
+        monkeypatch.setattr(upstream, "postpone_timeout", self.of)
+
+    def of(self, flow: HTTPFlow) -> float | None:
+        """Return it."""
+        self.looks.append(flow)
+        return self.last.get(flow.id, 0.0)
+
+
 def test_only_silent_calls_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """A call is given up once, when its connections have been silent for longer than the limit; others go on."""
     calls = Calls()
     silent, lively, gone = a_call(calls), a_call(calls), a_call(calls)
     given_up: list[Call] = []
-    looks: list[HTTPFlow] = []
+    events = itertools.count()
+    activity = Activity(monkeypatch)
+    activity.last[gone.flow.id] = None
 
     def last_activity(flow: HTTPFlow) -> float | None:
-        looks.append(flow)
-        return {silent.flow.id: time.time() - 1, lively.flow.id: time.time() + 60, gone.flow.id: None}[flow.id]
+        activity.looks.append(flow)
+        return float(next(events)) if flow is lively.flow else activity.last.get(flow.id, 0.0)
 
     def give_up_once(call: Call, limit: float) -> None:
         call.given_up = UPSTREAM_SILENT, ""
@@ -135,7 +155,7 @@ def test_only_silent_calls_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(upstream, "last_activity", last_activity)
     monkeypatch.setattr(deadline, "give_up", give_up_once)
-    watch(calls, lambda: looks.count(lively.flow) >= 3)
+    watch(calls, lambda: bool(given_up) and activity.looks.count(lively.flow) >= 10)
     assert given_up == [silent]
 
 
@@ -152,6 +172,7 @@ def test_fault_with_one_call_does_not_stop_the_watch(
             raise AttributeError("an unexpected mitmproxy")
         return 0.0
 
+    Activity(monkeypatch)
     monkeypatch.setattr(upstream, "last_activity", last_activity)
     watch(calls, lambda: bool(connections.answers))
     assert [flow for flow, _, _ in connections.answers] == [silent.flow]
@@ -172,19 +193,65 @@ def test_without_settings_nothing_runs() -> None:
 
 def test_silence_is_upstreams_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the headers are there, what we do with the client, such as a heartbeat, is nothing that upstream said."""
-    monkeypatch.setattr(upstream, "last_activity", lambda _: time.time() + 60)
-    call = a_call()
-    assert silence(call) < 0
+    activity, call = Activity(monkeypatch), a_call()
+    monkeypatch.setattr(upstream, "unsent", lambda _: 0)
     Tap(call)
     assert call.touched is not None
-    assert 0 <= silence(call) < 30
     call.touched -= 60_000_000_000
+    activity.last[call.flow.id] = 1.0
+    note_progress(call)
     assert 60 <= silence(call) < 90
 
 
-@pytest.mark.parametrize(("seconds", "expected"), [(None, 0.0), (60.0, 60.0)])
-def test_silence_before_the_headers(monkeypatch: pytest.MonkeyPatch, seconds: float | None, expected: float) -> None:
-    """Before the headers the last event on the connections counts; where these are gone nothing is silent."""
-    now = time.time()
-    monkeypatch.setattr(upstream, "last_activity", lambda _: None if seconds is None else now - seconds)
-    assert expected <= silence(a_call()) < expected + 30
+@pytest.mark.parametrize("events", [(1.0, 1.0), (1.0, 2.0), (2000.0, 1.0), (None, None)])
+def test_silence_before_the_headers(monkeypatch: pytest.MonkeyPatch, events: tuple[float | None, float | None]) -> None:
+    """Before the headers all that happens on the connections counts, whatever its date; without any, none is silent."""
+    activity, call = Activity(monkeypatch), a_call()
+    for event in events:
+        activity.last[call.flow.id] = event
+        call.active_at -= 60_000_000_000
+        note_progress(call)
+    assert (silence(call) >= 60) is (events == (1.0, 1.0))
+
+
+@pytest.mark.parametrize("step", [2000.0, -2000.0])
+def test_a_clock_that_is_set_ends_no_call(monkeypatch: pytest.MonkeyPatch, step: float) -> None:
+    """Set in mid-call, forward or back, the clock brings neither our limit of silence nor mitmproxy's nearer."""
+    calls = Calls()
+    real = time.time
+
+    class Watched(Deadline):
+        def requestheaders(self, flow: HTTPFlow) -> None:
+            calls.begin(Call(flow, time.monotonic_ns(), [], "", "/"))
+            ctx.options.update(tcp_timeout=1)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(0.1)
+        monkeypatch.setattr(time, "time", lambda: real() + step)
+        await asyncio.sleep(1.2)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await writer.drain()
+
+    async def run() -> tuple[bytes, float]:
+        settings = resolve({"idle-timeout": "1.6"}, {"MOONPALACE_HOME": "/nowhere"})
+        async with proxied(answer, Watched(Configuration(settings), calls)) as (reader, writer):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            answered = await reader.readuntil(b"ok")
+            (call,) = calls
+            return answered, silence(call)
+
+    answered, silent = asyncio.run(run())
+    assert answered.startswith(b"HTTP/1.1 200")
+    assert silent < 1.6
+
+
+def test_a_clock_that_is_set_back_makes_no_limit_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that is silent for longer than the limit is given up in time though the clock was set back meanwhile."""
+    connections, calls = Connections(monkeypatch), Calls()
+    call = a_call(calls)
+    Activity(monkeypatch)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 2000)
+    watch(calls, lambda: bool(connections.answers))
+    assert [flow for flow, _, _ in connections.answers] == [call.flow]
