@@ -1,45 +1,40 @@
-"""Guard a proxy that has a key: whoever may use it spends the owner's money."""
+"""Guard the proxy: web pages may use it only where that is wanted, and its key only who may spend the owner's money."""
 
-import asyncio
 import hmac
-import ipaddress
 import logging
-import re
-import socket
+from urllib.parse import urlsplit
 
 from mitmproxy.http import HTTPFlow, Response
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from moonpalace_addons.calls import Calls
 from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.own_addresses import is_own_name, is_this_machine
 from moonpalace_addons.settings import Settings
 from moonpalace_addons.upstream import error_body
 
 logger = logging.getLogger(__name__)
 
-WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 CLIENT_KEYS = ("authorization", "x-api-key", "api-key")
-HOST_AND_PORT = re.compile(r"(\[[0-9a-f:.]+\]|[^][:,\s]+)(?::[0-9]*)?")
+ADD_ORIGIN = "add its origin to allow-origins (--allow-origins, MOONPALACE_ALLOW_ORIGINS, start.allow-origins)"
+STRANGER = (
+    "other machines may not use the key of this proxy: set a token (--token, MOONPALACE_TOKEN, start.token), "
+    "and send it as the API key"
+)
 
 
 class Access:
-    """Refuse who may not use the key, and send the key for those who may."""
+    """Refuse who may not use the proxy or its key, and send the key for those who may."""
 
     name = "moonpalace-access"
 
     def __init__(self, configuration: Configuration, calls: Calls) -> None:
         self.configuration = configuration
         self.calls = calls
-        self.names: frozenset[str] = frozenset()
-
-    async def running(self) -> None:
-        """Learn the names of this machine if clients may use them; asking for them can wait for the network."""
-        if self.configuration.ready and self.configuration.settings.host in WILDCARDS:
-            self.names = await asyncio.to_thread(machine_names)
 
     def requestheaders(self, flow: HTTPFlow) -> None:
-        """Refuse a call that may not use the key; a fault of ours refuses too."""
-        if not self.configuration.concerns(flow) or self.configuration.settings.key is None:
+        """Refuse a call that may not be made; a fault of ours refuses too."""
+        if not self.configuration.concerns(flow):
             return
         try:
             refusal = self._refusal(flow, self.configuration.settings)
@@ -51,19 +46,14 @@ class Access:
             logger.warning("refused %s %s: %s", flow.request.method, flow.request.path.partition("?")[0], refusal.why)
 
     def _refusal(self, flow: HTTPFlow, settings: Settings) -> "Refusal | None":
-        headers = flow.request.headers
-        origin = headers.get("origin")
-        if origin is not None and not is_allowed(origin, settings.allow_origins):
-            return Refusal(403, "requests from this web page are not allowed (setting allow-origins)", FORBIDDEN)
-        if origin is None and headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-            return Refusal(403, "requests from web pages are not allowed", FORBIDDEN)
         is_reverse = isinstance(flow.client_conn.proxy_mode, ReverseMode)
-        if is_reverse and not is_own_name(headers.get("host", ""), settings.host, self.names):
-            return Refusal(403, "the Host of this request is not this proxy", FORBIDDEN)
-        # A browser asks before it sends a page's key: that question carries none.
-        if settings.token is not None and flow.request.method != "OPTIONS" and not has_token(flow, settings.token):
-            return Refusal(401, "this proxy wants its token as the API key", "incorrect_api_key_error")
-        return None
+        # No page can make a browser use a forward proxy: what comes by that way goes where its user wants it.
+        if (is_reverse or settings.key is not None) and (why := page_problem(flow, settings)):
+            return Refusal(403, why, FORBIDDEN)
+        names = self.configuration.names | set(map(host_of, settings.allow_origins)) | {settings.host}
+        if is_reverse and not is_own_name(flow.request.host_header or "", names):
+            return Refusal(403, f"the Host of this request is not known to this proxy: {ADD_ORIGIN}", FORBIDDEN)
+        return None if settings.key is None else key_refusal(flow, settings)
 
     def request(self, flow: HTTPFlow) -> None:
         """Send the key upstream, and nothing of what the client sent in its place."""
@@ -96,6 +86,36 @@ class Refusal:
         return Response.make(self.status, error_body(self.why, self.kind), {"Content-Type": "application/json"})
 
 
+def page_problem(flow: HTTPFlow, settings: Settings) -> str | None:
+    """Return why the web page that makes a call may not, None if it may or if it is no page."""
+    origin = flow.request.headers.get("origin")
+    if origin is not None:
+        return None if is_allowed(origin, settings.allow_origins) else f"this web page may not call: {ADD_ORIGIN}"
+    # Not every request of a page has an Origin, but browsers say where it comes from.
+    is_page = flow.request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
+    return "web pages may only call in a way that tells their origin (CORS)" if is_page else None
+
+
+def key_refusal(flow: HTTPFlow, settings: Settings) -> Refusal | None:
+    """Return the answer to a call that may not use the key, None if it may.
+
+    What counts is the connection: where the proxy was told to listen is not always where it does.
+    """
+    client = flow.client_conn
+    if settings.token is None:
+        is_local = is_this_machine(client.sockname) and is_this_machine(client.peername)
+        return None if is_local else Refusal(403, STRANGER, FORBIDDEN)
+    # A browser asks before it sends a page's key: that question carries none.
+    if flow.request.method != "OPTIONS" and not has_token(flow, settings.token):
+        return Refusal(401, "this proxy wants its token as the API key", "incorrect_api_key_error")
+    return None
+
+
+def host_of(origin: str) -> str:
+    """Return the host of a web origin, as a Host header has it without the port; empty for `*`."""
+    return urlsplit(origin).hostname or ""
+
+
 def is_allowed(origin: str, allowed: tuple[str, ...]) -> bool:
     """Tell whether a web page of this origin may call."""
     return "*" in allowed or origin.lower() in allowed
@@ -107,26 +127,3 @@ def has_token(flow: HTTPFlow, token: str) -> bool:
     scheme, _, value = headers.get("authorization", "").partition(" ")
     sent = [value.strip() if scheme.lower() == "bearer" else "", headers.get("x-api-key", "").strip()]
     return any([hmac.compare_digest(text.encode("utf-8", "replace"), token.encode()) for text in sent])  # noqa: C419
-
-
-def machine_names() -> frozenset[str]:
-    """Return the names by which other machines may know this one."""
-    return frozenset({socket.gethostname().lower(), socket.getfqdn().lower()})
-
-
-def is_own_name(host_header: str, listening: str, names: frozenset[str] = frozenset()) -> bool:
-    """Tell whether a Host header names this proxy; a page that rebinds its own name to our address names itself.
-
-    `names` are those of this machine, which count while it listens on all of its addresses.
-    """
-    match = HOST_AND_PORT.fullmatch(host_header.strip().lower())
-    if match is None:
-        return False
-    name = match[1].strip("[]").removesuffix(".")
-    if name in ("localhost", listening.lower()):
-        return True
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return listening in WILDCARDS and name in names
-    return address.is_loopback or listening in WILDCARDS

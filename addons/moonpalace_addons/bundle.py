@@ -10,6 +10,7 @@ from moonpalace_addons.deadline import Deadline
 from moonpalace_addons.edit_stream import EditStream
 from moonpalace_addons.force_stream import ForceStream
 from moonpalace_addons.json_errors import JsonErrors
+from moonpalace_addons.listening import Listening
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.reverse_proxy import ReverseProxy
 from moonpalace_addons.settings import Settings
@@ -21,7 +22,7 @@ def make_addons(settings: Settings | None = None) -> list[object]:
     The order matters. Access first: if another addon fails at a request, mitmproxy skips those after it. Capture before
     what changes requests and errors, so that it sees what clients sent and what really went wrong; the context cache
     before it all the same, since it says what capture notes. The recorder after capture, so that what capture says at
-    the end is still stored.
+    the end is still stored. What looks at the sockets after what opens them.
     """
     log_filter.install()
     configuration, calls = Configuration(settings), Calls()
@@ -35,6 +36,7 @@ def make_addons(settings: Settings | None = None) -> list[object]:
         EditStream(configuration, calls),
         recorder,
         ReverseProxy(configuration),
+        Listening(configuration),
         Deadline(configuration, calls),
         JsonErrors(configuration),
     ]

@@ -26,6 +26,8 @@ class Configuration:
 
     settings: Settings
     """Only there when `ready`: no property, since mitmproxy reads every attribute of an addon when it loads it."""
+    names: frozenset[str] = frozenset()
+    """By which other machines may know this one, once it listens where they reach it."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.ready = settings is not None

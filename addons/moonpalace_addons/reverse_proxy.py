@@ -1,7 +1,6 @@
-"""Make mitmproxy a reverse proxy to the endpoint, and say where it listens."""
+"""Make mitmproxy a reverse proxy to the endpoint."""
 
 import base64
-import logging
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
@@ -12,12 +11,9 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from moonpalace_addons import upstream
-from moonpalace_addons.access import WILDCARDS
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.settings import Settings
 from moonpalace_addons.trailers import discard_trailers
-
-logger = logging.getLogger("moonpalace")
 
 
 class ReverseProxy:
@@ -30,19 +26,14 @@ class ReverseProxy:
         self.proxy: OutgoingProxy | None = None
 
     async def running(self) -> None:
-        """Take over the listening socket unless the user chose a mode, and announce the address."""
+        """Take over the listening socket unless the user chose a mode."""
         if not self.configuration.ready:
             return
         settings = self.configuration.settings
         self.proxy = OutgoingProxy(settings.upstream_proxy) if settings.upstream_proxy else None
         discard_trailers()
         ctx.options.update(**mitmproxy_options(settings))
-        server = upstream.proxyserver()
-        await server.setup_servers()  # waits for the switch that the options have begun
-        for instance in server.servers:
-            if isinstance(instance.mode, ReverseMode) and instance.is_running:
-                host, port, *_ = instance.listen_addrs[0]
-                logger.info('MoonPalace Starts => change base_url to "%s"', base_url(host, port))
+        await upstream.proxyserver().setup_servers()  # waits for the switch that the options have begun
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Address the call to the endpoint, through the outgoing proxy if there is one."""
@@ -90,7 +81,6 @@ def mitmproxy_options(settings: Settings) -> dict[str, object]:
         "listen_port": settings.port,
         "connection_strategy": "lazy",  # a bare connect to us must not open a connection to the API
         "http2": False,  # ending a live answer early works with HTTP/1.1 only
-        "keep_host_header": True,  # `requestheaders` sets it, after the client's own could be checked
         "tcp_timeout": int(settings.idle_timeout) + 60,  # ours, which answers with an error, must come first
         "ssl_insecure": settings.insecure,
     }
@@ -99,6 +89,8 @@ def mitmproxy_options(settings: Settings) -> dict[str, object]:
     if ctx.master.addons.get("view") is not None:  # mitmweb and mitmproxy show bodies; mitmdump keeps no flows
         options["store_streamed_bodies"] = True
     chosen = {name: value for name, value in options.items() if not upstream.was_set(name)}
+    # Not the user's choice: `requestheaders` sets that header, after the client's own could be checked.
+    chosen["keep_host_header"] = True
     if "mode" in chosen:
         upstream.listen_on_tcp_only(reverse_mode(settings))
     elif not any(mode.startswith("reverse") for mode in ctx.options.mode):
@@ -111,9 +103,3 @@ def mitmproxy_options(settings: Settings) -> dict[str, object]:
 def reverse_mode(settings: Settings) -> str:
     """Return mitmproxy's name for a reverse proxy to the endpoint."""
     return f"reverse:{settings.endpoint}"
-
-
-def base_url(host: str, port: int) -> str:
-    """Return what clients set as their base_url for a proxy that listens there."""
-    name = "127.0.0.1" if host in WILDCARDS else host
-    return f"http://{f'[{name}]' if ':' in name else name}:{port}/v1"

@@ -59,9 +59,9 @@ ENDPOINT = Setting(
 )
 _KEY = "API key sent upstream with every call, so that clients need none of their own."
 KEY: Setting[str | None] = Setting("key", kinds.SECRET, None, _KEY, short="k", secret=True)
-_GUARD = "What clients must send as their API key; needed for a key on a host that other machines can reach."
+_GUARD = "What clients must send as their API key; needed for a key on an address that other machines can reach."
 TOKEN: Setting[str | None] = Setting("token", kinds.SECRET, None, _GUARD, secret=True)
-_ALLOW = "Web origins whose pages may call the proxy, separated by commas; * for all."
+_ALLOW = "Web origins whose pages, and whose host names, may call the proxy, separated by commas; * for all pages."
 ALLOW_ORIGINS = Setting("allow-origins", kinds.ORIGINS, (), _ALLOW, otherwise="none")
 DATABASE: Setting[str | None] = Setting(
     "database",

@@ -24,6 +24,7 @@ ORDER = [
     "moonpalace-edit-stream",
     "moonpalace-recorder",
     "moonpalace-reverse-proxy",
+    "moonpalace-listening",
     "moonpalace-deadline",
     "moonpalace-json-errors",
 ]
@@ -80,6 +81,7 @@ def refused_flow() -> HTTPFlow:
     """Return a call from a web page."""
     flow = tflow.tflow()
     flow.client_conn.proxy_mode = ProxyMode.parse("reverse:https://api.moonshot.cn")
+    flow.client_conn.sockname = ("127.0.0.1", 9988)
     flow.request.headers["Host"] = "127.0.0.1:9988"
     flow.request.headers["Origin"] = "https://evil.example"
     return flow

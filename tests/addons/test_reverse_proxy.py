@@ -1,7 +1,6 @@
 """mitmproxy as a reverse proxy: its options, the address to announce, the way to the endpoint."""
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from mitmproxy.test import taddons, tflow
 
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.reverse_proxy import OutgoingProxy, ReverseProxy, base_url, mitmproxy_options, reverse_mode
+from moonpalace_addons.reverse_proxy import OutgoingProxy, ReverseProxy, mitmproxy_options, reverse_mode
 from moonpalace_addons.settings import Settings, resolve
 
 
@@ -61,7 +60,6 @@ def test_options_of_a_reverse_proxy() -> None:
         ("listen_port", 8080),
         ("connection_strategy", "eager"),
         ("http2", True),
-        ("keep_host_header", False),
         ("tcp_timeout", 600),
         ("ssl_insecure", False),
     ],
@@ -72,6 +70,12 @@ def test_what_the_user_set_stays(option: str, value: object) -> None:
         chosen = mitmproxy_options(settings())
     assert option not in chosen
     assert len(chosen) == 7
+
+
+def test_host_header_is_ours() -> None:
+    """The Host that a client sent is kept until it has been checked, whatever the user wants upstream to get."""
+    with mitmproxy(keep_host_header=False):
+        assert mitmproxy_options(settings())["keep_host_header"] is True
 
 
 def test_forward_proxy_stays_the_users_own() -> None:
@@ -104,44 +108,6 @@ def test_reverse_mode_listens_on_tcp_only(endpoint: str) -> None:
 
 
 # ---- start --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("host", "port", "expected"),
-    [
-        ("127.0.0.1", 9988, "http://127.0.0.1:9988/v1"),
-        ("0.0.0.0", 80, "http://127.0.0.1:80/v1"),
-        ("::", 9988, "http://127.0.0.1:9988/v1"),
-        ("::1", 9988, "http://[::1]:9988/v1"),
-        ("proxy.lan", 9988, "http://proxy.lan:9988/v1"),
-    ],
-)
-def test_base_url(host: str, port: int, expected: str) -> None:
-    """The address announced can be used as a base_url as it is."""
-    assert base_url(host, port) == expected
-
-
-def test_announces_where_it_listens(caplog: pytest.LogCaptureFixture) -> None:
-    """Once the socket is open, and only then, the log has the documented line with the port that was taken."""
-    caplog.set_level(logging.INFO, "moonpalace")
-
-    async def run() -> tuple[str, int]:
-        server = Proxyserver()
-        addon = ReverseProxy(Configuration(settings(port="0")))
-        with taddons.context(server, addon) as context:
-            context.options.update(server=True)
-            server.running()
-            assert "MoonPalace" not in caplog.text
-            await addon.running()
-            (instance,) = list(server.servers)
-            address = instance.listen_addrs[0]
-            await server.servers.update([])
-            return str(address[0]), int(address[1])
-
-    host, port = asyncio.run(run())
-    assert host == "127.0.0.1"
-    said = [record.getMessage() for record in caplog.records if record.name == "moonpalace"]
-    assert said == [f'MoonPalace Starts => change base_url to "http://127.0.0.1:{port}/v1"']
 
 
 def test_without_settings_nothing_starts() -> None:

@@ -193,6 +193,27 @@ def test_a_bad_setting_ends_it(launch: Launcher, arguments: tuple[str, ...], ext
     assert "sk-0123456789abcdef" not in said
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--listen-host", "0.0.0.0", "-p", "0"),
+        ("--mode", f"reverse:{CLOSED}@0.0.0.0:0"),
+        ("--mode", "regular@0"),
+    ],
+)
+def test_a_key_is_not_offered_to_strangers(launch: Launcher, arguments: tuple[str, ...]) -> None:
+    """Where mitmproxy's own options let other machines reach a key without a token, it ends in one clear line."""
+    key = "sk-owners-Key-0123456789"
+    ended = launch.run_mitmdump(*arguments, extra={"MOONPALACE_KEY": key})
+    said = (ended.stdout + ended.stderr).decode()
+    assert ended.returncode == 1, said
+    assert "Traceback" not in said
+    (line,) = [line for line in said.splitlines() if "Error: " in line]
+    assert "MOONPALACE_TOKEN" in line
+    assert "base_url" not in said
+    assert key not in said
+
+
 def test_a_port_in_use_ends_it(launch: Launcher) -> None:
     """A port that is taken is said, without a traceback."""
     with socket.create_server(("127.0.0.1", 0)) as held:

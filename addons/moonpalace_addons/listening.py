@@ -1,0 +1,63 @@
+"""Say where the proxy listens, and do not listen where strangers could spend the key."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from mitmproxy.proxy.mode_servers import ServerInstance
+from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
+
+from moonpalace_addons import upstream
+from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.own_addresses import is_this_machine, machine_names
+
+logger = logging.getLogger("moonpalace")
+
+WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
+
+
+class Listening:
+    """Look at the sockets that were opened, whatever options and settings asked for."""
+
+    name = "moonpalace-listening"
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+
+    async def running(self) -> None:
+        """Announce the addresses, or end the proxy because of one of them; `ReverseProxy` has set them by now."""
+        if not self.configuration.ready:
+            return
+        servers = [server for server in upstream.proxyserver().servers if server.is_running]
+        reachable = [address for server in servers for address in server.listen_addrs if not is_this_machine(address)]
+        settings = self.configuration.settings
+        if reachable and settings.key is not None and settings.token is None:
+            # An error in the log during startup ends mitmproxy.
+            logger.error("Error: %s", exposed(*reachable[0][:2]))
+            return
+        if reachable:
+            self.configuration.names = await asyncio.to_thread(machine_names)
+        announce(servers)
+
+
+def announce(servers: Iterable[ServerInstance[ProxyMode]]) -> None:
+    """Log what clients set as their base_url."""
+    for server in servers:
+        if isinstance(server.mode, ReverseMode):
+            host, port, *_ = server.listen_addrs[0]
+            logger.info('MoonPalace Starts => change base_url to "%s"', base_url(host, port))
+
+
+def exposed(host: str, port: int) -> str:
+    """Return what is wrong with an address where other machines reach a proxy whose key has no token."""
+    return (
+        f"the proxy listens on port {port} of {host}, where other machines could spend the key: set a token that "
+        "clients must send as their API key (MOONPALACE_TOKEN, start.token), or listen on 127.0.0.1 (--listen-host "
+        "127.0.0.1, --mode …@127.0.0.1:PORT)"
+    )
+
+
+def base_url(host: str, port: int) -> str:
+    """Return what clients set as their base_url for a proxy that listens there."""
+    name = "127.0.0.1" if host in WILDCARDS else host
+    return f"http://{f'[{name}]' if ':' in name else name}:{port}/v1"
