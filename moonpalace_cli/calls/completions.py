@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.wire import api_error
 from moonpalace_addons.wire.chat import Merger
 from moonpalace_addons.wire.sse import Decoder
 
@@ -39,5 +40,6 @@ def merged(stream: bytes) -> object:
     """Return the completion that the events add up to, None if they are no completion's."""
     decoder, merger = Decoder(limit=len(stream) + 1), Merger()
     for event in (*decoder.feed(stream), *decoder.close()):
-        merger.feed(parsed(event.data.encode("utf-8", "surrogatepass")))
+        value = parsed(event.data.encode("utf-8", "surrogatepass"))
+        merger.feed(value, api_error.of_event(event, value))
     return None if merger.is_empty else merger.result()

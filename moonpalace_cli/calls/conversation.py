@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from moonpalace_addons.wire.completion import choices, mapping, summarize
+from moonpalace_addons.wire import api_error
+from moonpalace_addons.wire.completion import choices, summarize
+from moonpalace_addons.wire.json_value import mapping
 from moonpalace_cli.calls.placeholders import placeholder
 
 type Kind = Literal["text", "reasoning", "call", "media", "json"]
@@ -57,10 +59,8 @@ def answered(answer: object) -> list[Turn]:
         turns += [turn for item in output for turn in message_turns(item, role="assistant")]
     elif not turns and body.get("role") == "assistant":
         turns = list(message_turns(body))
-    summary = summarize(body)
-    if not turns and (summary.error_type or summary.error_message):
-        text = ": ".join(filter(None, (summary.error_type, summary.error_message)))
-        return [Turn("error", (Part("text", text),))]
+    if not turns and (error := api_error.find(answer)):
+        return [Turn("error", (Part("text", str(error)),))]
     if not turns and answer is not None:
         return [Turn("answer", (Part("json", as_json(answer)),))]
     return turns

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from moonpalace_addons.wire.completion import mapping
+from moonpalace_addons.wire.json_value import mapping
 
 DATA_URL = re.compile(r"data:(?P<type>[\w.+/-]*)[^,]{0,200}?(?P<base64>;base64)?,", re.ASCII)
 SHOWN = 200

@@ -9,7 +9,10 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from moonpalace_addons.wire.completion import choices, mapping, summarize
+from moonpalace_addons.wire import api_error
+from moonpalace_addons.wire.completion import choices, summarize
+from moonpalace_addons.wire.json_value import mapping
+from moonpalace_addons.wire.sse import Event
 
 DONE = "[DONE]"
 TEXTS = {"reasoning_content": "reasoning", "reasoning": "reasoning", "content": "content", "refusal": "refusal"}
@@ -34,17 +37,18 @@ class Brought:
     text: str
 
 
-def brought(data: str) -> Brought:
-    """Return what the data of an event holds; never raise."""
+def brought(event: Event) -> Brought:
+    """Return what an event holds; never raise."""
+    data = event.data
     if data.strip() == DONE:
         return Brought("done", "")
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
-        return Brought("not JSON", data)
-    parts = list(parts_of(mapping(value))) or [("empty", "")]
+        return Brought("error" if api_error.of_event(event, None) else "not JSON", data)
+    parts = [*parts_of(mapping(value)), *error_parts(event, value)] or [("empty", "")]
     kinds = dict.fromkeys(kind for kind, _ in parts)
-    return Brought("+".join(kinds), " ".join(text for _, text in parts if text))
+    return Brought("+".join(filter(None, kinds)) or "empty", " ".join(text for _, text in parts if text))
 
 
 def parts_of(event: Mapping[str, object]) -> Iterator[tuple[str, str]]:
@@ -54,10 +58,13 @@ def parts_of(event: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     else:
         for choice in choices(event):
             yield from choice_parts(choice)
-    summary = summarize(event)
-    if summary.error_message or summary.error_type:
-        yield "error", ": ".join(filter(None, (summary.error_type, summary.error_message)))
     yield from usage_parts(event)
+
+
+def error_parts(event: Event, value: object) -> Iterator[tuple[str, str]]:
+    """Yield the error that the event tells of."""
+    if error := api_error.of_event(event, value):
+        yield "error", str(error)
 
 
 def choice_parts(choice: Mapping[str, object]) -> Iterator[tuple[str, str]]:

@@ -52,7 +52,7 @@ def moments(stream: bytes, chunks: Sequence[tuple[int, int]]) -> list[Moment]:
     for number, event in enumerate((*decoder.feed(stream), *decoder.close()), 1):
         at = chunks[min(bisect_left(offsets, event.end), len(chunks) - 1)][1] if chunks else None
         gap = None if at is None or before is None else at - before
-        what = brought(event.data)
+        what = brought(event)
         found.append(Moment(number, at, gap, event.end - end, what.kind, what.text))
         end, before = event.end, at
     return found

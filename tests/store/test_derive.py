@@ -167,6 +167,18 @@ def test_a_stream_is_kept_raw_and_merged() -> None:
             "x",
         ),
         (received(b"<html>504</html>", "text/html"), None, None),
+        (received(b'{"object": "error", "message": "x", "code": 400}'), "400", "x"),
+        (received(b'[{"error": {"code": 400, "message": "x", "status": "INVALID"}}]'), "INVALID", "x"),
+        (received(b'{"code": 1001, "msg": "x"}'), "1001", "x"),
+        (received(b'{"base_resp": {"status_code": 1008, "status_msg": "x"}}'), "1008", "x"),
+        (received(b'{"detail": "x"}', status_code=404), "error", "x"),
+        (received(b'{"message": "x"}', status_code=403), "error", "x"),
+        (stream(DELTA % ("a", "null"), '[{"error": {"message": "x"}}]'), "error", "x"),
+        (stream(DELTA % ("a", "null"), '{"base_resp": {"status_code": 1008, "status_msg": "x"}}'), "1008", "x"),
+        (stream(DELTA % ("a", '"error"')), "error", None),
+        (received(b"event: error\ndata: x\n\n", "text/event-stream"), "error", "x"),
+        (received(b'{"code": 0, "msg": "ok", "data": {}}'), None, None),
+        (stream(DELTA % ('{\\"error\\": \\"x\\"}', '"stop"')), None, None),
     ],
 )
 def test_an_error_of_the_api_is_noted(answer: Received, kind: str | None, message: str | None) -> None:

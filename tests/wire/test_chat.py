@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from moonpalace_addons.wire import api_error
 from moonpalace_addons.wire.chat import Merger, merge_events, parse_data
 from moonpalace_addons.wire.sse import Event
 
@@ -18,7 +19,7 @@ HEAD: Json = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 
 def merge(*chunks: object) -> Json:
     merger = Merger()
     for chunk in chunks:
-        merger.feed(chunk)
+        merger.feed(chunk, api_error.find(chunk))
     return merger.result()
 
 

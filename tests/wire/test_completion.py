@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonpalace_addons.wire.completion import WARNING, Summary, Usage, error_event, summarize, truncation_warning
+from moonpalace_addons.wire.api_error import ApiError
+from moonpalace_addons.wire.completion import WARNING, Summary, Usage, summarize, truncation_warning
 
 type Json = dict[str, Any]
 
@@ -19,21 +20,10 @@ CHAT: Json = {
 }
 
 SUMMARIES: dict[str, tuple[object, Summary]] = {
-    "chat": (CHAT, Summary("chatcmpl-1", "kimi-k2", "stop", Usage(10, 5, 15, 4, None), None, None, True)),
+    "chat": (CHAT, Summary("chatcmpl-1", "kimi-k2", "stop", Usage(10, 5, 15, 4, None), None, True)),
     "an error": (
-        {"error": {"type": "rate_limit_reached_error", "message": "slow down"}},
-        Summary(error_type="rate_limit_reached_error", error_message="slow down"),
-    ),
-    "an error with a number": ({"error": {"code": 500, "message": "m"}}, Summary(error_type="500", error_message="m")),
-    "an error with a code only": ({"error": {"code": "x", "message": None}}, Summary(error_type="x")),
-    "an error of the gateway": (
-        {"code": 5, "error": "url.not_found", "message": "没找到对象"},
-        Summary(error_type="url.not_found", error_message="没找到对象"),
-    ),
-    "an error that is a text": ({"error": "no"}, Summary(error_message="no")),
-    "an error in the shape of /messages": (
-        {"type": "error", "error": {"type": "invalid_request_error", "message": "m"}},
-        Summary(error_type="invalid_request_error", error_message="m"),
+        {"error": {"type": "x", "message": "m"}},
+        Summary(error=ApiError("x", "m", None, {"type": "x", "message": "m"})),
     ),
     "/messages": (
         {
@@ -320,23 +310,3 @@ def test_no_warning(completion: object, status: int) -> None:
 
 
 FAILED = {"code": "server_error", "message": "m"}
-
-
-@pytest.mark.parametrize(
-    ("event", "expected"),
-    [
-        ({"error": {"message": "m"}}, {"error": {"message": "m"}}),
-        ({"error": "m"}, {"error": "m"}),
-        ({"type": "error", "error": {"type": "overloaded_error"}}, {"error": {"type": "overloaded_error"}}),
-        ({"type": "error", **FAILED, "param": None}, {"error": FAILED}),
-        ({"type": "response.failed", "response": {"id": "r", "error": FAILED}}, {"error": FAILED}),
-        ({"type": "response.failed", "response": None}, None),
-        ({"type": "response.completed", "response": {"error": None}}, None),
-        ({"error": None, "choices": []}, None),
-        ("error", None),
-        (None, None),
-    ],
-)
-def test_error_event(event: object, expected: object) -> None:
-    """Each face of the API has its own way to say in a stream that the answer failed."""
-    assert error_event(event) == expected

@@ -221,6 +221,9 @@ WHOLE = {
     "a reason without done": (event(chunk("a")) + FINISHED, True),
     "a reason without a blank line": (event(chunk("a")) + FINISHED.strip(), True),
     "an error": (event(chunk("a")) + event({"error": {"message": "broke"}}), True),
+    "an error of another shape": (event(chunk("a")) + event([{"error": {"message": "broke"}}]), True),
+    "an error in plain text": (event(chunk("a")) + b"event: error\ndata: broke\n\n", True),
+    "success of another shape": (event(chunk("a")) + event({"base_resp": {"status_code": 0}}), False),
     "no reason": (event(chunk("a")), False),
     "a reason for one of two": (event(chunk("a")) + event(chunk("b", index=1)) + FINISHED, False),
     "a reason for two of two": (

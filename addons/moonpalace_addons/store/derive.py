@@ -12,6 +12,7 @@ from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
 from moonpalace_addons.wire import completion, encodings, secrets, timing
 from moonpalace_addons.wire.json_value import parse
+from moonpalace_addons.wire.status import FIRST_ERROR
 
 logger = logging.getLogger(__name__)
 
@@ -204,13 +205,13 @@ def ending_columns(ended: ExchangeEnded, fields: Fields, warnings: Sequence[str]
 
 def reading_columns(reading: Reading, received: Received, ended_at: int) -> Values:
     """Return the columns that the body of an answer fills; the errors only where it names one."""
-    summary = completion.summarize(reading.completion)
+    summary = completion.summarize(reading.completion, failed=(received.status_code or 0) >= FIRST_ERROR)
     usage = summary.usage
     times = timing.measure(
         0, received.at, ended_at, received.chunks, reading.events, usage.completion_tokens, received.is_stream
     )
-    kind = summary.error_type or ("error" if summary.error_message else None)
-    named: Values = {"error_kind": kind, "error_message": summary.error_message}
+    error = summary.error
+    named: Values = {"error_kind": error.kind or "error", "error_message": error.message} if error else {}
     return {
         "chatcmpl_id": summary.id if summary.has_choices else None,
         "model_answered": summary.model,

@@ -4,9 +4,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moonpalace_addons.wire import completion, secrets, sse
+from moonpalace_addons.wire import api_error, completion, secrets, sse
+from moonpalace_addons.wire.api_error import ApiError
 from moonpalace_addons.wire.chat import DONE, Merger
-from moonpalace_addons.wire.json_value import parse
+from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_addons.wire.stream_editor import REPEAT
 
 EVENT_STREAM = "text/event-stream"
@@ -73,19 +74,20 @@ def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None 
     is_done = any(event.data.strip() == DONE for event in events)
     events = [event for event in events if event.data.strip() != DONE]
     parsed = [(event.end, parse(event.data)) for event in events]
-    is_done = is_done or any(completion.mapping(value).get("type") in LAST_TYPES for _, value in parsed[-1:])
+    is_done = is_done or any(mapping(value).get("type") in LAST_TYPES for _, value in parsed[-1:])
     is_cut = bool(events) and not events[-1].terminated
+    errors = [api_error.of_event(event, value) for event, (_, value) in zip(events, parsed, strict=True)]
     merger = Merger()
-    for end, chunk in parsed:
+    for (end, chunk), error in zip(parsed, errors, strict=True):
         if cut_at is None or end <= cut_at:
-            merger.feed(chunk)
+            merger.feed(chunk, error)
     warnings = encoding_warning(received)
     if decoder.overflowed:
         warnings.append("an event of the stream is too large to be read; its bytes are kept")
     if merger.is_empty:
-        failure = next((error for _, event in parsed if (error := completion.error_event(event))), None)
+        failure = next(({"error": error.member} for error in errors if error), None)
         return Reading(failure, received.body, parsed, warnings, is_cut, is_done)
-    warnings += odd_events(events, parsed)
+    warnings += odd_events(events, parsed, errors)
     merged = merger.result()
     for choice in completion.choices(merged) if cut_at is not None else ():
         if isinstance(choice, dict) and not choice.get("finish_reason"):
@@ -98,11 +100,13 @@ def encoding_warning(received: Received) -> list[str]:
     return [f"the answer's encoding is broken: {received.problem}"] if received.problem else []
 
 
-def odd_events(events: Sequence[sse.Event], parsed: Sequence[tuple[int, object]]) -> list[str]:
+def odd_events(
+    events: Sequence[sse.Event], parsed: Sequence[tuple[int, object]], errors: Sequence[ApiError | None]
+) -> list[str]:
     """Return the warning for events of a chat stream that should be JSON and are not; a cut one is another matter."""
     odd = sum(
-        value is None and event.terminated and event.data.strip() not in ("", "null")
-        for event, (_, value) in zip(events, parsed, strict=True)
+        value is None and error is None and event.terminated and event.data.strip() not in ("", "null")
+        for event, (_, value), error in zip(events, parsed, errors, strict=True)
     )
     return [f"events of the stream that are not JSON: {odd}"] if odd else []
 

@@ -7,7 +7,7 @@
     logprobs       the lists `content` and `refusal` are extended
     usage          the last at top level; only if there is none, the last that stood in a choice; never added up, and
                    an empty one counts as none where there is another
-    error          the first one, kept at top level
+    error          the first one, kept at top level; one in a choice stays there
     anything else  the last value that is neither null nor an empty text stays
 
 A chunk that carries a `message` instead of a `delta` states the whole message so far: it replaces what was gathered.
@@ -15,7 +15,9 @@ A chunk that carries a `message` instead of a `delta` states the whole message s
 
 from collections.abc import Iterable, Mapping
 
-from moonpalace_addons.wire.json_value import parse
+from moonpalace_addons.wire import api_error
+from moonpalace_addons.wire.api_error import ApiError
+from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_addons.wire.pieces import Pieces, index_of
 from moonpalace_addons.wire.sse import Event
 from moonpalace_addons.wire.tool_calls import ToolCalls
@@ -23,6 +25,8 @@ from moonpalace_addons.wire.tool_calls import ToolCalls
 DONE = "[DONE]"
 
 _LOGPROB_LISTS = ("content", "refusal")
+_OTHER_FACES = ("error", "response.failed")
+"""Types of events that are errors of /anthropic/v1/messages and /v1/responses, unless among chat chunks."""
 
 
 class Merger:
@@ -33,7 +37,7 @@ class Merger:
         self._choices: dict[int, _Choice] = {}
         self._usage: Mapping[str, object] | None = None
         self._choice_usage: Mapping[str, object] | None = None
-        self._error: object = None
+        self._error: ApiError | None = None
         self._has_chunks = False
 
     @property
@@ -41,16 +45,17 @@ class Merger:
         """Say whether nothing that was fed belonged to a chat completion, not even an error."""
         return not self._has_chunks and self._error is None
 
-    def feed(self, chunk: object) -> None:
-        """Take in the parsed JSON of one event; what is no chat chunk and no error is ignored."""
-        if not isinstance(chunk, dict):
-            return
-        if not _is_chat_chunk(chunk):
-            if "type" not in chunk or self._has_chunks:
-                self._take_error(chunk.get("error"))
-            return
-        self._has_chunks = True
-        self._take_error(chunk.get("error"))
+    def feed(self, value: object, error: ApiError | None = None) -> None:
+        """Take in the parsed JSON of one event, and the error that it tells of; what is no chat chunk is ignored."""
+        chunk = mapping(value)
+        is_chunk = _is_chat_chunk(chunk)
+        self._has_chunks = self._has_chunks or is_chunk
+        if error is not None and error.ends and (self._has_chunks or chunk.get("type") not in _OTHER_FACES):
+            self._error = self._error or error
+        if is_chunk:
+            self._take_chunk(chunk)
+
+    def _take_chunk(self, chunk: Mapping[str, object]) -> None:
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             self._usage = usage or self._usage or usage
@@ -62,7 +67,7 @@ class Merger:
 
     def result(self) -> dict[str, object]:
         """Return the `chat.completion` of what was fed so far; of an error alone, `{"error": …}`."""
-        error = {} if self._error is None else {"error": self._error}
+        error = {} if self._error is None else {"error": self._error.member}
         if not self._has_chunks:
             return error
         usage = self._usage or (self._usage if self._choice_usage is None else self._choice_usage)
@@ -73,10 +78,6 @@ class Merger:
             **({} if usage is None else {"usage": usage}),
             **error,
         }
-
-    def _take_error(self, error: object) -> None:
-        if self._error is None:
-            self._error = error
 
     def _take_choice(self, position: int, choice: Mapping[str, object]) -> None:
         index = index_of(choice)
@@ -89,11 +90,12 @@ class Merger:
 def merge_events(events: Iterable[Event]) -> dict[str, object] | None:
     """Merge the chat chunks in `events`; None if there was neither a chat chunk nor an error among them.
 
-    Events whose data is not JSON, such as `[DONE]` or one that was cut off, are skipped.
+    Events whose data is not JSON, such as `[DONE]` or one that was cut off, are skipped, unless named "error".
     """
     merger = Merger()
     for event in events:
-        merger.feed(parse_data(event.data))
+        value = parse_data(event.data)
+        merger.feed(value, api_error.of_event(event, value))
     return None if merger.is_empty else merger.result()
 
 

@@ -8,6 +8,10 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from moonpalace_addons.wire import api_error
+from moonpalace_addons.wire.api_error import ApiError
+from moonpalace_addons.wire.json_value import mapping
+
 WARNING = "it seems that your max_tokens value is too small, please set a larger value"
 
 # The models that are named after their context window.
@@ -35,26 +39,25 @@ class Summary:
     model: str | None = None
     finish_reason: str | None = None
     usage: Usage = Usage()
-    error_type: str | None = None
-    error_message: str | None = None
+    error: ApiError | None = None
     has_choices: bool = False
 
 
-def summarize(completion: object) -> Summary:
+def summarize(completion: object, *, failed: bool = False) -> Summary:
     """Return what `completion`, the parsed JSON of an answer, tells; never raise.
+
+    `failed` says that it is an error whatever it looks like, by its status.
 
     Of several choices the first finish reason that is not "stop" counts. /v1/responses gives the reason why it is
     incomplete, or else its status; /messages its stop reason.
     """
     answer = mapping(completion)
-    error_type, error_message = _error(answer)
     return Summary(
         id=_text(answer.get("id")),
         model=_text(answer.get("model")),
         finish_reason=_finish_reason(answer),
         usage=_usage(answer),
-        error_type=error_type,
-        error_message=error_message,
+        error=api_error.find(completion, failed=failed),
         has_choices=next(choices(answer), None) is not None,
     )
 
@@ -82,27 +85,6 @@ def truncation_warning(request: object, completion: object, *, streamed: bool, s
     if not at_length and all(reasons):
         return None
     return WARNING + "".join(_clauses(asked, answer, at_length=at_length, streamed=streamed))
-
-
-def error_event(event: object) -> Mapping[str, object] | None:
-    """Return `{"error": …}` for an event of a stream that says that the answer failed, None for any other.
-
-    A chat completion has it as it is, /anthropic/v1/messages in an event of the type "error". /v1/responses has the
-    error's members beside that type, or the error in the response of an event of the type "response.failed".
-    """
-    fields = mapping(event)
-    if fields.get("type") == "response.failed":
-        fields = mapping(fields.get("response"))
-    if fields.get("error"):
-        return {"error": fields["error"]}
-    if fields.get("type") == "error":
-        return {"error": {name: fields[name] for name in ("code", "message") if name in fields}}
-    return None
-
-
-def mapping(value: object) -> Mapping[str, object]:
-    """Return a JSON object as it is, and anything else as an empty one."""
-    return value if isinstance(value, dict) else _NOTHING
 
 
 def choices(answer: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
@@ -167,21 +149,9 @@ def _input_tokens(usage: Mapping[str, object]) -> int | None:
     return tokens + sum(number or 0 for number in apart)
 
 
-def _error(answer: Mapping[str, object]) -> tuple[str | None, str | None]:
-    error = answer.get("error")
-    if isinstance(error, str):
-        # The gateway's own errors: {"code": 5, "error": "url.not_found", "message": "…"}.
-        message = _text(answer.get("message"))
-        return (_text(error), message) if message else (None, _text(error))
-    fields = mapping(error)
-    code = whole_number(fields.get("code"))
-    kind = _text(fields.get("type")) or _text(fields.get("code")) or (str(code) if code is not None else None)
-    return kind, _text(fields.get("message"))
-
-
 def _is_chat_completion(answer: Mapping[str, object], status: int) -> bool:
     is_chat = answer.get("object", "chat.completion") in ("chat.completion", "chat.completion.chunk", "")
-    return 200 <= status < 300 and is_chat and not answer.get("error")
+    return 200 <= status < 300 and is_chat and api_error.find(answer) is None
 
 
 def _clauses(

@@ -1,10 +1,12 @@
 """Read JSON as Python's json module does, but several times as fast."""
 
 import json
+from collections.abc import Mapping
 
 import msgspec
 
 _decode = msgspec.json.Decoder().decode
+_NOTHING: Mapping[str, object] = {}
 
 
 def parse(data: bytes | str) -> object:
@@ -17,6 +19,11 @@ def parse(data: bytes | str) -> object:
         return _decode(data)
     except (ValueError, RecursionError):  # all errors of msgspec are ValueErrors
         return _parse_slowly(data)
+
+
+def mapping(value: object) -> Mapping[str, object]:
+    """Return a JSON object as it is, and anything else as an empty one."""
+    return value if isinstance(value, dict) else _NOTHING
 
 
 def _parse_slowly(data: bytes | str) -> object:

@@ -8,7 +8,8 @@ choice. Texts are never mixed: two tools called in turn are no loop.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from moonpalace_addons.wire.completion import choices, mapping
+from moonpalace_addons.wire.completion import choices
+from moonpalace_addons.wire.json_value import mapping
 from moonpalace_addons.wire.pieces import index_of
 from moonpalace_addons.wire.repeat import Detector, Loop, Test
 

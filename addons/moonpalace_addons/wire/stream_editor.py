@@ -8,8 +8,11 @@ import json
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
+from moonpalace_addons.wire import api_error
+from moonpalace_addons.wire.api_error import ApiError
 from moonpalace_addons.wire.chat import DONE, Merger, parse_data
-from moonpalace_addons.wire.completion import choices, mapping
+from moonpalace_addons.wire.completion import choices
+from moonpalace_addons.wire.json_value import mapping
 from moonpalace_addons.wire.loop_guard import Found, LoopGuard
 from moonpalace_addons.wire.pieces import index_of
 from moonpalace_addons.wire.sse import DEFAULT_LIMIT, Decoder, Event
@@ -106,9 +109,10 @@ class StreamEditor:
 
     def _read(self, event: Event) -> object:
         chunk = parse_data(event.data)
-        self._progress.feed(event, chunk)
+        error = api_error.of_event(event, chunk)
+        self._progress.feed(event, chunk, error)
         if self._merger is not None:
-            self._merger.feed(chunk)
+            self._merger.feed(chunk, error)
         if self._sieve is not None and _is_usage_alone(chunk):
             self._hidden.add(event.end)
         return chunk
@@ -225,8 +229,8 @@ class _Progress:
     def open_choices(self) -> list[int]:
         return sorted(index for index, finished in self._finished.items() if not finished)
 
-    def feed(self, event: Event, chunk: object) -> None:
-        if event.data.strip() == DONE or mapping(chunk).get("error"):
+    def feed(self, event: Event, chunk: object, error: ApiError | None) -> None:
+        if event.data.strip() == DONE or (error is not None and error.ends):
             self.is_done = True
         known: Mapping[str, object] = mapping(chunk)
         for name in _TOP:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from moonpalace_addons.wire.completion import choices, mapping
+from moonpalace_addons.wire.completion import choices
+from moonpalace_addons.wire.json_value import mapping
 
 _VISIBLE = ("content", "refusal")
 _REASONING = ("reasoning_content", "reasoning")

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moonpalace_addons.wire.sse import Event
 from moonpalace_cli.inspecting.stream_events import Brought, brought
 
 
@@ -62,7 +63,7 @@ def call(**function: object) -> dict[str, object]:
 )
 def test_events(event: object, kind: str, text: str) -> None:
     """Each event is called by what it carries, in all three faces of the API."""
-    assert brought(json.dumps(event)) == Brought(kind, text)
+    assert brought(Event(json.dumps(event))) == Brought(kind, text)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_events(event: object, kind: str, text: str) -> None:
 )
 def test_other_data(data: str, expected: Brought) -> None:
     """The end of a stream is known; what is no JSON is shown as it is."""
-    assert brought(data) == expected
+    assert brought(Event(data)) == expected
 
 
 WORDS = st.sampled_from(["choices", "delta", "content", "tool_calls", "type", "usage", "error", "message", "index"])
@@ -91,4 +92,4 @@ ANYTHING = st.recursive(
 @given(ANYTHING)
 def test_no_event_is_too_odd(event: object) -> None:
     """Whatever stands where, something is said about it."""
-    assert brought(json.dumps(event)).kind
+    assert brought(Event(json.dumps(event))).kind

@@ -15,7 +15,7 @@ from moonpalace_addons.store.storable import storable
 from moonpalace_addons.store.tasks import ExchangeEnded, State
 from moonpalace_addons.store.transfer import Call
 from moonpalace_addons.wire import completion, secrets
-from moonpalace_addons.wire.json_value import parse
+from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_addons.wire.stream_editor import REPEAT
 
 NAMESPACE = UUID("6f6c6420-6d6f-5f6e-8061-6c6163650001")
@@ -161,7 +161,7 @@ def failure(error: str) -> State:
 
 def finish_reasons(body: bytes | None) -> list[object]:
     """Return the finish reasons of a completion."""
-    found = completion.choices(completion.mapping(parse(body or b"")))
+    found = completion.choices(mapping(parse(body or b"")))
     return [choice.get("finish_reason") for choice in found]
 
 

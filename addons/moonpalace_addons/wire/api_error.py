@@ -1,0 +1,200 @@
+"""Tell whether an answer, or an event of a stream, says that the call failed: the one place that knows the shapes.
+
+    {"error": {…}}, {"error": "…"}                      OpenAI, Anthropic (with "type": "error"), Ollama, TGI
+    [{"error": {…}}]                                    Gemini
+    {"type": "error", "code": …, "message": …}          an event of /v1/responses, as is
+    {"type": "response.failed", "response": {"error": …}}
+    {"object": "error", "message": …, "code": …}        vLLM
+    {"base_resp": {"status_code": …, "status_msg": …}}  MiniMax, in every answer: 0 is success
+    {"choices": [{"error": …}]}                         OpenRouter, or only "finish_reason": "error"
+    {"code": …, "msg": …}, with "message" or "error_…"  gateways, in every answer: 0, 200, "ok" … are success
+    {"detail": …}                                       FastAPI, RFC 9457
+
+The last two say little: they count only where nothing of an answer stands beside them. An event of the name "error" is
+one whatever its data are, as is any answer whose status says so; there only the kind and the message are looked for.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from moonpalace_addons.wire.json_value import mapping
+from moonpalace_addons.wire.sse import Event
+
+_KINDS = ("type", "error_type", "code", "error_code", "status", "status_code", "error")
+_MESSAGES = ("message", "msg", "error_description", "error_msg", "status_msg", "error_message", "detail")
+_ANSWERS = ("choices", "data", "content", "output", "result")
+"""Members of an answer that went well: a code beside them is no error's."""
+_DETAILS = {"detail", "status", "status_code", "code", "type", "title", "instance", "message", "request_id"}
+_NAME = re.compile(r"[\w.-]{1,80}")
+_SUCCESS = re.compile(r"(ok|success\w*|succeeded|normal|true|(操作|请求|调用)?成功)\W*", re.IGNORECASE)
+_MARKS = (b'"error"', b'"error_code"', b'"code"', b'"base_resp"', b'"detail"', b"event: error", b"event:error")
+
+# The kinds that the API and those like it document, for errors that name no status.
+_STATUSES = {
+    "invalid_request_error": 400,
+    "content_filter": 400,
+    "invalid_authentication_error": 401,
+    "incorrect_api_key_error": 401,
+    "authentication_error": 401,
+    "permission_denied_error": 403,
+    "permission_error": 403,
+    "resource_not_found_error": 404,
+    "not_found_error": 404,
+    "engine_overloaded_error": 429,
+    "exceeded_current_quota_error": 429,
+    "rate_limit_reached_error": 429,
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "server_error": 500,
+    "api_error": 500,
+    "server_unavailable": 503,
+    "overloaded_error": 529,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ApiError:
+    """What an answer says of its failure; `kind` and `message` are None where it does not say.
+
+    `member` is the `error` that an answer of the API in its own shape would have. `ends` tells whether SDKs stop to
+    read a stream there: an error inside a choice ends that choice only.
+    """
+
+    kind: str | None
+    message: str | None
+    status: int | None
+    member: object
+    ends: bool = True
+
+    def __str__(self) -> str:
+        """Return one line for people."""
+        return ": ".join(filter(None, (self.kind, self.message))) or "error"
+
+
+def find(value: object, *, failed: bool = False) -> ApiError | None:
+    """Return the error in `value`, the parsed JSON of an answer or of an event's data; None if it says of none.
+
+    `failed` tells that there is one for certain, such as by the status of the answer.
+    """
+    fields = mapping(value[0] if isinstance(value, list) and len(value) == 1 else value)
+    if fields.get("type") == "response.failed":
+        fields, failed = mapping(fields.get("response")), True
+    return _explicit(fields) or _in_choice(fields) or (_plain(fields) if failed or _is_plain(fields) else None)
+
+
+def of_event(event: Event, value: object) -> ApiError | None:
+    """Return the error that an event tells of, None for any other event; `value` is its data, parsed."""
+    named = event.event == "error"
+    found = find(value, failed=named)
+    if found is None and named:
+        found = _made(None, _text(value) or event.data.strip() or None, None)
+    return found
+
+
+def may_hold(data: bytes) -> bool:
+    """Tell, for a fraction of what parsing costs, whether one of the events in `data` may be an error."""
+    return any(mark in data for mark in _MARKS)
+
+
+def body(message: str, kind: str, path: str = "") -> bytes:
+    """Return an error of our own as the API has it: in Anthropic's shape where `path` is one of its face's."""
+    error = {"error": {"message": message, "type": kind}}
+    shape = {"type": "error", **error} if re.search(r"/anthropic/|/messages(/|$)", path) else error
+    return json.dumps(shape, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _explicit(fields: Mapping[str, object]) -> ApiError | None:
+    error = fields.get("error")
+    if isinstance(error, dict):
+        return _made(*_told(error), _status(error) or _status(fields), error) if any(error.values()) else None
+    if isinstance(error, str) and error:
+        kind, message = _told({**fields, "error": ""})
+        return _made(error if message else kind, message or error, _status(fields))
+    base = mapping(fields.get("base_resp"))
+    if base and not _is_success(base.get("status_code")):
+        return _made(*_told(base), _status(base))
+    if error is True or fields.get("type") == "error" or fields.get("object") == "error":
+        return _plain({name: value for name, value in fields.items() if name != "error"}) or _made(None, None, None)
+    return None
+
+
+def _in_choice(fields: Mapping[str, object]) -> ApiError | None:
+    choices = fields.get("choices")
+    for choice in map(mapping, choices if isinstance(choices, list) else ()):
+        error = choice.get("error")
+        if choice.get("finish_reason") == "error" or (error and isinstance(error, dict | str)):
+            found = _explicit({"error": error}) or _made("error", None, None)
+            return ApiError(found.kind, found.message, found.status, found.member, ends=False)
+    return None
+
+
+def _is_plain(fields: Mapping[str, object]) -> bool:
+    """Tell whether an object without any word of an error is one for its code or its detail, and its lack of others."""
+    if not fields or fields.get("success") is True or any(fields.get(name) for name in _ANSWERS):
+        return False
+    detail, message = fields.get("detail"), _message(fields)
+    if _SUCCESS.fullmatch(message or ""):
+        return False
+    codes = [fields[name] for name in ("code", "error_code") if fields.get(name) is not None]
+    if codes:
+        return message is not None and not any(map(_is_success, codes))
+    return bool(detail) and isinstance(detail, str | list | dict) and fields.keys() <= _DETAILS
+
+
+def _plain(fields: Mapping[str, object]) -> ApiError | None:
+    kind, message = _told(fields)
+    if isinstance(fields.get("detail"), dict) and message is None:
+        return find(fields["detail"], failed=True)
+    return None if kind is None and message is None else _made(kind, message, _status(fields))
+
+
+def _told(fields: Mapping[str, object]) -> tuple[str | None, str | None]:
+    """Return kind and message: of the members that may tell the kind, the first that is a word, else a number."""
+    values = [fields.get(name) for name in _KINDS]
+    words = (value for value in values if isinstance(value, str) and value and value != "error")
+    numbers = (str(value) for value in values if isinstance(value, int) and not isinstance(value, bool))
+    return next(words, None) or next(numbers, None), _message(fields)
+
+
+def _message(fields: Mapping[str, object]) -> str | None:
+    values = (fields.get(name) for name in _MESSAGES)
+    return next((text for value in values if not isinstance(value, dict) and (text := _text(value))), None)
+
+
+def _text(value: object) -> str:
+    """Return a message as text; FastAPI's list of what is wrong with a request as a sentence."""
+    if isinstance(value, list):
+        return "; ".join(filter(None, map(_text, value)))
+    if not isinstance(value, dict):
+        return value if isinstance(value, str) else ""
+    place = value.get("loc")
+    words = [".".join(map(str, place))] if isinstance(place, list) else []
+    told = next((text for name in _MESSAGES if isinstance(text := value.get(name), str) and text), None)
+    return ": ".join([*words, told or json.dumps(value, ensure_ascii=False)])
+
+
+def _is_success(code: object) -> bool:
+    """Tell whether a code is that of success, or none at all."""
+    text = str(code)
+    if not isinstance(code, int | str) or not _NAME.fullmatch(text):
+        return True
+    digits = text.lstrip("0")
+    return digits == "" or _SUCCESS.fullmatch(text) is not None or (len(digits) == 3 and digits[0] == "2")
+
+
+def _status(fields: Mapping[str, object]) -> int | None:
+    """Return the HTTP status that an error names, else the one that its kind has."""
+    for name in ("code", "status", "status_code"):
+        code = str(fields.get(name))
+        if re.fullmatch("[45][0-9]{2}", code, re.ASCII):
+            return int(code)
+    return next(
+        (_STATUSES[kind] for name in _KINDS if isinstance(kind := fields.get(name), str) and kind in _STATUSES), None
+    )
+
+
+def _made(kind: str | None, message: str | None, status: int | None, member: object = None) -> ApiError:
+    made = {name: value for name, value in (("type", kind or "error"), ("message", message)) if value is not None}
+    return ApiError(kind, message, status, made if member is None else member)
