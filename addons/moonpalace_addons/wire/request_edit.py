@@ -17,11 +17,14 @@ _ODD = object()
 def ask_for_stream(body: bytes) -> bytes | None:
     """Return the body with `stream: true` and `stream_options.include_usage: true`; None where it is to be left alone.
 
-    That is: a body that is no JSON object in UTF-8, one whose `stream` is there and not false, and one whose
-    `stream_options` is there and neither an object nor null. The body is read once.
+    That is: a body that is no JSON object in UTF-8, one whose `stream` is there and neither false nor null, and one
+    whose `stream_options` is there and neither an object nor null. The body is read once.
     """
     members = _members(body)
-    if members is None or _value(body, members, "stream", default=False) is not False:
+    if members is None:
+        return None
+    asked = _value(body, members, "stream")
+    if not (asked is None or asked is False):  # 0 is neither
         return None
     edits = _usage_edits(body, members)
     return None if edits is None else _edited(body, members, [*edits, *_edits(members, "stream", b"true")])
@@ -56,11 +59,14 @@ def _members(body: bytes) -> list[Member] | None:
     return read_members(body, _LISTS)
 
 
-def _value(body: bytes, members: Sequence[Member], key: str, *, default: object = None) -> object:
-    """Return a member's value, `_ODD` if it cannot be read; of several with one key that of the last, as parsers do."""
+def _value(body: bytes, members: Sequence[Member], key: str) -> object:
+    """Return a member's value, None if there is none, `_ODD` if it cannot be read.
+
+    Of several with one key it is that of the last, as parsers do.
+    """
     place = next((member for member in reversed(members) if member.key == key), None)
     if place is None:
-        return default
+        return None
     value = read_value(body, (place.start, place.end))
     return _ODD if value is None and body[place.start : place.end] != b"null" else value
 
