@@ -6,6 +6,7 @@ import base64
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.wire.forms import MAX_HEAD, Form, form_of
 from moonpalace_cli.text.json_text import Json, Verbatim, parse, reindent
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def answer(exchange: Exchange, bodies: Bodies) -> Answer:
     """Return the response; of a call under way, what has come so far."""
     if bodies.event_stream is None:
         return Answer(read(bodies.response), None)
-    is_stream = exchange.is_stream or exchange.is_coerced or exchange.response_content_type == "text/event-stream"
-    if bodies.response is None and not is_stream:
+    form = form_of(bodies.event_stream[:MAX_HEAD], exchange.response_content_type, is_over=True)
+    if bodies.response is None and form is not Form.EVENTS and not exchange.is_stream:
         return Answer(read(bodies.event_stream), None)
     merged = None if bodies.response is None else read(bodies.response)
     return Answer(merged, as_text(bodies.event_stream))

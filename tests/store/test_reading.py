@@ -26,8 +26,12 @@ def delta(content: str) -> str:
     [
         (b'{"a": 1}', "application/json", {"a": 1}),
         (b'{"a": 1}', "application/problem+json", {"a": 1}),
-        (b'{"a": 1}', "text/html", None),
-        (b'{"a": 1}', None, None),
+        (b'{"a": 1}', "text/event-stream", {"a": 1}),
+        (b'{"a": 1}', "text/html", {"a": 1}),
+        (b'{"a": 1}', None, {"a": 1}),
+        (b'\xef\xbb\xbf\n\n{"a": 1}\n', "application/json", {"a": 1}),
+        (b"1", "application/json", 1),
+        (b"1", "text/plain", None),
         (b'{"a": 1', "application/json", None),
         (b"", "application/json", None),
         (b"\xff", "application/json", None),
@@ -36,7 +40,7 @@ def delta(content: str) -> str:
     ],
 )
 def test_json_is_parsed_and_every_body_kept(body: bytes, content_type: str | None, completion: object) -> None:
-    """A body that says it is JSON and is gets parsed; whatever it is, its bytes are kept."""
+    """A body that is JSON gets parsed, whatever it is called; whatever it is, its bytes are kept."""
     reading = read(received(body, content_type), ())
     assert (reading.completion, reading.body) == (completion, body)
 
@@ -48,6 +52,14 @@ def test_a_stream_is_merged() -> None:
     assert json.loads(reading.body)["choices"][0]["message"]["content"] == "你好"
     assert "你好".encode() in reading.body
     assert len(reading.events) == 2
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/octet-stream", None])
+def test_a_stream_is_one_under_any_label(content_type: str | None) -> None:
+    """Events are read as such whatever they are called."""
+    answer = received(b": hb\n\n" + events(delta("a"), "[DONE]"), content_type)
+    assert answer.is_stream
+    assert json.loads(read(answer, ()).body)["choices"][0]["message"]["content"] == "a"
 
 
 def test_surrogates_that_meet_in_a_merge_are_kept() -> None:

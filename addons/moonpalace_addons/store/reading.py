@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from moonpalace_addons.wire import api_error, completion, secrets, sse
 from moonpalace_addons.wire.api_error import ApiError
 from moonpalace_addons.wire.chat import DONE, Merger
+from moonpalace_addons.wire.forms import BOM, MAX_HEAD, Form, form_of
 from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_addons.wire.stream_editor import REPEAT
 
-EVENT_STREAM = "text/event-stream"
 LAST_TYPES = ("message_stop", "response.completed", "response.incomplete", "response.failed")
 """The types of the events that end the streams of /anthropic/v1/messages and /v1/responses, which have no `[DONE]`."""
 
@@ -31,9 +31,14 @@ class Received:
     problem: str | None = None
 
     @property
+    def form(self) -> Form:
+        """Return what the body is, whatever it is called."""
+        return form_of(self.body[:MAX_HEAD], self.content_type, is_over=True) or Form.OTHER
+
+    @property
     def is_stream(self) -> bool:
         """Tell whether the answer came as events, whatever was asked for."""
-        return self.content_type == EVENT_STREAM
+        return self.form is Form.EVENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +68,8 @@ def read(received: Received, hidden: Sequence[bytes], *, cut_at: int | None = No
 def read_body(received: Received) -> Reading:
     """Read an answer that is not a stream."""
     warnings = encoding_warning(received)
-    is_json = received.content_type is not None and received.content_type.endswith("json")
-    return Reading(parse(received.body) if is_json else None, received.body, [], warnings)
+    is_json = received.form is Form.JSON
+    return Reading(parse(received.body.removeprefix(BOM)) if is_json else None, received.body, [], warnings)
 
 
 def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None = None) -> Reading:

@@ -50,7 +50,9 @@ def test_bytes_become_base64() -> None:
         ({"is_stream": True}, Bodies(b"", b"{}", EVENTS.encode()), Answer(Verbatim("{}"), EVENTS)),
         ({"is_coerced": True}, Bodies(b"", b"{}", EVENTS.encode()), Answer(Verbatim("{}"), EVENTS)),
         ({"is_stream": True}, Bodies(b"", None, b"data: \xff\n\n"), Answer(None, b"data: \xff\n\n")),
-        ({"response_content_type": "text/event-stream"}, Bodies(b"", None, b"{}"), Answer(None, "{}")),
+        ({"response_content_type": "text/event-stream"}, Bodies(b"", None, b": hb"), Answer(None, ": hb")),
+        ({"response_content_type": "text/event-stream"}, Bodies(b"", None, b"{}"), Answer(Verbatim("{}"), None)),
+        ({"is_coerced": True}, Bodies(b"", None, EVENTS.encode()), Answer(None, EVENTS)),
         ({"state": State.IN_FLIGHT}, Bodies(b"", None, b'{"half'), Answer('{"half', None)),
     ],
 )
