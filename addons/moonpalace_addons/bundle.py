@@ -22,7 +22,8 @@ def make_addons(settings: Settings | None = None) -> list[object]:
     The order matters. Access first: if another addon fails at a request, mitmproxy skips those after it. Capture before
     what changes requests and errors, so that it sees what clients sent and what really went wrong; the context cache
     before it all the same, since it says what capture notes. The recorder after capture, so that what capture says at
-    the end is still stored. What looks at the sockets after what opens them.
+    the end is still stored. Last what opens the sockets, and then what looks at them and lets clients in, for whom all
+    others have to be ready.
     """
     log_filter.install()
     configuration, calls = Configuration(settings), Calls()
@@ -35,8 +36,8 @@ def make_addons(settings: Settings | None = None) -> list[object]:
         Capture(configuration, recorder, calls),
         EditStream(configuration, calls),
         recorder,
-        ReverseProxy(configuration),
-        Listening(configuration),
         Deadline(configuration, calls),
         JsonErrors(configuration),
+        ReverseProxy(configuration, opens=settings is not None),
+        Listening(configuration),
     ]

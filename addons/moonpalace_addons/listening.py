@@ -1,9 +1,15 @@
-"""Say where the proxy listens, and do not listen where strangers could spend the key."""
+"""Say where the proxy listens, do not listen where strangers could spend the key, and let clients in when all is ready.
+
+`mpal start` opens its socket when its addons are ready; mitmdump and mitmweb have theirs before they load a script.
+There, who connects too early waits, and is not answered if the socket is replaced by ours.
+"""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
+from mitmproxy.connection import Client
 from mitmproxy.proxy.mode_servers import ServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 
@@ -12,6 +18,9 @@ from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.own_addresses import is_this_machine, machine_names
 
 logger = logging.getLogger("moonpalace")
+
+READY_TIMEOUT = 30.0
+"""Seconds that a client which comes too early waits for the proxy to be ready."""
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
@@ -23,6 +32,7 @@ class Listening:
 
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
+        self._is_ready = asyncio.Event()
 
     async def running(self) -> None:
         """Announce the addresses, or end the proxy because of one of them; `ReverseProxy` has set them by now."""
@@ -38,6 +48,22 @@ class Listening:
         if reachable:
             self.configuration.names = await asyncio.to_thread(machine_names)
         announce(servers)
+        self._is_ready.set()
+
+    def client_connected(self, client: Client) -> Awaitable[None] | None:
+        """Have a client wait until all is ready; after that there is nothing to wait for."""
+        return None if self._is_ready.is_set() or not self.configuration.ready else self._hold(client)
+
+    async def _hold(self, client: Client) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._is_ready.wait(), READY_TIMEOUT)
+        if not (self._is_ready.is_set() and is_served(client)):
+            client.error = "it came before MoonPalace was ready"  # has mitmproxy hang up
+
+
+def is_served(client: Client) -> bool:
+    """Tell whether the socket that a client came to is still listened on."""
+    return any(server.mode == client.proxy_mode for server in upstream.proxyserver().servers)
 
 
 def announce(servers: Iterable[ServerInstance[ProxyMode]]) -> None:

@@ -21,8 +21,10 @@ class ReverseProxy:
 
     name = "moonpalace-reverse-proxy"
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, *, opens: bool = False) -> None:
         self.configuration = configuration
+        self.opens = opens
+        """It opens the socket; mitmproxy was told to open none."""
         self.proxy: OutgoingProxy | None = None
 
     async def running(self) -> None:
@@ -33,6 +35,8 @@ class ReverseProxy:
         self.proxy = OutgoingProxy(settings.upstream_proxy) if settings.upstream_proxy else None
         discard_trailers()
         ctx.options.update(**mitmproxy_options(settings))
+        if self.opens:
+            ctx.options.update(server=True)
         await upstream.proxyserver().setup_servers()  # waits for the switch that the options have begun
 
     def requestheaders(self, flow: HTTPFlow) -> None:

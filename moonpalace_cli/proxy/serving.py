@@ -148,7 +148,7 @@ def ignore_cancellations(loop: asyncio.AbstractEventLoop, context: dict[str, obj
 
 
 def mitmproxy_settings(settings: Settings) -> options.Options:
-    """Return mitmproxy's options with the address set, which must be known before the first socket is opened."""
+    """Return mitmproxy's options with the address set, and no socket: the addons open it when they are ready."""
     upstream.listen_on_tcp_only(reverse_mode(settings))
     opts = options.Options()
     opts.update(
@@ -156,5 +156,6 @@ def mitmproxy_settings(settings: Settings) -> options.Options:
         mode=[reverse_mode(settings)],
         listen_host=settings.host,
         listen_port=settings.port,
+        server=False,
     )
     return opts

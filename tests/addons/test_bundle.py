@@ -23,10 +23,10 @@ ORDER = [
     "moonpalace-capture",
     "moonpalace-edit-stream",
     "moonpalace-recorder",
-    "moonpalace-reverse-proxy",
-    "moonpalace-listening",
     "moonpalace-deadline",
     "moonpalace-json-errors",
+    "moonpalace-reverse-proxy",
+    "moonpalace-listening",
 ]
 
 

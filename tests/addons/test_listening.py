@@ -5,7 +5,7 @@ import logging
 
 import pytest
 from mitmproxy.addons.proxyserver import Proxyserver
-from mitmproxy.test import taddons
+from mitmproxy.test import taddons, tflow
 
 from moonpalace_addons import listening
 from moonpalace_addons.configuration import Configuration
@@ -115,3 +115,18 @@ def test_names_are_not_asked_for_in_vain(monkeypatch: pytest.MonkeyPatch) -> Non
     configuration = configured()
     run(configuration)
     assert configuration.names == frozenset()
+
+
+def test_a_client_waits_only_so_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the proxy does not get ready, a client that came early is sent away instead of hanging."""
+    monkeypatch.setattr(listening, "READY_TIMEOUT", 0.0)
+
+    async def wait() -> None:
+        client = tflow.tclient_conn()
+        held = Listening(configured()).client_connected(client)
+        assert held is not None
+        await held
+        assert client.error
+
+    asyncio.run(wait())
+    assert Listening(Configuration()).client_connected(tflow.tclient_conn()) is None
