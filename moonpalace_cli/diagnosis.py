@@ -36,8 +36,7 @@ def report_text(report: Report) -> Iterator[str]:
         yield line("unused", f"{report.unused_pieces} pieces of bodies, {size(report.unused_bytes)}, for mpal cleanup")
     alive = living(report)
     yield line("proxies", "; ".join(proxy(run) for run in alive) or "none running")
-    waiting = sum(found.size for found in report.journals)
-    yield line("backlog", f"{size(waiting)} in {len(report.journals)} journals" if report.journals else "none")
+    yield line("backlog", backlog(report))
     for backup in report.backups:
         yield line("old file", f"{backup}, with the keys and cookies that the original stored")
     if report.free_disk is not None:
@@ -47,6 +46,15 @@ def report_text(report: Report) -> Iterator[str]:
     for finding in report.findings:
         yield f"  {finding.what}"
         yield f"    → {finding.advice}"
+
+
+def backlog(report: Report) -> str:
+    """Return what waits for the store outside of it, and how much of that a proxy has in memory at most."""
+    from moonpalace_addons.store.writer import MEMORY
+
+    journals = [found for found in report.journals if not found.problem]
+    waiting = f"{size(sum(found.size for found in journals))} in {len(journals)} journals" if journals else "none"
+    return f"{waiting}; past {size(MEMORY)} in memory a proxy writes a journal"
 
 
 def line(name: str, text: str) -> str:
@@ -88,8 +96,11 @@ def report_json(report: Report) -> dict[str, object]:
         "unused_bytes": report.unused_bytes,
         "proxies": [proxy_json(run) for run in living(report)],
         "journals": [
-            {"path": str(found.path), "size": found.size, "in_use": found.in_use} for found in report.journals
+            {"path": str(found.path), "size": found.size, "in_use": found.in_use}
+            for found in report.journals
+            if not found.problem
         ],
+        "kept_journals": [str(path) for path in report.kept],
         "backups": [str(path) for path in report.backups],
         "findings": [{"what": finding.what, "advice": finding.advice} for finding in report.findings],
     }

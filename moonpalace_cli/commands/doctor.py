@@ -86,10 +86,11 @@ def search(settings: Settings, *, as_json: bool) -> bool:
 
 def search_journals(settings: Settings, progress: Callable[[int], None]) -> Iterator[Hit]:
     """Give what looks like a secret in the calls that wait for the store; tell of the journals that cannot be read."""
-    from moonpalace_addons.store.journal import journal_file
+    from moonpalace_addons.store.journal import journal_place
     from moonpalace_addons.store.secret_search import search_journal
 
-    for path in journal_file.paths(settings.database, settings.home):
+    places = (journal_place.paths, journal_place.kept)
+    for path in [path for find in places for path in find(settings.database, settings.home)]:
         try:
             yield from search_journal(path, progress)
         except (OSError, ValueError) as error:

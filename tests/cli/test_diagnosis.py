@@ -35,7 +35,7 @@ def test_report_of_a_server() -> None:
         "size          10 B",
         "calls         2 completed",
         "proxies       none running",
-        "backlog       none",
+        "backlog       none; past 64.0 MB in memory a proxy writes a journal",
         "",
         "1 wrong:",
         "  something is wrong",

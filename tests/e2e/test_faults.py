@@ -43,7 +43,7 @@ HASTE = IMPATIENT if SECONDS < 10 else {}
 PATIENCE = 60.0
 TROUBLE = "calls go on, their rows wait in memory"
 STORED = "New Row Inserted"
-OVER = "store: works again, nothing was lost"
+OVER = "store: works again"
 
 PAUSE = threading.Event()
 

@@ -93,7 +93,7 @@ def test_a_trouble_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
         caplog.messages
         == [
             "store: locked; calls go on, their rows wait in memory",
-            "store: works again, nothing was lost",
+            "store: works again",
         ]
         * 2
     )

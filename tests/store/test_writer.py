@@ -4,8 +4,9 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -13,12 +14,16 @@ from sqlalchemy import Engine, text
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store import engine as engine_module
 from moonpalace_addons.store import writer as writer_module
+from moonpalace_addons.store.attempts import Attempts, Taken
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import open_store
+from moonpalace_addons.store.journal.journal_texts import journal_texts
+from moonpalace_addons.store.pace import Pace
 from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
+from moonpalace_addons.store.units import Unit
 from moonpalace_addons.store.writer import Observer, Writer
 
 KEY = b"sk-0123456789abcdef"
@@ -149,7 +154,8 @@ def test_a_locked_store_is_waited_for(
     until(lambda: writer.backlog() == writer_module.Backlog(0, 0, 0, (), None))
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
         "store: database is locked; calls go on, their rows wait in memory",
-        "store: works again, nothing was lost",
+        "store: works again",
+        "store: 20 calls that had waited are stored",
     ]
     holder.close()
 
@@ -214,8 +220,9 @@ def test_a_refused_call_does_not_take_the_others(
     caplog: pytest.LogCaptureFixture,
     request_read: MakeRequest,
     ended: MakeEnd,
+    tmp_path: Path,
 ) -> None:
-    """A call that the database refuses is logged and lost alone; the others of its batch are stored and told of."""
+    """A call that the database refuses is kept in a file, which the log names; the others are stored and told of."""
     seen: list[str] = []
     writer = start(lambda exchange: seen.append(exchange.uuid))
     bad, other = request_read(endpoint=None), request_read()
@@ -224,7 +231,9 @@ def test_a_refused_call_does_not_take_the_others(
     writer.put(ended(other))
     assert writer.stop()
     assert [call.uuid for call in rows(engine)] == [other.uuid] == seen
-    assert f"store: call {bad.uuid} is lost, the database refuses it: IntegrityError" in caplog.messages
+    (kept,) = tmp_path.glob("*.kept")
+    assert f"store: call {bad.uuid} is kept in {kept}, the database refuses it: IntegrityError" in caplog.messages
+    assert {text.row for text in journal_texts(kept)} == {bad.uuid}
     assert run_row(engine)["ended_at"] is not None
 
 
@@ -236,7 +245,7 @@ def test_a_fault_of_ours_does_not_end_the_thread(
     caplog: pytest.LogCaptureFixture,
     request_read: MakeRequest,
 ) -> None:
-    """After an exception that nobody foresaw the thread goes on with the next batch."""
+    """After an exception that nobody foresaw the thread goes on with the next batch; the stop knows what it cost."""
     writer = start()
     with monkeypatch.context() as patch:
         patch.setattr(Batch, "plan", lambda *_, **__: 1 / 0)
@@ -244,8 +253,33 @@ def test_a_fault_of_ours_does_not_end_the_thread(
         until(lambda: "because of a fault in MoonPalace" in caplog.text)
     last = request_read()
     writer.put(last)
-    assert writer.stop()
+    assert not writer.stop()
+    assert writer.lost == 1
     assert [call.uuid for call in rows(engine)] == [last.uuid]
+
+
+def test_transactions_are_short(
+    engine: Engine, start: Start, monkeypatch: pytest.MonkeyPatch, request_read: MakeRequest, ended: MakeEnd
+) -> None:
+    """However much has come, no transaction has more than 200 calls, nor many more bytes than it has time for."""
+    sizes = list[int]()
+    real = Attempts.store
+
+    def store(self: Attempts, units: Sequence[Unit], *given: Any, **named: Any) -> Taken:
+        sizes.append(len(units))
+        return real(self, units, *given, **named)
+
+    monkeypatch.setattr(Attempts, "store", store)
+    monkeypatch.setattr(Pace, "note", lambda *_: None)
+    writer = Writer(engine)
+    calls = [request_read() for _ in range(500)] + [request_read(body=bytes(400_000)) for _ in range(6)]
+    for call in calls:
+        writer.put(call)
+        writer.put(ended(call))
+    writer.start()
+    assert writer.stop()
+    assert sizes == [200, 200, 101, 2, 2, 1]
+    assert [row.uuid for row in rows(engine)] == [call.uuid for call in calls]
 
 
 def test_an_answer_under_way_is_on_disk_soon(

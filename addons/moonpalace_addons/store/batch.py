@@ -27,6 +27,8 @@ class Batch:
         self.fingerprint_key = fingerprint_key
         self.calls: dict[str, Ongoing] = {}
         self.units: dict[str, Unit] = {}
+        self.lost = 0
+        """Calls that get no row because of a fault in MoonPalace."""
         self._finished: list[Exchange] = []
         self._settled: list[str] = []
         self._written: dict[str, int] = {}
@@ -66,6 +68,7 @@ class Batch:
                 self._take(task)
             except Exception:
                 logger.exception("store: call %s could not be read because of a fault in MoonPalace", task.uuid)
+                self.lost += isinstance(task, RequestRead)
             unit = self.units.get(task.uuid)
             if isinstance(task, ExchangeEnded) and (unit is None or unit.ending is None):
                 self._settled.append(task.uuid)
@@ -138,6 +141,16 @@ class Batch:
         if data:
             unit.segments.append((call.segments, data, chunks))
             call.segments += 1
+
+    def portion(self, weight: int, most: int) -> list[Unit]:
+        """Return the first units that are planned: of about so many bytes, no more than `most`, at least one."""
+        found = list[Unit]()
+        for unit in self.units.values():
+            if found and (weight < unit.weight or len(found) == most):
+                break
+            found.append(unit)
+            weight -= unit.weight
+        return found
 
     def store(self, connection: Connection) -> None:
         """Write everything planned, in the connection's transaction; then call `stored`."""

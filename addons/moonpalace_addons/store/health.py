@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Engine
 
 from moonpalace_addons.store import recovery
 from moonpalace_addons.store.engine import parse_url, shown, sqlite_file
-from moonpalace_addons.store.journal import journal_file
-from moonpalace_addons.store.journal.journal_file import JournalFile
+from moonpalace_addons.store.journal import journal_place
+from moonpalace_addons.store.journal.journal_place import JournalFile
 from moonpalace_addons.store.original.upgrade import Places, backups
 from moonpalace_addons.store.records import health
 from moonpalace_addons.store.records.health import Run
@@ -47,6 +47,7 @@ class Report:
     unused_bytes: int = 0
     proxies: list[Run] = field(default_factory=list)
     journals: list[JournalFile] = field(default_factory=list)
+    kept: list[Path] = field(default_factory=list)
     backups: list[Path] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
@@ -54,10 +55,10 @@ class Report:
 def examine(engine: Engine, url: str, home: Path) -> Report:
     """Return how the store is; `home` is the folder of MoonPalace's own files."""
     file = sqlite_file(parse_url(url))
-    report = Report(shown(parse_url(url)), journals=journal_file.files(url, home))
+    report = Report(shown(parse_url(url)), journals=journal_place.files(url, home), kept=journal_place.kept(url, home))
     with engine.connect() as connection:
         look_inside(connection, report)
-    report.findings += [Finding(*pair) for pair in (*found_inside(report), *found_in_journals(report))]
+    report.findings += [Finding(*pair) for pair in (*found_inside(report), *found_in_journals(report, url, home))]
     if file is not None:
         look_at_files(file, report)
         report.findings += [Finding(*pair) for pair in (*found_in_permissions(file, home, report), *found_beside(file))]
@@ -110,17 +111,29 @@ def found_inside(report: Report) -> Pairs:
         )
 
 
-def found_in_journals(report: Report) -> Pairs:
-    """Tell which calls wait beside the store."""
+def found_in_journals(report: Report, url: str, home: Path) -> Pairs:
+    """Tell which calls wait beside the store, or could not be stored, and what only looks like that."""
     for found in report.journals:
         size = f"{found.size / 1e6:,.1f} MB of calls wait in {found.path}"
-        if found.in_use:
+        if found.problem:
+            yield (
+                f"{found.path} has the name of a journal and is none that can be read: {found.problem}",
+                "the proxy leaves it alone; see whose it is, and move it away",
+            )
+        elif found.in_use:
             yield (
                 f"{size}, as the store does not take them",
                 "the proxy's log says why; it stores them when that is over",
             )
         else:
             yield f"{size}, left by a proxy that has ended", "the next mpal start stores them"
+    for path in report.kept:
+        yield (
+            f"some of the calls in {path} could not be read, or were refused by the database; the others are stored",
+            "a newer MoonPalace may read them: rename the file so that it ends in .journal, and start the proxy",
+        )
+    for path in journal_place.others(url, home):
+        yield f"calls of another store wait in {path}", "start mpal once with the --database that they were made with"
 
 
 def look_at_files(file: Path, report: Report) -> None:
@@ -139,7 +152,7 @@ def beside(file: Path, ending: str) -> Path:
 def found_in_permissions(file: Path, home: Path, report: Report) -> Pairs:
     """Tell which files others may read; of the folder only where it is our own."""
     own = [beside(file, ending) for ending in ("", "-wal", "-shm", "-journal")]
-    for path in [*own, *(found.path for found in report.journals), *report.backups]:
+    for path in [*own, *(found.path for found in report.journals if not found.problem), *report.kept, *report.backups]:
         if path.exists() and (mode := path.stat().st_mode) & OTHERS:
             yield f"{path} can be used by others (mode {stat.S_IMODE(mode):04o})", f"chmod 600 {path}"
     if file.parent.resolve() == home.resolve() and (mode := home.stat().st_mode) & OTHERS:

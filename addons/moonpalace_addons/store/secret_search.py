@@ -62,18 +62,21 @@ def search(engine: Engine, progress: Progress = lambda _: None) -> list[Hit]:
     return sorted(placed, key=lambda hit: (hit.call or 0, hit.field, hit.kind, hit.masked))
 
 
-def search_journal(path: Path, progress: Progress = lambda _: None) -> list[Hit]:
-    """Return what looks like a secret in the calls that wait in a journal, which have no numbers yet.
+def search_journal(path: Path, progress: Progress = lambda _: None) -> Iterator[Hit]:
+    """Give what looks like a secret in the calls that wait in a journal, which have no numbers yet.
 
-    Raises ValueError if another version of MoonPalace wrote it, OSError if it cannot be read.
+    Raises ValueError if another version of MoonPalace wrote it, or, after all else, if a part of it cannot be read;
+    OSError if nothing of it can.
     """
     hits: set[Hit] = set()
-    for text in journal_texts(path):
-        name = text.column if text.table == "parts" else field_name(text)
-        place = f"{name} of a call in {path.name}"
-        hits |= {Hit(None, place, kind, masked) for kind, masked in found_in(text)}
-        progress(len(text.data))
-    return sorted(hits, key=lambda hit: (hit.field, hit.kind, hit.masked))
+    try:
+        for text in journal_texts(path):
+            name = text.column if text.table == "parts" else field_name(text)
+            place = f"{name} of a call in {path.name}"
+            hits |= {Hit(None, place, kind, masked) for kind, masked in found_in(text)}
+            progress(len(text.data))
+    finally:
+        yield from sorted(hits, key=lambda hit: (hit.field, hit.kind, hit.masked))
 
 
 def found_in(text: Text) -> Iterator[tuple[str, str]]:

@@ -57,7 +57,7 @@ class Trouble:
         self.words = words(error)
 
     def over(self) -> None:
-        """Note that the store works."""
+        """Note that the store works; what has waited meanwhile is still to be stored."""
         if self.words is not None:
-            logger.warning("store: works again, nothing was lost")
+            logger.warning("store: works again")
             self.words = None

@@ -6,7 +6,8 @@ what has come of their answers every `KEEP` seconds, in case the machine dies.
 
 A store that is locked, full, read-only, damaged or gone is tried again and again, while calls go on and their rows
 wait: in memory, and from `MEMORY` bytes on, after `MINUTE` seconds, or when the proxy ends, in a journal beside the
-store. Nothing is ever dropped: where the journal cannot be written either, memory grows.
+store. So they do where more comes than the store can take. Nothing is ever dropped: where the journal cannot be
+written either, memory grows; a call that the store refuses for ever is kept in a file.
 """
 
 import logging
@@ -14,7 +15,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,14 +28,15 @@ from moonpalace_addons.store.attempts import Attempts, Taken
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import BUSY_TIMEOUT, refusal, writing
 from moonpalace_addons.store.host import new_run
-from moonpalace_addons.store.journal import journal_file
+from moonpalace_addons.store.journal import journal_place
 from moonpalace_addons.store.journal.overflow import Overflow
+from moonpalace_addons.store.pace import Pace
 from moonpalace_addons.store.records import identity, repeats, runs
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.recovery import recover
 from moonpalace_addons.store.store_file import StoreFile
-from moonpalace_addons.store.tasks import Task
+from moonpalace_addons.store.tasks import RequestRead, Task
 from moonpalace_addons.store.units import Unit
 
 logger = logging.getLogger(__name__)
@@ -107,11 +109,15 @@ class Writer:
         self._deadline = math.inf
         self._memory = 0
         self._was_over = False
+        self._pace = Pace()
+        self._behind: int | None = None
+        """Calls stored of those that waited for a store in trouble, None once none of them waits."""
+        self._lost = 0
         self._delay = RETRY_LEAST
         self._batch = Batch(self.run_id, self._begin_run())
         self._file = StoreFile(engine)
         self._attempts = Attempts(engine, self._follow_file)
-        self._overflow = Overflow(journal_file.place(engine.url, home), self._run)
+        self._overflow = Overflow(journal_place.place(engine.url, home), self._run)
         self._moved = False
         self._kept_at = time.monotonic()
 
@@ -135,6 +141,11 @@ class Writer:
         """Return what waits, and why if something keeps it waiting."""
         return Backlog(len(self._tasks), self._batch.planned, self._memory, self._overflow.paths, self.trouble)
 
+    @property
+    def lost(self) -> int:
+        """Return how many calls have no row and will get none; while it works, of those that it has looked at."""
+        return self._lost + self._batch.lost
+
     def stop(self) -> bool:
         """Store all that waits, write down the end of the run, and stop; return False if something is lost.
 
@@ -146,7 +157,7 @@ class Writer:
         if self._thread.is_alive():
             self._thread.join(JOIN_MOST)
         LIVING.discard(self.run_id)
-        return not (self._tasks or self._batch.planned or self._thread.is_alive())
+        return not (self._tasks or self._batch.planned or self.lost or self._thread.is_alive())
 
     def _begin_run(self) -> bytes:
         try:
@@ -179,8 +190,10 @@ class Writer:
             self._delay = min(self._delay * 2, RETRY_MOST)
             return
         self._delay = RETRY_LEAST
-        if self._overflow.source() is None and not self._batch.planned:  # nor what was left in memory beside a journal
-            self._wake.wait(KEEP if self._batch.under_way else HEARTBEAT)
+        if self._overflow.source() is not None or self._batch.planned:
+            self._stopping.wait(max(0.0, BATCH_LEAST - took))
+            return
+        self._wake.wait(KEEP if self._batch.under_way else HEARTBEAT)
         if not self._stopping.is_set():
             # What comes while a batch is stored has waited for that long when its own turn comes.
             self._stopping.wait(max(BATCH_LEAST, BATCH - took))
@@ -202,8 +215,12 @@ class Writer:
 
     def _plan(self, *, keep: bool = False, ended: bool = False) -> None:
         tasks = [self._tasks.popleft() for _ in range(len(self._tasks))]
-        # Pieces of answers under way that cannot be stored would be there twice in memory.
-        self._batch.plan(tasks, keep=ended or (keep and self.trouble is None))
+        try:
+            # Pieces of answers under way that cannot be stored would be there twice in memory.
+            self._batch.plan(tasks, keep=ended or (keep and self.trouble is None))
+        except Exception:
+            self._lost += sum(isinstance(task, RequestRead) for task in tasks)
+            raise
         self._memory = self._batch.weight + (self._batch.absorb() if self.trouble is not None else 0)
         over = self._memory > MEMORY
         # Of a store that works, one great batch is no sign; two in a row say that it is too slow.
@@ -221,7 +238,7 @@ class Writer:
         try:
             source = self._overflow.source()
             if source is not None and (source.is_own or not ended):
-                taken = self._overflow.take(source, partial(self._store_units, is_own=source.is_own))
+                taken = self._overflow.take(source, partial(self._store_units, is_own=source.is_own), self._pace)
                 if source.is_own or not taken:
                     return False
                 if source.journal.path not in self._overflow.paths:
@@ -231,35 +248,58 @@ class Writer:
             for exchange in self._batch.finished():
                 self._observe(exchange)
             self._settle()
-        return not self._batch.planned and self.trouble is None
+        is_done = not self._batch.planned and self.trouble is None
+        if is_done and self._behind:
+            logger.warning("store: %d calls that had waited are stored", self._behind)
+        self._behind = None if is_done else self._behind
+        return is_done
 
     def _commit(self, *, live: bool, ended: bool) -> None:
+        units = self._batch.portion(self._pace.weight, self._pace.calls)
+        ended = ended and len(units) == self._batch.planned
         touch = partial(self._touch, live=live, ended=ended)
-        if self._batch.planned:
-            units = list(self._batch.units.values())
-            # What has failed may have been committed nevertheless, with the answer lost on the way.
-            taken = self._attempts.store(units, self._run, touch, again=self.trouble is not None)
-            self._batch.stored(taken.ids)
-            for call in self._lost(taken):
-                self._batch.drop(call)
-        elif live or ended:
-            self._attempts.try_to(touch)
+        if not units:
+            if live or ended:
+                self._attempts.try_to(touch)
+            return
+        # What has failed may have been committed nevertheless, with the answer lost on the way.
+        taken = self._timed(lambda: self._attempts.store(units, self._run, touch, again=self.trouble is not None))
+        self._count(units, taken)
+        self._batch.stored(taken.ids)
+        self._give_up([unit for unit in units if unit.uuid in taken.refused], taken.refused)
 
-    def _store_units(self, units: Sequence[Unit], run: Values, *, is_own: bool) -> bool:
-        """Store units out of a journal; return False if some are still to be stored."""
-        taken = self._attempts.store(units, run, lambda _: None, again=True)
+    def _timed(self, store: Callable[[], Taken]) -> Taken:
+        """Store something, and learn from the time that it takes how much to store at once."""
+        began = time.monotonic()
+        taken = store()
+        self._pace.note(time.monotonic() - began)
+        return taken
+
+    def _count(self, units: Sequence[Unit], taken: Taken) -> None:
+        """Count what has been stored of calls that had waited for a store in trouble."""
+        if self.trouble is not None and self._behind is None:
+            self._behind = 0
+        if self._behind is not None:
+            self._behind += sum(unit.ending is not None and unit.uuid in taken.ids for unit in units)
+
+    def _store_units(self, units: Sequence[Unit], run: Values, *, is_own: bool) -> list[str] | None:
+        """Store units out of a journal; return those that the store refuses, None if some are still to be stored."""
+        taken = self._timed(lambda: self._attempts.store(units, run, lambda _: None, again=True))
         if is_own:
+            self._count(units, taken)
             self._batch.note([unit for unit in units if unit.uuid in taken.ids], taken.ids)
         settled = taken.ids.keys() | taken.refused.keys()
-        if not all(unit.uuid in settled for unit in units):
-            return False
-        self._lost(taken)
-        return True
+        return list(taken.refused) if all(unit.uuid in settled for unit in units) else None
 
-    def _lost(self, taken: Taken) -> list[str]:
-        for call, error in taken.refused.items():
-            logger.error("store: call %s is lost, the database refuses it: %s", call, type(error).__name__)
-        return list(taken.refused)
+    def _give_up(self, units: Sequence[Unit], errors: Mapping[str, Exception]) -> None:
+        """Keep calls that the store refuses for ever in a file, for people to look at."""
+        kept = self._overflow.keep(units) if units else None
+        for unit in units:
+            fate = "is lost" if kept is None else f"is kept in {kept}"
+            name = type(errors[unit.uuid]).__name__
+            logger.error("store: call %s %s, the database refuses it: %s", unit.uuid, fate, name)
+            self._lost += kept is None
+            self._batch.drop(unit.uuid)
 
     def _drain(self) -> None:
         """Store all that there is, and what the store does not take in good time in the journal."""
@@ -276,6 +316,7 @@ class Writer:
             delay = min(delay * 2, RETRY_MOST)
         if self._batch.planned:
             self._spill()
+        self._settle()
         if self._batch.planned:
             logger.error("store: %d calls could not be stored: %s", self._batch.planned, self.trouble)
         if self._overflow.own is not None:

@@ -1,6 +1,7 @@
 """`mpal doctor`, with and without --secrets."""
 
 import json
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from moonpalace_addons.store.journal.journal_file import Journal
+from moonpalace_addons.store.journal.journal_file import MAGIC, Journal
 from moonpalace_addons.store.journal.unit_bytes import pack
 from moonpalace_addons.store.records import labels
 from moonpalace_addons.store.schema import REVISION
@@ -50,7 +51,7 @@ def test_sound_store(mpal: Mpal, file: Path) -> None:
     assert lines["version"].startswith("MoonPalace ")
     assert lines["calls"] == "1 completed"
     assert lines["proxies"] == "none running"
-    assert lines["backlog"] == "none"
+    assert lines["backlog"] == "none; past 64.0 MB in memory a proxy writes a journal"
     assert printed.out.endswith("\nnothing is wrong\n")
 
 
@@ -157,12 +158,38 @@ def test_full_disk(mpal: Mpal, file: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_calls_beside_the_store(mpal: Mpal, file: Path) -> None:
     """A journal that a dead proxy left is told, and who takes it in."""
     journal = file.with_name("moonpalace.sqlite.some-run.journal")
-    journal.write_bytes(b"x" * 1_500_000)
+    journal.write_bytes(MAGIC + b"x" * 1_500_000)
     journal.chmod(0o600)
     printed = mpal("doctor")
     assert printed.code == 1
     assert f"1.5 MB of calls wait in {journal}, left by a proxy that has ended" in printed.out
     assert "the next mpal start stores them" in printed.out
+
+
+def test_what_only_looks_like_calls(mpal: Mpal, file: Path) -> None:
+    """What has the name of a journal and is none is said to be so, and nothing waits for it to answer."""
+    other, pipe = (file.with_name(f"moonpalace.sqlite.{name}.journal") for name in ("a", "b"))
+    other.write_text("something else")
+    os.mkfifo(pipe)
+    printed = mpal("doctor")
+    assert printed.code == 1
+    assert f"{other} has the name of a journal and is none that can be read: another version" in printed.out
+    assert f"{pipe} has the name of a journal and is none that can be read: it is no plain file" in printed.out
+    assert "calls wait in" not in printed.out
+
+
+def test_calls_that_could_not_be_stored(mpal: Mpal, file: Path) -> None:
+    """A journal that was kept is told, and so is one of another store in the same folder."""
+    kept = file.with_name("moonpalace.sqlite.some-run.journal.kept")
+    kept.write_bytes(MAGIC)
+    kept.chmod(0o600)
+    other = file.with_name("postgresql-0123456789ab.0a6f27a4-1c1c-4b02-9e5c-6a0e7b0c0001.journal")
+    other.write_bytes(MAGIC)
+    printed = mpal("doctor")
+    assert printed.code == 1
+    assert f"some of the calls in {kept} could not be read" in printed.out
+    assert f"calls of another store wait in {other}" in printed.out
+    assert json.loads(mpal("doctor", "--json").out)["kept_journals"] == [str(kept)]
 
 
 def test_secrets_of_calls_beside_the_store(mpal: Mpal, file: Path) -> None:

@@ -1,28 +1,33 @@
 """Tests of the journal: the file, who has it, where it is, and how it comes back."""
 
+import json
 import logging
 import multiprocessing
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from io import FileIO
 from pathlib import Path
 
 import pytest
+import zstandard
 from sqlalchemy.engine import make_url
 
 from moonpalace_addons.store import derive
 from moonpalace_addons.store.file_lock import try_lock
-from moonpalace_addons.store.journal import journal_file, overflow
-from moonpalace_addons.store.journal.framing import write_at
-from moonpalace_addons.store.journal.journal_file import Journal, JournalFile, Place
+from moonpalace_addons.store.journal import journal_file, journal_place, overflow, unit_bytes
+from moonpalace_addons.store.journal.framing import HEAD, framed, write_at
+from moonpalace_addons.store.journal.journal_file import Journal
+from moonpalace_addons.store.journal.journal_place import JournalFile, Place
 from moonpalace_addons.store.journal.overflow import Overflow
-from moonpalace_addons.store.journal.unit_bytes import pack
+from moonpalace_addons.store.journal.unit_bytes import LENGTH, pack
+from moonpalace_addons.store.pace import Pace
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.units import Ending, Unit
 
-RUN: Values = {"id": "run-1", "host": "here", "pid": 7, "version": "1"}
-UNITS = [
-    Unit(str(number), derive.EMPTY | {"uuid": str(number)}, ending=Ending(b"x" * 50, None, ())) for number in range(5)
-]
+RUN_ID = "0a6f27a4-1c1c-4b02-9e5c-6a0e7b0c0001"
+RUN: Values = {"id": RUN_ID, "host": "here", "pid": 7, "version": "1"}
+COLUMNS: Values = derive.EMPTY | {"run_id": RUN_ID, "state": "completed"}
+UNITS = [Unit(str(number), COLUMNS | {"uuid": str(number)}, ending=Ending(b"x" * 50, None, ())) for number in range(5)]
 
 
 @pytest.fixture
@@ -32,20 +37,22 @@ def place(tmp_path: Path) -> Place:
 
 
 class Store:
-    """A store that takes everything, or nothing."""
+    """A store that takes everything, or nothing; and never the calls in `refuses`."""
 
     def __init__(self) -> None:
         self.works = True
+        self.refuses: list[str] = []
         self.got: list[tuple[str, str]] = []
 
-    def __call__(self, units: Sequence[Unit], run: Values) -> bool:
+    def __call__(self, units: Sequence[Unit], run: Values) -> list[str] | None:
         """Take units."""
-        self.got += [(str(run["id"]), unit.uuid) for unit in units] if self.works else []
-        return self.works
+        taken = [unit.uuid for unit in units if unit.uuid not in self.refuses]
+        self.got += [(str(run["id"]), uuid) for uuid in taken] if self.works else []
+        return [unit.uuid for unit in units if unit.uuid in self.refuses] if self.works else None
 
 
-def drain(kept: Overflow, store: Callable[..., bool]) -> None:
-    while (source := kept.source()) and kept.take(source, store):
+def drain(kept: Overflow, store: Store) -> None:
+    while (source := kept.source()) and kept.take(source, store, Pace()):
         pass
 
 
@@ -68,41 +75,40 @@ def test_what_is_added_comes_back_in_its_order(place: Place) -> None:
     kept, store = Overflow(place, RUN), Store()
     assert kept.add(UNITS[:3]) == UNITS[:3]
     assert kept.add(UNITS[3:]) == UNITS[3:]
-    assert kept.own == place.path("run-1")
+    assert kept.own == place.path(RUN_ID)
     assert kept.own.stat().st_mode & 0o777 == 0o600
     assert kept.own.read_bytes().startswith(journal_file.MAGIC)
     drain(kept, store)
-    assert store.got == [("run-1", unit.uuid) for unit in UNITS]
+    assert store.got == [(RUN_ID, unit.uuid) for unit in UNITS]
     assert kept.source() is None
     assert list(place.folder.iterdir()) == []
     assert kept.add(UNITS[:1]) == UNITS[:1]  # and the next trouble begins a new one
     kept.close()
 
 
-def test_slices_are_small(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("pace", [Pace(weight=1), Pace(calls=1)])
+def test_portions_are_small(place: Place, pace: Pace) -> None:
     """However much is in a journal, a bounded part of it is in memory; a store in trouble gets the same part again."""
-    monkeypatch.setattr(overflow, "PIECE", 1)
     kept, store = Overflow(place, RUN), Store()
     kept.add(UNITS)
     source = kept.source()
     assert source is not None
     store.works = False
-    assert not kept.take(source, store)
+    assert not kept.take(source, store, pace)
     store.works = True
     for count in range(1, 6):
-        assert kept.take(source, store)
+        assert kept.take(source, store, pace)
         assert len(store.got) == count
     kept.close()
 
 
-def test_calls_added_while_it_is_taken_in_come_last(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is added between two slices comes after what was there."""
-    monkeypatch.setattr(overflow, "PIECE", 1)
+def test_calls_added_while_it_is_taken_in_come_last(place: Place) -> None:
+    """What is added between two portions comes after what was there."""
     kept, store = Overflow(place, RUN), Store()
     kept.add(UNITS[:2])
     source = kept.source()
     assert source is not None
-    kept.take(source, store)
+    kept.take(source, store, Pace(calls=1))
     kept.add(UNITS[2:])
     drain(kept, store)
     assert [uuid for _, uuid in store.got] == [unit.uuid for unit in UNITS]
@@ -113,18 +119,18 @@ def test_a_torn_tail_is_ignored(place: Place, caplog: pytest.LogCaptureFixture) 
     kept = Overflow(place, RUN)
     kept.add(UNITS)
     kept.close()
-    path = place.path("run-1")
+    path = place.path(RUN_ID)
     whole = path.read_bytes()
     sizes = [len(pack(unit)) + 8 for unit in UNITS]
     ends = [len(whole) - sum(sizes[count:]) for count in range(6)]
     for cut in range(len(whole) + 1):
         path.write_bytes(whole[:cut])
         caplog.clear()
-        again, store = Overflow(place, RUN | {"id": "run-2"}), Store()
+        again, store = Overflow(place, RUN | {"id": "0a6f27a4-1c1c-4b02-9e5c-6a0e7b0c0002"}), Store()
         again.look()
         drain(again, store)
         count = sum(end <= cut for end in ends[1:])
-        assert store.got == [("run-1", unit.uuid) for unit in UNITS[:count]]
+        assert store.got == [(RUN_ID, unit.uuid) for unit in UNITS[:count]]
         assert not path.exists()
         assert ("had not been written whole" in caplog.text) == (cut > ends[0] and cut not in ends)
 
@@ -133,7 +139,7 @@ def test_a_journal_belongs_to_one_at_a_time(place: Place) -> None:
     """As long as its writer lives nobody takes it; then one does, and others get nothing, nor when it is gone."""
     kept = Overflow(place, RUN)
     kept.add(UNITS)
-    path = place.path("run-1")
+    path = place.path(RUN_ID)
     assert not claimed(path)
     assert Journal.claim(path) is None
     kept.close()
@@ -149,7 +155,7 @@ def test_a_journal_that_was_deleted_before_the_lock_is_not_taken(place: Place, m
     """Who opens a journal just before another has taken it in and deleted it, does not take it in again."""
     kept = Overflow(place, RUN)
     kept.add(UNITS)
-    path = place.path("run-1")
+    path = place.path(RUN_ID)
     kept.close()
 
     def late(descriptor: int) -> bool:
@@ -160,17 +166,171 @@ def test_a_journal_that_was_deleted_before_the_lock_is_not_taken(place: Place, m
     assert Journal.claim(path) is None
 
 
-@pytest.mark.parametrize("content", [b"MoonPalace journal 2\n....", b"something else", b"\x00" * 30])
-def test_what_is_no_journal_is_left_alone(place: Place, caplog: pytest.LogCaptureFixture, content: bytes) -> None:
-    """A file of another version, or of somebody else, stays as it is, and the log says so once."""
-    path = place.path("run-1")
-    path.write_bytes(content)
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def link(path: Path) -> None:
+    target = path.with_name("target")
+    target.write_bytes(journal_file.MAGIC)
+    path.symlink_to(target)
+
+
+def written(content: bytes) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        written(b"MoonPalace journal 2\n...."),
+        written(b"something else"),
+        written(bytes(30)),
+        Path.mkdir,
+        fifo,
+        link,
+        lambda path: path.symlink_to("nowhere"),
+    ],
+)
+def test_what_is_no_journal_is_left_alone(
+    place: Place, caplog: pytest.LogCaptureFixture, make: Callable[[Path], object]
+) -> None:
+    """A file of another version, or of somebody else, and what is no file, stays; the log says so once, and why."""
+    path = place.path(RUN_ID)
+    make(path)
+    before = path.lstat()
     kept = Overflow(place, RUN)
     for _ in range(2):
         kept.look()
     assert kept.source() is None
-    assert path.read_bytes() == content
-    assert len([message for message in caplog.messages if str(path) in message]) == 1
+    assert (path.lstat().st_mode, path.lstat().st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
+    (message,) = [message for message in caplog.messages if str(path) in message]
+    assert message.startswith(f"store: the journal {path} is not taken in: ")
+    (seen,) = journal_place.files(f"sqlite:///{place.folder / place.stem}", place.folder)
+    assert message.endswith(str(seen.problem))
+    assert kept.add(UNITS) == UNITS  # under a name that is free
+    kept.close()
+
+
+def head_of(run: object) -> bytes:
+    return journal_file.MAGIC + framed(json.dumps(run).encode())
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        head_of([]),
+        head_of({"id": RUN_ID}),
+        head_of(RUN | {"pid": "seven"}),
+        head_of(RUN | {"id": "x" * 100}),
+        head_of(RUN | {"host": "\x00"}),
+        journal_file.MAGIC + framed(b"[" * 200_000),
+        journal_file.MAGIC + HEAD.pack(5, 1) + b"12345",
+        journal_file.MAGIC + HEAD.pack(2**32 - 1, 0) + bytes(5000),
+    ],
+)
+def test_a_journal_with_a_damaged_beginning_is_kept(
+    place: Place, caplog: pytest.LogCaptureFixture, head: bytes
+) -> None:
+    """Units without the run that they are of are for people to look at: under another name, which the log says."""
+    path = place.path(RUN_ID)
+    content = head + b"".join(framed(pack(unit)) for unit in UNITS)
+    path.write_bytes(content)
+    for _ in range(2):
+        Overflow(place, RUN).look()
+    (kept,) = place.kept()
+    assert kept.read_bytes() == content
+    assert caplog.messages == [
+        f"store: the journal {path} is not taken in: its beginning is damaged; it is kept as {kept}"
+    ]
+    assert not path.exists()
+
+
+def test_a_run_of_another_version(place: Place) -> None:
+    """A column of the run that this version does not know is left out, and the units are taken in."""
+    place.path(RUN_ID).write_bytes(head_of(RUN | {"invented": 1}) + framed(pack(UNITS[0])))
+    kept, store, runs = Overflow(place, RUN), Store(), list[Values]()
+    kept.look()
+    source = kept.source()
+    assert source is not None
+    runs.append(source.journal.run)
+    drain(kept, store)
+    assert runs == [RUN]
+    assert store.got == [(RUN_ID, "0")]
+
+
+POISON = (
+    b"no unit at all",
+    zstandard.compress(LENGTH.pack(200_000) + b"[" * 200_000),
+    pack(Unit("9", COLUMNS | {"uuid": "9", "started_at": "yesterday"})),
+)
+
+
+@pytest.mark.parametrize("poison", [*(framed(content) for content in POISON), HEAD.pack(3, 1) + b"abc"])
+def test_a_record_that_cannot_be_read_is_kept(place: Place, caplog: pytest.LogCaptureFixture, poison: bytes) -> None:
+    """What is before and after it is stored; then the file is kept, and the log says where, and no false word."""
+    path = place.path(RUN_ID)
+    content = head_of(RUN) + framed(pack(UNITS[0])) + poison + framed(pack(UNITS[1]))
+    path.write_bytes(content)
+    kept, store = Overflow(place, RUN), Store()
+    kept.look()
+    drain(kept, store)
+    assert store.got == [(RUN_ID, "0"), (RUN_ID, "1")]
+    (aside,) = place.kept()
+    assert aside.read_bytes() == content
+    assert caplog.messages == [
+        f"store: 2 calls taken in from the journal {path}",
+        f"store: 1 records of the journal {path} cannot be read",
+        f"store: the journal is kept as {aside}",
+    ]
+    assert kept.source() is None
+    assert place.paths() == []
+
+
+def test_a_call_that_the_store_refuses_is_kept(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """So is a journal with a call that the database does not take; kept ones do not get into each other's way."""
+    for _ in range(2):
+        kept, store = Overflow(place, RUN), Store()
+        store.refuses = ["1"]
+        kept.add(UNITS)
+        drain(kept, store)
+        assert [uuid for _, uuid in store.got] == ["0", "2", "3", "4"]
+        assert "store: 4 calls taken in from the journal" in caplog.text
+    assert [path.name for path in place.kept()] == [f"{place.path(RUN_ID).name}.kept{end}" for end in ("", "-2")]
+
+
+def test_a_journal_that_cannot_be_deleted(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is done with, and the log says that it stays; it is not taken in again by the same proxy."""
+    kept, store = Overflow(place, RUN), Store()
+    kept.add(UNITS)
+
+    def refuse(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(journal_file, "delete", refuse)
+    drain(kept, store)
+    kept.look()
+    assert kept.source() is None
+    assert f"store: the journal {place.path(RUN_ID)} stays" in caplog.text
+
+
+def test_a_journal_that_cannot_be_read(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of the disk sets the file aside, rather than to keep all others from being stored."""
+    kept = Overflow(place, RUN)
+    kept.add(UNITS)
+
+    def fail(*_: object) -> Iterator[None]:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(journal_file, "frames", fail)
+    drain(kept, Store())
+    assert kept.source() is None
+    assert len(place.kept()) == 1
+    assert "cannot be read: Input/output error" in caplog.text
 
 
 def test_a_journal_that_cannot_be_written_is_said_once(
@@ -196,6 +356,36 @@ def test_a_journal_that_cannot_be_written_is_said_once(
     assert [uuid for _, uuid in store.got] == [unit.uuid for unit in UNITS]
 
 
+def test_a_call_too_large_for_a_journal_stays_in_memory(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The others are in it; what is too large is said once."""
+    monkeypatch.setattr(unit_bytes, "MAX_PLAIN", 5_000)
+    large = Unit("9", COLUMNS, request_body=bytes(10_000))
+    kept = Overflow(place, RUN)
+    for _ in range(2):
+        assert kept.add([UNITS[0], large, UNITS[1]]) == UNITS[:2]
+        assert kept.add([large]) == []
+    (message,) = [message for message in caplog.messages if "waits in memory" in message]
+    assert message.startswith("store: call 9 waits in memory: a call of 10")
+    kept.close()
+
+
+def test_calls_kept_in_a_file_of_their_own(place: Place) -> None:
+    """Calls that a store refuses for ever are in a file that nobody takes in, unless it is given its name back."""
+    kept = Overflow(place, RUN)
+    aside = kept.keep(UNITS[:2])
+    assert aside is not None
+    assert aside.stat().st_mode & 0o777 == 0o600
+    kept.look()
+    assert kept.source() is None
+    aside.rename(place.path(RUN_ID))
+    kept.look()
+    store = Store()
+    drain(kept, store)
+    assert [uuid for _, uuid in store.got] == ["0", "1"]
+
+
 def test_a_store_without_a_place_has_no_journal(caplog: pytest.LogCaptureFixture) -> None:
     """A database in memory has no journal: rows stay in memory."""
     kept = Overflow(None, RUN)
@@ -216,7 +406,7 @@ def test_a_store_without_a_place_has_no_journal(caplog: pytest.LogCaptureFixture
 )
 def test_where_journals_are(url: str, expected: str | None) -> None:
     """Beside an SQLite file; else in the home folder, by server and database, without user and password."""
-    found = journal_file.place(make_url(url), Path("/home/m"))
+    found = journal_place.place(make_url(url), Path("/home/m"))
     if found is None:
         assert expected is None
         return
@@ -238,7 +428,7 @@ def test_each_database_has_journals_of_its_own(tmp_path: Path) -> None:
     stems = [
         found.stem
         for url in urls
-        if (found := journal_file.place(make_url(f"postgresql+psycopg://{url}"), tmp_path)) is not None
+        if (found := journal_place.place(make_url(f"postgresql+psycopg://{url}"), tmp_path)) is not None
     ]
     assert len(stems) == 7
     assert len(set(stems)) == 6
@@ -248,12 +438,12 @@ def test_each_database_has_journals_of_its_own(tmp_path: Path) -> None:
 def test_journals_can_be_listed(place: Place) -> None:
     """Those of this store and no other are listed with their sizes, and whether a proxy has them."""
     url = f"sqlite:///{place.folder / place.stem}"
-    assert journal_file.files(url, place.folder) == []
+    assert journal_place.files(url, place.folder) == []
     for name in ("other.sqlite.run.journal", "calls.sqlite-journal", "calls.sqlite"):
         (place.folder / name).touch()
     kept = Overflow(place, RUN)
     kept.add(UNITS)
-    path = place.path("run-1")
-    assert journal_file.files(url, place.folder) == [JournalFile(path, path.stat().st_size, in_use=True)]
+    path = place.path(RUN_ID)
+    assert journal_place.files(url, place.folder) == [JournalFile(path, path.stat().st_size, in_use=True)]
     kept.close()
-    assert [file.in_use for file in journal_file.files(url, place.folder)] == [False]
+    assert [file.in_use for file in journal_place.files(url, place.folder)] == [False]

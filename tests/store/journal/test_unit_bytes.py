@@ -6,7 +6,8 @@ import pytest
 import zstandard
 
 from moonpalace_addons.store import derive
-from moonpalace_addons.store.journal.unit_bytes import LENGTH, pack, unpack
+from moonpalace_addons.store.journal import unit_bytes
+from moonpalace_addons.store.journal.unit_bytes import LENGTH, checked, pack, unpack
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.units import Ending, Unit
 
@@ -63,9 +64,62 @@ def test_columns_of_other_versions_do_no_harm() -> None:
         zstandard.compress(b"\xff\x00\x00\x00{}"),
         zstandard.compress(zstandard.decompress(pack(ENDED))[:-1]),
         zstandard.compress(zstandard.decompress(pack(ENDED)) + b"!"),
+        zstandard.compress(b"\x00\x00\x04\x00" + b"[" * 262_144),
+        b"\x28\xb5\x2f\xfd\xe0" + (64 * 2**30).to_bytes(8, "little") + b"\x01\x00\x00",
     ],
 )
 def test_other_bytes_are_refused(data: bytes) -> None:
     """What is no packed unit is a ValueError and nothing else."""
     with pytest.raises(ValueError, match=r"."):
         unpack(data)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"uuid": "another"},
+        {"state": "wondering"},
+        {"state": None},
+        {"started_at": "yesterday"},
+        {"is_stream": 1},
+        {"path": 7},
+        {"latency": True},
+        {"warnings": "{}"},
+        {"warnings": "[1]"},
+        {"warnings": "nonsense"},
+        {"changes": "[" * 200_000},
+    ],
+)
+def test_a_row_that_no_reader_could_show(changes: dict[str, object]) -> None:
+    """A unit whose row is none that MoonPalace writes is a ValueError, so that no command stumbles over it."""
+    unit = unpack(pack(Unit("u", COLUMNS | changes)))
+    with pytest.raises(ValueError, match=r"."):
+        checked(unit)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        Unit("u", COLUMNS, segments=[(-1, b"", [])]),
+        Unit("u", COLUMNS, segments=[(0, b"a", [("1", 2)])]),  # type: ignore[list-item]
+        Unit("u", COLUMNS, ending=Ending(None, b"a", [(1, 2, 3)])),  # type: ignore[list-item]
+    ],
+)
+def test_pieces_of_answers_without_numbers(unit: Unit) -> None:
+    """So is one whose times, or whose pieces of an answer, have no numbers."""
+    packed = pack(unit)
+    with pytest.raises(ValueError, match=r"."):
+        checked(unpack(packed))
+
+
+def test_what_no_database_takes_is_made_harmless() -> None:
+    """Characters and numbers that a database refuses do not cost the row."""
+    found = checked(unpack(pack(Unit("u", COLUMNS | {"path": "/\x00\ud800", "latency": 2**70}))))
+    assert (found.columns["path"], found.columns["latency"]) == ("/\\x00\\ud800", None)
+
+
+def test_a_call_too_large_for_a_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be read again is not packed."""
+    monkeypatch.setattr(unit_bytes, "MAX_PLAIN", 1000)
+    with pytest.raises(OverflowError):
+        pack(Unit("u", COLUMNS, request_body=bytes(1000)))

@@ -1,6 +1,7 @@
 """Frames in a file: each says how long it is and has a checksum, so that one that was cut is known as such.
 
-A frame is the length of its content and that content's CRC-32 (4 bytes each, little endian), then the content.
+A frame is the length of its content and that content's CRC-32 (4 bytes each, little endian), then the content, which
+is never empty: a file system may leave zeros where it had no time to write.
 """
 
 import zlib
@@ -9,30 +10,34 @@ from io import FileIO
 from struct import Struct
 
 HEAD = Struct("<II")
-LARGEST = 2**32 - 1
+MAX_CONTENT = 2**30
+"""Bytes: what a damaged head asks for must not fill the memory."""
 
 
 def framed(content: bytes) -> bytes:
-    """Return the frame around a content; raises OverflowError if that is 4 GiB or more."""
-    if len(content) > LARGEST:
+    """Return the frame around a content; raises OverflowError if that is more than 1 GiB."""
+    if len(content) > MAX_CONTENT:
         raise OverflowError(f"{len(content)} bytes are too many for one frame")
     return HEAD.pack(len(content), zlib.crc32(content)) + content
 
 
-def frames(file: FileIO, begin: int, end: int) -> Iterator[tuple[bytes, int]]:
-    """Read the contents of the frames between two offsets, each with where it ends, up to the first that is cut."""
+def frames(file: FileIO, begin: int, end: int) -> Iterator[tuple[bytes | None, int]]:
+    """Read the contents of the frames between two offsets, each with where it ends, up to the first that is cut.
+
+    Of a frame that is there but damaged the content is None.
+    """
     while begin + HEAD.size <= end:
         head = read_at(file, begin, HEAD.size)
         if len(head) < HEAD.size:
             return
         length, checksum = HEAD.unpack(head)
         stop = begin + HEAD.size + length
-        if stop > end:
+        if not length or stop > end:
             return
-        content = read_at(file, begin + HEAD.size, length)
-        if len(content) < length or zlib.crc32(content) != checksum:
+        content = read_at(file, begin + HEAD.size, length) if length <= MAX_CONTENT else None
+        if content is not None and len(content) < length:
             return
-        yield content, stop
+        yield (content if content is not None and zlib.crc32(content) == checksum else None), stop
         begin = stop
 
 

@@ -9,31 +9,32 @@ Its writer keeps the file locked as long as it lives, and so does who takes it i
 file that is taken in again, since its reader died before it was deleted, changes nothing in the store.
 """
 
-import hashlib
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+import stat
+from collections.abc import Iterator, Sequence
 from io import FileIO
 from itertools import count
 from pathlib import Path
 
-from sqlalchemy.engine import URL, make_url
-
 from moonpalace_addons.store.file_lock import try_lock
 from moonpalace_addons.store.journal.framing import framed, frames, read_at, write_at
 from moonpalace_addons.store.records.values import Values
+from moonpalace_addons.store.schema import RUNS
+from moonpalace_addons.store.storable import storable
 
 MAGIC = b"MoonPalace journal 1\n"
 
+KEPT = ".kept"
+"""What is added to the name of a journal of which something could not be stored."""
 
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """Frames of a journal: their contents, where the last one ends, how many bytes after that are not whole frames."""
-
-    contents: list[bytes]
-    end: int
-    torn: int
+RUN_TYPES = {column.name: column.type.python_type for column in RUNS.columns}
+NEEDED = {"id", "host", "pid", "version"}
+RUN_ID = re.compile(r"\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-[0-9]+)?\.journal$")
+MAX_ID_LENGTH = 36
+MAX_HEAD = 4096
+"""Bytes, more than the beginning of any journal has."""
 
 
 class Journal:
@@ -64,10 +65,11 @@ class Journal:
     def claim(cls, path: Path) -> "Journal | None":
         """Open a journal that a dead proxy left; None if its writer lives, another proxy takes it in, or it is empty.
 
-        Raises ValueError if this version cannot read it, OSError if it cannot be read at all.
+        Raises ValueError for a file that is none of ours, or whose beginning cannot be read, OSError if it cannot be
+        opened. One of ours whose beginning is damaged is kept under another name.
         """
         try:
-            file = FileIO(path, "r+")
+            file = opened(path, os.O_RDWR)
         except FileNotFoundError:
             return None
         try:
@@ -80,10 +82,18 @@ class Journal:
         except BaseException:
             file.close()
             raise
-        if head is None:
-            delete(path, file)
-            return None
-        return cls(path, file, head[1], size, json.loads(head[0]))
+        run = run_of(head[0]) if head and head[0] is not None else None
+        if head is not None and run is not None:
+            return cls(path, file, head[1], size, run)
+        if head is not None or not is_unfinished(path, size):
+            raise ValueError(f"its beginning is damaged; it is kept as {keep(path, file)}")
+        delete(path, file)
+        return None
+
+    @property
+    def taken(self) -> int:
+        """Return up to where the file is done with."""
+        return self._taken
 
     @property
     def waiting(self) -> int:
@@ -102,14 +112,9 @@ class Journal:
             raise
         self._end += len(data)
 
-    def next(self, most: int) -> Slice:
-        """Return frames from the beginning that are not done with: about `most` bytes, at least one frame."""
-        contents, end = list[bytes](), self._taken
-        for content, end in frames(self._file, self._taken, self._end):
-            contents.append(content)
-            if end - self._taken >= most:
-                break
-        return Slice(contents, end, 0 if contents else self.waiting)
+    def frames(self) -> Iterator[tuple[bytes | None, int]]:
+        """Iterate over the frames that are not done with, each with where it ends; one that is damaged is None."""
+        return frames(self._file, self._taken, self._end)
 
     def done(self, end: int) -> None:
         """Note that what is before `end` is stored."""
@@ -123,15 +128,64 @@ class Journal:
         """Delete the file: all of it is stored."""
         delete(self.path, self._file)
 
+    def keep(self) -> Path:
+        """Leave the file under another name, for people to look at; return it."""
+        return keep(self.path, self._file)
 
-def read_head(file: FileIO, size: int) -> tuple[bytes, int] | None:
-    """Return the first frame's content and where the frame ends; None if its writer died before it was written whole.
 
-    Raises ValueError if that was another version of MoonPalace, or none at all.
+def opened(path: Path, flags: int) -> FileIO:
+    """Open a file that may be a journal, without waiting; raises ValueError for what cannot be one, or OSError."""
+    if path.is_symlink():
+        raise ValueError("it is a link")
+    for name in ("O_BINARY", "O_NONBLOCK", "O_NOFOLLOW"):
+        flags |= getattr(os, name, 0)
+    descriptor = os.open(path, flags)
+    file = FileIO(descriptor, "r+" if flags & os.O_RDWR else "r")
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and (os.name != "posix" or os.geteuid() in (0, found.st_uid)):
+        return file
+    file.close()
+    raise ValueError("it is another user's" if stat.S_ISREG(found.st_mode) else "it is no plain file")
+
+
+def read_head(file: FileIO, size: int) -> tuple[bytes | None, int] | None:
+    """Return the first frame's content, None if it is damaged, and where the frame ends; None if that is cut.
+
+    Raises ValueError if another version of MoonPalace wrote it, or none at all.
     """
     if not MAGIC.startswith(read_at(file, 0, len(MAGIC))):
         raise ValueError("another version of MoonPalace wrote it, or none at all")
     return next(frames(file, len(MAGIC), size), None)
+
+
+def run_of(content: bytes) -> Values | None:
+    """Return the row of a run without the columns that this version does not know, None if it cannot be one."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    run = {name: value for name, value in found.items() if name in RUN_TYPES}
+    types = {name: type(value) for name, value in run.items()}
+    is_one = types == {name: RUN_TYPES[name] for name in run} and types.keys() >= NEEDED and storable(run) == run
+    return run if is_one and len(str(run["id"])) <= MAX_ID_LENGTH else None
+
+
+def is_unfinished(path: Path, size: int) -> bool:
+    """Tell whether a file without a whole head is a journal whose writer died in the midst of making it."""
+    return size < MAX_HEAD and RUN_ID.search(path.name) is not None
+
+
+def keep(path: Path, file: FileIO) -> Path:
+    """Give an open file another name, by which nobody takes it in, and let it go; return the name."""
+    names = (path.with_name(f"{path.name}{KEPT}{'' if number == 1 else f'-{number}'}") for number in count(1))
+    free = next(name for name in names if not name.exists())
+    if os.name != "posix":
+        file.close()
+    path.rename(free)
+    file.close()
+    return free
 
 
 def delete(path: Path, file: FileIO) -> None:
@@ -150,67 +204,6 @@ def is_at(file: FileIO, path: Path) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where the journals of one store are: in `folder`, with names that begin with `stem`."""
-
-    folder: Path
-    stem: str
-
-    def path(self, run_id: str, number: int = 1) -> Path:
-        """Return the journal of a run, or a further one of it."""
-        return self.folder / f"{self.stem}.{run_id}{'' if number == 1 else f'-{number}'}.journal"
-
-    def free_path(self, run_id: str) -> Path:
-        """Return a name that is free: a process of the same run may have died and left the first."""
-        return next(path for number in count(1) if not (path := self.path(run_id, number)).exists())
-
-    def paths(self) -> list[Path]:
-        """Return the journals that there are."""
-        found = self.folder.glob("*.journal")
-        return sorted(path for path in found if path.name.startswith(f"{self.stem}."))
-
-
-@dataclass(frozen=True, slots=True)
-class JournalFile:
-    """A journal as others see it; `in_use` says that a proxy that lives writes it or takes it in."""
-
-    path: Path
-    size: int
-    in_use: bool
-
-
-def place(url: URL, home: Path | None) -> Place | None:
-    """Return where the journals of the store at `url` are; None for one that has no place.
-
-    Those of an SQLite file are beside it, others in the folder `home`, named by a hash of server and database.
-    """
-    if url.get_backend_name() == "sqlite":
-        if not url.database or url.database == ":memory:":
-            return None
-        file = Path(url.database).absolute()
-        return Place(file.parent, file.name)
-    if home is None:
-        return None
-    server = [url.get_backend_name(), url.host or url.query.get("host"), url.port, url.database]
-    return Place(home, f"{server[0]}-{hashlib.sha256(json.dumps(server).encode()).hexdigest()[:12]}")
-
-
-def paths(database_url: str, home: Path) -> list[Path]:
-    """Return the journals of the store at a URL: calls that wait for it, of this proxy and of others."""
-    found = place(make_url(database_url), home)
-    return found.paths() if found else []
-
-
-def files(database_url: str, home: Path) -> list[JournalFile]:
-    """Return the same with what is to be seen of each."""
-    return [file for path in paths(database_url, home) if (file := looked_at(path))]
-
-
-def looked_at(path: Path) -> JournalFile | None:
-    """Return what is to be seen of a journal; None if it has just gone."""
-    try:
-        with FileIO(path) as file:
-            return JournalFile(path, os.fstat(file.fileno()).st_size, not try_lock(file.fileno()))
-    except OSError:
-        return None
+def why(error: OSError | ValueError) -> str:
+    """Return what keeps a file from being a journal, without its name."""
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)

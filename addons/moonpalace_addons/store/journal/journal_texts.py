@@ -1,11 +1,11 @@
 """Everything in a journal that is text, for who looks through all of it while its proxy may write on."""
 
+import os
 from collections.abc import Iterator
-from io import FileIO
 from pathlib import Path
 
 from moonpalace_addons.store.journal.framing import frames
-from moonpalace_addons.store.journal.journal_file import read_head
+from moonpalace_addons.store.journal.journal_file import opened, read_head
 from moonpalace_addons.store.journal.unit_bytes import unpack
 from moonpalace_addons.store.records.texts import LEFT_OUT, Text
 from moonpalace_addons.store.units import Unit
@@ -15,17 +15,26 @@ def journal_texts(path: Path) -> Iterator[Text]:
     """Give every text of the calls that wait in a journal; `row` is the call's uuid.
 
     The file is only read, without a lock: what is added meanwhile is left out, and a journal that has just been taken
-    in has nothing. Raises ValueError if another version of MoonPalace wrote it, OSError if it cannot be read.
+    in has nothing. Raises ValueError if another version of MoonPalace wrote it, or, after all else, if a part of it
+    cannot be read; OSError if nothing of it can.
     """
+    unread = 0
     try:
-        file = FileIO(path)
+        file = opened(path, os.O_RDONLY)
     except FileNotFoundError:
         return
     with file:
         size = file.seek(0, 2)
         head = read_head(file, size)
         for content, _ in frames(file, head[1], size) if head else ():
-            yield from texts_of(unpack(content))
+            try:
+                unit = unpack(content or b"")
+            except ValueError:
+                unread += 1
+            else:
+                yield from texts_of(unit)
+    if unread:
+        raise ValueError(f"{unread} records of it cannot be read")
 
 
 def texts_of(unit: Unit) -> Iterator[Text]:

@@ -5,24 +5,45 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from moonpalace_addons.store.journal.journal_file import Journal, Place
-from moonpalace_addons.store.journal.unit_bytes import pack, unpack
+from moonpalace_addons.store.journal.journal_file import Journal, why
+from moonpalace_addons.store.journal.journal_place import Place
+from moonpalace_addons.store.journal.unit_bytes import checked, pack, unpack
+from moonpalace_addons.store.pace import Pace
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.units import Unit, merged
 
 logger = logging.getLogger(__name__)
 
 PIECE = 8_000_000
-"""Bytes, about, that are written to a journal or taken from it at a time."""
+"""Bytes, about, that are written to a journal at a time."""
+
+
+type Store = Callable[[Sequence[Unit], Values], Sequence[str] | None]
+"""Stores units of a run; returns the calls that the store refuses for ever, None if some are to be tried again."""
 
 
 @dataclass(slots=True)
 class Source:
-    """A journal that is being taken in, and how many calls have come out of it."""
+    """A journal that is being taken in.
+
+    `calls` of it are stored to their ends; `unread` are frames that could not be read, `refused` calls that the store
+    does not take.
+    """
 
     journal: Journal
     is_own: bool
     calls: int = 0
+    unread: int = 0
+    refused: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Units of a journal, one for each call, where the last one ends, and how many frames there are not readable."""
+
+    units: list[Unit]
+    end: int
+    unread: int
 
 
 class Overflow:
@@ -34,7 +55,9 @@ class Overflow:
         self._own: Source | None = None
         self._left: list[Source] = []
         self._failed = False
-        self._unreadable: set[Path] = set()
+        self._done: set[Path] = set()
+        """Journals that are not to be looked at again."""
+        self._too_large: set[str] = set()
 
     @property
     def own(self) -> Path | None:
@@ -50,16 +73,29 @@ class Overflow:
         """Put units into the journal; return those that are in it, fewer if it cannot be written any further."""
         added: list[Unit] = []
         for piece in pieces(units):
+            packed = [(unit, content) for unit in piece if (content := self._packed(unit)) is not None]
+            if not packed:
+                continue
             try:
-                self._journal().add([pack(unit) for unit in piece])
+                self._journal().add([content for _, content in packed])
             except OSError as error:
                 if not self._failed:
                     logger.warning("store: the journal cannot be written (%s); rows wait in memory", error)
                 self._failed = True
                 return added
-            added += piece
+            added += [unit for unit, _ in packed]
         self._failed = False
         return added
+
+    def _packed(self, unit: Unit) -> bytes | None:
+        """Return a unit as bytes; None if it is too large for a journal and stays in memory."""
+        try:
+            return pack(unit)
+        except OverflowError as error:
+            if unit.uuid not in self._too_large:
+                logger.warning("store: call %s waits in memory: %s", unit.uuid, error)
+            self._too_large.add(unit.uuid)
+            return None
 
     def _journal(self) -> Journal:
         if self._own is None:
@@ -72,13 +108,13 @@ class Overflow:
     def look(self) -> None:
         """Claim the journals that dead proxies left."""
         for path in self._place.paths() if self._place else ():
-            if path in self.paths or path in self._unreadable:
+            if path in self.paths or path in self._done:
                 continue
             try:
                 journal = Journal.claim(path)
             except (OSError, ValueError) as error:
-                logger.warning("store: the journal %s is left as it is: %s", path, error)
-                self._unreadable.add(path)
+                logger.warning("store: the journal %s is not taken in: %s", path, why(error))
+                self._done.add(path)
             else:
                 self._left += [Source(journal, is_own=False)] if journal else []
 
@@ -86,31 +122,68 @@ class Overflow:
         """Return the journal that is to be taken in next, this run's first; None if there is none."""
         return self._own or (self._left[0] if self._left else None)
 
-    def take(self, source: Source, store: Callable[[Sequence[Unit], Values], bool]) -> bool:
-        """Have the next units of a journal stored, and delete it when there are none; return False if that failed.
+    def keep(self, units: Sequence[Unit]) -> Path | None:
+        """Put units into a file of their own that nobody takes in; return it, None if that cannot be done."""
+        try:
+            if self._place is None:
+                return None
+            journal = Journal.create(self._place.free_path(str(self._run["id"])), self._run)
+            try:
+                journal.add([pack(unit) for unit in units])
+            finally:
+                kept = journal.keep()
+        except Exception as error:  # noqa: BLE001 - the fault that they are refused for may be in the way here too
+            logger.warning("store: calls that are refused cannot be kept: %s", error)
+            return None
+        return kept
 
-        `store` gets units and the run that they are of, and says whether it is done with them.
-        """
-        piece = source.journal.next(PIECE)
-        if not piece.contents:
-            self._finish(source, piece.torn)
+    def take(self, source: Source, store: Store, pace: Pace) -> bool:
+        """Have the next units of a journal stored, and delete it when there are none; return False if that failed."""
+        try:
+            portion = next_portion(source.journal, pace)
+        except OSError as error:
+            logger.error("store: the journal %s cannot be read: %s", source.journal.path, why(error))  # noqa: TRY400
+            self._leave(source, is_whole=False)
             return True
-        units = unpacked(piece.contents, source.journal.path)
-        if not store(units, source.journal.run):
+        if portion.end == source.journal.taken:
+            self._finish(source)
+            return True
+        refused = store(portion.units, source.journal.run) if portion.units else ()
+        if refused is None:
             return False
-        source.journal.done(piece.end)
-        source.calls += sum(unit.ending is not None for unit in units)
+        source.journal.done(portion.end)
+        source.calls += sum(unit.ending is not None and unit.uuid not in refused for unit in portion.units)
+        source.unread += portion.unread
+        source.refused += len(refused)
         return True
 
-    def _finish(self, source: Source, torn: int) -> None:
-        if torn:
-            logger.warning("store: the last %d bytes of %s had not been written whole", torn, source.journal.path)
-        logger.warning("store: %d calls taken in from the journal %s", source.calls, source.journal.path)
+    def _finish(self, source: Source) -> None:
+        path = source.journal.path
+        if torn := source.journal.waiting:
+            logger.warning("store: the last %d bytes of %s had not been written whole", torn, path)
+        logger.warning("store: %d calls taken in from the journal %s", source.calls, path)
+        if source.unread:
+            logger.error("store: %d records of the journal %s cannot be read", source.unread, path)
+        if source.refused:
+            logger.error("store: the database refuses %d calls of the journal %s", source.refused, path)
+        self._leave(source, is_whole=not (source.unread or source.refused))
+
+    def _leave(self, source: Source, *, is_whole: bool) -> None:
+        """Be done with a journal: delete it if all of it is stored, else keep it under another name."""
         if source.is_own:
             self._own = None
         else:
             self._left.remove(source)
-        source.journal.delete()
+        path = source.journal.path
+        try:
+            if is_whole:
+                source.journal.delete()
+            else:
+                logger.error("store: the journal is kept as %s", source.journal.keep())
+        except OSError as error:
+            self._done.add(path)
+            source.journal.close()
+            logger.warning("store: the journal %s stays, the next start takes it in again: %s", path, why(error))
 
     def close(self) -> None:
         """Leave the journals to the next start."""
@@ -133,12 +206,17 @@ def pieces(units: Sequence[Unit]) -> list[list[Unit]]:
     return cut
 
 
-def unpacked(contents: Sequence[bytes], path: Path) -> list[Unit]:
-    """Return the units in frames, one for each call."""
-    units: list[Unit] = []
-    for content in contents:
+def next_portion(journal: Journal, pace: Pace) -> Portion:
+    """Return what is next in a journal: at least one frame."""
+    units, unread, end, left = list[Unit](), 0, journal.taken, pace.weight
+    for content, stop in journal.frames():
+        end = stop
         try:
-            units.append(unpack(content))
+            units.append(checked(unpack(content or b"")))
         except ValueError:
-            logger.exception("store: a call in the journal %s cannot be read", path)
-    return merged(units)
+            unread += 1
+        else:
+            left -= units[-1].weight
+        if left <= 0 or len(units) + unread >= pace.calls:
+            break
+    return Portion(merged(units), end, unread)

@@ -14,11 +14,18 @@ from typing import cast
 import zstandard
 
 from moonpalace_addons.store import derive
-from moonpalace_addons.store.records.values import Values
+from moonpalace_addons.store.records.values import GREATEST, Values
+from moonpalace_addons.store.schema import EXCHANGES
+from moonpalace_addons.store.storable import storable
+from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.units import Ending, Segment, Times, Unit
 
 LENGTH = struct.Struct("<I")
 NAMES = frozenset(derive.EMPTY) | {"run_id"}
+COLUMN_TYPES = {column.name: column.type.python_type for column in EXCHANGES.columns}
+
+MAX_PLAIN = 2**30
+"""Bytes of a unit that is not compressed: a few that say that they are many must not fill the memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +41,7 @@ class Head:
 
 
 def pack(unit: Unit) -> bytes:
-    """Return a unit as bytes."""
+    """Return a unit as bytes; raises OverflowError if it is larger than 1 GiB."""
     ending = unit.ending or Ending(None, None, ())
     bodies = {"request": unit.request_body, "response": ending.body, "stream": ending.stream}
     described: list[tuple[object, ...]] = [(kind, len(body)) for kind, body in bodies.items() if body is not None]
@@ -49,7 +56,10 @@ def pack(unit: Unit) -> bytes:
     }
     data = json.dumps(head, separators=(",", ":")).encode()
     parts = [body for body in bodies.values() if body is not None] + [data for _, data, _ in unit.segments]
-    return zstandard.compress(b"".join([LENGTH.pack(len(data)), data, *parts]), 1)
+    plain = b"".join([LENGTH.pack(len(data)), data, *parts])
+    if len(plain) > MAX_PLAIN:
+        raise OverflowError(f"a call of {len(plain)} bytes is too large for a journal")
+    return zstandard.compress(plain, 1)
 
 
 def unpack(data: bytes) -> Unit:
@@ -58,12 +68,21 @@ def unpack(data: bytes) -> Unit:
     Columns that this version does not know are left out; those that the writer's did not know are NULL.
     """
     try:
-        plain = zstandard.decompress(data)
+        plain = decompressed(data)
         (length,) = LENGTH.unpack_from(plain)
         head = Head(**json.loads(plain[LENGTH.size : LENGTH.size + length]))
         return built(head, plain, LENGTH.size + length)
-    except (zstandard.ZstdError, struct.error, TypeError, KeyError, AttributeError) as error:
-        raise ValueError(f"no unit of a journal: {error}") from error
+    except Exception as error:
+        # Of damaged bytes anything can be raised, RecursionError and MemoryError too; none of it is a fault of ours.
+        raise ValueError(f"no unit of a journal: {type(error).__name__}: {error}") from error
+
+
+def decompressed(data: bytes) -> bytes:
+    """Return what was compressed, whose length its beginning says."""
+    declared = zstandard.frame_content_size(data)
+    if not 0 <= declared <= MAX_PLAIN:
+        raise ValueError(f"{declared} bytes cannot be what was packed")
+    return zstandard.decompress(data)
 
 
 def built(head: Head, plain: bytes, offset: int) -> Unit:
@@ -79,7 +98,7 @@ def built(head: Head, plain: bytes, offset: int) -> Unit:
         else:
             bodies[kind] = body
     if offset != len(plain):
-        raise ValueError("no unit of a journal: the bodies are not as long as they should be")
+        raise ValueError("the bodies are not as long as they should be")
     columns = derive.EMPTY | {name: value for name, value in head.columns.items() if name in NAMES}
     over = head.times is not None
     return Unit(
@@ -94,5 +113,34 @@ def built(head: Head, plain: bytes, offset: int) -> Unit:
 
 
 def pairs(times: Times) -> list[tuple[int, int]]:
-    """Return times as JSON cannot hold them."""
-    return [(offset, at) for offset, at in times]
+    """Return times as JSON cannot hold them; raises ValueError for what are none."""
+    found = [(offset, at) for offset, at in times]
+    if not all(type(number) is int and 0 <= number <= GREATEST for pair in found for number in pair):
+        raise ValueError("times that are no numbers")
+    return found
+
+
+def checked(unit: Unit) -> Unit:
+    """Return a unit of which any byte may be wrong; raises ValueError if its row is none that a reader could show."""
+    columns = storable(unit.columns)
+    for name, value in columns.items():
+        if value is not None and type(value) is not COLUMN_TYPES[name]:
+            raise ValueError(f"the column {name} is of the wrong type")
+    State(cast(str, columns["state"]))
+    if not all(is_list_of_texts(columns[name]) for name in ("changes", "warnings")):
+        raise ValueError("a column is no list of texts")
+    if columns["uuid"] != unit.uuid:
+        raise ValueError("the row is of another call")
+    if not all(type(number) is int and 0 <= number <= GREATEST for number, _, _ in unit.segments):
+        raise ValueError("a segment without a number")
+    unit.columns, unit.changed = columns, {name: columns[name] for name in unit.changed}
+    return unit
+
+
+def is_list_of_texts(column: object) -> bool:
+    """Tell whether a column is NULL or the JSON of a list of texts."""
+    try:
+        listed = json.loads(cast(str, column or "[]"))
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(listed, list) and all(isinstance(each, str) for each in listed)
