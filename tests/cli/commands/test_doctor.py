@@ -78,6 +78,7 @@ DEAD = (
     ("statements", "what"),
     [
         ((NO_PIECE,), "1 calls have lost a piece of a body: 1"),
+        (("UPDATE exchanges SET response_parts = 'nonsense' WHERE id = 1",), "1 calls have lost a piece of a body: 1"),
         ((NO_OWNER,), "belongs to a row of exchanges that is not there"),
         (DEAD, "1 calls are in flight of a proxy that has died"),
     ],

@@ -35,6 +35,32 @@ def test_a_call_comes_back_as_it_was_stored(engine: Engine, add: Add) -> None:
     assert isinstance(call.state, State)
 
 
+ODD: dict[str, list[object]] = {
+    "warnings": ["nonsense", "{}", "[1]", "[" * 200_000, 7, b"\xff"],
+    "changes": ["7"],
+    "state": ["wondering", b"x"],
+    "started_at": ["yesterday", 2**62],
+    "latency": ["long"],
+    "output_tokens_per_second": ["quick"],
+    "path": [b"\xff"],
+    "request_bytes": ["many"],
+}
+
+
+@pytest.mark.parametrize(("column", "value"), [(column, value) for column, each in ODD.items() for value in each])
+@pytest.mark.usefixtures("file")  # PostgreSQL keeps the types, and texts are all that can be wrong
+def test_a_row_that_another_program_has_changed(engine: Engine, add: Add, column: str, value: object) -> None:
+    """What is no value of ours is left out, with a warning, and keeps no other row from being shown."""
+    ids = [add(uuid=str(number), warnings='["w"]') for number in range(3)]
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE exchanges SET {column} = ? WHERE id = ?", (value, ids[1]))
+    found = exchanges.latest(engine, limit=None)
+    assert [call.id for call in found] == ids[::-1]
+    assert [call.warnings for call in found[::2]] == [("w",), ("w",)]
+    assert found[1].warnings[-1] == f"the row has values that MoonPalace does not write: {column}"
+    assert [call.id for call in exchanges.find(engine, id=ids[1])] == [ids[1]]
+
+
 @pytest.mark.parametrize(
     ("given", "found"),
     [

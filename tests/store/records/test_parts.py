@@ -10,7 +10,8 @@ from sqlalchemy import Engine, delete, func, select, text
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.parts import LONGEST
-from moonpalace_addons.store.records import contents, parts, unused
+from moonpalace_addons.store.records import contents, health, parts, unused
+from moonpalace_addons.store.records.body_scan import quick_text
 from moonpalace_addons.store.records.body_text import SIDES, body_text
 from moonpalace_addons.store.schema import EXCHANGES, PARTS
 
@@ -59,6 +60,20 @@ def test_a_lost_piece_is_an_error(engine: Engine, add: Add) -> None:
     with pytest.raises(StoreError, match=rf"damaged: a piece of the request body of call {call} is missing"):
         contents.bodies(engine, call)
     assert texts(engine)[0] == (None, "x")
+
+
+@pytest.mark.usefixtures("file")  # PostgreSQL has no such values
+@pytest.mark.parametrize("listed", ["nonsense", "[1,", "{", b"\xff"])
+def test_a_list_of_pieces_that_is_none_spoils_no_query(engine: Engine, add: Add, listed: object) -> None:
+    """Where another program has written something else for a list, that body is none; all others are found."""
+    ids = [add(request=b"asked"), add(request=b"asked")]
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE exchanges SET request_parts = ? WHERE id = ?", (listed, ids[0]))
+        for expression in (body_text("request", "sqlite"), quick_text("request")):
+            query = select(EXCHANGES.c.id).where(expression == "asked")
+            assert connection.execute(query).scalars().all() == [ids[1]]
+        assert health.damaged_calls(connection) == [ids[0]]
+    assert contents.bodies(engine, ids[0]).request is None
 
 
 def texts(engine: Engine) -> list[tuple[str | None, ...]]:

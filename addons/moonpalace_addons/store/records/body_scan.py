@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Subquery, Text, case, func, literal, or_, select
 
-from moonpalace_addons.store.records.body_text import Side, body_text
+from moonpalace_addons.store.records.body_text import Side, body_text, readable
 from moonpalace_addons.store.schema import EXCHANGES, PARTS
 
 ESCAPE = "!"
@@ -30,8 +30,8 @@ def quick_text(side: Side) -> ColumnElement[str | None]:
     It leaves out to sort: SQLite walks through the ids in their order, and finds each piece by its id.
     """
     listed = EXCHANGES.c[f"{side}_parts"]
-    each = func.json_each(listed).table_valued("value", name=f"{side}_ids", joins_implicitly=True)
-    is_whole = func.sum(PARTS.c.is_text) == func.json_array_length(listed)
+    each = func.json_each(readable(listed)).table_valued("value", name=f"{side}_ids", joins_implicitly=True)
+    is_whole = func.sum(PARTS.c.is_text) == func.json_array_length(readable(listed))
     text = case((is_whole, func.group_concat(PARTS.c.data, "", type_=Text())))
     query = select(text).select_from(each.join(PARTS, PARTS.c.id == each.c.value))
     return query.correlate(EXCHANGES).scalar_subquery()

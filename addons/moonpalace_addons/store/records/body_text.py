@@ -27,12 +27,17 @@ def pieces(side: Side, dialect_name: str) -> Pieces:
     name = f"{side}_pieces"
     if dialect_name == "sqlite":
         columns = (column("key", Integer), column("value", Integer))
-        source = func.json_each(listed).table_valued(*columns, name=name, joins_implicitly=True)
+        source = func.json_each(readable(listed)).table_valued(*columns, name=name, joins_implicitly=True)
         return Pieces(source, source.c.key, source.c.value)
     elements = func.json_array_elements_text(cast(listed, JSON))
     source = elements.table_valued(column("value", Text), with_ordinality="key", name=name, joins_implicitly=True)
     source = source.render_derived()
     return Pieces(source, source.c.key, cast(source.c.value, BigInteger))
+
+
+def readable(listed: ColumnElement[str | None]) -> ColumnElement[str | None]:
+    """Return a list of pieces, NULL where another program has written what SQLite would end a query for."""
+    return case((func.json_valid(listed) == 1, listed))
 
 
 def body_text(side: Side, dialect_name: str) -> ColumnElement[str | None]:

@@ -1,7 +1,7 @@
 """The rows of calls, without what the calls carried: values in, values out."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
 from datetime import UTC, datetime, timedelta
@@ -96,6 +96,14 @@ class Exchange:
         return names_one and self.state is State.COMPLETED and (self.status_code or 0) < FIRST_ERROR
 
 
+def kinds_of(name: str) -> tuple[type, ...]:
+    """Return the types of the values that a column may have: an integer is a number with a fraction too."""
+    column = EXCHANGES.c[name]
+    kind = column.type.python_type
+    kinds: tuple[type, ...] = {float: (float, int), str: (str, State)}.get(kind, (kind,))
+    return (*kinds, type(None)) if column.nullable or name == "request_headers" else kinds
+
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 NAMES = tuple(field.name for field in fields_of(Exchange))
@@ -104,14 +112,57 @@ COLUMNS: list[ColumnElement[object]] = [DERIVED.get(name, EXCHANGES.c[name]) for
 
 
 def to_exchange(row: RowMapping | Mapping[str, object]) -> Exchange:
-    """Return the value for a row of the table, or for the values that are about to become one."""
+    """Return the value for a row of the table, or for the values that are about to become one.
+
+    What no column of ours holds, and another program has written there, is left out, and a warning names the columns.
+    """
     values = {name: row[name] for name in NAMES}
-    values["state"] = State(str(values["state"]))
+    odd = odd_columns(tuple(map(type, values.values())))
+    values |= {name: ABSENT.get(name) for name in odd}
     values["request_headers"] = values["request_headers"] or ""  # none if the store has lost the piece
-    values["started_at"] = datetime.fromtimestamp(cast(int, values["started_at"]) / 1e6, UTC)
-    for name in ("changes", "warnings"):
-        values[name] = tuple(json.loads(cast(str, values[name]))) if values[name] else ()
+    for name, read in READ.items():
+        try:
+            values[name] = read(values[name])
+        except (ValueError, TypeError, OverflowError, OSError, RecursionError):
+            odd = (*odd, name)
+            values[name] = read(ABSENT.get(name))
+    if odd:
+        warning = f"the row has values that MoonPalace does not write: {', '.join(odd)}"
+        values["warnings"] = (*cast(tuple[str, ...], values["warnings"]), warning)
     return Exchange(**values)  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=1024)
+def odd_columns(types: tuple[type, ...]) -> tuple[str, ...]:
+    """Return which columns have values of a wrong type, where these are the types of all. Few rows differ in them."""
+    pairs = zip(NAMES, types, strict=True)
+    return tuple(name for name, kind in pairs if kind not in kinds_of(name))
+
+
+def texts_in(column: object) -> tuple[str, ...]:
+    """Return the texts of a JSON array; raises ValueError for another."""
+    if not column or column == "[]":  # nearly all
+        return ()
+    found = json.loads(cast(str, column))
+    if not (isinstance(found, list) and all(isinstance(each, str) for each in found)):
+        raise ValueError("no list of texts")
+    return tuple(found)
+
+
+def moment(column: object) -> datetime:
+    """Return the moment that a column holds."""
+    return datetime.fromtimestamp(cast(int, column) / 1e6, UTC)
+
+
+ABSENT = {"state": State.UPSTREAM_FAILED, "started_at": 0, "request_bytes": 0, "is_stream": False, "is_coerced": False}
+ABSENT |= dict.fromkeys(("uuid", "method", "endpoint", "path", "query"), "")
+"""What stands for a value that is none of ours, if not None."""
+READ: dict[str, Callable[[object], object]] = {
+    "state": lambda column: State(cast(str, column)),
+    "started_at": moment,
+    "changes": texts_in,
+    "warnings": texts_in,
+}
 
 
 def latest(

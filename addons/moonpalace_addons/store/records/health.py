@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select, text, true, union
 from sqlalchemy.exc import DBAPIError
 
-from moonpalace_addons.store.records.body_text import Side, pieces
+from moonpalace_addons.store.records.body_text import Side, pieces, readable
 from moonpalace_addons.store.records.clock import database_now, database_started
 from moonpalace_addons.store.records.runs import OpenRun
 from moonpalace_addons.store.records.unused import HEADERS, used_ids
@@ -90,6 +90,10 @@ def damaged_calls(connection: Connection) -> list[int]:
         source = EXCHANGES.outerjoin(PARTS, PARTS.c.id == headers)
         lost = select(EXCHANGES.c.id).select_from(source).where(headers.is_not(None), PARTS.c.id.is_(None))
         ids.update(connection.execute(lost).scalars())
+    if connection.dialect.name == "sqlite":
+        for column in (EXCHANGES.c.request_parts, EXCHANGES.c.response_parts):
+            unreadable = select(EXCHANGES.c.id).where(column.is_not(None), readable(column).is_(None))
+            ids.update(connection.execute(unreadable).scalars())
     for side in SIDES:
         listed = pieces(side, connection.dialect.name)
         source = EXCHANGES.join(listed.source, true()).outerjoin(PARTS, PARTS.c.id == listed.part_id)
