@@ -17,6 +17,7 @@ from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.tasks import State
 
 KEY = "sk-faults-0123456789"
+STOPPED = 503
 WORDS = "the moon palace is cold and the osmanthus blooms " * 4
 
 
@@ -27,6 +28,15 @@ class Answer:
     status: int
     body: bytes
     at: float
+
+
+@dataclass(slots=True)
+class Got:
+    """What a client has got of an answer so far; `is_whole` once it has seen its end."""
+
+    status: int | None = None
+    body: bytes = b""
+    is_whole: bool = False
 
 
 @dataclass
@@ -82,22 +92,85 @@ class Load:
             f"X-Request-Id: {name}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         writer.write(head.encode() + body)
-        status, got = await read_answer(reader)
-        self.answers[name] = Answer(status, got, time.monotonic())
+        got = Got()
+        await read_answer(reader, got)
+        self.answers[name] = Answer(got.status or 0, got.body, time.monotonic())
 
 
-async def read_answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """Return the status and the body of an HTTP/1.1 response, chunked or not."""
+@dataclass
+class Lasting:
+    """Clients whose calls take as long as they are told, and who go on over the end of the proxy.
+
+    `got` is what came of each call, by its `X-Request-Id`. `delays` are the seconds from event to event, `events` their
+    number; of calls without a stream, the seconds before the answer. A client that is refused has done.
+    """
+
+    url: str
+    clients: int
+    delay: float
+    events: int
+    name: str = "lasting"
+    got: dict[str, Got] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Start."""
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait until all are refused."""
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+    async def _run(self) -> None:
+        await asyncio.gather(*(self._client(number) for number in range(self.clients)))
+
+    async def _client(self, number: int) -> None:
+        address = urlsplit(self.url)
+        for turn in itertools.count():
+            with suppress(asyncio.IncompleteReadError, ConnectionResetError, BrokenPipeError):
+                try:
+                    reader, writer = await asyncio.open_connection(address.hostname, address.port, limit=1 << 22)
+                except ConnectionRefusedError:
+                    return
+                try:
+                    for call in itertools.count():
+                        await self._call(reader, writer, f"{self.name}-{number}-{turn}-{call}", stream=number % 3 != 0)
+                finally:
+                    writer.close()
+
+    async def _call(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str, *, stream: bool
+    ) -> None:
+        got = self.got[name] = Got()
+        model = "mock-repeat" if stream else "mock-slow-headers"
+        body = json.dumps({"model": model, "stream": stream, "messages": [{"role": "user", "content": name}]}).encode()
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
+            f"X-Mock-Delay: {self.delay}\r\nX-Mock-Events: {self.events}\r\n"
+            f"X-Request-Id: {name}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        writer.write(head.encode() + body)
+        await read_answer(reader, got)
+
+
+async def read_answer(reader: asyncio.StreamReader, got: Got) -> None:
+    """Read an HTTP/1.1 response, chunked or not, into `got`, as far as it comes."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-    status = int(head.split()[1])
+    got.status = int(head.split()[1])
     headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
     if headers.get("transfer-encoding") != "chunked":
-        return status, await reader.readexactly(int(headers["content-length"]))
-    body = b""
+        got.body = await reader.readexactly(int(headers["content-length"]))
+        got.is_whole = True
+        return
     while size := int(await reader.readuntil(b"\r\n"), 16):
-        body += (await reader.readexactly(size + 2))[:-2]
+        try:
+            got.body += (await reader.readexactly(size + 2))[:size]
+        except asyncio.IncompleteReadError as cut:
+            got.body += cut.partial[:size]
+            raise
     await reader.readexactly(2)
-    return status, body
+    got.is_whole = True
 
 
 def assert_stored(engine: Engine, answers: dict[str, Answer]) -> None:
@@ -115,6 +188,32 @@ def assert_stored(engine: Engine, answers: dict[str, Answer]) -> None:
         assert row.status_code == answer.status
         assert (kept.event_stream or kept.response) == answer.body
         assert name.encode() in (kept.request or b"")
+
+
+def assert_told(engine: Engine, got: dict[str, Got]) -> Counter[str]:
+    """Check that the rows after a stop say what each client got, byte for byte; return how many calls had which end."""
+    rows = {row.client_request_id: row for row in exchanges.latest(engine, limit=None)}
+    assert rows.keys() <= got.keys()
+    ends = Counter[str]()
+    for name, seen in got.items():
+        row = rows.get(name)
+        if row is None:
+            assert seen == Got()  # it never was read
+            ends["unread"] += 1
+            continue
+        kept = contents.bodies(engine, row.id)
+        if seen.is_whole and seen.status == STOPPED:
+            assert (row.state, json.loads(seen.body)["error"]["type"]) == (State.PROXY_DIED, row.error_kind)
+            ends["refused"] += 1
+        elif seen.is_whole:
+            assert (name, row.state, row.status_code) == (name, State.COMPLETED, seen.status)
+            assert (kept.event_stream or kept.response) == seen.body
+            ends["whole"] += 1
+        else:
+            assert (name, row.state, row.error_kind) == (name, State.PROXY_DIED, "proxy_stopped")
+            assert (kept.event_stream or b"") == seen.body
+            ends["cut"] += 1
+    return ends
 
 
 def all_over(engine: Engine, names: Iterable[str]) -> bool:

@@ -14,15 +14,17 @@ from moonpalace_addons.listening import Listening
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.reverse_proxy import ReverseProxy
 from moonpalace_addons.settings import Settings
+from moonpalace_addons.stopping import Stopping
 
 
 def make_addons(settings: Settings | None = None) -> list[object]:
     """Return new addons; without `settings` they find them in mitmproxy's options, the environment and config.yaml.
 
-    The order matters. Access first: if another addon fails at a request, mitmproxy skips those after it. Capture before
-    what changes requests and errors, so that it sees what clients sent and what really went wrong; the context cache
-    before it all the same, since it says what capture notes. The recorder after capture, so that what capture says at
-    the end is still stored. Last what opens the sockets, and then what looks at them and lets clients in, for whom all
+    The order matters. Access first: if another addon fails at a request, mitmproxy skips those after it. Stopping
+    before all that ends with the proxy, since calls go on while it waits for them. Capture before what changes requests
+    and errors, so that it sees what clients sent and what really went wrong; the context cache before it all the same,
+    since it says what capture notes. The recorder after capture, so that what capture says at the end is still stored.
+    Last what opens the sockets, and then what looks at them and lets clients in, for whom all
     others have to be ready.
     """
     log_filter.install()
@@ -31,6 +33,7 @@ def make_addons(settings: Settings | None = None) -> list[object]:
     return [
         configuration,
         Access(configuration, calls),
+        Stopping(configuration, calls),
         ForceStream(configuration, calls),
         ContextCache(configuration, calls, recorder),
         Capture(configuration, recorder, calls),

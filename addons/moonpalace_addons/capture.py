@@ -7,15 +7,14 @@ from mitmproxy.http import HTTPFlow
 from moonpalace_addons import upstream
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.failures import CLIENT_LEFT, REPEATING, UPSTREAM_CUT, Failure, classify
+from moonpalace_addons.failures import CLIENT_LEFT, PROXY_STOPPED, REPEATING, UPSTREAM_CUT, Failure, classify
 from moonpalace_addons.headers import as_text, media_type, pairs
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.relay import relay
+from moonpalace_addons.stopping import STOPPED
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 from moonpalace_addons.tap import Tap
 from moonpalace_addons.wire import secrets
-
-STOPPED = "the proxy was stopped while this call was under way"
 
 
 class Capture:
@@ -139,11 +138,13 @@ class Capture:
         self._put_end(call, failure.state, failure, message)
 
     def done(self) -> None:
-        """End the calls that are under way when the proxy stops."""
+        """End the calls of which mitmproxy has not said how they ended; `Stopping` has had it end them all."""
         for call in self.calls:
             self.calls.end(call.flow)
-            if call.request_read:
-                self._put_end(call, State.PROXY_DIED, Failure(State.PROXY_DIED, "proxy_stopped", None), STOPPED)
+            if not call.request_read:
+                self._put_request(call, b"")
+            failure, message = call.given_up or (PROXY_STOPPED, STOPPED)
+            self._put_end(call, failure.state, failure, message)
 
     def _put_end(self, call: Call, state: State, failure: Failure | None = None, message: str | None = None) -> None:
         self.recorder.put(

@@ -9,6 +9,7 @@ from moonpalace_addons import upstream
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.failures import CLIENT_SILENT, UPSTREAM_SILENT, Failure
+from moonpalace_addons.giving_up import give_up
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Deadline:
             return
         note_progress(call)
         if silence(call) > limit:
-            give_up(call, limit)
+            end_silence(call, limit)
         else:
             call.activity = upstream.postpone_timeout(call.flow)
 
@@ -77,14 +78,10 @@ def silence(call: Call) -> float:
     return (time.monotonic_ns() - (call.active_at if call.touched is None else call.touched)) / 1e9
 
 
-def give_up(call: Call, limit: float) -> None:
-    """End a call: with an error while there is none of the answer, else as a broken transfer."""
+def end_silence(call: Call, limit: float) -> None:
+    """Give a silent call up, and say whose silence it was."""
     failure, what = whose_silence(call)
-    message = f"{what} for {limit:g} s (setting idle-timeout)"
-    call.given_up = failure, message
-    body = upstream.error_body(message, failure.kind)
-    if call.streaming or failure.status is None or not upstream.answer_and_close(call.flow, failure.status, body):
-        upstream.close_client(call.flow)
+    give_up(call, failure, f"{what} for {limit:g} s (setting idle-timeout)")
 
 
 def whose_silence(call: Call) -> tuple[Failure, str]:

@@ -21,6 +21,7 @@ KILLED = Failure(State.CLIENT_DISCONNECTED, "killed", None)
 REPEATING = Failure(State.REPEAT_INTERRUPTED, "repeat", None)
 UPSTREAM_CUT = Failure(State.UPSTREAM_FAILED, "upstream_cut", 502)
 CLIENT_SILENT = Failure(State.TIMED_OUT, "client_timeout", 408)
+PROXY_STOPPED = Failure(State.PROXY_DIED, "proxy_stopped", 503)
 UPSTREAM_SILENT = Failure(State.TIMED_OUT, "upstream_timeout", 504)
 
 # mitmproxy tells us a sentence, not a type: the first pattern that fits decides.

@@ -1,5 +1,6 @@
 """Start the process that writes to the store, hand it what the hooks say, have it finish."""
 
+import asyncio
 import contextlib
 import logging
 import sys
@@ -60,9 +61,9 @@ class Recorder:
             Opening(settings.database, settings.home, new_run(), settings.retention_days, settings.max_size)
         )
 
-    def done(self) -> None:
-        """Have what waits stored."""
-        if self.writer is not None and not self.writer.stop():
+    async def done(self) -> None:
+        """Have what waits stored, in a thread: the loop has connections to close meanwhile."""
+        if self.writer is not None and not await asyncio.to_thread(self.writer.stop):
             logger.error("store: some calls could not be stored")
 
 

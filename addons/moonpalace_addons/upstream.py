@@ -76,13 +76,16 @@ def answer_and_close(flow: HTTPFlow, status: int, body: bytes) -> bool:
     return True
 
 
-def close_client(flow: HTTPFlow) -> None:
-    """Close the client's connection as it is, so that it sees a broken transfer, never a short one that looks whole."""
+def close_client(flow: HTTPFlow, *, flush: bool = False) -> None:
+    """Close the client's connection as it is, so that it sees a broken transfer, never a short one that looks whole.
+
+    With `flush`, what waits for the client goes out first, if it takes it.
+    """
     handler = connection_of(flow)
     transport = handler.transports.get(flow.client_conn) if handler else None
     if handler is None or transport is None:
         return
-    if isinstance(transport.writer, asyncio.StreamWriter):
+    if isinstance(transport.writer, asyncio.StreamWriter) and not flush:
         transport.writer.transport.abort()  # at once: mitmproxy may be about to write the end of the answer
     handler.close_connection(flow.client_conn)
 
@@ -158,7 +161,12 @@ def inject_heartbeat(flow: HTTPFlow) -> None:
 
 def _is_busy(flow: HTTPFlow) -> bool:
     """Tell whether events wait for the layers of a flow's connection, behind which another one would have to wait."""
-    lock = getattr(connection_of(flow), "_server_event_lock", None)
+    return has_events(connection_of(flow))
+
+
+def has_events(handler: ConnectionHandler | None) -> bool:
+    """Tell whether events wait for the layers of a connection."""
+    lock = getattr(handler, "_server_event_lock", None)
     return lock is not None and (lock.locked() or bool(getattr(lock, "_waiters", None)))
 
 
@@ -282,7 +290,11 @@ def partial_body(flow: HTTPFlow) -> bytes:
 
 def http_layer_of(flow: HTTPFlow) -> HttpLayer | None:
     """Return the layer that speaks HTTP with a flow's client, None once the connection is closed."""
-    handler = connection_of(flow)
+    return http_layer_in(connection_of(flow))
+
+
+def http_layer_in(handler: ConnectionHandler | None) -> HttpLayer | None:
+    """Return the layer that speaks HTTP on a connection, None if there is none."""
     layer: object = handler.layer if handler else None
     while layer is not None and not isinstance(layer, HttpLayer):
         layer = getattr(layer, "child_layer", None) or getattr(layer, "layer", None)

@@ -15,7 +15,8 @@ from moonpalace_cli.flags.setting_flags import setting_flags
 def command(settings: Settings, web: bool, web_port: int) -> None:
     """Start the proxy; then set the base_url of your client to the address that it prints.
 
-    Every call is forwarded to the endpoint and stored. The log goes to standard error. Ctrl-C ends it.
+    Every call is forwarded to the endpoint and stored. The log goes to standard error. Ctrl-C ends it: calls under way
+    have 5 seconds to end, unless you press it again.
     """
     if not web:
         defer_package("mitmproxy.addons")  # all of mitmproxy's addons, most of them never used, cost 0.4 s

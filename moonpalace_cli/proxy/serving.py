@@ -84,7 +84,7 @@ class ProxyMaster(Master):
 
 
 def serve(settings: Settings, console: logging.Handler) -> None:
-    """Serve until SIGTERM or SIGINT; raises MoonPalaceError if the proxy cannot start."""
+    """Serve until SIGTERM, SIGINT or SIGHUP; raises MoonPalaceError if the proxy cannot start."""
     allow_many_connections()
     gc.freeze()  # what was imported stays: no collection need look at it again
     gc.set_threshold(*GARBAGE_THRESHOLDS)
@@ -128,7 +128,7 @@ async def run_web(settings: Settings, console: logging.Handler, web_port: int) -
 
 
 async def run_master(master: Master) -> None:
-    """Run a master until SIGTERM or SIGINT."""
+    """Run a master until SIGTERM or SIGINT; the addon `Stopping` adds the end of the terminal."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         if os.name == "posix":

@@ -1,5 +1,6 @@
 """The addons together."""
 
+import asyncio
 import importlib.util
 import logging
 from pathlib import Path
@@ -18,6 +19,7 @@ SCRIPT = Path(__file__).parents[2] / "addons" / "moonpalace.py"
 ORDER = [
     "moonpalace-configuration",
     "moonpalace-access",
+    "moonpalace-stopping",
     "moonpalace-force-stream",
     "moonpalace-context-cache",
     "moonpalace-capture",
@@ -91,7 +93,7 @@ def test_hooks_work_together(tmp_path: Path) -> None:
     """Through all addons in order: an own call is captured and gets the key, a page's is refused and leaves no row."""
     settings = resolve({"key": "sk-the-owners-key"}, {"MOONPALACE_HOME": str(tmp_path)})
     addons = make_addons(settings)
-    access, capture = addons[1], addons[3]
+    access, capture = addons[1], addons[4]
     with taddons.context(*addons) as context:
         own, pages = refused_flow(), refused_flow()
         del own.request.headers["Origin"]
@@ -106,4 +108,4 @@ def test_hooks_work_together(tmp_path: Path) -> None:
         assert pages.response.status_code == 403
         assert access.calls is capture.calls  # type: ignore[attr-defined]
         assert [call.flow for call in capture.calls] == [own]  # type: ignore[attr-defined]
-        context.master.addons.get("moonpalace-recorder").done()
+        asyncio.run(context.master.addons.get("moonpalace-recorder").done())

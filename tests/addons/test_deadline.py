@@ -14,7 +14,7 @@ from mitmproxy.test import tflow
 from moonpalace_addons import deadline, upstream
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.deadline import Deadline, give_up, note_progress, silence, whose_silence
+from moonpalace_addons.deadline import Deadline, end_silence, note_progress, silence, whose_silence
 from moonpalace_addons.failures import CLIENT_SILENT, UPSTREAM_SILENT
 from moonpalace_addons.settings import resolve
 from moonpalace_addons.tap import Tap
@@ -31,7 +31,7 @@ class Connections:
         self.closed: list[HTTPFlow] = []
         self.reachable = reachable
         monkeypatch.setattr(upstream, "answer_and_close", self.answer)
-        monkeypatch.setattr(upstream, "close_client", self.closed.append)
+        monkeypatch.setattr(upstream, "close_client", lambda flow, **_: self.closed.append(flow))
 
     def answer(self, flow: HTTPFlow, status: int, body: bytes) -> bool:
         """Note an answer."""
@@ -50,7 +50,7 @@ def a_call(calls: Calls | None = None) -> Call:
 def test_silent_call_without_an_answer_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """While there is none of the answer, the client gets 504 as JSON with the limit and the setting."""
     connections, call = Connections(monkeypatch), a_call()
-    give_up(call, 960.0)
+    end_silence(call, 960.0)
     ((flow, status, body),) = connections.answers
     assert call.given_up == (UPSTREAM_SILENT, "no byte from upstream for 960 s (setting idle-timeout)")
     assert flow is call.flow
@@ -64,14 +64,14 @@ def test_silent_stream_is_broken_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream whose head is out is closed as it is; no second head is written into it."""
     connections, call = Connections(monkeypatch), a_call()
     call.streaming = True
-    give_up(call, 960.0)
+    end_silence(call, 960.0)
     assert (connections.answers, connections.closed) == ([], [call.flow])
 
 
 def test_client_that_cannot_be_answered_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no answer can be written the connection is closed at least."""
     connections, call = Connections(monkeypatch, reachable=False), a_call()
-    give_up(call, 960.0)
+    end_silence(call, 960.0)
     assert connections.closed == [call.flow]
 
 
@@ -79,7 +79,7 @@ def test_client_that_stops_sending_is_told_so(monkeypatch: pytest.MonkeyPatch) -
     """A request that falls silent half-way gets 408: upstream has not even been asked."""
     connections, call = Connections(monkeypatch), a_call()
     call.flow.request.timestamp_end = None
-    give_up(call, 2.0)
+    end_silence(call, 2.0)
     ((_, status, body),) = connections.answers
     message = "no byte of the request for 2 s (setting idle-timeout)"
     assert (status, json.loads(body)) == (408, {"error": {"message": message, "type": "client_timeout"}})
@@ -101,7 +101,7 @@ def test_client_that_stops_reading_is_not_upstreams_silence(monkeypatch: pytest.
     stuck, taking, over = (False, "client_timeout"), (True, "client_timeout"), (True, "upstream_timeout")
     assert seen == [stuck, stuck, stuck, taking, over, (False, "upstream_timeout")]
     call.unsent = 1
-    give_up(call, 2.0)
+    end_silence(call, 2.0)
     assert call.given_up == (CLIENT_SILENT, "the client took no byte of the answer for 2 s (setting idle-timeout)")
 
 
@@ -154,7 +154,7 @@ def test_only_silent_calls_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None
         given_up.append(call)
 
     monkeypatch.setattr(upstream, "last_activity", last_activity)
-    monkeypatch.setattr(deadline, "give_up", give_up_once)
+    monkeypatch.setattr(deadline, "end_silence", give_up_once)
     watch(calls, lambda: bool(given_up) and activity.looks.count(lively.flow) >= 10)
     assert given_up == [silent]
 

@@ -1,5 +1,6 @@
 """The store's life beside the proxy's."""
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def test_what_waits_is_stored_before_it_closes(tmp_path: Path, caplog: pytest.Lo
         assert recorder.writer is not None
         for task in a_call():
             recorder.put(task)
-        recorder.done()
+        asyncio.run(recorder.done())
     engine = open_store(f"sqlite:///{file}")
     (call,) = exchanges.latest(engine, limit=10)
     engine.dispose()
@@ -73,7 +74,7 @@ def test_store_opens_once_the_settings_are_known(tmp_path: Path) -> None:
         assert writer is not None
         recorder.configure(set())
         assert recorder.writer is writer
-        recorder.done()
+        asyncio.run(recorder.done())
 
 
 def test_unusable_store_stops_mpal_start(tmp_path: Path) -> None:
@@ -101,7 +102,7 @@ def test_without_a_store_tasks_go_nowhere() -> None:
     """Before the settings are known a task is dropped without an error, and the end has nothing to do."""
     recorder = Recorder(Configuration())
     recorder.put(a_call()[0])
-    recorder.done()
+    asyncio.run(recorder.done())
     assert recorder.writer is None
 
 
@@ -112,7 +113,7 @@ def test_losses_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog
     assert recorder.writer is not None
     stop = recorder.writer.stop
     monkeypatch.setattr(recorder.writer, "stop", lambda: not stop())
-    recorder.done()
+    asyncio.run(recorder.done())
     assert "some calls could not be stored" in caplog.text
 
 
@@ -121,5 +122,5 @@ def test_the_home_becomes_private(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     recorder = Recorder(configured(tmp_path / "calls.sqlite"))
     with taddons.context(recorder):
-        recorder.done()
+        asyncio.run(recorder.done())
     assert tmp_path.stat().st_mode & 0o777 == 0o700

@@ -98,6 +98,12 @@ class Log:
             assert match, f"{pattern!r} was not said: {self._text}"
             return match
 
+    def says_before_the_end(self, text: str) -> bool:
+        """Wait until something is said, or the end has come; tell which it was."""
+        with self._changed:
+            self._changed.wait_for(lambda: text in self._text or self._ended, PATIENCE)
+            return text in self._text and not self._ended
+
     def whole(self) -> str:
         """Return all that was said by a process that has ended."""
         self._thread.join(PATIENCE)
@@ -138,6 +144,10 @@ class Proxy:
             verify=NO_AUTHORITIES,
             trust_env=False,
         )
+
+    def rows_so_far(self) -> list[Exchange]:
+        """Return the rows of calls, over or not."""
+        return exchanges.latest(self.engine, limit=10_000)
 
     def rows(self, count: int, *, of: Mapping[str, object] | None = None) -> list[Exchange]:
         """Return the rows whose columns are as in `of`, oldest first, once there are `count` and all are over."""
@@ -182,9 +192,11 @@ class Proxy:
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
-    def stop(self, number: int = signal.SIGTERM) -> None:
-        """Stop the process; it must end well, and have said nothing of an error of ours."""
+    def stop(self, number: int = signal.SIGTERM, *, patiently: bool = False) -> None:
+        """Stop the process, at once or with patience for its calls; it must end well, and tell of no error of ours."""
         if self.process.poll() is None:
+            self.process.send_signal(number)
+        if not patiently and self.log.says_before_the_end("a second signal ends them"):
             self.process.send_signal(number)
         code = self.process.wait(PATIENCE)
         said = self.log.whole()

@@ -15,8 +15,10 @@ import sqlite3
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,7 +31,7 @@ from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.writer import JOIN_MOST
 from moonpalace_cli.mock.server import MockServer
 from tests.e2e.conftest import IMPATIENT
-from tests.faults import Load, all_over, assert_stored
+from tests.faults import Lasting, Load, all_over, assert_stored, assert_told
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy
@@ -135,6 +137,28 @@ def test_a_killed_writer_loses_nothing(launch: Launcher, mock: MockServer) -> No
             assert_stored(engine, load.answers)
 
 
+def test_each_stop_tells_what_its_clients_got(launch: Launcher, mock: MockServer) -> None:
+    """Under load that goes on over the stop rows and clients agree call by call: whole, refused, cut at that byte."""
+    chance = random.Random(7)
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    ends = Counter[str]()
+    for number in range(ROUNDS):
+        with launch.start(endpoint=mock.url) as proxy:
+            short = Lasting(proxy.url, clients=6, delay=0.002, events=chance.randrange(20, 200), name="short")
+            endless = Lasting(proxy.url, clients=5, delay=0.02, events=2_000, name="endless")
+            PAUSE.wait(chance.uniform(0.2, 1.0))
+            proxy.process.send_signal(numbers[number % 3])
+            proxy.log.wait_for("a second signal ends them")
+            PAUSE.wait(chance.uniform(0.0, 1.0))
+            proxy.stop(numbers[number % 2])
+            for load in (short, endless):
+                load.join()
+            ends += assert_told(proxy.engine, short.got | endless.got)
+    assert ends["whole"]
+    assert ends["cut"]
+    print(f"ends of calls in {ROUNDS} stops: {dict(ends)}")  # noqa: T201 - for long runs
+
+
 def lag(engine: Engine, load: Load, killed: float) -> float:
     """Return how old the oldest answer was, when the proxy was killed, that is not in the store."""
     over = {row.client_request_id for row in exchanges.latest(engine, limit=None) if row.state is State.COMPLETED}
@@ -195,7 +219,15 @@ def test_a_stop_while_the_store_is_locked_loses_nothing(launch: Launcher, mock: 
         load = Load(proxy.url, clients=4)
         until(lambda: len(load.answers) > 100)
         load.stop()
+        idle = HTTPConnection("127.0.0.1", int(proxy.url.rpartition(":")[2]), timeout=PATIENCE)
+        idle.request("GET", "/v1/models")
+        idle.getresponse().read()
         proxy.process.send_signal(signal.SIGTERM)
+        assert idle.sock.recv(1) == b""  # nobody hangs, and nobody is let in, for as long as that takes
+        idle.close()
+        with pytest.raises(ConnectionRefusedError):
+            idle.connect()
+        assert proxy.process.poll() is None
         assert proxy.process.wait(PATIENCE) == 0
         holder.execute("ROLLBACK")
         holder.close()

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import pty
 import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from moonpalace_addons.store.engine import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.server import MockServer
+from tests.e2e.conftest import ROOT, free_port, until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy
@@ -67,6 +78,92 @@ def test_a_call_under_way_ends_with_the_proxy(launch: Launcher, mock: MockServer
         (row,) = exchanges.latest(proxy.engine, limit=10)
         assert (row.state, row.error_kind) == (State.PROXY_DIED, "proxy_stopped")
         assert proxy.bodies(row).event_stream == got
+
+
+def bundled(launch: Launcher, mock: MockServer) -> AbstractContextManager[Proxy]:
+    return launch.start(endpoint=mock.url)
+
+
+def in_mitmdump(launch: Launcher, mock: MockServer) -> AbstractContextManager[Proxy]:
+    return launch.mitmproxy("mitmdump", "-p", "0", extra={"MOONPALACE_ENDPOINT": mock.url})
+
+
+def in_mitmweb(launch: Launcher, mock: MockServer) -> AbstractContextManager[Proxy]:
+    quiet = ("--set", "web_port=0", "--set", "web_open_browser=false")
+    return launch.mitmproxy("mitmweb", "-p", "0", *quiet, extra={"MOONPALACE_ENDPOINT": mock.url})
+
+
+@pytest.mark.parametrize("start", [bundled, in_mitmdump, in_mitmweb])
+def test_calls_have_time_to_end(
+    launch: Launcher, mock: MockServer, start: Callable[[Launcher, MockServer], AbstractContextManager[Proxy]]
+) -> None:
+    """At the signal nobody new is let in; a stream and an answer in one piece that take a second reach their ends."""
+    with start(launch, mock) as proxy:
+        stream = Reader(proxy, {"model": "mock-repeat"}, {"X-Mock-Delay": "0.02", "X-Mock-Events": "60"})
+        with ThreadPoolExecutor() as pool, proxy.client() as client:
+            body = {"model": "mock-slow-headers", "messages": MESSAGES}
+            plain = pool.submit(client.post, "/v1/chat/completions", json=body, headers={"X-Mock-Delay": "0.2"})
+            until(lambda: stream.got and len(proxy.rows_so_far()) == 2)
+            proxy.process.send_signal(signal.SIGTERM)
+            until(lambda: is_refused(proxy))
+            assert proxy.process.poll() is None
+            assert plain.result().status_code == 200
+            stream.join(60)
+        assert proxy.process.wait(60) == 0
+        assert stream.got.endswith(b"data: [DONE]\n\n")
+        rows = {row.is_stream: row for row in proxy.rows(2)}
+        assert {row.state for row in rows.values()} == {State.COMPLETED}
+        assert proxy.bodies(rows[True]).event_stream == stream.got
+        assert proxy.bodies(rows[False]).response == plain.result().content
+
+
+def is_refused(proxy: Proxy) -> bool:
+    """Tell whether a proxy lets nobody in."""
+    try:
+        socket.create_connection(("127.0.0.1", int(proxy.url.rpartition(":")[2])), timeout=5).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("tool", ["mpal", "mitmdump"])
+def test_a_terminal_that_is_closed_is_a_stop(launch: Launcher, mock: MockServer, tool: str) -> None:
+    """A proxy whose terminal goes away lets calls end, stores them, and ends well."""
+    folder, port = launch.folder(), free_port()
+    if tool == "mpal":
+        environment = launch.environment(folder)
+        command = [sys.executable, "-m", "moonpalace_cli.main", "start", "--port", str(port), "--endpoint", mock.url]
+    else:
+        command, environment = launch.mitmproxy_command(
+            "mitmdump", "-p", str(port), extra={"MOONPALACE_ENDPOINT": mock.url}
+        )
+    ours, theirs = pty.openpty()
+    # A session of its own, whose terminal it is: only its leader is told when that goes.
+    script = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    script += "os.execv(sys.argv[1], sys.argv[1:])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, *command], cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    said = b""
+    while b"MoonPalace Starts" not in said:
+        said += os.read(ours, 65536)
+    body = {"model": "mock-repeat", "stream": True, "messages": MESSAGES}
+    headers = {"Authorization": f"Bearer {KEY}", "X-Mock-Delay": "0.02", "X-Mock-Events": "30"}
+    with (
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client,
+        client.stream("POST", "/v1/chat/completions", json=body, headers=headers) as answer,
+    ):
+        pieces = answer.iter_raw()
+        got = next(pieces)
+        os.close(ours)
+        got += b"".join(pieces)
+    assert process.wait(60) == 0
+    assert got.endswith(b"data: [DONE]\n\n")
+    engine = open_store(f"sqlite:///{Path(environment['MOONPALACE_HOME']) / 'moonpalace.sqlite'}")
+    (row,) = exchanges.latest(engine, limit=10)
+    engine.dispose()
+    assert row.state is State.COMPLETED
 
 
 class Reader(threading.Thread):

@@ -1,0 +1,13 @@
+"""Give a call up: its client gets an error while there is none of the answer, else a broken transfer."""
+
+from moonpalace_addons import upstream
+from moonpalace_addons.calls import Call
+from moonpalace_addons.failures import Failure
+
+
+def give_up(call: Call, failure: Failure, message: str, *, flush: bool = False) -> None:
+    """End a call as failed for a reason of ours; with `flush`, what its client was sent reaches it first."""
+    call.given_up = failure, message
+    body = upstream.error_body(message, failure.kind)
+    if call.streaming or failure.status is None or not upstream.answer_and_close(call.flow, failure.status, body):
+        upstream.close_client(call.flow, flush=flush)

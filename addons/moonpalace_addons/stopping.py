@@ -1,0 +1,123 @@
+"""End the proxy: take no new connections, let calls end, cut the others off, and know what each client has got.
+
+mitmproxy waits for the hook `done` when it is told to stop, be it by `mpal start`, mitmdump or mitmweb: all of it
+happens there, on a loop that goes on. Afterwards no client is connected, however long the store takes.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from mitmproxy import ctx
+from mitmproxy.http import HTTPFlow
+
+from moonpalace_addons import client_connections, upstream
+from moonpalace_addons.calls import Calls
+from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.failures import PROXY_STOPPED
+from moonpalace_addons.giving_up import give_up
+
+logger = logging.getLogger("moonpalace")
+
+GRACE = 5.0
+"""Seconds that calls under way have to end by themselves; a second signal cuts them short."""
+
+FLUSH = 1.0
+"""Seconds that clients then have to take what they were sent."""
+
+LOOK_INTERVAL = 0.02
+
+STOPPED = "the proxy was stopped while this call was under way"
+UNTAKEN = "bytes of the answer that its client had not taken when the proxy was stopped"
+
+
+class Stopping:
+    """Stop in good order."""
+
+    name = "moonpalace-stopping"
+
+    def __init__(self, configuration: Configuration, calls: Calls) -> None:
+        self.configuration = configuration
+        self.calls = calls
+        self.has_begun = False
+
+    def running(self) -> None:
+        """Take the end of the terminal for a signal to stop, unless it is to be outlived (nohup)."""
+        if self.configuration.ready and hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            terminal = [descriptor for descriptor in (0, 1, 2) if os.isatty(descriptor)]
+
+            def hang_up() -> None:
+                let_go(terminal)
+                ctx.master.shutdown()
+
+            with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread
+                asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
+
+    def requestheaders(self, flow: HTTPFlow) -> None:
+        """Let a request that crossed the signal be the last of its connection."""
+        if self.has_begun:
+            flow.request.headers["Connection"] = "close"
+
+    async def done(self) -> None:
+        """Stop listening, wait for calls, cut off the rest; the addons after this are told when all is over."""
+        if not self.configuration.ready:
+            return
+        self.has_begun = True
+        hurry = asyncio.Event()
+        await upstream.proxyserver().servers.update([])
+        on_signals(hurry.set)
+        await self._let_end(hurry)
+        self._cut()
+        await self._close()
+
+    async def _let_end(self, hurry: asyncio.Event) -> None:
+        if count := len(list(self.calls)):
+            logger.info("MoonPalace stops: calls under way (%d) have %g s; a second signal ends them", count, GRACE)
+        ends = time.monotonic() + GRACE
+        while client_connections.let_end() and not hurry.is_set() and time.monotonic() < ends:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(hurry.wait(), LOOK_INTERVAL)
+
+    def _cut(self) -> None:
+        for call in self.calls:
+            if call.streaming and (untaken := upstream.unsent(call.flow)):
+                call.warnings.append(f"{UNTAKEN}: {untaken}")
+            give_up(call, PROXY_STOPPED, STOPPED, flush=True)
+
+    @staticmethod
+    async def _close() -> None:
+        """Close what is left; what was sent goes out first, if its client takes it."""
+        transports = client_connections.close_all()
+        ends = time.monotonic() + FLUSH
+        while any(each.get_write_buffer_size() for each in transports) and time.monotonic() < ends:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_INTERVAL)
+        for transport in transports:
+            if transport.get_write_buffer_size():
+                transport.abort()
+
+
+def on_signals(act: Callable[[], None]) -> None:
+    """Have the signals that stop a proxy do something from now on."""
+    loop = asyncio.get_running_loop()
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is None or signal.getsignal(number) is signal.SIG_IGN:
+            continue
+        try:
+            loop.add_signal_handler(number, act)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
+        except (RuntimeError, ValueError):
+            return  # not in the main thread: there are none to be had
+
+
+def let_go(terminal: list[int]) -> None:
+    """Write to nowhere what would go to a terminal that is gone: mitmdump exits at once where it cannot print."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in terminal:
+        os.dup2(nowhere, descriptor)
+    os.close(nowhere)
