@@ -29,7 +29,9 @@ _ANSWERS = ("choices", "data", "content", "output", "result")
 _DETAILS = {"detail", "status", "status_code", "code", "type", "title", "instance", "message", "request_id"}
 _NAME = re.compile(r"[\w.-]{1,80}")
 _SUCCESS = re.compile(r"(ok|success\w*|succeeded|normal|true|(操作|请求|调用)?成功)\W*", re.IGNORECASE)
-_MARKS = (b'"error"', b'"error_code"', b'"code"', b'"base_resp"', b'"detail"', b"event: error", b"event:error")
+_TELLING = frozenset({"error", "type", "base_resp", "code", "error_code", "detail"})
+"""Members of which every error has one, but for those inside a choice and one with "object": "error"."""
+_MARKS = re.compile(rb'"(?:error|error_code|code|base_resp|detail)"|event: ?error')
 
 # The kinds that the API and those like it document, for errors that name no status.
 _STATUSES = {
@@ -79,6 +81,8 @@ def find(value: object, *, failed: bool = False) -> ApiError | None:
     `failed` tells that there is one for certain, such as by the status of the answer.
     """
     fields = mapping(value[0] if isinstance(value, list) and len(value) == 1 else value)
+    if not failed and fields.get("object") != "error" and fields.keys().isdisjoint(_TELLING):
+        return _in_choice(fields)  # nearly all events of a stream
     if fields.get("type") == "response.failed":
         fields, failed = mapping(fields.get("response")), True
     return _explicit(fields) or _in_choice(fields) or (_plain(fields) if failed or _is_plain(fields) else None)
@@ -95,7 +99,7 @@ def of_event(event: Event, value: object) -> ApiError | None:
 
 def may_hold(data: bytes) -> bool:
     """Tell, for a fraction of what parsing costs, whether one of the events in `data` may be an error."""
-    return any(mark in data for mark in _MARKS)
+    return _MARKS.search(data) is not None
 
 
 def body(message: str, kind: str, path: str = "") -> bytes:
