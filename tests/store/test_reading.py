@@ -87,6 +87,17 @@ def test_other_streams_keep_their_text(body: bytes) -> None:
     assert (reading.completion, reading.body) == (None, body)
 
 
+def test_what_was_guessed_in_merging_is_warned_of() -> None:
+    """Two tool calls with the same index are kept apart, and the row says so."""
+    calls = [{"index": 0, "id": name, "function": {"name": name, "arguments": "{}"}} for name in ("a", "b")]
+    chunks = [json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}) for call in calls]
+    reading = read(received(events(*chunks), "text/event-stream"), ())
+    assert [call["id"] for call in json.loads(reading.body)["choices"][0]["message"]["tool_calls"]] == ["a", "b"]
+    assert reading.warnings == [
+        "merging the stream: several tool calls had the same index, and were told apart by id, name and arguments"
+    ]
+
+
 def test_an_error_in_another_stream() -> None:
     """Of a stream that is no chat completion, the answer is its text, and what is known is the first error in it."""
     body = b'data: {"type": "message_start"}\n\ndata: {"type": "error", "error": {"type": "overloaded_error"}}\n\n'

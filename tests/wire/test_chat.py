@@ -95,9 +95,28 @@ MESSAGES: dict[str, tuple[list[Json], Json]] = {
         {"content": "ab"},
     ),
     "the role comes late": ([delta(content="a"), delta(role="critic")], {"role": "critic", "content": "a"}),
-    "unknown fields: the last that is not null": (
-        [delta(x="1", y=[1], z=None), delta(x="2", y={"a": 1}), delta(x=None)],
-        {"content": None, "x": "2", "y": {"a": 1}, "z": None},
+    "unknown fields": (
+        [delta(x="1", y={"b": 2}, z=None, n=1), delta(x="2", y={"a": 1}, n=2), delta(x=None)],
+        {"content": None, "x": "12", "y": {"b": 2, "a": 1}, "z": None, "n": 2},
+    ),
+    "lists in pieces": (
+        [
+            delta(images=[{"url": "a"}], reasoning_details=[{"index": 0, "text": "b"}]),
+            delta(images=[{"url": "c"}], reasoning_details=[{"index": 0, "text": "d"}]),
+        ],
+        {
+            "content": None,
+            "images": [{"url": "a"}, {"url": "c"}],
+            "reasoning_details": [{"index": 0, "text": "bd"}],
+        },
+    ),
+    "audio": (
+        [delta(audio={"id": "a", "data": "AA"}), delta(audio={"data": "BB", "transcript": "x"})],
+        {"content": None, "audio": {"id": "a", "data": "AABB", "transcript": "x"}},
+    ),
+    "a message that says no more than the role": (
+        [delta(content="a"), {"choices": [{"index": 0, "message": {"role": "assistant", "content": ""}}]}],
+        {"content": "a"},
     ),
     "parts instead of text": ([delta(content=[{"type": "text"}])], {"content": [{"type": "text"}]}),
     "text wins over parts": ([delta(content="a"), delta(content=[1]), delta(content="b")], {"content": "ab"}),
@@ -149,6 +168,8 @@ def test_logprobs() -> None:
     assert merge(chunk(None))["choices"][0]["logprobs"] is None
     assert merge(chunk({"content": None}))["choices"][0]["logprobs"] == {"content": None}
     assert "logprobs" not in merge(delta())["choices"][0]
+    legacy = [{"tokens": ["a"], "text_offset": [0]}, {"tokens": ["a"], "text_offset": [1]}]
+    assert merge(*map(chunk, legacy))["choices"][0]["logprobs"] == {"tokens": ["a", "a"], "text_offset": [0, 1]}
 
 
 def used(number: int) -> Json:

@@ -11,6 +11,8 @@ from moonpalace_addons.wire.chat import Merger, merge_events
 from moonpalace_addons.wire.sse import Decoder
 
 type Json = dict[str, Any]
+type Keyed = str
+"""How the pieces of tool calls are told apart: by index, by id, or by id while the index is always 0."""
 
 words = st.text(max_size=12)
 nullable = st.none() | words
@@ -19,6 +21,8 @@ extras = st.dictionaries(
     st.none() | st.integers() | words | st.lists(st.integers(), max_size=2),
     max_size=2,
 )
+distinct = st.lists(st.sampled_from("一二三四五六七"), unique=True, max_size=7).map("".join)
+"""Texts whose pieces never begin with one another: of unknown fields that would be taken for the same, sent again."""
 identifier = st.text("abc:0-", min_size=1, max_size=6)
 
 
@@ -27,8 +31,9 @@ def completions(draw: st.DrawFn) -> Json:
     """Draw an answer as the API gives it without streaming."""
 
     def tool_call(number: int) -> Json:
-        function = {"name": draw(identifier), "arguments": draw(words)}
-        return {"id": f"{draw(identifier)}{number}", "type": "function", "function": function, **draw(extras)}
+        kind, key = draw(st.sampled_from([("function", "arguments"), ("custom", "input")]))
+        body = {"name": f"{draw(identifier)}{number}", key: draw(words)}
+        return {"id": f"{draw(identifier)}{number}", "type": kind, kind: body, **draw(extras)}
 
     def choice(index: int) -> Json:
         message: Json = {"role": "assistant", "content": draw(nullable), **draw(extras)}
@@ -38,6 +43,12 @@ def completions(draw: st.DrawFn) -> Json:
             message["tool_calls"] = [tool_call(number) for number in range(draw(st.integers(1, 3)))]
         if draw(st.booleans()):
             message["function_call"] = {"name": draw(identifier), "arguments": draw(words)}
+        message |= draw(st.dictionaries(st.sampled_from(["thoughts"]), distinct))
+        if draw(st.booleans()):
+            texts = enumerate(draw(st.lists(words, min_size=1, max_size=3)))
+            message["reasoning_details"] = [{"type": "t", "index": place, "text": text} for place, text in texts]
+            message["images"] = [{"url": url} for url in draw(st.lists(words, min_size=1, max_size=3, unique=True))]
+            message["audio"] = {"id": draw(identifier), "transcript": draw(words), "expires_at": draw(st.integers())}
         made: Json = {"index": index, "message": message, "finish_reason": draw(st.sampled_from(["stop", "length"]))}
         if draw(st.booleans()):
             made["logprobs"] = draw(
@@ -65,27 +76,33 @@ def cut_text(draw: st.DrawFn, text: str) -> list[str]:
     return [text[a:b] for a, b in pairwise(edges)]
 
 
-def cut_message(draw: st.DrawFn, message: Json, *, indexed: bool) -> list[list[Json]]:
+def cut_message(draw: st.DrawFn, message: Json, keyed: Keyed) -> list[list[Json]]:
     """Cut a message into lanes of deltas: within a lane the order counts, between lanes it does not."""
     lanes: list[list[Json]] = []
     for name, value in message.items():
         if name == "tool_calls":
             for index, made in enumerate(value):
-                key = {"index": index} if indexed else {"id": made["id"]}
-                pieces: list[Json] = [
-                    {**key, "function": {"arguments": part}} for part in cut_text(draw, made["function"]["arguments"])
-                ]
-                pieces[0] = {
-                    **made,
-                    **key,
-                    "function": {**made["function"], "arguments": pieces[0]["function"]["arguments"]},
-                }
+                key = {"index": index if keyed == "index" else 0} if keyed != "id" else {}
+                key |= {} if keyed == "index" else {"id": made["id"]}
+                kind, text = ("function", "arguments") if "function" in made else ("custom", "input")
+                pieces: list[Json] = [{**key, kind: {text: part}} for part in cut_text(draw, made[kind][text])]
+                pieces[0] = {**made, **key, kind: {**made[kind], **pieces[0][kind]}}
                 lanes.append([{"tool_calls": [piece]} for piece in pieces])
+        elif name == "reasoning_details":
+            for element in value:
+                parts = [{"index": element["index"], "text": part} for part in cut_text(draw, element["text"])]
+                lanes.append([{name: [piece]} for piece in [element | parts[0], *parts[1:]]])
+        elif name == "images":
+            lanes.append([{name: [element]} for element in value])
+        elif name == "audio":
+            parts = [{"transcript": part} for part in cut_text(draw, value["transcript"])]
+            lanes.append([{name: piece} for piece in [{"id": value["id"]} | parts[0], *parts[1:]]])
+            lanes[-1].append({name: {"expires_at": value["expires_at"]}})
         elif name == "function_call":
             parts = [{"function_call": {"arguments": part}} for part in cut_text(draw, value["arguments"])]
             parts[0]["function_call"]["name"] = value["name"]
             lanes.append(list(parts))
-        elif name in ("content", "reasoning_content", "refusal") and value is not None:
+        elif name in ("content", "reasoning_content", "refusal", "thoughts") and value is not None:
             lanes.append([{name: part} for part in cut_text(draw, value)])
         else:
             lanes.append([{name: value}])
@@ -113,14 +130,14 @@ def interleave(draw: st.DrawFn, lanes: list[list[Json]]) -> list[Json]:
 def streams(draw: st.DrawFn) -> tuple[Json, list[Json]]:
     """Draw an answer and the chunks of a stream that tells the same."""
     answer = draw(completions())
-    indexed = draw(st.booleans())
+    keyed = draw(st.sampled_from(["index", "id", "zero"]))
     head = {key: value for key, value in answer.items() if key not in ("choices", "usage")} | {
         "object": "chat.completion.chunk"
     }
     lanes = []
     for choice in answer["choices"]:
         index = choice["index"]
-        deltas = interleave(draw, cut_message(draw, choice["message"], indexed=indexed))
+        deltas = interleave(draw, cut_message(draw, choice["message"], keyed))
         lane = [{"index": index, "delta": piece} for piece in deltas]
         tokens = (choice.get("logprobs") or {}).get("content")
         if tokens:

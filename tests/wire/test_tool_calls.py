@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from moonpalace_addons.wire.tool_calls import ToolCalls
+from moonpalace_addons.wire.pieces import Doubts
+from moonpalace_addons.wire.tool_calls import GOES_ON, REPEATED, SAME_INDEX, ToolCalls
 
 type Json = dict[str, Any]
 
@@ -104,6 +105,83 @@ CALLS: dict[str, tuple[list[list[object]], list[tuple[str | None, str | None, st
         [[call("1", index=0, id="a", name="f")], [call("2", index=1, id="a", name="f")]],
         [("a", "f", "1"), ("a", "f", "2")],
     ),
+    "two calls with one index": (
+        [
+            [call("", index=0, id="a", name="read")],
+            [call('{"path":"a"}', index=0)],
+            [call("", index=0, id="b", name="write")],
+            [call('{"path":"b"}', index=0)],
+        ],
+        [("a", "read", '{"path":"a"}'), ("b", "write", '{"path":"b"}')],
+    ),
+    "two calls of one tool with one index": (
+        [[call("{}", index=0, id="a", name="f")], [call("{}", index=0, id="b", name="f")]],
+        [("a", "f", "{}"), ("b", "f", "{}")],
+    ),
+    "the same without arguments": (
+        [[call(index=0, id="a", name="f"), call(index=0, id="b", name="f")]],
+        [("a", "f", ""), ("b", "f", "")],
+    ),
+    "the same without ids": (
+        [[call("{}", index=0, name="f")], [call("[", index=0, name="f")], [call("]", index=0, name="f")]],
+        [(None, "f", "{}"), (None, "f", "[]")],
+    ),
+    "neither index nor id, one tool twice": (
+        [[call("{}", name="f")], [call("{}", name="f")]],
+        [(None, "f", "{}"), (None, "f", "{}")],
+    ),
+    "two calls with one index, mixed": (
+        [
+            [call("{", index=0, id="a", name="f"), call("[", index=0, id="b", name="g")],
+            [call("}", index=0, id="a"), call("]", index=0, id="b")],
+        ],
+        [("a", "f", "{}"), ("b", "g", "[]")],
+    ),
+    "a fresh id for each piece": (
+        [[call("", index=0, id="a", name="f")], [call("{", index=0, id="b")], [call("}", index=0, id="c")]],
+        [("a", "f", "{}")],
+    ),
+    "a fresh id for each piece, and the name": (
+        [
+            [call("{", index=0, id="a", name="f")],
+            [call("[]", index=0, id="b", name="f")],
+            [call("}", index=0, id="c", name="f")],
+        ],
+        [("a", "f", "{[]}")],
+    ),
+    "a fresh id for each piece, without an index": (
+        [[call("", id="a", name="f")], [call("{", id="b")], [call("}", id="c")], [call("[]", id="d", name="g")]],
+        [("a", "f", "{}"), ("d", "g", "[]")],
+    ),
+    "the name with each piece": (
+        [
+            [call("", index=0, id="a", name="f")],
+            [call("{", index=0, name="f")],
+            [call("}", index=0, name="f")],
+            [call("", index=0, name="f")],
+        ],
+        [("a", "f", "{}")],
+    ),
+    "a name in pieces": (
+        [[call("", index=0, id="a", name="get_")], [call("", index=0, name="weather")], [call("{}", index=0)]],
+        [("a", "get_weather", "{}")],
+    ),
+    "arguments that come twice": (
+        [
+            [call('{"a"', index=0, id="a", name="f")],
+            [call(":1}", index=0)],
+            [call('{"a":1}', index=0, id="a", name="f")],
+        ],
+        [("a", "f", '{"a":1}')],
+    ),
+    "brackets in strings close nothing": (
+        [
+            [call('{"a": "}', index=0, id="a", name="f")],
+            [call('\\"}"', index=0, id="b", name="f")],
+            [call("}", index=0, id="c", name="f")],
+        ],
+        [("a", "f", '{"a": "}\\"}"}')],
+    ),
     "a bool is no index": (
         [[call("{", index=True, id="a", name="f")], [call("}", index=False, id="a")]],
         [("a", "f", "{}")],
@@ -137,6 +215,48 @@ def test_a_call_has_the_shape_of_the_answer() -> None:
     ]
     assert gather([{"index": 0, "type": "custom"}]) == [{"type": "custom"}]
     assert gather([]) == []
+
+
+def test_custom_tools_keep_their_name_and_input() -> None:
+    """The name of a custom tool stays and its input is joined, two with the same index are two."""
+    made = gather(
+        [{"index": 0, "id": "a", "type": "custom", "custom": {"name": "sql", "input": "SELECT"}}],
+        [{"index": 0, "custom": {"input": " 1"}}],
+        [{"index": 0, "id": "b", "type": "custom", "custom": {"name": "shell", "input": "ls"}}],
+    )
+    assert made == [
+        {"id": "a", "type": "custom", "custom": {"name": "sql", "input": "SELECT 1"}},
+        {"id": "b", "type": "custom", "custom": {"name": "shell", "input": "ls"}},
+    ]
+
+
+def test_doubts_are_told() -> None:
+    """What calls were told apart by, and what was dropped or is no JSON, is told once."""
+    doubts: Doubts = {}
+    calls = ToolCalls(doubts)
+    calls.feed([call("{}", index=0, id="a", name="f")])
+    assert list(doubts) == []
+    calls.feed([call("{}", index=0, id="a", name="f")])
+    calls.feed([call("{}", index=0, id="b", name="g")])
+    calls.feed([call("[1]", index=0)])
+    assert list(doubts) == [REPEATED, SAME_INDEX, GOES_ON]
+
+
+def test_time_is_linear_whatever_the_quirk() -> None:
+    """Fresh ids, names with each piece and arguments that come again take no more than linear time."""
+
+    def seconds(count: int) -> float:
+        pieces = [call('{"a": [' + "1, " * 20, index=0, id="0", name="f")]
+        pieces += [call("1, ", index=0, id=str(number), name="f") for number in range(1, count)]
+        best = float("inf")
+        for _ in range(3):
+            started = time.process_time()
+            (made,) = gather(*([piece] for piece in pieces))
+            assert made["function"]["name"] == "f"
+            best = min(best, time.process_time() - started)
+        return best
+
+    assert seconds(16_000) < 24 * max(seconds(2_000), 0.001)
 
 
 def test_time_is_linear() -> None:

@@ -94,6 +94,7 @@ def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None 
         return Reading(failure, received.body, parsed, warnings, is_cut, is_done)
     warnings += odd_events(events, parsed, errors)
     merged = merger.result()
+    warnings += [f"merging the stream: {doubt}" for doubt in merger.doubts]
     for choice in completion.choices(merged) if cut_at is not None else ():
         if isinstance(choice, dict) and not choice.get("finish_reason"):
             choice["finish_reason"] = REPEAT

@@ -1,16 +1,17 @@
 """Merge the chunks of a streamed chat completion into the answer that the API would have given without streaming.
 
-    text           `content`, `reasoning_content`, `reasoning`, `refusal` and `arguments` are concatenated
-    identifiers    `id`, `created`, `model`, `role`, `name`, … : the first that is not empty (see `wire/pieces.py`)
+    deltas         texts are joined, lists and objects gathered (see `wire/pieces.py`)
+    identifiers    `id`, `created`, `model`, `role`, … : the first that is not empty
     choices        found by `index`, else by position
-    tool calls     found by `index`, else by `id`, else by position (see `wire/tool_calls.py`)
-    logprobs       the lists `content` and `refusal` are extended
+    tool calls     found by `id`, `index` or position (see `wire/tool_calls.py`)
+    logprobs       all lists are extended
     usage          the last at top level; only if there is none, the last that stood in a choice; never added up, and
                    an empty one counts as none where there is another
     error          the first one, kept at top level; one in a choice stays there
     anything else  the last value that is neither null nor an empty text stays
 
-A chunk that carries a `message` instead of a `delta` states the whole message so far: it replaces what was gathered.
+A chunk that carries a `message` instead of a `delta` states the whole message so far: it replaces what was gathered,
+unless it says no more than the role.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,13 +19,12 @@ from collections.abc import Iterable, Mapping
 from moonpalace_addons.wire import api_error
 from moonpalace_addons.wire.api_error import ApiError
 from moonpalace_addons.wire.json_value import mapping, parse
-from moonpalace_addons.wire.pieces import Pieces, index_of
+from moonpalace_addons.wire.pieces import Doubts, Pieces, index_of
 from moonpalace_addons.wire.sse import Event
 from moonpalace_addons.wire.tool_calls import ToolCalls
 
 DONE = "[DONE]"
 
-_LOGPROB_LISTS = ("content", "refusal")
 _OTHER_FACES = ("error", "response.failed")
 """Types of events that are errors of /anthropic/v1/messages and /v1/responses, unless among chat chunks."""
 
@@ -33,7 +33,8 @@ class Merger:
     """Gather the chunks of one stream; time and memory are linear in what is fed."""
 
     def __init__(self) -> None:
-        self._top = Pieces()
+        self._doubts: Doubts = {}
+        self._top = Pieces(self._doubts)
         self._choices: dict[int, _Choice] = {}
         self._usage: Mapping[str, object] | None = None
         self._choice_usage: Mapping[str, object] | None = None
@@ -44,6 +45,11 @@ class Merger:
     def is_empty(self) -> bool:
         """Say whether nothing that was fed belonged to a chat completion, not even an error."""
         return not self._has_chunks and self._error is None
+
+    @property
+    def doubts(self) -> list[str]:
+        """Return what of the stream could be meant otherwise than the result has it, in words."""
+        return list(self._doubts)
 
     def feed(self, value: object, error: ApiError | None = None) -> None:
         """Take in the parsed JSON of one event, and the error that it tells of; what is no chat chunk is ignored."""
@@ -81,7 +87,11 @@ class Merger:
 
     def _take_choice(self, position: int, choice: Mapping[str, object]) -> None:
         index = index_of(choice)
-        self._choices.setdefault(position if index is None else index, _Choice()).feed(choice)
+        number = position if index is None else index
+        found = self._choices.get(number)
+        if found is None:
+            found = self._choices[number] = _Choice(self._doubts)
+        found.feed(choice)
         usage = choice.get("usage")
         if isinstance(usage, dict):
             self._choice_usage = usage or self._choice_usage or usage
@@ -105,15 +115,17 @@ def parse_data(data: str) -> object:
 
 
 class _Choice:
-    def __init__(self) -> None:
-        self._fields = Pieces()
-        self._message = _Message()
+    def __init__(self, doubts: Doubts) -> None:
+        self._doubts = doubts
+        self._fields = Pieces(doubts, appends=True)
+        self._message = _Message(doubts)
         self._logprobs: _Logprobs | None = None
 
     def feed(self, choice: Mapping[str, object]) -> None:
         message, delta = choice.get("message"), choice.get("delta")
         if isinstance(message, dict) and message:
-            self._message = _Message()
+            if any(value for key, value in message.items() if key != "role"):
+                self._message = _Message(self._doubts)
             self._message.feed(message)
         elif isinstance(delta, dict):
             self._message.feed(delta)
@@ -121,6 +133,7 @@ class _Choice:
         if isinstance(logprobs, dict):
             self._logprobs = self._logprobs or _Logprobs()
             self._logprobs.feed(logprobs)
+            choice = {**choice, "logprobs": None}
         self._fields.feed(choice, without=("index", "delta", "message", "usage"))
 
     def result(self, index: int) -> dict[str, object]:
@@ -134,27 +147,22 @@ class _Choice:
 
 
 class _Message:
-    def __init__(self) -> None:
-        self._fields = Pieces()
-        self._function_call: Pieces | None = None
+    def __init__(self, doubts: Doubts) -> None:
+        self._doubts = doubts
+        self._fields = Pieces(doubts, joins=True, appends=True)
         self._tool_calls: ToolCalls | None = None
 
     def feed(self, delta: Mapping[str, object]) -> None:
-        self._fields.feed(delta)
-        function_call = delta.get("function_call")
-        if isinstance(function_call, dict):
-            self._function_call = self._function_call or Pieces()
-            self._function_call.feed(function_call)
         tool_calls = delta.get("tool_calls")
         if isinstance(tool_calls, list):
-            self._tool_calls = self._tool_calls or ToolCalls()
+            self._tool_calls = self._tool_calls or ToolCalls(self._doubts)
             self._tool_calls.feed(tool_calls)
+            delta = {**delta, "tool_calls": None}
+        self._fields.feed(delta)
 
     def result(self) -> dict[str, object]:
         result = {"role": None, "content": None, **self._fields.result()}
         result["role"] = result["role"] or "assistant"
-        if self._function_call is not None:
-            result["function_call"] = self._function_call.result()
         if self._tool_calls is not None:
             result["tool_calls"] = self._tool_calls.result()
         return result
@@ -166,11 +174,10 @@ class _Logprobs:
         self._lists: dict[str, list[object]] = {}
 
     def feed(self, logprobs: Mapping[str, object]) -> None:
-        self._fields.feed(logprobs)
-        for key in _LOGPROB_LISTS:
-            tokens = logprobs.get(key)
-            if isinstance(tokens, list):
-                self._lists.setdefault(key, []).extend(tokens)
+        lists = {key: value for key, value in logprobs.items() if isinstance(value, list)}
+        self._fields.feed(logprobs, without=tuple(lists))
+        for key, tokens in lists.items():
+            self._lists.setdefault(key, []).extend(tokens)
 
     def result(self) -> dict[str, object]:
         return {**self._fields.result(), **{key: list(tokens) for key, tokens in self._lists.items()}}

@@ -1,8 +1,8 @@
 """Watch every text of a chat stream for loops: each choice and each channel has a detector of its own.
 
 Channels are `content`, `reasoning_content`, `reasoning`, `function_call.arguments` and, for each tool call,
-`tool_calls.N.function.arguments`, where N is the call's index, else its id, else its number among the calls of the
-choice. Texts are never mixed: two tools called in turn are no loop.
+`tool_calls.N.function.arguments` or `tool_calls.N.custom.input`, where N is the call's index, else its id, else its
+number among the calls of the choice. Texts are never mixed: two tools called in turn are no loop.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +12,7 @@ from moonpalace_addons.wire.completion import choices
 from moonpalace_addons.wire.json_value import mapping
 from moonpalace_addons.wire.pieces import index_of
 from moonpalace_addons.wire.repeat import Detector, Loop, Test
+from moonpalace_addons.wire.tool_calls import Router
 
 KINDS: Mapping[Test, str] = {
     "period": "the same {period} characters again and again",
@@ -44,7 +45,7 @@ class LoopGuard:
     def __init__(self, make_detector: Callable[[], Detector]) -> None:
         self._make_detector = make_detector
         self._detectors: dict[tuple[int, str], Detector] = {}
-        self._calls: dict[int, _Calls] = {}
+        self._routers: dict[int, Router] = {}
 
     def feed(self, chunk: object) -> Found | None:
         """Take in the parsed JSON of one event; return the first loop that it completes."""
@@ -74,33 +75,6 @@ class LoopGuard:
         pieces = delta.get("tool_calls")
         if not isinstance(pieces, list):
             return
-        calls = self._calls.setdefault(choice, _Calls())
-        for position, piece in enumerate(pieces):
-            known = mapping(piece)
-            call = calls.name(position, known)
-            yield f"tool_calls.{call}.function.arguments", mapping(known.get("function")).get("arguments")
-
-
-class _Calls:
-    """Know which tool call of a choice a piece belongs to, by the rules of `wire/tool_calls.py`."""
-
-    def __init__(self) -> None:
-        self._at: dict[int, tuple[object, object]] = {}  # the name and the function of the latest call at a position
-        self._begun = 0
-
-    def name(self, position: int, piece: Mapping[str, object]) -> object:
-        """Return what tells a piece's call from the others."""
-        function = mapping(piece.get("function")).get("name")
-        index, ident = index_of(piece), piece.get("id")
-        name, known = self._at.get(position, (None, None))
-        if index is not None or (isinstance(ident, str) and ident):
-            found = ident if index is None else index
-        elif name is None or (function and known and function != known):
-            found = self._begun
-        else:
-            found = name
-        if found != name:
-            self._begun += 1
-            known = None
-        self._at[position] = (found, function or known)
-        return found
+        router = self._routers.setdefault(choice, Router())
+        for _, piece, call in router.route(pieces):
+            yield f"tool_calls.{call.label}.{piece.place}", piece.text

@@ -1,30 +1,58 @@
-"""Gather a JSON object that arrives in pieces: the rules that every level of a streamed answer shares.
+"""Gather JSON that arrives in pieces: the rules that every level of a streamed answer shares.
 
-    text           the strings under the keys in `TEXT` are concatenated
+    text           strings within a delta are joined, but for labels such as `status` or `request_id`, which say the
+                   same or something newer each time; elsewhere the last one stays
     identifiers    the first value under a key in `ONCE` that is not empty stays
+    objects        are gathered by the same rules
+    lists          elements with an `index` are gathered by it, all others are appended (see `Elements`)
     anything else  the last value stays
     null, ""       never overwrite a value: some servers send them where others leave the member out
 
-A number, list or object where text is expected is kept only as long as no text has come.
+Some servers send a text or a list whole each time, as far as it has come. That is told by what comes: each piece begins
+with the one before. What is taken for such, and all else that could be meant otherwise, is noted as a doubt.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
-TEXT = frozenset({"content", "reasoning_content", "reasoning", "refusal", "arguments"})
+TEXT = frozenset(
+    {"content", "reasoning_content", "reasoning", "refusal", "arguments", "text", "thinking", "transcript", "data"}
+    | {"input", "output", "summary", "partial_json"}
+)
+"""Texts of which it is known that they come in pieces."""
 ONCE = frozenset({"id", "object", "created", "model", "system_fingerprint", "role", "name", "type"})
 
+_LABEL = re.compile(
+    r"(.*_)?(id|at|reason|type|status|format|time|date|timestamp|fingerprint|provider|tier|version|ur[il]|language"
+    r"|model|phase|channel|detail)"
+)
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_MIN_STEPS, _MIN_WHOLE = 3, 10
+"""How often a text must have come whole and longer, and how long it must be, to be taken for one that is sent whole."""
+
+type Doubts = dict[str, None]
+"""What could be meant otherwise than it was taken, in words, in order."""
 
 
 class Pieces:
-    """Gather one object; time and memory are linear in what is fed."""
+    """Gather one object; time and memory are linear in what is fed.
 
-    def __init__(self) -> None:
+    `joins` says that texts come in pieces, `appends` that a list which comes again may be more of it.
+    """
+
+    __slots__ = ("_appends", "_doubts", "_joins", "_lists", "_objects", "_texts", "_values")
+
+    def __init__(self, doubts: Doubts | None = None, *, joins: bool = False, appends: bool = False) -> None:
+        self._doubts: Doubts = {} if doubts is None else doubts
+        self._joins = joins
+        self._appends = appends
         self._values: dict[str, object] = {}
-        self._texts: dict[str, list[str]] = {}
+        self._texts: dict[str, Text] = {}
+        self._objects: dict[str, Pieces] = {}
+        self._lists: dict[str, Elements] = {}
 
-    def feed(self, piece: Mapping[str, object], without: tuple[str, ...] = ()) -> None:
+    def feed(self, piece: Mapping[str, object], without: Sequence[str] = ()) -> None:
         """Take in one piece, except for the keys in `without`."""
         for key, value in piece.items():
             if key in without:
@@ -32,18 +60,205 @@ class Pieces:
             known = self._values.setdefault(key, None)
             if value is None:
                 continue
-            if key in TEXT and isinstance(value, str):
-                self._texts.setdefault(key, []).append(value)
+            if isinstance(value, str) and self._is_in_pieces(key):
+                self._feed_text(key, value)
+            elif isinstance(value, dict):
+                self._feed_object(key, value)
+            elif isinstance(value, list):
+                self._feed_list(key, value)
             elif known is None or known == "" or (key not in ONCE and value != ""):
                 self._values[key] = value
 
     def get(self, key: str) -> object:
-        """Return the value that stands under `key` so far; of text, nothing."""
+        """Return the value that stands under `key` so far; of text, objects and lists nothing."""
         return self._values.get(key)
+
+    def text(self, key: str) -> str:
+        """Return the text under `key` so far, all of its pieces."""
+        return join_text(self._texts[key].parts) if key in self._texts else ""
+
+    def within(self, key: str) -> "Pieces | None":
+        """Return what is gathered of the object under `key`."""
+        return self._objects.get(key)
 
     def result(self) -> dict[str, object]:
         """Return the object, its keys in the order of their first appearance."""
-        return {**self._values, **{key: join_text(parts) for key, parts in self._texts.items()}}
+        return {key: self._value(key, value) for key, value in self._values.items()}
+
+    def _is_in_pieces(self, key: str) -> bool:
+        return self._joins and (key in TEXT or (key not in ONCE and not _is_label(key)))
+
+    def _feed_text(self, key: str, value: str) -> None:
+        elements = self._lists.get(key)
+        if elements is not None and elements.has_parts:
+            elements.add_text(value)
+            return
+        text = self._texts.get(key)
+        if text is None:
+            text = self._texts[key] = Text()
+        text.add(value)
+
+    def _feed_object(self, key: str, value: Mapping[str, object]) -> None:
+        found = self._objects.get(key)
+        if found is None:
+            # Arguments that come as an object are no text in pieces.
+            joins = self._joins and key != "arguments"
+            found = self._objects[key] = Pieces(self._doubts, joins=joins, appends=self._appends)
+        found.feed(value)
+
+    def _feed_list(self, key: str, value: list[object]) -> None:
+        elements = self._lists.get(key)
+        if elements is None:
+            elements = self._lists[key] = Elements(key, self._doubts, joins=self._joins, appends=self._appends)
+        if key == "content" and any(isinstance(element, dict) and "type" in element for element in value):
+            elements.has_parts = True
+            text = self._texts.pop(key, None)
+            if text is not None and text.parts:
+                elements.add_text(join_text(text.parts))
+        elements.feed(value)
+
+    def _value(self, key: str, value: object) -> object:
+        text, pieces, elements = self._texts.get(key), self._objects.get(key), self._lists.get(key)
+        found: list[object] = [] if text is None else [text.result(key, self._doubts)]
+        found += [] if pieces is None else [pieces.result()]
+        found += [] if elements is None else [elements.result()]
+        found += [] if value is None else [value]
+        told = [each for each in found if each not in ("", {}, [])]
+        if len(told) > 1:
+            self._doubts[f"{key} came in several types, of which one is kept"] = None
+        return next(iter(told or found), None)
+
+
+class Text:
+    """Gather one text; `parts` are its pieces, without the empty ones."""
+
+    __slots__ = ("_is_whole", "_steps", "parts")
+
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self._is_whole = True  # so far each piece begins with the one before
+        self._steps = 0  # how often it was longer
+
+    def add(self, part: str) -> None:
+        """Take in a piece."""
+        if not part:
+            return
+        if self._is_whole and self.parts:
+            before = self.parts[-1]
+            self._is_whole = part.startswith(before)
+            self._steps += len(part) > len(before)
+        self.parts.append(part)
+
+    def result(self, key: str, doubts: Doubts) -> str:
+        """Return the text: its pieces joined, or the last one where each was the whole."""
+        if not self._is_whole or len(self.parts) < 2:
+            return join_text(self.parts)
+        if not self._steps and key not in TEXT:
+            doubts[f"{key} came several times with the same text, which is kept once"] = None
+            return join_text(self.parts[-1:])
+        is_long = key not in TEXT and len(self.parts[0]) >= _MIN_WHOLE
+        if self._steps and (is_long or (self._steps >= _MIN_STEPS and len(self.parts[-1]) >= _MIN_WHOLE)):
+            doubts[f"{key} came whole each time, the last is kept"] = None
+            return join_text(self.parts[-1:])
+        return join_text(self.parts)
+
+
+class Elements:
+    """Gather one list.
+
+    Elements with an `index` are gathered by it, and by `type` and `id` where two differ there. Others are appended; but
+    a list that repeats all that is there, and goes on, replaces it, as does one that only repeats it, unless it may be
+    more of the same.
+    """
+
+    __slots__ = ("_appends", "_doubts", "_joins", "_key", "_known", "_latest", "_order", "has_parts", "items")
+
+    def __init__(self, key: str, doubts: Doubts, *, joins: bool, appends: bool) -> None:
+        self.items: list[object] = []
+        self.has_parts = False
+        """Whether its elements are the parts of a content, to which text can be added."""
+        self._key = key
+        self._doubts = doubts
+        self._joins = joins
+        self._appends = appends
+        self._known: dict[tuple[int, object, object], Pieces] = {}
+        self._latest: dict[int, Pieces] = {}
+        self._order: list[int] = []
+
+    def feed(self, elements: list[object]) -> None:
+        """Take in a list."""
+        if not any(isinstance(element, dict) and index_of(element) is not None for element in elements):
+            self._extend(elements)
+            return
+        for element in elements:
+            index = index_of(element) if isinstance(element, dict) else None
+            if isinstance(element, dict) and index is not None:
+                self._at(index, element).feed(element)
+            else:
+                self.items.append(element)
+
+    def add_text(self, text: str) -> None:
+        """Take in text that came where others came as elements."""
+        if not (self.items and isinstance(self.items[-1], Text)):
+            self.items.append(Text())
+            self._doubts[f"{self._key} came as text and as a list, kept as a list"] = None
+        last = self.items[-1]
+        if isinstance(last, Text):
+            last.add(text)
+
+    def result(self) -> list[object]:
+        """Return the list; if all of it has indexes, in their order."""
+        items = self.items
+        if len(self._order) == len(items):
+            items = [items[place] for place in sorted(range(len(items)), key=self._order.__getitem__)]
+        return [self._item(item) for item in items]
+
+    def _item(self, item: object) -> object:
+        if isinstance(item, Pieces):
+            return item.result()
+        return {"type": "text", "text": join_text(item.parts)} if isinstance(item, Text) else item
+
+    def _extend(self, elements: list[object]) -> None:
+        if self._is_repeated(elements):
+            self.items = list(elements)
+            return
+        if self.items and elements and not self._appends:
+            self._doubts[f"{self._key} came several times with other elements, all of which are kept"] = None
+        self.items.extend(elements)
+
+    def _is_repeated(self, elements: list[object]) -> bool:
+        count = len(self.items)
+        if not count or len(elements) < count or elements[:count] != self.items:
+            return False
+        if not self._appends:
+            return True
+        is_sure = (len(elements) > count or count > 1) and not isinstance(elements[0], int | float)
+        if is_sure:
+            self._doubts[f"{self._key} came whole each time, the last is kept"] = None
+        return is_sure
+
+    def _at(self, index: int, element: Mapping[str, object]) -> Pieces:
+        kind, ident = element.get("type") or None, element.get("id") or None
+        key = (index, str(kind), str(ident))
+        found = self._known.get(key) if kind or ident else None
+        latest = self._latest.get(index)
+        if found is None and latest is not None:
+            known = latest.get("type") or None, latest.get("id") or None
+            is_other = any(old and new and old != new for old, new in zip(known, (kind, ident), strict=True))
+            found = None if is_other else latest
+        if found is None:
+            found = Pieces(self._doubts, joins=self._joins, appends=self._appends)
+            self.items.append(found)
+            self._order.append(index)
+            if latest is not None:
+                self._doubts[f"{self._key} has different elements with the same index, which are kept apart"] = None
+        self._known[key] = self._latest[index] = found
+        return found
+
+
+@lru_cache(maxsize=256)
+def _is_label(key: str) -> bool:
+    return _LABEL.fullmatch(key) is not None
 
 
 def join_text(parts: list[str]) -> str:

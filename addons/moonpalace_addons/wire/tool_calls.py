@@ -1,109 +1,211 @@
 """Gather the tool calls of one message from its deltas.
 
-A piece belongs to the call with its `index`; without one, to the call with its `id`; without either, to the call that
-stood at its position in the latest list that named its calls (by index, by id or by beginning them). A piece with
-neither begins a call where none stands at its position, or one with another function name. Every call stays open:
-pieces of an earlier one may come after a later one has begun.
+A piece belongs to the call with its `id`, unless it has another `index` than that; else to the latest with its `index`;
+without either, to the call that stood at its position in the latest list that named its calls (by index, by id or by
+beginning them). Every call stays open: pieces of an earlier one may come after a later one has begun.
+
+Servers say `index: 0` of all calls, a fresh id with each piece of one, or the name with each. So a piece begins another
+call only if it has a name, and so has the call that it would belong to:
+
+    another name   begins one if the id is another too, or arguments have come; else it goes on with the name
+    the same name  begins one if the arguments that have come are whole JSON, or if there are none and the id is another
+    neither index nor a known id: a name begins one too, as does an id where there is no call without whole arguments
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
-from moonpalace_addons.wire.pieces import Pieces, index_of
+from moonpalace_addons.wire.json_balance import Balance
+from moonpalace_addons.wire.json_value import mapping
+from moonpalace_addons.wire.pieces import Doubts, Pieces, index_of
+
+SAME_INDEX = "several tool calls had the same index, and were told apart by id, name and arguments"
+REPEATED = "the arguments of a tool call came twice, and are kept once"
+GOES_ON = "the arguments of a tool call went on behind their end"
+_BODIES = {"function": "arguments", "custom": "input"}
+"""The members of a call that hold its name, and under which key its arguments."""
+
+
+@dataclass(slots=True)
+class Call:
+    """What is known of one call, to find its pieces by; `label` tells it from the others of its message."""
+
+    label: object
+    index: int | None = None
+    id: str = ""
+    name: str = ""
+    arguments: Balance = field(default_factory=Balance)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What a piece tells of its call; `text` is a piece of the arguments, which stand at `place`."""
+
+    index: int | None
+    id: str
+    name: str
+    text: str
+    place: str
+
+
+def read(piece: Mapping[str, object]) -> Piece:
+    """Return what a piece tells."""
+    kind = "custom" if "custom" in piece and not piece.get("function") else "function"
+    body, key = mapping(piece.get(kind)), _BODIES[kind]
+    return Piece(
+        index_of(piece), _text(piece.get("id")), _text(body.get("name")), _text(body.get(key)), f"{kind}.{key}"
+    )
+
+
+class Router:
+    """Find the call of every piece; memory is that of the calls, not of their arguments."""
+
+    def __init__(self) -> None:
+        self.shares_index = False
+        self._begun = 0
+        self._by_index: dict[int, Call] = {}
+        self._by_id: dict[str, Call] = {}
+        self._latest: list[Call] = []
+
+    def route(self, pieces: list[object]) -> Iterator[tuple[Mapping[str, object], Piece, Call]]:
+        """Yield the pieces in one delta's `tool_calls`, what each tells, and its call without that piece."""
+        touched: list[Call] = []
+        begun = self._begun
+        named = False
+        for position, value in enumerate(pieces):
+            if not isinstance(value, dict):
+                continue
+            piece = read(value)
+            call = self._find(position, piece) or self._begin(piece)
+            yield value, piece, call
+            self._take(call, piece)
+            named = named or piece.index is not None or bool(piece.id)
+            touched.append(call)
+        if named or self._begun > begun:
+            self._latest = touched
+
+    def _find(self, position: int, piece: Piece) -> Call | None:
+        call = self._by_id.get(piece.id)
+        if piece.index is None:
+            return call or self._at(position, piece)
+        # A call that has only been known by its id may get its index later; one with another index is another call.
+        if call is not None and call.index in (None, piece.index):
+            return call
+        call = self._by_index.get(piece.index)
+        return None if call is None or _begins_another(call, piece) else call
+
+    def _at(self, position: int, piece: Piece) -> Call | None:
+        call = self._latest[position] if position < len(self._latest) else None
+        if call is None:
+            return None
+        if piece.id:  # an id that is not known
+            goes_on = not piece.name and bool(call.name) and not call.arguments.is_complete
+        else:
+            goes_on = not (piece.name and call.name and piece.name != call.name) and not _begins_another(call, piece)
+        return call if goes_on else None
+
+    def _begin(self, piece: Piece) -> Call:
+        is_taken = piece.index in self._by_index
+        self.shares_index = self.shares_index or is_taken
+        label: object = piece.id or self._begun if piece.index is None or is_taken else piece.index
+        self._begun += 1
+        return Call(label)
+
+    def _take(self, call: Call, piece: Piece) -> None:
+        call.arguments.feed(piece.text)
+        if piece.name and piece.name != call.name:
+            call.name += piece.name
+        call.id = call.id or piece.id
+        if piece.index is not None:
+            call.index = piece.index
+            self._by_index[piece.index] = call
+        if piece.id:
+            self._by_id.setdefault(piece.id, call)
+
+
+def _begins_another(call: Call, piece: Piece) -> bool:
+    """Tell whether a piece that says the index of a call, or comes at its position, is of a new one."""
+    if not piece.name or not call.name:
+        return False
+    is_new = bool(piece.id and call.id and piece.id != call.id)
+    has_arguments = call.arguments.size > 0
+    if piece.name != call.name:
+        return is_new or has_arguments
+    if is_new:
+        return not has_arguments or call.arguments.is_complete
+    is_known = bool(piece.id) and piece.id == call.id
+    return call.arguments.is_complete and not is_known and bool(piece.text.strip())
 
 
 class ToolCalls:
     """Gather the elements of `tool_calls`."""
 
-    def __init__(self) -> None:
-        self._calls: list[_Call] = []
-        self._by_index: dict[int, _Call] = {}
-        self._by_id: dict[str, _Call] = {}
-        self._latest: list[_Call] = []
+    def __init__(self, doubts: Doubts | None = None) -> None:
+        self._doubts: Doubts = {} if doubts is None else doubts
+        self._router = Router()
+        self._calls: dict[int, _Gathered] = {}
 
     def feed(self, pieces: list[object]) -> None:
         """Take in the `tool_calls` of one delta."""
-        touched = []
-        begun = len(self._calls)
-        named = False
-        for position, piece in enumerate(pieces):
-            if not isinstance(piece, dict):
-                continue
-            index, ident = index_of(piece), _id_of(piece)
-            call = self._find(index, ident) if index is not None or ident else self._at(position, piece)
-            call = call or self._begin()
-            call.feed(piece)
-            self._bind(call, index, ident)
-            named = named or index is not None or bool(ident)
-            touched.append(call)
-        if named or len(self._calls) > begun:
-            self._latest = touched
+        for value, piece, call in self._router.route(pieces):
+            gathered = self._calls.get(id(call))
+            if gathered is None:
+                gathered = self._calls[id(call)] = _Gathered(call, self._doubts)
+            gathered.feed(value, piece)
+        if self._router.shares_index:
+            self._doubts[SAME_INDEX] = None
 
     def result(self) -> list[dict[str, object]]:
         """Return the calls as an answer without streaming has them: by index or else as they began, without `index`."""
-        keys = [(number if call.index is None else call.index, number) for number, call in enumerate(self._calls)]
-        return [self._calls[number].result() for _, number in sorted(keys)]
-
-    def _find(self, index: int | None, ident: str) -> "_Call | None":
-        call = self._by_id.get(ident)
-        if index is None:
-            return call
-        # A call that has only been known by its id may get its index later; one with another index is another call.
-        return self._by_index.get(index) or (call if call is not None and call.index is None else None)
-
-    def _at(self, position: int, piece: Mapping[str, object]) -> "_Call | None":
-        if position >= len(self._latest):
-            return None
-        call = self._latest[position]
-        name = _name_of(piece)
-        return None if name and call.name and name != call.name else call
-
-    def _begin(self) -> "_Call":
-        call = _Call()
-        self._calls.append(call)
-        return call
-
-    def _bind(self, call: "_Call", index: int | None, ident: str) -> None:
-        if index is not None:
-            call.index = index
-            self._by_index[index] = call
-        if ident:
-            self._by_id.setdefault(ident, call)
+        calls = list(self._calls.values())
+        indexes = [number if each.call.index is None else each.call.index for number, each in enumerate(calls)]
+        return [calls[number].result() for number in sorted(range(len(calls)), key=indexes.__getitem__)]
 
 
-class _Call:
-    def __init__(self) -> None:
-        self.index: int | None = None
-        self._fields = Pieces()
-        self._function: Pieces | None = None
+class _Gathered:
+    def __init__(self, call: Call, doubts: Doubts) -> None:
+        self.call = call
+        self._doubts = doubts
+        self._fields = Pieces(doubts, joins=True, appends=True)
 
-    @property
-    def name(self) -> object:
-        return self._function.get("name") if self._function else None
+    def feed(self, value: Mapping[str, object], piece: Piece) -> None:
+        """Take in a piece, before the call knows it."""
+        if self.call.arguments.is_complete and piece.text.strip():
+            is_repeated = len(piece.text) == self.call.arguments.size and piece.text == self._arguments()
+            self._doubts[REPEATED if is_repeated else GOES_ON] = None
+            if is_repeated:
+                value = {
+                    **value,
+                    **{name: _without(value[name], key) for name, key in _BODIES.items() if name in value},
+                }
+        self._fields.feed(value, without=("index",))
 
-    def feed(self, piece: Mapping[str, object]) -> None:
-        self._fields.feed(piece, without=("index", "function"))
-        function = piece.get("function")
-        if isinstance(function, dict):
-            self._function = self._function or Pieces()
-            self._function.feed(function)
+    def _arguments(self) -> str:
+        found = ((self._fields.within(name), key) for name, key in _BODIES.items())
+        return next((pieces.text(key) for pieces, key in found if pieces is not None), "")
 
     def result(self) -> dict[str, object]:
         result = self._fields.result()
-        if self._function is None:
-            return result
-        function = self._function.result()
-        if function.get("arguments") is None:
-            function["arguments"] = ""
-        if not result.get("type"):
-            result["type"] = "function"
-        return {**result, "function": function}
+        for name, key in _BODIES.items():
+            body = result.get(name)
+            if isinstance(body, dict):
+                if self.call.name:
+                    body["name"] = self.call.name
+                if body.get(key) is None:
+                    body[key] = ""
+                if not result.get("type"):
+                    result["type"] = name
+        return _in_order(result)
 
 
-def _id_of(piece: Mapping[str, object]) -> str:
-    ident = piece.get("id")
-    return ident if isinstance(ident, str) else ""
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
-def _name_of(piece: Mapping[str, object]) -> object:
-    function = piece.get("function")
-    return function.get("name") if isinstance(function, dict) else None
+def _without(body: object, key: str) -> object:
+    return {name: value for name, value in body.items() if name != key} if isinstance(body, dict) else body
+
+
+def _in_order(result: dict[str, object]) -> dict[str, object]:
+    """Return a call with its body last."""
+    return dict(sorted(result.items(), key=lambda item: item[0] in _BODIES))
