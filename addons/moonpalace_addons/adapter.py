@@ -63,6 +63,14 @@ class Adapter:
         self.call.warnings.append(LINGERED)
         upstream.end_response(self.flow)
 
+    def finish(self) -> bool:
+        """Give a client its merged answer though the stream broke off, if that was behind its end; tell if it could."""
+        if not (self.coerce and self.editor.is_complete) or self.ended:
+            return False
+        output = self._edit(b"", final=True)
+        self.ended = True
+        return output is not None and upstream.finish_answer(self.flow, output)
+
     @property
     def _waits(self) -> bool:
         return self.coerce and not (self.ended or self.has_lingered)

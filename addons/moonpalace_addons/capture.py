@@ -135,6 +135,9 @@ class Capture:
             failure, message = UPSTREAM_CUT, call.broken
         elif call.given_up is not None:
             failure, message = call.given_up
+        elif failure.state is State.UPSTREAM_FAILED and call.adapter is not None and call.adapter.finish():
+            self._put_end(call, State.COMPLETED)
+            return
         self._put_end(call, failure.state, failure, message)
 
     def done(self) -> None:
@@ -158,6 +161,7 @@ class Capture:
                 response=None if call.streaming else call.response,
                 warnings=tuple(call.warnings),
                 cut_at=call.cut_at,
+                unsent=call.unsent if state is not State.COMPLETED else 0,
                 cache_outcome=call.cache_outcome,
             )
         )

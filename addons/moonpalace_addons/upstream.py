@@ -76,6 +76,21 @@ def answer_and_close(flow: HTTPFlow, status: int, body: bytes) -> bool:
     return True
 
 
+def finish_answer(flow: HTTPFlow, rest: bytes) -> bool:
+    """Give a client the rest of an answer whose upstream failed, and its end, before mitmproxy closes the connection.
+
+    Returns False if the client is gone, or if it speaks TLS with us, as with `answer_and_close`.
+    """
+    handler = connection_of(flow)
+    transport = handler.transports.get(flow.client_conn) if handler else None
+    writer = transport.writer if transport else None
+    if flow.client_conn.tls or flow.response is None or writer is None or writer.is_closing():
+        return False
+    is_chunked = "chunked" in flow.response.headers.get("transfer-encoding", "").lower()
+    writer.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(rest), rest) if is_chunked else rest)
+    return True
+
+
 def close_client(flow: HTTPFlow, *, flush: bool = False) -> None:
     """Close the client's connection as it is, so that it sees a broken transfer, never a short one that looks whole.
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -268,6 +269,8 @@ def test_a_stream_that_ends_within_an_event(state: State, warnings: list[str] | 
     assert columns["warnings"] == (None if warnings is None else json.dumps(warnings))
 
 
+USAGE = '{"id": "cmpl-1", "choices": [], "usage": {"completion_tokens": 1}}'
+ERROR = '{"error": {"type": "engine_overloaded_error", "message": "busy"}}'
 LEFT = ExchangeEnded(
     uuid="u", at=9, state=State.CLIENT_DISCONNECTED, error_kind="client_disconnected", error_message="Client left."
 )
@@ -279,6 +282,8 @@ LEFT = ExchangeEnded(
         ([DELTA % ("a", '"stop"'), "[DONE]"], False, State.COMPLETED),
         ([DELTA % ("a", '"stop"'), "[DONE]"], True, State.CLIENT_DISCONNECTED),
         ([DELTA % ("a", '"stop"')], False, State.CLIENT_DISCONNECTED),
+        ([DELTA % ("a", '"stop"'), USAGE], False, State.COMPLETED),
+        ([DELTA % ("a", "null"), USAGE], False, State.CLIENT_DISCONNECTED),
         (['{"type": "message_delta"}', '{"type": "message_stop"}'], False, State.COMPLETED),
         (['{"type": "response.completed", "response": {}}'], False, State.COMPLETED),
         (['{"type": "message_stop"}', '{"type": "message_delta"}'], False, State.CLIENT_DISCONNECTED),
@@ -292,12 +297,35 @@ def test_a_client_that_leaves_after_the_last_event(data: list[str], coerced: boo
     assert (columns["state"], columns["error_kind"], columns["error_message"]) == (state, *told)
 
 
-def test_other_ends_after_the_last_event_stay_what_they_are() -> None:
-    """An upstream that breaks after the last event, or a connection that the user ends, is told as it was."""
-    for state, kind in ((State.UPSTREAM_FAILED, "upstream_cut"), (State.CLIENT_DISCONNECTED, "killed")):
-        ended = ExchangeEnded(uuid="u", at=9, state=state, error_kind=kind, error_message="m")
-        columns = outcome(ended, stream(DELTA % ("a", '"stop"'), "[DONE]"), {}).columns
-        assert (columns["state"], columns["error_kind"]) == (state, kind)
+@pytest.mark.parametrize("before", [[], [DELTA % ("a", "null")]])
+@pytest.mark.parametrize("kind", ["client_disconnected", "upstream_cut"])
+def test_an_error_event_is_the_end_of_a_stream(before: list[str], kind: str) -> None:
+    """SDKs close the connection there, and so do servers: the call is completed, with the error that it was told of."""
+    ended = replace(LEFT, error_kind=kind)
+    columns = outcome(ended, stream(*before, ERROR), {}).columns
+    assert (columns["state"], columns["error_kind"]) == (State.COMPLETED, "engine_overloaded_error")
+    assert columns["error_message"] == "busy"
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "unsent", "is_whole"),
+    [
+        (State.UPSTREAM_FAILED, "upstream_cut", 0, True),
+        (State.UPSTREAM_FAILED, "upstream_reset", 0, True),
+        (State.TIMED_OUT, "upstream_timeout", 0, True),
+        (State.PROXY_DIED, "proxy_stopped", 0, True),
+        (State.PROXY_DIED, "proxy_stopped", 5, False),
+        (State.CLIENT_DISCONNECTED, "client_disconnected", 5, False),
+        (State.TIMED_OUT, "client_timeout", 5, False),
+        (State.CLIENT_DISCONNECTED, "killed", 0, False),
+        (State.PROXY_DIED, "proxy_died", 0, False),
+    ],
+)
+def test_other_ends_after_the_last_event(state: State, kind: str, unsent: int, is_whole: bool) -> None:
+    """What breaks after the last event breaks nothing, unless the client had not taken that, or the user ended it."""
+    ended = ExchangeEnded(uuid="u", at=9, state=state, error_kind=kind, error_message="m", unsent=unsent)
+    columns = outcome(ended, stream(DELTA % ("a", '"stop"'), "[DONE]"), {}).columns
+    assert (columns["state"], columns["error_kind"]) == ((State.COMPLETED, None) if is_whole else (state, kind))
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.IN_FLIGHT])

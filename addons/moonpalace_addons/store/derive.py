@@ -50,6 +50,9 @@ READING_COLUMNS = (
 )
 UNANSWERED: Values = dict.fromkeys((*HEADER_COLUMNS, *READING_COLUMNS, "response_bytes"))
 
+HARMLESS_LATE = ("client_disconnected", "upstream_cut", "upstream_reset", "upstream_timeout", "proxy_stopped")
+"""Kinds of failure that take nothing from a client which has all of an answer but the end of its transfer."""
+
 DURATION = re.compile(r"dur=([0-9]{1,18})|^([0-9]{1,18})$")
 
 CUT_WARNING = "the stream ended without the blank line of its last event, which clients then ignore"
@@ -139,8 +142,9 @@ def outcome(
 ) -> Outcome:
     """Return everything that the end of a call adds to its row; if its answer cannot be read, at least its bytes.
 
-    A client that leaves after the last event of a stream, as SDKs do at `[DONE]`, has had its answer: its call is
-    completed, though upstream's end of the transfer was still to come.
+    Of a stream that broke off after its last event, be it by an SDK that leaves at `[DONE]` or at an error, or by
+    upstream, the client has had all, unless some of it still waited for the client: that call is completed, though the
+    end of the transfer was still to come.
 
     `warnings` are those that the call already has, `hidden` its secrets. `coerced` says that the client was to get the
     answer of a stream in one piece.
@@ -152,7 +156,7 @@ def outcome(
         received = replace(received, problem=None)  # what ended the call says why its encoding has no end
     try:
         reading = read(received, hidden, cut_at=ended.cut_at)
-        if reading.is_done and not coerced and ended.error_kind == "client_disconnected":
+        if reading.is_done and not (coerced or ended.unsent) and ended.error_kind in HARMLESS_LATE:
             ended = replace(ended, state=State.COMPLETED, error_kind=None, error_message=None)
         return read_outcome(ended, received, reading, fields, warnings)
     except Exception as error:

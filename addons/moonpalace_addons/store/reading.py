@@ -1,7 +1,7 @@
 """Read what came back of a call: JSON as it is, a stream as the completion that its events merge to."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from moonpalace_addons.wire import api_error, completion, secrets, sse
@@ -46,7 +46,8 @@ class Reading:
     """What the body of an answer says; `body` is what is to be kept as the answer.
 
     `is_cut` says that a stream ended without the blank line of its last event; `[DONE]` needs none. `is_done` says that
-    it came to the event after which clients stop reading.
+    it came to the event after which clients stop reading, such as an error, or that nothing was left to be told: there
+    was a reason for every choice to end, and the usage.
     """
 
     completion: object
@@ -82,6 +83,7 @@ def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None 
     is_done = is_done or any(mapping(value).get("type") in LAST_TYPES for _, value in parsed[-1:])
     is_cut = bool(events) and not events[-1].terminated
     errors = [api_error.of_event(event, value) for event, (_, value) in zip(events, parsed, strict=True)]
+    is_done = is_done or any(error is not None and error.ends for error in errors)
     merger = Merger()
     for (end, chunk), error in zip(parsed, errors, strict=True):
         if cut_at is None or end <= cut_at:
@@ -94,11 +96,18 @@ def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None 
         return Reading(failure, received.body, parsed, warnings, is_cut, is_done)
     warnings += odd_events(events, parsed, errors)
     merged = merger.result()
+    is_done = is_done or is_told_whole(merged)
     warnings += [f"merging the stream: {doubt}" for doubt in merger.doubts]
     for choice in completion.choices(merged) if cut_at is not None else ():
         if isinstance(choice, dict) and not choice.get("finish_reason"):
             choice["finish_reason"] = REPEAT
     return Reading(merged, secrets.mask(dumped(merged), hidden), parsed, warnings, is_cut, is_done)
+
+
+def is_told_whole(merged: Mapping[str, object]) -> bool:
+    """Tell whether a stream has said all that one says: why each choice ended, and the usage."""
+    reasons = [choice.get("finish_reason") for choice in completion.choices(merged)]
+    return bool(reasons) and all(reasons) and bool(merged.get("usage"))
 
 
 def encoding_warning(received: Received) -> list[str]:

@@ -69,6 +69,7 @@ class ExchangeEnded:
     """Say that a call is over, `at` nanoseconds after it began; `response` where the writer has not had it yet.
 
     `cut_at` is after how many decoded bytes we ended a stream that looped; what came after them the client never got.
+    `unsent` is how many bytes waited for the client to take them, be it that it did not read, or had no time to.
     `cache_outcome` is what context caching came to: hit, miss, created, refused, unused.
     """
 
@@ -81,6 +82,7 @@ class ExchangeEnded:
     response: ResponseStarted | None = None
     warnings: tuple[str, ...] = ()
     cut_at: int | None = None
+    unsent: int = 0
     cache_outcome: str | None = None
 
 

@@ -63,6 +63,11 @@ class StreamEditor:
         return self._progress.is_done
 
     @property
+    def is_complete(self) -> bool:
+        """Tell whether nothing of the answer is missing, though the stream may go on: each end and the usage came."""
+        return self.is_whole and (self.is_done or self._progress.has_usage)
+
+    @property
     def has_gap(self) -> bool:
         """Tell whether what is merged lacks an event: one that was too long to be read."""
         return self._merger is not None and self._decoder.overflowed
@@ -220,6 +225,7 @@ class _Progress:
         self._top: dict[str, object] = {}
         self._finished: dict[int, bool] = {}
         self.is_done = False
+        self.has_usage = False
 
     @property
     def is_whole(self) -> bool:
@@ -233,12 +239,14 @@ class _Progress:
         if event.data.strip() == DONE or (error is not None and error.ends):
             self.is_done = True
         known: Mapping[str, object] = mapping(chunk)
+        self.has_usage = self.has_usage or bool(known.get("usage"))
         for name in _TOP:
             if name in known:
                 self._top.setdefault(name, known[name])
         for position, choice in enumerate(choices(known)):
             index = index_of(choice)
             number = position if index is None else index
+            self.has_usage = self.has_usage or bool(choice.get("usage"))
             self._finished[number] = self._finished.get(number, False) or bool(choice.get("finish_reason"))
 
     def final_chunk(self, choice: int) -> dict[str, object]:
