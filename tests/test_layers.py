@@ -36,12 +36,13 @@ RULES: tuple[tuple[str, frozenset[str]], ...] = (
     (f"{OURS}.version", frozenset()),
     (f"{OURS}.config_file", SETTINGS | {"yaml"}),
     *((module, SETTINGS) for module in sorted(SETTINGS)),
+    (f"{OURS}.engine", frozenset({OURS, "mitmproxy", "certifi", "httptools", "wsproto"})),
     (OURS, frozenset({OURS, "mitmproxy", "h11"})),
     ("moonpalace", frozenset({OURS})),
 )
-TOUCHING = ("upstream.py", "trailers.py", "relay.py", "direct_read.py")
-"""Who may touch mitmproxy's internals: what is done to a flow and to trailers, and the two halves of the quick way for
-streams."""
+TOUCHING = ("upstream.py", "trailers.py", "relay.py", "direct_read.py", "client_connections.py")
+"""Who may touch mitmproxy's internals: what is done to a flow, to trailers and at the end, and the two halves of the
+quick way for streams."""
 INTERNALS = ("mitmproxy.proxy.layers", "mitmproxy.proxy.server", "mitmproxy.optmanager")
 
 

@@ -7,7 +7,8 @@ from mitmproxy.http import HTTPFlow
 from moonpalace_addons import upstream
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.failures import CLIENT_LEFT, PROXY_STOPPED, REPEATING, UPSTREAM_CUT, Failure, classify
+from moonpalace_addons.control import failure_of
+from moonpalace_addons.failures import CLIENT_LEFT, PROXY_STOPPED, REPEATING, UPSTREAM_CUT, Failure
 from moonpalace_addons.headers import as_text, media_type, pairs
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.relay import relay
@@ -121,7 +122,7 @@ class Capture:
         if call is None:
             return
         message = flow.error.msg if flow.error else "unknown error"
-        failure = classify(message)
+        failure = failure_of(flow)
         if not call.request_read:
             self._put_request(call, b"")
             # Nothing has gone upstream yet: the client broke off, however mitmproxy words it.

@@ -6,11 +6,17 @@ request whose headers say `Connection: close`.
 """
 
 import asyncio
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from mitmproxy.proxy.layers.http import HttpStream
 from mitmproxy.proxy.server import ConnectionHandler
 
 from moonpalace_addons import upstream
+
+if TYPE_CHECKING:
+    from moonpalace_addons.engine.service import Service
 
 
 def let_end() -> bool:
@@ -18,7 +24,7 @@ def let_end() -> bool:
 
     Return whether some are still busy. Tunnels are not: nobody knows when they end.
     """
-    is_busy = False
+    is_busy = any([service.let_end() for service in engines()])  # noqa: C419 - all of them
     for handler in connections():
         streams = streams_of(handler)
         for stream in streams:
@@ -37,7 +43,15 @@ def close_all() -> list[asyncio.WriteTransport]:
     transports = [transport for handler in handlers if (transport := transport_of(handler))]
     for handler in handlers:
         close(handler)
+    for service in engines():
+        transports += service.close()
     return transports
+
+
+def engines() -> "Sequence[Service]":
+    """Return our own engines, if there are any; who does without has not imported them."""
+    module = sys.modules.get("moonpalace_addons.engine.service")
+    return list(module.SERVICES) if module is not None else []
 
 
 def connections() -> list[ConnectionHandler]:

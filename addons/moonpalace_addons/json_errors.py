@@ -4,7 +4,8 @@ from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons import upstream
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.failures import BAD_REQUEST, classify
+from moonpalace_addons.control import failure_of
+from moonpalace_addons.failures import BAD_REQUEST
 
 
 class JsonErrors:
@@ -22,13 +23,14 @@ class JsonErrors:
         """
         if not self.configuration.concerns(flow) or flow.error is None:
             return
-        failure = classify(flow.error.msg)
-        if flow.request.timestamp_end is None and failure is not BAD_REQUEST:
+        failure = failure_of(flow)
+        is_refusal = failure.kind == BAD_REQUEST.kind
+        if flow.request.timestamp_end is None and not is_refusal:
             return
         begun = flow.response is not None and bool(flow.response.stream)
         if failure.status is None or begun:
             return
         endpoint = self.configuration.settings.endpoint
-        what = "did not send this request" if failure is BAD_REQUEST else f"got no answer from {endpoint}"
+        what = "did not send this request" if is_refusal else f"got no answer from {endpoint}"
         body = upstream.error_body(f"MoonPalace {what}: {flow.error.msg}", failure.kind)
         upstream.answer_and_close(flow, failure.status, body)

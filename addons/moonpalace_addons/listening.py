@@ -63,13 +63,13 @@ class Listening:
 
 def is_served(client: Client) -> bool:
     """Tell whether the socket that a client came to is still listened on."""
-    return any(server.mode == client.proxy_mode for server in upstream.proxyserver().servers)
+    return any(upstream.mode_of_clients(server) == client.proxy_mode for server in upstream.proxyserver().servers)
 
 
 def announce(servers: Iterable[ServerInstance[ProxyMode]]) -> None:
     """Log what clients set as their base_url."""
     for server in servers:
-        if isinstance(server.mode, ReverseMode):
+        if isinstance(upstream.mode_of_clients(server), ReverseMode):
             host, port, *_ = server.listen_addrs[0]
             logger.info('MoonPalace Starts => change base_url to "%s"', base_url(host, port))
 

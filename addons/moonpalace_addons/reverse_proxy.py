@@ -12,8 +12,11 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from moonpalace_addons import upstream
 from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.engine.limits import Limits
 from moonpalace_addons.settings import Settings
 from moonpalace_addons.trailers import discard_trailers
+
+OUR_MODES = ("reverse", "moonpalace")
 
 
 class ReverseProxy:
@@ -80,7 +83,7 @@ class OutgoingProxy:
 def mitmproxy_options(settings: Settings) -> dict[str, object]:
     """Return the options of mitmproxy that our settings imply, without those that the user set himself."""
     options: dict[str, object] = {
-        "mode": [reverse_mode(settings)],
+        "mode": [server_mode(settings)],
         "listen_host": settings.host,
         "listen_port": settings.port,
         "connection_strategy": "lazy",  # a bare connect to us must not open a connection to the API
@@ -95,9 +98,9 @@ def mitmproxy_options(settings: Settings) -> dict[str, object]:
     chosen = {name: value for name, value in options.items() if not upstream.was_set(name)}
     # Not the user's choice: `requestheaders` sets that header, after the client's own could be checked.
     chosen["keep_host_header"] = True
-    if "mode" in chosen:
+    if "mode" in chosen and settings.engine == "mitmproxy":
         upstream.listen_on_tcp_only(reverse_mode(settings))
-    elif not any(mode.startswith("reverse") for mode in ctx.options.mode):
+    elif not any(mode.startswith(OUR_MODES) for mode in ctx.options.mode):
         # A forward proxy of the user's own: its address, and what it does with other hosts' calls, are his.
         for name in ("listen_host", "listen_port", "keep_host_header", "http2", "connection_strategy"):
             chosen.pop(name, None)
@@ -107,3 +110,13 @@ def mitmproxy_options(settings: Settings) -> dict[str, object]:
 def reverse_mode(settings: Settings) -> str:
     """Return mitmproxy's name for a reverse proxy to the endpoint."""
     return f"reverse:{settings.endpoint}"
+
+
+def server_mode(settings: Settings) -> str:
+    """Return mitmproxy's name for the server of the chosen engine, which is there from then on."""
+    if settings.engine == "mitmproxy":
+        return reverse_mode(settings)
+    from moonpalace_addons.engine import mode  # only who wants it has it
+
+    mode.choose(Limits(tunnel_idle=settings.idle_timeout))
+    return f"{mode.MoonPalaceMode.type_name}:{settings.endpoint}"

@@ -57,6 +57,15 @@ def _decimal(accepts: Callable[[float], bool]) -> Callable[[str], float]:
     return parse
 
 
+def _one_of(*names: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.strip().lower() not in names:
+            raise ValueError
+        return text.strip().lower()
+
+    return parse
+
+
 def _secret(text: str) -> str:
     # It becomes part of a header: anything else would split or spoil that header.
     if not re.fullmatch(r"[!-~]+", text.strip()):
@@ -231,6 +240,7 @@ WAIT = Kind(
     _decimal(lambda number: 0 <= number <= _LONGEST_WAIT),
 )
 FRACTION = Kind("NUMBER", "a number from 0 to 1", _decimal(lambda number: 0 <= number <= 1))
+ENGINE = Kind("NAME", "moonpalace or mitmproxy", _one_of("moonpalace", "mitmproxy"))
 HOST = Kind("HOST", "an IP address or a host name, without a port", _host)
 SECRET = Kind("TEXT", "ASCII characters without spaces (and without the word Bearer)", _secret)
 ENDPOINT = Kind(

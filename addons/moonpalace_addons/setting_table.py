@@ -93,6 +93,8 @@ UPSTREAM_PROXY: Setting[str | None] = Setting(
 )
 _IDLE = "Seconds without a byte after which a call is given up."
 IDLE_TIMEOUT = Setting("idle-timeout", kinds.SECONDS, 960.0, _IDLE)
+_ENGINE = "What speaks HTTP with clients and the API: mitmproxy's own server, or moonpalace, which is new and quicker."
+ENGINE = Setting("engine", kinds.ENGINE, "mitmproxy", _ENGINE)
 _FORCE = "Ask the API for a stream at every chat completion; clients still get the form they asked for."
 FORCE_STREAM = Setting("force-stream", kinds.FLAG, False, _FORCE)
 _BEAT = "Seconds between the blanks that a client of a forced stream gets while it waits."
@@ -154,7 +156,7 @@ _SIZE = "Size of the database above which the oldest calls are deleted while the
 MAX_SIZE: Setting[int | None] = Setting("max-size", kinds.SIZE, None, _SIZE, otherwise="none are deleted")
 
 _SERVER: tuple[Setting[object], ...] = (PORT, HOST, ENDPOINT, KEY, TOKEN, ALLOW_ORIGINS, DATABASE, REDACT_PATTERN)
-_UPSTREAM: tuple[Setting[object], ...] = (UPSTREAM_CA, INSECURE, UPSTREAM_PROXY, IDLE_TIMEOUT)
+_UPSTREAM: tuple[Setting[object], ...] = (UPSTREAM_CA, INSECURE, UPSTREAM_PROXY, IDLE_TIMEOUT, ENGINE)
 _STREAMS: tuple[Setting[object], ...] = (FORCE_STREAM, HEARTBEAT, STREAM_USAGE)
 _LOOPS: tuple[Setting[object], ...] = (DETECT_REPEAT, REPEAT_THRESHOLD, REPEAT_MIN_LENGTH)
 _CACHES: tuple[Setting[object], ...] = (

@@ -26,6 +26,7 @@ from moonpalace_addons.setting_table import (
     DATABASE,
     DETECT_REPEAT,
     ENDPOINT,
+    ENGINE,
     FORCE_STREAM,
     HEARTBEAT,
     HOST,
@@ -68,6 +69,7 @@ class Settings:
     insecure: bool
     upstream_proxy: str | None = field(repr=False)
     idle_timeout: float
+    engine: str
     force_stream: bool
     heartbeat: float
     stream_usage: bool
@@ -188,6 +190,7 @@ def _settings(values: _Values, folder: Path, config_file: Path | None, environ: 
         insecure=values.of(INSECURE),
         upstream_proxy=proxy or None,
         idle_timeout=values.of(IDLE_TIMEOUT),
+        engine=values.of(ENGINE),
         force_stream=values.of(FORCE_STREAM),
         heartbeat=values.of(HEARTBEAT),
         stream_usage=values.of(STREAM_USAGE),

@@ -24,8 +24,12 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseData,
     ResponseEndOfMessage,
 )
+from mitmproxy.proxy.mode_servers import ServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server import ConnectionHandler
+
+from moonpalace_addons.control import HEARTBEAT as HEARTBEAT  # what `inject_heartbeat` gives a response's stream
+from moonpalace_addons.control import control_of
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +43,12 @@ def was_set(option: str) -> bool:
     """Tell whether somebody set a mitmproxy option, be it to its default."""
     known = getattr(ctx.options, "_options", {}).get(option)
     return known is not None and known.value is not optmanager.unset
+
+
+def mode_of_clients(server: ServerInstance[ProxyMode]) -> ProxyMode:
+    """Return the mode that the flows of a server name: those of our engine can be read by any mitmproxy."""
+    mode: ProxyMode = getattr(server, "client_mode", server.mode)
+    return mode
 
 
 def listen_on_tcp_only(mode: str) -> None:
@@ -59,6 +69,8 @@ def answer_and_close(flow: HTTPFlow, status: int, body: bytes) -> bool:
     Only while no byte of an answer has been sent. Returns False if the client is gone, or if it speaks TLS with us:
     what is written here would reach it unencrypted.
     """
+    if (control := control_of(flow)) is not None:
+        return control.answer_and_close(status, body)
     if flow.client_conn.tls:
         return False
     handler = connection_of(flow)
@@ -96,6 +108,9 @@ def close_client(flow: HTTPFlow, *, flush: bool = False) -> None:
 
     With `flush`, what waits for the client goes out first, if it takes it.
     """
+    if (control := control_of(flow)) is not None:
+        control.close_client(flush=flush)
+        return
     handler = connection_of(flow)
     transport = handler.transports.get(flow.client_conn) if handler else None
     if handler is None or transport is None:
@@ -107,6 +122,9 @@ def close_client(flow: HTTPFlow, *, flush: bool = False) -> None:
 
 def close_upstream(flow: HTTPFlow) -> None:
     """Close the connection to upstream, which stops generating when it notices."""
+    if (control := control_of(flow)) is not None:
+        control.close_upstream()
+        return
     handler = connection_of(flow)
     if handler is not None and flow.server_conn in handler.transports:
         handler.close_connection(flow.server_conn)
@@ -131,9 +149,6 @@ class _Data(MessageInjected[None], ResponseData):
         self.data = data
 
 
-HEARTBEAT = bytes(bytearray(b"heartbeat"))
-"""What `inject_heartbeat` gives a response's stream; told from upstream's bytes by its identity."""
-
 ENDED_EARLY = "moonpalace_ended_early"
 """Set in the metadata of a flow whose response `end_response` has ended."""
 
@@ -145,6 +160,9 @@ def end_response(flow: HTTPFlow) -> None:
     response's stream, thus on the loop.
     """
     flow.metadata[ENDED_EARLY] = True
+    if (control := control_of(flow)) is not None:
+        control.end_response()
+        return
     # Not yet: upstream's own end may stand in the very bytes that mitmproxy is about to go on with.
     asyncio.get_running_loop().call_soon(_end_response, flow)
 
@@ -168,6 +186,9 @@ def inject_heartbeat(flow: HTTPFlow) -> None:
     So it would after other events that wait to be handled, or while the stream waits for a hook, if all of the response
     has come meanwhile.
     """
+    if (control := control_of(flow)) is not None:
+        control.inject_heartbeat()
+        return
     if is_over(flow) or _is_busy(flow):
         return
     if (stream := _live_stream(flow))._paused is None:  # noqa: SLF001
@@ -187,6 +208,8 @@ def has_events(handler: ConnectionHandler | None) -> bool:
 
 def is_over(flow: HTTPFlow) -> bool:
     """Tell whether nothing more can come of a response: it has ended or broken, or the client is gone."""
+    if (control := control_of(flow)) is not None:
+        return control.is_over
     has_ended = flow.response is not None and flow.response.timestamp_end is not None
     return has_ended or flow.error is not None or connection_of(flow) is None
 
@@ -213,6 +236,9 @@ def offer_second_try(flow: HTTPFlow) -> None:
     and what comes back is treated like a first answer: streamed or not, with all hooks. To be called in
     `responseheaders`, for an answer that is not streamed.
     """
+    if (control := control_of(flow)) is not None:
+        control.offer_second_try()
+        return
     stream = stream_of(flow)
     if stream is not None:
         stream.send_response = partial(_refused, stream)  # type: ignore[method-assign]
@@ -274,6 +300,8 @@ def last_activity(flow: HTTPFlow) -> float | None:
 
     mitmproxy takes it from the wall clock (seconds since the epoch): it tells one event from another, nothing more.
     """
+    if (control := control_of(flow)) is not None:
+        return control.last_activity
     handler = connection_of(flow)
     return handler.timeout_watchdog.last_activity if handler else None
 
@@ -291,6 +319,8 @@ def postpone_timeout(flow: HTTPFlow) -> float | None:
 
 def unsent(flow: HTTPFlow) -> int:
     """Return how many bytes wait for a flow's client to take them; beyond a bound, upstream is not read meanwhile."""
+    if (control := control_of(flow)) is not None:
+        return control.unsent
     handler = connection_of(flow)
     transport = handler.transports.get(flow.client_conn) if handler else None
     writer = transport.writer if transport else None
@@ -299,6 +329,8 @@ def unsent(flow: HTTPFlow) -> int:
 
 def partial_body(flow: HTTPFlow) -> bytes:
     """Return what has come of an answer that mitmproxy was still collecting when it broke."""
+    if (control := control_of(flow)) is not None:
+        return control.partial_body
     stream = stream_of(flow)
     return bytes(stream.response_body_buf) if stream is not None else b""
 

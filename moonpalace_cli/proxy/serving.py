@@ -20,7 +20,7 @@ from mitmproxy.master import Master
 from moonpalace_addons import upstream
 from moonpalace_addons.bundle import make_addons
 from moonpalace_addons.errors import MoonPalaceError
-from moonpalace_addons.reverse_proxy import reverse_mode
+from moonpalace_addons.reverse_proxy import server_mode
 from moonpalace_addons.settings import Settings
 from moonpalace_cli.proxy.hook_dispatch import DirectAddonManager
 
@@ -149,11 +149,12 @@ def ignore_cancellations(loop: asyncio.AbstractEventLoop, context: dict[str, obj
 
 def mitmproxy_settings(settings: Settings) -> options.Options:
     """Return mitmproxy's options with the address set, and no socket: the addons open it when they are ready."""
-    upstream.listen_on_tcp_only(reverse_mode(settings))
+    mode = server_mode(settings)
+    upstream.listen_on_tcp_only(mode)
     opts = options.Options()
     opts.update(
         confdir=str(settings.home / "mitmproxy"),
-        mode=[reverse_mode(settings)],
+        mode=[mode],
         listen_host=settings.host,
         listen_port=settings.port,
         server=False,

@@ -322,6 +322,7 @@ def test_defaults(tmp_path: Path) -> None:
         insecure=False,
         upstream_proxy=None,
         idle_timeout=960.0,
+        engine="mitmproxy",
         force_stream=False,
         heartbeat=10.0,
         stream_usage=False,

@@ -231,7 +231,9 @@ class Proxy:
 
 def environment_in(folder: Path, extra: Mapping[str, str]) -> dict[str, str]:
     """Return the whole environment of a process whose home is in `folder`."""
-    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR") if name in os.environ}
+    kept = {
+        name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR", "MOONPALACE_ENGINE") if name in os.environ
+    }
     paths = {"HOME": str(folder), "MOONPALACE_HOME": str(folder / "moonpalace")}
     python = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'addons'}", "PYTHONUNBUFFERED": "1", "LANG": "C.UTF-8"}
     # A resolver that cannot be reached must not hold up the call to a host that does not exist.

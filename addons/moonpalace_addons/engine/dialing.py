@@ -1,0 +1,81 @@
+"""Open a socket to a host by whichever of its addresses answers first (Happy Eyeballs, RFC 8305).
+
+asyncio's own way fails on Python 3.13.0 under the eager tasks that mitmproxy sets.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterable
+from functools import partial
+from itertools import chain, zip_longest
+
+DELAY = 0.25
+"""Seconds after which the next address is tried beside one that does not answer."""
+
+type Found = tuple[socket.AddressFamily, tuple[object, ...]]
+
+
+async def dial(host: str, port: int, local: tuple[str, int] | None = None) -> socket.socket:
+    """Return a connected socket; raise OSError, or a group of those of all addresses."""
+    waiting = await addresses(host, port)
+    attempts: set[asyncio.Task[socket.socket]] = set()
+    errors: list[OSError] = []
+    try:
+        while waiting or attempts:
+            if waiting:
+                family, address = waiting.pop(0)
+                attempts.add(asyncio.create_task(_connect(family, address, local)))
+            done, attempts = await asyncio.wait(
+                attempts, timeout=DELAY if waiting else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            for attempt in done:
+                if (error := attempt.exception()) is None:
+                    return attempt.result()
+                if not isinstance(error, OSError):
+                    raise error
+                errors.append(error)
+    finally:
+        await _give_up(attempts)
+    raise errors[0] if len(errors) == 1 else ExceptionGroup(f"no address of {host} answers", errors)
+
+
+async def addresses(host: str, port: int) -> list[Found]:
+    """Return the addresses of a host in the order in which they are tried; a name is looked up in a thread."""
+    find = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    try:
+        infos = find(flags=socket.AI_NUMERICHOST)  # an address needs no thread
+    except socket.gaierror:
+        infos = await asyncio.to_thread(find)
+    return alternate((family, address) for family, _, _, _, address in infos)
+
+
+async def _connect(
+    family: socket.AddressFamily, address: tuple[object, ...], local: tuple[str, int] | None
+) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if local is not None:
+            sock.bind(local)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _give_up(attempts: set[asyncio.Task[socket.socket]]) -> None:
+    """End attempts that are of no use any more, and close what they have opened all the same."""
+    for attempt in attempts:
+        attempt.cancel()
+        with contextlib.suppress(OSError, asyncio.CancelledError):
+            (await attempt).close()
+
+
+def alternate(found: Iterable[Found]) -> list[Found]:
+    """Return addresses with the two families in turn, beginning with that of the first."""
+    every = list(dict.fromkeys(found))
+    first = [each for each in every if each[0] == every[0][0]]
+    others = [each for each in every if each[0] != every[0][0]]
+    return [each for each in chain.from_iterable(zip_longest(first, others)) if each is not None]

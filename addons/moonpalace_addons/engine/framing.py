@@ -1,0 +1,196 @@
+"""Write HTTP/1.1: heads and bodies as bytes. Sans-IO.
+
+What is said of the body's length is always ours and unambiguous, whatever an addon has left in the headers; fields that
+concern only one connection (RFC 9110, section 7.6.1) stay on it. All else keeps its spelling, order and number.
+"""
+
+from collections.abc import Sequence
+from http import HTTPStatus
+
+from mitmproxy.http import Headers, Request, Response
+
+from moonpalace_addons.engine.errors import FaultError
+from moonpalace_addons.engine.targets import authority_of
+
+HOP_BY_HOP = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"http2-settings", b"te")
+)
+FRAMING = frozenset((b"content-length", b"transfer-encoding"))
+_SPECIAL = HOP_BY_HOP | FRAMING
+_LENGTHS = frozenset(map(len, _SPECIAL))
+END_TO_END = frozenset(
+    (b"host", b"content-length", b"content-type", b"content-encoding", b"authorization", b"x-api-key", b"api-key")
+)
+"""Never taken for a field of one connection, though a client's Connection header should name them."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def request_bytes(request: Request, *, upgrade: bool) -> list[bytes]:
+    """Return a request as it goes to the API, as pieces."""
+    data = request.data
+    body = data.content or b""
+    chunked = bool(data.trailers) or "transfer-encoding" in data.headers
+    lines = [b"%b %b HTTP/1.1\r\n" % (data.method, data.path)]
+    if "host" not in data.headers:
+        lines.append(b"Host: %b\r\n" % authority_of(request.scheme, data.host, data.port))
+    if chunked:
+        said: bytes | None = b"Transfer-Encoding: chunked\r\n"
+    elif body or "content-length" in data.headers or data.method in (b"POST", b"PUT", b"PATCH"):
+        said = b"Content-Length: %d\r\n" % len(body)
+    else:
+        said = None
+    said = _add_fields(lines, data.headers, said)
+    if said is not None:
+        lines.append(said)
+    if upgrade:
+        lines.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % data.headers.get("upgrade", "").encode())
+    head = _checked(lines)
+    if not chunked:
+        return [head + body] if len(body) < 65_536 else [head, body]
+    chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+    return [head, chunk, last_chunk(data.trailers)]
+
+
+def response_head(response: Response, said: bytes | None, connection: bytes | None) -> bytes:
+    """Return the head of an answer; `said` is its line about the body's length, `connection` that field's value."""
+    data = response.data
+    lines = [b"HTTP/1.1 %d %b\r\n" % (data.status_code, data.reason)]
+    said = _add_fields(lines, data.headers, said)
+    if said is not None:
+        lines.append(said)
+    if connection is not None:
+        lines.append(b"Connection: %b\r\n" % connection)
+    return _checked(lines)
+
+
+def _add_fields(lines: list[bytes], headers: Headers, said: bytes | None) -> bytes | None:
+    """Add the fields that go on; `said` goes where a length was said, and is returned if there was no such place."""
+    fields = headers.fields
+    named: Sequence[bytes] = ()
+    for name, value in fields:
+        if len(name) in _LENGTHS and (lower := name.lower()) in _SPECIAL:
+            if lower in FRAMING:
+                if said is not None:
+                    lines.append(said)
+                    said = None
+            elif lower == b"connection":
+                named = [*named, *_nominated(value)]
+            elif lower == b"te" and value.lower() == b"trailers":
+                lines.append(b"%b: %b\r\n" % (name, value))
+        else:
+            lines.append(b"%b: %b\r\n" % (name, value))
+    if named:
+        lines[1:] = [line for line in lines[1:] if line.partition(b":")[0].lower() not in named]
+    return said
+
+
+def _nominated(value: bytes) -> list[bytes]:
+    """Return the names of fields that a Connection header has for this connection alone."""
+    names = [name.strip().lower() for name in value.split(b",")]
+    return [name for name in names if name and name not in END_TO_END and name not in _SPECIAL and name != b"close"]
+
+
+def _checked(lines: list[bytes]) -> bytes:
+    """Return the head of these lines; raise FaultError if an addon has put a line end or a NUL into one of them."""
+    lines.append(b"\r\n")
+    head = b"".join(lines)
+    ends = head.count(b"\r\n")
+    if (
+        head.count(b"\n") != ends
+        or head.count(b"\r") != ends
+        or b"\0" in head
+        or head.find(b"\r\n\r\n") != len(head) - 4
+    ):
+        raise FaultError("an addon has put a line end into a header")
+    return head
+
+
+def last_chunk(trailers: Headers | None) -> bytes:
+    """Return the end of a chunked body."""
+    if not trailers:
+        return LAST_CHUNK
+    return _checked([b"0\r\n", *(b"%b: %b\r\n" % field for field in trailers.fields)])
+
+
+def interim_head(status: int, reason: bytes, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return an interim answer as it goes to the client."""
+    lines = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
+    lines += [b"%b: %b\r\n" % field for field in fields if field[0].lower() not in _SPECIAL]
+    return _checked(lines)
+
+
+def switch_head(response: Response) -> bytes:
+    """Return the head of the answer that changes to another protocol."""
+    upgrade = response.data.headers.get("upgrade", "").encode("utf-8", "surrogateescape")
+    lines = [b"HTTP/1.1 101 %b\r\n" % response.data.reason, b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade]
+    _add_fields(lines, response.data.headers, None)
+    return _checked(lines)
+
+
+def plain_answer(status: int, body: bytes, *, with_body: bool = True) -> bytes:
+    """Return a whole JSON answer of our own, after which the connection is closed."""
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    ).encode()
+    return head + body if with_body else head
+
+
+class Body:
+    """How the body of one answer is framed for its client: `line` is what the head says of it.
+
+    `left` are the bytes that may still come of a body whose length was said.
+    """
+
+    def __init__(self, line: bytes | None, *, chunked: bool, left: int | None, ends_connection: bool) -> None:
+        self.line = line
+        self.chunked = chunked
+        self.left = left
+        self.ends_connection = ends_connection
+
+    def encode(self, pieces: Sequence[bytes]) -> bytes:
+        """Return pieces as they are written; raise FaultError if they are more than was said."""
+        if self.chunked:
+            return b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece])
+        data = b"".join(pieces)
+        if self.left is not None:
+            self.left -= len(data)
+            if self.left < 0:
+                raise FaultError("the answer is longer than its Content-Length")
+        return data
+
+    def end(self, trailers: Headers | None) -> bytes:
+        """Return the end; raise FaultError if bytes are missing."""
+        if self.left:
+            raise FaultError("the answer is shorter than its Content-Length")
+        return last_chunk(trailers) if self.chunked else b""
+
+
+def no_body(response: Response, method: bytes) -> Body | None:
+    """Return the framing of an answer that has no body by its status or method, None for all others."""
+    status = response.data.status_code
+    if not (method == b"HEAD" or status in (204, 304) or status < 200):
+        return None
+    length = response.data.headers.get("content-length") if method == b"HEAD" or status == 304 else None
+    line = b"Content-Length: %b\r\n" % length.encode() if length is not None and length.isdecimal() else None
+    return Body(line, chunked=False, left=0, ends_connection=False)
+
+
+def streamed_body(response: Response, version: bytes) -> Body:
+    """Return the framing of an answer whose body comes bit by bit."""
+    length = response.data.headers.get("content-length", "")
+    if length.isascii() and length.isdecimal() and "transfer-encoding" not in response.data.headers:
+        size = int(length)
+        return Body(b"Content-Length: %d\r\n" % size, chunked=False, left=size, ends_connection=False)
+    if version == b"HTTP/1.0":
+        return Body(None, chunked=False, left=None, ends_connection=True)
+    return Body(b"Transfer-Encoding: chunked\r\n", chunked=True, left=None, ends_connection=False)
+
+
+def whole_body(response: Response, version: bytes) -> Body:
+    """Return the framing of an answer whose body is all there."""
+    size = len(response.data.content or b"")
+    if version == b"HTTP/1.1" and (response.data.trailers or "transfer-encoding" in response.data.headers):
+        return Body(b"Transfer-Encoding: chunked\r\n", chunked=True, left=None, ends_connection=False)
+    return Body(b"Content-Length: %d\r\n" % size, chunked=False, left=size, ends_connection=False)

@@ -1,0 +1,52 @@
+"""Make mitmproxy's messages of what was read.
+
+`http.Request(…)` converts and checks the type of each field, which takes a tenth of a millisecond; what is given here
+has the right types. A test compares with messages that were made in the ordinary way.
+"""
+
+from mitmproxy.http import Headers, Request, RequestData, Response, ResponseData
+
+from moonpalace_addons.engine.parsing import Fields, RequestHead, ResponseHead
+
+
+def make_headers(fields: Fields) -> Headers:
+    """Return header fields as mitmproxy has them."""
+    headers = Headers.__new__(Headers)
+    headers.fields = tuple(fields)
+    return headers
+
+
+def make_request(head: RequestHead, path: bytes, scheme: bytes, host: str, port: int, started: float) -> Request:
+    """Return a request whose body has not come yet; `started` is when its first byte came, in seconds of the epoch."""
+    data = RequestData.__new__(RequestData)
+    data.http_version = head.version
+    data.headers = make_headers(head.fields)
+    data.content = None
+    data.trailers = None
+    data.timestamp_start = started
+    data.timestamp_end = None
+    data.host = host
+    data.port = port
+    data.method = head.method
+    data.scheme = scheme
+    data.authority = b""
+    data.path = path
+    request = Request.__new__(Request)
+    request.data = data
+    return request
+
+
+def make_response(head: ResponseHead, started: float) -> Response:
+    """Return an answer whose body has not come yet."""
+    data = ResponseData.__new__(ResponseData)
+    data.http_version = head.version
+    data.headers = make_headers(head.fields)
+    data.content = None
+    data.trailers = None
+    data.timestamp_start = started
+    data.timestamp_end = None
+    data.status_code = head.status
+    data.reason = head.reason
+    response = Response.__new__(Response)
+    response.data = data
+    return response

@@ -1,0 +1,100 @@
+"""mitmproxy's mode `moonpalace:URL`, by which it starts and stops the engine as it does its own servers.
+
+Importing this registers it. mitmproxy's own addons that show servers (mitmweb) see it as one of theirs.
+"""
+
+import asyncio
+import errno
+import socket
+import ssl
+from dataclasses import dataclass
+from typing import Literal, NoReturn
+
+from mitmproxy import ctx
+from mitmproxy.net.free_port import get_free_port
+from mitmproxy.proxy.mode_servers import ServerInstance
+from mitmproxy.proxy.mode_specs import ProxyMode
+
+from moonpalace_addons.engine.limits import Limits
+from moonpalace_addons.engine.service import Service
+from moonpalace_addons.engine.targets import parse_endpoint
+
+BACKLOG = 4096
+
+
+class MoonPalaceMode(ProxyMode):
+    """A reverse proxy to an API, on the engine of MoonPalace; `data` is the endpoint's URL."""
+
+    description = "MoonPalace"
+    transport_protocol: Literal["tcp", "udp", "both"] = "tcp"
+
+    def __post_init__(self) -> None:
+        """Check the endpoint; raise ValueError."""
+        parse_endpoint(self.data)
+
+
+@dataclass(slots=True)
+class _Chosen:
+    limits: Limits
+    tls: ssl.SSLContext | None
+
+
+_chosen = _Chosen(Limits(), None)
+
+
+def choose(limits: Limits, tls: ssl.SSLContext | None = None) -> None:
+    """Set the limits, and how to speak TLS with clients, of servers that are started from now on."""
+    _chosen.limits, _chosen.tls = limits, tls
+
+
+class MoonPalaceServer(ServerInstance[MoonPalaceMode]):
+    """The sockets of one such proxy."""
+
+    service: Service | None = None
+    _servers: tuple[asyncio.Server, ...] = ()
+
+    @property
+    def client_mode(self) -> ProxyMode:
+        """Return what flows say of how their client came, which every mitmproxy can read."""
+        return ProxyMode.parse(f"reverse:{self.mode.data}")
+
+    @property
+    def is_running(self) -> bool:
+        """Tell whether it listens."""
+        return bool(self._servers)
+
+    @property
+    def listen_addrs(self) -> tuple[tuple[str, int], ...]:
+        """Return the addresses that it listens on."""
+        return tuple(sock.getsockname() for server in self._servers for sock in server.sockets)
+
+    def make_top_layer(self, context: object) -> NoReturn:
+        """Do without mitmproxy's layers."""
+        raise NotImplementedError("the engine has no layers")
+
+    async def _start(self) -> None:
+        host = self.mode.listen_host(ctx.options.listen_host)
+        port = self.mode.listen_port(ctx.options.listen_port)
+        service = Service(ctx.master, self.mode.data, _chosen.limits)
+        try:
+            self._servers = (await self._listen(service, host, port or 0),)
+        except OSError as error:
+            message = f"{self.mode.description} failed to listen on {host or '*'}:{port} with {error}"
+            if error.errno == errno.EADDRINUSE:
+                message += "\nTry specifying another port."
+            raise OSError(error.errno, message, error.filename) from error
+        self.service = service
+        service.start()
+
+    async def _listen(self, service: Service, host: str, port: int) -> asyncio.Server:
+        if port == 0 and not host:
+            port = get_free_port()  # the same for IPv4 and IPv6
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(
+            service.protocol(), host or None, port, backlog=BACKLOG, ssl=_chosen.tls, family=socket.AF_UNSPEC
+        )
+
+    async def _stop(self) -> None:
+        servers, self._servers = self._servers, ()
+        for server in servers:
+            server.close()  # the connections go on, as they do with mitmproxy's own

@@ -1,0 +1,404 @@
+"""Read HTTP/1.1: bytes in, events out, on httptools (llhttp in its strict mode). Sans-IO.
+
+llhttp knows the grammar and refuses what is ambiguous: two lengths, bare line feeds, obsolete folding, chunk sizes that
+are none. What it does not look at is checked here: versions, the Host, transfer codings, and how much there may be.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import httptools
+
+from moonpalace_addons.engine.errors import AnswerError, CallError, RequestError
+from moonpalace_addons.engine.limits import MAX_FIELDS, MAX_INTERIM
+
+type Fields = list[tuple[bytes, bytes]]
+
+VERSIONS = {"1.0": b"HTTP/1.0", "1.1": b"HTTP/1.1"}
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """The beginning of a request."""
+
+    method: bytes
+    target: bytes
+    version: bytes
+    fields: Fields = field(repr=False)
+    keep_alive: bool
+    length: int | None
+    chunked: bool
+    upgrade: bool
+
+    @property
+    def has_body(self) -> bool:
+        """Tell whether a body follows."""
+        return self.chunked or bool(self.length)
+
+
+@dataclass(slots=True)
+class ResponseHead:
+    """The beginning of an answer, or an interim one (1xx). `until_close` says that nothing but its end is its end."""
+
+    status: int
+    reason: bytes
+    version: bytes
+    fields: Fields = field(repr=False)
+    length: int | None
+    chunked: bool
+    until_close: bool
+
+
+@dataclass(slots=True)
+class Pieces:
+    """Bytes of a body, cut as they came and where chunks end; none is empty."""
+
+    pieces: list[bytes]
+
+
+@dataclass(slots=True)
+class End:
+    """The end of a message, with its trailers."""
+
+    trailers: Fields
+
+
+@dataclass(slots=True)
+class Switch:
+    """The bytes after a request that asks for another protocol, or after the answer that agrees."""
+
+    rest: bytes
+
+
+@dataclass(slots=True)
+class Broken:
+    """What comes cannot be read any further."""
+
+    error: CallError
+
+
+type Event = RequestHead | ResponseHead | Pieces | End | Switch | Broken
+
+
+class _Reader:
+    """What requests and answers have in common. `is_partial` tells whether a message has begun and is not over."""
+
+    def __init__(self, make: "Callable[[object], httptools.HttpRequestParser | httptools.HttpResponseParser]") -> None:
+        self._make = make
+        self._parser = make(self)
+        self._events: list[Event] = []
+        self._fields: Fields = []
+        self._unread = 0
+        self.is_partial = False
+        self._broken = False
+
+    def _refuse(self, why: str, status: int = 400) -> CallError:
+        raise NotImplementedError
+
+    def feed(self, data: bytes, max_head: int) -> list[Event]:
+        """Return what the next bytes bring; after `Broken` nothing."""
+        events: list[Event] = []
+        if self._broken:
+            return events
+        self._events = events
+        self._unread += len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._switch(data[upgrade.args[0] :], max_head)
+        except httptools.HttpParserCallbackError as error:
+            if not isinstance(error.__context__, CallError):
+                raise
+            self._break(error.__context__)
+        except httptools.HttpParserError as error:
+            self._break(self._translate(error))
+        else:
+            if self._unread > max_head:
+                self._break(self._refuse("its head is too large", 431))
+        return self._events
+
+    def _break(self, error: CallError) -> None:
+        self._broken = True
+        self._events.append(Broken(error))
+
+    def _translate(self, error: httptools.HttpParserError) -> CallError:
+        return self._refuse(f"it is no HTTP: {error}")
+
+    def _switch(self, rest: bytes, max_head: int) -> None:
+        self._events.append(Switch(rest))
+
+    # ---- called by httptools ----
+
+    def on_message_begin(self) -> None:
+        """Note that a message has begun."""
+        self.is_partial = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of a head or a trailer."""
+        if len(self._fields) >= MAX_FIELDS:
+            raise self._refuse("it has too many header fields", 431)
+        self._fields.append((name, value.rstrip(b" \t")))
+
+    def on_body(self, piece: bytes) -> None:
+        """Take a piece of a body."""
+        self._unread = 0
+        if self._events and type(last := self._events[-1]) is Pieces:
+            last.pieces.append(piece)
+        else:
+            self._events.append(Pieces([piece]))
+
+    def on_chunk_header(self) -> None:
+        """Note that a chunk begins."""
+        self._unread = 0
+
+    def _framing(self, version: bytes) -> tuple[int | None, bool]:
+        """Return the length of the body if it is known, and whether it is chunked."""
+        length, coding = None, None
+        for name, value in self._fields:
+            size = len(name)
+            if size == 14 and name.lower() == b"content-length":
+                length = int(value)  # llhttp has checked it
+            elif size == 17 and name.lower() == b"transfer-encoding":
+                coding = value.lower() if coding is None else coding + b", " + value.lower()
+        if coding is None:
+            return length, False
+        if version == b"HTTP/1.0":
+            raise self._refuse("HTTP/1.0 has no Transfer-Encoding")
+        if coding != b"chunked":
+            raise self._refuse("its Transfer-Encoding is not known", 501)
+        return None, True
+
+    def _version(self) -> bytes:
+        version = VERSIONS.get(self._parser.get_http_version())
+        if version is None:
+            raise self._refuse("its version of HTTP is not spoken here", 505)
+        return version
+
+    def _take_fields(self) -> Fields:
+        fields, self._fields = self._fields, []
+        return fields
+
+
+class RequestReader(_Reader):
+    """Read the requests of a client's connection."""
+
+    _parser: httptools.HttpRequestParser
+
+    def __init__(self) -> None:
+        super().__init__(httptools.HttpRequestParser)
+        self._target = b""
+        self._raw_target = b""
+        self._line = bytearray()
+        self._head: RequestHead | None = None
+        self._resumes = False
+
+    def feed(self, data: bytes, max_head: int) -> list[Event]:
+        """Return what the next bytes bring; after `Broken` nothing."""
+        if (self.is_partial and not self._line) or self._broken:
+            return super().feed(data, max_head)
+        line, end = (data, data.find(b"\n", 2)) if not self._line else self._with_line(data)
+        if end < 0:
+            self._hold(data)
+            return super().feed(b"", max_head) if len(self._line) <= max_head else self._too_long()
+        self._line.clear()
+        return super().feed(line if line.isascii() or line[:end].isascii() else self._in_ascii(line, end), max_head)
+
+    def _with_line(self, data: bytes) -> tuple[bytes, int]:
+        """Return what was kept of a request's first line with what has come, and where the line ends."""
+        kept = len(self._line)
+        self._line += data
+        end = self._line.find(b"\n", max(kept, 2))
+        line = bytes(self._line)
+        if end < 0:
+            del self._line[kept:]
+        return line, end
+
+    def _hold(self, data: bytes) -> None:
+        self._line += data
+        self.is_partial = bool(self._line.strip(b"\r\n"))
+
+    def _too_long(self) -> list[Event]:
+        self._events = []
+        self._break(self._refuse("its first line is too long", 414))
+        return self._events
+
+    def _in_ascii(self, data: bytes, end: int) -> bytes:
+        """Keep a target with bytes that no URL has, and give llhttp, which takes none of them, one of the same length.
+
+        Some clients send UTF-8 as it is, and it has only one meaning.
+        """
+        method, _, rest = data[:end].partition(b" ")
+        self._raw_target = rest.rpartition(b" ")[0]
+        return method + b" " + bytes(byte if byte < 128 else 120 for byte in rest) + data[end:]
+
+    def _refuse(self, why: str, status: int = 400) -> CallError:
+        return RequestError(f"the request cannot be read: {why}", status)
+
+    def _translate(self, error: httptools.HttpParserError) -> CallError:
+        if isinstance(error, httptools.HttpParserInvalidMethodError):
+            return self._refuse("its method is not known", 501)
+        if self._parser.get_method() == b"PRI":
+            return self._refuse("HTTP/2 is not spoken here", 505)
+        return super()._translate(error)
+
+    def on_url(self, target: bytes) -> None:
+        """Take the target, of which this may be a piece."""
+        self._target += target
+
+    def on_headers_complete(self) -> None:
+        """Check the head."""
+        if self._resumes:
+            return
+        self._unread = 0
+        version = self._version()
+        length, chunked = self._framing(version)
+        parser = self._parser
+        self._head = head = RequestHead(
+            parser.get_method(),
+            self._raw_target if len(self._raw_target) == len(self._target) else self._target,
+            version,
+            self._take_fields(),
+            parser.should_keep_alive(),
+            length,
+            chunked,
+            parser.should_upgrade(),
+        )
+        self._target = self._raw_target = b""
+        check_host(head)
+        self._events.append(head)
+
+    def on_message_complete(self) -> None:
+        """Note the end, unless a body follows a request that asks for another protocol: llhttp leaves that to us."""
+        head = self._head
+        if head is not None and head.upgrade and head.has_body and not self._resumes:
+            return
+        self.is_partial = self._resumes = False
+        self._unread = 0
+        self._events.append(End(self._take_fields() if head is not None and head.chunked else []))
+
+    def _switch(self, rest: bytes, max_head: int) -> None:
+        head = self._head
+        if head is None or not head.has_body:
+            super()._switch(rest, max_head)
+            return
+        # Read the body as that of a request without the wish, whose head is not told again.
+        self._parser = httptools.HttpRequestParser(self)
+        self._resumes = True
+        framing = b"Transfer-Encoding: chunked" if head.chunked else b"Content-Length: %d" % (head.length or 0)
+        self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
+        self._fields, self._target, events = [], b"", self._events
+        self._events = events + self.feed(rest, max_head)
+
+
+def check_host(head: RequestHead) -> None:
+    """Raise RequestError unless a request names its host as it must: once."""
+    hosts = [value for name, value in head.fields if len(name) == 4 and name.lower() == b"host"]
+    if len(hosts) > 1 or (not hosts and head.version == b"HTTP/1.1"):
+        raise RequestError(f"the request has {len(hosts) or 'no'} Host headers instead of one")
+    if hosts and (b" " in hosts[0] or b"\t" in hosts[0] or b"," in hosts[0] or b"/" in hosts[0] or b"@" in hosts[0]):
+        raise RequestError("the request's Host is no host")
+
+
+class ResponseReader(_Reader):
+    """Read one answer; `bodyless` says that it has no body whatever its head says, being that to HEAD or CONNECT.
+
+    Afterwards `keep_alive` tells whether the connection may be used again.
+    """
+
+    _parser: httptools.HttpResponseParser
+
+    def __init__(self, *, bodyless: bool) -> None:
+        super().__init__(httptools.HttpResponseParser)
+        self._bodyless = bodyless
+        self._reason = b""
+        self._interim = 0
+        self._until_close = False
+        self.keep_alive = False
+        self.has_begun = False
+        self.is_over = False
+
+    def _refuse(self, why: str, status: int = 502) -> CallError:
+        return AnswerError(f"the API's answer cannot be read: {why}")
+
+    def feed(self, data: bytes, max_head: int) -> list[Event]:
+        """Return what the next bytes bring; whatever follows the answer spoils the connection."""
+        if self.is_over:
+            self.keep_alive = False
+            return []
+        events = super().feed(data, max_head)
+        if self.is_over and events and type(events[-1]) is Broken:
+            self.keep_alive = False
+            events.pop()
+        return events
+
+    def close(self) -> list[Event]:
+        """Return the end, if the end of the connection is that of the answer."""
+        if not self._until_close or self.is_over or self._broken:
+            return []
+        self.is_over = True
+        return [End([])]
+
+    def on_message_begin(self) -> None:
+        """Begin, unless the answer is over."""
+        if self.is_over:
+            self.keep_alive = False
+        self.is_partial = True
+
+    def on_status(self, reason: bytes) -> None:
+        """Take the reason phrase, of which this may be a piece."""
+        self._reason += reason
+
+    def on_body(self, piece: bytes) -> None:
+        """Take a piece of the body."""
+        if self.is_over:
+            self.keep_alive = False
+        else:
+            super().on_body(piece)
+
+    def on_headers_complete(self) -> None:
+        """Check the head."""
+        if self.is_over:
+            return
+        self._unread = 0
+        version = self._version()
+        status = self._parser.get_status_code()
+        length, chunked = self._framing(version)
+        is_interim = status < 200
+        if is_interim:
+            self._check_interim(length, chunked=chunked)
+        without = is_interim or self._bodyless or status in (204, 304)
+        until_close = not (without or chunked or length is not None)
+        reason, self._reason = self._reason, b""
+        if not is_interim:
+            self.has_begun = True
+            self.keep_alive = not until_close and persists(version, self._fields)
+        self._events.append(ResponseHead(status, reason, version, self._take_fields(), length, chunked, until_close))
+        if is_interim:
+            return
+        self._until_close = until_close
+        self._bodyless = without
+        if without:
+            self._end()
+
+    def _check_interim(self, length: int | None, *, chunked: bool) -> None:
+        self._interim += 1
+        if self._interim > MAX_INTERIM:
+            raise self._refuse("there is no end of interim ones")
+        if length is not None or chunked:
+            raise self._refuse("an interim one has a body")
+
+    def on_message_complete(self) -> None:
+        """Note the end, unless it is that of an interim answer."""
+        if self.has_begun and not self.is_over:
+            self._end()
+
+    def _end(self) -> None:
+        self.is_over = True
+        self._events.append(End(self._take_fields()))
+
+
+def persists(version: bytes, fields: Fields) -> bool:
+    """Tell whether a server keeps its connection open after an answer with these fields."""
+    named = [value.lower() for name, value in fields if len(name) == 10 and name.lower() == b"connection"]
+    options = {option.strip() for value in named for option in value.split(b",")}
+    return b"close" not in options and (version != b"HTTP/1.0" or b"keep-alive" in options)

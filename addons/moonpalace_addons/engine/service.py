@@ -1,0 +1,173 @@
+"""What all connections of one server share: the hooks, the limits, the way to the API."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from weakref import WeakSet
+
+from mitmproxy.connection import Client, ConnectionState, Server
+from mitmproxy.master import Master
+from mitmproxy.options import Options
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.utils import human
+
+from moonpalace_addons.engine.api import Pool
+from moonpalace_addons.engine.client import ClientConnection
+from moonpalace_addons.engine.connecting import Connector
+from moonpalace_addons.engine.framing import plain_answer
+from moonpalace_addons.engine.hooks import Hooks
+from moonpalace_addons.engine.limits import Limits
+from moonpalace_addons.engine.targets import Target, parse_endpoint
+from moonpalace_addons.engine.tls import describe
+from moonpalace_addons.upstream import error_body
+
+logger = logging.getLogger(__name__)
+
+SERVICES: "WeakSet[Service]" = WeakSet()
+"""All that have been started: connections outlive the sockets by which they came."""
+
+LOOK_INTERVAL = 1.0
+"""Seconds between two looks at all connections for those that are silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The options of mitmproxy's that count here, as they are when a server starts."""
+
+    store_streamed: bool
+    stream_above: int | None
+    verify: bool
+    ca_file: str | None
+    ca_folder: str | None
+    client_cert: str | None
+
+    @classmethod
+    def of(cls, options: Options) -> "Chosen":
+        """Take them from mitmproxy."""
+        return cls(
+            store_streamed=options.store_streamed_bodies,
+            stream_above=human.parse_size(options.stream_large_bodies),
+            verify=not options.ssl_insecure,
+            ca_file=options.ssl_verify_upstream_trusted_ca,
+            ca_folder=options.ssl_verify_upstream_trusted_confdir,
+            client_cert=options.client_certs,
+        )
+
+
+class Service:
+    """One server: what its connections have in common."""
+
+    error_body = staticmethod(error_body)
+
+    def __init__(self, master: Master, endpoint: str, limits: Limits) -> None:
+        self.hooks = Hooks(master.addons)
+        self._master = master
+        self.options = Chosen.of(master.options)
+        self.limits = limits
+        self.endpoint = scheme, host, port = parse_endpoint(endpoint)
+        self.scheme = scheme.encode()
+        self.target = Target(scheme, host, port, None)
+        self.mode = ProxyMode.parse(f"reverse:{endpoint}")
+        self.pool = Pool()
+        self.connector = Connector(self)
+        self.connections: dict[ClientConnection, None] = {}
+        self._half_sent: dict[ClientConnection, None] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watch: asyncio.Task[None] | None = None
+
+    # ---- connections ------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to look at connections that are silent, and take mitmproxy's options as they are now and later."""
+        self._master.options.changed.connect(self._options_changed)
+        SERVICES.add(self)
+        self._watch = asyncio.create_task(self._look())
+
+    def _options_changed(self, updated: set[str]) -> None:
+        self.options = Chosen.of(self._master.options)
+
+    def client_of(self, transport: asyncio.Transport) -> Client:
+        """Return mitmproxy's object for a client."""
+        client = Client(
+            peername=transport.get_extra_info("peername") or ("", 0),
+            sockname=transport.get_extra_info("sockname") or ("", 0),
+            timestamp_start=time.time(),
+            proxy_mode=self.mode,
+            state=ConnectionState.OPEN,
+        )
+        if (found := transport.get_extra_info("ssl_object")) is not None:
+            describe(client, found, time.time())
+        return client
+
+    @staticmethod
+    def server_of(target: Target) -> Server:
+        """Return mitmproxy's object for a server that there is no connection to."""
+        return Server(address=(target.host, target.port), via=target.via, tls=target.scheme == "https")  # type: ignore[arg-type]
+
+    def opened(self, client: ClientConnection) -> None:
+        """Take a connection, or refuse it if there are too many."""
+        self.connections[client] = None
+        if len(self.connections) > self.limits.max_connections:
+            logger.warning("a client was refused: %d connections are open", len(self.connections) - 1)
+            client.write(plain_answer(503, error_body("the proxy has too many connections", "server_unavailable")))
+            client.transport.close()
+
+    def closed(self, client: ClientConnection) -> None:
+        """Forget a connection."""
+        self.connections.pop(client, None)
+        self._half_sent.pop(client, None)
+
+    def half_sent(self, client: ClientConnection) -> None:
+        """Note a request that has come in part; of too many, the one that has waited longest is given up."""
+        self._half_sent[client] = None
+        if len(self._half_sent) <= self.limits.max_half_sent:
+            return
+        for oldest in list(self._half_sent):
+            del self._half_sent[oldest]
+            if oldest.reader.is_partial and oldest is not client:
+                oldest.time_out()
+                return
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run something beside, and keep it until it is done."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._spawned)
+        return task
+
+    def _spawned(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("a fault in MoonPalace", exc_info=error)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_INTERVAL)
+            now = time.monotonic()
+            for client in list(self.connections):
+                with contextlib.suppress(RuntimeError):
+                    client.look(now)
+            self.pool.close_idle(now - self.limits.api_idle)
+
+    def let_end(self) -> bool:
+        """Have every connection closed behind its call; tell whether some are still busy."""
+        return any([client.let_end() for client in list(self.connections)])  # noqa: C419 - all of them
+
+    def close(self) -> list[asyncio.WriteTransport]:
+        """Close all connections, once what is to be sent on them is sent; return those of the clients."""
+        clients = list(self.connections)
+        for client in clients:
+            client.transport.close()
+        self.pool.close_idle(float("inf"))
+        if self._watch is not None:
+            self._watch.cancel()
+        return [client.transport for client in clients]
+
+    def protocol(self) -> "partial[ClientConnection]":
+        """Return what makes the protocol of a connection."""
+        return partial(ClientConnection, self)

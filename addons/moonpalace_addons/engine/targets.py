@@ -1,0 +1,57 @@
+"""Where a request goes: the forms of its target (RFC 9112, section 3.2), and the endpoint."""
+
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from moonpalace_addons.engine.errors import RequestError
+from moonpalace_addons.engine.parsing import RequestHead
+
+type Via = tuple[str, tuple[str, int]]
+
+
+class Target(NamedTuple):
+    """A server, and the outgoing proxy on the way to it; connections to equal ones are alike."""
+
+    scheme: str
+    host: str
+    port: int
+    via: Via | None
+
+
+def path_of(head: RequestHead) -> bytes:
+    """Return the path with the query; raise RequestError for a target that a proxy like this one is not asked for."""
+    target = head.target
+    if target.startswith(b"/"):
+        return target
+    if target == b"*" and head.method == b"OPTIONS":
+        return target
+    if head.method == b"CONNECT":
+        raise RequestError("a CONNECT request is for a forward proxy, and this is none", 405)
+    return _absolute(head)
+
+
+def _absolute(head: RequestHead) -> bytes:
+    scheme, separator, rest = head.target.partition(b"://")
+    if not separator or scheme.lower() not in (b"http", b"https"):
+        raise RequestError("the request's target is neither a path nor a URL")
+    ends = [at for at in (rest.find(b"/"), rest.find(b"?")) if at >= 0]
+    authority, path = (rest[: min(ends)], rest[min(ends) :]) if ends else (rest, b"/")
+    hosts = [value for name, value in head.fields if name.lower() == b"host"]
+    if b"@" in authority or (hosts and hosts[0].lower() != authority.lower()):
+        raise RequestError("the request's Host and the host in its target differ")
+    return path if path.startswith(b"/") else b"/" + path
+
+
+def authority_of(scheme: str, host: str, port: int) -> bytes:
+    """Return what a Host header says of a server."""
+    shown = f"[{host}]" if ":" in host else host
+    standard = port == (443 if scheme == "https" else 80)
+    return (shown if standard else f"{shown}:{port}").encode("idna" if not shown.isascii() else "ascii")
+
+
+def parse_endpoint(url: str) -> tuple[str, str, int]:
+    """Return scheme, host and port of an endpoint's URL; raise ValueError for what is none."""
+    parts = urlsplit(url if "://" in url else f"https://{url}")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise ValueError(f"{url!r} is no URL of a host like https://api.moonshot.cn")
+    return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)

@@ -1,0 +1,163 @@
+"""WebSocket messages on their way through mitmproxy's hooks, which may change or drop them (RFC 6455, on wsproto)."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Protocol
+
+import wsproto
+from mitmproxy.http import HTTPFlow
+from mitmproxy.websocket import WebSocketMessage
+from wsproto import events
+from wsproto.connection import Connection, ConnectionState, ConnectionType
+from wsproto.extensions import Extension, PerMessageDeflate
+from wsproto.frame_protocol import CloseReason, Opcode
+
+if TYPE_CHECKING:
+    from moonpalace_addons.engine.client import ClientConnection
+    from moonpalace_addons.engine.service import Service
+
+logger = logging.getLogger(__name__)
+
+
+class Ends(Protocol):
+    """The two ends of the tunnel."""
+
+    client: "ClientConnection"
+    service: "Service"
+
+    def to_api(self, data: bytes) -> None: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
+
+
+class Messages:
+    """Read frames of both sides, and send on what addons leave of their messages."""
+
+    def __init__(self, flow: HTTPFlow, ends: Ends) -> None:
+        self.flow = flow
+        self.ends = ends
+        offered = flow.response.headers.get("sec-websocket-extensions", "") if flow.response is not None else ""
+        self._sides = {
+            True: Connection(ConnectionType.SERVER, extensions(offered)),
+            False: Connection(ConnectionType.CLIENT, extensions(offered)),
+        }
+        self._parts: dict[bool, list[bytes]] = {True: [], False: []}
+        self._received: deque[tuple[bool, events.Event]] = deque()
+        self._busy = self._is_over = False
+
+    def hook(self, name: str) -> bool:
+        """Call a hook; return False if what follows has to wait until it has been awaited."""
+        waiting = self.ends.service.hooks.call(name, self.flow)
+        if waiting is None:
+            return True
+        self._busy = True
+        self.ends.service.spawn(self._go_on(waiting))
+        return False
+
+    async def _go_on(self, waiting: Awaitable[None]) -> None:
+        await waiting
+        self._busy = False
+        self._pass_last()
+        self._advance()
+
+    def receive(self, data: bytes, *, from_client: bool) -> None:
+        """Take bytes of one side."""
+        if self._is_over:
+            return
+        side = self._sides[from_client]
+        try:
+            side.receive_data(data)
+            self._received += [(from_client, event) for event in side.events()]
+        except wsproto.utilities.ProtocolError as error:
+            logger.info("a WebSocket connection is closed: %s", error)
+            self.ends.close()
+            return
+        self._advance()
+
+    def _advance(self) -> None:
+        while self._received and not self._busy and not self._is_over:
+            self._take(*self._received.popleft())
+
+    def _take(self, from_client: bool, event: events.Event) -> None:
+        if isinstance(event, events.Message):
+            data = event.data.encode() if isinstance(event.data, str) else bytes(event.data)
+            self._parts[from_client].append(data)
+            if event.message_finished:
+                self._message(from_client, is_text=isinstance(event.data, str))
+        elif isinstance(event, events.Ping | events.Pong):
+            self._send(not from_client, event)
+        elif isinstance(event, events.CloseConnection):
+            self._close(from_client, event)
+
+    def _message(self, from_client: bool, *, is_text: bool) -> None:
+        parts, self._parts[from_client] = self._parts[from_client], []
+        kind = Opcode.TEXT if is_text else Opcode.BINARY
+        assert self.flow.websocket is not None  # noqa: S101 - set by the tunnel
+        self.flow.websocket.messages.append(WebSocketMessage(kind, from_client, b"".join(parts)))
+        self._unsent = True
+        if self.hook("websocket_message"):
+            self._pass_last()
+
+    _unsent = False
+
+    def _pass_last(self) -> None:
+        """Send on the message that the hook has seen."""
+        if not self._unsent or self.flow.websocket is None:
+            return
+        self._unsent = False
+        message = self.flow.websocket.messages[-1]
+        if self.flow.error is not None:  # killed
+            self.ends.close()
+        elif not message.dropped:
+            content = message.content
+            self._send(
+                not message.from_client,
+                events.TextMessage(content.decode("utf-8", "replace"))
+                if message.type == Opcode.TEXT
+                else events.BytesMessage(content),
+            )
+
+    def _send(self, to_client: bool, event: events.Event) -> None:
+        side = self._sides[to_client]
+        if side.state not in (ConnectionState.OPEN, ConnectionState.REMOTE_CLOSING):
+            return
+        data = side.send(event)
+        if to_client:
+            self.ends.client.write(data)
+        else:
+            self.ends.to_api(data)
+
+    def _close(self, from_client: bool, event: events.CloseConnection) -> None:
+        self._note_end(from_client, int(event.code), event.reason)
+        for to_client in (True, False):
+            self._send(to_client, event)
+        self.ends.close()
+
+    def _note_end(self, from_client: bool | None, code: int, reason: str | None) -> None:
+        websocket = self.flow.websocket
+        if websocket is not None and websocket.timestamp_end is None:
+            websocket.timestamp_end = time.time()
+            websocket.closed_by_client = from_client
+            websocket.close_code = code
+            websocket.close_reason = reason or ""
+
+    def close(self) -> None:
+        """Take the end of the tunnel."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self._note_end(None, CloseReason.ABNORMAL_CLOSURE, None)
+        self.hook("websocket_end")
+        self.flow.live = False
+
+
+def extensions(offered: str) -> list[Extension]:
+    """Return the extensions that both sides have agreed on; only compression is known."""
+    found: list[Extension] = []
+    for text in filter(None, (each.strip() for each in offered.split(","))):
+        if text.split(";", 1)[0].strip() == PerMessageDeflate.name:
+            deflate = PerMessageDeflate()
+            deflate.finalize(text)
+            found.append(deflate)
+    return found

@@ -1,0 +1,131 @@
+"""The engine before a scripted upstream, all in one process and on real sockets."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.master import Master
+from mitmproxy.options import Options
+
+from moonpalace_addons.engine.limits import Limits
+from moonpalace_addons.engine.service import Service
+
+WAIT = 5.0
+"""Seconds that a test waits for what must come: long, since only a failure ever waits so long."""
+
+type Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Engine:
+    """An engine that listens."""
+
+    service: Service
+    port: int
+    upstream_port: int
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Return a client's connection."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self.writers.append(writer)
+        return reader, writer
+
+
+@asynccontextmanager
+async def engine(serve: Serve, *addons: object, limits: Limits | None = None, **options: Any) -> AsyncIterator[Engine]:
+    """Give an engine before a server of a few lines."""
+
+    async def serve_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await serve(reader, writer)
+        writer.close()
+
+    upstream = await asyncio.start_server(serve_and_close, "127.0.0.1", 0)
+    upstream_port = upstream.sockets[0].getsockname()[1]
+    with shared_master(addons, options) as master:
+        service = Service(master, f"http://127.0.0.1:{upstream_port}", limits or Limits(linger=0.2))
+        server = await asyncio.get_running_loop().create_server(service.protocol(), "127.0.0.1", 0)
+        service.start()
+        running = Engine(service, server.sockets[0].getsockname()[1], upstream_port)
+        try:
+            async with asyncio.timeout(WAIT):
+                yield running
+        finally:
+            for writer in running.writers:
+                writer.close()
+            server.close()
+            upstream.close()
+            service.close()
+            await asyncio.sleep(0)
+
+
+_MASTERS: list[Master] = []
+
+
+@contextmanager
+def shared_master(addons: Sequence[object], options: dict[str, Any]) -> Iterator[Master]:
+    """Give a master with these addons and options: making its options costs more than most tests."""
+    if not _MASTERS:
+        _MASTERS.append(Master(Options()))
+        _MASTERS[0].addons.add(Proxyserver())
+    (master,) = _MASTERS
+    master.addons.add(*addons)
+    before = {name: getattr(master.options, name) for name in options}
+    master.options.update(**options)
+    try:
+        yield master
+    finally:
+        master.options.update(**before)
+        for addon in addons:
+            master.addons.remove(addon)
+
+
+async def read_head(reader: asyncio.StreamReader) -> bytes:
+    """Read up to an empty line."""
+    return await reader.readuntil(b"\r\n\r\n")
+
+
+def refusal(answer: bytes) -> tuple[int, str]:
+    """Return status and message of an answer of the engine's own, which must be JSON in the API's shape."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    lines = head.decode().split("\r\n")
+    fields = dict(line.split(": ", 1) for line in lines[1:])
+    assert fields["Content-Type"] == "application/json"
+    assert fields["Connection"] == "close"
+    assert int(fields["Content-Length"]) == len(body)
+    error = json.loads(body)["error"]
+    assert error.keys() == {"message", "type"}
+    return int(lines[0].split(" ")[1]), error["message"]
+
+
+class Script:
+    """An upstream that expects requests byte by byte, and answers each; an answer of None closes the connection."""
+
+    def __init__(self, exchanges: Sequence[tuple[bytes, bytes | None]]) -> None:
+        self.exchanges = list(exchanges)
+        self.asked: list[bytes] = []
+        self.surplus = b""
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection."""
+        while self.exchanges:
+            first = await reader.readexactly(1)
+            expected, answer = self.exchanges.pop(0)
+            asked = first + await reader.readexactly(len(expected) - 1)
+            self.asked.append(asked)
+            if answer is None:
+                return
+            closes = answer.endswith(CLOSE)
+            writer.write(answer.removesuffix(CLOSE))
+            if closes:
+                return
+        self.surplus += await reader.read()
+
+
+CLOSE = b"<close>"
+"""At the end of an answer: the upstream closes its connection after it."""

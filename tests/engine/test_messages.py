@@ -1,0 +1,104 @@
+"""Messages made without mitmproxy's checks are what its own constructors make."""
+
+import pickle
+
+import pytest
+from mitmproxy.http import Headers, Request, Response
+from mitmproxy.test import tflow
+
+from moonpalace_addons.engine.messages import make_headers, make_request, make_response
+from moonpalace_addons.engine.parsing import RequestHead, ResponseHead
+
+FIELDS = [(b"Host", b"x"), (b"a", b"1"), (b"A", b"\xff")]
+
+
+def ordinary_request() -> Request:
+    """Return a request as mitmproxy makes it."""
+    return Request(
+        host="x.example",
+        port=443,
+        method=b"POST",
+        scheme=b"https",
+        authority=b"",
+        path=b"/a?b",
+        http_version=b"HTTP/1.1",
+        headers=Headers(FIELDS),
+        content=None,
+        trailers=None,
+        timestamp_start=1.5,
+        timestamp_end=None,
+    )
+
+
+def ordinary_response() -> Response:
+    """Return an answer as mitmproxy makes it."""
+    return Response(
+        http_version=b"HTTP/1.1",
+        status_code=201,
+        reason=b"Made",
+        headers=Headers(FIELDS),
+        content=None,
+        trailers=None,
+        timestamp_start=1.5,
+        timestamp_end=None,
+    )
+
+
+def quick_request() -> Request:
+    """Return the same request as the engine makes it."""
+    head = RequestHead(b"POST", b"/a?b", b"HTTP/1.1", list(FIELDS), True, None, False, False)
+    return make_request(head, b"/a?b", b"https", "x.example", 443, 1.5)
+
+
+def quick_response() -> Response:
+    """Return the same answer as the engine makes it."""
+    head = ResponseHead(201, b"Made", b"HTTP/1.1", list(FIELDS), None, False, False)
+    return make_response(head, 1.5)
+
+
+def state(message: Request | Response) -> object:
+    """Return what is saved of a message."""
+    found: object = message.get_state()  # type: ignore[no-untyped-call]
+    return found
+
+
+PAIRS = [(quick_request(), ordinary_request()), (quick_response(), ordinary_response())]
+
+
+@pytest.mark.parametrize(("quick", "ordinary"), PAIRS, ids=["request", "response"])
+def test_the_same(quick: Request | Response, ordinary: Request | Response) -> None:
+    """Every attribute, its type, the state that is saved, copies and what is read back are the same."""
+    assert {name: (type(value), value) for name, value in vars(quick.data).items()} == {
+        name: (type(value), value) for name, value in vars(ordinary.data).items()
+    }
+    assert vars(quick).keys() == vars(ordinary).keys()
+    assert state(quick) == state(ordinary)
+    assert state(quick.copy()) == state(ordinary.copy())
+    assert state(type(quick).from_state(state(quick))) == state(ordinary)  # type: ignore[no-untyped-call]
+    assert pickle.dumps(quick.data.headers.get_state()) == pickle.dumps(ordinary.data.headers.get_state())
+
+
+@pytest.mark.parametrize(("quick", "ordinary"), PAIRS, ids=["request", "response"])
+def test_they_can_be_changed(quick: Request | Response, ordinary: Request | Response) -> None:
+    """What addons do to messages works: setting content, text, headers and trailers."""
+    for message in (quick, ordinary):
+        message.content = b"abc"
+        message.headers["B"] = "2"
+        message.headers.add("a", "3")
+        message.trailers = Headers(t=b"v")
+        message.text = "月"
+    assert state(quick) == state(ordinary)
+
+
+def test_headers() -> None:
+    """Header fields are those of mitmproxy."""
+    made = make_headers(list(FIELDS))
+    assert vars(made) == vars(Headers(FIELDS))
+    assert made.get_all("A") == ["1", "\udcff"]
+
+
+def test_a_flow_can_be_saved() -> None:
+    """A flow with such messages is saved and read back as any other."""
+    flow = tflow.tflow(resp=True)
+    flow.request, flow.response = quick_request(), quick_response()
+    assert type(flow).from_state(flow.get_state()).get_state() == flow.get_state()
