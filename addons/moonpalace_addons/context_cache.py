@@ -38,8 +38,9 @@ REFUSALS = (400, 404)
 NAMES_CACHE = re.compile(r"cach(e|ing)", re.IGNORECASE)
 
 HIT, MISS, CREATED, REFUSED, UNUSED = "hit", "miss", "created", "refused", "unused"
-"""What a row says: the API used a cache; there was none to use, or one was begun beside or before the call; the API
-refused the cache, and the call was sent again; the answer says nothing of the cache that the request named."""
+"""What a row says: the API used a cache; there was none to use; there was none, and one was made beside or before the
+call; the API refused the cache, and the call was sent again; the answer says nothing of the cache that the request
+named."""
 
 
 class ContextCache:
@@ -110,14 +111,22 @@ class ContextCache:
         call.cache_outcome = MISS
         if ready is None:
             making = self.caches.make(account, content, found[0])
-            call.cache_outcome = MISS if making is None else CREATED
+            if making is not None:
+                call.cache_outcome = CREATED
+                making.add_done_callback(lambda task: self._made(call, task))
             making = making or self.caches.making(account, found[0])
             if making is not None and settings.cache_wait:
                 ready = await result_within(making, settings.cache_wait)
-                if ready is None and making.done():
-                    call.cache_outcome = MISS
         if ready is not None:
             use(call, account, ready, settings.cache_ttl)
+
+    def _made(self, call: Call, making: "asyncio.Task[Ready | None]") -> None:
+        """Take back that a cache was created where none was, in the row too if the call is over."""
+        if call.cache_outcome != CREATED or (not making.cancelled() and making.result() is not None):
+            return
+        call.cache_outcome = MISS
+        if self.calls.get(call.flow) is not call and self.caches is not None:
+            self.caches.none_made(call.uuid)
 
     def _account(self, call: Call) -> Account | None:
         key = call.upstream_key.encode() if call.upstream_key else api_key(call.headers)

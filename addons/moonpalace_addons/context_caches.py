@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from moonpalace_addons.caching_api import CREATE_LIMIT, Account, CachingApi, CachingError, CachingGoneError, Made
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.cache_access import CacheAccess
+from moonpalace_addons.store.records import cache_outcomes as outcomes
 from moonpalace_addons.store.records import context_caches as records
 from moonpalace_addons.wire.prefix import Content, Prefix, cache_request, family
 
@@ -26,6 +27,8 @@ MOST_ACCOUNTS = 1000
 MARGIN = 1.0
 """Seconds before its end at which a cache is not used any more: the request is still on its way."""
 FLUSH = 1.0
+CORRECTIONS = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
+"""Seconds after which the row of a call is looked for that has to be corrected, from one time to the next."""
 
 
 @dataclass(slots=True)
@@ -61,6 +64,7 @@ class Caches:
         self.cleanup = cleanup
         self._known: dict[Account, Known] = {}
         self._used: dict[int, tuple[Known, Ready]] = {}
+        self._corrections: dict[str, asyncio.Task[None]] = {}
 
     def _of(self, account: Account) -> Known:
         known = self._known.pop(account, None) or Known(account)
@@ -170,6 +174,21 @@ class Caches:
             )
         known.paused_until = time.monotonic() + GONE_PAUSE
 
+    def none_made(self, uuid: str) -> None:
+        """Correct the row of a call that ended while its cache was being made, which then failed."""
+        task = self._corrections[uuid] = asyncio.create_task(self._correct(uuid))
+        task.add_done_callback(lambda _: self._corrections.pop(uuid, None))
+
+    async def _correct(self, uuid: str) -> None:
+        for pause in CORRECTIONS:
+            await asyncio.sleep(pause)  # the row is written by others, soon
+            try:
+                if await self.access.write(outcomes.none_created, uuid):
+                    return
+            except StoreError as error:
+                logger.warning("context cache: a row says wrongly that one was created: %s", error)
+                return
+
     def used(self, account: Account, ready: Ready) -> None:
         """Note that the API has used a cache, and with that reset its end."""
         known = self._of(account)
@@ -233,6 +252,9 @@ class Caches:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for uuid, correction in list(self._corrections.items()):
+            correction.cancel()
+            self.access.write_later(outcomes.none_created, uuid)
         for number, (_, ready) in self._used.items():
             end = end_for_others(ready)
             self.access.write_later(records.touch, number, uses=ready.uses, used_at=microseconds(), expires_at=end)

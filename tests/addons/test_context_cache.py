@@ -30,15 +30,21 @@ class Caches:
     def __init__(self, ready: Ready | None = None) -> None:
         self.ready = ready
         self.told: list[str] = []
+        self.task: asyncio.Future[Ready | None] | None = None
 
     async def find(self, account: Account, _: object) -> Ready | None:
         """Return the cache."""
         self.told.append(f"find {account.base} {account.key.decode()}")
         return self.ready
 
-    def make(self, *_: object) -> None:
-        """Make none."""
+    def make(self, *_: object) -> asyncio.Future[Ready | None] | None:
+        """Begin to make one, if a test says how that ends."""
         self.told.append("make")
+        return self.task
+
+    def none_made(self, _: str) -> None:
+        """Note that a row has to be corrected."""
+        self.told.append("none made")
 
     def making(self, *_: object) -> None:
         """Say that none is being made."""
@@ -146,6 +152,37 @@ def test_the_configured_key_counts() -> None:
     call.upstream_key = "sk-owner-0123456789"
     asked(call, hooks)
     assert caches.told == ["find /v1 sk-owner-0123456789"]
+
+
+@pytest.mark.parametrize(
+    ("made", "over", "outcome", "told"),
+    [
+        (a_cache(), False, "created", []),
+        (a_cache(), True, "created", []),
+        (None, False, "miss", []),
+        (None, True, "miss", ["none made"]),
+    ],
+)
+def test_a_cache_is_created_only_if_it_was(made: Ready | None, over: bool, outcome: str, told: list[str]) -> None:
+    """A call whose cache could not be made does not say that it was, nor does its row if the call is over by then."""
+    caches = Caches()
+    hooks, calls = addon(caches, cache_min_bytes="1000")
+    call = a_call(calls)
+
+    async def ask() -> None:
+        task: asyncio.Future[Ready | None] = asyncio.get_running_loop().create_future()
+        caches.task = task
+        waiting = hooks.request(call.flow)
+        assert waiting is not None
+        await waiting
+        assert call.cache_outcome == "created"
+        if over:
+            calls.end(call.flow)
+        task.set_result(made)
+        await asyncio.sleep(0)
+
+    asyncio.run(ask())
+    assert (call.cache_outcome, caches.told[2:]) == (outcome, told)
 
 
 def test_nothing_to_wait_for() -> None:

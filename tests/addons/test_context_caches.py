@@ -16,6 +16,7 @@ from moonpalace_addons.caching_api import Account, CachingApi
 from moonpalace_addons.context_caches import Caches
 from moonpalace_addons.store.cache_access import CacheAccess
 from moonpalace_addons.store.engine import open_store
+from moonpalace_addons.store.records import cache_outcomes
 from moonpalace_addons.store.records import context_caches as records
 from moonpalace_addons.wire.prefix import Content, Prefix, prefixes, read_content
 
@@ -323,3 +324,24 @@ def test_stopping(run: Run, upstream: Upstream) -> None:
         await upstream.reached.wait()
 
     assert run(test) == []
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_a_row_is_corrected(run: Run, monkeypatch: pytest.MonkeyPatch, closes: bool) -> None:
+    """A row that says wrongly that a cache was created is corrected as soon as it is there, or at the end."""
+    monkeypatch.setattr(context_caches, "CORRECTIONS", (60.0,) if closes else (0.0, 0.0, 0.0))
+    looked: list[str] = []
+
+    def none_created(_: object, uuid: str) -> bool:
+        looked.append(uuid)
+        return len(looked) == 2
+
+    monkeypatch.setattr(cache_outcomes, "none_created", none_created)
+
+    async def test(caches: Caches) -> None:
+        caches.none_made("u")
+        if not closes:
+            await asyncio.gather(*caches._corrections.values())
+
+    run(test)
+    assert looked == (["u"] if closes else ["u", "u"])
