@@ -11,7 +11,7 @@ from moonpalace_addons.calls import Calls
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.own_addresses import is_own_name, is_this_machine
 from moonpalace_addons.settings import Settings
-from moonpalace_addons.upstream import error_body
+from moonpalace_addons.wire import api_error
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Access:
             logger.exception("the check of a request failed; it is refused")
             refusal = Refusal(500, "the proxy could not check this request", "server_error")
         if refusal is not None:
-            flow.response = refusal.response()
+            flow.response = refusal.response(flow.request.path)
             logger.warning("refused %s %s: %s", flow.request.method, flow.request.path.partition("?")[0], refusal.why)
 
     def _refusal(self, flow: HTTPFlow, settings: Settings) -> "Refusal | None":
@@ -81,9 +81,10 @@ class Refusal:
         self.why = why
         self.kind = kind
 
-    def response(self) -> Response:
-        """Return it as a response in the API's shape."""
-        return Response.make(self.status, error_body(self.why, self.kind), {"Content-Type": "application/json"})
+    def response(self, path: str) -> Response:
+        """Return it as a response in the shape that the API has at this path."""
+        body = api_error.body(self.why, self.kind, path)
+        return Response.make(self.status, body, {"Content-Type": "application/json"})
 
 
 def page_problem(flow: HTTPFlow, settings: Settings) -> str | None:

@@ -3,11 +3,12 @@
 from moonpalace_addons import upstream
 from moonpalace_addons.calls import Call
 from moonpalace_addons.failures import Failure
+from moonpalace_addons.wire import api_error
 
 
 def give_up(call: Call, failure: Failure, message: str, *, flush: bool = False) -> None:
     """End a call as failed for a reason of ours; with `flush`, what its client was sent reaches it first."""
     call.given_up = failure, message
-    body = upstream.error_body(message, failure.kind)
+    body = api_error.body(message, failure.kind, call.path)
     if call.streaming or failure.status is None or not upstream.answer_and_close(call.flow, failure.status, body):
         upstream.close_client(call.flow, flush=flush)

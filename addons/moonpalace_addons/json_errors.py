@@ -6,6 +6,7 @@ from moonpalace_addons import upstream
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.control import failure_of
 from moonpalace_addons.failures import BAD_REQUEST
+from moonpalace_addons.wire import api_error
 
 
 class JsonErrors:
@@ -32,5 +33,5 @@ class JsonErrors:
             return
         endpoint = self.configuration.settings.endpoint
         what = "did not send this request" if is_refusal else f"got no answer from {endpoint}"
-        body = upstream.error_body(f"MoonPalace {what}: {flow.error.msg}", failure.kind)
+        body = api_error.body(f"MoonPalace {what}: {flow.error.msg}", failure.kind, flow.request.path)
         upstream.answer_and_close(flow, failure.status, body)

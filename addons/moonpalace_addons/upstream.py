@@ -1,7 +1,6 @@
 """Touch mitmproxy's internals, as `relay` and `trailers` do; what is relied on is tested against real sockets."""
 
 import asyncio
-import json
 import logging
 import time
 from dataclasses import dataclass
@@ -56,11 +55,6 @@ def listen_on_tcp_only(mode: str) -> None:
     parsed = ProxyMode.parse(mode)  # cached: the proxy server parses the same text to the same object
     if parsed.transport_protocol == "both":
         parsed.transport_protocol = "tcp"  # type: ignore[misc]
-
-
-def error_body(message: str, kind: str) -> bytes:
-    """Return an error in the shape of the API's own (OpenAI's)."""
-    return json.dumps({"error": {"message": message, "type": kind}}, ensure_ascii=False).encode()
 
 
 def answer_and_close(flow: HTTPFlow, status: int, body: bytes) -> bool:

@@ -31,7 +31,12 @@ def identifier_flags[**P, T](function: Callable[P, T]) -> Callable[P, T]:
             shell_complete=complete_id,
             help="Number of the call, as list shows it.",
         ),
-        click.option("--chatcmpl", metavar="ID", shell_complete=complete_chatcmpl, help="Id of the completion."),
+        click.option(
+            "--chatcmpl",
+            metavar="ID",
+            shell_complete=complete_chatcmpl,
+            help="Id of the completion, message or response.",
+        ),
         click.option(
             "--requestid",
             "request_id",

@@ -111,7 +111,7 @@ def selection_flags[R](function: Callable[..., R]) -> Callable[..., R]:
             "wanted_chatcmpl",
             metavar="ID",
             shell_complete=complete_chatcmpl,
-            help="Id of the completion.",
+            help="Id of the completion, message or response.",
         ),
         click.option(
             "--requestid",

@@ -37,7 +37,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "error_message": "its message",
         "warnings": "what was odd about the answer",
         "finish_reason": "why the model stopped: stop, length, tool_calls …; of several choices the first but stop",
-        "chatcmpl": "id of the completion, for --chatcmpl",
+        "chatcmpl": "id of the completion, message or response, for --chatcmpl",
         "request_id": "Msh-Request-Id, for --requestid",
         "user_id": "Msh-Uid, the account",
         "group_id": "Msh-Gid, its group",

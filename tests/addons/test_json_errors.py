@@ -66,6 +66,16 @@ def test_failure_is_json(answers: list[tuple[int, object]], message: str, status
     assert answers == [(status, {"error": {"message": text, "type": kind}})]
 
 
+def test_failure_on_the_anthropic_path(answers: list[tuple[int, object]]) -> None:
+    """A client of /messages gets the failure in Anthropic's shape."""
+    flow = failed("[Errno 110] Connect call failed")
+    flow.request.path = "/anthropic/v1/messages?beta=true"
+    fail(flow)
+    ((status, body),) = answers
+    assert isinstance(body, dict)
+    assert (status, body["type"], body["error"]["type"]) == (504, "error", "upstream_timeout")
+
+
 @pytest.mark.parametrize("message", ["Client disconnected.", "Connection killed.", None])
 def test_nobody_to_tell(answers: list[tuple[int, object]], message: str | None) -> None:
     """A client that left, and one whose connection the user ended, get nothing."""

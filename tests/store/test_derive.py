@@ -146,6 +146,26 @@ def test_a_completion_fills_its_columns() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("answer", "ident"),
+    [
+        (received(b'{"id": "msg_1", "type": "message", "content": []}'), "msg_1"),
+        (received(b'{"id": "resp_1", "object": "response", "output": []}'), "resp_1"),
+        (
+            stream('{"type": "message_start", "message": {"id": "msg_1", "type": "message"}}', '{"type": "ping"}'),
+            "msg_1",
+        ),
+        (stream('{"type": "response.created", "response": {"id": "resp_1", "object": "response"}}'), "resp_1"),
+        (stream('{"id": "cmpl-1", "object": "text_completion", "choices": [{"text": "a"}]}'), "cmpl-1"),
+        (received(b'{"id": "file-1", "object": "file"}'), None),
+        (stream('{"type": "ping"}'), None),
+    ],
+)
+def test_answers_of_all_faces_have_their_id(answer: Received, ident: str | None) -> None:
+    """Ids of messages and responses are found as those of completions are, in streams too."""
+    assert outcome(END, answer, {}).columns["chatcmpl_id"] == ident
+
+
 def test_a_stream_is_kept_raw_and_merged() -> None:
     """Of a stream both its bytes and the merged completion are kept, with its times."""
     given = stream(DELTA % ("a", "null"), DELTA % ("b", '"stop"'), "[DONE]")

@@ -20,7 +20,7 @@ CHAT: Json = {
 }
 
 SUMMARIES: dict[str, tuple[object, Summary]] = {
-    "chat": (CHAT, Summary("chatcmpl-1", "kimi-k2", "stop", Usage(10, 5, 15, 4, None), None, True)),
+    "chat": (CHAT, Summary("chatcmpl-1", "kimi-k2", "stop", Usage(10, 5, 15, 4, None))),
     "an error": (
         {"error": {"type": "x", "message": "m"}},
         Summary(error=ApiError("x", "m", None, {"type": "x", "message": "m"})),
@@ -63,12 +63,14 @@ SUMMARIES: dict[str, tuple[object, Summary]] = {
         {"object": "response", "status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}},
         Summary(finish_reason="max_output_tokens"),
     ),
+    "a file": ({"id": "file-1", "object": "file"}, Summary()),
+    "a thread's message": ({"id": "msg_1", "object": "thread.message"}, Summary()),
     "no choices": ({"choices": []}, Summary()),
     "a list of models": ({"object": "list", "data": []}, Summary()),
-    "empty texts": ({"id": "", "model": "", "choices": [{"finish_reason": ""}]}, Summary(has_choices=True)),
+    "empty texts": ({"id": "", "model": "", "choices": [{"finish_reason": ""}]}, Summary()),
     "wrong types": (
         {"id": 1, "model": ["x"], "choices": [3, {"finish_reason": 5}], "usage": "x", "error": 7},
-        Summary(has_choices=True),
+        Summary(),
     ),
 }
 

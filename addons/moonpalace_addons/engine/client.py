@@ -17,6 +17,7 @@ from moonpalace_addons.engine.framing import CONTINUE, plain_answer
 from moonpalace_addons.engine.journey import Journey
 from moonpalace_addons.engine.parsing import Broken, End, Event, Pieces, RequestHead, RequestReader, Switch
 from moonpalace_addons.engine.targets import Target
+from moonpalace_addons.wire import api_error
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.service import Service
@@ -243,7 +244,7 @@ class ClientConnection(asyncio.Protocol):
             return
         status = getattr(error, "status", 400)
         logger.info("refused a request: %s", error)
-        self.write(plain_answer(status, self.service.error_body(str(error), error.failure.kind)))
+        self.write(plain_answer(status, api_error.body(str(error), error.failure.kind)))
         self.finished(closes=True, unread=True)
 
     def finished(self, *, closes: bool, unread: bool = False) -> None:

@@ -30,6 +30,7 @@ from moonpalace_addons.engine.parsing import Broken, End, Event, Pieces, Request
 from moonpalace_addons.engine.targets import Target, path_of
 from moonpalace_addons.engine.tunnel import Tunnel, make_tunnel
 from moonpalace_addons.failures import Failure
+from moonpalace_addons.wire import api_error
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.api import ApiConnection
@@ -516,7 +517,7 @@ class Journey:
         kind, status = error.failure.kind, error.failure.status
         what = "did not send this request" if isinstance(error, RequestError) else "got no answer from the API"
         self.begun = True
-        body = self.service.error_body(f"MoonPalace {what}: {error}", kind)
+        body = api_error.body(f"MoonPalace {what}: {error}", kind, self.flow.request.path)
         self.client.write(framing.plain_answer(status, body, with_body=self.head.method != b"HEAD"))
         self._over()
         self.client.finished(closes=True)

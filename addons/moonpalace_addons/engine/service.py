@@ -24,7 +24,7 @@ from moonpalace_addons.engine.hooks import Hooks
 from moonpalace_addons.engine.limits import Limits
 from moonpalace_addons.engine.targets import Target, parse_endpoint
 from moonpalace_addons.engine.tls import describe
-from moonpalace_addons.upstream import error_body
+from moonpalace_addons.wire import api_error
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +61,6 @@ class Chosen:
 
 class Service:
     """One server: what its connections have in common."""
-
-    error_body = staticmethod(error_body)
 
     def __init__(self, master: Master, endpoint: str, limits: Limits) -> None:
         self.hooks = Hooks(master.addons)
@@ -114,7 +112,7 @@ class Service:
         self.connections[client] = None
         if len(self.connections) > self.limits.max_connections:
             logger.warning("a client was refused: %d connections are open", len(self.connections) - 1)
-            client.write(plain_answer(503, error_body("the proxy has too many connections", "server_unavailable")))
+            client.write(plain_answer(503, api_error.body("the proxy has too many connections", "server_unavailable")))
             client.transport.close()
 
     def closed(self, client: ClientConnection) -> None:

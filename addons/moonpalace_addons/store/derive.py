@@ -217,7 +217,8 @@ def reading_columns(reading: Reading, received: Received, ended_at: int) -> Valu
     error = summary.error
     named: Values = {"error_kind": error.kind or "error", "error_message": error.message} if error else {}
     return {
-        "chatcmpl_id": summary.id if summary.has_choices else None,
+        "chatcmpl_id": summary.id
+        or next(filter(None, (completion.answer_id(event) for _, event in reading.events)), None),
         "model_answered": summary.model,
         "finish_reason": summary.finish_reason,
         "prompt_tokens": usage.prompt_tokens,

@@ -105,7 +105,7 @@ def may_hold(data: bytes) -> bool:
 def body(message: str, kind: str, path: str = "") -> bytes:
     """Return an error of our own as the API has it: in Anthropic's shape where `path` is one of its face's."""
     error = {"error": {"message": message, "type": kind}}
-    shape = {"type": "error", **error} if re.search(r"/anthropic/|/messages(/|$)", path) else error
+    shape = {"type": "error", **error} if re.search(r"/anthropic/|/messages([/?]|$)", path) else error
     return json.dumps(shape, ensure_ascii=False).encode("utf-8", "replace")
 
 

@@ -40,7 +40,6 @@ class Summary:
     finish_reason: str | None = None
     usage: Usage = Usage()
     error: ApiError | None = None
-    has_choices: bool = False
 
 
 def summarize(completion: object, *, failed: bool = False) -> Summary:
@@ -53,13 +52,27 @@ def summarize(completion: object, *, failed: bool = False) -> Summary:
     """
     answer = mapping(completion)
     return Summary(
-        id=_text(answer.get("id")),
+        id=answer_id(completion),
         model=_text(answer.get("model")),
         finish_reason=_finish_reason(answer),
         usage=_usage(answer),
         error=api_error.find(completion, failed=failed),
-        has_choices=next(choices(answer), None) is not None,
     )
+
+
+def answer_id(value: object) -> str | None:
+    """Return the id of an answer: of a completion, a response or a message, or of one that an event begins or goes on.
+
+    Other objects, such as files and batches, have ids too, which are none of answers.
+    """
+    fields = mapping(value)
+    kind = fields.get("type")
+    if kind == "message_start":
+        fields = mapping(fields.get("message"))
+    elif isinstance(kind, str) and kind.startswith("response."):
+        fields = mapping(fields.get("response"))
+    is_answer = fields.get("type") == "message" or fields.get("object") == "response"
+    return _text(fields.get("id")) if is_answer or next(choices(fields), None) is not None else None
 
 
 def truncation_warning(request: object, completion: object, *, streamed: bool, status: int) -> str | None:
