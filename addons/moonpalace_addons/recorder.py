@@ -1,17 +1,16 @@
 """Start the process that writes to the store, hand it what the hooks say, have it finish."""
 
 import asyncio
-import contextlib
 import logging
 import sys
 from collections.abc import Set as AbstractSet
-from pathlib import Path
 
 from mitmproxy.addonmanager import Loader
 
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.host import new_run
+from moonpalace_addons.store.private import make_home
 from moonpalace_addons.store.tasks import Task
 from moonpalace_addons.writer_process.client import WriterClient
 from moonpalace_addons.writer_process.messages import Opening
@@ -55,7 +54,7 @@ class Recorder:
     def open(self) -> None:
         """Have the store opened, and kept small and indexed; raises StoreError."""
         settings = self.configuration.settings
-        make_private(settings.home)
+        make_home(settings.home)
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL))
         self.writer = WriterClient(
             Opening(settings.database, settings.home, new_run(), settings.retention_days, settings.max_size)
@@ -65,10 +64,3 @@ class Recorder:
         """Have what waits stored, in a thread: the loop has connections to close meanwhile."""
         if self.writer is not None and not await asyncio.to_thread(self.writer.stop):
             logger.error("store: some calls could not be stored")
-
-
-def make_private(home: Path) -> None:
-    """Take others' rights to MoonPalace's folder away: an older program may have made it for all to read."""
-    if home.is_dir() and home.stat().st_mode & 0o077:
-        with contextlib.suppress(OSError):  # somebody else's folder: its owner decides
-            home.chmod(0o700)

@@ -22,6 +22,7 @@ from moonpalace_addons.bundle import make_addons
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.reverse_proxy import server_mode
 from moonpalace_addons.settings import Settings
+from moonpalace_addons.store.private import make_home
 from moonpalace_cli.proxy.hook_dispatch import DirectAddonManager
 
 GARBAGE_THRESHOLDS = (2_000, 10, 10)
@@ -149,6 +150,7 @@ def ignore_cancellations(loop: asyncio.AbstractEventLoop, context: dict[str, obj
 
 def mitmproxy_settings(settings: Settings) -> options.Options:
     """Return mitmproxy's options with the address set, and no socket: the addons open it when they are ready."""
+    make_home(settings.home)  # before mitmproxy makes it, readable for everybody, to put its certificates in
     mode = server_mode(settings)
     upstream.listen_on_tcp_only(mode)
     opts = options.Options()

@@ -1,9 +1,11 @@
 """Tests of opening a store."""
 
+import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -152,25 +154,91 @@ def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path) -> None:
     assert not file.parent.exists()
 
 
-def test_a_file_that_is_no_database_is_refused_and_left_alone(tmp_path: Path) -> None:
-    """A file of other content is refused by name and keeps its content."""
-    file = tmp_path / "notes.txt"
+def text_file(file: Path) -> None:
     file.write_text("dear diary " * 1000)
-    assert refused(url_of(file)) == (
-        f"cannot open {file}: it is not an SQLite database (file is not a database);"
-        " move it away or give another with --database"
-    )
-    assert file.read_text() == "dear diary " * 1000
 
 
-def test_tables_of_others_are_refused_and_left_alone(tmp_path: Path) -> None:
-    """A database of another program is refused, and gets none of our tables."""
-    file = tmp_path / "other.sqlite"
+def program(file: Path) -> None:
+    shutil.copyfile(sys.executable, file)
+    file.chmod(0o755)
+
+
+def damaged_header(file: Path) -> None:
+    file.write_bytes(b"SQLite format 3\x00" + b"diary" * 1000)
+
+
+def others_tables(file: Path) -> None:
     write_sqlite(file, "CREATE TABLE people (name TEXT)")
-    before = file.read_bytes()
-    message = refused(url_of(file))
-    assert message == f"{file} holds other tables than MoonPalace's: give another database with --database"
-    assert file.read_bytes() == before
+
+
+def others_tables_in_the_log(file: Path) -> None:
+    """Leave a file of another program that died, with a table that is only in its log."""
+    script = (
+        "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1], isolation_level=None);"
+        "c.execute('PRAGMA journal_mode = WAL'); c.execute('CREATE TABLE people (name TEXT)'); os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", script, file], check=True)
+
+
+def seen(path: Path) -> tuple[object, ...]:
+    """Return all that must not change about a file, and about what is beside it but for SQLite's shared memory."""
+    found = path.stat()
+    content = path.read_bytes() if path.is_file() else b""
+    beside = {each.name for each in path.parent.iterdir() if not each.name.endswith("-shm")}
+    return oct(found.st_mode), found.st_mtime_ns, content, beside
+
+
+@pytest.mark.parametrize("create", [True, False])
+@pytest.mark.parametrize("by_link", [False, True])
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (text_file, "it is not an SQLite database (file is not a database); move it away or give another"),
+        (program, "it is not an SQLite database (file is not a database); move it away or give another"),
+        (damaged_header, "it is not an SQLite database (file is not a database); move it away or give another"),
+        (others_tables, "holds other tables than MoonPalace's: give another database"),
+        (others_tables_in_the_log, "holds other tables than MoonPalace's: give another database"),
+        (os.mkfifo, "it is no plain file; give another database"),
+        (Path.mkdir, "it is a folder; give another database"),
+    ],
+)
+def test_what_is_not_ours_is_refused_and_left_as_it_was(
+    tmp_path: Path, make: Callable[[Path], None], why: str, *, by_link: bool, create: bool
+) -> None:
+    """Whatever another program has at the place is refused, and keeps its mode, its time and its content."""
+    place = tmp_path / "place"
+    place.mkdir()
+    target = place / "something"
+    make(target)
+    target.chmod(target.stat().st_mode | 0o044)
+    os.utime(target, ns=(1, 1))
+    file = tmp_path / "link" if by_link else target
+    if by_link:
+        file.symlink_to(target)
+    before = seen(target)
+    message = refused(url_of(file), create=create)
+    assert str(file) in message
+    assert f"{why} with --database" in message
+    assert seen(target) == before
+
+
+def test_a_device_is_left_as_it_was() -> None:
+    """So is a device, which everybody needs."""
+    before = Path("/dev/null").stat()
+    assert refused("sqlite:////dev/null").startswith("cannot open /dev/null: it is no plain file;")
+    assert Path("/dev/null").stat() == before
+
+
+def test_a_link_to_a_store_is_followed(file: Path) -> None:
+    """A store on another disk may be linked to; it and what is beside it become private."""
+    link = file.with_name("link.sqlite")
+    link.symlink_to(file)
+    file.chmod(0o644)
+    log = file.with_name(f"{file.name}-wal")
+    log.touch(0o644)
+    open_store(url_of(link), create=True).dispose()
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert link.is_symlink()
 
 
 def test_a_table_with_the_name_of_the_originals_is_left_alone(tmp_path: Path) -> None:
@@ -200,7 +268,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, place: str) -> No
 
 def test_a_folder_in_place_of_the_file_is_named(tmp_path: Path) -> None:
     """A folder where the file should be is an error that names it."""
-    assert refused(url_of(tmp_path)).startswith(f"cannot open {tmp_path}: unable to open database file; check")
+    assert refused(url_of(tmp_path)).startswith(f"cannot open {tmp_path}: it is a folder; give another database")
 
 
 def test_a_locked_store_that_must_be_migrated_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

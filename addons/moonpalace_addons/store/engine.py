@@ -4,7 +4,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
@@ -15,7 +15,9 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store import postgres
+from moonpalace_addons.store.private import make_folder, make_private
 from moonpalace_addons.store.schema import REVISION
+from moonpalace_addons.store.whose import is_known, no_database
 
 BUSY_TIMEOUT = 5.0
 """Seconds that a statement waits for another process's lock before it gives up."""
@@ -91,18 +93,20 @@ def sqlite_file(url: URL) -> Path | None:
 
 
 def prepare_file(file: Path, *, create: bool) -> None:
-    """Make the folder (0700) and an empty file (0600), so that nobody else can read what will be written there."""
+    """Make the folder (0700) and an empty file (0600), so that nobody else can read what will be written there.
+
+    One that is there must be a store, or empty; who may create one takes others' rights to it away.
+    """
     try:
         if file.exists():
-            if create and file.stat().st_mode & 0o077 and os.access(file, os.W_OK):
-                with suppress(PermissionError):  # shared with its owner, who alone may do that
-                    file.chmod(0o600)
+            if is_known(file) and create and os.access(file, os.W_OK):
+                make_private(file)
             return
         if not create:
             raise StoreError(
                 f"there is no database at {file}: run mpal start and make a call through it, or give --database"
             )
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(file.parent)
         os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
         raise StoreError(f"cannot create the database {file}: {error.strerror}") from error
@@ -250,7 +254,7 @@ def reason(error: DBAPIError, file: Path | None) -> str:
     if file is None:
         return postgres.reason(words)
     if "not a database" in words:
-        return f"it is not an SQLite database ({words}); move it away or give another with --database"
+        return no_database(words)
     if "locked" in words:
         return f"{words}: another process holds it, try again when that has ended"
     if "readonly" in words or "unable to open" in words:

@@ -1,6 +1,5 @@
 """Open another store to take calls from: one of ours or the original's, only ever read."""
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,7 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store import recovery
-from moonpalace_addons.store.engine import BUSY_TIMEOUT, current_revision, make_engine, parse_url, refusal, shown
+from moonpalace_addons.store.engine import current_revision, make_engine, parse_url, refusal, shown
 from moonpalace_addons.store.engine import sqlite_file as file_of
 from moonpalace_addons.store.original import legacy, legacy_calls
 from moonpalace_addons.store.records import contents, labels, runs, transfer
@@ -21,9 +20,7 @@ from moonpalace_addons.store.schema import REVISION
 from moonpalace_addons.store.storable import storable
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.transfer import Call
-
-WAL_MODE = 2
-"""Byte 18 of an SQLite file in WAL mode."""
+from moonpalace_addons.store.whose import read_only, read_only_uri
 
 
 class Source(Protocol):
@@ -72,33 +69,6 @@ def is_legacy(file: Path) -> bool:
             return legacy.is_legacy(connection)
     except sqlite3.Error as error:
         raise StoreError(f"cannot read {file}: {error}") from error
-
-
-def read_only(file: Path) -> sqlite3.Connection:
-    """Open an SQLite file for reading."""
-    connection = sqlite3.connect(read_only_uri(file), uri=True, timeout=BUSY_TIMEOUT, isolation_level=None)
-    connection.execute("PRAGMA query_only = ON")
-    return connection
-
-
-def read_only_uri(file: Path) -> str:
-    """Return the URI that opens a file without changing it, nor leaving anything beside it.
-
-    To read a file in WAL mode SQLite makes two files beside it, which only a connection that may write takes away
-    again. Where there is a log already, it stays; where nobody can write, nothing changes and nothing is needed.
-    """
-    with file.open("rb") as opened:
-        header = opened.read(20)
-    log = file.with_name(file.name + "-wal")
-    mode = "mode=ro"
-    if header[18:19] == bytes([WAL_MODE]) and not (log.exists() and log.stat().st_size):
-        mode = "mode=rw" if is_writable(file) else "immutable=1"
-    return f"{file.absolute().as_uri()}?{mode}"
-
-
-def is_writable(file: Path) -> bool:
-    """Tell whether this process may write the file and into its folder."""
-    return os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)
 
 
 def check_revision(engine: Engine, url: str) -> None:
