@@ -19,6 +19,8 @@ NOT_EDITED = "the stream was not edited to its end because of a fault in MoonPal
 NOT_PASSED_ON = "the answer could not be passed on because of a fault in MoonPalace"
 LINGERED = "upstream did not end its answer after [DONE], so MoonPalace did"
 TOO_LARGE = "an event of the stream is too large to be merged into an answer"
+UNREADABLE = "an event of the stream cannot be read, so that an answer would lack it"
+IN_STREAM = "the API ended the stream with an error"
 NOT_WHOLE = "the stream ended before the answer was complete"
 
 LINGER = 1.0
@@ -73,7 +75,7 @@ class Adapter:
 
     @property
     def _waits(self) -> bool:
-        return self.coerce and not (self.ended or self.has_lingered)
+        return self.coerce and not (self.ended or self.has_lingered or self.editor.passes)
 
     def __call__(self, data: bytes) -> Sequence[bytes]:
         """Return what the client gets; an empty list for nothing, since an empty piece would end its transfer."""
@@ -99,13 +101,13 @@ class Adapter:
 
     def _take(self, data: bytes) -> bytes:
         decoded, is_lost = self._decode(data)
-        if self.coerce:
+        if self.coerce and not self.editor.passes:
             self.held += decoded
         output = self._edit(decoded, final=not data)
+        if self.coerce and (problem := self._problem()):
+            return self.break_off(problem)
         if self.editor.found is not None and not (self.coerce and self.failed):
             self._end_early(is_over=not data)
-        elif self.editor.has_gap:
-            return self.break_off(TOO_LARGE)
         elif is_lost or output is None:
             return self.break_off(NOT_WHOLE)
         self.ended = self.ended or not data
@@ -138,8 +140,16 @@ class Adapter:
             return self._unedited(self.editor.rest(), final=final)
         return None if final and self.coerce and not self.editor.is_whole else output
 
+    def _problem(self) -> str | None:
+        """Return why no whole answer can be merged any more."""
+        if self.editor.error is not None:
+            return f"{IN_STREAM}: {self.editor.error}"
+        if self.editor.has_gap:
+            return TOO_LARGE
+        return UNREADABLE if self.editor.is_odd else None
+
     def _unedited(self, decoded: bytes, *, final: bool) -> bytes | None:
-        if not self.coerce:
+        if not self.coerce or self.editor.passes:
             return decoded
         return merged(bytes(self.held)) if final else b""
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from moonpalace_addons.wire import api_error
 from moonpalace_addons.wire.chat import Merger
-from moonpalace_addons.wire.sse import Decoder
+from moonpalace_addons.wire.event_data import make_decoder, read_data
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.contents import Bodies
@@ -38,8 +37,8 @@ def parsed(data: bytes | None) -> object:
 
 def merged(stream: bytes) -> object:
     """Return the completion that the events add up to, None if they are no completion's."""
-    decoder, merger = Decoder(limit=len(stream) + 1), Merger()
+    decoder, merger = make_decoder(limit=len(stream) + 1), Merger()
     for event in (*decoder.feed(stream), *decoder.close()):
-        value = parsed(event.data.encode("utf-8", "surrogatepass"))
-        merger.feed(value, api_error.of_event(event, value))
+        for value, error in read_data(event).said:
+            merger.feed(value, error)
     return None if merger.is_empty else merger.result()

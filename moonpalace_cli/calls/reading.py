@@ -47,9 +47,9 @@ def event_times(bodies: Bodies, chunks: Sequence[tuple[int, int]]) -> tuple[int,
     """Return when each event of a stream was complete: when the chunk with its last byte came."""
     if bodies.event_stream is None or not chunks:
         return ()
-    from moonpalace_addons.wire import sse
+    from moonpalace_addons.wire.event_data import make_decoder
 
-    decoder = sse.Decoder(limit=len(bodies.event_stream) + 1)
+    decoder = make_decoder(limit=len(bodies.event_stream) + 1)
     ends = [event.end for event in (*decoder.feed(bodies.event_stream), *decoder.close())]
     offsets = [offset for offset, _ in chunks]
     last = len(chunks) - 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from moonpalace_addons.version import __version__
-from moonpalace_addons.wire import sse
+from moonpalace_addons.wire.event_data import make_decoder
 from moonpalace_addons.wire.status import status_line
 from moonpalace_cli.calls.content import answer
 from moonpalace_cli.calls.content import members as members_of
@@ -116,7 +116,7 @@ def text(body: bytes) -> dict[str, Json]:
 def events(call: Call) -> list[Json]:
     """Return the events of a stream as Chrome writes them, `time` in seconds since the epoch."""
     stream = call.bodies.event_stream or b""
-    decoder = sse.Decoder(limit=len(stream) + 1)
+    decoder = make_decoder(limit=len(stream) + 1)
     began = call.exchange.started_at.timestamp()
     found = [*decoder.feed(stream), *decoder.close()]
     times = call.event_times if len(call.event_times) == len(found) else [None] * len(found)

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from moonpalace_addons.wire.sse import Decoder
+from moonpalace_addons.wire.event_data import make_decoder
 from moonpalace_cli.inspecting.stream_events import brought
 
 LONG = 40
@@ -45,7 +45,7 @@ class Run:
 
 def moments(stream: bytes, chunks: Sequence[tuple[int, int]]) -> list[Moment]:
     """Return the events of a stream; `chunks` are (offset after the chunk, nanoseconds since the request began)."""
-    decoder = Decoder(limit=len(stream) + 1)
+    decoder = make_decoder(limit=len(stream) + 1)
     offsets = [offset for offset, _ in chunks]
     found: list[Moment] = []
     end, before = 0, None

@@ -9,7 +9,8 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from moonpalace_addons.wire import pieces, sse
+from moonpalace_addons.wire import pieces
+from moonpalace_addons.wire.event_data import make_decoder
 from moonpalace_cli.redaction.json_strings import KEY, Scalar, replacements, scalars
 from moonpalace_cli.redaction.replacing import Place, Replacement, Visitor, apply
 from moonpalace_cli.text.json_text import JSON_ESCAPES, parse, quote
@@ -33,7 +34,7 @@ class Fragment:
 
 def rewrite_events(data: bytes, place: Place, visitor: Visitor) -> bytes:
     """Return the stream with the replacements made."""
-    decoder = sse.Decoder(limit=len(data) + 1)
+    decoder = make_decoder(limit=len(data) + 1)
     events = [*decoder.feed(data), *decoder.close()]
     changed = new_data([event.data for event in events], place, visitor)
     rewritten: list[bytes] = []

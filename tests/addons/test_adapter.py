@@ -14,7 +14,16 @@ from mitmproxy.test import tflow
 
 from moonpalace_addons import adapter as adapter_module
 from moonpalace_addons import upstream
-from moonpalace_addons.adapter import LOOP_WARNING, NOT_EDITED, NOT_PASSED_ON, NOT_WHOLE, TOO_LARGE, Adapter
+from moonpalace_addons.adapter import (
+    IN_STREAM,
+    LOOP_WARNING,
+    NOT_EDITED,
+    NOT_PASSED_ON,
+    NOT_WHOLE,
+    TOO_LARGE,
+    UNREADABLE,
+    Adapter,
+)
 from moonpalace_addons.calls import Call
 from moonpalace_addons.wire import sse, stream_editor
 from moonpalace_addons.wire.chat import Merger
@@ -115,7 +124,9 @@ def test_coerced_answer_comes_at_the_end(monkeypatch: pytest.MonkeyPatch, encodi
     assert not rig.adapter.held
 
 
-@pytest.mark.parametrize("pieces", [[], [STREAM[:20]], [chunk("Hello")], [b": hb\n\n"], [b"data: hello\n\n"]])
+@pytest.mark.parametrize(
+    "pieces", [[], [STREAM[:20]], [chunk("Hello")], [b": hb\n\n"], [chunk("a", "stop") + b"data: {"]]
+)
 def test_coerced_answer_that_is_not_whole_breaks_off(monkeypatch: pytest.MonkeyPatch, pieces: list[bytes]) -> None:
     """A stream that ended too early is a broken transfer, of which no byte parses."""
     rig = Rig(monkeypatch, coerce=True)
@@ -123,6 +134,38 @@ def test_coerced_answer_that_is_not_whole_breaks_off(monkeypatch: pytest.MonkeyP
     assert rig.closed == [rig.call.flow]
     assert (rig.call.broken, rig.call.warnings) == (NOT_WHOLE, [NOT_WHOLE])
     assert rig.send([STREAM]) == [b"", b""]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"data: hello\n\n", UNREADABLE),
+        (b"data: {nope\ndata: {nope\n\n", UNREADABLE),
+        (event({"error": {"message": "broke", "type": "server_error"}}), f"{IN_STREAM}: server_error: broke"),
+        (b"event: error\ndata: broke\n\n", f"{IN_STREAM}: broke"),
+    ],
+)
+def test_answer_that_cannot_be_whole_any_more_breaks_off_at_once(
+    monkeypatch: pytest.MonkeyPatch, data: bytes, reason: str
+) -> None:
+    """An event that cannot be read, or an error, ends a merged answer there; one of a stream gets every byte."""
+    for coerce in (False, True):
+        rig = Rig(monkeypatch, coerce=coerce)
+        sent = [chunk("Hello"), data, chunk("", "stop") + DONE]
+        assert rig.send(sent) == ([b""] * 4 if coerce else [*sent, b""])
+        assert (rig.call.broken, len(rig.closed)) == ((reason, 1) if coerce else (None, 0))
+
+
+@pytest.mark.parametrize("hide", [False, True])
+@pytest.mark.parametrize("coerce", [False, True])
+def test_what_is_no_stream_passes(monkeypatch: pytest.MonkeyPatch, coerce: bool, hide: bool) -> None:
+    """JSON instead of a stream comes out as it is, and as it comes; no heartbeat gets into it."""
+    rig = Rig(monkeypatch, coerce=coerce, hide=hide)
+    first = rig.send([upstream.HEARTBEAT, b'{"error": '], end=False)
+    assert first == [b" " if coerce else b"", b'{"error": ']
+    assert not rig.adapter.wants_heartbeat(time.monotonic() + 1000, 10)
+    assert rig.send([b'"x"}']) == [b'"x"}', b""]
+    assert (rig.call.warnings, rig.call.broken, rig.closed) == ([], None, [])
 
 
 # ---- loops --------------------------------------------------------------------------------------------------------
@@ -163,7 +206,7 @@ def test_event_that_cannot_be_read_breaks_off_at_once(monkeypatch: pytest.Monkey
     """A merged answer would lack it: its client sees a broken transfer; one of a stream gets every byte."""
     long = chunk("x" * 300)
     for coerce in (False, True):
-        monkeypatch.setattr(stream_editor, "Decoder", lambda: sse.Decoder(200))
+        monkeypatch.setattr(stream_editor, "make_decoder", lambda: sse.Decoder(200))
         rig = Rig(monkeypatch, coerce=coerce)
         output = rig.send([chunk("a"), long, STREAM])
         assert output == ([b""] * 4 if coerce else [chunk("a"), long, STREAM, b""])

@@ -62,6 +62,16 @@ def test_a_stream_is_one_under_any_label(content_type: str | None) -> None:
     assert json.loads(read(answer, ()).body)["choices"][0]["message"]["content"] == "a"
 
 
+@pytest.mark.parametrize("end", ["\n", "\n\n"])
+def test_events_with_one_line_end_between(end: str) -> None:
+    """Of a server that parts its events by one line end, every delta is merged, and none is said to be odd."""
+    body = (end.join(f"data: {text}" for text in (delta("Hel"), delta("lo"), "[DONE]")) + "\n\n").encode()
+    reading = read(received(body, "text/event-stream"), ())
+    assert json.loads(reading.body)["choices"][0]["message"]["content"] == "Hello"
+    assert (reading.warnings, reading.is_done, len(reading.events)) == ([], True, 2)
+    assert [end for end, _ in reading.events] == sorted({end for end, _ in reading.events})
+
+
 def test_surrogates_that_meet_in_a_merge_are_kept() -> None:
     """A character whose halves came in two deltas is one character of the body; a lone half stays escaped."""
     halves = events(
@@ -135,6 +145,7 @@ CUT = f"data: {delta('b')}".encode()
     ("body", "warnings", "is_cut"),
     [
         (events(delta("a"), "{nope", "[DONE]"), ["events of the stream that are not JSON: 1"], False),
+        (events(f"{{nope\ndata: {delta('a')}", "[DONE]"), ["events of the stream that are not JSON: 1"], False),
         (events("x", delta("a"), "y"), ["events of the stream that are not JSON: 2"], False),
         (events(delta("a"), "", "null", "[DONE] "), [], False),
         (events(delta("a")) + b"data: [DONE]", [], False),

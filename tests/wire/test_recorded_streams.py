@@ -25,7 +25,7 @@ TOOLS = [
 QUESTION = {"messages": [{"role": "user", "content": "Hi 月🌙!"}], "tools": TOOLS}
 WHOLE_WORK = 2_300_000
 """Bytes read for the cuts of one stream; a stream too long for all of its positions gets an even sample of them."""
-CUT = ("mock-cut", "mock-reset", "mock-stall")
+CUT = ("mock-cut", "mock-reset", "mock-stall", "mock-error-in-stream")
 """Scenarios whose streams end before the answer does, which must never make an answer of them."""
 LONG = 100_000
 """Bytes from which on a stream is merged by seven bytes rather than by one; its events are read by one."""

@@ -285,3 +285,70 @@ def test_a_megabyte_bytewise() -> None:
     events, overflowed = decode((stream[i : i + 1] for i in range(len(stream))), 1 << 24)
     assert [(len(event.data), event.end) for event in events] == [(1_000_000, len(stream))]
     assert not overflowed
+
+
+# ---- events that are parted by one line end -----------------------------------------------------------------------
+
+
+def is_number(line: bytes) -> bool:
+    return line.isdigit()
+
+
+PARTED: dict[str, tuple[bytes, list[Event]]] = {
+    "LF": (b"data: 1\ndata: 2\n\n", [Event("1", end=8, parted=True), Event("2", end=17)]),
+    "CR": (b"data: 1\rdata: 2\r\r", [Event("1", end=8, parted=True), Event("2", end=17)]),
+    "CRLF": (b"data: 1\r\ndata: 2\r\n\r\n", [Event("1", end=9, parted=True), Event("2", end=19)]),
+    "no blank line at all": (
+        b"data: 1\ndata: 2\ndata: 3\n",
+        [Event("1", end=8, parted=True), Event("2", end=16, parted=True), Event("3", end=24, terminated=False)],
+    ),
+    "after an ordinary one": (
+        b"data: 1\n\ndata: 2\ndata: 3\n\n",
+        [Event("1", end=9), Event("2", end=17, parted=True), Event("3", end=26)],
+    ),
+    "what is not whole by itself is joined": (b"data: a\ndata: 2\n\n", [Event("a\n2", end=17)]),
+    "only a first line is": (b"data: a\ndata: 2\ndata: 3\n\n", [Event("a\n2\n3", end=25)]),
+    "a comment after it": (b"data: 1\n: hb\n\n", [Event("1", end=8, parted=True)]),
+    "names": (
+        b"event: x\ndata: 1\ndata: 2\nevent: y\ndata: 3\n\ndata: 4\n\n",
+        [
+            Event("1", "x", end=17, parted=True),
+            Event("2", "x", end=25, parted=True),
+            Event("3", "y", end=43),
+            Event("4", end=52),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PARTED)
+def test_events_without_a_blank_line_between(name: str) -> None:
+    """An event that is whole by itself ends where the next line begins, however the stream was cut."""
+    stream, expected = PARTED[name]
+    for chunks in all_cuts(stream):
+        decoder = Decoder(is_whole=is_number)
+        assert [*(event for chunk in chunks for event in decoder.feed(chunk)), *decoder.close()] == expected
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_ordinary_streams_are_never_parted(name: str) -> None:
+    """Where nothing is whole by itself, it makes no difference that somebody could tell."""
+    stream, expected = CASES[name]
+    for chunks in all_cuts(stream):
+        decoder = Decoder(is_whole=lambda _: False)
+        assert [*(event for chunk in chunks for event in decoder.feed(chunk)), *decoder.close()] == expected
+
+
+def test_who_can_tell_is_only_asked_where_it_matters() -> None:
+    """Events with their blank lines cost nothing more."""
+    stream = b"id: 1\r\nevent: x\r\ndata: 1\r\n\r\ndata: 2\n\n: hb\n\ndata: 3\r\r"
+    asked: list[bytes] = []
+
+    def ask(line: bytes) -> bool:
+        asked.append(line)
+        return False
+
+    for chunks in all_cuts(stream):
+        decoder = Decoder(is_whole=ask)
+        assert len([event for chunk in chunks for event in decoder.feed(chunk)]) == 3
+    assert asked == []

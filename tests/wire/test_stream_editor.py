@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from moonpalace_addons.wire import sse, stream_editor
+from moonpalace_addons.wire import sieve, sse, stream_editor
 from moonpalace_addons.wire.chat import Merger, merge_events
 from moonpalace_addons.wire.loop_guard import LoopGuard
 from moonpalace_addons.wire.repeat import Detector, Loop
@@ -51,6 +51,13 @@ def event(value: object, end: str = "\n") -> bytes:
 
 
 USAGE = {"id": "c1", "choices": [], "usage": {"total_tokens": 9}}
+
+
+def parted(*values: object, end: str = "\n") -> bytes:
+    """Return events with one line end between them, and a blank line after the last."""
+    return b"".join(event(value, end).removesuffix(end.encode()) for value in values) + end.encode()
+
+
 DONE = event("[DONE]")
 HELLO = event(chunk("He")) + event(chunk("llo 月🌙")) + event(chunk(reason="stop"))
 
@@ -88,6 +95,13 @@ STREAMS = {
     "an end in a code point": HELLO + b'data: {"a": "\xe6\x9c',
     "no JSON": b"data: hello\n\ndata: [1]\n\ndata: null\n\ndata\n\n" + b"\xff\xfe\n\n" + DONE,
     "after the end": HELLO + DONE + event(chunk("more")) + b"\n\n\n",
+    "one line end between events": parted(chunk("a"), chunk("b")) + parted(chunk("c"), "[DONE]"),
+    "one line end, CRLF": parted(chunk("a"), chunk("b"), "[DONE]", end="\r\n"),
+    "one line end, CR": parted(chunk("a"), chunk("b"), "[DONE]", end="\r") + b": hb\r",
+    "no blank line at all": parted(chunk("a"), chunk("b"), "[DONE]").removesuffix(b"\n"),
+    "JSON": b'{\n"object":\n\n"chat.completion"}\n',
+    "an error": b'\n {"error": "x"}',
+    "a page": b"<html>\n\ndata: x\n\n",
     "usage that is not alone": event(chunk("a", usage={"total_tokens": 1})) + event({"choices": []}) + DONE,
 }
 
@@ -145,6 +159,12 @@ def test_sifting_delays_events_only_until_they_are_complete(name: str) -> None:
         (HELLO + event(USAGE)[:-1], HELLO),
         (event(USAGE | {"usage": None}) + DONE, event(USAGE | {"usage": None}) + DONE),
         (event({"usage": {}}) + DONE, event({"usage": {}}) + DONE),
+        (parted(USAGE, "[DONE]"), DONE),
+        (parted(chunk("a"), USAGE, "[DONE]"), parted(chunk("a"), "[DONE]")),
+        (parted(chunk("a"), USAGE, "[DONE]", end="\r\n"), parted(chunk("a"), "[DONE]", end="\r\n")),
+        (parted(chunk("a"), USAGE, "[DONE]", end="\r"), parted(chunk("a"), "[DONE]", end="\r")),
+        (parted(chunk("a"), USAGE), event(chunk("a")).removesuffix(b"\n")),
+        (parted(USAGE, USAGE) + DONE, DONE),
     ],
 )
 def test_usage_that_was_not_asked_for_vanishes(stream: bytes, expected: bytes) -> None:
@@ -157,8 +177,8 @@ def test_usage_that_was_not_asked_for_vanishes(stream: bytes, expected: bytes) -
 def test_too_long_an_event_is_not_held_back(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     """An event past the decoder's bound passes before it is complete and unchanged; usage after it is still hidden."""
     limit = 200
-    monkeypatch.setattr(stream_editor, "Decoder", lambda: sse.Decoder(limit))
-    monkeypatch.setattr(stream_editor, "DEFAULT_LIMIT", limit)
+    monkeypatch.setattr(stream_editor, "make_decoder", lambda: sse.Decoder(limit))
+    monkeypatch.setattr(sieve, "DEFAULT_LIMIT", limit)
     long = event(USAGE | {"x": "y" * 300}, end)
     stream = event(chunk("a"), end) + long + event(USAGE, end) + DONE
     expected = event(chunk("a"), end) + long + DONE
@@ -220,9 +240,20 @@ WHOLE = {
     "done without a blank line": (event(chunk("a")) + b"data: [DONE]", True),
     "a reason without done": (event(chunk("a")) + FINISHED, True),
     "a reason without a blank line": (event(chunk("a")) + FINISHED.strip(), True),
-    "an error": (event(chunk("a")) + event({"error": {"message": "broke"}}), True),
-    "an error of another shape": (event(chunk("a")) + event([{"error": {"message": "broke"}}]), True),
-    "an error in plain text": (event(chunk("a")) + b"event: error\ndata: broke\n\n", True),
+    "an error": (event(chunk("a")) + event({"error": {"message": "broke"}}), False),
+    "an error of another shape": (event(chunk("a")) + event([{"error": {"message": "broke"}}]), False),
+    "an error in plain text": (event(chunk("a")) + b"event: error\ndata: broke\n\n", False),
+    "an error before done": (event(chunk("a", reason="stop")) + event({"error": "broke"}) + DONE, False),
+    "an error after done": (HELLO + DONE + event({"error": "broke"}), True),
+    "an error alone": (event({"error": {"message": "broke"}}) + DONE, False),
+    "one line end between events": (parted(chunk("Hel"), chunk("lo", reason="stop"), USAGE, "[DONE]"), True),
+    "two chunks in one event": (b": hb\n" + parted(chunk("Hel"), chunk("lo")) + FINISHED, True),
+    "an event that is no JSON": (event(chunk("a")) + event("hello") + FINISHED + DONE, False),
+    "half an event": (event(chunk("a")) + event('{"choices": [') + FINISHED + DONE, False),
+    "a line that is no JSON": (parted(chunk("a"), "{nope", chunk("b")) + FINISHED + DONE, False),
+    "half an event at the end": (event(chunk("a")) + FINISHED + b'data: {"usage', False),
+    "an event that is no JSON after done": (HELLO + DONE + event("hello"), True),
+    "keep-alives": (event("") + event("null") + b"event: ping\ndata: pong\n\n" + HELLO + DONE, True),
     "success of another shape": (event(chunk("a")) + event({"base_resp": {"status_code": 0}}), False),
     "no reason": (event(chunk("a")), False),
     "a reason for one of two": (event(chunk("a")) + event(chunk("b", index=1)) + FINISHED, False),
@@ -239,7 +270,7 @@ WHOLE = {
     "nothing": (b"", False),
     "comments": (b": hb\n\n" * 3, False),
     "done alone": (DONE, False),
-    "other events": (event({"type": "ping"}) + event("hello") + DONE, False),
+    "other events": (event({"type": "ping"}) + DONE, False),
 }
 
 
@@ -260,7 +291,7 @@ def test_only_a_whole_answer_comes_out(name: str) -> None:
 
 def test_an_answer_without_an_event_that_was_too_long_does_not_come_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream that says that it is over gives no answer all the same, where an event of it could not be read."""
-    monkeypatch.setattr(stream_editor, "Decoder", lambda: sse.Decoder(200))
+    monkeypatch.setattr(stream_editor, "make_decoder", lambda: sse.Decoder(200))
     stream = event(chunk("a")) + event(chunk("b" * 300)) + FINISHED + DONE
     for pieces in all_cuts(stream):
         editor = StreamEditor(COERCE)
@@ -270,6 +301,76 @@ def test_an_answer_without_an_event_that_was_too_long_does_not_come_out(monkeypa
         assert (editor.has_gap, editor.is_whole, editor.take()) == (True, False, b"")
     assert merged(stream) is None
     assert not StreamEditor(GUARD).has_gap
+
+
+def test_chunks_with_one_line_end_between_are_all_merged() -> None:
+    """Nothing of the text is lost where a server parts its events by one line end."""
+    stream = parted(chunk("Hel"), chunk("lo")) + parted(chunk(" wor"), chunk("ld", reason="stop"), "[DONE]")
+    for pieces in all_cuts(stream):
+        assert json.loads(edited(COERCE, pieces))["choices"][0]["message"]["content"] == "Hello world"
+
+
+@pytest.mark.parametrize("name", ["JSON", "an error", "a page"])
+def test_what_is_no_event_stream_passes(name: str) -> None:
+    """There is nothing to merge in JSON or in a page, whatever it is called: it comes out as it is, and as it comes."""
+    body = STREAMS[name]
+    for pieces in all_cuts(body):
+        editor = StreamEditor(COERCE)
+        output = b""
+        for piece in pieces:
+            editor.feed(piece)
+            output += editor.take()
+        assert output == body
+        editor.close()
+        assert (editor.passes, editor.is_whole, editor.take()) == (True, True, b"")
+    assert merged(body) == body
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"), [("text/event-stream", False), ("application/json", True), (None, True)]
+)
+@pytest.mark.parametrize("body", [b"", b"\n\n"])
+def test_of_nothing_the_label_decides(body: bytes, label: str | None, expected: bool) -> None:
+    """A body of nothing is an event stream without its end, if it is called one, and else passes."""
+    editor = StreamEditor(COERCE, label)
+    editor.feed(body)
+    editor.close()
+    assert (editor.passes, editor.is_whole, editor.take()) == (expected, expected, body if expected else b"")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (chunk(""), False),
+        ({"choices": [{"delta": {"role": "assistant", "content": None, "tool_calls": []}}]}, False),
+        ({"choices": []}, False),
+        ({"type": "ping"}, False),
+        (chunk("a"), True),
+        ({"choices": [{"delta": {"reasoning_content": "a"}}]}, True),
+        ({"choices": [{"delta": {"tool_calls": [{"id": "x"}]}}]}, True),
+        ({"choices": [{"message": {"content": "a"}}]}, True),
+        (chunk(reason="stop"), True),
+    ],
+)
+def test_when_there_is_content(value: object, expected: bool) -> None:
+    """An answer has begun with its first text, call or reason, not with a chunk that only says who speaks."""
+    editor = StreamEditor(COERCE)
+    editor.feed(event(value))
+    assert editor.has_content is expected
+
+
+def test_the_error_of_a_stream() -> None:
+    """The error that ends a stream is told at once; one in a choice is only as long as there is no content."""
+    in_choice = {"choices": [{"index": 0, "delta": {}, "finish_reason": "error", "error": {"message": "broke"}}]}
+    for before, value, message in (
+        (HELLO, {"error": {"message": "broke", "code": 429}}, "broke"),
+        (event(chunk("")), in_choice, "broke"),
+        (HELLO, in_choice, None),
+        (HELLO + DONE, {"error": "broke"}, None),
+    ):
+        editor = StreamEditor(COERCE)
+        editor.feed(before + event(value))
+        assert (editor.error and editor.error.message) == message
 
 
 def test_half_a_surrogate_pair_comes_out_escaped() -> None:
@@ -317,6 +418,19 @@ def test_loop_ends_the_stream(name: str, plan: str, end: str) -> None:
         output = edited(PLANS[plan], pieces)
         assert output.startswith(sent)
         assert read(output) == expected
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("plan", ["guard", "both"])
+def test_loop_where_events_are_parted_by_one_line_end(plan: str, end: str) -> None:
+    """A loop is seen there too; the stream ends with events that all clients can read, and nothing of the next one."""
+    sent = parted(chunk("a"), FIRING, end=end).removesuffix(end.encode())
+    stream = sent + parted(LATER, "[DONE]", end=end)
+    for pieces in all_cuts(stream):
+        output = edited(PLANS[plan], pieces)
+        assert output.startswith(sent)
+        assert read(output[len(sent) :]) == [final(0), "[DONE]"]
+        assert output[len(sent) :].startswith(b"\n\n")
 
 
 def test_nothing_is_read_after_a_loop() -> None:
@@ -388,10 +502,10 @@ STAGES = [
     (sse.Decoder, "close"),
     (LoopGuard, "feed"),
     (Merger, "feed"),
-    (stream_editor, "parse_data"),
+    (stream_editor, "read_data"),
     (stream_editor._Progress, "feed"),
     (stream_editor._Progress, "final_chunk"),
-    (stream_editor._Sieve, "feed"),
+    (sieve.Sieve, "feed"),
     (stream_editor, "_events"),
     (StreamEditor, "take"),
 ]

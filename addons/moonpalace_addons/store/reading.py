@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from moonpalace_addons.wire import api_error, completion, secrets, sse
-from moonpalace_addons.wire.api_error import ApiError
-from moonpalace_addons.wire.chat import DONE, Merger
+from moonpalace_addons.wire import completion, secrets, sse
+from moonpalace_addons.wire.chat import Merger
+from moonpalace_addons.wire.event_data import DONE_DATA, Data, make_decoder, read_data
 from moonpalace_addons.wire.forms import BOM, MAX_HEAD, Form, form_of
 from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_addons.wire.stream_editor import REPEAT
@@ -75,26 +75,26 @@ def read_body(received: Received) -> Reading:
 
 def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None = None) -> Reading:
     """Read a stream: its events, and the completion that they merge to."""
-    decoder = sse.Decoder()
-    events = [*decoder.feed(received.body), *decoder.close()]
-    is_done = any(event.data.strip() == DONE for event in events)
-    events = [event for event in events if event.data.strip() != DONE]
-    parsed = [(event.end, parse(event.data)) for event in events]
+    decoder = make_decoder()
+    events = [(event, read_data(event)) for event in (*decoder.feed(received.body), *decoder.close())]
+    is_done = any(data.is_done for _, data in events)
+    events = [(event, data) for event, data in events if data is not DONE_DATA]
+    said = [(event.end, value, error) for event, data in events for value, error in data.said]
+    parsed = [(end, value) for end, value, _ in said]
     is_done = is_done or any(mapping(value).get("type") in LAST_TYPES for _, value in parsed[-1:])
-    is_cut = bool(events) and not events[-1].terminated
-    errors = [api_error.of_event(event, value) for event, (_, value) in zip(events, parsed, strict=True)]
-    is_done = is_done or any(error is not None and error.ends for error in errors)
+    is_cut = bool(events) and not events[-1][0].terminated
+    is_done = is_done or any(error is not None and error.ends for _, _, error in said)
     merger = Merger()
-    for (end, chunk), error in zip(parsed, errors, strict=True):
+    for end, value, error in said:
         if cut_at is None or end <= cut_at:
-            merger.feed(chunk, error)
+            merger.feed(value, error)
     warnings = encoding_warning(received)
     if decoder.overflowed:
         warnings.append("an event of the stream is too large to be read; its bytes are kept")
     if merger.is_empty:
-        failure = next(({"error": error.member} for error in errors if error), None)
+        failure = next(({"error": error.member} for _, _, error in said if error), None)
         return Reading(failure, received.body, parsed, warnings, is_cut, is_done)
-    warnings += odd_events(events, parsed, errors)
+    warnings += odd_events(events)
     merged = merger.result()
     is_done = is_done or is_told_whole(merged)
     warnings += [f"merging the stream: {doubt}" for doubt in merger.doubts]
@@ -115,14 +115,9 @@ def encoding_warning(received: Received) -> list[str]:
     return [f"the answer's encoding is broken: {received.problem}"] if received.problem else []
 
 
-def odd_events(
-    events: Sequence[sse.Event], parsed: Sequence[tuple[int, object]], errors: Sequence[ApiError | None]
-) -> list[str]:
+def odd_events(events: Sequence[tuple[sse.Event, Data]]) -> list[str]:
     """Return the warning for events of a chat stream that should be JSON and are not; a cut one is another matter."""
-    odd = sum(
-        value is None and error is None and event.terminated and event.data.strip() not in ("", "null")
-        for event, (_, value), error in zip(events, parsed, errors, strict=True)
-    )
+    odd = sum(data.is_odd and event.terminated for event, data in events)
     return [f"events of the stream that are not JSON: {odd}"] if odd else []
 
 

@@ -8,7 +8,12 @@ text is decoded per event, so a chunk may cut a code point, a line end or the by
     `id`          stays in force for later events; a value with a NUL is ignored
     `retry`       ASCII digits only; belongs to the event in whose lines it stands
     the end       an event without its blank line is not dispatched by the standard; here it is kept and marked
+
+Some servers part events by one line end where the grammar wants a blank line. Whoever can tell by one line of data that
+an event is whole has them parted there.
 """
+
+from collections.abc import Callable
 
 import msgspec
 
@@ -30,7 +35,8 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     `id` is the last event id in force (None before the first one), `retry` is in milliseconds. `end` counts the bytes
     of the stream up to and with the byte that completed the event: of a CRLF that is the CR, because an event is never
     held back for an LF that may not come; so `end` is the same however the stream was cut. `terminated` is False for a
-    last event that the stream left without its blank line: its data may be incomplete.
+    last event that the stream left without its blank line: its data may be incomplete. `parted` is True for one that
+    had no blank line, but was seen to be whole when the next line began: there is its `end`.
     """
 
     data: str
@@ -39,6 +45,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     retry: int | None = None
     end: int = 0
     terminated: bool = True
+    parted: bool = False
 
 
 class Decoder:
@@ -47,11 +54,15 @@ class Decoder:
     `limit` bounds the bytes of the lines of one event (comments do not add up, but each is bounded too), and with it
     the memory in use. An event past the limit is dropped, `overflowed` becomes and stays True, and decoding goes on
     after the next blank line. Bytes that are not UTF-8 become U+FFFD. Nothing is ever raised.
+
+    `is_whole` tells whether a line of data is an event by itself, so that the next line begins another one. It is only
+    asked where an event does not end after its first line of data; the name of the event stays in force for the next.
     """
 
-    def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
+    def __init__(self, limit: int = DEFAULT_LIMIT, is_whole: Callable[[bytes], bool] | None = None) -> None:
         self.overflowed = False
         self._limit = limit
+        self._is_whole = is_whole
         self._fed = 0
         self._at_start = True
         self._after_cr = False
@@ -70,8 +81,9 @@ class Decoder:
             self._after_cr = False
             chunk = chunk.removeprefix(_LF)
         if not self._at_start and _LF not in chunk and _CR not in chunk:
+            events = self._parted(self._fed - len(chunk)) if chunk and not self._rest else []
             self._hold(chunk)
-            return []
+            return events
         return self._read_lines(self._without_bom(bytes(self._rest) + chunk))
 
     def close(self) -> list[Event]:
@@ -104,12 +116,24 @@ class Decoder:
                 if self._data:
                     events.append(self._make_event(position + 1))
                 self._begin_event()
-            elif not self._skipping:
-                self._read_field(line.rstrip(_LINE_ENDS))
+            else:
+                events += self._parted(position) if self._data else ()
+                if not self._skipping:
+                    self._read_field(line.rstrip(_LINE_ENDS))
             position += len(line)
+        events += self._parted(position) if self._data and rest else ()
         self._rest.clear()
         self._hold(rest)
         return events
+
+    def _parted(self, position: int) -> list[Event]:
+        """Return the event that ends where a line begins that is not blank, if there is one."""
+        if self._is_whole is None or len(self._data) != 1 or not self._is_whole(self._data[0]):
+            return []
+        event, name = self._make_event(position, parted=True), self._type
+        self._begin_event()
+        self._type = name
+        return [event]
 
     def _read_ordinary(self, text: bytes) -> tuple[list[Event], bytes]:
         """Return the events at the beginning that have one line `data: …` and LF ends, as nearly all do, and the rest.
@@ -153,7 +177,7 @@ class Decoder:
         elif name == b"retry" and value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
             self._retry = int(value)
 
-    def _make_event(self, end: int, *, terminated: bool = True) -> Event:
+    def _make_event(self, end: int, *, terminated: bool = True, parted: bool = False) -> Event:
         return Event(
             data=_LF.join(self._data).decode("utf-8", "replace"),
             event=self._type.decode("utf-8", "replace") or "message",
@@ -161,6 +185,7 @@ class Decoder:
             retry=self._retry,
             end=end,
             terminated=terminated,
+            parted=parted,
         )
 
     def _begin_event(self) -> None:

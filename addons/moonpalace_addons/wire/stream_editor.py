@@ -5,17 +5,20 @@ held back until it is complete is one that may have to go.
 """
 
 import json
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from moonpalace_addons.wire import api_error
 from moonpalace_addons.wire.api_error import ApiError
-from moonpalace_addons.wire.chat import DONE, Merger, parse_data
+from moonpalace_addons.wire.chat import DONE, Merger
 from moonpalace_addons.wire.completion import choices
+from moonpalace_addons.wire.event_data import make_decoder, read_data
+from moonpalace_addons.wire.forms import EVENT_STREAM, Form
 from moonpalace_addons.wire.json_value import mapping
 from moonpalace_addons.wire.loop_guard import Found, LoopGuard
 from moonpalace_addons.wire.pieces import index_of
-from moonpalace_addons.wire.sse import DEFAULT_LIMIT, Decoder, Event
+from moonpalace_addons.wire.sieve import Sieve
+from moonpalace_addons.wire.sniffer import Sniffer
+from moonpalace_addons.wire.sse import Event
 
 REPEAT = "repeat"
 _TOP = ("id", "object", "created", "model", "system_fingerprint")
@@ -34,19 +37,26 @@ class StreamEditor:
     """Turn decoded chunks of an event stream into what the client gets, to be fetched with `take`.
 
     `found` is set when a loop ended the stream: nothing comes after that. `is_whole` tells after `close` whether the
-    answer came to its end; with `coerce` there is no output before the end, and none at all unless it is whole.
+    answer came to its end; with `coerce` there is no output before the end, and none at all unless it is whole. A body
+    that turns out to be no event stream by its first bytes, whatever its `label`, `passes` as it is. `is_odd` tells
+    whether there was an event that cannot be read, so that what is merged lacks it.
 
     Memory: the last incomplete event, twice with `hide_usage`, and with `coerce` the merged answer. Whatever is raised
     in the middle of `feed` or `close`, `rest` still knows every byte that was not taken.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, label: str | None = EVENT_STREAM) -> None:
         self.found: Found | None = None
+        self.passes = False
+        self.is_odd = False
+        self._is_cut = False
+        self._sniffer: Sniffer | None = Sniffer(label)
+        self._head = bytearray()
         self._guard = plan.make_guard() if plan.make_guard else None
-        self._decoder = Decoder()
+        self._decoder = make_decoder()
         self._merger = Merger() if plan.coerce else None
-        self._sieve = _Sieve() if plan.hide_usage else None
-        self._hidden: set[int] = set()
+        self._sieve = Sieve() if plan.hide_usage else None
+        self._ends: dict[int, bool] = {}
         self._passed = 0  # bytes of the stream before `_pending`
         self._pending = b""
         self._output = bytearray()
@@ -65,7 +75,17 @@ class StreamEditor:
     @property
     def is_complete(self) -> bool:
         """Tell whether nothing of the answer is missing, though the stream may go on: each end and the usage came."""
-        return self.is_whole and (self.is_done or self._progress.has_usage)
+        return not self.passes and self.is_whole and (self.is_done or self._progress.has_usage)
+
+    @property
+    def has_content(self) -> bool:
+        """Tell whether there was anything of an answer yet, beyond that there will be one."""
+        return self._progress.has_content
+
+    @property
+    def error(self) -> ApiError | None:
+        """Return the error that the stream told of before it was over."""
+        return self._progress.error
 
     @property
     def has_gap(self) -> bool:
@@ -74,30 +94,45 @@ class StreamEditor:
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether the stream said that it is over: by `[DONE]`, a reason for every choice, or an error."""
-        is_empty = self._merger is not None and self._merger.is_empty
-        return self._progress.is_whole and not (is_empty or self.has_gap)
+        """Tell whether the stream said that it is over, by `[DONE]` or a reason for every choice.
+
+        What is merged is whole only if all of it could be read, and if it told of no error.
+        """
+        if self.passes or self._merger is None:
+            return self.passes or self._progress.is_whole
+        is_broken = self._merger.is_empty or self.has_gap or self.is_odd or self._is_cut or self.error is not None
+        return self._progress.is_whole and not is_broken
 
     def feed(self, data: bytes) -> None:
         """Take in the next bytes."""
         if self.found is not None:
             return
         self._pending = data
+        if self._sniffer is not None:
+            self._look(self._sniffer, data)
+        if self.passes:
+            self._output += data
+            self._pending = b""
+            return
         for event in self._decoder.feed(data):
-            chunk = self._read(event)
-            if self._guard is not None and (found := self._guard.feed(chunk)):
-                self._cut(event.end - self._passed, found)
-                return
+            for chunk in self._read(event):
+                if self._guard is not None and (found := self._guard.feed(chunk)):
+                    self._cut(event, found)
+                    return
         self._pass(len(data))
 
     def close(self) -> None:
         """Take note of the clean end of the stream; a loop in an event that it left incomplete is none to interrupt."""
         if self.found is not None:
             return
+        if self._sniffer is not None and self._sniffer.close() is not Form.EVENTS:
+            self._let_pass()
+        if self.passes:
+            return
         for event in self._decoder.close():
             self._read(event)
         if self._sieve is not None:
-            self._output += self._sieve.close(self._hidden)
+            self._output += self._sieve.close(self._ends)
         if self._merger is not None and self.is_whole:
             self._output += self._merged()
 
@@ -112,32 +147,62 @@ class StreamEditor:
         held = self._sieve.held if self._sieve is not None else b""
         return bytes(self._output) + bytes(held) + self._pending
 
-    def _read(self, event: Event) -> object:
-        chunk = parse_data(event.data)
-        error = api_error.of_event(event, chunk)
-        self._progress.feed(event, chunk, error)
-        if self._merger is not None:
-            self._merger.feed(chunk, error)
-        if self._sieve is not None and _is_usage_alone(chunk):
-            self._hidden.add(event.end)
-        return chunk
+    def _look(self, sniffer: Sniffer, data: bytes) -> None:
+        """Find out what the body is; as long as that is not known, it is taken for an event stream."""
+        form = sniffer.feed(data)
+        if form is Form.EVENTS:
+            self._sniffer = None
+            self._head.clear()
+        elif form is not None:
+            self._let_pass()
+        elif self._merger is not None:
+            self._head += data
+
+    def _let_pass(self) -> None:
+        self._sniffer, self.passes = None, True
+        self._output += self._sieve.close({}) if self._sieve is not None else bytes(self._head)
+        self._head.clear()
+
+    def _read(self, event: Event) -> list[object]:
+        """Return the JSON values that an event says."""
+        data = read_data(event)
+        if data.is_odd and not self.is_done:
+            self.is_odd, self._is_cut = self.is_odd or event.terminated, not event.terminated
+        values = []
+        for value, error in data.said:
+            self._progress.feed(value, error)
+            if self._merger is not None:
+                self._merger.feed(value, error)
+            values.append(value)
+        if data.is_done:
+            self._progress.is_done = True
+        if self._sieve is not None:
+            self._note_end(event, is_hidden=all(map(_is_usage_alone, values)) and not data.is_done)
+        return values
+
+    def _note_end(self, event: Event, *, is_hidden: bool) -> None:
+        if is_hidden or event.parted:
+            self._ends[event.end] = is_hidden
 
     def _pass(self, count: int) -> None:
         """Move the first pending bytes to the output, except for what is hidden, withheld or merged."""
         if self._merger is None:
             passing = self._pending[:count]
-            self._output += passing if self._sieve is None else self._sieve.feed(passing, self._hidden)
+            self._output += passing if self._sieve is None else self._sieve.feed(passing, self._ends)
         self._pending = self._pending[count:]
         self._passed += count
-        self._hidden.clear()
+        self._ends.clear()
 
-    def _cut(self, count: int, found: Found) -> None:
-        """End the stream after the first pending bytes: a reason for every open choice, and `[DONE]`."""
+    def _cut(self, event: Event, found: Found) -> None:
+        """End the stream after an event: a reason for every open choice, and `[DONE]`."""
         # All that can fail comes first: a stream that cannot be cut goes on.
         chunks = [self._progress.final_chunk(choice) for choice in self._progress.open_choices]
         ending = self._merged(chunks) if self._merger is not None else _events(chunks)
-        self._pass(count)
-        if self._output.endswith(b"\r"):
+        self._pass(event.end - self._passed)
+        if event.parted and self._merger is None:
+            # Its line end may have been taken already, and may be a lone CR, which an LF would only complete.
+            self._output += (self._sieve.close(self._ends) if self._sieve is not None else b"") + b"\n\n"
+        elif self._output.endswith(b"\r"):
             self._output += b"\n"  # the other half of a CRLF; after a lone CR it belongs to the same line end
         self._output += ending
         self._pending = b""
@@ -155,69 +220,6 @@ class StreamEditor:
             return json.dumps(result, separators=(",", ":")).encode()
 
 
-class _Sieve:
-    """Let a stream pass but for some events: what may belong to one is held back until the event is complete.
-
-    Comments and blank lines between events are never held back, and the comments within a hidden event stay. An event
-    longer than the decoder's bound is never read, so it is not held back any longer than that either.
-    """
-
-    def __init__(self) -> None:
-        self.held = bytearray()
-        self._position = 0
-        self._at_line_start = True
-        self._after_cr = False
-        self._has_hidden = False  # whether the line end just read ended a hidden event
-        self._overflowed = False
-
-    def feed(self, data: bytes, hidden: Container[int]) -> bytes:
-        """Return what passes of the next bytes; `hidden` are the places in the stream where hidden events end."""
-        # Of bytes, splitlines() knows exactly the line ends of event streams.
-        output = b"".join(self._take(line, hidden) for line in data.splitlines(keepends=True))
-        if len(self.held) > DEFAULT_LIMIT:
-            self._overflowed = True
-        if self._overflowed:
-            output += self._release()
-        return output
-
-    def close(self, hidden: Container[int]) -> bytes:
-        """Return what was held back, unless it is an event without its blank line that is to be hidden."""
-        return self._release(hide=self._position in hidden)
-
-    def _take(self, line: bytes, hidden: Container[int]) -> bytes:
-        """Return what passes with a line, or with a part of one."""
-        begins, after_cr = self._at_line_start, self._after_cr
-        # A decoder has an event end with the first byte of its blank line, be it the CR of a CRLF.
-        end = self._position + 1
-        self._position += len(line)
-        self._at_line_start = line.endswith((b"\n", b"\r"))
-        self._after_cr = line.endswith(b"\r")
-        if after_cr and line == b"\n":
-            return self._take_other_half(line)
-        if begins and line[0] in b"\r\n":
-            self._has_hidden = end in hidden and not self._overflowed
-            self._overflowed = False
-            return self._release(hide=self._has_hidden) + (b"" if self._has_hidden else line)
-        self._has_hidden = False
-        if self.held or (begins and line[0] != ord(":")):
-            self.held += line
-            return b""
-        return line
-
-    def _take_other_half(self, line: bytes) -> bytes:
-        """Return what passes of an LF whose CR came before it: it shares the CR's fate."""
-        if self.held:
-            self.held += line
-            return b""
-        return b"" if self._has_hidden else line
-
-    def _release(self, *, hide: bool = False) -> bytes:
-        lines = self.held.splitlines(keepends=True) if hide else [self.held]
-        output = b"".join(line for line in lines if not hide or line.startswith(b":"))
-        self.held.clear()
-        return output
-
-
 class _Progress:
     """Know which choices of a stream are open, and what its chunks have in common."""
 
@@ -226,6 +228,8 @@ class _Progress:
         self._finished: dict[int, bool] = {}
         self.is_done = False
         self.has_usage = False
+        self.has_content = False
+        self.error: ApiError | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -235,9 +239,10 @@ class _Progress:
     def open_choices(self) -> list[int]:
         return sorted(index for index, finished in self._finished.items() if not finished)
 
-    def feed(self, event: Event, chunk: object, error: ApiError | None) -> None:
-        if event.data.strip() == DONE or (error is not None and error.ends):
-            self.is_done = True
+    def feed(self, chunk: object, error: ApiError | None) -> None:
+        if error is not None and not self.is_done and (error.ends or not self.has_content):
+            self.error = error
+        self.is_done = self.is_done or (error is not None and error.ends)
         known: Mapping[str, object] = mapping(chunk)
         self.has_usage = self.has_usage or bool(known.get("usage"))
         for name in _TOP:
@@ -248,9 +253,16 @@ class _Progress:
             number = position if index is None else index
             self.has_usage = self.has_usage or bool(choice.get("usage"))
             self._finished[number] = self._finished.get(number, False) or bool(choice.get("finish_reason"))
+            self.has_content = self.has_content or _has_content(choice)
 
     def final_chunk(self, choice: int) -> dict[str, object]:
         return {**self._top, "choices": [{"index": choice, "delta": {}, "finish_reason": REPEAT}]}
+
+
+def _has_content(choice: Mapping[str, object]) -> bool:
+    delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
+    said = any(value for name, value in delta.items() if name != "role")
+    return said or choice.get("finish_reason") not in (None, "", "error")
 
 
 def _is_usage_alone(chunk: object) -> bool:
