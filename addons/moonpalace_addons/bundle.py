@@ -4,6 +4,7 @@ from moonpalace_addons import log_filter
 from moonpalace_addons.access import Access
 from moonpalace_addons.calls import Calls
 from moonpalace_addons.capture import Capture
+from moonpalace_addons.causes import Causes
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.context_cache import ContextCache
 from moonpalace_addons.deadline import Deadline
@@ -29,18 +30,19 @@ def make_addons(settings: Settings | None = None) -> list[object]:
     """
     log_filter.install()
     configuration, calls = Configuration(settings), Calls()
-    recorder = Recorder(configuration)
+    recorder, causes = Recorder(configuration), Causes()
     return [
         configuration,
         Access(configuration, calls),
         Stopping(configuration, calls),
+        causes,
         ForceStream(configuration, calls),
         ContextCache(configuration, calls, recorder),
-        Capture(configuration, recorder, calls),
+        Capture(configuration, recorder, calls, causes),
         EditStream(configuration, calls),
         recorder,
         Deadline(configuration, calls),
-        JsonErrors(configuration),
+        JsonErrors(configuration, causes),
         ReverseProxy(configuration, opens=settings is not None),
         Listening(configuration),
     ]

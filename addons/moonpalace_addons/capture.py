@@ -6,9 +6,9 @@ from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons import upstream
 from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons.causes import Causes
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.control import failure_of
-from moonpalace_addons.failures import CLIENT_LEFT, PROXY_STOPPED, REPEATING, UPSTREAM_CUT, Failure
+from moonpalace_addons.failures import PROXY_STOPPED, REPEATING, UPSTREAM_CUT, Failure
 from moonpalace_addons.headers import as_text, media_type, pairs
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.relay import relay
@@ -23,10 +23,11 @@ class Capture:
 
     name = "moonpalace-capture"
 
-    def __init__(self, configuration: Configuration, recorder: Recorder, calls: Calls) -> None:
+    def __init__(self, configuration: Configuration, recorder: Recorder, calls: Calls, causes: Causes) -> None:
         self.configuration = configuration
         self.recorder = recorder
         self.calls = calls
+        self.causes = causes
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Begin a call, with the headers as the client sent them."""
@@ -122,12 +123,9 @@ class Capture:
         if call is None:
             return
         message = flow.error.msg if flow.error else "unknown error"
-        failure = failure_of(flow)
+        failure = self.causes.of(flow)
         if not call.request_read:
             self._put_request(call, b"")
-            # Nothing has gone upstream yet: the client broke off, however mitmproxy words it.
-            if failure.state is not State.CLIENT_DISCONNECTED:
-                failure = CLIENT_LEFT
         if call.response is not None and not call.streaming and (partial := upstream.partial_body(flow)):
             call.chunks.append((call.now(), partial))
         if call.found is not None:

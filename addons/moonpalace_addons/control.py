@@ -8,7 +8,7 @@ from typing import Protocol
 
 from mitmproxy.http import HTTPFlow
 
-from moonpalace_addons.failures import Failure, classify
+from moonpalace_addons.failures import Failure
 
 HEARTBEAT = bytes(bytearray(b"heartbeat"))
 """What a heartbeat gives a response's stream; told from upstream's bytes by its identity."""
@@ -51,11 +51,3 @@ CONTROLS: dict[str, Control] = {}
 def control_of(flow: HTTPFlow) -> Control | None:
     """Return the control of a flow that is under way in our engine."""
     return CONTROLS.get(flow.id)
-
-
-def failure_of(flow: HTTPFlow) -> Failure:
-    """Return what kind of failure a flow has ended with: our engine knows, mitmproxy only has a sentence."""
-    control = control_of(flow)
-    if control is not None and control.failure is not None:
-        return control.failure
-    return classify(flow.error.msg if flow.error else "unknown error")

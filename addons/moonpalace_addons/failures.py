@@ -1,6 +1,9 @@
-"""Say what went wrong with a call, in the terms that users search for."""
+"""Say what went wrong with a call, in the terms that users search for: by the types and numbers of exceptions."""
 
+import errno
 import re
+import socket
+import ssl
 from dataclasses import dataclass
 
 from moonpalace_addons.store.tasks import State
@@ -24,34 +27,48 @@ CLIENT_SILENT = Failure(State.TIMED_OUT, "client_timeout", 408)
 PROXY_STOPPED = Failure(State.PROXY_DIED, "proxy_stopped", 503)
 UPSTREAM_SILENT = Failure(State.TIMED_OUT, "upstream_timeout", 504)
 
-# mitmproxy tells us a sentence, not a type: the first pattern that fits decides.
-PATTERNS = (
-    (r"client disconnected", CLIENT_LEFT),
-    (r"^connection killed", KILLED),  # by the user, in mitmweb or by a script
-    (r"from client, refusing|^request body exceeds|^invalid request|^mitmproxy received an http connect", BAD_REQUEST),
-    (r"timed out|errno 110|timeout", UPSTREAM_SILENT),
-    (r"certificate|tls|ssl", Failure(State.UPSTREAM_FAILED, "upstream_tls", 502)),
-    (
-        r"connect call failed|connection refused|errno 111|multiple exceptions",
-        Failure(State.UPSTREAM_FAILED, "upstream_refused", 502),
-    ),
-    (
-        r"name or service|nodename|name resolution|no address associated|getaddrinfo|errno -",
-        Failure(State.UPSTREAM_FAILED, "upstream_unknown_host", 502),
-    ),
-    (r"upstream proxy|error connecting to", Failure(State.UPSTREAM_FAILED, "upstream_proxy", 502)),
-    (r"reset|broken pipe", Failure(State.UPSTREAM_FAILED, "upstream_reset", 502)),
-    (
-        r"without sending complete|peer closed|incomplete|closed connection|server disconnected|unexpectedly",
-        UPSTREAM_CUT,
-    ),
+UPSTREAM_TLS = Failure(State.UPSTREAM_FAILED, "upstream_tls", 502)
+UPSTREAM_PROXY = Failure(State.UPSTREAM_FAILED, "upstream_proxy", 502)
+UPSTREAM_RESET = Failure(State.UPSTREAM_FAILED, "upstream_reset", 502)
+UPSTREAM_REFUSED = Failure(State.UPSTREAM_FAILED, "upstream_refused", 502)
+UPSTREAM_UNREACHABLE = Failure(State.UPSTREAM_FAILED, "upstream_unreachable", 502)
+UPSTREAM_UNKNOWN = Failure(State.UPSTREAM_FAILED, "upstream_unknown_host", 502)
+UPSTREAM_IS_PROXY = Failure(State.UPSTREAM_FAILED, "upstream_is_this_proxy", 502)
+UPSTREAM_PROTOCOL = Failure(State.UPSTREAM_FAILED, "upstream_protocol", 502)
+NO_DESCRIPTORS = Failure(State.UPSTREAM_FAILED, "too_many_open_files", 503)
+
+NUMBERS = {
+    errno.ECONNREFUSED: UPSTREAM_REFUSED,
+    errno.ETIMEDOUT: UPSTREAM_SILENT,
+    errno.ECONNRESET: UPSTREAM_RESET,
+    errno.ECONNABORTED: UPSTREAM_RESET,
+    errno.EPIPE: UPSTREAM_RESET,
+    errno.EMFILE: NO_DESCRIPTORS,
+    errno.ENFILE: NO_DESCRIPTORS,
+} | dict.fromkeys(
+    (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN, errno.EADDRNOTAVAIL), UPSTREAM_UNREACHABLE
 )
-OTHER = Failure(State.UPSTREAM_FAILED, "upstream_protocol", 502)
 
 
-def classify(message: str) -> Failure:
-    """Return what kind of failure mitmproxy's message is about."""
-    for pattern, failure in PATTERNS:
-        if re.search(pattern, message, re.IGNORECASE):
+TYPES = (
+    (socket.gaierror, UPSTREAM_UNKNOWN),
+    (ssl.SSLError, UPSTREAM_TLS),
+    (TimeoutError, UPSTREAM_SILENT),
+    (ConnectionRefusedError, UPSTREAM_REFUSED),
+    (ConnectionResetError, UPSTREAM_RESET),
+    (ConnectionAbortedError, UPSTREAM_RESET),
+    (BrokenPipeError, UPSTREAM_RESET),
+)
+"""Those that may come without a number."""
+
+
+def of_exception(error: BaseException | None) -> Failure:
+    """Return what kind of failure an exception on a connection to upstream is."""
+    for kind, failure in TYPES:
+        if isinstance(error, kind):
             return failure
-    return OTHER
+    # asyncio makes one OSError of those of several addresses, with their numbers in its text and no number of its own.
+    for number in [getattr(error, "errno", None), *map(int, re.findall(r"\[Errno (\d+)\]", str(error)))]:
+        if number in NUMBERS:
+            return NUMBERS[number]
+    return UPSTREAM_PROTOCOL

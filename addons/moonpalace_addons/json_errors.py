@@ -3,8 +3,8 @@
 from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons import upstream
+from moonpalace_addons.causes import Causes
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.control import failure_of
 from moonpalace_addons.failures import BAD_REQUEST
 from moonpalace_addons.wire import api_error
 
@@ -14,8 +14,9 @@ class JsonErrors:
 
     name = "moonpalace-json-errors"
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, causes: Causes) -> None:
         self.configuration = configuration
+        self.causes = causes
 
     def error(self, flow: HTTPFlow) -> None:
         """Give the client a 502 or 504 with the reason; a 400 if its request is what mitmproxy refused.
@@ -24,7 +25,7 @@ class JsonErrors:
         """
         if not self.configuration.concerns(flow) or flow.error is None:
             return
-        failure = failure_of(flow)
+        failure = self.causes.of(flow)
         is_refusal = failure.kind == BAD_REQUEST.kind
         if flow.request.timestamp_end is None and not is_refusal:
             return

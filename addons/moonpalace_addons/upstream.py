@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -10,7 +11,7 @@ from typing import cast
 
 from mitmproxy import ctx, optmanager
 from mitmproxy.addons.proxyserver import Proxyserver
-from mitmproxy.connection import Client, Server
+from mitmproxy.connection import Client, Connection, Server
 from mitmproxy.http import HTTPFlow, Request
 from mitmproxy.proxy.commands import StartHook
 from mitmproxy.proxy.events import MessageInjected
@@ -57,15 +58,19 @@ def listen_on_tcp_only(mode: str) -> None:
         parsed.transport_protocol = "tcp"  # type: ignore[misc]
 
 
+ANSWERED = "moonpalace_answered"
+"""Set in the metadata of a flow that `answer_and_close` has answered."""
+
+
 def answer_and_close(flow: HTTPFlow, status: int, body: bytes) -> bool:
     """Give a client whose upstream failed a JSON answer instead of mitmproxy's HTML, then close its connection.
 
-    Only while no byte of an answer has been sent. Returns False if the client is gone, or if it speaks TLS with us:
-    what is written here would reach it unencrypted.
+    Only while no byte of an answer has been sent. Returns False if the client is gone, has been answered so already, or
+    speaks TLS with us: what is written here would reach it unencrypted.
     """
     if (control := control_of(flow)) is not None:
         return control.answer_and_close(status, body)
-    if flow.client_conn.tls:
+    if flow.client_conn.tls or ANSWERED in flow.metadata:
         return False
     handler = connection_of(flow)
     transport = handler.transports.get(flow.client_conn) if handler else None
@@ -76,6 +81,7 @@ def answer_and_close(flow: HTTPFlow, status: int, body: bytes) -> bool:
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     transport.writer.write(head.encode() + (b"" if flow.request.method == "HEAD" else body))
+    flow.metadata[ANSWERED] = True
     if flow.killable:
         flow.kill()
     handler.close_connection(flow.client_conn)
@@ -287,6 +293,25 @@ async def fetch(request: Request) -> HTTPFlow:
             if transport.handler is not None:
                 transport.handler.cancel()
     return flow
+
+
+def watch_closing(client: Client, note: Callable[[Connection, BaseException | None], None]) -> None:
+    """Have `note` called with each connection of a client, its own too, that mitmproxy is about to close.
+
+    It gets the exception with which a connection was lost as well, None if it was not.
+    """
+    handler = proxyserver().connections.get(client.id)
+    if handler is None:
+        return
+    close = handler.close_connection
+
+    def noted(connection: Connection, half_close: bool = False) -> None:
+        transport = handler.transports.get(connection)
+        reader = transport.reader if transport else None
+        note(connection, reader.exception() if isinstance(reader, asyncio.StreamReader) else None)
+        close(connection, half_close)
+
+    handler.close_connection = noted  # type: ignore[method-assign]
 
 
 def last_activity(flow: HTTPFlow) -> float | None:

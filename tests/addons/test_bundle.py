@@ -20,6 +20,7 @@ ORDER = [
     "moonpalace-configuration",
     "moonpalace-access",
     "moonpalace-stopping",
+    "moonpalace-causes",
     "moonpalace-force-stream",
     "moonpalace-context-cache",
     "moonpalace-capture",
@@ -58,7 +59,7 @@ def test_bundles_share_nothing() -> None:
     """Two bundles have no addon in common."""
     first, second = make_addons(), make_addons()
     assert not {id(addon) for addon in first} & {id(addon) for addon in second}
-    assert first[2].calls is not second[2].calls  # type: ignore[attr-defined]
+    assert first[5].calls is not second[5].calls  # type: ignore[attr-defined]
 
 
 def test_making_a_bundle_masks_the_log() -> None:
@@ -93,7 +94,7 @@ def test_hooks_work_together(tmp_path: Path) -> None:
     """Through all addons in order: an own call is captured and gets the key, a page's is refused and leaves no row."""
     settings = resolve({"key": "sk-the-owners-key"}, {"MOONPALACE_HOME": str(tmp_path)})
     addons = make_addons(settings)
-    access, capture = addons[1], addons[4]
+    access, capture = addons[1], addons[5]
     with taddons.context(*addons) as context:
         own, pages = refused_flow(), refused_flow()
         del own.request.headers["Origin"]

@@ -13,8 +13,17 @@ from mitmproxy.test import taddons, tflow, tutils
 from moonpalace_addons import upstream
 from moonpalace_addons.calls import Calls
 from moonpalace_addons.capture import Capture, api_key, is_json
+from moonpalace_addons.causes import Causes
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.failures import CLIENT_SILENT, UPSTREAM_SILENT
+from moonpalace_addons.failures import (
+    BAD_REQUEST,
+    CLIENT_LEFT,
+    CLIENT_SILENT,
+    UPSTREAM_CUT,
+    UPSTREAM_RESET,
+    UPSTREAM_SILENT,
+    Failure,
+)
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings import resolve
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
@@ -38,6 +47,16 @@ class Kept(Recorder):
         self.tasks.append(task)
 
 
+class Known(Causes):
+    """The cause of all failures."""
+
+    failure = CLIENT_LEFT
+
+    def of(self, _: HTTPFlow) -> Failure:
+        """Return it."""
+        return self.failure
+
+
 class Rig:
     """A capture with what it needs."""
 
@@ -45,7 +64,8 @@ class Rig:
         values: dict[str, object | None] = {name.replace("_", "-"): value for name, value in given.items()}
         configuration = Configuration(resolve(values, {"MOONPALACE_HOME": "/nowhere"}))
         self.kept = Kept(configuration)
-        self.capture = Capture(configuration, self.kept, Calls())
+        self.causes = Known()
+        self.capture = Capture(configuration, self.kept, Calls(), self.causes)
 
     def ask(self, flow: HTTPFlow) -> None:
         """Send the request of a flow past the capture."""
@@ -403,29 +423,21 @@ def test_empty_answer(rig: Rig) -> None:
 
 # ---- failures -----------------------------------------------------------------------------------------------------
 
-FAILURES = [
-    ("Client disconnected.", State.CLIENT_DISCONNECTED, "client_disconnected"),
-    ("[Errno 111] Connect call failed ('127.0.0.1', 9)", State.UPSTREAM_FAILED, "upstream_refused"),
-    ("peer closed connection without sending complete message body", State.UPSTREAM_FAILED, "upstream_cut"),
-    ("connection reset by peer", State.UPSTREAM_FAILED, "upstream_reset"),
-    ("[Errno 110] Connect call failed", State.TIMED_OUT, "upstream_timeout"),
-]
 
-
-@pytest.mark.parametrize(("message", "state", "kind"), FAILURES)
+@pytest.mark.parametrize("failure", [CLIENT_LEFT, UPSTREAM_CUT, UPSTREAM_RESET, UPSTREAM_SILENT])
 @pytest.mark.parametrize("moment", ["before an answer", "in a stream", "in JSON"])
-def test_failure_ends_the_row(rig: Rig, moment: str, message: str, state: State, kind: str) -> None:
+def test_failure_ends_the_row(rig: Rig, moment: str, failure: Failure) -> None:
     """Whenever a call fails, its row ends once, with the state, the kind and mitmproxy's words."""
     flow = a_flow()
     rig.ask(flow)
     if moment != "before an answer":
         rig.begin_answer(flow, "text/event-stream" if moment == "in a stream" else "application/json")
-    flow.error = Error(message)
+    flow.error, rig.causes.failure = Error("It failed."), failure
     rig.capture.error(flow)
     rig.capture.error(flow)
     rig.capture.response(flow)
     end = rig.end()
-    assert (end.state, end.error_kind, end.error_message) == (state, kind, message)
+    assert (end.state, end.error_kind, end.error_message) == (failure.state, failure.kind, "It failed.")
     assert (end.response is not None) is (moment == "in JSON")
 
 
@@ -514,23 +526,16 @@ def test_a_call_that_was_given_up(rig: Rig) -> None:
     assert end.error_message == "no byte from upstream for 2.5 s (setting idle-timeout)"
 
 
-@pytest.mark.parametrize(
-    ("message", "kind"),
-    [
-        ("Client disconnected.", "client_disconnected"),
-        ("peer closed connection without sending complete message body", "client_disconnected"),
-        ("Received invalid headers from client, refusing to prevent request smuggling attacks.", "bad_request"),
-    ],
-)
-def test_failure_before_the_request_was_whole(rig: Rig, message: str, kind: str) -> None:
+@pytest.mark.parametrize("failure", [CLIENT_LEFT, BAD_REQUEST])
+def test_failure_before_the_request_was_whole(rig: Rig, failure: Failure) -> None:
     """A failure while the client sends its request is the client's, in a row without a body."""
     flow = a_flow()
     rig.capture.requestheaders(flow)
-    flow.error = Error(message)
+    flow.error, rig.causes.failure = Error("It failed."), failure
     rig.capture.error(flow)
     assert rig.kinds() == [RequestRead, ExchangeEnded]
     assert rig.requests()[0].body == b""
-    assert (rig.end().state, rig.end().error_kind) == (State.CLIENT_DISCONNECTED, kind)
+    assert (rig.end().state, rig.end().error_kind) == (failure.state, failure.kind)
 
 
 def test_a_request_that_was_given_up(rig: Rig) -> None:

@@ -9,7 +9,18 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import tflow, tutils
 
 from moonpalace_addons import upstream
+from moonpalace_addons.causes import Causes
 from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.failures import (
+    BAD_REQUEST,
+    CLIENT_LEFT,
+    KILLED,
+    NO_DESCRIPTORS,
+    UPSTREAM_CUT,
+    UPSTREAM_REFUSED,
+    UPSTREAM_SILENT,
+    Failure,
+)
 from moonpalace_addons.json_errors import JsonErrors
 from moonpalace_addons.settings import resolve
 
@@ -36,65 +47,55 @@ def failed(message: str | None, mode: str = "reverse:https://api.moonshot.cn") -
     return flow
 
 
-def fail(flow: HTTPFlow) -> None:
+def fail(flow: HTTPFlow, failure: Failure = UPSTREAM_CUT) -> None:
     """Call the hook."""
-    JsonErrors(Configuration(resolve({}, {"MOONPALACE_HOME": "/nowhere"}))).error(flow)
+
+    class Known(Causes):
+        def of(self, _: HTTPFlow) -> Failure:
+            return failure
+
+    JsonErrors(Configuration(resolve({}, {"MOONPALACE_HOME": "/nowhere"})), Known()).error(flow)
 
 
 @pytest.mark.parametrize(
-    ("message", "status", "kind", "text"),
+    ("failure", "status", "text"),
     [
-        (REFUSED, 502, "upstream_refused", f"MoonPalace got no answer from https://api.moonshot.cn: {REFUSED}"),
-        (
-            "[Errno 110] Connect call failed",
-            504,
-            "upstream_timeout",
-            "MoonPalace got no answer from https://api.moonshot.cn: [Errno 110] Connect call failed",
-        ),
-        (
-            "Received invalid headers from client, refusing to prevent request smuggling attacks.",
-            400,
-            "bad_request",
-            "MoonPalace did not send this request: Received invalid headers from client, refusing to prevent request"
-            " smuggling attacks.",
-        ),
+        (UPSTREAM_REFUSED, 502, f"MoonPalace got no answer from https://api.moonshot.cn: {REFUSED}"),
+        (UPSTREAM_SILENT, 504, f"MoonPalace got no answer from https://api.moonshot.cn: {REFUSED}"),
+        (NO_DESCRIPTORS, 503, f"MoonPalace got no answer from https://api.moonshot.cn: {REFUSED}"),
+        (BAD_REQUEST, 400, f"MoonPalace did not send this request: {REFUSED}"),
     ],
 )
-def test_failure_is_json(answers: list[tuple[int, object]], message: str, status: int, kind: str, text: str) -> None:
+def test_failure_is_json(answers: list[tuple[int, object]], failure: Failure, status: int, text: str) -> None:
     """A failure before the answer gives the client its status and the API's shape, with the reason in words."""
-    fail(failed(message))
-    assert answers == [(status, {"error": {"message": text, "type": kind}})]
+    fail(failed(REFUSED), failure)
+    assert answers == [(status, {"error": {"message": text, "type": failure.kind}})]
 
 
 def test_failure_on_the_anthropic_path(answers: list[tuple[int, object]]) -> None:
     """A client of /messages gets the failure in Anthropic's shape."""
-    flow = failed("[Errno 110] Connect call failed")
+    flow = failed("It failed.")
     flow.request.path = "/anthropic/v1/messages?beta=true"
-    fail(flow)
+    fail(flow, UPSTREAM_SILENT)
     ((status, body),) = answers
     assert isinstance(body, dict)
     assert (status, body["type"], body["error"]["type"]) == (504, "error", "upstream_timeout")
 
 
-@pytest.mark.parametrize("message", ["Client disconnected.", "Connection killed.", None])
-def test_nobody_to_tell(answers: list[tuple[int, object]], message: str | None) -> None:
+@pytest.mark.parametrize("failure", [CLIENT_LEFT, KILLED])
+def test_nobody_to_tell(answers: list[tuple[int, object]], failure: Failure) -> None:
     """A client that left, and one whose connection the user ended, get nothing."""
-    fail(failed(message))
+    fail(failed("It failed."), failure)
+    fail(failed(None))
     assert answers == []
 
 
-@pytest.mark.parametrize(
-    ("message", "statuses"),
-    [
-        ("HTTP/1 protocol error: peer closed connection without sending complete message body", []),
-        ("Request body exceeds mitmproxy's body_size_limit.", [400]),
-    ],
-)
-def test_request_that_is_not_whole(answers: list[tuple[int, object]], message: str, statuses: list[int]) -> None:
+@pytest.mark.parametrize(("failure", "statuses"), [(CLIENT_LEFT, []), (BAD_REQUEST, [400])])
+def test_request_that_is_not_whole(answers: list[tuple[int, object]], failure: Failure, statuses: list[int]) -> None:
     """A client that broke off its own request is not told of an upstream that was never asked."""
-    flow = failed(message)
+    flow = failed("It failed.")
     flow.request.timestamp_end = None
-    fail(flow)
+    fail(flow, failure)
     assert [status for status, _ in answers] == statuses
 
 

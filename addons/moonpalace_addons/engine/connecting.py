@@ -12,10 +12,11 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from moonpalace_addons.engine.api import ApiConnection
 from moonpalace_addons.engine.dialing import dial
-from moonpalace_addons.engine.errors import PROXY, CallError, ConnectError
+from moonpalace_addons.engine.errors import CallError, ConnectError
 from moonpalace_addons.engine.parsing import Broken, Event, ResponseHead
 from moonpalace_addons.engine.targets import Target, authority_of
 from moonpalace_addons.engine.tls import api_context, describe
+from moonpalace_addons.failures import UPSTREAM_PROXY
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.service import Service
@@ -81,7 +82,7 @@ class Connector:
                 await self._tcp(api, address, self._context() if scheme == "https" else None, address[0])
             except (OSError, ssl.SSLError, BaseExceptionGroup) as error:
                 raise ConnectError(
-                    f"the outgoing proxy cannot be used: {ConnectError.because(error)}", PROXY
+                    f"the outgoing proxy cannot be used: {ConnectError.because(error)}", UPSTREAM_PROXY
                 ) from error
             await self._ask_proxy(api)
             if context is not None:
@@ -111,7 +112,7 @@ class Connector:
         loop = asyncio.get_running_loop()
         transport = await loop.start_tls(api.transport, api, context, server_hostname=name)
         if transport is None:
-            raise ConnectError("the outgoing proxy has closed the connection", PROXY)
+            raise ConnectError("the outgoing proxy has closed the connection", UPSTREAM_PROXY)
         api.transport = transport
 
     async def _ask_proxy(self, api: ApiConnection) -> None:
@@ -128,7 +129,9 @@ class Connector:
         api.asker = None
         if not 200 <= head.status < 300:
             reason = head.reason.decode("ascii", "replace")
-            raise ConnectError(f"the outgoing proxy refused to connect to {target.host}: {head.status} {reason}", PROXY)
+            raise ConnectError(
+                f"the outgoing proxy refused to connect to {target.host}: {head.status} {reason}", UPSTREAM_PROXY
+            )
 
     @staticmethod
     def _connect_flow(api: ApiConnection) -> HTTPFlow:
@@ -167,6 +170,6 @@ class ProxyAnswer:
         if isinstance(event, ResponseHead) and event.status >= 200:
             self.head.set_result(event)
         elif isinstance(event, Broken):
-            self.head.set_exception(ConnectError(f"the outgoing proxy's answer: {event.error}", PROXY))
+            self.head.set_exception(ConnectError(f"the outgoing proxy's answer: {event.error}", UPSTREAM_PROXY))
         elif isinstance(event, CallError):
-            self.head.set_exception(ConnectError("the outgoing proxy has closed the connection", PROXY))
+            self.head.set_exception(ConnectError("the outgoing proxy has closed the connection", UPSTREAM_PROXY))

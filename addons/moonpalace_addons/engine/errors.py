@@ -21,10 +21,13 @@ from mitmproxy.flow import Error
 from moonpalace_addons.failures import (
     CLIENT_LEFT,
     KILLED,
-    OTHER,
     UPSTREAM_CUT,
-    UPSTREAM_SILENT,
+    UPSTREAM_PROTOCOL,
+    UPSTREAM_REFUSED,
+    UPSTREAM_RESET,
+    UPSTREAM_TLS,
     Failure,
+    of_exception,
 )
 from moonpalace_addons.store.tasks import State
 
@@ -32,7 +35,7 @@ from moonpalace_addons.store.tasks import State
 class CallError(Exception):
     """Base of all: a sentence for the client and the row, and the failure."""
 
-    failure: Failure = OTHER
+    failure: Failure = UPSTREAM_PROTOCOL
 
 
 class RequestError(CallError):
@@ -76,17 +79,10 @@ class FaultError(CallError):
     """Report what should not have happened."""
 
 
-REFUSED = Failure(State.UPSTREAM_FAILED, "upstream_refused", 502)
-RESET = Failure(State.UPSTREAM_FAILED, "upstream_reset", 502)
-TLS = Failure(State.UPSTREAM_FAILED, "upstream_tls", 502)
-UNKNOWN_HOST = Failure(State.UPSTREAM_FAILED, "upstream_unknown_host", 502)
-PROXY = Failure(State.UPSTREAM_FAILED, "upstream_proxy", 502)
-
-
 class ConnectError(CallError):
     """Report that there is no connection to the API."""
 
-    def __init__(self, why: str, failure: Failure = REFUSED) -> None:
+    def __init__(self, why: str, failure: Failure = UPSTREAM_REFUSED) -> None:
         super().__init__(why)
         self.failure = failure
 
@@ -96,16 +92,16 @@ class ConnectError(CallError):
         while isinstance(error, BaseExceptionGroup):  # one for each address of the host
             error = error.exceptions[0]
         if isinstance(error, ssl.SSLCertVerificationError):
-            return cls(f"certificate verify failed: {error.verify_message}", TLS)
+            return cls(f"certificate verify failed: {error.verify_message}", UPSTREAM_TLS)
         if isinstance(error, ssl.SSLError):
-            return cls(f"TLS handshake failed: {error.reason or error}", TLS)
+            return cls(f"TLS handshake failed: {error.reason or error}", UPSTREAM_TLS)
         if isinstance(error, socket.gaierror):
-            return cls(f"the host is not known: {error.strerror}", UNKNOWN_HOST)
+            return cls(f"the host is not known: {error.strerror}", of_exception(error))
         if isinstance(error, TimeoutError) or getattr(error, "errno", None) == errno.ETIMEDOUT:
-            return cls("the connection timed out", UPSTREAM_SILENT)
+            return cls("the connection timed out", of_exception(error))
         if isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
-            return cls(str(error) or "the connection was reset", RESET)
-        return cls(str(error) or type(error).__name__)
+            return cls(str(error) or "the connection was reset", UPSTREAM_RESET)
+        return cls(str(error) or type(error).__name__, of_exception(error))
 
 
 class LostError(CutError):
@@ -117,4 +113,4 @@ class LostError(CutError):
             super().__init__(f"the API closed the connection {what}")
         else:
             super().__init__(f"the connection to the API broke {what}: {error}")
-            self.failure = RESET
+            self.failure = of_exception(error)

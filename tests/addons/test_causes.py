@@ -1,0 +1,130 @@
+"""Why calls fail, with real sockets: whoever it was, and however mitmproxy words it."""
+
+import asyncio
+import errno
+import os
+import socket
+from collections.abc import Awaitable, Callable
+
+import pytest
+from mitmproxy.http import HTTPFlow
+
+from moonpalace_addons.causes import Causes
+from moonpalace_addons.failures import Failure
+from tests.addons.proxied import proxied
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+LENGTH = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
+NOT_WHOLE = b"5\r\nhello\r\n"
+
+type Act = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Watched(Causes):
+    """Ask for the cause of each failure."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found = asyncio.Queue[Failure]()
+
+    def error(self, flow: HTTPFlow) -> None:
+        """Ask."""
+        self.found.put_nowait(self.of(flow))
+
+
+def says(*pieces: bytes, reset: bool = False) -> Act:
+    """Return an upstream that answers with bytes and closes the connection."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"".join(pieces))
+        await writer.drain()
+        if reset:
+            await asyncio.sleep(0.05)
+            linger = b"\1\0\0\0\0\0\0\0"
+            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.transport.abort()
+
+    return serve
+
+
+def kind_of(serve: Act, *sent: bytes, leaves: bool = False) -> str:
+    """Return the kind of the failure of a call, whose client sends these bytes and may leave then."""
+
+    async def run() -> str:
+        watched = Watched()
+        async with proxied(serve, watched) as (_, writer):
+            for piece in sent:
+                writer.write(piece)
+                await asyncio.sleep(0.05)
+            if leaves:
+                writer.close()
+            return (await asyncio.wait_for(watched.found.get(), 10)).kind
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("serve", "kind"),
+    [
+        (says(), "upstream_cut"),
+        (says(b"HTTP/1.1 200 O"), "upstream_cut"),
+        (says(b"timeout certificate\r\n\r\n"), "upstream_protocol"),
+        (says(CHUNKED, NOT_WHOLE), "upstream_cut"),
+        (says(LENGTH, b"hello"), "upstream_cut"),
+        (says(CHUNKED, b"ssl certificate\r\n"), "upstream_protocol"),
+        (says(CHUNKED, NOT_WHOLE, b"connection reset, errno 111\r\n"), "upstream_protocol"),
+        (says(reset=True), "upstream_reset"),
+        (says(CHUNKED, NOT_WHOLE, reset=True), "upstream_reset"),
+        (says(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"), "upstream_protocol"),
+    ],
+)
+def test_upstream_fails(serve: Act, kind: str) -> None:
+    """A connection that is closed, one that is lost, and nonsense are told apart, whatever words are in it."""
+    assert kind_of(serve, GET) == kind
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.EHOSTUNREACH, "upstream_unreachable"),
+        (errno.ECONNREFUSED, "upstream_refused"),
+        (errno.ETIMEDOUT, "upstream_timeout"),
+        (errno.EMFILE, "too_many_open_files"),
+        (None, "upstream_unknown_host"),
+    ],
+)
+def test_no_connection(monkeypatch: pytest.MonkeyPatch, number: int | None, kind: str) -> None:
+    """The exception of the attempt decides, in whatever language the system words it."""
+    really = asyncio.open_connection
+    calls: list[object] = []
+
+    async def fail(*args: object, **kwargs: object) -> object:
+        calls.append(args)
+        if len(calls) == 1:  # the client's
+            return await really(*args, **kwargs)  # type: ignore[arg-type]
+        raise OSError(number, os.strerror(0)) if number else socket.gaierror(socket.EAI_NONAME, "Nom inconnu")
+
+    monkeypatch.setattr(asyncio, "open_connection", fail)
+    assert kind_of(says(), GET) == kind
+
+
+async def waits(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    """Wait until the proxy has closed the connection."""
+    await reader.read()
+
+
+@pytest.mark.parametrize(
+    ("sent", "leaves", "kind"),
+    [
+        ((GET,), True, "client_disconnected"),
+        ((POST, NOT_WHOLE), True, "client_disconnected"),
+        ((POST, NOT_WHOLE, b"reset by peer\r\n"), False, "bad_request"),
+        ((b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx",), False, "bad_request"),
+    ],
+)
+def test_the_client_fails(sent: tuple[bytes, ...], leaves: bool, kind: str) -> None:
+    """A client that leaves, be it within its request, and one that sends nonsense are told apart."""
+    assert kind_of(waits, *sent, leaves=leaves) == kind
