@@ -14,6 +14,7 @@ import click
 
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.version import __version__
+from moonpalace_cli.flags.process_title import hide_secrets
 from moonpalace_cli.output import make_streams_lenient
 
 COMMANDS = {
@@ -122,6 +123,7 @@ def cli(context: click.Context, endpoint: str | None, traceback: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `mpal` and return its exit code: 1 for errors, 2 for wrong usage, 130 when interrupted."""
     make_streams_lenient()
+    hide_secrets(sys.argv[1:] if arguments is None else arguments)
     # Importing makes many objects and no garbage: collecting at every 2,000th costs a command a twentieth of its time.
     gc.set_threshold(GARBAGE_THRESHOLD)
     try:

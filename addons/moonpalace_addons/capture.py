@@ -15,7 +15,6 @@ from moonpalace_addons.relay import relay
 from moonpalace_addons.stopping import STOPPED
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 from moonpalace_addons.tap import Tap
-from moonpalace_addons.wire import secrets
 
 
 class Capture:
@@ -51,7 +50,6 @@ class Capture:
 
     def _put_request(self, call: Call, body: bytes) -> None:
         call.request_read = True
-        found = secrets.credentials(call.headers)
         key = call.upstream_key.encode() if call.upstream_key else api_key(call.headers)
         named = {name.lower(): value for name, value in call.headers}
         self.recorder.put(
@@ -62,13 +60,13 @@ class Capture:
                 endpoint=self.configuration.endpoint_of(call.flow),
                 path=call.path,
                 query=call.query,
-                headers=as_text(secrets.strip_headers(call.headers)),
+                headers=as_text(call.headers),
                 content_type=media_type(named.get("content-type")),
                 content_encoding=named.get("content-encoding"),
                 client_request_id=named.get("x-request-id"),
                 body=body,
                 api_key=key,
-                secrets=tuple(sorted({*found, *self.configuration.own_secrets()}, key=len, reverse=True)),
+                secrets=self.configuration.own_secrets(),
                 changes=tuple(call.changes),
                 coerced=call.coerce,
             )
@@ -89,7 +87,7 @@ class Capture:
             uuid=call.uuid,
             at=call.now(),
             status_code=flow.response.status_code,
-            headers=as_text(secrets.strip_headers(headers)),
+            headers=as_text(headers),
             content_type=content_type,
             content_encoding=flow.response.headers.get("content-encoding"),
             chunks=call.chunks,

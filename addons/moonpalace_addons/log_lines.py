@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from moonpalace_addons.store.derive import header_pairs
+from moonpalace_addons.store.header_text import header_pairs
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.wire.status import FIRST_ERROR, status_line

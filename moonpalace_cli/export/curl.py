@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.wire.secrets import is_masked
 from moonpalace_cli.calls.http_text import header_lines
 from moonpalace_cli.calls.presentation import url
 from moonpalace_cli.output import CONTROL
@@ -78,8 +79,8 @@ def has_data(exchange: Exchange, body: bytes) -> bool:
 
 
 def headers_of(exchange: Exchange) -> list[tuple[str, str]]:
-    """Return the client's headers."""
-    return pairs(exchange.request_headers)
+    """Return the client's headers, but for those whose values were not kept."""
+    return [pair for pair in pairs(exchange.request_headers) if not is_masked(*pair)]
 
 
 def pairs(headers: str) -> list[tuple[str, str]]:

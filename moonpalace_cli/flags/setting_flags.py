@@ -9,7 +9,6 @@ import click
 
 from moonpalace_addons.setting_table import BY_NAME, TABLE, Setting
 from moonpalace_addons.settings import resolve
-from moonpalace_cli.flags.process_title import hide_secrets
 
 # Parameters of ours stand beside the command's own: the prefix keeps them apart.
 _PREFIX = "setting_"
@@ -37,8 +36,6 @@ def setting_flags[R](*names: str) -> Callable[[Callable[..., R]], Callable[..., 
                 None if config is None else Path(str(config)),
                 names=[setting.name for setting in chosen],
             )
-            if any(_reveals(setting, given[setting.name]) for setting in chosen):
-                hide_secrets(settings)
             return command(*args, settings=settings, **arguments)
 
         decorated: Callable[..., R] = _config_option()(with_settings)
@@ -47,11 +44,6 @@ def setting_flags[R](*names: str) -> Callable[[Callable[..., R]], Callable[..., 
         return decorated
 
     return decorate
-
-
-def _reveals(setting: Setting[object], given: object) -> bool:
-    """Tell whether a flag shows a secret to whoever looks at the process list."""
-    return given is not None and (setting.secret or "@" in str(given) or "password=" in str(given))
 
 
 def _parameter(setting: Setting[object]) -> str:

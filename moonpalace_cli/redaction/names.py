@@ -1,6 +1,4 @@
-"""The names under which calls tell accounts, users, secrets and files; all in lower case."""
-
-from moonpalace_addons.wire.secrets import SECRET_HEADERS
+"""The names under which calls tell accounts, users and files; all in lower case. `wire.secret_names` knows secrets'."""
 
 ACCOUNT_HEADERS = frozenset(
     {
@@ -42,26 +40,5 @@ ACCOUNT_MEMBERS = frozenset(
 )
 USER_MEMBERS = frozenset(
     {"end_user_id", "prompt_cache_key", "safety_identifier", "user", "user_id", "userid", "username"}
-)
-SECRET_MEMBERS = frozenset(
-    {
-        "access_token",
-        "api_key",
-        "api_secret",
-        "api_token",
-        "apikey",
-        "auth_token",
-        "authorization",
-        "client_secret",
-        "id_token",
-        "passwd",
-        "password",
-        "private_key",
-        "refresh_token",
-        "secret",
-        "secret_access_key",
-        "secret_key",
-        *(name.replace("-", "_") for name in SECRET_HEADERS),
-    }
 )
 FILE_MEMBERS = frozenset({"audio", "b64_json", "base64", "data", "file_data", "image"})

@@ -20,13 +20,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.wire import secret_patterns
+from moonpalace_addons.wire.secret_names import is_secret, is_secret_member
 from moonpalace_cli.calls.http_text import header_lines
 from moonpalace_cli.redaction.call_strings import rewrite
 from moonpalace_cli.redaction.names import (
     ACCOUNT_HEADERS,
     ACCOUNT_MEMBERS,
     FILE_MEMBERS,
-    SECRET_MEMBERS,
     USER_HEADERS,
     USER_MEMBERS,
 )
@@ -144,7 +144,8 @@ def kind_of_member(place: Place) -> str | None:
         return "user"
     if name in ACCOUNT_MEMBERS:
         return "account"
-    return "secret" if name in SECRET_MEMBERS else None
+    names_secret = is_secret if place.part.endswith("query") else is_secret_member
+    return "secret" if names_secret(name) else None
 
 
 def known_values(call: Call) -> dict[str, str]:

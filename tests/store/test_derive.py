@@ -7,8 +7,11 @@ from dataclasses import replace
 import pytest
 
 from moonpalace_addons.store import derive
-from moonpalace_addons.store.derive import EMPTY, header_columns, header_pairs, outcome, request_columns, request_fields
+from moonpalace_addons.store.derive import EMPTY, header_columns, outcome, request_columns, request_fields
+from moonpalace_addons.store.gate import hidden_in
+from moonpalace_addons.store.header_text import header_pairs
 from moonpalace_addons.store.reading import Received
+from moonpalace_addons.store.storable import storable
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
 
 KEY = b"sk-0123456789"
@@ -61,6 +64,7 @@ def test_a_request_fills_a_whole_row(request_read: Callable[..., RequestRead]) -
         changes=("authorization: set to the configured key",),
     )
     row = request_columns(request, {"model": "kimi-k3", "stream": True}, run_id="r", fingerprint_key=b"k" * 32)
+    row = storable(row | hidden_in(request)[1], (KEY,))
     assert row.keys() == EMPTY.keys() | {"run_id", "stream_requested"}
     assert (row["state"], row["run_id"], row["model_requested"], row["is_stream"]) == (
         "in_flight",

@@ -7,43 +7,103 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moonpalace_addons.wire.secrets import (
-    SECRET_HEADERS,
     credentials,
     fingerprint,
     mask,
+    mask_headers,
+    mask_path,
+    mask_query,
     mask_text,
-    strip_headers,
-    strip_query,
+    mask_value,
 )
 
 KEY = "sk-0123456789abcdef"
 
 
-def test_secret_headers_are_dropped() -> None:
-    """Headers with credentials go, however their names are written; the others stay in order, repeated ones too."""
+def test_secret_headers_keep_their_names() -> None:
+    """Headers with credentials lose their values, however their names are written; all stay in their order."""
     headers = [
         ("Host", "x"),
         ("AUTHORIZATION", "Bearer x"),
         ("Vary", "a"),
         ("Set-Cookie", "a=b"),
-        ("vary", "b"),
         (" X-Api-Key ", "y"),
         ("Set-Cookie", "c=d"),
         ("WWW-Authenticate", "Bearer"),
         ("Proxy-Authenticate", "Basic"),
+        ("Cookie", ""),
     ]
-    assert strip_headers(headers) == [headers[0], headers[2], headers[4], headers[7], headers[8]]
+    masked = dict(enumerate(["x", "Bearer ***", "a", "***", "***", "***", "Bearer", "Basic", ""]))
+    assert mask_headers(headers) == [(name, masked[number]) for number, (name, _) in enumerate(headers)]
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "set-cookie",
-     "x-amz-security-token", "x-auth-token"],
-)  # fmt: skip
-def test_the_names_of_secret_headers(name: str) -> None:
-    """The headers in which credentials usually travel are known, in lower case."""
-    assert name in SECRET_HEADERS
-    assert all(known == known.lower() for known in SECRET_HEADERS)
+FORMED = "sk-9fR2kLmQ8vXc0TzB4nYd"
+
+VALUES = [
+    ("Authorization", f"Bearer {FORMED}", "Bearer ***"),
+    ("Authorization", "Basic dTpw", "Basic ***"),
+    ("Authorization", "word", "***"),
+    (
+        "Sec-WebSocket-Protocol",
+        f"realtime, openai-insecure-api-key.{KEY}, v1",
+        "realtime, openai-insecure-api-key.***, v1",
+    ),
+    ("Sec-WebSocket-Protocol", "base64url.bearer.authorization.k8s.io.x", "base64url.***"),
+    ("Sec-WebSocket-Protocol", "access_token, some-words", "access_token, ***"),
+    ("Sec-WebSocket-Protocol", "graphql-ws, v1.k", "graphql-ws, v1.k"),
+    ("Location", "https://h/x?api_key=short&b=1#access_token=z", "https://h/x?api_key=***&b=1#access_token=***"),
+    ("Referer", "https://u:hunter2@h/", "https://u:*******@h/"),
+    ("X-Echo", f"it is {FORMED}!", f"it is {'*' * len(FORMED)}!"),
+    ("x-portkey-config", '{"provider": "x", "api_key": "short"}', '{"provider": "x", "api_key": "***"}'),
+    ("WWW-Authenticate", 'Bearer realm="a", error="invalid_token"', 'Bearer realm="a", error="invalid_token"'),
+    ("Content-Type", "multipart/form-data; boundary=x", "multipart/form-data; boundary=x"),
+    ("Msh-Context-Cache-Token-Saved", "123", "123"),
+    ("Idempotency-Key", "a-b-c", "a-b-c"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), VALUES)
+def test_values_of_headers(name: str, value: str, expected: str) -> None:
+    """A value goes for its header's name, for the names in it, and for its form; all else stays."""
+    assert mask_value(name, value) == expected
+    assert mask_value(name, expected) == expected
+
+
+PATHS = [
+    ("/v1/chat/completions", "/v1/chat/completions"),
+    (f"/v1/{FORMED}/chat/completions", "/v1/{}/chat/completions"),
+    ("/v1/0123456789abcdef0123456789abcdef/chat/completions", "/v1/{}/chat/completions"),
+    ("/0123456789abcdef0123456789abcdef/openai/v1/embeddings", "/{}/openai/v1/embeddings"),
+    ("/bot0123456789abcdef0123456789/sendMessage", "/bot{}/sendMessage"),
+    ("/bot123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw/getMe", "/bot{}/getMe"),
+    ("/v1/chat;api_key=short/x", "/v1/chat;api_key={}/x"),
+    ("/v1/token/0123456789abcdef0123", "/v1/token/{}"),
+    ("/v1/sk%2D9fR2kLmQ8vXc0TzB4nYd/models", "/v1/{}/models"),
+    ("/v1/files/file-0123456789abcdef0123456789", "/v1/files/file-0123456789abcdef0123456789"),
+    ("/v1/files/0123456789abcdef0123456789", "/v1/files/0123456789abcdef0123456789"),
+    (
+        "/openai/deployments/gpt-4o-2024-08-06/chat/completions",
+        "/openai/deployments/gpt-4o-2024-08-06/chat/completions",
+    ),
+    ("/v1/caching/cache-0123456789abcdef", "/v1/caching/cache-0123456789abcdef"),
+]
+
+
+@pytest.mark.parametrize(("path", "expected"), PATHS)
+def test_paths(path: str, expected: str) -> None:
+    """A key in a path goes, an id stays."""
+    masked = expected.format("*" * (len(path) - len(expected) + len("{}")))
+    assert mask_path(path) == masked
+    assert mask_path(masked) == masked
+
+
+def test_credentials_of_an_address() -> None:
+    """What a query or a path holds is known for the rest of the call too, as it is written and as it is meant."""
+    assert credentials([], f"/v1/{FORMED}/models", "api_key=a%2Bb0123456&x=1") == (
+        FORMED.encode(),
+        b"a%2Bb0123456",
+        b"a+b0123456",
+    )
 
 
 BASIC = base64.b64encode(b"user:pass:word").decode()
@@ -136,13 +196,18 @@ QUERIES = [
     ("key=x&key=y", "key=***&key=***"),
     ("monkey=1&keys=2&max_tokens=3&tokenizer=4&key_id=5", "monkey=1&keys=2&max_tokens=3&tokenizer=4&key_id=5"),
     ("q=%E6%9C%88+%20~&b=月&c=%zz", "q=%E6%9C%88+%20~&b=月&c=%zz"),
+    (f"q={FORMED}&b=1", "q=***&b=1"),
+    ("q=sk%2D9fR2kLmQ8vXc0TzB4nYd&b=1", "q=***&b=1"),
+    (f"{FORMED}&b=1", "***&b=1"),
+    ("u=https%3A%2F%2Fu%3Ahunter2%40h", "u=***"),
+    ("X-Goog-Signature=1&X-Amz-Credential=2&session_id=3", "X-Goog-Signature=***&X-Amz-Credential=***&session_id=3"),
 ]
 
 
 @pytest.mark.parametrize(("query", "expected"), QUERIES)
 def test_query_parameters(query: str, expected: str) -> None:
     """Values of parameters named like credentials go; all else stays byte for byte."""
-    assert strip_query(query) == expected
+    assert mask_query(query) == expected
 
 
 def test_fingerprints() -> None:

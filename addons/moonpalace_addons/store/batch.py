@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from moonpalace_addons.store import derive, units
+from moonpalace_addons.store import derive, gate, units
 from moonpalace_addons.store.ongoing import Ongoing
 from moonpalace_addons.store.reading import Received
 from moonpalace_addons.store.records import exchanges
@@ -14,7 +14,7 @@ from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.storable import storable
 from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, ResponseStarted, Task
 from moonpalace_addons.store.units import Ending, Unit
-from moonpalace_addons.wire import encodings, secrets
+from moonpalace_addons.wire import encodings
 
 logger = logging.getLogger(__name__)
 
@@ -104,12 +104,14 @@ class Batch:
 
     def _begin(self, request: RequestRead) -> None:
         body, problem = encodings.decode(request.body, request.content_encoding)
-        body = secrets.mask(body, request.secrets)
+        hidden, kept = gate.hidden_in(request)
+        body, kinds = gate.masked_body(body, hidden)
         fields = derive.request_fields(body)
         warnings = [f"the request's body could not be decoded: {problem}"] if problem else []
         columns = derive.request_columns(request, fields, run_id=self.run_id, fingerprint_key=self.fingerprint_key)
-        columns["warnings"] = derive.packed(warnings)
-        call = Ongoing(request.uuid, request.secrets, fields, storable(columns, request.secrets), warnings)
+        warnings += gate.warnings("request", kinds)
+        columns |= kept | {"warnings": derive.packed(warnings)}
+        call = Ongoing(request.uuid, hidden, fields, storable(columns, hidden), warnings)
         self.calls[request.uuid] = call
         self._unit(call).request_body = body
 
@@ -137,7 +139,7 @@ class Batch:
         unit = self._unit(call)
         if not call.answer_announced:
             call.answer_announced = True
-            change(unit, call, derive.header_columns(answer.received()))
+            change(unit, call, derive.header_columns(answer.heading()))
         if data:
             unit.segments.append((call.segments, data, chunks))
             call.segments += 1

@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from moonpalace_addons.store import gate
+from moonpalace_addons.store.header_text import header_pairs
 from moonpalace_addons.store.reading import Reading, Received, read
 from moonpalace_addons.store.records.exchanges import COLUMNS
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
-from moonpalace_addons.wire import completion, encodings, secrets, timing
-from moonpalace_addons.wire.json_value import parse
+from moonpalace_addons.wire import completion, encodings, pieces, secrets, timing
+from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_addons.wire.status import FIRST_ERROR
 
 logger = logging.getLogger(__name__)
@@ -57,6 +59,9 @@ DURATION = re.compile(r"dur=([0-9]{1,18})|^([0-9]{1,18})$")
 
 CUT_WARNING = "the stream ended without the blank line of its last event, which clients then ignore"
 
+MERGED = pieces.TEXT | {"role"}
+"""The members of a delta whose pieces are joined."""
+
 type Fields = Mapping[str, object]
 """The scalar members of a JSON request: model, stream, max_tokens …"""
 
@@ -79,7 +84,7 @@ def request_fields(body: bytes) -> Fields:
 
 
 def request_columns(request: RequestRead, fields: Fields, *, run_id: str, fingerprint_key: bytes) -> Values:
-    """Return a whole row of `exchanges` for a request that has just been read."""
+    """Return a whole row of `exchanges` for a request that was read; `gate.hidden_in` has its headers and address."""
     return EMPTY | {
         "uuid": request.uuid,
         "run_id": run_id,
@@ -88,8 +93,8 @@ def request_columns(request: RequestRead, fields: Fields, *, run_id: str, finger
         "method": request.method,
         "endpoint": request.endpoint,
         "path": request.path,
-        "query": secrets.strip_query(request.query),
-        "request_headers": secrets.mask_text(request.headers, request.secrets),
+        "query": request.query,
+        "request_headers": request.headers,
         "request_content_type": request.content_type,
         "request_bytes": len(request.body),
         "client_request_id": request.client_request_id,
@@ -125,12 +130,6 @@ def count(text: str) -> int | None:
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text.strip()) else None
 
 
-def header_pairs(headers: str) -> list[tuple[str, str]]:
-    """Return names and values of `Name: value` lines."""
-    pairs = (line.partition(": ") for line in headers.split("\r\n") if line)
-    return [(name, value) for name, _, value in pairs]
-
-
 def outcome(
     ended: ExchangeEnded,
     received: Received | None,
@@ -156,6 +155,8 @@ def outcome(
         received = replace(received, problem=None)  # what ended the call says why its encoding has no end
     try:
         reading = read(received, hidden, cut_at=ended.cut_at)
+        if received.is_stream and (reading.has_secrets or not is_merged(reading)):
+            received, reading = without_pieces(received, hidden, ended.cut_at)
         if reading.is_done and not (coerced or ended.unsent) and ended.error_kind in HARMLESS_LATE:
             ended = replace(ended, state=State.COMPLETED, error_kind=None, error_message=None)
         return read_outcome(ended, received, reading, fields, warnings)
@@ -165,11 +166,35 @@ def outcome(
         return unread_outcome(ended, received, fields, warnings)
 
 
+def is_merged(reading: Reading) -> bool:
+    """Tell whether all texts that come in pieces stand in the completion, where a secret that is cut comes together."""
+    if not reading.events:
+        return True
+    deltas = (
+        mapping(mapping(choice).get("delta"))
+        for _, chunk in reading.events
+        for choice in completion.choices(mapping(chunk))
+    )
+    odd = any(name not in MERGED and isinstance(value, str) for delta in deltas for name, value in delta.items())
+    # Events of other faces name their types; they are not merged.
+    return not odd and not any("type" in mapping(chunk) for _, chunk in reading.events)
+
+
+def without_pieces(received: Received, hidden: Sequence[bytes], cut_at: int | None) -> tuple[Received, Reading]:
+    """Return a stream without the secrets that come in several pieces, and read so."""
+    body, kinds = gate.masked_pieces(received.body, hidden)
+    received = replace(received, body=body, masked=(*received.masked, *kinds))
+    reading = read(received, hidden, cut_at=cut_at)
+    if reading.has_secrets:  # in pieces that only the merger knows how to join
+        received = replace(received, body=gate.blotted(body))
+    return received, reading
+
+
 def read_outcome(
     ended: ExchangeEnded, received: Received, reading: Reading, fields: Fields, warnings: Sequence[str]
 ) -> Outcome:
     """Return the outcome of a call with an answer, read."""
-    warnings = [*warnings, *reading.warnings]
+    warnings = [*warnings, *gate.warnings("answer", received.masked), *reading.warnings]
     if ended.state is State.COMPLETED and reading.is_cut:
         warnings.append(CUT_WARNING)
     if ended.state is State.COMPLETED and received.status_code is not None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
+from moonpalace_addons.store import gate
 from moonpalace_addons.store.derive import Fields
 from moonpalace_addons.store.reading import Received
 from moonpalace_addons.store.records.values import Values
@@ -23,12 +24,16 @@ class Answer:
     body: bytearray = field(default_factory=bytearray, repr=False)
     chunks: list[tuple[int, int]] = field(default_factory=list)
     decoder: encodings.Decoder = field(init=False)
+    headers: str = field(init=False)
     stored: int = 0
     stored_chunks: int = 0
 
     def __post_init__(self) -> None:
-        """Make the decoder for what upstream says it sends."""
+        """Make the decoder for what upstream says it sends; take the secrets out of the headers."""
         self.decoder = encodings.Decoder(self.started.content_encoding)
+        self.headers, found = secrets.passed_headers(self.started.headers)
+        if found:
+            self.secrets = gate.together(self.secrets, tuple(found))
 
     def absorb(self) -> None:
         """Take in the chunks that have come since the last call."""
@@ -54,39 +59,42 @@ class Answer:
     def fresh(self) -> tuple[bytes, Sequence[tuple[int, int]]]:
         """Return what is not stored yet, and count it as stored.
 
-        The last bytes are held back while they are the beginning of a secret.
+        The last bytes are held back while they may be the beginning of a secret.
         """
         self.absorb()
-        longest = max(map(len, self.secrets), default=1) - 1
-        end = max(self.stored, len(self.body) - begun_secret(self.body, self.secrets))
-        masked = secrets.mask(bytes(self.body[max(0, self.stored - longest) :]), self.secrets)
-        offset = self.stored - max(0, self.stored - longest)
-        data = masked[offset : offset + end - self.stored]
+        data = bytes(self.body[self.stored :])
+        in_events = gate.is_events(bytes(self.body[: gate.HEAD]))
+        size = gate.settled(data, self.secrets, in_events=in_events)
+        masked = gate.masked_part(data[:size], self.secrets, in_events=in_events)
+        self.stored += size
         count = len(self.chunks)
-        while count > self.stored_chunks and self.chunks[count - 1][0] > end:
+        while count > self.stored_chunks and self.chunks[count - 1][0] > self.stored:
             count -= 1
         chunks = self.chunks[self.stored_chunks : count]
-        self.stored, self.stored_chunks = end, count
-        return data, chunks
+        self.stored_chunks = count
+        return masked, chunks
 
-    def received(self) -> Received:
-        """Return all that has come; `close` the decoder only once the answer is over."""
-        self.absorb()
+    def heading(self) -> Received:
+        """Return what came before the body."""
+        return self._received(b"")
+
+    def _received(self, body: bytes, kinds: Sequence[str] = ()) -> Received:
         return Received(
             at=self.started.at,
             status_code=self.started.status_code,
-            headers=secrets.mask_text(self.started.headers, self.secrets),
+            headers=self.headers,
             content_type=self.started.content_type,
-            body=secrets.mask(bytes(self.body), self.secrets),
+            body=body,
             chunks=self.chunks,
             problem=self.decoder.error,
+            masked=tuple(kinds),
         )
 
     def close(self) -> Received:
         """Return all that came, with what the decoder still held."""
         self.absorb()
         self.body += self.decoder.close()
-        return self.received()
+        return self._received(*gate.masked_body(bytes(self.body), self.secrets))
 
 
 @dataclass(slots=True)
@@ -114,15 +122,10 @@ class Ongoing:
     def begin_answer(self, started: ResponseStarted) -> None:
         """Note that the answer has begun."""
         self.answer = Answer(started, self.secrets)
+        self.secrets = self.answer.secrets
 
     def forget_stored(self) -> None:
         """Take it that nothing of the call is stored yet."""
         self.row_id, self.segments, self.answer_announced = None, 0, False
         if self.answer is not None:
             self.answer.stored = self.answer.stored_chunks = 0
-
-
-def begun_secret(body: bytearray, hidden: Sequence[bytes]) -> int:
-    """Return how many bytes at the end of `body` may be the beginning of a secret that is still to come."""
-    lengths = (length for secret in hidden for length in range(1, len(secret)) if body.endswith(secret[:length]))
-    return max(lengths, default=0)

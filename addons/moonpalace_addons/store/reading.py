@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from moonpalace_addons.wire import completion, secrets, sse
+from moonpalace_addons.store import gate
+from moonpalace_addons.wire import completion, sse
 from moonpalace_addons.wire.chat import Merger
 from moonpalace_addons.wire.event_data import DONE_DATA, Data, make_decoder, read_data
 from moonpalace_addons.wire.forms import BOM, MAX_HEAD, Form, form_of
@@ -19,7 +20,8 @@ LAST_TYPES = ("message_stop", "response.completed", "response.incomplete", "resp
 class Received:
     """What came back, decoded and masked. Times are nanoseconds since the request began.
 
-    `chunks` are (offset in `body` after the chunk, time); `problem` says what was wrong with the encoding.
+    `chunks` are (offset in `body` after the chunk, time); `problem` says what was wrong with the encoding,
+    `masked` of which kinds secrets in it are masked.
     """
 
     at: int | None
@@ -29,6 +31,7 @@ class Received:
     body: bytes
     chunks: list[tuple[int, int]]
     problem: str | None = None
+    masked: tuple[str, ...] = ()
 
     @property
     def form(self) -> Form:
@@ -47,7 +50,8 @@ class Reading:
 
     `is_cut` says that a stream ended without the blank line of its last event; `[DONE]` needs none. `is_done` says that
     it came to the event after which clients stop reading, such as an error, or that nothing was left to be told: there
-    was a reason for every choice to end, and the usage.
+    was a reason for every choice to end, and the usage. `has_secrets` says that secrets came
+    together in `completion`.
     """
 
     completion: object
@@ -56,6 +60,7 @@ class Reading:
     warnings: list[str]
     is_cut: bool = False
     is_done: bool = False
+    has_secrets: bool = False
 
 
 def read(received: Received, hidden: Sequence[bytes], *, cut_at: int | None = None) -> Reading:
@@ -101,7 +106,9 @@ def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None 
     for choice in completion.choices(merged) if cut_at is not None else ():
         if isinstance(choice, dict) and not choice.get("finish_reason"):
             choice["finish_reason"] = REPEAT
-    return Reading(merged, secrets.mask(dumped(merged), hidden), parsed, warnings, is_cut, is_done)
+    body = dumped(merged)
+    masked, _ = gate.masked_body(body, hidden)
+    return Reading(merged, masked, parsed, warnings, is_cut, is_done, has_secrets=masked != body)
 
 
 def is_told_whole(merged: Mapping[str, object]) -> bool:

@@ -1,31 +1,27 @@
-"""Look through the whole store for what looks like a key or token."""
+"""Look through the whole store for what looks like a key or token: by what the gate looks for, at what it let in."""
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Engine
 
-from moonpalace_addons.store.derive import header_pairs
+from moonpalace_addons.store.header_text import header_pairs
 from moonpalace_addons.store.journal.journal_texts import journal_texts
 from moonpalace_addons.store.records import texts
 from moonpalace_addons.store.records.texts import Text
-from moonpalace_addons.wire import secret_patterns, secrets
+from moonpalace_addons.wire import secret_bodies, secret_patterns, secret_streams, secrets
+from moonpalace_addons.wire.secret_names import is_secret
+from moonpalace_addons.wire.secret_patterns import Finding
+from moonpalace_addons.wire.secret_values import known
 
 HEADERS = ("request_headers", "response_headers")
 SHOWN = 4
 """Characters of a secret that are shown, to find it again by."""
 LEAST = 12
 """Characters of the shortest secret of which any are shown."""
-# An escape before a secret must not look like a part of its first word, as the n of \n in a JSON string would.
-ESCAPE = re.compile(r"\\(?:u[0-9a-fA-F]{4}|[bfnrt])")
-# What the forms of `wire.secret_patterns` begin with. To look for these first is many times as fast as the patterns.
-_GITHUB = (b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_")
-_OTHERS = (b"sk-", b"k_live_", b"AKIA", b"ASIA", b"glpat-", b"xox", b"AIza", b"ya29.", b"hf_", b"npm_", b"pypi-")
-MARKS = dict.fromkeys((*_GITHUB, *_OTHERS, b"earer", b"://"), 400) | {b"eyJ": 4000, b"-----BEGIN": 8000}
-"""Each with how many bytes behind it are looked at; of a longer secret the beginning is found."""
-BEFORE = 40
+STREAMS = ("event_streams", "response_segments")
+NONE_KNOWN = known(())
 NAMES = {"exchange_tags": "tag", "event_streams": "event stream", "response_segments": "answer under way"}
 
 type Progress = Callable[[int], None]
@@ -81,44 +77,29 @@ def search_journal(path: Path, progress: Progress = lambda _: None) -> Iterator[
 
 def found_in(text: Text) -> Iterator[tuple[str, str]]:
     """Give the kind and the masked form of each secret in a text."""
-    for window in windows(text.data):
-        for finding in secret_patterns.find(window):
-            yield finding.kind, masked(window[finding.start : finding.end])
+    found = findings(text)
+    for finding in found:
+        yield finding.kind, masked(text.data[finding.start : finding.end].decode("utf-8", "replace"))
     if text.table != "exchanges":
         return
     content = text.data.decode("utf-8", "replace")
     if text.column in HEADERS:
-        for name, _ in header_pairs(content):
-            if name.strip().lower() in secrets.SECRET_HEADERS:
+        for name, value in header_pairs(content):
+            if secrets.mask_value(name, value) != value and (is_secret(name) or not secret_patterns.find(value)):
                 yield f"header {name.strip()}", "…"
-    elif text.column == "query" and secrets.strip_query(content) != content:
+    elif text.column == "query" and not found and secrets.mask_query(content) != content:
         yield "parameter of a query that is named like a credential", "…"
+    elif text.column == "path" and not found and secrets.mask_path(content) != content:
+        yield "key in a path", "…"
 
 
-def windows(data: bytes) -> Iterator[str]:
-    """Give the stretches that can hold a secret: around what secrets begin with, which is quick to find."""
-    found = sorted(stretch for mark, reach in MARKS.items() for stretch in around(data, mark, reach))
-    start = end = 0
-    for first, last in found:
-        if first > end:
-            yield readable(data[start:end])
-            start = first
-        end = max(end, last)
-    yield readable(data[start:end])
-
-
-def around(data: bytes, mark: bytes, reach: int) -> Iterator[tuple[int, int]]:
-    """Give stretches in which every mark has `reach` bytes behind it; those that come thick lie in one of them."""
-    place = data.find(mark)
-    while place >= 0:
-        yield max(0, place - BEFORE), min(len(data), place + 2 * reach)
-        place = data.find(mark, place + reach)
-
-
-def readable(data: bytes) -> str:
-    """Return a text without the escapes of JSON."""
-    content = data.decode("utf-8", "replace")
-    return ESCAPE.sub(lambda found: " " * len(found[0]), content) if "\\" in content else content
+def findings(text: Text) -> list[Finding]:
+    """Return the secrets in a text: by their form, by the names of members, of a stream also in pieces."""
+    if text.table == "exchanges":
+        return secret_patterns.apart(secret_patterns.find_in(text.data))
+    if text.table not in STREAMS:
+        return secret_bodies.find(text.data, NONE_KNOWN)
+    return [*secret_streams.find(text.data, NONE_KNOWN), *secret_streams.find_split(text.data, NONE_KNOWN)]
 
 
 def field_name(text: Text) -> str:

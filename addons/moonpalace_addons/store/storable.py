@@ -1,22 +1,18 @@
 """Make the columns of a row fit to be stored: without secrets, and with nothing that a database refuses."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from moonpalace_addons.store.records.values import GREATEST, Values
 from moonpalace_addons.wire import secrets
 
-# What a client or upstream may have written a secret into. Headers and bodies are masked where they come in.
-MASKED_COLUMNS = (
-    "path",
-    "query",
-    "client_request_id",
-    "chatcmpl_id",
-    "model_requested",
-    "model_answered",
-    "error_kind",
-    "error_message",
-    "warnings",
-)
+REMEMBERED = 200
+"""Characters of a text that is remembered."""
+
+OURS = frozenset({"uuid", "run_id", "state", "category", "key_fingerprint", "note"})
+"""What neither clients nor upstream write."""
+HEADERS = frozenset({"request_headers", "response_headers"})
+"""What has been looked through line by line, but for the credentials known from elsewhere."""
 
 
 def storable(columns: Values, hidden: Sequence[bytes] = ()) -> Values:
@@ -25,15 +21,29 @@ def storable(columns: Values, hidden: Sequence[bytes] = ()) -> Values:
     Half surrogate pairs and NUL are written out as escapes; an integer past 64 bits becomes None.
     """
     # Nearly every row is fit as it is, which one look at all its texts together tells.
-    texts = "\n".join([value for value in columns.values() if isinstance(value, str)])
+    given = {name: value for name, value in columns.items() if isinstance(value, str)}
+    texts = "\n".join(given.values())
     greatest = max([abs(value) for value in columns.values() if isinstance(value, int)], default=0)
     fit = dict(columns)
     if greatest > GREATEST or "\x00" in texts or not texts.isascii():
         fit |= {name: harmless(value) for name, value in columns.items()}
-    if secrets.mask_text(texts, hidden) != texts:
-        masked = {name: fit[name] for name in MASKED_COLUMNS if name in fit}
-        fit |= {name: secrets.mask_text(text, hidden) for name, text in masked.items() if isinstance(text, str)}
+    told = [name for name in given if name not in OURS]
+    known = secrets.mask_known(joined := "\n".join([str(fit[name]) for name in told]), hidden) != joined
+    for name in told:
+        text = shown = str(fit[name])
+        if name not in HEADERS:
+            shown = remembered(text) if len(text) <= REMEMBERED else secrets.mask_formed(text)
+        if known and name != "endpoint":
+            shown = secrets.mask_known(shown, hidden)
+        if shown is not text:
+            fit[name] = shown
     return fit
+
+
+@lru_cache(1024)
+def remembered(text: str) -> str:
+    """Return a text without what has the form of a credential: models, endpoints and warnings are the same often."""
+    return secrets.mask_formed(text)
 
 
 def harmless(value: object) -> object:

@@ -24,19 +24,19 @@ class State(StrEnum):
 class RequestRead:
     """Say that a request has been read; its row is to be written.
 
-    `started_at` is in microseconds since the epoch. `headers` have passed the gate of `wire.secrets`; `secrets` are
-    the credentials it took out, to be masked wherever else they occur, and `api_key` is the one that upstream gets:
-    none of them is ever stored, only a fingerprint of the key. `coerced` says that upstream was asked for a stream,
-    and the client was not.
+    `started_at` is in microseconds since the epoch. `headers`, `path`, `query` and `body` are as the client sent them:
+    they pass the gate (`store.gate`) before anything is kept. `secrets` are those of the proxy's owner, to be masked
+    wherever they occur, and `api_key` is the one that upstream gets, of which a fingerprint is stored. `coerced` says
+    that upstream was asked for a stream, and the client was not.
     """
 
     uuid: str
     started_at: int
     method: str
     endpoint: str
-    path: str
-    query: str
-    headers: str
+    path: str = field(repr=False)
+    query: str = field(repr=False)
+    headers: str = field(repr=False)
     content_type: str | None
     content_encoding: str | None
     client_request_id: str | None
@@ -58,7 +58,7 @@ class ResponseStarted:
     uuid: str
     at: int
     status_code: int
-    headers: str
+    headers: str = field(repr=False)
     content_type: str | None
     content_encoding: str | None
     chunks: deque[tuple[int, bytes]] = field(repr=False)

@@ -143,16 +143,20 @@ SECRET = b"sk-0123456789abcdef"
 @pytest.mark.parametrize(
     ("name", "stored", "kept"),
     [
-        ("request_header", b"Accept: a\r\nX-Api-Key: " + SECRET + b"\r\nX-Last: b\r\n", "Accept: a\r\nX-Last: b\r\n"),
-        ("request_header", b"authorization: Bearer " + SECRET + b"\r\n", ""),
-        ("request_header", b"Cookie: session=" + SECRET + b"\x0bmore\r\nA: b\r\n", "A: b\r\n"),
-        ("response_header", b"Set-Cookie: a=" + SECRET + b"; Path=/\r\nA: b\r\n", "A: b\r\n"),
+        (
+            "request_header",
+            b"Accept: a\r\nX-Api-Key: " + SECRET + b"\r\nX-Last: b\r\n",
+            "Accept: a\r\nX-Api-Key: ***\r\nX-Last: b\r\n",
+        ),
+        ("request_header", b"authorization: Bearer " + SECRET + b"\r\n", "authorization: Bearer ***\r\n"),
+        ("request_header", b"Cookie: session=" + SECRET + b"\x0bmore\r\nA: b\r\n", "Cookie: ***\r\nA: b\r\n"),
+        ("response_header", b"Set-Cookie: a=" + SECRET + b"; Path=/\r\nA: b\r\n", "Set-Cookie: ***\r\nA: b\r\n"),
         ("request_query", b"key=" + SECRET + b"&limit=3", "key=***&limit=3"),
         ("endpoint", b"https://user:" + SECRET + b"@api", "https://***@api"),
     ],
 )
 def test_secrets_do_not_come_along(name: str, stored: bytes, kept: str) -> None:
-    """What the original stored of keys and cookies is left out, all else stays."""
+    """What the original stored of keys and cookies is masked, all else stays."""
     ours = {"request_header": "request_headers", "response_header": "response_headers", "request_query": "query"}
     columns = call(**{name: stored}).columns
     assert columns[ours.get(name, name)] == kept

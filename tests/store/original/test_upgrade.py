@@ -94,7 +94,8 @@ def test_every_row_says_what_it_said(old: Path) -> None:
     assert different == [49]
     assert after[48]["request_header"] == (
         "Accept: application/json\r\nConnection: close\r\nContent-Length: 97\r\nContent-Type: application/json\r\n"
-        "User-Agent: OpenAI/Python 1.50.0\r\nX-Request-Id: my-req-id\r\nX-Stainless-Lang: python\r\n"
+        "Cookie: ***\r\nUser-Agent: OpenAI/Python 1.50.0\r\nX-Api-Key: ***\r\n"
+        "X-Request-Id: my-req-id\r\nX-Stainless-Lang: python\r\n"
     )
 
 

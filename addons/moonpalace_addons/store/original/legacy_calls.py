@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from uuid import UUID, uuid5
 
-from moonpalace_addons.store import derive
+from moonpalace_addons.store import derive, gate
 from moonpalace_addons.store.original import legacy
 from moonpalace_addons.store.original.legacy import LegacyRow, Stored
 from moonpalace_addons.store.reading import Received
@@ -103,8 +103,8 @@ def request_columns(row: LegacyRow, body: bytes | None, headers: str | None, fie
     return {
         "method": text(row["request_method"]) or "",
         "endpoint": without_user(text(row["endpoint"]) or ""),
-        "path": text(row["request_path"]) or "",
-        "query": secrets.strip_query(text(row["request_query"]) or ""),
+        "path": secrets.mask_path(text(row["request_path"]) or ""),
+        "query": secrets.mask_query(text(row["request_query"]) or ""),
         "request_headers": headers or "",
         "request_content_type": text(row["request_content_type"]),
         "request_bytes": len(body or b""),
@@ -188,17 +188,23 @@ def header_pairs(headers: str | None) -> list[tuple[str, str]]:
 
 
 def stripped(headers: str | None, hidden: tuple[bytes, ...]) -> str | None:
-    """Return header lines without those that hold secrets."""
+    """Return header lines without the secrets in them."""
     if headers is None:
         return None
-    lines = HEADER_LINE.findall(headers)
-    kept = [line for line in lines if secrets.strip_headers([(line.partition(":")[0], "")])]
-    return secrets.mask_text("".join(kept), hidden)
+    lines = [line.partition(":") for line in HEADER_LINE.findall(headers)]
+    kept = [f"{name}:{masked_like(name, value)}" for name, _, value in lines]
+    return secrets.mask_known("".join(kept), hidden)
+
+
+def masked_like(name: str, value: str) -> str:
+    """Return what may be kept of the value of a header, with the white space around it as it was."""
+    text = value.strip()
+    return value.replace(text, secrets.mask_value(name, text)) if text else value
 
 
 def masked(value: Stored, hidden: tuple[bytes, ...]) -> bytes | None:
     """Return a body without the secrets of its headers, None for none."""
-    return None if value is None else secrets.mask(as_bytes(value), hidden)
+    return None if value is None else gate.masked_body(as_bytes(value), hidden)[0]
 
 
 def without_user(url: str) -> str:
@@ -209,7 +215,7 @@ def without_user(url: str) -> str:
 def without_query(row: LegacyRow, error: str) -> str:
     """Return an error, which repeats the address, with the secrets of its query taken out."""
     query = text(row["request_query"]) or ""
-    return error.replace(query, secrets.strip_query(query)) if query else error
+    return error.replace(query, secrets.mask_query(query)) if query else error
 
 
 def microseconds(moment: str | None) -> int | None:

@@ -1,0 +1,91 @@
+"""Find the secrets in a body, and mask them so that all else stays where it was, byte for byte.
+
+Masked are the credentials of the call wherever they are, what has the form of a credential (see
+`wire.secret_patterns`), and the values of members of JSON, fields of forms and parts of uploads that are named like
+one. That a foreign key in a prompt is masked too is a choice: bodies are kept as the client sent them, but no secret is
+kept at all. A body in which that happened is marked, since it is not what was sent.
+
+An agent resends its history with every call, so blocks in which nothing was found are remembered, and not looked at
+again: the beginning of a body costs no more than its hash.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from urllib.parse import unquote_plus
+
+from moonpalace_addons.wire import secret_patterns
+from moonpalace_addons.wire.secret_names import is_secret, is_secret_member
+from moonpalace_addons.wire.secret_patterns import BEFORE, REACH, Finding
+from moonpalace_addons.wire.secret_values import Known
+
+OWN = "credential of the call"
+"""The kind of what is known to be a secret, rather than found to be one."""
+
+_BLOCK = 16 * 1024
+_REMEMBERED = 10_000
+"""Blocks that are remembered, of 160 MB."""
+_MEMBER = re.compile(rb'"([\w.-]{1,60})"\s{0,4}:\s{0,4}"')
+_STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
+_NAME_REACH = 72
+_SMALL = 4096
+"""Bytes up to which it is quicker to look for what may be in a telling name than to look at all names."""
+_TELLING = (
+    *(b'key"', b'token"', b'signature"', b"secret", b"pass", b"pwd", b"auth", b"credential", b"cookie", b"bearer"),
+    *(b"jwt", b"assertion", b"accesskey", b"apikey"),
+)
+_FORM = re.compile(rb"[\w.%+~\[\]-]{1,100}=[^\s\"{}<>]*\Z")
+_FIELD = re.compile(rb"(?:^|&)([^=&]{1,100})=([^&]+)")
+_PART = re.compile(rb'name="([^"\r\n]{1,100})"[^\r\n]{0,200}\r\n(?:[^\r\n]{1,1000}\r\n){0,8}\r\n([^\r\n]{1,4096})')
+
+_clean: set[int] = set()
+
+
+def find(data: bytes, known: Known) -> list[Finding]:
+    """Return the secrets in a body in the order in which they stand; they do not overlap."""
+    found = [finding for start in range(0, len(data), _BLOCK) for finding in _in_block(data, start, known)]
+    if data[:2] == b"--":
+        found += _named(_PART.finditer(data))
+    elif b"=" in data[:100] and _FORM.match(data):
+        found += _named(_FIELD.finditer(data))
+    return secret_patterns.apart(iter(found)) if found else found
+
+
+def members(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Finding]:
+    """Give the values of the members of JSON that are named like a credential and begin in a part of the data."""
+    for match in _MEMBER.finditer(data, max(0, start - _NAME_REACH), len(data) if stop is None else stop):
+        if _is_telling(match[1]):
+            value = _STRING.match(data, match.end())
+            if value is not None and value[0].strip(b"*"):
+                yield Finding("value named like a credential", *value.span())
+
+
+def _may_tell(lowered: bytes) -> bool:
+    return any(mark in lowered for mark in _TELLING)
+
+
+@lru_cache(2048)
+def _is_telling(name: bytes) -> bool:
+    return is_secret_member(name.decode("utf-8", "replace"))
+
+
+def _in_block(data: bytes, start: int, known: Known) -> list[Finding]:
+    stop = min(start + _BLOCK, len(data))
+    told = hash((data[max(0, start - BEFORE) : stop + REACH], known.secrets))
+    if told in _clean:
+        return []
+    found = [Finding(OWN, *span) for span in known.spans(data, start, stop)]
+    found += secret_patterns.find_in(data, start, stop)
+    if stop - start > _SMALL or _may_tell(data[max(0, start - _NAME_REACH) : stop].lower()):
+        found += members(data, start, stop)
+    if not found:
+        if len(_clean) >= _REMEMBERED:
+            _clean.clear()
+        _clean.add(told)
+    return found
+
+
+def _named(matches: Iterator[re.Match[bytes]]) -> Iterator[Finding]:
+    for match in matches:
+        if is_secret(unquote_plus(match[1].decode("utf-8", "replace"))) and match[2].strip(b"*"):
+            yield Finding("value named like a credential", *match.span(2))

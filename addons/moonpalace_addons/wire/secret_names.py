@@ -1,0 +1,106 @@
+"""Tell by its name what holds a credential: a header, a parameter of a query, a member of JSON.
+
+A name is taken apart into words: `X-Api-Key`, `api_key`, `apiKey` and `apikey` are the same to it. Of headers and
+parameters one telling word is enough. In bodies words such as key and token have other meanings (a `token` of logprobs,
+the `signature` of a thought), so there another word has to say whose they are.
+"""
+
+import re
+from functools import lru_cache
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[^\W\d_]+")
+
+
+def _each(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
+_ALWAYS = _each(
+    """
+    accesskey accesstoken apikey apisecret apitoken assertion authkey authorization authtoken bearer clientsecret cookie
+    cookies credential credentials idtoken jwt passcode passphrase passwd password passwords privatekey pwd
+    refreshtoken secret secretkey secrets sessiontoken
+    """
+)
+"""What is a credential wherever it stands."""
+
+_ALONE = _each(
+    """
+    auth authentication authn authz csrf hmac jsessionid key oauth otp pass phpsessid session sessionid sig signature
+    token xsrf
+    """
+)
+"""What is one as the name of a header or parameter, or in it."""
+
+_WHOSE = _each(
+    """
+    access account admin anthropic api app auth authorization aws azure bearer bot client consumer csrf deploy
+    encryption gateway github gitlab goog google hf id identity integration kimi license llm login master moonshot oauth
+    openai personal private project proxy push refresh secret security server service session shared signing ssh
+    subscription upstream user vault virtual webhook xsrf
+    """
+)
+"""Whose key or token is a credential, in the names of members of a body."""
+
+_JOINED = ("apikey", "token", "secret", "password", "passwd", "authorization", "credential", "credentials", "cookie")
+"""What a word of a header's name may end in where it was joined with another: `accesstoken`, `cookie2`."""
+
+_ABOUT = _each(
+    """
+    alg algorithm budget count exp expiration expires expiry hash length limit method name remaining reset saved scheme
+    size spend status ttl type usage used version
+    """
+)
+"""What a name ends in that tells of a credential and is none: `token_type`, `Msh-Context-Cache-Token-Saved`."""
+
+_HARMLESS = _each(
+    """
+    access-control-allow-credentials cache-key helicone-session-id helicone-session-name helicone-session-path
+    idempotency-key key-id prompt-cache-key public-key sec-websocket-key session-id surrogate-key
+    x-claude-code-session-id x-idempotency-key x-opencode-session x-public-key x-session-affinity
+    """
+)
+"""What is named like a credential and is known to be none: it groups calls, or names a cache or a repetition.
+
+A session's id is one among them: agents send it with each call, and calls are put together by it.
+"""
+
+_LONGEST = 100
+"""Characters of a name that is remembered, and looked at."""
+
+
+def is_secret(name: str) -> bool:
+    """Tell whether a header or a parameter of this name holds a credential."""
+    return _is_secret(name[:_LONGEST].strip())
+
+
+def is_secret_member(name: str) -> bool:
+    """Tell whether a member of this name in JSON holds a credential, if it is a string."""
+    return _is_secret_member(name[:_LONGEST])
+
+
+@lru_cache(2048)
+def _is_secret(name: str) -> bool:
+    words = _words(name)
+    return not _is_harmless(name, words) and any(
+        word in _ALWAYS or word in _ALONE or word.endswith(_JOINED) for word in words
+    )
+
+
+@lru_cache(2048)
+def _is_secret_member(name: str) -> bool:
+    words = _words(name)
+    if _is_harmless(name, words):
+        return False
+    if any(word in _ALWAYS for word in words):
+        return True
+    return words[-1] in ("key", "token", "signature") and not _WHOSE.isdisjoint(words[:-1])
+
+
+def _is_harmless(name: str, words: list[str]) -> bool:
+    known = {name.lower().replace("_", "-"), "-".join(words)}
+    return not words or words[-1] in _ABOUT or not known.isdisjoint(_HARMLESS)
+
+
+def _words(name: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(name)]

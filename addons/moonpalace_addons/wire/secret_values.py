@@ -1,0 +1,100 @@
+r"""Find the credentials of a call wherever they turn up again, also in part and in other spellings.
+
+A credential is known from the headers, the query or the settings. In what a client or upstream says it may stand as it
+is, percent-encoded, in base64, with escapes of JSON, or cut: its beginning or its end from `PART` characters on.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from urllib.parse import quote
+
+PART = 12
+"""Characters of a part of a credential from which on it is one: fewer may be chance, or a prefix that all keys have."""
+_LONG = 16
+"""Characters of a credential from which on parts of it, and its base64, are looked for."""
+_ESCAPED = re.compile(rb"\\u00(?:2[bdf]|3[0-9a]|[46][1-9a-f]|[57][0-9a]|5f)", re.IGNORECASE)
+
+type Span = tuple[int, int]
+
+
+class Known:
+    """The credentials of one call."""
+
+    def __init__(self, secrets: Sequence[bytes]) -> None:
+        self.secrets = tuple(sorted({secret for secret in secrets if secret}, key=len, reverse=True))
+        self.longest = max(map(len, self.secrets), default=0)
+        self._needles = tuple(_needles(self.secrets))
+        self._escaped: re.Pattern[bytes] | None = None
+
+    def spans(self, data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Span]:
+        """Give where a credential or a part of one begins in a part of the data; places may overlap."""
+        stop = len(data) if stop is None else min(stop, len(data))
+        for needle, begins, ends in self._needles:
+            place = data.find(needle, start, stop + len(needle) - 1)
+            while place >= 0:
+                first, last = place, place + len(needle)
+                while last < len(data) and last - first < len(begins) and data[last] == begins[last - first]:
+                    last += 1
+                while first > 0 and last - first < len(ends) and data[first - 1] == ends[first - last - 1]:
+                    first -= 1
+                yield first, last
+                place = data.find(needle, last, stop + len(needle) - 1)
+        if self.secrets and data.find(b"\\u00", start, stop) >= 0 and _ESCAPED.search(data, start, stop):
+            yield from (match.span() for match in self._as_escaped().finditer(data, start))
+
+    def begun(self, data: bytes) -> int:
+        """Return how many bytes at the end of the data may be the beginning of a credential that is still to come."""
+        ends = data[-self.longest :]
+        lengths = (size for secret in self.secrets for size in range(1, len(secret)) if ends.endswith(secret[:size]))
+        return max(lengths, default=0)
+
+    def _as_escaped(self) -> re.Pattern[bytes]:
+        r"""Return what finds the credentials with any of their characters written as `\u0041`."""
+        if self._escaped is None:
+            self._escaped = re.compile(b"|".join(b"".join(map(_spellings, secret)) for secret in self.secrets))
+        return self._escaped
+
+
+@lru_cache(256)
+def known(secrets: tuple[bytes, ...]) -> Known:
+    """Return what finds these credentials; calls with the same ones share it."""
+    return Known(secrets)
+
+
+def _needles(secrets: Sequence[bytes]) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Give what to look for, and what it may go on as and may have begun as."""
+    for secret in secrets:
+        if len(secret) < _LONG:
+            yield secret, secret, b""
+            continue
+        yield secret[:PART], secret, b""
+        yield secret[-PART:], b"", secret
+        yield from ((text, text, b"") for text in _in_base64(secret))
+    for secret in secrets:
+        yield from ((text, text, b"") for text in _encoded(secret))
+
+
+def _encoded(secret: bytes) -> set[bytes]:
+    text = secret.decode("utf-8", "surrogateescape")
+    percent = quote(secret, safe="").encode()
+    escaped = json.dumps(text)[1:-1].encode()
+    lower = re.sub(rb"%[0-9A-F]{2}", lambda found: found[0].lower(), percent)
+    return {percent, lower, escaped, escaped.replace(b"/", rb"\/")} - {secret}
+
+
+def _in_base64(secret: bytes) -> set[bytes]:
+    """Return what the base64 of any text has in it that has the secret in it, whatever stands before and after it."""
+    found: set[bytes] = set()
+    for shift in range(3):
+        text = base64.b64encode(b"\0" * shift + secret)
+        # The characters that hold bits of what stands before or after are left out.
+        inner = text[(0, 2, 3)[shift] : (len(secret) + shift) * 8 // 6]
+        found |= {inner, inner.translate(bytes.maketrans(b"+/", b"-_"))}
+    return found
+
+
+def _spellings(byte: int) -> bytes:
+    return b"(?:%s|(?i:\\\\u%04x))" % (re.escape(bytes([byte])), byte)

@@ -1,0 +1,184 @@
+"""A key in every place of a call where one may stand: none is kept, and the search finds those that are put there."""
+
+from __future__ import annotations
+
+import base64
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import Engine
+
+from moonpalace_addons.store import derive
+from moonpalace_addons.store.engine import open_store, writing
+from moonpalace_addons.store.records import contents, exchanges, repeats
+from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_addons.store.secret_search import search
+from moonpalace_cli.export.formats import FORMATS
+from tests.e2e.secret_places import EVENTS, PLACES, Place, secrets_of
+from tests.e2e.test_secrets import Trace
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.e2e.conftest import Launcher, Proxy
+
+PICKY = ("openai-batch", "dataset", "report")
+"""The formats that some calls do not fit, or all: that is an error."""
+NUMBERED = list(enumerate(PLACES))
+
+
+def text_of(number: int, text: str) -> str:
+    """Return a text of a place with its secrets."""
+    return PLACES[number].filled(text, *secrets_of(number))
+
+
+def answer_of(number: int) -> list[bytes]:
+    """Return the pieces in which an answer comes."""
+    place = PLACES[number]
+    return [piece.encode() for piece in place.pieces(text_of(number, place.answer))]
+
+
+class Upstream(threading.Thread):
+    """Answer each request as the place that it names wants it, and close."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.seen: set[int] = set()
+
+    def run(self) -> None:
+        """Serve one connection after another."""
+        with suppress(OSError):  # the end: the listener is closed
+            while True:
+                with closing(self.listener.accept()[0]) as connection, suppress(OSError):
+                    self.answer(connection)
+
+    def answer(self, connection: socket.socket) -> None:
+        """Read a request, all of it, and answer."""
+        with connection.makefile("rb") as stream:
+            lines = list(iter(stream.readline, b"\r\n"))
+            named = dict(line.decode().strip().partition(": ")[::2] for line in lines[1:])
+            stream.read(int(named.get("Content-Length", "0")))
+        number = int(named["X-Place"])
+        self.seen.add(number)
+        place, pieces = PLACES[number], answer_of(number)
+        head = [f"HTTP/1.1 {place.status}", *(text_of(number, line) for line in place.answer_headers)]
+        head += ["Connection: close", f"Content-Length: {sum(map(len, pieces))}", "", ""]
+        connection.sendall("\r\n".join(head).encode())
+        for piece in pieces:
+            connection.sendall(piece)
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    """Give an upstream that runs."""
+    running = Upstream()
+    running.start()
+    with running.listener:
+        yield running
+        running.listener.shutdown(socket.SHUT_RDWR)
+
+
+def ask(proxy: Proxy, number: int, place: Place) -> bytes:
+    """Make the call of a place; return all that comes back."""
+    host, port = proxy.url.removeprefix("http://").split(":")
+    body = text_of(number, place.body).encode()
+    lines = [f"{place.method} {text_of(number, place.target)} HTTP/1.1", f"Host: {host}:{port}", f"X-Place: {number}"]
+    lines += [f"Content-Length: {len(body)}", *(text_of(number, line) for line in place.headers)]
+    with socket.create_connection((host, int(port)), 30) as connection:
+        connection.sendall("\r\n".join([*lines, "Connection: close", "", ""]).encode() + body)
+        with connection.makefile("rb") as stream:
+            return stream.read()
+
+
+def spellings(number: int) -> list[bytes]:
+    """Return what must be nowhere: the secrets of a place, and what could be turned into them."""
+    key, word = secrets_of(number)
+    encoded = [base64.b64encode(f"{before}{key}".encode()).decode()[4:-4] for before in ("", "me:")]
+    return [text.encode() for text in (key[:20], key[-16:], word, key.replace("-", "\\u002d"), *encoded)]
+
+
+def test_no_key_is_kept_in_any_place(launch: Launcher, upstream: Upstream) -> None:
+    """What clients get is what upstream said, byte for byte; what is kept, logged and exported has none of the keys."""
+    trace, port = Trace(), upstream.listener.getsockname()[1]
+    with launch.start(endpoint=f"http://127.0.0.1:{port}") as proxy:
+        for number, place in NUMBERED:
+            said = ask(proxy, number, place)
+            assert said.endswith(b"".join(answer_of(number))), (place.name, said)
+        assert upstream.seen == set(range(len(PLACES)))
+        rows = proxy.rows(len(PLACES))
+        trace.collect(proxy, "while it runs")
+        export = ("export", "--all", "--allow-secrets", "--no-redact", "--format")
+        printing: list[tuple[str, ...]] = [(*export, name) for name in FORMATS if name not in PICKY]
+        printing += [("export", "--all", "--report", "--no-redact", "--allow-secrets")]
+        commands: list[tuple[str, ...]] = [("list", "-v", "-n", "1000"), *printing]
+        commands += [("inspect", "--id", str(row.id), "--print-request", "--print-response") for row in rows[::4]]
+        trace.texts["output of mpal"] = proxy.mpal_all(commands)
+        for name in PICKY[:2]:
+            done = proxy.mpal(*export, name)
+            trace.texts[name] = done.stdout + done.stderr
+        hits = [(PLACES[number_of(rows, hit.call)].name, hit) for hit in search(proxy.engine)]
+        for row in rows:
+            bodies = proxy.bodies(row)
+            kept = (bodies.request, bodies.response, bodies.event_stream)
+            trace.texts[f"row {row.id}"] = repr(row).encode() + b"".join(body or b"" for body in kept)
+    trace.collect(proxy, "after the end")
+    assert hits == []
+    found = [
+        f"{place.name}: {spelling.decode()} in {name}"
+        for number, place in NUMBERED
+        for spelling in spellings(number)
+        for name, text in trace.texts.items()
+        if spelling in text
+    ]
+    assert found == []
+
+
+def number_of(rows: list[Exchange], call: int | None) -> int:
+    """Return the number of the place whose call a row is."""
+    headers = next(row.request_headers for row in rows if row.id == call)
+    return int(headers.partition("X-Place: ")[2].partition("\r\n")[0])
+
+
+def put_by_hand(engine: Engine, number: int, place: Place) -> int:
+    """Store a call as if there were no gate; return its number."""
+    path, _, query = text_of(number, place.target).partition("?")
+    headers = {
+        "request_headers": "".join(f"{text_of(number, line)}\r\n" for line in place.headers),
+        "response_headers": "".join(f"{text_of(number, line)}\r\n" for line in place.answer_headers),
+    }
+    said = {"method": place.method, "path": path, "query": query, "endpoint": "x", "state": "completed", "overhead": 0}
+    columns: dict[str, Any] = (
+        derive.EMPTY | said | headers | {"uuid": f"u{number}", "run_id": "r", "started_at": number}
+    )
+    columns |= {"is_stream": False, "is_coerced": False, "request_bytes": 0}
+    answer = b"".join(answer_of(number))
+    with writing(engine) as connection:
+        (call,) = exchanges.insert_exchanges(connection, [columns]).values()
+        bodies = [contents.Body(call, "request", text_of(number, place.body).encode())]
+        is_stream = EVENTS in place.answer_headers
+        bodies += [] if is_stream else [contents.Body(call, "response", answer)]
+        contents.insert_contents(connection, bodies, [contents.Stream(call, answer, [])] if is_stream else [], [])
+    return call
+
+
+def test_the_search_finds_a_key_in_every_place(tmp_path: Path) -> None:
+    """`mpal doctor --secrets` looks for what the gate lets nobody bring in."""
+    engine = open_store(f"sqlite:///{tmp_path / 'calls.sqlite'}", create=True)
+    with writing(engine) as connection:
+        repeats.ensure_run(connection, {"id": "r", "host": "h", "pid": 1, "version": "0"})
+    calls = {put_by_hand(engine, number, place): place.name for number, place in NUMBERED}
+    missed = calls.keys() - {hit.call for hit in search(engine)}
+    assert [calls[call] for call in missed] == []
+    engine.dispose()
+
+
+def test_the_table_is_long_enough() -> None:
+    """Headers, queries, paths and bodies, asked and answered, are all there."""
+    assert len(PLACES) >= 60
+    for word in ("request header", "answer header", "query", "path", "request body", "answer,", "stream,", "WebSocket"):
+        assert any(place.name.startswith(word) for place in PLACES)
