@@ -3,9 +3,13 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from moonpalace_addons.wire.event_data import Data, make_decoder, read_data
+from moonpalace_addons.wire.chat import Merger
+from moonpalace_addons.wire.event_data import Data, DataReader, make_decoder, read_data
 from moonpalace_addons.wire.sse import Event
+from moonpalace_addons.wire.timing import token_channel
 
 A, B = {"a": 1}, {"b": "}"}
 LINE_A, LINE_B = json.dumps(A), json.dumps(B)
@@ -79,3 +83,30 @@ def test_where_events_are_parted(stream: str, expected: list[str]) -> None:
     """A line that is a whole JSON object is an event; lines that are parts of one belong together."""
     decoder = make_decoder()
     assert [event.data for event in (*decoder.feed(stream.encode()), *decoder.close())] == expected
+
+
+EVENTS = st.lists(
+    st.builds(
+        lambda choice, delta, more: json.dumps({"id": "a", "choices": [{"index": choice, "delta": delta} | more]}),
+        st.integers(0, 1),
+        st.dictionaries(st.sampled_from(["content", "reasoning_content", "role", "note"]), st.text(max_size=3)),
+        st.sampled_from(
+            [{}, {}, {}, {"finish_reason": "stop"}, {"finish_reason": None}, {"message": {"content": "m"}}]
+        ),
+    )
+    | st.sampled_from(['{"usage": {"total_tokens": 1}, "choices": []}', "[DONE]", "x", '{"error": {"message": "e"}}']),
+    max_size=30,
+)
+
+
+@given(EVENTS)
+def test_what_is_not_parsed_merges_alike(events: list[str]) -> None:
+    """A stream merges to the same, and its events are of the same channels, whether or not each of them is parsed."""
+    quick, slow, reader = Merger(), Merger(), DataReader()
+    for event in map(Event, events):
+        for merger, data in ((quick, reader.read(event)), (slow, read_data(event))):
+            for value, error in data.said:
+                merger.feed(value, error)
+        channels = [[token_channel(value) for value, _ in data.said] for data in (reader.read(event), read_data(event))]
+        assert channels[0] == channels[1]
+    assert (quick.result(), quick.doubts) == (slow.result(), slow.doubts)

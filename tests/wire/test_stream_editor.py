@@ -9,6 +9,7 @@ import pytest
 
 from moonpalace_addons.wire import sieve, sse, stream_editor
 from moonpalace_addons.wire.chat import Merger, merge_events
+from moonpalace_addons.wire.event_data import DataReader
 from moonpalace_addons.wire.loop_guard import LoopGuard
 from moonpalace_addons.wire.repeat import Detector, Loop
 from moonpalace_addons.wire.stream_editor import Plan, StreamEditor, merged
@@ -502,7 +503,7 @@ STAGES = [
     (sse.Decoder, "close"),
     (LoopGuard, "feed"),
     (Merger, "feed"),
-    (stream_editor, "read_data"),
+    (DataReader, "read"),
     (stream_editor._Progress, "feed"),
     (stream_editor._Progress, "final_chunk"),
     (sieve.Sieve, "feed"),

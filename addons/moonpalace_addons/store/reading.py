@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from moonpalace_addons.store import gate
 from moonpalace_addons.wire import completion, sse
 from moonpalace_addons.wire.chat import Merger
-from moonpalace_addons.wire.event_data import DONE_DATA, Data, make_decoder, read_data
+from moonpalace_addons.wire.event_data import DONE_DATA, Data, DataReader, make_decoder
 from moonpalace_addons.wire.forms import BOM, MAX_HEAD, Form, form_of
 from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_addons.wire.stream_editor import REPEAT
@@ -80,8 +80,8 @@ def read_body(received: Received) -> Reading:
 
 def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None = None) -> Reading:
     """Read a stream: its events, and the completion that they merge to."""
-    decoder = make_decoder()
-    events = [(event, read_data(event)) for event in (*decoder.feed(received.body), *decoder.close())]
+    decoder, reader = make_decoder(), DataReader()
+    events = [(event, reader.read(event)) for event in (*decoder.feed(received.body), *decoder.close())]
     is_done = any(data.is_done for _, data in events)
     events = [(event, data) for event, data in events if data is not DONE_DATA]
     said = [(event.end, value, error) for event, data in events for value, error in data.said]

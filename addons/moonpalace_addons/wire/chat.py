@@ -17,6 +17,7 @@ unless it says no more than the role.
 from collections.abc import Iterable, Mapping
 
 from moonpalace_addons.wire import api_error
+from moonpalace_addons.wire.alike import More
 from moonpalace_addons.wire.api_error import ApiError
 from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_addons.wire.pieces import Doubts, Pieces, index_of
@@ -53,6 +54,9 @@ class Merger:
 
     def feed(self, value: object, error: ApiError | None = None) -> None:
         """Take in the parsed JSON of one event, and the error that it tells of; what is no chat chunk is ignored."""
+        if isinstance(value, More):
+            self._choice(value.choice).add_text(value.channel, value.text)
+            return
         chunk = mapping(value)
         is_chunk = _is_chat_chunk(chunk)
         self._has_chunks = self._has_chunks or is_chunk
@@ -88,13 +92,16 @@ class Merger:
     def _take_choice(self, position: int, choice: Mapping[str, object]) -> None:
         index = index_of(choice)
         number = position if index is None else index
-        found = self._choices.get(number)
-        if found is None:
-            found = self._choices[number] = _Choice(self._doubts)
-        found.feed(choice)
+        self._choice(number).feed(choice)
         usage = choice.get("usage")
         if isinstance(usage, dict):
             self._choice_usage = usage or self._choice_usage or usage
+
+    def _choice(self, number: int) -> "_Choice":
+        found = self._choices.get(number)
+        if found is None:
+            found = self._choices[number] = _Choice(self._doubts)
+        return found
 
 
 def merge_events(events: Iterable[Event]) -> dict[str, object] | None:
@@ -136,6 +143,9 @@ class _Choice:
             choice = {**choice, "logprobs": None}
         self._fields.feed(choice, without=("index", "delta", "message", "usage"))
 
+    def add_text(self, channel: str, text: str) -> None:
+        self._message.add_text(channel, text)
+
     def result(self, index: int) -> dict[str, object]:
         return {
             "index": index,
@@ -159,6 +169,9 @@ class _Message:
             self._tool_calls.feed(tool_calls)
             delta = {**delta, "tool_calls": None}
         self._fields.feed(delta)
+
+    def add_text(self, channel: str, text: str) -> None:
+        self._fields.add_text(channel, text)
 
     def result(self) -> dict[str, object]:
         result = {"role": None, "content": None, **self._fields.result()}

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from moonpalace_addons.wire import api_error
+from moonpalace_addons.wire.alike import Alike
 from moonpalace_addons.wire.api_error import ApiError
 from moonpalace_addons.wire.chat import DONE, parse_data
 from moonpalace_addons.wire.json_value import parse
@@ -41,6 +42,26 @@ _NO_DATA, _ODD_DATA = Data(), Data(is_odd=True)
 def make_decoder(limit: int = DEFAULT_LIMIT) -> Decoder:
     """Return a decoder that parts the API's events wherever a server parts them."""
     return Decoder(limit, _is_whole)
+
+
+class DataReader:
+    """Read the events of one stream: most of them without parsing them, see `wire/alike.py`."""
+
+    def __init__(self) -> None:
+        self._alike = Alike()
+
+    def read(self, event: Event) -> Data:
+        """Return what an event says; `More` in place of a value that is an earlier one's with another text."""
+        if event.event != "message":
+            return read_data(event)
+        more = self._alike.read(event.data)
+        if more is not None:
+            return Data(((more, None),))
+        data = read_data(event)
+        for value, error in data.said if len(data.said) == 1 else ():
+            if error is None:
+                self._alike.learn(event.data, value)
+        return data
 
 
 def read_data(event: Event) -> Data:

@@ -8,6 +8,7 @@ number among the calls of the choice. Texts are never mixed: two tools called in
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from moonpalace_addons.wire.alike import More
 from moonpalace_addons.wire.completion import choices
 from moonpalace_addons.wire.json_value import mapping
 from moonpalace_addons.wire.pieces import index_of
@@ -49,7 +50,8 @@ class LoopGuard:
 
     def feed(self, chunk: object) -> Found | None:
         """Take in the parsed JSON of one event; return the first loop that it completes."""
-        for choice, channel, text in self._texts(chunk):
+        texts = ((chunk.choice, chunk.channel, chunk.text),) if isinstance(chunk, More) else self._texts(chunk)
+        for choice, channel, text in texts:
             key = (choice, channel)
             detector = self._detectors.get(key)
             if detector is None:

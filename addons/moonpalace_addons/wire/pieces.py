@@ -69,6 +69,11 @@ class Pieces:
             elif known is None or known == "" or (key not in ONCE and value != ""):
                 self._values[key] = value
 
+    def add_text(self, key: str, text: str) -> None:
+        """Take in a piece that has nothing but a text."""
+        self._values.setdefault(key, None)
+        self._feed_text(key, text)
+
     def get(self, key: str) -> object:
         """Return the value that stands under `key` so far; of text, objects and lists nothing."""
         return self._values.get(key)

@@ -8,10 +8,11 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from moonpalace_addons.wire.alike import More
 from moonpalace_addons.wire.api_error import ApiError
 from moonpalace_addons.wire.chat import DONE, Merger
 from moonpalace_addons.wire.completion import choices
-from moonpalace_addons.wire.event_data import make_decoder, read_data
+from moonpalace_addons.wire.event_data import DataReader, make_decoder
 from moonpalace_addons.wire.forms import EVENT_STREAM, Form
 from moonpalace_addons.wire.json_value import mapping
 from moonpalace_addons.wire.loop_guard import Found, LoopGuard
@@ -54,6 +55,7 @@ class StreamEditor:
         self._head = bytearray()
         self._guard = plan.make_guard() if plan.make_guard else None
         self._decoder = make_decoder()
+        self._reader = DataReader()
         self._merger = Merger() if plan.coerce else None
         self._sieve = Sieve() if plan.hide_usage else None
         self._ends: dict[int, bool] = {}
@@ -165,7 +167,7 @@ class StreamEditor:
 
     def _read(self, event: Event) -> list[object]:
         """Return the JSON values that an event says."""
-        data = read_data(event)
+        data = self._reader.read(event)
         if data.is_odd and not self.is_done:
             self.is_odd, self._is_cut = self.is_odd or event.terminated, not event.terminated
         values = []
@@ -240,6 +242,9 @@ class _Progress:
         return sorted(index for index, finished in self._finished.items() if not finished)
 
     def feed(self, chunk: object, error: ApiError | None) -> None:
+        if isinstance(chunk, More):
+            self.has_content = self.has_content or bool(chunk.text)
+            return
         if error is not None and not self.is_done and (error.ends or not self.has_content):
             self.error = error
         self.is_done = self.is_done or (error is not None and error.ends)

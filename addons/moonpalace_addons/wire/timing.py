@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from moonpalace_addons.wire.alike import More
 from moonpalace_addons.wire.completion import choices
 from moonpalace_addons.wire.json_value import mapping
 
@@ -90,6 +91,8 @@ def measure(
 
 def token_channel(chunk: object) -> Literal["visible", "reasoning"] | None:
     """Say which channel the text in a parsed chat chunk belongs to; None without text, visible if both have some."""
+    if isinstance(chunk, More):
+        return ("visible" if chunk.channel in _VISIBLE else "reasoning") if chunk.text else None
     deltas = [mapping(choice.get("delta")) or mapping(choice.get("message")) for choice in choices(mapping(chunk))]
     if any(_has_text(delta, _VISIBLE) or _has_call(delta) for delta in deltas):
         return "visible"
