@@ -44,7 +44,7 @@ def request_bytes(request: Request, *, upgrade: bool) -> list[bytes]:
     if said is not None:
         lines.append(said)
     if upgrade:
-        lines.append(b"Connection: Upgrade\r\nUpgrade: %b\r\n" % data.headers.get("upgrade", "").encode())
+        lines += [b"Connection: Upgrade\r\n", b"Upgrade: %b\r\n" % upgrade_of(data.headers)]
     head = _checked(lines)
     if not chunked:
         return [head + body] if len(body) < 65_536 else [head, body]
@@ -95,13 +95,8 @@ def _checked(lines: list[bytes]) -> bytes:
     """Return the head of these lines; raise FaultError if an addon has put a line end or a NUL into one of them."""
     lines.append(b"\r\n")
     head = b"".join(lines)
-    ends = head.count(b"\r\n")
-    if (
-        head.count(b"\n") != ends
-        or head.count(b"\r") != ends
-        or b"\0" in head
-        or head.find(b"\r\n\r\n") != len(head) - 4
-    ):
+    ends = len(lines)
+    if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
         raise FaultError("an addon has put a line end into a header")
     return head
 
@@ -122,10 +117,15 @@ def interim_head(status: int, reason: bytes, fields: Sequence[tuple[bytes, bytes
 
 def switch_head(response: Response) -> bytes:
     """Return the head of the answer that changes to another protocol."""
-    upgrade = response.data.headers.get("upgrade", "").encode("utf-8", "surrogateescape")
-    lines = [b"HTTP/1.1 101 %b\r\n" % response.data.reason, b"Connection: Upgrade\r\nUpgrade: %b\r\n" % upgrade]
+    lines = [b"HTTP/1.1 101 %b\r\n" % response.data.reason]
+    lines += [b"Connection: Upgrade\r\n", b"Upgrade: %b\r\n" % upgrade_of(response.data.headers)]
     _add_fields(lines, response.data.headers, None)
     return _checked(lines)
+
+
+def upgrade_of(headers: Headers) -> bytes:
+    """Return the protocol that is asked for or agreed on."""
+    return headers.get("upgrade", "").encode("utf-8", "surrogateescape")
 
 
 def plain_answer(status: int, body: bytes, *, with_body: bool = True) -> bytes:

@@ -1,0 +1,492 @@
+"""What happens on a client's connection over time: order, waiting, early answers, half a connection, silence."""
+
+import asyncio
+import socket
+from contextlib import suppress
+
+import pytest
+from mitmproxy.http import HTTPFlow, Response
+
+from moonpalace_addons.engine.limits import Limits
+from tests.engine.harness import CLOSE, Script, engine, read_head, refusal
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+QUICK = 0.05
+"""Seconds in which what must not come would have come."""
+
+
+def get(path: str) -> bytes:
+    """Return a request for a path."""
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+
+def said(text: str) -> bytes:
+    """Return an answer of some text."""
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
+
+
+class Noting:
+    """Note the hooks in order, with what the flow has at each."""
+
+    def __init__(self) -> None:
+        self.hooks: list[str] = []
+        self.flows: list[HTTPFlow] = []
+
+    def requestheaders(self, flow: HTTPFlow) -> None:
+        """Note it."""
+        self.hooks.append("requestheaders")
+        self.flows.append(flow)
+
+    def request(self, flow: HTTPFlow) -> None:
+        """Note it."""
+        self.hooks.append("request")
+
+    def responseheaders(self, flow: HTTPFlow) -> None:
+        """Note it."""
+        self.hooks.append("responseheaders")
+
+    def response(self, flow: HTTPFlow) -> None:
+        """Note it."""
+        self.hooks.append("response")
+
+    def error(self, flow: HTTPFlow) -> None:
+        """Note it with the error."""
+        self.hooks.append(f"error: {flow.error}")
+
+
+ALL = ["requestheaders", "request", "responseheaders", "response"]
+
+
+class Refusing(Noting):
+    """Refuse every call by its head."""
+
+    def requestheaders(self, flow: HTTPFlow) -> None:
+        """Set the answer."""
+        super().requestheaders(flow)
+        flow.response = Response.make(401, b"no", {"Content-Type": "text/plain"})
+
+
+class Streaming(Noting):
+    """Stream all answers."""
+
+    def responseheaders(self, flow: HTTPFlow) -> None:
+        """Have the answer streamed."""
+        super().responseheaders(flow)
+        assert flow.response is not None
+        flow.response.stream = True
+
+
+def test_pipelined_requests_are_answered_in_order() -> None:
+    """Requests that come at once go up one after the other, and their answers come in the same order."""
+    paths = [f"/{number}" for number in range(20)]
+    script = Script([(get(path), said(path)) for path in paths])
+
+    async def run() -> None:
+        async with engine(script) as running:
+            reader, writer = await running.connect()
+            writer.write(b"".join(map(get, paths)))
+            for path in paths:
+                assert await reader.readexactly(len(said(path))) == said(path)
+
+    asyncio.run(run())
+
+
+def test_a_pipelined_request_after_a_bad_one_is_not_read() -> None:
+    """After a request that cannot be read nobody knows where the next one begins; those before it are answered."""
+    script = Script([(get("/a"), said("/a"))])
+
+    async def run() -> None:
+        async with engine(script) as running:
+            reader, writer = await running.connect()
+            writer.write(get("/a") + b"GET / HTTP/1.1\r\nHost : x\r\n\r\n" + get("/b"))
+            assert await reader.readexactly(len(said("/a"))) == said("/a")
+            assert refusal(await reader.read())[0] == 400
+
+    asyncio.run(run())
+    assert script.asked == [get("/a")]
+
+
+def test_what_follows_a_request_that_closes_is_not_read() -> None:
+    """A request that closes the connection is the last one."""
+    closing = b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    script = Script([(get("/a"), said("/a"))])
+
+    async def run() -> None:
+        async with engine(script) as running:
+            reader, writer = await running.connect()
+            writer.write(closing + get("/b"))
+            assert (await reader.read()).endswith(b"/a")
+
+    asyncio.run(run())
+    assert script.asked == [get("/a")]
+
+
+def test_expect_is_answered_when_the_body_is_wanted() -> None:
+    """The client is told to go on before its body has come, and the answer follows."""
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n"
+    script = Script([(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", OK)])
+
+    async def run() -> None:
+        async with engine(script) as running:
+            reader, writer = await running.connect()
+            writer.write(head)
+            assert await read_head(reader) == b"HTTP/1.1 100 Continue\r\n\r\n"
+            writer.write(b"abc")
+            assert await reader.readexactly(len(OK)) == OK
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("expects", [True, False])
+def test_a_refusal_by_the_head_comes_before_the_body(expects: bool) -> None:
+    """Who is refused by the head of a request gets that at once, is not told to go on, and its body is not read."""
+    noting = Refusing()
+
+    async def run() -> None:
+        async with engine(Script([]), noting) as running:
+            reader, writer = await running.connect()
+            extra = b"Expect: 100-continue\r\n" if expects else b""
+            writer.write(
+                b"POST / HTTP/1.1\r\nHost: x\r\n" + extra + b"Content-Length: 1000000000\r\n\r\n" + b"a" * 100_000
+            )
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 401 ")
+            assert b"Connection: close" in head
+            assert body == b"no"
+
+    asyncio.run(run())
+    assert noting.hooks == ALL
+    assert noting.flows[0].request.raw_content is None
+
+
+def test_a_client_that_goes_on_sending_still_gets_its_refusal() -> None:
+    """The connection is not reset under a client that sends all of its body before it reads."""
+    sent = 3_000_000
+
+    async def run() -> None:
+        async with engine(Script([]), Refusing(), limits=Limits(linger=3.0)) as running:
+            reader, writer = await running.connect()
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % sent)
+            for _ in range(30):
+                writer.write(b"a" * (sent // 30))
+                await writer.drain()
+                await asyncio.sleep(0.002)
+            assert (await reader.read()).endswith(b"no")
+
+    asyncio.run(run())
+
+
+def test_a_refusal_of_a_request_without_a_body_keeps_the_connection() -> None:
+    """There is nothing unread, so the client may go on."""
+
+    async def run() -> None:
+        async with engine(Script([]), Refusing()) as running:
+            reader, writer = await running.connect()
+            for _ in range(3):
+                writer.write(GET)
+                head = await read_head(reader)
+                assert head.startswith(b"HTTP/1.1 401 ")
+                assert b"Connection" not in head
+                assert await reader.readexactly(2) == b"no"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "body", [b"Content-Length: 11\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n"]
+)
+def test_a_body_beyond_the_limit(body: bytes) -> None:
+    """A body that is too large is refused as soon as that shows, by its length or by what has come."""
+    noting = Noting()
+
+    async def run() -> None:
+        async with engine(Script([]), noting, limits=Limits(body_size=10, linger=0.1)) as running:
+            reader, writer = await running.connect()
+            writer.write(b"POST / HTTP/1.1\r\nHost: x\r\n" + body)
+            status, message = refusal(await reader.read())
+            assert (status, "larger than 10 bytes" in message) == (413, True)
+
+    asyncio.run(run())
+    assert noting.hooks[0] == "requestheaders"
+    assert noting.hooks[1].startswith("error: the request's body is larger")
+
+
+@pytest.mark.parametrize("sent", [b"GET / HT", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab"])
+def test_a_client_that_leaves_in_its_request(sent: bytes) -> None:
+    """Half a request goes nowhere; if its head was whole, addons hear of the error."""
+    noting = Noting()
+
+    async def run() -> None:
+        async with engine(Script([]), noting) as running:
+            reader, writer = await running.connect()
+            writer.write(sent)
+            writer.write_eof()
+            assert await reader.read() == b""
+
+    asyncio.run(run())
+    assert noting.hooks == (["requestheaders", "error: Client disconnected."] if b"POST" in sent else [])
+
+
+@pytest.mark.parametrize("addon", [Noting, Streaming])
+def test_a_half_closed_client_is_answered(addon: type[Noting]) -> None:
+    """A client that has closed its own half after its request gets the whole answer, then the end."""
+    noting = addon()
+    asked = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        asked.set()
+        await asyncio.sleep(0.2)  # longer than it takes to find out whether a client has left
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nab")
+        await asyncio.sleep(QUICK)
+        writer.write(b"cd")
+
+    async def run() -> None:
+        async with engine(serve, noting) as running:
+            reader, writer = await running.connect()
+            writer.write(GET)
+            writer.write_eof()
+            await asked.wait()
+            got = await reader.read()
+            assert got.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n").endswith(b"\r\n\r\nabcd")
+
+    asyncio.run(run())
+    assert noting.hooks == ALL
+
+
+def test_a_client_that_leaves_while_it_waits_is_noticed() -> None:
+    """The API's connection is closed soon after, though nothing of an answer has come."""
+    noting = Noting()
+    closed = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        asked.set()
+        with suppress(ConnectionError):
+            await reader.read()
+        closed.set()
+
+    asked = asyncio.Event()
+
+    async def run() -> None:
+        async with engine(serve, noting) as running:
+            _, writer = await running.connect()
+            writer.write(GET)
+            await asked.wait()
+            writer.close()
+            await asyncio.wait_for(closed.wait(), 1)
+
+    asyncio.run(run())
+    assert noting.hooks == ["requestheaders", "request", "error: Client disconnected."]
+
+
+def test_a_client_that_leaves_in_mid_stream_is_noticed() -> None:
+    """Though the API says nothing more: who leaves in the midst of an answer has not just closed its own half."""
+    noting = Streaming()
+    closed = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n")
+        with suppress(ConnectionError):
+            await reader.read()
+        closed.set()
+
+    async def run() -> None:
+        async with engine(serve, noting) as running:
+            reader, writer = await running.connect()
+            writer.write(GET)
+            await reader.readuntil(b"hi\r\n")
+            writer.close()
+            await asyncio.wait_for(closed.wait(), 4)
+
+    asyncio.run(run())
+    assert noting.hooks == ["requestheaders", "request", "responseheaders", "error: Client disconnected."]
+
+
+def test_an_idle_client_is_closed() -> None:
+    """A connection on which nothing happens is closed after its time, one with half a request with an error."""
+
+    async def run() -> None:
+        limits = Limits(client_idle=0.1, head_timeout=0.1, linger=0.1)
+        async with engine(Script([]), limits=limits) as running:
+            idle, _ = await running.connect()
+            half, writer = await running.connect()
+            writer.write(b"GET / HT")
+            assert await idle.read() == b""
+            assert refusal(await half.read())[0] == 408
+
+    asyncio.run(run())
+
+
+def test_too_many_connections_are_refused() -> None:
+    """One beyond the limit gets a 503, and those before it go on."""
+
+    async def run() -> None:
+        async with engine(Script([(GET, OK)]), limits=Limits(max_connections=2)) as running:
+            first, writer = await running.connect()
+            await running.connect()
+            await asyncio.sleep(QUICK)
+            third, _ = await running.connect()
+            assert refusal(await third.read())[0] == 503
+            writer.write(GET)
+            assert await first.readexactly(len(OK)) == OK
+
+    asyncio.run(run())
+
+
+def test_too_many_half_sent_requests() -> None:
+    """Of those the oldest is given up, and no whole one."""
+
+    async def run() -> None:
+        script = Script([(GET, OK)])
+        async with engine(script, limits=Limits(max_half_sent=2, linger=0.1)) as running:
+            waiting = []
+            for _ in range(3):
+                reader, writer = await running.connect()
+                writer.write(b"GET / HTTP/1.1\r\n")
+                await asyncio.sleep(QUICK)
+                waiting.append((reader, writer))
+            assert refusal(await waiting[0][0].read())[0] == 408
+            waiting[1][1].write(b"Host: x\r\n\r\n")
+            assert await waiting[1][0].readexactly(len(OK)) == OK
+
+    asyncio.run(run())
+
+
+def test_tls_on_a_plain_port(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that speaks TLS here is closed, and the log says what to do."""
+
+    async def run() -> None:
+        async with engine(Script([])) as running:
+            reader, writer = await running.connect()
+            writer.write(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(100))
+            with suppress(ConnectionResetError):
+                assert await reader.read() == b""
+
+    asyncio.run(run())
+    assert [record.getMessage() for record in caplog.records if "http:// in its base_url" in record.getMessage()]
+
+
+class Failing:
+    """Fail in a hook, or in a stream."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def request(self, flow: HTTPFlow) -> None:
+        """Fail."""
+        if self.where == "hook":
+            raise ValueError("a fault")
+
+    def responseheaders(self, flow: HTTPFlow) -> None:
+        """Have the answer streamed through what fails."""
+        if self.where == "stream" and flow.response is not None:
+            flow.response.stream = self.fail
+
+    def fail(self, data: bytes) -> bytes:
+        """Fail."""
+        raise ValueError("a fault")
+
+
+def test_a_hook_that_fails_is_logged_and_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    """The call goes on, and the next addon is called."""
+    noting = Noting()
+
+    async def run() -> None:
+        async with engine(Script([(GET, OK)]), Failing("hook"), noting) as running:
+            reader, writer = await running.connect()
+            writer.write(GET)
+            assert await reader.readexactly(len(OK)) == OK
+
+    asyncio.run(run())
+    assert noting.hooks == ALL
+    assert len(caplog.records) == 1
+
+
+def test_a_stream_that_fails_breaks_the_transfer(caplog: pytest.LogCaptureFixture) -> None:
+    """The client sees a broken transfer; others go on."""
+    noting = Noting()
+
+    async def run() -> None:
+        async with engine(Script([(GET, OK), (GET, OK)]), Failing("stream"), noting) as running:
+            reader, writer = await running.connect()
+            writer.write(GET)
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+            assert (b"Content-Length: 2" in head, body) == (True, b"")
+
+    asyncio.run(run())
+    assert noting.hooks[-1].startswith("error: ")
+    assert len(caplog.records) == 1
+
+
+def test_a_kept_connection_that_is_closed_is_replaced() -> None:
+    """A request on a connection that the API has closed meanwhile is sent again, on a new one."""
+    script = Script([(GET, OK), (GET, None), (GET, OK)])
+
+    async def run() -> None:
+        async with engine(script) as running:
+            reader, writer = await running.connect()
+            for _ in range(2):
+                writer.write(GET)
+                assert await reader.readexactly(len(OK)) == OK
+
+    asyncio.run(run())
+    assert len(script.asked) == 3
+
+
+def test_no_request_is_sent_twice_otherwise() -> None:
+    """A new connection that is closed before an answer is an error, and so is a kept one after its first byte."""
+    noting = Noting()
+    script = Script([(GET, None), (GET, OK), (GET, b"H" + CLOSE)])
+
+    async def run() -> None:
+        async with engine(script, noting) as running:
+            for status in (502, 200, 502):
+                reader, writer = await running.connect()
+                writer.write(GET)
+                assert (await read_head(reader)).startswith(b"HTTP/1.1 %d" % status)
+
+    asyncio.run(run())
+    assert len(script.asked) == 3
+    assert [hook for hook in noting.hooks if hook.startswith("error")] == [
+        "error: the API closed the connection before it answered",
+        "error: the API closed the connection before it answered",
+    ]
+
+
+def test_flat_memory() -> None:
+    """A client that does not read holds the API up, and gets all of the answer in the end."""
+    size = 40_000_000
+    sent = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await read_head(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size)
+        while sent < size:
+            writer.write(b"a" * 100_000)
+            sent += 100_000
+            await writer.drain()
+
+    async def run() -> None:
+        async with engine(serve, Streaming()) as running:
+            reader, writer = await running.connect()
+            sock = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            writer.write(GET)
+            await read_head(reader)
+            before = -1
+            while sent != before:
+                before = sent
+                await asyncio.sleep(QUICK * 2)
+            assert sent < size / 2
+            (client,) = running.service.connections
+            assert client.unsent < 1_000_000
+            got = 0
+            while got < size:
+                got += len(await reader.read(1_000_000))
+            assert got == size
+
+    asyncio.run(run())
