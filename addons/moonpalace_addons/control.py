@@ -17,7 +17,8 @@ HEARTBEAT = bytes(bytearray(b"heartbeat"))
 class Control(Protocol):
     """One call under way. What each method does is said by the function of its name in `upstream`."""
 
-    failure: Failure | None
+    @property
+    def failure(self) -> Failure | None: ...  # noqa: D102
 
     @property
     def is_over(self) -> bool: ...  # noqa: D102

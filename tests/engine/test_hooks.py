@@ -217,8 +217,8 @@ def test_an_intercepted_flow_waits(name: str) -> None:
             await asyncio.sleep(0.02)
             if edits:
                 acting.flow().request.path = "/edited"
-            elif acting.flow().response is not None:
-                acting.flow().response.headers["Edited"] = "yes"
+            elif (response := acting.flow().response) is not None:
+                response.headers["Edited"] = "yes"
             hooks = list(acting.of_flow)
             assert hooks[-1] == name
             acting.flow().resume()
@@ -323,16 +323,18 @@ def test_a_stream_of_an_addon(stored: bool) -> None:
     answer = call(acting, Script([(POST, CHUNKED)]), store_streamed_bodies=stored)
     assert got == [b"h", b"i", b""]
     assert answer.partition(b"\r\n\r\n")[2] == b"1\r\nH\r\n1\r\n-\r\n1\r\nI\r\n1\r\n-\r\n3\r\nend\r\n0\r\n\r\n"
-    assert acting.flow().response is not None
-    assert acting.flow().response.raw_content == (b"H-I-end" if stored else None)
+    response = acting.flow().response
+    assert response is not None
+    assert response.raw_content == (b"H-I-end" if stored else None)
 
 
 def test_large_answers_stream_where_mitmproxy_is_told_so() -> None:
     """`stream_large_bodies` streams what is larger, whatever addons say."""
     acting = Acting()
     assert call(acting, Script([(POST, CHUNKED)]), stream_large_bodies="1") == CHUNKED
-    assert acting.flow().response is not None
-    assert acting.flow().response.raw_content is None
+    response = acting.flow().response
+    assert response is not None
+    assert response.raw_content is None
 
 
 def test_a_request_that_is_sent_elsewhere() -> None:

@@ -14,8 +14,6 @@ from moonpalace_addons.engine.targets import Target
 if TYPE_CHECKING:
     from moonpalace_addons.engine.service import Service
 
-LARGE = 65_536
-
 
 class Asker(Protocol):
     """Who has asked the API something."""

@@ -116,7 +116,7 @@ class ClientConnection(asyncio.Protocol):
         if self.reader.is_partial or self._discards or (self.journey is None and not self._events):
             return False
         journey = self.journey
-        if journey is not None and journey.begun and time.time() - journey.active_since > HALF_CLOSE_WINDOW:
+        if journey is not None and journey.delivery.begun and time.time() - journey.active_since > HALF_CLOSE_WINDOW:
             return False
         self._wrote = False
         self._probe(0)
@@ -134,9 +134,9 @@ class ClientConnection(asyncio.Protocol):
         if sock is not None and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
             self.abort()
             return
-        if number == 0 and not journey.begun and journey.head.version != b"HTTP/1.0":
+        if number == 0 and not journey.delivery.begun and journey.head.version != b"HTTP/1.0":
             self.write(CONTINUE)  # one is never wrong, and clients that have not left pass it over
-        if number == len(PROBE_DELAYS) and journey.begun and not self._wrote:
+        if number == len(PROBE_DELAYS) and journey.delivery.begun and not self._wrote:
             self.abort()  # in the midst of an answer nothing can be asked
             return
         delay = PROBE_DELAYS[min(number, len(PROBE_DELAYS) - 1)]
@@ -161,16 +161,16 @@ class ClientConnection(asyncio.Protocol):
         self.is_full = True
         if self._tunnel is not None:
             self._tunnel.client_room(False)
-        elif self.journey is not None and self.journey.api is not None:
-            self.journey.api.pause()
+        elif self.journey is not None:
+            self.journey.inquiry.pause()
 
     def resume_writing(self) -> None:
         """Read on from the API."""
         self.is_full = False
         if self._tunnel is not None:
             self._tunnel.client_room(True)
-        elif self.journey is not None and self.journey.api is not None and not self.journey.is_busy:
-            self.journey.api.resume()
+        elif self.journey is not None and not self.journey.is_busy:
+            self.journey.inquiry.resume()
 
     # ---- requests -------------------------------------------------------------------------------------------------
 
@@ -319,7 +319,7 @@ class ClientConnection(asyncio.Protocol):
         if self._tunnel is not None:
             return False
         if self.journey is not None:
-            self.journey.end_connection()
+            self.journey.delivery.closes = True
             return True
         if not self._discards and not self.unsent:
             self.transport.close()

@@ -24,6 +24,8 @@ END_TO_END = frozenset(
 """Never taken for a field of one connection, though a client's Connection header should name them."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
+LARGE = 65_536
+"""Bytes from which a body is written by itself instead of being copied behind its head."""
 
 
 def request_bytes(request: Request, *, upgrade: bool) -> list[bytes]:
@@ -47,7 +49,7 @@ def request_bytes(request: Request, *, upgrade: bool) -> list[bytes]:
         lines += [b"Connection: Upgrade\r\n", b"Upgrade: %b\r\n" % upgrade_of(data.headers)]
     head = _checked(lines)
     if not chunked:
-        return [head + body] if len(body) < 65_536 else [head, body]
+        return [head + body] if len(body) < LARGE else [head, body]
     chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
     return [head, chunk, last_chunk(data.trailers)]
 
@@ -125,7 +127,8 @@ def switch_head(response: Response) -> bytes:
 
 def upgrade_of(headers: Headers) -> bytes:
     """Return the protocol that is asked for or agreed on."""
-    return headers.get("upgrade", "").encode("utf-8", "surrogateescape")
+    protocol: str = headers.get("upgrade", "")
+    return protocol.encode("utf-8", "surrogateescape")
 
 
 def plain_answer(status: int, body: bytes, *, with_body: bool = True) -> bytes:

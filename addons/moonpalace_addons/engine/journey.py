@@ -4,19 +4,18 @@ All of it runs at once, in the callbacks of the sockets, unless a hook wants to 
 kept, and its source is read no further.
 """
 
-import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from enum import Enum, auto
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from mitmproxy.flow import Error
 from mitmproxy.http import HTTPFlow
 
-from moonpalace_addons.control import CONTROLS, HEARTBEAT
+from moonpalace_addons.control import CONTROLS
 from moonpalace_addons.engine import framing
+from moonpalace_addons.engine.delivery import Delivery
 from moonpalace_addons.engine.errors import (
     AnswerError,
     CallError,
@@ -25,33 +24,24 @@ from moonpalace_addons.engine.errors import (
     KilledError,
     RequestError,
 )
+from moonpalace_addons.engine.handle import Handle
+from moonpalace_addons.engine.inquiry import Inquiry
 from moonpalace_addons.engine.messages import make_headers, make_request, make_response
 from moonpalace_addons.engine.parsing import Broken, End, Event, Pieces, RequestHead, ResponseHead, Switch
-from moonpalace_addons.engine.targets import Target, path_of
+from moonpalace_addons.engine.phases import Phase
+from moonpalace_addons.engine.targets import path_of
 from moonpalace_addons.engine.tunnel import Tunnel, make_tunnel
 from moonpalace_addons.failures import Failure
 from moonpalace_addons.wire import api_error
 
 if TYPE_CHECKING:
-    from moonpalace_addons.engine.api import ApiConnection
     from moonpalace_addons.engine.client import ClientConnection
 
 logger = logging.getLogger(__name__)
 
 
-class Phase(Enum):
-    """What a call is waiting for."""
-
-    REQUEST = auto()
-    ANSWER = auto()
-    STREAM = auto()
-    WHOLE = auto()
-    ENDING = auto()
-    OVER = auto()
-
-
 class Journey:
-    """One call under way; a `Control` for the addons."""
+    """One call under way."""
 
     def __init__(self, client: "ClientConnection", head: RequestHead, started: float) -> None:
         self.client = client
@@ -59,27 +49,23 @@ class Journey:
         self.head = head
         self.phase = Phase.REQUEST
         self.failure: Failure | None = None
-        self.api: ApiConnection | None = None
         self.is_read = False  # all of the request has come
-        self.begun = False  # the client has got something of the answer
         self.active = self.active_since = started
         self._busy = False
         self._waiting: deque[Event | CallError] = deque()
         self._body: list[bytes] = []
         self._size = 0
-        self._kept: list[bytes] = []
-        self._framing: framing.Body | None = None
-        self._stream: Callable[[bytes], object] | None = None
-        self._together: Callable[[Sequence[bytes]], Sequence[bytes]] | None = None
-        self._in_stream = self._ends_early = self._second_try = self._retried = False
-        self._failing = self._answered = self._is_own = False
-        self._connecting: asyncio.Task[None] | None = None
-        self._closes = not head.keep_alive
+        self.ends_early = self.has_second_try = False
+        self.is_failing = self.is_answered = False
+        self.delivery = Delivery(
+            client, head.method, head.version, closes=not head.keep_alive, keeps=service.options.store_streamed
+        )
         _, host, port = service.endpoint
         request = make_request(head, path_of(head), service.scheme, host, port, started)
         self.flow = flow = HTTPFlow(client.connection, client.next_server(), True)
         flow.request = request
-        CONTROLS[flow.id] = self
+        self.inquiry = Inquiry(self)
+        CONTROLS[flow.id] = Handle(self)
 
     # ---- hooks ----------------------------------------------------------------------------------------------------
 
@@ -112,8 +98,8 @@ class Journey:
         while self._waiting and not self._busy:
             self.receive(self._waiting.popleft())
         if not self._busy:
-            if self.api is not None and not self.client.is_full:
-                self.api.resume()
+            if not self.client.is_full:
+                self.inquiry.resume()
             self.client.advance()
 
     def guard(self, step: Callable[..., None], *arguments: object) -> None:
@@ -137,7 +123,7 @@ class Journey:
             return
         head = self.head
         if self.flow.response is not None and head.has_body:
-            self._closes = True
+            self.delivery.closes = True
             self.client.stop_reading()
             self.flow.request.data.timestamp_end = time.time()
             self._hook("request", self._request_seen)
@@ -187,57 +173,17 @@ class Journey:
         if self._is_dead():
             return
         if self.flow.response is not None:
-            self._is_own = True
+            self.delivery.closes |= "close" in self.flow.response.headers.get("connection", "").lower()
             self.phase = Phase.ENDING
             self.flow.response.timestamp_start = time.time()
             self._hook("responseheaders", self._own_head_seen)
         else:
-            self._ask()
+            self.phase = Phase.ANSWER
+            self.inquiry.ask()
 
     def _own_head_seen(self) -> None:
         if not self._is_dead():
             self._end_whole()
-
-    # ---- asking the API -------------------------------------------------------------------------------------------
-
-    def _target(self) -> Target:
-        request = self.flow.request
-        return Target(request.scheme, request.host, request.port, self.flow.server_conn.via)
-
-    def _ask(self) -> None:
-        """Send the request, on a connection that is open if there is one."""
-        self.phase = Phase.ANSWER
-        target = self._target()
-        api = None if self._retried else self.service.pool.take(target)
-        if api is not None:
-            self._send(api)
-        else:
-            self._connecting = self.service.spawn(self._connect(target))
-
-    async def _connect(self, target: Target) -> None:
-        try:
-            server = self.client.server_for(self.flow, target)
-            api = await self.service.connector.connect(target, server, self.client.connection)
-        except CallError as error:
-            if self.phase is not Phase.OVER:
-                self.fail(error)
-            return
-        except Exception:
-            logger.exception("a call is ended because of a fault in MoonPalace")
-            self.fail(FaultError("there is a fault in MoonPalace, see its log"))
-            return
-        if self.phase is Phase.OVER:
-            self.service.pool.put(api)
-        else:
-            self.guard(self._send, api)
-
-    def _send(self, api: "ApiConnection") -> None:
-        request = self.flow.request
-        data = framing.request_bytes(request, upgrade=self.head.upgrade)
-        self.api = api
-        self.flow.server_conn = api.server
-        self.active = time.time()
-        api.send(self, data, bodyless=request.data.method == b"HEAD")
 
     # ---- the answer -----------------------------------------------------------------------------------------------
 
@@ -245,13 +191,11 @@ class Journey:
         """Take what has come from the API."""
         if self._busy:
             self._waiting.append(event)
-            if self.api is not None:
-                self.api.pause()
+            self.inquiry.pause()
         elif self.phase is not Phase.OVER:
             self.guard(self._received, event)
 
     def _received(self, event: Event | CallError) -> None:
-        kind = type(event)
         if isinstance(event, Pieces):
             self._pieces(event.pieces)
         elif isinstance(event, End):
@@ -263,19 +207,10 @@ class Journey:
         elif isinstance(event, Broken):
             raise event.error
         elif isinstance(event, CallError):
-            self._lost(event)
+            if self.phase is not Phase.ANSWER or not self.inquiry.again():
+                raise event
         else:
-            raise FaultError(f"the API has sent a {kind.__name__}")
-
-    def _lost(self, error: CallError) -> None:
-        """Send the request again if nothing has come on a connection that had been kept open: once."""
-        api = self.api
-        if api is not None and api.is_reused and not api.has_answered and self.phase is Phase.ANSWER:
-            self.api = None
-            self._retried = True
-            self._ask()
-            return
-        raise error
+            raise FaultError(f"the API has sent a {type(event).__name__}")
 
     def _head(self, head: ResponseHead) -> None:
         self.active = now = time.time()
@@ -298,63 +233,22 @@ class Journey:
         response = self.flow.response
         if response is None:
             raise FaultError("an addon has taken the answer away")
-        if response.stream and not self._second_try and response.data.status_code != 101:
-            self._begin_stream()
-
-    def _begin_stream(self) -> None:
-        response = self.flow.response
-        assert response is not None  # noqa: S101 - checked by the caller
-        self.phase = Phase.STREAM
-        self._stream = response.stream if callable(response.stream) else None
-        self._together = getattr(response.stream, "together", None)
-        body = framing.no_body(response, self.head.method) or framing.streamed_body(response, self.head.version)
-        self._write_head(body)
-
-    def _write_head(self, body: framing.Body, rest: bytes = b"") -> None:
-        response = self.flow.response
-        assert response is not None  # noqa: S101 - checked by the caller
-        self._framing = body
-        if self._is_own and "close" in response.headers.get("connection", "").lower():
-            self._closes = True
-        self._closes = self._closes or body.ends_connection or self.client.is_half_closed
-        connection = b"close" if self._closes else b"keep-alive" if self.head.version == b"HTTP/1.0" else None
-        data = framing.response_head(response, body.line, connection)
-        self.begun = True
-        self.client.write(data + rest)
+        if response.stream and not self.has_second_try and response.data.status_code != 101:
+            self.phase = Phase.STREAM
+            self.delivery.begin(response)
 
     def _pieces(self, pieces: list[bytes]) -> None:
         if self.phase is Phase.STREAM:
             if self.flow.error is not None and self._is_dead():
                 return
-            self._pass_on(self._changed(pieces))
-            if self._ends_early:
-                self._end_early()
+            self.delivery.pieces(pieces)
+            if self.ends_early:
+                self.end_early()
         elif self.phase is Phase.WHOLE:
             self._body += pieces
 
-    def _changed(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
-        """Return what an addon makes of pieces."""
-        if self._stream is None:
-            return pieces
-        self._in_stream = True
-        try:
-            if self._together is not None:
-                return self._together(pieces)
-            return [out for piece in pieces for out in as_pieces(self._stream(piece))]
-        finally:
-            self._in_stream = False
-
-    def _pass_on(self, pieces: Sequence[bytes]) -> None:
-        if pieces and self._framing is not None:
-            if self.service.options.store_streamed:
-                self._kept += pieces
-            if data := self._framing.encode(pieces):
-                self.client.write(data)
-
     def _end(self, event: End) -> None:
-        api, self.api = self.api, None
-        if api is not None:
-            api.release()
+        self.inquiry.done()
         response = self.flow.response
         if response is None:
             raise AnswerError("the API's answer has no head")
@@ -365,8 +259,8 @@ class Journey:
             return
         response.data.content = b"".join(self._body)
         self._body = []
-        if self._second_try:
-            self._second_try = False
+        if self.has_second_try:
+            self.has_second_try = False
             self._hook("moonpalace_refused", self._refusal_seen)
         else:
             self._end_whole()
@@ -375,7 +269,8 @@ class Journey:
         if self._is_dead():
             return
         if self.flow.response is None:
-            self._ask()
+            self.phase = Phase.ANSWER
+            self.inquiry.ask()
         else:
             self._end_whole()
 
@@ -388,53 +283,35 @@ class Journey:
 
     def _whole_seen(self) -> None:
         response = self.flow.response
-        if self._is_dead(quietly=True) or response is None:
-            return
-        body = framing.no_body(response, self.head.method)
-        rest = b""
-        if body is None:
-            body = framing.whole_body(response, self.head.version)
-            rest = body.encode([response.data.content or b""]) + body.end(response.data.trailers)
-        self._write_head(body, rest)
-        self._finish()
+        if not self._is_dead(quietly=True) and response is not None:
+            self.delivery.whole(response)
+            self._finish()
 
     def _end_stream(self) -> None:
-        if self._stream is not None and self.phase is Phase.STREAM:
-            self._in_stream = True
-            try:
-                last = as_pieces(self._stream(b""))
-            finally:
-                self._in_stream = False
-            self._pass_on([piece for piece in last if piece])
-        self.phase = Phase.ENDING
         response = self.flow.response
-        assert response is not None  # noqa: S101 - there is a stream
-        if self.service.options.store_streamed:
-            response.data.content = b"".join(self._kept)
+        if response is None:
+            raise FaultError("an addon has taken the answer away")
+        self.delivery.last(response)
+        self.phase = Phase.ENDING
         response.timestamp_end = time.time()
         self._hook("response", self._stream_seen)
 
     def _stream_seen(self) -> None:
         response = self.flow.response
-        if self._is_dead(quietly=True) or response is None or self._framing is None:
-            return
-        if end := self._framing.end(response.data.trailers):
-            self.client.write(end)
-        self._finish()
+        if not self._is_dead(quietly=True) and response is not None:
+            self.delivery.end(response)
+            self._finish()
 
-    def _end_early(self) -> None:
+    def end_early(self) -> None:
         """End a stream in the place of the API, whose connection is of no use any more."""
-        self._ends_early = False
-        if self.phase is not Phase.STREAM:
-            return
-        self.close_upstream()
-        if self._framing is not None and self._framing.left:
-            self._closes = True
-            self._framing.left = None  # what was promised does not come: the end of the connection says so
-        self._end_stream()
+        self.ends_early = False
+        if self.phase is Phase.STREAM:
+            self.inquiry.close()
+            self.delivery.cut_short()
+            self._end_stream()
 
     def _switch(self, event: Switch) -> None:
-        api, response = self.api, self.flow.response
+        api, response = self.inquiry.api, self.flow.response
         if api is None or response is None or response.data.status_code != 101:
             raise AnswerError("the API changes to another protocol, which nobody has asked for")
         self.phase = Phase.ENDING
@@ -447,8 +324,8 @@ class Journey:
         response = self.flow.response
         if self._is_dead(quietly=True) or response is None:
             return
-        self.api = None
-        self.begun = True
+        self.inquiry.api = None
+        self.delivery.begun = True
         self.client.write(framing.switch_head(response))
         self._over()
         self.client.begin_tunnel(tunnel)
@@ -458,12 +335,12 @@ class Journey:
     def _finish(self) -> None:
         self.flow.live = False
         self._over()
-        self.client.finished(closes=self._closes)
+        self.client.finished(closes=self.delivery.closes)
 
     def _over(self) -> None:
         self.phase = Phase.OVER
         CONTROLS.pop(self.flow.id, None)
-        self._body, self._kept = [], []
+        self._body = []
 
     def _is_dead(self, *, quietly: bool = False) -> bool:
         """Tell whether the call is over because its flow was killed or its client left while a hook was called."""
@@ -480,22 +357,20 @@ class Journey:
 
     def client_lost(self) -> None:
         """Take the end of the client's connection."""
-        if self.phase is Phase.OVER or self._busy or self._failing:
+        if self.phase is Phase.OVER or self._busy or self.is_failing:
             return  # it is noticed after the hook
         self.fail(ClientLeftError())
 
     def fail(self, error: CallError, *, quietly: bool = False) -> None:
         """End the call with an error, which addons hear of unless they have heard of its answer."""
-        if self.phase is Phase.OVER or self._failing:
+        if self.phase is Phase.OVER or self.is_failing:
             return
-        self._failing = True
+        self.is_failing = True
         quietly = quietly or self.phase is Phase.ENDING
         self.failure = error.failure
         if self.flow.error is None or self.flow.error.msg != Error.KILLED_MESSAGE:
             self.flow.error = Error(str(error))
-        self.close_upstream()
-        if self._connecting is not None and self._connecting is not asyncio.current_task():
-            self._connecting.cancel()
+        self.inquiry.close()
         if quietly:
             self._failed(error)
         else:
@@ -506,103 +381,19 @@ class Journey:
         if self.phase is Phase.OVER:
             return
         self.flow.live = False
-        if self._answered:
-            self._over()
-            self.client.finished(closes=True)
+        if self.is_answered:
+            self._finish()
             return
-        if self.begun or error.failure.status is None or self.client.is_gone:
+        if self.delivery.begun or error.failure.status is None or self.client.is_gone:
             self._over()
-            self.client.break_off(self.ends_connection)
+            self.client.break_off(self.delivery.ends_connection)
             return
         kind, status = error.failure.kind, error.failure.status
         what = "did not send this request" if isinstance(error, RequestError) else "got no answer from the API"
-        self.begun = True
-        body = api_error.body(f"MoonPalace {what}: {error}", kind, self.flow.request.path)
-        self.client.write(framing.plain_answer(status, body, with_body=self.head.method != b"HEAD"))
-        self._over()
-        self.client.finished(closes=True)
-
-    # ---- for addons: see `Control` ----------------------------------------------------------------------------------
-
-    @property
-    def ends_connection(self) -> bool:
-        """Tell whether the end of the answer is that of the connection."""
-        return self._framing is not None and self._framing.ends_connection
-
-    def end_connection(self) -> None:
-        """Have the connection closed behind this call."""
-        self._closes = True
-
-    @property
-    def is_over(self) -> bool:
-        """Tell whether nothing more can come of the answer."""
-        return self.phase in (Phase.ENDING, Phase.OVER) or self.client.is_gone or self._failing
-
-    @property
-    def unsent(self) -> int:
-        """Return how many bytes wait for the client."""
-        return self.client.unsent
-
-    @property
-    def last_activity(self) -> float:
-        """Return when something last happened, in seconds of the epoch."""
-        return self.active
+        self.delivery.own(status, api_error.body(f"MoonPalace {what}: {error}", kind, self.flow.request.path))
+        self._finish()
 
     @property
     def partial_body(self) -> bytes:
         """Return what has come of an answer that is being collected."""
         return b"".join(self._body) if self.phase is Phase.WHOLE else b""
-
-    def answer_and_close(self, status: int, body: bytes) -> bool:
-        """Give the client an answer of our own while it has got nothing."""
-        if self.begun or self.phase is Phase.OVER or self.client.is_gone:
-            return False
-        self.begun = self._answered = True
-        self.client.write(framing.plain_answer(status, body, with_body=self.head.method != b"HEAD"))
-        if not self._failing:
-            self.client.stop_reading()
-            self.fail(KilledError())
-        return True
-
-    def close_client(self, *, flush: bool) -> None:
-        """Close the client's connection as it is, or once what waits for it has gone out."""
-        if flush:
-            self.client.break_off(self.ends_connection)
-            self.fail(ClientLeftError())
-        else:
-            self.client.abort()
-
-    def close_upstream(self) -> None:
-        """Close the connection to the API, unless it has been given back."""
-        api, self.api = self.api, None
-        if api is not None:
-            api.abort()
-
-    def end_response(self) -> None:
-        """End the stream in the place of the API, after what its addon is about to return."""
-        if self._in_stream:
-            self._ends_early = True
-        elif not self._busy:
-            self.guard(self._end_early)
-
-    def inject_heartbeat(self) -> None:
-        """Have the stream's addon return something while the API is silent."""
-        if self.phase is Phase.STREAM and not self._busy and self._stream is not None:
-            self.guard(self._beat)
-
-    def _beat(self) -> None:
-        if self._stream is not None:
-            self._pass_on(as_pieces(self._stream(HEARTBEAT)))
-            if self._ends_early:
-                self._end_early()
-
-    def offer_second_try(self) -> None:
-        """Have `moonpalace_refused` called once the answer is whole."""
-        self._second_try = True
-
-
-def as_pieces(result: object) -> Sequence[bytes]:
-    """Return what a stream's callable has returned as pieces."""
-    if isinstance(result, bytes):
-        return [result] if result else []
-    return [bytes(piece) for piece in result] if result else []  # type: ignore[attr-defined]
