@@ -84,7 +84,8 @@ class Decoder:
             events = self._parted(self._fed - len(chunk)) if chunk and not self._rest else []
             self._hold(chunk)
             return events
-        return self._read_lines(self._without_bom(bytes(self._rest) + chunk))
+        text = bytes(self._rest) + chunk if self._rest else chunk
+        return self._read_lines(self._without_bom(text) if self._at_start else text)
 
     def close(self) -> list[Event]:
         """Return the event that the stream ended in, if any, marked as not terminated; nothing can be fed after it."""
@@ -106,6 +107,9 @@ class Decoder:
 
     def _read_lines(self, text: bytes) -> list[Event]:
         events, text = self._read_ordinary(text)
+        if not text:  # as after nearly every chunk; in `text` was all that was held
+            self._rest.clear()
+            return events
         # Of bytes, splitlines() knows exactly the three line ends of the grammar.
         lines = text.splitlines(keepends=True)
         position = self._fed - len(text)
