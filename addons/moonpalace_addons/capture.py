@@ -121,6 +121,7 @@ class Capture:
         if call is None:
             return
         message = flow.error.msg if flow.error else "unknown error"
+        call.unsent = upstream.unsent_at_end(flow, call.unsent)
         failure = self.causes.of(flow)
         if not call.request_read:
             self._put_request(call, b"")

@@ -346,6 +346,20 @@ def unsent(flow: HTTPFlow) -> int:
     return writer.transport.get_write_buffer_size() if isinstance(writer, asyncio.StreamWriter) else 0
 
 
+def unsent_at_end(flow: HTTPFlow, before: int) -> int:
+    """Return how many bytes a client has not taken that is leaving; `before` is what was known of that.
+
+    asyncio forgets what waits on a connection that is lost, such as by a client that closes it without reading.
+    """
+    if control_of(flow) is not None:
+        return unsent(flow)
+    handler = connection_of(flow)
+    transport = handler.transports.get(flow.client_conn) if handler else None
+    reader = transport.reader if transport else None
+    is_lost = isinstance(reader, asyncio.StreamReader) and reader.exception() is not None
+    return before if is_lost else unsent(flow)
+
+
 def partial_body(flow: HTTPFlow) -> bytes:
     """Return what has come of an answer that mitmproxy was still collecting when it broke."""
     if (control := control_of(flow)) is not None:

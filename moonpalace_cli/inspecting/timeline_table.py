@@ -33,9 +33,12 @@ def table(
     exchange: Exchange, found: Sequence[Moment], lines: Sequence[Run], width: int | None, *, blocks: bool, colour: bool
 ) -> str:
     """Return the table with a sentence above it that sums it up."""
-    worst = longest(found)
+    worst, silence = longest(found), silence_before_end(exchange, found)
     most = 0 if worst is None or worst.gap is None else worst.gap
-    rows = [opening(exchange), *(row(run, worst, most, blocks=blocks) for run in lines), closing(exchange)]
+    if silence > most:
+        worst, most = None, silence
+    end = closing(exchange, silence, most, blocks=blocks)
+    rows = [opening(exchange), *(row(run, worst, most, blocks=blocks) for run in lines), end]
     rows = [[visible(cell) for cell in line] for line in rows if line]
     headers = list(HEADERS)
     if width is not None and room_for_text(rows, headers, width) < NARROWEST:
@@ -45,7 +48,7 @@ def table(
         line[-1] = cut_end(line[-1], room)
         if colour and most >= ALARMING and line[3].endswith((MARK, SHORT_MARK)):
             line[3] = paint(line[3], ALARM)
-    title = summary(exchange, found, worst)
+    title = summary(exchange, found, worst, silence)
     return "\n".join([*(fold(title, width) if width else [title]), box(headers, rows)])
 
 
@@ -66,7 +69,7 @@ def row(run: Run, worst: Moment | None, most: int, *, blocks: bool) -> list[str]
     many = len(run.moments)
     size = sum(moment.size for moment in run.moments)
     drawn = bar(first.gap or 0, most, BAR, blocks=blocks)
-    mark = f"{drawn:<{BAR}} {MARK}" if worst is not None and first is worst else drawn
+    mark = marked(drawn) if worst is not None and first is worst else drawn
     return [
         str(first.number) if many == 1 else f"{first.number}-{last.number}",
         duration(first.at) if many == 1 or first.at == last.at else f"{duration(first.at)}-{duration(last.at)}",
@@ -90,12 +93,26 @@ def opening(exchange: Exchange) -> list[str]:
     return ["", duration(exchange.time_to_headers), "", "", "", "headers", str(exchange.status_code or "")]
 
 
-def closing(exchange: Exchange) -> list[str]:
-    """Return the line for the end of the call."""
-    return ["", duration(exchange.latency), "", "", "", "end", error_text(exchange) or status(exchange)]
+def marked(drawn: str) -> str:
+    """Return the bar of the longest gap."""
+    return f"{drawn:<{BAR}} {MARK}"
 
 
-def summary(exchange: Exchange, found: Sequence[Moment], worst: Moment | None) -> str:
+def silence_before_end(exchange: Exchange, found: Sequence[Moment]) -> int:
+    """Return the nanoseconds between the last event and the end of the call, 0 where that is not known."""
+    last = found[-1].at if found else exchange.time_to_headers
+    return 0 if last is None or exchange.latency is None else max(0, exchange.latency - last)
+
+
+def closing(exchange: Exchange, silence: int, most: int, *, blocks: bool) -> list[str]:
+    """Return the line for the end of the call, with the gap before it."""
+    drawn = bar(silence, most, BAR, blocks=blocks)
+    drawn = marked(drawn) if silence and silence == most else drawn
+    gap = duration(silence) if silence else ""
+    return ["", duration(exchange.latency), gap, drawn, "", "end", error_text(exchange) or status(exchange)]
+
+
+def summary(exchange: Exchange, found: Sequence[Moment], worst: Moment | None, silence: int) -> str:
     """Return what there is to know at a glance."""
     parts = [
         f"call {exchange.id}: {len(found)} events" + (f" in {duration(exchange.latency)}" if exchange.latency else "")
@@ -109,6 +126,8 @@ def summary(exchange: Exchange, found: Sequence[Moment], worst: Moment | None) -
         parts.append("gaps p50 {} p90 {} p99 {}".format(*map(duration, gaps)))
     if worst is not None:
         parts.append(f"longest stall {duration(worst.gap)} before event {worst.number}")
+    elif silence:
+        parts.append(f"longest stall {duration(silence)} before the end")
     if found and found[0].at is None:
         parts.append("the times were not kept")
     return ", ".join(parts)

@@ -66,7 +66,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
         "tpot": "time for each token after the first",
         "time_per_output_token": "the same",
         "otps": "output tokens a second",
-        "longest_stall": "the longest gap between two chunks of a stream",
+        "longest_stall": "the longest gap between two chunks of a stream, or between the last and the end",
         "gap_p50": "the gap that half of the gaps do not exceed",
         "gap_p90": "that 90 percent do not exceed",
         "gap_p99": "that 99 percent do not exceed",

@@ -293,6 +293,22 @@ def test_a_stream_that_ends_within_an_event(state: State, warnings: list[str] | 
     assert columns["warnings"] == (None if warnings is None else json.dumps(warnings))
 
 
+@pytest.mark.parametrize(
+    ("unsent", "said"),
+    [
+        (0, "nothing came from upstream for the last 3.0 s"),
+        (700, "the client took nothing more for the last 3.0 s, with 700 bytes waiting for it"),
+    ],
+)
+def test_the_silence_at_the_end_has_a_side(unsent: int, said: str) -> None:
+    """A stream that was silent before it ended is marked with who was the reason; a short silence is no news."""
+    for seconds, warnings in ((3, [said]), (0.9, None)):
+        ended = replace(LEFT, at=2_000_000 + int(seconds * 1e9), unsent=unsent)
+        columns = outcome(ended, stream(DELTA % ("a", "null")), {}).columns
+        assert columns["warnings"] == (None if warnings is None else json.dumps(warnings))
+        assert columns["longest_stall"] == seconds * 1e9
+
+
 USAGE = '{"id": "cmpl-1", "choices": [], "usage": {"completion_tokens": 1}}'
 ERROR = '{"error": {"type": "engine_overloaded_error", "message": "busy"}}'
 LEFT = ExchangeEnded(

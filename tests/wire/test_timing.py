@@ -89,6 +89,16 @@ def test_gaps_lie_between_chunks_with_events() -> None:
     assert (timing.longest_stall, timing.gap_p50, timing.gap_p90) == (100 * MS, 20 * MS, 100 * MS)
 
 
+@pytest.mark.parametrize(("ended", "stall"), [(120, 100), (3120, 3000)])
+def test_the_silence_before_the_end_counts(ended: int, stall: int) -> None:
+    """A stream that falls silent until somebody gives up has stalled for that long."""
+    chunks = [(10, 20 * MS), (20, 120 * MS)]
+    timing = measure(0, MS, ended * MS, chunks, [(10, CONTENT), (20, CONTENT)], None, True)
+    assert (timing.longest_stall, timing.gap_p99) == (stall * MS, 100 * MS)
+    assert measure(0, MS, 3001 * MS, [], [], None, True).longest_stall == 3000 * MS
+    assert measure(0, MS, 3001 * MS, [(10, MS)], [], None, False).longest_stall is None
+
+
 def test_percentiles() -> None:
     """A percentile is the smallest gap that so many percent of the gaps do not exceed."""
     at, timed = 0, [(0, CONTENT)]

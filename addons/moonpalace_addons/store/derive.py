@@ -52,6 +52,9 @@ READING_COLUMNS = (
 )
 UNANSWERED: Values = dict.fromkeys((*HEADER_COLUMNS, *READING_COLUMNS, "response_bytes"))
 
+SILENCE = 1_000_000_000
+"""Nanoseconds from which on the silence before the end of a stream is told with a word on whose side it was."""
+
 HARMLESS_LATE = ("client_disconnected", "upstream_cut", "upstream_reset", "upstream_timeout", "proxy_stopped")
 """Kinds of failure that take nothing from a client which has all of an answer but the end of its transfer."""
 
@@ -194,7 +197,8 @@ def read_outcome(
     ended: ExchangeEnded, received: Received, reading: Reading, fields: Fields, warnings: Sequence[str]
 ) -> Outcome:
     """Return the outcome of a call with an answer, read."""
-    warnings = [*warnings, *gate.warnings("answer", received.masked), *reading.warnings]
+    masked = gate.warnings("answer", received.masked)
+    warnings = [*warnings, *masked, *reading.warnings, *silence_warning(ended, received)]
     if ended.state is State.COMPLETED and reading.is_cut:
         warnings.append(CUT_WARNING)
     if ended.state is State.COMPLETED and received.status_code is not None:
@@ -204,6 +208,17 @@ def read_outcome(
         warnings += [truncated] if truncated else []
     columns = answered_columns(ended, received, fields, warnings) | reading_columns(reading, received, ended.at)
     return Outcome(columns, reading.body, received.body if received.is_stream else None)
+
+
+def silence_warning(ended: ExchangeEnded, received: Received) -> list[str]:
+    """Return the warning for a stream at whose end nothing passed any more, with the side that was the reason."""
+    last = received.chunks[-1][1] if received.chunks else received.at
+    if not received.is_stream or last is None or ended.at - last < SILENCE:
+        return []
+    seconds = (ended.at - last) / 1e9
+    if ended.unsent:
+        return [f"the client took nothing more for the last {seconds:.1f} s, with {ended.unsent} bytes waiting for it"]
+    return [f"nothing came from upstream for the last {seconds:.1f} s"]
 
 
 def unread_outcome(ended: ExchangeEnded, received: Received, fields: Fields, warnings: Sequence[str]) -> Outcome:

@@ -33,7 +33,8 @@ class Timing:
                                  streams only, with two tokens or more that did not all come at one instant
     output_tokens_per_second     streams: completion_tokens / (last token event - started);
                                  other calls: completion_tokens / (ended - started)
-    longest_stall                longest gap; a gap lies between two successive chunks that completed events
+    longest_stall                longest gap, or the silence before the end of a stream, if that was longer; a gap lies
+                                 between two successive chunks that completed events
     gap_p50, gap_p90, gap_p99    the smallest gap that at least so many percent of the gaps do not exceed
     """
 
@@ -74,7 +75,9 @@ def measure(
             tokens.append(arrived)
         if channel == "visible" and visible is None:
             visible = arrived
-    gaps = _gaps([chunks[number][1] for number in sorted(carriers)])
+    arrivals = [chunks[number][1] for number in sorted(carriers)]
+    gaps = _gaps(arrivals)
+    silence = _silence(headers, ended, arrivals) if streamed else 0
     last = tokens[-1] if tokens else None
     return Timing(
         time_to_headers=None if headers is None else headers - started,
@@ -82,7 +85,7 @@ def measure(
         time_to_first_visible_token=None if visible is None else visible - started,
         time_per_output_token=_time_per_token(tokens, completion_tokens),
         output_tokens_per_second=_rate(completion_tokens, started, last if streamed else ended),
-        longest_stall=gaps[-1] if gaps else None,
+        longest_stall=max([*gaps[-1:], *([silence] if silence > 0 else [])], default=None),
         gap_p50=_percentile(gaps, 50),
         gap_p90=_percentile(gaps, 90),
         gap_p99=_percentile(gaps, 99),
@@ -121,6 +124,11 @@ def _rate(completion_tokens: int | None, started: int, ended: int | None) -> flo
     if completion_tokens is None or ended is None or ended <= started:
         return None
     return completion_tokens * _SECOND / (ended - started)
+
+
+def _silence(headers: int | None, ended: int, arrivals: Sequence[int]) -> int:
+    last = arrivals[-1] if arrivals else headers
+    return 0 if last is None else ended - last
 
 
 def _gaps(times: Sequence[int]) -> list[int]:

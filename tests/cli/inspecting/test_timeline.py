@@ -105,21 +105,21 @@ def test_even_gaps_are_no_stalls() -> None:
 
 TABLE = """\
 call 1: 4 events in 51ms, first token after 20ms, longest stall 10ms before event 2
-+-------+-------+------+--------------------+-------+----------------+-----------+
-| event | time  | gap  |                    | bytes | kind           | brought   |
-+-------+-------+------+--------------------+-------+----------------+-----------+
-|       | 1.2ms |      |                    |       | headers        | 200       |
-| 1     | 20ms  |      |                    | 51    | content        | "Hi"      |
-| 2     | 30ms  | 10ms | ########## longest | 55    | content        | "你好"    |
-| 3     | 40ms  | 10ms | ##########         | 75    | content+finish | "! stop"  |
-| 4     | 50ms  | 10ms | ##########         | 14    | done           |           |
-|       | 51ms  |      |                    |       | end            | timed out |
-+-------+-------+------+--------------------+-------+----------------+-----------+"""
++-------+-------+-------+--------------------+-------+----------------+-----------+
+| event | time  | gap   |                    | bytes | kind           | brought   |
++-------+-------+-------+--------------------+-------+----------------+-----------+
+|       | 1.2ms |       |                    |       | headers        | 200       |
+| 1     | 20ms  |       |                    | 51    | content        | "Hi"      |
+| 2     | 30ms  | 10ms  | ########## longest | 55    | content        | "你好"    |
+| 3     | 40ms  | 10ms  | ##########         | 75    | content+finish | "! stop"  |
+| 4     | 50ms  | 10ms  | ##########         | 14    | done           |           |
+|       | 51ms  | 1.0ms | #                  |       | end            | timed out |
++-------+-------+-------+--------------------+-------+----------------+-----------+"""
 
 
-def ended(exchange: Callable[..., Exchange]) -> Exchange:
+def ended(exchange: Callable[..., Exchange], **more: int) -> Exchange:
     """Return a streamed call that timed out."""
-    times = {"time_to_first_token": 20 * MS, "latency": 51 * MS}
+    times = {"time_to_first_token": 20 * MS, "latency": 51 * MS} | more
     return exchange(**times, state=State.TIMED_OUT, error_message="timed out")
 
 
@@ -128,6 +128,16 @@ def test_table(exchange: Callable[..., Exchange]) -> None:
     found = moments(*chunked(*EVENTS))
     text = timeline_table.table(ended(exchange), found, runs(found), None, blocks=False, colour=False)
     assert text == TABLE
+
+
+def test_the_silence_before_the_end_is_a_gap(exchange: Callable[..., Exchange]) -> None:
+    """Where a stream fell silent for longer than ever before, that is its longest stall."""
+    found = moments(*chunked(*EVENTS))
+    text = timeline_table.table(ended(exchange, latency=90 * MS), found, runs(found), None, blocks=False, colour=False)
+    assert "longest stall 40ms before the end" in text
+    (end,) = (line for line in text.split("\n") if " end " in line and "longest" in line and line.startswith("|"))
+    assert "40ms" in end
+    assert text.count("longest") == 2
 
 
 @pytest.mark.parametrize("width", [72, 80, 100, 200])
