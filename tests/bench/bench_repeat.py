@@ -16,7 +16,7 @@ from random import Random
 from statistics import median
 
 from moonpalace_addons.wire.repeat import Detector, Loop
-from tests.bench.loop_corpus import Sample, read, token_pieces
+from tests.bench.loop_corpus import Sample, read, repeated_data, token_pieces
 
 LOOP_LENGTH = 100_000
 SPEED_LENGTH, LONG_LENGTH = 300_000, 10_000_000
@@ -97,6 +97,13 @@ def time_corpus() -> Iterator[str]:
         yield from interrupted(label, [outcome for outcome in outcomes if outcome.sample.label == label])
     seconds, length = sum(outcome.seconds for outcome in outcomes), sum(outcome.length for outcome in outcomes)
     yield f"speed over all {length / seconds / 1e6:.2f} M characters a second ({length} characters)"
+
+
+def time_repeated_data() -> Iterator[str]:
+    """Which of our own data and code, which repeats itself legitimately, is interrupted."""
+    chosen = options()
+    samples = [Sample(name, "data", "neg", text, None) for name, text in repeated_data().items()]
+    yield from interrupted("data", [examine(sample, chosen) for sample in samples])
 
 
 def loop_table(outcomes: Sequence[Outcome]) -> Iterator[str]:

@@ -52,6 +52,35 @@ def read(path: Path) -> Iterator[Sample]:
             yield Sample(row["id"], row["kind"], row["label"], row["prefix"] if generator else row["text"], generator)
 
 
+def repeated_data() -> dict[str, str]:
+    """Return data and code that repeats itself legitimately: none of it is a loop."""
+    cells = {"zeros": "0", "floats": "0.0", "nulls": "null", "texts": '""'}
+    grids = {
+        f"{size} rows of {name}": "[\n" + f"    [{', '.join([cell] * size)}],\n" * size + "]\n"
+        for name, cell in cells.items()
+        for size in (9, 12, 16)
+    }
+    return grids | {
+        "nine rows of 40 zeros": f"[{', '.join('0' * 40)}],\n" * 9,
+        "20 rows of 20 zeros": f"        [{', '.join('0' * 20)}],\n" * 20,
+        "16 empty values": '        "value": null,\n' * 16,
+        "60 empty values": '    "value": null,\n' * 60,
+        "16 empty objects": '    {"id": null, "name": null, "tags": []},\n' * 16,
+        "a minified list": "[" + ",".join(["null"] * 256) + "]",
+        "a list of 256 zeros": f"data = [{', '.join('0' * 256)}]\n",
+        "a table of bytes": f"  {' '.join(['00'] * 16)}\n" * 16,
+        "rows of CSV": "0,0,0,0,0,0,0,0,0,0\n" * 30,
+        "a grid without brackets": f"{' '.join('0' * 20)}\n" * 20,
+        "an empty table": f"|{'   |' * 6}\n" * 25,
+        "YAML": "- name: x\n  value: null\n" * 30,
+        "empty cells of HTML": "  <td></td>\n" * 60,
+        "calls": "    step()\n" * 60,
+        "assignments": "    total = total + 1\n" * 30,
+        "a trace": '  File "a.py", line 2, in f\n    return f(n - 1)\n' * 30,
+        "statements": "push();pop();" * 40,
+    }
+
+
 def token_pieces(text: str, random: Random) -> Iterator[str]:
     """Cut a text into pieces of 1 to 8 characters, of 1 to 3 where it is Chinese."""
     start = 0

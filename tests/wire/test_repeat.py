@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moonpalace_addons.wire.repeat import Detector, Loop
+from tests.bench.loop_corpus import repeated_data
 
 WORDS = [
     "the",
@@ -58,8 +59,14 @@ EXACT = {
     "sentence": "I will check the code once more to be sure. " * 40,
     "Chinese": "我再检查一遍代码。" * 120,
     "emoji": "👩‍💻🎉" * 200,
-    "table row": "| | | |\n" * 200,
-    "JSON": '{"name": "item", "value": null}, ' * 40,
+    "separator": "-" * 1000,
+    "digits": "0" * 1000,
+}
+DATA = {
+    "table row": "| | | |\n" * 400,
+    "JSON": '{"name": "item", "value": null}, ' * 100,
+    "zeros": "0, " * 1000,
+    "code": "        self.value = self.value + 1\n" * 100,
 }
 COUNTING = {
     "list": "".join(f"{number}. Improve the design.\n" for number in range(200)),
@@ -83,7 +90,8 @@ TEXTS = {
     "hello": "Hello World\n" * 25,
     "Chinese": "".join(chr(0x4E00 + number * number * 7 % 2999) for number in range(10_000)),
 }
-LOOPS = EXACT | COUNTING | NEAR
+TEXTS |= {f"data: {name}": prose(13, 400) + text + prose(14, 400) for name, text in repeated_data().items()}
+LOOPS = EXACT | DATA | COUNTING | NEAR
 
 
 def detect(text: str, threshold: float = 0.5, min_length: int = 100) -> Loop | None:
@@ -101,6 +109,16 @@ def test_exact_loops_are_found_at_once(name: str, prefix: int) -> None:
     assert 300 <= loop.position - prefix <= 300 + 24
     assert loop.period == len(loop.sample)
     assert loop.sample * 2 in EXACT[name]
+
+
+@pytest.mark.parametrize("prefix", [0, 2000, 30_000])
+@pytest.mark.parametrize("name", DATA)
+def test_loops_of_data_are_found_later(name: str, prefix: int) -> None:
+    """A unit of data or code is found within 2,000 characters: fewer of the same are legitimate."""
+    loop = detect(prose(4, prefix) + DATA[name])
+    assert loop is not None
+    assert loop.test == "period"
+    assert 2000 <= loop.position - prefix <= 2000 + 24
 
 
 @pytest.mark.parametrize("prefix", [0, 200, 10_000])
@@ -137,7 +155,7 @@ def test_cutting_makes_no_difference(text: str, size: int) -> None:
 def test_any_cutting_makes_no_difference(data: st.DataObject) -> None:
     """Wherever a text is cut, empty pieces included, the outcome is that of the whole text."""
     unit = data.draw(st.text("ab 1", min_size=1, max_size=12))
-    text = prose(7, data.draw(st.integers(0, 400))) + unit * (500 // len(unit))
+    text = prose(7, data.draw(st.integers(0, 400))) + unit * (2200 // len(unit))
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=30)))
     detector = Detector(0.5, 100)
     loops = [detector.feed(text[start:end]) for start, end in pairwise([0, *cuts, len(text)])]

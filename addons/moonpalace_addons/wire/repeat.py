@@ -15,6 +15,7 @@ from math import ceil
 from typing import Literal
 
 from moonpalace_addons.wire.counter_loop import CounterLoop
+from moonpalace_addons.wire.data_text import looks_like_data
 from moonpalace_addons.wire.novelty import BLOCK, Stall
 from moonpalace_addons.wire.tail_period import Rule, nearest, tails
 
@@ -27,6 +28,8 @@ _LOWEST_THRESHOLD = 0.001
 _LONGEST_PERIOD = 2730
 _LONGEST_WINDOW = 65_536
 _LEAST_LENGTH = 250
+# Of data and code more is legitimate: a matrix of 20 rows and columns, a list of 64 empty values.
+_LEAST_LENGTH_OF_DATA = 2000
 # From here on a higher min_length only delays: a loop of that length is one, however much is to be tolerated before it.
 _MOST_LENGTH = 2250
 # How far the window may outgrow what the rule needs before it is cut: cutting copies it.
@@ -54,7 +57,8 @@ class Detector:
     `threshold`, between 0 and 1, says how much repetition is tolerated: a loop has been found when what is new in it is
     no more than that share of what repeats it (0.5: three copies). The higher it is, the earlier a loop is found; 0 is
     never. Nothing is found while `min_length` characters or fewer have been seen, and a loop is at least 250 characters
-    and half of `min_length` long. The first loop found stays in `fired`; `length` counts all that was fed.
+    and half of `min_length` long, one whose unit looks like data or code at least 2,000. The first loop found stays in
+    `fired`; `length` counts all that was fed.
 
     Memory: at most about 70,000 characters, at 0.5 about 12,300, and what `novelty` and `counter_loop` state.
     """
@@ -116,7 +120,9 @@ class Detector:
             self._next_search = self._position + self._quiet
             return None
         for tail in tails(self._text, self._rule, least):
-            return self._loop("period", self._text[-tail.period :], tail.period)
+            unit = self._text[-tail.period :]
+            if tail.length >= _LEAST_LENGTH_OF_DATA or not looks_like_data(unit):
+                return self._loop("period", unit, tail.period)
         return None
 
     def _advance_block(self) -> Loop | None:
