@@ -8,6 +8,7 @@ from moonpalace_addons.causes import Causes
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.context_cache import ContextCache
 from moonpalace_addons.deadline import Deadline
+from moonpalace_addons.descriptors import Descriptors
 from moonpalace_addons.edit_stream import EditStream
 from moonpalace_addons.force_stream import ForceStream
 from moonpalace_addons.json_errors import JsonErrors
@@ -42,6 +43,7 @@ def make_addons(settings: Settings | None = None) -> list[object]:
         EditStream(configuration, calls),
         recorder,
         Deadline(configuration, calls),
+        Descriptors(configuration),
         JsonErrors(configuration, causes),
         ReverseProxy(configuration, opens=settings is not None),
         Listening(configuration),

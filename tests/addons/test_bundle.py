@@ -27,6 +27,7 @@ ORDER = [
     "moonpalace-edit-stream",
     "moonpalace-recorder",
     "moonpalace-deadline",
+    "moonpalace-descriptors",
     "moonpalace-json-errors",
     "moonpalace-reverse-proxy",
     "moonpalace-listening",

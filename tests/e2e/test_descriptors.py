@@ -1,0 +1,45 @@
+"""A proxy that is out of file descriptors."""
+
+from __future__ import annotations
+
+import resource
+import socket
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from moonpalace_cli.mock.server import MockServer
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Launcher
+
+FLOOD = 150
+BODY = {"model": "mock-echo", "messages": [{"role": "user", "content": "Hello"}]}
+SAID = "out of file descriptors"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets one process limit another")
+def test_a_flood_is_refused_in_a_line_and_calls_go_on(launch: Launcher, mock: MockServer) -> None:
+    """More connections than descriptors are sent away with a word in the log; calls before and after succeed."""
+    with launch.start(endpoint=mock.url) as proxy, proxy.client() as client:
+        assert client.post("/v1/chat/completions", json=BODY).status_code == 200
+        pid, (_, most) = proxy.process.pid, resource.prlimit(proxy.process.pid, resource.RLIMIT_NOFILE)
+        used = max(int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir())
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (used + 20, most))
+        address = ("127.0.0.1", int(proxy.url.rpartition(":")[2]))
+        with ExitStack() as held:
+            for _ in range(FLOOD):
+                held.enter_context(socket.create_connection(address, timeout=60))
+            proxy.log.wait_for(SAID)
+            until = time.monotonic() + 2.5
+            while time.monotonic() < until:
+                assert client.post("/v1/chat/completions", json=BODY).status_code == 200
+        with proxy.client() as another:
+            assert another.post("/v1/chat/completions", json=BODY).status_code == 200
+        proxy.stop()
+        assert proxy.log.text.count(SAID) == 1
+        assert "Traceback" not in proxy.log.text
