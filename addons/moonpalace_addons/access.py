@@ -12,6 +12,7 @@ from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.own_addresses import is_own_name, is_this_machine
 from moonpalace_addons.settings import Settings
 from moonpalace_addons.wire import api_error
+from moonpalace_addons.wire.foreign import quoted
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,8 @@ class Access:
             refusal = Refusal(500, "the proxy could not check this request", "server_error")
         if refusal is not None:
             flow.response = refusal.response(flow.request.path)
-            logger.warning("refused %s %s: %s", flow.request.method, flow.request.path.partition("?")[0], refusal.why)
+            asked = quoted(f"{flow.request.method} {flow.request.path.partition('?')[0]}")
+            logger.warning("refused %s: %s", asked, refusal.why)
 
     def _refusal(self, flow: HTTPFlow, settings: Settings) -> "Refusal | None":
         is_reverse = isinstance(flow.client_conn.proxy_mode, ReverseMode)

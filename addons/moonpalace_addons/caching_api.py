@@ -12,11 +12,14 @@ from mitmproxy.http import HTTPFlow, Request
 from moonpalace_addons import upstream
 from moonpalace_addons.version import __version__
 from moonpalace_addons.wire import secrets
+from moonpalace_addons.wire.foreign import MAX_QUOTE, quoted
 
 CREATE_LIMIT = 60.0
 """Seconds that the API may take to make a cache."""
 DELETE_LIMIT = 10.0
 POLL = 0.5
+SHOWN = 200
+"""Characters of an error of the API that are told."""
 GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE)
 
 type Send = Callable[[Request], Awaitable[HTTPFlow]]
@@ -73,7 +76,7 @@ class CachingApi:
         except TimeoutError:
             raise CachingError(f"no cache within {CREATE_LIMIT:g} s") from None
         if made.status != "ready":
-            raise CachingError(f"{made.cache_id} has the status {made.status!r}")
+            raise CachingError(f"{made.cache_id} has the status {quoted(made.status, SHOWN)!r}")
         return made
 
     async def delete(self, account: Account, cache_id: str) -> bool:
@@ -101,10 +104,10 @@ class CachingApi:
 def read_made(flow: HTTPFlow, account: Account) -> Made:
     """Return the cache that an answer describes; raise CachingError for any other answer."""
     if flow.response is None:
-        raise CachingError(flow.error.msg if flow.error else "no answer")
+        raise CachingError(quoted(flow.error.msg) if flow.error else "no answer")
     text = flow.response.get_text(strict=False) or ""
     if flow.response.status_code >= HTTPStatus.BAD_REQUEST:
-        shown = secrets.mask_text(" ".join(text.split())[:200], [account.key])
+        shown = quoted(secrets.mask_known(text[:MAX_QUOTE], [account.key]), SHOWN)
         raise CachingError(f"{flow.response.status_code} {shown}")
     try:
         value: object = json.loads(text)

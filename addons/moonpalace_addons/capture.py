@@ -15,6 +15,7 @@ from moonpalace_addons.relay import relay
 from moonpalace_addons.stopping import STOPPED
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 from moonpalace_addons.tap import Tap
+from moonpalace_addons.wire.foreign import quoted
 
 
 class Capture:
@@ -120,7 +121,7 @@ class Capture:
         call = self.calls.end(flow)
         if call is None:
             return
-        message = flow.error.msg if flow.error else "unknown error"
+        message = quoted(flow.error.msg) if flow.error else "unknown error"
         call.unsent = upstream.unsent_at_end(flow, call.unsent)
         failure = self.causes.of(flow)
         if not call.request_read:

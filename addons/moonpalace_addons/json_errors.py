@@ -7,6 +7,7 @@ from moonpalace_addons.causes import Causes
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.failures import BAD_REQUEST
 from moonpalace_addons.wire import api_error
+from moonpalace_addons.wire.foreign import quoted
 
 
 class JsonErrors:
@@ -34,5 +35,5 @@ class JsonErrors:
             return
         endpoint = self.configuration.settings.endpoint
         what = "did not send this request" if is_refusal else f"got no answer from {endpoint}"
-        body = api_error.body(f"MoonPalace {what}: {flow.error.msg}", failure.kind, flow.request.path)
+        body = api_error.body(f"MoonPalace {what}: {quoted(flow.error.msg)}", failure.kind, flow.request.path)
         upstream.answer_and_close(flow, failure.status, body)

@@ -7,11 +7,14 @@ from typing import Literal
 from moonpalace_addons.store.header_text import header_pairs
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
+from moonpalace_addons.wire.foreign import printable
 from moonpalace_addons.wire.status import FIRST_ERROR, status_line
 
 type Style = Literal["plain", "good", "bad", "warning", "quiet"]
 
 RESPONSE_HEADERS = ("content-type", "msh-request-id", "server-timing", "msh-context-cache-id", "msh-uid", "msh-gid")
+MAX_LINE = 1000
+"""Characters of a line of the log."""
 HEADER_WIDTH = len("Msh-Request-Id: ")
 
 
@@ -30,7 +33,7 @@ def lines(call: Exchange) -> list[Line]:
         shown += block("Error", [(call.error_kind or "error", call.error_message)], style="bad")
     shown += [Line(f"  {warning}", "warning") for warning in call.warnings]
     shown += [Line(f"  New Row Inserted: last_insert_id={call.id}", "quiet")]
-    return [Line(one_line(line.text), line.style) for line in shown]
+    return [Line(shown_line(line.text), line.style) for line in shown]
 
 
 def first_line(call: Exchange) -> Line:
@@ -116,8 +119,6 @@ def pretty(name: str) -> str:
     return "-".join(part.capitalize() for part in name.split("-"))
 
 
-def one_line(text: str) -> str:
-    """Return a text without line breaks and other control characters, which could forge or garble the log."""
-    if text.isprintable():
-        return text
-    return "".join(character if character.isprintable() else " " for character in text)
+def shown_line(text: str) -> str:
+    """Return a line without line breaks and other control characters, which could forge or garble the log; cut."""
+    return printable(text if len(text) <= MAX_LINE else f"{text[:MAX_LINE]}…")

@@ -10,6 +10,8 @@ from typing import TextIO
 
 import click
 
+from moonpalace_addons.wire.foreign import printable
+
 CAPACITY = 10_000
 CLOSE_MOST = 2.0
 
@@ -62,7 +64,9 @@ class ConsoleLog(QueueHandler):
         message = record.getMessage().split("\n")
         styles = getattr(record, "styles", [LEVELS.get(record.levelno, "plain")] * len(message))
         start = prefix(record.created)
-        return "".join(f"{start} {self._styled(*line)}\n" for line in zip(message, styles, strict=False))
+        return "".join(
+            f"{start} {self._styled(printable(line), style)}\n" for line, style in zip(message, styles, strict=False)
+        )
 
     def _styled(self, text: str, style: str) -> str:
         return click.style(text, fg=STYLES[style]) if self.colour and style in STYLES else text

@@ -32,6 +32,9 @@ def masked(message: str, *arguments: object) -> str:
         (f"{{'authorization': '{KEY}'}}", "{'authorization': '***"),
         ("an invalid request: authorization failed", "an invalid request: authorization failed"),
         ("100% of cookies", "100% of cookies"),
+        ("a\x1b[2J \u202eb\rc\n月", "a [2J  b c\n月"),
+        ("x" * 8_000_000, "x" * 4000 + "…"),
+        ("Helicone-Auth: short", "Helicone-Auth: ***"),
     ],
 )
 def test_mask(message: str, expected: str) -> None:

@@ -13,6 +13,7 @@ from moonpalace_addons.store.records.exchanges import COLUMNS
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
 from moonpalace_addons.wire import completion, encodings, pieces, secrets, timing
+from moonpalace_addons.wire.foreign import quoted
 from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_addons.wire.status import FIRST_ERROR
 
@@ -59,6 +60,9 @@ HARMLESS_LATE = ("client_disconnected", "upstream_cut", "upstream_reset", "upstr
 """Kinds of failure that take nothing from a client which has all of an answer but the end of its transfer."""
 
 DURATION = re.compile(r"dur=([0-9]{1,18})|^([0-9]{1,18})$")
+
+MAX_MESSAGE = 2000
+"""Characters of an error's message; the answer has all of it."""
 
 CUT_WARNING = "the stream ended without the blank line of its last event, which clients then ignore"
 
@@ -255,7 +259,10 @@ def reading_columns(reading: Reading, received: Received, ended_at: int) -> Valu
         0, received.at, ended_at, received.chunks, reading.events, usage.completion_tokens, received.is_stream
     )
     error = summary.error
-    named: Values = {"error_kind": error.kind or "error", "error_message": error.message} if error else {}
+    named: Values = {}
+    if error:
+        message = error.message and quoted(error.message, MAX_MESSAGE)
+        named = {"error_kind": quoted(error.kind or "error"), "error_message": message}
     return {
         "chatcmpl_id": summary.id
         or next(filter(None, (completion.answer_id(event) for _, event in reading.events)), None),

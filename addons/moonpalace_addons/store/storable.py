@@ -32,7 +32,7 @@ def storable(columns: Values, hidden: Sequence[bytes] = ()) -> Values:
     for name in told:
         text = shown = str(fit[name])
         if name not in HEADERS:
-            shown = remembered(text) if len(text) <= REMEMBERED else secrets.mask_formed(text)
+            shown = remembered(shown) if len(shown) <= REMEMBERED else secrets.mask_formed(shown)
         if known and name != "endpoint":
             shown = secrets.mask_known(shown, hidden)
         if shown is not text:

@@ -1,0 +1,54 @@
+r"""Quote what others said in a message of ours: short, printable, on one line, and without secrets.
+
+What comes from a client, from upstream or from a library that quotes them goes through here before it stands in a log,
+in a row's error or in an answer of our own: it may be megabytes long, move a terminal's cursor, or hold a cookie.
+"""
+
+import re
+
+from moonpalace_addons.wire.secret_names import is_secret
+from moonpalace_addons.wire.secrets import MASK, mask_formed
+
+MAX_QUOTE = 500
+"""Characters that are quoted, if nothing else is said."""
+_LOOKED_AT = 8
+"""So many times the length is looked at, since what is masked or white space gets shorter."""
+_CUT = "…"
+# A header line as it is, or as Python writes it: `Set-Cookie: x`, `b'Set-Cookie: x\r\n'`, `(b'Set-Cookie', b'x')`.
+_NAME = re.compile(r"(^|[\s'\"(\[]|\\[rn])([A-Za-z][A-Za-z0-9_-]{1,60})\s{0,3}['\"]?\s{0,3}[:=,]\s{0,3}(?:b?['\"])?")
+_LINE_END = re.compile(r"\\r|\\n|[\r\n]|\Z")
+_HEADERS = re.compile(r".*-|authorization|.*cookie", re.IGNORECASE)
+"""What is a header's name in the midst of a sentence too, where a key or a token is a word."""
+_UNPRINTABLE = re.compile(r"[^\n\r\x20-\x7e]|\r(?!\n)")
+
+
+def quoted(text: str, limit: int = MAX_QUOTE) -> str:
+    """Return what may stand of a text in a message of ours."""
+    looked_at = text[: limit * _LOOKED_AT]
+    shown = " ".join(printable(mask_formed(without_headers(looked_at))).split())
+    whole = len(looked_at) == len(text)
+    return shown if whole and len(shown) <= limit else shown[:limit].rstrip() + _CUT
+
+
+def printable(text: str) -> str:
+    """Return a text with spaces for what is no printable character: line ends, controls, marks of direction."""
+    if text.isprintable():
+        return text
+    return "".join([character if character.isprintable() else " " for character in text])
+
+
+def printable_lines(text: str) -> str:
+    """Return a text with spaces for what is no printable character, but with its line ends."""
+    return _UNPRINTABLE.sub(lambda found: printable(found[0]), text)
+
+
+def without_headers(text: str) -> str:
+    """Mask the values of headers that a text quotes, to the ends of their lines."""
+    place = 0
+    while match := _NAME.search(text, place):
+        place = match.end(2)
+        if is_secret(match[2]) and (match[1] != " " or _HEADERS.match(match[2])):
+            end = _LINE_END.search(text, match.end())
+            text = text[: match.end()] + MASK + (text[end.start() :] if end else "")
+            place = match.end() + len(MASK)
+    return text
