@@ -15,7 +15,7 @@ import click
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.version import __version__
 from moonpalace_cli.flags.process_title import hide_secrets
-from moonpalace_cli.output import make_streams_lenient
+from moonpalace_cli.output import escaped, make_streams_lenient
 
 COMMANDS = {
     "cache": ("cache", "Show context caches, and why a prompt was not cached."),
@@ -147,9 +147,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def report(message: str, exit_code: int, detail: str = "") -> int:
     """Print an error as one line, and below it what shows where it arose; give its exit code."""
-    click.echo(f"Error: {' '.join(message.splitlines())}", err=True)
+    click.echo(escaped(f"Error: {' '.join(message.splitlines())}"), err=True)
     if detail:
-        click.echo(detail, err=True)
+        click.echo(escaped(detail), err=True)
     return exit_code
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from moonpalace_cli.flags.numbers import Whole
+from moonpalace_cli.output import escaped
 
 if TYPE_CHECKING:
     from moonpalace_cli.mock.served import Served
@@ -96,4 +97,4 @@ def _print_call(served: "Served") -> None:
     left = ", the client left" if served.cut_off else ""
     # The call must be answered though nobody reads the lines any more.
     with contextlib.suppress(OSError):
-        click.echo(f"{served.method} {served.path}{model} {served.status}{events}{left}", err=True)
+        click.echo(escaped(f"{served.method} {served.path}{model} {served.status}{events}{left}"), err=True)

@@ -14,7 +14,7 @@ import click
 
 from moonpalace_cli.listing.columns import DEFAULT, Column, chosen
 from moonpalace_cli.listing.printing import print_calls, print_verbose, record_columns
-from moonpalace_cli.output import is_utf8, print_json, terminal_width, visible
+from moonpalace_cli.output import escaped, is_utf8, print_json, terminal_width, visible
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Engine
@@ -132,7 +132,7 @@ def print_stats(engine: Engine, selection: Selection, limit: int | None, *, as_j
     if as_json:
         print_json(dumps(stats.document(groups)))
     else:
-        click.echo(stats.report(groups, terminal_width(), blocks=is_utf8()))
+        click.echo(escaped(stats.report(groups, terminal_width(), blocks=is_utf8())))
 
 
 def follow(engine: Engine, selection: Selection, columns: tuple[Column, ...], limit: int, *, as_json: bool) -> None:

@@ -584,3 +584,16 @@ def test_a_flow_that_is_replayed_is_another_call(rig: Rig) -> None:
         rig.capture.error(flow)
     first, second = rig.requests()
     assert first.uuid != second.uuid
+
+
+def test_what_upstream_said_is_quoted_with_care(rig: Rig) -> None:
+    """An error that quotes megabytes of upstream's bytes becomes one short line, without cookies or escapes."""
+    flow = a_flow()
+    rig.ask(flow)
+    flow.error = Error("bad header b'Set-Cookie: id=s3cret\\r\\n' \x1b[2J" + "x" * 8_000_000)
+    rig.capture.error(flow)
+    message = rig.kept.tasks[-1].error_message  # type: ignore[union-attr]
+    assert message is not None
+    assert len(message) < 600
+    assert message.isprintable()
+    assert "s3cret" not in message
