@@ -7,8 +7,9 @@ import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
-from mitmproxy.http import HTTPFlow
+from mitmproxy.http import HTTPFlow, Request
 
+from moonpalace_addons import upstream
 from moonpalace_addons.causes import Causes
 from moonpalace_addons.failures import Failure
 from tests.addons.proxied import proxied
@@ -28,6 +29,7 @@ class Watched(Causes):
     def __init__(self) -> None:
         super().__init__()
         self.found = asyncio.Queue[Failure]()
+        self.unsent = 0
 
     def error(self, flow: HTTPFlow) -> None:
         """Ask."""
@@ -111,6 +113,20 @@ def test_no_connection(monkeypatch: pytest.MonkeyPatch, number: int | None, kind
     assert kind_of(says(), GET) == kind
 
 
+def test_a_replay_has_no_client_that_could_leave() -> None:
+    """A flow that mitmweb sends again fails for what is wrong with upstream, though its client is long gone."""
+
+    async def run() -> str:
+        watched = Watched()
+        async with proxied(says(), watched):
+            with socket.socket() as closed:
+                closed.bind(("127.0.0.1", 0))
+                await upstream.fetch(Request.make("GET", f"http://127.0.0.1:{closed.getsockname()[1]}/"))
+        return (await watched.found.get()).kind
+
+    assert asyncio.run(run()) == "upstream_refused"
+
+
 async def waits(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
     """Wait until the proxy has closed the connection."""
     await reader.read()
@@ -128,3 +144,34 @@ async def waits(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
 def test_the_client_fails(sent: tuple[bytes, ...], leaves: bool, kind: str) -> None:
     """A client that leaves, be it within its request, and one that sends nonsense are told apart."""
     assert kind_of(waits, *sent, leaves=leaves) == kind
+
+
+@pytest.mark.parametrize(("flood", "known"), [(40, True), (0, False)])
+def test_what_a_client_has_not_taken_is_known_when_it_leaves(flood: int, known: bool) -> None:
+    """Of a connection that is lost, what was known before counts: asyncio has forgotten what waited on it by then."""
+
+    class Leaving(Watched):
+        def responseheaders(self, flow: HTTPFlow) -> None:
+            assert flow.response is not None
+            flow.response.stream = True
+
+        def error(self, flow: HTTPFlow) -> None:
+            self.unsent = upstream.unsent_at_end(flow, 77)
+            super().error(flow)
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(CHUNKED + b"".join(b"%x\r\n%b\r\n" % (1 << 20, bytes(1 << 20)) for _ in range(flood)))
+        await reader.read()
+
+    async def run() -> int:
+        leaving = Leaving()
+        async with proxied(serve, leaving) as (reader, writer):
+            writer.write(GET)
+            await reader.readuntil(b"\r\n\r\n")
+            await asyncio.sleep(0.2)
+            writer.transport.abort()
+            assert (await asyncio.wait_for(leaving.found.get(), 10)).kind == "client_disconnected"
+        return leaving.unsent
+
+    assert (asyncio.run(run()) == 77) is known
