@@ -65,6 +65,8 @@ def blotted(data: bytes) -> bytes:
 
 def masked(data: bytes, found: Sequence[Finding]) -> tuple[bytes, list[str]]:
     """Return the data with what was found masked, and the kinds of it."""
+    if not found:
+        return data, []
     kinds = sorted({finding.kind for finding in found} - {secret_bodies.OWN})
     return secrets.overwrite(data, ((finding.start, finding.end) for finding in found)), kinds
 

@@ -27,6 +27,7 @@ class Known:
         self.secrets = tuple(sorted({secret for secret in secrets if secret}, key=len, reverse=True))
         self.longest = max(map(len, self.secrets), default=0)
         self._needles = tuple(_needles(self.secrets))
+        self._looked_for = tuple(needle for needle, _, _ in self._needles)
         self._escaped: re.Pattern[bytes] | None = None
 
     def spans(self, data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Span]:
@@ -44,6 +45,10 @@ class Known:
                 place = data.find(needle, last, stop + len(needle) - 1)
         if self.secrets and data.find(b"\\u00", start, stop) >= 0 and _ESCAPED.search(data, start, stop):
             yield from (match.span() for match in self._as_escaped().finditer(data, start))
+
+    def touches(self, data: bytes) -> bool:
+        """Tell whether there may be any: a quick look that most texts need no more than."""
+        return any(needle in data for needle in self._looked_for) or b"\\u00" in data
 
     def begun(self, data: bytes) -> int:
         """Return how many bytes at the end of the data may be the beginning of a credential that is still to come."""

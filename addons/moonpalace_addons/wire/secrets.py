@@ -70,8 +70,10 @@ def mask_known(text: str, secrets: Sequence[bytes]) -> str:
     """Replace the credentials and parts of them by as many `*` as they have characters."""
     for word in (secret.decode("utf-8", "surrogateescape") for secret in secrets if not secret.isascii()):
         text = text.replace(word, "*" * len(word))
-    spans = list(known(tuple(secrets)).spans(_as_bytes(text))) if secrets else ()
-    return _overwritten(text, spans) if spans else text
+    if not secrets:
+        return text
+    data, found = _as_bytes(text), known(tuple(secrets))
+    return _overwritten(text, found.spans(data)) if found.touches(data) else text
 
 
 def mask_formed(text: str) -> str:

@@ -30,7 +30,7 @@ class Terminal(io.TextIOWrapper):
 @pytest.mark.parametrize(
     ("name", "coding", "text", "shown"),
     [
-        ("json", "utf-8", '"中\x1b"', '"中\x1b"\n'),
+        ("json", "utf-8", '"中\x1b"', '"中\\u001b"\n'),
         ("json", "ascii", '"🚀"', '"\\ud83d\\ude80"\n'),
         ("python", "ascii", "'🚀'", "'\\U0001f680'\n"),
         ("python", "utf-8", "'🚀\t'", "'🚀\t'\n"),
