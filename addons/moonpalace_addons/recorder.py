@@ -31,6 +31,8 @@ class Recorder:
     def __init__(self, configuration: Configuration) -> None:
         self.configuration = configuration
         self.writer: WriterClient | None = None
+        self.is_complete = True
+        """Whether, at the end, all calls are known to be stored, or to be in a journal."""
 
     def put(self, task: Task) -> None:
         """Hand a task to the writer; returns at once."""
@@ -61,6 +63,5 @@ class Recorder:
         )
 
     async def done(self) -> None:
-        """Have what waits stored, in a thread: the loop has connections to close meanwhile."""
-        if self.writer is not None and not await asyncio.to_thread(self.writer.stop):
-            logger.error("store: some calls could not be stored")
+        """Have what waits stored, in a thread: the loop has connections to close meanwhile. What is lost is logged."""
+        self.is_complete = self.writer is None or await asyncio.to_thread(self.writer.stop)

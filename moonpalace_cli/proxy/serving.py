@@ -20,6 +20,7 @@ from mitmproxy.master import Master
 from moonpalace_addons import upstream
 from moonpalace_addons.bundle import make_addons
 from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.reverse_proxy import server_mode
 from moonpalace_addons.settings import Settings
 from moonpalace_addons.store.private import make_home
@@ -129,7 +130,10 @@ async def run_web(settings: Settings, console: logging.Handler, web_port: int) -
 
 
 async def run_master(master: Master) -> None:
-    """Run a master until SIGTERM or SIGINT; the addon `Stopping` adds the end of the terminal."""
+    """Run a master until SIGTERM or SIGINT; the addon `Stopping` adds the end of the terminal.
+
+    Raises MoonPalaceError if calls are lost at the end.
+    """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         if os.name == "posix":
@@ -140,6 +144,9 @@ async def run_master(master: Master) -> None:
         await master.run()
     finally:
         loop.set_exception_handler(ignore_cancellations)
+    recorder = master.addons.get(Recorder.name)
+    if isinstance(recorder, Recorder) and not recorder.is_complete:
+        raise MoonPalaceError("not all calls could be stored: the log says how many, and why")
 
 
 def ignore_cancellations(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

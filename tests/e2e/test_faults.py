@@ -291,6 +291,26 @@ def test_a_quota_costs_no_call(launch: Launcher, mock: MockServer) -> None:
     assert integrity(database(folder)) == ["ok"]
 
 
+def test_a_disk_that_stays_full_is_told(launch: Launcher, mock: MockServer) -> None:
+    """If neither the store nor a journal can take the last calls, the log says how many, and the exit code is 1."""
+    folder = launch.folder()
+    with launch.start(endpoint=mock.url, folder=folder, extra=HASTE) as proxy:
+        until(lambda: database(folder).exists())
+        resource.prlimit(proxy.writer, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        load = Load(proxy.url, clients=2, pause=0.05)
+        until(lambda: len(load.answers) > 10)
+        load.stop()
+        assert load.broken == 0
+        proxy.process.send_signal(signal.SIGTERM)
+        assert proxy.process.wait(JOIN_MOST + 5) == 1
+        proxy.killed = True  # its exit code has been looked at
+        said = proxy.log.whole()
+    assert f"store: {len(load.answers)} calls could not be stored: " in said
+    assert f"store: {len(load.answers)} calls are lost" in said
+    assert said.rstrip().endswith("Error: not all calls could be stored: the log says how many, and why")
+    assert "Traceback" not in said
+
+
 def test_a_file_that_cannot_be_written_costs_no_call(launch: Launcher, mock: MockServer) -> None:
     """While the file is immutable calls go on; once it can be written again, all are stored."""
     folder = launch.folder()

@@ -12,3 +12,4 @@ postgres_patience.PATIENCE = postgres_patience.PatientConnection.patience = 1.5
 from moonpalace_addons.store import writer  # noqa: E402 - it works out its own from the others
 
 writer.DRAIN_JOURNALLED = 0.5
+writer.DRAIN_MOST = 3.0

@@ -6,12 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.engine import open_store
+from moonpalace_addons.store.host import new_run
 from moonpalace_addons.store.records import contents
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
@@ -19,6 +21,7 @@ from moonpalace_addons.writer_process import client as client_module
 from moonpalace_addons.writer_process import messages
 from moonpalace_addons.writer_process.client import WriterClient
 from moonpalace_addons.writer_process.messages import Opening
+from moonpalace_addons.writer_process.process import WriterProcess
 from tests.writer_process.calls import EVENTS, Call
 
 type Rows = Callable[[], list[Exchange]]
@@ -213,8 +216,10 @@ def test_a_fault_of_ours(
     assert error.getMessage() == "store: something of answers is lost because of a fault in MoonPalace"
 
 
-def test_reports_that_are_not_understood(client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A fault of ours in taking what it says costs that report, and not what comes after it."""
+def test_reports_that_are_not_understood(
+    client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of ours in taking what it says costs that report, and not what comes after it; the stop says no more."""
     settled: list[object] = []
 
     def failing(uuids: object) -> None:
@@ -228,20 +233,80 @@ def test_reports_that_are_not_understood(client: WriterClient, rows: Rows, monke
     until(lambda: settled)
     begin(client, second)
     client.put(second.ended)
-    assert client.stop()
+    assert not client.stop()
+    assert "store: 2 calls are lost, or not known to be stored" in caplog.messages
     assert len(rows()) == len(settled) == 2
 
 
-def test_a_store_that_stays_away_at_the_end(opening: Opening, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """If the process has died and no other can open the store, the end does not wait for what never comes."""
-    client = WriterClient(opening)
-    client.put(Call().request)
-    os.kill(client.pid, signal.SIGKILL)
-    file.unlink()
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_it_is_killed_while_the_store_is_away(
+    client: WriterClient, file: Path, rows: Rows, caplog: pytest.LogCaptureFixture, *, at_the_end: bool
+) -> None:
+    """The next process waits for the store; if that stays away, the calls are in the journal, and none is lost."""
+    calls = [Call() for _ in range(20)]
+    file.rename(file.with_suffix(".away"))
     file.mkdir()
+    for call in calls:
+        begin(client, call)
+        call.come(*range(10))
+        client.put(call.ended)
+    pid = client.pid
+    os.kill(pid, signal.SIGKILL)
+    if not at_the_end:
+        until(lambda: "calls go on, their rows wait in memory" in caplog.text)
+    assert client.stop()
+    assert "because of a fault in MoonPalace" not in caplog.text
+    (journal,) = file.parent.glob("*.journal")
+    assert f"waits in {journal} for the next start" in caplog.text
+    file.rmdir()
+    file.with_suffix(".away").rename(file)
+    again = WriterClient(replace(client.opening, key=None, run=new_run()))
+    until(lambda: not journal.exists())
+    assert again.stop()
+    assert {row.uuid for row in rows()} == {call.uuid for call in calls}
+
+
+def test_no_process_starts_again(
+    client: WriterClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it has died and no other starts, the end does not wait for what never comes, and says what is lost."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    os.kill(client.pid, signal.SIGKILL)
+    for _ in range(3):
+        client.put(Call().request)
     began = time.monotonic()
     assert not client.stop()
     assert time.monotonic() - began < client_module.STOP_MOST / 2
+    assert caplog.messages[-1] == "store: 3 calls are lost, or not known to be stored"
+    assert "because of a fault in MoonPalace" not in caplog.text
+
+
+def test_it_is_killed_while_it_is_told_again(
+    client: WriterClient, rows: Rows, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log that says that rows wait says that they are stored, once they are."""
+    real, raised = WriterProcess.write, list[bool]()
+
+    def write(self: WriterProcess, message: object) -> None:
+        if isinstance(message, list) and self is not first and not raised:
+            raised.append(True)
+            os.kill(self.pid, signal.SIGKILL)
+            raise BrokenPipeError(32, "Broken pipe")
+        real(self, message)
+
+    first = client._process
+    monkeypatch.setattr(WriterProcess, "write", write)
+    os.kill(client.pid, signal.SIGSTOP)  # nothing of it is stored, and nothing settled
+    calls = [Call() for _ in range(5)]
+    for call in calls:
+        begin(client, call)
+        client.put(call.ended)
+    until(lambda: len(client._unsettled) == 5)
+    os.kill(client.pid, signal.SIGKILL)
+    until(lambda: "store: 5 calls that had waited are stored, or in a journal" in caplog.messages)
+    assert "store: [Errno 32] Broken pipe; calls go on, their rows wait in memory" in caplog.messages
+    assert "store: the process that writes to it works again" in caplog.messages
+    assert {row.uuid for row in rows()} == {call.uuid for call in calls}
 
 
 PROXY = """
@@ -250,6 +315,7 @@ from pathlib import Path
 from moonpalace_addons.store.host import new_run
 from moonpalace_addons.writer_process.client import WriterClient
 from moonpalace_addons.writer_process.messages import Opening
+from moonpalace_addons.writer_process.process import WriterProcess
 from tests.writer_process.calls import Call
 
 client = WriterClient(Opening(f"sqlite:///{sys.argv[1]}", Path(sys.argv[1]).parent, new_run(), None, None))

@@ -16,12 +16,12 @@ def test_messages_and_records_come_in_order() -> None:
     with os.fdopen(taken, "rb") as reader:
         with os.fdopen(given, "wb") as writer:
             said = reports.Reports(writer)
-            said.put(Ready())
+            said.put(Ready(b"k"))
             said.handle(logging.makeLogRecord({"name": "moonpalace", "msg": "stored %d", "args": (7,)}))
             said.put(Settled(["a"]))
             said.finish()
         ready, record, settled = [message for batch in messages.read(reader) for message in batch]  # type: ignore[attr-defined]
-    assert (ready, settled) == (Ready(), Settled(["a"]))
+    assert (ready, settled) == (Ready(b"k"), Settled(["a"]))
     assert isinstance(record, logging.LogRecord)
     assert record.getMessage() == "stored 7"
 

@@ -58,6 +58,11 @@ def open_store(url: str, *, create: bool = False) -> Engine:
     return engine
 
 
+def unopened_store(url: str) -> Engine:
+    """Return an engine on a store that cannot be opened at present, for who has had it open and waits for it."""
+    return make_engine(parse_url(url))
+
+
 def parse_url(url: str) -> URL:
     """Return the parsed SQLAlchemy URL, with the driver that we use; raises StoreError without repeating a password."""
     try:

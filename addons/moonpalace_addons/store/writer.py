@@ -84,7 +84,7 @@ class Writer:
 
     Making one finishes what dead proxies left and writes down the run; raises StoreError if that is refused.
     `home` is the folder for the journal of a store that is no file, `run` the row of the proxy's run if that is another
-    process.
+    process. With `key`, that of the store's fingerprints, a store that refuses now is in trouble and waited for.
     """
 
     def __init__(
@@ -95,6 +95,7 @@ class Writer:
         *,
         run: Values | None = None,
         settled: Settle | None = None,
+        key: bytes | None = None,
     ) -> None:
         self.engine = engine
         self.observer = observer
@@ -114,11 +115,11 @@ class Writer:
         """Calls stored of those that waited for a store in trouble, None once none of them waits."""
         self._lost = 0
         self._delay = RETRY_LEAST
-        self._batch = Batch(self.run_id, self._begin_run())
         self._file = StoreFile(engine)
         self._attempts = Attempts(engine, self._follow_file)
         self._overflow = Overflow(journal_place.place(engine.url, home), self._run)
         self._moved = False
+        self._batch = Batch(self.run_id, self._begun(key))
         self._kept_at = time.monotonic()
 
     def start(self) -> None:
@@ -158,6 +159,22 @@ class Writer:
             self._thread.join(JOIN_MOST)
         LIVING.discard(self.run_id)
         return not (self._tasks or self._batch.planned or self.lost or self._thread.is_alive())
+
+    @property
+    def fingerprint_key(self) -> bytes:
+        """Return the key of the fingerprints of API keys."""
+        return self._batch.fingerprint_key
+
+    def _begun(self, key: bytes | None) -> bytes:
+        """Write down the run; return the store's key, or with the one that is known wait for the store."""
+        try:
+            return self._begin_run()
+        except Exception as error:
+            if key is None:
+                raise
+            self._attempts.trouble.report(error)
+            self._moved = True
+            return key
 
     def _begin_run(self) -> bytes:
         try:

@@ -15,7 +15,7 @@ from dataclasses import replace
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.tasks import ExchangeEnded, ResponseStarted, Task
-from moonpalace_addons.writer_process.messages import Opening, Refused, Stop, Stopped, packed
+from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stop, Stopped, packed
 from moonpalace_addons.writer_process.process import WriterProcess
 from moonpalace_addons.writer_process.unsettled import Unsettled
 
@@ -39,7 +39,8 @@ class WriterClient:
         self._unsettled = Unsettled()
         self._wake = threading.Event()
         self._stopping = threading.Event()
-        self._is_lost = True
+        self._is_stored = False
+        self._faults = 0
         self._delay = RESTART_LEAST
         self._process = self._opened()
         self._thread = threading.Thread(target=self._work, name="moonpalace-writer-client", daemon=True)
@@ -58,23 +59,35 @@ class WriterClient:
             self._wake.set()
 
     def stop(self) -> bool:
-        """Have all that waits stored, and stop; return False if something is lost, or if nothing is heard of it."""
+        """Have all that waits stored, or in a journal, and stop; return False if not all is known to be, and log it."""
         self._stopping.set()
         self._wake.set()
         self._thread.join(STOP_MOST)
-        return not (self._is_lost or self._tasks or self._thread.is_alive())
+        if self._thread.is_alive():
+            logger.error("store: the process that writes to it does not answer; calls may be lost")
+        return self._is_stored and not (self._tasks or self._thread.is_alive())
 
     def _opened(self) -> WriterProcess:
         """Return a process that has opened the store; raises StoreError."""
         self._began = time.monotonic()
-        process = WriterProcess(self.opening, self._unsettled.settle, self._wake.set)
+        process = WriterProcess(self.opening, self._settle, self._wake.set)
         answer = process.answer()
+        if isinstance(answer, Ready):
+            self.opening = replace(self.opening, key=answer.key)
         if isinstance(answer, Refused):
             process.close()
             raise StoreError(answer.words)
         if answer is None:
             raise StoreError(f"the process that writes to the store does not start (exit code {process.close()})")
         return process
+
+    def _settle(self, settled: Settled) -> None:
+        """Forget calls that are safe, and say so once all those are that had to be told again."""
+        count = self._unsettled.settle(settled.uuids)
+        if count:
+            lost = f"; {settled.lost} are lost" if settled.lost else ""
+            safe = max(0, count - settled.lost)
+            logger.warning("store: %d calls that had waited are stored, or in a journal%s", safe, lost)
 
     def _work(self) -> None:
         while not self._stopping.is_set():
@@ -89,6 +102,7 @@ class WriterClient:
         try:
             work()
         except Exception:
+            self._faults += 1
             logger.exception("store: calls could not be handed over because of a fault in MoonPalace")
 
     def _hand_over(self) -> None:
@@ -134,6 +148,7 @@ class WriterClient:
         """Start the process anew, and tell it all that is not settled; while the proxy is being stopped, try once."""
         status = self._process.close()
         logger.error("store: the process that writes to it has ended (exit code %s); it is started again", status)
+        self._unsettled.wait()
         said = ""
         while True:
             # One that dies as soon as it is told what there is must not be started all the time.
@@ -145,24 +160,30 @@ class WriterClient:
                 for told in self._unsettled.again():
                     self._process.write(told)
             except (StoreError, OSError) as error:
+                self._process.close()
                 if str(error) != said:
                     logger.warning("store: %s; calls go on, their rows wait in memory", error)
                 said = str(error)
             else:
+                if said:
+                    logger.warning("store: the process that writes to it works again")
                 return
             if is_last:
                 return
 
     def _end(self) -> None:
         """Have all stored, by a second process if the first dies meanwhile."""
+        answer: Ready | Refused | Stopped | None = None
         for _ in range(2):
             self._guarded(self._hand_over)
             with contextlib.suppress(OSError):
                 self._process.write(Stop())
             answer = self._process.answer(STOP_MOST)
-            if isinstance(answer, Stopped):
-                self._is_lost = answer.is_lost
-                break
-            if not self._process.is_over:
+            if isinstance(answer, Stopped) or not self._process.is_over:
                 break
         self._process.close()
+        # Whatever is safe, in the store or in a file, has been settled before the last word was said.
+        unsafe = len(self._unsettled) + (answer.lost if isinstance(answer, Stopped) else 0)
+        if unsafe:
+            logger.error("store: %d calls are lost, or not known to be stored", unsafe)
+        self._is_stored = not (unsafe or self._faults)

@@ -23,7 +23,8 @@ class Opening:
     """The first thing that the proxy says: which store, and how it is to be kept.
 
     `database` may hold a password; `home` is the folder for the journals of a store that is no file, `run` the row of
-    the proxy's run.
+    the proxy's run. `key`, that of the store's fingerprints, is what an earlier process has found in the store: with it
+    a process starts though the store cannot be opened at present.
     """
 
     database: str = field(repr=False)
@@ -31,6 +32,7 @@ class Opening:
     run: Values
     retention_days: int | None
     max_size: int | None
+    key: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,9 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Answer that the store is open."""
+    """Answer that the store is open, or will be waited for; `key` is that of its fingerprints."""
+
+    key: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +56,20 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Say which calls are over and safe, in the store or in a journal, or lost for good: the proxy may forget them."""
+    """Say which calls are over and safe, in the store or in a file, or lost for good: the proxy may forget them.
+
+    `lost` is how many have been lost so far.
+    """
 
     uuids: Sequence[str]
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Say that this is the end, and whether something is lost."""
+    """Say that this is the end, and how many of the calls that were settled are lost."""
 
-    is_lost: bool
+    lost: int
 
 
 def packed(waiting: Iterable[tuple[str, deque[tuple[int, bytes]]]]) -> Chunks | None:

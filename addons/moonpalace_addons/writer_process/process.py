@@ -1,13 +1,14 @@
 """One life of the process that writes: start it, tell it, hear it."""
 
 import contextlib
+import errno
 import logging
 import os
 import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import IO, cast
 
 from moonpalace_addons.writer_process import messages
@@ -25,7 +26,7 @@ END_MOST = 5.0
 class WriterProcess:
     """A process that has been started. `settle` and `ended` are called on the thread that listens to it."""
 
-    def __init__(self, opening: Opening, settle: Callable[[Sequence[str]], None], ended: Callable[[], None]) -> None:
+    def __init__(self, opening: Opening, settle: Callable[[Settled], None], ended: Callable[[], None]) -> None:
         self.is_over = False
         """It says nothing any more: it has ended, or is about to."""
         self._settle = settle
@@ -51,7 +52,9 @@ class WriterProcess:
         return self._process.pid
 
     def write(self, message: object) -> None:
-        """Tell it something, as soon as it listens; raises OSError if it lives no more."""
+        """Tell it something, as soon as it listens; raises OSError if it lives no more, or has been let go."""
+        if self._pipe.closed:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         messages.write(self._pipe, message)
 
     def answer(self, timeout: float | None = None) -> Ready | Refused | Stopped | None:
@@ -96,7 +99,7 @@ class WriterProcess:
                 if target.isEnabledFor(report.levelno):
                     target.handle(report)
             case Settled():
-                self._settle(report.uuids)
+                self._settle(report)
             case Ready() | Refused() | Stopped():
                 self._answers.put(report)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.request_log import log_call
-from moonpalace_addons.store.engine import open_store
+from moonpalace_addons.store.engine import open_store, unopened_store
 from moonpalace_addons.store.housekeeper import Housekeeper
 from moonpalace_addons.store.indexer import Indexer
 from moonpalace_addons.store.writer import Writer
@@ -56,29 +56,35 @@ def serve(opening: Opening, told: Iterable[object], reports: Reports) -> None:
     )
     for each in (writer, *helpers):
         each.start()
-    reports.put(Ready())
+    reports.put(Ready(writer.fingerprint_key))
     let_go_of_output()
     gc.freeze()  # what was imported stays: no collection need look at it again
     Intake(writer.put).take_all(told)
     for helper in helpers:
         helper.stop()
-    is_stored = writer.stop()
+    writer.stop()
     writer.engine.dispose()
-    reports.put(Stopped(is_lost=not is_stored))
+    reports.put(Stopped(writer.lost))
 
 
 def open_writer(opening: Opening, reports: Reports) -> Writer:
-    """Return a writer on the store; raises StoreError."""
+    """Return a writer on the store; raises StoreError, unless an earlier process has had the store open."""
 
     def settled(uuids: list[str]) -> None:
-        reports.put(Settled(uuids))
+        reports.put(Settled(uuids, writer.lost))
 
-    engine = open_store(opening.database, create=True)
     try:
-        return Writer(engine, log_call, opening.home, run=opening.run, settled=settled)
+        engine = open_store(opening.database, create=True)
+    except StoreError:
+        if opening.key is None:
+            raise
+        engine = unopened_store(opening.database)
+    try:
+        writer = Writer(engine, log_call, opening.home, run=opening.run, settled=settled, key=opening.key)
     except BaseException:
         engine.dispose()
         raise
+    return writer
 
 
 def let_go_of_output() -> None:

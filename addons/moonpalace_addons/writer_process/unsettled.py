@@ -43,6 +43,12 @@ class Unsettled:
 
     def __init__(self) -> None:
         self._calls: dict[str, Call] = {}
+        self._awaited: set[str] = set()
+        self._awaited_count = 0
+
+    def __len__(self) -> int:
+        """Return how many calls there are."""
+        return len(self._calls)
 
     def note(self, told: Iterable[Task]) -> None:
         """Note what is about to be said."""
@@ -61,10 +67,22 @@ class Unsettled:
                 call.lengths += lengths
                 call.data += data
 
-    def settle(self, uuids: Iterable[str]) -> None:
-        """Forget calls, whose rows are safe; from any thread."""
+    def settle(self, uuids: Iterable[str]) -> int:
+        """Forget calls, whose rows are safe; from any thread.
+
+        Return how many had waited to be said again, once these are the last of those.
+        """
         for uuid in uuids:
             self._calls.pop(uuid, None)
+        if not self._awaited:
+            return 0
+        self._awaited.difference_update(uuids)
+        return 0 if self._awaited else self._awaited_count
+
+    def wait(self) -> None:
+        """Note that all calls which are over will have to be said again."""
+        self._awaited = {uuid for uuid, call in list(self._calls.items()) if call.ended is not None}
+        self._awaited_count = len(self._awaited)
 
     def again(self) -> Iterator[list[Task]]:
         """Iterate over all that is to be said again, call by call."""
