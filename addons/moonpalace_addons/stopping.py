@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from mitmproxy import ctx
 from mitmproxy.http import HTTPFlow
@@ -88,16 +88,21 @@ class Stopping:
                 call.warnings.append(f"{UNTAKEN}: {untaken}")
             give_up(call, PROXY_STOPPED, STOPPED, flush=True)
 
-    @staticmethod
-    async def _close() -> None:
-        """Close what is left; what was sent goes out first, if its client takes it."""
+    async def _close(self) -> None:
+        """Close what is left; what was sent goes out first, if its client takes it.
+
+        Until mitmproxy has told of the end of a call, its client may still get something: that is waited for too.
+        """
         transports = client_connections.close_all()
         ends = time.monotonic() + FLUSH
-        while any(each.get_write_buffer_size() for each in transports) and time.monotonic() < ends:  # noqa: ASYNC110
+        while self._goes_on(transports) and time.monotonic() < ends:  # noqa: ASYNC110 - states, not events
             await asyncio.sleep(LOOK_INTERVAL)
         for transport in transports:
             if transport.get_write_buffer_size():
                 transport.abort()
+
+    def _goes_on(self, transports: Sequence[asyncio.WriteTransport]) -> bool:
+        return any(True for _ in self.calls) or any(each.get_write_buffer_size() for each in transports)
 
 
 def on_signals(act: Callable[[], None]) -> None:

@@ -26,6 +26,8 @@ class Watched(Stopping):
     def __init__(self) -> None:
         super().__init__(Configuration(resolve({}, {"MOONPALACE_HOME": "/nowhere"})), Calls())
         self.known: list[Call] = []
+        self.left: list[Call] | None = None
+        """The calls under way as the addon behind this one finds them at the end."""
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Begin a call."""
@@ -49,6 +51,7 @@ class Watched(Stopping):
         """Do it once: a test that has called it is followed by mitmproxy's own call."""
         if not self.has_begun:
             await super().done()
+            self.left = list(self.calls)
 
 
 type Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -160,3 +163,19 @@ def test_without_settings_there_is_nothing_to_stop() -> None:
     addon.running()
     asyncio.run(addon.done())
     assert not addon.has_begun
+
+
+def test_a_call_that_is_cut_has_ended_when_the_stop_has() -> None:
+    """What is asked to end after this finds no call under way: nothing more can reach a client unseen."""
+
+    async def run() -> None:
+        watched = Watched()
+        async with asked(watched, b"piece") as (reader, _):
+            assert await read_chunk(reader) == b"piece"
+            ending = asyncio.create_task(watched.done())
+            await asyncio.sleep(0.05)
+            signal.raise_signal(signal.SIGTERM)
+            await ending
+        assert watched.left == []
+
+    asyncio.run(run())
