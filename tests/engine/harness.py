@@ -14,7 +14,7 @@ from mitmproxy.options import Options
 from moonpalace_addons.engine.limits import Limits
 from moonpalace_addons.engine.service import Service
 
-WAIT = 5.0
+WAIT = 20.0
 """Seconds that a test waits for what must come: long, since only a failure ever waits so long."""
 
 type Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -37,7 +37,9 @@ class Engine:
 
 
 @asynccontextmanager
-async def engine(serve: Serve, *addons: object, limits: Limits | None = None, **options: Any) -> AsyncIterator[Engine]:
+async def engine(
+    serve: Serve, *addons: object, limits: Limits | None = None, wait: float = WAIT, **options: Any
+) -> AsyncIterator[Engine]:
     """Give an engine before a server of a few lines."""
 
     async def serve_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -49,11 +51,11 @@ async def engine(serve: Serve, *addons: object, limits: Limits | None = None, **
     upstream_port = upstream.sockets[0].getsockname()[1]
     with shared_master(addons, options) as master:
         service = Service(master, f"http://127.0.0.1:{upstream_port}", limits or Limits(linger=0.2))
-        server = await asyncio.get_running_loop().create_server(service.protocol(), "127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(service.protocol(), "127.0.0.1", 0, backlog=1000)
         service.start()
         running = Engine(service, server.sockets[0].getsockname()[1], upstream_port)
         try:
-            async with asyncio.timeout(WAIT):
+            async with asyncio.timeout(wait):
                 yield running
         finally:
             for writer in running.writers:

@@ -1,9 +1,11 @@
 """What the engine bears: sizes in bytes, times in seconds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MAX_FIELDS = 1_000
 """Header fields of one message."""
+SPARE_DESCRIPTORS = 128
+"""Open files that are not for connections."""
 MAX_INTERIM = 100
 """Interim answers (1xx) before an answer."""
 
@@ -25,3 +27,19 @@ class Limits:
     linger: float = 2.0
     max_connections: int = 20_000
     max_half_sent: int = 2_000
+
+
+def within_descriptors(limits: Limits) -> Limits:
+    """Return limits under which the open files of this process last: each call takes a connection on both sides.
+
+    Beyond them asyncio would log a traceback for each client that it cannot accept.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows, which has no such limit
+        return limits
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return limits
+    most = max(8, (soft - SPARE_DESCRIPTORS) // 2)
+    return replace(limits, max_connections=min(limits.max_connections, most))

@@ -15,11 +15,11 @@ from mitmproxy.net.free_port import get_free_port
 from mitmproxy.proxy.mode_servers import ServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode
 
-from moonpalace_addons.engine.limits import Limits
+from moonpalace_addons.engine.limits import Limits, within_descriptors
 from moonpalace_addons.engine.service import Service
 from moonpalace_addons.engine.targets import parse_endpoint
 
-BACKLOG = 4096
+BACKLOG = 1024
 
 
 class MoonPalaceMode(ProxyMode):
@@ -75,7 +75,7 @@ class MoonPalaceServer(ServerInstance[MoonPalaceMode]):
     async def _start(self) -> None:
         host = self.mode.listen_host(ctx.options.listen_host)
         port = self.mode.listen_port(ctx.options.listen_port)
-        service = Service(ctx.master, self.mode.data, _chosen.limits)
+        service = Service(ctx.master, self.mode.data, within_descriptors(_chosen.limits))
         try:
             self._servers = (await self._listen(service, host, port or 0),)
         except OSError as error:

@@ -1,0 +1,175 @@
+"""What follows an answer 101: other protocols, and WebSocket messages that addons see."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from mitmproxy.http import HTTPFlow
+from wsproto import ConnectionType
+from wsproto.connection import Connection
+from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Pong, TextMessage
+
+from moonpalace_addons.engine.limits import Limits
+from tests.engine.harness import engine, read_head
+
+ASK = b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: %b\r\n%b\r\n"
+AGREE = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %b\r\n%b\r\n"
+WEBSOCKET = ASK % (b"websocket", b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: a\r\n")
+
+
+class Watching:
+    """Note what happens to WebSockets, and change their messages."""
+
+    def __init__(self) -> None:
+        self.hooks: list[str] = []
+        self.messages: list[tuple[bool, bytes]] = []
+        self.flows: list[HTTPFlow] = []
+
+    def response(self, flow: HTTPFlow) -> None:
+        """Note that the handshake is done."""
+        self.hooks.append(f"response {flow.response.status_code if flow.response else 0}")
+        self.flows.append(flow)
+
+    def websocket_start(self, flow: HTTPFlow) -> None:
+        """Note it."""
+        self.hooks.append("websocket_start")
+
+    async def websocket_message(self, flow: HTTPFlow) -> None:
+        """Note a message, change some and drop others, after a while."""
+        assert flow.websocket is not None
+        message = flow.websocket.messages[-1]
+        await asyncio.sleep(0.001)
+        self.messages.append((message.from_client, message.content))
+        if message.content == b"change me":
+            message.content = b"changed"
+        if message.content == b"drop me":
+            message.drop()
+
+    def websocket_end(self, flow: HTTPFlow) -> None:
+        """Note it."""
+        self.hooks.append("websocket_end")
+
+
+async def raw_upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Agree to anything, with a byte in the same breath, and send back what comes in capitals."""
+    asked = await read_head(reader)
+    protocol = asked.partition(b"Upgrade: ")[2].partition(b"\r")[0]
+    writer.write(AGREE % (protocol, b"X: y\r\n") + b">")
+    while data := await reader.read(65536):
+        writer.write(data.upper())
+
+
+def test_any_protocol_passes() -> None:
+    """What comes right behind the heads, and all after it, passes both ways; the end of one side is that of both."""
+
+    async def run() -> None:
+        async with engine(raw_upstream) as running:
+            reader, writer = await running.connect()
+            writer.write(ASK % (b"foo", b"") + b"early ")
+            head = await read_head(reader)
+            assert head == AGREE % (b"foo", b"X: y\r\n")
+            writer.write(b"later")
+            assert await reader.readexactly(12) == b">EARLY LATER"
+            big = b"x" * 3_000_000
+            writer.write(big)
+            assert await reader.readexactly(len(big)) == big.upper()
+            writer.close()
+            (client,) = running.service.connections
+            while running.service.connections:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            assert client.is_gone
+
+    asyncio.run(run())
+
+
+def test_an_idle_tunnel_is_closed() -> None:
+    """After its time, not before."""
+
+    async def run() -> None:
+        async with engine(raw_upstream, limits=Limits(tunnel_idle=0.1)) as running:
+            reader, writer = await running.connect()
+            writer.write(ASK % (b"foo", b""))
+            await read_head(reader)
+            assert await reader.read() == b">"
+
+    asyncio.run(run())
+
+
+async def websocket_upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Greet, and send each message back."""
+    await read_head(reader)
+    side = Connection(ConnectionType.SERVER)
+    writer.write(AGREE % (b"websocket", b"Sec-WebSocket-Accept: b\r\n"))
+    writer.write(side.send(TextMessage("hello")))
+    while data := await reader.read(65536):
+        side.receive_data(data)
+        for event in side.events():
+            if isinstance(event, Message):
+                writer.write(side.send(event))
+            elif isinstance(event, Ping | CloseConnection):
+                writer.write(side.send(event.response()))
+
+
+async def messages(reader: asyncio.StreamReader, side: Connection, count: int) -> list[Any]:
+    """Read this many events of the client's side."""
+    found: list[Any] = []
+    while len(found) < count:
+        side.receive_data(await reader.read(65536))
+        found += list(side.events())
+    return found
+
+
+def test_websocket_messages_go_through_the_hooks() -> None:
+    """Addons see each message, may change and drop it, and hear of the beginning and the end."""
+    watching = Watching()
+
+    async def run() -> None:
+        async with engine(websocket_upstream, watching) as running:
+            reader, writer = await running.connect()
+            writer.write(WEBSOCKET)
+            assert (await read_head(reader)).startswith(b"HTTP/1.1 101 ")
+            side = Connection(ConnectionType.CLIENT)
+            for event in (
+                TextMessage("one"),
+                TextMessage("change me"),
+                TextMessage("drop me"),
+                BytesMessage(b"\0\xff"),
+            ):
+                writer.write(side.send(event))
+            writer.write(side.send(Ping(b"p")))
+            found = await messages(reader, side, 5)
+            texts = [event.data for event in found if isinstance(event, Message)]
+            assert texts == ["hello", "one", "changed", b"\0\xff"]
+            assert [event for event in found if isinstance(event, Pong)]
+            writer.write(side.send(CloseConnection(1001, "bye")))
+            assert [type(event) for event in await messages(reader, side, 1)] == [CloseConnection]
+            assert await reader.read() == b""
+
+    asyncio.run(run())
+    assert watching.hooks == ["response 101", "websocket_start", "websocket_end"]
+    (flow,) = watching.flows
+    assert flow.websocket is not None
+    assert [(message.from_client, message.content) for message in flow.websocket.messages][:2] == [
+        (False, b"hello"),
+        (True, b"one"),
+    ]
+    assert (flow.websocket.closed_by_client, flow.websocket.close_code) == (True, 1001)
+    assert flow.websocket.timestamp_end is not None
+    assert not flow.live
+
+
+@pytest.mark.parametrize("garbage", [b"\xff\xff\xff", b"\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff"])
+def test_what_is_no_websocket_frame_ends_both(garbage: bytes) -> None:
+    """A peer that breaks the protocol ends the tunnel; the end is told, and nothing fails."""
+    watching = Watching()
+
+    async def run() -> None:
+        async with engine(websocket_upstream, watching) as running:
+            reader, writer = await running.connect()
+            writer.write(WEBSOCKET)
+            await read_head(reader)
+            writer.write(garbage)
+            await reader.read()
+
+    asyncio.run(run())
+    assert watching.hooks[-1] == "websocket_end"
