@@ -71,7 +71,10 @@ def announce(servers: Iterable[ServerInstance[ProxyMode]]) -> None:
     for server in servers:
         if isinstance(upstream.mode_of_clients(server), ReverseMode):
             host, port, *_ = server.listen_addrs[0]
-            logger.info('MoonPalace Starts => change base_url to "%s"', base_url(host, port))
+            logger.info(
+                'MoonPalace Starts => change base_url to "%s"',
+                base_url(host, port, "https" if getattr(server, "speaks_tls", False) else "http"),
+            )
 
 
 def exposed(host: str, port: int) -> str:
@@ -83,7 +86,7 @@ def exposed(host: str, port: int) -> str:
     )
 
 
-def base_url(host: str, port: int) -> str:
+def base_url(host: str, port: int, scheme: str = "http") -> str:
     """Return what clients set as their base_url for a proxy that listens there."""
     name = "127.0.0.1" if host in WILDCARDS else host
-    return f"http://{f'[{name}]' if ':' in name else name}:{port}/v1"
+    return f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}/v1"

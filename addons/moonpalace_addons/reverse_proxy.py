@@ -118,5 +118,5 @@ def server_mode(settings: Settings) -> str:
         return reverse_mode(settings)
     from moonpalace_addons.engine import mode  # only who wants it has it
 
-    mode.choose(Limits(tunnel_idle=settings.idle_timeout))
+    mode.choose(Limits(tunnel_idle=settings.idle_timeout), settings.tls_cert, settings.tls_key)
     return f"{mode.MoonPalaceMode.type_name}:{settings.endpoint}"

@@ -95,6 +95,12 @@ _IDLE = "Seconds without a byte after which a call is given up."
 IDLE_TIMEOUT = Setting("idle-timeout", kinds.SECONDS, 960.0, _IDLE)
 _ENGINE = "What speaks HTTP with clients and the API: mitmproxy's own server, or moonpalace, which is new and quicker."
 ENGINE = Setting("engine", kinds.ENGINE, "mitmproxy", _ENGINE)
+_CERT = "PEM file of a certificate with which clients are spoken to over https; its chain may follow in it."
+TLS_CERT: Setting[Path | None] = Setting("tls-cert", kinds.FILE, None, _CERT, otherwise="plain http")
+_TLS_KEY = "PEM file of that certificate's private key."
+TLS_KEY: Setting[Path | None] = Setting(
+    "tls-key", kinds.FILE, None, _TLS_KEY, otherwise="in the file of the certificate"
+)
 _FORCE = "Ask the API for a stream at every chat completion; clients still get the form they asked for."
 FORCE_STREAM = Setting("force-stream", kinds.FLAG, False, _FORCE)
 _BEAT = "Seconds between the blanks that a client of a forced stream gets while it waits."
@@ -156,7 +162,15 @@ _SIZE = "Size of the database above which the oldest calls are deleted while the
 MAX_SIZE: Setting[int | None] = Setting("max-size", kinds.SIZE, None, _SIZE, otherwise="none are deleted")
 
 _SERVER: tuple[Setting[object], ...] = (PORT, HOST, ENDPOINT, KEY, TOKEN, ALLOW_ORIGINS, DATABASE, REDACT_PATTERN)
-_UPSTREAM: tuple[Setting[object], ...] = (UPSTREAM_CA, INSECURE, UPSTREAM_PROXY, IDLE_TIMEOUT, ENGINE)
+_UPSTREAM: tuple[Setting[object], ...] = (
+    UPSTREAM_CA,
+    INSECURE,
+    UPSTREAM_PROXY,
+    IDLE_TIMEOUT,
+    ENGINE,
+    TLS_CERT,
+    TLS_KEY,
+)
 _STREAMS: tuple[Setting[object], ...] = (FORCE_STREAM, HEARTBEAT, STREAM_USAGE)
 _LOOPS: tuple[Setting[object], ...] = (DETECT_REPEAT, REPEAT_THRESHOLD, REPEAT_MIN_LENGTH)
 _CACHES: tuple[Setting[object], ...] = (

@@ -41,6 +41,8 @@ from moonpalace_addons.setting_table import (
     RETENTION_DAYS,
     STREAM_USAGE,
     TABLE,
+    TLS_CERT,
+    TLS_KEY,
     TOKEN,
     UPSTREAM_CA,
     UPSTREAM_PROXY,
@@ -70,6 +72,8 @@ class Settings:
     upstream_proxy: str | None = field(repr=False)
     idle_timeout: float
     engine: str
+    tls_cert: Path | None
+    tls_key: Path | None
     force_stream: bool
     heartbeat: float
     stream_usage: bool
@@ -191,6 +195,8 @@ def _settings(values: _Values, folder: Path, config_file: Path | None, environ: 
         upstream_proxy=proxy or None,
         idle_timeout=values.of(IDLE_TIMEOUT),
         engine=values.of(ENGINE),
+        tls_cert=values.of(TLS_CERT),
+        tls_key=values.of(TLS_KEY),
         force_stream=values.of(FORCE_STREAM),
         heartbeat=values.of(HEARTBEAT),
         stream_usage=values.of(STREAM_USAGE),
@@ -284,6 +290,25 @@ def check(settings: Settings) -> None:
             f"host {settings.host!r} lets other machines spend the key: set a token that clients must send as their "
             "API key (--token, MOONPALACE_TOKEN, start.token), or listen on 127.0.0.1"
         )
+    if settings.tls_cert is not None or settings.tls_key is not None:
+        _check_tls(settings)
+
+
+def _check_tls(settings: Settings) -> None:
+    import ssl  # it costs 10 ms, and hardly anybody speaks TLS with this proxy
+
+    if settings.tls_cert is None:
+        raise SettingError("tls-key is of no use without a certificate: set tls-cert too, or leave tls-key out")
+    if settings.engine != "moonpalace":
+        raise SettingError("tls-cert needs the engine moonpalace: set engine to moonpalace, or leave tls-cert out")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+    except (ssl.SSLError, OSError, ValueError) as error:
+        why = getattr(error, "reason", None) or getattr(error, "strerror", None) or "it is encrypted"
+        files = " and ".join(repr(str(file)) for file in (settings.tls_cert, settings.tls_key) if file is not None)
+        raise SettingError(
+            f"tls-cert: {files} must hold a certificate and its key in PEM, unencrypted ({why})"
+        ) from None
 
 
 def _default_database(folder: Path) -> str:

@@ -323,6 +323,8 @@ def test_defaults(tmp_path: Path) -> None:
         upstream_proxy=None,
         idle_timeout=960.0,
         engine="mitmproxy",
+        tls_cert=None,
+        tls_key=None,
         force_stream=False,
         heartbeat=10.0,
         stream_usage=False,

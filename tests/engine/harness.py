@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -38,7 +39,12 @@ class Engine:
 
 @asynccontextmanager
 async def engine(
-    serve: Serve, *addons: object, limits: Limits | None = None, wait: float = WAIT, **options: Any
+    serve: Serve,
+    *addons: object,
+    limits: Limits | None = None,
+    wait: float = WAIT,
+    tls: ssl.SSLContext | None = None,
+    **options: Any,
 ) -> AsyncIterator[Engine]:
     """Give an engine before a server of a few lines."""
 
@@ -51,7 +57,9 @@ async def engine(
     upstream_port = upstream.sockets[0].getsockname()[1]
     with shared_master(addons, options) as master:
         service = Service(master, f"http://127.0.0.1:{upstream_port}", limits or Limits(linger=0.2))
-        server = await asyncio.get_running_loop().create_server(service.protocol(), "127.0.0.1", 0, backlog=1000)
+        server = await asyncio.get_running_loop().create_server(
+            service.protocol(), "127.0.0.1", 0, backlog=1000, ssl=tls
+        )
         service.start()
         running = Engine(service, server.sockets[0].getsockname()[1], upstream_port)
         try:

@@ -13,7 +13,7 @@ IS_THOROUGH = bool(os.environ.get("MOONPALACE_TEST_THOROUGH"))
 MOST = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 OPEN, HALF = (min(10_000, (MOST - 500) // 2 - 1_000), 1_000) if IS_THOROUGH else (300, 100)
 """Both ends are in this process."""
-WAIT = 120.0
+WAIT = 600.0
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 

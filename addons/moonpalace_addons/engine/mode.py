@@ -8,6 +8,7 @@ import errno
 import socket
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, NoReturn
 
 from mitmproxy import ctx
@@ -18,6 +19,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from moonpalace_addons.engine.limits import Limits, within_descriptors
 from moonpalace_addons.engine.service import Service
 from moonpalace_addons.engine.targets import parse_endpoint
+from moonpalace_addons.engine.tls import client_context
 
 BACKLOG = 1024
 
@@ -42,15 +44,17 @@ class _Chosen:
 _chosen = _Chosen(Limits(), None)
 
 
-def choose(limits: Limits, tls: ssl.SSLContext | None = None) -> None:
-    """Set the limits, and how to speak TLS with clients, of servers that are started from now on."""
-    _chosen.limits, _chosen.tls = limits, tls
+def choose(limits: Limits, certificate: Path | None = None, key: Path | None = None) -> None:
+    """Set the limits, and the certificate for TLS with clients, of servers that are started from now on."""
+    _chosen.limits = limits
+    _chosen.tls = client_context(certificate, key) if certificate is not None else None
 
 
 class MoonPalaceServer(ServerInstance[MoonPalaceMode]):
     """The sockets of one such proxy."""
 
     service: Service | None = None
+    speaks_tls = False
     _servers: tuple[asyncio.Server, ...] = ()
 
     @property
@@ -84,6 +88,7 @@ class MoonPalaceServer(ServerInstance[MoonPalaceMode]):
                 message += "\nTry specifying another port."
             raise OSError(error.errno, message, error.filename) from error
         self.service = service
+        self.speaks_tls = _chosen.tls is not None
         service.start()
 
     async def _listen(self, service: Service, host: str, port: int) -> asyncio.Server:

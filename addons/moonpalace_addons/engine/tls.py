@@ -2,6 +2,7 @@
 
 import ssl
 from functools import lru_cache
+from pathlib import Path
 
 import certifi
 from mitmproxy.certs import Cert
@@ -24,7 +25,7 @@ def api_context(ca_file: str | None, ca_folder: str | None, client_cert: str | N
     return context
 
 
-def client_context(certificate: str, key: str | None) -> ssl.SSLContext:
+def client_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
     """Return how to speak TLS with clients."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2

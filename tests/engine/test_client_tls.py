@@ -1,0 +1,92 @@
+"""TLS with clients: a certificate of the user's, and what is wrong with one."""
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mitmproxy.http import HTTPFlow
+
+from moonpalace_addons.engine.tls import client_context
+from moonpalace_addons.errors import SettingError
+from moonpalace_addons.settings import resolve
+from moonpalace_cli.mock.certificate import Certificate
+from tests.engine.harness import Script, engine
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
+
+
+@pytest.fixture(scope="module")
+def certificate() -> Iterator[Certificate]:
+    """Give a certificate."""
+    made = Certificate()
+    yield made
+    made.close()
+
+
+def served(certificate: Certificate) -> Path:
+    """Return the file with certificate and key."""
+    return Path(certificate.ca_file).with_name("served.pem")
+
+
+class Noting:
+    """Note the flows."""
+
+    def __init__(self) -> None:
+        self.flows: list[HTTPFlow] = []
+
+    def response(self, flow: HTTPFlow) -> None:
+        """Note it."""
+        self.flows.append(flow)
+
+
+def test_calls_over_tls(certificate: Certificate) -> None:
+    """A client that trusts the certificate is served, again and again, and its flow tells of TLS."""
+    noting = Noting()
+
+    async def run() -> None:
+        tls = client_context(served(certificate), None)
+        async with engine(Script([(GET, OK), (GET, OK)]), noting, tls=tls) as running:
+            trusting = ssl.create_default_context(cafile=certificate.ca_file)
+            reader, writer = await asyncio.open_connection("127.0.0.1", running.port, ssl=trusting)
+            for _ in range(2):
+                writer.write(GET)
+                assert await reader.readexactly(len(OK)) == OK
+            writer.close()
+            await writer.wait_closed()
+
+    asyncio.run(run())
+    client = noting.flows[0].client_conn
+    assert (client.tls, client.alpn, client.tls_version) == (True, b"", "TLSv1.3")
+    assert client.tls_established
+
+
+def chosen(home: Path, **given: str | Path) -> object:
+    """Return the settings."""
+    names = {name.replace("_", "-"): str(value) for name, value in given.items()}
+    return resolve(names, {"MOONPALACE_HOME": str(home)})
+
+
+def test_settings(certificate: Certificate, tmp_path: Path) -> None:
+    """A certificate whose file holds its key is taken."""
+    found = chosen(tmp_path, engine="moonpalace", tls_cert=served(certificate))
+    assert getattr(found, "tls_cert", None) == served(certificate)
+
+
+def test_bad_settings(certificate: Certificate, tmp_path: Path) -> None:
+    """What cannot work is one line that says what to do instead."""
+    text = tmp_path / "text"
+    text.write_text("no certificate")
+    good = served(certificate)
+    for given, expected in (
+        ({"tls_key": good}, "set tls-cert too"),
+        ({"tls_cert": good}, "needs the engine moonpalace"),
+        ({"engine": "moonpalace", "tls_cert": text}, "must hold a certificate and its key in PEM"),
+        ({"engine": "moonpalace", "tls_cert": certificate.ca_file}, "must hold a certificate and its key in PEM"),
+        ({"engine": "moonpalace", "tls_cert": good, "tls_key": text}, "must hold a certificate and its key in PEM"),
+    ):
+        with pytest.raises(SettingError, match=expected) as caught:
+            chosen(tmp_path, **given)
+        assert "\n" not in str(caught.value)
