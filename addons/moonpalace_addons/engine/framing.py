@@ -32,13 +32,14 @@ def request_bytes(request: Request, *, upgrade: bool) -> list[bytes]:
     """Return a request as it goes to the API, as pieces."""
     data = request.data
     body = data.content or b""
-    chunked = bool(data.trailers) or "transfer-encoding" in data.headers
+    names = names_of(data.headers)
+    chunked = bool(data.trailers) or b"transfer-encoding" in names
     lines = [b"%b %b HTTP/1.1\r\n" % (data.method, data.path)]
-    if "host" not in data.headers:
+    if b"host" not in names:
         lines.append(b"Host: %b\r\n" % authority_of(request.scheme, data.host, data.port))
     if chunked:
         said: bytes | None = b"Transfer-Encoding: chunked\r\n"
-    elif body or "content-length" in data.headers or data.method in (b"POST", b"PUT", b"PATCH"):
+    elif body or b"content-length" in names or data.method in (b"POST", b"PUT", b"PATCH"):
         said = b"Content-Length: %d\r\n" % len(body)
     else:
         said = None
@@ -52,6 +53,11 @@ def request_bytes(request: Request, *, upgrade: bool) -> list[bytes]:
         return [head + body] if len(body) < LARGE else [head, body]
     chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
     return [head, chunk, last_chunk(data.trailers)]
+
+
+def names_of(headers: Headers) -> set[bytes]:
+    """Return the names of header fields in small letters; each look into mitmproxy's headers goes through all."""
+    return {name.lower() for name, _ in headers.fields}
 
 
 def response_head(response: Response, said: bytes | None, connection: bytes | None) -> bytes:
@@ -182,8 +188,9 @@ def no_body(response: Response, method: bytes) -> Body | None:
 
 def streamed_body(response: Response, version: bytes) -> Body:
     """Return the framing of an answer whose body comes bit by bit."""
-    length = response.data.headers.get("content-length", "")
-    if length.isascii() and length.isdecimal() and "transfer-encoding" not in response.data.headers:
+    names = names_of(response.data.headers)
+    length = response.data.headers["content-length"] if b"content-length" in names else ""
+    if length.isascii() and length.isdecimal() and b"transfer-encoding" not in names:
         size = int(length)
         return Body(b"Content-Length: %d\r\n" % size, chunked=False, left=size, ends_connection=False)
     if version == b"HTTP/1.0":
@@ -194,6 +201,7 @@ def streamed_body(response: Response, version: bytes) -> Body:
 def whole_body(response: Response, version: bytes) -> Body:
     """Return the framing of an answer whose body is all there."""
     size = len(response.data.content or b"")
-    if version == b"HTTP/1.1" and (response.data.trailers or "transfer-encoding" in response.data.headers):
+    is_chunked = response.data.trailers or b"transfer-encoding" in names_of(response.data.headers)
+    if version == b"HTTP/1.1" and is_chunked:
         return Body(b"Transfer-Encoding: chunked\r\n", chunked=True, left=None, ends_connection=False)
     return Body(b"Content-Length: %d\r\n" % size, chunked=False, left=size, ends_connection=False)

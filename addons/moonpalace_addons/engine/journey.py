@@ -134,8 +134,11 @@ class Journey:
         self._expect(head)
 
     def _expect(self, head: RequestHead) -> None:
-        expected = self.flow.request.headers.pop("expect", None)
-        if expected is None or head.version == b"HTTP/1.0":
+        headers = self.flow.request.headers
+        if b"expect" not in framing.names_of(headers):
+            return
+        expected = headers.pop("expect")
+        if head.version == b"HTTP/1.0":
             return
         if expected.lower() != "100-continue":
             raise RequestError("the request's Expect is not known", 417)
