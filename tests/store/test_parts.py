@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moonpalace_addons.store.parts import LARGE, LONGEST, SMALL, WHOLE, cut
+from moonpalace_addons.store.parts import JSON_BEGINS, LARGE, LONGEST, LONGEST_OTHER, SMALL, WHOLE, cut
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=300),
@@ -48,7 +48,8 @@ def test_joined_pieces_are_the_body(body: bytes) -> None:
         pieces = cut(padded)
         assert b"".join(pieces) == padded
         assert all(pieces) or padded == b""
-        assert max(map(len, pieces)) <= max(LONGEST, WHOLE)
+        longest = LONGEST if body.lstrip()[:1] in JSON_BEGINS else LONGEST_OTHER
+        assert max(map(len, pieces)) <= max(longest, WHOLE)
         for piece in pieces if is_utf8(padded) else []:
             piece.decode()
 
@@ -138,8 +139,20 @@ def test_odd_bodies_are_safe(body: bytes) -> None:
 
 def test_characters_stay_whole() -> None:
     """A long text that is cut into pieces is cut between characters, and binary data between bytes."""
-    for text in ("语" * LONGEST, "a" + "😀" * LONGEST, "é" * LONGEST):
+    for text in ('"' + "语" * LONGEST, '"a' + "😀" * LONGEST, '"' + "é" * LONGEST):
         pieces = cut(text.encode())
         assert len(pieces) > 1
         assert "".join(piece.decode() for piece in pieces) == text
-    assert len(cut(b"\x80" * 3 * LONGEST)[0]) == LONGEST - 3
+    assert len(cut(b"[" + b"\x80" * 3 * LONGEST)[0]) == LONGEST - 3
+
+
+def test_an_upload_is_few_pieces() -> None:
+    """A body that is no JSON, which nobody resends bit by bit, is cut where its pieces would be too large for a row."""
+    upload = b"--boundary\r\n" + bytes(range(256)) * 12_000
+    pieces = cut(upload)
+    assert b"".join(pieces) == upload
+    assert len(pieces) == 4
+    assert all(LONGEST_OTHER - 3 <= len(piece) <= LONGEST_OTHER for piece in pieces[:-1])
+    text = "语" * LONGEST_OTHER
+    assert "".join(piece.decode() for piece in cut(text.encode())) == text
+    assert len(cut(text.encode())) == 4

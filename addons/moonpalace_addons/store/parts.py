@@ -26,6 +26,11 @@ LONGEST = 2048
 """Bytes of the longest piece. Rows much shorter than a page of the database leave little of it empty, and a text that
 grows by itself is found again up to where it has grown."""
 
+LONGEST_OTHER = 1_000_000
+"""The same of a body that is no JSON, such as an upload: little of it comes again, and each piece is an id in a row."""
+
+JSON_BEGINS = (b"{", b"[", b'"')
+
 _NAMES = tuple(f'"{name}"'.encode() for name in LISTS)
 
 type Stretch = tuple[int, bool]
@@ -33,14 +38,16 @@ type Stretch = tuple[int, bool]
 
 
 def cut(body: bytes) -> list[bytes]:
-    """Return the pieces of a body, at least one; whatever is no JSON object with such a list is one piece.
+    """Return the pieces of a body, at least one; whatever is no JSON is cut at `LONGEST_OTHER`.
 
     A body that is cut is UTF-8, and so is each of its pieces. Takes about as long as parsing the body.
     """
     if len(body) <= WHOLE:
         return [body]
     ends = [*_list_ends(body), len(body)]
-    return [body[start:end] for start, end in pairwise([0, *_short(body, ends)])]
+    # Decided by the first byte, as an answer's form is: all that such a body loses if it is no JSON is room.
+    longest = LONGEST if body[:64].lstrip()[:1] in JSON_BEGINS else LONGEST_OTHER
+    return [body[start:end] for start, end in pairwise([0, *_short(body, ends, longest)])]
 
 
 def _list_ends(body: bytes) -> Iterator[int]:
@@ -51,12 +58,12 @@ def _list_ends(body: bytes) -> Iterator[int]:
             yield from _piece_ends(_stretches(members, len(body)))
 
 
-def _short(body: bytes, ends: Iterable[int]) -> Iterator[int]:
+def _short(body: bytes, ends: Iterable[int], longest: int) -> Iterator[int]:
     """Iterate over the ends with more of them between those that are far apart, at the boundaries of characters."""
     start = 0
     for end in ends:
-        while end - start > LONGEST:
-            start += LONGEST
+        while end - start > longest:
+            start += longest
             for _ in range(3):  # the longest character has three such bytes
                 if body[start] & 0xC0 == 0x80:
                     start -= 1

@@ -46,7 +46,7 @@ def test_a_piece_is_stored_once(engine: Engine, add: Add, rows: Count) -> None:
 
 def test_more_pieces_than_a_statement_can_have_values(engine: Engine, add: Add) -> None:
     """A body of thousands of pieces is stored, found again and put together in its order."""
-    body = b"".join(b"%08d" % number for number in range(300 * LONGEST))
+    body = b"[" + b"".join(b"%08d" % number for number in range(300 * LONGEST))
     assert contents.bodies(engine, add(request=body)).request == body
     assert keep(engine, body) == keep(engine, body)
 
@@ -95,11 +95,11 @@ def texts(engine: Engine) -> list[tuple[str | None, ...]]:
         (b"", ""),
         (b"plain", "plain"),
         (history(30), history(30).decode()),
-        ("语😀".encode() * LONGEST, "语😀" * LONGEST),
+        (b'"' + "语😀".encode() * LONGEST, '"' + "语😀" * LONGEST),
         (b"\xff\x00", None),
-        (b"text " * LONGEST + b"\x00", None),
-        (b"\xff" + b"text " * LONGEST, None),
-        (b"text " * LONGEST + "语".encode()[:2], None),
+        (b'"' + b"text " * LONGEST + b"\x00", None),
+        (b'"\xff' + b"text " * LONGEST, None),
+        (b'"' + b"text " * LONGEST + "语".encode()[:2], None),
     ],
 )
 def test_bodies_as_text(engine: Engine, add: Add, body: bytes | None, shown: str | None) -> None:
