@@ -211,7 +211,8 @@ def assert_told(engine: Engine, got: dict[str, Got]) -> Counter[str]:
             ends["whole"] += 1
         else:
             # One that lacks nothing but the end of its transfer has had its answer.
-            is_told = (kept.event_stream or b"").endswith(b"data: [DONE]\n\n")
+            last = (kept.event_stream or b"").rpartition(b"data: ")[2]
+            is_told = last == b"[DONE]\n\n" or (b'"usage"' in last and last.endswith(b"\n\n"))
             expected = (State.COMPLETED, None) if is_told else (State.PROXY_DIED, "proxy_stopped")
             assert (row.state, row.error_kind) == expected, (name, row.state, row.error_kind, seen, kept)
             assert (kept.event_stream or b"") == seen.body, (name, seen, kept)
