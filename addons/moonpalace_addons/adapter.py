@@ -1,14 +1,19 @@
 """The chain between upstream and a client whose stream is changed: tap, decode, edit. It never raises."""
 
+import json
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons import upstream
 from moonpalace_addons.calls import Call
+from moonpalace_addons.failures import UPSTREAM_CUT
 from moonpalace_addons.tap import Tap
+from moonpalace_addons.wire import api_error
+from moonpalace_addons.wire.api_error import ApiError
 from moonpalace_addons.wire.encodings import Decoder
 from moonpalace_addons.wire.stream_editor import StreamEditor, merged
 
@@ -21,10 +26,22 @@ LINGERED = "upstream did not end its answer after [DONE], so MoonPalace did"
 TOO_LARGE = "an event of the stream is too large to be merged into an answer"
 UNREADABLE = "an event of the stream cannot be read, so that an answer would lack it"
 IN_STREAM = "the API ended the stream with an error"
+BEGAN_WITH_ERROR = "the stream began with an error, which its client got with the status"
 NOT_WHOLE = "the stream ended before the answer was complete"
+
+SERVER_ERROR, BAD_GATEWAY = 500, 502
+"""The status of an error of the API that names none, and of one that is not the API's."""
 
 LINGER = 1.0
 """Seconds that upstream may take to end an answer of which nothing more can come."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a client gets instead of an answer."""
+
+    status: int
+    body: bytes
 
 
 class Adapter:
@@ -32,7 +49,8 @@ class Adapter:
 
     If editing fails, what follows passes unedited (decoded, since the headers say so), and a merged answer is made anew
     from all that came. If decoding fails too, or if there is no whole answer to merge, the client's connection is
-    closed: a broken transfer, never one that looks whole.
+    closed: a broken transfer, never one that looks whole. While the head of the answer `is_held` back, there may be a
+    `refusal` instead; or it `breaks`: the connection is to be closed once the head is out.
     """
 
     def __init__(
@@ -47,8 +65,15 @@ class Adapter:
         self.failed = False
         self.ended = False
         self.has_lingered = False
+        self.is_held = self.breaks = False
+        self.refusal: Refusal | None = None
         self.sent_at = time.monotonic()
         self.held = bytearray()
+
+    @property
+    def has_begun(self) -> bool:
+        """Tell whether the client may be told that there will be an answer: some of it has come, or all."""
+        return self.editor.has_content or self.editor.is_complete
 
     def wants_heartbeat(self, now: float, interval: float) -> bool:
         """Tell whether the client has heard nothing for so long that a gateway might give up."""
@@ -67,7 +92,7 @@ class Adapter:
 
     def finish(self) -> bool:
         """Give a client its merged answer though the stream broke off, if that was behind its end; tell if it could."""
-        if not (self.coerce and self.editor.is_complete) or self.ended:
+        if not (self.coerce and self.editor.is_complete) or self.ended or self.is_held:
             return False
         output = self._edit(b"", final=True)
         self.ended = True
@@ -86,10 +111,15 @@ class Adapter:
 
     def together(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
         """Do the same for pieces that came at the same time; none are the end."""
-        if self.ended:
-            return []
+        return [] if self.ended else self._taken(self.tap.together(pieces))
+
+    def catch_up(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
+        """Do the same for pieces that the row has already."""
+        return self._taken(pieces) if any(pieces) else []
+
+    def _taken(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
         try:
-            output = self._take(b"".join(self.tap.together(pieces)))
+            output = self._take(b"".join(pieces))
         except Exception:
             logger.exception("an answer cannot be passed on because of a fault in MoonPalace")
             output = self.break_off(NOT_PASSED_ON)
@@ -104,8 +134,10 @@ class Adapter:
         if self.coerce and not self.editor.passes:
             self.held += decoded
         output = self._edit(decoded, final=not data)
-        if self.coerce and (problem := self._problem()):
-            return self.break_off(problem)
+        if self.coerce and self.editor.error is not None:
+            return self._pass_error(self.editor.error)
+        if self.coerce and (self.editor.has_gap or self.editor.is_odd):
+            return self.break_off(TOO_LARGE if self.editor.has_gap else UNREADABLE)
         if self.editor.found is not None and not (self.coerce and self.failed):
             self._end_early(is_over=not data)
         elif is_lost or output is None:
@@ -140,13 +172,16 @@ class Adapter:
             return self._unedited(self.editor.rest(), final=final)
         return None if final and self.coerce and not self.editor.is_whole else output
 
-    def _problem(self) -> str | None:
-        """Return why no whole answer can be merged any more."""
-        if self.editor.error is not None:
-            return f"{IN_STREAM}: {self.editor.error}"
-        if self.editor.has_gap:
-            return TOO_LARGE
-        return UNREADABLE if self.editor.is_odd else None
+    def _pass_error(self, error: ApiError) -> bytes:
+        """Give the client the error that the API ended a stream with, as far as that is still possible."""
+        if not self.is_held or self.has_begun:
+            return self.break_off(f"{IN_STREAM}: {error}")
+        status = error.status or SERVER_ERROR
+        self.ended = True
+        body = json.dumps({"error": error.member}, ensure_ascii=False)
+        self.refusal = Refusal(status, body.encode("utf-8", "replace"))
+        self.call.warnings.append(f"{BEGAN_WITH_ERROR} {status}")
+        return b""
 
     def _unedited(self, decoded: bytes, *, final: bool) -> bytes | None:
         if not self.coerce or self.editor.passes:
@@ -162,9 +197,18 @@ class Adapter:
             upstream.end_response(self.flow)
 
     def break_off(self, reason: str) -> bytes:
-        """Close the client's connection in mid-answer, for a reason that goes into the row; return what it gets."""
+        """End an answer in its midst, for a reason that goes into the row; return what the client gets.
+
+        That is an error as long as there is no content; else its connection is closed, once it has got the head.
+        """
         self.ended = True
         self.call.broken = reason
         self.call.warnings.append(reason)
-        upstream.close_client(self.flow)
+        if self.is_held and self.has_begun:
+            self.breaks = True
+        elif self.is_held:
+            message = f"MoonPalace got no whole answer: {reason}"
+            self.refusal = Refusal(BAD_GATEWAY, api_error.body(message, UPSTREAM_CUT.kind, self.flow.request.path))
+        else:
+            upstream.close_client(self.flow)
         return b""

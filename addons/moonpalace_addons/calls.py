@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from moonpalace_addons.adapter import Adapter
     from moonpalace_addons.caching_api import Account
     from moonpalace_addons.context_caches import Ready
+    from moonpalace_addons.opening import Forced, Hold
 
 
 @dataclass(slots=True)
@@ -29,7 +30,9 @@ class Call:
     when upstream last sent something, or the client took what waited for it, which is `unsent` bytes; before the
     answer, `active_at` is when the last `activity` on its connections was seen. `given_up` is why it was given up, with
     the message. `cache` is the context cache that its request names, `cache_outcome` what came of that, `unhinted` its
-    body before a hint to caches was added; `hold` has its answer held until it is whole.
+    body before a hint to caches was added; `hold` has its answer held until it is whole. `opening` is what holds its
+    answer back until it is known how it passes; `announced` tells whether the writer knows that it has begun, and
+    `streaming` whether its client does.
     """
 
     flow: HTTPFlow
@@ -51,6 +54,8 @@ class Call:
     cut_at: int | None = None
     broken: str | None = None
     request_read: bool = False
+    opening: "Hold | Forced | None" = field(default=None, repr=False)
+    announced: bool = False
     streaming: bool = False
     touched: int | None = None
     unsent: int = 0

@@ -10,12 +10,14 @@ from moonpalace_addons.causes import Causes
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.failures import PROXY_STOPPED, REPEATING, UPSTREAM_CUT, Failure
 from moonpalace_addons.headers import as_text, media_type, pairs
+from moonpalace_addons.opening import Hold
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.relay import relay
 from moonpalace_addons.stopping import STOPPED
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 from moonpalace_addons.tap import Tap
 from moonpalace_addons.wire.foreign import quoted
+from moonpalace_addons.wire.forms import is_json
 
 
 class Capture:
@@ -74,10 +76,7 @@ class Capture:
         )
 
     def responseheaders(self, flow: HTTPFlow) -> None:
-        """Decide how the answer passes: as it arrives, or, if it is JSON, once it is whole.
-
-        JSON is held so that an answer that is cut becomes an error with a status instead of half a document.
-        """
+        """Decide how the answer passes: as it arrives, or, if it may be a JSON document, as `opening` says."""
         call = self.calls.get(flow)
         if call is None or flow.response is None:
             return
@@ -97,8 +96,19 @@ class Capture:
             call.streaming = True
             flow.response.stream = Tap(call)
             relay(flow, call)
-            self.recorder.put(call.response)
+            self._announce(call)
+        elif not call.hold:
+            hold = Hold(flow, call, lambda: self._announce(call))
+            call.opening = hold if upstream.hold_answer(flow, hold) else None
+        if call.coerce:  # what comes of it is kept from the beginning, however it passes
+            self._announce(call)
         call.overhead += time.monotonic_ns() - began
+
+    def _announce(self, call: Call) -> None:
+        """Tell the writer that an answer has begun, once; it takes what comes of it from then on."""
+        if call.response is not None and not call.announced:
+            call.announced = True
+            self.recorder.put(call.response)
 
     def response(self, flow: HTTPFlow) -> None:
         """End a call that went well."""
@@ -106,7 +116,7 @@ class Capture:
         if call is None or flow.response is None:
             return
         began = time.monotonic_ns()
-        if flow.response.raw_content and not call.chunks and not callable(flow.response.stream):
+        if flow.response.raw_content and not (call.chunks or call.announced):
             call.chunks.append((call.now(), flow.response.raw_content))
         call.overhead += time.monotonic_ns() - began
         if call.found is not None:
@@ -126,7 +136,8 @@ class Capture:
         failure = self.causes.of(flow)
         if not call.request_read:
             self._put_request(call, b"")
-        if call.response is not None and not call.streaming and (partial := upstream.partial_body(flow)):
+        is_uncaptured = call.response is not None and not (call.chunks or call.announced)
+        if is_uncaptured and (partial := upstream.partial_body(flow)):
             call.chunks.append((call.now(), partial))
         if call.found is not None:
             failure, message = REPEATING, str(call.found)
@@ -157,18 +168,13 @@ class Capture:
                 overhead=call.overhead,
                 error_kind=failure.kind if failure else None,
                 error_message=message,
-                response=None if call.streaming else call.response,
+                response=None if call.announced else call.response,
                 warnings=tuple(call.warnings),
                 cut_at=call.cut_at,
                 unsent=call.unsent if state is not State.COMPLETED else 0,
                 cache_outcome=call.cache_outcome,
             )
         )
-
-
-def is_json(content_type: str | None) -> bool:
-    """Tell whether an answer is one JSON document; a sequence of them, such as ndjson, is a stream."""
-    return content_type is not None and content_type.endswith(("/json", "+json"))
 
 
 def api_key(headers: list[tuple[str, str]]) -> bytes | None:

@@ -4,6 +4,7 @@ Our own engine gives each flow under way a `Control`; for flows of mitmproxy's s
 the same with mitmproxy's internals.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from mitmproxy.http import HTTPFlow
@@ -12,6 +13,27 @@ from moonpalace_addons.failures import Failure
 
 HEARTBEAT = bytes(bytearray(b"heartbeat"))
 """What a heartbeat gives a response's stream; told from upstream's bytes by its identity."""
+
+
+class Gate(Protocol):
+    """Holds an answer back. What a method returns is what the client gets at once, with the head, and all that follows.
+
+    It has set `flow.response.stream` and the headers then, and is asked no more; if it `breaks`, the connection of the
+    client is closed at once behind that. None is returned as long as the answer waits; after None at its end, its
+    client gets `whole` as its body.
+    """
+
+    @property
+    def breaks(self) -> bool: ...  # noqa: D102
+
+    @property
+    def whole(self) -> bytes: ...  # noqa: D102
+
+    def take(self, pieces: Sequence[bytes]) -> Sequence[bytes] | None: ...  # noqa: D102
+
+    def beat(self) -> Sequence[bytes] | None: ...  # noqa: D102
+
+    def end(self) -> Sequence[bytes] | None: ...  # noqa: D102
 
 
 class Control(Protocol):
@@ -41,6 +63,8 @@ class Control(Protocol):
     def end_response(self) -> None: ...  # noqa: D102
 
     def inject_heartbeat(self) -> None: ...  # noqa: D102
+
+    def hold_answer(self, gate: Gate) -> None: ...  # noqa: D102
 
     def offer_second_try(self) -> None: ...  # noqa: D102
 

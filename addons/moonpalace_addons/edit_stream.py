@@ -11,9 +11,11 @@ from moonpalace_addons import upstream
 from moonpalace_addons.adapter import Adapter
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.headers import media_type
+from moonpalace_addons.headers import media_type, set_headers
+from moonpalace_addons.opening import Forced, Hold
 from moonpalace_addons.settings import Settings
 from moonpalace_addons.wire.encodings import Decoder
+from moonpalace_addons.wire.forms import EVENT_STREAM
 from moonpalace_addons.wire.loop_guard import LoopGuard
 from moonpalace_addons.wire.repeat import Detector
 from moonpalace_addons.wire.stream_editor import Plan, StreamEditor
@@ -21,7 +23,7 @@ from moonpalace_addons.wire.stream_editor import Plan, StreamEditor
 logger = logging.getLogger(__name__)
 
 UNREADABLE = "the stream passed as it came, without a look for loops or usage"
-EVENT_STREAM = "text/event-stream"
+NO_BODY = (204, 205, 304)
 
 
 class EditStream:
@@ -42,18 +44,30 @@ class EditStream:
     def responseheaders(self, flow: HTTPFlow) -> None:
         """Put the adapter between upstream and the client, with headers that are true of what it sends."""
         call = self.calls.get(flow)
-        if call is None or flow.response is None or not is_good_stream(flow.response) or flow.request.method == "HEAD":
+        if call is None or flow.response is None or not has_good_body(flow, flow.response):
             return
         plan = make_plan(call, self.configuration.settings)
         if plan is None:
             return
-        decoder = make_decoder(flow.response)
+        label, decoder = media_type(flow.response.headers.get("content-type")), make_decoder(flow.response)
         if decoder is not None and decoder.error and not plan.coerce:
-            call.warnings.append(UNREADABLE)
+            call.warnings += [UNREADABLE] if label == EVENT_STREAM else []
             return
-        adapter = Adapter(flow, call, decoder, StreamEditor(plan), coerce=plan.coerce)
-        call.streaming, call.adapter = True, adapter
-        flow.response.stream = adapter
+
+        def make_adapter() -> Adapter:
+            return Adapter(flow, call, decoder, StreamEditor(plan, label), coerce=plan.coerce)
+
+        if isinstance(call.opening, Hold) and not plan.coerce:
+            call.opening.make_adapter = make_adapter
+            return
+        call.adapter = adapter = make_adapter()
+        if plan.coerce:
+            forced = Forced(flow, call, adapter)
+            if upstream.hold_answer(flow, forced):
+                call.opening, call.streaming, flow.response.stream = forced, False, False
+                return
+            adapter.is_held = False
+        call.streaming, flow.response.stream = True, adapter
         set_headers(flow, coerce=plan.coerce)
 
     def response(self, flow: HTTPFlow) -> None:
@@ -89,14 +103,13 @@ class EditStream:
                 await self._beats
 
 
-def is_good_stream(response: Response) -> bool:
-    """Tell whether an answer is a stream that went well so far; errors of the API pass as they are.
+def has_good_body(flow: HTTPFlow, response: Response) -> bool:
+    """Tell whether there is something in an answer that went well so far; errors of the API pass as they are.
 
-    So does one that says that it is empty: mitmproxy does not stream what it knows to have no bytes.
+    mitmproxy does not stream what it knows to have no bytes.
     """
-    headers = response.headers
-    is_stream = response.status_code == 200 and media_type(headers.get("content-type")) == EVENT_STREAM
-    return is_stream and headers.get("content-length", "").strip() != "0"
+    is_empty = flow.request.method == "HEAD" or response.headers.get("content-length", "").strip() == "0"
+    return 200 <= response.status_code < 300 and response.status_code not in NO_BODY and not is_empty
 
 
 def make_decoder(response: Response) -> Decoder | None:
@@ -115,19 +128,3 @@ def make_plan(call: Call, settings: Settings) -> Plan | None:
         return LoopGuard(lambda: Detector(settings.repeat_threshold, settings.repeat_min_length))
 
     return Plan(coerce=call.coerce, hide_usage=call.hide_usage, make_guard=make_guard if guarded else None)
-
-
-def set_headers(flow: HTTPFlow, *, coerce: bool) -> None:
-    """Make the headers true of an answer whose length and encoding are ours."""
-    if flow.response is None:
-        return
-    headers = flow.response.headers
-    for name in ("content-length", "content-encoding", "transfer-encoding"):
-        headers.pop(name, None)
-    versions = {flow.request.http_version, flow.response.http_version}
-    if versions == {"HTTP/1.1"}:
-        headers["Transfer-Encoding"] = "chunked"
-    elif "HTTP/1.0" in versions:
-        headers["Connection"] = "close"  # it knows no chunks: the end of the connection is the end of the answer
-    if coerce:
-        headers["Content-Type"] = "application/json; charset=utf-8"

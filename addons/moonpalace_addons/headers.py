@@ -1,6 +1,6 @@
-"""Read mitmproxy's headers."""
+"""Read and set mitmproxy's headers."""
 
-from mitmproxy.http import Headers
+from mitmproxy.http import Headers, HTTPFlow
 
 
 def pairs(headers: Headers) -> list[tuple[str, str]]:
@@ -16,3 +16,19 @@ def as_text(headers: list[tuple[str, str]]) -> str:
 def media_type(content_type: str | None) -> str | None:
     """Return a content type without its parameters, in lower case."""
     return content_type.partition(";")[0].strip().lower() if content_type else None
+
+
+def set_headers(flow: HTTPFlow, *, coerce: bool) -> None:
+    """Make the headers true of an answer whose length and encoding are ours."""
+    if flow.response is None:
+        return
+    headers = flow.response.headers
+    for name in ("content-length", "content-encoding", "transfer-encoding"):
+        headers.pop(name, None)
+    versions = {flow.request.http_version, flow.response.http_version}
+    if versions == {"HTTP/1.1"}:
+        headers["Transfer-Encoding"] = "chunked"
+    elif "HTTP/1.0" in versions:
+        headers["Connection"] = "close"  # it knows no chunks: the end of the connection is the end of the answer
+    if coerce:
+        headers["Content-Type"] = "application/json; charset=utf-8"

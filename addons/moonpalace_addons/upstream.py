@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -14,7 +14,7 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Client, Connection, Server
 from mitmproxy.http import HTTPFlow, Request
 from mitmproxy.proxy.commands import StartHook
-from mitmproxy.proxy.events import MessageInjected
+from mitmproxy.proxy.events import Event, MessageInjected
 from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.http import HttpLayer, HttpStream, SendHttp
 from mitmproxy.proxy.layers.http._events import (
@@ -29,7 +29,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server import ConnectionHandler
 
 from moonpalace_addons.control import HEARTBEAT as HEARTBEAT  # what `inject_heartbeat` gives a response's stream
-from moonpalace_addons.control import control_of
+from moonpalace_addons.control import Gate, control_of
 
 logger = logging.getLogger(__name__)
 
@@ -219,6 +219,67 @@ def _live_stream(flow: HTTPFlow) -> HttpStream:
     if stream is None:
         raise ValueError("the flow's connection has no such response")
     return stream
+
+
+def hold_answer(flow: HTTPFlow, gate: Gate) -> bool:
+    """Have a gate hold back an answer, instead of collecting it; tell whether that can be done.
+
+    To be called in `responseheaders`, for an answer that is not streamed. The last gate counts.
+    """
+    if (control := control_of(flow)) is not None:
+        control.hold_answer(gate)
+        return True
+    try:
+        stream = stream_of(flow)
+    except Exception:
+        logger.exception("an answer cannot be held back because of a fault in MoonPalace")
+        return False
+    if stream is not None:
+        stream.state_consume_response_body = _Held(stream, gate).receive
+    return stream is not None
+
+
+class _Held:
+    """Takes the place of what collects an answer."""
+
+    def __init__(self, stream: HttpStream, gate: Gate) -> None:
+        self.stream = stream
+        self.gate = gate
+
+    def receive(self, event: Event) -> CommandGenerator[None]:
+        """Begin to stream the answer once the gate wants it, or pass it on whole."""
+        stream = self.stream
+        try:
+            output = self._ask(event)
+        except Exception:
+            logger.exception("an answer cannot be passed on because of a fault in MoonPalace")
+            close_client(stream.flow)
+            return
+        if output is not None:
+            yield from stream.start_response_stream()
+            for piece in output:
+                yield SendHttp(ResponseData(stream.stream_id, piece), stream.context.client)
+            if stream.context.options.store_streamed_bodies:
+                stream.response_body_buf += b"".join(output)
+            if self.gate.breaks:
+                close_client(stream.flow)
+        if isinstance(event, ResponseData):
+            return
+        # Its end; or its trailers, which are sent behind it.
+        if output is None:
+            yield from HttpStream.state_consume_response_body(stream, event)
+        else:
+            yield from stream.server_state(event)
+
+    def _ask(self, event: Event) -> Sequence[bytes] | None:
+        if isinstance(event, ResponseData):
+            return self.gate.beat() if event.data is HEARTBEAT else self.gate.take([event.data])
+        if not isinstance(event, ResponseEndOfMessage):
+            return None
+        output = self.gate.end()
+        if output is None:
+            self.stream.response_body_buf += self.gate.whole
+        return output
 
 
 @dataclass

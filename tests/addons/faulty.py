@@ -16,7 +16,7 @@ from moonpalace_addons import direct_read, relay, upstream
 from moonpalace_addons.adapter import Adapter
 from moonpalace_addons.calls import Call
 from moonpalace_addons.direct_read import _DirectProtocol
-from moonpalace_addons.edit_stream import set_headers
+from moonpalace_addons.headers import set_headers
 from moonpalace_addons.relay import _Relay
 from moonpalace_addons.tap import Tap
 from moonpalace_addons.wire import chunked

@@ -8,7 +8,7 @@ from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons.adapter import Adapter
 from moonpalace_addons.calls import Call
-from moonpalace_addons.edit_stream import set_headers
+from moonpalace_addons.headers import set_headers
 from moonpalace_addons.relay import relay
 from moonpalace_addons.wire.stream_editor import Plan, StreamEditor
 from tests.addons.proxied import ask, proxied, read_chunk

@@ -12,7 +12,7 @@ from mitmproxy.test import taddons, tflow, tutils
 
 from moonpalace_addons import upstream
 from moonpalace_addons.calls import Calls
-from moonpalace_addons.capture import Capture, api_key, is_json
+from moonpalace_addons.capture import Capture, api_key
 from moonpalace_addons.causes import Causes
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.failures import (
@@ -285,7 +285,7 @@ def test_call_refused_after_its_head_is_not_captured(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content_type", "expected"),
+    ("content_type", "is_held"),
     [
         ("application/json", True),
         ("text/json", True),
@@ -297,14 +297,40 @@ def test_call_refused_after_its_head_is_not_captured(rig: Rig) -> None:
         (None, False),
     ],
 )
-def test_what_is_one_json_document(rig: Rig, content_type: str | None, expected: bool) -> None:
-    """One JSON document is held until it is whole; all else, sequences of JSON too, passes as it arrives."""
-    assert is_json(content_type) is expected
+def test_what_may_be_held_back(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, content_type: str | None, is_held: bool
+) -> None:
+    """What is called one JSON document is looked at first; all else, sequences of JSON too, passes as it arrives."""
+    monkeypatch.setattr(upstream, "hold_answer", lambda *_: True)
     flow = a_flow()
     rig.ask(flow)
     rig.begin_answer(flow, content_type)
     assert flow.response is not None
-    assert callable(flow.response.stream) is not expected
+    assert callable(flow.response.stream) is not is_held
+    call = rig.capture.calls.get(flow)
+    assert call is not None
+    assert (call.opening is not None, call.announced, call.streaming) == (is_held, not is_held, not is_held)
+
+
+def test_answer_that_turns_out_to_be_no_document(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is noted of it is noted when that is known, with its first bytes; its end has no head again."""
+    monkeypatch.setattr(upstream, "hold_answer", lambda *_: True)
+    flow = a_flow()
+    rig.ask(flow)
+    rig.begin_answer(flow, "application/json")
+    call = rig.capture.calls.get(flow)
+    assert call is not None
+    opening = call.opening
+    assert opening is not None
+    assert rig.kinds() == [RequestRead]
+    assert opening.take([b"data: {}\n\n"]) == [b"data: {}\n\n"]
+    assert call.streaming
+    tap_of(flow)(b"data: 2\n\n")
+    started = rig.kept.tasks[1]
+    assert isinstance(started, ResponseStarted)
+    assert [data for _, data in started.chunks] == [b"data: {}\n\n", b"data: 2\n\n"]
+    rig.capture.response(flow)
+    assert rig.end().response is None
 
 
 def test_stream_is_noted_while_it_runs(rig: Rig) -> None:

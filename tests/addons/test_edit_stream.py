@@ -14,6 +14,7 @@ from moonpalace_addons.adapter import LINGERED, Adapter
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.edit_stream import UNREADABLE, EditStream, make_plan
+from moonpalace_addons.opening import Forced, Hold
 from moonpalace_addons.settings import Settings, resolve
 
 STREAM = b'data: {"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
@@ -22,6 +23,24 @@ STREAM = b'data: {"choices": [{"delta": {"content": "a"}, "finish_reason": "stop
 def settings(**given: str) -> Settings:
     values: dict[str, object | None] = {name.replace("_", "-"): value for name, value in given.items()}
     return resolve(values, {"MOONPALACE_HOME": "/nowhere"})
+
+
+@pytest.fixture(autouse=True)
+def no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no connection under these flows: nothing can be held back."""
+    monkeypatch.setattr(upstream, "connection_of", lambda _: None)
+
+
+def held_back(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Have answers held back as if they had a connection; return the gates that do."""
+    gates: list[object] = []
+
+    def hold(_: HTTPFlow, gate: object) -> bool:
+        gates.append(gate)
+        return True
+
+    monkeypatch.setattr(upstream, "hold_answer", hold)
+    return gates
 
 
 class Rig:
@@ -95,16 +114,15 @@ def test_adapter_is_put_in(coerce: bool, hide: bool, given: dict[str, str]) -> N
 @pytest.mark.parametrize(
     "headers",
     [
-        {"Content_Type": "application/json"},
-        {"Content_Type": ""},
-        {"Content_Type": "text/html"},
+        {"status": "204"},
+        {"status": "302"},
         {"status": "429"},
         {"status": "500"},
         {"Content_Length": "0"},
     ],
 )
 def test_other_answers_pass_untouched(headers: dict[str, str]) -> None:
-    """JSON instead of a stream, errors of the API and empty answers stay what they are, headers too."""
+    """Errors of the API and empty answers stay what they are, headers too."""
     rig = Rig(force_stream="true", **GUARD)
     rig.call.coerce = True
     status = int(headers.pop("status", "200"))
@@ -113,6 +131,47 @@ def test_other_answers_pass_untouched(headers: dict[str, str]) -> None:
     changed = {name.replace("_", "-"): value for name, value in headers.items()}
     assert dict(got) == {name: value for name, value in (before | changed).items() if value}
     assert (rig.call.adapter, rig.stream(), rig.call.streaming) == (None, False, False)
+
+
+@pytest.mark.parametrize("status", [200, 201, 206, 299])
+@pytest.mark.parametrize("label", ["text/event-stream", "application/json", "text/plain", ""])
+def test_what_was_forced_is_held_back_until_its_form_is_known(
+    monkeypatch: pytest.MonkeyPatch, label: str, status: int
+) -> None:
+    """Whatever it is called, an answer may be the stream that was asked for: its head waits, untouched."""
+    gates = held_back(monkeypatch)
+    rig = Rig(force_stream="true", **GUARD)
+    rig.call.coerce = True
+    got = rig.answer(status=status, Content_Type=label, Content_Length="500")
+    assert dict(got) == ({"Content-Type": label} if label else {}) | {"Content-Length": "500"}
+    assert [rig.call.opening] == gates
+    assert isinstance(rig.call.opening, Forced)
+    assert (rig.stream(), rig.call.streaming) == (False, False)
+    assert rig.call.adapter is rig.call.opening.adapter
+
+
+@pytest.mark.parametrize("label", ["text/event-stream", "text/plain", "application/octet-stream", ""])
+def test_a_stream_is_watched_under_any_label(label: str) -> None:
+    """Streams that only pass are guarded whatever they are called, without a wait."""
+    rig = Rig(**GUARD)
+    rig.answer(Content_Type=label)
+    assert isinstance(rig.stream(), Adapter)
+
+
+def test_a_stream_that_is_called_json_is_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held back as a JSON document goes through an adapter if it turns out to be none."""
+    rig = Rig(**GUARD)
+    held_back(monkeypatch)
+    rig.flow.response = tutils.tresp(headers=Headers([(b"Content-Type", b"application/json")]), content=None)
+    rig.call.opening = hold = Hold(rig.flow, rig.call)
+    rig.addon.responseheaders(rig.flow)
+    assert hold.make_adapter is not None
+    assert hold.take([STREAM[:9]]) == [STREAM[:9]]
+    adapter = rig.stream()
+    assert isinstance(adapter, Adapter)
+    assert rig.call.adapter is adapter
+    assert [*adapter(STREAM[9:]), *adapter(b"")] == [STREAM[9:]]
+    assert [data for _, data in rig.call.chunks] == [STREAM[:9], STREAM[9:]]
 
 
 def test_head_and_unknown_calls_pass_untouched() -> None:

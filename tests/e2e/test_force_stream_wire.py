@@ -225,7 +225,7 @@ def test_a_whole_stream_in_any_framing(canned: Proxy, request_id: str, framing: 
     assert canned.row(request_id).state is State.COMPLETED
 
 
-@pytest.mark.parametrize("framing", [name for name in FRAMED if name not in (*WHOLE, "empty")])
+@pytest.mark.parametrize("framing", [name for name in FRAMED if name not in (*WHOLE, "empty", "no gzip")])
 def test_a_stream_that_is_not_whole(canned: Proxy, request_id: str, framing: str) -> None:
     """A stream that ends cleanly for HTTP, but not with the end of the answer, is a broken transfer to the client."""
     got: list[bytes] = []
@@ -239,6 +239,14 @@ def test_a_stream_that_is_not_whole(canned: Proxy, request_id: str, framing: str
     row = canned.row(request_id)
     assert (row.state, row.is_coerced) == (State.UPSTREAM_FAILED, True)
     assert row.error_message
+
+
+def test_a_stream_of_nothing_that_can_be_read(canned: Proxy, request_id: str) -> None:
+    """A body that is no stream at all, though it is called one, is an error with a status."""
+    with canned.client() as client:
+        answer = client.post(CHAT, json=asked("no gzip"), headers={"X-Request-Id": request_id})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (502, "upstream_cut")
+    assert canned.row(request_id).state is State.UPSTREAM_FAILED
 
 
 def test_an_empty_stream(canned: Proxy, request_id: str) -> None:

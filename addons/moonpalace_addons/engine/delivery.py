@@ -72,7 +72,7 @@ class Delivery:
     def pieces(self, pieces: Sequence[bytes]) -> None:
         """Pass on what an addon makes of pieces."""
         if self._stream is None:
-            self._pass_on(pieces)
+            self.pass_on(pieces)
             return
         self.in_stream = True
         try:
@@ -82,7 +82,7 @@ class Delivery:
                 changed = [out for piece in pieces for out in as_pieces(self._stream(piece))]
         finally:
             self.in_stream = False
-        self._pass_on(changed)
+        self.pass_on(changed)
 
     def beat(self) -> None:
         """Have an addon's stream return something while the API is silent."""
@@ -102,9 +102,10 @@ class Delivery:
             changed = as_pieces(self._stream(data))
         finally:
             self.in_stream = False
-        self._pass_on(changed)
+        self.pass_on(changed)
 
-    def _pass_on(self, pieces: Sequence[bytes]) -> None:
+    def pass_on(self, pieces: Sequence[bytes]) -> None:
+        """Write pieces of a stream as they are."""
         if not pieces or self.body is None:
             return
         if self.keeps:

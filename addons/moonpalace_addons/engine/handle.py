@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.control import Gate
 from moonpalace_addons.engine.errors import ClientLeftError, KilledError
 from moonpalace_addons.engine.phases import Phase
 from moonpalace_addons.failures import Failure
@@ -78,13 +79,21 @@ class Handle:
     def inject_heartbeat(self) -> None:
         """Have the stream's addon return something while the API is silent."""
         journey = self._journey
-        if journey.phase is Phase.STREAM and not journey.is_busy:
+        if journey.is_busy:
+            return
+        if journey.gate is not None and journey.phase is Phase.WHOLE:
+            journey.guard(journey.ask_gate, journey.gate, "beat")
+        elif journey.phase is Phase.STREAM:
             journey.guard(self._beat)
 
     def _beat(self) -> None:
         self._journey.delivery.beat()
         if self._journey.ends_early:
             self._journey.end_early()
+
+    def hold_answer(self, gate: Gate) -> None:
+        """Have a gate hold back the answer, instead of collecting it."""
+        self._journey.gate = gate
 
     def offer_second_try(self) -> None:
         """Have `moonpalace_refused` called once the answer is whole."""

@@ -8,12 +8,12 @@ import logging
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mitmproxy.flow import Error
 from mitmproxy.http import HTTPFlow
 
-from moonpalace_addons.control import CONTROLS
+from moonpalace_addons.control import CONTROLS, Gate
 from moonpalace_addons.engine import framing
 from moonpalace_addons.engine.delivery import Delivery
 from moonpalace_addons.engine.errors import (
@@ -57,6 +57,7 @@ class Journey:
         self._size = 0
         self.ends_early = self.has_second_try = False
         self.is_failing = self.is_answered = False
+        self.gate: Gate | None = None
         self.delivery = Delivery(
             client, head.method, head.version, closes=not head.keep_alive, keeps=service.options.store_streamed
         )
@@ -247,8 +248,26 @@ class Journey:
             self.delivery.pieces(pieces)
             if self.ends_early:
                 self.end_early()
+        elif self.gate is not None:
+            self.ask_gate(self.gate, pieces)
         elif self.phase is Phase.WHOLE:
             self._body += pieces
+
+    def ask_gate(self, gate: Gate, event: list[bytes] | Literal["beat", "end"]) -> None:
+        """Begin to stream an answer that is held back, once its gate wants it."""
+        self.delivery.in_stream = True
+        try:
+            output = gate.beat() if event == "beat" else gate.end() if event == "end" else gate.take(event)
+        finally:
+            self.delivery.in_stream = False
+        if output is not None and self.flow.response is not None:
+            self.gate, self.phase = None, Phase.STREAM
+            self.delivery.begin(self.flow.response)
+            self.delivery.pass_on(output)
+            if gate.breaks:
+                self.client.abort()
+        if self.ends_early:
+            self.end_early()
 
     def _end(self, event: End) -> None:
         self.inquiry.done()
@@ -257,6 +276,9 @@ class Journey:
             raise AnswerError("the API's answer has no head")
         if event.trailers:
             response.data.trailers = make_headers(event.trailers)
+        if (gate := self.gate) is not None:
+            self.ask_gate(gate, "end")
+            self.gate, self._body = None, [gate.whole]
         if self.phase is Phase.STREAM:
             self._end_stream()
             return
@@ -308,7 +330,10 @@ class Journey:
     def end_early(self) -> None:
         """End a stream in the place of the API, whose connection is of no use any more."""
         self.ends_early = False
-        if self.phase is Phase.STREAM:
+        if self.gate is not None and self.phase is Phase.WHOLE:
+            self.inquiry.close()
+            self._end(End([]))
+        elif self.phase is Phase.STREAM:
             self.inquiry.close()
             self.delivery.cut_short()
             self._end_stream()

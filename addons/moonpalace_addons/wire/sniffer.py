@@ -18,6 +18,11 @@ class Sniffer:
         """Tell whether there was anything in the body yet, be it a blank."""
         return not BOM.startswith(self._head)
 
+    @property
+    def is_object(self) -> bool:
+        """Tell whether it is a JSON object, from its first byte on."""
+        return self.form is Form.JSON and self._head.removeprefix(BOM).lstrip().startswith(b"{")
+
     def feed(self, data: bytes) -> Form | None:
         """Take in the next bytes; return the form."""
         if self.form is None:

@@ -121,6 +121,8 @@ class StreamEditor:
                 if self._guard is not None and (found := self._guard.feed(chunk)):
                     self._cut(event, found)
                     return
+            if self._merger is not None and (self.is_odd or self.error is not None):
+                return  # nothing is to come of it any more
         self._pass(len(data))
 
     def close(self) -> None:
