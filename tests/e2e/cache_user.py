@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,11 @@ PATIENCE = 60.0
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
+def name_of(key: str) -> str:
+    """Return a name for who has a key; the key itself, or a part of it, would be masked in the rows."""
+    return f"user-{zlib.crc32(key.encode()):08x}"
+
+
 @dataclass
 class User:
     """Somebody with a key of its own who asks a proxy with the SDK, and sees what becomes of the calls."""
@@ -44,8 +50,8 @@ class User:
 
     @property
     def name(self) -> str:
-        """Return what the user's calls are marked with; a key would be masked in the rows."""
-        return self.key.removeprefix("sk-")
+        """Return what the user's calls are marked with."""
+        return name_of(self.key)
 
     def ask(
         self, messages: Messages, *, model: str = MODEL, stream: bool = False, key: str = "", **more: object
@@ -124,7 +130,7 @@ def history(turns: int, *, system: str = "You are a helpful assistant. ") -> Mes
 async def ask_at_once(urls: list[str], key: str, count: int) -> list[int]:
     """Send so many identical calls at once, to these proxies in turn; return their status codes."""
     body = {"model": MODEL, "messages": history(1)}
-    headers = {"Authorization": f"Bearer {key}", "X-Request-Id": key.removeprefix("sk-")}
+    headers = {"Authorization": f"Bearer {key}", "X-Request-Id": name_of(key)}
     async with httpx.AsyncClient(headers=headers, timeout=PATIENCE, trust_env=False, verify=NO_AUTHORITIES) as client:
         calls = (client.post(f"{urls[number % len(urls)]}{CHAT}", json=body) for number in range(count))
         return [answer.status_code for answer in await asyncio.gather(*calls)]
