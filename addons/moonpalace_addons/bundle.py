@@ -2,6 +2,7 @@
 
 from moonpalace_addons import log_filter
 from moonpalace_addons.access import Access
+from moonpalace_addons.body_limits import BodyLimits
 from moonpalace_addons.calls import Calls
 from moonpalace_addons.capture import Capture
 from moonpalace_addons.causes import Causes
@@ -40,6 +41,7 @@ def make_addons(settings: Settings | None = None) -> list[object]:
         ForceStream(configuration, calls),
         ContextCache(configuration, calls, recorder),
         Capture(configuration, recorder, calls, causes),
+        BodyLimits(configuration, recorder, calls),
         EditStream(configuration, calls),
         recorder,
         Deadline(configuration, calls),

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
-from mitmproxy.http import HTTPFlow, Request
+from mitmproxy.http import HTTPFlow, Request, Response
 
 from moonpalace_addons import upstream
 from moonpalace_addons.version import __version__
-from moonpalace_addons.wire import secrets
+from moonpalace_addons.wire import encodings, secrets
+from moonpalace_addons.wire.completion import whole_number
 from moonpalace_addons.wire.foreign import MAX_QUOTE, quoted
 
 CREATE_LIMIT = 60.0
@@ -21,6 +22,12 @@ POLL = 0.5
 SHOWN = 200
 """Characters of an error of the API that are told."""
 GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE)
+
+MAX_TEXT = 1_000_000
+"""Decoded bytes of an answer that are looked at."""
+MAX_TOKENS = 2**53
+MAX_TIME = 2.0**40
+"""Seconds since the epoch: a time later than that is none."""
 
 type Send = Callable[[Request], Awaitable[HTTPFlow]]
 
@@ -103,9 +110,9 @@ class CachingApi:
 
 def read_made(flow: HTTPFlow, account: Account) -> Made:
     """Return the cache that an answer describes; raise CachingError for any other answer."""
-    if flow.response is None:
+    if flow.response is None or flow.error is not None:
         raise CachingError(quoted(flow.error.msg) if flow.error else "no answer")
-    text = flow.response.get_text(strict=False) or ""
+    text = answer_text(flow.response)
     if flow.response.status_code >= HTTPStatus.BAD_REQUEST:
         shown = quoted(secrets.mask_known(text[:MAX_QUOTE], [account.key]), SHOWN)
         raise CachingError(f"{flow.response.status_code} {shown}")
@@ -115,13 +122,20 @@ def read_made(flow: HTTPFlow, account: Account) -> Made:
         value = None
     if not isinstance(value, dict) or not is_id(value.get("id")):
         raise CachingError("an answer that describes no cache")
-    tokens, expires = value.get("tokens"), value.get("expired_at")
+    tokens, expires = whole_number(value.get("tokens")), value.get("expired_at")
+    is_time = isinstance(expires, int | float) and not isinstance(expires, bool) and 0 < expires < MAX_TIME
     return Made(
         value["id"],
         str(value.get("status", "ready")),
-        tokens if isinstance(tokens, int) else None,
-        float(expires) if isinstance(expires, int | float) else None,
+        tokens if tokens is not None and tokens < MAX_TOKENS else None,
+        float(expires) if is_time and expires else None,
     )
+
+
+def answer_text(response: Response) -> str:
+    """Return the beginning of what an answer says, however large it would be decoded."""
+    body, _ = encodings.decode(response.raw_content or b"", response.headers.get("content-encoding"), MAX_TEXT)
+    return body[:MAX_TEXT].decode("utf-8", "replace")
 
 
 def is_id(value: object) -> bool:

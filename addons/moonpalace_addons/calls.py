@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from moonpalace_addons.opening import Forced, Hold
 
 
+CHUNK_COST = 16
+"""Bytes that the time and the length of a chunk take: an answer of tiny ones must not take many times its size."""
+DEFAULT_ROOM = 100_000_000
+
+
 @dataclass(slots=True)
 class Call:
     """One call under way. `started` and all that is measured are nanoseconds of the monotonic clock.
@@ -32,7 +37,8 @@ class Call:
     the message. `cache` is the context cache that its request names, `cache_outcome` what came of that, `unhinted` its
     body before a hint to caches was added; `hold` has its answer held until it is whole. `opening` is what holds its
     answer back until it is known how it passes; `announced` tells whether the writer knows that it has begun, and
-    `streaming` whether its client does.
+    `streaming` whether its client does. `room` is how many bytes of its answer may still be kept, `dropped` how many
+    were not.
     """
 
     flow: HTTPFlow
@@ -67,6 +73,8 @@ class Call:
     cache_outcome: str | None = None
     unhinted: bytes | None = field(default=None, repr=False)
     hold: bool = False
+    room: int = DEFAULT_ROOM
+    dropped: int = 0
 
     @property
     def is_chat(self) -> bool:
@@ -76,6 +84,17 @@ class Call:
     def now(self) -> int:
         """Return the nanoseconds since the request began."""
         return time.monotonic_ns() - self.started
+
+    def keep(self, at: int, data: bytes) -> None:
+        """Keep what has come of the answer as long as there is room: nothing more once something did not fit."""
+        self.room -= len(data) + CHUNK_COST
+        if self.room >= 0:
+            self.chunks.append((at, data))
+            return
+        fits = 0 if self.dropped else max(0, self.room + len(data))
+        if fits:
+            self.chunks.append((at, data[:fits]))
+        self.dropped += len(data) - fits
 
 
 class Calls:

@@ -37,15 +37,17 @@ class Capture:
             return
         path, _, query = flow.request.path.partition("?")
         # mitmproxy's own date of the request is of the wall clock: a moment for the row, no beginning of a measure.
-        self.calls.begin(Call(flow, time.monotonic_ns(), pairs(flow.request.headers), query, path))
+        room = self.configuration.settings.max_body
+        self.calls.begin(Call(flow, time.monotonic_ns(), pairs(flow.request.headers), query, path, room=room))
 
     def request(self, flow: HTTPFlow) -> None:
         """Have the row written: the request has been read whole."""
         call = self.calls.get(flow)
         if call is None:
             return
-        if flow.response is not None:  # refused by another addon: nothing goes upstream
-            self.calls.end(flow)
+        if flow.response is not None:  # nothing goes upstream
+            if call.given_up is None:  # refused by another addon
+                self.calls.end(flow)
             return
         began = time.monotonic_ns()
         self._put_request(call, (flow.request.raw_content if call.body is None else call.body) or b"")
@@ -117,9 +119,14 @@ class Capture:
             return
         began = time.monotonic_ns()
         if flow.response.raw_content and not (call.chunks or call.announced):
-            call.chunks.append((call.now(), flow.response.raw_content))
+            call.keep(call.now(), flow.response.raw_content)
         call.overhead += time.monotonic_ns() - began
-        if call.found is not None:
+        if not call.request_read:  # it was answered by us before it had been read
+            self._put_request(call, b"")
+        if call.given_up is not None:
+            failure, message = call.given_up
+            self._put_end(call, failure.state, failure, message)
+        elif call.found is not None:
             self._put_end(call, State.REPEAT_INTERRUPTED, REPEATING, str(call.found))
         elif call.broken is not None:
             self._put_end(call, UPSTREAM_CUT.state, UPSTREAM_CUT, call.broken)
@@ -138,7 +145,7 @@ class Capture:
             self._put_request(call, b"")
         is_uncaptured = call.response is not None and not (call.chunks or call.announced)
         if is_uncaptured and (partial := upstream.partial_body(flow)):
-            call.chunks.append((call.now(), partial))
+            call.keep(call.now(), partial)
         if call.found is not None:
             failure, message = REPEATING, str(call.found)
         elif call.broken is not None:
@@ -172,6 +179,7 @@ class Capture:
                 warnings=tuple(call.warnings),
                 cut_at=call.cut_at,
                 unsent=call.unsent if state is not State.COMPLETED else 0,
+                dropped=call.dropped,
                 cache_outcome=call.cache_outcome,
             )
         )

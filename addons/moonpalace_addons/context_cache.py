@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from mitmproxy.http import HTTPFlow, Response
 
 from moonpalace_addons import upstream
-from moonpalace_addons.caching_api import Account, CachingApi
+from moonpalace_addons.caching_api import Account, CachingApi, answer_text
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.capture import api_key
 from moonpalace_addons.configuration import Configuration
@@ -164,7 +164,7 @@ class ContextCache:
             return
         call.hold = False
         unhinted, call.unhinted = call.unhinted, None
-        if unhinted is not None and HINT in (flow.response.get_text(strict=False) or ""):
+        if unhinted is not None and HINT in answer_text(flow.response):
             self._without_hint(call, flow.response, unhinted)
         elif call.cache is not None and self.caches is not None:
             self._without_cache(call, flow.response, self.caches, *call.cache)
@@ -244,7 +244,7 @@ def saved_tokens(response: Response) -> bool:
 
 def names_cache(response: Response, cache_id: str) -> bool:
     """Tell whether an error is about the cache that the request named."""
-    text = response.get_text(strict=False) or ""
+    text = answer_text(response)
     return cache_id in text or NAMES_CACHE.search(text) is not None
 
 

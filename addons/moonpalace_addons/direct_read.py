@@ -20,6 +20,10 @@ type AtOnce = Callable[[bytes], tuple[bytes, bytes | None]]
 """
 
 
+MAX_READ = 65_536
+"""Bytes that are read at once, as mitmproxy does: asyncio takes four times as many, in which no other call goes on."""
+
+
 def read_directly(
     handler: ConnectionHandler,
     source: Connection,
@@ -41,6 +45,8 @@ def read_directly(
     protocol = writer.transport.get_protocol()
     if isinstance(protocol, asyncio.StreamReaderProtocol) and getattr(reader, "_buffer", None) == b"":
         protocol = _DirectProtocol(handler, source, protocol, writer.transport, client, give_up)
+        if hasattr(writer.transport, "max_size"):
+            writer.transport.max_size = MAX_READ
         writer.transport.set_protocol(protocol)
     if isinstance(protocol, _DirectProtocol):
         protocol.at_once, protocol.give_up = at_once, give_up

@@ -22,6 +22,8 @@ from moonpalace_addons.wire.stream_editor import Plan, StreamEditor
 
 logger = logging.getLogger(__name__)
 
+MAX_AT_ONCE = 2_000_000
+"""Bytes to which one piece of a stream may be decoded, all of which is looked at before another call goes on."""
 UNREADABLE = "the stream passed as it came, without a look for loops or usage"
 NO_BODY = (204, 205, 304)
 
@@ -115,7 +117,7 @@ def has_good_body(flow: HTTPFlow, response: Response) -> bool:
 def make_decoder(response: Response) -> Decoder | None:
     """Return what undoes the content encoding of an answer, None if it has none."""
     encoding = response.headers.get("content-encoding", "").strip().lower()
-    return None if encoding in ("", "identity") else Decoder(encoding)
+    return None if encoding in ("", "identity") else Decoder(encoding, max_at_once=MAX_AT_ONCE)
 
 
 def make_plan(call: Call, settings: Settings) -> Plan | None:

@@ -13,6 +13,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from moonpalace_addons import upstream
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.engine.limits import Limits
+from moonpalace_addons.http1_limits import limit_heads
 from moonpalace_addons.settings import Settings
 from moonpalace_addons.trailers import discard_trailers
 
@@ -37,6 +38,7 @@ class ReverseProxy:
         settings = self.configuration.settings
         self.proxy = OutgoingProxy(settings.upstream_proxy) if settings.upstream_proxy else None
         discard_trailers()
+        limit_heads()
         ctx.options.update(**mitmproxy_options(settings))
         if self.opens:
             ctx.options.update(server=True)
@@ -118,5 +120,6 @@ def server_mode(settings: Settings) -> str:
         return reverse_mode(settings)
     from moonpalace_addons.engine import mode  # only who wants it has it
 
-    mode.choose(Limits(tunnel_idle=settings.idle_timeout), settings.tls_cert, settings.tls_key)
+    limits = Limits(body_size=settings.max_body, tunnel_idle=settings.idle_timeout)
+    mode.choose(limits, settings.tls_cert, settings.tls_key)
     return f"{mode.MoonPalaceMode.type_name}:{settings.endpoint}"

@@ -184,18 +184,24 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
+LEAST_BODY = 1_000
 LEAST_SIZE = 1_000_000
 """Bytes that a database may at least take. An empty one takes 0.56 MB: the tables and indexes of SQLite have a page of
 16 KB each. Below that no call could stay, and close above it hardly any."""
 
 
-def _size(text: str) -> int:
+def _bytes(text: str) -> int:
     match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) *([A-Z]*)", text.strip().upper(), re.ASCII)
     if match is None or match[2] not in _UNITS:
         raise ValueError
     size = int(float(match[1]) * _UNITS[match[2]])
-    if size >= 2**60:
+    if not LEAST_BODY <= size < 2**60:
         raise ValueError
+    return size
+
+
+def _size(text: str) -> int:
+    size = _bytes(text)
     if size < LEAST_SIZE:
         raise HintError("must be at least 1MB: an empty database takes more than half of that")
     return size
@@ -230,6 +236,7 @@ PORT = Kind("PORT", "a whole number from 0 to 65535 (0 = any free port)", _whole
 COUNT = Kind("NUMBER", "a whole number from 0 to 1000000000", _whole(0, 1_000_000_000))
 BYTES = Kind("BYTES", "a whole number of bytes from 0 to 1000000000", _whole(0, 1_000_000_000))
 SIZE = Kind("SIZE", "a number of bytes, or one with KB, MB, GB or TB (500MB, 2GB)", _size)
+BODY = Kind("SIZE", "a number of bytes from 1KB on, or one with KB, MB or GB (100MB)", _bytes)
 DAYS = Kind("DAYS", "a whole number of days from 1 to 36500", _whole(1, 36_500))
 WHOLE_SECONDS = Kind("SECONDS", f"a whole number of seconds from 1 to {_YEAR}", _whole(1, _YEAR))
 SECONDS = Kind("SECONDS", f"a number of seconds above 0, at most {_YEAR}", _decimal(lambda number: 0 < number <= _YEAR))

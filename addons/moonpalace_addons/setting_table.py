@@ -101,6 +101,8 @@ _TLS_KEY = "PEM file of that certificate's private key."
 TLS_KEY: Setting[Path | None] = Setting(
     "tls-key", kinds.FILE, None, _TLS_KEY, otherwise="in the file of the certificate"
 )
+_BODY = "Size of a body: a larger request is refused, and of a larger answer only the beginning is kept."
+MAX_BODY = Setting("max-body", kinds.BODY, 100_000_000, _BODY)
 _FORCE = "Ask the API for a stream at every chat completion; clients still get the form they asked for."
 FORCE_STREAM = Setting("force-stream", kinds.FLAG, False, _FORCE)
 _BEAT = "Seconds between the blanks that a client of a forced stream gets while it waits."
@@ -167,6 +169,7 @@ _UPSTREAM: tuple[Setting[object], ...] = (
     INSECURE,
     UPSTREAM_PROXY,
     IDLE_TIMEOUT,
+    MAX_BODY,
     ENGINE,
     TLS_CERT,
     TLS_KEY,

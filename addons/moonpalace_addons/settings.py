@@ -33,6 +33,7 @@ from moonpalace_addons.setting_table import (
     IDLE_TIMEOUT,
     INSECURE,
     KEY,
+    MAX_BODY,
     MAX_SIZE,
     PORT,
     REDACT_PATTERN,
@@ -74,6 +75,7 @@ class Settings:
     engine: str
     tls_cert: Path | None
     tls_key: Path | None
+    max_body: int
     force_stream: bool
     heartbeat: float
     stream_usage: bool
@@ -197,6 +199,7 @@ def _settings(values: _Values, folder: Path, config_file: Path | None, environ: 
         engine=values.of(ENGINE),
         tls_cert=values.of(TLS_CERT),
         tls_key=values.of(TLS_KEY),
+        max_body=values.of(MAX_BODY),
         force_stream=values.of(FORCE_STREAM),
         heartbeat=values.of(HEARTBEAT),
         stream_usage=values.of(STREAM_USAGE),

@@ -17,7 +17,6 @@ class Tap:
 
     def __init__(self, call: Call) -> None:
         self.call = call
-        self.chunks = call.chunks
         self.started = call.started
         self.failed = False
         # The headers are the first that upstream sends: from now on its own silence counts, not what we do meanwhile.
@@ -35,8 +34,7 @@ class Tap:
         try:
             if pieces and not self.failed:
                 self.call.touched = now = time.monotonic_ns()
-                at = now - self.started
-                self.chunks.extend([(at, piece) for piece in pieces])
+                self.call.keep(now - self.started, pieces[0] if len(pieces) == 1 else b"".join(pieces))
         except Exception:
             self.failed = True
             self.call.warnings.append(INCOMPLETE)

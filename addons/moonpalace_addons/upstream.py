@@ -12,6 +12,7 @@ from typing import cast
 from mitmproxy import ctx, optmanager
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Client, Connection, Server
+from mitmproxy.flow import Error
 from mitmproxy.http import HTTPFlow, Request
 from mitmproxy.proxy.commands import StartHook
 from mitmproxy.proxy.events import Event, MessageInjected
@@ -24,12 +25,14 @@ from mitmproxy.proxy.layers.http._events import (
     ResponseData,
     ResponseEndOfMessage,
 )
+from mitmproxy.proxy.layers.http._hooks import HttpResponseHeadersHook
 from mitmproxy.proxy.mode_servers import ServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server import ConnectionHandler
 
 from moonpalace_addons.control import HEARTBEAT as HEARTBEAT  # what `inject_heartbeat` gives a response's stream
 from moonpalace_addons.control import Gate, control_of
+from moonpalace_addons.lingering import linger
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +65,15 @@ ANSWERED = "moonpalace_answered"
 """Set in the metadata of a flow that `answer_and_close` has answered."""
 
 
+def raw_answer(status: int, body: bytes, *, head_only: bool = False) -> bytes:
+    """Return JSON as an HTTP response that ends its connection."""
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + (b"" if head_only else body)
+
+
 def answer_and_close(flow: HTTPFlow, status: int, body: bytes) -> bool:
     """Give a client whose upstream failed a JSON answer instead of mitmproxy's HTML, then close its connection.
 
@@ -76,11 +88,9 @@ def answer_and_close(flow: HTTPFlow, status: int, body: bytes) -> bool:
     transport = handler.transports.get(flow.client_conn) if handler else None
     if handler is None or transport is None or transport.writer is None or transport.writer.is_closing():
         return False
-    head = (
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    )
-    transport.writer.write(head.encode() + (b"" if flow.request.method == "HEAD" else body))
+    if flow.request.timestamp_end is None and isinstance(transport.writer, asyncio.StreamWriter):
+        linger(transport.writer)
+    transport.writer.write(raw_answer(status, body, head_only=flow.request.method == "HEAD"))
     flow.metadata[ANSWERED] = True
     if flow.killable:
         flow.kill()
@@ -324,6 +334,7 @@ def _refused(stream: HttpStream, already_streamed: bool = False) -> CommandGener
     yield SendHttp(RequestEndOfMessage(stream.stream_id), stream.context.server)
 
 
+MAX_FETCHED = 16_000_000
 OWN = "moonpalace_own"
 """Set in the metadata of a flow that no client began."""
 
@@ -336,7 +347,8 @@ def is_own(flow: HTTPFlow) -> bool:
 async def fetch(request: Request) -> HTTPFlow:
     """Send a request of our own the way that calls go: same certificates, same outgoing proxy. Return its flow.
 
-    The flow has a response or an error. Cancelling closes the connection. What listens to mitmproxy's hooks sees it.
+    The flow has a response or an error: this too if the answer has more than `MAX_FETCHED` bytes. Cancelling closes the
+    connection. What listens to mitmproxy's hooks sees it.
     """
     # It brings half of mitmproxy's event loop of replays, which only caches need.
     from mitmproxy.addons.clientplayback import ReplayHandler
@@ -346,9 +358,26 @@ async def fetch(request: Request) -> HTTPFlow:
     flow = HTTPFlow(client, Server(address=(request.host, request.port)))
     flow.request = request
     flow.metadata[OWN] = True
-    handler = ReplayHandler(flow, ctx.options)
+    handler, fetched = ReplayHandler(flow, ctx.options), bytearray()
+    handle_hook = handler.handle_hook
+
+    def keep(data: bytes) -> list[bytes]:
+        fetched.extend(data)
+        if len(fetched) > MAX_FETCHED:
+            flow.error = Error(f"an answer of more than {MAX_FETCHED} bytes")
+            handler.done.set()
+        return []
+
+    async def handle(hook: StartHook) -> None:
+        if isinstance(hook, HttpResponseHeadersHook) and flow.response is not None:
+            flow.response.stream = keep
+        await handle_hook(hook)
+
+    handler.handle_hook = handle  # type: ignore[method-assign]
     try:
         await handler.replay()
+        if flow.response is not None:
+            flow.response.raw_content = bytes(fetched)
     finally:
         for transport in list(handler.transports.values()):
             if transport.handler is not None:
@@ -401,10 +430,8 @@ def unsent(flow: HTTPFlow) -> int:
     """Return how many bytes wait for a flow's client to take them; beyond a bound, upstream is not read meanwhile."""
     if (control := control_of(flow)) is not None:
         return control.unsent
-    handler = connection_of(flow)
-    transport = handler.transports.get(flow.client_conn) if handler else None
-    writer = transport.writer if transport else None
-    return writer.transport.get_write_buffer_size() if isinstance(writer, asyncio.StreamWriter) else 0
+    writer = writer_of(flow)
+    return writer.transport.get_write_buffer_size() if writer is not None else 0
 
 
 def unsent_at_end(flow: HTTPFlow, before: int) -> int:
@@ -427,6 +454,13 @@ def partial_body(flow: HTTPFlow) -> bytes:
         return control.partial_body
     stream = stream_of(flow)
     return bytes(stream.response_body_buf) if stream is not None else b""
+
+
+def writer_of(flow: HTTPFlow) -> asyncio.StreamWriter | None:
+    """Return what writes to a flow's client, None once its connection is closed."""
+    handler = connection_of(flow)
+    transport = handler.transports.get(flow.client_conn) if handler else None
+    return transport.writer if transport is not None and isinstance(transport.writer, asyncio.StreamWriter) else None
 
 
 def http_layer_of(flow: HTTPFlow) -> HttpLayer | None:

@@ -1,6 +1,7 @@
 """A mitmproxy with real sockets before a server of a few lines, for tests of what is done with its internals."""
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from mitmproxy.options import Options
 from mitmproxy.tls import TlsData
 from OpenSSL import SSL
 
-from moonpalace_addons import upstream
+from moonpalace_addons import lingering, upstream
 
 WAIT = 10.0
 type Served = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -58,6 +59,8 @@ async def proxied(
             reader, writer = await asyncio.open_connection(*instance.listen_addrs[0][:2])
             yield reader, writer
             writer.close()
+            while lingering.LINGERING:  # noqa: ASYNC110 - what is waited for is a state, not an event
+                await asyncio.sleep(0)
     finally:
         await upstream.proxyserver().servers.update([])
         master.shutdown()
@@ -65,6 +68,14 @@ async def proxied(
         server.close()
         async with asyncio.timeout(WAIT):  # a connection that the proxy leaves open is a failure, not a wait for ever
             await server.wait_closed()
+
+
+async def send_on(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Send the same again and again until the other side resets the connection."""
+    with contextlib.suppress(ConnectionError):
+        while True:
+            writer.write(data)
+            await writer.drain()
 
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import cast
 
 import pytest
@@ -269,7 +269,7 @@ def fails_from(number: int, original: Callable[..., object]) -> Callable[..., ob
 class Refusing(deque[tuple[int, bytes]]):
     """Chunks that cannot be kept."""
 
-    def extend(self, _: Iterable[tuple[int, bytes]]) -> None:
+    def append(self, _: tuple[int, bytes]) -> None:
         """Fail."""
         raise MemoryError
 
@@ -382,7 +382,7 @@ def test_fault_in_keeping_costs_the_client_nothing(
 ) -> None:
     """If the tap fails, the client gets its answer, edited."""
     rig = Rig(monkeypatch, coerce=coerce)
-    rig.adapter.tap.chunks = Refusing()
+    rig.call.chunks = Refusing()
     output = b"".join(rig.send(PIECES))
     assert (json.loads(output) == ANSWER) if coerce else (output == STREAM)
     assert only_error(caplog)

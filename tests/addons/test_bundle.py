@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from mitmproxy.addons import default_addons
+from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import taddons, tflow
 
 from moonpalace_addons.bundle import make_addons
+from moonpalace_addons.capture import Capture
 from moonpalace_addons.log_filter import LOGGERS, MaskSecrets
 from moonpalace_addons.settings import resolve
 
@@ -24,6 +26,7 @@ ORDER = [
     "moonpalace-force-stream",
     "moonpalace-context-cache",
     "moonpalace-capture",
+    "moonpalace-body-limits",
     "moonpalace-edit-stream",
     "moonpalace-recorder",
     "moonpalace-deadline",
@@ -95,8 +98,8 @@ def test_hooks_work_together(tmp_path: Path) -> None:
     """Through all addons in order: an own call is captured and gets the key, a page's is refused and leaves no row."""
     settings = resolve({"key": "sk-the-owners-key"}, {"MOONPALACE_HOME": str(tmp_path)})
     addons = make_addons(settings)
-    access, capture = addons[1], addons[5]
-    with taddons.context(*addons) as context:
+    access, capture = addons[1], next(addon for addon in addons if isinstance(addon, Capture))
+    with taddons.context(Proxyserver(), *addons) as context:
         own, pages = refused_flow(), refused_flow()
         del own.request.headers["Origin"]
         for flow in (own, pages):
@@ -109,5 +112,5 @@ def test_hooks_work_together(tmp_path: Path) -> None:
         assert pages.response is not None
         assert pages.response.status_code == 403
         assert access.calls is capture.calls  # type: ignore[attr-defined]
-        assert [call.flow for call in capture.calls] == [own]  # type: ignore[attr-defined]
+        assert [call.flow for call in capture.calls] == [own]
         asyncio.run(context.master.addons.get("moonpalace-recorder").done())

@@ -1,7 +1,9 @@
 """What is asked of the caching API, and what is made of its answers."""
 
 import asyncio
+import gzip
 import json
+import tracemalloc
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -10,7 +12,16 @@ from mitmproxy.http import HTTPFlow, Request, Response
 from mitmproxy.test import tflow
 
 from moonpalace_addons import caching_api
-from moonpalace_addons.caching_api import Account, CachingApi, CachingError, CachingGoneError, Made, is_id
+from moonpalace_addons.caching_api import (
+    Account,
+    CachingApi,
+    CachingError,
+    CachingGoneError,
+    Made,
+    answer_text,
+    is_id,
+    read_made,
+)
 
 KEY = b"sk-Secret-0123456789"
 ACCOUNT = Account("https://api.moonshot.cn", "f" * 16, "/v1", KEY)
@@ -137,3 +148,48 @@ def test_accounts() -> None:
     assert Account("https://api.moonshot.ai", "f" * 16, "/v1", KEY) != ACCOUNT
     assert Account("https://api.moonshot.cn", "0" * 16, "/v1", KEY) != ACCOUNT
     assert KEY.decode() not in repr(ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "expected"),
+    [
+        ("expired_at", "9" * 400, None),
+        ("expired_at", "1e400", None),
+        ("expired_at", "-5", None),
+        ("expired_at", "true", None),
+        ("expired_at", "1800000000", 1800000000.0),
+        ("tokens", "9" * 400, None),
+        ("tokens", "-1", None),
+        ("tokens", "7", 7),
+    ],
+)
+def test_numbers_that_are_none(member: str, value: str, expected: float | None) -> None:
+    """A number that no row and no clock can hold counts as not said, and the cache is used all the same."""
+    flow = tflow.tflow()
+    flow.response = Response.make(200, f'{{"id": "cache-1", "{member}": {value}}}')
+    made = read_made(flow, ACCOUNT)
+    assert (made.expires_at if member == "expired_at" else made.tokens) == expected
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"id":' * 100_000, b'{"id": "cache-1", "a": ' + b"[" * 100_000])
+def test_deep_nesting_describes_no_cache(content: bytes) -> None:
+    """It is an error as any other that cannot be read."""
+    flow = tflow.tflow()
+    flow.response = Response.make(200, content)
+    with pytest.raises(CachingError):
+        read_made(flow, ACCOUNT)
+
+
+def test_no_more_is_decoded_than_is_looked_at() -> None:
+    """A refusal of kilobytes can decode to gigabytes: only its beginning is."""
+    bomb = gzip.compress(b"prompt_cache_key " * 2_000_000)
+    response = Response.make(400, b"", {"Content-Encoding": "gzip"})
+    response.raw_content = bomb
+    tracemalloc.start()
+    try:
+        text = answer_text(response)
+        assert tracemalloc.get_traced_memory()[1] < 6 * caching_api.MAX_TEXT
+    finally:
+        tracemalloc.stop()
+    assert text.startswith("prompt_cache_key ")
+    assert len(text) == caching_api.MAX_TEXT

@@ -325,6 +325,7 @@ def test_defaults(tmp_path: Path) -> None:
         engine="mitmproxy",
         tls_cert=None,
         tls_key=None,
+        max_body=100_000_000,
         force_stream=False,
         heartbeat=10.0,
         stream_usage=False,

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
 
 import pytest
 from mitmproxy.test import tflow
@@ -29,12 +28,25 @@ def test_pieces_pass_and_are_kept(call: Call) -> None:
 
 
 def test_pieces_that_come_together(call: Call) -> None:
-    """Pieces that one read brings are kept one by one, with the same time."""
+    """Pieces that one read brings have the same time, so they are kept as one."""
     pieces = [b"data: {}\n\n", b"data: [DONE]\n\n"]
     assert Tap(call).together(pieces) is pieces
-    (first, _), (second, _) = call.chunks
-    assert first == second
-    assert [data for _, data in call.chunks] == pieces
+    ((_, data),) = call.chunks
+    assert data == b"".join(pieces)
+
+
+@pytest.mark.parametrize("room", [0, 16, 17, 100, 131, 132, 133, 1000])
+def test_no_more_is_kept_than_there_is_room(call: Call, room: int) -> None:
+    """All passes; what is kept is the beginning, and what is not is counted. A chunk takes room by itself."""
+    call.room = room
+    tap = Tap(call)
+    pieces = [b"a" * 50, b"b" * 50, b"c" * 50, b"d"]
+    assert [tap(piece) for piece in pieces] == pieces
+    kept = b"".join(data for _, data in call.chunks)
+    assert b"".join(pieces).startswith(kept)
+    assert len(kept) + call.dropped == 151
+    assert len(kept) + 16 * len(call.chunks) <= max(room, 0)
+    assert (call.dropped == 0) is (room == 1000)
 
 
 def test_the_end_is_no_piece(call: Call) -> None:
@@ -60,19 +72,19 @@ def test_upstream_has_spoken_with_its_headers(call: Call) -> None:
 class Refusing(deque[tuple[int, bytes]]):
     """Chunks that take one and then fail."""
 
-    def extend(self, items: Iterable[tuple[int, bytes]]) -> None:
+    def append(self, item: tuple[int, bytes]) -> None:
         """Fail at the second chunk."""
         if self:
             raise MemoryError
-        super().extend(items)
+        super().append(item)
 
 
 def test_failing_tap_passes_every_byte(call: Call, caplog: pytest.LogCaptureFixture) -> None:
     """A fault while a piece is kept costs the client nothing, is logged once, and marks the row."""
     tap = Tap(call)
-    tap.chunks = Refusing()
+    call.chunks = Refusing()
     pieces = [b"one", b"two", b"three", b""]
     assert [tap(piece) for piece in pieces] == pieces
     assert call.warnings == ["capture failed in mid-stream: the stored answer is incomplete"]
     assert [record.levelno for record in caplog.records] == [logging.ERROR]
-    assert [data for _, data in tap.chunks] == [b"one"]
+    assert [data for _, data in call.chunks] == [b"one"]

@@ -3,11 +3,13 @@
 import asyncio
 import logging
 
+import h11
 import pytest
+from h11._receivebuffer import ReceiveBuffer
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.layers.http import _http1
 
-from moonpalace_addons.trailers import discard_trailers
+from moonpalace_addons.trailers import MANY, PlainChunkedReader, discard_trailers
 from tests.addons.proxied import ours, proxied
 
 TRAILED = b"5\r\nfirst\r\n0\r\nX-Checksum: abc\r\nX-More: 1\r\n\r\n"
@@ -54,6 +56,35 @@ def test_messages_with_trailers_pass_without_them(
         asyncio.run(run())
     assert asked == [PLAIN, PLAIN]
     assert ours(caplog) == []
+
+
+@pytest.mark.parametrize("size", [1, 2, 100, MANY, 3 * MANY])
+@pytest.mark.parametrize("step", [1, 7, 4096, 3 * MANY, 10 * MANY])
+def test_many_chunks_are_joined(size: int, step: int) -> None:
+    """Whatever the chunks and the reads, the data are the same; chunks that come at once become few."""
+    data = bytes(number % 251 for number in range(6 * MANY))
+    pieces = [data[at : at + size] for at in range(0, len(data), size)]
+    sent = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\nX: 1\r\n\r\nnext"
+    reader, buffer, got = PlainChunkedReader(), ReceiveBuffer(), list[bytes]()
+    for at in range(0, len(sent), step):
+        buffer += sent[at : at + step]
+        while isinstance(event := reader(buffer), h11.Data):
+            got.append(bytes(event.data))
+        if isinstance(event, h11.EndOfMessage):
+            buffer += sent[at + step :]
+            break
+    assert b"".join(got) == data
+    assert bytes(buffer) == b"next"
+    assert step < MANY or len(got) <= max(100, 2 * len(pieces))
+    assert step < MANY or size > 2 or len(got) < 100
+
+
+def test_a_broken_chunk_among_many() -> None:
+    """It is the error that it is among few."""
+    buffer = ReceiveBuffer()
+    buffer += b"1\r\nx\r\n" * MANY + b"1\r\nxy"
+    with pytest.raises(h11.ProtocolError):
+        PlainChunkedReader()(buffer)
 
 
 def test_a_mitmproxy_that_is_not_known(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

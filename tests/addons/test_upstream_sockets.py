@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 import pytest
-from mitmproxy.http import HTTPFlow
+from mitmproxy.http import HTTPFlow, Request
 
 from moonpalace_addons import upstream
 from tests.addons.proxied import ask, framed, ours, proxied, read_chunk
@@ -50,6 +50,10 @@ class Cutter:
     def error(self, flow: HTTPFlow) -> None:
         """Note an error."""
         self.over.append("error")
+
+
+class Silent:
+    """Do nothing."""
 
 
 @pytest.mark.parametrize("at_once", [False, True])
@@ -203,3 +207,39 @@ def test_closed_client_sees_a_broken_transfer() -> None:
             assert await reader.read() in (b"5\r\nfirst\r\n", b"")
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("framing", ["chunked", "length", "close"])
+def test_own_requests_have_an_end(monkeypatch: pytest.MonkeyPatch, framing: str) -> None:
+    """An answer to a request of our own is whole, or an error once it is too large; its connection is closed then."""
+    monkeypatch.setattr(upstream, "MAX_FETCHED", 100_000)
+    left: list[bool] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        large = b"large" in await reader.readuntil(b"\r\n\r\n")
+        head, pieces, end = framed(framing, *[b"x" * 50_000] * (1000 if large else 1))
+        writer.write(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n")
+        try:
+            for piece in (*pieces, end):
+                writer.write(piece)
+                await writer.drain()
+            left.append(False)
+        except ConnectionError:
+            left.append(True)
+
+    async def run() -> None:
+        async with proxied(serve, Silent()):
+            (instance,) = upstream.proxyserver().servers
+            address = instance.mode.full_spec.removeprefix("reverse:")
+            small = await upstream.fetch(Request.make("GET", f"{address}/small"))
+            assert small.response is not None
+            assert small.response.content == b"x" * 50_000
+            assert small.error is None
+            large = await upstream.fetch(Request.make("GET", f"{address}/large"))
+            assert large.error is not None
+            assert "100000" in large.error.msg
+            while len(left) < 2:  # noqa: ASYNC110 - what is waited for is a state, not an event
+                await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert left == [False, True]

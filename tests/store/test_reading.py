@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from moonpalace_addons.store import reading as store_reading
 from moonpalace_addons.store.reading import Received, dumped, read
 
 KEY = b"sk-0123456789"
@@ -198,3 +199,28 @@ def test_json_is_never_cut() -> None:
     """An answer that is not a stream keeps its reasons."""
     body = b'{"choices": [{"finish_reason": null}]}'
     assert read(received(body, "application/json"), (), cut_at=0).body == body
+
+
+@pytest.mark.parametrize(
+    ("event", "name", "bound"),
+    [
+        (b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n', "MAX_EVENTS", 1000),
+        (b'data: {"x":[%b]}\n\n' % b",".join([b"[]"] * 1000), "MAX_VALUES", 99_999),
+        (b"data: 1\n\n", "MAX_EVENTS", 1000),
+    ],
+)
+def test_a_stream_without_end_is_read_in_part(
+    monkeypatch: pytest.MonkeyPatch, event: bytes, name: str, bound: int
+) -> None:
+    """What is made of a stream has a bound; the row says so, and nothing of its end, which has not been read."""
+    monkeypatch.setattr(store_reading, name, bound)
+    body = event * (300_000 // len(event))
+    found = read(received(body, "text/event-stream"), ())
+    assert not found.is_all
+    assert not found.is_cut
+    assert not found.is_done
+    assert "the stream has too many events to be read to its end; its bytes are kept" in found.warnings
+    assert len(found.events) < len(body) // len(event)
+    whole = read(received(event * 10 + b"data: [DONE]\n\n", "text/event-stream"), ())
+    assert whole.is_all
+    assert whole.is_done

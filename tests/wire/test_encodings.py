@@ -278,3 +278,15 @@ def test_damaged_bodies_are_survived(data: st.DataObject, name: str) -> None:
     assert len(decoded) <= max(5000, len(damaged))
     if name in ("gzip", "x-gzip", "zlib", "gzip flushed") and error is None:
         assert decoded == expected
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 1000])
+def test_no_piece_decodes_to_more_than_is_borne(pieces: int) -> None:
+    """What a few bytes decode to at once has a bound of its own, which is none for a body that comes in many pieces."""
+    data = gzip.compress(bytes(3_000_000))
+    decoder = Decoder("gzip", max_at_once=1_000_000)
+    size = len(data) // pieces + 1
+    decoded = b"".join(decoder.feed(data[at : at + size]) for at in range(0, len(data), size))
+    assert bytes(3_000_000).startswith(decoded)
+    assert (decoder.error is None) is (pieces == 1000)
+    assert pieces == 1000 or len(decoded) <= 1_000_000 + 2 * 65_536

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonpalace_addons.wire.json_elements import Member, read_members, read_value
+from moonpalace_addons.wire.json_elements import MAX_SCANNED, Member, read_members, read_value
 
 ARRAYS = ("messages", "tools")
 
@@ -134,3 +134,14 @@ def test_agrees_with_the_json_module(value: dict[str, object], is_ascii: bool, i
 def test_values(body: bytes, expected: object) -> None:
     """A value is read where it can be, and is never an error."""
     assert read_value(body, (0, len(body))) == expected
+
+
+def test_a_body_without_end_is_not_looked_through() -> None:
+    """A long list is found at the speed of C, whatever its length; all else is made into values, so it has a bound."""
+    filled = b"[" + b"[]," * (MAX_SCANNED // 3) + b"[]]"
+    found = read_members(b'{"model":"m","messages":' + filled + b"}", ARRAYS)
+    assert found is not None
+    assert [member.key for member in found] == ["model", "messages"]
+    assert read_members(b'{"model":"m","other":' + filled + b"}", ARRAYS) is None
+    assert read_value(filled, (0, len(filled))) is None
+    assert read_value(filled, (1, 3)) == []

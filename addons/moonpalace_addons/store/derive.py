@@ -14,7 +14,7 @@ from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
 from moonpalace_addons.wire import completion, encodings, pieces, secrets, timing
 from moonpalace_addons.wire.foreign import quoted
-from moonpalace_addons.wire.json_value import mapping, parse
+from moonpalace_addons.wire.json_value import mapping, read_some
 from moonpalace_addons.wire.status import FIRST_ERROR
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class Outcome:
 
 def request_fields(body: bytes) -> Fields:
     """Return the scalar members of a JSON object, empty for anything else."""
-    parsed = parse(body)
+    parsed = read_some(body)
     if not isinstance(parsed, dict):
         return {}
     return {name: value for name, value in parsed.items() if isinstance(value, str | int | float | bool)}
@@ -158,6 +158,11 @@ def outcome(
     warnings = [*warnings, *ended.warnings]
     if received is None:
         return Outcome(ending_columns(ended, fields, warnings), None, None)
+    if ended.dropped:
+        received = replace(received, is_partial=True)
+        warnings.append(f"only the beginning of the answer is kept (setting max-body): {ended.dropped} bytes are not")
+    if received.problem == encodings.TRUNCATED and received.is_partial:
+        received = replace(received, problem=None)
     if received.problem == encodings.TRUNCATED and ended.state not in (State.COMPLETED, State.UPSTREAM_FAILED):
         received = replace(received, problem=None)  # what ended the call says why its encoding has no end
     try:
@@ -203,9 +208,10 @@ def read_outcome(
     """Return the outcome of a call with an answer, read."""
     masked = gate.warnings("answer", received.masked)
     warnings = [*warnings, *masked, *reading.warnings, *silence_warning(ended, received)]
-    if ended.state is State.COMPLETED and reading.is_cut:
+    is_all_there = ended.state is State.COMPLETED and reading.is_all and not received.is_partial
+    if is_all_there and reading.is_cut:
         warnings.append(CUT_WARNING)
-    if ended.state is State.COMPLETED and received.status_code is not None:
+    if is_all_there and received.status_code is not None:
         truncated = completion.truncation_warning(
             fields, reading.completion, streamed=fields.get("stream") is True, status=received.status_code
         )

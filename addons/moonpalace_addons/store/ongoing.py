@@ -15,6 +15,10 @@ CHUNK_WEIGHT = 120
 """Bytes of memory that the offset and the time of one chunk take, about."""
 
 
+MAX_SEGMENT = 8_000_000
+"""Bytes of an answer under way that are stored at once."""
+
+
 @dataclass(slots=True)
 class Answer:
     """An answer under way: takes chunks from the hooks, decodes them, hands out what is new for the store."""
@@ -62,7 +66,7 @@ class Answer:
         The last bytes are held back while they may be the beginning of a secret.
         """
         self.absorb()
-        data = bytes(self.body[self.stored :])
+        data = bytes(memoryview(self.body)[self.stored : self.stored + MAX_SEGMENT])
         in_events = gate.is_events(bytes(self.body[: gate.HEAD]))
         size = gate.settled(data, self.secrets, in_events=in_events)
         masked = gate.masked_part(data[:size], self.secrets, in_events=in_events)
@@ -94,7 +98,8 @@ class Answer:
         """Return all that came, with what the decoder still held."""
         self.absorb()
         self.body += self.decoder.close()
-        return self._received(*gate.masked_body(bytes(self.body), self.secrets))
+        body, self.body = bytes(self.body), bytearray()  # it may be large: not twice in memory
+        return self._received(*gate.masked_body(body, self.secrets))
 
 
 @dataclass(slots=True)

@@ -6,14 +6,22 @@ from dataclasses import dataclass
 
 from moonpalace_addons.store import gate
 from moonpalace_addons.wire import completion, sse
+from moonpalace_addons.wire.alike import More
 from moonpalace_addons.wire.chat import Merger
 from moonpalace_addons.wire.event_data import DONE_DATA, Data, DataReader, make_decoder
 from moonpalace_addons.wire.forms import BOM, MAX_HEAD, Form, form_of
-from moonpalace_addons.wire.json_value import mapping, parse
+from moonpalace_addons.wire.json_value import MAX_PARSED, mapping, read_some
 from moonpalace_addons.wire.stream_editor import REPEAT
 
 LAST_TYPES = ("message_stop", "response.completed", "response.incomplete", "response.failed")
 """The types of the events that end the streams of /anthropic/v1/messages and /v1/responses, which have no `[DONE]`."""
+
+
+MAX_EVENTS = 250_000
+"""Events of a stream that are read."""
+MAX_VALUES = 16_000_000
+"""Bytes of events that are made into values. Empty lists and objects make 24 times as many bytes of memory."""
+SLICE = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,7 @@ class Received:
 
     `chunks` are (offset in `body` after the chunk, time); `problem` says what was wrong with the encoding,
     `masked` of which kinds secrets in it are masked.
+    `is_partial` that the end of the answer was not kept.
     """
 
     at: int | None
@@ -32,6 +41,7 @@ class Received:
     chunks: list[tuple[int, int]]
     problem: str | None = None
     masked: tuple[str, ...] = ()
+    is_partial: bool = False
 
     @property
     def form(self) -> Form:
@@ -51,7 +61,7 @@ class Reading:
     `is_cut` says that a stream ended without the blank line of its last event; `[DONE]` needs none. `is_done` says that
     it came to the event after which clients stop reading, such as an error, or that nothing was left to be told: there
     was a reason for every choice to end, and the usage. `has_secrets` says that secrets came
-    together in `completion`.
+    together in `completion`, `is_all` that all events were read.
     """
 
     completion: object
@@ -61,6 +71,7 @@ class Reading:
     is_cut: bool = False
     is_done: bool = False
     has_secrets: bool = False
+    is_all: bool = True
 
 
 def read(received: Received, hidden: Sequence[bytes], *, cut_at: int | None = None) -> Reading:
@@ -75,19 +86,21 @@ def read_body(received: Received) -> Reading:
     """Read an answer that is not a stream."""
     warnings = encoding_warning(received)
     is_json = received.form is Form.JSON
-    return Reading(parse(received.body.removeprefix(BOM)) if is_json else None, received.body, [], warnings)
+    if is_json and len(received.body) > MAX_PARSED:
+        warnings.append("the answer is too large to be read as a whole; its bytes are kept")
+    return Reading(read_some(received.body.removeprefix(BOM)) if is_json else None, received.body, [], warnings)
 
 
 def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None = None) -> Reading:
     """Read a stream: its events, and the completion that they merge to."""
-    decoder, reader = make_decoder(), DataReader()
-    events = [(event, reader.read(event)) for event in (*decoder.feed(received.body), *decoder.close())]
+    decoder = make_decoder()
+    events, is_all = read_events(decoder, received.body)
     is_done = any(data.is_done for _, data in events)
     events = [(event, data) for event, data in events if data is not DONE_DATA]
     said = [(event.end, value, error) for event, data in events for value, error in data.said]
     parsed = [(end, value) for end, value, _ in said]
     is_done = is_done or any(mapping(value).get("type") in LAST_TYPES for _, value in parsed[-1:])
-    is_cut = bool(events) and not events[-1][0].terminated
+    is_cut = is_all and bool(events) and not events[-1][0].terminated
     is_done = is_done or any(error is not None and error.ends for _, _, error in said)
     merger = Merger()
     for end, value, error in said:
@@ -96,9 +109,11 @@ def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None 
     warnings = encoding_warning(received)
     if decoder.overflowed:
         warnings.append("an event of the stream is too large to be read; its bytes are kept")
+    if not is_all:
+        warnings.append("the stream has too many events to be read to its end; its bytes are kept")
     if merger.is_empty:
         failure = next(({"error": error.member} for _, _, error in said if error), None)
-        return Reading(failure, received.body, parsed, warnings, is_cut, is_done)
+        return Reading(failure, received.body, parsed, warnings, is_cut, is_done, is_all=is_all)
     warnings += odd_events(events)
     merged = merger.result()
     is_done = is_done or is_told_whole(merged)
@@ -108,7 +123,22 @@ def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None 
             choice["finish_reason"] = REPEAT
     body = dumped(merged)
     masked, _ = gate.masked_body(body, hidden)
-    return Reading(merged, masked, parsed, warnings, is_cut, is_done, has_secrets=masked != body)
+    return Reading(merged, masked, parsed, warnings, is_cut, is_done, masked != body, is_all)
+
+
+def read_events(decoder: sse.Decoder, body: bytes) -> tuple[list[tuple[sse.Event, Data]], bool]:
+    """Return the events of a stream with what they say, and whether these are all: there are bounds to what is made."""
+    reader, room = DataReader(), MAX_VALUES
+    events = list[tuple[sse.Event, Data]]()
+    for start in range(0, len(body), SLICE):
+        for event in decoder.feed(body[start : start + SLICE]):
+            data = reader.read(event)
+            events.append((event, data))
+            if not isinstance(data.said[0][0], More):
+                room -= len(event.data)
+        if len(events) > MAX_EVENTS or room < 0:
+            return events, False
+    return [*events, *((event, reader.read(event)) for event in decoder.close())], True
 
 
 def is_told_whole(merged: Mapping[str, object]) -> bool:

@@ -70,6 +70,7 @@ class ExchangeEnded:
 
     `cut_at` is after how many decoded bytes we ended a stream that looped; what came after them the client never got.
     `unsent` is how many bytes waited for the client to take them, be it that it did not read, or had no time to.
+    `dropped` is how many bytes of the answer's end are not kept, though the client got them.
     `cache_outcome` is what context caching came to: hit, miss, created, refused, unused.
     """
 
@@ -83,6 +84,7 @@ class ExchangeEnded:
     warnings: tuple[str, ...] = ()
     cut_at: int | None = None
     unsent: int = 0
+    dropped: int = 0
     cache_outcome: str | None = None
 
 

@@ -12,6 +12,18 @@ _SIZE_BEGUN = re.compile(rb"[0-9A-Fa-f]{0,8}\r?")
 _END = b"\r\n"
 
 
+def _take_whole(data: bytes, at: int, pieces: list[bytes]) -> int:
+    """Take chunks that are there from beginning to end, and return where the first stands that is not."""
+    while size := _SIZE.match(data, at):
+        start = size.end()
+        end = start + int(size[1], 16)
+        if end == start or data[end : end + 2] != _END:
+            break
+        pieces.append(data[start:end])
+        at = end + 2
+    return at
+
+
 class ChunkReader:
     """Bytes of the transfer in, pieces of the body out; a chunk that comes in parts gives a piece for each.
 
@@ -32,6 +44,11 @@ class ChunkReader:
         return self.rest is not None or self.problem is not None
 
     @property
+    def missing(self) -> int | None:
+        """Return how many bytes of data the open chunk still lacks; None between chunks."""
+        return self._missing if self._is_open else None
+
+    @property
     def opening(self) -> bytes:
         """Return a chunk's beginning, with its first byte, after which another reader is within a chunk as this one is.
 
@@ -50,6 +67,10 @@ class ChunkReader:
         data, at = self._held + data, 0
         missing, is_open, rest = self._missing, self._is_open, None
         while at < len(data):
+            if not is_open:
+                at = _take_whole(data, at, pieces)
+            if at == len(data):
+                break
             if missing:
                 piece = data[at : at + missing]
                 pieces.append(piece)

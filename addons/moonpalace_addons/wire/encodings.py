@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 from moonpalace_addons.wire.codings import CODINGS, BrokenError, Coding
 
-DEFAULT_MAX_OUTPUT = 256 * 1024 * 1024
+DEFAULT_MAX_OUTPUT = 100_000_000
+"""Decoded bytes of a body that are kept."""
 HELD = 1024 * 1024
 TRUNCATED = "truncated"
 
@@ -25,12 +26,16 @@ _MAX_CODINGS = 4
 class Decoder:
     """Decode one body; `content_encoding` is the header's value, codings in the order in which they were applied.
 
-    `max_output` bounds the decoded bytes, also those between two codings; at the bound decoding stops with an error.
+    `max_output` bounds the decoded bytes, also those between two codings, `max_at_once` those that one `feed` makes; at
+    a bound decoding stops with an error.
     """
 
-    def __init__(self, content_encoding: str | None, max_output: int = DEFAULT_MAX_OUTPUT) -> None:
+    def __init__(
+        self, content_encoding: str | None, max_output: int = DEFAULT_MAX_OUTPUT, max_at_once: int = DEFAULT_MAX_OUTPUT
+    ) -> None:
         self.error: str | None = None
         self._max_output = max_output
+        self._max_at_once = max_at_once
         self._passing = False
         self._stopped = False
         self._held: bytearray | None = bytearray()
@@ -56,7 +61,7 @@ class Decoder:
             self._held += data
         output = []
         try:
-            for piece in self._decode(0, data):
+            for piece in self._decode_at_once(data):
                 output.append(piece)
                 self._held = None
         except BrokenError as broken:
@@ -80,6 +85,14 @@ class Decoder:
         if self.error:
             return []
         return [CODINGS[name]() for name in reversed(names)]
+
+    def _decode_at_once(self, data: bytes) -> Iterator[bytes]:
+        room = self._max_at_once
+        for piece in self._decode(0, data):
+            yield piece
+            room -= len(piece)
+            if room < 0:
+                raise BrokenError(f"decodes to more than {self._max_at_once} bytes at once")
 
     def _decode(self, number: int, data: bytes) -> Iterator[bytes]:
         if number == len(self._stages):

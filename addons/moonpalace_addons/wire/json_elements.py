@@ -17,6 +17,10 @@ from dataclasses import dataclass
 from moonpalace_addons.wire.json_lists import FoundList, Span, find_longest
 from moonpalace_addons.wire.json_value import parse
 
+MAX_SCANNED = 8_000_000
+"""Bytes beside a body's longest list up to which they are read: each value in them is made, and takes up to 24 times as
+many bytes of memory."""
+
 LONG = 4096
 """Bytes from which a body's longest list is looked for first."""
 
@@ -42,6 +46,7 @@ class Member:
 def read_members(body: bytes, arrays: Collection[str] = ()) -> list[Member] | None:
     """Return the members of the JSON object that the body is, in their order; None if it is none, or not valid JSON.
 
+    None too if it is too long to be looked through: more than `MAX_SCANNED` beside the list that is found first.
     The elements of those members that are arrays and whose key is in `arrays` are found too. Keys that repeat are all
     there. Keys and strings in another encoding than UTF-8 are not noticed.
     """
@@ -66,6 +71,8 @@ def _moved(member: Member, length: int) -> Member:
 
 
 def _read(body: bytes, arrays: Collection[str]) -> list[Member] | None:
+    if len(body) > MAX_SCANNED:
+        return None
     try:
         return _read_object(body.decode("latin-1"), arrays)
     except (ValueError, RecursionError, StopIteration):  # the last is how the scanner says that no value begins here
@@ -73,9 +80,9 @@ def _read(body: bytes, arrays: Collection[str]) -> list[Member] | None:
 
 
 def read_value(body: bytes, place: Span) -> object:
-    """Return the value at a place; None where it cannot be read: no UTF-8, a number too long, nested too deeply."""
+    """Return the value at a place; None where it cannot be read: no UTF-8, a number or all of it too long, too deep."""
     start, end = place
-    return parse(body[start:end])
+    return parse(body[start:end]) if end - start <= MAX_SCANNED else None
 
 
 def _read_object(text: str, arrays: Collection[str]) -> list[Member]:

@@ -2,11 +2,42 @@
 
 import json
 from collections.abc import Mapping
+from functools import cache
 
 import msgspec
 
 _decode = msgspec.json.Decoder().decode
 _NOTHING: Mapping[str, object] = {}
+
+MAX_PARSED = 8_000_000
+"""Bytes of JSON that are made into values at once. Empty lists and objects make 24 times as many bytes of memory."""
+_NAMES = (
+    *("id", "object", "type", "created", "model", "choices", "usage", "finish_reason", "status", "stop_reason"),
+    *("incomplete_details", "error", "message", "code", "detail", "msg", "base_resp"),
+    *("stream", "max_tokens", "max_completion_tokens"),
+)
+
+
+def read_some(data: bytes) -> object:
+    """Return what `parse` does; of an object that is too large for that, the members that tell of a call, if short.
+
+    An object that has any of them twice counts as having the last.
+    """
+    if len(data) <= MAX_PARSED:
+        return parse(data)
+    try:
+        read = _outline().decode(data)
+    except (ValueError, RecursionError):
+        return None
+    members = ((name, getattr(read, name)) for name in _NAMES)
+    found = {name: memoryview(raw) for name, raw in members if isinstance(raw, msgspec.Raw)}
+    return {name: parse(bytes(raw)) for name, raw in found.items() if len(raw) <= MAX_PARSED // len(_NAMES)}
+
+
+@cache
+def _outline() -> msgspec.json.Decoder[msgspec.Struct]:
+    fields = [(name, msgspec.Raw, msgspec.UNSET) for name in _NAMES]
+    return msgspec.json.Decoder(msgspec.defstruct("Outline", fields))
 
 
 def parse(data: bytes | str) -> object:

@@ -1,0 +1,171 @@
+"""Peers that send without end, wherever bytes come in, beside ordinary calls: these go on, in bounded memory.
+
+`MOONPALACE_TEST_ENDLESS` is how many megabytes such a peer sends, and makes the limits those of the defaults.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e import endless
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Launcher, Proxy
+
+SCRIPT = str(Path(endless.__file__))
+THOROUGH = int(os.environ.get("MOONPALACE_TEST_ENDLESS", "0"))
+MOST = (THOROUGH or 20) * 1_000_000
+SECONDS = 60.0 if THOROUGH else 0.5
+LIMITS = () if THOROUGH else ("--max-body", "8MB")
+CALLS = 20
+LATER = 0.05 if THOROUGH else 1.0
+"""Seconds by which an ordinary call may come later than the slowest of those that are made alone; without the thorough
+run it is what a machine with other work shows of a loop that stands still."""
+MEMORY = 400_000_000
+ROUNDS = 3
+"""How often it is looked whether calls come later: the machine has other work too."""
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read in /proc")
+
+NEED_THE_ENGINE = {"1xx": "mitmproxy takes the first for the answer, and its client waits for another one"}
+"""The cases in which a peer is not answered as it should be, because mitmproxy's HTTP/1 layer stands in the way."""
+
+ANSWERS = {
+    "request line": 431,
+    "header": 431,
+    "headers": 431,
+    "blank lines": 431,
+    "body": 413,
+    "body of declared size": 413,
+    "chunks": 413,
+    "tiny chunks": 400,
+    "line of a chunk": 400,
+    "trailers": 400,
+    "ahead of the answer": None,
+}
+"""What clients are answered; None where that depends on how much they can send in the time."""
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[str]:
+    """Give the address of an upstream for ordinary calls and endless answers."""
+    command = [sys.executable, SCRIPT, "serve"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+        process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def plain(launch: Launcher, upstream: str) -> Iterator[Proxy]:
+    """Give a proxy that passes answers on as they are."""
+    with launch.start(*LIMITS, endpoint=upstream) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def changing(launch: Launcher, upstream: str) -> Iterator[Proxy]:
+    """Give a proxy that changes requests and answers in all ways."""
+    options = ("--force-stream", "--detect-repeat", "--stream-usage", "--cache-key-hint")
+    with launch.start(*options, *LIMITS, endpoint=upstream) as proxy:
+        yield proxy
+
+
+def durations(url: str) -> list[float]:
+    """Make ordinary calls, one after the other, and return how long each took."""
+    taken = []
+    connection = http.client.HTTPConnection("127.0.0.1", port(url), timeout=60)
+    for _ in range(CALLS):
+        began = time.monotonic()
+        connection.request("POST", endless.CHAT, endless.ORDINARY_REQUEST, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        assert answer.read() == endless.ORDINARY
+        taken.append(time.monotonic() - began)
+    connection.close()
+    return taken
+
+
+@cache
+def slowest_alone(url: str) -> float:
+    """Return how long the slowest of calls takes that are made alone."""
+    return max(durations(url))
+
+
+def port(url: str) -> int:
+    """Return where a proxy listens."""
+    return int(url.rpartition(":")[2])
+
+
+def peak(pid: int) -> int:
+    """Return how many bytes of memory a process has had at most."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return int(found[1]) * 1024
+
+
+def beside(proxy: Proxy, role: str, name: str) -> bytes:
+    """Have a peer send without end, and make ordinary calls meanwhile; return what was answered first."""
+    slowest = slowest_alone(proxy.url)
+    for number in range(ROUNDS):
+        command = [sys.executable, SCRIPT, role, name, str(port(proxy.url)), str(MOST), str(SECONDS)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+            late = max(durations(proxy.url)) - slowest
+            got, _ = process.communicate()
+        assert max(peak(proxy.process.pid), peak(proxy.writer)) < MEMORY
+        if late <= LATER or number == ROUNDS - 1:
+            break
+    assert late <= LATER
+    return got
+
+
+def status(answer: bytes) -> int | None:
+    """Return the status that an answer begins with."""
+    found = re.match(rb"HTTP/1\.1 (\d{3}) ", answer)
+    return int(found[1]) if found else None
+
+
+QUICK = {
+    *("header", "headers", "body", "chunks", "tiny chunks", "trailers", "JSON", "events", "events without line ends"),
+    *("gzip of JSON", "gzip of tiny events"),
+}
+"""The cases that are run without the thorough run: one of each kind."""
+
+
+def cases(names: Iterable[str]) -> list[str]:
+    """Return those of the cases that are run."""
+    return [name for name in names if THOROUGH or name in QUICK]
+
+
+@pytest.mark.parametrize("name", cases(endless.CLIENTS))
+def test_clients(plain: Proxy, name: str) -> None:
+    """A client that sends without end is answered while it sends, and holds nobody up."""
+    got = beside(plain, "send", name)
+    assert ANSWERS[name] in (None, status(got))
+
+
+@pytest.mark.parametrize("name", cases(endless.UPSTREAMS))
+def test_upstreams(plain: Proxy, name: str) -> None:
+    """An upstream that sends without end is passed on or given up, and holds nobody up."""
+    got = beside(plain, "receive", name)
+    if name not in NEED_THE_ENGINE:
+        assert status(got) in (200, 400, 502)
+
+
+@pytest.mark.parametrize(
+    "name", cases(name for name, sent in endless.UPSTREAMS.items() if b"event-stream" in sent.start)
+)
+def test_upstreams_of_changed_streams(changing: Proxy, name: str) -> None:
+    """Nor does it where a stream is read on its way."""
+    beside(changing, "receive", name)
