@@ -31,19 +31,27 @@ from moonpalace_cli.predicate.tree import (
 INDEX = re.compile(
     r"SEARCH exchanges USING (?:COVERING )?INDEX (\w+)"
     r"|SEARCH exchange_tags USING (?:COVERING )?INDEX (exchange_tags_tag)"
-    r"|(?:Index|Index Only) Scan using (\w+) on exchange"
+    r"|(?:Index|Index Only) Scan(?: Backward)? using (\w+) on exchange"
     r"|Bitmap Index Scan on (exchange\w+)"
 )
 BY_ID = re.compile(r"SEARCH exchanges USING INTEGER PRIMARY KEY|Index Cond: \(id ")
-EVERYTHING = re.compile(r"SCAN exchanges\b|Seq Scan on exchanges\b|Index Scan Backward using exchanges_pkey")
+EVERYTHING = re.compile(r"SCAN exchanges\b|Seq Scan on exchanges\b")
+BY_TIME = re.compile(r"Index (?:Only )?Scan(?: Backward)? using exchanges_started_at ")
+"""What looks at all calls in the order of their times, on PostgreSQL, unless a condition follows it."""
 
 
 def index_in(steps: list[str]) -> str | None:
     """Return what a plan uses to find the calls, None if it looks at all of them, from the newest on."""
-    if any(EVERYTHING.match(step.lstrip("-> ")) for step in steps) and not any(map(BY_ID.match, steps)):
+    if any(map(looks_at_all, steps, [*steps[1:], ""])) and not any(map(BY_ID.match, steps)):
         return None
     found = [name for step in steps for match in INDEX.finditer(step) for name in match.groups() if name]
     return ", ".join(dict.fromkeys(found)) or ("the ids" if any(BY_ID.search(step) for step in steps) else None)
+
+
+def looks_at_all(step: str, following: str) -> bool:
+    """Tell whether a step of a plan looks at all calls, by the step and what is said of it in the following line."""
+    plain = step.lstrip("-> ")
+    return bool(EVERYTHING.match(plain) or (BY_TIME.match(plain) and not following.startswith("Index Cond")))
 
 
 def searches(node: Node) -> Iterator[str]:

@@ -16,7 +16,7 @@ from moonpalace_addons.store import importing, whose
 from moonpalace_addons.store.engine import open_store, writing
 from moonpalace_addons.store.host import host_name
 from moonpalace_addons.store.importing import Counts, import_calls
-from moonpalace_addons.store.records import contents, exchanges, labels, runs
+from moonpalace_addons.store.records import contents, exchanges, labels, runs, selection
 from moonpalace_addons.store.schema import REVISION
 from moonpalace_addons.store.sources import opened_source
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted
@@ -93,9 +93,7 @@ def test_call_comes_with_all_that_belongs_to_it(engine: Engine, filled: str) -> 
     assert take(f"sqlite:///{REFERENCE}", engine) == Counts(imported=49)
     assert take(filled, engine) == Counts(imported=2)
     source = open_store(filled)
-    theirs, ours = (sorted(exchanges.latest(store, limit=2), key=lambda row: row.id) for store in (source, engine))
-    assert [row.id for row in theirs] == [2, 3]
-    assert [row.id for row in ours] == [50, 51]
+    theirs, ours = list(selection.in_order(source, [2, 3])), list(selection.in_order(engine, [50, 51]))
     for their, our in zip(theirs, ours, strict=True):
         for name in exchanges.NAMES:
             assert name == "id" or getattr(our, name) == getattr(their, name), name

@@ -95,6 +95,26 @@ def test_indexed_orders_read_no_more_than_they_give(engine: Engine, file: object
     assert not ordering.is_indexed("latency")
 
 
+INDEXED = (
+    "status_code = 200",
+    "state = 'completed'",
+    "model_requested = 'a'",
+    "stream_requested = 1",
+    "finish_reason = ''",
+)
+
+
+@pytest.mark.parametrize("condition", INDEXED)
+def test_the_newest_of_many_calls_are_found_at_once(engine: Engine, file: object, condition: str) -> None:
+    """What serves a predicate gives its calls in the order of their times: most calls of a store may be among them."""
+    order = ", ".join(map(str, ordering.NEWEST_FIRST))
+    query = f"SELECT * FROM exchanges WHERE {condition} ORDER BY {order} LIMIT 3"
+    with engine.connect() as connection:
+        plan = [row[3] for row in connection.execute(text(f"EXPLAIN QUERY PLAN {query}"))]
+    assert len(plan) == 1
+    assert plan[0].startswith("SEARCH exchanges USING INDEX exchanges_")
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [

@@ -21,7 +21,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0003"
+REVISION = "0004"
 """The migration that this code works with; `store.engine` upgrades what is older and refuses what is newer."""
 
 METADATA = MetaData()
@@ -129,17 +129,18 @@ EXCHANGES = Table(
     Index("exchanges_uuid", "uuid", unique=True),  # the writer: never the same call twice
     Index("exchanges_chatcmpl_id", "chatcmpl_id"),  # inspect --chatcmpl
     Index("exchanges_msh_request_id", "msh_request_id"),  # inspect --requestid
-    Index("exchanges_started_at", "started_at"),  # cleanup --before
-    # predicates: what answers them without looking into bodies
-    Index("exchanges_status_code", "status_code"),
-    Index("exchanges_model_requested", "model_requested"),
-    Index("exchanges_model_answered", "model_answered"),
-    Index("exchanges_stream_requested", "stream_requested"),
-    Index("exchanges_finish_reason", "finish_reason"),
-    Index("exchanges_prompt_tokens", "prompt_tokens"),
-    Index("exchanges_completion_tokens", "completion_tokens"),
-    Index("exchanges_total_tokens", "total_tokens"),
-    Index("exchanges_state", "state"),  # the next start: what a dead proxy left in flight
+    Index("exchanges_started_at", "started_at"),  # list and all else that goes by time; cleanup --before
+    # predicates: what answers them without looking into bodies; with the time, the newest of many calls are found at
+    # once: without, all 97,000 of 100,000 calls with status 200 would be read and sorted
+    Index("exchanges_status_code", "status_code", "started_at"),
+    Index("exchanges_model_requested", "model_requested", "started_at"),
+    Index("exchanges_model_answered", "model_answered", "started_at"),
+    Index("exchanges_stream_requested", "stream_requested", "started_at"),
+    Index("exchanges_finish_reason", "finish_reason", "started_at"),
+    Index("exchanges_prompt_tokens", "prompt_tokens", "started_at"),
+    Index("exchanges_completion_tokens", "completion_tokens", "started_at"),
+    Index("exchanges_total_tokens", "total_tokens", "started_at"),
+    Index("exchanges_state", "state", "started_at"),  # the next start: what a dead proxy left in flight
     # Ids of deleted rows must not come again: users have written them down.
     sqlite_autoincrement=True,
 )

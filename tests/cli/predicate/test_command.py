@@ -9,6 +9,7 @@ import pytest
 
 from moonpalace_addons.store.indexing import catch_up
 from moonpalace_addons.store.records.search_blocks import BLOCK
+from moonpalace_cli.predicate.explaining import index_in
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store
@@ -25,7 +26,8 @@ SQL:
   SELECT exchanges.id
   FROM exchanges
   WHERE exchanges.status_code = ? AND coalesce(exchanges.id IN (SELECT exchange_tags.exchange_id
-  FROM exchange_tags), 0) = 0 OR exchanges.state = ? OR exchanges.state = ? ORDER BY exchanges.id DESC
+  FROM exchange_tags), 0) = 0 OR exchanges.state = ? OR exchanges.state = ? ORDER BY \
+exchanges.started_at DESC, exchanges.id DESC
   LIMIT ? OFFSET ?
 Values:
   429, 'timed_out', "it's", 10, 0
@@ -50,7 +52,24 @@ SERVED = [
     ("tags == 'x'", "exchange_tags_tag"),
     ("chatcmpl == 'x'", "exchanges_chatcmpl_id"),
     ("id == 5", "the ids"),
+    ("requested_at > -2h", "exchanges_started_at"),
 ]
+
+SCAN = "->  Index Scan Backward using {} on exchanges  (cost=0.29..5357.29 rows=97937 width=16)"
+ON_POSTGRESQL = [
+    ([SCAN.format("exchanges_started_at"), "Filter: (status_code = '200'::bigint)"], None),
+    ([SCAN.format("exchanges_started_at")], None),
+    ([SCAN.format("exchanges_started_at"), "Index Cond: (started_at >= '1'::bigint)"], "exchanges_started_at"),
+    ([SCAN.format("exchanges_status_code"), "Index Cond: (status_code = '429'::bigint)"], "exchanges_status_code"),
+    (["->  Seq Scan on exchanges  (cost=0.00..3750.00 rows=1 width=16)", "Filter: (latency > '3'::bigint)"], None),
+]
+"""Lines of plans for the newest calls, and the index in them."""
+
+
+@pytest.mark.parametrize(("steps", "index"), ON_POSTGRESQL)
+def test_index_on_postgresql(steps: list[str], index: str | None) -> None:
+    """The index that only gives the calls in the order of their times serves no predicate."""
+    assert index_in(["Limit  (cost=0.36..1.34 rows=10 width=16)", *steps]) == index
 
 
 @pytest.mark.usefixtures("store")

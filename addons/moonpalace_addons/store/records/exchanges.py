@@ -24,6 +24,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DataError
 
 from moonpalace_addons.store.records import json_rows
+from moonpalace_addons.store.records.ordering import NEWEST_FIRST
 from moonpalace_addons.store.records.request_headers import request_headers
 from moonpalace_addons.store.records.response_headers import UNSHARED, response_headers
 from moonpalace_addons.store.records.values import GREATEST, Values
@@ -181,7 +182,7 @@ def latest(
     are left out.
     """
     query = select(*COLUMNS).where(*matching(chat_only=chat_only, since=since, where=where))
-    query = query.order_by(*(order or (EXCHANGES.c.id.desc(),)))
+    query = query.order_by(*(order or NEWEST_FIRST))
     if limit is not None or offset:
         query = query.limit(GREATEST if limit is None else min(limit, GREATEST)).offset(min(offset, GREATEST))
     with engine.connect() as connection:
@@ -225,7 +226,7 @@ def find(
 ) -> list[Exchange]:
     """Return the calls for which all given identifiers hold, newest first."""
     given = {EXCHANGES.c.id: id, EXCHANGES.c.chatcmpl_id: chatcmpl, EXCHANGES.c.msh_request_id: request_id}
-    query = select(*COLUMNS).order_by(EXCHANGES.c.id.desc())
+    query = select(*COLUMNS).order_by(*NEWEST_FIRST)
     for column, value in given.items():
         if value is not None:
             query = query.where(column == value)

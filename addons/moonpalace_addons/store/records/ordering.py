@@ -1,8 +1,17 @@
-"""The orders in which calls can be listed."""
+"""The orders in which calls can be listed.
+
+What is older or newer is told by when the request began, and by the id only of calls that began together: an id says
+when a call came into this store, and a call that is imported came late.
+"""
 
 from sqlalchemy import ColumnElement, func, select
 
 from moonpalace_addons.store.schema import EXCHANGES, TAGS
+
+AGE = (EXCHANGES.c.started_at, EXCHANGES.c.id)
+"""What grows with each newer call, and differs between any two."""
+OLDEST_FIRST = tuple(column.asc() for column in AGE)
+NEWEST_FIRST = tuple(column.desc() for column in AGE)
 
 MODEL = func.coalesce(EXCHANGES.c.model_answered, EXCHANGES.c.model_requested)
 FIRST_TAG = (
@@ -27,7 +36,7 @@ def order_by(name: str, *, descending: bool) -> list[ColumnElement[object]]:
     sides = [column.desc() if descending else column.asc() for column in columns]
     if name in INDEXED:
         return [*sides, EXCHANGES.c.id.desc() if descending else EXCHANGES.c.id.asc()]
-    return [*(side.nulls_last() for side in sides), EXCHANGES.c.id.desc()]
+    return [*(side.nulls_last() for side in sides), *NEWEST_FIRST]
 
 
 def is_indexed(name: str) -> bool:

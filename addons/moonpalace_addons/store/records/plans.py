@@ -5,6 +5,7 @@ from typing import cast
 
 from sqlalchemy import ColumnElement, Engine, select
 
+from moonpalace_addons.store.records.ordering import NEWEST_FIRST
 from moonpalace_addons.store.schema import EXCHANGES
 
 SHOWN = 10
@@ -22,7 +23,7 @@ class Plan:
 
 def plan(condition: ColumnElement[bool], engine: Engine) -> Plan:
     """Return how the newest calls for which the condition holds are found."""
-    query = select(EXCHANGES.c.id).where(condition).order_by(EXCHANGES.c.id.desc()).limit(SHOWN)
+    query = select(EXCHANGES.c.id).where(condition).order_by(*NEWEST_FIRST).limit(SHOWN)
     compiled = query.compile(engine, compile_kwargs={"render_postcompile": True})
     values = cast(dict[str, object], compiled.construct_params() or {})
     if engine.dialect.name != "sqlite":

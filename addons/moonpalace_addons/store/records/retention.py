@@ -26,6 +26,7 @@ from sqlalchemy import (
 from moonpalace_addons.store.records import unused
 from moonpalace_addons.store.records.body_text import SIDES, pieces
 from moonpalace_addons.store.records.exchanges import microseconds
+from moonpalace_addons.store.records.ordering import AGE, NEWEST_FIRST, OLDEST_FIRST
 from moonpalace_addons.store.records.values import GREATEST
 from moonpalace_addons.store.schema import EVENT_STREAMS, EXCHANGES, PARTS, TAGS
 from moonpalace_addons.store.tasks import State
@@ -62,7 +63,7 @@ def expired(engine: Engine, rule: Rule) -> Found:
     with engine.connect() as connection:
         condition = and_(over(), aged(connection, rule))
         going = condition if rule.include_labelled else and_(condition, ~labelled())
-        calls = connection.execute(select(EXCHANGES.c.id).where(going).order_by(*AGE)).scalars().all()
+        calls = connection.execute(select(EXCHANGES.c.id).where(going).order_by(*OLDEST_FIRST)).scalars().all()
         staying = 0
         if not rule.include_labelled:
             count = select(func.count()).select_from(EXCHANGES).where(condition, labelled())
@@ -103,9 +104,6 @@ def until(room: int, rows: Iterator[tuple[int, int, int]], shared: dict[int, int
             room -= own
 
 
-AGE = (EXCHANGES.c.started_at, EXCHANGES.c.id)
-
-
 def over() -> ColumnElement[bool]:
     """Return the condition for calls that are not under way."""
     return EXCHANGES.c.state != State.IN_FLIGHT
@@ -123,7 +121,7 @@ def aged(connection: Connection, rule: Rule) -> ColumnElement[bool]:
     if rule.before is not None:
         conditions.append(EXCHANGES.c.started_at < microseconds(rule.before))
     if rule.keep_last is not None:
-        newest = select(*AGE).order_by(*(column.desc() for column in AGE))
+        newest = select(*AGE).order_by(*NEWEST_FIRST)
         first = connection.execute(newest.offset(min(rule.keep_last, GREATEST)).limit(1)).first()
         if first is not None:
             conditions.append(tuple_(*AGE) <= tuple_(*first))
@@ -137,7 +135,7 @@ def own_bytes(going: ColumnElement[bool]) -> Executable:
     stream = func.coalesce(func.length(EVENT_STREAMS.c.data) + func.length(EVENT_STREAMS.c.chunks), 0)
     own = sum(lengths, stream + ROW).label("own")
     source = EXCHANGES.outerjoin(EVENT_STREAMS, EVENT_STREAMS.c.exchange_id == EXCHANGES.c.id)
-    return select(*AGE, own).select_from(source).where(going).order_by(*AGE)
+    return select(*AGE, own).select_from(source).where(going).order_by(*OLDEST_FIRST)
 
 
 def freed_by_age(connection: Connection, going: ColumnElement[bool]) -> Executable:

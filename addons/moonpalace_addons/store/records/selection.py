@@ -6,12 +6,13 @@ from sqlalchemy import ColumnElement, Engine, Text, cast, select
 
 from moonpalace_addons.store.records.exchanges import COLUMNS, Exchange, to_exchange
 from moonpalace_addons.store.records.labels import chunks
+from moonpalace_addons.store.records.ordering import NEWEST_FIRST
 from moonpalace_addons.store.schema import EXCHANGES
 
 
 def chosen_ids(engine: Engine, condition: ColumnElement[bool] | None = None, *, last: int | None = None) -> list[int]:
     """Return the ids of the calls for which the condition holds, oldest first; with `last` only the newest so many."""
-    query = select(EXCHANGES.c.id).order_by(EXCHANGES.c.id.desc())
+    query = select(EXCHANGES.c.id).order_by(*NEWEST_FIRST)
     if condition is not None:
         query = query.where(condition)
     if last is not None:
@@ -31,7 +32,7 @@ def in_order(engine: Engine, ids: Sequence[int]) -> Iterator[Exchange]:
 
 def ids_beginning(engine: Engine, beginning: str, *, limit: int = 50) -> list[tuple[int, str]]:
     """Return the newest ids that begin with these digits, each with the call's method and path."""
-    query = select(EXCHANGES.c.id, EXCHANGES.c.method, EXCHANGES.c.path).order_by(EXCHANGES.c.id.desc()).limit(limit)
+    query = select(EXCHANGES.c.id, EXCHANGES.c.method, EXCHANGES.c.path).order_by(*NEWEST_FIRST).limit(limit)
     if beginning:
         query = query.where(cast(EXCHANGES.c.id, Text).startswith(beginning, autoescape=True))
     with engine.connect() as connection:
@@ -41,7 +42,7 @@ def ids_beginning(engine: Engine, beginning: str, *, limit: int = 50) -> list[tu
 def names_beginning(engine: Engine, column: str, beginning: str, *, limit: int = 50) -> list[str]:
     """Return the newest different values of a column of identifiers that begin so."""
     named = EXCHANGES.c[column]
-    query = select(named).where(named.is_not(None)).order_by(EXCHANGES.c.id.desc()).limit(limit)
+    query = select(named).where(named.is_not(None)).order_by(*NEWEST_FIRST).limit(limit)
     if beginning:
         query = query.where(named.startswith(beginning, autoescape=True))
     with engine.connect() as connection:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, Engine, select
 
 from moonpalace_addons.store.records.exchanges import matching
-from moonpalace_addons.store.records.ordering import MODEL
+from moonpalace_addons.store.records.ordering import MODEL, NEWEST_FIRST
 from moonpalace_addons.store.records.values import GREATEST
 from moonpalace_addons.store.schema import EXCHANGES
 
@@ -46,7 +46,7 @@ def measured(
     query = select(MODEL.label("model"), *(EXCHANGES.c[name] for name in Measured._fields[1:]))
     query = query.where(*matching(chat_only=chat_only, since=since, where=where))
     if limit is not None:
-        query = query.order_by(EXCHANGES.c.id.desc()).limit(min(limit, GREATEST))
+        query = query.order_by(*NEWEST_FIRST).limit(min(limit, GREATEST))
     with engine.connect() as connection:
         for rows in connection.execution_options(yield_per=BATCH).execute(query).partitions():
             yield [Measured._make(row) for row in rows]
