@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import Boolean, ColumnElement, Subquery, case, false, func, not_, or_, select, true, type_coerce
+from sqlalchemy import Boolean, ColumnElement, Subquery, case, false, func, select, true, type_coerce
 
 from moonpalace_addons.store.records.body_scan import scanned
 from moonpalace_addons.store.records.body_text import Side
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_cli.predicate.nodes import Node
 from moonpalace_cli.predicate.nodes_postgresql import PostgresqlNode
-from moonpalace_cli.predicate.nodes_sqlite import SqliteNode
-from moonpalace_cli.predicate.tree import AnyElement, Comparator, Member, Number, Path, Span, Step, Text, Truth, Value
+from moonpalace_cli.predicate.nodes_sqlite import any_place
+from moonpalace_cli.predicate.tree import AnyElement, Comparator, Number, Path, Span, Step, Text, Truth, Value
 from moonpalace_cli.predicate.values import (
     ORDERS,
     Condition,
@@ -101,35 +101,31 @@ def within(
             return test(NumberOperand(node.length, f"len({path.field}…)", dialect))
         return test(JsonOperand(node, path.field, dialect))
 
-    source = document(side, dialect, () if if_absent else seen)
-    root: Node
+    marks = () if if_absent else seen
     if dialect == "sqlite":
-        root, is_json = SqliteNode(source.c.body), func.json_valid(source.c.body) == 1
-    else:
-        root, is_json = PostgresqlNode(source.c.document), source.c.document.is_not(None)
-    found = follow(root, path.steps, condition, if_absent=if_absent)
+        body = scanned(side, dialect, marks)
+        return any_place(body, body.c.body, path, condition)
+    source = document(side, marks)
+    found = follow(PostgresqlNode(source.c.document), path.steps, condition, if_absent=if_absent)
     missing = if_absent and not any(isinstance(step, AnyElement) for step in path.steps)
-    whole = case((is_json, found), else_=true() if missing else false())
+    whole = case((source.c.document.is_not(None), found), else_=true() if missing else false())
     return type_coerce(select(whole).select_from(source).correlate(EXCHANGES).scalar_subquery(), Boolean())
 
 
-def document(side: Side, dialect: str, seen: Sequence[str]) -> Subquery:
-    """Return a body as a table of one row: as text on SQLite, as JSON on PostgreSQL."""
-    body = scanned(side, dialect, seen)
-    if dialect == "sqlite":
-        return body
+def document(side: Side, seen: Sequence[str]) -> Subquery:
+    """Return a body as a table of one row with JSON, on PostgreSQL."""
+    body = scanned(side, "postgresql", seen)
     return select(func.moonpalace_json(body.c.body).label("document")).offset(0).subquery()
 
 
-def follow(node: Node, steps: Sequence[Step], condition: Callable[[Node], Condition], *, if_absent: bool) -> Condition:
-    """Return the condition that it holds for what the steps lead to."""
+def follow(
+    node: PostgresqlNode, steps: Sequence[Step], condition: Callable[[Node], Condition], *, if_absent: bool
+) -> Condition:
+    """Return the condition that it holds for what the steps lead to, on PostgreSQL."""
     for number_of_steps, step in enumerate(steps, 1):
-        if node.reachable(step):
+        if not isinstance(step, AnyElement):
             node = node.step(step)
             continue
         further = partial(follow, steps=steps[number_of_steps:], condition=condition, if_absent=if_absent)
-        found = node.branch(step, further)
-        if if_absent and isinstance(step, Member):
-            return or_(found, not_(node.branch(step, lambda _: true())))
-        return found
+        return node.branch(step, further)
     return condition(node)

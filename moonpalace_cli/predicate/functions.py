@@ -13,6 +13,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from moonpalace_cli.predicate import words
 from moonpalace_cli.predicate.patterns import Pattern, compiled
+from moonpalace_cli.predicate.places import lengths, places
 
 MAPPED = 2**36
 """Bytes of the database that are mapped, more than any has."""
@@ -46,6 +47,8 @@ def add_functions(connection: DBAPIConnection, _: ConnectionPoolEntry, __: objec
     sqlite.execute(f"PRAGMA mmap_size = {MAPPED}")
     sqlite.create_function("moonpalace_regex", 2, search, deterministic=True)
     sqlite.create_function("moonpalace_holds", 2, holds, deterministic=True)
+    sqlite.create_function("moonpalace_places", 2, places, deterministic=True)
+    sqlite.create_function("moonpalace_lengths", 2, lengths, deterministic=True)
     sqlite.create_function("moonpalace_words", 3, has_words, deterministic=True)
 
 

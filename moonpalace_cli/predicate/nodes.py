@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from sqlalchemy import ColumnElement
 
-from moonpalace_cli.predicate.tree import Step
 from moonpalace_cli.predicate.values import Expression
 
 
@@ -40,12 +38,3 @@ class Node(Protocol):
     @property
     def length(self) -> ColumnElement[int]:
         """How many elements, members or characters there are; NULL for what has none."""
-
-    def reachable(self, step: Step) -> bool:
-        """Tell whether `step` knows the way; else `branch` has to be asked."""
-
-    def step(self, step: Step) -> Node:
-        """Return the place that lies so much further."""
-
-    def branch(self, step: Step, holds: Callable[[Node], ColumnElement[bool]]) -> ColumnElement[bool]:
-        """Return the condition that it holds for one of the places to which the step leads."""

@@ -22,7 +22,6 @@ from sqlalchemy import (
     select,
 )
 
-from moonpalace_cli.predicate.nodes import Node
 from moonpalace_cli.predicate.tree import AnyElement, Element, Member, Step
 from moonpalace_cli.predicate.values import Expression, bound
 
@@ -83,10 +82,15 @@ class PostgresqlNode:
 
     @property
     def length(self) -> ColumnElement[int]:
-        """How many elements, members or characters there are."""
+        """How many elements, different members or characters there are."""
         names = func.json_object_keys(case((self.kind == "object", self.value)))
         members = names.table_valued("name", name=f"member_{self.level}").render_derived()
-        count = select(func.count()).select_from(members).correlate_except(members).scalar_subquery()
+        count = (
+            select(func.count(members.c.name.distinct()))
+            .select_from(members)
+            .correlate_except(members)
+            .scalar_subquery()
+        )
         return case(
             (self.kind == "array", func.json_array_length(case((self.kind == "array", self.value)))),
             (self.kind == "string", func.length(self.scalar)),
@@ -97,14 +101,14 @@ class PostgresqlNode:
         """Tell whether an operator leads there."""
         return not isinstance(step, AnyElement)
 
-    def step(self, step: Step) -> Node:
+    def step(self, step: Step) -> PostgresqlNode:
         """Return the place that lies so much further."""
         key: Expression = literal(step.index if isinstance(step, Element) else 0, Integer())
         if isinstance(step, Member):
             key = bound(step.name)
         return PostgresqlNode(self.value.op("->", return_type=JSON())(key), self.level)
 
-    def branch(self, step: Step, holds: Callable[[Node], ColumnElement[bool]]) -> ColumnElement[bool]:
+    def branch(self, step: Step, holds: Callable[[PostgresqlNode], ColumnElement[bool]]) -> ColumnElement[bool]:
         """Return the condition that it holds for an element of an array."""
         elements = func.json_array_elements(case((self.kind == "array", self.value)))
         parts = elements.table_valued(column("value", JSON), name=f"part_{self.level}", joins_implicitly=True)

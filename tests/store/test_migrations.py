@@ -16,7 +16,7 @@ from moonpalace_addons.store.records.search_blocks import BLOCK
 from moonpalace_addons.store.schema import METADATA, REVISION
 
 RUN = {"id": "1" * 36, "host": "here", "pid": 1, "version": "0", "started_at": 0, "heartbeat_at": 0}
-EARLIER = ("0001", "0002", "0003")
+EARLIER = ("0001", "0002", "0003", "0004")
 
 BODY = b'{"messages": [{"content": "hello"}]}'
 PART = "INSERT INTO parts (hash, is_text, data) VALUES (:hash, true, :data)"

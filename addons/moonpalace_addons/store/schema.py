@@ -21,7 +21,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0004"
+REVISION = "0005"
 """The migration that this code works with; `store.engine` upgrades what is older and refuses what is newer."""
 
 METADATA = MetaData()

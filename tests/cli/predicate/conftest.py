@@ -186,7 +186,8 @@ def fill(calls: Calls) -> None:
     }
     calls.add("kinds", kinds, {"model": ["m"], "usage": {"total_tokens": 3.5}, "choices": "none"}, after=86_403)
     escaped = b'{"nul": "a\\u0000b", "half": "\\ud800x", "pair": "\\ud83d\\ude00", "\\u540d": 7, "huge": 1e999, '
-    escaped += b'"big": 12345678901234567890}'
+    escaped += b'"big": 12345678901234567890, "twice": "first", "plain": [{"k": 1, "k": {"x": 2, "x": 3}}], '
+    escaped += b'"tw\\u0069ce": "last", "slash": "\\\\u0000\\u0000\\u0000z", "many": {"y": 1, "z": 2, "y": 3}}'
     calls.add("escaped", escaped, b'{"content": "\\u4f60\\u597d caf\\u00e9"}', after=86_404)
     calls.add("broken", b'{"model": "kimi-k3"', b"<html>504</html>", status=504, content_type="text/html", after=86_405)
     calls.add("binary", b"\xff\x00", b"\x00", after=86_406)
