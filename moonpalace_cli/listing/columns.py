@@ -153,7 +153,7 @@ VIEW = (
         "error",
         lambda call: error_text(call.exchange),
         lambda call: error_text(call.exchange) or None,
-        "error_message",
+        "error",
         "wrap",
     ),
     timed("response_ttft", "time_to_first_token", in_milliseconds=True),

@@ -32,7 +32,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
     "The answer": {
         "status": "status code; tables show the state of a call without a whole answer, and 200 error",
         "state": "how the call ended: completed, upstream_failed, client_disconnected …, or in_flight",
-        "error": "why the call failed; in predicates only of calls that did not complete",
+        "error": "why the call failed: kind and message, at least the state",
         "error_kind": "the kind of failure, or the type of the error that the API gave",
         "error_message": "its message",
         "warnings": "what was odd about the answer",

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ColumnElement, Text, and_, case, false, func, not_, or_, select
 from sqlalchemy import cast as sql_cast
 
+from moonpalace_addons.store.records import ordering
 from moonpalace_addons.store.records.request_headers import request_headers
 from moonpalace_addons.store.records.response_headers import response_headers
 from moonpalace_addons.store.schema import EXCHANGES, TAGS
@@ -56,12 +57,12 @@ def number_operand(field: Field, name: str, dialect: str) -> NumberOperand:
 
 def model() -> ColumnElement[str]:
     """Return the model that answered, else the one asked for."""
-    return func.coalesce(EXCHANGES.c.model_answered, EXCHANGES.c.model_requested)
+    return ordering.MODEL
 
 
 def error() -> ColumnElement[str]:
-    """Return the error of a call that failed, as the view has it."""
-    return case((EXCHANGES.c.state != "completed", EXCHANGES.c.error_message))
+    """Return why a call failed, as it is displayed."""
+    return ordering.ERROR
 
 
 def url() -> ColumnElement[str]:

@@ -39,7 +39,7 @@ COLUMNS = [
     ("status !@ [200, NULL]", "broken"),
     ("state == 'upstream_failed'", "failed"),
     ("error == 'connection refused'", "failed"),
-    ("error", "failed"),
+    ("error ~ 'refused'", "failed"),
     ("chatcmpl == 'chatcmpl-s'", "stream"),
     ("request_id != NULL && id == 2", "long"),
     ("server_timing == 101 && id == 2", "long"),

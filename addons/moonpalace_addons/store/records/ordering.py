@@ -4,9 +4,10 @@ What is older or newer is told by when the request began, and by the id only of 
 when a call came into this store, and a call that is imported came late.
 """
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, case, func, select
 
 from moonpalace_addons.store.schema import EXCHANGES, TAGS
+from moonpalace_addons.store.tasks import State
 
 AGE = (EXCHANGES.c.started_at, EXCHANGES.c.id)
 """What grows with each newer call, and differs between any two."""
@@ -17,8 +18,17 @@ MODEL = func.coalesce(EXCHANGES.c.model_answered, EXCHANGES.c.model_requested)
 FIRST_TAG = (
     select(func.min(TAGS.c.tag)).where(TAGS.c.exchange_id == EXCHANGES.c.id).correlate(EXCHANGES).scalar_subquery()
 )
+KIND, MESSAGE = (func.nullif(EXCHANGES.c[name], "") for name in ("error_kind", "error_message"))
+ERROR: ColumnElement[str] = case(
+    (and_(KIND.is_not(None), MESSAGE.is_not(None)), EXCHANGES.c.error_kind + ": " + EXCHANGES.c.error_message),
+    else_=func.coalesce(
+        KIND, MESSAGE, case((EXCHANGES.c.state.not_in((State.COMPLETED, State.IN_FLIGHT)), EXCHANGES.c.state))
+    ),
+)
+"""Why a call failed, as it is shown: kind and message, at least the state."""
 DERIVED: dict[str, tuple[ColumnElement[object], ...]] = {
     "model": (MODEL,),
+    "error": (ERROR,),
     "tags": (FIRST_TAG,),
     "url": (EXCHANGES.c.endpoint, EXCHANGES.c.path, EXCHANGES.c.query),
 }
@@ -27,7 +37,7 @@ INDEXED = ("id", "started_at")
 
 
 def order_by(name: str, *, descending: bool) -> list[ColumnElement[object]]:
-    """Return the order by a column of `exchanges`, or by "model", "tags" or "url".
+    """Return the order by a column of `exchanges`, or by "model", "error", "tags" or "url".
 
     What is unknown comes last either way. Of equals the newest is first; with an index they follow the direction of the
     column, so that the index gives them as they are wanted.
