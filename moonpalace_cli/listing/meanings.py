@@ -81,7 +81,7 @@ MEANINGS: Mapping[str, Mapping[str, str]] = {
 }
 """A name for each thing; whatever other names it has stand beside it."""
 
-KINDS = {"moment": "time", "truth": "true or false", "json": "JSON, with paths into it", "tags": "set"}
+KINDS = {"moment": "time", "truth": "true or false", "json": "JSON, with paths into it", "set": "set"}
 
 
 def columns_page() -> Iterator[tuple[str, list[tuple[str, str]]]]:

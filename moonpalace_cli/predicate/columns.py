@@ -5,27 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import cast
 
-from sqlalchemy import BigInteger, ColumnElement, Text, and_, case, false, func, not_, or_, select
-from sqlalchemy import cast as sql_cast
+from sqlalchemy import ColumnElement, Text, and_, case, func, or_
 
 from moonpalace_addons.store.records import ordering
 from moonpalace_addons.store.records.request_headers import request_headers
 from moonpalace_addons.store.records.response_headers import response_headers
-from moonpalace_addons.store.schema import EXCHANGES, TAGS
+from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_cli.predicate import times
 from moonpalace_cli.predicate.fields import MILLISECOND, Field
-from moonpalace_cli.predicate.tree import Comparator, Day, Null, Span, Value
+from moonpalace_cli.predicate.tree import Comparator, Day, Span, Value
 from moonpalace_cli.predicate.tree import Text as TextValue
 from moonpalace_cli.predicate.values import (
-    OPPOSITES,
     Condition,
     NumberOperand,
     Operand,
     TextOperand,
     TruthOperand,
     ValueMistakeError,
-    compare,
 )
 
 SECOND_IN_MICROSECONDS = 1_000_000
@@ -62,7 +60,7 @@ def model() -> ColumnElement[str]:
 
 def error() -> ColumnElement[str]:
     """Return why a call failed, as it is displayed."""
-    return ordering.ERROR
+    return cast(ColumnElement[str], ordering.ERROR)
 
 
 def url() -> ColumnElement[str]:
@@ -144,49 +142,3 @@ class MomentOperand:
             examples = "'2024-07-29', '2024-07-29 21:30:53', '2024-07-29T21:30:53+08:00', -2h, today or yesterday"
             raise ValueMistakeError(f"{self.name} is a time: compare it with {examples}", value.position)
         return period
-
-
-@dataclass(frozen=True, slots=True)
-class TagOperand:
-    """One of a call's tags; always within a query of them."""
-
-    dialect: str
-
-    @property
-    def exists(self) -> Condition:
-        """Tell that there is one."""
-        return TAGS.c.tag.is_not(None)
-
-    def equals(self, value: Value) -> Condition:
-        """Tell that it is this one."""
-        return TextOperand(TAGS.c.tag, "tags", self.dialect).equals(value)
-
-    def ordered(self, comparator: Comparator, value: Value) -> Condition:
-        """Refuse: tags are a set."""
-        raise ValueMistakeError("tags is a set: it knows == != ~ !~ % !% @ !@", value.position)
-
-    def matches(self, test: Callable[[ColumnElement[str]], Condition], value: TextValue) -> Condition:
-        """Tell that it matches."""
-        return test(TAGS.c.tag)
-
-
-def compare_tags(comparator: Comparator, values: tuple[Value, ...], dialect: str) -> Condition:
-    """Return the condition on a call's tags: one of them compares so; for `!=` and its like, none does."""
-    opposite = OPPOSITES.get(comparator)
-    if opposite is not None:
-        return not_(func.coalesce(compare_tags(opposite, values, dialect), false()))
-    given = [value for value in values if not isinstance(value, Null)]
-    found = or_(false(), tagged(compare(TagOperand(dialect), comparator, given, dialect))) if given else false()
-    return or_(found, not_(tagged())) if len(given) < len(values) else found
-
-
-def tagged(condition: Condition | None = None) -> Condition:
-    """Return the condition that the call has a tag, one for which `condition` holds."""
-    query = select(TAGS.c.exchange_id)
-    return EXCHANGES.c.id.in_(query if condition is None else query.where(condition))
-
-
-def number_of_tags() -> ColumnElement[int]:
-    """Return how many tags the call has."""
-    query = select(func.count()).select_from(TAGS).where(TAGS.c.exchange_id == EXCHANGES.c.id)
-    return sql_cast(query.correlate(EXCHANGES).scalar_subquery(), BigInteger())

@@ -15,6 +15,7 @@ from moonpalace_cli.predicate import columns, documents, extracts
 from moonpalace_cli.predicate.errors import PredicateError, either
 from moonpalace_cli.predicate.fields import FIELDS, WORDS, Field
 from moonpalace_cli.predicate.marks import marks
+from moonpalace_cli.predicate.sets import TextSet
 from moonpalace_cli.predicate.tree import (
     And,
     AnyElement,
@@ -80,8 +81,8 @@ class Compiler:
     def _presence(self, node: Presence) -> Condition:
         path = node.path
         field = field_of(path)
-        if field.kind == "tags" and not path.measured:
-            return columns.tagged()
+        if field.kind == "set" and not path.measured:
+            return TextSet(field.column, self.dialect).holds()
         if field.kind == "truth":
             return self._operand(field, path).equals(Truth(value=True, position=path.position))
         if field.kind == "json" and path.steps:
@@ -93,8 +94,8 @@ class Compiler:
         field = field_of(path)
         if field.kind == "words":
             return self._words(node)
-        if field.kind == "tags" and not path.measured:
-            return columns.compare_tags(comparator, values, self.dialect)
+        if field.kind == "set" and not path.measured:
+            return TextSet(field.column, self.dialect).compare(comparator, values)
 
         def test(operand: Operand) -> Condition:
             return compare(operand, comparator, values, self.dialect)
@@ -133,8 +134,8 @@ class Compiler:
         return columns.operand(field, path.field, self.dialect, self.now)
 
     def _length(self, field: Field, path: Path) -> columns.Length:
-        if field.kind == "tags":
-            return columns.number_of_tags()
+        if field.kind == "set":
+            return TextSet(field.column, self.dialect).size
         if field.kind == "json":
             return func.length(body(field, self.dialect))
         if field.kind == "text":

@@ -7,7 +7,7 @@ from typing import Literal
 
 from moonpalace_cli.predicate.tree import Element, Member, Step
 
-type Kind = Literal["whole", "decimal", "text", "truth", "moment", "tags", "json", "words"]
+type Kind = Literal["whole", "decimal", "text", "truth", "moment", "set", "json", "words"]
 
 WORDS: dict[Kind, str] = {
     "whole": "a number",
@@ -15,7 +15,7 @@ WORDS: dict[Kind, str] = {
     "text": "text",
     "truth": "true or false",
     "moment": "a time",
-    "tags": "a set of tags",
+    "set": "a set of texts",
     "json": "JSON",
     "words": "searched for words",
 }
@@ -82,7 +82,7 @@ DISPLAYED = {
     "ttft": FIRST_TOKEN,
     "tpot": PER_TOKEN,
     "otps": SPEED,
-    "tags": Field("tags", "tags"),
+    "tags": Field("set", "tags"),
     "text": Field("words", "text"),
 }
 """What the tables of `mpal` call things."""
@@ -109,7 +109,8 @@ VIEW = {
     "longest_stall": Field("whole", "longest_stall", MILLISECOND),
     **durations("latency"),
     **text("request_content_type", "response_content_type", "endpoint", "model_requested", "model_answered"),
-    **text("finish_reason", "error_kind", "error_message", "warnings", "changes", "key_fingerprint"),
+    **text("finish_reason", "error_kind", "error_message", "key_fingerprint"),
+    **{name: Field("set", name) for name in ("warnings", "changes")},
     **text("context_cache_id", "cache_outcome", "category", "note", "client_request_id"),
     **whole("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens"),
     **whole("request_bytes", "response_bytes", "cache_tokens"),

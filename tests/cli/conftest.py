@@ -1,5 +1,6 @@
 """A store with calls in it, and `mpal` run on it as a user would, in the time zone of Shanghai."""
 
+import json
 import os
 import shutil
 import time
@@ -157,7 +158,8 @@ class Store:
         row: dict[str, object] = {name: getattr(exchange, name) for name in Exchange.__slots__}
         row |= {"run_id": RUN, "started_at": int(exchange.started_at.timestamp() * 1e6), "state": exchange.state.value}
         row |= {"uuid": str(uuid4())}
-        row |= {"changes": None, "warnings": None}
+        lists = {"changes": exchange.changes, "warnings": exchange.warnings}
+        row |= {name: json.dumps(texts) if texts else None for name, texts in lists.items()}
         if "id" not in changes:
             del row["id"]
         with writing(self.engine) as connection:

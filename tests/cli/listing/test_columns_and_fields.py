@@ -26,6 +26,7 @@ CALLS: list[dict[str, object]] = [
     {"finish_reason": "length", "is_stream": True, "is_coerced": True, "model_answered": "kimi-k3-0905"}
     | dict(TIMES)
     | COUNTS
+    | {"warnings": ("events: 3", 'it\'s "odd" \\ 月'), "changes": ("stream: true",)}
     | {name: f"the {name}"[:16] for name in TEXTS},
     {"refused": True, "started_at": STARTED + timedelta(hours=1)},
     {"error_kind": "engine_overloaded_error", "error_message": "try again", "status_code": 429},
@@ -43,7 +44,7 @@ def calls(store: Store) -> Store:
     """Store calls that differ in every column."""
     for number, values in enumerate(CALLS):
         content = json.dumps({"messages": [{"content": f"call {number}"}]}).encode()
-        store.add(request=content, response=content, **values)
+        store.add(request=content, response=content, **values)  # type: ignore[arg-type]
     change(store.engine, [1], Change(tag=("a", "b")))
     change(store.engine, [2], Change(tag=("b",)))
     return store
@@ -77,7 +78,8 @@ def test_a_name_means_the_same(calls: Store, mpal: Run, name: str) -> None:
         alike = sorted(row_id for row_id, other in shown.items() if other == value)
         if isinstance(value, list):
             for each in value:
-                assert found(mpal, f"{name} == '{each}'") == sorted(i for i, all_ in shown.items() if each in all_)
+                having = sorted(row_id for row_id, texts in shown.items() if each in texts)
+                assert found(mpal, f"{name} == {literal(name, each)}") == having
         else:
             assert found(mpal, f"{name} == {literal(name, value)}") == alike, value
 

@@ -26,7 +26,7 @@ MISTAKES = [
     ("messages.0.role == 'x'", 0, "there is no field messages; did you mean request_body.messages?"),
     ("xyzzy", 0, f"there is no field xyzzy; {KNOWN}"),
     ("status.x == 1", 0, "status is a number and has no parts; request_body and response_body have"),
-    ("tags.0 == 'x'", 0, "tags is a set of tags and has no parts; request_body and response_body have"),
+    ("tags.0 == 'x'", 0, "tags is a set of texts and has no parts; request_body and response_body have"),
     ("status == 'abc'", 10, "status is a number: compare it with one"),
     ("status == true", 10, "status is a number: compare it with one"),
     ("status == 2h", 10, "status is a number: compare it with one"),

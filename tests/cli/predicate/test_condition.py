@@ -40,6 +40,8 @@ COLUMNS = [
     ("state == 'upstream_failed'", "failed"),
     ("error == 'connection refused'", "failed"),
     ("error ~ 'refused'", "failed"),
+    ("warnings == NULL && len(warnings) == 0 && !warnings && id == 1", "plain"),
+    ("warnings ~ 'zzz' || changes != 'x' && id == 1", "plain"),
     ("chatcmpl == 'chatcmpl-s'", "stream"),
     ("request_id != NULL && id == 2", "long"),
     ("server_timing == 101 && id == 2", "long"),

@@ -19,7 +19,7 @@ FIRST_TAG = (
     select(func.min(TAGS.c.tag)).where(TAGS.c.exchange_id == EXCHANGES.c.id).correlate(EXCHANGES).scalar_subquery()
 )
 KIND, MESSAGE = (func.nullif(EXCHANGES.c[name], "") for name in ("error_kind", "error_message"))
-ERROR: ColumnElement[str] = case(
+ERROR: ColumnElement[object] = case(
     (and_(KIND.is_not(None), MESSAGE.is_not(None)), EXCHANGES.c.error_kind + ": " + EXCHANGES.c.error_message),
     else_=func.coalesce(
         KIND, MESSAGE, case((EXCHANGES.c.state.not_in((State.COMPLETED, State.IN_FLIGHT)), EXCHANGES.c.state))
