@@ -15,7 +15,7 @@ import click
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.version import __version__
 from moonpalace_cli.flags.process_title import hide_secrets
-from moonpalace_cli.output import escaped, make_streams_lenient
+from moonpalace_cli.output import escaped, make_streams_lenient, open_missing_streams
 
 COMMANDS = {
     "cache": ("cache", "Show context caches, and why a prompt was not cached."),
@@ -50,8 +50,8 @@ class OutputError(MoonPalaceError):
     """Report that standard output takes no more."""
 
 
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-"""What a write to standard output fails with; whoever writes to a file of ours names it."""
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+"""What a write to standard output fails with, be it closed; whoever writes to a file of ours names it."""
 
 
 class CommandGroup(click.Group):
@@ -122,6 +122,7 @@ def cli(context: click.Context, endpoint: str | None, traceback: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run `mpal` and return its exit code: 1 for errors, 2 for wrong usage, 130 when interrupted."""
+    open_missing_streams()
     make_streams_lenient()
     hide_secrets(sys.argv[1:] if arguments is None else arguments)
     # Importing makes many objects and no garbage: collecting at every 2,000th costs a command a twentieth of its time.
@@ -147,9 +148,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def report(message: str, exit_code: int, detail: str = "") -> int:
     """Print an error as one line, and below it what shows where it arose; give its exit code."""
-    click.echo(escaped(f"Error: {' '.join(message.splitlines())}"), err=True)
-    if detail:
-        click.echo(escaped(detail), err=True)
+    with contextlib.suppress(OSError):  # nobody can be told why nobody can be told
+        click.echo(escaped(f"Error: {' '.join(message.splitlines())}"), err=True)
+        if detail:
+            click.echo(escaped(detail), err=True)
     return exit_code
 
 

@@ -1,6 +1,7 @@
 """Write to whatever standard output is: a terminal, a pipe, one that knows no Chinese."""
 
 import io
+import os
 import re
 import shutil
 import sys
@@ -34,6 +35,21 @@ class Terminal(io.TextIOWrapper):
         """Write a text, with escapes for what is not printable."""
         super().write(harmless(text))
         return len(text)
+
+
+STREAMS = (("stdin", "r", os.O_RDONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY))
+"""The standard streams by their numbers, and how those that are closed are opened.
+
+What goes to a closed standard output is missed: writing to it has to fail. What goes to standard error is not.
+"""
+
+
+def open_missing_streams() -> None:
+    """Open the standard streams that were closed when we began, before another file or socket gets their numbers."""
+    for number, (name, mode, flags) in enumerate(STREAMS):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, flags)  # gets the lowest number that is free
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
 
 
 def make_streams_lenient() -> None:
