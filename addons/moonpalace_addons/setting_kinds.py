@@ -126,6 +126,9 @@ def _endpoint(text: str) -> str:
     if url.rest.rstrip("/") == "/v1":
         raise HintError(f"must be without /v1, which every call brings itself: leave it out, {url.site}")
     if url.rest not in ("", "/"):
+        if {"?", "#"}.isdisjoint(url.rest):
+            hint = "must be without a path, which every call brings itself: leave it out"
+            raise HintError(f"{hint}, {url.site}, and put it into the clients' base_url, behind the proxy's address")
         raise ValueError
     if "://" not in text and not re.search(r"[.:]", url.host) and url.host != "localhost":
         # A word is more often a slip than a host; who means one writes its scheme.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-from moonpalace_addons.wire.secrets import is_masked
+from moonpalace_addons.wire.secrets import MASK, is_masked
 from moonpalace_cli.calls.http_text import header_lines
 from moonpalace_cli.calls.presentation import url
 from moonpalace_cli.output import CONTROL
@@ -26,6 +26,8 @@ LEFT_OUT = {
     "proxy-connection",
     "transfer-encoding",
 }
+KEY_HEADERS = ("authorization", "x-api-key", "api-key")
+"""The headers that clients send their key in; of several the first counts, as with the API."""
 ARGUMENT_LIMIT = 100_000
 """Bytes of a body that may stand on the command line: Linux refuses single arguments of 128 KiB."""
 
@@ -38,7 +40,7 @@ def command(exchange: Exchange, body: bytes, *, encoding: str = "utf-8") -> str:
     with_data = has_data(exchange, body)
     head = "curl --head" if exchange.method == "HEAD" else f"curl -X {quote(exchange.method)}"
     first = f"{head} {quote(url(exchange))}"
-    options = ['-H "Authorization: Bearer $MOONSHOT_API_KEY"', *header_options(exchange)]
+    options = [f'-H "{": ".join(key_header(exchange))}$MOONSHOT_API_KEY"', *header_options(exchange)]
     options += [f"-H {quote(name + ':')}" for name in added_by_curl(exchange, body, has_data=with_data)]
     options += ["--globoff"] if set(url(exchange)) & set("[]{}") else []
     options += ["--path-as-is"] if "/." in exchange.path else []
@@ -76,6 +78,13 @@ def added_by_curl(exchange: Exchange, body: bytes, *, has_data: bool) -> list[st
 def has_data(exchange: Exchange, body: bytes) -> bool:
     """Tell whether the request has a body, be it an empty one."""
     return exchange.method != "HEAD" and (bool(body) or exchange.method in ("POST", "PUT", "PATCH"))
+
+
+def key_header(exchange: Exchange) -> tuple[str, str]:
+    """Return the name of the header in which the client sent its key, and what stands there before the key."""
+    masked = {name.lower(): (name, value) for name, value in pairs(exchange.request_headers) if is_masked(name, value)}
+    name, value = next((masked[known] for known in KEY_HEADERS if known in masked), ("Authorization", "Bearer "))
+    return name, value.removesuffix(MASK)
 
 
 def headers_of(exchange: Exchange) -> list[tuple[str, str]]:

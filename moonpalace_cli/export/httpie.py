@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from moonpalace_cli.calls.presentation import url
-from moonpalace_cli.export.curl import LEFT_OUT, has_data, headers_of, is_argument, join, quote
+from moonpalace_cli.export.curl import LEFT_OUT, has_data, headers_of, is_argument, join, key_header, quote
 
 if TYPE_CHECKING:
     from moonpalace_cli.calls.reading import Call
@@ -23,7 +23,8 @@ def command(call: Call, encoding: str = "utf-8") -> str:
     """
     exchange, body = call.exchange, call.bodies.request or b""
     first = f"http --body --stream --ignore-stdin {quote(exchange.method)} {quote(url(exchange))}"
-    options = ['Authorization:"Bearer $MOONSHOT_API_KEY"']
+    name, scheme = key_header(exchange)
+    options = [f'{name}:"{scheme}$MOONSHOT_API_KEY"']
     options += [header(*pair) for pair in headers_of(exchange) if pair[0].lower() not in LEFT_OUT]
     sent = {name.lower() for name, _ in headers_of(exchange)} - LEFT_OUT
     # An empty value keeps HTTPie from sending its own.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 from moonpalace_cli.calls.presentation import url
-from moonpalace_cli.export.curl import LEFT_OUT, headers_of
+from moonpalace_cli.export.curl import LEFT_OUT, headers_of, key_header
 
 if TYPE_CHECKING:
     from moonpalace_cli.calls.reading import Call
@@ -30,6 +30,8 @@ def script(call: Call, _: str = "") -> str:
     kind = "HTTPSConnection" if address.scheme == "https" else "HTTPConnection"
     target = quote(url(exchange).removeprefix(exchange.endpoint.rstrip("/")), safe="".join(map(chr, range(0x21, 0x7F))))
     headers = [header for header in headers_of(exchange) if header[0].lower() not in LEFT_OUT]
+    name, scheme = key_header(exchange)
+    key = f'"{scheme}" + os.environ["MOONSHOT_API_KEY"]' if scheme else 'os.environ["MOONSHOT_API_KEY"]'
     has_body = bool(body) or exchange.method in ALWAYS_WITH_LENGTH
     lines = [
         f"# Call {exchange.id}: {exchange.method} {ascii(url(exchange))[1:-1]}",
@@ -41,7 +43,7 @@ def script(call: Call, _: str = "") -> str:
         *([f"BODY = {literal(body)}", ""] if body else []),
         f"connection = http.client.{kind}({address.netloc!r})",
         f"connection.putrequest({exchange.method!r}, {target!r}, skip_accept_encoding=True)",
-        'connection.putheader("Authorization", "Bearer " + os.environ["MOONSHOT_API_KEY"])',
+        f'connection.putheader("{name}", {key})',
         *(f"connection.putheader({name!r}, {header_value(value)})" for name, value in headers),
         *([f'connection.putheader("Content-Length", {"len(BODY)" if body else "0"})'] if has_body else []),
         f"connection.endheaders({'BODY' if body else ''})",

@@ -171,6 +171,14 @@ def test_endpoint_that_is_a_word(text: str) -> None:
         parse_option("endpoint", text)
 
 
+@pytest.mark.parametrize("text", ["https://api.kimi.com/coding", "https://api.kimi.com/coding/", "api.kimi.com/a/b/v1"])
+def test_endpoint_with_a_path(text: str) -> None:
+    """An endpoint with a path is refused with the endpoint to write instead, and where the path belongs."""
+    with pytest.raises(SettingError) as refused:
+        parse_option("endpoint", text)
+    assert "leave it out, https://api.kimi.com, and put it into the clients' base_url" in str(refused.value)
+
+
 def test_endpoint_with_v1() -> None:
     """An endpoint that ends in /v1 is refused with the endpoint to write instead."""
     with pytest.raises(SettingError, match=r"/v1.* leave it out, https://api\.moonshot\.ai$"):

@@ -1,0 +1,44 @@
+"""Tests that an exported command sends the key in the header in which the client sent it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from moonpalace_addons.wire.secrets import passed_headers
+from moonpalace_cli.export import curl, httpie, python_script
+
+if TYPE_CHECKING:
+    from moonpalace_cli.calls.reading import Call
+
+KEY = "sk-0123456789abcdefghijklmnopqrstuvwxyz"
+SENT = [
+    ("", "Authorization", "Bearer "),
+    (f"Authorization: Bearer {KEY}\r\n", "Authorization", "Bearer "),
+    (f"authorization: bearer {KEY}\r\n", "authorization", "bearer "),
+    (f"Authorization: {KEY}\r\n", "Authorization", ""),
+    (f"X-Api-Key: {KEY}\r\n", "X-Api-Key", ""),
+    (f"x-api-key: {KEY}\r\nanthropic-version: 2023-06-01\r\n", "x-api-key", ""),
+    (f"api-key: {KEY}\r\n", "api-key", ""),
+    (f"x-api-key: {KEY}\r\nAuthorization: Bearer {KEY}\r\n", "Authorization", "Bearer "),
+    (f"X-Other-Token: {KEY}\r\n", "Authorization", "Bearer "),
+]
+
+
+@pytest.mark.parametrize(("sent", "name", "scheme"), SENT)
+def test_key_header(call: Callable[..., Call], sent: str, name: str, scheme: str) -> None:
+    """The key of whoever runs the command stands where that of the client stood, and nowhere else."""
+    stored, _ = passed_headers(f"Accept: */*\r\n{sent}")
+    made = call(request_headers=stored)
+    before = f'"{scheme}" + ' if scheme else ""
+    commands = {
+        curl.command(made.exchange, b"{}"): f'-H "{name}: {scheme}$MOONSHOT_API_KEY"',
+        httpie.command(made): f'{name}:"{scheme}$MOONSHOT_API_KEY"',
+        python_script.script(made): f'putheader("{name}", {before}os.environ["MOONSHOT_API_KEY"])',
+    }
+    for command, expected in commands.items():
+        assert expected in command
+        assert command.count("MOONSHOT_API_KEY") == 1
+        assert "***" not in command
