@@ -51,7 +51,15 @@ def parse_since(context: click.Context, parameter: click.Parameter, text: str | 
 
 
 @click.command("list", short_help="List the newest calls.")
-@click.option("-n", "--n", "limit", type=Whole(1, LARGEST_LIMIT), default=10, show_default=True, help="Calls to list.")
+@click.option(
+    "-n",
+    "--n",
+    "limit",
+    type=Whole(0, LARGEST_LIMIT),
+    default=10,
+    show_default="10, with --export all",
+    help="Calls to list; 0 lists all.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Also show url, method, user_id, content_type, and labels.")
 @click.option("--chatonly", "chat_only", is_flag=True, help="List only calls to …/chat/completions.")
 @click.option(
@@ -129,18 +137,19 @@ def command(
     --count and --stats take all calls, or with -n the statistics those of the newest.
     """
     limit_given = context.get_parameter_source("limit") is not ParameterSource.DEFAULT
+    most = None if limit == 0 or (export_to is not None and not limit_given) else limit
     refuse_contradictions(context)
     with opened(settings.database) as engine:
         selection = Selection(chat_only, since, holding(predicate, engine))
         if count:
             tell_units(predicate, found_any=print_count(engine, selection, as_json=as_json) > 0)
         elif stats:
-            print_stats(engine, selection, limit if limit_given else None, as_json=as_json)
+            print_stats(engine, selection, most if limit_given else None, as_json=as_json)
         elif watch:
             shown = columns_of(columns or ((*VERBOSE, *LABELS) if verbose else ()), as_json=as_json)
-            follow(engine, selection, shown, limit, as_json=as_json)
+            follow(engine, selection, shown, most, as_json=as_json)
         else:
-            found = first_calls(engine, selection, limit, order)
+            found = first_calls(engine, selection, most, order)
             if export_to is not None:
                 export(engine, found, export_to, pattern=settings.redact_pattern, redact=redact, escaped=escape_html)
             print_list(engine, found, columns, as_json=as_json, verbose=verbose)

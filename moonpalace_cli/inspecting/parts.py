@@ -28,7 +28,10 @@ NARROWEST = 32
 def part_texts(
     exchange: Exchange, bodies: Bodies, names: Sequence[str], *, merged: bool, tags: Sequence[str] = ()
 ) -> dict[str, str]:
-    """Return the text of each part; of a stream, its raw events or the `merged` completion."""
+    """Return the text of each part; of a stream, its raw events or the `merged` completion.
+
+    The error stands for the body of an answer that never came, as the original has it.
+    """
     texts = {
         "metadata": lambda: dumps(labelled(metadata(exchange), exchange, tags)),
         "request_header": lambda: "\n".join(header_lines(exchange.request_headers)),
@@ -37,7 +40,11 @@ def part_texts(
         "response_body": lambda: readable(answer(exchange, bodies).shown(merged=merged)),
         "error": lambda: error_text(exchange),
     }
-    return {name: texts[name]().replace("\r\n", "\n") for name in names}
+    found = {name: texts[name]().replace("\r\n", "\n") for name in names}
+    error = error_text(exchange)
+    if "error" in found or found.get("response_body") != "" or not error:
+        return found
+    return dict(("error", error) if name == "response_body" else (name, text) for name, text in found.items())
 
 
 def labelled(values: Mapping[str, str], exchange: Exchange, tags: Sequence[str]) -> dict[str, str]:

@@ -63,7 +63,7 @@ def columns_of(names: tuple[str, ...], *, as_json: bool) -> tuple[Column, ...]:
     return chosen(names) if names else record_columns() if as_json else chosen(DEFAULT)
 
 
-def first_calls(engine: Engine, selection: Selection, limit: int, order: Order) -> list[Exchange]:
+def first_calls(engine: Engine, selection: Selection, limit: int | None, order: Order) -> list[Exchange]:
     """Return the first calls in this order, without one the newest."""
     from moonpalace_addons.store.records import exchanges, ordering
 
@@ -135,7 +135,9 @@ def print_stats(engine: Engine, selection: Selection, limit: int | None, *, as_j
         click.echo(escaped(stats.report(groups, terminal_width(), blocks=is_utf8())))
 
 
-def follow(engine: Engine, selection: Selection, columns: tuple[Column, ...], limit: int, *, as_json: bool) -> None:
+def follow(
+    engine: Engine, selection: Selection, columns: tuple[Column, ...], limit: int | None, *, as_json: bool
+) -> None:
     """Print calls as they end."""
     from moonpalace_addons.store.records.following import Follower
     from moonpalace_cli.listing.watching import watch

@@ -26,7 +26,7 @@ def watch(
     follower: Follower,
     columns: Sequence[Column],
     *,
-    limit: int,
+    limit: int | None,
     as_json: bool,
     pause: Callable[[], None],
 ) -> None:

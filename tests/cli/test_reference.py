@@ -9,8 +9,7 @@ purpose, and why:
 - `list` shows the code, or of a failed call its state, where the original showed the words of the code, or 0; it also
   shows the column `server_timing`, as the document does;
 - `inspect` shows the error of a failed call without being asked, and the column `error` once, not twice;
-- a part that there is not, such as the header of an answer that never came, is an empty column, not none, and the
-  error is no column unless it is asked for;
+- a part that there is not, such as the header of an answer that never came, is an empty column, not none;
 - the body of an answer with an error is the response body, not the column `error`;
 - the merged answer is a `chat.completion` with `message`, not a chunk with `delta`;
 - `export` has the merged answer of a stream as the body and the events beside it, and says that a call was

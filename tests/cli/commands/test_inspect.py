@@ -143,6 +143,26 @@ def test_parts_of_a_call_without_an_answer(store: Store, mpal: Callable[..., Out
     assert mpal("inspect", "--id", "1", *parts).out == ALL_OF_REFUSED
 
 
+ERROR_FOR_BODY = """\
++-----------------+------------------------------------------------+--------------+
+| response_header | error                                          | request_body |
++-----------------+------------------------------------------------+--------------+
+|                 | connect: connection refused by 127.0.0.1:26335 | {}           |
++-----------------+------------------------------------------------+--------------+
+"""
+
+
+def test_the_error_stands_for_a_body_that_never_came(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """The body of the answer is asked for to see what came: where nothing did, that is the error."""
+    store.add(request=b"{}", response=None, refused=True)
+    store.add(request=b"{}", response=b"part of it", refused=True, status_code=200)
+    store.add(request=b"{}", response=None, status_code=204)
+    parts = ["--print", "response_header,response_body,request_body"]
+    assert mpal("inspect", "--id", "1", *parts).out == ERROR_FOR_BODY
+    assert "| part of it" in mpal("inspect", "--id", "2", *parts).out
+    assert "| response_body |" in mpal("inspect", "--id", "3", *parts).out
+
+
 def test_http_format(store: Store, mpal: Callable[..., Outcome]) -> None:
     """A stream is printed with its events byte for byte, or with the merged completion."""
     store.add(

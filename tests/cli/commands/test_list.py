@@ -115,14 +115,14 @@ def test_json_lines(store: Store, mpal: Callable[..., Outcome]) -> None:
     ("arguments", "code", "message"),
     [
         (
-            ["-n", "0"],
+            ["-n", "-1"],
             2,
-            "Invalid value for '-n' / '--n': '0' must be a whole number, 1 or more (see mpal list --help)",
+            "Invalid value for '-n' / '--n': '-1' must be a whole number, 0 or more (see mpal list --help)",
         ),
         (
             ["-n", "x"],
             2,
-            "Invalid value for '-n' / '--n': 'x' must be a whole number, 1 or more (see mpal list --help)",
+            "Invalid value for '-n' / '--n': 'x' must be a whole number, 0 or more (see mpal list --help)",
         ),
         (["--columns", "id,modle"], 2, f"{INVALID} '--columns': there is no column 'modle'; did you mean model? {SEE}"),
         (["--sort", "request_body"], 2, f"{INVALID} '--sort': there is no order by request_body {SEE}"),
@@ -280,6 +280,20 @@ def test_export(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> N
     assert "\\u003cb\\u003e" in (tmp_path / "out" / "chatcmpl-00000001.json").read_text()
     assert mpal("list", "--export", str(tmp_path / "none"), "-p", "id > 9").code == 0
     assert not (tmp_path / "none").exists()
+
+
+def test_all_calls(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
+    """`-n 0` lists all, and `--export` exports all for which everything given holds, unless `-n` says how many."""
+    for number in range(25):
+        store.add(chatcmpl_id=f"chatcmpl-{number}", latency=number)
+    assert len(mpal("list", "--json").out.splitlines()) == 10
+    assert len(mpal("list", "--json", "-n", "0").out.splitlines()) == 25
+    assert len(mpal("list", "--json", "-n", "0", "-p", "latency < 20").out.splitlines()) == 20
+    assert json.loads(mpal("list", "--stats", "--json", "-n", "0").out)["calls"] == 25
+    for flags, exported in ([], 25), (["-p", "latency < 20ns"], 20), (["-n", "3"], 3), (["-n", "0"], 25):
+        folder = tmp_path / f"out{exported}{len(flags)}"
+        assert mpal("list", "--export", str(folder), *flags).err == f"exported {exported} calls into {folder}\n"
+        assert len(list(folder.iterdir())) == exported
 
 
 def test_a_predicate_with_a_mistake(store: Store, mpal: Callable[..., Outcome]) -> None:

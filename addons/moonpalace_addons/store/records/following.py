@@ -64,10 +64,11 @@ class Follower:
         """Give the connection back."""
         self._connection.close()
 
-    def earlier(self, limit: int) -> list[Exchange]:
-        """Return the newest calls that were over at the beginning, oldest first; `ended` gives none of them."""
+    def earlier(self, limit: int | None) -> list[Exchange]:
+        """Return the newest calls (None: all) that were over at the beginning, oldest first; `ended` gives none."""
         open_ids = self._under_way | self._missing.keys()
-        found = latest(self._engine, limit=limit + len(open_ids), where=and_(self._where, EXCHANGES.c.id <= self._top))
+        most = None if limit is None else limit + len(open_ids)
+        found = latest(self._engine, limit=most, where=and_(self._where, EXCHANGES.c.id <= self._top))
         return [exchange for exchange in found if exchange.id not in open_ids][:limit][::-1]
 
     def ended(self) -> list[Exchange]:
