@@ -8,6 +8,7 @@ Nothing is ever refused: what is not known is shown as the JSON that it is.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,7 +16,11 @@ from typing import Literal
 from moonpalace_addons.wire import api_error
 from moonpalace_addons.wire.completion import choices, summarize
 from moonpalace_addons.wire.json_value import mapping
-from moonpalace_cli.calls.placeholders import placeholder
+from moonpalace_cli.calls.placeholders import DATA_URL, placeholder
+from moonpalace_cli.text.json_text import reindent
+
+DATA = re.compile(r""""data:[^"\\]*(?:\\.[^"\\]*)*"(?!\s*:)""")
+"""A string in JSON, and no key, with a URL that holds data."""
 
 type Kind = Literal["text", "reasoning", "call", "media", "json"]
 
@@ -182,18 +187,14 @@ def call_part(name: object, id_: object, arguments: object) -> Part:
 
 def as_json(value: object) -> str:
     """Return the value as indented JSON, with placeholders for long strings of data."""
-    return json.dumps(without_data(value), ensure_ascii=False, indent=4, default=str)
+    # By its text, however deeply it is nested: the value itself could only be walked through by recursion.
+    return reindent(DATA.sub(named_data, json.dumps(value, ensure_ascii=False, default=str)))
 
 
-def without_data(value: object) -> object:
-    """Return the value with `data:` URLs named instead of repeated."""
-    if isinstance(value, dict):
-        return {key: without_data(member) for key, member in value.items()}
-    if isinstance(value, list):
-        return [without_data(element) for element in value]
-    if isinstance(value, str) and value.startswith("data:") and (shown := placeholder({"url": value})):
-        return shown
-    return value
+def named_data(string: re.Match[str]) -> str:
+    """Return what names a string with a `data:` URL, in quotes; a string that only begins so as it is."""
+    url = json.loads(string[0])
+    return json.dumps(placeholder({"url": url}), ensure_ascii=False) if DATA_URL.match(url) else string[0]
 
 
 def usage_line(answer: object) -> str:

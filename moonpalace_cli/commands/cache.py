@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from moonpalace_cli.context_caches.prefix_comparison import Request
 
 COLUMNS = ("id", "cache_id", "state", "model", "messages", "bytes", "tokens", "uses", "used_at", "expires_at")
+CHAT = "/chat/completions"
 EARLIER = 50
 """Calls that are looked at for the one that a call continues."""
 
@@ -119,6 +120,7 @@ def why(row_id: int | None, chatcmpl: str | None, request_id: str | None, as_jso
     """
     with opened(settings.database) as engine:
         call = find_call(engine, row_id=row_id, chatcmpl=chatcmpl, request_id=request_id)
+        check_path(call)
         request = read(engine, call)
         if request is None:
             raise MoonPalaceError(f"call {call.id} is no chat completion whose prompt can be read")
@@ -140,12 +142,31 @@ def why(row_id: int | None, chatcmpl: str | None, request_id: str | None, as_jso
         click.echo(shown if width is None else "\n".join(fold(shown, width)))
 
 
+def check_path(call: Exchange) -> None:
+    """Raise MoonPalaceError for a call whose prompt cannot be compared: it is not known what the API caches of it."""
+    if not call.path.endswith(CHAT):
+        known = f"; {cached_of(call)}" if call.cached_tokens is not None else ""
+        raise MoonPalaceError(
+            f"why call {call.id} was cached or not cannot be told: it went to {call.path}, and only the prompts of "
+            f"…{CHAT} can be compared{known}"
+        )
+
+
+def cached_of(call: Exchange) -> str:
+    """Return how much of a prompt was cached."""
+    return f"{call.cached_tokens or 0:,} of its {call.prompt_tokens or 0:,} prompt tokens were cached"
+
+
 def print_alone(call: Exchange, *, as_json: bool) -> None:
     """Say that a call continues none."""
     if as_json:
-        print_json(json.dumps({"id": call.id, "earlier_id": None}))
+        print_json(json.dumps({"id": call.id, "earlier_id": None, "cached_tokens": call.cached_tokens}))
+        return
+    text = f"call {call.id} continues none of the {EARLIER} calls before it"
+    if call.cached_tokens:
+        click.echo(f"{text}, yet {cached_of(call)}: another call, older or not in this store, began in the same way")
     else:
-        click.echo(f"call {call.id} continues none of the {EARLIER} calls before it: nothing of it could be cached")
+        click.echo(f"{text}: none of them can have put its beginning into the cache")
 
 
 def read(engine: Engine, call: Exchange) -> Request | None:

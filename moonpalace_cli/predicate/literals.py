@@ -22,6 +22,10 @@ NANOSECONDS = {
     "w": 604_800_000_000_000,
 }
 LONGEST_NUMBER = 400
+LARGEST_EXPONENT = 300
+"""Of ten; what a double holds, and SQLite has nothing larger."""
+MOST_STEPS = 30
+"""Steps of a path: a database takes expressions of a limited depth, and each step is several levels of one."""
 LARGEST_INDEX = 10**9
 
 STEP = re.compile(r"`((?:[^`]|``)+)`|(\*)|(-?[0-9]+)(?!\w)|([^\W\d]\w*)")
@@ -68,12 +72,14 @@ def read_number(token: str) -> int | Decimal:
     if len(token) > LONGEST_NUMBER:
         raise LiteralError(f"a number has at most {LONGEST_NUMBER} characters")
     if re.fullmatch(r"[+-]?[0-9]+", token):
+        if abs(int(token)) > 10**LARGEST_EXPONENT:
+            raise LiteralError("this number is out of range")
         return int(token)
     try:
         number = Decimal(token)
     except InvalidOperation:
         raise LiteralError("this number is out of range") from None
-    if abs(number.adjusted()) > 300:  # what a double holds: SQLite has nothing larger
+    if abs(number.adjusted()) > LARGEST_EXPONENT:
         raise LiteralError("this number is out of range")
     return number
 
@@ -91,6 +97,8 @@ def read_path(token: str) -> tuple[str, tuple[Step, ...]]:
     """Return the field that a path begins with, and the steps into it."""
     check_characters(token)
     first, *others = list(STEP.finditer(token))
+    if len(others) > MOST_STEPS:
+        raise LiteralError(f"a path has at most {MOST_STEPS} steps", others[MOST_STEPS].start())
     return named(first), tuple(step(match) for match in others)
 
 

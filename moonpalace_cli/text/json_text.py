@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 INDENT = "    "
+DEEPEST_INDENTED = 32
+"""Levels that get lines of their own: what lies deeper stands in one line, or 6 KB of brackets would become 36 MB."""
 LEXEME = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
@@ -75,15 +77,15 @@ def reindent(text: str, level: int = 0) -> str:
     for lexeme in LEXEME.findall(text):
         if lexeme in "}]":
             level -= 1
-            pieces.append(lexeme if opened else "\n" + INDENT * level + lexeme)
+            pieces.append(lexeme if opened or level >= DEEPEST_INDENTED else "\n" + INDENT * level + lexeme)
             opened = False
             continue
-        if opened:
+        if opened and level <= DEEPEST_INDENTED:
             pieces.append("\n" + INDENT * level)
         opened = lexeme in "{["
         level += opened
         if lexeme == ",":
-            pieces.append(",\n" + INDENT * level)
+            pieces.append(",\n" + INDENT * level if level <= DEEPEST_INDENTED else ", ")
         elif lexeme == ":":
             pieces.append(": ")
         else:

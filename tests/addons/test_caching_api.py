@@ -67,6 +67,15 @@ def test_create() -> None:
     assert (request.headers["Host"], request.headers["Content-Type"]) == ("api.moonshot.cn", "application/json")
 
 
+@pytest.mark.parametrize("number", ["9" * 400, "-1", "1e400", "NaN", '"soon"', "true"])
+def test_numbers_past_all_bounds(number: str) -> None:
+    """What cannot be a count of tokens, or the end of a cache, is not said."""
+    body = f'{{"id": "cache-1", "status": "ready", "tokens": {number}, "expired_at": {number}}}'
+    api, _ = answering(Response.make(200, body))
+    made = asyncio.run(api.create(ACCOUNT, BODY))
+    assert made == Made("cache-1", "ready", None, None)
+
+
 def test_pending() -> None:
     """A cache that is pending is looked at until it is ready."""
     api, asked = answering(described("pending"), described("pending"), described("ready"))

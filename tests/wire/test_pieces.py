@@ -1,11 +1,13 @@
 """The rules by which an object is gathered from its pieces."""
 
+import json
 import time
 from typing import Any
 
 import pytest
 
-from moonpalace_addons.wire.pieces import Doubts, Pieces, index_of, join_text
+from moonpalace_addons.wire.json_value import parse
+from moonpalace_addons.wire.pieces import DEEPEST, Doubts, Pieces, index_of, join_text
 
 CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "text outside of a delta": ([{"content": "a"}, {"content": ""}, {"content": "b"}], {"content": "b"}),
@@ -191,3 +193,16 @@ def test_an_index_is_a_whole_number(index: object, expected: int | None) -> None
     """Anything but an int is no index."""
     assert index_of({"index": index}) == expected
     assert index_of({}) is None
+
+
+@pytest.mark.parametrize("levels", [DEEPEST - 1, 400, 9_000])
+@pytest.mark.parametrize(("opening", "closing"), [('{"a": ', "}"), ("[", "]"), ('[{"index": 0, "a": ', "}]")])
+def test_nesting_is_bounded(levels: int, opening: str, closing: str) -> None:
+    """However deeply objects and lists lie in each other, pieces of them are gathered; what is too deep stays."""
+    written = f'{{"a": {opening * levels}1{closing * levels}}}'
+    piece = parse(written)
+    if not isinstance(piece, dict):
+        return  # what cannot be read never comes here
+    gathered = Pieces(joins=True)
+    gathered.feed(piece)
+    assert json.dumps(gathered.result()) == json.dumps(piece)

@@ -107,8 +107,8 @@ def choices(answer: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
 
 
 def whole_number(value: object) -> int | None:
-    """Return an int that is none of the bools and not negative; None for anything else."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    """Return an int that is none of the bools, not negative, and not past all counting; None for anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
 
 
 def _text(value: object) -> str | None:

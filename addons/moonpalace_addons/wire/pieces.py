@@ -31,6 +31,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _MIN_STEPS, _MIN_WHOLE = 3, 10
 """How often a text must have come whole and longer, and how long it must be, to be taken for one that is sent whole."""
 
+DEEPEST = 50
+"""Levels of objects and lists that are gathered; what lies deeper stays as it came last. It bounds recursion."""
+
 type Doubts = dict[str, None]
 """What could be meant otherwise than it was taken, in words, in order."""
 
@@ -41,10 +44,13 @@ class Pieces:
     `joins` says that texts come in pieces, `appends` that a list which comes again may be more of it.
     """
 
-    __slots__ = ("_appends", "_doubts", "_joins", "_lists", "_objects", "_texts", "_values")
+    __slots__ = ("_appends", "_doubts", "_joins", "_level", "_lists", "_objects", "_texts", "_values")
 
-    def __init__(self, doubts: Doubts | None = None, *, joins: bool = False, appends: bool = False) -> None:
+    def __init__(
+        self, doubts: Doubts | None = None, *, joins: bool = False, appends: bool = False, level: int = 0
+    ) -> None:
         self._doubts: Doubts = {} if doubts is None else doubts
+        self._level = level
         self._joins = joins
         self._appends = appends
         self._values: dict[str, object] = {}
@@ -62,9 +68,9 @@ class Pieces:
                 continue
             if isinstance(value, str) and self._is_in_pieces(key):
                 self._feed_text(key, value)
-            elif isinstance(value, dict):
+            elif isinstance(value, dict) and self._level < DEEPEST:
                 self._feed_object(key, value)
-            elif isinstance(value, list):
+            elif isinstance(value, list) and self._level < DEEPEST:
                 self._feed_list(key, value)
             elif known is None or known == "" or (key not in ONCE and value != ""):
                 self._values[key] = value
@@ -108,13 +114,15 @@ class Pieces:
         if found is None:
             # Arguments that come as an object are no text in pieces.
             joins = self._joins and key != "arguments"
-            found = self._objects[key] = Pieces(self._doubts, joins=joins, appends=self._appends)
+            found = self._objects[key] = Pieces(self._doubts, joins=joins, appends=self._appends, level=self._level + 1)
         found.feed(value)
 
     def _feed_list(self, key: str, value: list[object]) -> None:
         elements = self._lists.get(key)
         if elements is None:
-            elements = self._lists[key] = Elements(key, self._doubts, joins=self._joins, appends=self._appends)
+            elements = self._lists[key] = Elements(
+                key, self._doubts, joins=self._joins, appends=self._appends, level=self._level + 1
+            )
         if key == "content" and any(isinstance(element, dict) and "type" in element for element in value):
             elements.has_parts = True
             text = self._texts.pop(key, None)
@@ -176,13 +184,14 @@ class Elements:
     more of the same.
     """
 
-    __slots__ = ("_appends", "_doubts", "_joins", "_key", "_known", "_latest", "_order", "has_parts", "items")
+    __slots__ = ("_appends", "_doubts", "_joins", "_key", "_known", "_latest", "_level", "_order", "has_parts", "items")
 
-    def __init__(self, key: str, doubts: Doubts, *, joins: bool, appends: bool) -> None:
+    def __init__(self, key: str, doubts: Doubts, *, joins: bool, appends: bool, level: int) -> None:
         self.items: list[object] = []
         self.has_parts = False
         """Whether its elements are the parts of a content, to which text can be added."""
         self._key = key
+        self._level = level
         self._doubts = doubts
         self._joins = joins
         self._appends = appends
@@ -252,7 +261,7 @@ class Elements:
             is_other = any(old and new and old != new for old, new in zip(known, (kind, ident), strict=True))
             found = None if is_other else latest
         if found is None:
-            found = Pieces(self._doubts, joins=self._joins, appends=self._appends)
+            found = Pieces(self._doubts, joins=self._joins, appends=self._appends, level=self._level + 1)
             self.items.append(found)
             self._order.append(index)
             if latest is not None:

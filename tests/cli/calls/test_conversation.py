@@ -126,6 +126,28 @@ def test_data_is_never_repeated() -> None:
     assert turn.parts == (Part("call", '{\n    "image": "[image/png, 3.0 kB]"\n}', "?"),)
 
 
+def test_what_only_looks_like_data_stays() -> None:
+    """Keys, and strings that only begin like a `data:` URL, are printed."""
+    arguments = json.dumps({"data:x": 'data: "none"', "b": ["data:text/plain,abc"]})
+    (turn,) = asked({"messages": [{"role": "assistant", "tool_calls": [{"function": {"arguments": arguments}}]}]})
+    assert json.loads(turn.parts[0].text) == {"data:x": 'data: "none"', "b": ["[text/plain, 3 bytes]"]}
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a": ', "}")])
+@pytest.mark.parametrize("levels", [1_100, 5_000])
+def test_deep_nesting(opening: str, closing: str, levels: int) -> None:
+    """What is nested more deeply than Python could recurse is shown."""
+    deep = f"{opening * levels}1{closing * levels}"
+    value = json.loads(deep)
+    call = {"function": {"name": "f", "arguments": deep}}
+    turns = asked({"messages": [{"role": "user", "content": value}, {"role": "assistant", "tool_calls": [call]}]})
+    turns += answered({"odd": value})
+    assert [part.text.count(opening[0]) for turn in turns for part in turn.parts][-2:] == [
+        levels,
+        levels + (opening != "["),
+    ]
+
+
 @pytest.mark.parametrize(
     ("usage", "line"),
     [

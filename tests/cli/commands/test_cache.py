@@ -244,13 +244,33 @@ def test_nothing_to_compare_with(said: Said, stored: Callable[..., None]) -> Non
     stored(([SYSTEM], 600, 0), ([LAST], 10, 0), ([SYSTEM, LAST], None, None))
     assert said("why", "--id", "1") == (
         0,
-        "call 1 continues none of the 50 calls before it: nothing of it could be cached\n",
+        "call 1 continues none of the 50 calls before it: none of them can have put its beginning into the cache\n",
         "",
     )
     assert said("why", "--id", "2")[1].startswith("call 2 continues none")
     assert said("why", "--id", "3")[1].endswith("tokens: unknown, one of the two calls has no usage\n")
     assert said("why", "--id", "9")[0] == 1
     assert said("why")[0] == 2
+
+
+def test_cached_by_others(said: Said, stored: Callable[..., None]) -> None:
+    """What the API had cached is never denied: another call, which is not stored, may have begun in the same way."""
+    stored(([SYSTEM], 600, 512))
+    assert said("why", "--id", "1")[1] == (
+        "call 1 continues none of the 50 calls before it, yet 512 of its 600 prompt tokens were cached: "
+        "another call, older or not in this store, began in the same way\n"
+    )
+    assert json.loads(said("why", "--id", "1", "--json")[1]) == {"id": 1, "earlier_id": None, "cached_tokens": 512}
+
+
+def test_other_paths(said: Said, stored: Callable[..., None]) -> None:
+    """Of calls whose prompts cannot be compared nothing is claimed."""
+    stored(([SYSTEM], 600, 512), ([SYSTEM, LAST], 600, None), path="/anthropic/v1/messages")
+    code, out, err = said("why", "--id", "1")
+    assert (code, out) == (1, "")
+    assert "cannot be told: it went to /anthropic/v1/messages" in err
+    assert err.endswith("; 512 of its 600 prompt tokens were cached\n")
+    assert said("why", "--id", "2")[2].endswith("can be compared\n")
 
 
 def test_another_key(said: Said, stored: Callable[..., None]) -> None:

@@ -109,6 +109,9 @@ OPERATOR = "an operator (== != > >= < <= ~ !~ % !% @ !@)"
 MISTAKES = [
     ("id ===", 5, f"syntax error at character 6; expected {VALUE}"),
     ("id == ", 6, f"it ends too early; expected {VALUE}"),
+    (f"a == {'9' * 302}", 5, "this number is out of range"),
+    (f"a == -{'9' * 399}", 5, "this number is out of range"),
+    ("a" + ".*" * 500, 62, "a path has at most 30 steps"),
     ("id = 1", 3, f"syntax error at character 4; expected {OPERATOR}, &&, || or the end (equality is ==)"),
     ("", 0, "it is empty; expected a field, as in: status == 200"),
     ("  ", 0, "it is empty; expected a field, as in: status == 200"),

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonpalace_cli.text.json_text import JSON_ESCAPES, Json, Verbatim, dumps, escape_html, parse, reindent
+from moonpalace_cli.text.json_text import (
+    DEEPEST_INDENTED,
+    JSON_ESCAPES,
+    Json,
+    Verbatim,
+    dumps,
+    escape_html,
+    parse,
+    reindent,
+)
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -20,6 +29,18 @@ def test_layout_is_that_of_the_standard_library(value: object, indent: int | Non
     """Whatever white space and escapes JSON comes with, it is printed as `json.dumps(indent=4)` prints it."""
     written = json.dumps(value, indent=indent)
     assert reindent(written) == json.dumps(value, indent=4, ensure_ascii=False)
+
+
+DEEP = ("[" * 3_000 + "]" * 3_000, '{"a":' * 1_200 + "1" + "}" * 1_200, "[" * 33 + "1,1" * 999 + "]" * 33)
+
+
+@pytest.mark.parametrize("text", DEEP)
+def test_deep_nesting_takes_bounded_room(text: str) -> None:
+    """What lies deeper than anybody writes JSON stands in one line: white space is bounded for each line."""
+    printed = reindent(text)
+    assert parse(printed) is not None
+    assert "".join(printed.split()) == text
+    assert max(len(line) - len(line.lstrip()) for line in printed.split("\n")) == 4 * DEEPEST_INDENTED
 
 
 @pytest.mark.parametrize(

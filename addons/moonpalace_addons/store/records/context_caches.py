@@ -73,7 +73,7 @@ def all_caches(engine: Engine) -> list[ContextCache]:
 
 def find(engine: Engine, name: str) -> ContextCache | None:
     """Return the cache with this number or this id of the API."""
-    is_number = name.isascii() and name.isdigit() and int(name) <= GREATEST
+    is_number = name.isascii() and name.isdigit() and len(name) < 20 and int(name) <= GREATEST
     column = CONTEXT_CACHES.c.id == int(name) if is_number else CONTEXT_CACHES.c.cache_id == name
     with engine.connect() as connection:
         row = connection.execute(select(*COLUMNS).where(column)).mappings().first()
