@@ -227,11 +227,11 @@ def test_head_has_no_body(proxy: Proxy, client: httpx.Client, request_id: str) -
 
 
 def test_cookies_reach_the_client_but_not_the_store(proxy: Proxy, client: httpx.Client, request_id: str) -> None:
-    """A cookie passes to the client, and nothing of it is kept."""
+    """A cookie passes to the client, and nothing but that there was one is kept."""
     body = {"model": "mock-cookie", "messages": MESSAGES}
     answer = client.post("/v1/chat/completions", json=body, headers={"X-Request-Id": request_id})
     assert "5e55104c00c1e" in answer.headers["Set-Cookie"]
-    assert "cookie" not in (proxy.row(request_id).response_headers or "").lower()
+    assert "Set-Cookie: ***\r\n" in (proxy.row(request_id).response_headers or "") + "\r\n"
 
 
 @pytest.mark.skipif(not CURL, reason="curl is not installed")
