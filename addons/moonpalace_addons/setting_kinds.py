@@ -198,7 +198,14 @@ def _bytes(text: str) -> int:
     if match is None or match[2] not in _UNITS:
         raise ValueError
     size = int(float(match[1]) * _UNITS[match[2]])
-    if not LEAST_BODY <= size < 2**60:
+    if size >= 2**60:
+        raise ValueError
+    return size
+
+
+def _body(text: str) -> int:
+    size = _bytes(text)
+    if size < LEAST_BODY:
         raise ValueError
     return size
 
@@ -239,7 +246,7 @@ PORT = Kind("PORT", "a whole number from 0 to 65535 (0 = any free port)", _whole
 COUNT = Kind("NUMBER", "a whole number from 0 to 1000000000", _whole(0, 1_000_000_000))
 BYTES = Kind("BYTES", "a whole number of bytes from 0 to 1000000000", _whole(0, 1_000_000_000))
 SIZE = Kind("SIZE", "a number of bytes, or one with KB, MB, GB or TB (500MB, 2GB)", _size)
-BODY = Kind("SIZE", "a number of bytes from 1KB on, or one with KB, MB or GB (100MB)", _bytes)
+BODY = Kind("SIZE", "a number of bytes from 1KB on, or one with KB, MB or GB (100MB)", _body)
 DAYS = Kind("DAYS", "a whole number of days from 1 to 36500", _whole(1, 36_500))
 WHOLE_SECONDS = Kind("SECONDS", f"a whole number of seconds from 1 to {_YEAR}", _whole(1, _YEAR))
 SECONDS = Kind("SECONDS", f"a number of seconds above 0, at most {_YEAR}", _decimal(lambda number: 0 < number <= _YEAR))

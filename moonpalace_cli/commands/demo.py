@@ -24,6 +24,8 @@ SHOWN, WIDTH = 4, 150
 """How many lines of an answer are shown, and how much of each."""
 
 KEY = "sk-demo-this-key-is-stored-nowhere"
+PAUSE = 0.02
+"""Seconds between the mock's events, so that the times of a stream have something to say."""
 
 CALLS: tuple[tuple[str, Mapping[str, object]], ...] = (
     (
@@ -129,10 +131,11 @@ class LogReader:
 
 def call(base_url: str, body: Mapping[str, object]) -> None:
     """Make one chat call and show its answer as it arrives."""
+    pace = {"X-Mock-Delay": str(PAUSE)} if body.get("stream") else {}
     request = urllib.request.Request(  # noqa: S310 - our own address
         f"{base_url}/chat/completions",
         json.dumps(body, ensure_ascii=False).encode(),
-        {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"},
+        {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}", **pace},
     )
     # A proxy from the environment must not see the demo's calls, nor break them.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
