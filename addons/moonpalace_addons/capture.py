@@ -102,7 +102,7 @@ class Capture:
         elif not call.hold:
             hold = Hold(flow, call, lambda: self._announce(call))
             call.opening = hold if upstream.hold_answer(flow, hold) else None
-        if call.coerce:  # what comes of it is kept from the beginning, however it passes
+        if call.coerce and not call.hold:  # what comes of it is kept from the beginning, however it passes
             self._announce(call)
         call.overhead += time.monotonic_ns() - began
 

@@ -33,7 +33,11 @@ class _Lingering(asyncio.Protocol):
         if transport.is_closing():
             return
         transport.set_protocol(cls(writer))
-        transport.write_eof()
+        try:
+            transport.write_eof()
+        except OSError:  # the client has left meanwhile
+            transport.abort()
+            return
         transport.resume_reading()
         asyncio.get_running_loop().call_later(LINGER, transport.abort)
 
