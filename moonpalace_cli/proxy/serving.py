@@ -52,7 +52,7 @@ class StartupCheck(MitmLogHandler):
         """Raise MoonPalaceError with the reason why the proxy does not start."""
         await asyncio.sleep(0)
         if self.errors:
-            self.finish()
+            self.uninstall()  # what mitmproxy says of the same once more stays out of the log
             raise MoonPalaceError(self._listening_failure() or self.errors[0].splitlines()[0])
 
     def _listening_failure(self) -> str | None:

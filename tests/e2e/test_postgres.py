@@ -188,10 +188,10 @@ def test_what_both_proxies_get_is_stored_once(outcome: Outcome, engine: Engine) 
 
 def test_the_reader_sees_more_and_more(outcome: Outcome) -> None:
     """Each look while the proxies write succeeds, newest first, and never shows fewer calls than the one before."""
-    seen = [[json.loads(line)["id"] for line in look.splitlines()] for look in outcome.lists]
-    assert len({len(ids) for ids in seen}) > 2
-    assert all(ids == sorted(ids, reverse=True) for ids in seen)
-    assert [len(ids) for ids in seen] == sorted(len(ids) for ids in seen)
+    seen = [[json.loads(line)["requested_at"] for line in look.splitlines()] for look in outcome.lists]
+    assert len({len(times) for times in seen}) > 2
+    assert all(times == sorted(times, reverse=True) for times in seen)
+    assert [len(times) for times in seen] == sorted(len(times) for times in seen)
 
 
 def test_nobody_was_in_trouble(outcome: Outcome) -> None:
@@ -205,6 +205,7 @@ def test_nobody_was_in_trouble(outcome: Outcome) -> None:
 @pytest.mark.parametrize(
     "command", [("doctor", "--json"), ("list", "--json"), ("inspect", "--id", "1"), ("export", "--id", "1")]
 )
+@pytest.mark.usefixtures("outcome")
 def test_no_command_shows_the_password(launch: Launcher, url: str, tmp_path: Path, command: tuple[str, ...]) -> None:
     """What commands print, and the file that an export writes, is without the database's password."""
     arguments = (*command, "--directory", str(tmp_path)) if command[0] == "export" else command
