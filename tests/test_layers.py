@@ -40,9 +40,12 @@ RULES: tuple[tuple[str, frozenset[str]], ...] = (
     (OURS, frozenset({OURS, "mitmproxy", "h11"})),
     ("moonpalace", frozenset({OURS})),
 )
-TOUCHING = ("upstream.py", "trailers.py", "relay.py", "direct_read.py", "client_connections.py")
-"""Who may touch mitmproxy's internals: what is done to a flow, to trailers and at the end, and the two halves of the
-quick way for streams."""
+TOUCHING = (
+    *("upstream.py", "trailers.py", "relay.py", "direct_read.py", "client_connections.py"),
+    *("body_limits.py", "early_answer.py", "http1_limits.py"),
+)
+"""Who may touch mitmproxy's internals: what is done to a flow, to trailers and at the end, the two halves of the quick
+way for streams, and the limits of what a peer may send."""
 INTERNALS = ("mitmproxy.proxy.layers", "mitmproxy.proxy.server", "mitmproxy.optmanager")
 
 
