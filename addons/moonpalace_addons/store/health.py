@@ -129,7 +129,7 @@ def found_in_journals(report: Report, url: str, home: Path) -> Pairs:
             yield f"{size}, left by a proxy that has ended", "the next mpal start stores them"
     for path in report.kept:
         yield (
-            f"some of the calls in {path} could not be read, or were refused by the database; the others are stored",
+            f"something in {path} could not be read, or was refused by the database; all else of it is stored",
             "a newer MoonPalace may read them: rename the file so that it ends in .journal, and start the proxy",
         )
     for path in journal_place.others(url, home):

@@ -114,25 +114,87 @@ def test_calls_added_while_it_is_taken_in_come_last(place: Place) -> None:
     assert [uuid for _, uuid in store.got] == [unit.uuid for unit in UNITS]
 
 
-def test_a_torn_tail_is_ignored(place: Place, caplog: pytest.LogCaptureFixture) -> None:
-    """Wherever a crash has cut the file, the calls before that are taken in, and the file goes."""
+@pytest.fixture
+def whole(place: Place) -> tuple[bytes, list[int]]:
+    """Give the bytes of a journal of all units, and where its head and each unit end."""
     kept = Overflow(place, RUN)
     kept.add(UNITS)
     kept.close()
     path = place.path(RUN_ID)
-    whole = path.read_bytes()
-    sizes = [len(pack(unit)) + 8 for unit in UNITS]
-    ends = [len(whole) - sum(sizes[count:]) for count in range(6)]
-    for cut in range(len(whole) + 1):
-        path.write_bytes(whole[:cut])
+    content = path.read_bytes()
+    path.unlink()
+    sizes = [len(pack(unit)) + HEAD.size for unit in UNITS]
+    return content, [len(content) - sum(sizes[count:]) for count in range(6)]
+
+
+def taken_in(place: Place, content: bytes) -> list[str]:
+    """Have another proxy take in a journal; return the calls that it gets, in their order."""
+    place.path(RUN_ID).write_bytes(content)
+    again, store = Overflow(place, RUN | {"id": "0a6f27a4-1c1c-4b02-9e5c-6a0e7b0c0002"}), Store()
+    again.look()
+    drain(again, store)
+    assert place.paths() == []
+    assert {run for run, _ in store.got} <= {RUN_ID}
+    return [uuid for _, uuid in store.got]
+
+
+def assert_kept(place: Place, content: bytes, said: str, unread: int | None = None) -> None:
+    """Check that a journal is there under another name, byte for byte, and that one true line says so."""
+    (aside,) = place.kept()
+    assert aside.read_bytes() == content
+    assert said.endswith(f"it is kept as {aside}")
+    assert unread is None or f"; {unread} bytes of it cannot be read; " in said
+    aside.unlink()
+
+
+def test_a_journal_cut_anywhere(place: Place, caplog: pytest.LogCaptureFixture, whole: tuple[bytes, list[int]]) -> None:
+    """Wherever a crash has cut the file, the calls before that are taken in; what is left of one keeps the file."""
+    content, ends = whole
+    for cut in range(len(content) + 1):
         caplog.clear()
-        again, store = Overflow(place, RUN | {"id": "0a6f27a4-1c1c-4b02-9e5c-6a0e7b0c0002"}), Store()
-        again.look()
-        drain(again, store)
-        count = sum(end <= cut for end in ends[1:])
-        assert store.got == [(RUN_ID, unit.uuid) for unit in UNITS[:count]]
-        assert not path.exists()
-        assert ("had not been written whole" in caplog.text) == (cut > ends[0] and cut not in ends)
+        before = sum(end <= cut for end in ends[1:])
+        assert taken_in(place, content[:cut]) == [unit.uuid for unit in UNITS[:before]]
+        if cut < ends[0]:
+            assert (caplog.messages, place.kept()) == ([], [])  # its writer died before it had any call
+            continue
+        (said,) = caplog.messages
+        assert said.startswith(f"store: {before} calls taken in from the journal {place.path(RUN_ID)}")
+        if cut in ends:
+            assert place.kept() == []
+        else:
+            assert_kept(place, content[:cut], said, cut - ends[before])
+
+
+def test_a_journal_damaged_anywhere(
+    place: Place, caplog: pytest.LogCaptureFixture, whole: tuple[bytes, list[int]]
+) -> None:
+    """Whatever bit is wrong, the calls before it are taken in, and the file is kept, as one line says."""
+    content, ends = whole
+    for at in range(len(journal_file.MAGIC), len(content)):
+        for bit in (0x01, 0x40, 0x80):
+            caplog.clear()
+            damaged = content[:at] + bytes([content[at] ^ bit]) + content[at + 1 :]
+            before = sum(end <= at for end in ends[1:])
+            got = taken_in(place, damaged)
+            assert got[:before] == [unit.uuid for unit in UNITS[:before]]
+            assert len(got) < len(UNITS)
+            (said,) = caplog.messages
+            assert_kept(place, damaged, said)
+
+
+@pytest.mark.parametrize("length", [0, -9, -1, 1, 5, 2**31, 2**32 - 1])
+def test_a_damaged_length_is_no_torn_tail(
+    place: Place, caplog: pytest.LogCaptureFixture, whole: tuple[bytes, list[int]], length: int
+) -> None:
+    """A length in the middle that is too small, too large or nothing costs no file, and nobody calls it unfinished."""
+    content, ends = whole
+    right = ends[2] - ends[1] - HEAD.size
+    wrong = length if length in (0, 2**31, 2**32 - 1) else right + length
+    damaged = content[: ends[1]] + wrong.to_bytes(4, "little") + content[ends[1] + 4 :]
+    assert taken_in(place, damaged) == ["0"]
+    (said,) = caplog.messages
+    assert said.startswith("store: 1 calls taken in from the journal ")
+    assert_kept(place, damaged, said, len(content) - ends[1])
 
 
 def test_a_journal_belongs_to_one_at_a_time(place: Place) -> None:
@@ -276,13 +338,9 @@ def test_a_record_that_cannot_be_read_is_kept(place: Place, caplog: pytest.LogCa
     kept.look()
     drain(kept, store)
     assert store.got == [(RUN_ID, "0"), (RUN_ID, "1")]
-    (aside,) = place.kept()
-    assert aside.read_bytes() == content
-    assert caplog.messages == [
-        f"store: 2 calls taken in from the journal {path}",
-        f"store: 1 records of the journal {path} cannot be read",
-        f"store: the journal is kept as {aside}",
-    ]
+    (said,) = caplog.messages
+    assert said.startswith(f"store: 2 calls taken in from the journal {path}; ")
+    assert_kept(place, content, said, len(poison))
     assert kept.source() is None
     assert place.paths() == []
 
@@ -295,7 +353,8 @@ def test_a_call_that_the_store_refuses_is_kept(place: Place, caplog: pytest.LogC
         kept.add(UNITS)
         drain(kept, store)
         assert [uuid for _, uuid in store.got] == ["0", "2", "3", "4"]
-        assert "store: 4 calls taken in from the journal" in caplog.text
+        assert "store: 4 calls taken in from the journal" in caplog.messages[-1]
+        assert "; the database refuses 1 of its calls; it is kept as " in caplog.messages[-1]
     assert [path.name for path in place.kept()] == [f"{place.path(RUN_ID).name}.kept{end}" for end in ("", "-2")]
 
 
@@ -313,7 +372,7 @@ def test_a_journal_that_cannot_be_deleted(
     drain(kept, store)
     kept.look()
     assert kept.source() is None
-    assert f"store: the journal {place.path(RUN_ID)} stays" in caplog.text
+    assert f"from the journal {place.path(RUN_ID)}; it stays, " in caplog.messages[-1]
 
 
 def test_a_journal_that_cannot_be_read(
@@ -330,7 +389,7 @@ def test_a_journal_that_cannot_be_read(
     drain(kept, Store())
     assert kept.source() is None
     assert len(place.kept()) == 1
-    assert "cannot be read: Input/output error" in caplog.text
+    assert "; it cannot be read any further: Input/output error; it is kept as " in caplog.text
 
 
 def test_a_journal_that_cannot_be_written_is_said_once(

@@ -24,7 +24,8 @@ def framed(content: bytes) -> bytes:
 def frames(file: FileIO, begin: int, end: int) -> Iterator[tuple[bytes | None, int]]:
     """Read the contents of the frames between two offsets, each with where it ends, up to the first that is cut.
 
-    Of a frame that is there but damaged the content is None.
+    Of a frame that is there but damaged the content is None. One whose length is damaged may look like one that is cut,
+    or like a longer or shorter one: no wrong content is given, but where the next frame begins is lost.
     """
     while begin + HEAD.size <= end:
         head = read_at(file, begin, HEAD.size)

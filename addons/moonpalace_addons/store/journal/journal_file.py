@@ -2,8 +2,8 @@
 
 It begins with `MAGIC`, which has the version; frames follow (`framing`). The first frame's content is a JSON
 object, the row of the run that wrote the file; that of each other one is a unit, as `unit_bytes` packs it. What a
-crash or a full disk has left of a frame ends the file for readers; what is before it holds. A unit is in the file only
-as it would be in the store: masked.
+crash or a full disk has left of a frame, and a frame whose length is damaged, ends the file for readers; what is before
+it holds, and the file is kept. A unit is in the file only as it would be in the store: masked.
 
 Its writer keeps the file locked as long as it lives, and so does who takes it in: nobody else touches it meanwhile. A
 file that is taken in again, since its reader died before it was deleted, changes nothing in the store.
@@ -19,7 +19,7 @@ from itertools import count
 from pathlib import Path
 
 from moonpalace_addons.store.file_lock import try_lock
-from moonpalace_addons.store.journal.framing import framed, frames, read_at, write_at
+from moonpalace_addons.store.journal.framing import HEAD, framed, frames, read_at, write_at
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import RUNS
 from moonpalace_addons.store.storable import storable
@@ -85,7 +85,7 @@ class Journal:
         run = run_of(head[0]) if head and head[0] is not None else None
         if head is not None and run is not None:
             return cls(path, file, head[1], size, run)
-        if head is not None or not is_unfinished(path, size):
+        if head is not None or not is_unfinished(path, file, size):
             raise ValueError(f"its beginning is damaged; it is kept as {keep(path, file)}")
         delete(path, file)
         return None
@@ -172,9 +172,13 @@ def run_of(content: bytes) -> Values | None:
     return run if is_one and len(str(run["id"])) <= MAX_ID_LENGTH else None
 
 
-def is_unfinished(path: Path, size: int) -> bool:
-    """Tell whether a file without a whole head is a journal whose writer died in the midst of making it."""
-    return size < MAX_HEAD and RUN_ID.search(path.name) is not None
+def is_unfinished(path: Path, file: FileIO, size: int) -> bool:
+    """Tell whether a file without a whole head is a journal whose writer died in the midst of making it.
+
+    Then it has no unit: these begin with bytes that are none of the head's JSON, which is ASCII.
+    """
+    is_short = size < MAX_HEAD and RUN_ID.search(path.name) is not None
+    return is_short and read_at(file, len(MAGIC) + HEAD.size, MAX_HEAD).isascii()
 
 
 def keep(path: Path, file: FileIO) -> Path:

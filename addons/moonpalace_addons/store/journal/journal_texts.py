@@ -14,9 +14,9 @@ from moonpalace_addons.store.units import Unit
 def journal_texts(path: Path) -> Iterator[Text]:
     """Give every text of the calls that wait in a journal; `row` is the call's uuid.
 
-    The file is only read, without a lock: what is added meanwhile is left out, and a journal that has just been taken
-    in has nothing. Raises ValueError if another version of MoonPalace wrote it, or, after all else, if a part of it
-    cannot be read; OSError if nothing of it can.
+    The file is only read, without a lock: what is added meanwhile is left out, or said to be not readable while it is
+    being written, and a journal that has just been taken in has nothing. Raises ValueError if another version of
+    MoonPalace wrote it, or, after all else, if a part of it cannot be read; OSError if nothing of it can.
     """
     unread = 0
     try:
@@ -26,15 +26,18 @@ def journal_texts(path: Path) -> Iterator[Text]:
     with file:
         size = file.seek(0, 2)
         head = read_head(file, size)
-        for content, _ in frames(file, head[1], size) if head else ():
+        end = head[1] if head else 0
+        for content, stop in frames(file, end, size) if head else ():
+            begin, end = end, stop
             try:
                 unit = unpack(content or b"")
             except ValueError:
-                unread += 1
+                unread += stop - begin
             else:
                 yield from texts_of(unit)
+        unread += size - end
     if unread:
-        raise ValueError(f"{unread} records of it cannot be read")
+        raise ValueError(f"{unread} bytes of it cannot be read")
 
 
 def texts_of(unit: Unit) -> Iterator[Text]:

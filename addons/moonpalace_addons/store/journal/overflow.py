@@ -26,8 +26,8 @@ type Store = Callable[[Sequence[Unit], Values], Sequence[str] | None]
 class Source:
     """A journal that is being taken in.
 
-    `calls` of it are stored to their ends; `unread` are frames that could not be read, `refused` calls that the store
-    does not take.
+    `calls` of it are stored to their ends; `unread` bytes of it could not be read, `refused` calls the store does not
+    take.
     """
 
     journal: Journal
@@ -36,10 +36,19 @@ class Source:
     unread: int = 0
     refused: int = 0
 
+    def missing(self) -> list[str]:
+        """Return in words what of it is not stored, once there is nothing more to be read; empty if all is."""
+        # Whether a crash cut the last record, or its length is damaged and more records follow, nobody can tell.
+        unread = self.unread + self.journal.waiting
+        return [
+            *([f"{unread} bytes of it cannot be read"] if unread else []),
+            *([f"the database refuses {self.refused} of its calls"] if self.refused else []),
+        ]
+
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """Units of a journal, one for each call, where the last one ends, and how many frames there are not readable."""
+    """Units of a journal, one for each call, where the last one ends, and how many bytes before it are not readable."""
 
     units: list[Unit]
     end: int
@@ -142,11 +151,10 @@ class Overflow:
         try:
             portion = next_portion(source.journal, pace)
         except OSError as error:
-            logger.error("store: the journal %s cannot be read: %s", source.journal.path, why(error))  # noqa: TRY400
-            self._leave(source, is_whole=False)
+            self._finish(source, [f"it cannot be read any further: {why(error)}"])
             return True
         if portion.end == source.journal.taken:
-            self._finish(source)
+            self._finish(source, source.missing())
             return True
         refused = store(portion.units, source.journal.run) if portion.units else ()
         if refused is None:
@@ -157,33 +165,23 @@ class Overflow:
         source.refused += len(refused)
         return True
 
-    def _finish(self, source: Source) -> None:
-        path = source.journal.path
-        if torn := source.journal.waiting:
-            logger.warning("store: the last %d bytes of %s had not been written whole", torn, path)
-        logger.warning("store: %d calls taken in from the journal %s", source.calls, path)
-        if source.unread:
-            logger.error("store: %d records of the journal %s cannot be read", source.unread, path)
-        if source.refused:
-            logger.error("store: the database refuses %d calls of the journal %s", source.refused, path)
-        self._leave(source, is_whole=not (source.unread or source.refused))
-
-    def _leave(self, source: Source, *, is_whole: bool) -> None:
-        """Be done with a journal: delete it if all of it is stored, else keep it under another name."""
+    def _finish(self, source: Source, missing: Sequence[str]) -> None:
+        """Be done with a journal: delete it if nothing of it is missing in the store, else keep it; say so."""
         if source.is_own:
             self._own = None
         else:
             self._left.remove(source)
-        path = source.journal.path
+        said = "; ".join([f"store: {source.calls} calls taken in from the journal {source.journal.path}", *missing])
         try:
-            if is_whole:
-                source.journal.delete()
+            if missing:
+                logger.error("%s; it is kept as %s", said, source.journal.keep())
             else:
-                logger.error("store: the journal is kept as %s", source.journal.keep())
+                source.journal.delete()
+                logger.warning("%s", said)
         except OSError as error:
-            self._done.add(path)
+            self._done.add(source.journal.path)
             source.journal.close()
-            logger.warning("store: the journal %s stays, the next start takes it in again: %s", path, why(error))
+            logger.warning("%s; it stays, the next start takes it in again: %s", said, why(error))
 
     def close(self) -> None:
         """Leave the journals to the next start."""
@@ -209,14 +207,14 @@ def pieces(units: Sequence[Unit]) -> list[list[Unit]]:
 def next_portion(journal: Journal, pace: Pace) -> Portion:
     """Return what is next in a journal: at least one frame."""
     units, unread, end, left = list[Unit](), 0, journal.taken, pace.weight
-    for content, stop in journal.frames():
-        end = stop
+    for count, (content, stop) in enumerate(journal.frames(), start=1):
+        begin, end = end, stop
         try:
             units.append(checked(unpack(content or b"")))
         except ValueError:
-            unread += 1
+            unread += stop - begin
         else:
             left -= units[-1].weight
-        if left <= 0 or len(units) + unread >= pace.calls:
+        if left <= 0 or count >= pace.calls:
             break
     return Portion(merged(units), end, unread)
