@@ -8,8 +8,8 @@ import click
 
 from moonpalace_addons import setting_kinds
 from moonpalace_cli.calls.presentation import TIME_FORMAT
-from moonpalace_cli.flags import moments
 from moonpalace_cli.flags.lookup import opened
+from moonpalace_cli.flags.moments import parse_moment
 from moonpalace_cli.flags.numbers import Whole
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json
@@ -19,14 +19,6 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.cleaning import Cleaned
 
 DAYS_KEPT = 7
-
-
-def parse_moment(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
-    """Return the moment with its time zone, the local one unless the text brings one; a date is its first second."""
-    try:
-        return None if text is None else moments.parse(text, datetime.now().astimezone())
-    except ValueError as error:
-        raise click.BadParameter(str(error), context, parameter) from error
 
 
 def parse_size(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:

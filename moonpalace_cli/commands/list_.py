@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
-from moonpalace_cli.flags import moments
 from moonpalace_cli.flags.lookup import opened
+from moonpalace_cli.flags.moments import parse_moment
 from moonpalace_cli.flags.name_lists import (
     complete_columns,
     complete_fields,
@@ -42,14 +42,6 @@ if TYPE_CHECKING:
 LARGEST_LIMIT = 2**31 - 1
 
 
-def parse_since(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
-    """Return the moment given by --since."""
-    try:
-        return None if text is None else moments.parse(text, datetime.now(UTC))
-    except ValueError as error:
-        raise click.BadParameter(str(error), context, parameter) from error
-
-
 @click.command("list", short_help="List the newest calls.")
 @click.option(
     "-n",
@@ -65,7 +57,7 @@ def parse_since(context: click.Context, parameter: click.Parameter, text: str | 
 @click.option(
     "--since",
     metavar="TIME",
-    callback=parse_since,
+    callback=parse_moment,
     help="List only calls since then: -2h, -30m, -7d, 2024-07-29, '2024-07-29 21:30', 21:30, today.",
 )
 @click.option(

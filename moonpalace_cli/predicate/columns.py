@@ -132,13 +132,10 @@ class MomentOperand:
 
     def _period(self, value: Value) -> times.Period:
         period = None
-        if isinstance(value, Span):
-            period = times.before_now(value.nanoseconds, self.now)
-        elif isinstance(value, TextValue):
-            period = times.day(value.value, self.now) or times.read_time(value.value)
-        elif isinstance(value, Day):
-            period = times.day(value.name, self.now)
+        if isinstance(value, Span) and value.nanoseconds <= 0:
+            period = times.moment(times.microseconds(self.now) + value.nanoseconds // 1_000)
+        elif isinstance(value, TextValue | Day):
+            period = times.read_time(value.name if isinstance(value, Day) else value.value, self.now)
         if period is None or max(abs(period.start), abs(period.end)) >= 2**63:
-            examples = "'2024-07-29', '2024-07-29 21:30:53', '2024-07-29T21:30:53+08:00', -2h, today or yesterday"
-            raise ValueMistakeError(f"{self.name} is a time: compare it with {examples}", value.position)
+            raise ValueMistakeError(f"{self.name} is a time: compare it with {times.EXAMPLES}", value.position)
         return period

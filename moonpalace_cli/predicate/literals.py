@@ -28,6 +28,7 @@ MOST_STEPS = 30
 """Steps of a path: a database takes expressions of a limited depth, and each step is several levels of one."""
 LARGEST_INDEX = 10**9
 
+AMOUNT = re.compile(r"([0-9.]+)([a-z]+)")
 STEP = re.compile(r"`((?:[^`]|``)+)`|(\*)|(-?[0-9]+)(?!\w)|([^\W\d]\w*)")
 
 
@@ -85,12 +86,13 @@ def read_number(token: str) -> int | Decimal:
 
 
 def read_span(token: str) -> int:
-    """Return a length of time in nanoseconds."""
-    unit = re.sub(r"[^a-z]", "", token)
-    length = int(Decimal(token.removesuffix(unit)) * NANOSECONDS[unit]) if len(token) <= LONGEST_NUMBER else 2**63
-    if abs(length) >= 2**63:
+    """Return a length of time in nanoseconds: `-2h`, `1.5s`, `1d12h`."""
+    if len(token) > LONGEST_NUMBER:
         raise LiteralError("this length of time is out of range")
-    return length
+    length = int(sum(Decimal(amount) * NANOSECONDS[unit] for amount, unit in AMOUNT.findall(token)))
+    if length >= 2**63:
+        raise LiteralError("this length of time is out of range")
+    return -length if token.startswith("-") else length
 
 
 def read_path(token: str) -> tuple[str, tuple[Step, ...]]:

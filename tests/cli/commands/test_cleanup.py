@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from moonpalace_addons.store.tasks import State
-from moonpalace_cli.flags import moments
+from moonpalace_cli.predicate import times
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store
@@ -196,6 +196,7 @@ def test_bad_times_delete_nothing(store: Store, mpal: Callable[..., Outcome], be
     result = mpal("cleanup", "--before", before)
     assert (result.code, result.out) == (2, "")
     assert result.err == (
-        f"Error: Invalid value for '--before': {before!r} is no time: {moments.HINT} (see mpal cleanup --help)\n"
+        f"Error: Invalid value for '--before': {before!r} is not a time: write {times.EXAMPLES}"
+        " (see mpal cleanup --help)\n"
     )
     assert remaining(mpal) == [1]

@@ -13,11 +13,12 @@ from moonpalace_cli.predicate.compiler import Compiler
 from moonpalace_cli.predicate.errors import PredicateError
 from moonpalace_cli.predicate.parser import parse
 from moonpalace_cli.predicate.searching import exact
+from moonpalace_cli.predicate.times import EXAMPLES
 
 if TYPE_CHECKING:
     from tests.cli.predicate.conftest import Calls
 
-NO_TIME = "compare it with '2024-07-29', '2024-07-29 21:30:53', '2024-07-29T21:30:53+08:00', -2h, today or yesterday"
+NO_TIME = f"compare it with {EXAMPLES}"
 KNOWN = "fields are status, state, model, request_body.…, response_body.…, tags, text, latency and others"
 MISTAKES = [
     ("statuz == 200", 0, "there is no field statuz; did you mean status or state?"),
@@ -41,6 +42,7 @@ MISTAKES = [
     ("note == today", 8, "note is text: compare it with a string"),
     ("latency > yesterday", 10, "latency is a number: compare it with one"),
     ("requested_at > 5", 15, f"requested_at is a time: {NO_TIME}"),
+    ("requested_at > 2h", 15, f"requested_at is a time: {NO_TIME}"),
     ("tags > 'a'", 7, "tags is a set: it knows == != ~ !~ % !% @ !@"),
     ("request_body.x > 2h", 17, "JSON has no lengths of time: compare request_body with a string or a number"),
     ("request_body.x ~ 1", 17, "~ takes a string"),

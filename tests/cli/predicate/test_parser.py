@@ -57,6 +57,7 @@ LITERALS = [
     ("null", Null(5)),
     ("-2h", Span(-7_200_000_000_000, 5)),
     ("1.5s", Span(1_500_000_000, 5)),
+    ("-1d12h", Span(-129_600_000_000_000, 5)),
     ("300ms", Span(300_000_000, 5)),
     ("Today", Day("today", 5)),
     ("yesterday", Day("yesterday", 5)),

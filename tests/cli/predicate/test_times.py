@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from moonpalace_cli.predicate.times import Period, before_now, day, read_time
+from moonpalace_cli.predicate.times import EPOCH, MICROSECOND, Period, read_time, since
 
 NOW = datetime(2024, 7, 29, 12, tzinfo=UTC)
 
@@ -47,47 +49,65 @@ EXACT = micro(2024, 7, 29, 21, 30, 53) + 250_000
         ("2024-07-29T21:30:53+0800", micro(2024, 7, 29, 13, 30, 53), micro(2024, 7, 29, 13, 30, 54), False),
         ("2024-07-29Z", micro(2024, 7, 29), micro(2024, 7, 30), True),
         ("2024-07-29T21:30:53.250z", EXACT, EXACT + 1, False),
+        ("21:30", micro(2024, 7, 29, 19, 30), micro(2024, 7, 29, 19, 31), True),
+        ("9:30:15", micro(2024, 7, 29, 7, 30, 15), micro(2024, 7, 29, 7, 30, 16), False),
+        ("today", micro(2024, 7, 28, 22), micro(2024, 7, 29, 22), True),
+        (" Yesterday ", micro(2024, 7, 27, 22), micro(2024, 7, 28, 22), True),
     ],
 )
 def test_time(text: str, start: int, end: int, coarse: bool) -> None:
     """A time is what was written of it: a month, a day, a minute, a second or less; local without a zone."""
-    assert read_time(text) == Period(start, end, coarse)
-
-
-NONE = ["", "today", "2024", "2024-13-01", "2024-02-30", "2024-07-29 25:00", "0000-01-01", "9999-12-31 1", "12:00"]
-
-
-@pytest.mark.parametrize("text", [*NONE, "2024-07-29+99:00"])
-def test_no_time(text: str) -> None:
-    """What is no time gives none, and no error."""
-    assert read_time(text) is None
-
-
-def test_before_now() -> None:
-    """A length of time counts from now, to the microsecond."""
-    moment = micro(2024, 7, 29, 10)
-    assert before_now(-7_200_000_000_000, NOW) == Period(moment, moment + 1, coarse=False)
+    assert read_time(text, NOW) == Period(start, end, coarse)
 
 
 @pytest.mark.parametrize(
-    ("name", "start", "end"),
+    ("text", "moment"),
     [
-        ("today", micro(2024, 7, 28, 22), micro(2024, 7, 29, 22)),
-        (" Yesterday ", micro(2024, 7, 27, 22), micro(2024, 7, 28, 22)),
+        ("-2h", micro(2024, 7, 29, 10)),
+        ("2h", micro(2024, 7, 29, 10)),
+        ("-30m", micro(2024, 7, 29, 11, 30)),
+        ("-90s", micro(2024, 7, 29, 11, 58, 30)),
+        ("-1d12h", micro(2024, 7, 28)),
+        ("-1.5h", micro(2024, 7, 29, 10, 30)),
+        ("-2W", micro(2024, 7, 15, 12)),
     ],
 )
-def test_day(name: str, start: int, end: int) -> None:
-    """Today and yesterday are days of the local calendar."""
-    assert day(name, NOW) == Period(start, end, coarse=True)
+def test_ago(text: str, moment: int) -> None:
+    """A length of time counts back from now, to the microsecond, with a minus or without."""
+    assert read_time(text, NOW) == Period(moment, moment + 1, coarse=False)
 
 
 def test_day_with_25_hours() -> None:
     """A day lasts until the next one begins, whatever is done to the clocks."""
-    assert day("yesterday", datetime(2024, 10, 28, 12, tzinfo=UTC)) == Period(
+    assert read_time("yesterday", datetime(2024, 10, 28, 12, tzinfo=UTC)) == Period(
         micro(2024, 10, 26, 22), micro(2024, 10, 27, 23), coarse=True
     )
 
 
-def test_no_day() -> None:
-    """Other words are none."""
-    assert day("tomorrow", NOW) is None
+DATES = ["2024", "2024-13-01", "2024-02-30", "2024-07-29 25:00", "0000-01-01", "9999-12-31 1", "2024-07-29+99:00"]
+
+
+@pytest.mark.parametrize("text", ["", "soon", "tomorrow", "-2", "2y", "-h", "２h", "25:00", "-99999999999999d", *DATES])
+def test_no_time(text: str) -> None:
+    """Anything else is refused with what can be written instead."""
+    assert read_time(text, NOW) is None
+    with pytest.raises(ValueError, match="is not a time: write -2h, -1d12h, '2024-07'"):
+        since(text, NOW)
+
+
+def test_since() -> None:
+    """An option that takes a time takes the first moment of what is named, with its time zone."""
+    found = since("2024-07", NOW)
+    assert found.isoformat() == "2024-07-01T00:00:00+02:00"
+
+
+@given(st.text(max_size=12) | st.from_regex(r"[-0-9]{0,12}[smhdw:T Z+]{0,3}[-0-9:]{0,8}", fullmatch=True))
+def test_any_text_is_a_time_or_refused(text: str) -> None:
+    """No text does more than be refused; an option and a predicate take the same."""
+    period = read_time(text, NOW)
+    try:
+        found = since(text, NOW)
+    except ValueError:
+        return
+    assert period is not None
+    assert found == EPOCH + period.start * MICROSECOND
