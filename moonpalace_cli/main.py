@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import click
 
 from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.suggestions import did_you_mean
 from moonpalace_addons.version import __version__
 from moonpalace_cli.flags.process_title import hide_secrets
 from moonpalace_cli.output import escaped, make_streams_lenient, open_missing_streams
@@ -75,10 +76,8 @@ class CommandGroup(click.Group):
         """Find the command, and answer an unknown name with the nearest ones."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            import difflib
-
-            near = difflib.get_close_matches(name, COMMANDS)
-            ctx.fail(f"no command {name!r}" + (f"; did you mean {' or '.join(near)}?" if near else ""))
+            hint = did_you_mean(name, COMMANDS)
+            ctx.fail(f"no command {name!r}" + (f"; {hint}" if hint else ""))
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

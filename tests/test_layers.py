@@ -19,7 +19,15 @@ WIRE, STORE = f"{OURS}.wire", f"{OURS}.store"
 # The command line reads these too, without the cost of mitmproxy.
 SETTINGS = frozenset(
     f"{OURS}.{name}"
-    for name in ("errors", "settings", "setting_kinds", "setting_table", "environment_proxy", "config_file")
+    for name in (
+        "errors",
+        "settings",
+        "setting_kinds",
+        "setting_table",
+        "suggestions",
+        "environment_proxy",
+        "config_file",
+    )
 )
 
 # What turns bytes into values: brotli and zstandard, and msgspec, which finds the pieces of JSON.

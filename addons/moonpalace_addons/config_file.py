@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from moonpalace_addons.errors import SettingError
 from moonpalace_addons.setting_kinds import Kind
 from moonpalace_addons.setting_table import BY_NAME, TABLE
-from moonpalace_addons.settings import nearest
+from moonpalace_addons.suggestions import nearest
 
 if TYPE_CHECKING:
     import yaml
@@ -197,7 +197,7 @@ def _unknown(keys: tuple[str, ...]) -> str:
                 return f"is not known here: {key} belongs at the top of the file, not under {'.'.join(at)}"
             return f"is not known here: write it under {'.'.join(setting.path[:-1])}, as {setting.path[-1]}"
     here = {known[len(at)] for known in _KNOWN if known[: len(at)] == at and len(known) > len(at)}
-    return f"is not known; the nearest is {nearest(key, here)}, of {', '.join(sorted(here))}"
+    return f"is not known; the nearest is {nearest(key, here, 1, 0.0)[0]}, of {', '.join(sorted(here))}"
 
 
 def _children(keys: tuple[str, ...]) -> str:

@@ -49,6 +49,7 @@ from moonpalace_addons.setting_table import (
     UPSTREAM_PROXY,
     Setting,
 )
+from moonpalace_addons.suggestions import nearest
 
 OTHERS = ("MOONPALACE_TEST_", "MOONPALACE_MOCK_")
 """How the variables of the tests and of `mpal mock` begin, which are no settings."""
@@ -225,14 +226,9 @@ def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
             and name not in known
             and not name.startswith(("MOONPALACE_TEST_", "MOONPALACE_MOCK_"))
         ):
-            raise SettingError(f"variable {_shown(name)} is not known; the nearest is {nearest(name, known)}")
-
-
-def nearest(name: str, known: Collection[str]) -> str:
-    """Return the one of `known` that is most like `name`."""
-    from difflib import get_close_matches  # only for an error; it costs 3 ms
-
-    return get_close_matches(name, sorted(known), n=1, cutoff=0.0)[0]
+            raise SettingError(
+                f"variable {_shown(name)} is not known; the nearest is {nearest(name, known, 1, 0.0)[0]}"
+            )
 
 
 def _config_file(config: Path | None, environ: Mapping[str, str], folder: Path) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.store.header_text import header_lines
 from moonpalace_addons.wire.status import status_line
 from moonpalace_cli.calls.content import Content, answer, read
 from moonpalace_cli.calls.presentation import url
@@ -33,8 +34,3 @@ def message(first_line: str, headers: str, content: Content) -> str | bytes:
     if isinstance(content, Verbatim):
         return head + reindent(content.text) + "\n"
     return head + content + ("" if content.endswith("\n") or not content else "\n")
-
-
-def header_lines(headers: str) -> list[str]:
-    """Return stored headers line by line."""
-    return [line for line in headers.split("\r\n") if line]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import batched
@@ -48,9 +47,9 @@ def event_times(bodies: Bodies, chunks: Sequence[tuple[int, int]]) -> tuple[int,
     if bodies.event_stream is None or not chunks:
         return ()
     from moonpalace_addons.wire.event_data import make_decoder
+    from moonpalace_addons.wire.timing import carrier
 
     decoder = make_decoder(limit=len(bodies.event_stream) + 1)
     ends = [event.end for event in (*decoder.feed(bodies.event_stream), *decoder.close())]
     offsets = [offset for offset, _ in chunks]
-    last = len(chunks) - 1
-    return tuple(chunks[min(bisect_left(offsets, end), last)][1] for end in ends)
+    return tuple(chunks[carrier(offsets, end)][1] for end in ends)

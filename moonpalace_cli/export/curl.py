@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.store.header_text import header_pairs
 from moonpalace_addons.wire.secrets import MASK, is_masked
-from moonpalace_cli.calls.http_text import header_lines
 from moonpalace_cli.calls.presentation import url
 from moonpalace_cli.output import CONTROL
 
@@ -82,20 +82,16 @@ def has_data(exchange: Exchange, body: bytes) -> bool:
 
 def key_header(exchange: Exchange) -> tuple[str, str]:
     """Return the name of the header in which the client sent its key, and what stands there before the key."""
-    masked = {name.lower(): (name, value) for name, value in pairs(exchange.request_headers) if is_masked(name, value)}
+    masked = {
+        name.lower(): (name, value) for name, value in header_pairs(exchange.request_headers) if is_masked(name, value)
+    }
     name, value = next((masked[known] for known in KEY_HEADERS if known in masked), ("Authorization", "Bearer "))
     return name, value.removesuffix(MASK)
 
 
 def headers_of(exchange: Exchange) -> list[tuple[str, str]]:
     """Return the client's headers, but for those whose values were not kept."""
-    return [pair for pair in pairs(exchange.request_headers) if not is_masked(*pair)]
-
-
-def pairs(headers: str) -> list[tuple[str, str]]:
-    """Return names and values of stored headers."""
-    lines = [line.partition(":") for line in header_lines(headers)]
-    return [(name, value.strip()) for name, _, value in lines]
+    return [pair for pair in header_pairs(exchange.request_headers) if not is_masked(*pair)]
 
 
 def accepts_encodings(exchange: Exchange) -> bool:

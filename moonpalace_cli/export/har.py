@@ -10,13 +10,13 @@ import base64
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+from moonpalace_addons.store.header_text import header_pairs
 from moonpalace_addons.version import __version__
 from moonpalace_addons.wire.event_data import make_decoder
 from moonpalace_addons.wire.status import status_line
 from moonpalace_cli.calls.content import answer
 from moonpalace_cli.calls.content import members as members_of
 from moonpalace_cli.calls.presentation import error_text, has_failed, metadata, url
-from moonpalace_cli.export.curl import pairs
 from moonpalace_cli.text.json_text import Json, dumps
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def response(call: Call) -> dict[str, Json]:
     """Return the response; of a stream the events as they came."""
     exchange, bodies = call.exchange, call.bodies
     body = bodies.event_stream if bodies.event_stream is not None else bodies.response or b""
-    told = pairs(exchange.response_headers or "")
+    told = header_pairs(exchange.response_headers or "")
     location = [value for name, value in told if name.lower() == "location"]
     members: dict[str, Json] = {
         "status": exchange.status_code or 0,
@@ -100,7 +100,7 @@ def headers(stored: str) -> list[Json]:
     """Return headers; a content encoding that readers do not know is left out, since they would refuse the file."""
     return [
         {"name": name, "value": value}
-        for name, value in pairs(stored)
+        for name, value in header_pairs(stored)
         if name.lower() != "content-encoding" or value.lower() in KNOWN_CODINGS
     ]
 

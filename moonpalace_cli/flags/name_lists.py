@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import click
 
-from moonpalace_cli.listing.columns import BY_NAME, nearest
+from moonpalace_addons.suggestions import did_you_mean
+from moonpalace_cli.listing.columns import BY_NAME
 
 type Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 
@@ -54,8 +55,7 @@ def parse_order(context: click.Context, parameter: click.Parameter, value: str |
 def check_column(name: str, context: click.Context, parameter: click.Parameter) -> None:
     """Refuse a name that no column has."""
     if name not in BY_NAME:
-        near = nearest(name, list(BY_NAME))
-        hint = f"did you mean {' or '.join(near)}?" if near else "mpal help columns tells all"
+        hint = did_you_mean(name.lower(), BY_NAME) or "mpal help columns tells all"
         raise click.BadParameter(f"there is no column {name!r}; {hint}", context, parameter)
 
 

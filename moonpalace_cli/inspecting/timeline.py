@@ -1,10 +1,10 @@
 """Put the events of a stored stream in time: when each came, after what gap, and what it brought."""
 
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from moonpalace_addons.wire.event_data import make_decoder
+from moonpalace_addons.wire.timing import carrier
 from moonpalace_cli.inspecting.stream_events import brought
 
 LONG = 40
@@ -50,7 +50,7 @@ def moments(stream: bytes, chunks: Sequence[tuple[int, int]]) -> list[Moment]:
     found: list[Moment] = []
     end, before = 0, None
     for number, event in enumerate((*decoder.feed(stream), *decoder.close()), 1):
-        at = chunks[min(bisect_left(offsets, event.end), len(chunks) - 1)][1] if chunks else None
+        at = chunks[carrier(offsets, event.end)][1] if chunks else None
         gap = None if at is None or before is None else at - before
         what = brought(event)
         found.append(Moment(number, at, gap, event.end - end, what.kind, what.text))

@@ -259,12 +259,3 @@ def cells(call: Listed, columns: Sequence[Column]) -> list[str]:
 def record(call: Listed, columns: Sequence[Column]) -> dict[str, Json]:
     """Return the call as `list --json` prints it: typed values, null for what is unknown."""
     return {column.name: column.value(call) for column in columns}
-
-
-def nearest(name: str, names: Sequence[str]) -> list[str]:
-    """Return the names that somebody may have meant."""
-    # 0.01 s for the rare mistake.
-    import difflib
-
-    near = difflib.get_close_matches(name.lower(), names, 3, 0.6)
-    return near or [candidate for candidate in names if name and name.lower() in candidate][:3]

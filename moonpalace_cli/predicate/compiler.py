@@ -11,8 +11,9 @@ from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
 from moonpalace_addons.store.records.body_scan import quick_text
 from moonpalace_addons.store.records.body_text import Side, body_text
+from moonpalace_addons.suggestions import did_you_mean
 from moonpalace_cli.predicate import columns, documents, extracts
-from moonpalace_cli.predicate.errors import PredicateError, either
+from moonpalace_cli.predicate.errors import PredicateError
 from moonpalace_cli.predicate.fields import FIELDS, WORDS, Field
 from moonpalace_cli.predicate.marks import marks
 from moonpalace_cli.predicate.sets import TextSet
@@ -173,15 +174,11 @@ def looks_far(path: Path) -> bool:
 
 def meant(path: Path) -> str:
     """Return the names that somebody may have meant, in words."""
-    import difflib  # 0.01 s for the rare mistake
-
-    name = path.field[:50].lower()
-    near = difflib.get_close_matches(name, FIELDS, 3, 0.6) or [other for other in FIELDS if name and name in other][:3]
+    name = path.field.lower()
     if name in PARTS_OF_BODIES:
         return f"; did you mean {PARTS_OF_BODIES[name]}_body.{name}?"
-    if near:
-        return f"; did you mean {either(near)}?"
-    return "; fields are status, state, model, request_body.…, response_body.…, tags, text, latency and others"
+    others = "fields are status, state, model, request_body.…, response_body.…, tags, text, latency and others"
+    return f"; {did_you_mean(name, FIELDS) or others}"
 
 
 def cost(node: Node) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from wcwidth import wcswidth, wcwidth
 
 from moonpalace_addons.errors import MoonPalaceError
@@ -58,9 +56,3 @@ def first_columns(text: str, columns: int) -> str:
 def last_columns(text: str, columns: int) -> str:
     """Return as much of the end as fits."""
     return first_columns(text[::-1], columns)[::-1]
-
-
-def either(words: Sequence[str]) -> str:
-    """Return words as a choice: a, b or c."""
-    *others, last = words
-    return f"{', '.join(others)} or {last}" if others else last

@@ -11,8 +11,9 @@ from typing import cast
 from lark import Lark, Token, Transformer, v_args
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
+from moonpalace_addons.suggestions import either
 from moonpalace_cli.predicate import literals
-from moonpalace_cli.predicate.errors import PredicateError, either
+from moonpalace_cli.predicate.errors import PredicateError
 from moonpalace_cli.predicate.literals import LiteralError
 from moonpalace_cli.predicate.tree import (
     And,

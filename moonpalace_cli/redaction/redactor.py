@@ -19,9 +19,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.store.header_text import header_lines
 from moonpalace_addons.wire import secret_patterns
 from moonpalace_addons.wire.secret_names import is_secret, is_secret_member
-from moonpalace_cli.calls.http_text import header_lines
 from moonpalace_cli.redaction.call_strings import rewrite
 from moonpalace_cli.redaction.names import (
     ACCOUNT_HEADERS,

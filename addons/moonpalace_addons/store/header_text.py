@@ -1,7 +1,12 @@
-"""Read headers as they are stored."""
+"""Read headers as they are stored: `Name: value` lines."""
+
+
+def header_lines(headers: str) -> list[str]:
+    """Return the lines without their ends; rows of the original's may end them with LF alone."""
+    return [line for each in headers.split("\n") if (line := each.removesuffix("\r"))]
 
 
 def header_pairs(headers: str) -> list[tuple[str, str]]:
-    """Return names and values of `Name: value` lines."""
-    pairs = (line.partition(": ") for line in headers.split("\r\n") if line)
-    return [(name, value) for name, _, value in pairs]
+    """Return names and values, without the whitespace around them."""
+    pairs = (line.partition(":") for line in header_lines(headers))
+    return [(name.strip(), value.strip()) for name, _, value in pairs]

@@ -66,8 +66,7 @@ def measure(
     offsets = [offset for offset, _ in chunks]
     carriers, tokens, visible = set(), [], None
     for end, value in events if streamed and chunks else ():
-        # An end past the last chunk can only come from bytes that were lost: the last chunk is the nearest.
-        number = min(bisect_left(offsets, end), len(chunks) - 1)
+        number = carrier(offsets, end)
         arrived = chunks[number][1]
         carriers.add(number)
         channel = token_channel(value)
@@ -137,3 +136,11 @@ def _gaps(times: Sequence[int]) -> list[int]:
 
 def _percentile(gaps: Sequence[int], percent: int) -> int | None:
     return gaps[math.ceil(len(gaps) * percent / 100) - 1] if gaps else None
+
+
+def carrier(offsets: Sequence[int], end: int) -> int:
+    """Return the number of the chunk that brought the byte before `end`; `offsets` are where chunks end, one at least.
+
+    An end past the last chunk can only come from bytes that were lost: the last chunk is the nearest.
+    """
+    return min(bisect_left(offsets, end), len(offsets) - 1)

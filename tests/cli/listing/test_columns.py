@@ -126,23 +126,3 @@ def test_bodies(exchange: Callable[..., Exchange], bodies: Bodies, cell: str, va
     assert column.cell(call) == cell
     found = column.value(call)
     assert getattr(found, "text", found) == value
-
-
-@pytest.mark.parametrize(
-    ("name", "near"),
-    [
-        ("modle", "model"),
-        ("Status", "status"),
-        ("tag", "tags"),
-        ("chatcmp", "chatcmpl"),
-        ("answered", "model_answered"),
-    ],
-)
-def test_nearest(name: str, near: str) -> None:
-    """The names that somebody may have meant are found."""
-    assert near in columns.nearest(name, list(columns.BY_NAME))
-
-
-def test_nothing_is_near_to_nonsense() -> None:
-    """A name that is like none is near to none."""
-    assert columns.nearest("zzzzzz", list(columns.BY_NAME)) == []

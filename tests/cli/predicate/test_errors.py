@@ -3,7 +3,7 @@
 import pytest
 from wcwidth import wcswidth
 
-from moonpalace_cli.predicate.errors import PredicateError, either, marked
+from moonpalace_cli.predicate.errors import PredicateError, marked
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,3 @@ def test_long_text_is_cut_around_the_mistake(letter: str, position: int) -> None
 def test_position_past_the_end() -> None:
     """A position that is not in the text is taken for its end."""
     assert PredicateError("x", "ab", 9).position == 2
-
-
-def test_either() -> None:
-    """Words are joined as a choice."""
-    assert [either(["a"]), either(["a", "b"]), either(["a", "b", "c"])] == ["a", "a or b", "a, b or c"]

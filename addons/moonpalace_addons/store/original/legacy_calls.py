@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID, uuid5
 
 from moonpalace_addons.store import derive, gate
+from moonpalace_addons.store.header_text import header_pairs
 from moonpalace_addons.store.original import legacy
 from moonpalace_addons.store.original.legacy import LegacyRow, Stored
 from moonpalace_addons.store.reading import Received
@@ -65,7 +66,7 @@ def to_call(row: LegacyRow, started_at: int) -> Call:
     """Return the call that a row tells of, without the secrets that the original stored."""
     warnings = [NO_TIME] if microseconds(text(row["created_at"])) is None else []
     request_headers, response_headers = text(row["request_header"]), text(row["response_header"])
-    hidden = secrets.credentials([*header_pairs(request_headers), *header_pairs(response_headers)])
+    hidden = secrets.credentials([*header_pairs(request_headers or ""), *header_pairs(response_headers or "")])
     request, response = masked(row["request_body"], hidden), masked(row["response_body"], hidden)
     fields = derive.request_fields(request or b"")
     answer = answered(row, stripped(response_headers, hidden), response)
@@ -179,12 +180,6 @@ def identity(row: LegacyRow) -> str:
         *(size(row[name]) for name in legacy.BODIES),
     ]
     return str(uuid5(NAMESPACE, json.dumps(parts)))
-
-
-def header_pairs(headers: str | None) -> list[tuple[str, str]]:
-    """Return names and values of lines `Name: value`."""
-    lines = (line.partition(":") for line in HEADER_LINE.findall(headers or ""))
-    return [(name.strip(), value.strip()) for name, _, value in lines]
 
 
 def stripped(headers: str | None, hidden: tuple[bytes, ...]) -> str | None:
