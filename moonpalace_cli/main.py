@@ -22,16 +22,16 @@ COMMANDS = {
     "cache": ("cache", "Show context caches, and why a prompt was not cached."),
     "cleanup": ("cleanup", "Delete old calls."),
     "completion": ("completion", "Print the completion script for a shell."),
-    "demo": ("demo", "Show everything at work, without an account or a network."),
-    "doctor": ("doctor", "Say how the store is, and search it for secrets."),
+    "demo": ("demo", "Show what MoonPalace does, without an account or a network."),
+    "doctor": ("doctor", "Check the store's health, and search it for secrets."),
     "export": ("export", "Export calls as JSON, commands, HAR, data sets or reports."),
     "help": ("help_", "Show the help of a command."),
-    "import": ("import_", "Take calls over from another store."),
+    "import": ("import_", "Import calls from another store."),
     "inspect": ("inspect", "Show one call in full."),
-    "label": ("label", "Call stored calls good or bad, tag them, add a note."),
+    "label": ("label", "Mark stored calls as good or bad, tag them, add a note."),
     "list": ("list_", "List the newest calls."),
     "mock": ("mock", "Serve a mock of the Kimi API, to develop and test without a key or a network."),
-    "predicate": ("predicate", "Explain a predicate: what it says, its SQL, whether an index serves it."),
+    "predicate": ("predicate", "Explain a predicate: its meaning, its SQL, and whether it uses an index."),
     "start": ("start", "Start the proxy."),
 }
 """Each command's module in `moonpalace_cli.commands`, where it is called `command`, and its line in the help.
@@ -104,14 +104,14 @@ class CommandGroup(click.Group):
     cls=CommandGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog='"mpal COMMAND --help" tells more about a command.',
+    epilog='"mpal COMMAND --help" shows more about a command.',
 )
 @click.option("--endpoint", metavar="URL", help="The API that calls are forwarded to, for every command.")
 @click.option("--traceback", is_flag=True, hidden=True, help="Show where an unexpected error arose.")
 @click.version_option(__version__, "-v", "--version", message="mpal %(version)s")
 @click.pass_context
 def cli(context: click.Context, endpoint: str | None, traceback: bool) -> None:
-    """Debug the Kimi (Moonshot AI) API: a proxy that keeps every call, and the commands that find them again."""
+    """Debug the Kimi (Moonshot AI) API: a proxy that stores every call, and commands to search, explain and export them."""
     if endpoint is not None:
         # As if the command had been given it: `setting_flags` calls it so. The command's own flag still wins.
         context.default_map = {name: {"setting_endpoint": endpoint} for name in COMMANDS}

@@ -54,20 +54,20 @@ ENDPOINT = Setting(
     "endpoint",
     kinds.ENDPOINT,
     "https://api.moonshot.cn",
-    "The API that calls are forwarded to, without /v1.",
+    "Base URL of the API that calls are forwarded to, without /v1.",
     ("endpoint",),
 )
-_KEY = "API key sent upstream with every call, so that clients need none of their own."
+_KEY = "API key to send upstream with every call; clients then need no key of their own."
 KEY: Setting[str | None] = Setting("key", kinds.SECRET, None, _KEY, short="k", secret=True)
-_GUARD = "What clients must send as their API key; needed for a key on an address that other machines can reach."
+_GUARD = "Token that clients must send as their API key; required with --key if other machines can reach the address."
 TOKEN: Setting[str | None] = Setting("token", kinds.SECRET, None, _GUARD, secret=True)
-_ALLOW = "Web origins whose pages, and whose host names, may call the proxy, separated by commas; * for all pages."
+_ALLOW = "Comma-separated web origins whose pages and host names may call the proxy; * allows all."
 ALLOW_ORIGINS = Setting("allow-origins", kinds.ORIGINS, (), _ALLOW, otherwise="none")
 DATABASE: Setting[str | None] = Setting(
     "database",
     kinds.DATABASE,
     None,
-    "Where calls are kept: the path of an SQLite file, or a PostgreSQL URL.",
+    "Database that stores the calls: path of an SQLite file, or a PostgreSQL URL.",
     ("database",),
     otherwise="moonpalace.sqlite in ~/.moonpalace, or in the folder MOONPALACE_HOME",
 )
@@ -75,39 +75,37 @@ REDACT_PATTERN: Setting[str | None] = Setting(
     "redact-pattern",
     kinds.PATTERN,
     None,
-    "What exports with --redact replace beside keys, ids, addresses and files: a regular expression of RE2.",
+    "RE2 regular expression; exports with --redact also replace what it matches.",
     ("redact-pattern",),
-    otherwise="nothing more",
+    otherwise="none",
 )
-_CA = "PEM file of the certificate authorities to trust when the endpoint is https."
+_CA = "PEM file with the CA certificates to trust for an https endpoint."
 UPSTREAM_CA: Setting[Path | None] = Setting(
-    "upstream-ca", kinds.FILE, None, _CA, otherwise="those that Python's certifi brings"
+    "upstream-ca", kinds.FILE, None, _CA, otherwise="the certificates of the certifi package"
 )
-INSECURE = Setting("insecure", kinds.FLAG, False, "Accept any certificate from the endpoint: for tests only.")
+INSECURE = Setting("insecure", kinds.FLAG, False, "Do not verify the endpoint's certificate; for tests only.")
 UPSTREAM_PROXY: Setting[str | None] = Setting(
     "upstream-proxy",
     kinds.PROXY,
     None,
-    "HTTP proxy on the way to the endpoint, with user:password@ if it wants them; none for no proxy.",
-    otherwise="from HTTPS_PROXY or HTTP_PROXY, else ALL_PROXY, unless NO_PROXY excepts the endpoint",
+    "URL of an HTTP proxy to use for the endpoint, optionally with user:password@; none disables it.",
+    otherwise="HTTPS_PROXY or HTTP_PROXY, else ALL_PROXY, unless NO_PROXY matches the endpoint",
 )
-_IDLE = "Seconds without a byte after which a call is given up."
+_IDLE = "Seconds without a byte after which a call is ended."
 IDLE_TIMEOUT = Setting("idle-timeout", kinds.SECONDS, 960.0, _IDLE)
 _ENGINE = "What speaks HTTP with clients and the API: mitmproxy's own server, or moonpalace, which is new and quicker."
 ENGINE = Setting("engine", kinds.ENGINE, "mitmproxy", _ENGINE)
-_CERT = "PEM file of a certificate with which clients are spoken to over https; its chain may follow in it."
+_CERT = "PEM file with the certificate, and its chain, to serve clients over https."
 TLS_CERT: Setting[Path | None] = Setting("tls-cert", kinds.FILE, None, _CERT, otherwise="plain http")
-_TLS_KEY = "PEM file of that certificate's private key."
-TLS_KEY: Setting[Path | None] = Setting(
-    "tls-key", kinds.FILE, None, _TLS_KEY, otherwise="in the file of the certificate"
-)
+_TLS_KEY = "PEM file with the private key of --tls-cert."
+TLS_KEY: Setting[Path | None] = Setting("tls-key", kinds.FILE, None, _TLS_KEY, otherwise="the file of --tls-cert")
 _BODY = "Size of a body: a larger request is refused, and of a larger answer only the beginning is kept."
 MAX_BODY = Setting("max-body", kinds.BODY, 100_000_000, _BODY)
-_FORCE = "Ask the API for a stream at every chat completion; clients still get the form they asked for."
+_FORCE = "Request every chat completion as a stream; clients still get the form they asked for."
 FORCE_STREAM = Setting("force-stream", kinds.FLAG, False, _FORCE)
-_BEAT = "Seconds between the blanks that a client of a forced stream gets while it waits."
+_BEAT = "Seconds between the whitespace sent to a client that waits for a forced stream."
 HEARTBEAT = Setting("heartbeat", kinds.SECONDS, 10.0, _BEAT)
-_USAGE = "Ask the API for the usage of every streamed chat completion; clients that did not ask do not see it."
+_USAGE = "Request the usage of every streamed chat completion; it is hidden from clients that did not ask for it."
 STREAM_USAGE = Setting("stream-usage", kinds.FLAG, False, _USAGE)
 _DETECT = "Interrupt streams that repeat themselves."
 DETECT_REPEAT = Setting("detect-repeat", kinds.FLAG, False, _DETECT)
@@ -115,14 +113,14 @@ REPEAT_THRESHOLD = Setting(
     "repeat-threshold",
     kinds.FRACTION,
     0.5,
-    "How little repetition is tolerated, from 0 to 1: a higher threshold interrupts sooner.",
+    "Sensitivity from 0 to 1; a higher threshold interrupts sooner.",
     ("start", "detect-repeat", "threshold"),
 )
 REPEAT_MIN_LENGTH = Setting(
     "repeat-min-length",
     kinds.COUNT,
     100,
-    "Characters of output before which nothing is interrupted.",
+    "Characters of output before the first interruption.",
     ("start", "detect-repeat", "min-length"),
 )
 _AUTO = "Create and use context caches for long requests."
@@ -131,7 +129,7 @@ CACHE_MIN_BYTES = Setting(
     "cache-min-bytes",
     kinds.BYTES,
     4096,
-    "Bytes of messages and tools above which a request is cached.",
+    "Minimum size of messages and tools, in bytes, for a request to be cached.",
     ("start", "auto-cache", "min-bytes"),
 )
 CACHE_TTL = Setting(
@@ -152,16 +150,16 @@ CACHE_WAIT = Setting(
     "cache-wait",
     kinds.WAIT,
     0.0,
-    "Seconds that a call waits for its new cache; with 0 the cache is made beside the call and serves the next one.",
+    "Seconds that a call waits for its new cache; with 0 the cache is created in the background, for the next call.",
     ("start", "auto-cache", "wait"),
 )
-_HINT = "Add prompt_cache_key, the same through a conversation, to chat completions whose client set none."
+_HINT = "Add a prompt_cache_key per conversation to chat completions that have none."
 CACHE_KEY_HINT = Setting("cache-key-hint", kinds.FLAG, False, _HINT)
 
-_DAYS = "Days after which calls are deleted while the proxy runs; labelled calls stay."
-RETENTION_DAYS: Setting[int | None] = Setting("retention-days", kinds.DAYS, None, _DAYS, otherwise="none are deleted")
-_SIZE = "Size of the database above which the oldest calls are deleted while the proxy runs; labelled calls stay."
-MAX_SIZE: Setting[int | None] = Setting("max-size", kinds.SIZE, None, _SIZE, otherwise="none are deleted")
+_DAYS = "Delete calls older than this number of days while the proxy runs; labelled calls are kept."
+RETENTION_DAYS: Setting[int | None] = Setting("retention-days", kinds.DAYS, None, _DAYS, otherwise="no limit")
+_SIZE = "Delete the oldest calls while the database is larger than this and the proxy runs; labelled calls are kept."
+MAX_SIZE: Setting[int | None] = Setting("max-size", kinds.SIZE, None, _SIZE, otherwise="no limit")
 
 _SERVER: tuple[Setting[object], ...] = (PORT, HOST, ENDPOINT, KEY, TOKEN, ALLOW_ORIGINS, DATABASE, REDACT_PATTERN)
 _UPSTREAM: tuple[Setting[object], ...] = (

@@ -42,7 +42,7 @@ def command(context: click.Context) -> None:
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @setting_flags("database", "endpoint")
 def list_caches(as_json: bool, settings: Settings) -> None:
     """List the context caches, the most recently used first."""
@@ -87,11 +87,11 @@ def show_cache(name: str, as_json: bool, settings: Settings) -> None:
 
 
 @command.command("clear")
-@click.option("--expired", is_flag=True, help="Forget only those that cannot be used any more.")
+@click.option("--expired", is_flag=True, help="Remove only expired caches.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
 @setting_flags("database", "endpoint")
 def clear_caches(expired: bool, as_json: bool, settings: Settings) -> None:
-    """Forget the context caches.
+    """Remove the context caches from the store.
 
     The API lets them go by itself when their time to live is over; a running proxy that comes upon one that was
     forgotten deletes it there.
@@ -111,7 +111,7 @@ def clear_caches(expired: bool, as_json: bool, settings: Settings) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @setting_flags("database", "endpoint")
 def why(row_id: int | None, chatcmpl: str | None, request_id: str | None, as_json: bool, settings: Settings) -> None:
-    """Say why the prompt of a call was cached or not.
+    """Explain why the prompt of a call was cached or not.
 
     The call is compared with the one that it continues: of the 50 before it with the same key, the one that has the
     most messages in common; rather one for the same model, since models share no cache. Shown are the message at which

@@ -44,16 +44,18 @@ def week_ago() -> datetime:
     show_default="the date seven days ago, if neither --keep-last nor --max-size is given",
     help="Delete calls that began before this time: 2024-07-29, '2024-07-29 21:30', -30d, today; local time.",
 )
-@click.option("--keep-last", metavar="NUMBER", type=Whole(), help="Delete all calls but the last so many.")
+@click.option("--keep-last", metavar="NUMBER", type=Whole(), help="Keep only the newest N calls.")
 @click.option(
     "--max-size",
     metavar="SIZE",
     callback=parse_size,
-    help="Delete the oldest calls until the database is no larger than this: 500MB, 2GB.",
+    help="Delete the oldest calls until the database is no larger than this, for example 500MB or 2GB.",
 )
-@click.option("--include-labelled", is_flag=True, help="Delete calls with a category, a tag or a note too.")
-@click.option("--vacuum", is_flag=True, help="Then write the database anew, as small as can be; proxies wait for that.")
-@click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")
+@click.option("--include-labelled", is_flag=True, help="Also delete calls with a category, a tag or a note.")
+@click.option(
+    "--vacuum", is_flag=True, help="Then rebuild the database file at its smallest size; proxies wait meanwhile."
+)
+@click.option("--dry-run", is_flag=True, help="Report what would be deleted, but delete nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
 @setting_flags("database", "endpoint")
 def command(
@@ -66,10 +68,10 @@ def command(
     as_json: bool,
     settings: "Settings",
 ) -> None:
-    """Delete the calls that began before a time, and what only they carried.
+    """Delete calls that began before a time, and the data that only they use.
 
-    Calls that are still under way stay, and so do labelled ones. Of several conditions each deletes calls by itself.
-    The room is given back to the disk. Proxies may go on meanwhile.
+    Calls in flight and labelled calls are kept. A call that matches any condition is deleted.
+    The space is returned to the disk. Proxies may keep running.
     """
     if before is None and keep_last is None and max_size is None:
         before = week_ago()

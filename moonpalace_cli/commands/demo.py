@@ -48,11 +48,11 @@ CALLS: tuple[tuple[str, Mapping[str, object]], ...] = (
 )
 
 
-@click.command("demo", short_help="Show everything at work, without an account or a network.")
+@click.command("demo", short_help="Show what MoonPalace does, without an account or a network.")
 def command() -> None:
-    """Start a mock of the API and the proxy, make calls, and show what comes of them.
+    """Start a mock API and the proxy, make calls, and show the results.
 
-    It works on a temporary folder, which is removed at the end, and takes a few seconds.
+    It uses a temporary folder, removes it at the end, and takes a few seconds.
     """
     from moonpalace_cli.mock.server import MockServer  # tornado costs 0.2 s
 

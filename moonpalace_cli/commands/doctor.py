@@ -21,19 +21,18 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.secret_search import Hit
 
 
-@click.command("doctor", short_help="Say how the store is, and search it for secrets.")
-@click.option("--secrets", "for_secrets", is_flag=True, help="Search all that is stored for keys and tokens instead.")
+@click.command("doctor", short_help="Check the store's health, and search it for secrets.")
+@click.option("--secrets", "for_secrets", is_flag=True, help="Search everything stored for keys and tokens instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
 @setting_flags("database", "endpoint")
 @click.pass_context
 def command(context: click.Context, for_secrets: bool, as_json: bool, settings: Settings) -> None:
-    """Say how the store is: what is in it, who uses it, whether it is sound, and what to do if it is not.
+    """Check the store's health: its size, its users, damage, and what to do about it.
 
-    With --secrets, look for what is made like a key or token, in headers, addresses, bodies, streams and labels, and
-    say which calls and fields hold it, also of calls that wait for the store in a journal. The secrets themselves are
-    not printed.
+    With --secrets, search headers, paths, bodies, streams, labels and journals for text that looks like a key or a
+    token, and list the calls and fields that hold it. The secrets themselves are not printed.
 
-    The exit code is 1 if anything is wrong, or any secret found.
+    The exit code is 1 if a problem or a secret was found.
     """
     sound = search(settings, as_json=as_json) if for_secrets else examine(settings, as_json=as_json)
     if not sound:

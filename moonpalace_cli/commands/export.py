@@ -53,7 +53,7 @@ BUNDLE = ".zip"
     metavar="FILE",
     help="File to write; one that ends in .zip gets a file for each call and an index.",
 )
-@click.option("--force", is_flag=True, help="Write over files in the folder that have the same name.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 @click.option(
     "--format",
     "form",
@@ -68,7 +68,7 @@ BUNDLE = ".zip"
     default=None,
     help="Replace keys, account and user ids, e-mail addresses and files by pseudonyms.",
 )
-@click.option("--allow-secrets", is_flag=True, help="Export calls that seem to carry a secret as they are.")
+@click.option("--allow-secrets", is_flag=True, help="Export calls unchanged even if they seem to contain a secret.")
 @setting_flags("database", "endpoint", "redact-pattern")
 def command(
     wanted: Wanted,
@@ -90,7 +90,7 @@ def command(
 
     With --directory the paths of the files are printed; a file that is there already is never overwritten.
 
-    A call that seems to carry a secret is refused; --redact replaces such things. The same value gets the same
+    A call that seems to contain a secret is refused; --redact replaces secrets. The same value gets the same
     pseudonym in all exports of a store.
     """
     category = category_of(good=good, bad=bad)

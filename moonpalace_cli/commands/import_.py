@@ -29,19 +29,19 @@ def parse_source(context: click.Context, parameter: click.Parameter, text: str) 
         raise click.BadParameter(hint, context, parameter) from error
 
 
-@click.command("import", short_help="Take calls over from another store.")
+@click.command("import", short_help="Import calls from another store.")
 @click.argument("source", metavar="FILE_OR_URL", callback=parse_source)
-@click.option("--dry-run", is_flag=True, help="Only count what would be taken over.")
+@click.option("--dry-run", is_flag=True, help="Only count what would be imported.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as a JSON object.")
 @setting_flags("database", "endpoint")
 def command(source: str, dry_run: bool, as_json: bool, settings: Settings) -> None:
-    """Take calls over from another store: a file of the original MoonPalace, or a file or PostgreSQL database of ours.
+    """Import calls from a file of the original MoonPalace, or from an SQLite file or PostgreSQL database of this one.
 
-    Each call is taken over once, however often this is run, and gets a new number; labels, event streams and times are
-    kept. The other store is only read. Calls that a running proxy has under way there are left out.
+    Each call is imported once, however often this is run, and gets a new number; labels, event streams and times are
+    kept. The other store is only read. Calls that a running proxy has in flight there are skipped.
 
-    The original wrote its times without their zone: they are read in that of this machine. For a file from elsewhere
-    set the variable TZ, as in TZ=Asia/Shanghai mpal import old.sqlite.
+    The original stored times without a time zone: they are read in the time zone of this machine. For a file from
+    elsewhere set TZ: TZ=Asia/Shanghai mpal import old.sqlite.
     """
     counts = take_over(source, settings.database, dry_run=dry_run)
     if as_json:

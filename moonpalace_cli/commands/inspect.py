@@ -68,11 +68,11 @@ class Shown:
 @click.option("--print-request", is_flag=True, help="Print the request in HTTP format.")
 @click.option("--print-response", is_flag=True, help="Print the response in HTTP format.")
 @click.option("--merge-event-stream", "merged", is_flag=True, help="Show a stream's merged completion, not its events.")
-@click.option("--chat", is_flag=True, help="Print the conversation for reading.")
-@click.option("--timeline", is_flag=True, help="Print when each event of a stream came, with its stalls.")
-@click.option("--all-events", "every", is_flag=True, help="Give each event of --timeline a line of its own.")
-@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object, a timeline as one a line.")
-@click.option("--no-pager", "pager", is_flag=True, flag_value=False, default=True, help="Print long texts at once.")
+@click.option("--chat", is_flag=True, help="Show the conversation as readable text.")
+@click.option("--timeline", is_flag=True, help="Show when each event of a stream arrived, and its stalls.")
+@click.option("--all-events", "every", is_flag=True, help="Show each event of --timeline on a line of its own.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object; for --timeline one per event.")
+@click.option("--no-pager", "pager", is_flag=True, flag_value=False, default=True, help="Do not use a pager.")
 @setting_flags("database", "endpoint")
 def command(
     row_id: int | None,

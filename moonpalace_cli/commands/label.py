@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 COLUMNS = ("id", "category", "tags", "note")
 
 
-@click.command("label", short_help="Call stored calls good or bad, tag them, add a note.")
+@click.command("label", short_help="Mark stored calls as good or bad, tag them, add a note.")
 @selection_flags
-@click.option("--good", is_flag=True, help="Call them good cases.")
-@click.option("--bad", is_flag=True, help="Call them bad cases.")
-@click.option("--clear", is_flag=True, help="Take away the category, good or bad.")
+@click.option("--good", is_flag=True, help="Mark the calls as good cases.")
+@click.option("--bad", is_flag=True, help="Mark the calls as bad cases.")
+@click.option("--clear", is_flag=True, help="Remove the category.")
 @click.option(
     "--tag",
     "tags",
@@ -44,10 +44,10 @@ COLUMNS = ("id", "category", "tags", "note")
     multiple=True,
     callback=parse_tags,
     shell_complete=complete_tag,
-    help="Take a tag away; may be given several times.",
+    help="Remove a tag; may be given several times.",
 )
-@click.option("--note", metavar="TEXT", callback=parse_note, help="Set the note; an empty text takes it away.")
-@click.option("--json", "as_json", is_flag=True, help="Print the labels that the calls have then, an object a line.")
+@click.option("--note", metavar="TEXT", callback=parse_note, help="Set the note; an empty text removes it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the resulting labels, one JSON object per line.")
 @setting_flags("database", "endpoint")
 def command(
     wanted: Wanted,

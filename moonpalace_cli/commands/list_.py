@@ -85,10 +85,10 @@ LARGEST_LIMIT = 2**31 - 1
     shell_complete=complete_order,
     help="Sort all calls by a column, then list the first; with a minus the greatest come first.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.option("--count", is_flag=True, help="Print only how many calls there are.")
-@click.option("--stats", is_flag=True, help="Add up calls, errors, tokens and times, for each model.")
-@click.option("--watch", is_flag=True, help="Go on with each call as it ends, until interrupted.")
+@click.option("--stats", is_flag=True, help="Show calls, errors, tokens and times per model.")
+@click.option("--watch", is_flag=True, help="Keep running, and print each call as it ends.")
 @click.option(
     "--export",
     "export_to",
@@ -96,8 +96,8 @@ LARGEST_LIMIT = 2**31 - 1
     metavar="FOLDER",
     help="Also export the calls into a folder, as export --directory does.",
 )
-@click.option("--escape-html", is_flag=True, help="Escape <, > and & in what --export writes.")
-@click.option("--redact", is_flag=True, help="Replace keys, ids and the like by pseudonyms in what --export writes.")
+@click.option("--escape-html", is_flag=True, help="Escape <, > and & in exported files.")
+@click.option("--redact", is_flag=True, help="Replace keys, ids and the like by pseudonyms in exported files.")
 @setting_flags("database", "endpoint", "redact-pattern")
 @click.pass_context
 def command(

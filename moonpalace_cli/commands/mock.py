@@ -37,7 +37,7 @@ PORT = 9990
     "--tls",
     is_flag=True,
     envvar="MOONPALACE_MOCK_TLS",
-    help="Serve https with a certificate made now; its path is printed. [env: MOONPALACE_MOCK_TLS]",
+    help="Serve https with a new self-signed certificate; its path is printed. [env: MOONPALACE_MOCK_TLS]",
 )
 @click.option(
     "--caching/--no-caching",
@@ -50,7 +50,7 @@ PORT = 9990
     "--quiet",
     is_flag=True,
     envvar="MOONPALACE_MOCK_QUIET",
-    help="Print no line for each call. [env: MOONPALACE_MOCK_QUIET]",
+    help="Do not log calls. [env: MOONPALACE_MOCK_QUIET]",
 )
 def command(port: int, host: str, tls: bool, caching: bool, quiet: bool) -> None:
     """Serve a mock of the Kimi API, to develop and test without a key or a network.

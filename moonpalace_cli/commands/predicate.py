@@ -23,7 +23,7 @@ LONGEST = 1000
 """Characters of a value, or of a step of a plan, that are shown."""
 
 
-@click.command("predicate", short_help="Explain a predicate: what it says, its SQL, whether an index serves it.")
+@click.command("predicate", short_help="Explain a predicate: its meaning, its SQL, and whether it uses an index.")
 @click.argument("text")
 @setting_flags("database")
 def command(text: str, settings: Settings) -> None:

@@ -10,13 +10,13 @@ from moonpalace_cli.flags.setting_flags import setting_flags
 
 @click.command("start", short_help="Start the proxy.")
 @setting_flags()
-@click.option("--web", is_flag=True, help="Browse the calls live: run inside mitmweb, whose page opens in the browser.")
+@click.option("--web", is_flag=True, help="Run inside mitmweb and open its page in the browser, to watch calls live.")
 @click.option("--web-port", type=Whole(0, 65535), default=8081, show_default=True, help="mitmweb's port.")
 def command(settings: Settings, web: bool, web_port: int) -> None:
     """Start the proxy; then set the base_url of your client to the address that it prints.
 
-    Every call is forwarded to the endpoint and stored. The log goes to standard error. Ctrl-C ends it: calls under way
-    have 5 seconds to end, unless you press it again.
+    Every call is forwarded to the endpoint and stored. The log goes to standard error. Ctrl-C stops the proxy: calls in
+    flight get 5 seconds to finish; press it again to stop at once.
     """
     if not web:
         defer_package("mitmproxy.addons")  # all of mitmproxy's addons, most of them never used, cost 0.4 s

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 HELP = """\
 Usage: mpal [OPTIONS] [COMMAND] [ARGS]...
 
-  Debug the Kimi (Moonshot AI) API: a proxy that keeps every call, and the
-  commands that find them again.
+  Debug the Kimi (Moonshot AI) API: a proxy that stores every call, and
+  commands to search, explain and export them.
 
 Options:
   --endpoint URL  The API that calls are forwarded to, for every command.
@@ -38,21 +38,21 @@ Commands:
   cache       Show context caches, and why a prompt was not cached.
   cleanup     Delete old calls.
   completion  Print the completion script for a shell.
-  demo        Show everything at work, without an account or a network.
-  doctor      Say how the store is, and search it for secrets.
+  demo        Show what MoonPalace does, without an account or a network.
+  doctor      Check the store's health, and search it for secrets.
   export      Export calls as JSON, commands, HAR, data sets or reports.
   help        Show the help of a command.
-  import      Take calls over from another store.
+  import      Import calls from another store.
   inspect     Show one call in full.
-  label       Call stored calls good or bad, tag them, add a note.
+  label       Mark stored calls as good or bad, tag them, add a note.
   list        List the newest calls.
   mock        Serve a mock of the Kimi API, to develop and test without a key
               or a network.
-  predicate   Explain a predicate: what it says, its SQL, whether an index
-              serves it.
+  predicate   Explain a predicate: its meaning, its SQL, and whether it uses
+              an index.
   start       Start the proxy.
 
-  "mpal COMMAND --help" tells more about a command.
+  "mpal COMMAND --help" shows more about a command.
 """
 
 

@@ -116,7 +116,7 @@ def test_the_last_calls_stay(store: Store, mpal: Callable[..., Outcome]) -> None
 
 
 def test_conditions_work_together(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """Of several conditions each deletes calls by itself."""
+    """A call that matches any condition is deleted."""
     for second in range(4):
         store.add(started_at=datetime(2020, 1, 1, 0, 0, second, tzinfo=UTC))
     result = mpal("cleanup", "--keep-last", "3", "--before", "2020-01-01T00:00:02Z")
