@@ -111,7 +111,7 @@ class CommandGroup(click.Group):
 @click.version_option(__version__, "-v", "--version", message="mpal %(version)s")
 @click.pass_context
 def cli(context: click.Context, endpoint: str | None, traceback: bool) -> None:
-    """Debug the Kimi (Moonshot AI) API: a proxy that stores every call, and commands to search, explain and export them."""
+    """Debug the Kimi (Moonshot AI) API: a proxy that stores every call, and commands to search and export them."""
     if endpoint is not None:
         # As if the command had been given it: `setting_flags` calls it so. The command's own flag still wins.
         context.default_map = {name: {"setting_endpoint": endpoint} for name in COMMANDS}

@@ -27,7 +27,7 @@ HELP = """\
 Usage: mpal [OPTIONS] [COMMAND] [ARGS]...
 
   Debug the Kimi (Moonshot AI) API: a proxy that stores every call, and
-  commands to search, explain and export them.
+  commands to search and export them.
 
 Options:
   --endpoint URL  The API that calls are forwarded to, for every command.
