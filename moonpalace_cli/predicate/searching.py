@@ -27,8 +27,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import UserDefinedType
 
-from moonpalace_addons.store.records.body_scan import holds, quick_text
-from moonpalace_addons.store.records.body_text import body_text
+from moonpalace_addons.store.records.body_scan import holds, searched_text
+from moonpalace_addons.store.records.body_text import SIDES
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.wire.searched import KEYS
 from moonpalace_cli.predicate import words
@@ -71,7 +71,7 @@ def exact(given: tuple[words.Term, ...], dialect: str) -> Condition:
 
 def sqlite(given: tuple[words.Term, ...]) -> Condition:
     """Return the condition on SQLite: Python looks at the bodies that hold the longest word somewhere."""
-    bodies = select(quick_text("request").label("request"), quick_text("response").label("response")).subquery()
+    bodies = select(*(searched_text(side, "sqlite").label(side) for side in SIDES)).subquery()
     request, response = bodies.c.request, bodies.c.response
     packed = literal(json.dumps(given), String())
     found = func.moonpalace_words(packed, cast(request, LargeBinary), cast(response, LargeBinary)) == 1
@@ -96,7 +96,7 @@ def may_hold(body: ColumnElement[str], word: str) -> Condition:
 
 def postgresql(term: words.Term) -> Condition:
     """Return the condition that a term occurs in one of a call's bodies, on PostgreSQL."""
-    return or_(*(postgresql_body(body_text(side, "postgresql"), term) for side in ("request", "response")))
+    return or_(*(postgresql_body(searched_text(side, "postgresql"), term) for side in SIDES))
 
 
 def postgresql_body(text: ColumnElement[str | None], term: words.Term) -> Condition:

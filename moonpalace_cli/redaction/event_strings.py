@@ -9,19 +9,13 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from moonpalace_addons.wire import pieces
 from moonpalace_addons.wire.event_data import make_decoder
+from moonpalace_addons.wire.series import Series, is_growing, series_of
 from moonpalace_cli.redaction.json_strings import KEY, Scalar, replacements, scalars
 from moonpalace_cli.redaction.replacing import Place, Replacement, Visitor, apply
 from moonpalace_cli.text.json_text import JSON_ESCAPES, parse, quote
 
-GROWING = pieces.TEXT | {"delta", "input", "partial_json", "text", "thinking"}
-"""Members whose values clients concatenate, also those of the other two faces of the API."""
-SERIES = ("type", "index", "output_index", "content_index", "summary_index", "item_id")
-"""Members of an event that tell which text it continues, on those faces."""
 BOM = b"\xef\xbb\xbf"
-
-type Series = tuple[object, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +49,7 @@ def new_data(events: Sequence[str], place: Place, visitor: Visitor) -> dict[int,
             continue
         value = json.loads(text, parse_int=str, parse_float=str)
         for scalar in scalars(text):
-            if is_growing(scalar):
+            if not scalar.is_key and is_growing(scalar.path):
                 series.setdefault(series_of(value, scalar.path), []).append(Fragment(number, scalar))
             else:
                 where = place.at(number, *scalar.path, *([KEY] if scalar.is_key else []))
@@ -64,27 +58,6 @@ def new_data(events: Sequence[str], place: Place, visitor: Visitor) -> dict[int,
         for fragment, inner in spread(fragments, place, visitor):
             add(found, fragment.event, fragment.scalar, inner)
     return {number: apply(events[number], in_order(changes)) for number, changes in found.items() if changes}
-
-
-def is_growing(scalar: Scalar) -> bool:
-    """Tell whether a string is a piece of a longer text."""
-    return not scalar.is_key and bool(scalar.path) and scalar.path[-1] in GROWING
-
-
-def series_of(value: object, path: Sequence[str | int]) -> Series:
-    """Return what tells the text that the string at `path` of an event continues from all others.
-
-    An element of a list is told by its `index`, which need not be its position.
-    """
-    told: list[object] = [value.get(name) for name in SERIES] if isinstance(value, dict) else []
-    for key in path:
-        if isinstance(value, dict):
-            value = value.get(str(key))
-        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
-            value = value[key]
-            key = str(value["index"]) if isinstance(value, dict) and "index" in value else key
-        told.append(key)
-    return tuple(element if isinstance(element, str | int) else None for element in told)
 
 
 def add(found: dict[int, list[Replacement]], number: int, scalar: Scalar, inner: Sequence[Replacement]) -> None:

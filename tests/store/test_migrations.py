@@ -1,8 +1,10 @@
 """Tests that stores of earlier releases become those of this one, with all that they held."""
 
+import json
 from pathlib import Path
 
 import pytest
+import zstandard
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
@@ -16,7 +18,7 @@ from moonpalace_addons.store.records.search_blocks import BLOCK
 from moonpalace_addons.store.schema import METADATA, REVISION
 
 RUN = {"id": "1" * 36, "host": "here", "pid": 1, "version": "0", "started_at": 0, "heartbeat_at": 0}
-EARLIER = ("0001", "0002", "0003", "0004")
+EARLIER = ("0001", "0002", "0003", "0004", "0005")
 
 BODY = b'{"messages": [{"content": "hello"}]}'
 PART = "INSERT INTO parts (hash, is_text, data) VALUES (:hash, true, :data)"
@@ -69,4 +71,33 @@ def test_an_earlier_store_is_brought_up_to_date(url: str, revision: str) -> None
     catch_up(engine)
     with engine.connect() as connection:
         assert search_blocks.missing(connection, 0, 1) == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize("streams", [1, 2 * BLOCK + 5])
+def test_streams_of_earlier_stores_are_found(url: str, streams: int) -> None:
+    """A stream that is not merged gets its texts, and is indexed anew with its block; all others stay as they are."""
+    old = made(url, "0005")
+    events = [{"type": "content_block_delta", "index": 0, "delta": {"text": text}} for text in ("Moon", "palace")]
+    stream = "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
+    with writing(old) as connection:
+        runs.begin_run(connection, dict(RUN))
+        for name, body in (("h", BODY), ("s", stream)):
+            connection.execute(text(PART), {"hash": name.encode(), "data": body})
+        for number in range(4 * BLOCK):
+            is_stream = 1 <= number <= streams
+            connection.execute(text(CALL), {"uuid": str(number), "run_id": RUN["id"]})
+            given = {"call": number + 1, "parts": "[2]" if is_stream else "[1]", "data": zstandard.compress(stream)}
+            connection.execute(text("UPDATE exchanges SET response_parts = :parts WHERE id = :call"), given)
+            connection.execute(text("INSERT INTO event_streams VALUES (:call, :data, :data)"), given)
+        for block in range(4):
+            connection.execute(
+                text("INSERT INTO search_blocks VALUES (:block, :words)"), {"block": block, "words": b"x"}
+            )
+    old.dispose()
+    engine = open_store(url)
+    with engine.connect() as connection:
+        kept = connection.execute(text("SELECT exchange_id, texts FROM event_streams WHERE texts IS NOT NULL")).all()
+        assert dict(map(tuple, kept)) == dict.fromkeys(range(2, streams + 2), '[{"text": "Moonpalace"}]')
+        assert search_blocks.missing(connection, 0, 4) == ([0] if streams == 1 else [2, 1, 0])
     engine.dispose()

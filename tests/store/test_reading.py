@@ -5,7 +5,8 @@ import json
 import pytest
 
 from moonpalace_addons.store import reading as store_reading
-from moonpalace_addons.store.reading import Received, dumped, read
+from moonpalace_addons.store.reading import Received, read
+from moonpalace_addons.wire.json_value import dumped
 
 KEY = b"sk-0123456789"
 

@@ -14,7 +14,7 @@ from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.storable import storable
 from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, ResponseStarted, Task
 from moonpalace_addons.store.units import Ending, Unit
-from moonpalace_addons.wire import encodings
+from moonpalace_addons.wire import encodings, stream_texts
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +124,8 @@ class Batch:
         outcome = derive.outcome(
             ended, received, call.fields, warnings=call.warnings, hidden=call.secrets, coerced=coerced
         )
-        unit.ending = Ending(outcome.body, outcome.stream, received.chunks if received and received.is_stream else ())
+        times = received.chunks if received and received.is_stream else ()
+        unit.ending = Ending(outcome.body, outcome.stream, times, texts_of(call, outcome))
         # What has come of it is whole in its ending: pieces that were still to be stored are needed no more.
         unit.segments.clear()
         change(unit, call, outcome.columns)
@@ -214,6 +215,15 @@ def change(unit: Unit, call: Ongoing, columns: Values) -> None:
     fit = storable(columns, call.secrets)
     call.columns |= fit
     unit.changed |= fit
+
+
+def texts_of(call: Ongoing, outcome: derive.Outcome) -> str | None:
+    """Return the texts of a stream that is not merged; without them words in it are found where they are not cut."""
+    try:
+        return stream_texts.of_answer(outcome.stream, outcome.body, call.secrets)
+    except Exception:
+        logger.exception("store: the texts of the answer to call %s could not be put together", call.uuid)
+        return None
 
 
 def close_answer(call: Ongoing) -> Received | None:

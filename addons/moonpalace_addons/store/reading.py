@@ -1,6 +1,5 @@
 """Read what came back of a call: JSON as it is, a stream as the completion that its events merge to."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +9,7 @@ from moonpalace_addons.wire.alike import More
 from moonpalace_addons.wire.chat import Merger
 from moonpalace_addons.wire.event_data import DONE_DATA, Data, DataReader, make_decoder
 from moonpalace_addons.wire.forms import BOM, MAX_HEAD, Form, form_of
-from moonpalace_addons.wire.json_value import MAX_PARSED, mapping, read_some
+from moonpalace_addons.wire.json_value import MAX_PARSED, dumped, mapping, read_some
 from moonpalace_addons.wire.stream_editor import REPEAT
 
 LAST_TYPES = ("message_stop", "response.completed", "response.incomplete", "response.failed")
@@ -156,11 +155,3 @@ def odd_events(events: Sequence[tuple[sse.Event, Data]]) -> list[str]:
     """Return the warning for events of a chat stream that should be JSON and are not; a cut one is another matter."""
     odd = sum(data.is_odd and event.terminated for event, data in events)
     return [f"events of the stream that are not JSON: {odd}"] if odd else []
-
-
-def dumped(value: object) -> bytes:
-    """Return readable JSON; half surrogate pairs, which UTF-8 has no bytes for, stay escaped."""
-    try:
-        return json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return json.dumps(value).encode()

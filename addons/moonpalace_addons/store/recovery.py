@@ -13,6 +13,7 @@ from moonpalace_addons.store.records import contents, exchanges, runs
 from moonpalace_addons.store.storable import storable
 from moonpalace_addons.store.tasks import ExchangeEnded, State
 from moonpalace_addons.store.trouble import passes
+from moonpalace_addons.wire import stream_texts
 
 logger = logging.getLogger(__name__)
 
@@ -111,5 +112,6 @@ def finish_with(connection: Connection, call_id: int, result: Result) -> None:
     exchanges.update_exchanges(connection, [storable(outcome.columns) | {"id": call_id}])
     contents.delete_segments(connection, [call_id])
     bodies = [contents.Body(call_id, "response", outcome.body)] if outcome.body is not None else []
-    streams = [contents.Stream(call_id, outcome.stream, result.chunks)] if outcome.stream is not None else []
+    texts = stream_texts.of_answer(outcome.stream, outcome.body)
+    streams = [contents.Stream(call_id, outcome.stream, result.chunks, texts)] if outcome.stream is not None else []
     contents.insert_contents(connection, bodies, streams)

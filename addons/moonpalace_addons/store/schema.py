@@ -21,7 +21,7 @@ from sqlalchemy import (
     Text,
 )
 
-REVISION = "0005"
+REVISION = "0006"
 """The migration that this code works with; `store.engine` upgrades what is older and refuses what is newer."""
 
 METADATA = MetaData()
@@ -203,8 +203,9 @@ EVENT_STREAMS = Table(
     owner(),
     Column("data", LargeBinary, nullable=False),  # the decoded bytes
     Column("chunks", LargeBinary, nullable=False),  # JSON: [[bytes of each chunk], [ns from each to the next]]
+    Column("texts", Text),  # the search, of a stream that is its call's answer as well (`wire.stream_texts`)
 )
-"""A stream as it came, both columns compressed with zstd."""
+"""A stream as it came, `data` and `chunks` compressed with zstd."""
 
 SEGMENTS = Table(
     "response_segments",

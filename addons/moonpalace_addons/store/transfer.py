@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from moonpalace_addons.store.records import carried, contents, exchanges, parts, transfer
 from moonpalace_addons.store.records.body_text import Side
 from moonpalace_addons.store.records.values import Values
+from moonpalace_addons.wire import stream_texts
 
 BATCH_ROWS = 200
 BATCH_BYTES = 8 * 1024 * 1024
@@ -65,6 +66,10 @@ def insert_calls(connection: Connection, calls: Sequence[Call], *, keep_ids: boo
     ids = exchanges.insert_exchanges(
         connection, [{name: value for name, value in row.items() if keep_ids or name != "id"} for row in rows]
     )
-    streams = [contents.Stream(ids[call.uuid], call.stream, call.chunks) for call in calls if call.stream is not None]
+    streams = [
+        contents.Stream(ids[call.uuid], call.stream, call.chunks, stream_texts.of_answer(call.stream, call.response))
+        for call in calls
+        if call.stream is not None
+    ]
     contents.insert_contents(connection, [], streams)
     transfer.insert_tags(connection, [(ids[call.uuid], tag) for call in calls for tag in call.tags])

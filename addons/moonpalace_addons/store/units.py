@@ -24,11 +24,12 @@ TIME_WEIGHT = 120
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What the end of a call brings beside columns: the body to keep, and the stream if it was one."""
+    """What the end of a call brings beside columns: the body to keep, and the stream with its texts if it was one."""
 
     body: bytes | None = field(repr=False)
     stream: bytes | None = field(repr=False)
     times: Times = field(repr=False)
+    texts: str | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)
@@ -54,7 +55,7 @@ class Unit:
         total = UNIT_WEIGHT + len(self.request_body or b"")
         total += sum(len(data) + TIME_WEIGHT * len(times) for _, data, times in self.segments)
         if self.ending is not None:
-            total += len(self.ending.body or b"") + len(self.ending.stream or b"")
+            total += len(self.ending.body or b"") + len(self.ending.stream or b"") + len(self.ending.texts or "")
             total += TIME_WEIGHT * len(self.ending.times)
         return total
 
@@ -118,7 +119,7 @@ def put(connection: Connection, units: Sequence[Unit], known: dict[str, int]) ->
         if ending is None:
             segments += [contents.Segment(row_id, *segment) for segment in unit.segments]
         elif ending.stream is not None:
-            streams.append(contents.Stream(row_id, ending.stream, ending.times))
+            streams.append(contents.Stream(row_id, ending.stream, ending.times, ending.texts))
     contents.delete_segments(connection, [ids[unit.uuid] for unit in units if unit.ending and unit.kept])
     contents.insert_contents(connection, [], streams, segments)
     return ids

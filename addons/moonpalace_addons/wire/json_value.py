@@ -52,6 +52,14 @@ def parse(data: bytes | str) -> object:
         return _parse_slowly(data)
 
 
+def dumped(value: object) -> bytes:
+    """Return readable JSON; half surrogate pairs, which UTF-8 has no bytes for, stay escaped."""
+    try:
+        return json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return json.dumps(value).encode()
+
+
 def mapping(value: object) -> Mapping[str, object]:
     """Return a JSON object as it is, and anything else as an empty one."""
     return value if isinstance(value, dict) else _NOTHING

@@ -126,6 +126,42 @@ def test_nothing_is_missed(engine: Engine) -> None:
     assert spared > 10_000
 
 
+def streamed(chance: random.Random, text: str) -> bytes:
+    r"""Return a stream of Anthropic's messages that says a text in pieces, with \uXXXX or not, and another between."""
+    units = text.encode("utf-16-le", "surrogatepass")
+    characters = [units[at : at + 2].decode("utf-16-le", "surrogatepass") for at in range(0, len(units), 2)]
+    events = list[bytes]()
+    while characters:
+        size = chance.randint(1, 3)
+        piece, characters = "".join(characters[:size]), characters[size:]
+        for place, said in ((0, piece), (1, "other")):
+            delta = {"type": "content_block_delta", "index": place, "delta": {"type": "text_delta", "text": said}}
+            is_half = any("\ud800" <= character <= "\udfff" for character in said)
+            event = json.dumps(delta, ensure_ascii=is_half or chance.random() < 0.3)
+            events.append(f"event: content_block_delta\ndata: {event}\n\n".encode())
+    return b"".join(events)
+
+
+def test_words_that_are_cut(engine: Engine) -> None:
+    """In streams that are not merged a search finds what it finds in the same texts whole, indexed or not."""
+    chance = random.Random(29)
+    calls = Calls(engine)
+    texts = [random_text(chance).replace("\ud83d", "") + chance.choice(WORDS) for _ in range(BLOCK)]
+    calls.add_bodies(("", {"content": text}) for text in texts)
+    calls.add_bodies(("", streamed(chance, text)) for text in texts)
+    found = 0
+    for number in range(QUERIES):
+        if number == QUERIES // 2:
+            assert result(index(engine, 0))
+            assert result(index(engine, 1))
+        query = random_query(chance, texts)
+        holding = ids(engine, searching.condition(query, engine)) if WORD.search(query) else []
+        whole = [call for call in holding if call <= BLOCK]
+        assert (query, [call - BLOCK for call in holding if call > BLOCK]) == (query, whole)
+        found += len(whole)
+    assert found > 50
+
+
 def fill(engine: Engine, chance: random.Random) -> Calls:
     """Store calls whose blocks have different words, and index all but the last blocks and one amid them."""
     calls = Calls(engine)

@@ -19,6 +19,7 @@ from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.storable import storable
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.units import Ending, Segment, Times, Unit
+from moonpalace_addons.wire import stream_texts
 
 LENGTH = struct.Struct("<I")
 NAMES = frozenset(derive.EMPTY) | {"run_id"}
@@ -100,13 +101,14 @@ def built(head: Head, plain: bytes, offset: int) -> Unit:
     if offset != len(plain):
         raise ValueError("the bodies are not as long as they should be")
     columns = derive.EMPTY | {name: value for name, value in head.columns.items() if name in NAMES}
-    over = head.times is not None
+    answer, stream, times = bodies.get("response"), bodies.get("stream"), pairs(head.times or ())
+    ending = Ending(answer, stream, times, stream_texts.of_answer(stream, answer))
     return Unit(
         uuid=head.uuid,
         columns=columns,
         changed={name: columns[name] for name in head.changed if name in NAMES},
         request_body=bodies.get("request"),
-        ending=Ending(bodies.get("response"), bodies.get("stream"), pairs(head.times or ())) if over else None,
+        ending=ending if head.times is not None else None,
         segments=segments,
         kept=head.kept,
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Subquery, Text, case, func, literal, or_, select
 
 from moonpalace_addons.store.records.body_text import Side, body_text, readable
-from moonpalace_addons.store.schema import EXCHANGES, PARTS
+from moonpalace_addons.store.schema import EVENT_STREAMS, EXCHANGES, PARTS
 
 ESCAPE = "!"
 
@@ -41,3 +41,16 @@ def holds(body: ColumnElement[str], text: str) -> ColumnElement[bool]:
     """Return the condition that a body holds a text; on SQLite ASCII letters match in either case."""
     escaped = "".join(ESCAPE + character if character in f"%_{ESCAPE}" else character for character in text)
     return body.like(literal(f"%{escaped}%", Text()), escape=ESCAPE)
+
+
+def searched_text(side: Side, dialect_name: str) -> ColumnElement[str | None]:
+    """Return what of a body is searched for words: its text or, of a stream that is not merged, its texts joined."""
+    text = quick_text(side) if dialect_name == "sqlite" else body_text(side, dialect_name)
+    if side == "request":
+        return text
+    whole = select(text.label("body")).correlate(EXCHANGES).offset(None if dialect_name == "sqlite" else 0).subquery()
+    texts = select(EVENT_STREAMS.c.texts).where(EVENT_STREAMS.c.exchange_id == EXCHANGES.c.id)
+    joined = func.coalesce(texts.correlate(EXCHANGES).scalar_subquery(), whole.c.body)
+    # A merged stream is a JSON object, and so are nearly all other answers: that there are no texts shows in a byte.
+    found = case((func.substr(whole.c.body, 1, 1) == "{", whole.c.body), else_=joined)
+    return select(found).select_from(whole).correlate(EXCHANGES).scalar_subquery()

@@ -41,11 +41,15 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An event stream to be stored as it came; `chunks` are (offset after the chunk, ns since the request began)."""
+    """An event stream to be stored as it came; `chunks` are (offset after the chunk, ns since the request began).
+
+    `texts` are those of a stream that is not merged (`stream_texts.of_answer`).
+    """
 
     exchange_id: int
     data: bytes = field(repr=False)
     chunks: Sequence[tuple[int, int]] = field(repr=False)
+    texts: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,7 @@ def stream_row(stream: Stream) -> Values:
         "exchange_id": stream.exchange_id,
         "data": zstandard.compress(stream.data),
         "chunks": packed(stream.chunks),
+        "texts": stream.texts,
     }
 
 

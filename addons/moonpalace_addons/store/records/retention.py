@@ -27,6 +27,7 @@ from moonpalace_addons.store.records import unused
 from moonpalace_addons.store.records.body_text import SIDES, pieces
 from moonpalace_addons.store.records.exchanges import microseconds
 from moonpalace_addons.store.records.ordering import AGE, NEWEST_FIRST, OLDEST_FIRST
+from moonpalace_addons.store.records.space import stream_length
 from moonpalace_addons.store.records.values import GREATEST
 from moonpalace_addons.store.schema import EVENT_STREAMS, EXCHANGES, PARTS, TAGS
 from moonpalace_addons.store.tasks import State
@@ -132,7 +133,7 @@ def own_bytes(going: ColumnElement[bool]) -> Executable:
     """Return the query for moment, id and bytes that are its own of each of these calls, oldest first."""
     columns = ("request_headers", "response_headers", "request_parts", "response_parts")
     lengths = [func.length(func.coalesce(EXCHANGES.c[name], "")) for name in columns]
-    stream = func.coalesce(func.length(EVENT_STREAMS.c.data) + func.length(EVENT_STREAMS.c.chunks), 0)
+    stream = func.coalesce(stream_length(), 0)
     own = sum(lengths, stream + ROW).label("own")
     source = EXCHANGES.outerjoin(EVENT_STREAMS, EVENT_STREAMS.c.exchange_id == EXCHANGES.c.id)
     return select(*AGE, own).select_from(source).where(going).order_by(*OLDEST_FIRST)

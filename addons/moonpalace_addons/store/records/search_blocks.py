@@ -20,8 +20,8 @@ from sqlalchemy import (
     true,
 )
 
-from moonpalace_addons.store.records.body_scan import quick_text
-from moonpalace_addons.store.records.body_text import SIDES, body_text
+from moonpalace_addons.store.records.body_scan import searched_text
+from moonpalace_addons.store.records.body_text import SIDES
 from moonpalace_addons.store.schema import EXCHANGES, SEARCH_BLOCKS
 from moonpalace_addons.wire.word_filter import NUMBERS, Places, may_hold
 
@@ -73,9 +73,9 @@ def calls_of(connection: Connection, block: int) -> list[Call]:
 
 
 def bodies(connection: Connection, calls: Sequence[int]) -> list[str]:
-    """Return the bodies of these calls that are text."""
+    """Return what is searched of these calls."""
     name = connection.dialect.name
-    columns = [quick_text(side) if name == "sqlite" else body_text(side, name) for side in SIDES]
+    columns = [searched_text(side, name) for side in SIDES]
     rows = connection.execute(select(*columns).select_from(EXCHANGES).where(EXCHANGES.c.id.in_(calls)))
     return [body for row in rows for body in row if body is not None]
 

@@ -39,11 +39,15 @@ def living_bytes(connection: Connection) -> int:
     """Return the bytes of all that is stored, about."""
     calls = select(func.count() * ROW + func.coalesce(func.sum(headers_length()), 0)).select_from(EXCHANGES)
     parts = select(func.coalesce(func.sum(func.length(PARTS.c.data) + 100), 0))
-    streams = select(
-        func.coalesce(func.sum(func.length(EVENT_STREAMS.c.data) + func.length(EVENT_STREAMS.c.chunks)), 0)
-    )
+    streams = select(func.coalesce(func.sum(stream_length()), 0))
     words = select(func.coalesce(func.sum(func.length(SEARCH_BLOCKS.c.words) + 100), 0))
     return sum(int(connection.execute(query).scalar_one()) for query in (calls, parts, streams, words))
+
+
+def stream_length() -> ColumnElement[int]:
+    """Return the bytes of a stream, about."""
+    columns = EVENT_STREAMS.c
+    return func.length(columns.data) + func.length(columns.chunks) + func.length(func.coalesce(columns.texts, ""))
 
 
 def headers_length() -> ColumnElement[int]:
