@@ -21,7 +21,10 @@ OK = '{"id":"chatcmpl-1","object":"chat.completion","choices":[{"index":0,"messa
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A call with a key in it: what the client sends and upstream answers, as text with `{key}` and `{word}`."""
+    """A call with a key in it: what the client sends and upstream answers, as text with `{key}` and `{word}`.
+
+    Where it is `packed`, both bodies are sent as gzip.
+    """
 
     name: str
     target: str = CHAT
@@ -32,10 +35,12 @@ class Place:
     answer_headers: tuple[str, ...] = (JSON,)
     answer: str = OK % "ok"
     pieces: Callable[[str], list[str]] = field(default=lambda text: [text])
+    packed: bool = False
 
     def filled(self, text: str, key: str, word: str) -> str:
         """Return a text with the secrets of this place."""
         variants = {"part": key[:20], "end": key[-16:], "base64": base64.b64encode(f"me:{key}".encode()).decode()}
+        variants["twice"] = quote(quote(key, safe="").replace("-", "%2D"))
         variants |= {"quoted": quote(key, safe="").replace("-", "%2D"), "escaped": key.replace("-", "\\u002d")}
         for name, value in {"key": key, "word": word, **variants}.items():
             text = text.replace(f"{{{name}}}", value)
@@ -127,6 +132,15 @@ PLACES = (
     header("Referer", "https://example.org/?access_token={word}"),
     header("x-portkey-config", '{"provider":"openai","api_key":"{word}"}'),
     header("Sec-WebSocket-Protocol", "realtime, openai-insecure-api-key.{word}, openai-beta.realtime-v1"),
+    header("Authorization", "AWS4-HMAC-SHA256 Credential=AKIA/x, SignedHeaders=host, Signature={word}"),
+    *map(header, ("Authorisation", "Grpc-Metadata-Macaroon", "X-Api-Keys", "X-Pat")),
+    header("Cookie", "{word}"),
+    header("{key}", "x"),
+    header("X-Original-URL", "/v1/{word}/chat/completions"),
+    header("X-Config", '[{"api_key":"{word}"}]'),
+    header("X-Config", "{'api_key': '{word}'}"),
+    header("X-Config", r'{"headers":"{\"X-Api-Key\": \"{word}\"}"}'),
+    header("X-Debug", "x-api-key: {word}"),
     Place(
         "WebSocket upgrade",
         method="GET",
@@ -148,11 +162,19 @@ PLACES = (
     query("q={key}"),
     query("q={quoted}"),
     query("{key}"),
+    query("next=https%3A%2F%2Fexample.org%2F%3Fapi_key%3D{word}"),
+    query("config=%7B%22api_key%22%3A%22{word}%22%7D"),
+    query("api%255Fkey={word}"),
+    query("b=c?key={word}"),
+    query("b=c#access_token={word}"),
+    query("header=X-Api-Key:{word}"),
     path("/v1/{key}/chat/completions"),
     path("/v1/{word}/chat/completions"),
     path("/{word}/v1/messages"),
     path("/bot{key}/sendMessage"),
     path("/v1/chat;token={word}/completions"),
+    path("/v1/keys/{word}"),
+    path("/v1/chat/completions#access_token={word}"),
     asked("a message", '{"messages":[{"role":"user","content":"use {key}, please"}]}'),
     asked("a member", '{"api_key":"{word}","messages":[]}'),
     asked("headers of a tool", '{"tools":[{"type":"mcp","headers":{"Authorization":"Bearer {word}"}}]}'),
@@ -163,12 +185,56 @@ PLACES = (
     asked("a form", "grant_type=x&client_secret={word}&b=c", "Content-Type: application/x-www-form-urlencoded"),
     asked("an upload", '--x\r\nContent-Disposition: form-data; name="api_key"\r\n\r\n{word}\r\n--x--\r\n'),
     asked("plain text", "Bearer {key}"),
+    asked("arguments of a tool", r'{"messages":[{"arguments":"{\"api_key\": \"{word}\"}"}]}'),
+    asked("JSON in JSON in a string", r'{"a":"{\"b\": \"{\\\"access_token\\\": \\\"{word}\\\"}\"}"}'),
+    asked("a signed URL", '{"messages":[{"image_url":{"url":"https://b/x.png?a=1&X-Amz-Signature={word}"}}]}'),
+    asked("a token in a URL", '{"messages":[{"content":"git clone https://{word}@example.org/x"}]}'),
+    asked("a token before a password", '{"messages":[{"content":"https://{word}:x-oauth-basic@example.org/x"}]}'),
+    asked("a file of settings", r'{"messages":[{"content":"A=1\nMOONSHOT_API_KEY={word}\nB=2\n"}]}'),
+    asked("a header in a command", """{"messages":[{"content":"curl -H 'x-api-key: {word}' https://b"}]}"""),
+    asked("Basic in a command", """{"messages":[{"content":"curl -H 'Authorization: Basic {base64}' https://b"}]}"""),
+    asked("YAML", "api_key: {word}\nmodel: x\n"),
+    asked("code", """{"messages":[{"content":"OpenAI(api_key='{word}')"}]}"""),
+    asked("pairs", '{"headers":[["Authorization","{word}"]]}'),
+    asked("names and values", '{"env":[{"name":"API_KEY","value":"{word}"}]}'),
+    asked("a list", '{"api_keys":["{word}"]}'),
+    asked("XML", "<a><api_key>{word}</api_key></a>"),
+    asked("Chinese", '{"messages":[{"content":"密码：{word}"}]}'),
+    asked("a form with blanks", "a=b c&client_secret={word}", "Content-Type: application/x-www-form-urlencoded"),
+    asked(
+        "an upload with a preamble", "\r\n--x\r\nContent-Disposition: form-data; name=token\r\n\r\n{word}\r\n--x--\r\n"
+    ),
+    asked("an upload with LF", '--x\nContent-Disposition: form-data; name="token"\n\n{word}\n--x--\n'),
+    Place("request body, packed", body='{"api_key":"{word}","b":"{key}"}', answer='{"b":"{key}"}', packed=True),
+    Place(
+        "request body, a member in an error",
+        body='{"client_secret":"{word}"}',
+        status="401 No",
+        answer='{"error":{"message":"{word} is wrong"}}',
+    ),
+    Place(
+        "request header OAuth in an error",
+        headers=('Authorization: OAuth oauth_token="{word}", oauth_nonce="1"',),
+        status="401 No",
+        answer='{"error":{"message":"{word} is wrong"}}',
+    ),
+    Place(
+        "request header Cookie in an error",
+        headers=("Cookie: {word}",),
+        status="401 No",
+        answer='{"error":{"message":"{word} is wrong"}}',
+    ),
     Place("own key in a message", headers=("X-Api-Key: {word}",), body='{"messages":[{"content":"is it {word}?"}]}'),
     answer_header("Set-Cookie", "session={word}; Path=/"),
     answer_header("X-Api-Key"),
     answer_header("X-Echo", "{key}"),
     answer_header("Msh-Request-Id", "{key}"),
     answer_header("WWW-Authenticate", 'Bearer error_description="{key} is wrong"'),
+    answer_header("Location", "https://{word}@example.org/"),
+    answer_header("Location", "https://{word}:@example.org/"),
+    answer_header("Location", "https://example.org/?next=https%3A%2F%2Fb%2F%3Fapi_key%3D{word}"),
+    answer_header("Refresh", "0; url=https://example.org/?access_token={word}"),
+    answer_header("{key}", "x"),
     Place(
         "Location",
         target=f"{CHAT}?api_key={{word}}",
@@ -189,6 +255,9 @@ PLACES = (
     answered("HTML", "<h1>401</h1><p>{key}</p>", "401 Unauthorized"),
     answered("a model", '{"id":"{key}","model":"{key}","object":"chat.completion","choices":[]}'),
     answered("a member", '{"access_token":"{word}","token_type":"bearer"}'),
+    answered("percent-encoded twice", '{"error":{"message":"https://b/?a={twice}"}}', "401 Unauthorized"),
+    answered("in a reason", OK % "ok", "401 not {key}"),
+    Place("stream, ids", answer_headers=(EVENTS,), answer="id: {key}\nevent: {key}\nretry: {key}\n" + delta() + DONE),
     Place("stream, one delta", headers=(OWN,), answer_headers=(EVENTS,), answer=delta(content="{key}") + DONE),
     Place("stream, a comment", headers=(OWN,), answer_headers=(EVENTS,), answer=": {key}\n\n" + DONE),
     Place(
@@ -198,6 +267,15 @@ PLACES = (
     streamed("foreign key over content", lambda text: delta(content=text)),
     streamed("over reasoning", lambda text: delta(reasoning_content=text), OWN),
     streamed("over arguments", call_of, OWN),
+    Place(
+        "stream, a member over arguments",
+        answer_headers=(EVENTS,),
+        answer="{word}",
+        pieces=lambda word: [
+            *map(call_of, ('{"api_', 'key": ', '"', *(word[at : at + 3] for at in range(0, len(word), 3)), '"}')),
+            DONE,
+        ],
+    ),
     streamed("over an unknown member", lambda text: delta(thoughts=text), OWN),
     streamed("over Anthropic's deltas", anthropic, OWN),
     streamed("over those of responses", response, OWN),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import socket
 import threading
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.conftest import Launcher, Proxy
 
+CODING = ["Content-Encoding: gzip"]
 PICKY = ("openai-batch", "dataset", "report")
 """The formats that some calls do not fit, or all: that is an error."""
 NUMBERED = list(enumerate(PLACES))
@@ -40,6 +42,11 @@ def answer_of(number: int) -> list[bytes]:
     """Return the pieces in which an answer comes."""
     place = PLACES[number]
     return [piece.encode() for piece in place.pieces(text_of(number, place.answer))]
+
+
+def sent(place: Place, pieces: list[bytes]) -> list[bytes]:
+    """Return what goes over the wire of a body."""
+    return [gzip.compress(b"".join(pieces), mtime=0)] if place.packed else pieces
 
 
 class Upstream(threading.Thread):
@@ -65,8 +72,9 @@ class Upstream(threading.Thread):
             stream.read(int(named.get("Content-Length", "0")))
         number = int(named["X-Place"])
         self.seen.add(number)
-        place, pieces = PLACES[number], answer_of(number)
-        head = [f"HTTP/1.1 {place.status}", *(text_of(number, line) for line in place.answer_headers)]
+        place, pieces = PLACES[number], sent(PLACES[number], answer_of(number))
+        head = [f"HTTP/1.1 {text_of(number, place.status)}", *(text_of(number, line) for line in place.answer_headers)]
+        head += CODING if place.packed else []
         head += ["Connection: close", f"Content-Length: {sum(map(len, pieces))}", "", ""]
         connection.sendall("\r\n".join(head).encode())
         for piece in pieces:
@@ -86,8 +94,9 @@ def upstream() -> Iterator[Upstream]:
 def ask(proxy: Proxy, number: int, place: Place) -> bytes:
     """Make the call of a place; return all that comes back."""
     host, port = proxy.url.removeprefix("http://").split(":")
-    body = text_of(number, place.body).encode()
+    (body,) = sent(place, [text_of(number, place.body).encode()])
     lines = [f"{place.method} {text_of(number, place.target)} HTTP/1.1", f"Host: {host}:{port}", f"X-Place: {number}"]
+    lines += CODING if place.packed else []
     lines += [f"Content-Length: {len(body)}", *(text_of(number, line) for line in place.headers)]
     with socket.create_connection((host, int(port)), 30) as connection:
         connection.sendall("\r\n".join([*lines, "Connection: close", "", ""]).encode() + body)
@@ -108,7 +117,7 @@ def test_no_key_is_kept_in_any_place(launch: Launcher, upstream: Upstream) -> No
     with launch.start(endpoint=f"http://127.0.0.1:{port}") as proxy:
         for number, place in NUMBERED:
             said = ask(proxy, number, place)
-            assert said.endswith(b"".join(answer_of(number))), (place.name, said)
+            assert said.endswith(b"".join(sent(place, answer_of(number)))), (place.name, said)
         assert upstream.seen == set(range(len(PLACES)))
         rows = proxy.rows(len(PLACES))
         trace.collect(proxy, "while it runs")

@@ -105,7 +105,7 @@ class Batch:
     def _begin(self, request: RequestRead) -> None:
         body, problem = encodings.decode(request.body, request.content_encoding)
         hidden, kept = gate.hidden_in(request)
-        body, kinds = gate.masked_body(body, hidden)
+        body, kinds, hidden = gate.masked_request(body, hidden)
         fields = derive.request_fields(body)
         warnings = [f"the request's body could not be decoded: {problem}"] if problem else []
         columns = derive.request_columns(request, fields, run_id=self.run_id, fingerprint_key=self.fingerprint_key)

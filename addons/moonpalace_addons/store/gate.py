@@ -5,11 +5,13 @@ from functools import lru_cache
 
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import RequestRead
-from moonpalace_addons.wire import secret_bodies, secret_streams, secrets
+from moonpalace_addons.wire import secret_assignments, secret_bodies, secret_streams, secrets
 from moonpalace_addons.wire.secret_patterns import Finding
 from moonpalace_addons.wire.secret_values import known
 
 HEAD = 64
+MAX_ECHOED, MAX_ECHOES = 512, 20
+"""Bytes of a secret in a request's body, and how many of them, that are looked for in its answer."""
 EVENTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 """What a stream of events begins with, whatever its label says; what is taken for one wrongly is looked at as well."""
 
@@ -43,6 +45,17 @@ def masked_body(data: bytes, hidden: Sequence[bytes]) -> tuple[bytes, list[str]]
     """
     find = secret_streams.find if is_events(data) else secret_bodies.find
     return masked(data, find(data, known(tuple(hidden))))
+
+
+def masked_request(data: bytes, hidden: Sequence[bytes]) -> tuple[bytes, list[str], tuple[bytes, ...]]:
+    """Return the body of a request masked, what it was changed for, and the secrets with those that were in it.
+
+    What a client sends in a form or in JSON, upstream may repeat in its answer.
+    """
+    found = secret_bodies.find(data, known(tuple(hidden)))
+    values = {data[finding.start : finding.end] for finding in found if finding.end - finding.start <= MAX_ECHOED}
+    told = sorted(value for value in values if secret_assignments.is_mixed(value))[:MAX_ECHOES]
+    return *masked(data, found), together(tuple(hidden), tuple(told)) if told else tuple(hidden)
 
 
 def masked_pieces(data: bytes, hidden: Sequence[bytes]) -> tuple[bytes, list[str]]:

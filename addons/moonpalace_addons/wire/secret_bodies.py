@@ -25,9 +25,9 @@ OWN = "credential of the call"
 _BLOCK = 16 * 1024
 _REMEMBERED = 10_000
 """Blocks that are remembered, of 160 MB."""
-_MEMBER = re.compile(rb'"([\w.-]{1,60})"\s{0,4}:\s{0,4}"')
+_MEMBER = re.compile(rb'"([\w.$-]{1,60})"\s{0,8}:\s{0,8}"')
 _STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
-_NAME_REACH = 72
+_NAME_REACH = 80
 _SMALL = 4096
 """Bytes up to which it is quicker to look for what may be in a telling name than to look at all names."""
 _TELLING = (
@@ -36,7 +36,12 @@ _TELLING = (
 )
 _FORM = re.compile(rb"[\w.%+~\[\]-]{1,100}=[^\s\"{}<>]*\Z")
 _FIELD = re.compile(rb"(?:^|&)([^=&]{1,100})=([^&]+)")
-_PART = re.compile(rb'name="([^"\r\n]{1,100})"[^\r\n]{0,200}\r\n(?:[^\r\n]{1,1000}\r\n){0,8}\r\n([^\r\n]{1,4096})')
+_PART = re.compile(
+    rb'\bname="?([^"\r\n;]{1,100})[^\r\n]{0,200}\r?\n(?:[^\r\n]{1,1000}\r?\n){0,8}\r?\n([^\r\n]{1,4096})'
+)
+_UPLOAD = b"form-data"
+_UPLOAD_BEGINS = 4096
+"""Bytes in which the first part of an upload begins, behind what may stand before it."""
 
 _clean: set[int] = set()
 
@@ -44,7 +49,7 @@ _clean: set[int] = set()
 def find(data: bytes, known: Known) -> list[Finding]:
     """Return the secrets in a body in the order in which they stand; they do not overlap."""
     found = [finding for start in range(0, len(data), _BLOCK) for finding in _in_block(data, start, known)]
-    if data[:2] == b"--":
+    if data.find(_UPLOAD, 0, _UPLOAD_BEGINS) >= 0:
         found += _named(_PART.finditer(data))
     elif b"=" in data[:100] and _FORM.match(data):
         found += _named(_FIELD.finditer(data))

@@ -17,17 +17,17 @@ def _each(words: str) -> frozenset[str]:
 
 _ALWAYS = _each(
     """
-    accesskey accesstoken apikey apisecret apitoken assertion authkey authorization authtoken bearer clientsecret cookie
-    cookies credential credentials idtoken jwt passcode passphrase passwd password passwords privatekey pwd
-    refreshtoken secret secretkey secrets sessiontoken
+    accesskey accesstoken apikey apikeys apisecret apitoken assertion authkey authorisation authorization authtoken
+    bearer clientsecret cookie cookies credential credentials idtoken jwt macaroon passcode passphrase passwd
+    password passwords privatekey pwd refreshtoken secret secretkey secrets sessiontoken
     """
 )
 """What is a credential wherever it stands."""
 
 _ALONE = _each(
     """
-    auth authentication authn authz csrf hmac jsessionid key oauth otp pass phpsessid session sessionid sig signature
-    token xsrf
+    auth authentication authn authz csrf hmac jsessionid key oauth otp pass pat phpsessid pw session sessionid sig
+    signature token xsrf
     """
 )
 """What is one as the name of a header or parameter, or in it."""
@@ -82,9 +82,9 @@ def is_secret_member(name: str) -> bool:
 @lru_cache(2048)
 def _is_secret(name: str) -> bool:
     words = _words(name)
-    return not _is_harmless(name, words) and any(
-        word in _ALWAYS or word in _ALONE or word.endswith(_JOINED) for word in words
-    )
+    if _is_harmless(name, words):
+        return False
+    return _are_keys(words) or any(word in _ALWAYS or word in _ALONE or word.endswith(_JOINED) for word in words)
 
 
 @lru_cache(2048)
@@ -92,9 +92,13 @@ def _is_secret_member(name: str) -> bool:
     words = _words(name)
     if _is_harmless(name, words):
         return False
-    if any(word in _ALWAYS for word in words):
+    if any(word in _ALWAYS for word in words) or _are_keys(words):
         return True
     return words[-1] in ("key", "token", "signature") and not _WHOSE.isdisjoint(words[:-1])
+
+
+def _are_keys(words: list[str]) -> bool:
+    return words[-1] == "keys" and not _WHOSE.isdisjoint(words[:-1])  # several tokens are a number of them, mostly
 
 
 def _is_harmless(name: str, words: list[str]) -> bool:

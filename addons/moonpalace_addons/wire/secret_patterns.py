@@ -13,6 +13,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from moonpalace_addons.wire import secret_assignments
+
 SHORTEST = 16
 """Characters of the shortest row that can hold a secret with a prefix."""
 REACH = 4096
@@ -87,7 +89,7 @@ _BEARER_TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]{20,}=*")
 _SECRET_KEY = re.compile(rb"[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])")
 _SECRET_NAME = re.compile(rb"(?i:secret).{0,40}\Z|A[KS]IA[A-Z0-9]{16}.{0,40}\Z", re.DOTALL)
 _ADDRESSES = (b"://", rb":\/\/")
-_PASSWORD = re.compile(rb"[^\s/:@\"'<>\\]{0,100}:([^\s/@\"'<>\\]{3,200})@")
+_USER = re.compile(rb"([^\s/:@\"'<>\\]{0,100})(?::([^\s/@\"'<>\\]{0,200}))?@")
 _KEY_MARK = b"PRIVATE KEY"
 _KEY_BEGINS = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY( BLOCK)?-----")
 _KEY_ENDS = b"-----END "
@@ -180,9 +182,17 @@ def _rows(data: bytes, first: int, stop: int) -> Iterator[Finding]:
                 if data[dot + 1 : dot + 3] in _BEGINNINGS:
                     yield from _formed(data, dot + 1)
                 dot = data.find(b".", dot + 1, base + row_end)
+            if before[-1:] in secret_assignments.ENDINGS:
+                yield from _named(data, at)
             if before[1:] in _TELLING or before in _AFTER_BEARER or end - start >= _LEAST_STRETCH:
                 yield from _in_stretch(data, base + view.rfind(_OUTSIDE, 0, start) + 1, base + end)
         place = end if end - start > _LONG_STRETCH else row_end
+
+
+def _named(data: bytes, start: int) -> Iterator[Finding]:
+    span = secret_assignments.find_at(data, start)
+    if span is not None and is_random(data[span[0] : span[1]]):
+        yield Finding("value named like a credential", *span)
 
 
 def _in_row(data: bytes, start: int, end: int) -> Iterator[Finding]:
@@ -233,14 +243,20 @@ def _passwords(data: bytes, start: int, stop: int) -> Iterator[Finding]:
     for mark in _ADDRESSES:
         place = data.find(mark, start, stop + len(mark))
         while place >= 0:
-            match = _PASSWORD.match(data, place + len(mark))
-            if match is not None and _is_password(match[1]):
-                yield Finding("password in a URL", match.start(1), match.end(1))
+            match = _USER.match(data, place + len(mark))
+            if match is not None and match[2] and _is_password(match[2]):
+                yield Finding("password in a URL", match.start(2), match.end(2))
+            if (
+                match is not None and secret_assignments.is_mixed(match[1]) and is_random(match[1])
+            ):  # APIs take a token as the user's name
+                yield Finding("token in a URL", match.start(1), match.end(1))
             place = data.find(mark, place + len(mark), stop + len(mark))
 
 
 def _is_password(secret: bytes) -> bool:
-    return secret.lower() not in _PLACEHOLDERS and len(set(secret)) > 1 and secret[:1] not in b"$<{[%*"
+    return (
+        len(secret) > 2 and secret.lower() not in _PLACEHOLDERS and len(set(secret)) > 1 and secret[:1] not in b"$<{[%*"
+    )
 
 
 def _private_keys(data: bytes, start: int, stop: int) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from moonpalace_addons.wire import secret_bodies, secret_patterns
+from moonpalace_addons.wire import secret_assignments, secret_bodies, secret_patterns
 from moonpalace_addons.wire.pieces import ONCE
 from moonpalace_addons.wire.secret_bodies import OWN
 from moonpalace_addons.wire.secret_patterns import REACH, Finding
@@ -81,7 +81,7 @@ def _open(text: bytes, known: Known) -> int:
     if row is not None and (row[0].startswith(_MARKS) or any(word.startswith(_MARKS) for word in row[0].split(b"."))):
         is_known = any(end == len(text) for _, end in known.spans(text, max(0, len(text) - REACH)))
         formed = 0 if is_known else len(row[0])
-    end = len(text) - max(known.begun(text), formed)
+    end = len(text) - max(known.begun(text), formed, secret_assignments.begun(text))
     # What is whole, and could still be the beginning of itself once more, is not cut there.
     cut = (start for start, stop in known.spans(text, max(0, end - REACH), end) if start < end < stop)
     return len(text) - min(cut, default=end)

@@ -5,6 +5,7 @@ is, percent-encoded, in base64, with escapes of JSON, or cut: its beginning or i
 """
 
 import base64
+import html
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -87,7 +88,9 @@ def _encoded(secret: bytes) -> set[bytes]:
     percent = quote(secret, safe="").encode()
     escaped = json.dumps(text)[1:-1].encode()
     lower = re.sub(rb"%[0-9A-F]{2}", lambda found: found[0].lower(), percent)
-    return {percent, lower, escaped, escaped.replace(b"/", rb"\/")} - {secret}
+    twice = quote(percent).encode()
+    page = html.escape(text).encode("utf-8", "surrogateescape")
+    return {percent, lower, twice, page, escaped, escaped.replace(b"/", rb"\/")} - {secret}
 
 
 def _in_base64(secret: bytes) -> set[bytes]:

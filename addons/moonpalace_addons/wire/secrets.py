@@ -36,6 +36,10 @@ _ENDPOINT = re.compile(
     r"/(?:[\w.-]{1,20}/){0,3}(?:chat/completions|completions|embeddings|messages|responses|models)(?:/|$)"
 )
 _BARE_KEY = re.compile(r"[A-Za-z0-9._~-]{20,}")
+_ADDRESS = ("/", "http:", "https:", "ws:", "wss:")
+"""What the value of a header begins with that is an address: `Location`, `Referer`, `X-Original-URL`."""
+_FOLDED = re.compile(r"\s*\r?\n[ \t]+")
+_LISTS = frozenset({"keys", "tokens"})
 _LONGEST_REMEMBERED = 300
 
 
@@ -98,6 +102,8 @@ def mask_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 def passed_headers(text: str) -> tuple[str, list[bytes]]:
     """Return the text of headers as it may be kept, but for credentials known from elsewhere, and those in it."""
+    if _FOLDED.search(text):  # an old way to go on with a value, which mitmproxy lets pass
+        text = _FOLDED.sub(" ", text)
     # Clients send most headers with every call.
     lines = [
         _remembered_line(line) if len(line) < _LONGEST_REMEMBERED else _passed_line(line) for line in text.split("\r\n")
@@ -115,7 +121,9 @@ def mask_value(name: str, value: str) -> str:
         return (scheme[0] if scheme else "") + MASK if value.strip() else value
     if "=" in value:
         value = _PARAMETER.sub(_without_value, value)
-    if value.lstrip()[:1] == "{":
+    if value.startswith(_ADDRESS):
+        value = mask_path(value)
+    if value.lstrip()[:1] in ("{", "["):
         value = _MEMBER.sub(_without_member, value)
     return mask_formed(value)
 
@@ -154,7 +162,7 @@ def _secret_values(name: str, value: str) -> Iterator[str]:
     elif "cookie" in name:
         # What follows the first pair of a Set-Cookie are attributes such as the path.
         pairs = value.split(";")[: 1 if name.startswith("set-") else None]
-        yield from (pair.partition("=")[2].strip().strip('"') for pair in pairs)
+        yield from ((pair.partition("=")[2] or pair).strip(' "') for pair in pairs if not pair.endswith("="))
     elif "authorization" in name:
         yield from _authorization_values(value)
     else:
@@ -167,6 +175,7 @@ def _authorization_values(value: str) -> Iterator[str]:
     # Without a scheme the whole value is the key; with one, some clients repeat it before the key.
     token = _BEARER.sub("", rest[0] if rest else value, count=1)
     yield token
+    yield from (match[3].strip('"') for match in _PARAMETER.finditer(token) if is_secret(match[2]))
     if scheme.lower() == "basic":
         yield _basic_password(token)
 
@@ -187,7 +196,9 @@ def _remembered_line(line: str) -> tuple[str, tuple[bytes, ...]]:
 
 def _passed_line(line: str) -> tuple[str, tuple[bytes, ...]]:
     name, colon, value = line.partition(": ")
-    return (f"{name}{colon}{mask_value(name, value)}", credentials([(name, value)])) if colon else (line, ())
+    if not colon:
+        return mask_formed(line), ()
+    return f"{mask_formed(name)}{colon}{mask_value(name, value)}", credentials([(name, value)])
 
 
 def _without_value(parameter: re.Match[str]) -> str:
@@ -221,11 +232,17 @@ def _protocols(value: str) -> Iterator[tuple[str, str]]:
 
 def _masked_parameter(parameter: str) -> str:
     for match in _PARAMETER_NAME.finditer(parameter):
-        name = unquote_plus(match[1]).strip("? ")
+        name = unquote(unquote_plus(match[1])).strip("? ")
         if is_secret(name) and match.end() < len(parameter):
             return parameter[: match.end()] + MASK
     name, sign, value = parameter.partition("=")
-    return f"{name}=***" if sign and _has_form(unquote_plus(value)) else MASK if _has_form(parameter) else parameter
+    return (
+        f"{name}=***"
+        if sign and _has_form(unquote_plus(value))
+        else MASK
+        if _has_form(unquote_plus(parameter))
+        else parameter
+    )
 
 
 def _parameter_values(parameter: str) -> Iterator[str]:
@@ -255,8 +272,9 @@ def _path_spans(path: str) -> tuple[Span, ...]:
             for match in _PARAMETER.finditer(segment)
             if match[3] and is_secret(unquote(match[2]))
         ]
-        named = is_secret(meant)
+        named = is_secret(meant) or meant.lower() in _LISTS
         start += len(segment) + 1
+    spans += [(finding.start, finding.end) for finding in secret_patterns.find(path)]
     return tuple(sorted(spans))
 
 
