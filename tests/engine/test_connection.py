@@ -1,6 +1,7 @@
 """What happens on a client's connection over time: order, waiting, early answers, half a connection, silence."""
 
 import asyncio
+import errno
 import socket
 from contextlib import suppress
 
@@ -367,6 +368,27 @@ def test_tls_on_a_plain_port(caplog: pytest.LogCaptureFixture) -> None:
 
     asyncio.run(run())
     assert [record.getMessage() for record in caplog.records if "http:// in its base_url" in record.getMessage()]
+
+
+def test_a_refused_client_that_has_reset_its_connection(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that is gone before it is told why it was refused is no fault of ours."""
+
+    def shut_down(transport: object) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    monkeypatch.setattr("asyncio.selector_events._SelectorSocketTransport.write_eof", shut_down)
+
+    async def run() -> None:
+        async with engine(Script([(get("/a"), said("/a"))])) as running:
+            reader, writer = await running.connect()
+            writer.write(get("/a") + b"no request\r\n\r\n")
+            with suppress(ConnectionResetError):
+                await reader.read()
+
+    asyncio.run(run())
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
 
 
 class Failing:

@@ -7,6 +7,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Awaitable
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from mitmproxy.connection import Client, ConnectionState, Server
@@ -269,7 +270,8 @@ class ClientConnection(asyncio.Protocol):
             self._is_paused = False
             self.transport.resume_reading()
         if self.transport.can_write_eof():
-            self.transport.write_eof()
+            with suppress(OSError):  # it has reset the connection already
+                self.transport.write_eof()
         asyncio.get_running_loop().call_later(self.service.limits.linger, self.transport.close)
 
     def stop_reading(self) -> None:
