@@ -296,7 +296,7 @@ def test_memory_is_bounded(kind: str, threshold: float) -> None:
     }[kind]
     detector = Detector(threshold, 100)
     tracemalloc.start()
-    while detector.length < 400_000:
+    while detector.length < 150_000:
         for text in texts:
             for start in range(0, len(text), 50):
                 detector.feed(text[start : start + 50])
