@@ -50,11 +50,13 @@ def report_text(report: Report) -> Iterator[str]:
 
 def backlog(report: Report) -> str:
     """Return what waits for the store outside of it, and how much of that a proxy has in memory at most."""
-    from moonpalace_addons.store.writer import MEMORY
+    from moonpalace_addons.store.memory import MEMORY, WINDOW
 
     journals = [found for found in report.journals if not found.problem]
     waiting = f"{size(sum(found.size for found in journals))} in {len(journals)} journals" if journals else "none"
-    return f"{waiting}; past {size(MEMORY)} in memory a proxy writes a journal"
+    return (
+        f"{waiting}; a proxy has {size(WINDOW)} of ended calls in memory at most, and a journal from {size(MEMORY)} on"
+    )
 
 
 def line(name: str, text: str) -> str:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from sqlalchemy import Engine
@@ -18,16 +19,32 @@ from moonpalace_addons.store.tasks import State
 
 KEY = "sk-faults-0123456789"
 STOPPED = 503
+PRESSURE = Path("/proc/pressure/cpu")
 WORDS = "the moon palace is cold and the osmanthus blooms " * 4
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a client got: the bytes of the body, and when it had all of them (seconds of the monotonic clock)."""
+    """What a client got: the bytes of the body, and when it had all of them (seconds of the monotonic clock).
+
+    `stalled` are the seconds for which processes of this machine had waited for a processor by then.
+    """
 
     status: int
     body: bytes
     at: float
+    stalled: float
+
+
+def stalled() -> float:
+    """Return for how many seconds any process had to wait for a processor, since the start of the machine.
+
+    0 where the system does not tell.
+    """
+    try:
+        return int(PRESSURE.read_text().split("total=")[1].split()[0]) / 1e6
+    except (OSError, LookupError):
+        return 0.0
 
 
 @dataclass(slots=True)
@@ -94,7 +111,7 @@ class Load:
         writer.write(head.encode() + body)
         got = Got()
         await read_answer(reader, got)
-        self.answers[name] = Answer(got.status or 0, got.body, time.monotonic())
+        self.answers[name] = Answer(got.status or 0, got.body, time.monotonic(), stalled())
 
 
 @dataclass

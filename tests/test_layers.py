@@ -45,7 +45,7 @@ RULES: tuple[tuple[str, frozenset[str]], ...] = (
     (f"{OURS}.config_file", SETTINGS | {"yaml"}),
     *((module, SETTINGS) for module in sorted(SETTINGS)),
     (f"{OURS}.engine", frozenset({OURS, "mitmproxy", "certifi", "httptools", "wsproto"})),
-    (OURS, frozenset({OURS, "mitmproxy", "h11"})),
+    (OURS, frozenset({OURS, "mitmproxy", "h11", "cryptography"})),
     ("moonpalace", frozenset({OURS})),
 )
 TOUCHING = (

@@ -35,7 +35,7 @@ def test_report_of_a_server() -> None:
         "size          10 B",
         "calls         2 completed",
         "proxies       none running",
-        "backlog       none; past 64.0 MB in memory a proxy writes a journal",
+        "backlog       none; a proxy has 32.0 MB of ended calls in memory at most, and a journal from 16.0 MB on",
         "",
         "1 wrong:",
         "  something is wrong",

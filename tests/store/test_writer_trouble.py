@@ -14,7 +14,7 @@ import zstandard
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
-from moonpalace_addons.store import attempts, derive
+from moonpalace_addons.store import attempts, derive, memory
 from moonpalace_addons.store import engine as engine_module
 from moonpalace_addons.store import writer as writer_module
 from moonpalace_addons.store.engine import open_store
@@ -177,6 +177,26 @@ def test_memory_has_a_bound(
         "store: 200 calls that had waited are stored",
     ]
     assert len(said) > 4
+
+
+def test_memory_is_given_back_when_all_is_stored(
+    start: Start, switch: Switch, until: Until, put_calls: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once nothing waits any more, if it had been much: the C library would keep it for ever."""
+    monkeypatch.setattr(memory, "LARGE", 100_000)
+    given = list[int]()
+    writer = start()
+    monkeypatch.setattr(memory, "give_back", lambda: given.append(writer.backlog().calls))
+    put_calls(writer, 5, 1_000)
+    until(lambda: writer.backlog() == writer_module.Backlog(0, 0, 0, (), None))
+    switch.fails = "begin"
+    put_calls(writer, 30, 10_000)
+    until(lambda: writer.backlog().memory > 100_000)
+    assert given == []
+    switch.fails = None
+    until(lambda: given)
+    assert writer.stop()
+    assert given == [0]
 
 
 def test_answers_under_way_count(

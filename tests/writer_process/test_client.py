@@ -7,11 +7,13 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from moonpalace_addons.errors import StoreError
+from moonpalace_addons.store import memory
 from moonpalace_addons.store.engine import open_store
 from moonpalace_addons.store.host import new_run
 from moonpalace_addons.store.records import contents
@@ -284,7 +286,7 @@ def test_no_process_starts_again(
 def test_it_is_killed_while_it_is_told_again(
     client: WriterClient, rows: Rows, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The log that says that rows wait says that they are stored, once they are."""
+    """Each death is the same line in the log, and it is said when all is stored."""
     real, raised = WriterProcess.write, list[bool]()
 
     def write(self: WriterProcess, message: object) -> None:
@@ -304,8 +306,9 @@ def test_it_is_killed_while_it_is_told_again(
     until(lambda: len(client._unsettled) == 5)
     os.kill(client.pid, signal.SIGKILL)
     until(lambda: "store: 5 calls that had waited are stored, or in a journal" in caplog.messages)
-    assert "store: [Errno 32] Broken pipe; calls go on, their rows wait in memory" in caplog.messages
-    assert "store: the process that writes to it works again" in caplog.messages
+    ended = "store: the process that writes to it has ended (exit code -9); it is started again"
+    assert caplog.messages.count(ended) == 2
+    assert not any("wait in memory" in message for message in caplog.messages)
     assert {row.uuid for row in rows()} == {call.uuid for call in calls}
 
 
@@ -343,3 +346,46 @@ def test_the_proxy_is_killed(file: Path, rows: Rows) -> None:
     assert under_way.latency == 2_014
     for row in (under_way, over):
         assert stream(file, row.id)[0] == b"".join(EVENTS[:15])
+
+
+def large(size: int) -> Call:
+    """Return a call with a body of so many bytes."""
+    call = Call()
+    call.request = replace(call.request, body=call.request.body + b" " * size)
+    return call
+
+
+def is_other(client: WriterClient, backlog: tuple[int, int]) -> bool:
+    """Tell whether a client has looked at what it was told since it had a backlog."""
+    return client.backlog != backlog
+
+
+@pytest.mark.parametrize("fate", ["goes on", "dies"])
+def test_more_than_it_can_take(
+    client: WriterClient, rows: Rows, fate: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the process stands still, calls of a bounded size wait in memory, the others on the disk; all are stored.
+
+    Afterwards the memory is given back, once.
+    """
+    monkeypatch.setattr(client_module, "WINDOW", 400_000)
+    monkeypatch.setattr(memory, "LARGE", 100_000)
+    given = list[int]()
+    monkeypatch.setattr(memory, "give_back", lambda: given.append(1))
+    calls = [large(50_000) for _ in range(60)]
+    os.kill(client.pid, signal.SIGSTOP)
+    pid = client.pid
+    for call in calls:
+        before = client.backlog
+        client.put(call.request)
+        client.put(call.ended)
+        until(partial(is_other, client, before))
+    in_memory, on_disk = client.backlog
+    assert 400_000 < in_memory < 500_000
+    assert on_disk > 45
+    os.kill(pid, signal.SIGCONT if fate == "goes on" else signal.SIGKILL)
+    until(lambda: given)
+    assert client.stop()
+    assert [row.uuid for row in rows()] == [call.uuid for call in calls]
+    assert (client.backlog, given) == ((0, 0), [1])
+    assert "lost" not in caplog.text

@@ -24,12 +24,14 @@ from typing import cast
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from moonpalace_addons.store import memory
 from moonpalace_addons.store.attempts import Attempts, Taken
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import BUSY_TIMEOUT, refusal, writing
 from moonpalace_addons.store.host import new_run
 from moonpalace_addons.store.journal import journal_place
 from moonpalace_addons.store.journal.overflow import Overflow
+from moonpalace_addons.store.memory import MEMORY
 from moonpalace_addons.store.pace import Pace
 from moonpalace_addons.store.records import identity, repeats, runs
 from moonpalace_addons.store.records.exchanges import Exchange
@@ -48,7 +50,6 @@ HEARTBEAT = 5.0
 LOOK = 60.0
 RETRY_LEAST = 0.05
 RETRY_MOST = 1.0
-MEMORY = 64_000_000
 MINUTE = 60.0
 DRAIN_MOST = 30.0
 DRAIN_JOURNALLED = 5.0
@@ -109,6 +110,7 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="moonpalace-writer", daemon=True)
         self._deadline = math.inf
         self._memory = 0
+        self._most = 0
         self._was_over = False
         self._pace = Pace()
         self._behind: int | None = None
@@ -228,7 +230,9 @@ class Writer:
         if look:
             self._overflow.look()
         self._plan(keep=keep)
-        self._push(live=live)
+        if self._push(live=live) and self._most > memory.LARGE and not self._tasks:
+            self._most = 0
+            memory.give_back()
 
     def _plan(self, *, keep: bool = False, ended: bool = False) -> None:
         tasks = [self._tasks.popleft() for _ in range(len(self._tasks))]
@@ -239,6 +243,7 @@ class Writer:
             self._lost += sum(isinstance(task, RequestRead) for task in tasks)
             raise
         self._memory = self._batch.weight + (self._batch.absorb() if self.trouble is not None else 0)
+        self._most = max(self._most, self._memory)
         over = self._memory > MEMORY
         # Of a store that works, one great batch is no sign; two in a row say that it is too slow.
         if (over and (self._was_over or self.trouble is not None)) or self._attempts.trouble.lasts > MINUTE:

@@ -3,6 +3,9 @@
 A task costs the caller one append, a chunk not even a call: a thread takes what has come every `GATHER` seconds, or
 every `STREAM` while answers are under way, and sends it in one piece. What is not known to be safe is kept, and told
 again to the next process if this one dies.
+
+Of calls that are over and not known to be safe, the other process is told `WINDOW` bytes at most: if more comes than it
+can take, what there is to say next waits on the disk (`spool`), and neither process fills the memory.
 """
 
 import contextlib
@@ -10,13 +13,16 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store.tasks import ExchangeEnded, ResponseStarted, Task
+from moonpalace_addons.store import memory
+from moonpalace_addons.store.memory import WINDOW
+from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, ResponseStarted, Task
 from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stop, Stopped, packed
 from moonpalace_addons.writer_process.process import WriterProcess
+from moonpalace_addons.writer_process.spool import Spool
 from moonpalace_addons.writer_process.unsettled import Unsettled
 
 logger = logging.getLogger(__name__)
@@ -28,6 +34,10 @@ RESTART_MOST = 10.0
 STOP_MOST = 50.0
 """Seconds that the end waits for: longer than the writer takes at most for a store that hangs."""
 
+PIECE = 2_000_000
+WINDOW_PATIENCE = 5.0
+"""Seconds without a call that is settled after which the end waits for no room in the window."""
+
 
 class WriterClient:
     """Have calls written to the store by a process of its own. Making one starts it; raises StoreError."""
@@ -37,6 +47,8 @@ class WriterClient:
         self._tasks: deque[Task] = deque()
         self._answers: dict[str, ResponseStarted] = {}
         self._unsettled = Unsettled()
+        self._later = Spool(opening.home)
+        self._most = 0
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._is_stored = False
@@ -51,6 +63,11 @@ class WriterClient:
         """Return the number of the process that writes."""
         return self._process.pid
 
+    @property
+    def backlog(self) -> tuple[int, int]:
+        """Return how many bytes, about, of calls are over and not known to be safe, and how many messages wait."""
+        return self._unsettled.waiting, len(self._later)
+
     def put(self, task: Task) -> None:
         """Take a task; returns at once, from any thread."""
         self._tasks.append(task)
@@ -62,7 +79,10 @@ class WriterClient:
         """Have all that waits stored, or in a journal, and stop; return False if not all is known to be, and log it."""
         self._stopping.set()
         self._wake.set()
-        self._thread.join(STOP_MOST)
+        left = len(self._later) + 1
+        while self._thread.is_alive() and len(self._later) < left:
+            left = len(self._later)
+            self._thread.join(STOP_MOST)
         if self._thread.is_alive():
             logger.error("store: the process that writes to it does not answer; calls may be lost")
         return self._is_stored and not (self._tasks or self._thread.is_alive())
@@ -84,6 +104,8 @@ class WriterClient:
     def _settle(self, settled: Settled) -> None:
         """Forget calls that are safe, and say so once all those are that had to be told again."""
         count = self._unsettled.settle(settled.uuids)
+        if self._later or self._most > memory.LARGE:
+            self._wake.set()
         if count:
             lost = f"; {settled.lost} are lost" if settled.lost else ""
             safe = max(0, count - settled.lost)
@@ -95,6 +117,7 @@ class WriterClient:
             self._stopping.wait(GATHER)
             self._wake.clear()
             self._guarded(self._hand_over)
+            self._give_back()
         self._guarded(self._end)
 
     def _guarded(self, work: Callable[[], None]) -> None:
@@ -106,17 +129,35 @@ class WriterClient:
             logger.exception("store: calls could not be handed over because of a fault in MoonPalace")
 
     def _hand_over(self) -> None:
-        """Send what there is to say; to a new process, all that is not settled, if this one has died."""
-        told = self._gathered()
+        """Send what there is to say, as far as the other process can take it; the rest waits on the disk."""
+        for told in pieces(self._gathered()):
+            if self._later or self._is_full:
+                self._later.put(told)
+            else:
+                self._say(told)
+        while self._later and not self._is_full:
+            self._say(self._later.take())
+        if self._process.is_over:
+            self._start_again()
+
+    @property
+    def _is_full(self) -> bool:
+        self._most = max(self._most, self._unsettled.waiting)
+        return self._unsettled.waiting > WINDOW
+
+    def _say(self, told: list[Task]) -> None:
+        """Say something; to a new process, all that is not settled, if this one has died."""
         self._unsettled.note(told)
         try:
-            if told:
-                self._process.write(told)
+            self._process.write(told)
         except OSError:
             self._start_again()
-        else:
-            if self._process.is_over:
-                self._start_again()
+
+    def _give_back(self) -> None:
+        """Give memory back once what had waited is stored, and no answer is under way that this could delay."""
+        if self._most > memory.LARGE and not (self._unsettled or self._later or self._tasks):
+            self._most = 0
+            memory.give_back()
 
     def _gathered(self) -> list[Task]:
         """Return what there is to say: what begins, what has come of answers under way, what ends."""
@@ -146,8 +187,7 @@ class WriterClient:
 
     def _start_again(self) -> None:
         """Start the process anew, and tell it all that is not settled; while the proxy is being stopped, try once."""
-        status = self._process.close()
-        logger.error("store: the process that writes to it has ended (exit code %s); it is started again", status)
+        self._bury()
         self._unsettled.wait()
         said = ""
         while True:
@@ -157,23 +197,38 @@ class WriterClient:
             is_last = self._stopping.wait(self._delay)
             try:
                 self._process = self._opened()
-                for told in self._unsettled.again():
-                    self._process.write(told)
             except (StoreError, OSError) as error:
-                self._process.close()
                 if str(error) != said:
                     logger.warning("store: %s; calls go on, their rows wait in memory", error)
                 said = str(error)
             else:
                 if said:
                     logger.warning("store: the process that writes to it works again")
-                return
+                said = ""
+                if self._tell_again():
+                    return
+                self._bury()
             if is_last:
                 return
+
+    def _bury(self) -> None:
+        """Say that the process has ended."""
+        status = self._process.close()
+        logger.error("store: the process that writes to it has ended (exit code %s); it is started again", status)
+
+    def _tell_again(self) -> bool:
+        """Tell a new process all that is not settled; return False if it has ended before it was told all."""
+        try:
+            for told in self._unsettled.again():
+                self._process.write(told)
+        except OSError:
+            return False
+        return True
 
     def _end(self) -> None:
         """Have all stored, by a second process if the first dies meanwhile."""
         answer: Ready | Refused | Stopped | None = None
+        self._guarded(self._empty)
         for _ in range(2):
             self._guarded(self._hand_over)
             with contextlib.suppress(OSError):
@@ -187,3 +242,25 @@ class WriterClient:
         if unsafe:
             logger.error("store: %d calls are lost, or not known to be stored", unsafe)
         self._is_stored = not (unsafe or self._faults)
+
+    def _empty(self) -> None:
+        """Say all that waits on the disk, as fast as calls are settled."""
+        self._hand_over()
+        while self._later:
+            self._wake.clear()
+            if self._is_full and not self._wake.wait(WINDOW_PATIENCE):
+                self._say(self._later.take())
+            self._hand_over()
+
+
+def pieces(told: Iterable[Task]) -> Iterator[list[Task]]:
+    """Cut what there is to say into messages of about `PIECE` bytes: of much, a part may have to wait."""
+    piece, room = list[Task](), PIECE
+    for task in told:
+        piece.append(task)
+        room -= len(task.body) if isinstance(task, RequestRead) else len(task.data) if isinstance(task, Chunks) else 0
+        if room <= 0:
+            yield piece
+            piece, room = [], PIECE
+    if piece:
+        yield piece

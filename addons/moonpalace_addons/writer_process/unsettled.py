@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, ResponseStarted, Task
 
+CALL_WEIGHT, CHUNK_WEIGHT = 4096, 16
+"""Bytes that a call takes beside headers and bodies, and a chunk of an answer beside its data, about."""
+
 
 @dataclass(slots=True)
 class Call:
@@ -17,6 +20,8 @@ class Call:
     lengths: "array[int]" = field(default_factory=lambda: array("q"))
     data: bytearray = field(default_factory=bytearray, repr=False)
     ended: ExchangeEnded | None = None
+    weight: int = 0
+    """Bytes, about, once its end has been said."""
 
     def note(self, told: ResponseStarted | ExchangeEnded) -> None:
         """Note what has been said of it after its request."""
@@ -25,6 +30,9 @@ class Call:
                 self.response = told
             case ExchangeEnded():
                 self.ended = told
+                body = len(self.response.headers) if self.response else 0
+                request = len(self.request.body) + len(self.request.headers)
+                self.weight = CALL_WEIGHT + request + body + len(self.data) + CHUNK_WEIGHT * len(self.times)
 
     def again(self) -> Iterator[Task]:
         """Iterate over all that has been said of it."""
@@ -45,6 +53,14 @@ class Unsettled:
         self._calls: dict[str, Call] = {}
         self._awaited: set[str] = set()
         self._awaited_count = 0
+        # Each is counted by one thread only.
+        self._over = 0
+        self._forgotten = 0
+
+    @property
+    def waiting(self) -> int:
+        """Return how many bytes, about, the calls take that are over."""
+        return self._over - self._forgotten
 
     def __len__(self) -> int:
         """Return how many calls there are."""
@@ -58,7 +74,9 @@ class Unsettled:
             elif isinstance(each, Chunks):
                 self._note_chunks(each)
             elif call := self._calls.get(each.uuid):
+                before = call.weight
                 call.note(each)
+                self._over += call.weight - before
 
     def _note_chunks(self, chunks: Chunks) -> None:
         for uuid, times, lengths, data in chunks.by_call():
@@ -73,7 +91,8 @@ class Unsettled:
         Return how many had waited to be said again, once these are the last of those.
         """
         for uuid in uuids:
-            self._calls.pop(uuid, None)
+            if call := self._calls.pop(uuid, None):
+                self._forgotten += call.weight
         if not self._awaited:
             return 0
         self._awaited.difference_update(uuids)

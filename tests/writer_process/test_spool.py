@@ -1,0 +1,81 @@
+"""Tests of what waits on the disk to be said."""
+
+from io import FileIO
+from pathlib import Path
+
+import pytest
+
+from moonpalace_addons.store.journal.framing import write_at
+from moonpalace_addons.store.tasks import RequestRead, Task
+from moonpalace_addons.writer_process import spool as spool_module
+from moonpalace_addons.writer_process.spool import Spool
+from tests.writer_process.calls import Call
+
+
+def messages(count: int) -> list[list[Task]]:
+    return [[call.request, call.ended] for call in (Call() for _ in range(count))]
+
+
+@pytest.mark.parametrize("size", [1, 1_000, 10**9])
+def test_messages_come_out_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """In however many files they are, and whatever is put in between."""
+    monkeypatch.setattr(spool_module, "FILE_SIZE", size)
+    spool, said = Spool(tmp_path), messages(9)
+    for each in said[:6]:
+        spool.put(each)
+    assert [spool.take() for _ in range(3)] == said[:3]
+    for each in said[6:]:
+        spool.put(each)
+    assert len(spool) == 6
+    assert [spool.take() for _ in range(6)] == said[3:]
+    assert len(spool) == 0
+    spool.put(said[0])
+    assert spool.take() == said[0]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_can_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is on the disk, under no name, has nothing of a call in it; files that are done with are closed."""
+    files = list[FileIO]()
+
+    def noted(file: FileIO, offset: int, data: bytes) -> None:
+        files.append(file)
+        write_at(file, offset, data)
+
+    monkeypatch.setattr(spool_module, "write_at", noted)
+    monkeypatch.setattr(spool_module, "FILE_SIZE", 1)
+    spool, (first, second) = Spool(tmp_path), messages(2)
+    spool.put(first)
+    spool.put(second)
+    assert list(tmp_path.iterdir()) == []
+    for file, each in zip(files, (first, second), strict=True):
+        file.seek(0)
+        assert (content := file.read())
+        assert b"kimi-k3" not in content
+        assert isinstance(each[0], RequestRead)
+        assert each[0].uuid.encode() not in content
+    spool.take()
+    spool.take()
+    assert [file.closed for file in files] == [True, True]
+
+
+def test_what_no_disk_takes_stays_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk costs neither a message nor the order."""
+    spool, said = Spool(tmp_path), messages(3)
+    spool.put(said[0])
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spool_module, "write_at", full)
+        spool.put(said[1])
+    spool.put(said[2])
+    assert [spool.take() for _ in range(3)] == said
+
+
+def test_without_its_folder(tmp_path: Path) -> None:
+    """Where MoonPalace has no folder, the system's place for such files is used."""
+    spool, (said,) = Spool(tmp_path / "none"), messages(1)
+    spool.put(said)
+    assert spool.take() == said
