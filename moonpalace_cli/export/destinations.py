@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 import click
 
 from moonpalace_addons.errors import MoonPalaceError
-from moonpalace_cli.calls.presentation import model
+from moonpalace_addons.store.fields import model
 from moonpalace_cli.export.files import candidates, safe_stem, write_new, write_over, writing_over
 from moonpalace_cli.output import is_terminal, print_json, print_text
 from moonpalace_cli.text.json_text import JSON_ESCAPES

@@ -10,13 +10,14 @@ import base64
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+from moonpalace_addons.store.fields import error_text, url
 from moonpalace_addons.store.header_text import header_pairs
 from moonpalace_addons.version import __version__
 from moonpalace_addons.wire.event_data import make_decoder
 from moonpalace_addons.wire.status import status_line
 from moonpalace_cli.calls.content import answer
 from moonpalace_cli.calls.content import members as members_of
-from moonpalace_cli.calls.presentation import error_text, has_failed, metadata, url
+from moonpalace_cli.calls.presentation import has_failed, metadata
 from moonpalace_cli.text.json_text import Json, dumps
 
 if TYPE_CHECKING:

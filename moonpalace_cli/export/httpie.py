@@ -6,7 +6,7 @@ import base64
 import re
 from typing import TYPE_CHECKING
 
-from moonpalace_cli.calls.presentation import url
+from moonpalace_addons.store.fields import url
 from moonpalace_cli.export.curl import LEFT_OUT, has_data, headers_of, is_argument, join, key_header, quote
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import base64
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
-from moonpalace_cli.calls.presentation import url
+from moonpalace_addons.store.fields import url
 from moonpalace_cli.export.curl import LEFT_OUT, headers_of, key_header
 
 if TYPE_CHECKING:

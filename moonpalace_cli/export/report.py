@@ -5,10 +5,11 @@ from __future__ import annotations
 import platform
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.store.fields import error_text, model, url
 from moonpalace_addons.version import __version__
 from moonpalace_addons.wire.status import status_line
 from moonpalace_cli.calls.content import answer, read, readable
-from moonpalace_cli.calls.presentation import error_text, has_failed, metadata, model, url
+from moonpalace_cli.calls.presentation import has_failed, metadata
 from moonpalace_cli.export import curl
 from moonpalace_cli.export.chat import Members, answered_message, request_members, text_of, tool_calls
 from moonpalace_cli.export.markdown import escaped, fenced, shortened, table

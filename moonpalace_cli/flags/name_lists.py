@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import click
 
+from moonpalace_addons.store.fields import Field
 from moonpalace_addons.suggestions import did_you_mean
 from moonpalace_cli.listing.columns import BY_NAME
 
@@ -40,16 +41,16 @@ def parse_columns(context: click.Context, parameter: click.Parameter, values: tu
     return tuple(names)
 
 
-def parse_order(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, bool] | None:
-    """Return the column named by --sort, with whether a minus before it asks for the greatest first."""
+def parse_order(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[Field, bool] | None:
+    """Return the field named by --sort, with whether a minus before it asks for the greatest first."""
     if value is None:
         return None
     name = value.strip().removeprefix("-")
     check_column(name, context, parameter)
-    order = BY_NAME[name].order
-    if order is None:
+    field = BY_NAME[name].field
+    if not field.is_sortable:
         raise click.BadParameter(f"there is no order by {name}", context, parameter)
-    return order, value.strip().startswith("-")
+    return field, value.strip().startswith("-")
 
 
 def check_column(name: str, context: click.Context, parameter: click.Parameter) -> None:
@@ -77,7 +78,7 @@ def complete_columns(context: click.Context, parameter: click.Parameter, incompl
 
 def complete_order(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
     """Complete --sort; what begins with a minus is an option for click, and never comes here."""
-    return [name for name, column in BY_NAME.items() if column.order and name.startswith(incomplete)]
+    return [name for name, column in BY_NAME.items() if column.field.is_sortable and name.startswith(incomplete)]
 
 
 def complete_fields(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:

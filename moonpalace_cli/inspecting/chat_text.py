@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.store.fields import error_text, model
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.calls.conversation import Part, Turn, finish_reasons, usage_line
-from moonpalace_cli.calls.presentation import error_text, model
 from moonpalace_cli.output import is_utf8, visible
 from moonpalace_cli.text.colours import BOLD, FAINT, KEY, STRING, paint, paint_body
 from moonpalace_cli.text.durations import duration

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from moonpalace_cli.calls.presentation import error_text, status
+from moonpalace_addons.store.fields import error_text
+from moonpalace_cli.calls.presentation import status
 from moonpalace_cli.inspecting.timeline import Moment, Run, longest
 from moonpalace_cli.output import ellipsis, visible
 from moonpalace_cli.text.colours import ALARM, paint

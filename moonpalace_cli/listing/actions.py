@@ -19,13 +19,14 @@ from moonpalace_cli.output import escaped, is_utf8, print_json, terminal_width, 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Engine
 
+    from moonpalace_addons.store.fields import Field
     from moonpalace_addons.store.records.exchanges import Exchange
 
 WATCH_INTERVAL = 0.2
 """Seconds between two looks: what feels immediate, at the price of a pragma on SQLite and a short query elsewhere."""
 
-type Order = tuple[str, bool] | None
-"""What to sort by, and whether the greatest come first."""
+type Order = tuple[Field, bool] | None
+"""The field to sort by, and whether the greatest come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,12 @@ def print_stats(engine: Engine, selection: Selection, limit: int | None, *, as_j
 
     groups = stats.add_up(
         statistics.measured(
-            engine, chat_only=selection.chat_only, since=selection.since, where=selection.where, limit=limit
+            engine,
+            (*stats.TOKENS, *stats.TIMES),
+            chat_only=selection.chat_only,
+            since=selection.since,
+            where=selection.where,
+            limit=limit,
         )
     )
     if as_json:

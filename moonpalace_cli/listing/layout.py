@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from moonpalace_cli.listing.columns import BY_NAME, Fit
+from moonpalace_addons.store.fields import FIELDS, Fit
 from moonpalace_cli.output import ellipsis
 from moonpalace_cli.text.tables import box, cut, display_width, fold, frame_width, pad, share
 
@@ -32,7 +32,7 @@ def lay_out(
 
 def fit(column: str) -> Fit:
     """Return what may happen to a column where there is no room."""
-    return BY_NAME[column].fit if column in BY_NAME else "whole"
+    return FIELDS[column].fitting if column in FIELDS else "whole"
 
 
 def fits(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> bool:

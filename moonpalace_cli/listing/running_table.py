@@ -2,29 +2,10 @@
 
 from collections.abc import Sequence
 
+from moonpalace_addons.store.fields import FIELDS
 from moonpalace_cli.listing.layout import block, fit, fitted, natural_widths, shorten_cell
 from moonpalace_cli.text.tables import frame_width, pad
 
-EXPECTED = {
-    "id": 6,
-    "status": len("client_disconnected"),
-    "state": len("client_disconnected"),
-    "url": 43,
-    "method": 6,
-    "chatcmpl": 41,
-    "request_id": 36,
-    "user_id": 20,
-    "content_type": 17,
-    "requested_at": 19,
-    "created_at": 19,
-    "model": 18,
-    "finish_reason": 13,
-    "tags": 16,
-    "note": 24,
-    "error": 40,
-}
-"""Columns that the values of the documented columns usually take."""
-OTHERS = 8
 SHORTEST = 8
 
 
@@ -35,7 +16,7 @@ class RunningTable:
         self._columns = columns
         self._is_fixed = width is not None
         found = natural_widths(columns, first)
-        natural = [max(there, EXPECTED.get(column, OTHERS)) for there, column in zip(found, columns, strict=True)]
+        natural = [max(there, FIELDS[column].width) for there, column in zip(found, columns, strict=True)]
         self._widths: list[int] | None = natural
         if width is not None and sum(natural) + frame_width(len(columns)) > width:
             self._widths = fitted(columns, natural, width, SHORTEST)

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 PERCENTS = (50, 90, 99)
 TIMES = ("ttft", "tpot", "latency")
-TOKENS = ("prompt", "completion", "total", "cached", "reasoning")
+"""Fields of which there are percentiles."""
+TOKENS = tuple(f"{name}_tokens" for name in ("prompt", "completion", "total", "cached", "reasoning"))
+"""Fields that are added up."""
+HEADERS = tuple(name.removesuffix("_tokens") for name in TOKENS)
 UNITS = "kMGT"
 ALL = "all calls"
 BAR = 70
@@ -49,7 +52,7 @@ def add_up(batches: Iterable[Sequence[Measured]]) -> dict[str | None, Group]:
     for batch in batches:
         by_model: dict[str | None, list[Measured]] = {}
         for call in batch:
-            by_model.setdefault(call.model, []).append(call)
+            by_model.setdefault(call[0], []).append(call)
         for model, calls in by_model.items():
             add(groups.setdefault(model, Group()), calls)
     for group in groups.values():
@@ -124,7 +127,7 @@ def members(group: Group) -> dict[str, Json]:
         "in_flight": group.in_flight,
         "errors": group.errors,
         "failures": dict(group.failures.most_common()),
-        **{f"{name}_tokens": tokens for name, tokens in zip(TOKENS, group.tokens, strict=True)},
+        **dict(zip(TOKENS, group.tokens, strict=True)),
         **times,
     }
 
@@ -155,7 +158,7 @@ def report(groups: Mapping[str | None, Group], width: int | None, *, blocks: boo
 
 def token_table(rows: Sequence[tuple[str, Group]], width: int | None) -> str:
     """Return the table of calls, errors and tokens; on a narrow terminal with rounded numbers and without the total."""
-    columns: tuple[str, ...] = ("model", "calls", "errors", *TOKENS)
+    columns: tuple[str, ...] = ("model", "calls", "errors", *HEADERS)
     cells = [[name, *map(str, (group.calls, group.errors, *group.tokens))] for name, group in rows]
     if width is not None and not fits(columns, cells, width):
         kept = [place for place, name in enumerate(columns) if name != "total"]

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 
-from sqlalchemy import ColumnElement, Text, and_, case, func, or_
+from sqlalchemy import ColumnElement, Text, and_, func, or_
 
-from moonpalace_addons.store.records import ordering
-from moonpalace_addons.store.records.request_headers import request_headers
-from moonpalace_addons.store.records.response_headers import response_headers
+from moonpalace_addons.store.fields import Field
+from moonpalace_addons.store.records.expressions import expression
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_cli.predicate import times
-from moonpalace_cli.predicate.fields import MILLISECOND, Field
 from moonpalace_cli.predicate.tree import Comparator, Day, Span, Value
 from moonpalace_cli.predicate.tree import Text as TextValue
 from moonpalace_cli.predicate.values import (
@@ -32,50 +29,17 @@ type Length = ColumnElement[int]
 
 
 def operand(field: Field, name: str, dialect: str, now: datetime) -> Operand:
-    """Return what a field is compared as; not for tags and JSON."""
+    """Return what a field is compared as; not for sets and JSON."""
+    column = expression(field)
     if field.kind == "moment":
-        return MomentOperand(EXCHANGES.c[field.column], name, dialect, now)
+        return MomentOperand(column, name, dialect, now)
     if field.kind == "truth":
-        return TruthOperand(EXCHANGES.c[field.column], name)
+        return TruthOperand(column, name)
     if field.kind in ("whole", "decimal"):
-        return number_operand(field, name, dialect)
-    if field.column == "model":
-        return ModelOperand(EXPRESSIONS["model"](), name, dialect)
-    column = EXPRESSIONS[field.column]() if field.column in EXPRESSIONS else EXCHANGES.c[field.column]
-    return TextOperand(column, name, dialect)
-
-
-def number_operand(field: Field, name: str, dialect: str) -> NumberOperand:
-    """Return a column with numbers; what the view has in milliseconds is cut to whole ones, as there."""
-    column = EXCHANGES.c[field.column]
-    if field.unit == MILLISECOND:
-        return NumberOperand(column // MILLISECOND, name, dialect, MILLISECOND, column)
-    return NumberOperand(column, name, dialect, field.unit)
-
-
-def model() -> ColumnElement[str]:
-    """Return the model that answered, else the one asked for."""
-    return ordering.MODEL
-
-
-def error() -> ColumnElement[str]:
-    """Return why a call failed, as it is displayed."""
-    return cast(ColumnElement[str], ordering.ERROR)
-
-
-def url() -> ColumnElement[str]:
-    """Return the address that was called, as it is displayed."""
-    query = case((EXCHANGES.c.query != "", "?" + EXCHANGES.c.query), else_="")
-    return func.rtrim(EXCHANGES.c.endpoint, "/", type_=Text()) + EXCHANGES.c.path + query
-
-
-EXPRESSIONS: dict[str, Callable[[], ColumnElement[str]]] = {
-    "model": model,
-    "error": error,
-    "url": url,
-    "request_headers": request_headers,
-    "response_headers": response_headers,
-}
+        # what the view has in milliseconds is cut to whole ones, as there
+        in_unit = column // field.unit if field.unit and field.unit > 1 else column
+        return NumberOperand(in_unit, name, dialect, field.unit, column)
+    return (ModelOperand if field.name == "model" else TextOperand)(column, name, dialect)
 
 
 @dataclass(frozen=True, slots=True)

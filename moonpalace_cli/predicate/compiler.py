@@ -9,12 +9,12 @@ from typing import cast
 
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
+from moonpalace_addons.store.fields import FIELDS, Field, Kind, find
 from moonpalace_addons.store.records.body_scan import quick_text
 from moonpalace_addons.store.records.body_text import Side, body_text
 from moonpalace_addons.suggestions import did_you_mean
 from moonpalace_cli.predicate import columns, documents, extracts
 from moonpalace_cli.predicate.errors import PredicateError
-from moonpalace_cli.predicate.fields import FIELDS, WORDS, Field
 from moonpalace_cli.predicate.marks import marks
 from moonpalace_cli.predicate.sets import TextSet
 from moonpalace_cli.predicate.tree import (
@@ -43,6 +43,19 @@ from moonpalace_cli.predicate.values import (
 PARTS_OF_BODIES = dict.fromkeys(("messages", "tools", "temperature", "max_tokens"), "request")
 PARTS_OF_BODIES |= dict.fromkeys(("choices", "usage"), "response")
 """What is often taken for a field, and the body that it is a member of."""
+
+WORDS: dict[Kind, str] = {
+    "whole": "a number",
+    "decimal": "a number",
+    "text": "text",
+    "headers": "text",
+    "truth": "true or false",
+    "moment": "a time",
+    "set": "a set of texts",
+    "json": "JSON",
+    "words": "searched for words",
+}
+"""What kinds are called in messages."""
 
 type TextSearch = Callable[[str], Condition]
 
@@ -83,7 +96,7 @@ class Compiler:
         path = node.path
         field = field_of(path)
         if field.kind == "set" and not path.measured:
-            return TextSet(field.column, self.dialect).holds()
+            return TextSet(field.source, self.dialect).holds()
         if field.kind == "truth":
             return self._operand(field, path).equals(Truth(value=True, position=path.position))
         if field.kind == "json" and path.steps:
@@ -96,7 +109,7 @@ class Compiler:
         if field.kind == "words":
             return self._words(node)
         if field.kind == "set" and not path.measured:
-            return TextSet(field.column, self.dialect).compare(comparator, values)
+            return TextSet(field.source, self.dialect).compare(comparator, values)
 
         def test(operand: Operand) -> Condition:
             return compare(operand, comparator, values, self.dialect)
@@ -121,7 +134,7 @@ class Compiler:
     def _within(
         self, field: Field, node: Comparison | Presence, test: Callable[[Operand], Condition], *, if_absent: bool
     ) -> Condition:
-        side = cast(Side, field.column)
+        side = side_of(field)
         seen = marks(node) if looks_far(node.path) or self.dialect != "sqlite" else ()
         return documents.within(side, node.path, self.dialect, test, if_absent=if_absent, seen=seen)
 
@@ -136,10 +149,10 @@ class Compiler:
 
     def _length(self, field: Field, path: Path) -> columns.Length:
         if field.kind == "set":
-            return TextSet(field.column, self.dialect).size
+            return TextSet(field.source, self.dialect).size
         if field.kind == "json":
             return func.length(body(field, self.dialect))
-        if field.kind == "text":
+        if field.kind in ("text", "headers"):
             operand = columns.operand(field, path.field, self.dialect, self.now)
             return func.length(cast(TextOperand, operand).column)
         raise ValueMistakeError(f"{path.field} is {WORDS[field.kind]} and has no length", path.position)
@@ -147,13 +160,18 @@ class Compiler:
 
 def body(field: Field, dialect: str) -> ColumnElement[str]:
     """Return a body as text."""
-    side = cast(Side, field.column)
+    side = side_of(field)
     return cast(ColumnElement[str], quick_text(side) if dialect == "sqlite" else body_text(side, dialect))
+
+
+def side_of(field: Field) -> Side:
+    """Return whose body a field is."""
+    return "request" if field.name == "request_body" else "response"
 
 
 def field_of(path: Path) -> Field:
     """Return the field that a path begins with; raises ValueMistakeError for none, with the nearest names."""
-    field = FIELDS.get(path.field) or FIELDS.get(path.field.lower())
+    field = find(path.field)
     if field is None:
         raise ValueMistakeError(f"there is no field {path.field[:50]}{meant(path)}", path.position)
     if path.steps and field.kind != "json":
@@ -188,7 +206,7 @@ def cost(node: Node) -> int:
         return max(map(cost, below))
     if not isinstance(node, Comparison | Presence):
         return 0
-    field = FIELDS.get(node.path.field) or FIELDS.get(node.path.field.lower())
+    field = find(node.path.field)
     if field is None or field.kind not in ("json", "words"):
         return 0
     return 1 if node.path.steps else 2

@@ -3,13 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sqlalchemy import and_, case, or_
 
+from moonpalace_addons.store.fields import Field
 from moonpalace_addons.store.schema import EXCHANGES
-from moonpalace_cli.predicate.fields import EXTRACTS, Extract, Field
-from moonpalace_cli.predicate.tree import Comparison, Null, Number, Text, Truth
+from moonpalace_cli.predicate.tree import Comparison, Element, Member, Null, Number, Step, Text, Truth
 from moonpalace_cli.predicate.values import Condition, Expression, NumberOperand, Operand, TextOperand
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """A column that was taken from a path of a body when the call was stored.
+
+    `always` says that where the column is not NULL, the path leads to the very same value. Else a call has in the
+    column what the path leads to whenever that is a value `of_kind`, but also the same value from elsewhere.
+    """
+
+    column: str
+    always: bool = False
+    but: frozenset[str] = frozenset()
+    """Values that the column has for others too."""
+
+
+type Place = tuple[str, tuple[Step, ...]]
+
+
+def place(path: str) -> Place:
+    """Return a path, written with dots."""
+    root, *steps = path.split(".")
+    return root, tuple(Element(int(step)) if step.isdigit() else Member(step) for step in steps)
+
+
+EXTRACTS: dict[Place, Extract] = {
+    place("request_body.model"): Extract("model_requested", always=True),
+    place("request_body.stream"): Extract("stream_requested"),
+    place("response_body.model"): Extract("model_answered", always=True),
+    place("response_body.id"): Extract("chatcmpl_id", always=True),
+    # of several choices, the column has the first reason that is not "stop"
+    place("response_body.choices.0.finish_reason"): Extract("finish_reason", but=frozenset({"stop"})),
+    place("response_body.usage.prompt_tokens"): Extract("prompt_tokens"),
+    place("response_body.usage.completion_tokens"): Extract("completion_tokens"),
+    place("response_body.usage.total_tokens"): Extract("total_tokens"),
+    place("response_body.usage.cached_tokens"): Extract("cached_tokens"),
+    place("response_body.usage.completion_tokens_details.reasoning_tokens"): Extract("reasoning_tokens"),
+}
+"""The paths that are answered without looking into bodies, or with a look into few of them."""
 
 
 def prefiltered(
@@ -19,7 +59,7 @@ def prefiltered(
 
     A column is NULL where its value could not be read when the call was stored; then the body is asked, always.
     """
-    extract = EXTRACTS.get((field.column, node.path.steps))
+    extract = EXTRACTS.get((field.name, node.path.steps))
     if extract is None or node.path.measured:
         return looked_up
     column: Expression = EXCHANGES.c[extract.column]

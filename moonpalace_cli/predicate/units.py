@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from moonpalace_cli.predicate.fields import FIELDS, MILLISECOND, Field
+from moonpalace_addons.store.fields import MILLISECOND, Field, find
 from moonpalace_cli.predicate.tree import Comparison, Node, Number, children
-
-LONG = frozenset({"latency", "time_to_headers", "time_to_first_token", "time_to_first_visible_token"})
-"""Durations that take a millisecond at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +20,7 @@ class Bare:
     @property
     def is_odd(self) -> bool:
         """Tell whether nobody can have meant the unit that it has."""
-        return self.field.unit == 1 and self.field.column in LONG and -MILLISECOND < self.number.value < MILLISECOND
+        return -self.field.least < self.number.value < self.field.least
 
     @property
     def unit(self) -> str:
@@ -43,7 +40,7 @@ def bare(trees: list[Node]) -> Iterator[Bare]:
         yield from bare(list(children(tree)))
         if not isinstance(tree, Comparison) or tree.path.measured:
             continue
-        field = FIELDS.get(tree.path.field) or FIELDS.get(tree.path.field.lower())
+        field = find(tree.path.field)
         if field is None or field.unit is None:
             continue
         for value in tree.values:

@@ -9,7 +9,6 @@ from sqlalchemy import Engine
 from moonpalace_addons.store.derive import EMPTY
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.records import exchanges, statistics
-from moonpalace_addons.store.records.statistics import Measured
 from moonpalace_addons.store.tasks import State
 
 
@@ -36,10 +35,10 @@ def test_numbers_of_a_call(engine: Engine, add: Callable[..., None]) -> None:
         {"model_requested": "asked", "model_answered": "answered", "status_code": 200, **tokens, **times},
         {"model_requested": "asked", "state": State.TIMED_OUT.value, "error_kind": "idle"},
     )
-    found = [call for batch in statistics.measured(engine) for call in batch]
+    found = [call for batch in statistics.measured(engine, (*tokens, *times)) for call in batch]
     assert found == [
-        Measured("answered", "completed", 200, None, 1, 2, 3, 4, 5, 6, 7, 8),
-        Measured("asked", "timed_out", None, "idle", *[None] * 8),
+        ("answered", "completed", 200, None, 1, 2, 3, 4, 5, 6, 7, 8),
+        ("asked", "timed_out", None, "idle", *[None] * 8),
     ]
 
 
@@ -47,6 +46,6 @@ def test_the_newest_calls_alone(engine: Engine, add: Callable[..., None], monkey
     """A limit takes the newest calls; many calls come in several batches."""
     monkeypatch.setattr(statistics, "BATCH", 2)
     add(*({"latency": number} for number in range(5)))
-    batches = list(statistics.measured(engine, limit=3))
-    assert [[call.latency for call in batch] for batch in batches] == [[4, 3], [2]]
-    assert sum(len(batch) for batch in statistics.measured(engine, limit=10**30)) == 5
+    batches = list(statistics.measured(engine, ["latency"], limit=3))
+    assert [[call[-1] for call in batch] for batch in batches] == [[4, 3], [2]]
+    assert sum(len(batch) for batch in statistics.measured(engine, [], limit=10**30)) == 5

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from moonpalace_addons.store import fields
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.calls import presentation
 
@@ -43,7 +44,7 @@ def test_status_is_the_code_or_the_state(
 )
 def test_url(exchange: Callable[..., Exchange], endpoint: str, query: str, url: str) -> None:
     """The address is the whole one, query included, as it went upstream."""
-    assert presentation.url(exchange(endpoint=endpoint, path="/v1/files", query=query)) == url
+    assert fields.url(exchange(endpoint=endpoint, path="/v1/files", query=query)) == url
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_url(exchange: Callable[..., Exchange], endpoint: str, query: str, url: 
 )
 def test_error_text(exchange: Callable[..., Exchange], changes: dict[str, object], text: str) -> None:
     """A failed call always says why, if only by its state."""
-    assert presentation.error_text(exchange(**changes)) == text
+    assert fields.error_text(exchange(**changes)) == text
 
 
 def test_metadata_of_a_stream(exchange: Callable[..., Exchange]) -> None:

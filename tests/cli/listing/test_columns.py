@@ -11,29 +11,18 @@ from sqlalchemy import inspect
 
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.records.exchanges import NAMES, Exchange
-from moonpalace_addons.store.records.ordering import DERIVED
-from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.listing import columns
 from moonpalace_cli.listing.listed import Listed
-from moonpalace_cli.predicate.fields import FIELDS
 
 if TYPE_CHECKING:
     from moonpalace_cli.text.json_text import Json
     from tests.cli.conftest import Store
 
-ELSEWHERE = {"text"}
-"""Fields of predicates that are searched and have no value to show."""
-
 
 def test_every_stored_field_is_a_column() -> None:
     """Whatever is stored of a call can be shown, under its own name."""
     assert set(NAMES) - columns.BY_NAME.keys() == set()
-
-
-def test_every_field_of_predicates_is_a_column() -> None:
-    """What calls can be chosen by can be shown."""
-    assert FIELDS.keys() - ELSEWHERE - columns.BY_NAME.keys() == set()
 
 
 def test_every_column_of_the_view_is_a_column(store: Store) -> None:
@@ -42,12 +31,6 @@ def test_every_column_of_the_view_is_a_column(store: Store) -> None:
         names = {column["name"] for column in inspect(connection).get_columns("moonshot_requests")}
     assert names
     assert names - columns.BY_NAME.keys() == set()
-
-
-def test_every_order_is_one_of_the_store() -> None:
-    """Columns are sorted by what the store knows."""
-    orders = {column.order for column in columns.BY_NAME.values() if column.order}
-    assert orders - DERIVED.keys() - {column.name for column in EXCHANGES.columns} == set()
 
 
 @pytest.mark.parametrize("name", list(columns.BY_NAME))

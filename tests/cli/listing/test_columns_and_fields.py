@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from moonpalace_addons.store.fields import FIELDS
 from moonpalace_addons.store.records.labels import Change, change
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.listing.columns import BY_NAME
-from moonpalace_cli.predicate.fields import FIELDS
 from tests.cli.conftest import STARTED
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def test_a_name_means_the_same(calls: Store, mpal: Run, name: str) -> None:
             assert found(mpal, f"{name} == {literal(name, value)}") == alike, value
 
 
-@pytest.mark.parametrize("name", sorted(name for name, field in FIELDS.items() if field.kind == "text"))
+@pytest.mark.parametrize("name", sorted(name for name, field in FIELDS.items() if field.kind in ("text", "headers")))
 def test_text_is_found_as_it_is_shown(calls: Store, mpal: Run, name: str) -> None:
     """A piece from within a cell of a table is found by `~`."""
     lines = mpal("list", "--json", "--columns", f"id,{name}").out.splitlines()

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from moonpalace_addons.store.fields import FIELDS
 from moonpalace_cli.predicate.condition import condition
 from moonpalace_cli.predicate.errors import PredicateError
-from moonpalace_cli.predicate.fields import FIELDS
 from moonpalace_cli.predicate.parser import parse
 
 if TYPE_CHECKING:

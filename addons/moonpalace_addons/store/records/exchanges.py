@@ -24,9 +24,9 @@ from sqlalchemy import (
 from sqlalchemy.exc import DataError
 
 from moonpalace_addons.store.records import json_rows
+from moonpalace_addons.store.records.expressions import stored
 from moonpalace_addons.store.records.ordering import NEWEST_FIRST
-from moonpalace_addons.store.records.request_headers import request_headers
-from moonpalace_addons.store.records.response_headers import UNSHARED, response_headers
+from moonpalace_addons.store.records.response_headers import UNSHARED
 from moonpalace_addons.store.records.values import GREATEST, Values
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.tasks import State
@@ -108,8 +108,7 @@ def kinds_of(name: str) -> tuple[type, ...]:
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 NAMES = tuple(field.name for field in fields_of(Exchange))
-DERIVED = {"request_headers": request_headers(), "response_headers": response_headers()}
-COLUMNS: list[ColumnElement[object]] = [DERIVED.get(name, EXCHANGES.c[name]) for name in NAMES]
+COLUMNS: list[ColumnElement[object]] = [stored(name) for name in NAMES]
 
 
 def to_exchange(row: RowMapping | Mapping[str, object]) -> Exchange:

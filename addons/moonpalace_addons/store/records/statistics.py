@@ -2,37 +2,28 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import cast
 
 from sqlalchemy import ColumnElement, Engine, select
 
+from moonpalace_addons.store.fields import FIELDS
 from moonpalace_addons.store.records.exchanges import matching
-from moonpalace_addons.store.records.ordering import MODEL, NEWEST_FIRST
+from moonpalace_addons.store.records.expressions import expression
+from moonpalace_addons.store.records.ordering import NEWEST_FIRST
 from moonpalace_addons.store.records.values import GREATEST
-from moonpalace_addons.store.schema import EXCHANGES
 
 BATCH = 10_000
 
+type Measured = tuple[str | None, str, int | None, str | None, *tuple[int | None, ...]]
+"""What statistics need of a call: its model, state, status code, kind of error, and numbers, durations in nanoseconds.
 
-class Measured(NamedTuple):
-    """What statistics need of a call; durations are in nanoseconds. A tuple, as there may be a million."""
-
-    model: str | None
-    state: str
-    status_code: int | None
-    error_kind: str | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    total_tokens: int | None
-    cached_tokens: int | None
-    reasoning_tokens: int | None
-    time_to_first_token: int | None
-    time_per_output_token: int | None
-    latency: int | None
+A tuple, as there may be a million.
+"""
 
 
 def measured(
     engine: Engine,
+    numbers: Sequence[str],
     *,
     chat_only: bool = False,
     since: datetime | None = None,
@@ -41,12 +32,14 @@ def measured(
 ) -> Iterator[Sequence[Measured]]:
     """Yield the calls for which everything given holds, as for `exchanges.latest`; with `limit` the newest of them.
 
-    They come in batches: a store may have more calls than fit into memory.
+    `numbers` are the names of the fields to be added up. The calls come in batches: a store may have more of them than
+    fit into memory.
     """
-    query = select(MODEL.label("model"), *(EXCHANGES.c[name] for name in Measured._fields[1:]))
+    names = ("model", "state", "status_code", "error_kind", *numbers)
+    query = select(*(expression(FIELDS[name]) for name in names))
     query = query.where(*matching(chat_only=chat_only, since=since, where=where))
     if limit is not None:
         query = query.order_by(*NEWEST_FIRST).limit(min(limit, GREATEST))
     with engine.connect() as connection:
         for rows in connection.execution_options(yield_per=BATCH).execute(query).partitions():
-            yield [Measured._make(row) for row in rows]
+            yield cast(Sequence[Measured], rows)

@@ -1,0 +1,17 @@
+"""Tests of the table of paths that columns answer."""
+
+from moonpalace_addons.store.fields import FIELDS
+from moonpalace_addons.store.schema import EXCHANGES
+from moonpalace_cli.predicate.extracts import EXTRACTS
+
+
+def test_extracts_have_indexes() -> None:
+    """The columns that stand for paths have an index, but for those that few calls have."""
+    indexed = {index.columns[0].name for index in EXCHANGES.indexes}
+    unindexed = {extract.column for extract in EXTRACTS.values()} - indexed
+    assert unindexed == {"cached_tokens", "reasoning_tokens"}
+
+
+def test_extracts_are_of_bodies() -> None:
+    """Each path begins with a field that has parts."""
+    assert {FIELDS[root].kind for root, _ in EXTRACTS} == {"json"}
