@@ -38,7 +38,7 @@ RULES: tuple[tuple[str, frozenset[str]], ...] = (
     (WIRE, CODECS | {WIRE}),
     (
         STORE,
-        frozenset({STORE, WIRE, f"{OURS}.errors", f"{OURS}.version", "sqlalchemy", "alembic", "psycopg", "zstandard"}),
+        frozenset({STORE, WIRE, f"{OURS}.errors", f"{OURS}.version", "sqlalchemy", "alembic", "psycopg"}) | CODECS,
     ),
     (f"{OURS}.errors", frozenset()),
     (f"{OURS}.version", frozenset()),

@@ -6,7 +6,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.state import State
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,11 @@
 """Say what happened to a call in the lines that the original's users know."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from moonpalace_addons.store.header_text import header_pairs
 from moonpalace_addons.store.records.exchanges import Exchange
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.state import State
 from moonpalace_addons.wire.foreign import printable
 from moonpalace_addons.wire.status import FIRST_ERROR, status_line
 
@@ -18,8 +17,7 @@ MAX_LINE = 1000
 HEADER_WIDTH = len("Msh-Request-Id: ")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of the log and how a terminal shows it."""
 
     text: str
@@ -33,7 +31,7 @@ def lines(call: Exchange) -> list[Line]:
         shown += block("Error", [(call.error_kind or "error", call.error_message)], style="bad")
     shown += [Line(f"  {warning}", "warning") for warning in call.warnings]
     shown += [Line(f"  New Row Inserted: last_insert_id={call.id}", "quiet")]
-    return [Line(shown_line(line.text), line.style) for line in shown]
+    return [line if is_fit(line.text) else Line(shown_line(line.text), line.style) for line in shown]
 
 
 def first_line(call: Exchange) -> Line:
@@ -117,6 +115,11 @@ def block(title: str, named: Sequence[tuple[str, str]], width: int = 0, *, style
 def pretty(name: str) -> str:
     """Return a header's name in the usual case."""
     return "-".join(part.capitalize() for part in name.split("-"))
+
+
+def is_fit(text: str) -> bool:
+    """Tell whether a line can stand as it is."""
+    return len(text) <= MAX_LINE and text.isprintable()
 
 
 def shown_line(text: str) -> str:

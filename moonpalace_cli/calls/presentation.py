@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
 from moonpalace_addons.store.fields import CATALOGUE, MILLISECOND, Field
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.state import State
 from moonpalace_addons.wire.status import status_line
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.state import State
 from moonpalace_cli.export.chat import Members, answered_message, request_members
 from moonpalace_cli.export.json_document import one_line
 from moonpalace_cli.export.unfit import UnfitError

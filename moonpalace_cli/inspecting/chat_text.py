@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.fields import error_text, model
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.state import State
 from moonpalace_cli.calls.conversation import Part, Turn, finish_reasons, usage_line
 from moonpalace_cli.output import is_utf8, visible
 from moonpalace_cli.text.colours import BOLD, FAINT, KEY, STRING, paint, paint_body

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.state import State
 from moonpalace_addons.wire.status import FIRST_ERROR
 from moonpalace_cli.listing.layout import fits, lay_out
 from moonpalace_cli.text.durations import MILLISECOND, duration

@@ -12,7 +12,7 @@ import click
 
 from moonpalace_addons.wire.foreign import printable
 
-CAPACITY = 10_000
+CAPACITY = 1_000
 CLOSE_MOST = 2.0
 
 STYLES = {"good": "green", "bad": "red", "warning": "yellow", "quiet": "bright_black"}
@@ -64,12 +64,15 @@ class ConsoleLog(QueueHandler):
         message = record.getMessage().split("\n")
         styles = getattr(record, "styles", [LEVELS.get(record.levelno, "plain")] * len(message))
         start = prefix(record.created)
+        if not self.colour:
+            return "".join([f"{start} {printable(line)}\n" for line in message])
         return "".join(
             f"{start} {self._styled(printable(line), style)}\n" for line, style in zip(message, styles, strict=False)
         )
 
-    def _styled(self, text: str, style: str) -> str:
-        return click.style(text, fg=STYLES[style]) if self.colour and style in STYLES else text
+    @staticmethod
+    def _styled(text: str, style: str) -> str:
+        return click.style(text, fg=STYLES[style]) if style in STYLES else text
 
 
 def prefix(moment: float) -> str:

@@ -8,13 +8,13 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 import brotli  # type: ignore[import-untyped]
 import pytest
 import zstandard
+from msgspec import structs
 from sqlalchemy import Engine, literal
 
 from moonpalace_addons.store.engine import open_store, writing
@@ -103,7 +103,7 @@ def request_read() -> Callable[..., RequestRead]:
             client_request_id="client-1",
             body=json.dumps(REQUEST, ensure_ascii=False).encode(),
         )
-        return replace(plain, **changes)  # type: ignore[arg-type]
+        return structs.replace(plain, **changes)
 
     return make
 
@@ -124,7 +124,7 @@ def response_started() -> Callable[..., ResponseStarted]:
             content_encoding=None,
             chunks=deque((2_000_000 + number * 1_000_000, chunk) for number, chunk in enumerate(given)),
         )
-        return replace(plain, **changes)  # type: ignore[arg-type]
+        return structs.replace(plain, **changes)
 
     return make
 
@@ -135,7 +135,7 @@ def ended() -> Callable[..., ExchangeEnded]:
 
     def make(call: RequestRead, **changes: object) -> ExchangeEnded:
         plain = ExchangeEnded(uuid=call.uuid, at=9_000_000, state=State.COMPLETED, overhead=50_000)
-        return replace(plain, **changes)  # type: ignore[arg-type]
+        return structs.replace(plain, **changes)
 
     return make
 

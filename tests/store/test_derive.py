@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from moonpalace_addons.store import derive
 from moonpalace_addons.store.derive import EMPTY, header_columns, outcome, request_columns, request_fields
@@ -303,7 +303,7 @@ def test_a_stream_that_ends_within_an_event(state: State, warnings: list[str] | 
 def test_the_silence_at_the_end_has_a_side(unsent: int, said: str) -> None:
     """A stream that was silent before it ended is marked with who was the reason; a short silence is no news."""
     for seconds, warnings in ((3, [said]), (0.9, None)):
-        ended = replace(LEFT, at=2_000_000 + int(seconds * 1e9), unsent=unsent)
+        ended = structs.replace(LEFT, at=2_000_000 + int(seconds * 1e9), unsent=unsent)
         columns = outcome(ended, stream(DELTA % ("a", "null")), {}).columns
         assert columns["warnings"] == (None if warnings is None else json.dumps(warnings))
         assert columns["longest_stall"] == seconds * 1e9
@@ -341,7 +341,7 @@ def test_a_client_that_leaves_after_the_last_event(data: list[str], coerced: boo
 @pytest.mark.parametrize("kind", ["client_disconnected", "upstream_cut"])
 def test_an_error_event_is_the_end_of_a_stream(before: list[str], kind: str) -> None:
     """SDKs close the connection there, and so do servers: the call is completed, with the error that it was told of."""
-    ended = replace(LEFT, error_kind=kind)
+    ended = structs.replace(LEFT, error_kind=kind)
     columns = outcome(ended, stream(*before, ERROR), {}).columns
     assert (columns["state"], columns["error_kind"]) == (State.COMPLETED, "engine_overloaded_error")
     assert columns["error_message"] == "busy"

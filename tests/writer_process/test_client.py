@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store import memory
@@ -351,7 +352,7 @@ def test_the_proxy_is_killed(file: Path, rows: Rows) -> None:
 def large(size: int) -> Call:
     """Return a call with a body of so many bytes."""
     call = Call()
-    call.request = replace(call.request, body=call.request.body + b" " * size)
+    call.request = structs.replace(call.request, body=call.request.body + b" " * size)
     return call
 
 

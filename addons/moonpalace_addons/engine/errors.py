@@ -29,7 +29,7 @@ from moonpalace_addons.failures import (
     Failure,
     of_exception,
 )
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.state import State
 
 
 class CallError(Exception):

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from moonpalace_addons.store import gate
 from moonpalace_addons.store.header_text import header_pairs
 from moonpalace_addons.store.reading import Reading, Received, read
@@ -170,7 +172,7 @@ def outcome(
         if received.is_stream and (reading.has_secrets or not is_merged(reading)):
             received, reading = without_pieces(received, hidden, ended.cut_at)
         if reading.is_done and not (coerced or ended.unsent) and ended.error_kind in HARMLESS_LATE:
-            ended = replace(ended, state=State.COMPLETED, error_kind=None, error_message=None)
+            ended = structs.replace(ended, state=State.COMPLETED, error_kind=None, error_message=None)
         return read_outcome(ended, received, reading, fields, warnings)
     except Exception as error:
         logger.exception("store: an answer could not be read because of a fault in MoonPalace; its bytes are kept")

@@ -7,7 +7,7 @@ from sqlalchemy import Engine
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.records import search_blocks
 from moonpalace_addons.store.records.search_blocks import Call
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.state import State
 from moonpalace_addons.wire.word_filter import Gathering
 
 TOGETHER = 100_000

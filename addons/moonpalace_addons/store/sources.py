@@ -17,8 +17,8 @@ from moonpalace_addons.store.engine import sqlite_file as file_of
 from moonpalace_addons.store.original import legacy, legacy_calls
 from moonpalace_addons.store.records import contents, labels, runs, transfer
 from moonpalace_addons.store.schema import REVISION
+from moonpalace_addons.store.state import State
 from moonpalace_addons.store.storable import storable
-from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.transfer import Call
 from moonpalace_addons.store.whose import read_only, read_only_uri
 

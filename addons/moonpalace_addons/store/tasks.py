@@ -3,25 +3,25 @@
 from array import array
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import NamedTuple
 
+import msgspec
+from msgspec import structs
 
-class State(StrEnum):
-    """Where a call stands; every call reaches exactly one of the states after `in_flight`."""
-
-    IN_FLIGHT = "in_flight"
-    COMPLETED = "completed"
-    CLIENT_DISCONNECTED = "client_disconnected"
-    UPSTREAM_FAILED = "upstream_failed"
-    TIMED_OUT = "timed_out"
-    REPEAT_INTERRUPTED = "repeat_interrupted"
-    PROXY_DIED = "proxy_died"
+from moonpalace_addons.store.state import State as State
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRead:
+class _Told(msgspec.Struct, frozen=True):
+    """What is said of one call. Structs are made, sent and read at a third of the cost of dataclasses."""
+
+    uuid: str
+
+    def __repr__(self) -> str:
+        """Return the kind and the call: the rest may be secret, or long."""
+        return f"{type(self).__name__}(uuid={self.uuid!r})"
+
+
+class RequestRead(_Told, frozen=True):
     """Say that a request has been read; its row is to be written.
 
     `started_at` is in microseconds since the epoch. `headers`, `path`, `query` and `body` are as the client sent them:
@@ -30,42 +30,42 @@ class RequestRead:
     that upstream was asked for a stream, and the client was not.
     """
 
-    uuid: str
     started_at: int
     method: str
     endpoint: str
-    path: str = field(repr=False)
-    query: str = field(repr=False)
-    headers: str = field(repr=False)
+    path: str
+    query: str
+    headers: str
     content_type: str | None
     content_encoding: str | None
     client_request_id: str | None
-    body: bytes = field(repr=False)
-    api_key: bytes | None = field(default=None, repr=False)
-    secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    body: bytes
+    api_key: bytes | None = None
+    secrets: tuple[bytes, ...] = ()
     changes: tuple[str, ...] = ()
     coerced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseStarted:
+class ResponseStarted(_Told, frozen=True):
     """Say that the headers of a response have come.
 
     `chunks` is shared with the hooks: they append (nanoseconds since the request began, bytes as they came) while the
     body arrives, whoever hands them on takes from the left, so that a chunk costs the event loop one append.
     """
 
-    uuid: str
     at: int
     status_code: int
-    headers: str = field(repr=False)
+    headers: str
     content_type: str | None
     content_encoding: str | None
-    chunks: deque[tuple[int, bytes]] = field(repr=False)
+    chunks: deque[tuple[int, bytes]]
+
+    def alone(self) -> "ResponseStarted":
+        """Return it without the chunks, which are told by themselves."""
+        return structs.replace(self, chunks=deque())
 
 
-@dataclass(frozen=True, slots=True)
-class ExchangeEnded:
+class ExchangeEnded(_Told, frozen=True):
     """Say that a call is over, `at` nanoseconds after it began; `response` where the writer has not had it yet.
 
     `cut_at` is after how many decoded bytes we ended a stream that looped; what came after them the client never got.
@@ -74,7 +74,6 @@ class ExchangeEnded:
     `cache_outcome` is what context caching came to: hit, miss, created, refused, unused.
     """
 
-    uuid: str
     at: int
     state: State
     overhead: int = 0

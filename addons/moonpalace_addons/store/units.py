@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from moonpalace_addons.store.records import carried, contents, exchanges, parts, repeats
 from moonpalace_addons.store.records.body_text import Side
 from moonpalace_addons.store.records.values import Values
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.state import State
 
 type Times = Sequence[tuple[int, int]]
 """Of each chunk: the offset after it, and the nanoseconds since the request began."""

@@ -166,7 +166,7 @@ class WriterClient:
             match task:
                 case ResponseStarted():
                     self._answers[task.uuid] = task
-                    begun.append(replace(task, chunks=deque()))
+                    begun.append(task.alone())
                 case ExchangeEnded():
                     ended.append(task)
                     if answer := self._answers.pop(task.uuid, None):

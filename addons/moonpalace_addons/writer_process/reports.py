@@ -8,8 +8,8 @@ from typing import IO
 
 from moonpalace_addons.writer_process import messages
 
-CAPACITY = 10_000
-"""Lines of the log that wait at most: a proxy whose terminal is stopped takes none."""
+CAPACITY = 1_000
+"""Records of the log that wait at most: a proxy whose terminal is stopped takes none."""
 CLOSE_MOST = 5.0
 
 

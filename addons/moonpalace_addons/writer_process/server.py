@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.request_log import log_call
+from moonpalace_addons.request_log import CallLog
 from moonpalace_addons.store.engine import open_store, unopened_store
 from moonpalace_addons.store.housekeeper import Housekeeper
 from moonpalace_addons.store.indexer import Indexer
@@ -69,8 +69,10 @@ def serve(opening: Opening, told: Iterable[object], reports: Reports) -> None:
 
 def open_writer(opening: Opening, reports: Reports) -> Writer:
     """Return a writer on the store; raises StoreError, unless an earlier process has had the store open."""
+    log = CallLog()
 
     def settled(uuids: list[str]) -> None:
+        log.flush()
         reports.put(Settled(uuids, writer.lost))
 
     try:
@@ -80,7 +82,7 @@ def open_writer(opening: Opening, reports: Reports) -> Writer:
             raise
         engine = unopened_store(opening.database)
     try:
-        writer = Writer(engine, log_call, opening.home, run=opening.run, settled=settled, key=opening.key)
+        writer = Writer(engine, log.add, opening.home, run=opening.run, settled=settled, key=opening.key)
     except BaseException:
         engine.dispose()
         raise

@@ -16,8 +16,8 @@ import zstandard
 from moonpalace_addons.store import derive
 from moonpalace_addons.store.records.values import GREATEST, Values
 from moonpalace_addons.store.schema import EXCHANGES
+from moonpalace_addons.store.state import State
 from moonpalace_addons.store.storable import storable
-from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.units import Ending, Segment, Times, Unit
 from moonpalace_addons.wire import stream_texts
 

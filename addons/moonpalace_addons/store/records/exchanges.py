@@ -29,7 +29,7 @@ from moonpalace_addons.store.records.ordering import NEWEST_FIRST
 from moonpalace_addons.store.records.response_headers import UNSHARED
 from moonpalace_addons.store.records.values import GREATEST, Values
 from moonpalace_addons.store.schema import EXCHANGES
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.state import State
 from moonpalace_addons.wire.status import FIRST_ERROR
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Engine, and_, func, or_, select
 
 from moonpalace_addons.store.records.exchanges import COLUMNS, Exchange, latest, matching, to_exchange
 from moonpalace_addons.store.schema import EXCHANGES
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.state import State
 
 PATIENCE = 60.0
 """Seconds after which an id that was skipped is taken for one that will never come."""

@@ -10,7 +10,7 @@ from moonpalace_addons.store.records.clock import database_now, database_started
 from moonpalace_addons.store.records.runs import OpenRun
 from moonpalace_addons.store.records.unused import HEADERS, used_ids
 from moonpalace_addons.store.schema import EXCHANGES, METADATA, PARTS, RUNS
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.state import State
 
 SIDES: tuple[Side, ...] = ("request", "response")
 SHOWN = 10

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, bindparam, delete, select
 from moonpalace_addons.store.records import runs
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, RUNS, SEGMENTS
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.state import State
 
 AT_ONCE = 500
 

@@ -30,7 +30,7 @@ from moonpalace_addons.store.records.ordering import AGE, NEWEST_FIRST, OLDEST_F
 from moonpalace_addons.store.records.space import stream_length
 from moonpalace_addons.store.records.values import GREATEST
 from moonpalace_addons.store.schema import EVENT_STREAMS, EXCHANGES, PARTS, TAGS
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.state import State
 
 ROW = 700
 """Bytes that a call takes beside its bodies and headers: the other columns and the indexes."""

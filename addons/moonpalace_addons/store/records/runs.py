@@ -10,7 +10,7 @@ from moonpalace_addons.store.records.contents import received_so_far
 from moonpalace_addons.store.records.exchanges import COLUMNS, Exchange, to_exchange
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, RUNS
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.state import State
 
 
 @dataclass(frozen=True, slots=True)
