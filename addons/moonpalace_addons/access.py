@@ -2,6 +2,7 @@
 
 import hmac
 import logging
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from mitmproxy.http import HTTPFlow, Response
@@ -54,7 +55,7 @@ class Access:
         # No page can make a browser use a forward proxy: what comes by that way goes where its user wants it.
         if (is_reverse or settings.key is not None) and (why := page_problem(flow, settings)):
             return Refusal(403, why, FORBIDDEN)
-        names = self.configuration.names | set(map(host_of, settings.allow_origins)) | {settings.host}
+        names = own_names(self.configuration.names, settings.allow_origins, settings.host)
         if is_reverse and not is_own_name(flow.request.host_header or "", names):
             return Refusal(403, f"the Host of this request is not known to this proxy: {ADD_ORIGIN}", FORBIDDEN)
         return None if settings.key is None else key_refusal(flow, settings)
@@ -114,6 +115,12 @@ def key_refusal(flow: HTTPFlow, settings: Settings) -> Refusal | None:
     if flow.request.method != "OPTIONS" and not has_token(flow, settings.token):
         return Refusal(401, "this proxy wants its token as the API key", "incorrect_api_key_error")
     return None
+
+
+@lru_cache(16)
+def own_names(machine: frozenset[str], allowed: tuple[str, ...], host: str) -> frozenset[str]:
+    """Return the names by which this proxy may be called."""
+    return machine | set(map(host_of, allowed)) | {host}
 
 
 def host_of(origin: str) -> str:

@@ -3,10 +3,14 @@
 import ipaddress
 import re
 import socket
+from functools import lru_cache
 
 HOST_AND_PORT = re.compile(r"(\[[0-9a-f:.]+\]|[^][:,\s]+)(?::[0-9]*)?")
 PLAIN_NAME = re.compile(r"(?![0-9]+$)[^.]+")
 """A name without dots, but not a number, which is an address to a browser."""
+
+LONGEST_NAME = 300
+"""Characters of a Host header that can be meant: a name has 253 at most."""
 
 PRIVATE_ENDINGS = (".localhost", ".internal", ".local", ".lan", ".home.arpa")
 """How names end that nobody can register, such as host.docker.internal."""
@@ -30,6 +34,11 @@ def is_own_name(host_header: str, names: frozenset[str] = frozenset()) -> bool:
     A page that rebinds its own name to our address names itself in it, and that name is one of the public ones, which
     are refused unless they are among `names`. An address cannot be rebound, nor can a name that nobody can register.
     """
+    return _is_own_name(host_header, names) if len(host_header) <= LONGEST_NAME else False
+
+
+@lru_cache(256)
+def _is_own_name(host_header: str, names: frozenset[str]) -> bool:
     match = HOST_AND_PORT.fullmatch(host_header.strip().lower())
     if match is None:
         return False

@@ -91,7 +91,25 @@ LOADS = {
 ANSWERS = {kind.encode(): load.answer for kind, load in LOADS.items()}
 
 
-class Upstream(asyncio.Protocol):
+class Reader(asyncio.BufferedProtocol):
+    """Read without the 256 KB that asyncio makes room for at each read of an ordinary protocol."""
+
+    room = memoryview(bytearray(256 * 1024))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return where to read to."""
+        return self.room
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what was read."""
+        self.data_received(bytes(self.room[:nbytes]))
+
+    def data_received(self, data: bytes) -> None:
+        """Take some bytes."""
+        raise NotImplementedError
+
+
+class Upstream(Reader):
     """Answer every request at once, with the answer of its kind."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -113,7 +131,7 @@ class Upstream(asyncio.Protocol):
                 self.transport.write(piece)
 
 
-class Client(asyncio.Protocol):
+class Client(Reader):
     """Make calls on one connection, each after the answer to the one before."""
 
     def __init__(self, port: int, numbers: range, kind: str, done: "asyncio.Future[None]") -> None:

@@ -9,6 +9,7 @@ from mitmproxy.connection import ConnectionState, Server
 
 from moonpalace_addons.engine.errors import CallError, LostError
 from moonpalace_addons.engine.parsing import Broken, Event, ResponseReader
+from moonpalace_addons.engine.receiving import Receiver
 from moonpalace_addons.engine.targets import Target
 
 if TYPE_CHECKING:
@@ -23,12 +24,13 @@ class Asker(Protocol):
         ...  # pragma: no cover
 
 
-class ApiConnection(asyncio.Protocol):
+class ApiConnection(Receiver):
     """A connection to the API, or to the outgoing proxy on the way to it."""
 
     transport: asyncio.Transport
 
     def __init__(self, service: "Service", target: Target, server: Server) -> None:
+        super().__init__(service.buffer)
         self.service = service
         self.target = target
         self.server = server

@@ -17,6 +17,7 @@ from moonpalace_addons.engine.errors import CallError, RequestError
 from moonpalace_addons.engine.framing import CONTINUE, plain_answer
 from moonpalace_addons.engine.journey import Journey
 from moonpalace_addons.engine.parsing import Broken, End, Event, Pieces, RequestHead, RequestReader, Switch
+from moonpalace_addons.engine.receiving import Receiver
 from moonpalace_addons.engine.targets import Target
 from moonpalace_addons.wire import api_error
 
@@ -34,13 +35,14 @@ MAX_WAITING = 100
 """Events of requests that came ahead of their turn, after which no more is read."""
 
 
-class ClientConnection(asyncio.Protocol):
+class ClientConnection(Receiver):
     """A client's connection."""
 
     transport: asyncio.Transport
     connection: Client
 
     def __init__(self, service: "Service") -> None:
+        super().__init__(service.buffer)
         self.service = service
         self.reader = RequestReader()
         self.journey: Journey | None = None

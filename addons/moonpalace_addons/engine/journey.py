@@ -36,6 +36,7 @@ from moonpalace_addons.wire import api_error
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.client import ClientConnection
+    from moonpalace_addons.engine.service import Service
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,8 @@ class Journey:
 
     def __init__(self, client: "ClientConnection", head: RequestHead, started: float) -> None:
         self.client = client
-        self.service = service = client.service
+        self.service: Service = client.service
+        service = self.service
         self.head = head
         self.phase = Phase.REQUEST
         self.failure: Failure | None = None
@@ -63,10 +65,10 @@ class Journey:
         )
         _, host, port = service.endpoint
         request = make_request(head, path_of(head), service.scheme, host, port, started)
-        self.flow = flow = HTTPFlow(client.connection, client.next_server(), True)
-        flow.request = request
+        self.flow: HTTPFlow = HTTPFlow(client.connection, client.next_server(), True)
+        self.flow.request = request
         self.inquiry = Inquiry(self)
-        CONTROLS[flow.id] = Handle(self)
+        CONTROLS[self.flow.id] = Handle(self)
 
     # ---- hooks ----------------------------------------------------------------------------------------------------
 
@@ -136,7 +138,7 @@ class Journey:
 
     def _expect(self, head: RequestHead) -> None:
         headers = self.flow.request.headers
-        if b"expect" not in framing.names_of(headers):
+        if "expect" not in headers:
             return
         expected = headers.pop("expect")
         if head.version == b"HTTP/1.0":

@@ -22,6 +22,7 @@ from moonpalace_addons.engine.connecting import Connector
 from moonpalace_addons.engine.framing import plain_answer
 from moonpalace_addons.engine.hooks import Hooks
 from moonpalace_addons.engine.limits import Limits
+from moonpalace_addons.engine.receiving import make_buffer
 from moonpalace_addons.engine.targets import Target, parse_endpoint
 from moonpalace_addons.engine.tls import describe
 from moonpalace_addons.wire import api_error
@@ -72,6 +73,7 @@ class Service:
         self.target = Target(scheme, host, port, None)
         self.mode = ProxyMode.parse(f"reverse:{endpoint}")
         self.pool = Pool()
+        self.buffer = make_buffer()
         self.connector = Connector(self)
         self.connections: dict[ClientConnection, None] = {}
         self._half_sent: dict[ClientConnection, None] = {}

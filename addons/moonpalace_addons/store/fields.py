@@ -13,7 +13,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.state import State
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange

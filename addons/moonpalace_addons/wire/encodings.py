@@ -40,7 +40,7 @@ class Decoder:
         self._stopped = False
         self._held: bytearray | None = bytearray()
         self._has_input = False
-        names = [name.strip().lower() for name in (content_encoding or "").split(",")]
+        names = [name.strip().lower() for name in content_encoding.split(",")] if content_encoding else []
         names = [name for name in names if name not in _IDENTITY]
         self._stages = self._make_stages(names)
         self._made = [0] * len(self._stages)
