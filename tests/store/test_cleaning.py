@@ -1,13 +1,14 @@
 """Tests of cleaning up: what goes, what stays, and that writers go on meanwhile."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from moonpalace_addons.setting_kinds import LEAST_SIZE
 from moonpalace_addons.store import cleaning
@@ -197,11 +198,27 @@ def test_writers_go_on_during_a_clean_up(engine: Engine, store: Store, go_on: th
 
 def test_steps_are_as_large_as_time_allows() -> None:
     """A step that took long is followed by a smaller one, a quick one by a larger one, within bounds."""
-    assert cleaning.paced(100, cleaning.STEP * 2, 1000) == 50
-    assert cleaning.paced(1, 9.0, 1000) == 1
-    assert cleaning.paced(100, cleaning.STEP / 2, 1000) == 100
-    assert cleaning.paced(100, 0.0, 1000) == 200
-    assert cleaning.paced(900, 0.0, 1000) == 1000
+    assert cleaning.paced(100, cleaning.STEP * 2, 10, 1000) == 50
+    assert cleaning.paced(12, 9.0, 10, 1000) == 10
+    assert cleaning.paced(100, cleaning.STEP * 0.6, 10, 1000) == 100
+    assert cleaning.paced(100, 0.0, 10, 1000) == 200
+    assert cleaning.paced(900, 0.0, 10, 1000) == 1000
+
+
+def test_a_slow_machine_gets_no_smaller_steps(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where each step is slow however little it does, 10,000 rows are done in 200 of them, not in 10,000."""
+    seconds = count(step=60)
+    monkeypatch.setattr(cleaning, "time", SimpleNamespace(monotonic=lambda: next(seconds) / 1000))
+    pauses, steps, stop = list[float](), list[int](), threading.Event()
+    monkeypatch.setattr(stop, "wait", pauses.append)
+
+    def work(_: Connection, some: Sequence[int]) -> int:
+        steps.append(len(some))
+        return len(some)
+
+    assert cleaning.in_steps(engine, range(10_000), work, stop) == 10_000
+    assert len(steps) <= 200
+    assert sum(pauses) == pytest.approx(cleaning.PAUSE_SHARE * 0.06 * len(steps))
 
 
 def test_a_stop_ends_it(engine: Engine, store: Store) -> None:

@@ -12,13 +12,17 @@ from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.records import retention, search_blocks, space, unused
 from moonpalace_addons.store.records.retention import Rule
 
-STEP = 0.02
+STEP = 0.05
 """Seconds that a step is to take: writers wait for as long."""
 
-LEAST, FIRST, MOST = 1, 20, 1000
-"""Rows in one step: at least, in the first one, at most."""
+PAUSE_SHARE = 0.4
+"""What the others have of the time at least: the pause after each step, for each second that it took."""
 
-FIRST_PAGES, MOST_PAGES = 16, 256
+LEAST, FIRST, MOST = 50, 100, 2000
+"""Rows in one step: at least, in the first one, at most. A transaction of one row costs about what one of 50 does: on a
+machine with much else to do steps are slow however small they are, and smaller ones would never come to an end."""
+
+FIRST_PAGES, MOST_PAGES = 64, 1024
 """Pages of an SQLite file to be given back in one step."""
 
 ROUNDS = 8
@@ -112,16 +116,16 @@ def in_steps[T](
             done += work(connection, items[at : at + amount])
         at += amount
         took = time.monotonic() - began
-        amount = paced(amount, took, MOST)
-        stop.wait(min(took, STEP))  # the others' turn
+        amount = paced(amount, took, LEAST, MOST)
+        stop.wait(took * PAUSE_SHARE)  # the others' turn
     return done
 
 
-def paced(amount: int, took: float, most: int) -> int:
+def paced(amount: int, took: float, least: int, most: int) -> int:
     """Return how much to do next where so much took so many seconds."""
     if took > STEP:
-        return max(LEAST, amount // 2)
-    return min(most, amount * 2) if took < STEP / 3 else amount
+        return max(least, amount // 2)
+    return min(most, amount * 2) if took < STEP / 2 else amount
 
 
 def give_back(engine: Engine, stop: threading.Event) -> None:
@@ -133,8 +137,8 @@ def give_back(engine: Engine, stop: threading.Event) -> None:
         began = time.monotonic()
         before, left = left, space.shrink(engine, amount)
         took = time.monotonic() - began
-        amount = paced(amount, took, MOST_PAGES)
-        stop.wait(min(took, STEP))
+        amount = paced(amount, took, FIRST_PAGES, MOST_PAGES)
+        stop.wait(took * PAUSE_SHARE)
     for _ in range(TRIES):
         if space.take_in_log(engine) or stop.wait(PAUSE):
             break
