@@ -56,6 +56,8 @@ class Control(Protocol):
 
     def answer_and_close(self, status: int, body: bytes) -> bool: ...  # noqa: D102
 
+    def finish_answer(self, rest: bytes) -> bool: ...  # noqa: D102
+
     def close_client(self, *, flush: bool) -> None: ...  # noqa: D102
 
     def close_upstream(self) -> None: ...  # noqa: D102

@@ -101,6 +101,8 @@ _TLS_KEY = "PEM file with the private key of --tls-cert."
 TLS_KEY: Setting[Path | None] = Setting("tls-key", kinds.FILE, None, _TLS_KEY, otherwise="the file of --tls-cert")
 _BODY = "Size of a body: a larger request is refused, and of a larger answer only the beginning is kept."
 MAX_BODY = Setting("max-body", kinds.BODY, 100_000_000, _BODY)
+_HEAD = "Size of the head of a request or an answer above which it is refused; the engine mitmproxy has no such limit."
+MAX_HEAD = Setting("max-head", kinds.BODY, 1_000_000, _HEAD)
 _FORCE = "Request every chat completion as a stream; clients still get the form they asked for."
 FORCE_STREAM = Setting("force-stream", kinds.FLAG, False, _FORCE)
 _BEAT = "Seconds between the whitespace sent to a client that waits for a forced stream."
@@ -168,6 +170,7 @@ _UPSTREAM: tuple[Setting[object], ...] = (
     UPSTREAM_PROXY,
     IDLE_TIMEOUT,
     MAX_BODY,
+    MAX_HEAD,
     ENGINE,
     TLS_CERT,
     TLS_KEY,

@@ -34,6 +34,7 @@ from moonpalace_addons.setting_table import (
     INSECURE,
     KEY,
     MAX_BODY,
+    MAX_HEAD,
     MAX_SIZE,
     PORT,
     REDACT_PATTERN,
@@ -77,6 +78,7 @@ class Settings:
     tls_cert: Path | None
     tls_key: Path | None
     max_body: int
+    max_head: int
     force_stream: bool
     heartbeat: float
     stream_usage: bool
@@ -201,6 +203,7 @@ def _settings(values: _Values, folder: Path, config_file: Path | None, environ: 
         tls_cert=values.of(TLS_CERT),
         tls_key=values.of(TLS_KEY),
         max_body=values.of(MAX_BODY),
+        max_head=values.of(MAX_HEAD),
         force_stream=values.of(FORCE_STREAM),
         heartbeat=values.of(HEARTBEAT),
         stream_usage=values.of(STREAM_USAGE),

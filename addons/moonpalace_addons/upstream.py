@@ -103,6 +103,8 @@ def finish_answer(flow: HTTPFlow, rest: bytes) -> bool:
 
     Returns False if the client is gone, or if it speaks TLS with us, as with `answer_and_close`.
     """
+    if (control := control_of(flow)) is not None:
+        return control.finish_answer(rest)
     handler = connection_of(flow)
     transport = handler.transports.get(flow.client_conn) if handler else None
     writer = transport.writer if transport else None

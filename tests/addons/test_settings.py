@@ -334,6 +334,7 @@ def test_defaults(tmp_path: Path) -> None:
         tls_cert=None,
         tls_key=None,
         max_body=100_000_000,
+        max_head=1_000_000,
         force_stream=False,
         heartbeat=10.0,
         stream_usage=False,

@@ -15,12 +15,16 @@
 import errno
 import socket
 import ssl
+from dataclasses import replace
 
 from mitmproxy.flow import Error
 
 from moonpalace_addons.failures import (
+    BAD_REQUEST,
     CLIENT_LEFT,
+    CLIENT_SILENT,
     KILLED,
+    REQUEST_TOO_LARGE,
     UPSTREAM_CUT,
     UPSTREAM_PROTOCOL,
     UPSTREAM_REFUSED,
@@ -29,7 +33,9 @@ from moonpalace_addons.failures import (
     Failure,
     of_exception,
 )
-from moonpalace_addons.store.state import State
+
+FAILURES = {408: CLIENT_SILENT, 413: REQUEST_TOO_LARGE}
+"""What an unusable request is called, by the status of its answer; all others are bad ones."""
 
 
 class CallError(Exception):
@@ -44,7 +50,7 @@ class RequestError(CallError):
     def __init__(self, why: str, status: int = 400) -> None:
         super().__init__(why)
         self.status = status
-        self.failure = Failure(State.CLIENT_DISCONNECTED, "bad_request", status)
+        self.failure = FAILURES.get(status) or replace(BAD_REQUEST, status=status)
 
 
 class ClientLeftError(CallError):

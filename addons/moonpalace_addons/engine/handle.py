@@ -55,6 +55,17 @@ class Handle:
             journey.fail(KilledError())
         return True
 
+    def finish_answer(self, rest: bytes) -> bool:
+        """Give the client the rest of an answer that has failed, and its end."""
+        journey = self._journey
+        response = journey.flow.response
+        if response is None or not (journey.delivery.begun and journey.is_failing) or journey.client.is_gone:
+            return False
+        journey.delivery.pass_on([rest] if rest else [])
+        journey.delivery.end(response)
+        journey.is_answered = True
+        return True
+
     def close_client(self, *, flush: bool) -> None:
         """Close the client's connection as it is, or once what waits for it has gone out."""
         journey = self._journey

@@ -1,0 +1,78 @@
+"""What our addons can do to a call under way in the engine, beyond mitmproxy's own ways."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from mitmproxy.http import HTTPFlow
+
+from moonpalace_addons import upstream
+from tests.engine.harness import engine, read_head
+
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+class Ending:
+    """Stream the answer, and give its client the rest if it fails."""
+
+    def __init__(self, rest: bytes) -> None:
+        self.rest = rest
+        self.finished: list[bool] = []
+
+    def responseheaders(self, flow: HTTPFlow) -> None:
+        """Have the answer streamed."""
+        assert flow.response is not None
+        flow.response.stream = True
+
+    def error(self, flow: HTTPFlow) -> None:
+        """Do what the capture does with a merged stream that was cut behind its end."""
+        self.finished.append(upstream.finish_answer(flow, self.rest))
+
+
+async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Break an answer off once it has begun."""
+    await read_head(reader)
+    writer.write(HEAD + b"1\r\na\r\n")
+
+
+@pytest.mark.parametrize("rest", [b"the rest", b""])
+def test_an_answer_that_was_cut_is_finished(rest: bytes) -> None:
+    """The client gets the rest and a clean end, and its next request is answered on the same connection."""
+    ending = Ending(rest)
+
+    async def run() -> None:
+        async with engine(cut, ending) as running:
+            reader, writer = await running.connect()
+            for _ in range(2):
+                writer.write(GET)
+                assert await read_head(reader) == HEAD
+                chunk = b"8\r\nthe rest\r\n" if rest else b""
+                end = await reader.readuntil(b"0\r\n\r\n")
+                assert end == b"1\r\na\r\n" + chunk + b"0\r\n\r\n"
+
+    asyncio.run(run())
+    assert ending.finished == [True, True]
+
+
+@pytest.mark.parametrize("leave", [asyncio.StreamWriter.close, lambda writer: writer.transport.abort()])
+def test_nothing_is_finished_for_a_client_that_has_left(leave: Callable[[asyncio.StreamWriter], None]) -> None:
+    """There is nobody to give the rest to."""
+    ending = Ending(b"the rest")
+
+    async def go_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(HEAD + b"1\r\na\r\n")
+        await reader.read()
+
+    async def run() -> None:
+        async with engine(go_on, ending) as running:
+            reader, writer = await running.connect()
+            writer.write(GET)
+            await reader.readuntil(b"a\r\n")
+            leave(writer)
+            while not ending.finished:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    asyncio.run(run())
+    assert ending.finished == [False]
