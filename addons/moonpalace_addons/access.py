@@ -10,7 +10,6 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from moonpalace_addons.calls import Calls
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.early_answer import answer_early
 from moonpalace_addons.own_addresses import is_own_name, is_this_machine
 from moonpalace_addons.settings import Settings
 from moonpalace_addons.wire import api_error
@@ -46,7 +45,6 @@ class Access:
             refusal = Refusal(500, "the proxy could not check this request", "server_error")
         if refusal is not None:
             flow.response = refusal.response(flow.request.path)
-            answer_early(flow)
             asked = quoted(f"{flow.request.method} {flow.request.path.partition('?')[0]}")
             logger.warning("refused %s: %s", asked, refusal.why)
 

@@ -2,7 +2,6 @@
 
 from moonpalace_addons import log_filter
 from moonpalace_addons.access import Access
-from moonpalace_addons.body_limits import BodyLimits
 from moonpalace_addons.calls import Calls
 from moonpalace_addons.capture import Capture
 from moonpalace_addons.causes import Causes
@@ -41,7 +40,6 @@ def make_addons(settings: Settings | None = None) -> list[object]:
         ForceStream(configuration, calls),
         ContextCache(configuration, calls, recorder),
         Capture(configuration, recorder, calls, causes),
-        BodyLimits(configuration, recorder, calls),
         EditStream(configuration, calls),
         recorder,
         Deadline(configuration, calls),

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from mitmproxy.http import HTTPFlow, Request, Response
 
-from moonpalace_addons import upstream
+from moonpalace_addons import own_requests
 from moonpalace_addons.version import __version__
 from moonpalace_addons.wire import encodings, secrets
 from moonpalace_addons.wire.completion import whole_number
@@ -66,7 +66,7 @@ class CachingGoneError(CachingError):
 class CachingApi:
     """Send the requests; `send` takes them to the endpoint, the way that calls go."""
 
-    def __init__(self, send: Send = upstream.fetch) -> None:
+    def __init__(self, send: Send = own_requests.fetch) -> None:
         self._send = send
 
     async def create(self, account: Account, body: bytes) -> Made:

@@ -2,9 +2,10 @@
 
 import time
 
-from mitmproxy.http import HTTPFlow
+from mitmproxy.http import HTTPFlow, Response
 
 from moonpalace_addons import upstream
+from moonpalace_addons.body_limits import declared_length, refuse_larger
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.causes import Causes
 from moonpalace_addons.configuration import Configuration
@@ -12,7 +13,6 @@ from moonpalace_addons.failures import PROXY_STOPPED, REPEATING, UPSTREAM_CUT, F
 from moonpalace_addons.headers import as_text, media_type, pairs
 from moonpalace_addons.opening import Hold
 from moonpalace_addons.recorder import Recorder
-from moonpalace_addons.relay import relay
 from moonpalace_addons.stopping import STOPPED
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 from moonpalace_addons.tap import Tap
@@ -38,7 +38,9 @@ class Capture:
         path, _, query = flow.request.path.partition("?")
         # mitmproxy's own date of the request is of the wall clock: a moment for the row, no beginning of a measure.
         room = self.configuration.settings.max_body
-        self.calls.begin(Call(flow, time.monotonic_ns(), pairs(flow.request.headers), query, path, room=room))
+        call = Call(flow, time.monotonic_ns(), pairs(flow.request.headers), query, path, room=room)
+        self.calls.begin(call)
+        refuse_larger(call, declared_length(flow), self.configuration.settings.max_body)
 
     def request(self, flow: HTTPFlow) -> None:
         """Have the row written: the request has been read whole."""
@@ -50,7 +52,9 @@ class Capture:
                 self.calls.end(flow)
             return
         began = time.monotonic_ns()
-        self._put_request(call, (flow.request.raw_content if call.body is None else call.body) or b"")
+        body = (flow.request.raw_content if call.body is None else call.body) or b""
+        if not refuse_larger(call, len(body), self.configuration.settings.max_body):
+            self._put_request(call, body)
         call.overhead += time.monotonic_ns() - began
 
     def _put_request(self, call: Call, body: bytes) -> None:
@@ -83,21 +87,10 @@ class Capture:
         if call is None or flow.response is None:
             return
         began = time.monotonic_ns()
-        headers = pairs(flow.response.headers)
-        content_type = media_type(flow.response.headers.get("content-type"))
-        call.response = ResponseStarted(
-            uuid=call.uuid,
-            at=call.now(),
-            status_code=flow.response.status_code,
-            headers=as_text(headers),
-            content_type=content_type,
-            content_encoding=flow.response.headers.get("content-encoding"),
-            chunks=call.chunks,
-        )
-        if flow.response.stream or not (call.hold or is_json(content_type)):
+        call.response = started(call, flow.response)
+        if flow.response.stream or not (call.hold or is_json(call.response.content_type)):
             call.streaming = True
             flow.response.stream = Tap(call)
-            relay(flow, call)
             self._announce(call)
         elif not call.hold:
             hold = Hold(flow, call, lambda: self._announce(call))
@@ -118,6 +111,8 @@ class Capture:
         if call is None or flow.response is None:
             return
         began = time.monotonic_ns()
+        if call.response is None and call.request_read:  # that of a second try, which came whole
+            call.response = started(call, flow.response)
         if flow.response.raw_content and not (call.chunks or call.announced):
             call.keep(call.now(), flow.response.raw_content)
         call.overhead += time.monotonic_ns() - began
@@ -183,6 +178,19 @@ class Capture:
                 cache_outcome=call.cache_outcome,
             )
         )
+
+
+def started(call: Call, response: Response) -> ResponseStarted:
+    """Return what the row says of the head of an answer that has just come."""
+    return ResponseStarted(
+        uuid=call.uuid,
+        at=call.now(),
+        status_code=response.status_code,
+        headers=as_text(pairs(response.headers)),
+        content_type=media_type(response.headers.get("content-type")),
+        content_encoding=response.headers.get("content-encoding"),
+        chunks=call.chunks,
+    )
 
 
 def api_key(headers: list[tuple[str, str]]) -> bytes | None:

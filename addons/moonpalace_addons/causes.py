@@ -2,20 +2,21 @@
 
 connecting      the hook `server_connect_error` is called while mitmproxy handles the exception
 TLS             the hook `tls_failed_server`
-a broken end    asyncio's reader keeps the exception of a connection that was lost; that a peer has closed its side
-                shows in the state that a connection has when mitmproxy closes it. By the time of the hook `error`
-                all are closed, so `ConnectionHandler.close_connection` is watched: the only private part here.
+a broken end    mitmproxy's own words say that a connection has ended, and asyncio's reader keeps the exception with
+                which it was lost; in the hook `error` mitmproxy still has the readers of what it closes
+
+Our own engine says itself why a call has failed.
 """
 
+import asyncio
 import sys
 
-from mitmproxy.connection import Client, Connection, ConnectionState
+from mitmproxy.connection import Client
 from mitmproxy.flow import Error
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from mitmproxy.tls import TlsData
 
-from moonpalace_addons import upstream
 from moonpalace_addons.control import control_of
 from moonpalace_addons.failures import (
     BAD_REQUEST,
@@ -29,6 +30,12 @@ from moonpalace_addons.failures import (
     Failure,
     of_exception,
 )
+from moonpalace_addons.proxy_server import connection_of
+
+LEFT = "Client disconnected."
+CUT = "HTTP/1 protocol error: peer closed connection"
+ENDED = ("server closed connection", "unexpected server response: ", CUT)
+"""How mitmproxy begins to say that a connection has ended; what a peer has sent comes behind it."""
 
 type Peer = tuple[object, float]
 
@@ -41,25 +48,10 @@ class Causes:
     def __init__(self) -> None:
         self._failed: dict[Peer, Failure] = {}
         """Of the connection to upstream that each client had last."""
-        self._left: set[Peer] = set()
-
-    def client_connected(self, client: Client) -> None:
-        """Watch how its connections end."""
-
-        def note(connection: Connection, error: BaseException | None) -> None:
-            if connection.state is not ConnectionState.CAN_WRITE:
-                return  # it is mitmproxy that closes it
-            if connection is client:
-                self._left.add(peer(client))
-            else:
-                self._failed.setdefault(peer(client), UPSTREAM_CUT if error is None else of_exception(error))
-
-        upstream.watch_closing(client, note)
 
     def client_disconnected(self, client: Client) -> None:
         """Forget it."""
         self._failed.pop(peer(client), None)
-        self._left.discard(peer(client))
 
     def server_connect(self, data: ServerConnectionHookData) -> None:
         """Forget what was before this connection."""
@@ -82,15 +74,26 @@ class Causes:
         client = flow.client_conn
         if flow.error is not None and flow.error.msg == Error.KILLED_MESSAGE:
             return KILLED  # by the user, in mitmweb or by a script
-        has_left = peer(client) in self._left
+        message = flow.error.msg if flow.error is not None else ""
         if flow.request.timestamp_end is None:
-            return CLIENT_LEFT if has_left else BAD_REQUEST
-        if has_left or (not client.connected and upstream.connection_of(flow) is not None):
+            return CLIENT_LEFT if message.startswith((LEFT, CUT)) else BAD_REQUEST
+        if message == LEFT or (not client.connected and connection_of(flow) is not None):
             return CLIENT_LEFT
         if (known := self._failed.get(peer(client))) is not None:
             return known
+        if message.startswith(ENDED):
+            return of_exception(error) if (error := lost_with(flow)) is not None else UPSTREAM_CUT
         has_asked_proxy = flow.server_conn.via is not None and flow.server_conn.timestamp_start is None
         return UPSTREAM_PROXY if has_asked_proxy else UPSTREAM_PROTOCOL
+
+
+def lost_with(flow: HTTPFlow) -> Exception | None:
+    """Return the exception with which a connection to upstream was lost, None if it was closed."""
+    handler = connection_of(flow)
+    found = handler.transports.items() if handler is not None else ()
+    readers = [each.reader for connection, each in found if connection is not flow.client_conn]
+    lost = (reader.exception() for reader in readers if isinstance(reader, asyncio.StreamReader))
+    return next(filter(None, lost), None)
 
 
 def peer(client: Client) -> Peer:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from mitmproxy.proxy.layers.http import HttpStream
 from mitmproxy.proxy.server import ConnectionHandler
 
-from moonpalace_addons import upstream
+from moonpalace_addons.proxy_server import has_events, http_layer_in, proxyserver
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.service import Service
@@ -30,7 +30,7 @@ def let_end() -> bool:
         for stream in streams:
             stream.flow.request.headers["Connection"] = "close"
         is_answering = any(stream.child_layer is None for stream in streams)
-        if is_answering or upstream.has_events(handler) or unsent(handler):
+        if is_answering or has_events(handler) or unsent(handler):
             is_busy = True
         elif not streams:
             close(handler)
@@ -56,12 +56,12 @@ def engines() -> "Sequence[Service]":
 
 def connections() -> list[ConnectionHandler]:
     """Return what handles the connections; to be closed while one goes through them."""
-    return list(upstream.proxyserver().connections.values())
+    return list(proxyserver().connections.values())
 
 
 def streams_of(handler: ConnectionHandler) -> list[HttpStream]:
     """Return what handles the requests of a connection that are under way."""
-    layer = upstream.http_layer_in(handler)
+    layer = http_layer_in(handler)
     return [stream for stream in layer.streams.values() if hasattr(stream, "flow")] if layer is not None else []
 
 

@@ -11,8 +11,8 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from moonpalace_addons import upstream
 from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.own_requests import is_own
 from moonpalace_addons.setting_table import DATABASE, MITMPROXY_OPTIONS, TABLE
 from moonpalace_addons.settings import Settings, resolve
 
@@ -73,7 +73,7 @@ class Configuration:
 
     def concerns(self, flow: HTTPFlow) -> bool:
         """Tell whether a flow is a call to the API: a client's, in reverse mode any, else to the endpoint's host."""
-        if not self.ready or upstream.is_own(flow):
+        if not self.ready or is_own(flow):
             return False
         if isinstance(flow.client_conn.proxy_mode, ReverseMode):
             return True

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 
 from mitmproxy.http import HTTPFlow, Response
 
-from moonpalace_addons import upstream
+from moonpalace_addons import own_requests, upstream
 from moonpalace_addons.caching_api import Account, CachingApi, answer_text
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.capture import api_key
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.errors import StoreError
+from moonpalace_addons.failures import UPSTREAM_PROTOCOL
 from moonpalace_addons.force_stream import CHAT, is_plain_chat
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings import Settings
-from moonpalace_addons.wire import secrets
+from moonpalace_addons.wire import api_error, secrets
+from moonpalace_addons.wire.foreign import quoted
 from moonpalace_addons.wire.prefix import Content, key_hint, prefixes, read_content, with_member
 
 if TYPE_CHECKING:
@@ -169,6 +171,15 @@ class ContextCache:
         elif call.cache is not None and self.caches is not None:
             self._without_cache(call, flow.response, self.caches, *call.cache)
 
+    async def response(self, flow: HTTPFlow) -> None:
+        """Do the same where mitmproxy's server runs, which calls no such hook: the second answer comes whole."""
+        call = self.calls.get(flow)
+        if call is None or not call.hold:
+            return
+        self.moonpalace_refused(flow)
+        if flow.response is None:
+            flow.response = await second_answer(call)
+
     def _without_hint(self, call: Call, response: Response, body: bytes) -> None:
         endpoint = self.configuration.endpoint_of(call.flow)
         self._hints_from[endpoint] = time.monotonic() + HINT_PAUSE
@@ -218,6 +229,20 @@ def hint(call: Call, content: Content) -> None:
 def again(call: Call) -> None:
     """Take the answer away, so that the request, as it is now, is sent again."""
     call.flow.response, call.response = None, None
+
+
+async def second_answer(call: Call) -> Response:
+    """Ask again, for what the client has asked for, without a change of ours."""
+    request = call.flow.request.copy()
+    if call.body is not None:
+        request.content = call.body
+    call.coerce = call.hide_usage = False
+    flow = await own_requests.fetch(request)
+    if flow.response is not None and flow.error is None:
+        return flow.response
+    why = f"MoonPalace got no answer: {flow.error.msg if flow.error else 'no error'}"
+    body = api_error.body(quoted(why), UPSTREAM_PROTOCOL.kind, request.path)
+    return Response.make(502, body, {"Content-Type": "application/json"})
 
 
 def use(call: Call, account: Account, ready: "Ready", ttl: int) -> None:

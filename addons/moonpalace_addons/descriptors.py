@@ -20,6 +20,8 @@ RESERVE = 2
 """One to reach the listening socket, one for the client."""
 MAX_REFUSED = 10_000
 """Clients that are sent away at a time: a flood must not hold up the calls."""
+RETRY = "_start_serving"
+"""In what asyncio says when it tries again a second later at a socket that was closed meanwhile: that is no fault."""
 LOG_INTERVAL = 10.0
 """Seconds between two lines about it."""
 
@@ -48,7 +50,8 @@ class Descriptors:
             is_out = isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
             if is_out and listening is not None:
                 self._refuse(listening.fileno())  # type: ignore[attr-defined]
-            else:
+                loop.call_soon(self._refill)  # asyncio asks once more, and must see that nobody waits
+            elif RETRY not in str(context.get("message")):
                 before(loop, context)
 
         loop.set_exception_handler(handle)
@@ -64,7 +67,6 @@ class Descriptors:
             for _ in range(MAX_REFUSED):
                 waiting.accept()[0].close()  # until nobody waits, which is an error of a socket that does not block
                 self._refused += 1
-        self._refill()
         self._tell()
 
     def _tell(self) -> None:

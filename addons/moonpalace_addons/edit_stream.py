@@ -89,7 +89,7 @@ class EditStream:
         """Give a client that waits a heartbeat, or the end of an answer that is all there."""
         now = time.monotonic()
         try:
-            if adapter.lingers(now):
+            if adapter.lingers(now) and upstream.can_finish(call.flow):
                 adapter.end_lingering()
             elif adapter.wants_heartbeat(now, interval):
                 upstream.inject_heartbeat(call.flow)

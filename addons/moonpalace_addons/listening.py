@@ -13,9 +13,9 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy.mode_servers import ServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 
-from moonpalace_addons import upstream
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.own_addresses import is_this_machine, machine_names
+from moonpalace_addons.proxy_server import mode_of_clients, proxyserver
 
 logger = logging.getLogger("moonpalace")
 
@@ -38,7 +38,7 @@ class Listening:
         """Announce the addresses, or end the proxy because of one of them; `ReverseProxy` has set them by now."""
         if not self.configuration.ready:
             return
-        servers = [server for server in upstream.proxyserver().servers if server.is_running]
+        servers = [server for server in proxyserver().servers if server.is_running]
         reachable = [address for server in servers for address in server.listen_addrs if not is_this_machine(address)]
         settings = self.configuration.settings
         if reachable and settings.key is not None and settings.token is None:
@@ -63,13 +63,13 @@ class Listening:
 
 def is_served(client: Client) -> bool:
     """Tell whether the socket that a client came to is still listened on."""
-    return any(upstream.mode_of_clients(server) == client.proxy_mode for server in upstream.proxyserver().servers)
+    return any(mode_of_clients(server) == client.proxy_mode for server in proxyserver().servers)
 
 
 def announce(servers: Iterable[ServerInstance[ProxyMode]]) -> None:
     """Log what clients set as their base_url."""
     for server in servers:
-        if isinstance(upstream.mode_of_clients(server), ReverseMode):
+        if isinstance(mode_of_clients(server), ReverseMode):
             host, port, *_ = server.listen_addrs[0]
             logger.info(
                 'MoonPalace Starts => change base_url to "%s"',

@@ -10,12 +10,11 @@ from mitmproxy.net.server_spec import ServerSpec
 from mitmproxy.proxy.mode_specs import ReverseMode
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from moonpalace_addons import upstream
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.engine.limits import Limits
-from moonpalace_addons.http1_limits import limit_heads
+from moonpalace_addons.own_requests import is_own
+from moonpalace_addons.proxy_server import listen_on_tcp_only, proxyserver, was_set
 from moonpalace_addons.settings import Settings
-from moonpalace_addons.trailers import discard_trailers
 
 OUR_MODES = ("reverse", "moonpalace")
 
@@ -37,16 +36,14 @@ class ReverseProxy:
             return
         settings = self.configuration.settings
         self.proxy = OutgoingProxy(settings.upstream_proxy) if settings.upstream_proxy else None
-        discard_trailers()
-        limit_heads()
         ctx.options.update(**mitmproxy_options(settings))
         if self.opens:
             ctx.options.update(server=True)
-        await upstream.proxyserver().setup_servers()  # waits for the switch that the options have begun
+        await proxyserver().setup_servers()  # waits for the switch that the options have begun
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Address the call to the endpoint, through the outgoing proxy if there is one."""
-        if not self.configuration.concerns(flow) and not upstream.is_own(flow):
+        if not self.configuration.concerns(flow) and not is_own(flow):
             return
         mode = flow.client_conn.proxy_mode
         if isinstance(mode, ReverseMode):
@@ -97,11 +94,11 @@ def mitmproxy_options(settings: Settings) -> dict[str, object]:
         options["ssl_verify_upstream_trusted_ca"] = str(settings.upstream_ca)
     if ctx.master.addons.get("view") is not None:  # mitmweb and mitmproxy show bodies; mitmdump keeps no flows
         options["store_streamed_bodies"] = True
-    chosen = {name: value for name, value in options.items() if not upstream.was_set(name)}
+    chosen = {name: value for name, value in options.items() if not was_set(name)}
     # Not the user's choice: `requestheaders` sets that header, after the client's own could be checked.
     chosen["keep_host_header"] = True
     if "mode" in chosen and settings.engine == "mitmproxy":
-        upstream.listen_on_tcp_only(reverse_mode(settings))
+        listen_on_tcp_only(reverse_mode(settings))
     elif not any(mode.startswith(OUR_MODES) for mode in ctx.options.mode):
         # A forward proxy of the user's own: its address, and what it does with other hosts' calls, are his.
         for name in ("listen_host", "listen_port", "keep_host_header", "http2", "connection_strategy"):

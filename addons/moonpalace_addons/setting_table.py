@@ -93,15 +93,15 @@ UPSTREAM_PROXY: Setting[str | None] = Setting(
 )
 _IDLE = "Seconds without a byte after which a call is ended."
 IDLE_TIMEOUT = Setting("idle-timeout", kinds.SECONDS, 960.0, _IDLE)
-_ENGINE = "What speaks HTTP with clients and the API: mitmproxy's own server, or moonpalace, which is new and quicker."
-ENGINE = Setting("engine", kinds.ENGINE, "mitmproxy", _ENGINE)
+_ENGINE = "HTTP engine: moonpalace, or mitmproxy, which is slower and has fewer features."
+ENGINE = Setting("engine", kinds.ENGINE, "moonpalace", _ENGINE)
 _CERT = "PEM file with the certificate, and its chain, to serve clients over https."
 TLS_CERT: Setting[Path | None] = Setting("tls-cert", kinds.FILE, None, _CERT, otherwise="plain http")
 _TLS_KEY = "PEM file with the private key of --tls-cert."
 TLS_KEY: Setting[Path | None] = Setting("tls-key", kinds.FILE, None, _TLS_KEY, otherwise="the file of --tls-cert")
 _BODY = "Size of a body: a larger request is refused, and of a larger answer only the beginning is kept."
 MAX_BODY = Setting("max-body", kinds.BODY, 100_000_000, _BODY)
-_HEAD = "Size of the head of a request or an answer above which it is refused; the engine mitmproxy has no such limit."
+_HEAD = "Maximum size of the head of a request or a response, in bytes; the engine mitmproxy has no such limit."
 MAX_HEAD = Setting("max-head", kinds.BODY, 1_000_000, _HEAD)
 _FORCE = "Request every chat completion as a stream; clients still get the form they asked for."
 FORCE_STREAM = Setting("force-stream", kinds.FLAG, False, _FORCE)

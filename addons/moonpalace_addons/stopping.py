@@ -20,6 +20,7 @@ from moonpalace_addons.calls import Calls
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.failures import PROXY_STOPPED
 from moonpalace_addons.giving_up import give_up
+from moonpalace_addons.proxy_server import proxyserver
 
 logger = logging.getLogger("moonpalace")
 
@@ -68,7 +69,7 @@ class Stopping:
             return
         self.has_begun = True
         hurry = asyncio.Event()
-        await upstream.proxyserver().servers.update([])
+        await proxyserver().servers.update([])
         on_signals(hurry.set)
         await self._let_end(hurry)
         self._cut()

@@ -14,17 +14,16 @@ from mitmproxy.addons.core import Core
 from mitmproxy.addons.next_layer import NextLayer
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.addons.tlsconfig import TlsConfig
-from mitmproxy.log import MitmLogHandler
+from mitmproxy.log import LegacyLogEvents, MitmLogHandler
 from mitmproxy.master import Master
 
-from moonpalace_addons import upstream
 from moonpalace_addons.bundle import make_addons
 from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.proxy_server import listen_on_tcp_only, proxyserver
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.reverse_proxy import server_mode
 from moonpalace_addons.settings import Settings
 from moonpalace_addons.store.private import make_home
-from moonpalace_cli.proxy.hook_dispatch import DirectAddonManager
 
 GARBAGE_THRESHOLDS = (2_000, 10, 10)
 """Of the garbage collector: calls make garbage in cycles, and each collection holds up the streams for milliseconds."""
@@ -56,7 +55,7 @@ class StartupCheck(MitmLogHandler):
             raise MoonPalaceError(self._listening_failure() or self.errors[0].splitlines()[0])
 
     def _listening_failure(self) -> str | None:
-        failures = [server.last_exception for server in upstream.proxyserver().servers]
+        failures = [server.last_exception for server in proxyserver().servers]
         place = f"port {self.settings.port} of {self.settings.host}"
         for failure in failures:
             if isinstance(failure, OSError) and failure.errno == errno.EADDRINUSE:
@@ -73,16 +72,6 @@ class StartupCheck(MitmLogHandler):
     @staticmethod
     def _is_no_error(record: logging.LogRecord) -> bool:
         return record.levelno < logging.ERROR
-
-
-class ProxyMaster(Master):
-    """A master whose hooks are called directly, and that does without a hook for each line of the log."""
-
-    def __init__(self, opts: options.Options) -> None:
-        super().__init__(opts)
-        self.addons = DirectAddonManager(self)
-        # It wakes the event loop at every line of the log, for a hook that is out of use.
-        self._legacy_log_events.uninstall()
 
 
 def serve(settings: Settings, console: logging.Handler) -> None:
@@ -110,10 +99,18 @@ def allow_many_connections() -> None:
 
 async def run(settings: Settings, console: logging.Handler) -> None:
     """Serve on the running event loop."""
-    master = ProxyMaster(mitmproxy_settings(settings))
+    master = Master(mitmproxy_settings(settings))
+    leave_out_log_hooks()
     check = StartupCheck(settings, console)
     master.addons.add(Core(), Proxyserver(), NextLayer(), TlsConfig(), check, *make_addons(settings))
     await run_master(master)
+
+
+def leave_out_log_hooks() -> None:
+    """Do without a hook for each line of the log, which wakes the event loop and is out of use."""
+    for handler in logging.getLogger().handlers[:]:
+        if isinstance(handler, LegacyLogEvents):
+            handler.uninstall()
 
 
 async def run_web(settings: Settings, console: logging.Handler, web_port: int) -> None:
@@ -159,7 +156,7 @@ def mitmproxy_settings(settings: Settings) -> options.Options:
     """Return mitmproxy's options with the address set, and no socket: the addons open it when they are ready."""
     make_home(settings.home)  # before mitmproxy makes it, readable for everybody, to put its certificates in
     mode = server_mode(settings)
-    upstream.listen_on_tcp_only(mode)
+    listen_on_tcp_only(mode)
     opts = options.Options()
     opts.update(
         confdir=str(settings.home / "mitmproxy"),

@@ -1,4 +1,4 @@
-"""A mitmproxy with real sockets before a server of a few lines, for tests of what is done with its internals."""
+"""A mitmproxy with real sockets before a server of a few lines: with our engine, or with its own server."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,9 @@ from mitmproxy.options import Options
 from mitmproxy.tls import TlsData
 from OpenSSL import SSL
 
-from moonpalace_addons import lingering, upstream
+from moonpalace_addons.client_connections import engines
+from moonpalace_addons.engine import mode as engine_mode
+from moonpalace_addons.proxy_server import listen_on_tcp_only, proxyserver
 
 WAIT = 10.0
 type Served = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -32,9 +34,9 @@ class Trusting:
 
 @asynccontextmanager
 async def proxied(
-    serve: Served, addon: object, tls: ssl.SSLContext | None = None
+    serve: Served, addon: object, tls: ssl.SSLContext | None = None, *, engine: bool = False
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """Give a client's connection through a reverse proxy to a server, which may speak TLS."""
+    """Give a client's connection through a reverse proxy, perhaps our engine, to a server, which may speak TLS."""
 
     async def serve_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -46,23 +48,24 @@ async def proxied(
     port = server.sockets[0].getsockname()[1]
     master = Master(Options())
     master.addons.add(Core(), Proxyserver(), NextLayer(), Trusting(), addon)
-    mode = f"reverse:{'https' if tls else 'http'}://127.0.0.1:{port}"
-    upstream.listen_on_tcp_only(mode)
+    name = engine_mode.MoonPalaceMode.type_name if engine else "reverse"
+    mode = f"{name}:{'https' if tls else 'http'}://127.0.0.1:{port}"
+    listen_on_tcp_only(mode)
     master.options.update(mode=[mode], listen_host="127.0.0.1", listen_port=0)
     master.options.update(connection_strategy="lazy")
     running = asyncio.create_task(master.run())
     try:
         async with asyncio.timeout(WAIT):
-            while not any(instance.is_running for instance in upstream.proxyserver().servers):  # noqa: ASYNC110
+            while not any(instance.is_running for instance in proxyserver().servers):  # noqa: ASYNC110
                 await asyncio.sleep(0)
-            (instance,) = upstream.proxyserver().servers
+            (instance,) = proxyserver().servers
             reader, writer = await asyncio.open_connection(*instance.listen_addrs[0][:2])
             yield reader, writer
             writer.close()
-            while lingering.LINGERING:  # noqa: ASYNC110 - what is waited for is a state, not an event
-                await asyncio.sleep(0)
     finally:
-        await upstream.proxyserver().servers.update([])
+        for service in engines():
+            service.close()
+        await proxyserver().servers.update([])
         master.shutdown()
         await running
         server.close()

@@ -9,7 +9,6 @@ from mitmproxy.http import HTTPFlow
 from moonpalace_addons.adapter import Adapter
 from moonpalace_addons.calls import Call
 from moonpalace_addons.headers import set_headers
-from moonpalace_addons.relay import relay
 from moonpalace_addons.wire.stream_editor import Plan, StreamEditor
 from tests.addons.proxied import ask, proxied, read_chunk
 
@@ -32,14 +31,13 @@ class Forced:
         self.adapter = Adapter(flow, call, None, StreamEditor(Plan(coerce=True)), coerce=True)
         flow.response.stream = call.adapter = self.adapter
         set_headers(flow, coerce=True)
-        relay(flow, call)
 
     def error(self, _: HTTPFlow) -> None:
         """Do what the capture does."""
         self.finished.append(self.adapter.finish())
 
 
-async def merged(*events: str, reset: bool = False) -> tuple[Forced, bytes]:
+async def merged(*events: str, engine: bool, reset: bool = False) -> tuple[Forced, bytes]:
     """Return what a client gets whose upstream closes the connection behind these events, without an end."""
     forced = Forced()
 
@@ -52,11 +50,11 @@ async def merged(*events: str, reset: bool = False) -> tuple[Forced, bytes]:
             await asyncio.sleep(0.05)
             writer.transport.abort()
 
-    async with proxied(serve, forced) as (reader, writer):
+    async with proxied(serve, forced, engine=engine) as (reader, writer):
         await ask(reader, writer)
         try:
             answer = await read_chunk(reader)
-            assert await reader.read() == b"0\r\n\r\n"
+            assert await reader.readuntil(b"\r\n\r\n") == b"0\r\n\r\n"
         except (asyncio.IncompleteReadError, ValueError):
             answer = b""
         return forced, answer
@@ -64,15 +62,17 @@ async def merged(*events: str, reset: bool = False) -> tuple[Forced, bytes]:
 
 @pytest.mark.parametrize("last", [(DELTA % '"stop"', "[DONE]"), (DELTA % '"stop"', USAGE)], ids=["done", "usage"])
 @pytest.mark.parametrize("reset", [False, True])
-def test_an_answer_that_is_all_there_reaches_its_client(last: tuple[str, ...], reset: bool) -> None:
+@pytest.mark.parametrize("engine", [True, False], ids=["engine", "mitmproxy"])
+def test_an_answer_that_is_all_there_reaches_its_client(last: tuple[str, ...], reset: bool, engine: bool) -> None:
     """Behind `[DONE]`, or the last reason and the usage, an upstream that breaks off costs the client nothing."""
-    forced, answer = asyncio.run(merged(DELTA % "null", *last, reset=reset))
+    forced, answer = asyncio.run(merged(DELTA % "null", *last, engine=engine, reset=reset))
     assert forced.finished == [True]
     assert json.loads(answer)["choices"][0]["message"]["content"] == "moonmoon"
 
 
 @pytest.mark.parametrize("events", [(DELTA % "null",), (DELTA % "null", DELTA % '"stop"'), (USAGE,)])
-def test_half_an_answer_stays_broken(events: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("engine", [True, False], ids=["engine", "mitmproxy"])
+def test_half_an_answer_stays_broken(events: tuple[str, ...], engine: bool) -> None:
     """Where something may be missing the client sees a broken transfer."""
-    forced, answer = asyncio.run(merged(*events))
+    forced, answer = asyncio.run(merged(*events, engine=engine))
     assert (forced.finished, answer) == ([False], b"")

@@ -26,7 +26,6 @@ ORDER = [
     "moonpalace-force-stream",
     "moonpalace-context-cache",
     "moonpalace-capture",
-    "moonpalace-body-limits",
     "moonpalace-edit-stream",
     "moonpalace-recorder",
     "moonpalace-deadline",

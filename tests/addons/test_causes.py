@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from mitmproxy.http import HTTPFlow, Request
 
-from moonpalace_addons import upstream
+from moonpalace_addons import own_requests, upstream
 from moonpalace_addons.causes import Causes
 from moonpalace_addons.failures import Failure
 from tests.addons.proxied import proxied
@@ -121,7 +121,7 @@ def test_a_replay_has_no_client_that_could_leave() -> None:
         async with proxied(says(), watched):
             with socket.socket() as closed:
                 closed.bind(("127.0.0.1", 0))
-                await upstream.fetch(Request.make("GET", f"http://127.0.0.1:{closed.getsockname()[1]}/"))
+                await own_requests.fetch(Request.make("GET", f"http://127.0.0.1:{closed.getsockname()[1]}/"))
         return (await watched.found.get()).kind
 
     assert asyncio.run(run()) == "upstream_refused"

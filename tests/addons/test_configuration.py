@@ -8,8 +8,8 @@ from mitmproxy import exceptions
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import taddons, tflow
 
-from moonpalace_addons import upstream
 from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.own_requests import OWN
 from moonpalace_addons.setting_table import MITMPROXY_OPTIONS, TABLE
 from moonpalace_addons.settings import resolve
 
@@ -160,7 +160,7 @@ def test_requests_of_our_own_are_no_calls() -> None:
     flow = tflow.tflow()
     flow.client_conn.proxy_mode = ProxyMode.parse("reverse:https://api.moonshot.cn")
     assert configuration.concerns(flow)
-    flow.metadata[upstream.OWN] = True
+    flow.metadata[OWN] = True
     assert not configuration.concerns(flow)
 
 

@@ -295,7 +295,12 @@ def test_only_an_answer_that_is_all_there_is_ended(monkeypatch: pytest.MonkeyPat
     beats: list[HTTPFlow] = []
     monkeypatch.setattr(upstream, "end_response", over.append)
     monkeypatch.setattr(upstream, "inject_heartbeat", beats.append)
+    monkeypatch.setattr(upstream, "can_finish", lambda flow: flow is not sealed.flow)
     rig = Rig(force_stream="true", heartbeat="0.01", **GUARD)
+    sealed: Call = waiting(rig)
+    assert sealed.adapter is not None
+    list(sealed.adapter(STREAM))
+    sealed.touched = time.monotonic_ns() - 60_000_000_000
     lingers, goes_on, came, streams = waiting(rig), waiting(rig), waiting(rig), waiting(rig, coerce=False)
     for call, data in ((lingers, STREAM), (goes_on, STREAM[:80]), (came, STREAM), (streams, STREAM)):
         assert call.adapter is not None
@@ -304,7 +309,7 @@ def test_only_an_answer_that_is_all_there_is_ended(monkeypatch: pytest.MonkeyPat
     beat(rig, lambda: len(beats) >= 4)
     assert over == [lingers.flow]
     assert lingers.warnings == [LINGERED]
-    assert set(map(id, beats)) == {id(goes_on.flow), id(came.flow)}
+    assert set(map(id, beats)) == {id(goes_on.flow), id(came.flow), id(sealed.flow)}
     assert lingers.adapter is not None
     assert b"".join(lingers.adapter(b"")).startswith(b'{"object":"chat.completion"')
 

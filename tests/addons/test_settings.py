@@ -330,7 +330,7 @@ def test_defaults(tmp_path: Path) -> None:
         insecure=False,
         upstream_proxy=None,
         idle_timeout=960.0,
-        engine="mitmproxy",
+        engine="moonpalace",
         tls_cert=None,
         tls_key=None,
         max_body=100_000_000,

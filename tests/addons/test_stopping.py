@@ -12,6 +12,7 @@ from moonpalace_addons import stopping, upstream
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.failures import PROXY_STOPPED
+from moonpalace_addons.proxy_server import proxyserver
 from moonpalace_addons.settings import resolve
 from moonpalace_addons.stopping import STOPPED, UNTAKEN, Stopping
 from moonpalace_addons.tap import Tap
@@ -22,6 +23,8 @@ HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 class Watched(Stopping):
     """A stop with calls that are noted as the capture does."""
+
+    engine: bool
 
     def __init__(self) -> None:
         super().__init__(Configuration(resolve({}, {"MOONPALACE_HOME": "/nowhere"})), Calls())
@@ -54,6 +57,12 @@ class Watched(Stopping):
             self.left = list(self.calls)
 
 
+@pytest.fixture(autouse=True, params=[True, False], ids=["engine", "mitmproxy"])
+def server(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run each test with our engine and with mitmproxy's server."""
+    monkeypatch.setattr(Watched, "engine", request.param, raising=False)
+
+
 type Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -72,7 +81,7 @@ async def asked(
         await (more or reader.read)()
         writer.write(b"3\r\nend\r\n0\r\n\r\n")
 
-    async with proxied(serve, watched) as (reader, writer):
+    async with proxied(serve, watched, engine=watched.engine) as (reader, writer):
         await ask(reader, writer)
         yield reader, writer
 
@@ -126,7 +135,8 @@ def test_a_client_that_takes_nothing_holds_nobody_up(monkeypatch: pytest.MonkeyP
     async def run() -> None:
         watched = Watched()
         async with asked(watched, *[bytes(1 << 20)] * 20):
-            await asyncio.sleep(0.2)
+            while not (watched.known and upstream.unsent(watched.known[0].flow)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
             async with asyncio.timeout(5):
                 await watched.done()
         (warning,) = watched.known[0].warnings
@@ -149,7 +159,7 @@ def test_an_idle_connection_is_closed_at_once() -> None:
 
     @asynccontextmanager
     async def proxied_again() -> AsyncIterator[asyncio.StreamReader]:
-        (instance,) = upstream.proxyserver().servers
+        (instance,) = proxyserver().servers
         reader, writer = await asyncio.open_connection(*instance.listen_addrs[0][:2])
         yield reader
         writer.close()

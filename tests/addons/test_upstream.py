@@ -1,7 +1,6 @@
-"""What is done with mitmproxy's internals; the end-to-end tests show the same over real sockets."""
+"""What is done to calls on mitmproxy's own server; the end-to-end tests show the same over real sockets."""
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import cast
@@ -10,7 +9,7 @@ import pytest
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Connection
 from mitmproxy.flow import Error
-from mitmproxy.http import HTTPFlow
+from mitmproxy.http import Headers, HTTPFlow
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
@@ -18,6 +17,8 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import taddons, tflow, tutils
 
 from moonpalace_addons import upstream
+from moonpalace_addons.control import Gate
+from moonpalace_addons.proxy_server import listen_on_tcp_only, proxyserver, was_set
 
 
 class Writer:
@@ -68,7 +69,7 @@ def flow() -> HTTPFlow:
 def handler(context: taddons.context, flow: HTTPFlow) -> Handler:
     """Give the connection of the flow's client."""
     handler = Handler(flow)
-    upstream.proxyserver().connections[flow.client_conn.id] = cast(ProxyConnectionHandler, handler)
+    proxyserver().connections[flow.client_conn.id] = cast(ProxyConnectionHandler, handler)
     return handler
 
 
@@ -142,10 +143,10 @@ def test_partial_body(handler: Handler, flow: HTTPFlow, context: taddons.context
 
 def test_was_set(context: taddons.context) -> None:
     """An option counts as set once somebody sets it, also to its default; one that does not exist does not."""
-    assert not upstream.was_set("http2")
+    assert not was_set("http2")
     context.options.update(http2=True)
-    assert upstream.was_set("http2")
-    assert not upstream.was_set("no_such_option")
+    assert was_set("http2")
+    assert not was_set("no_such_option")
 
 
 @pytest.mark.parametrize(
@@ -155,7 +156,7 @@ def test_was_set(context: taddons.context) -> None:
 def test_listen_on_tcp_only(mode: str, before: str, after: str) -> None:
     """The proxy server, which parses the same text, finds a mode without UDP."""
     assert ProxyMode.parse(mode).transport_protocol == before
-    upstream.listen_on_tcp_only(mode)
+    listen_on_tcp_only(mode)
     assert ProxyMode.parse(mode).transport_protocol == after
 
 
@@ -174,7 +175,7 @@ def test_close_upstream(handler: Handler, flow: HTTPFlow) -> None:
 def test_close_upstream_of_a_client_that_is_gone(context: taddons.context, flow: HTTPFlow) -> None:
     """With the client's connection went that to its upstream."""
     upstream.close_upstream(flow)
-    assert flow.server_conn.id not in upstream.proxyserver().connections
+    assert flow.server_conn.id not in proxyserver().connections
 
 
 @pytest.mark.parametrize("reason", ["nothing", "ended", "broken", "gone"])
@@ -184,17 +185,16 @@ def test_is_over(handler: Handler, flow: HTTPFlow, reason: str) -> None:
     flow.response.timestamp_end = 1.0 if reason == "ended" else None
     flow.error = Error("reset") if reason == "broken" else None
     if reason == "gone":
-        upstream.proxyserver().connections.clear()
+        proxyserver().connections.clear()
     assert upstream.is_over(flow) is (reason != "nothing")
 
 
 @pytest.mark.parametrize("over", [False, True])
-def test_response_that_cannot_be_ended_early(
-    handler: Handler, flow: HTTPFlow, caplog: pytest.LogCaptureFixture, over: bool
-) -> None:
-    """Where mitmproxy has no such response the client is closed and the log says why, unless it is over anyway."""
-    flow.response = tutils.tresp()
+def test_the_end_of_a_response(handler: Handler, flow: HTTPFlow, over: bool) -> None:
+    """Mitmproxy's client gets what its stream still has and the end, and is closed, unless the response is over."""
+    flow.response = tutils.tresp(headers=Headers(transfer_encoding="chunked"))
     flow.response.timestamp_end = 1.0 if over else None
+    flow.response.stream = lambda data: [data, b"last"]
 
     async def run() -> None:
         upstream.end_response(flow)
@@ -202,16 +202,28 @@ def test_response_that_cannot_be_ended_early(
         await asyncio.sleep(0)
 
     asyncio.run(run())
+    assert handler.writer.sent == (b"" if over else b"4\r\nlast\r\n0\r\n\r\n")
     assert handler.closed == ([] if over else [flow.client_conn])
-    assert [record.levelno for record in caplog.records] == ([] if over else [logging.ERROR])
     assert flow.metadata == {upstream.ENDED_EARLY: True}
 
 
-def test_no_heartbeat_into_what_is_over(handler: Handler, flow: HTTPFlow) -> None:
-    """A response that is over gets no heartbeat; one that mitmproxy does not know is a fault."""
+def test_the_end_of_a_response_to_a_client_with_tls(handler: Handler, flow: HTTPFlow) -> None:
+    """Nothing is written past the encryption, and nothing is asked of an answer that could not be finished."""
+    flow.response, flow.client_conn.tls = tutils.tresp(timestamp_end=None), True
+    assert not upstream.can_finish(flow)
+
+    async def run() -> None:
+        upstream.end_response(flow)
+        await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert (handler.writer.sent, handler.closed) == (b"", [flow.client_conn])
+
+
+def test_what_mitmproxys_server_cannot_do(handler: Handler, flow: HTTPFlow) -> None:
+    """There is no heartbeat, and no answer is held back: the answer says so, or nothing happens."""
     flow.response = tutils.tresp()
-    flow.response.timestamp_end = 1.0
     upstream.inject_heartbeat(flow)
-    flow.response.timestamp_end = None
-    with pytest.raises(ValueError, match="no such response"):
-        upstream.inject_heartbeat(flow)
+    upstream.offer_second_try(flow)
+    assert not upstream.hold_answer(flow, cast(Gate, None))
+    assert (handler.writer.sent, handler.closed) == (b"", [])

@@ -54,7 +54,7 @@ MODELS = {
 
 BOUNDARY = "boundary7MA4YWxk"
 BINARY = bytes(range(256)) * 40
-CHANGING = ("date", "connection")
+CHANGING = ("date", "connection", "transfer-encoding")
 """Headers of an answer that differ from one call to the next, or belong to one connection."""
 
 

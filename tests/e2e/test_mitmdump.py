@@ -26,10 +26,11 @@ LISTENING = r"HTTP\(S\) proxy.* listening at \S*?:(\d+)\."
 CLOSED = "http://127.0.0.1:1"
 
 
-@pytest.fixture(scope="module")
-def dump(launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
-    """Provide a `mitmdump` with the bundle and no mode, before the mock."""
-    with launch.mitmproxy("mitmdump", "-p", "0", extra={"MOONPALACE_ENDPOINT": mock.url}) as running:
+@pytest.fixture(scope="module", params=["engine", "mode"])
+def dump(request: pytest.FixtureRequest, launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
+    """Provide a `mitmdump` with the bundle before the mock: on our engine, and with a mode of one's own."""
+    mode = () if request.param == "engine" else ("--mode", f"reverse:{mock.url}")
+    with launch.mitmproxy("mitmdump", "-p", "0", *mode, extra={"MOONPALACE_ENDPOINT": mock.url}) as running:
         yield running
 
 

@@ -25,7 +25,8 @@ CHAT = "/v1/chat/completions"
 MESSAGES = [{"role": "user", "content": "Hello 月亮 world 🌙"}]
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {}}}]
 PATIENCE = 60.0
-WAYS = ("mpal start", "mitmdump -s", "mitmweb -s", "mpal start --web")
+WAYS = ("mpal start", "mitmdump -s", "mitmweb -s", "mpal start --web", "mitmdump --mode")
+"""All but the last, which has mitmproxy's own server, run on our engine."""
 NAMES = (
     "mock-echo",
     "mock-tools",
@@ -72,6 +73,8 @@ def proxy(
         if request.param == "mitmweb -s":
             options |= {"web_port": str(ports()), "web_open_browser": "false"}
         arguments = [part for name, value in options.items() for part in ("--set", f"{name}={value}")]
+        if request.param == "mitmdump --mode":
+            arguments += ["--mode", f"reverse:{mock.url}"]
         running = launch.mitmproxy(str(request.param).split()[0], "-p", "0", *arguments)
     with running as found:
         yield found

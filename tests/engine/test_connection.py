@@ -206,11 +206,11 @@ def test_a_body_beyond_the_limit(body: bytes) -> None:
             reader, writer = await running.connect()
             writer.write(b"POST / HTTP/1.1\r\nHost: x\r\n" + body)
             status, message = refusal(await reader.read())
-            assert (status, "larger than 10 bytes" in message) == (413, True)
+            assert (status, "more than 10 bytes (setting max-body)" in message) == (413, True)
 
     asyncio.run(run())
     assert noting.hooks[0] == "requestheaders"
-    assert noting.hooks[1].startswith("error: the request's body is larger")
+    assert noting.hooks[1].startswith("error: the request's body has more")
 
 
 @pytest.mark.parametrize("sent", [b"GET / HT", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab"])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mitmproxy.flow import Error
 from mitmproxy.http import HTTPFlow
 
+from moonpalace_addons.body_limits import too_large
 from moonpalace_addons.control import CONTROLS, Gate
 from moonpalace_addons.engine import framing
 from moonpalace_addons.engine.delivery import Delivery
@@ -26,6 +27,7 @@ from moonpalace_addons.engine.errors import (
 )
 from moonpalace_addons.engine.handle import Handle
 from moonpalace_addons.engine.inquiry import Inquiry
+from moonpalace_addons.engine.limits import MAX_REFUSAL
 from moonpalace_addons.engine.messages import make_headers, make_request, make_response
 from moonpalace_addons.engine.parsing import Broken, End, Event, Pieces, RequestHead, ResponseHead, Switch
 from moonpalace_addons.engine.phases import Phase
@@ -133,7 +135,7 @@ class Journey:
             return
         limit = self.service.limits.body_size
         if limit is not None and head.length is not None and head.length > limit:
-            raise RequestError(f"the request's body is larger than {limit} bytes", 413)
+            raise RequestError(too_large(limit), 413)
         self._expect(head)
 
     def _expect(self, head: RequestHead) -> None:
@@ -155,7 +157,7 @@ class Journey:
         self._size += sum(map(len, pieces))
         limit = self.service.limits.body_size
         if limit is not None and self._size > limit:
-            raise RequestError(f"the request's body is larger than {limit} bytes", 413)
+            raise RequestError(too_large(limit), 413)
 
     def request_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
         """Take the end of the request."""
@@ -227,7 +229,7 @@ class Journey:
         if head.status == 101 and not self.head.upgrade:
             raise AnswerError("the API changes to another protocol, which nobody has asked for")
         self.flow.response = make_response(head, now)
-        self.phase = Phase.WHOLE
+        self.phase, self._size = Phase.WHOLE, 0
         limit = self.service.options.stream_above
         if limit is not None and (head.length is None or head.length > limit) and head.status != 101:
             self.flow.response.stream = True
@@ -254,6 +256,9 @@ class Journey:
             self.ask_gate(self.gate, pieces)
         elif self.phase is Phase.WHOLE:
             self._body += pieces
+            self._size += sum(map(len, pieces))
+            if self.has_second_try and self._size > MAX_REFUSAL:
+                raise AnswerError(f"the API refused the request with more than {MAX_REFUSAL} bytes")
 
     def ask_gate(self, gate: Gate, event: list[bytes] | Literal["beat", "end"]) -> None:
         """Begin to stream an answer that is held back, once its gate wants it."""

@@ -6,6 +6,8 @@ MAX_FIELDS = 1_000
 """Header fields of one message."""
 SPARE_DESCRIPTORS = 128
 """Open files that are not for connections."""
+MAX_REFUSAL = 16_000_000
+"""Bytes of an answer that is held until it is known whether the request is sent again."""
 MAX_INTERIM = 100
 """Interim answers (1xx) before an answer."""
 
@@ -24,7 +26,7 @@ class Limits:
     client_idle: float = 600.0
     api_idle: float = 60.0
     tunnel_idle: float = 960.0
-    linger: float = 2.0
+    linger: float = 5.0
     max_connections: int = 20_000
     max_half_sent: int = 2_000
 

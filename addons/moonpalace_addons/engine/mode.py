@@ -22,6 +22,9 @@ from moonpalace_addons.engine.targets import parse_endpoint
 from moonpalace_addons.engine.tls import client_context
 
 BACKLOG = 1024
+"""Connections that wait to be accepted."""
+AT_ONCE = 32
+"""Connections that are accepted before anything else goes on; also how often asyncio tries without descriptors."""
 
 
 class MoonPalaceMode(ProxyMode):
@@ -95,9 +98,13 @@ class MoonPalaceServer(ServerInstance[MoonPalaceMode]):
         if port == 0 and not host:
             port = get_free_port()  # the same for IPv4 and IPv6
         loop = asyncio.get_running_loop()
-        return await loop.create_server(
-            service.protocol(), host or None, port, backlog=BACKLOG, ssl=_chosen.tls, family=socket.AF_UNSPEC
+        server = await loop.create_server(
+            service.protocol(), host or None, port, backlog=AT_ONCE, ssl=_chosen.tls, family=socket.AF_UNSPEC
         )
+        for listening in server.sockets:
+            with listening.dup() as same:
+                same.listen(BACKLOG)
+        return server
 
     async def _stop(self) -> None:
         servers, self._servers = self._servers, ()
