@@ -97,7 +97,7 @@ def mitmproxy_options(settings: Settings) -> dict[str, object]:
     chosen = {name: value for name, value in options.items() if not was_set(name)}
     # Not the user's choice: `requestheaders` sets that header, after the client's own could be checked.
     chosen["keep_host_header"] = True
-    if "mode" in chosen and settings.engine == "mitmproxy":
+    if "mode" in chosen:
         listen_on_tcp_only(reverse_mode(settings))
     elif not any(mode.startswith(OUR_MODES) for mode in ctx.options.mode):
         # A forward proxy of the user's own: its address, and what it does with other hosts' calls, are his.

@@ -36,12 +36,13 @@ def mitmproxy(*addons: object, **options: object) -> Iterator[taddons.context]:
 # ---- options ------------------------------------------------------------------------------------------------------
 
 
-def test_options_of_a_reverse_proxy() -> None:
+@pytest.mark.parametrize(("engine", "mode"), [("moonpalace", "moonpalace"), ("mitmproxy", "reverse")])
+def test_options_of_a_reverse_proxy(engine: str, mode: str) -> None:
     """Without a mode of the user's own, mitmproxy becomes a reverse proxy with all that our addons rely on."""
     with mitmproxy():
-        chosen = mitmproxy_options(settings(port="1234", idle_timeout="900.5", insecure="true"))
+        chosen = mitmproxy_options(settings(port="1234", idle_timeout="900.5", insecure="true", engine=engine))
     assert chosen == {
-        "mode": ["reverse:https://api.moonshot.cn"],
+        "mode": [f"{mode}:https://api.moonshot.cn"],
         "listen_host": "127.0.0.1",
         "listen_port": 1234,
         "connection_strategy": "lazy",
