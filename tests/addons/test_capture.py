@@ -534,6 +534,39 @@ def test_request_that_was_changed_is_noted_as_it_came(rig: Rig, body: bytes | No
     assert (task.body, task.coerced, task.changes) == (expected, body is not None, ("body: changed",))
 
 
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_request_beyond_the_limit(declared: bool) -> None:
+    """It is refused, by its head if that says so, and its row has no body."""
+    rig = Rig(max_body="1KB")
+    flow = tflow.tflow()
+    flow.client_conn.proxy_mode = ProxyMode.parse(REVERSE)
+    flow.request.headers = Headers(content_length="1001") if declared else Headers(transfer_encoding="chunked")
+    flow.request.raw_content = b"x" * 1001
+    rig.capture.requestheaders(flow)
+    assert (flow.response is not None) is declared
+    rig.capture.request(flow)
+    assert flow.response is not None
+    assert flow.response.status_code == 413
+    rig.capture.response(flow)
+    assert [request.body for request in rig.requests()] == [b""]
+    assert (rig.end().state, rig.end().error_kind) == (State.CLIENT_DISCONNECTED, "request_too_large")
+
+
+def test_a_second_answer_that_came_whole(rig: Rig) -> None:
+    """An answer that was put in the place of another has its own head in the row."""
+    flow = a_flow()
+    rig.ask(flow)
+    rig.begin_answer(flow, "application/json")
+    call = rig.capture.calls.get(flow)
+    assert call is not None
+    call.response = None
+    flow.response = tutils.tresp(status_code=201, content=b"{}")
+    rig.capture.response(flow)
+    end = rig.end()
+    assert end.response is not None
+    assert (end.response.status_code, next(iter(end.response.chunks))[1]) == (201, b"{}")
+
+
 def test_a_call_that_was_given_up(rig: Rig) -> None:
     """A call that was given up is timed out whatever mitmproxy says about its connection, with the reason given."""
     flow = a_flow()

@@ -6,10 +6,10 @@ import asyncio
 import json
 
 import pytest
-from mitmproxy.http import Headers, HTTPFlow, Response
+from mitmproxy.http import Headers, HTTPFlow, Request, Response
 from mitmproxy.test import tflow, tutils
 
-from moonpalace_addons import context_cache, upstream
+from moonpalace_addons import context_cache, own_requests, upstream
 from moonpalace_addons.caching_api import Account
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.configuration import Configuration
@@ -257,6 +257,28 @@ def test_a_refusal(body: bytes, again: bool) -> None:
         ["the API refused the context cache cache-1 with 404: the call was sent again without it"] if again else []
     )
     assert (call.cache, call.hold) == (None, False)
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_refusal_on_mitmproxys_server(monkeypatch: pytest.MonkeyPatch, failed: bool) -> None:
+    """There the request is sent again as its client sent it, and its answer passes whole; a failure is said."""
+    sent: list[Request] = []
+
+    async def fetch(request: Request) -> HTTPFlow:
+        sent.append(request)
+        return tflow.tflow(req=request, resp=not failed, err=failed)
+
+    monkeypatch.setattr(own_requests, "fetch", fetch)
+    hooks, calls = addon(Caches(a_cache()), cache_min_bytes="1000")
+    call = asked(a_call(calls), hooks)
+    call.hold, call.coerce, call.body = True, True, BODY
+    call.flow.request.content = b"changed"
+    call.flow.response = Response.make(404, b"cache-1 is gone")
+    asyncio.run(hooks.response(call.flow))
+    assert [request.raw_content for request in sent] == [BODY]
+    assert "X-Msh-Context-Cache" not in sent[0].headers
+    assert call.flow.response is not None
+    assert (call.flow.response.status_code, call.coerce, call.hold) == (502 if failed else 200, False, False)
 
 
 def test_the_hint() -> None:

@@ -1,4 +1,4 @@
-"""Answers by what they are, not by what they are called: over real sockets, with both engines."""
+"""Answers by what they are, not by what they are called: over real sockets."""
 
 from __future__ import annotations
 
@@ -125,11 +125,10 @@ def scripted() -> Iterator[Scripted]:
         yield server
 
 
-@pytest.fixture(scope="module", params=["mitmproxy", "moonpalace"])
-def proxy(request: pytest.FixtureRequest, launch: Launcher, scripted: Scripted) -> Iterator[Proxy]:
+@pytest.fixture(scope="module")
+def proxy(launch: Launcher, scripted: Scripted) -> Iterator[Proxy]:
     """Provide a proxy that forces streams; calls that ask for one themselves are left alone."""
-    options = ("--force-stream", "--heartbeat", "0.2", "--engine", request.param)
-    with launch.start(*options, endpoint=scripted.url) as running:
+    with launch.start("--force-stream", "--heartbeat", "0.2", endpoint=scripted.url) as running:
         yield running
 
 

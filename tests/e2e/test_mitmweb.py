@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.server import MockServer
+from tests.e2e.conftest import until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy
@@ -34,11 +37,15 @@ def web(
         yield proxy
 
 
+XSRF = "0" * 32
+"""What mitmweb wants twice of whoever changes something; any value will do."""
+
+
 @pytest.fixture
 def page(web: Proxy) -> Iterator[httpx.Client]:
     """Provide a client of mitmweb's own API, with the token that it printed."""
     found = web.log.wait_for(PAGE)
-    headers = {"Authorization": f"Bearer {found[2]}"}
+    headers = {"Authorization": f"Bearer {found[2]}", "X-XSRFToken": XSRF, "Cookie": f"_mitmproxy_xsrf={XSRF}"}
     with web.client(base_url=f"http://127.0.0.1:{found[1]}", headers=headers) as client:
         yield client
 
@@ -80,3 +87,83 @@ def test_the_page_wants_its_token(web: Proxy, page: httpx.Client) -> None:
     with web.client() as client:
         through = client.get("/flows")
     assert through.status_code == 404
+
+
+def shown_of(page: httpx.Client, request_id: str) -> dict[str, Any]:
+    """Return the flow of a call that waits for the user."""
+
+    def found() -> list[dict[str, Any]]:
+        flows = page.get("/flows").json()
+        return [
+            flow for flow in flows if ["X-Request-Id", request_id] in flow["request"]["headers"] and flow["intercepted"]
+        ]
+
+    return until(found)[0]
+
+
+def done(answer: httpx.Response) -> None:
+    """Check that mitmweb has done what it was asked."""
+    assert answer.status_code < 300, answer.text
+
+
+@pytest.fixture
+def caller(web: Proxy, page: httpx.Client, request_id: str) -> Iterator[Callable[[str], Future[httpx.Response]]]:
+    """Provide what makes a call that is intercepted where a filter of mitmweb's says so."""
+
+    def call(which: str) -> Future[httpx.Response]:
+        done(page.put("/options", json={"intercept": which}))
+        headers = {"Authorization": "Bearer sk-test-0123456789", "X-Request-Id": request_id}
+        return pool.submit(client.post, CHAT, json=BODY, headers=headers)
+
+    with web.client() as client, ThreadPoolExecutor(1) as pool:
+        yield call
+    done(page.put("/options", json={"intercept": ""}))
+
+
+def test_a_request_is_edited_and_replayed(
+    web: Proxy, page: httpx.Client, request_id: str, caller: Callable[[str], Future[httpx.Response]]
+) -> None:
+    """What the user makes of a request goes to the API; the row has what the client sent; a replay is a call too."""
+    called = caller("~q")
+    flow = shown_of(page, request_id)
+    edited = json.dumps({**BODY, "messages": [{"role": "user", "content": "edited by hand"}]})
+    done(page.put(f"/flows/{flow['id']}", json={"request": {"content": edited}}))
+    done(page.post(f"/flows/{flow['id']}/resume"))
+    answer = called.result(60).json()
+    assert "edited by hand" in answer["choices"][0]["message"]["content"]
+    row = web.row(request_id)
+    assert row.state is State.COMPLETED
+    assert json.loads(web.bodies(row).request or b"") == BODY
+    done(page.put("/options", json={"intercept": ""}))
+    done(page.post(f"/flows/{flow['id']}/replay"))
+    again = web.rows(2, of={"client_request_id": request_id})[1]
+    assert (again.state, again.status_code) == (State.COMPLETED, 200)
+    assert json.loads(web.bodies(again).request or b"") == json.loads(edited)
+    assert "edited by hand" in (web.bodies(again).response or b"").decode()
+
+
+def test_an_answer_is_edited(
+    web: Proxy, page: httpx.Client, request_id: str, caller: Callable[[str], Future[httpx.Response]]
+) -> None:
+    """The client gets what the user makes of an answer, with a length that is true; the row has what the API said."""
+    called = caller("~s")
+    flow = shown_of(page, request_id)
+    done(page.put(f"/flows/{flow['id']}", json={"response": {"content": '{"edited": true}', "code": 418}}))
+    done(page.post(f"/flows/{flow['id']}/resume"))
+    answer = called.result(60)
+    assert (answer.status_code, answer.content) == (418, b'{"edited": true}')
+    row = web.row(request_id)
+    assert (row.state, row.status_code) == (State.COMPLETED, 200)
+    assert b"Hello" in (web.bodies(row).response or b"")
+
+
+def test_a_call_is_killed(
+    web: Proxy, page: httpx.Client, request_id: str, caller: Callable[[str], Future[httpx.Response]]
+) -> None:
+    """The client of a flow that the user kills gets nothing but the end, and the row says who it was."""
+    called = caller("~q")
+    done(page.post(f"/flows/{shown_of(page, request_id)['id']}/kill"))
+    with pytest.raises(httpx.TransportError):
+        called.result(60)
+    row = web.row(request_id)
+    assert (row.state, row.error_kind) == (State.CLIENT_DISCONNECTED, "killed")

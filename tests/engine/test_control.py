@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons import upstream
-from tests.engine.harness import engine, read_head
+from moonpalace_addons.engine import journey
+from tests.engine.harness import engine, read_head, refusal
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -76,3 +78,40 @@ def test_nothing_is_finished_for_a_client_that_has_left(leave: Callable[[asyncio
 
     asyncio.run(run())
     assert ending.finished == [False]
+
+
+class Retrying:
+    """Hold each answer, to have its request sent again."""
+
+    def responseheaders(self, flow: HTTPFlow) -> None:
+        """Do what the context cache does with a refusal."""
+        upstream.offer_second_try(flow)
+
+
+def test_a_refusal_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held until it is whole has a bound; the API's connection is closed."""
+    monkeypatch.setattr(journey, "MAX_REFUSAL", 1000)
+    left = asyncio.Event()
+
+    async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(HEAD.replace(b"200 OK", b"400 Bad"))
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b"%x\r\n%b\r\n" % (500, bytes(500)))
+                await writer.drain()
+                await asyncio.sleep(0)
+        left.set()
+
+    async def run() -> tuple[int, str]:
+        async with engine(endless, Retrying()) as running:
+            reader, writer = await running.connect()
+            writer.write(GET)
+            answer = await reader.read()
+            await left.wait()
+            return refusal(answer)
+
+    assert asyncio.run(run()) == (
+        502,
+        "MoonPalace got no answer from the API: the API refused the request with more than 1000 bytes",
+    )

@@ -230,15 +230,20 @@ def test_an_intercepted_flow_waits(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["requestheaders", "request", "responseheaders"])
-@pytest.mark.parametrize("later", [False, True])
-def test_a_killed_flow(name: str, later: bool) -> None:
+@pytest.mark.parametrize("when", ["at once", "later", "intercepted"])
+def test_a_killed_flow(name: str, when: str) -> None:
     """The client gets nothing but the end of its connection, and addons hear of the error."""
 
     async def kill_later(flow: HTTPFlow) -> None:
         await asyncio.sleep(0.01)
         flow.kill()
 
-    acting = Acting(**{name: kill_later if later else HTTPFlow.kill})
+    def kill_where_it_waits(flow: HTTPFlow) -> None:
+        flow.intercept()
+        asyncio.get_running_loop().call_later(0.01, flow.kill)
+
+    kill: dict[str, Act] = {"at once": HTTPFlow.kill, "later": kill_later, "intercepted": kill_where_it_waits}
+    acting = Acting(**{name: kill[when]})
 
     async def run() -> bytes:
         async with engine(Script([(POST, OK)]), acting) as running:

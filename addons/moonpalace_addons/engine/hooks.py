@@ -5,6 +5,8 @@ of the addons, one that fails is logged and the others are called, AddonHalt end
 waits until it is resumed.
 """
 
+import asyncio
+import contextlib
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -20,6 +22,17 @@ logger = logging.getLogger(__name__)
 type Listener = Callable[[Any], Any]
 type Left = tuple[Awaitable[object], Sequence[Listener]]
 """What is to be awaited, and who is to be called after it."""
+
+
+KILL_INTERVAL = 0.1
+"""Seconds between two looks at whether a flow that waits has been killed: mitmproxy wakes nobody then."""
+
+
+async def resumed(flow: Flow) -> None:
+    """Wait until a flow that was intercepted is resumed or killed."""
+    while flow.intercepted:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(flow.wait_for_resume(), KILL_INTERVAL)
 
 
 class Hooks:
@@ -55,7 +68,7 @@ class Hooks:
         """Say that a flow has changed, as mitmproxy does after each of its events, and wait if it is intercepted."""
         if (left := self._call(self.of("update"), [flow])) is not None:
             return self._finish_update(left, flow)
-        return flow.wait_for_resume() if flow.intercepted else None
+        return resumed(flow) if flow.intercepted else None
 
     def _call(self, listeners: Sequence[Listener], data: object) -> Left | None:
         """Call listeners; return what is to be awaited first, if one says so, and who comes after it."""
@@ -78,7 +91,7 @@ class Hooks:
 
     async def _finish_update(self, left: Left, flow: Flow) -> None:
         await self._call_rest(left, [flow])
-        await flow.wait_for_resume()
+        await resumed(flow)
 
     async def _call_rest(self, left: Left | None, data: object) -> None:
         while left is not None:
