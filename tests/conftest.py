@@ -1,11 +1,19 @@
 """An empty store and a PostgreSQL server for whoever asks."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.postgres_server import Databases, PostgresServer, databases
+from tests.postgres_server import Databases, PostgresServer, databases, shared_cluster
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make one cluster of PostgreSQL for all servers of a run, those of xdist's workers too."""
+    ended = ExitStack()
+    ended.enter_context(shared_cluster())
+    config.add_cleanup(ended.close)
 
 
 @pytest.fixture(scope="session")

@@ -67,6 +67,17 @@ def test_a_server_stops_crashes_and_starts_again(postgres_server: PostgresServer
         assert connection.execute(text("SELECT count(*) FROM kept")).scalar() == 2
 
 
+def test_servers_of_a_run_are_copies_of_one_cluster() -> None:
+    """Making a cluster takes longer than most tests: servers that follow one another have the same identifier."""
+    found = set[str]()
+    for _ in range(2):
+        server = PostgresServer()
+        with create_engine(server.url(), poolclass=NullPool).connect() as connection:
+            found.add(str(connection.execute(text("SELECT system_identifier FROM pg_control_system()")).scalar_one()))
+        server.close()
+    assert len(found) == 1
+
+
 def test_another_server_can_be_used(postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """`MOONPALACE_TEST_POSTGRES` names a server that somebody else runs."""
     monkeypatch.setenv("MOONPALACE_TEST_POSTGRES", postgres_server.url())
