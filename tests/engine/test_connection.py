@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 from mitmproxy.http import HTTPFlow, Response
 
+from moonpalace_addons.engine import parsing
 from moonpalace_addons.engine.limits import Limits
 from tests.engine.harness import CLOSE, Script, engine, read_head, refusal
 
@@ -190,6 +191,27 @@ def test_a_refusal_of_a_request_without_a_body_keeps_the_connection() -> None:
                 assert head.startswith(b"HTTP/1.1 401 ")
                 assert b"Connection" not in head
                 assert await reader.readexactly(2) == b"no"
+
+    asyncio.run(run())
+
+
+def test_chunks_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request of very many chunks, the last one too, is refused; the count begins anew with each request."""
+    monkeypatch.setattr(parsing, "MAX_CHUNKS", 10)
+    post = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    async def run() -> None:
+        passed = post + b"9\r\n012345678\r\n0\r\n\r\n"
+        async with engine(Script([(passed, said("ok"))] * 2)) as running:
+            reader, writer = await running.connect()
+            for _ in range(2):
+                writer.write(post + b"".join(b"1\r\n%d\r\n" % digit for digit in range(9)) + b"0\r\n\r\n")
+                assert await reader.readexactly(len(said("ok"))) == said("ok")
+            writer.write(post + b"1\r\nx\r\n" * 11)
+            assert refusal(await reader.read()) == (
+                400,
+                "MoonPalace did not send this request: the request cannot be read: its body has more than 10 chunks",
+            )
 
     asyncio.run(run())
 

@@ -7,8 +7,8 @@ import pytest
 from mitmproxy.http import Headers, Request, Response
 from mitmproxy.test import tflow
 
+from moonpalace_addons.engine.events import RequestHead, ResponseHead
 from moonpalace_addons.engine.messages import make_headers, make_request, make_response
-from moonpalace_addons.engine.parsing import RequestHead, ResponseHead
 
 FIELDS = [(b"Host", b"x"), (b"a", b"1"), (b"A", b"\xff")]
 

@@ -9,17 +9,8 @@ import h11
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from moonpalace_addons.engine.parsing import (
-    Broken,
-    End,
-    Event,
-    Pieces,
-    RequestHead,
-    RequestReader,
-    ResponseHead,
-    ResponseReader,
-    Switch,
-)
+from moonpalace_addons.engine.events import Broken, End, Event, Pieces, RequestHead, ResponseHead, Switch
+from moonpalace_addons.engine.parsing import RequestReader, ResponseReader
 
 EXAMPLES = int(os.environ.get("MOONPALACE_TEST_FUZZ", "150"))
 ROUNDS = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 from mitmproxy.connection import ConnectionState, Server
 
 from moonpalace_addons.engine.errors import CallError, LostError
-from moonpalace_addons.engine.parsing import Broken, Event, ResponseReader
+from moonpalace_addons.engine.events import Broken, Event
+from moonpalace_addons.engine.parsing import ResponseReader
 from moonpalace_addons.engine.receiving import Receiver
 from moonpalace_addons.engine.targets import Target
 

@@ -14,9 +14,10 @@ from mitmproxy.connection import Client, ConnectionState, Server
 from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons.engine.errors import CallError, RequestError
+from moonpalace_addons.engine.events import Broken, End, Event, Pieces, RequestHead, Switch
 from moonpalace_addons.engine.framing import CONTINUE, plain_answer
 from moonpalace_addons.engine.journey import Journey
-from moonpalace_addons.engine.parsing import Broken, End, Event, Pieces, RequestHead, RequestReader, Switch
+from moonpalace_addons.engine.parsing import RequestReader
 from moonpalace_addons.engine.receiving import Receiver
 from moonpalace_addons.engine.targets import Target
 from moonpalace_addons.wire import api_error

@@ -12,7 +12,7 @@ from moonpalace_addons.engine.targets import Target
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.api import ApiConnection
-    from moonpalace_addons.engine.journey import Journey
+    from moonpalace_addons.engine.course import Course
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 class Inquiry:
     """The API's side of one call; `api` is the connection that carries it now."""
 
-    def __init__(self, journey: "Journey") -> None:
+    def __init__(self, journey: "Course") -> None:
         self.journey = journey
         self.service = journey.service
         self.api: ApiConnection | None = None

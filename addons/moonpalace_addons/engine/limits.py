@@ -6,6 +6,8 @@ MAX_FIELDS = 1_000
 """Header fields of one message."""
 SPARE_DESCRIPTORS = 128
 """Open files that are not for connections."""
+MAX_CHUNKS = 100_000
+"""Chunks of a request: reading many tiny ones takes time in which no other call goes on."""
 MAX_REFUSAL = 16_000_000
 """Bytes of an answer that is held until it is known whether the request is sent again."""
 MAX_INTERIM = 100

@@ -8,7 +8,7 @@ from typing import cast
 
 from mitmproxy.http import Headers, Request, RequestData, Response, ResponseData
 
-from moonpalace_addons.engine.parsing import Fields, RequestHead, ResponseHead
+from moonpalace_addons.engine.events import Fields, RequestHead, ResponseHead
 
 
 class QuickHeaders(Headers):

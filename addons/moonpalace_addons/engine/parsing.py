@@ -5,79 +5,14 @@ are none. What it does not look at is checked here: versions, the Host, transfer
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import httptools
 
 from moonpalace_addons.engine.errors import AnswerError, CallError, RequestError
-from moonpalace_addons.engine.limits import MAX_FIELDS, MAX_INTERIM
-
-type Fields = list[tuple[bytes, bytes]]
+from moonpalace_addons.engine.events import Broken, End, Event, Fields, Pieces, RequestHead, ResponseHead, Switch
+from moonpalace_addons.engine.limits import MAX_CHUNKS, MAX_FIELDS, MAX_INTERIM
 
 VERSIONS = {"1.0": b"HTTP/1.0", "1.1": b"HTTP/1.1"}
-
-
-@dataclass(slots=True)
-class RequestHead:
-    """The beginning of a request."""
-
-    method: bytes
-    target: bytes
-    version: bytes
-    fields: Fields = field(repr=False)
-    keep_alive: bool
-    length: int | None
-    chunked: bool
-    upgrade: bool
-
-    @property
-    def has_body(self) -> bool:
-        """Tell whether a body follows."""
-        return self.chunked or bool(self.length)
-
-
-@dataclass(slots=True)
-class ResponseHead:
-    """The beginning of an answer, or an interim one (1xx). `until_close` says that nothing but its end is its end."""
-
-    status: int
-    reason: bytes
-    version: bytes
-    fields: Fields = field(repr=False)
-    length: int | None
-    chunked: bool
-    until_close: bool
-
-
-@dataclass(slots=True)
-class Pieces:
-    """Bytes of a body, cut as they came and where chunks end; none is empty."""
-
-    pieces: list[bytes]
-
-
-@dataclass(slots=True)
-class End:
-    """The end of a message, with its trailers."""
-
-    trailers: Fields
-
-
-@dataclass(slots=True)
-class Switch:
-    """The bytes after a request that asks for another protocol, or after the answer that agrees."""
-
-    rest: bytes
-
-
-@dataclass(slots=True)
-class Broken:
-    """What comes cannot be read any further."""
-
-    error: CallError
-
-
-type Event = RequestHead | ResponseHead | Pieces | End | Switch | Broken
 
 
 class _Reader:
@@ -191,6 +126,7 @@ class RequestReader(_Reader):
         self._line = bytearray()
         self._head: RequestHead | None = None
         self._resumes = False
+        self._chunks = 0
 
     def feed(self, data: bytes, max_head: int) -> list[Event]:
         """Return what the next bytes bring; after `Broken` nothing."""
@@ -245,8 +181,16 @@ class RequestReader(_Reader):
         """Take the target, of which this may be a piece."""
         self._target += target
 
+    def on_chunk_header(self) -> None:
+        """Note that a chunk begins; there is a limit to how many there may be."""
+        super().on_chunk_header()
+        self._chunks += 1
+        if self._chunks > MAX_CHUNKS:
+            raise self._refuse(f"its body has more than {MAX_CHUNKS} chunks")
+
     def on_headers_complete(self) -> None:
         """Check the head."""
+        self._chunks = 0
         if self._resumes:
             return
         self._unread = 0

@@ -4,7 +4,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from moonpalace_addons.engine.errors import RequestError
-from moonpalace_addons.engine.parsing import RequestHead
+from moonpalace_addons.engine.events import RequestHead
 
 type Via = tuple[str, tuple[str, int]]
 

@@ -9,13 +9,13 @@ from moonpalace_addons.engine.websocket import Messages
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.api import ApiConnection
-    from moonpalace_addons.engine.journey import Journey
+    from moonpalace_addons.engine.course import Course
 
 
 class Tunnel:
     """Two connections that speak another protocol with each other."""
 
-    def __init__(self, journey: "Journey", api: "ApiConnection", rest: bytes) -> None:
+    def __init__(self, journey: "Course", api: "ApiConnection", rest: bytes) -> None:
         self.client = journey.client
         self.api = api
         self.service = journey.service
@@ -87,7 +87,7 @@ class Tunnel:
 class WebSocketTunnel(Tunnel):
     """A tunnel whose messages go through mitmproxy's hooks, one after the other."""
 
-    def __init__(self, journey: "Journey", api: "ApiConnection", rest: bytes) -> None:
+    def __init__(self, journey: "Course", api: "ApiConnection", rest: bytes) -> None:
         super().__init__(journey, api, rest)
         self.flow = flow = journey.flow
         flow.websocket = WebSocketData()
@@ -116,7 +116,7 @@ class WebSocketTunnel(Tunnel):
         self.messages.close()
 
 
-def make_tunnel(journey: "Journey", api: "ApiConnection", rest: bytes) -> Tunnel:
+def make_tunnel(journey: "Course", api: "ApiConnection", rest: bytes) -> Tunnel:
     """Return the tunnel for what an API has agreed to."""
     response, request = journey.flow.response, journey.flow.request
     upgrade = response.headers.get("upgrade", "") if response is not None else ""

@@ -1,0 +1,182 @@
+"""What the journey of a call has at all its stages: its state, its hooks, and its end.
+
+All of it runs at once, in the callbacks of the sockets, unless a hook wants to be awaited: then what comes meanwhile is
+kept, and its source is read no further.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+from mitmproxy.flow import Error
+from mitmproxy.http import HTTPFlow
+
+from moonpalace_addons.control import CONTROLS, Gate
+from moonpalace_addons.engine.delivery import Delivery
+from moonpalace_addons.engine.errors import (
+    CallError,
+    ClientLeftError,
+    FaultError,
+    KilledError,
+    RequestError,
+)
+from moonpalace_addons.engine.events import Event, RequestHead
+from moonpalace_addons.engine.inquiry import Inquiry
+from moonpalace_addons.engine.messages import make_request
+from moonpalace_addons.engine.phases import Phase
+from moonpalace_addons.engine.targets import path_of
+from moonpalace_addons.failures import Failure
+from moonpalace_addons.wire import api_error
+
+if TYPE_CHECKING:
+    from moonpalace_addons.engine.client import ClientConnection
+    from moonpalace_addons.engine.service import Service
+
+logger = logging.getLogger(__name__)
+
+
+class Course:
+    """What all stages of a call under way have in common."""
+
+    def __init__(self, client: "ClientConnection", head: RequestHead, started: float) -> None:
+        self.client = client
+        self.service: Service = client.service
+        service = self.service
+        self.head = head
+        self.phase = Phase.REQUEST
+        self.failure: Failure | None = None
+        self.is_read = False  # all of the request has come
+        self.active = self.active_since = started
+        self._busy = False
+        self._waiting: deque[Event | CallError] = deque()
+        self._body: list[bytes] = []
+        self._size = 0
+        self.ends_early = self.has_second_try = False
+        self.is_failing = self.is_answered = False
+        self.gate: Gate | None = None
+        self.delivery = Delivery(
+            client, head.method, head.version, closes=not head.keep_alive, keeps=service.options.store_streamed
+        )
+        _, host, port = service.endpoint
+        request = make_request(head, path_of(head), service.scheme, host, port, started)
+        self.flow: HTTPFlow = HTTPFlow(client.connection, client.next_server(), True)
+        self.flow.request = request
+        self.inquiry = Inquiry(self)
+
+    # ---- hooks ----------------------------------------------------------------------------------------------------
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether a hook is being awaited: what comes from the client has to wait."""
+        return self._busy
+
+    @property
+    def wants_request(self) -> bool:
+        """Tell whether the rest of the request is wanted."""
+        return self.phase is Phase.REQUEST and not self.is_read
+
+    def _hook(self, name: str, then: Callable[[], None]) -> None:
+        """Call a hook, and then go on, at once if nothing has to be awaited."""
+        waiting = self.service.hooks.call(name, self.flow)
+        if waiting is None:
+            then()
+        else:
+            self._await(waiting, then)
+
+    def _await(self, waiting: Coroutine[Any, Any, None], then: Callable[[], None]) -> None:
+        self._busy = True
+        self.service.spawn(self._go_on(waiting, then))
+
+    async def _go_on(self, waiting: Awaitable[None], then: Callable[[], None]) -> None:
+        await waiting
+        self._busy = False
+        self.guard(then)
+        while self._waiting and not self._busy:
+            self.receive(self._waiting.popleft())
+        if not self._busy:
+            if not self.client.is_full:
+                self.inquiry.resume()
+            self.client.advance()
+
+    def guard(self, step: Callable[..., None], *arguments: object) -> None:
+        """Do a step; what goes wrong ends this call and no other."""
+        try:
+            step(*arguments)
+        except CallError as error:
+            self.fail(error)
+        except Exception:
+            logger.exception("a call is ended because of a fault in MoonPalace")
+            self.fail(FaultError("there is a fault in MoonPalace, see its log"))
+
+    def receive(self, event: Event | CallError) -> None:
+        """Take what has come from the API."""
+        raise NotImplementedError
+
+    # ---- the end --------------------------------------------------------------------------------------------------
+
+    def _finish(self) -> None:
+        self.flow.live = False
+        self._over()
+        self.client.finished(closes=self.delivery.closes)
+
+    def _over(self) -> None:
+        self.phase = Phase.OVER
+        CONTROLS.pop(self.flow.id, None)
+        self._body = []
+
+    def _is_dead(self, *, quietly: bool = False) -> bool:
+        """Tell whether the call is over because its flow was killed or its client left while a hook was called."""
+        if self.phase is Phase.OVER:
+            return True
+        error = self.flow.error
+        if error is not None and error.msg == Error.KILLED_MESSAGE:
+            self.fail(KilledError(), quietly=quietly)
+            return True
+        if self.client.is_gone:
+            self.fail(ClientLeftError(), quietly=quietly)
+            return True
+        return False
+
+    def client_lost(self) -> None:
+        """Take the end of the client's connection."""
+        if self.phase is Phase.OVER or self._busy or self.is_failing:
+            return  # it is noticed after the hook
+        self.fail(ClientLeftError())
+
+    def fail(self, error: CallError, *, quietly: bool = False) -> None:
+        """End the call with an error, which addons hear of unless they have heard of its answer."""
+        if self.phase is Phase.OVER or self.is_failing:
+            return
+        self.is_failing = True
+        quietly = quietly or self.phase is Phase.ENDING
+        self.failure = error.failure
+        if self.flow.error is None or self.flow.error.msg != Error.KILLED_MESSAGE:
+            self.flow.error = Error(str(error))
+        self.inquiry.close()
+        if quietly:
+            self._failed(error)
+        else:
+            self._hook("error", lambda: self._failed(error))
+
+    def _failed(self, error: CallError) -> None:
+        """Give the client the error, if no addon has and nothing has come of the answer."""
+        if self.phase is Phase.OVER:
+            return
+        self.flow.live = False
+        if self.is_answered:
+            self._finish()
+            return
+        if self.delivery.begun or error.failure.status is None or self.client.is_gone:
+            self._over()
+            self.client.break_off(self.delivery.ends_connection)
+            return
+        kind, status = error.failure.kind, error.failure.status
+        what = "did not send this request" if isinstance(error, RequestError) else "got no answer from the API"
+        self.delivery.own(status, api_error.body(f"MoonPalace {what}: {error}", kind, self.flow.request.path))
+        self._finish()
+
+    @property
+    def partial_body(self) -> bytes:
+        """Return what has come of an answer that is being collected."""
+        return b"".join(self._body) if self.phase is Phase.WHOLE else b""
