@@ -7,18 +7,21 @@ Client and upstream must cost less than what they measure: bare protocols, answe
 """
 
 import asyncio
+import random
 import re
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import batched
 
 HEAD = b"HTTP/1.1 200 OK\r\nMsh-Request-Id: r\r\nServer-Timing: inner; dur=1\r\n"
 EVENT = (
     b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"kimi-k2.6",'
-    b'"choices":[{"index":0,"delta":{"content":"word "},"finish_reason":null}]}\n\n'
+    b'"choices":[{"index":0,"delta":{"content":"%s "},"finish_reason":null}]}\n\n'
 )
+SYLLABLES = [first + last for first in "bdfgklmnprstvw" for last in ("a", "en", "i", "or", "u")]
 LAST_EVENT = (
     b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"kimi-k2.6",'
     b'"choices":[{"index":0,"delta":{},"finish_reason":"stop"}],'
@@ -45,12 +48,14 @@ def plain_answer(body: bytes) -> list[bytes]:
 
 
 def stream_answer(events: int) -> list[bytes]:
-    """Return the writes of a stream, each event a chunk of the transfer."""
-    chunk = b"%x\r\n%s\r\n" % (len(EVENT), EVENT)
-    full, rest = divmod(events, EVENTS_PER_WRITE)
+    """Return the writes of a stream, each event a chunk of the transfer; its text does not repeat itself."""
+    author = random.Random(events)
+    texts = [EVENT % "".join(author.choices(SYLLABLES, k=3)).encode() for _ in range(events)]
+    chunks = [b"%x\r\n%s\r\n" % (len(text), text) for text in texts]
+    writes = [b"".join(some) for some in batched(chunks, EVENTS_PER_WRITE)]
     last = b"%x\r\n%s\r\n0\r\n\r\n" % (len(LAST_EVENT), LAST_EVENT)
     head = HEAD + b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-    return [head, *[chunk * EVENTS_PER_WRITE] * full, chunk * rest + last]
+    return [head, *writes, last]
 
 
 def short_request(number: int, kind: str) -> bytes:

@@ -21,7 +21,7 @@ from moonpalace_addons.store.records import contents
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.writer_process import client as client_module
-from moonpalace_addons.writer_process import messages
+from moonpalace_addons.writer_process import messages, server
 from moonpalace_addons.writer_process.client import WriterClient
 from moonpalace_addons.writer_process.messages import Opening
 from moonpalace_addons.writer_process.process import WriterProcess
@@ -81,6 +81,12 @@ def test_what_it_logs_is_logged_here(client: WriterClient, caplog: pytest.LogCap
     (record,) = [record for record in caplog.records if record.name == "moonpalace"]
     assert record.getMessage().startswith("POST   /v1/chat/completions 200 OK")
     assert record.__dict__["styles"][0] == "good"
+
+
+def test_it_leaves_the_processor_to_the_proxy(client: WriterClient) -> None:
+    """Where processors are short, a row waits and no token: the process has a lower priority than the proxy."""
+    own, other = os.getpriority(os.PRIO_PROCESS, 0), os.getpriority(os.PRIO_PROCESS, client.pid)
+    assert other == min(19, own + server.BEHIND)
 
 
 def test_a_store_that_is_none(tmp_path: Path) -> None:

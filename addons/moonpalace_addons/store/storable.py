@@ -23,12 +23,14 @@ def storable(columns: Values, hidden: Sequence[bytes] = ()) -> Values:
     # Nearly every row is fit as it is, which one look at all its texts together tells.
     given = {name: value for name, value in columns.items() if isinstance(value, str)}
     texts = "\n".join(given.values())
-    greatest = max([abs(value) for value in columns.values() if isinstance(value, int)], default=0)
+    numbers = [value for value in columns.values() if isinstance(value, int)]
+    is_great = bool(numbers) and (max(numbers) > GREATEST or -min(numbers) > GREATEST)
     fit = dict(columns)
-    if greatest > GREATEST or "\x00" in texts or not texts.isascii():
+    if is_great or "\x00" in texts or not texts.isascii():
         fit |= {name: harmless(value) for name, value in columns.items()}
     told = [name for name in given if name not in OURS]
-    known = secrets.mask_known(joined := "\n".join([str(fit[name]) for name in told]), hidden) != joined
+    joined = "\n".join([str(fit[name]) for name in told]) if hidden else ""
+    known = bool(joined) and secrets.mask_known(joined, hidden) != joined
     for name in told:
         text = shown = str(fit[name])
         if name not in HEADERS:

@@ -20,6 +20,9 @@ from moonpalace_addons.writer_process.reports import Reports
 
 logger = logging.getLogger(__name__)
 
+BEHIND = 5
+"""How far its priority is below the proxy's: a row may wait for a moment where processors are short, a token not."""
+
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
@@ -28,6 +31,8 @@ def main() -> None:
     for name in SIGNALS:  # sent to all processes of a service or a terminal: the proxy says when it is over
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(os, "nice"):
+        os.nice(BEHIND)
     reports = Reports(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # what else may print something must not garble the reports
     root = logging.getLogger()

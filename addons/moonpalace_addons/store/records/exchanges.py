@@ -25,6 +25,7 @@ from sqlalchemy.exc import DataError
 
 from moonpalace_addons.store.records import json_rows
 from moonpalace_addons.store.records.expressions import stored
+from moonpalace_addons.store.records.insertion import insert_many
 from moonpalace_addons.store.records.ordering import NEWEST_FIRST
 from moonpalace_addons.store.records.response_headers import UNSHARED
 from moonpalace_addons.store.records.values import GREATEST, Values
@@ -272,7 +273,7 @@ def insert_numbered(connection: Connection, rows: Sequence[Values]) -> dict[str,
     """
     first = 1 + cast(int, connection.execute(LAST_NUMBER).scalar_one())
     numbered = [{"id": first + place} | row for place, row in enumerate(rows)]
-    connection.execute(insert(EXCHANGES), numbered)
+    insert_many(connection, EXCHANGES, numbered)
     return {str(row["uuid"]): cast(int, row["id"]) for row in numbered}
 
 

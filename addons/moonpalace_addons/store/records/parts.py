@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import batched
 
-from sqlalchemy import Connection, LargeBinary, Select, any_, bindparam, delete, func, insert, select, true
+from sqlalchemy import Connection, LargeBinary, Select, any_, bindparam, delete, func, select, true
 from sqlalchemy.dialects import postgresql
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.parts import cut, is_utf8
 from moonpalace_addons.store.records.body_text import Side, pieces
+from moonpalace_addons.store.records.insertion import insert_many
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, PARTS, UNUSED_PARTS
 
@@ -101,7 +102,7 @@ def add_numbered(connection: Connection, data: Mapping[bytes, bytes]) -> dict[by
     """Add pieces where nobody else writes in the meantime, which saves asking for the id of each."""
     first = connection.execute(LAST).scalar_one() + 1
     ids = {key: first + number for number, key in enumerate(data)}
-    connection.execute(insert(PARTS), [row(key, piece) | {"id": ids[key]} for key, piece in data.items()])
+    insert_many(connection, PARTS, [row(key, piece) | {"id": ids[key]} for key, piece in data.items()])
     return ids
 
 

@@ -1,0 +1,33 @@
+"""Inserting many rows at once."""
+
+from sqlalchemy import Boolean, Column, Integer, LargeBinary, MetaData, Table, Text, create_engine, select
+
+from moonpalace_addons.store.records.insertion import insert_many
+from moonpalace_addons.store.tasks import State
+
+THINGS = Table(
+    "things",
+    MetaData(),
+    Column("id", Integer, primary_key=True),
+    Column("text", Text),
+    Column("flag", Boolean),
+    Column("data", LargeBinary),
+)
+
+
+def test_rows_are_those_that_sqlalchemy_would_insert() -> None:
+    """Values of all kinds are read back as they were given, whatever the order of the columns."""
+    rows: list[dict[str, object]] = [
+        {"flag": True, "id": 1, "text": State.COMPLETED, "data": b"\x00\xff"},
+        {"data": None, "text": "月'\"", "id": 2, "flag": None},
+        {"id": 2**62, "text": None, "flag": False, "data": b""},
+    ]
+    engine = create_engine("sqlite://")
+    with engine.begin() as connection:
+        THINGS.create(connection)
+        insert_many(connection, THINGS, rows)
+        insert_many(connection, THINGS, [])
+        found = [dict(row) for row in connection.execute(select(THINGS).order_by(THINGS.c.id)).mappings()]
+    engine.dispose()
+    assert found == rows
+    assert type(found[0]["text"]) is str
