@@ -182,16 +182,11 @@ def outcome(
 
 def is_merged(reading: Reading) -> bool:
     """Tell whether all texts that come in pieces stand in the completion, where a secret that is cut comes together."""
-    if not reading.events:
-        return True
-    deltas = (
-        mapping(mapping(choice).get("delta"))
-        for _, chunk in reading.events
-        for choice in completion.choices(mapping(chunk))
-    )
+    chunks = [chunk for _, chunk in reading.events if isinstance(chunk, dict)]  # the few that are no more of a text
+    deltas = (mapping(choice.get("delta")) for chunk in chunks for choice in completion.choices(chunk))
     odd = any(name not in MERGED and isinstance(value, str) for delta in deltas for name, value in delta.items())
     # Events of other faces name their types; they are not merged.
-    return not odd and not any("type" in mapping(chunk) for _, chunk in reading.events)
+    return not odd and not any("type" in chunk for chunk in chunks)
 
 
 def without_pieces(received: Received, hidden: Sequence[bytes], cut_at: int | None) -> tuple[Received, Reading]:
