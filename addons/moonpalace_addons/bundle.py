@@ -17,6 +17,7 @@ from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.reverse_proxy import ReverseProxy
 from moonpalace_addons.settings import Settings
 from moonpalace_addons.stopping import Stopping
+from moonpalace_addons.tunnels import Tunnels
 
 
 def make_addons(settings: Settings | None = None) -> list[object]:
@@ -32,6 +33,7 @@ def make_addons(settings: Settings | None = None) -> list[object]:
     log_filter.install()
     configuration, calls = Configuration(settings), Calls()
     recorder, causes = Recorder(configuration), Causes()
+    capture = Capture(configuration, recorder, calls, causes)
     return [
         configuration,
         Access(configuration, calls),
@@ -39,7 +41,8 @@ def make_addons(settings: Settings | None = None) -> list[object]:
         causes,
         ForceStream(configuration, calls),
         ContextCache(configuration, calls, recorder),
-        Capture(configuration, recorder, calls, causes),
+        Tunnels(calls, capture),
+        capture,
         EditStream(configuration, calls),
         recorder,
         Deadline(configuration, calls),

@@ -37,8 +37,8 @@ class Call:
     the message. `cache` is the context cache that its request names, `cache_outcome` what came of that, `unhinted` its
     body before a hint to caches was added; `hold` has its answer held until it is whole. `opening` is what holds its
     answer back until it is known how it passes; `announced` tells whether the writer knows that it has begun, and
-    `streaming` whether its client does. `room` is how many bytes of its answer may still be kept, `dropped` how many
-    were not.
+    `streaming` whether its client does; `is_tunnel` that another protocol follows. `room` is how many bytes of its
+    answer may still be kept, `dropped` how many were not.
     """
 
     flow: HTTPFlow
@@ -63,6 +63,7 @@ class Call:
     opening: "Hold | Forced | None" = field(default=None, repr=False)
     announced: bool = False
     streaming: bool = False
+    is_tunnel: bool = False
     touched: int | None = None
     unsent: int = 0
     activity: float | None = None

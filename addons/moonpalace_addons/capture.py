@@ -19,6 +19,8 @@ from moonpalace_addons.tap import Tap
 from moonpalace_addons.wire.foreign import quoted
 from moonpalace_addons.wire.forms import is_json
 
+SWITCHING_PROTOCOLS = 101
+
 
 class Capture:
     """Turn flows into exchanges."""
@@ -88,6 +90,8 @@ class Capture:
             return
         began = time.monotonic_ns()
         call.response = started(call, flow.response)
+        if flow.response.status_code == SWITCHING_PROTOCOLS:
+            return  # what follows is no body
         if flow.response.stream or not (call.hold or is_json(call.response.content_type)):
             call.streaming = True
             flow.response.stream = Tap(call)
@@ -107,6 +111,10 @@ class Capture:
 
     def response(self, flow: HTTPFlow) -> None:
         """End a call that went well."""
+        call = self.calls.get(flow)
+        if call is not None and call.is_tunnel:
+            self._announce(call)
+            return
         call = self.calls.end(flow)
         if call is None or flow.response is None:
             return
@@ -151,6 +159,12 @@ class Capture:
             self._put_end(call, State.COMPLETED)
             return
         self._put_end(call, failure.state, failure, message)
+
+    def end_tunnel(self, call: Call, failure: Failure | None, message: str) -> None:
+        """End a call whose answer led to another protocol, which has ended."""
+        if call.given_up is not None:
+            failure, message = call.given_up
+        self._put_end(call, failure.state if failure else State.COMPLETED, failure, message if failure else None)
 
     def done(self) -> None:
         """End the calls of which mitmproxy has not said how they ended; `Stopping` has had it end them all."""

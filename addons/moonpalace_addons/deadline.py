@@ -8,7 +8,7 @@ import time
 from moonpalace_addons import upstream
 from moonpalace_addons.calls import Call, Calls
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.failures import CLIENT_SILENT, UPSTREAM_SILENT, Failure
+from moonpalace_addons.failures import CLIENT_SILENT, TUNNEL_IDLE, UPSTREAM_SILENT, Failure
 from moonpalace_addons.giving_up import give_up
 
 logger = logging.getLogger(__name__)
@@ -86,6 +86,8 @@ def end_silence(call: Call, limit: float) -> None:
 
 def whose_silence(call: Call) -> tuple[Failure, str]:
     """Tell what to call the failure of a silent call: its client may have been the one to wait for."""
+    if call.is_tunnel:
+        return TUNNEL_IDLE, "nothing passed through the tunnel"
     if call.flow.request.timestamp_end is None:
         return CLIENT_SILENT, "no byte of the request"
     if call.unsent:

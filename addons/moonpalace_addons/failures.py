@@ -26,6 +26,7 @@ UPSTREAM_CUT = Failure(State.UPSTREAM_FAILED, "upstream_cut", 502)
 REQUEST_TOO_LARGE = Failure(State.CLIENT_DISCONNECTED, "request_too_large", 413)
 CLIENT_SILENT = Failure(State.TIMED_OUT, "client_timeout", 408)
 PROXY_STOPPED = Failure(State.PROXY_DIED, "proxy_stopped", 503)
+TUNNEL_IDLE = Failure(State.TIMED_OUT, "tunnel_idle", None)
 UPSTREAM_SILENT = Failure(State.TIMED_OUT, "upstream_timeout", 504)
 
 UPSTREAM_TLS = Failure(State.UPSTREAM_FAILED, "upstream_tls", 502)

@@ -117,6 +117,6 @@ def server_mode(settings: Settings) -> str:
         return reverse_mode(settings)
     from moonpalace_addons.engine import mode  # only who wants it has it
 
-    limits = Limits(settings.max_head, settings.max_body, tunnel_idle=settings.idle_timeout)
+    limits = Limits(settings.max_head, settings.max_body)
     mode.choose(limits, settings.tls_cert, settings.tls_key)
     return f"{mode.MoonPalaceMode.type_name}:{settings.endpoint}"

@@ -25,6 +25,7 @@ ORDER = [
     "moonpalace-causes",
     "moonpalace-force-stream",
     "moonpalace-context-cache",
+    "moonpalace-tunnels",
     "moonpalace-capture",
     "moonpalace-edit-stream",
     "moonpalace-recorder",

@@ -37,7 +37,7 @@ class ApiConnection(Receiver):
         self.server = server
         self.asker: Asker | None = None
         self.reader = ResponseReader(bodyless=False)
-        self.on_close: Callable[[], None] | None = None
+        self.on_close: Callable[[bool, Exception | None], None] | None = None
         self.on_data: Callable[[bytes], None] | None = None
         self.on_room: Callable[[bool], None] | None = None
         self.is_reused = self.has_answered = self.is_closed = self._is_paused = False
@@ -87,7 +87,7 @@ class ApiConnection(Receiver):
         self.server.timestamp_end = time.time()
         self.service.pool.forget(self)
         if self.on_close is not None:
-            self.on_close()
+            self.on_close(False, exc)
         asker, self.asker = self.asker, None
         if asker is not None:
             asker.receive(LostError(exc, begun=self.reader.has_begun))

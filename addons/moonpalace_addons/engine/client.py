@@ -114,7 +114,7 @@ class ClientConnection(Receiver):
     def eof_received(self) -> bool:
         """Go on with the call that is under way: a client may close only its own half."""
         if self._tunnel is not None:
-            self._tunnel.close()
+            self._tunnel.close(True)
             return False
         self.is_half_closed = True
         if self.reader.is_partial or self._discards or (self.journey is None and not self._events):
@@ -153,7 +153,7 @@ class ClientConnection(Receiver):
         self.connection.timestamp_end = time.time()
         self.service.closed(self)
         if self._tunnel is not None:
-            self._tunnel.close()
+            self._tunnel.close(True, exc)
         if self.journey is not None:
             self.journey.client_lost()
         waiting = self.service.hooks.call("client_disconnected", self.connection)
@@ -348,11 +348,9 @@ class ClientConnection(Receiver):
         """Close the connection if the client has been silent for too long."""
         limits = self.service.limits
         silent = now - self.heard
-        if self._tunnel is not None:
-            self._tunnel.look(now)
-        elif self.journey is not None:
+        if self._tunnel is not None or self.journey is not None:
             return  # the call's own limits count
-        elif self.reader.is_partial and silent > limits.head_timeout:
+        if self.reader.is_partial and silent > limits.head_timeout:
             self.time_out()
         elif silent > limits.client_idle:
             self.transport.close()

@@ -69,7 +69,9 @@ class Handle:
     def close_client(self, *, flush: bool) -> None:
         """Close the client's connection as it is, or once what waits for it has gone out."""
         journey = self._journey
-        if flush:
+        if flush and journey.tunnel is not None:
+            journey.tunnel.go_away()
+        elif flush:
             journey.client.break_off(journey.delivery.ends_connection)
             journey.fail(ClientLeftError())
         else:

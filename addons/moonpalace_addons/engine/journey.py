@@ -29,6 +29,7 @@ class Journey(Course):
 
     def __init__(self, client: "ClientConnection", head: RequestHead, started: float) -> None:
         super().__init__(client, head, started)
+        self.tunnel: Tunnel | None = None
         CONTROLS[self.flow.id] = Handle(self)
 
     # ---- the request ----------------------------------------------------------------------------------------------
@@ -276,5 +277,7 @@ class Journey(Course):
         self.inquiry.api = None
         self.delivery.begun = True
         self.client.write(framing.switch_head(response))
+        handle = CONTROLS[self.flow.id]
         self._over()
+        self.tunnel, CONTROLS[self.flow.id] = tunnel, handle
         self.client.begin_tunnel(tunnel)

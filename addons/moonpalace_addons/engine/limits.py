@@ -18,7 +18,7 @@ MAX_INTERIM = 100
 class Limits:
     """Bound what clients and the API may take of the proxy's memory and patience.
 
-    `idle` is for connections between two calls and for tunnels, `head` for the head of a request, from its first byte.
+    `idle` is for connections between two calls, `head` for the head of a request, from its first byte.
     """
 
     head_size: int = 1_000_000
@@ -27,7 +27,6 @@ class Limits:
     head_timeout: float = 60.0
     client_idle: float = 600.0
     api_idle: float = 60.0
-    tunnel_idle: float = 960.0
     linger: float = 5.0
     max_connections: int = 20_000
     max_half_sent: int = 2_000

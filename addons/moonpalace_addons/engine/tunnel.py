@@ -5,7 +5,10 @@ from typing import TYPE_CHECKING
 
 from mitmproxy.websocket import WebSocketData
 
+from moonpalace_addons.control import CONTROLS
 from moonpalace_addons.engine.websocket import Messages
+from moonpalace_addons.failures import CLIENT_LEFT, of_exception
+from moonpalace_addons.tunnels import PASSED
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.api import ApiConnection
@@ -16,12 +19,14 @@ class Tunnel:
     """Two connections that speak another protocol with each other."""
 
     def __init__(self, journey: "Course", api: "ApiConnection", rest: bytes) -> None:
+        self.journey = journey
+        self.flow = journey.flow
         self.client = journey.client
         self.api = api
         self.service = journey.service
         self._early = [rest] if rest else []
         self._has_begun = self._is_closed = False
-        self.heard = time.monotonic()
+        self.to_api_size = self.to_client_size = 0
         api.asker = None
         api.on_data, api.on_close, api.on_room = self.from_api, self.close, self.api_room
 
@@ -40,13 +45,15 @@ class Tunnel:
 
     def from_client(self, data: bytes) -> None:
         """Pass on what the client has sent."""
-        self.heard = time.monotonic()
+        self.journey.active = time.time()
+        self.to_api_size += len(data)
         self.to_api(data)
 
     def from_api(self, data: bytes) -> None:
         """Pass on what the API has sent."""
-        self.heard = time.monotonic()
+        self.journey.active = time.time()
         if self._has_begun:
+            self.to_client_size += len(data)
             self.client.write(data)
         else:
             self._early.append(data)
@@ -65,23 +72,28 @@ class Tunnel:
         if not self.client.transport.is_closing():
             (self.client.transport.resume_reading if has_room else self.client.transport.pause_reading)()
 
-    def look(self, now: float) -> None:
-        """Close a tunnel through which nothing has come for too long."""
-        if now - self.heard > self.service.limits.tunnel_idle:
-            self.close()
+    def go_away(self) -> None:
+        """Close it because the proxy stops."""
+        self.close(None)
 
-    def close(self) -> None:
-        """Close both sides, once what was sent is delivered."""
+    def close(self, by_client: bool | None, error: Exception | None = None) -> None:
+        """Close both sides, once what was sent is delivered; say which side ended it, and what went wrong there."""
         if self._is_closed:
             return
         self._is_closed = True
-        self.closed()
+        CONTROLS.pop(self.flow.id, None)
+        self.closed(by_client, error)
         self.api.close()
         if not self.client.is_gone:
             self.client.transport.close()
 
-    def closed(self) -> None:
-        """Do what is to be done after the last byte."""
+    def closed(self, by_client: bool | None, error: Exception | None) -> None:
+        """Tell addons of the end."""
+        failure = None if error is None else CLIENT_LEFT if by_client else of_exception(error)
+        self.flow.metadata[PASSED] = (self.to_api_size, self.to_client_size, by_client, failure)
+        waiting = self.service.hooks.call("moonpalace_tunnel_end", self.flow)
+        if waiting is not None:
+            self.service.spawn(waiting)
 
 
 class WebSocketTunnel(Tunnel):
@@ -89,9 +101,8 @@ class WebSocketTunnel(Tunnel):
 
     def __init__(self, journey: "Course", api: "ApiConnection", rest: bytes) -> None:
         super().__init__(journey, api, rest)
-        self.flow = flow = journey.flow
-        flow.websocket = WebSocketData()
-        self.messages = Messages(flow, self)
+        self.flow.websocket = WebSocketData()
+        self.messages = Messages(self.flow, self)
 
     def opened(self) -> None:
         """Tell addons of it."""
@@ -100,20 +111,24 @@ class WebSocketTunnel(Tunnel):
 
     def from_client(self, data: bytes) -> None:
         """Take frames of the client."""
-        self.heard = time.monotonic()
+        self.journey.active = time.time()
         self.messages.receive(data, from_client=True)
 
     def from_api(self, data: bytes) -> None:
         """Take frames of the API."""
-        self.heard = time.monotonic()
+        self.journey.active = time.time()
         if self._has_begun:
             self.messages.receive(data, from_client=False)
         else:
             self._early.append(data)
 
-    def closed(self) -> None:
+    def go_away(self) -> None:
+        """Tell both sides that the proxy stops."""
+        self.messages.go_away()
+
+    def closed(self, by_client: bool | None, error: Exception | None) -> None:
         """Tell addons of the end."""
-        self.messages.close()
+        self.messages.close(by_client)
 
 
 def make_tunnel(journey: "Course", api: "ApiConnection", rest: bytes) -> Tunnel:

@@ -28,7 +28,7 @@ class Ends(Protocol):
     service: "Service"
 
     def to_api(self, data: bytes) -> None: ...  # noqa: D102
-    def close(self) -> None: ...  # noqa: D102
+    def close(self, by_client: bool | None) -> None: ...  # noqa: D102
 
 
 class Messages:
@@ -71,7 +71,7 @@ class Messages:
             self._received += [(from_client, event) for event in side.events()]
         except wsproto.utilities.ProtocolError as error:
             logger.info("a WebSocket connection is closed: %s", error)
-            self.ends.close()
+            self.ends.close(from_client)
             return
         self._advance()
 
@@ -108,7 +108,7 @@ class Messages:
         self._unsent = False
         message = self.flow.websocket.messages[-1]
         if self.flow.error is not None:  # killed
-            self.ends.close()
+            self.ends.close(None)
         elif not message.dropped:
             content = message.content
             self._send(
@@ -128,11 +128,15 @@ class Messages:
         else:
             self.ends.to_api(data)
 
-    def _close(self, from_client: bool, event: events.CloseConnection) -> None:
+    def _close(self, from_client: bool | None, event: events.CloseConnection) -> None:
         self._note_end(from_client, int(event.code), event.reason)
         for to_client in (True, False):
             self._send(to_client, event)
-        self.ends.close()
+        self.ends.close(from_client)
+
+    def go_away(self) -> None:
+        """Close both sides because the proxy stops."""
+        self._close(None, events.CloseConnection(CloseReason.GOING_AWAY, "the proxy stops"))
 
     def _note_end(self, from_client: bool | None, code: int, reason: str | None) -> None:
         websocket = self.flow.websocket
@@ -142,12 +146,12 @@ class Messages:
             websocket.close_code = code
             websocket.close_reason = reason or ""
 
-    def close(self) -> None:
-        """Take the end of the tunnel."""
+    def close(self, by_client: bool | None) -> None:
+        """Take the end of the tunnel, which one side has ended."""
         if self._is_over:
             return
         self._is_over = True
-        self._note_end(None, CloseReason.ABNORMAL_CLOSURE, None)
+        self._note_end(by_client, CloseReason.ABNORMAL_CLOSURE, None)
         self.hook("websocket_end")
         self.flow.live = False
 

@@ -1,0 +1,139 @@
+"""Follow what an answer 101 leads to, a WebSocket or another protocol, until its end: how much passed, who ended it.
+
+What passes is not kept; the row of the call says so, and how much it was. A tunnel is a call under way as long as it
+is open, so that it ends with an error if nothing passes for too long, or if the proxy stops.
+
+WebSocket         the hooks `websocket_message` and `websocket_end`, on both servers
+other protocols   on mitmproxy's own server those of TCP flows, which have the same client, and do not tell who ended
+                  it; our engine counts by itself, and calls `moonpalace_tunnel_end` with `PASSED` in the metadata
+"""
+
+import time
+from dataclasses import dataclass, field
+
+from mitmproxy import ctx
+from mitmproxy.connection import Client
+from mitmproxy.http import HTTPFlow
+from mitmproxy.tcp import TCPFlow, TCPMessage
+from mitmproxy.websocket import WebSocketMessage
+
+from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons.capture import Capture
+from moonpalace_addons.failures import CLIENT_LEFT, KILLED, UPSTREAM_CUT, Failure
+from moonpalace_addons.wire.foreign import quoted
+
+SWITCHING = 101
+PASSED = "moonpalace_passed"
+"""In the metadata of a flow: bytes to the API, bytes to the client, whether the client ended it, if anybody did."""
+NO_STATUS, ABNORMAL = 1005, 1006
+"""What stands for the code of a WebSocket that was closed without one, and of one that was not closed at all."""
+
+
+@dataclass(slots=True)
+class Tunnel:
+    """An open tunnel: what has passed from the client (True) and from the API (False)."""
+
+    protocol: str
+    began: float
+    messages: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
+    size: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
+
+    def count(self, message: WebSocketMessage | TCPMessage) -> None:
+        """Count a message."""
+        self.messages[message.from_client] += 1
+        self.size[message.from_client] += len(message.content)
+
+
+class Tunnels:
+    """Keep the calls of tunnels open until these end."""
+
+    name = "moonpalace-tunnels"
+
+    def __init__(self, calls: Calls, capture: Capture) -> None:
+        self.calls = calls
+        self.capture = capture
+        self._open: dict[str, tuple[Call, Tunnel]] = {}
+        """By the id of the client's connection, which a tunnel has for itself."""
+
+    def response(self, flow: HTTPFlow) -> None:
+        """Begin; the call goes on, with a client that has the head of its answer."""
+        call = self.calls.get(flow)
+        if call is None or flow.response is None or flow.response.status_code != SWITCHING:
+            return
+        name = (
+            "WebSocket" if flow.websocket is not None else quoted(flow.response.headers.get("upgrade", "unknown"), 40)
+        )
+        call.is_tunnel = call.streaming = True
+        self._open[flow.client_conn.id] = call, Tunnel(name, time.monotonic())
+
+    def websocket_message(self, flow: HTTPFlow) -> None:
+        """Count a message."""
+        if flow.websocket is not None:
+            self._take(flow.client_conn, flow.websocket.messages)
+
+    def tcp_message(self, flow: TCPFlow) -> None:
+        """Count bytes."""
+        self._take(flow.client_conn, flow.messages)
+
+    def _take(self, client: Client, messages: list[WebSocketMessage] | list[TCPMessage]) -> None:
+        if client.id not in self._open:
+            return
+        self._open[client.id][1].count(messages[-1])
+        # Where nobody can look at them or save them, they would be in memory until the end.
+        if ctx.master.addons.get("view") is None and ctx.master.addons.get("dumper") is None:
+            del messages[:-1]
+
+    def websocket_end(self, flow: HTTPFlow) -> None:
+        """End the call of a WebSocket: whose side went away without closing it has broken it."""
+        websocket = flow.websocket
+        if websocket is None:
+            return
+        code, by_client = websocket.close_code, websocket.closed_by_client
+        closed = f"with code {code}" if code not in (None, NO_STATUS) else "without a code"
+        if flow.error is not None and flow.error.msg == flow.error.KILLED_MESSAGE:
+            self._end(flow.client_conn, by_client, "", KILLED)
+        elif code == ABNORMAL:
+            failure = CLIENT_LEFT if by_client else UPSTREAM_CUT
+            self._end(flow.client_conn, by_client, "without closing the WebSocket", failure)
+        else:
+            self._end(flow.client_conn, by_client, closed)
+
+    def tcp_end(self, flow: TCPFlow) -> None:
+        """End the call of another protocol, on mitmproxy's own server."""
+        self._end(flow.client_conn, None, "")
+
+    tcp_error = tcp_end
+
+    def moonpalace_tunnel_end(self, flow: HTTPFlow) -> None:
+        """End the call of another protocol, on our engine."""
+        known = self._open.get(flow.client_conn.id)
+        if known is None:
+            return
+        to_api, to_client, by_client, failure = flow.metadata.pop(PASSED)
+        known[1].size.update({True: to_api, False: to_client})
+        self._end(flow.client_conn, by_client, "", failure)
+
+    def client_disconnected(self, client: Client) -> None:
+        """End the call of a tunnel that had no time to begin."""
+        self._end(client, True, "before anything could pass", CLIENT_LEFT)
+
+    def _end(self, client: Client, by_client: bool | None, how: str, failure: Failure | None = None) -> None:
+        call, tunnel = self._open.pop(client.id, (None, None))
+        if call is None or tunnel is None or self.calls.end(call.flow) is None:
+            return
+        if call.given_up is not None:
+            ended = "the proxy ended it"
+        else:
+            side = {True: "the client ended it", False: "the API ended it", None: "it ended"}[by_client]
+            ended = f"{side} {how}".strip()
+        call.warnings.append(f"{told(tunnel)}; {ended} after {time.monotonic() - tunnel.began:.1f} s")
+        self.capture.end_tunnel(call, failure, ended)
+
+
+def told(tunnel: Tunnel) -> str:
+    """Say what has passed through a tunnel, and that it is not kept."""
+    counts = []
+    for from_client, side in ((True, "the client"), (False, "the API")):
+        messages = f"{tunnel.messages[from_client]} messages, " if tunnel.protocol == "WebSocket" else ""
+        counts.append(f"from {side} {messages}{tunnel.size[from_client]} bytes")
+    return f"what passed through the tunnel ({tunnel.protocol}) is not kept: {'; '.join(counts)}"
