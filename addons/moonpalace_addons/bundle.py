@@ -32,7 +32,7 @@ def make_addons(settings: Settings | None = None) -> list[object]:
     """
     log_filter.install()
     configuration, calls = Configuration(settings), Calls()
-    recorder, causes = Recorder(configuration), Causes()
+    recorder, causes = Recorder(configuration, exits=settings is None), Causes()
     capture = Capture(configuration, recorder, calls, causes)
     return [
         configuration,

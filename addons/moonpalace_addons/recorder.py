@@ -28,8 +28,10 @@ class Recorder:
 
     name = "moonpalace-recorder"
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, *, exits: bool = False) -> None:
         self.configuration = configuration
+        self._exits = exits
+        """mitmdump and mitmweb end with exit code 1 if calls are lost; `mpal start` asks, and says more."""
         self.writer: WriterClient | None = None
         self.is_complete = True
         """Whether, at the end, all calls are known to be stored, or to be in a journal."""
@@ -65,3 +67,8 @@ class Recorder:
     async def done(self) -> None:
         """Have what waits stored, in a thread: the loop has connections to close meanwhile. What is lost is logged."""
         self.is_complete = self.writer is None or await asyncio.to_thread(self.writer.stop)
+        task = asyncio.current_task()
+        if not self.is_complete and self._exits and task is not None:
+            # mitmproxy has no exit code of its own, and what this task raised would keep other addons from their end.
+            # It is the one that runs the master: when it is over, all have had theirs.
+            task.add_done_callback(lambda _: sys.exit(1))
