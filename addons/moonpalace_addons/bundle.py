@@ -1,5 +1,7 @@
 """Put the addons together: which there are, and in which order mitmproxy calls them."""
 
+from collections.abc import Callable
+
 from moonpalace_addons import log_filter
 from moonpalace_addons.access import Access
 from moonpalace_addons.calls import Calls
@@ -20,8 +22,10 @@ from moonpalace_addons.stopping import Stopping
 from moonpalace_addons.tunnels import Tunnels
 
 
-def make_addons(settings: Settings | None = None) -> list[object]:
+def make_addons(settings: Settings | None = None, announce: Callable[[str], None] | None = None) -> list[object]:
     """Return new addons; without `settings` they find them in mitmproxy's options, the environment and config.yaml.
+
+    `announce` is told the base URLs for clients, by default the log is.
 
     The order matters. Access first: if another addon fails at a request, mitmproxy skips those after it. Stopping
     before all that ends with the proxy, since calls go on while it waits for them. Capture before what changes requests
@@ -49,5 +53,5 @@ def make_addons(settings: Settings | None = None) -> list[object]:
         Descriptors(configuration),
         JsonErrors(configuration, causes),
         ReverseProxy(configuration, opens=settings is not None),
-        Listening(configuration),
+        Listening(configuration, announce),
     ]

@@ -7,7 +7,7 @@ There, who connects too early waits, and is not answered if the socket is replac
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 from mitmproxy.connection import Client
 from mitmproxy.proxy.mode_servers import ServerInstance
@@ -30,8 +30,9 @@ class Listening:
 
     name = "moonpalace-listening"
 
-    def __init__(self, configuration: Configuration) -> None:
+    def __init__(self, configuration: Configuration, announce: Callable[[str], None] | None = None) -> None:
         self.configuration = configuration
+        self._announce = announce or log_address
         self._is_ready = asyncio.Event()
 
     async def running(self) -> None:
@@ -47,7 +48,8 @@ class Listening:
             return
         if reachable:
             self.configuration.names = await asyncio.to_thread(machine_names)
-        announce(servers)
+        for url in addresses(servers):
+            self._announce(url)
         self._is_ready.set()
 
     def client_connected(self, client: Client) -> Awaitable[None] | None:
@@ -66,15 +68,17 @@ def is_served(client: Client) -> bool:
     return any(mode_of_clients(server) == client.proxy_mode for server in proxyserver().servers)
 
 
-def announce(servers: Iterable[ServerInstance[ProxyMode]]) -> None:
-    """Log what clients set as their base_url."""
+def addresses(servers: Iterable[ServerInstance[ProxyMode]]) -> Iterator[str]:
+    """Give what clients set as their base_url."""
     for server in servers:
         if isinstance(mode_of_clients(server), ReverseMode):
             host, port, *_ = server.listen_addrs[0]
-            logger.info(
-                'MoonPalace Starts => change base_url to "%s"',
-                base_url(host, port, "https" if getattr(server, "speaks_tls", False) else "http"),
-            )
+            yield base_url(host, port, "https" if getattr(server, "speaks_tls", False) else "http")
+
+
+def log_address(url: str) -> None:
+    """Log what clients set as their base_url."""
+    logger.info('MoonPalace Starts => change base_url to "%s"', url)
 
 
 def exposed(host: str, port: int) -> str:

@@ -12,12 +12,22 @@ from moonpalace_cli.flags.setting_flags import setting_flags
 @setting_flags()
 @click.option("--web", is_flag=True, help="Run inside mitmweb and open its page in the browser, to watch calls live.")
 @click.option("--web-port", type=Whole(0, 65535), default=8081, show_default=True, help="mitmweb's port.")
-def command(settings: Settings, web: bool, web_port: int) -> None:
+@click.option(
+    "--workers",
+    type=Whole(1, 256),
+    default=1,
+    show_default=True,
+    help="Number of processes that serve on the port.",
+)
+def command(settings: Settings, web: bool, web_port: int, workers: int) -> None:
     """Start the proxy; then set the base_url of your client to the address that it prints.
 
     Every call is forwarded to the endpoint and stored. The log goes to standard error. Ctrl-C stops the proxy: calls in
     flight get 5 seconds to finish; press it again to stop at once.
     """
+    if workers > 1:
+        serve_with_workers(settings, workers, web=web)
+        return
     if not web:
         defer_package("mitmproxy.addons")  # all of mitmproxy's addons, most of them never used, cost 0.4 s
     # mitmproxy costs 0.6 s.
@@ -29,5 +39,18 @@ def command(settings: Settings, web: bool, web_port: int) -> None:
             serving.serve_web(settings, log, web_port)
         else:
             serving.serve(settings, log)
+    finally:
+        log.finish()
+
+
+def serve_with_workers(settings: Settings, count: int, *, web: bool) -> None:
+    """Serve with several processes; this one needs nothing of mitmproxy."""
+    from moonpalace_cli.proxy import console_log, workers  # asyncio costs 0.05 s
+
+    if web:
+        raise click.UsageError("--workers and --web exclude each other: mitmweb is one process")
+    log = console_log.install()
+    try:
+        workers.serve(settings, count)
     finally:
         log.finish()

@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import errno
 import gc
 import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 
 from mitmproxy import options
 from mitmproxy.addons.core import Core
@@ -24,6 +24,7 @@ from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.reverse_proxy import server_mode
 from moonpalace_addons.settings import Settings
 from moonpalace_addons.store.private import make_home
+from moonpalace_cli.proxy.listening_errors import cannot_listen
 
 GARBAGE_THRESHOLDS = (2_000, 10, 10)
 """Of the garbage collector: calls make garbage in cycles, and each collection holds up the streams for milliseconds."""
@@ -55,14 +56,8 @@ class StartupCheck(MitmLogHandler):
             raise MoonPalaceError(self._listening_failure() or self.errors[0].splitlines()[0])
 
     def _listening_failure(self) -> str | None:
-        failures = [server.last_exception for server in proxyserver().servers]
-        place = f"port {self.settings.port} of {self.settings.host}"
-        for failure in failures:
-            if isinstance(failure, OSError) and failure.errno == errno.EADDRINUSE:
-                return f"{place} is in use: give another with --port, or 0 for any free one"
-            if isinstance(failure, OSError):
-                return f"cannot listen on {place}: {os.strerror(failure.errno) if failure.errno else failure}"
-        return None
+        failures = (server.last_exception for server in proxyserver().servers)
+        return next((cannot_listen(self.settings, each) for each in failures if isinstance(each, OSError)), None)
 
     def finish(self) -> None:
         """Stop noting: from now on an error is for the log."""
@@ -74,12 +69,17 @@ class StartupCheck(MitmLogHandler):
         return record.levelno < logging.ERROR
 
 
-def serve(settings: Settings, console: logging.Handler) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP; raises MoonPalaceError if the proxy cannot start."""
+def serve(
+    settings: Settings, console: logging.Handler, *more: object, announce: Callable[[str], None] | None = None
+) -> None:
+    """Serve until SIGTERM, SIGINT or SIGHUP; raises MoonPalaceError if the proxy cannot start.
+
+    `more` are addons that come first; `announce` is told the base URL once all is ready, instead of the log.
+    """
     allow_many_connections()
     gc.freeze()  # what was imported stays: no collection need look at it again
     gc.set_threshold(*GARBAGE_THRESHOLDS)
-    asyncio.run(run(settings, console))
+    asyncio.run(run(settings, console, *more, announce=announce))
 
 
 def serve_web(settings: Settings, console: logging.Handler, web_port: int) -> None:
@@ -97,12 +97,14 @@ def allow_many_connections() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
-async def run(settings: Settings, console: logging.Handler) -> None:
+async def run(
+    settings: Settings, console: logging.Handler, *more: object, announce: Callable[[str], None] | None = None
+) -> None:
     """Serve on the running event loop."""
     master = Master(mitmproxy_settings(settings))
     leave_out_log_hooks()
     check = StartupCheck(settings, console)
-    master.addons.add(Core(), Proxyserver(), NextLayer(), TlsConfig(), check, *make_addons(settings))
+    master.addons.add(Core(), Proxyserver(), NextLayer(), TlsConfig(), check, *more, *make_addons(settings, announce))
     await run_master(master)
 
 

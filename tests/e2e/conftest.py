@@ -33,7 +33,7 @@ from moonpalace_cli.mock.server import MockServer
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-e2e-client-0123456789"
-ANNOUNCED = r'MoonPalace Starts => change base_url to "(http://\S+)/v1"'
+ANNOUNCED = r'MoonPalace Starts => change base_url to "(https?://\S+)/v1"'
 QUICK = Times(loop=0, slow=0, headers=0, split=0, reset=0.02)
 PATIENCE = 60.0
 """Seconds that a test waits for what must happen: long, since only a failure ever waits so long."""

@@ -42,9 +42,15 @@ class MoonPalaceMode(ProxyMode):
 class _Chosen:
     limits: Limits
     tls: ssl.SSLContext | None
+    shares_port: bool = False
 
 
 _chosen = _Chosen(Limits(), None)
+
+
+def share_port() -> None:
+    """Have servers that are started from now on listen where other processes of this user do, too."""
+    _chosen.shares_port = True
 
 
 def choose(limits: Limits, certificate: Path | None = None, key: Path | None = None) -> None:
@@ -99,7 +105,13 @@ class MoonPalaceServer(ServerInstance[MoonPalaceMode]):
             port = get_free_port()  # the same for IPv4 and IPv6
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
-            service.protocol(), host or None, port, backlog=AT_ONCE, ssl=_chosen.tls, family=socket.AF_UNSPEC
+            service.protocol(),
+            host or None,
+            port,
+            backlog=AT_ONCE,
+            ssl=_chosen.tls,
+            family=socket.AF_UNSPEC,
+            reuse_port=_chosen.shares_port,
         )
         for listening in server.sockets:
             with listening.dup() as same:

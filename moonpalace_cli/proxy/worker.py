@@ -1,0 +1,73 @@
+"""One of several processes that serve on one port: `python -m moonpalace_cli.proxy.worker`, started by `workers`.
+
+Its standard input has the settings, and ends with the process that started it; on standard output it says, in one line
+of JSON, that it is ready or why it does not start. Its log goes where that process's goes.
+"""
+
+import json
+import pickle
+import sys
+import threading
+from typing import IO
+
+from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.settings import Settings
+from moonpalace_cli.deferred_imports import defer_package
+
+
+class Parent:
+    """Stop as soon as the process is gone that started this one."""
+
+    name = "moonpalace-parent"
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+
+    def running(self) -> None:
+        """Wait for the end of what it says."""
+        from mitmproxy import ctx
+
+        master = ctx.master
+
+        def wait() -> None:
+            while self._pipe.read(1024):
+                pass
+            master.shutdown()
+
+        threading.Thread(target=wait, name="moonpalace-parent", daemon=True).start()
+
+
+def main() -> int:
+    """Serve until a signal, or the end of the parent; return the exit code."""
+    settings: Settings = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started this one
+    defer_package("mitmproxy.addons")  # as `mpal start` does
+    from moonpalace_addons.engine import mode
+    from moonpalace_cli.proxy import console_log, serving
+
+    mode.share_port()
+    log = console_log.install()
+    is_ready = threading.Event()
+
+    def announce(url: str) -> None:
+        is_ready.set()
+        say({"url": url})
+
+    try:
+        serving.serve(settings, log, Parent(sys.stdin.buffer), announce=announce)
+    except MoonPalaceError as error:
+        if not is_ready.is_set():
+            say({"error": str(error)})
+        return 1
+    finally:
+        log.finish()
+    return 0
+
+
+def say(what: dict[str, str]) -> None:
+    """Tell the process that started this one."""
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

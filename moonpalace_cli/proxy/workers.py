@@ -1,0 +1,180 @@
+"""Serve with several processes on one port, as `mpal start --workers N` does: start them, stop them, replace the dead.
+
+Each is a proxy of its own, with a process that writes to the store they share. The system divides connections among
+them (SO_REUSEPORT). The port is held by this process, which listens on nothing: another program cannot take it while a
+worker is missing. A worker that dies is started again, after a pause that grows if it keeps dying soon.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import pickle
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.settings import Settings
+from moonpalace_cli.proxy.listening_errors import cannot_listen
+
+logger = logging.getLogger("moonpalace")
+
+SOON = 10.0
+"""Seconds within which a worker that dies has been of no use: the next one has to wait."""
+MAX_PAUSE = 30.0
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+
+def serve(settings: Settings, count: int) -> None:
+    """Serve until a signal; raises MoonPalaceError if the workers cannot start, or could not store all calls."""
+    if settings.engine != "moonpalace":
+        raise MoonPalaceError("--workers works with the engine moonpalace only: leave out --engine mitmproxy")
+    if not hasattr(socket, "SO_REUSEPORT"):
+        raise MoonPalaceError("--workers is not possible here: the system cannot share a port (SO_REUSEPORT)")
+    with held_port(settings) as port:
+        asyncio.run(Workers(replace(settings, port=port), count).run())
+
+
+@contextlib.contextmanager
+def held_port(settings: Settings) -> Iterator[int]:
+    """Give the port to listen on, held for this process and its children; nobody else may have it."""
+    with bound(settings, settings.port, shared=False) as alone:
+        port: int = alone.getsockname()[1]
+    with bound(settings, port, shared=True):
+        yield port
+
+
+def bound(settings: Settings, port: int, *, shared: bool) -> socket.socket:
+    """Return a socket with the address, which others of this user may have too if it is `shared`."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            settings.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT if shared else socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(address)
+            if not shared:
+                sock.listen()  # which a socket that others listen on refuses
+        except OSError:
+            sock.close()
+            raise
+    except OSError as error:
+        raise MoonPalaceError(cannot_listen(settings, error)) from error
+    return sock
+
+
+@dataclass(slots=True)
+class Told:
+    """What a worker has said at its start."""
+
+    url: str | None = None
+    error: str | None = None
+
+
+class Workers:
+    """The workers of one proxy."""
+
+    def __init__(self, settings: Settings, count: int) -> None:
+        self.settings = settings
+        self.count = count
+        self._processes: dict[int, asyncio.subprocess.Process] = {}
+        self._ready: set[int] = set()
+        self._stopping = asyncio.Event()
+        self._lost = False
+
+    async def run(self) -> None:
+        """Start them, say so once all are ready, and see to them until a signal comes."""
+        loop = asyncio.get_running_loop()
+        for name in SIGNALS:
+            number = getattr(signal, name)
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, self._stop)
+        try:
+            urls = await asyncio.gather(*(self._started(number) for number in range(self.count)))
+        except MoonPalaceError:
+            is_told_to = self._stopping.is_set()
+            self._stop()
+            await asyncio.gather(*(process.wait() for process in self._processes.values()))
+            if is_told_to:
+                return
+            raise
+        logger.info('MoonPalace Starts => change base_url to "%s" (%d workers)', urls[0], self.count)
+        await asyncio.gather(*(self._keep(number) for number in range(self.count)))
+        if self._lost:
+            raise MoonPalaceError("not all calls could be stored: the log says how many, and why")
+
+    def _stop(self) -> None:
+        """Have all end as a proxy does that gets the signal; a second one cuts their calls short."""
+        self._stopping.set()
+        for process in self._processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+
+    async def _started(self, number: int) -> str:
+        """Start a worker; return where it listens, or raise MoonPalaceError if it does not."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "moonpalace_cli.proxy.worker"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            start_new_session=True,  # the terminal's signals are for this process, which passes them on
+        )
+        self._processes[number] = process
+        self._ready.discard(number)
+        assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - pipes
+        process.stdin.write(pickle.dumps(self.settings))
+        with contextlib.suppress(ConnectionError):
+            await process.stdin.drain()
+        if self._stopping.is_set():
+            process.terminate()
+        line = await process.stdout.readline()
+        told = (
+            Told(**json.loads(line))
+            if line.strip()
+            else Told(error=f"a worker ended with {ending(await process.wait())}")
+        )
+        if told.url is None:
+            raise MoonPalaceError(str(told.error))
+        self._ready.add(number)
+        return told.url
+
+    async def _keep(self, number: int) -> None:
+        """See to a worker that runs, and to those that take its place."""
+        pause = 0.0
+        while True:
+            began = time.monotonic()
+            process = self._processes[number]
+            code = await process.wait()
+            if self._stopping.is_set():
+                if number in self._ready and code < 0:
+                    logger.error("worker %d (process %d) ended with %s", number + 1, process.pid, ending(code))
+                self._lost = self._lost or (number in self._ready and code > 0)
+                return
+            pause = 0.0 if time.monotonic() - began > SOON else min(MAX_PAUSE, 2 * pause or 1.0)
+            logger.error(
+                "worker %d (process %d) ended with %s, another takes its place%s",
+                *(number + 1, process.pid, ending(code)),
+                f" in {pause:g} s" if pause else "",
+            )
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+            if self._stopping.is_set():
+                return
+            try:
+                await self._started(number)
+                logger.info("worker %d is back (process %d)", number + 1, self._processes[number].pid)
+            except MoonPalaceError as error:
+                logger.error("worker %d did not start: %s", number + 1, error)  # noqa: TRY400 - one line
+
+
+def ending(code: int) -> str:
+    """Say how a process ended."""
+    return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"

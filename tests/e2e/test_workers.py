@@ -1,0 +1,131 @@
+"""`mpal start --workers`: several processes on one port, which are stopped, killed and replaced."""
+
+import signal
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from sqlalchemy import text
+
+from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_addons.store.tasks import State
+from moonpalace_cli.mock.certificate import Certificate
+from moonpalace_cli.mock.server import MockServer
+from tests.e2e.conftest import Launcher, Proxy, until
+from tests.faults import Load
+
+WORKERS = ("--engine", "moonpalace", "--workers", "2")
+AUTHORIZED = {"Authorization": "Bearer sk-e2e-0123456789"}
+ASKED = {"model": "kimi-k2", "messages": [{"role": "user", "content": "hello"}]}
+
+
+def workers(proxy: Proxy) -> list[psutil.Process]:
+    """Return the workers that live."""
+    children = psutil.Process(proxy.process.pid).children()
+    return [child for child in children if "moonpalace_cli.proxy.worker" in child.cmdline()]
+
+
+def asked(proxy: Proxy, name: str) -> int:
+    """Make a call on a connection of its own; return its status."""
+    with proxy.client() as client:
+        return client.post("/v1/chat/completions", json=ASKED, headers={"X-Request-Id": name}).status_code
+
+
+def are_gone(processes: list[psutil.Process]) -> bool:
+    return all(not process.is_running() or process.status() == psutil.STATUS_ZOMBIE for process in processes)
+
+
+def test_two_serve_and_stop(launch: Launcher, mock: MockServer) -> None:
+    """Both take calls, each row is there once; one signal stops all of it, with exit code 0 and nothing left behind."""
+    with launch.start(*WORKERS, endpoint=mock.url) as proxy:
+        names = [f"call-{number}" for number in range(24)]
+        assert [asked(proxy, name) for name in names] == [200] * 24
+        assert sorted(row.client_request_id or "" for row in proxy.rows(24)) == sorted(names)
+        with proxy.engine.connect() as connection:
+            assert connection.execute(text("SELECT count(DISTINCT run_id) FROM exchanges")).scalar() == 2
+        assert proxy.log.text.count("MoonPalace Starts") == 1
+        assert b"proxies" in proxy.mpal("doctor").stdout
+        everybody = psutil.Process(proxy.process.pid).children(recursive=True)
+        assert len(everybody) == 4
+        proxy.process.send_signal(signal.SIGTERM)
+        assert proxy.process.wait(60) == 0
+        assert are_gone(everybody)
+
+
+def test_a_worker_is_killed_under_load(launch: Launcher, mock: MockServer) -> None:
+    """The other goes on, another takes its place, the log says so; the rows of answered calls are there."""
+    with launch.start(*WORKERS, endpoint=mock.url) as proxy:
+        load = Load(proxy.url, clients=6, pause=0.02)
+        until(lambda: len(load.answers) > 20)
+        first, second = workers(proxy)
+        first.kill()
+        said = proxy.log.wait_for(r"worker (\d) \(process (\d+)\) ended with signal SIGKILL, another takes its place")
+        assert int(said[2]) == first.pid
+        proxy.log.wait_for(rf"worker {said[1]} is back")
+        assert second.is_running()
+        assert len(workers(proxy)) == 2
+        count = len(load.answers)
+        until(lambda: len(load.answers) > count + 20)
+        load.stop()
+        states = {row.client_request_id: row.state for row in settled(proxy)}
+        cut = [name for name in load.answers if states[name] is not State.COMPLETED]
+        assert len(cut) <= load.clients  # answered in the moment in which it was killed
+
+
+def settled(proxy: Proxy) -> list[Exchange]:
+    """Return all rows once none is under way."""
+    until(lambda: all(row.state is not State.IN_FLIGHT for row in proxy.rows_so_far()))
+    return proxy.rows_so_far()
+
+
+def test_the_parent_is_killed(launch: Launcher, mock: MockServer) -> None:
+    """The workers end by themselves, and what they had answered is stored."""
+    with launch.start(*WORKERS, endpoint=mock.url) as proxy:
+        assert [asked(proxy, f"call-{number}") for number in range(8)] == [200] * 8
+        everybody = psutil.Process(proxy.process.pid).children(recursive=True)
+        proxy.kill()
+        until(lambda: are_gone(everybody))
+        assert [row.state for row in proxy.rows(8)] == [State.COMPLETED] * 8
+
+
+def test_tls_and_ipv6(launch: Launcher, mock: MockServer) -> None:
+    """Workers serve https, and on IPv6."""
+    certificate = Certificate()
+    served = Path(certificate.ca_file).with_name("served.pem")
+    with launch.start(*WORKERS, "--host", "::1", "--tls-cert", str(served), endpoint=mock.url) as proxy:
+        assert proxy.url.startswith("https://[::1]:")
+        answer = httpx.post(
+            f"{proxy.url}/v1/chat/completions", json=ASKED, headers=AUTHORIZED, verify=False, timeout=60
+        )
+        assert (answer.status_code, answer.json()["object"]) == (200, "chat.completion")
+    certificate.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--workers", "2", "--engine", "mitmproxy"), "--workers works with the engine moonpalace only"),
+        (("--workers", "2", "--engine", "moonpalace", "--web"), "--workers and --web exclude each other"),
+        (("--workers", "0"), "--workers"),
+        ((*WORKERS, "--host", "0.0.0.0", "--key", "sk-0123456789abcdef"), "set a token"),
+        ((*WORKERS, "--database", "/dev/null"), "/dev/null"),
+    ],
+)
+def test_what_is_refused(launch: Launcher, options: tuple[str, ...], expected: str) -> None:
+    """One line says what is wrong, and nothing is left behind."""
+    done = launch.run("start", "--port", "0", *options)
+    assert done.returncode in (1, 2)
+    (line,) = [line for line in done.stderr.decode().splitlines() if "rror" in line]
+    assert expected in line
+
+
+def test_a_port_in_use(launch: Launcher, mock: MockServer) -> None:
+    """Workers share their port with each other only, and with no other proxy that has workers."""
+    with launch.start(*WORKERS, endpoint=mock.url) as proxy:
+        port = proxy.url.rpartition(":")[2]
+        for options in (WORKERS, ("--engine", "moonpalace")):
+            done = launch.run("start", "--port", port, *options)
+            assert done.returncode == 1
+            expected = f"Error: port {port} of 127.0.0.1 is in use: give another with --port, or 0 for any free one"
+            assert done.stderr.decode().strip().endswith(expected)
