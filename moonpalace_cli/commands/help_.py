@@ -26,8 +26,8 @@ def columns_text(context: click.Context) -> str:
 
     formatter = context.make_formatter()
     formatter.write_text(
-        "Columns of mpal list --columns and --sort, and fields of predicates. Tables show durations for people. JSON "
-        "has them in the unit named here, which numbers in predicates have too unless they bring their own (2s, 300ms)."
+        "Columns for mpal list --columns and --sort, and fields for predicates. Tables show durations in a readable "
+        "unit; JSON has them in the unit given here, as do numbers in predicates without their own unit (2s, 300ms)."
     )
     for title, entries in columns_page():
         with formatter.section(title):

@@ -1,4 +1,4 @@
-"""The columns that `mpal list` can show and sort by: the cells and values of the fields that it can show."""
+"""The columns of `mpal list`: the cells and JSON values of the fields."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Column:
 
     @property
     def needs(self) -> Literal["row", "tags", "bodies"]:
-        """What must be read of a call beside its row."""
+        """What a call must be read with: nothing but its row, its tags, or its bodies."""
         return "tags" if self.name == "tags" else "bodies" if self.field.kind == "json" else "row"
 
     def cell(self, call: Listed) -> str:
-        """Return what a table shows, empty for what is unknown."""
+        """Return the cell of a table, empty for an unknown value."""
         if self.field.name == "status":
             return status(call.exchange)
         found = self._found(call)
@@ -45,7 +45,7 @@ class Column:
         return shown.replace("\r\n", "\n").strip() if self.field.kind == "headers" else shown
 
     def value(self, call: Listed) -> Json:
-        """Return what JSON has, null for what is unknown."""
+        """Return the value for JSON, null for an unknown one."""
         found = self._found(call)
         if isinstance(found, datetime):
             return iso(found)

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
 
 type Kind = Literal["text", "whole", "decimal", "truth", "moment", "set", "headers", "json", "words"]
-"""What a field holds: sets are of texts, headers one text, `json` is a body, `words` can only be searched."""
+"""What a field holds: `set` is a set of texts, `json` a body, `words` can only be searched."""
 
 type Fit = Literal["whole", "shorten", "wrap", "break"]
-"""What may happen to cells where a terminal is narrow: nothing, an ellipsis in the middle, more lines, broken words."""
+"""How cells fit a narrow terminal: not at all, with an ellipsis in the middle, on more lines, with broken words."""
 
 NANOSECOND = 1
 MILLISECOND = 1_000_000
@@ -32,30 +32,28 @@ FITS: Mapping[Kind, Fit] = {"text": "shorten", "set": "wrap", "headers": "wrap",
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field.
+    """A field: its name, its meaning in one line, and where it comes from.
 
-    It comes from the column `column` of the table `exchanges`, which has the field's name unless this says otherwise.
-    A field that is derived has `sql` instead, an expression that both databases understand, and `value`, the same in
-    Python. `unit` is how many nanoseconds one of a duration is; columns have nanoseconds. `fit` and `width` are for
-    tables.
+    A stored field comes from a column of the table `exchanges`: `column`, or the one of the same name. A derived field
+    has `sql` instead, an expression that both databases understand, and `value`, the same in Python.
+
+    `also` and `metadata` are names separated by spaces: further documented names (the column's is always one),
+    and the names in the metadata of `inspect` and `export`. `unit` is the unit of a duration in nanoseconds, in which
+    columns have it, and `least` the shortest duration that makes sense. `width` is the usual width of its values.
     """
 
     name: str
     meaning: str
     kind: Kind = "text"
     also: str = ""
-    """Further documented names, with blanks between them; the column's own name need not be among them."""
     column: str = ""
     sql: str = ""
     value: Callable[[Exchange], object] | None = None
     unit: int | None = None
     least: int = 0
-    """How many nanoseconds a duration takes at least."""
     fit: Fit | None = None
     width: int = 8
-    """Columns of a terminal that most values take."""
     metadata: str = ""
-    """Its names in the metadata of `inspect` and `export`, with blanks between them."""
 
     @property
     def source(self) -> str:
@@ -69,11 +67,11 @@ class Field:
 
     @property
     def fitting(self) -> Fit:
-        """What may happen to its cells where a terminal is narrow."""
+        """How its cells fit a narrow terminal."""
         return self.fit or FITS.get(self.kind, "whole")
 
     def of(self, call: Exchange) -> object:
-        """Return what it is for a call; not for tags and bodies, which are read apart."""
+        """Return its value for a call; not for tags and bodies, which are read separately."""
         return self.value(call) if self.value else getattr(call, self.source)
 
 
@@ -115,76 +113,76 @@ milliseconds = partial(Field, kind="whole", unit=MILLISECOND)
 
 SECTIONS: Mapping[str, Sequence[Field]] = {
     "The call": (
-        whole("id", "number of the row, for --id", width=6, metadata="moonpalace_id"),
-        text("uuid", "what no other row of any store has"),
+        whole("id", "row number, for --id", width=6, metadata="moonpalace_id"),
+        text("uuid", "ID that is unique across all stores"),
         Field(
-            *("requested_at", "when the request began; local time", "moment", "created_at", "started_at"),
+            *("requested_at", "start of the request, in local time", "moment", "created_at", "started_at"),
             width=19,
             metadata="requested_at",
         ),
-        text("method", "GET, POST …", also="request_method", fit="whole", width=6),
-        text("url", "the address that was called: endpoint, path and query", sql=URL, value=url, width=43),
-        text("endpoint", "the API that the call was forwarded to", metadata="endpoint"),
-        text("path", "path of the address", also="request_path"),
-        text("query", "query of the address", also="request_query"),
+        text("method", "HTTP method", also="request_method", fit="whole", width=6),
+        text("url", "full URL: endpoint, path and query", sql=URL, value=url, width=43),
+        text("endpoint", "base URL of the API that the call was forwarded to", metadata="endpoint"),
+        text("path", "path of the URL", also="request_path"),
+        text("query", "query string of the URL", also="request_query"),
         text(
             "model",
-            "the model that answered, else the one asked for",
+            "model that answered, or else the requested one",
             sql=MODEL,
             value=model,
             width=18,
             metadata="model",
         ),
-        text("model_requested", "the model asked for"),
-        text("model_answered", "the model that the answer names"),
-        truth("stream", "whether the answer came as a stream, or was to", column="is_stream"),
-        truth("coerced", "whether --force-stream made it one", column="is_coerced"),
-        texts("changes", "what the proxy changed of the request on its way"),
-        text("key_fingerprint", "tells two API keys apart"),
-        text("client_request_id", "X-Request-Id of the client"),
-        text("request_content_type", "media type of the request", metadata="request_content_type"),
-        whole("request_bytes", "size of the request's body in bytes"),
-        headers("request_header", "headers of the request", column="request_headers"),
-        body("request_body", "body of the request"),
+        text("model_requested", "model named in the request"),
+        text("model_answered", "model named in the response"),
+        truth("stream", "whether the response is a stream, or was requested as one", column="is_stream"),
+        truth("coerced", "whether --force-stream turned the request into a stream", column="is_coerced"),
+        texts("changes", "changes that the proxy made to the request"),
+        text("key_fingerprint", "fingerprint of the API key, to tell keys apart"),
+        text("client_request_id", "X-Request-Id header of the request"),
+        text("request_content_type", "Content-Type of the request", metadata="request_content_type"),
+        whole("request_bytes", "size of the request body in bytes"),
+        headers("request_header", "request headers", column="request_headers"),
+        body("request_body", "request body"),
     ),
-    "The answer": (
+    "The response": (
         whole(
             "status",
-            "status code; tables show the state of a call without a whole answer, and 200 error",
+            "status code; in tables, the state of an incomplete call, or 200 error if the response holds an error",
             column="status_code",
             fit="break",
             width=19,
             metadata="status",
         ),
-        whole("status_code", "the status code alone", also="response_status_code request_status_code"),
+        whole("status_code", "status code only", also="response_status_code request_status_code"),
         text(
             "state",
-            "how the call ended: completed, upstream_failed, client_disconnected …, or in_flight",
+            "how the call ended: completed, upstream_failed, client_disconnected …; or in_flight",
             fit="break",
             width=19,
             metadata="state",
         ),
         text(
             "error",
-            "why the call failed: kind and message, at least the state",
+            "why the call failed: kind and message, or at least the state",
             sql=ERROR,
             value=lambda call: error_text(call) or None,
             fit="wrap",
             width=40,
         ),
-        text("error_kind", "the kind of failure, or the type of the error that the API gave"),
-        text("error_message", "its message", fit="wrap"),
-        texts("warnings", "what was odd about the answer", metadata="warnings"),
+        text("error_kind", "kind of failure, or type of the error that the API returned"),
+        text("error_message", "message of the error", fit="wrap"),
+        texts("warnings", "warnings about the request or the response", metadata="warnings"),
         text(
             "finish_reason",
-            "why the model stopped: stop, length, tool_calls …; of several choices the first but stop",
+            "why the model stopped: stop, length, tool_calls …; of several choices, the first reason other than stop",
             fit="whole",
             width=13,
             metadata="finish_reason",
         ),
         text(
             "chatcmpl",
-            "id of the completion, message or response, for --chatcmpl",
+            "ID of the completion, message or response, for --chatcmpl",
             also="moonshot_id",
             column="chatcmpl_id",
             width=41,
@@ -192,42 +190,55 @@ SECTIONS: Mapping[str, Sequence[Field]] = {
         ),
         text(
             "request_id",
-            "Msh-Request-Id, for --requestid",
+            "Msh-Request-Id header of the response, for --requestid",
             also="moonshot_request_id",
             column="msh_request_id",
             width=36,
             metadata="request_id",
         ),
-        text("user_id", "Msh-Uid, the account", also="moonshot_uid", column="msh_uid", width=20, metadata="user_id"),
-        text("group_id", "Msh-Gid, its group", also="moonshot_gid", column="msh_gid", metadata="group_id"),
+        text(
+            "user_id",
+            "Msh-Uid header of the response: the account",
+            also="moonshot_uid",
+            column="msh_uid",
+            width=20,
+            metadata="user_id",
+        ),
+        text(
+            "group_id",
+            "Msh-Gid header of the response: the group of the account",
+            also="moonshot_gid",
+            column="msh_gid",
+            metadata="group_id",
+        ),
         text(
             "content_type",
-            "media type of the answer",
+            "Content-Type of the response",
             column="response_content_type",
             width=17,
             metadata="content_type response_content_type",
         ),
-        whole("response_bytes", "size of the answer's body in bytes"),
-        headers("response_header", "headers of the answer", column="response_headers"),
-        body("response_body", "body of the answer, of a stream what its events merge to"),
-        Field("text", "words in either body, for text ~ 'words' alone; no column", "words"),
+        whole("response_bytes", "size of the response body in bytes"),
+        headers("response_header", "response headers", column="response_headers"),
+        body("response_body", "response body; for a stream, the merged completion"),
+        Field("text", "words in either body: text ~ 'words'; only in predicates", "words"),
     ),
     "Tokens": (
-        whole("prompt_tokens", "tokens of the prompt, cached ones included", metadata="prompt_tokens"),
-        whole("completion_tokens", "tokens of the answer, reasoning included", metadata="completion_tokens"),
-        whole("tokens", "both together", column="total_tokens", metadata="total_tokens"),
-        whole("cached_tokens", "tokens of the prompt that the API had cached", metadata="cached_tokens"),
-        whole("reasoning_tokens", "tokens of the answer that were reasoning", metadata="reasoning_tokens"),
+        whole("prompt_tokens", "prompt tokens, including cached ones", metadata="prompt_tokens"),
+        whole("completion_tokens", "completion tokens, including reasoning", metadata="completion_tokens"),
+        whole("tokens", "prompt and completion tokens together", column="total_tokens", metadata="total_tokens"),
+        whole("cached_tokens", "prompt tokens that the API had cached", metadata="cached_tokens"),
+        whole("reasoning_tokens", "completion tokens spent on reasoning", metadata="reasoning_tokens"),
         text(
             "cache_outcome",
-            "what --auto-cache came to: hit, miss, created, refused, unused",
+            "result of --auto-cache: hit, miss, created, refused, unused",
             metadata="cache_outcome",
         ),
         whole("cache_tokens", "tokens of the context cache that was used", metadata="cache_tokens"),
-        text("context_cache_id", "id of the context cache that was used", metadata="context_cache_id"),
+        text("context_cache_id", "ID of the context cache that was used", metadata="context_cache_id"),
     ),
     "Times": (
-        long("latency", "from the request to the end of the answer", metadata="latency"),
+        long("latency", "time from the request to the end of the response", metadata="latency"),
         milliseconds(
             "ttft",
             "time to the first token of a stream",
@@ -235,30 +246,28 @@ SECTIONS: Mapping[str, Sequence[Field]] = {
             column="time_to_first_token",
             metadata="response_ttft",
         ),
-        long("time_to_first_token", "the same"),
-        long("time_to_first_visible_token", "time to the first token that is no reasoning"),
-        long("time_to_headers", "time to the headers of the answer"),
+        long("time_to_first_token", "same as ttft"),
+        long("time_to_first_visible_token", "time to the first token that is not reasoning"),
+        long("time_to_headers", "time to the response headers"),
         milliseconds(
             "tpot",
-            "time for each token after the first",
+            "time per output token after the first",
             also="response_tpot",
             column="time_per_output_token",
             metadata="response_tpot",
         ),
-        nanoseconds("time_per_output_token", "the same"),
+        nanoseconds("time_per_output_token", "same as tpot"),
         Field(
-            *("otps", "output tokens a second", "decimal", "response_otps", "output_tokens_per_second"),
+            *("otps", "output tokens per second", "decimal", "response_otps", "output_tokens_per_second"),
             metadata="response_otps",
         ),
-        milliseconds(
-            "longest_stall", "the longest gap between two chunks of a stream, or between the last and the end"
-        ),
-        nanoseconds("gap_p50", "the gap that half of the gaps do not exceed"),
-        nanoseconds("gap_p90", "that 90 percent do not exceed"),
-        nanoseconds("gap_p99", "that 99 percent do not exceed"),
+        milliseconds("longest_stall", "longest gap between two chunks of a stream, or before its end"),
+        nanoseconds("gap_p50", "median of the gaps between the chunks of a stream"),
+        nanoseconds("gap_p90", "90th percentile of these gaps"),
+        nanoseconds("gap_p99", "99th percentile of these gaps"),
         whole(
             "server_timing",
-            "Server-Timing, what the API says it took, in milliseconds",
+            "Server-Timing header of the response: milliseconds that the API reports",
             also="moonshot_server_timing",
             fit="break",
             metadata="server_timing",
@@ -267,8 +276,8 @@ SECTIONS: Mapping[str, Sequence[Field]] = {
     ),
     "Labels": (
         text("category", "goodcase or badcase", fit="whole"),
-        texts("tags", "tags that mpal label or export --tag gave", sql=FIRST_TAG, width=16),
-        text("note", "the note", fit="wrap", width=24),
+        texts("tags", "tags set by mpal label or export --tag", sql=FIRST_TAG, width=16),
+        text("note", "note set by mpal label or export", fit="wrap", width=24),
     ),
 }
 """The fields by the sections of `mpal help columns`."""
