@@ -337,6 +337,12 @@ def test_a_client_that_leaves_after_the_last_event(data: list[str], coerced: boo
     assert (columns["state"], columns["error_kind"], columns["error_message"]) == (state, *told)
 
 
+def test_a_model_without_a_name_is_none() -> None:
+    """The model of such a call is the one that was asked for."""
+    columns = outcome(LEFT, stream(DELTA.replace('"m"', '""') % ("a", '"stop"'), "[DONE]"), {}).columns
+    assert (columns["chatcmpl_id"], columns["model_answered"]) == ("c", None)
+
+
 @pytest.mark.parametrize("before", [[], [DELTA % ("a", "null")]])
 @pytest.mark.parametrize("kind", ["client_disconnected", "upstream_cut"])
 def test_an_error_event_is_the_end_of_a_stream(before: list[str], kind: str) -> None:

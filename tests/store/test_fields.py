@@ -3,12 +3,21 @@
 import subprocess
 import sys
 from collections import Counter
+from itertools import product
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import Engine, select
 
+from moonpalace_addons.store.derive import EMPTY
+from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.fields import CATALOGUE, FIELDS, Field, find, names_of
+from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.exchanges import NAMES
+from moonpalace_addons.store.records.expressions import expression
+from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES
+from moonpalace_addons.store.state import State
 
 
 def test_what_is_stored_of_a_call_is_a_field() -> None:
@@ -30,6 +39,33 @@ def test_field_has_a_source(field: Field) -> None:
         return
     assert bool(field.sql) != (field.source in EXCHANGES.c)
     assert bool(field.sql) == bool(field.value) or field.name == "tags"
+
+
+def test_sql_and_python_agree(engine: Engine, run_id: str) -> None:
+    """What a derived field is in SQL, on both databases, it is in Python."""
+    texts = [None, "", "text"]
+    causes: list[Values] = [
+        {"state": state.value, "error_kind": kind, "error_message": message}
+        for state, kind, message in product(State, texts, texts)
+    ]
+    models: list[Values] = [
+        {"model_answered": answered, "model_requested": asked} for answered, asked in product(texts, texts)
+    ]
+    urls: list[Values] = [
+        {"endpoint": f"http://a{end}", "query": query} for end, query in product(("", "/", "/v1//"), ("", "b=?"))
+    ]
+    plain = EMPTY | {"run_id": run_id, "state": "completed", "method": "GET", "path": "/p", "started_at": 1}
+    plain |= {"endpoint": "e", "query": "", "request_headers": "", "request_bytes": 0}
+    plain |= {"is_stream": False, "is_coerced": False}
+    with writing(engine) as connection:
+        rows: list[Values] = [plain | {"uuid": str(uuid4())} | row for row in (*causes, *models, *urls)]
+        exchanges.insert_exchanges(connection, rows)
+        derived = [field for field in CATALOGUE if field.value]
+        query = select(EXCHANGES.c.id, *map(expression, derived))
+        in_sql = {row[0]: tuple(row[1:]) for row in connection.execute(query)}
+    calls = exchanges.latest(engine, limit=None)
+    assert {call.id: tuple(field.of(call) for field in derived) for call in calls} == in_sql
+    assert len(calls) == len(rows)
 
 
 @pytest.mark.parametrize(("name", "found"), [("Latency", "latency"), ("STREAM", "stream"), ("is_stream", "stream")])

@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from dataclasses import fields as fields_of
 
 from msgspec import structs
 
@@ -22,38 +23,6 @@ from moonpalace_addons.wire.status import FIRST_ERROR
 logger = logging.getLogger(__name__)
 
 EMPTY: Values = {column.name: None for column in COLUMNS if column.name != "id"}
-
-HEADER_COLUMNS = (
-    "status_code",
-    "response_headers",
-    "response_content_type",
-    "msh_request_id",
-    "msh_uid",
-    "msh_gid",
-    "server_timing",
-    "context_cache_id",
-    "cache_tokens",
-    "time_to_headers",
-)
-READING_COLUMNS = (
-    "chatcmpl_id",
-    "model_answered",
-    "finish_reason",
-    "prompt_tokens",
-    "completion_tokens",
-    "total_tokens",
-    "cached_tokens",
-    "reasoning_tokens",
-    "time_to_first_token",
-    "time_to_first_visible_token",
-    "time_per_output_token",
-    "output_tokens_per_second",
-    "longest_stall",
-    "gap_p50",
-    "gap_p90",
-    "gap_p99",
-)
-UNANSWERED: Values = dict.fromkeys((*HEADER_COLUMNS, *READING_COLUMNS, "response_bytes"))
 
 SILENCE = 1_000_000_000
 """Nanoseconds from which on the silence before the end of a stream is told with a word on whose side it was."""
@@ -137,6 +106,13 @@ def header_columns(received: Received) -> Values:
 def count(text: str) -> int | None:
     """Return the number that a header says, None for what is none or is too large for a row."""
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text.strip()) else None
+
+
+USAGE, TIMES = ([field.name for field in fields_of(kind)] for kind in (completion.Usage, timing.Timing))
+UNANSWERED: Values = dict.fromkeys(
+    ("response_bytes", "chatcmpl_id", "model_answered", "finish_reason", *USAGE, *TIMES)
+) | header_columns(Received(None, None, None, None, b"", []))
+"""The columns that an answer fills, of a call without one."""
 
 
 def outcome(
@@ -269,21 +245,10 @@ def reading_columns(reading: Reading, received: Received, ended_at: int) -> Valu
     return {
         "chatcmpl_id": summary.id
         or next(filter(None, (completion.answer_id(event) for _, event in reading.events)), None),
-        "model_answered": summary.model,
+        "model_answered": summary.model or None,
         "finish_reason": summary.finish_reason,
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
-        "time_to_first_token": times.time_to_first_token,
-        "time_to_first_visible_token": times.time_to_first_visible_token,
-        "time_per_output_token": times.time_per_output_token,
-        "output_tokens_per_second": times.output_tokens_per_second,
-        "longest_stall": times.longest_stall,
-        "gap_p50": times.gap_p50,
-        "gap_p90": times.gap_p90,
-        "gap_p99": times.gap_p99,
+        **{name: getattr(usage, name) for name in USAGE},
+        **{name: getattr(times, name) for name in TIMES},
     } | {name: value for name, value in named.items() if value is not None}
 
 

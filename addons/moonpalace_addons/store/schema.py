@@ -6,6 +6,11 @@ tables and not mapped classes: nothing here works with objects, and importing SQ
 a tenth of a second.
 """
 
+from datetime import datetime
+from pathlib import Path
+from types import UnionType
+from typing import Any, get_args, get_type_hints
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -20,9 +25,12 @@ from sqlalchemy import (
     Table,
     Text,
 )
+from sqlalchemy.types import TypeEngine
 
-REVISION = "0006"
-"""The migration that this code works with; `store.engine` upgrades what is older and refuses what is newer."""
+from moonpalace_addons.store.fields import Exchange
+
+REVISION = max(file.name for file in (Path(__file__).parent / "migrations" / "versions").glob("0*.py"))[:4]
+"""The newest migration; `store.engine` upgrades what is older and refuses what is newer."""
 
 METADATA = MetaData()
 
@@ -59,69 +67,40 @@ RUNS = Table(
 )
 """One life of a proxy, so that its unfinished calls can be told from those of a living one."""
 
+HINTS = get_type_hints(Exchange)
+TYPES: dict[object, type[TypeEngine[Any]]] = {int: BigInteger, datetime: BigInteger, float: Float, bool: Boolean}
+SIZED: dict[str, TypeEngine[Any]] = {
+    "uuid": String(36),
+    "state": String(32),
+    "key_fingerprint": String(16),
+    "category": String(16),
+    "status_code": Integer(),
+}
+"""What the migrations have made smaller than others of its kind."""
+
+
+def stored(name: str) -> Column[Any]:
+    """Return the column for an attribute of `Exchange`; sentences are a JSON array, NULL for none."""
+    hint = HINTS[name]
+    kind = get_args(hint)[0] if isinstance(hint, UnionType) else hint
+    return Column(
+        name, SIZED.get(name) or TYPES.get(kind, Text)(), nullable=kind is not hint or hint == tuple[str, ...]
+    )
+
+
 EXCHANGES = Table(
     "exchanges",
     METADATA,
     Column("id", RowId, primary_key=True, autoincrement=True),
-    Column("uuid", String(36), nullable=False),
     Column("run_id", String(36), ForeignKey("runs.id"), nullable=False),
-    Column("state", String(32), nullable=False),
-    Column("started_at", BigInteger, nullable=False),
-    Column("method", Text, nullable=False),
-    Column("endpoint", Text, nullable=False),
-    Column("path", Text, nullable=False),
-    Column("query", Text, nullable=False),
+    *(stored(name) for name in HINTS if name not in ("id", "request_headers")),
     # One of both: the headers, or the piece in `parts` that many calls have (`store.records.request_headers`).
     Column("request_headers", Text),
     Column("request_headers_part", RowId),
-    Column("request_content_type", Text),
-    Column("request_bytes", BigInteger, nullable=False),
-    Column("client_request_id", Text),
-    Column("key_fingerprint", String(16)),
-    Column("changes", Text),  # a JSON array of what we changed on the way upstream
-    Column("status_code", Integer),
     # As those of the request, with the date that they have (`store.records.response_headers`).
-    Column("response_headers", Text),
     Column("response_headers_part", RowId),
     Column("response_date", Text),
-    Column("response_content_type", Text),
-    Column("response_bytes", BigInteger),
-    Column("msh_request_id", Text),
-    Column("msh_uid", Text),
-    Column("msh_gid", Text),
-    Column("server_timing", BigInteger),  # milliseconds, as the API says it
-    Column("context_cache_id", Text),
-    Column("chatcmpl_id", Text),
-    Column("model_requested", Text),
-    Column("model_answered", Text),
-    Column("is_stream", Boolean, nullable=False),
-    Column("is_coerced", Boolean, nullable=False),
     Column("stream_requested", Boolean),  # whether the request's JSON says "stream": true; NULL if it could not be read
-    Column("finish_reason", Text),
-    Column("prompt_tokens", BigInteger),
-    Column("completion_tokens", BigInteger),
-    Column("total_tokens", BigInteger),
-    Column("cached_tokens", BigInteger),
-    Column("reasoning_tokens", BigInteger),
-    Column("time_to_headers", BigInteger),
-    Column("time_to_first_token", BigInteger),
-    Column("time_to_first_visible_token", BigInteger),
-    Column("time_per_output_token", BigInteger),
-    Column("output_tokens_per_second", Float),
-    Column("longest_stall", BigInteger),
-    # percentiles of the gaps between the chunks of a stream
-    Column("gap_p50", BigInteger),
-    Column("gap_p90", BigInteger),
-    Column("gap_p99", BigInteger),
-    Column("latency", BigInteger),
-    Column("overhead", BigInteger),  # time spent in our own hooks
-    Column("warnings", Text),  # a JSON array of sentences
-    Column("error_kind", Text),
-    Column("error_message", Text),
-    Column("cache_outcome", Text),  # what context caching came to: "hit", "miss", "created", "refused" …
-    Column("cache_tokens", BigInteger),  # tokens of the context cache that was used: what it saved
-    Column("category", String(16)),  # "goodcase" or "badcase"
-    Column("note", Text),
     # JSON arrays of the ids in `parts` that, joined, are a body, decoded; of a stream, the merged completion. They are
     # no table of their own: its rows would cost more than the pieces themselves.
     Column("request_parts", Text),

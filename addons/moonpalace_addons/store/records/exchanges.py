@@ -2,8 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from dataclasses import fields as fields_of
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import cast
@@ -23,79 +21,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DataError
 
+from moonpalace_addons.store.fields import Exchange as Exchange  # most know it from here
 from moonpalace_addons.store.records import json_rows
 from moonpalace_addons.store.records.expressions import stored
 from moonpalace_addons.store.records.insertion import insert_many
 from moonpalace_addons.store.records.ordering import NEWEST_FIRST
 from moonpalace_addons.store.records.response_headers import UNSHARED
 from moonpalace_addons.store.records.values import GREATEST, Values
-from moonpalace_addons.store.schema import EXCHANGES
+from moonpalace_addons.store.schema import EXCHANGES, HINTS
 from moonpalace_addons.store.state import State
-from moonpalace_addons.wire.status import FIRST_ERROR
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """One stored call without its bodies. Durations are in nanoseconds, `server_timing` in milliseconds."""
-
-    id: int
-    uuid: str
-    state: State
-    started_at: datetime
-    method: str
-    endpoint: str
-    path: str
-    query: str
-    request_headers: str
-    request_content_type: str | None
-    request_bytes: int
-    client_request_id: str | None
-    key_fingerprint: str | None
-    changes: tuple[str, ...]
-    status_code: int | None
-    response_headers: str | None
-    response_content_type: str | None
-    response_bytes: int | None
-    msh_request_id: str | None
-    msh_uid: str | None
-    msh_gid: str | None
-    server_timing: int | None
-    context_cache_id: str | None
-    chatcmpl_id: str | None
-    model_requested: str | None
-    model_answered: str | None
-    is_stream: bool
-    is_coerced: bool
-    finish_reason: str | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    total_tokens: int | None
-    cached_tokens: int | None
-    reasoning_tokens: int | None
-    time_to_headers: int | None
-    time_to_first_token: int | None
-    time_to_first_visible_token: int | None
-    time_per_output_token: int | None
-    output_tokens_per_second: float | None
-    longest_stall: int | None
-    gap_p50: int | None
-    gap_p90: int | None
-    gap_p99: int | None
-    latency: int | None
-    overhead: int | None
-    warnings: tuple[str, ...]
-    error_kind: str | None
-    error_message: str | None
-    cache_outcome: str | None
-    cache_tokens: int | None
-    category: str | None
-    note: str | None
-
-    @property
-    def holds_error(self) -> bool:
-        """Tell whether the answer says that the call failed, in spite of its status: mostly at the end of a stream."""
-        names_one = bool(self.error_kind or self.error_message)
-        return names_one and self.state is State.COMPLETED and (self.status_code or 0) < FIRST_ERROR
 
 
 def kinds_of(name: str) -> tuple[type, ...]:
@@ -108,7 +42,7 @@ def kinds_of(name: str) -> tuple[type, ...]:
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-NAMES = tuple(field.name for field in fields_of(Exchange))
+NAMES = tuple(HINTS)
 COLUMNS: list[ColumnElement[object]] = [stored(name) for name in NAMES]
 
 
@@ -155,15 +89,15 @@ def moment(column: object) -> datetime:
     return datetime.fromtimestamp(cast(int, column) / 1e6, UTC)
 
 
-ABSENT = {"state": State.UPSTREAM_FAILED, "started_at": 0, "request_bytes": 0, "is_stream": False, "is_coerced": False}
-ABSENT |= dict.fromkeys(("uuid", "method", "endpoint", "path", "query"), "")
+ABSENT_KINDS = {State: State.UPSTREAM_FAILED, datetime: 0, int: 0, bool: False, str: ""}
+ABSENT = {name: ABSENT_KINDS[kind] for name, kind in HINTS.items() if kind in ABSENT_KINDS}
 """What stands for a value that is none of ours, if not None."""
-READ: dict[str, Callable[[object], object]] = {
-    "state": lambda column: State(cast(str, column)),
-    "started_at": moment,
-    "changes": texts_in,
-    "warnings": texts_in,
+READERS: dict[object, Callable[[object], object]] = {
+    State: lambda column: State(cast(str, column)),
+    datetime: moment,
+    tuple[str, ...]: texts_in,
 }
+READ = {name: READERS[kind] for name, kind in HINTS.items() if kind in READERS}
 
 
 def latest(
