@@ -1,9 +1,11 @@
 """The client and real processes that write: what they store, and what becomes of calls when one of them dies."""
 
+import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,6 +24,7 @@ from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.writer_process import client as client_module
 from moonpalace_addons.writer_process import messages, server
+from moonpalace_addons.writer_process import process as process_module
 from moonpalace_addons.writer_process.client import WriterClient
 from moonpalace_addons.writer_process.messages import Opening
 from moonpalace_addons.writer_process.process import WriterProcess
@@ -87,6 +90,28 @@ def test_it_leaves_the_processor_to_the_proxy(client: WriterClient) -> None:
     """Where processors are short, a row waits and no token: the process has a lower priority than the proxy."""
     own, other = os.getpriority(os.PRIO_PROCESS, 0), os.getpriority(os.PRIO_PROCESS, client.pid)
     assert other == min(19, own + server.BEHIND)
+
+
+def test_a_terminal_that_is_stopped(client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever does not read the log keeps no call from being stored, nor from being known to be, at the end too."""
+    monkeypatch.setattr(process_module, "LOG_MOST", 0.1)
+    monkeypatch.setattr(client_module, "STOP_MOST", 10.0)
+    resumed, logger = threading.Event(), logging.getLogger("moonpalace")
+    stopped = logging.Handler()
+    monkeypatch.setattr(stopped, "emit", lambda _: resumed.wait(PATIENCE))
+    monkeypatch.setattr(logger, "level", logging.INFO)
+    logger.addHandler(stopped)
+    try:
+        for _ in range(3):
+            call = Call()
+            begin(client, call)
+            client.put(call.ended)
+            until(lambda: client.backlog == (0, 0) and len(rows()))
+        assert client.stop()
+    finally:
+        resumed.set()
+        logger.removeHandler(stopped)
+    assert [row.state for row in rows()] == [State.COMPLETED] * 3
 
 
 def test_a_store_that_is_none(tmp_path: Path) -> None:

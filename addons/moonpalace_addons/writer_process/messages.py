@@ -17,6 +17,9 @@ from moonpalace_addons.store.tasks import Chunks
 
 PROTOCOL = 5
 
+CAPACITY = 1_000
+"""Records of the log that wait at each end at most: a terminal that is stopped takes none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import IO, cast
 
 from moonpalace_addons.writer_process import messages
-from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stopped
+from moonpalace_addons.writer_process.messages import CAPACITY, Opening, Ready, Refused, Settled, Stopped
 
 logger = logging.getLogger(__name__)
 
@@ -22,9 +22,16 @@ PIPE_SIZE = 1024 * 1024
 END_MOST = 5.0
 """Seconds that it may take to end after it has said its last."""
 
+LOG_MOST = 5.0
+"""Seconds for which its end waits for whoever reads the log."""
+
 
 class WriterProcess:
-    """A process that has been started. `settle` and `ended` are called on the thread that listens to it."""
+    """A process that has been started. `settle` and `ended` are called on the thread that listens to it.
+
+    What it logs is logged on another thread: a terminal that is slow, or stopped, must not keep calls from being known
+    to be safe.
+    """
 
     def __init__(self, opening: Opening, settle: Callable[[Settled], None], ended: Callable[[], None]) -> None:
         self.is_over = False
@@ -32,6 +39,7 @@ class WriterProcess:
         self._settle = settle
         self._ended = ended
         self._answers = queue.SimpleQueue[Ready | Refused | Stopped | None]()
+        self._records = queue.SimpleQueue[logging.LogRecord | None]()
         self._process = subprocess.Popen(  # noqa: S603 - this very program
             [sys.executable, "-P", "-m", str(__package__)],
             stdin=subprocess.PIPE,
@@ -42,7 +50,9 @@ class WriterProcess:
         self._pipe = cast(IO[bytes], self._process.stdin)
         widen(self._pipe)
         self._thread = threading.Thread(target=self._listen, name="moonpalace-writer-reports", daemon=True)
-        self._thread.start()
+        self._logging = threading.Thread(target=self._log_all, name="moonpalace-writer-log", daemon=True)
+        for thread in (self._thread, self._logging):
+            thread.start()
         with contextlib.suppress(OSError):  # then it has no answer either
             self.write(opening)
 
@@ -71,9 +81,11 @@ class WriterProcess:
         with contextlib.suppress(OSError):  # what had been left to be written to it
             self._pipe.close()
         try:
-            return self._process.wait(END_MOST)
+            status = self._process.wait(END_MOST)
         except subprocess.TimeoutExpired:
             return None
+        self._logging.join(LOG_MOST)
+        return status
 
     def _listen(self) -> None:
         try:
@@ -83,6 +95,7 @@ class WriterProcess:
                         self._take_guarded(report)
         finally:
             self.is_over = True
+            self._records.put(None)
             self._answers.put(None)
             self._ended()
 
@@ -95,13 +108,18 @@ class WriterProcess:
     def _take(self, report: object) -> None:
         match report:
             case logging.LogRecord():
-                target = logging.getLogger(report.name)
-                if target.isEnabledFor(report.levelno):
-                    target.handle(report)
+                if self._records.qsize() < CAPACITY:
+                    self._records.put(report)
             case Settled():
                 self._settle(report)
             case Ready() | Refused() | Stopped():
                 self._answers.put(report)
+
+    def _log_all(self) -> None:
+        while (record := self._records.get()) is not None:
+            target = logging.getLogger(record.name)
+            if target.isEnabledFor(record.levelno):
+                target.handle(record)
 
 
 def widen(pipe: IO[bytes]) -> None:

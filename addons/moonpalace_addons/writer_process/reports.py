@@ -7,9 +7,8 @@ from logging.handlers import QueueHandler
 from typing import IO
 
 from moonpalace_addons.writer_process import messages
+from moonpalace_addons.writer_process.messages import CAPACITY
 
-CAPACITY = 1_000
-"""Records of the log that wait at most: a proxy whose terminal is stopped takes none."""
 CLOSE_MOST = 5.0
 
 
