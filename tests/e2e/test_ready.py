@@ -52,7 +52,7 @@ class Hammer(threading.Thread):
 
     def ask(self, request: bytes) -> bytes:
         """Return all that comes back for a request."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             connection.sendall(request)
             answer = b""
             while piece := connection.recv(65536):

@@ -31,6 +31,7 @@ async def dial(host: str, port: int, local: tuple[str, int] | None = None) -> so
             )
             for attempt in done:
                 if (error := attempt.exception()) is None:
+                    attempts |= done - {attempt}  # another one may have come at the same time
                     return attempt.result()
                 if not isinstance(error, OSError):
                     raise error
