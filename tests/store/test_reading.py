@@ -206,7 +206,8 @@ def test_json_is_never_cut() -> None:
     ("event", "name", "bound"),
     [
         (b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n', "MAX_EVENTS", 1000),
-        (b'data: {"x":[%b]}\n\n' % b",".join([b"[]"] * 1000), "MAX_VALUES", 99_999),
+        (b'data: {"x":[%b]}\n\n' % b",".join([b"1"] * 1000), "MAX_VALUES", 99_999),
+        (b'data: {"x":[%b]}\n\n' % b",".join([b"[]"] * 1000), "MAX_VALUES", 999_999),
         (b"data: 1\n\n", "MAX_EVENTS", 1000),
     ],
 )

@@ -18,8 +18,10 @@ LAST_TYPES = ("message_stop", "response.completed", "response.incomplete", "resp
 
 MAX_EVENTS = 250_000
 """Events of a stream that are read."""
-MAX_VALUES = 16_000_000
-"""Bytes of events that are made into values. Empty lists and objects make 24 times as many bytes of memory."""
+MAX_VALUES = 32_000_000
+"""Bytes of events that are made into values, to which each list and object in them is added as `VALUE_COST` bytes."""
+VALUE_COST = 64
+"""Bytes of memory that an empty list or object takes, about: tiny ones must not take many times a stream's size."""
 SLICE = 65_536
 
 
@@ -134,7 +136,7 @@ def read_events(decoder: sse.Decoder, body: bytes) -> tuple[list[tuple[sse.Event
             data = reader.read(event)
             events.append((event, data))
             if not isinstance(data.said[0][0], More):
-                room -= len(event.data)
+                room -= len(event.data) + VALUE_COST * (event.data.count("{") + event.data.count("["))
         if len(events) > MAX_EVENTS or room < 0:
             return events, False
     return [*events, *((event, reader.read(event)) for event in decoder.close())], True

@@ -49,7 +49,12 @@ class _Text:
 
 def find(data: bytes, known: Known) -> list[Finding]:
     """Return the secrets in a stream that are not in pieces, in order and apart."""
-    return secret_bodies.find(_without_envelopes(data), known)
+    begin, envelope = _envelope(data)
+    if not envelope:
+        return secret_bodies.find(data, known)
+    # To look at the same id and model again with each event would cost more than all the rest.
+    without = secret_bodies.find(data.replace(envelope, b" " * len(envelope)), known)
+    return secret_patterns.apart(iter([*secret_bodies.find(data[:begin], known), *without]))
 
 
 def find_split(data: bytes, known: Known) -> list[Finding]:
@@ -124,18 +129,15 @@ def _take(texts: dict[Series, _Text], event: list[tuple[bytes, Span]], indexes: 
         texts.setdefault((name, number, indexes), _Text()).pieces.append(span)
 
 
-def _without_envelopes(data: bytes) -> bytes:
-    """Return the stream with blanks for what all of its events begin with, but in the first ones.
-
-    To look at the same id and model again with each event would cost more than all the rest.
-    """
+def _envelope(data: bytes) -> tuple[int, bytes]:
+    """Return what all events begin with, if that is worthwhile, and where the first two end that have it."""
     events = data[:_SAMPLE].split(b"\n\n", 3)
     if len(events) <= 3:
-        return data
+        return 0, b""
     alike = events[1][
         : next((at for at, pair in enumerate(zip(events[1], events[2], strict=False)) if pair[0] != pair[1]), 0)
     ]
     # The name of the last member stays: its value is another one each time.
     alike = alike[: max(alike.rfind(b'{"'), alike.rfind(b',"'), 0)]
     begin = len(events[0]) + 2 + len(events[1])
-    return data[:begin] + data[begin:].replace(alike, b" " * len(alike)) if len(alike) > _WORTHWHILE else data
+    return (begin, alike) if len(alike) > _WORTHWHILE else (0, b"")
