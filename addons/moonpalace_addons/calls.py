@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 CHUNK_COST = 16
 """Bytes that the time and the length of a chunk take: an answer of tiny ones must not take many times its size."""
 DEFAULT_ROOM = 100_000_000
+EACH = 1_000_000
+"""Bytes of an answer that may be kept whatever the others take."""
+
+
+@dataclass(slots=True)
+class Together:
+    """What the answers under way take together, beyond `EACH` of each."""
+
+    taken: int = 0
 
 
 @dataclass(slots=True)
@@ -38,7 +47,8 @@ class Call:
     body before a hint to caches was added; `hold` has its answer held until it is whole. `opening` is what holds its
     answer back until it is known how it passes; `announced` tells whether the writer knows that it has begun, and
     `streaming` whether its client does; `is_tunnel` that another protocol follows. `room` is how many bytes of its
-    answer may still be kept, `dropped` how many were not.
+    answer may still be kept, `dropped` how many were not; `kept` is what has been kept with the cost of its chunks,
+    `taken` how much of it counts in `together`.
     """
 
     flow: HTTPFlow
@@ -76,6 +86,9 @@ class Call:
     hold: bool = False
     room: int = DEFAULT_ROOM
     dropped: int = 0
+    together: Together = field(default_factory=Together)
+    taken: int = 0
+    kept: int = 0
 
     @property
     def is_chat(self) -> bool:
@@ -88,7 +101,10 @@ class Call:
 
     def keep(self, at: int, data: bytes) -> None:
         """Keep what has come of the answer as long as there is room: nothing more once something did not fit."""
-        self.room -= len(data) + CHUNK_COST
+        cost = len(data) + CHUNK_COST
+        if not self._shares(cost):
+            self.room = -cost
+        self.room -= cost
         if self.room >= 0:
             self.chunks.append((at, data))
             return
@@ -97,12 +113,25 @@ class Call:
             self.chunks.append((at, data[:fits]))
         self.dropped += len(data) - fits
 
+    def _shares(self, cost: int) -> bool:
+        """Tell whether there is room among all answers, which together may take what one may."""
+        self.kept += cost
+        beyond = min(cost, self.kept - EACH)
+        if beyond <= 0 or self.room < 0:
+            return True
+        if self.together.taken + beyond > self.kept + self.room:
+            return False
+        self.together.taken += beyond
+        self.taken += beyond
+        return True
+
 
 class Calls:
     """The calls under way by their flow's id; flows that are not captured have none."""
 
     def __init__(self) -> None:
         self._calls: dict[str, Call] = {}
+        self.together = Together()
 
     def begin(self, call: Call) -> None:
         """Add a call."""
@@ -114,7 +143,11 @@ class Calls:
 
     def end(self, flow: HTTPFlow) -> Call | None:
         """Take the call of a flow out, the first time that this is asked."""
-        return self._calls.pop(flow.id, None)
+        call = self._calls.pop(flow.id, None)
+        if call is not None:
+            self.together.taken -= call.taken
+            call.taken = 0
+        return call
 
     def __iter__(self) -> Iterator[Call]:
         """Iterate over a copy: what looks at calls may end them."""

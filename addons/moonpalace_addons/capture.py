@@ -40,7 +40,8 @@ class Capture:
         path, _, query = flow.request.path.partition("?")
         # mitmproxy's own date of the request is of the wall clock: a moment for the row, no beginning of a measure.
         room = self.configuration.settings.max_body
-        call = Call(flow, time.monotonic_ns(), pairs(flow.request.headers), query, path, room=room)
+        headers, together = pairs(flow.request.headers), self.calls.together
+        call = Call(flow, time.monotonic_ns(), headers, query, path, room=room, together=together)
         self.calls.begin(call)
         refuse_larger(call, declared_length(flow), self.configuration.settings.max_body)
 

@@ -3,11 +3,12 @@
 import logging
 import time
 from collections import deque
+from dataclasses import replace
 
 import pytest
 from mitmproxy.test import tflow
 
-from moonpalace_addons.calls import Call
+from moonpalace_addons.calls import EACH, Call, Calls
 from moonpalace_addons.tap import Tap
 
 
@@ -47,6 +48,32 @@ def test_no_more_is_kept_than_there_is_room(call: Call, room: int) -> None:
     assert len(kept) + call.dropped == 151
     assert len(kept) + 16 * len(call.chunks) <= max(room, 0)
     assert (call.dropped == 0) is (room == 1000)
+
+
+def test_answers_share_what_is_kept(call: Call) -> None:
+    """Together they keep no more than one alone may, but of each its beginning; at their end the room is free again."""
+    calls = Calls()
+    answers = [
+        replace(call, flow=tflow.tflow(), chunks=deque(), room=4 * EACH, together=calls.together) for _ in range(5)
+    ]
+    piece = b"x" * (EACH // 10)
+    for answer in answers:
+        calls.begin(answer)
+        tap = Tap(answer)
+        assert [tap(piece) for _ in range(100)] == [piece] * 100
+    kept = [sum(len(data) for _, data in answer.chunks) for answer in answers]
+    assert [size + answer.dropped for size, answer in zip(kept, answers, strict=True)] == [100 * len(piece)] * 5
+    assert kept[0] > 3 * EACH
+    assert all(size > EACH * 0.8 for size in kept)
+    assert sum(kept) <= (4 + len(answers)) * EACH
+    calls.end(answers[0].flow)
+    later = replace(call, flow=tflow.tflow(), chunks=deque(), room=4 * EACH, together=calls.together)
+    for _ in range(30):
+        Tap(later)(piece)
+    assert later.dropped == 0
+    for answer in answers:
+        calls.end(answer.flow)
+    assert calls.together.taken == later.taken
 
 
 def test_the_end_is_no_piece(call: Call) -> None:
