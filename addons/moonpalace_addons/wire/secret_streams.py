@@ -15,7 +15,10 @@ from moonpalace_addons.wire.secret_patterns import REACH, Finding
 from moonpalace_addons.wire.secret_values import Known, Span
 
 _STRING = rb'"([^"\\]*(?:\\.[^"\\]*)*)"'
-_MEMBER = re.compile(rb'"(\w{1,60})"\s?:\s?(?:' + _STRING + rb"|([0-9]{1,9})(?![0-9.eE]))|\n\r?\n|\r\r", re.DOTALL)
+_MEMBER = re.compile(rb'"(\w{1,60})"\s?:\s?(?:' + _STRING + rb"|([0-9]{1,9})(?![0-9.eE]))", re.DOTALL)
+_BLANK_LINE = re.compile(rb"\n\r?\n|\r\r")
+_LEAST_GAP = 4
+"""Bytes between two members of which the first is the last of its event, at least."""
 _CONSTANT = frozenset(name.encode() for name in {*ONCE, "finish_reason", "event", "service_tier"} - {"name"})
 _INDEX = b"index"
 _LONGEST_ROW = 600
@@ -106,12 +109,17 @@ def _texts(data: bytes) -> list[_Text]:
     texts: dict[Series, _Text] = {}
     event: list[tuple[bytes, Span]] = []
     indexes: list[bytes] = []
+    end, has_returns = 0, b"\r" in data
+    # Members are looked for, not events: of tiny ones without any there may be millions.
     for match in _MEMBER.finditer(data):
-        name = match[1]
-        if name is None:
+        name, start = match[1], match.start()
+        if start - end >= _LEAST_GAP and (
+            _BLANK_LINE.search(data, end, start) if has_returns else data.find(b"\n\n", end, start) >= 0
+        ):
             _take(texts, event, tuple(indexes))
             event, indexes = [], []
-        elif match[3] is not None:
+        end = match.end()
+        if match[3] is not None:
             if name.endswith(_INDEX):
                 indexes.append(match[3])
         elif name not in _CONSTANT and match[2]:
