@@ -225,7 +225,7 @@ TEXTS = st.one_of(
 
 
 @pytest.mark.parametrize("name", [setting.name for setting in TABLE])
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)  # for each of many settings, which share their parsers
 @given(text=TEXTS)
 @example(text="\ud800")
 @example(text="/" + "a" * 5000)

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 SCRIPT = str(Path(endless.__file__))
 THOROUGH = int(os.environ.get("MOONPALACE_TEST_ENDLESS", "0"))
-MOST = (THOROUGH or 20) * 1_000_000
+MOST = (THOROUGH or 6) * 1_000_000
 SECONDS = 60.0 if THOROUGH else 0.5
-LIMITS = () if THOROUGH else ("--max-body", "8MB")
+LIMITS = () if THOROUGH else ("--max-body", "2MB")
 CALLS = 20
 LATER = 0.05 if THOROUGH else 1.0
 """Seconds by which an ordinary call may come later than the slowest of those that are made alone; without the thorough
@@ -159,9 +159,12 @@ def test_upstreams(plain: Proxy, name: str) -> None:
     assert status(got) in (200, 400, 502)
 
 
-@pytest.mark.parametrize(
-    "name", cases(name for name, sent in endless.UPSTREAMS.items() if b"event-stream" in sent.start)
-)
+CHANGED = [name for name, sent in endless.UPSTREAMS.items() if b"event-stream" in sent.start]
+LONG = "gzip of tiny events"
+"""What the writer works on for so long that it is left to the thorough run, where it has been seen in plain streams."""
+
+
+@pytest.mark.parametrize("name", [name for name in cases(CHANGED) if THOROUGH or name != LONG])
 def test_upstreams_of_changed_streams(changing: Proxy, name: str) -> None:
     """Nor does it where a stream is read on its way."""
     beside(changing, "receive", name)

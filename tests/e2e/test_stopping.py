@@ -51,7 +51,7 @@ async def ask_all(url: str, count: int) -> list[int]:
         return await asyncio.gather(*(ask(number) for number in range(count)))
 
 
-@pytest.mark.parametrize(("number", "count"), [(signal.SIGTERM, 500), (signal.SIGINT, 100)])
+@pytest.mark.parametrize(("number", "count"), [(signal.SIGTERM, 250), (signal.SIGINT, 50)])
 def test_calls_that_have_ended_are_stored(launch: Launcher, mock: MockServer, number: int, count: int) -> None:
     """A proxy that is told to stop right after the last answer has stored every call by the time it ends."""
     with launch.start(endpoint=mock.url) as proxy:
