@@ -140,6 +140,21 @@ def test_a_large_upload_to_a_closed_port_is_a_502(dead: Proxy, request_id: str) 
     assert row.request_bytes == 8 << 20
 
 
+def test_a_request_beyond_the_limit_is_a_413(launch: Launcher, mock: MockServer) -> None:
+    """Whether it says before how large it is or not: the client is told which setting it is, and so is the row."""
+    body = b"x" * 2000
+    with launch.start("--max-body", "1000", endpoint=mock.url) as proxy, proxy.client() as client:
+        for content in (body, iter([body])):
+            answer = client.post(CHAT, content=content)
+            assert (answer.status_code, answer.json()["error"]["type"]) == (413, "request_too_large")
+            assert "1000 bytes (setting max-body)" in answer.json()["error"]["message"]
+        for row in proxy.rows(2):
+            assert (row.state, row.error_kind) == (State.CLIENT_DISCONNECTED, "request_too_large")
+            assert "1000 bytes (setting max-body)" in (row.error_message or "")
+            assert proxy.bodies(row).request == b""
+    assert all(len(call.body) < 1000 for call in mock.log)
+
+
 def test_an_unknown_host_is_a_502(launch: Launcher, request_id: str) -> None:
     """A host that does not exist is told apart from one that refuses."""
     with launch.start(endpoint="http://nothing.invalid") as proxy, proxy.client() as client:
