@@ -102,10 +102,14 @@ class Upstream(asyncio.Protocol):
 
 @dataclass
 class Stream:
-    """What came of one stream: the moments at which events were sent, and how old they were, in nanoseconds."""
+    """What came of one stream: the moments at which events were sent, and how old they were, in nanoseconds.
+
+    `first` is how long after all had been asked for the first event came.
+    """
 
     sent: list[int] = field(default_factory=list)
     ages: list[int] = field(default_factory=list)
+    first: int = 0
     in_order: bool = True
     complete: bool = False
 
@@ -123,13 +127,17 @@ def request(port: int, events: int, pause: float) -> bytes:
     )
 
 
-def read(port: int, streams: int, asked: bytes) -> list[Pieces]:
-    """Ask for streams at once and read them to the ends of their transfers; they are looked into afterwards."""
+def read(port: int, streams: int, asked: bytes) -> tuple[int, list[Pieces]]:
+    """Ask for streams at once and read them to the ends of their transfers; they are looked into afterwards.
+
+    Return when they were asked for, too.
+    """
     selector = selectors.DefaultSelector()
     found: list[Pieces] = [[] for _ in range(streams)]
     for pieces in found:
         connection = socket.create_connection(("127.0.0.1", port))
         selector.register(connection, selectors.EVENT_READ, (connection, pieces))
+    began = time.monotonic_ns()
     for key in selector.get_map().values():
         key.data[0].sendall(asked)
     while selector.get_map():
@@ -140,10 +148,10 @@ def read(port: int, streams: int, asked: bytes) -> list[Pieces]:
             if not data or data.endswith(b"0\r\n\r\n"):
                 selector.unregister(connection)
                 connection.close()
-    return found
+    return began, found
 
 
-def look_into(pieces: Pieces, events: int) -> Stream:
+def look_into(began: int, pieces: Pieces, events: int) -> Stream:
     """Return what came of a stream."""
     found = Stream()
     rest = b""
@@ -152,6 +160,7 @@ def look_into(pieces: Pieces, events: int) -> Stream:
         end = 0
         for stamp in STAMP.finditer(rest):
             end = stamp.end()
+            found.first = found.first or now - began
             found.in_order &= int(stamp[1]) == len(found.sent) + 1
             found.sent.append(int(stamp[2]))
             found.ages.append(now - int(stamp[2]))
@@ -170,6 +179,7 @@ def summary(streams: list[Stream]) -> dict[str, object]:
         "in order": sum(stream.in_order for stream in streams),
         "events": len(every),
         "all": percentiles([age for _, age in every]),
+        "first": percentiles([stream.first for stream in streams]),
         "under way": percentiles([age for sent, age in every if begun < sent < ended]),
     }
 
@@ -190,8 +200,8 @@ async def serve() -> None:
 
 def ask(port: int, streams: int, events: int, pause: float) -> None:
     """Read streams at once and print their summary as JSON."""
-    found = read(port, streams, request(port, events, pause))
-    print(json.dumps(summary([look_into(pieces, events) for pieces in found])))  # noqa: T201
+    began, found = read(port, streams, request(port, events, pause))
+    print(json.dumps(summary([look_into(began, pieces, events) for pieces in found])))  # noqa: T201
 
 
 if __name__ == "__main__":
