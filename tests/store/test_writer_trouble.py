@@ -499,17 +499,17 @@ def test_a_stop_comes_in_good_time_while_the_store_is_locked(
     assert len(rows(engine)) + 3 * len(journals(file.parent)) == 3
 
 
-def poisoned(folder: Path, file: Path, content: bytes) -> Path:
-    """Leave the journal of a dead proxy beside a store, with a record among calls."""
+def poisoned(folder: Path, file: Path, *content: bytes, run_id: str = "old") -> Path:
+    """Leave the journal of a dead process beside a store, with a record among calls."""
     path = folder / f"{file.name}.0a6f27a4-1c1c-4b02-9e5c-6a0e7b0c0001.journal"
-    journal = Journal.create(path, {"id": "old", "host": "elsewhere", "pid": 1, "version": "0"})
-    columns = derive.EMPTY | {"run_id": "old", "state": State.COMPLETED, "started_at": 1, "request_bytes": 0}
+    journal = Journal.create(path, {"id": run_id, "host": "elsewhere", "pid": 1, "version": "0"})
+    columns = derive.EMPTY | {"run_id": run_id, "state": State.COMPLETED, "started_at": 1, "request_bytes": 0}
     columns |= dict.fromkeys(("method", "endpoint", "path", "query", "request_headers"), "")
     units = [
         Unit(uuid, columns | {"uuid": uuid, "is_stream": False, "is_coerced": False}, ending=Ending(None, None, ()))
         for uuid in ("before", "after")
     ]
-    journal.add([pack(units[0]), content, pack(units[1])])
+    journal.add([pack(units[0]), *content, pack(units[1])])
     journal.close()
     return path
 
@@ -547,3 +547,15 @@ def test_a_poisoned_journal_does_not_keep_others_from_being_stored(
         rf"store: 2 calls taken in from the journal {path}; .+; it is kept as {kept}", caplog.messages[-1]
     )
     assert "Traceback" not in caplog.text
+
+
+def test_what_an_earlier_process_of_the_run_left_is_stored_at_the_end(
+    file: Path, engine: Engine, start: Start, tmp_path: Path, put_calls: Callable[..., list[str]]
+) -> None:
+    """A proxy whose writer died with a journal ends with all its calls in the store, not with some in that file."""
+    writer = start()
+    path = poisoned(tmp_path, file, run_id=writer.run_id)
+    uuids = put_calls(writer, 3)
+    assert writer.stop()
+    assert {row.uuid for row in rows(engine)} == {"before", "after", *uuids}
+    assert not path.exists()

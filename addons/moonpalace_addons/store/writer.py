@@ -30,7 +30,7 @@ from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import BUSY_TIMEOUT, refusal, writing
 from moonpalace_addons.store.host import new_run
 from moonpalace_addons.store.journal import journal_place
-from moonpalace_addons.store.journal.overflow import Overflow
+from moonpalace_addons.store.journal.overflow import Overflow, Source
 from moonpalace_addons.store.memory import MEMORY
 from moonpalace_addons.store.pace import Pace
 from moonpalace_addons.store.records import identity, repeats, runs
@@ -259,7 +259,7 @@ class Writer:
         """Store what waits, this run's journal first since it is older; return True once nothing of it waits."""
         try:
             source = self._overflow.source()
-            if source is not None and (source.is_own or not ended):
+            if source is not None and (self._is_ours(source) or not ended):
                 taken = self._overflow.take(source, partial(self._store_units, is_own=source.is_own), self._pace)
                 if source.is_own or not taken:
                     return False
@@ -270,11 +270,16 @@ class Writer:
             for exchange in self._batch.finished():
                 self._observe(exchange)
             self._settle()
-        is_done = not self._batch.planned and self.trouble is None
+        left = self._overflow.source() if ended else None
+        is_done = not self._batch.planned and self.trouble is None and (left is None or not self._is_ours(left))
         if is_done and self._behind:
             logger.warning("store: %d calls that had waited are stored", self._behind)
         self._behind = None if is_done else self._behind
         return is_done
+
+    def _is_ours(self, source: Source) -> bool:
+        """Tell whether a journal is of this run, be it that an earlier process of it has died."""
+        return source.journal.run["id"] == self.run_id
 
     def _commit(self, *, live: bool, ended: bool) -> None:
         units = self._batch.portion(self._pace.weight, self._pace.calls)
@@ -326,6 +331,7 @@ class Writer:
     def _drain(self) -> None:
         """Store all that there is, and what the store does not take in good time in the journal."""
         self._plan(ended=True)
+        self._overflow.look()
         delay, is_safe = RETRY_LEAST, False
         while not self._push(ended=True) and time.monotonic() <= self._deadline:
             if self.trouble is None:
