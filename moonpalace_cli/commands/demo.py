@@ -19,7 +19,7 @@ import click
 
 from moonpalace_addons.errors import MoonPalaceError
 
-START_MOST = 8.0
+START_MOST = 60.0
 SHOWN, WIDTH = 4, 150
 """How many lines of an answer are shown, and how much of each."""
 
@@ -114,11 +114,13 @@ class LogReader:
         self.text = ""
 
     def wait_for(self, pattern: str) -> str | None:
-        """Return what the pattern's group matches as soon as it is there; None after `START_MOST` seconds."""
+        """Return what the pattern's group matches as soon as it is there; None at the end, or after `START_MOST` s."""
         deadline = time.monotonic() + START_MOST
         while time.monotonic() < deadline:
             try:
                 piece = os.read(self.descriptor, 65536).decode("utf-8", "replace")
+                if not piece:  # the process has ended
+                    return None
             except BlockingIOError:
                 piece = ""
             click.echo(piece, nl=False)
