@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from operator import attrgetter
 from typing import Literal, cast
 
 from moonpalace_addons.store.fields import FIELDS, Field
@@ -20,43 +22,46 @@ BODY_SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A field under one of its names."""
+    """A field under one of its names; `needs` is what must be read of a call beside its row, and `read` its value."""
 
     name: str
     field: Field
-
-    @property
-    def needs(self) -> Literal["row", "tags", "bodies"]:
-        """What a call must be read with: nothing but its row, its tags, or its bodies."""
-        return "tags" if self.name == "tags" else "bodies" if self.field.kind == "json" else "row"
+    needs: Literal["row", "tags", "bodies"]
+    read: Callable[[Listed], object]
 
     def cell(self, call: Listed) -> str:
         """Return the cell of a table, empty for an unknown value."""
         if self.field.name == "status":
             return status(call.exchange)
-        found = self._found(call)
+        found = self.read(call)
         if self.field.kind == "json":
             return beginning(found)
         if found is not None and self.field.unit:
             return duration(cast(int, found))
         if isinstance(found, tuple):
-            return (", " if self.name == "tags" else "\n").join(found)
+            return (", " if self.needs == "tags" else "\n").join(found)
         shown = text_of(found)
         return shown.replace("\r\n", "\n").strip() if self.field.kind == "headers" else shown
 
     def value(self, call: Listed) -> Json:
         """Return the value for JSON, null for an unknown one."""
-        found = self._found(call)
-        if isinstance(found, datetime):
-            return iso(found)
+        found = self.read(call)
         if found is not None and self.field.unit:
             return cast(int, found) // self.field.unit
+        if isinstance(found, datetime):
+            return iso(found)
         return list(found) if isinstance(found, tuple) else cast(Json, found)
 
-    def _found(self, call: Listed) -> object:
-        if self.needs == "row":
-            return self.field.of(call.exchange)
-        return call.tags if self.needs == "tags" else body(self.name, call)
+
+def column_of(name: str, field: Field) -> Column:
+    """Return the column that shows a field under a name."""
+    if field.kind == "json":
+        return Column(name, field, "bodies", partial(body, name))
+    if name == "tags":
+        return Column(name, field, "tags", attrgetter("tags"))
+    value = field.value
+    read = (lambda call: value(call.exchange)) if value else attrgetter(f"exchange.{field.source}")
+    return Column(name, field, "row", read)
 
 
 def iso(value: datetime) -> str:
@@ -79,7 +84,9 @@ def beginning(body: object) -> str:
     return line if len(line) <= BODY_SHOWN and len(shown) <= 2 * BODY_SHOWN else line[:BODY_SHOWN] + "…"
 
 
-BY_NAME: Mapping[str, Column] = {name: Column(name, field) for name, field in FIELDS.items() if field.kind != "words"}
+BY_NAME: Mapping[str, Column] = {
+    name: column_of(name, field) for name, field in FIELDS.items() if field.kind != "words"
+}
 
 DEFAULT = ("id", "status", "chatcmpl", "request_id", "server_timing", "requested_at")
 VERBOSE = (
