@@ -156,7 +156,7 @@ class Capture:
             failure, message = UPSTREAM_CUT, call.broken
         elif call.given_up is not None:
             failure, message = call.given_up
-        elif failure.state is State.UPSTREAM_FAILED and call.adapter is not None and call.adapter.finish():
+        elif is_whole(call, failure):
             self._put_end(call, State.COMPLETED)
             return
         self._put_end(call, failure.state, failure, message)
@@ -193,6 +193,13 @@ class Capture:
                 cache_outcome=call.cache_outcome,
             )
         )
+
+
+def is_whole(call: Call, failure: Failure) -> bool:
+    """Tell whether a client has got all of an answer though it failed, or gets it now."""
+    if upstream.was_ended(call.flow):
+        return True
+    return failure.state is State.UPSTREAM_FAILED and call.adapter is not None and call.adapter.finish()
 
 
 def started(call: Call, response: Response) -> ResponseStarted:

@@ -71,6 +71,7 @@ class EditStream:
             adapter.is_held = False
         call.streaming, flow.response.stream = True, adapter
         set_headers(flow, coerce=plan.coerce)
+        upstream.announce_end(flow)
 
     def response(self, flow: HTTPFlow) -> None:
         """Close the upstream of a stream that was ended in its place, so that no more tokens are paid for."""

@@ -110,6 +110,15 @@ def close_upstream(flow: HTTPFlow) -> None:
         handler.close_connection(flow.server_conn)
 
 
+def announce_end(flow: HTTPFlow) -> None:
+    """Say in the head of an answer that may be ended early that mitmproxy's server closes its connection behind it.
+
+    Else a client that uses the connection again at once would find it closed. Our engine leaves it open.
+    """
+    if control_of(flow) is None and flow.response is not None and flow.request.http_version == "HTTP/1.1":
+        flow.response.headers["Connection"] = "close"
+
+
 def can_finish(flow: HTTPFlow) -> bool:
     """Tell whether an answer can be ended in the place of its upstream."""
     return control_of(flow) is not None or plain_writer(flow) is not None
@@ -144,6 +153,11 @@ def _last_of(flow: HTTPFlow) -> bytes:
     stream = flow.response.stream if flow.response is not None else None
     last = stream(b"") if callable(stream) else b""
     return last if isinstance(last, bytes) else b"".join(last or ())
+
+
+def was_ended(flow: HTTPFlow) -> bool:
+    """Tell whether it is for `end_response` that mitmproxy's server has closed a client's connection."""
+    return control_of(flow) is None and ENDED_EARLY in flow.metadata
 
 
 def inject_heartbeat(flow: HTTPFlow) -> None:

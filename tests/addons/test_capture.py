@@ -567,6 +567,17 @@ def test_a_second_answer_that_came_whole(rig: Rig) -> None:
     assert (end.response.status_code, next(iter(end.response.chunks))[1]) == (201, b"{}")
 
 
+def test_an_answer_that_we_have_ended(rig: Rig) -> None:
+    """With mitmproxy's server its client's connection is closed behind it, which is no failure."""
+    flow = a_flow()
+    rig.ask(flow)
+    rig.begin_answer(flow, "text/event-stream")
+    flow.metadata[upstream.ENDED_EARLY] = True
+    flow.error = Error("Client disconnected.")
+    rig.capture.error(flow)
+    assert rig.end().state is State.COMPLETED
+
+
 def test_a_call_that_was_given_up(rig: Rig) -> None:
     """A call that was given up is timed out whatever mitmproxy says about its connection, with the reason given."""
     flow = a_flow()

@@ -76,7 +76,7 @@ GUARD = {"detect_repeat": "true"}
 @pytest.mark.parametrize(
     ("client", "api", "expected"),
     [
-        ("HTTP/1.1", "HTTP/1.1", {"Transfer-Encoding": "chunked"}),
+        ("HTTP/1.1", "HTTP/1.1", {"Transfer-Encoding": "chunked", "Connection": "close"}),
         ("HTTP/1.0", "HTTP/1.1", {"Connection": "close"}),
         ("HTTP/1.1", "HTTP/1.0", {"Connection": "close"}),
         ("HTTP/2.0", "HTTP/1.1", {}),

@@ -220,6 +220,15 @@ def test_the_end_of_a_response_to_a_client_with_tls(handler: Handler, flow: HTTP
     assert (handler.writer.sent, handler.closed) == (b"", [flow.client_conn])
 
 
+@pytest.mark.parametrize(("version", "said"), [("HTTP/1.1", "close"), ("HTTP/2.0", None)])
+def test_the_end_of_a_connection_is_announced(flow: HTTPFlow, version: str, said: str | None) -> None:
+    """A client of mitmproxy's server knows that it cannot use the connection again; HTTP/2 has no such header."""
+    flow.response = tutils.tresp()
+    flow.request.http_version = version
+    upstream.announce_end(flow)
+    assert flow.response.headers.get("connection") == said
+
+
 def test_what_mitmproxys_server_cannot_do(handler: Handler, flow: HTTPFlow) -> None:
     """There is no heartbeat, and no answer is held back: the answer says so, or nothing happens."""
     flow.response = tutils.tresp()

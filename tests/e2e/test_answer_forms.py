@@ -41,6 +41,8 @@ COMPLETION = json.dumps(
 ).encode()
 ERROR = json.dumps({"error": {"type": "engine_overloaded_error", "message": "too busy"}})
 
+pytestmark = pytest.mark.engine
+
 
 def events(*data: str, parted: bool = False) -> bytes:
     """Return a stream; `parted` has one line end between its events."""

@@ -36,7 +36,10 @@ MEMORY = 400_000_000
 ROUNDS = 3
 """How often it is looked whether calls come later: the machine has other work too."""
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read in /proc")
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read in /proc"),
+]
 
 ANSWERS: dict[str, tuple[int | None, ...]] = {
     "request line": (414, 431),

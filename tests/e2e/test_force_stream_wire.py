@@ -241,6 +241,7 @@ def test_a_stream_that_is_not_whole(canned: Proxy, request_id: str, framing: str
     assert row.error_message
 
 
+@pytest.mark.engine
 def test_a_stream_of_nothing_that_can_be_read(canned: Proxy, request_id: str) -> None:
     """A body that is no stream at all, though it is called one, is an error with a status."""
     with canned.client() as client:

@@ -39,7 +39,8 @@ def texts(connection: Connection) -> Iterator[Text]:
     yield from runs(connection)
     yield from columns_of(connection, PARTS, "id", LARGE_AT_ONCE)
     for found in columns_of(connection, EVENT_STREAMS, "exchange_id", LARGE_AT_ONCE):
-        yield Text(found.table, found.column, found.row, zstandard.decompress(found.data))
+        data = zstandard.decompress(found.data) if found.column == "data" else found.data
+        yield Text(found.table, found.column, found.row, data)
     yield from segments(connection)
 
 
