@@ -10,7 +10,7 @@ from mitmproxy.http import Headers, HTTPFlow, Response
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import taddons, tflow, tutils
 
-from moonpalace_addons import upstream
+from moonpalace_addons import proxy_server, upstream
 from moonpalace_addons.calls import Calls
 from moonpalace_addons.capture import Capture, api_key
 from moonpalace_addons.causes import Causes
@@ -107,7 +107,8 @@ def rig() -> Rig:
 def no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no connection under these flows: nothing has been collected of their answers, nothing to be relayed."""
     monkeypatch.setattr(upstream, "partial_body", lambda _: b"")
-    monkeypatch.setattr(upstream, "connection_of", lambda _: None)
+    for module in (upstream, proxy_server):
+        monkeypatch.setattr(module, "connection_of", lambda _: None)
 
 
 def a_flow(
