@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 from msgspec import structs
@@ -21,7 +22,7 @@ from moonpalace_addons.store.engine import open_store
 from moonpalace_addons.store.host import new_run
 from moonpalace_addons.store.records import contents
 from moonpalace_addons.store.records.exchanges import Exchange
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.tasks import RequestRead, State, Task
 from moonpalace_addons.writer_process import client as client_module
 from moonpalace_addons.writer_process import messages, server
 from moonpalace_addons.writer_process import process as process_module
@@ -421,3 +422,28 @@ def test_more_than_it_can_take(
     assert [row.uuid for row in rows()] == [call.uuid for call in calls]
     assert (client.backlog, given) == ((0, 0), [1])
     assert "lost" not in caplog.text
+
+
+def test_much_at_once(client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many calls that come at once, those that do not fit wait whole on the disk: no requests without their ends."""
+    monkeypatch.setattr(client_module, "WINDOW", 400_000)
+    monkeypatch.setattr(client_module, "PORTION", 100_000)
+    calls = [large(50_000) for _ in range(60)]
+    told = list[int]()
+    write = WriterProcess.write
+
+    def counted(process: WriterProcess, message: object) -> None:
+        told.append(sum(len(task.body) for task in cast(list[Task], message) if isinstance(task, RequestRead)))
+        write(process, message)
+
+    monkeypatch.setattr(WriterProcess, "write", counted)
+    os.kill(client.pid, signal.SIGSTOP)
+    for call in calls:
+        client.put(call.request)
+        client.put(call.ended)
+    until(lambda: client.backlog[1] > 20)
+    assert 400_000 <= sum(told) <= 600_000
+    monkeypatch.setattr(WriterProcess, "write", write)
+    os.kill(client.pid, signal.SIGCONT)
+    assert client.stop()
+    assert [row.uuid for row in rows()] == [call.uuid for call in calls]

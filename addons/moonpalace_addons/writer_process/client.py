@@ -19,7 +19,7 @@ from dataclasses import replace
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store import memory
 from moonpalace_addons.store.memory import WINDOW
-from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, ResponseStarted, Task
+from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, Task
 from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stop, Stopped, packed
 from moonpalace_addons.writer_process.process import WriterProcess
 from moonpalace_addons.writer_process.spool import Spool
@@ -34,7 +34,8 @@ RESTART_MOST = 10.0
 STOP_MOST = 50.0
 """Seconds that the end waits for: longer than the writer takes at most for a store that hangs."""
 
-PIECE = 2_000_000
+PORTION = 2_000_000
+"""Bytes of bodies that are told at once."""
 WINDOW_PATIENCE = 5.0
 """Seconds without a call that is settled after which the end waits for no room in the window."""
 
@@ -130,10 +131,11 @@ class WriterClient:
 
     def _hand_over(self) -> None:
         """Send what there is to say, as far as the other process can take it; the rest waits on the disk."""
-        for told in pieces(self._gathered()):
-            if self._later or self._is_full:
+        for portion in portions(self._tasks):
+            told = self._gathered(portion)
+            if told and (self._later or self._is_full):
                 self._later.put(told)
-            else:
+            elif told:
                 self._say(told)
         while self._later and not self._is_full:
             self._say(self._later.take())
@@ -159,10 +161,10 @@ class WriterClient:
             self._most = 0
             memory.give_back()
 
-    def _gathered(self) -> list[Task]:
+    def _gathered(self, tasks: Iterable[Task]) -> list[Task]:
         """Return what there is to say: what begins, what has come of answers under way, what ends."""
         begun, ended, over = list[Task](), list[Task](), dict[str, ResponseStarted]()
-        for task in [self._tasks.popleft() for _ in range(len(self._tasks))]:
+        for task in tasks:
             match task:
                 case ResponseStarted():
                     self._answers[task.uuid] = task
@@ -253,14 +255,27 @@ class WriterClient:
             self._hand_over()
 
 
-def pieces(told: Iterable[Task]) -> Iterator[list[Task]]:
-    """Cut what there is to say into messages of about `PIECE` bytes: of much, a part may have to wait."""
-    piece, room = list[Task](), PIECE
-    for task in told:
-        piece.append(task)
-        room -= len(task.body) if isinstance(task, RequestRead) else len(task.data) if isinstance(task, Chunks) else 0
+def portions(tasks: deque[Task]) -> Iterator[list[Task]]:
+    """Take out the tasks that are there now, bodies of about `PORTION` bytes at a time; at the end maybe none.
+
+    Of much that has come at once, calls are told to their end before the next ones begin: the window is about those
+    that are over, and all of what begins would go past it.
+    """
+    portion, room = list[Task](), PORTION
+    for _ in range(len(tasks)):
+        portion.append(task := tasks.popleft())
+        room -= size_of(task)
         if room <= 0:
-            yield piece
-            piece, room = [], PIECE
-    if piece:
-        yield piece
+            yield portion
+            portion, room = [], PORTION
+    yield portion
+
+
+def size_of(task: Task) -> int:
+    """Return how many bytes of bodies come with a task."""
+    match task:
+        case RequestRead():
+            return len(task.body)
+        case ExchangeEnded() if task.response is not None:
+            return sum(len(data) for _, data in task.response.chunks)
+    return 0
