@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from tests.bench.bench_throughput import ROOT, await_port, command, free_port, process, rate
+from tests.bench.bench_throughput import CONNECTIONS, ROOT, await_port, command, free_port, process, rate
 from tests.bench.memory import growth, resident
 
-CALLS, STEPS = 100_000, 10
+STEPS = 10
+EACH = 5_000 // CONNECTIONS * CONNECTIONS
+"""Calls of each kind in a step: as many on each connection."""
 PATIENCE = 120.0
 
 
@@ -51,8 +53,8 @@ def time_proxy() -> Iterator[str]:
         await_port(port)
         for step in range(1, STEPS + 1):
             for kind in ("json", "stream20"):
-                rate(port, kind, CALLS // STEPS // 2)
-            await_rows(home / "moonpalace.sqlite", CALLS // STEPS * step)
+                rate(port, kind, EACH)
+            await_rows(home / "moonpalace.sqlite", 2 * EACH * step)
             taken.append(resident(child.pid))
-            yield f"{CALLS // STEPS * step:>7,} calls: {taken[-1]:6.1f} MB"
+            yield f"{2 * EACH * step:>7,} calls: {taken[-1]:6.1f} MB"
     yield growth(taken)
