@@ -5,7 +5,13 @@ from moonpalace_addons.store.header_text import header_lines, header_pairs
 
 def test_lines_and_pairs() -> None:
     """Whatever ends the lines, names and values come without the whitespace around them; a value may hold colons."""
-    text = "Host: api\r\nX-Empty:\r\nX-Time:12:30\nX-Wide:  a b \r\n"
-    assert header_lines(text) == ["Host: api", "X-Empty:", "X-Time:12:30", "X-Wide:  a b "]
-    assert header_pairs(text) == [("Host", "api"), ("X-Empty", ""), ("X-Time", "12:30"), ("X-Wide", "a b")]
+    text = "Host: api\r\nX-Odd: a\u2028\r\nX-Empty:\r\nX-Time:12:30\nX-Wide:  a b \r\n"
+    assert header_lines(text) == ["Host: api", "X-Odd: a\u2028", "X-Empty:", "X-Time:12:30", "X-Wide:  a b "]
+    assert header_pairs(text) == [
+        ("Host", "api"),
+        ("X-Odd", "a\u2028"),
+        ("X-Empty", ""),
+        ("X-Time", "12:30"),
+        ("X-Wide", "a b"),
+    ]
     assert header_pairs("") == []

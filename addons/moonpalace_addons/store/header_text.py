@@ -7,6 +7,6 @@ def header_lines(headers: str) -> list[str]:
 
 
 def header_pairs(headers: str) -> list[tuple[str, str]]:
-    """Return names and values, without the whitespace around them."""
+    """Return names and values, without the spaces and tabs around them."""
     pairs = (line.partition(":") for line in header_lines(headers))
-    return [(name.strip(), value.strip()) for name, _, value in pairs]
+    return [(name.strip(" \t"), value.strip(" \t")) for name, _, value in pairs]
