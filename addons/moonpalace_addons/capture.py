@@ -100,7 +100,8 @@ class Capture:
         elif not call.hold:
             hold = Hold(flow, call, lambda: self._announce(call))
             call.opening = hold if upstream.hold_answer(flow, hold) else None
-        if call.coerce and not call.hold:  # what comes of it is kept from the beginning, however it passes
+        is_collected = not (call.streaming or call.opening)  # by mitmproxy's server, which gives it to `response`
+        if call.coerce and not call.hold and not is_collected:  # what comes is kept from the beginning
             self._announce(call)
         call.overhead += time.monotonic_ns() - began
 

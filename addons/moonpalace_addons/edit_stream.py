@@ -69,6 +69,9 @@ class EditStream:
                 call.opening, call.streaming, flow.response.stream = forced, False, False
                 return
             adapter.is_held = False
+            if label not in (EVENT_STREAM, None):  # mitmproxy's server has to go by what an answer is called
+                call.adapter = None
+                return
         call.streaming, flow.response.stream = True, adapter
         set_headers(flow, coerce=plan.coerce)
         upstream.announce_end(flow)

@@ -568,6 +568,20 @@ def test_a_second_answer_that_came_whole(rig: Rig) -> None:
     assert (end.response.status_code, next(iter(end.response.chunks))[1]) == (201, b"{}")
 
 
+def test_a_forced_answer_that_mitmproxy_collects(rig: Rig) -> None:
+    """JSON in the place of a stream, which mitmproxy's server passes on whole, is kept once it is there."""
+    flow = a_flow()
+    rig.ask(flow)
+    call = rig.capture.calls.get(flow)
+    assert call is not None
+    call.coerce = True
+    rig.begin_answer(flow, "application/json", b'{"error": {}}')
+    rig.capture.response(flow)
+    response = rig.end().response
+    assert response is not None
+    assert [data for _, data in response.chunks] == [b'{"error": {}}']
+
+
 def test_an_answer_that_we_have_ended(rig: Rig) -> None:
     """With mitmproxy's server its client's connection is closed behind it, which is no failure."""
     flow = a_flow()

@@ -204,6 +204,7 @@ def test_all_else_passes_untouched(
     assert (row.state, row.is_coerced, row.changes) == (State.COMPLETED, False, ())
 
 
+@pytest.mark.engine
 def test_headers_and_heartbeats_come_at_once(
     mock: MockServer, proxy: Proxy, client: httpx.Client, request_id: str
 ) -> None:
@@ -220,6 +221,7 @@ def test_headers_and_heartbeats_come_at_once(
     assert (served(mock, request_id).sent_events, served(mock, request_id).cut_off) == (1, True)
 
 
+@pytest.mark.engine
 def test_the_completion_follows_the_last_event(mock: MockServer, client: httpx.Client, request_id: str) -> None:
     """Between the blanks nothing of the answer comes; after the last event it comes whole, and the transfer ends."""
     headers = {"X-Mock-Delay": "0.3", "X-Request-Id": request_id}
@@ -367,6 +369,7 @@ def test_many_at_once_are_not_mixed_up(proxy: Proxy) -> None:
         assert text == f"call {number}" or number % 4 == 3
 
 
+@pytest.mark.engine
 def test_an_upstream_that_stalls_is_given_up(launch: Launcher, mock: MockServer) -> None:
     """Heartbeats do not count as a sign of life of upstream: the idle limit ends the call as a broken transfer."""
     options = ("--force-stream", "--heartbeat", "0.1", "--idle-timeout", "1")
