@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import msgspec
 
 from moonpalace_addons.wire import api_error
-from moonpalace_addons.wire.alike import Alike
+from moonpalace_addons.wire.alike import Alike, Run
 from moonpalace_addons.wire.api_error import ApiError
 from moonpalace_addons.wire.chat import DONE, parse_data
 from moonpalace_addons.wire.json_value import parse
@@ -49,6 +49,13 @@ class DataReader:
 
     def __init__(self) -> None:
         self._alike = Alike()
+
+    def read_run(self, decoder: Decoder, stream: bytes) -> Run | None:
+        """Return what the events say with which these bytes begin, and have the decoder skip them, or None."""
+        run = self._alike.read_run(stream) if decoder.may_skip(stream) else None
+        if run is not None:
+            decoder.skip(run.size)
+        return run
 
     def read(self, event: Event) -> Data:
         """Return what an event says; `More` in place of a value that is an earlier one's with another text."""

@@ -8,7 +8,7 @@ number among the calls of the choice. Texts are never mixed: two tools called in
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from moonpalace_addons.wire.alike import More
+from moonpalace_addons.wire.alike import More, Run
 from moonpalace_addons.wire.completion import choices
 from moonpalace_addons.wire.json_value import mapping
 from moonpalace_addons.wire.pieces import index_of
@@ -52,14 +52,26 @@ class LoopGuard:
         """Take in the parsed JSON of one event; return the first loop that it completes."""
         texts = ((chunk.choice, chunk.channel, chunk.text),) if isinstance(chunk, More) else self._texts(chunk)
         for choice, channel, text in texts:
-            key = (choice, channel)
-            detector = self._detectors.get(key)
-            if detector is None:
-                detector = self._detectors[key] = self._make_detector()
-            loop = detector.feed(text)
+            loop = self._detector(choice, channel).feed(text)
             if loop is not None:
                 return Found(choice, channel, loop)
         return None
+
+    def feed_run(self, run: Run) -> tuple[int, Found | None]:
+        """Take in what several events say; return how many were taken, and the loop that the last one completes."""
+        feed = self._detector(run.choice, run.channel).feed
+        for count, text in enumerate(run.texts, 1):
+            loop = feed(text)
+            if loop is not None:
+                return count, Found(run.choice, run.channel, loop)
+        return len(run.texts), None
+
+    def _detector(self, choice: int, channel: str) -> Detector:
+        key = (choice, channel)
+        detector = self._detectors.get(key)
+        if detector is None:
+            detector = self._detectors[key] = self._make_detector()
+        return detector
 
     def _texts(self, chunk: object) -> Iterator[tuple[int, str, str]]:
         """Iterate over (choice, channel, text) of a chunk, without empty texts."""

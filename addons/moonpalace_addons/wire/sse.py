@@ -18,11 +18,12 @@ from collections.abc import Callable
 import msgspec
 
 DEFAULT_LIMIT = 16 * 1024 * 1024
+DATA, BLANK_LINE = b"data: ", b"\n\n"
+"""What stands around the data of nearly all events."""
 
 _BOM = b"\xef\xbb\xbf"
 _CR, _LF = b"\r", b"\n"
 _LINE_ENDS = _CR + _LF
-_DATA, _BLANK_LINE = b"data: ", b"\n\n"
 # Far above any time in milliseconds, and below the number of digits from which int() refuses to work.
 _MAX_RETRY_DIGITS = 18
 # Stands for a line that was too long: a comment, so that whatever follows in the line is ignored with it.
@@ -87,6 +88,18 @@ class Decoder:
         text = bytes(self._rest) + chunk if self._rest else chunk
         return self._read_lines(self._without_bom(text) if self._at_start else text)
 
+    def may_skip(self, chunk: bytes) -> bool:
+        """Tell whether events may begin with `chunk`, none too long, so that another may read them, see `skip`."""
+        return not (self._rest or self._at_start or self._after_cr) and self._is_plain and len(chunk) <= self._limit
+
+    def skip(self, count: int) -> None:
+        """Take note of whole events, of this many bytes with LF ends, that another has read."""
+        self._fed += count
+
+    @property
+    def _is_plain(self) -> bool:
+        return not (self._size or self._type or self._skipping or self._retry is not None)
+
     def close(self) -> list[Event]:
         """Return the event that the stream ended in, if any, marked as not terminated; nothing can be fed after it."""
         line = self._without_bom(bytes(self._rest))
@@ -145,14 +158,14 @@ class Decoder:
         The same as reading line by line, at a quarter of its cost.
         """
         events = list[Event]()
-        if self._size or self._type or self._skipping or self._retry is not None or _CR in text:
+        if not self._is_plain or _CR in text:
             return events, text
         position, base = 0, self._fed - len(text)
-        while (end := text.find(_BLANK_LINE, position)) >= 0:
-            data = text[position + len(_DATA) : end]
-            if not text.startswith(_DATA, position) or _LF in data or len(data) > self._limit - len(_DATA):
+        while (end := text.find(BLANK_LINE, position)) >= 0:
+            data = text[position + len(DATA) : end]
+            if not text.startswith(DATA, position) or _LF in data or len(data) > self._limit - len(DATA):
                 break
-            position = end + len(_BLANK_LINE)
+            position = end + len(BLANK_LINE)
             events.append(Event(data.decode("utf-8", "replace"), id=self._last_id, end=base + position))
         return events, text[position:]
 

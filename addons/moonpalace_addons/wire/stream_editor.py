@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from moonpalace_addons.wire.alike import More
+from moonpalace_addons.wire.alike import More, Run
 from moonpalace_addons.wire.api_error import ApiError
 from moonpalace_addons.wire.chat import DONE, Merger
 from moonpalace_addons.wire.completion import choices
@@ -19,7 +19,7 @@ from moonpalace_addons.wire.loop_guard import Found, LoopGuard
 from moonpalace_addons.wire.pieces import index_of
 from moonpalace_addons.wire.sieve import Sieve
 from moonpalace_addons.wire.sniffer import Sniffer
-from moonpalace_addons.wire.sse import Event
+from moonpalace_addons.wire.sse import BLANK_LINE, Event
 
 REPEAT = "repeat"
 _TOP = ("id", "object", "created", "model", "system_fingerprint")
@@ -116,14 +116,42 @@ class StreamEditor:
             self._output += data
             self._pending = b""
             return
+        if self._take_in(data):
+            self._pass(len(data))
+
+    def _take_in(self, data: bytes) -> bool:
+        """Read what came, whole runs of events at once where that is possible; return False if the stream is over."""
+        rest, least = data, 0
+        while rest:
+            run = self._reader.read_run(self._decoder, rest)
+            if run is not None:
+                size, goes_on = run.size, self._feed_run(run, rest, self._passed + len(data) - len(rest))
+            else:  # an event, and each time more: perhaps only a few are not alike
+                end = rest.find(BLANK_LINE, least)
+                size = end + len(BLANK_LINE) if end >= 0 else len(rest)
+                goes_on, least = self._feed_events(rest[:size]), 2 * size
+            if not goes_on:
+                return False
+            rest = rest[size:]
+        return True
+
+    def _feed_run(self, run: Run, data: bytes, start: int) -> bool:
+        count, found = self._guard.feed_run(run) if self._guard is not None else (len(run.texts), None)
+        self._take_value(More(run.choice, run.channel, "".join(run.texts[:count])))
+        if found is not None:
+            size = sum(len(event) + len(BLANK_LINE) for event in data.split(BLANK_LINE, count)[:count])
+            self._cut(Event("", end=start + size), found)
+        return found is None
+
+    def _feed_events(self, data: bytes) -> bool:
         for event in self._decoder.feed(data):
             for chunk in self._read(event):
                 if self._guard is not None and (found := self._guard.feed(chunk)):
                     self._cut(event, found)
-                    return
+                    return False
             if self._merger is not None and (self.is_odd or self.error is not None):
-                return  # nothing is to come of it any more
-        self._pass(len(data))
+                return False  # nothing is to come of it any more
+        return True
 
     def close(self) -> None:
         """Take note of the clean end of the stream; a loop in an event that it left incomplete is none to interrupt."""
@@ -174,15 +202,18 @@ class StreamEditor:
             self.is_odd, self._is_cut = self.is_odd or event.terminated, not event.terminated
         values = []
         for value, error in data.said:
-            self._progress.feed(value, error)
-            if self._merger is not None:
-                self._merger.feed(value, error)
+            self._take_value(value, error)
             values.append(value)
         if data.is_done:
             self._progress.is_done = True
         if self._sieve is not None:
             self._note_end(event, is_hidden=all(map(_is_usage_alone, values)) and not data.is_done)
         return values
+
+    def _take_value(self, value: object, error: ApiError | None = None) -> None:
+        self._progress.feed(value, error)
+        if self._merger is not None:
+            self._merger.feed(value, error)
 
     def _note_end(self, event: Event, *, is_hidden: bool) -> None:
         if is_hidden or event.parted:
