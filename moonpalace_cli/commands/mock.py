@@ -17,7 +17,18 @@ if TYPE_CHECKING:
 PORT = 9990
 
 
-@click.command("mock")
+class MockCommand(click.Command):
+    """Name all scenarios in the help."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of scenarios."""
+        from moonpalace_cli.mock.scenarios import Times, scenarios
+
+        with formatter.section("Models"):
+            formatter.write_dl([(name, scenario.summary) for name, scenario in scenarios(Times()).items()])
+
+
+@click.command("mock", cls=MockCommand)
 @click.option(
     "--port",
     default=PORT,
@@ -55,18 +66,17 @@ PORT = 9990
 def command(port: int, host: str, tls: bool, caching: bool, quiet: bool) -> None:
     """Serve a mock of the Kimi API, to develop and test without a key or a network.
 
-    Any API key will do, except one that begins with sk-wrong. The name of the model chooses what happens: mock-echo
-    answers with the last user message, mock-tools calls a tool, mock-repeat loops, mock-429 is overloaded; GET
-    /v1/models lists all of them. A model whose name does not begin with mock- behaves like mock-echo. The same request
-    always gets the same answer, but for its cached tokens.
+    Any API key will do, except one that begins with sk-wrong. The name of the model chooses what happens; the list is
+    below, and GET /v1/models returns it. A model whose name does not begin with mock- behaves like mock-echo. The same
+    request always gets the same answer, but for its cached tokens.
 
     Two request headers change the pace: X-Mock-Delay sets the seconds between the events of a stream (without
     streaming the answer waits as long as the stream would have taken), X-Mock-Events the number of events of mock-many
-    and of the three scenarios that begin with mock-repeat.
+    and mock-repeat.
 
     Prompts are cached as the API does it: what a prompt has in common with an earlier one of the same key and model
-    counts as cached_tokens, in blocks of 256. Models that begin with mock-cache or moonshot-v1 do not; they have the
-    context caches of /v1/caching, and the names say what can go wrong with those.
+    counts as cached_tokens, in blocks of 256. The models mock-cache and moonshot-v1-… have the context caches of
+    /v1/caching instead.
     """
     # Tornado takes 0.2 s to import.
     from moonpalace_cli.mock.server import MockServer

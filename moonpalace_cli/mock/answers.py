@@ -10,7 +10,7 @@ from moonpalace_cli.mock.chunks import Streaming, as_chunks, chunk_head
 from moonpalace_cli.mock.completions import Completion, Fields, as_answer, completion_tokens, limited, reasoning_tokens
 from moonpalace_cli.mock.failures import Failure
 from moonpalace_cli.mock.scenarios import PROMPT, Delivery, Scenario
-from moonpalace_cli.mock.spelling import DONE, Piece, encode, pieces
+from moonpalace_cli.mock.spelling import DONE, Piece
 
 type Headers = tuple[tuple[str, str], ...]
 
@@ -72,17 +72,14 @@ def chat_answer(request: ChatRequest, scenario: Scenario, cache: tuple[str, int]
     """Answer a chat request as the scenario says; `cache` is the context cache that it uses, and the tokens saved."""
     if scenario.failure is not None:
         return failure_answer(request.digest, scenario.failure)
-    if scenario.page:
-        return Answer(200, _headers(request.digest, HTML_TYPE, 0), scenario.page.encode())
     if scenario.breaks_off is not None and not request.stream:
         return failure_answer(request.digest, scenario.breaks_off)
     completion = _completion(request, scenario)
-    streaming = Streaming(scenario.cut, scenario.tools, scenario.usage, request.include_usage, scenario.empty_choices)
+    streaming = Streaming(scenario.cut, scenario.interleaved, request.include_usage)
     headers = _chat_headers(request, scenario, completion, cache)
     if request.stream:
         return _streamed(headers, completion, streaming, scenario)
-    value = as_answer(completion, streaming.cut, with_usage=scenario.usage != "nowhere")
-    body = encode(_bytes(_encode(value)), scenario.spelling.encoding)
+    body = scenario.spelling.encode(_bytes(_encode(scenario.edit_answer(as_answer(completion)))))
     return Answer(200, headers, body, delivery=_as_one_wait(scenario, completion, streaming))
 
 
@@ -103,7 +100,7 @@ def _completion(request: ChatRequest, scenario: Scenario) -> Completion:
 
 def _streamed(headers: Headers, completion: Completion, streaming: Streaming, scenario: Scenario) -> Answer:
     head = _encode(chunk_head(completion))[:-1]
-    chunks = as_chunks(completion, streaming)
+    chunks = scenario.edit_chunks(as_chunks(completion, streaming))
     closing = [DONE] if scenario.spelling.terminated else []
     if scenario.breaks_off is not None:
         del chunks[EVENTS_BEFORE_ERROR:]
@@ -111,7 +108,7 @@ def _streamed(headers: Headers, completion: Completion, streaming: Streaming, sc
     count = len(chunks) + len(closing)
     # Encoded as they are sent: a stream of 100,000 events begins as soon as one of ten.
     payloads = chain((f"{head},{_encode(chunk)[1:]}" for chunk in chunks), closing)
-    stream = pieces(scenario.spelling, payloads, count)
+    stream = scenario.spelling.pieces(payloads, count)
     return Answer(200, headers, stream=stream, total_events=count, delivery=scenario.delivery)
 
 
@@ -135,11 +132,7 @@ def _chat_headers(
     if cache is not None:
         cache_id, saved = cache
         headers += (("Msh-Context-Cache-Id", cache_id), ("Msh-Context-Cache-Token-Saved", str(saved)))
-    if scenario.spelling.encoding:
-        headers += (("Content-Encoding", scenario.spelling.encoding),)
-    if scenario.cookie:
-        headers += (("Set-Cookie", scenario.cookie),)
-    return headers
+    return headers + scenario.headers
 
 
 def _headers(digest: str, content_type: str, milliseconds: int) -> Headers:

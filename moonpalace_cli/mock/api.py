@@ -35,7 +35,7 @@ DELAY_HEADER = "X-Mock-Delay"
 EVENTS_HEADER = "X-Mock-Events"
 CACHE_HEADER = "X-Msh-Context-Cache"
 RESET_HEADER = "X-Msh-Context-Cache-Reset-TTL"
-OLD_MODELS = "moonshot-v1"  # how the models begin that cache nothing by themselves
+CONTEXT_CACHING = ("moonshot-v1", "mock-cache")  # models that begin so cache nothing by themselves
 WRONG_KEYS = "sk-wrong"  # how a key begins that the mock does not accept
 LONGEST_DELAY = 3600.0  # seconds
 MOST_EVENTS = 200_000
@@ -59,8 +59,8 @@ class Api:
     """
 
     def __init__(self, times: Times, *, caching: bool = True, clock: Callable[[], float] = time.time) -> None:
-        self._times = times
-        self._scenarios = scenarios(times)
+        self.times = times
+        self._scenarios = self.scenarios()
         self._files = Files()
         self._caches = Caches(clock)
         self._prefixes = PrefixCaching()
@@ -72,7 +72,7 @@ class Api:
             ("GET", "/v1/files"): self._list_files,
             ("POST", "/v1/files"): self._upload,
         }
-        self._cache_endpoints = CacheEndpoints(self._caches, self._scenarios, times) if caching else None
+        self._cache_endpoints = CacheEndpoints(self._caches) if caching else None
 
     def answer(self, call: Call) -> Answer:
         """Return the answer to a call; whatever is wrong with the call becomes an error answer."""
@@ -87,17 +87,16 @@ class Api:
         except RejectedError as rejected:
             return failure_answer(_digest(call), rejected.failure)
 
+    def scenarios(self, events: int | None = None) -> Mapping[str, Scenario]:
+        """Return all scenarios by model name."""
+        return scenarios(self.times, events)
+
     def _chat(self, call: Call) -> Answer:
         request = parse_chat(call.body)
         scenario = self._scenario(request.model, call)
-        if not scenario.takes_hints and "prompt_cache_key" in parse_object(call.body):
-            raise RejectedError(invalid("the parameter prompt_cache_key is unknown"))
-        if scenario.repeats_key and scenario.failure is not None:
-            told = f"{scenario.failure.message}: {_key(call)}"
-            scenario = replace(scenario, failure=replace(scenario.failure, message=told))
         if scenario.failure is None:
             cache = self._cache(request, call)
-            own = self._own_tokens(request, scenario, call)
+            own = self._own_tokens(request, call)
             request = replace(request, cached_tokens=max(own, cache[1] if cache else 0))
         else:
             cache = None
@@ -111,15 +110,15 @@ class Api:
         saved = self._caches.use(owner_of(_key(call)), cache_id, request, call.headers.get(RESET_HEADER))
         return None if saved is None else (cache_id, saved)
 
-    def _own_tokens(self, request: ChatRequest, scenario: Scenario, call: Call) -> int:
+    def _own_tokens(self, request: ChatRequest, call: Call) -> int:
         """Return the tokens that the model has cached by itself."""
-        if not scenario.caches_prefixes or request.model.startswith(OLD_MODELS):
+        if request.model.startswith(CONTEXT_CACHING):
             return 0
         return self._prefixes.cached_tokens(owner_of(_key(call)), request.model, request.messages, request.offered)
 
     def _scenario(self, model: str, call: Call) -> Scenario:
         events = _number(call, EVENTS_HEADER, MOST_EVENTS)
-        known = self._scenarios if events is None else scenarios(self._times, max(1, int(events)))
+        known = self._scenarios if events is None else self.scenarios(max(1, int(events)))
         if model not in known and model.startswith("mock-"):
             raise RejectedError(not_found(f"Not found the model {model}: GET /v1/models lists what there is"))
         scenario = known.get(model, known[DEFAULT_MODEL])

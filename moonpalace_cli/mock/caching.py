@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from moonpalace_cli.mock.chat_request import (
     ChatRequest,
@@ -18,12 +17,7 @@ from moonpalace_cli.mock.chat_request import (
 from moonpalace_cli.mock.completions import Fields
 from moonpalace_cli.mock.failures import Failure, RejectedError, invalid, not_found
 
-type Caching = Literal["ready", "pending", "error", "lost", "refused", "ignored"]
-"""What becomes of the caches of a model: usable at once; usable after two looks; never; 404 to calls that name one;
-400 to them; as if they named none."""
-
 DEFAULT_TTL = 3600  # seconds
-PENDING_LOOKS = 2
 MOST_CACHES = 10_000  # the oldest give way
 FAMILY = "moonshot-v1"
 
@@ -32,7 +26,7 @@ _canonical = json.JSONEncoder(sort_keys=True).encode
 
 @dataclass(frozen=True, slots=True)
 class Cache:
-    """One cache; `owner` stands for the key that made it, times are seconds since 1970, `looks` are left to wait."""
+    """One cache; `owner` stands for the key that made it, times are seconds since 1970."""
 
     id: str
     owner: str
@@ -42,16 +36,8 @@ class Cache:
     tokens: int
     created_at: float
     expires_at: float
-    behaviour: Caching
     metadata: Json
-    looks: int = 0
-
-    @property
-    def status(self) -> str:
-        """Return the status that the API shows."""
-        if self.behaviour == "error":
-            return "error"
-        return "pending" if self.looks else "ready"
+    status: str = "ready"
 
 
 class Caches:
@@ -62,8 +48,8 @@ class Caches:
         self._kept: dict[str, Cache] = {}
         self._made = 0
 
-    def add(self, owner: str, body: bytes, behaviour: Caching) -> Fields:
-        """Make a cache of what a request describes, and return its description; raise `RejectedError` (400)."""
+    def add(self, owner: str, body: bytes) -> Cache:
+        """Make a cache of what a request describes; raise `RejectedError` (400)."""
         value, now = parse_object(body), self._clock()
         messages = parse_messages(value)
         self._made += 1
@@ -77,68 +63,43 @@ class Caches:
             tokens=sum(map(message_tokens, messages)),
             created_at=now,
             expires_at=now + (parse_positive(value, "ttl") or DEFAULT_TTL),
-            behaviour=behaviour,
             metadata=value.get("metadata"),
-            looks=PENDING_LOOKS if behaviour == "pending" else 0,
         )
         self._kept[cache.id] = cache
         if len(self._kept) > MOST_CACHES:
             del self._kept[next(iter(self._kept))]
-        return _description(cache)
+        return cache
 
     def all(self, owner: str) -> list[Json]:
         """Return the descriptions of an owner's caches, the oldest first."""
-        return [_description(cache) for cache in self._kept.values() if self._is_there(cache, owner)]
+        return [description(cache) for cache in self._kept.values() if self._is_there(cache, owner)]
 
-    def describe(self, owner: str, cache_id: str) -> Fields:
-        """Return the description of a cache, which takes it a look nearer to ready; raise `RejectedError` (404)."""
-        cache = self._find(owner, cache_id)
-        if cache.looks:
-            cache = self._kept[cache_id] = replace(cache, looks=cache.looks - 1)
-        return _description(cache)
+    def find(self, owner: str, cache_id: str) -> Cache:
+        """Return a cache, or raise `RejectedError` with status 404."""
+        cache = self._kept.get(cache_id)
+        if cache is None or not self._is_there(cache, owner):
+            raise RejectedError(missing(cache_id))
+        return cache
 
     def remove(self, owner: str, cache_id: str) -> Fields:
         """Delete a cache, or raise `RejectedError` with status 404."""
-        self._find(owner, cache_id)
+        self.find(owner, cache_id)
         del self._kept[cache_id]
         return {"id": cache_id, "object": "context_cache", "deleted": True}
 
     def use(self, owner: str, cache_id: str, request: ChatRequest, reset: str | None) -> int | None:
-        """Return the tokens that a cache saves a request; None if it is passed over in silence.
+        """Return the tokens that a cache saves a request; None if the API ignores the cache.
 
         `reset` is the value of the header that gives it a new time to live. Raises `RejectedError`: 404 for what is not
         there, has expired or is another's, 400 for a request that does not begin with it.
         """
-        cache = self._find(owner, cache_id)
-        self._check(cache, request)
+        cache = self.find(owner, cache_id)
+        _check(cache, request)
         if reset is not None:
             if not reset.isascii() or not reset.isdigit() or int(reset) < 1:
                 raise RejectedError(invalid("X-Msh-Context-Cache-Reset-TTL must be a whole number of seconds above 0"))
             self._kept[cache_id] = replace(cache, expires_at=self._clock() + int(reset))
-        return None if cache.behaviour == "ignored" else cache.tokens
-
-    def _check(self, cache: Cache, request: ChatRequest) -> None:
-        if cache.behaviour == "lost":
-            raise RejectedError(_missing(cache.id))
-        wrong = ""
-        if cache.behaviour == "refused":
-            wrong = "cannot be used now"
-        elif cache.status != "ready":
-            wrong = f"is not ready: its status is {cache.status}"
-        elif family(request.model) != family(cache.model):
-            wrong = f"is for the model {cache.model}"
-        elif _tools(request.offered) != cache.tools:
-            wrong = "has other tools than the request"
-        elif tuple(map(_canonical, request.messages[: len(cache.messages)])) != cache.messages:
-            wrong = "has other messages than those that the request begins with"
-        if wrong:
-            raise RejectedError(invalid(f"the context cache {cache.id} {wrong}"))
-
-    def _find(self, owner: str, cache_id: str) -> Cache:
-        cache = self._kept.get(cache_id)
-        if cache is None or not self._is_there(cache, owner):
-            raise RejectedError(_missing(cache_id))
-        return cache
+        return cache.tokens
 
     def _is_there(self, cache: Cache, owner: str) -> bool:
         return cache.owner == owner and cache.expires_at > self._clock()
@@ -154,7 +115,22 @@ def owner_of(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _missing(cache_id: str) -> Failure:
+def _check(cache: Cache, request: ChatRequest) -> None:
+    wrong = ""
+    if cache.status != "ready":
+        wrong = f"is not ready: its status is {cache.status}"
+    elif family(request.model) != family(cache.model):
+        wrong = f"is for the model {cache.model}"
+    elif _tools(request.offered) != cache.tools:
+        wrong = "has other tools than the request"
+    elif tuple(map(_canonical, request.messages[: len(cache.messages)])) != cache.messages:
+        wrong = "has other messages than those that the request begins with"
+    if wrong:
+        raise RejectedError(invalid(f"the context cache {cache.id} {wrong}"))
+
+
+def missing(cache_id: str) -> Failure:
+    """Return the failure for a cache that is not there."""
     return not_found(f"Not found the context cache {cache_id}")
 
 
@@ -162,9 +138,9 @@ def _tools(offered: Json) -> str:
     return _canonical(offered or [])
 
 
-def _description(cache: Cache) -> Fields:
-    error: Fields = {"type": "server_error", "message": "the cache could not be made"}
-    described: Fields = {
+def description(cache: Cache) -> Fields:
+    """Return a cache as the API describes it."""
+    return {
         "id": cache.id,
         "object": "context_cache",
         "status": cache.status,
@@ -174,4 +150,3 @@ def _description(cache: Cache) -> Fields:
         "expired_at": int(cache.expires_at),
         "metadata": cache.metadata,
     }
-    return described | {"error": error} if cache.status == "error" else described

@@ -29,11 +29,10 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Hold what the assistant says; `content` is None where the API sends null."""
+    """Hold what the assistant says."""
 
-    content: str | None = ""
+    content: str = ""
     reasoning: str = ""
-    refusal: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
 
 
@@ -43,7 +42,6 @@ class Choice:
 
     message: Message
     finish_reason: FinishReason = "stop"
-    logprobs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +63,6 @@ def by_word(text: str) -> list[str]:
     return _WORD.findall(text)
 
 
-def whole(text: str) -> list[str]:
-    """Leave a text in one piece."""
-    return [text] if text else []
-
-
 def limited(choice: Choice, budget: int | None) -> Choice:
     """Shorten a choice to `budget` tokens, reasoning first, as the API counts them."""
     if budget is None or _message_tokens(choice.message) <= budget:
@@ -78,17 +71,15 @@ def limited(choice: Choice, budget: int | None) -> Choice:
     marks = REASONING_MARKS if message.reasoning else 0
     reasoning = _shorten(message.reasoning, budget - marks)
     left = budget - count_tokens(reasoning) - marks
-    content = None if message.content is None else _shorten(message.content, left)
-    left -= count_tokens(content or "")
-    refusal = _shorten(message.refusal, left)
-    left -= count_tokens(refusal)
+    content = _shorten(message.content, left)
+    left -= count_tokens(content)
     calls: list[ToolCall] = []
     for call in message.tool_calls:
         if left <= 0:
             break
         calls.append(replace(call, arguments=_shorten(call.arguments, left)))
         left -= count_tokens(calls[-1].arguments)
-    return replace(choice, message=Message(content, reasoning, refusal, tuple(calls)), finish_reason="length")
+    return replace(choice, message=Message(content, reasoning, tuple(calls)), finish_reason="length")
 
 
 def completion_tokens(choice: Choice) -> int:
@@ -115,16 +106,16 @@ def usage(completion: Completion) -> Fields:
     return numbers
 
 
-def as_answer(completion: Completion, cut: Cut, *, with_usage: bool) -> Fields:
+def as_answer(completion: Completion) -> Fields:
     """Return the completion as the API answers without streaming."""
-    answer: Fields = {
+    return {
         "id": completion.id,
         "object": "chat.completion",
         "created": completion.created,
         "model": completion.model,
-        "choices": [_whole_choice(index, choice, cut) for index, choice in enumerate(completion.choices)],
+        "choices": [_whole_choice(index, choice) for index, choice in enumerate(completion.choices)],
+        "usage": usage(completion),
     }
-    return answer | {"usage": usage(completion)} if with_usage else answer
 
 
 def _shorten(text: str, tokens: int) -> str:
@@ -132,32 +123,17 @@ def _shorten(text: str, tokens: int) -> str:
 
 
 def _message_tokens(message: Message) -> int:
-    texts = (
-        message.reasoning,
-        message.content or "",
-        message.refusal,
-        *(call.arguments for call in message.tool_calls),
-    )
+    texts = (message.reasoning, message.content, *(call.arguments for call in message.tool_calls))
     return sum(map(count_tokens, texts)) + (REASONING_MARKS if message.reasoning else 0)
 
 
-def _whole_choice(index: int, choice: Choice, cut: Cut) -> Fields:
+def _whole_choice(index: int, choice: Choice) -> Fields:
     message: Fields = {"role": "assistant", "content": choice.message.content}
     if choice.message.reasoning:
         message["reasoning_content"] = choice.message.reasoning
-    if choice.message.refusal:
-        message["refusal"] = choice.message.refusal
     if choice.message.tool_calls:
         message["tool_calls"] = [
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in choice.message.tool_calls
         ]
-    found: Fields = {"index": index, "message": message, "finish_reason": choice.finish_reason}
-    if choice.logprobs:
-        found["logprobs"] = {"content": [logprob(word) for word in cut(choice.message.content or "")]}
-    return found
-
-
-def logprob(word: str) -> Fields:
-    """Return the entry for one token in a list of log probabilities."""
-    return {"token": word, "logprob": -len(word) / 8, "bytes": list(word.encode("utf-8", "replace")), "toplogprobs": []}
+    return {"index": index, "message": message, "finish_reason": choice.finish_reason}

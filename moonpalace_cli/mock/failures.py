@@ -45,21 +45,9 @@ BAD_REQUEST = invalid("temperature must be between 0 and 1")
 FILTERED = Failure(400, "content_filter", "The request was rejected because it was considered high risk")
 WRONG_KEY = Failure(401, "incorrect_api_key_error", "Incorrect API key provided")
 FOREIGN_KEY = Failure(401, "invalid_authentication_error", "Invalid Authentication")
-FORBIDDEN = Failure(403, "permission_denied_error", "The API you are accessing is not open")
-NO_MODEL = not_found("Not found the model or Permission denied")
 OVERLOADED = Failure(429, "engine_overloaded_error", "The engine is currently overloaded, please try again later", 1)
-RATE_LIMITED = Failure(
-    429,
-    "rate_limit_reached_error",
-    "Your account reached max request per minute: 3, please try again after 2 seconds",
-    2,
-)
 NO_QUOTA = Failure(
     429, "exceeded_current_quota_error", "Your account is suspended due to insufficient balance, please recharge it"
 )
 BROKEN = Failure(500, "server_error", "The server had an error while processing your request")
-UNAVAILABLE = Failure(503, "server_unavailable", "The server is temporarily unavailable, please try again later")
-NO_CACHING = not_found("The requested resource was not found: POST /v1/caching")
-NOT_ALLOWED = Failure(405, "invalid_request_error", "Method not allowed: POST /v1/caching")
-CACHING_GONE = Failure(410, "resource_not_found_error", "Context caching is no longer offered")
 GATEWAY_TIMEOUT = Failure(504, "gateway_timeout", "The gateway gave up waiting", html=GATEWAY_PAGE)

@@ -13,15 +13,10 @@ STORY = (
     "their nets, and a child asks how far away the palace is. Nobody knows, so everybody answers: as far as you can "
     "walk before you are no longer curious. "
 )
-CHINESE = (
-    "月宫里的灯还亮着🌙，玉兔🐇在捣药。家人👨‍👩‍👧‍👦坐在院子里分月饼🥮，"
-    "风把桂花吹到了茶杯里🍵。\n「你看，」孩子说，「它也在看我们呢！」"
-)
 THOUGHTS = (
     "The user wants a short answer. First I look at what was asked, then I check that nothing is missing. "
     "让我想一想：问题很简单，直接回答就好。"
 )
-REFUSAL = "I cannot help with that request."
 LOOP = "The moon rises over the palace and the rabbit begins to grind again. "
 REASONING_BUDGET = 48  # tokens, when the request names no limit
 LENGTH_BUDGET = 16
@@ -32,22 +27,12 @@ SCHEMA_DEPTH = 8  # a schema may contain itself
 def echo(request: ChatRequest) -> list[Choice]:
     """Answer with the last user message, or with a tool's result when that came last."""
     text = request.asked if request.tool_result is None else request.tool_result
-    return [_said(text if index == 0 else f"{text} ({index + 1})") for index in range(request.n)]
+    return [said(text if index == 0 else f"{text} ({index + 1})") for index in range(request.n)]
 
 
 def story(request: ChatRequest) -> list[Choice]:
     """Tell the same story to everybody."""
-    return [_said(STORY)] * request.n
-
-
-def chinese(request: ChatRequest) -> list[Choice]:
-    """Answer in Chinese with emoji, some of them of several code points."""
-    return [_said(CHINESE)] * request.n
-
-
-def two_choices(request: ChatRequest) -> list[Choice]:
-    """Give at least two answers of different length."""
-    return [_said(f"Answer {index + 1}: {request.asked}" + STORY * index) for index in range(max(2, request.n))]
+    return [said(STORY)] * request.n
 
 
 def reasoning(request: ChatRequest) -> list[Choice]:
@@ -55,20 +40,10 @@ def reasoning(request: ChatRequest) -> list[Choice]:
     return [Choice(Message(choice.message.content, THOUGHTS)) for choice in echo(request)]
 
 
-def logprobs(request: ChatRequest) -> list[Choice]:
-    """Echo with the probability of each word."""
-    return [Choice(choice.message, logprobs=True) for choice in echo(request)]
-
-
-def refusal(request: ChatRequest) -> list[Choice]:
-    """Refuse in the field meant for it."""
-    return [Choice(Message(None, refusal=REFUSAL))] * request.n
-
-
 def length(request: ChatRequest) -> list[Choice]:
     """Tell a story that is always longer than the budget."""
     budget = min(request.budget or LENGTH_BUDGET, LONGEST)
-    return [_said(STORY * (1 + 4 * budget // len(STORY)), "length")] * request.n
+    return [said(STORY * (1 + 4 * budget // len(STORY)), "length")] * request.n
 
 
 def endless_reasoning(request: ChatRequest) -> list[Choice]:
@@ -89,33 +64,12 @@ def every_tool(request: ChatRequest) -> list[Choice]:
 
 def repeated(events: int) -> Script:
     """Return a script that says the same sentence `events` times."""
-    return lambda request: [_said(LOOP * events, "length")] * request.n
-
-
-def repeated_reasoning(events: int) -> Script:
-    """Return a script that thinks the same sentence `events` times."""
-    return lambda request: [Choice(Message("", LOOP * events), "length")] * request.n
-
-
-def repeated_arguments(events: int) -> Script:
-    """Return a script that writes the same sentence `events` times into the arguments of a tool call."""
-
-    def script(request: ChatRequest) -> list[Choice]:
-        name = request.tools[0].name if request.tools else "write_file"
-        call = ToolCall(f"{name}:0", name, '{"text": "' + LOOP * events)
-        return [Choice(Message("", tool_calls=(call,)), "length")] * request.n
-
-    return script
+    return lambda request: [said(LOOP * events, "length")] * request.n
 
 
 def numbered(events: int) -> Script:
     """Return a script that counts to `events`."""
-    return lambda request: [_said("".join(f"{number} " for number in range(1, events + 1)))] * request.n
-
-
-def large(size: int) -> Script:
-    """Return a script that says one text of `size` bytes."""
-    return lambda request: [_said("0123456789abcdef" * (size // 16))] * request.n
+    return lambda request: [said("".join(f"{number} " for number in range(1, events + 1)))] * request.n
 
 
 def example(name: str, schema: dict[str, Json], depth: int = 0) -> Json:
@@ -152,7 +106,8 @@ def _example_of_type(name: str, schema: dict[str, Json], depth: int) -> Json:
     return scalars.get(kind, f"{name} 示例") if isinstance(kind, str) else f"{name} 示例"
 
 
-def _said(text: str, finish_reason: FinishReason = "stop") -> Choice:
+def said(text: str, finish_reason: FinishReason = "stop") -> Choice:
+    """Return an answer that consists of a text."""
     return Choice(Message(text), finish_reason)
 
 

@@ -37,6 +37,8 @@ class MockServer:
     the last `keep` calls; `on_served` is called in the server's thread for each call that has ended.
     """
 
+    api = Api
+
     def __init__(
         self,
         port: int = 0,
@@ -52,7 +54,7 @@ class MockServer:
         self.host = host
         self.port = port
         self.log = ServedLog(keep)
-        self._api = Api(times or Times(), caching=caching, clock=clock)
+        self._api = self.api(times or Times(), caching=caching, clock=clock)
         self._on_served = on_served
         self._tls = tls
         self._certificate: Certificate | None = None

@@ -1,37 +1,9 @@
-"""How a stream is spelled in bytes: line ends, comments, cuts and compression."""
+"""How a stream is written as bytes."""
 
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import accumulate, cycle
-from typing import Literal
-
-import brotli  # type: ignore[import-untyped]
-import zstandard
-
-type Encoding = Literal["", "gzip", "deflate", "br", "zstd"]
-type Asides = Literal["none", "fields", "beats"]
-type Step = Callable[[bytes, bool], bytes]
 
 DONE = "[DONE]"
-SPLIT_SIZES = (5, 17, 3, 29, 1, 41, 2)  # bytes; odd sizes soon fall into a code point and into a line
-_GZIP_FORMAT = 31  # zlib's name for a gzip header and trailer with the largest window
-
-
-@dataclass(frozen=True, slots=True)
-class Spelling:
-    """Say how the events of a stream are written.
-
-    `asides` are the lines beside the data: none, all the fields there are, or heartbeats between the events.
-    `terminated` false leaves out the `[DONE]` and the end of the last event; `split` cuts the bytes anywhere.
-    """
-
-    line_end: str = "\n"
-    space: bool = True
-    asides: Asides = "none"
-    terminated: bool = True
-    split: bool = False
-    encoding: Encoding = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,87 +14,16 @@ class Piece:
     events: int
 
 
-def pieces(spelling: Spelling, payloads: Iterable[str], count: int) -> Iterator[Piece]:
-    """Spell out `count` payloads, the last of which is `[DONE]` where the stream has one."""
-    events = _events(spelling, payloads, count)
-    found = _split(events, count) if spelling.split else map(Piece, events, range(1, count + 1))
-    if not spelling.encoding:
-        return iter(found)
-    step = _STEPS[spelling.encoding]()
-    return (Piece(step(piece.data, piece.events == count), piece.events) for piece in found)
+class Spelling:
+    """Write answers as the API does; without `terminated` a stream lacks `[DONE]` and the end of its last event."""
 
+    terminated: bool = True
 
-def encode(data: bytes, encoding: Encoding) -> bytes:
-    """Compress a whole body."""
-    return _STEPS[encoding]()(data, True) if encoding else data
+    def pieces(self, payloads: Iterable[str], count: int) -> Iterator[Piece]:
+        """Write `count` payloads, the last of which is `[DONE]` where the stream has one."""
+        for number, payload in zip(range(1, count + 1), payloads, strict=True):
+            yield Piece(f"data: {payload}\n\n".encode("utf-8", "replace"), number)
 
-
-def _events(spelling: Spelling, payloads: Iterable[str], count: int) -> Iterator[bytes]:
-    end = spelling.line_end
-    field = "data: " if spelling.space else "data:"
-    for number, payload in enumerate(payloads, 1):
-        lines = _ASIDES[spelling.asides](number)
-        closing = end * 2 if spelling.terminated or number < count else ""
-        yield f"{lines.replace('\n', end)}{field}{payload}{closing}".encode("utf-8", "replace")
-
-
-def _fields(number: int) -> str:
-    """Return lines that belong to the event; only the first comment is followed by a blank line.
-
-    Once there was an `id:`, the openai SDK takes a blank line after a comment for an event without data, and fails.
-    """
-    begin = ": hb\n\nretry: 3000\n" if number == 1 else ": hb\n"
-    return f"{begin}event: message\nid: {number}\n"
-
-
-_ASIDES: dict[Asides, Callable[[int], str]] = {
-    "none": lambda _number: "",
-    "fields": _fields,
-    "beats": lambda number: ": hb\n\n" * (number % 3),
-}
-
-
-def _split(events: Iterable[bytes], count: int) -> Iterator[Piece]:
-    """Cut the joined events anywhere; each piece knows how many events end at or before its end."""
-    written = list(events)
-    ends = list(accumulate(map(len, written)))
-    joined = b"".join(written)
-    sizes = cycle(SPLIT_SIZES)
-    start = complete = 0
-    while start < len(joined):
-        end = start + next(sizes)
-        while complete < count and ends[complete] <= end:
-            complete += 1
-        yield Piece(joined[start:end], complete)
-        start = end
-
-
-def _zlib_step(window: int) -> Callable[[], Step]:
-    def begin() -> Step:
-        compressor = zlib.compressobj(wbits=window)
-        return lambda data, last: (
-            compressor.compress(data) + compressor.flush(zlib.Z_FINISH if last else zlib.Z_SYNC_FLUSH)
-        )
-
-    return begin
-
-
-def _brotli_step() -> Step:
-    compressor = brotli.Compressor(quality=5)
-    return lambda data, last: compressor.process(data) + (compressor.finish() if last else compressor.flush())
-
-
-def _zstd_step() -> Step:
-    compressor = zstandard.ZstdCompressor().compressobj()
-    return lambda data, last: (
-        compressor.compress(data)
-        + compressor.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH if last else zstandard.COMPRESSOBJ_FLUSH_BLOCK)
-    )
-
-
-_STEPS: dict[Encoding, Callable[[], Step]] = {
-    "gzip": _zlib_step(_GZIP_FORMAT),
-    "deflate": _zlib_step(zlib.MAX_WBITS),
-    "br": _brotli_step,
-    "zstd": _zstd_step,
-}
+    def encode(self, body: bytes) -> bytes:
+        """Return the body of an answer without streaming as it is sent."""
+        return body

@@ -17,8 +17,8 @@ from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.wire import secrets
 from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.served import Served
-from moonpalace_cli.mock.server import MockServer
 from tests.e2e.conftest import until
+from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Proxy

@@ -29,7 +29,7 @@ from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.scenarios import Times
-from moonpalace_cli.mock.server import MockServer
+from tests.scenarios.server import MockServer
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-e2e-client-0123456789"

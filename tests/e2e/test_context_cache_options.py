@@ -14,9 +14,9 @@ from uuid import uuid4
 import openai
 import pytest
 
-from moonpalace_cli.mock.server import MockServer
 from tests.e2e.cache_user import CACHED, CACHING, CHAT, MODEL, QUICK, Messages, User, ask_at_once, history
 from tests.e2e.conftest import until
+from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher

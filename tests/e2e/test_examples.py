@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from moonpalace_cli.mock.server import MockServer
+from tests.scenarios.server import MockServer
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"

@@ -15,8 +15,8 @@ import pytest
 
 if TYPE_CHECKING:
     from moonpalace_cli.mock.served import Served
-    from moonpalace_cli.mock.server import MockServer
     from tests.e2e.conftest import Proxy
+    from tests.scenarios.server import MockServer
 
 KEY = "sk-of-the-one-who-runs-it"
 PATIENCE = 60

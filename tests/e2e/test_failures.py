@@ -16,7 +16,7 @@ from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.served import Served
-from moonpalace_cli.mock.server import MockServer
+from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy

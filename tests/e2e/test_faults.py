@@ -29,9 +29,9 @@ from moonpalace_addons.store.engine import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.writer import JOIN_MOST
-from moonpalace_cli.mock.server import MockServer
 from tests.e2e.conftest import IMPATIENT
 from tests.faults import Lasting, Load, all_over, assert_stored, assert_told, stalled
+from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy

@@ -14,9 +14,10 @@ import openai
 import pytest
 
 from moonpalace_addons.store.tasks import State
-from moonpalace_cli.mock.scenarios import Times, scenarios
+from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.served import Served
-from moonpalace_cli.mock.server import MockServer
+from tests.scenarios.all_scenarios import scenarios
+from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy

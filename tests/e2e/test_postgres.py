@@ -23,7 +23,7 @@ from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
-from moonpalace_cli.mock.server import MockServer
+from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from moonpalace_cli.mock.server import MockServer
 from tests.e2e.cache_user import MODEL, history
+from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy

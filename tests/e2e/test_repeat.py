@@ -25,8 +25,8 @@ from moonpalace_addons.store.tasks import State
 from moonpalace_addons.wire import sse
 from moonpalace_cli.mock.scripts import LOOP
 from moonpalace_cli.mock.served import Served
-from moonpalace_cli.mock.server import MockServer
-from moonpalace_cli.mock.spelling import Encoding, Spelling, pieces
+from tests.scenarios.server import MockServer
+from tests.scenarios.spelling import Encoding, OddSpelling
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy
@@ -306,8 +306,8 @@ class Looping:
 
     def _answer(self, connection: socket.socket, framing: str, encoding: str, line_end: str) -> tuple[str, int]:
         chunk = {"id": "c", "choices": [{"index": 0, "delta": {"content": LOOP}}]}
-        spelling = Spelling(encoding=cast(Encoding, encoding), line_end=LINE_ENDS[line_end])
-        sent = [piece.data for piece in pieces(spelling, [json.dumps(chunk)] * self.COUNT, self.COUNT)]
+        spelling = OddSpelling(encoding=cast(Encoding, encoding), line_end=LINE_ENDS[line_end])
+        sent = [piece.data for piece in spelling.pieces([json.dumps(chunk)] * self.COUNT, self.COUNT)]
         head = HEAD + (f"Content-Encoding: {encoding}\r\n".encode() if encoding else b"")
         head += FRAMINGS[framing] % sum(map(len, sent)) if framing == "length" else FRAMINGS[framing]
         with suppress(OSError):

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from moonpalace_addons.store.records import exchanges
-from moonpalace_cli.mock.server import MockServer
+from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy

@@ -16,7 +16,7 @@ import pytest
 
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.scripts import THOUGHTS
-from moonpalace_cli.mock.server import MockServer
+from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam

@@ -15,7 +15,7 @@ from moonpalace_addons.store.tasks import State
 from moonpalace_addons.wire import sse
 from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.served import Served
-from moonpalace_cli.mock.server import MockServer
+from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy

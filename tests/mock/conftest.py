@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from moonpalace_cli.mock.scenarios import Times
-from moonpalace_cli.mock.server import MockServer
+from tests.scenarios.server import MockServer
 
 QUICK = Times(loop=0, slow=0, headers=0, split=0, reset=0.02)
 KEY = {"Authorization": "Bearer sk-test"}

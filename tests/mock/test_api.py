@@ -5,8 +5,9 @@ import socket
 import httpx
 import pytest
 
-from moonpalace_cli.mock.scenarios import Times, scenarios
-from moonpalace_cli.mock.server import MockServer
+from moonpalace_cli.mock.scenarios import Times
+from tests.scenarios.all_scenarios import scenarios
+from tests.scenarios.server import MockServer
 
 CHAT = {"model": "mock-echo", "messages": [{"role": "user", "content": "Hello 月亮"}]}
 

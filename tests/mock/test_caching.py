@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from moonpalace_cli.mock.scenarios import Times
-from moonpalace_cli.mock.server import MockServer
+from tests.scenarios.server import MockServer
 
 CHAT, CACHING = "/v1/chat/completions", "/v1/caching"
 KEY = {"Authorization": "Bearer sk-test"}

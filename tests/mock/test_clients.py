@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import openai
 import pytest
 
-from moonpalace_cli.mock.server import MockServer
+from tests.scenarios.server import MockServer
 
 CURL = shutil.which("curl") or ""
 

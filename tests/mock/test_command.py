@@ -15,7 +15,8 @@ from click.testing import CliRunner
 
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_cli.main import cli
-from moonpalace_cli.mock.server import MockServer
+from moonpalace_cli.mock.scenarios import Times, scenarios
+from tests.scenarios.server import MockServer
 
 ROOT = Path(__file__).parents[2]
 CHAT = {"model": "mock-echo", "messages": [{"role": "user", "content": "Hello"}]}
@@ -95,7 +96,7 @@ def test_a_port_in_use(shared_mock: MockServer) -> None:
 
 
 def test_help_is_quick_and_tells_the_headers() -> None:
-    """The help names the headers that change the pace, and does not need Tornado."""
+    """The help names the headers that change the pace and every scenario, and does not need Tornado."""
     code = (
         "import sys; from click.testing import CliRunner; from moonpalace_cli.commands.mock import command;"
         "print(CliRunner().invoke(command, ['--help']).output); print('tornado' in sys.modules)"
@@ -104,4 +105,5 @@ def test_help_is_quick_and_tells_the_headers() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert "X-Mock-Delay" in found.stdout
     assert "X-Mock-Events" in found.stdout
+    assert all(f"\n  {name} " in found.stdout for name in scenarios(Times()))
     assert found.stdout.splitlines()[-1] == "False"

@@ -9,10 +9,9 @@ from moonpalace_cli.mock.completions import (
     by_word,
     completion_tokens,
     limited,
-    whole,
 )
 
-FULL = Message("abcd" * 4, "efgh" * 4, "ijkl", (ToolCall("a:0", "a", "mnop" * 2), ToolCall("b:1", "b", "qrst")))
+FULL = Message("abcd" * 4, "efgh" * 4, (ToolCall("a:0", "a", "mnop" * 2), ToolCall("b:1", "b", "qrst")))
 
 
 @pytest.mark.parametrize(
@@ -33,21 +32,16 @@ def test_by_word(text: str, pieces: list[str]) -> None:
     assert "".join(by_word(text)) == text
 
 
-def test_whole() -> None:
-    """A text stays in one piece, and no text is no piece."""
-    assert (whole("a b"), whole("")) == (["a b"], [])
-
-
 def test_all_parts_count() -> None:
-    """Reasoning with its marks, content, refusal and arguments are all paid for."""
-    assert completion_tokens(Choice(FULL)) == 4 + 3 + 4 + 1 + 2 + 1
+    """Reasoning with its marks, content and arguments are all paid for."""
+    assert completion_tokens(Choice(FULL)) == 4 + 3 + 4 + 2 + 1
 
 
-@pytest.mark.parametrize("budget", range(1, 16))
+@pytest.mark.parametrize("budget", range(1, 15))
 def test_a_budget_is_used_to_the_last_token(budget: int) -> None:
     """A shortened choice never has more tokens than the budget, and ends for its length."""
     found = limited(Choice(FULL), budget)
-    if budget == 15:
+    if budget == 14:
         assert found == Choice(FULL)
     else:
         assert found.finish_reason == "length"
@@ -60,23 +54,18 @@ def test_a_budget_is_used_to_the_last_token(budget: int) -> None:
         (2, Message("", "")),
         (5, Message("", "efgh" * 2)),
         (8, Message("abcd", "efgh" * 4)),
-        (12, Message("abcd" * 4, "efgh" * 4, "ijkl")),
-        (13, Message("abcd" * 4, "efgh" * 4, "ijkl", (ToolCall("a:0", "a", "mnop"),))),
+        (11, Message("abcd" * 4, "efgh" * 4)),
+        (12, Message("abcd" * 4, "efgh" * 4, (ToolCall("a:0", "a", "mnop"),))),
     ],
 )
 def test_reasoning_is_served_first(budget: int, left: Message) -> None:
-    """The budget goes to reasoning, then content, refusal and the calls in order."""
+    """The budget goes to reasoning, then content and the calls in order."""
     assert limited(Choice(FULL), budget).message == left
 
 
 def test_a_code_point_is_not_cut() -> None:
     """A character that the budget would cut in the middle is left out."""
     assert limited(Choice(Message("月亮月亮")), 2).message.content == "月亮"
-
-
-def test_null_content_stays_null() -> None:
-    """A choice without content is not given an empty one when it is shortened."""
-    assert limited(Choice(Message(None, refusal="abcdefgh")), 1).message == Message(None, refusal="abcd")
 
 
 def test_a_choice_within_the_budget_stays_as_it_is() -> None:

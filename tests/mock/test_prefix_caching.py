@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from moonpalace_cli.mock.prefix_caching import PrefixCaching
-from moonpalace_cli.mock.server import MockServer
+from tests.scenarios.server import MockServer
 
 TOOLS = [{"type": "function"}]
 

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from moonpalace_cli.mock.scenarios import Times, scenarios
+from moonpalace_cli.mock.scenarios import Times
+from tests.scenarios.all_scenarios import scenarios
 
 type Fields = dict[str, Any]
 

@@ -10,7 +10,7 @@ import pytest
 from tornado.concurrent import Future
 from tornado.iostream import IOStream
 
-from moonpalace_cli.mock.server import MockServer
+from tests.scenarios.server import MockServer
 
 EVENT = rb"(?:[0-9a-f]+\r\ndata: [^\n]+\n\n\r\n)"
 WRITE = IOStream.write

@@ -14,7 +14,7 @@ import pytest
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.served import Served, ServedLog
-from moonpalace_cli.mock.server import MockServer
+from tests.scenarios.server import MockServer
 
 KEY = {"Authorization": "Bearer sk-test"}
 CHAT = {"model": "mock-echo", "messages": [{"role": "user", "content": "Hello 月亮"}]}

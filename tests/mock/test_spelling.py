@@ -7,7 +7,7 @@ import brotli  # type: ignore[import-untyped]
 import pytest
 import zstandard
 
-from moonpalace_cli.mock.spelling import Encoding, Spelling, encode, pieces
+from tests.scenarios.spelling import Encoding, OddSpelling
 
 PAYLOADS = ['{"text":"月亮🌙"}', '{"text":"two"}', "[DONE]"]
 PLAIN = [f"data: {payload}\n\n".encode() for payload in PAYLOADS]
@@ -25,7 +25,7 @@ def decoders() -> dict[Encoding, Callable[[bytes], bytes]]:
 
 def test_one_piece_for_each_event() -> None:
     """Each event is a piece of its own, and each piece knows how many events are complete."""
-    found = list(pieces(Spelling(), PAYLOADS, 3))
+    found = list(OddSpelling().pieces(PAYLOADS, 3))
     assert [piece.data for piece in found] == PLAIN
     assert [piece.events for piece in found] == [1, 2, 3]
 
@@ -34,24 +34,24 @@ def test_one_piece_for_each_event() -> None:
 def test_compressed_events_can_be_read_at_once(encoding: Encoding) -> None:
     """Whoever decodes the pieces has each event as soon as its piece is there."""
     decode = decoders()[encoding]
-    assert [decode(piece.data) for piece in pieces(Spelling(encoding=encoding), PAYLOADS, 3)] == PLAIN
+    assert [decode(piece.data) for piece in OddSpelling(encoding=encoding).pieces(PAYLOADS, 3)] == PLAIN
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
 def test_compressed_bodies(encoding: Encoding) -> None:
     """A body compressed in one go is decoded to what it was."""
-    assert decoders()[encoding](encode(b"moon" * 1000, encoding)) == b"moon" * 1000
-    assert len(encode(b"moon" * 1000, encoding)) < 100
+    assert decoders()[encoding](OddSpelling(encoding=encoding).encode(b"moon" * 1000)) == b"moon" * 1000
+    assert len(OddSpelling(encoding=encoding).encode(b"moon" * 1000)) < 100
 
 
 def test_no_encoding() -> None:
     """Without an encoding a body stays as it is."""
-    assert encode(b"moon", "") == b"moon"
+    assert OddSpelling().encode(b"moon") == b"moon"
 
 
 def test_split_pieces() -> None:
     """The pieces join to the stream, some begin inside a code point, and the events are counted where they end."""
-    found = list(pieces(Spelling(split=True), PAYLOADS, 3))
+    found = list(OddSpelling(split=True).pieces(PAYLOADS, 3))
     assert b"".join(piece.data for piece in found) == b"".join(PLAIN)
     assert any(piece.data[0] & 0xC0 == 0x80 for piece in found)
     complete = [b"".join(piece.data for piece in found[: number + 1]).count(b"\n\n") for number in range(len(found))]
@@ -60,4 +60,4 @@ def test_split_pieces() -> None:
 
 def test_lone_surrogates() -> None:
     """What cannot be written in UTF-8 is replaced, for JSON may hold it."""
-    assert next(pieces(Spelling(), ["\ud800"], 1)).data == b"data: ?\n\n"
+    assert next(OddSpelling().pieces(["\ud800"], 1)).data == b"data: ?\n\n"

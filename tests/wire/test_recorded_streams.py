@@ -13,8 +13,10 @@ from moonpalace_addons.wire.loop_guard import LoopGuard
 from moonpalace_addons.wire.repeat import Detector
 from moonpalace_addons.wire.sse import Decoder, Event
 from moonpalace_addons.wire.stream_editor import Plan, StreamEditor
-from moonpalace_cli.mock.api import Api, Call
-from moonpalace_cli.mock.scenarios import Times, scenarios
+from moonpalace_cli.mock.api import Call
+from moonpalace_cli.mock.scenarios import Times
+from tests.scenarios.all_scenarios import scenarios
+from tests.scenarios.server import Api
 
 TOOLS = [
     {

@@ -1,0 +1,52 @@
+"""What the mock says in scenarios that only the tests need."""
+
+from moonpalace_cli.mock.chat_request import ChatRequest
+from moonpalace_cli.mock.completions import Choice, Message, ToolCall
+from moonpalace_cli.mock.scripts import LOOP, STORY, Script, said
+
+CHINESE = (
+    "月宫里的灯还亮着🌙，玉兔🐇在捣药。家人👨‍👩‍👧‍👦坐在院子里分月饼🥮，"
+    "风把桂花吹到了茶杯里🍵。\n「你看，」孩子说，「它也在看我们呢！」"
+)
+REFUSAL = "I cannot help with that request."
+
+
+def chinese(request: ChatRequest) -> list[Choice]:
+    """Answer in Chinese with emoji, some of them of several code points."""
+    return [said(CHINESE)] * request.n
+
+
+def refusal(request: ChatRequest) -> list[Choice]:
+    """Refuse."""
+    return [said(REFUSAL)] * request.n
+
+
+def two_choices(request: ChatRequest) -> list[Choice]:
+    """Give at least two answers of different length."""
+    return [said(f"Answer {index + 1}: {request.asked}" + STORY * index) for index in range(max(2, request.n))]
+
+
+def repeated_reasoning(events: int) -> Script:
+    """Return a script that thinks the same sentence `events` times."""
+    return lambda request: [Choice(Message("", LOOP * events), "length")] * request.n
+
+
+def repeated_arguments(events: int) -> Script:
+    """Return a script that writes the same sentence `events` times into the arguments of a tool call."""
+
+    def script(request: ChatRequest) -> list[Choice]:
+        name = request.tools[0].name if request.tools else "write_file"
+        call = ToolCall(f"{name}:0", name, '{"text": "' + LOOP * events)
+        return [Choice(Message("", tool_calls=(call,)), "length")] * request.n
+
+    return script
+
+
+def large(size: int) -> Script:
+    """Return a script that says one text of `size` bytes."""
+    return lambda request: [said("0123456789abcdef" * (size // 16))] * request.n
+
+
+def whole(text: str) -> list[str]:
+    """Leave a text in one piece."""
+    return [text] if text else []
