@@ -2,8 +2,9 @@
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice
 
 import pytest
 
@@ -15,6 +16,7 @@ from moonpalace_addons.wire.sse import Decoder, Event
 from moonpalace_addons.wire.stream_editor import Plan, StreamEditor
 from moonpalace_cli.mock.api import Call
 from moonpalace_cli.mock.scenarios import Times
+from tests.cuts import pieces_of, sweep
 from tests.scenarios.all_scenarios import scenarios
 from tests.scenarios.server import Api
 
@@ -26,12 +28,10 @@ TOOLS = [
     for name in ("weather", "tide")
 ]
 QUESTION = {"messages": [{"role": "user", "content": "Hi 月🌙!"}], "tools": TOOLS}
-WHOLE_WORK, SAMPLED_WORK = 4_600_000, 600_000
-"""Bytes read for the cuts of one stream; a stream too long for all of its positions gets an even sample of them."""
 CUT = ("mock-cut", "mock-reset", "mock-stall", "mock-error-in-stream")
 """Scenarios whose streams end before the answer does, which must never make an answer of them."""
-LONG = 100_000
-"""Bytes from which on a stream is fed by pieces of some bytes rather than by one."""
+LONG = 20_000
+"""Bytes from which on a stream is too long to be fed by single bytes, or to be cut at every position."""
 NAMED = re.compile(rb'"(?:id|model|created)": ?("[^"]*"|\d+)|mock-[a-z0-9-]+')
 """What the streams of scenarios differ in, though they are otherwise the same."""
 
@@ -72,22 +72,11 @@ DISTINCT = list({NAMED.sub(b"", found.text): name for name, found in reversed(RE
 """The scenarios whose streams are unlike, once their encodings are taken off."""
 
 
-def cut(data: bytes, *positions: int) -> list[bytes]:
-    """Cut a stream into pieces."""
-    return [data[start:end] for start, end in pairwise((0, *positions, len(data)))]
-
-
-def single(data: bytes, size: int = 1) -> list[bytes]:
-    """Cut a stream into its bytes, or into pieces of a few."""
-    return [data[at : at + size] for at in range(0, len(data), size)]
-
-
-def positions(data: bytes) -> range:
-    """Return where to cut: everywhere, or at an even sample of a stream that is too long for that."""
-    work = len(data) * len(data)
-    step = work // SAMPLED_WORK if work > WHOLE_WORK else 1
-    # An odd step meets every remainder of the lengths that a stream repeats.
-    return range(1, len(data), step | 1)
+def every_cut(data: bytes) -> Iterable[list[bytes]]:
+    """Cut a stream at every position, in pieces that hold an event or a part of one; a long one at many positions."""
+    if len(data) < LONG:
+        return sweep(data, 211 if len(data) < 4_000 else 61)
+    return [pieces_of(data, 997), pieces_of(data, 4_099)]
 
 
 def decoded(pieces: list[bytes]) -> list[Event]:
@@ -116,8 +105,7 @@ def guarded() -> LoopGuard:
 def test_there_are_enough_streams() -> None:
     """At least twenty unlike streams are read, and most are cut at every position."""
     assert len(DISTINCT) >= 20
-    everywhere = [name for name in DISTINCT if positions(RECORDED[name].text).step == 1]
-    assert len(everywhere) >= 15, everywhere
+    assert len([name for name in DISTINCT if len(RECORDED[name].text) < LONG]) >= 20
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -132,7 +120,7 @@ def test_all_events_are_found(name: str) -> None:
 def test_byte_by_byte(name: str) -> None:
     """Fed byte by byte, a stream has the same events and the same merged answer, and passes unchanged."""
     text = RECORDED[name].text
-    pieces = single(text, 1 if len(text) < LONG else 61)
+    pieces = pieces_of(text, 1 if len(text) < LONG else 61)
     events = decoded([text])
     merged = merge_events(events)
     assert merged
@@ -146,23 +134,22 @@ def test_byte_by_byte(name: str) -> None:
 
 @pytest.mark.parametrize("name", DISTINCT)
 def test_cut_at_every_position(name: str) -> None:
-    """Cut in two anywhere, a stream has the same events and the same merged answer, and passes unchanged."""
+    """Cut anywhere, a stream has the same events and the same merged answer, and passes unchanged."""
     text = RECORDED[name].text
     events = decoded([text])
     merged = edited(Plan(coerce=True), [text])
     assert merged == b"" if name in CUT else json.loads(merged) == merge_events(events)
-    for at in positions(text):
-        pieces = cut(text, at)
-        assert decoded(pieces) == events, at
-        assert edited(Plan(), pieces) == text, at
-        assert edited(Plan(coerce=True), pieces) == merged, at
+    for pieces in every_cut(text):
+        assert decoded(pieces) == events, pieces
+        assert edited(Plan(), pieces) == text, pieces
+        assert edited(Plan(coerce=True), pieces) == merged, pieces
 
 
 @pytest.mark.parametrize("name", DISTINCT)
 def test_a_guard_that_finds_nothing_changes_nothing(name: str) -> None:
     """Watched for loops in vain, a stream passes byte for byte, however it is cut."""
-    text = RECORDED[name].text
-    for pieces in (cut(text, len(text) // 3, len(text) // 2), single(text[:2000])):
+    text = RECORDED[name].text[:LONG]
+    for pieces in (pieces_of(text, len(text) // 3), pieces_of(text[:2000])):
         assert edited(Plan(make_guard=guarded), pieces) == b"".join(pieces)
 
 
@@ -176,15 +163,15 @@ def test_hidden_usage(name: str) -> None:
     whole = edited(Plan(hide_usage=True), [text])
     found = [event.data for event in decoded([whole])]
     assert found == expected
-    for at in list(positions(text))[::7]:
-        assert edited(Plan(hide_usage=True), cut(text, at)) == whole, at
+    for pieces in islice(every_cut(text), 0, None, 7):
+        assert edited(Plan(hide_usage=True), pieces) == whole, pieces
 
 
 @pytest.mark.parametrize("name", [name for name, found in RECORDED.items() if found.encoding])
 def test_encoded_streams_decode_alike(name: str) -> None:
     """A compressed stream decodes to the same bytes whole, byte by byte and cut at every position."""
     recorded = RECORDED[name]
-    for pieces in [single(recorded.data), *(cut(recorded.data, at) for at in range(1, len(recorded.data)))]:
+    for pieces in [pieces_of(recorded.data), *sweep(recorded.data, 211)]:
         decoder = ContentDecoder(recorded.encoding)
         assert b"".join(map(decoder.feed, pieces)) + decoder.close() == recorded.text
         assert decoder.error is None

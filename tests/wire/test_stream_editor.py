@@ -13,6 +13,7 @@ from moonpalace_addons.wire.event_data import DataReader
 from moonpalace_addons.wire.loop_guard import LoopGuard
 from moonpalace_addons.wire.repeat import Detector, Loop
 from moonpalace_addons.wire.stream_editor import Plan, StreamEditor, merged
+from tests.cuts import pieces_of, sweep
 
 BOM = b"\xef\xbb\xbf"
 LOOP = Loop("period", 4, 4, "LOOP")
@@ -64,9 +65,8 @@ HELLO = event(chunk("He")) + event(chunk("llo 月🌙")) + event(chunk(reason="s
 
 
 def all_cuts(stream: bytes) -> list[list[bytes]]:
-    """Return the stream whole, byte by byte, and cut in two at every position."""
-    single = [stream[at : at + 1] for at in range(len(stream))]
-    return [[stream], single, *([stream[:at], stream[at:]] for at in range(1, len(stream)))]
+    """Return the stream whole, byte by byte, and cut at every position, into at most four pieces."""
+    return [[stream], pieces_of(stream), *sweep(stream, max(64, len(stream) // 3))]
 
 
 def edited(plan: Plan, pieces: Iterable[bytes]) -> bytes:

@@ -1,12 +1,13 @@
 """Tool calls: every piece finds its call."""
 
-import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from moonpalace_addons.wire.pieces import Doubts
 from moonpalace_addons.wire.tool_calls import GOES_ON, REPEATED, SAME_INDEX, ToolCalls
+from tests.linear import takes_linear_time
 
 type Json = dict[str, Any]
 
@@ -245,30 +246,24 @@ def test_doubts_are_told() -> None:
 def test_time_is_linear_whatever_the_quirk() -> None:
     """Fresh ids, names with each piece and arguments that come again take no more than linear time."""
 
-    def seconds(count: int) -> float:
+    def prepare(count: int) -> Callable[[], object]:
         pieces = [call('{"a": [' + "1, " * 20, index=0, id="0", name="f")]
         pieces += [call("1, ", index=0, id=str(number), name="f") for number in range(1, count)]
-        best = float("inf")
-        for _ in range(3):
-            started = time.process_time()
+
+        def run() -> None:
             (made,) = gather(*([piece] for piece in pieces))
             assert made["function"]["name"] == "f"
-            best = min(best, time.process_time() - started)
-        return best
 
-    assert seconds(16_000) < 24 * max(seconds(2_000), 0.001)
+        return run
+
+    assert takes_linear_time(prepare, 2_000)
 
 
 def test_time_is_linear() -> None:
-    """Eight times as many calls take nowhere near the 64 times as long that quadratic work would take."""
+    """Many calls, each in two pieces, take no more than linear time."""
 
-    def seconds(count: int) -> float:
+    def prepare(count: int) -> Callable[[], object]:
         lists = [[call("{", id=f"call-{number}", name="f")] for number in range(count)] + [[call("}")]] * count
-        best = float("inf")
-        for _ in range(3):
-            started = time.process_time()
-            gather(*lists)
-            best = min(best, time.process_time() - started)
-        return best
+        return lambda: gather(*lists)
 
-    assert seconds(16_000) < 24 * max(seconds(2_000), 0.001)
+    assert takes_linear_time(prepare, 2_000)

@@ -1,0 +1,17 @@
+"""Ways to cut a stream, for tests of what must not depend on where it is cut."""
+
+from collections.abc import Iterator
+
+
+def pieces_of(data: bytes, size: int = 1) -> list[bytes]:
+    """Cut a stream into pieces of `size` bytes."""
+    return [data[at : at + size] for at in range(0, len(data), size)]
+
+
+def sweep(data: bytes, size: int) -> Iterator[list[bytes]]:
+    """Cut a stream into pieces of `size` bytes, each time one byte further: in the end it was cut at every position.
+
+    A stream of up to `size` bytes is cut in two at every position.
+    """
+    for first in range(1, min(size + 1, len(data))):
+        yield [data[:first], *pieces_of(data[first:], size)]
