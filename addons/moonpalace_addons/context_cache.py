@@ -171,11 +171,15 @@ class ContextCache:
         elif call.cache is not None and self.caches is not None:
             self._without_cache(call, flow.response, self.caches, *call.cache)
 
-    async def response(self, flow: HTTPFlow) -> None:
-        """Do the same where mitmproxy's server runs, which calls no such hook: the second answer comes whole."""
+    def response(self, flow: HTTPFlow) -> Awaitable[None] | None:
+        """Do the same where mitmproxy's server runs, which calls no such hook: the second answer comes whole.
+
+        Nothing is returned where there is nothing to wait for, as in `request`.
+        """
         call = self.calls.get(flow)
-        if call is None or not call.hold:
-            return
+        return self._refused(flow, call) if call is not None and call.hold else None
+
+    async def _refused(self, flow: HTTPFlow, call: Call) -> None:
         self.moonpalace_refused(flow)
         if flow.response is None:
             flow.response = await second_answer(call)

@@ -14,6 +14,7 @@ from mitmproxy.addons.core import Core
 from mitmproxy.addons.next_layer import NextLayer
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.addons.tlsconfig import TlsConfig
+from mitmproxy.http import HTTPFlow
 from mitmproxy.log import LegacyLogEvents, MitmLogHandler
 from mitmproxy.master import Master
 
@@ -28,6 +29,15 @@ from moonpalace_cli.proxy.listening_errors import cannot_listen
 
 GARBAGE_THRESHOLDS = (2_000, 10, 10)
 """Of the garbage collector: calls make garbage in cycles, and each collection holds up the streams for milliseconds."""
+
+
+class Tls(TlsConfig):
+    """TLS of mitmproxy's own server, without a look at every request for whether it asks for a revocation list."""
+
+    name = "tlsconfig"
+
+    def request(self, flow: HTTPFlow) -> None:
+        """Do nothing: such lists are for the clients of a forward proxy that makes certificates."""
 
 
 class StartupCheck(MitmLogHandler):
@@ -104,7 +114,7 @@ async def run(
     master = Master(mitmproxy_settings(settings))
     leave_out_log_hooks()
     check = StartupCheck(settings, console)
-    master.addons.add(Core(), Proxyserver(), NextLayer(), TlsConfig(), check, *more, *make_addons(settings, announce))
+    master.addons.add(Core(), Proxyserver(), NextLayer(), Tls(), check, *more, *make_addons(settings, announce))
     await run_master(master)
 
 

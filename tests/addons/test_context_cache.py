@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable
 
 import pytest
 from mitmproxy.http import Headers, HTTPFlow, Request, Response
@@ -89,14 +90,18 @@ def a_call(calls: Calls, body: bytes = BODY, path: str = "/v1/chat/completions",
 
 def asked(call: Call, hooks: ContextCache) -> Call:
     """Let the request pass the hook."""
-    waiting = hooks.request(call.flow)
+    finish(hooks.request(call.flow))
+    return call
+
+
+def finish(waiting: Awaitable[None] | None) -> None:
+    """Wait for what a hook wants to be waited for."""
     if waiting is not None:
 
         async def wait() -> None:
             await waiting
 
         asyncio.run(wait())
-    return call
 
 
 def answered(hooks: ContextCache, call: Call, status: int, headers: dict[str, str]) -> HTTPFlow:
@@ -274,7 +279,8 @@ def test_a_refusal_on_mitmproxys_server(monkeypatch: pytest.MonkeyPatch, failed:
     call.hold, call.coerce, call.body = True, True, BODY
     call.flow.request.content = b"changed"
     call.flow.response = Response.make(404, b"cache-1 is gone")
-    asyncio.run(hooks.response(call.flow))
+    finish(hooks.response(call.flow))
+    assert hooks.response(call.flow) is None
     assert [request.raw_content for request in sent] == [BODY]
     assert "X-Msh-Context-Cache" not in sent[0].headers
     assert call.flow.response is not None

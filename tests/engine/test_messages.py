@@ -133,3 +133,31 @@ def test_a_flow_can_be_saved() -> None:
     flow = tflow.tflow(resp=True)
     flow.request, flow.response = quick_request(), quick_response()
     assert type(flow).from_state(flow.get_state()).get_state() == flow.get_state()
+
+
+CHANGES: dict[str, Callable[[Headers], object]] = {
+    "set one that is there": lambda headers: headers.__setitem__("HOST", "y"),
+    "set one that is there twice": lambda headers: headers.__setitem__("a", "2"),
+    "set one that is not there": lambda headers: headers.__setitem__("new", "ä"),
+    "set several": lambda headers: headers.set_all("host", ["1", b"2"]),
+    "set none": lambda headers: headers.set_all("a", []),
+    "delete": lambda headers: headers.pop("a"),
+    "add": lambda headers: headers.add("host", "z"),
+    "fields": lambda headers: setattr(headers, "fields", ((b"x", b"y"),)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_headers_that_were_looked_up_change(change: Callable[[Headers], object]) -> None:
+    """What is looked up after a change is what mitmproxy's own headers then have."""
+    quick, ordinary = make_headers(list(FIELDS)), Headers(FIELDS)
+    for headers in (quick, ordinary):
+        assert "host" in headers
+        change(headers)
+    assert quick.fields == ordinary.fields
+    for name in ("host", "a", b"A", "new", "x"):
+        assert (quick.get_all(name), quick.get(name), name in quick) == (
+            ordinary.get_all(name),
+            ordinary.get(name),
+            name in ordinary,
+        )
