@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from moonpalace_addons.store.parts import cut
 from moonpalace_addons.store.records import parts, request_headers, response_headers
 from moonpalace_addons.store.records.body_text import Side
 from moonpalace_addons.store.records.values import Values
+from moonpalace_addons.store.resent import piece
 
 NO_ROWS: Mapping[str, Values] = {}
 
@@ -27,8 +27,9 @@ def keep(
     answers = {**rows, **answered}
     asked = {uuid: form for uuid, row in rows.items() if (form := request_headers.shared_form(row)) is not None}
     said = {uuid: told for uuid, row in answers.items() if (told := response_headers.shared_form(row)) is not None}
-    headers = [*asked.values(), *(told.piece for told in said.values())]
-    ids = iter(parts.keep_pieces(connection, [*([piece] for piece in headers), *(cut(body) for *_, body in bodies)]))
+    headers = [[piece(text)] for text in (*asked.values(), *(told.piece for told in said.values()))]
+    cuts = [parts.RECENT.pieces(body) for *_, body in bodies]
+    ids = iter(parts.keep_pieces(connection, [*headers, *cuts]))
     columns: dict[str, Values] = {
         uuid: {"response_headers": row.get("response_headers")} | response_headers.UNSHARED
         for uuid, row in answers.items()

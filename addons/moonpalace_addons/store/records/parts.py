@@ -6,7 +6,6 @@ Whoever writes one takes the ids from `keep_pieces`, in the same transaction of 
 clean-up from deleting a piece that is about to be used.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import batched
@@ -15,10 +14,11 @@ from sqlalchemy import Connection, LargeBinary, Select, any_, bindparam, delete,
 from sqlalchemy.dialects import postgresql
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store.parts import cut, is_utf8
+from moonpalace_addons.store.parts import is_utf8
 from moonpalace_addons.store.records.body_text import Side, pieces
 from moonpalace_addons.store.records.insertion import insert_many
 from moonpalace_addons.store.records.values import Values
+from moonpalace_addons.store.resent import Piece, Resent
 from moonpalace_addons.store.schema import EXCHANGES, PARTS, UNUSED_PARTS
 
 NONE: Values = {"request_parts": None, "response_parts": None}
@@ -27,7 +27,8 @@ NONE: Values = {"request_parts": None, "response_parts": None}
 AT_ONCE = 500
 """Hashes and ids in one statement: databases bound that."""
 
-HASH_BYTES = 16
+RECENT = Resent()
+"""Of all stores that are written to: it knows nothing of what is stored."""
 
 ADDED = (PARTS.c.hash, PARTS.c.is_text, PARTS.c.data)
 
@@ -50,7 +51,7 @@ LAST = select(func.coalesce(func.max(PARTS.c.id), 0))
 
 def keep(connection: Connection, bodies: Sequence[bytes]) -> list[str]:
     """Store the pieces of bodies that are not there yet; return for each body what its column holds."""
-    return [as_column(ids) for ids in keep_pieces(connection, [cut(body) for body in bodies])]
+    return [as_column(ids) for ids in keep_pieces(connection, [RECENT.pieces(body) for body in bodies])]
 
 
 def as_column(ids: Iterable[int]) -> str:
@@ -58,22 +59,16 @@ def as_column(ids: Iterable[int]) -> str:
     return f"[{','.join([str(part_id) for part_id in ids])}]"
 
 
-def keep_pieces(connection: Connection, cuts: Sequence[Sequence[bytes]]) -> list[list[int]]:
+def keep_pieces(connection: Connection, cuts: Sequence[Sequence[Piece]]) -> list[list[int]]:
     """Store the pieces that are not there yet; return the ids of all, in the same order."""
     if not cuts:
         return []
-    hashes = [[digest(piece) for piece in body] for body in cuts]
-    data = {key: piece for keys, body in zip(hashes, cuts, strict=True) for key, piece in zip(keys, body, strict=True)}
+    data = dict(piece for body in cuts for piece in body)
     ids = find(connection, data)
     missing = {key: piece for key, piece in data.items() if key not in ids}
     if missing:
         ids |= (add_numbered if connection.dialect.name == "sqlite" else add)(connection, missing)
-    return [[ids[key] for key in keys] for keys in hashes]
-
-
-def digest(piece: bytes) -> bytes:
-    """Return what a piece is known by."""
-    return hashlib.blake2b(piece, digest_size=HASH_BYTES).digest()
+    return [[ids[key] for key, _ in body] for body in cuts]
 
 
 def find(connection: Connection, hashes: Iterable[bytes]) -> dict[bytes, int]:
