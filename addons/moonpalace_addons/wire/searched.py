@@ -10,7 +10,7 @@ KEYS = (
 )
 """The members of JSON objects whose strings are searched."""
 
-MEMBER = re.compile(rf'"(?:{"|".join(KEYS)})"\s*:\s*"((?:[^"\\]|\\.)*+)"', re.DOTALL)
+MEMBER = re.compile(rf'"(?:{"|".join(KEYS)})"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
 
 
 def written_texts(body: str) -> Iterator[str]:

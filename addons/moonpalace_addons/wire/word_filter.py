@@ -3,6 +3,11 @@
 It is a Bloom filter: a token sets a few bits, at places that follow from it, in a field of which in the end half is
 set. So of a hundred words that the texts do not have, one is taken for one that they may have. Filters have numbers,
 and in those with other numbers other bits are set: a word that is taken so for one is not by all that have the same.
+
+What it is worth, in CPU on a busy machine of two cores: a search for a word that no text has, in 50,000 calls of 6 KB,
+takes 0.1 s with filters and 1.5 s without (33 s if JSON itself has the word, as "user"); in calls of agent sessions,
+130 KB on average, it takes 18 s without. Filters take 1.4 % of the store, and some 1.8 ms of the writer's process for a
+call, in the background. SQLite's FTS5 with trigrams (without positions) takes 79 % of the store, and 3.2 ms.
 """
 
 from collections.abc import Generator, Iterable, Iterator
