@@ -1,20 +1,24 @@
 """What the store takes: bytes on disk for each captured byte, and time for each call."""
 
+import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from itertools import batched
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-from moonpalace_addons.store import cleaning, indexing
+from moonpalace_addons.store import indexing
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import open_store, writing
-from moonpalace_addons.store.records import identity, runs
-from moonpalace_addons.store.records.retention import Rule
+from moonpalace_addons.store.host import new_run
+from moonpalace_addons.store.records import exchanges, identity, runs
+from tests.bench import query_corpus
 from tests.bench.store_load import Author, Call, session, tasks, unrelated
 from tests.bench.wanted import at_most
 
@@ -23,8 +27,12 @@ SESSION = 3.0
 LOADS = ((2_000, None), (5_000, 1.3), (10_000, 1.3), (20_000, 1.3))
 """Bytes of unrelated calls, and what they may take for each byte of their bodies; of the smallest, the rows and headers
 are a third of what there is to keep."""
-DELAY = 1.0
-"""Seconds that another writer may wait while old calls are deleted: calls are to be on disk within this."""
+CLEANED, KEPT = 50_000, 1_000
+"""Calls that a clean-up deletes and keeps."""
+CLEANUP = 10.0
+"""Seconds that it may take while no proxy uses the store."""
+WRITER_DELAY, READER_DELAY = 0.35, 0.02
+"""Seconds that a proxy's writer and a reader may wait for one."""
 
 
 def new_store(folder: str) -> Engine:
@@ -121,51 +129,80 @@ def time_tables() -> Iterator[str]:
 
 
 def time_cleanup() -> Iterator[str]:
-    """How long another writer waits for the lock while 10,000 calls are deleted from a store of 100 MB, and without."""
+    """Clean 50,000 calls up while no proxy uses the store, then beside one: how long its writer and a reader wait."""
+    with copied() as engine:
+        seconds = timed(lambda: clean_up(engine))
+        wanted = at_most(seconds, CLEANUP, "s")
+        yield f"{'without a proxy':<20} {seconds:5.1f} s {wanted}, {size(engine) / 1e6:.1f} MB left"
+    with copied() as engine, beside_proxy(engine) as waits:
+        yield from told("a proxy alone", waits, timed(lambda: time.sleep(3)))
+        yield from told("beside a clean-up", waits, timed(lambda: clean_up(engine)))
+
+
+def clean_up(engine: Engine) -> None:
+    """Run `mpal cleanup`, a process of its own."""
+    command = (sys.executable, "-m", "moonpalace_cli.main", "cleanup")
+    options = ("--keep-last", str(KEPT), "--database", str(engine.url.database))
+    subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
+
+
+@contextmanager
+def copied() -> Iterator[Engine]:
+    """Give an engine on a store with many calls."""
     with tempfile.TemporaryDirectory() as folder:
-        engine = new_store(folder)
-        batch, author = begun(engine), Author(3)
-        planned = [
-            task
-            for number, call in enumerate(unrelated(11_000, 8000, streamed=False))
-            for task in tasks(call, number, author)
-        ]
-        for some in batched(planned, 400):
-            batch.plan(some, keep=False)
-            with writing(engine) as connection:
-                batch.store(connection)
-            batch.stored()
-            batch.finished()
-        yield told("alone", engine, lambda: time.sleep(3))
-        rule = Rule(keep_last=1000)
-        yield told("during the clean-up", engine, lambda: cleaning.clean(engine, rule, None, threading.Event()))
-        yield f"{size(engine) / 1e6:.1f} MB are left"
+        copy = shutil.copyfile(query_corpus.store(CLEANED + KEPT), Path(folder) / "moonpalace.sqlite")
+        engine = open_store(f"sqlite:///{copy}")
+        yield engine
         engine.dispose()
 
 
-def told(name: str, engine: Engine, work: Callable[[], object]) -> str:
-    """Write every 5 ms while work is done; return how long the writes took."""
-    took, done = list[float](), threading.Event()
-
-    def write() -> None:
-        other = open_store(engine.url.render_as_string(hide_password=False))
-        while not done.wait(0.005):
-            began = time.perf_counter()
-            with writing(other) as connection:
-                runs.touch_run(connection, "00000000-0000-4000-8000-000000000000")
-            took.append(time.perf_counter() - began)
-        other.dispose()
-
-    writer = threading.Thread(target=write)
-    writer.start()
+def timed(work: Callable[[], object]) -> float:
+    """Return the seconds that something takes."""
     began = time.perf_counter()
     work()
-    seconds = time.perf_counter() - began
+    return time.perf_counter() - began
+
+
+@contextmanager
+def beside_proxy(engine: Engine) -> Iterator[dict[str, list[float]]]:
+    """Write as a proxy and read every 5 ms; give the seconds that each took, by who it was."""
+    run, done = new_run(), threading.Event()
+    with writing(engine) as connection:
+        runs.begin_run(connection, run)
+
+    def write(other: Engine) -> None:
+        with writing(other) as connection:
+            runs.touch_run(connection, str(run["id"]))
+
+    def read(other: Engine) -> None:
+        exchanges.latest(other, limit=20)
+
+    def repeat(work: Callable[[Engine], None], took: list[float]) -> None:
+        other = open_store(engine.url.render_as_string(hide_password=False))
+        while not done.wait(0.005):
+            took.append(timed(lambda: work(other)))
+        other.dispose()
+
+    waits: dict[str, list[float]] = {"writer": [], "reader": []}
+    threads = [
+        threading.Thread(target=repeat, args=(work, waits[name]))
+        for name, work in (("writer", write), ("reader", read))
+    ]
+    for thread in threads:
+        thread.start()
+    yield waits
     done.set()
-    writer.join()
-    took.sort()
-    middle, slow, worst = (took[int((len(took) - 1) * part)] * 1000 for part in (0.5, 0.99, 1))
-    return (
-        f"{name:<20} {seconds:5.1f} s, {len(took)} writes: p50 {middle:.1f} ms, p99 {slow:.1f} ms, worst {worst:.1f} ms"
-        f" {at_most(worst, DELAY * 1000, 'ms')}"
-    )
+    for thread in threads:
+        thread.join()
+
+
+def told(name: str, waits: dict[str, list[float]], seconds: float) -> Iterator[str]:
+    """Tell how long writer and reader waited in the last so many seconds, and forget it."""
+    for who, wanted in (("writer", WRITER_DELAY), ("reader", READER_DELAY)):
+        took = sorted(waits[who])
+        waits[who].clear()
+        middle, slow, worst = (took[int((len(took) - 1) * part)] * 1000 for part in (0.5, 0.99, 1))
+        yield (
+            f"{name:<20} {seconds:5.1f} s, {who} {len(took)} times: p50 {middle:.1f} ms, p99 {slow:.1f} ms,"
+            f" worst {worst:.1f} ms {at_most(worst, wanted * 1000, 'ms')}"
+        )

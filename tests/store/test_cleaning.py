@@ -1,22 +1,22 @@
 """Tests of cleaning up: what goes, what stays, and that writers go on meanwhile."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 
 from moonpalace_addons.setting_kinds import LEAST_SIZE
-from moonpalace_addons.store import cleaning
+from moonpalace_addons.store import cleaning, steps
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.parts import LONGEST
 from moonpalace_addons.store.records import contents, exchanges, retention, space, unused
 from moonpalace_addons.store.records.retention import Rule
+from moonpalace_addons.store.steps import Pace
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, Task
 
 ALL = Rule(before=datetime(2999, 1, 1, tzinfo=UTC))
@@ -121,8 +121,7 @@ def test_an_interrupted_clean_up_is_finished_by_the_next(
     engine: Engine, store: Store, go_on: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If a clean-up dies after any step, the store is whole, and the next one leaves nothing behind."""
-    monkeypatch.setattr(cleaning, "FIRST", 1)
-    monkeypatch.setattr(cleaning, "MOST", 7)
+    monkeypatch.setattr(steps, "Pace", lambda: Pace(1, 1, 7))
     for number in (1, 2, 3, 3):
         store(body(number))
     real, rest = writing, 0
@@ -134,13 +133,13 @@ def test_an_interrupted_clean_up_is_finished_by_the_next(
             raise KeyboardInterrupt
         return real(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(cleaning, "writing", dying)
-    for steps in (0, 1, 2, 3, 5, 8):
-        rest = steps
+    monkeypatch.setattr(steps, "writing", dying)
+    for number in (0, 1, 2, 3, 5, 8):
+        rest = number
         with pytest.raises(KeyboardInterrupt):
             cleaning.clean(engine, Rule(keep_last=1), None, go_on)
         assert contents.bodies(engine, exchanges.latest(engine, limit=1)[0].id).request == body(3)
-    monkeypatch.setattr(cleaning, "writing", real)
+    monkeypatch.setattr(steps, "writing", real)
     cleaning.clean(engine, Rule(keep_last=1), None, go_on)
     assert (rows(engine, "parts"), rows(engine, "unused_parts")) == (len(body(3)) // LONGEST + 2, 0)
 
@@ -165,7 +164,7 @@ def test_a_piece_that_comes_back_during_a_sweep_stays(engine: Engine, store: Sto
     last = store(body(2))
     with writing(engine, alone=True) as connection:
         retention.delete_calls(connection, [other], include_labelled=False)
-        unused.delete_pieces(connection, list(notes.unused.items()))
+        unused.delete_pieces(connection, notes.unused, notes.tokens)
     assert contents.bodies(engine, again).request == body(1)
     assert contents.bodies(engine, last).request == body(2)
 
@@ -194,31 +193,6 @@ def test_writers_go_on_during_a_clean_up(engine: Engine, store: Store, go_on: th
         body(number % 3) for number in (39, 38, 37)
     ]
     assert rows(engine, "unused_parts") == 0
-
-
-def test_steps_are_as_large_as_time_allows() -> None:
-    """A step that took long is followed by a smaller one, a quick one by a larger one, within bounds."""
-    assert cleaning.paced(100, cleaning.STEP * 2, 10, 1000) == 50
-    assert cleaning.paced(12, 9.0, 10, 1000) == 10
-    assert cleaning.paced(100, cleaning.STEP * 0.6, 10, 1000) == 100
-    assert cleaning.paced(100, 0.0, 10, 1000) == 200
-    assert cleaning.paced(900, 0.0, 10, 1000) == 1000
-
-
-def test_a_slow_machine_gets_no_smaller_steps(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where each step is slow however little it does, 10,000 rows are done in 200 of them, not in 10,000."""
-    seconds = count(step=60)
-    monkeypatch.setattr(cleaning, "time", SimpleNamespace(monotonic=lambda: next(seconds) / 1000))
-    pauses, steps, stop = list[float](), list[int](), threading.Event()
-    monkeypatch.setattr(stop, "wait", pauses.append)
-
-    def work(_: Connection, some: Sequence[int]) -> int:
-        steps.append(len(some))
-        return len(some)
-
-    assert cleaning.in_steps(engine, range(10_000), work, stop) == 10_000
-    assert len(steps) <= 200
-    assert sum(pauses) == pytest.approx(cleaning.PAUSE_SHARE * 0.06 * len(steps))
 
 
 def test_a_stop_ends_it(engine: Engine, store: Store) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Engine, event, text
 
-from moonpalace_addons.store import housekeeper
+from moonpalace_addons.store import cleaning, housekeeper
 from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.housekeeper import Housekeeper, enforce
@@ -70,9 +70,12 @@ def test_the_oldest_calls_go_above_the_size(engine: Engine, store: Callable[[flo
     assert ids[0] not in left(engine)
 
 
-def test_nothing_is_written_without_need(engine: Engine, store: Callable[[float], int]) -> None:
+def test_nothing_is_written_without_need(
+    engine: Engine, store: Callable[[float], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A look that finds nothing to delete takes no lock."""
     store(1)
+    monkeypatch.delattr(cleaning, "clean")
     statements: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
     enforce(engine, days=7, max_size=10**12, stop=threading.Event())

@@ -2,27 +2,22 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 
-from moonpalace_addons.store.engine import writing
+from moonpalace_addons.store import recovery
+from moonpalace_addons.store.engine import with_cache
 from moonpalace_addons.store.records import retention, search_blocks, space, unused
 from moonpalace_addons.store.records.retention import Rule
+from moonpalace_addons.store.steps import Pace, in_steps
 
-STEP = 0.05
-"""Seconds that a step is to take: writers wait for as long."""
+CACHE = 32_000_000
+"""Bytes of an SQLite file to keep in memory: the index of a million pieces."""
 
-PAUSE_SHARE = 0.4
-"""What the others have of the time at least: the pause after each step, for each second that it took."""
-
-LEAST, FIRST, MOST = 50, 100, 2000
-"""Rows in one step: at least, in the first one, at most. A transaction of one row costs about what one of 50 does: on a
-machine with much else to do steps are slow however small they are, and smaller ones would never come to an end."""
-
-FIRST_PAGES, MOST_PAGES = 64, 1024
+MIN_PAGES, MAX_PAGES = 64, 16_384
 """Pages of an SQLite file to be given back in one step."""
 
 ROUNDS = 8
@@ -59,6 +54,12 @@ def clean(engine: Engine, rule: Rule, max_size: int | None, stop: threading.Even
 
     Ends early, with nothing half done, once `stop` is set.
     """
+    with with_cache(engine, CACHE) as roomy:
+        return clean_up(roomy, rule, max_size, stop)
+
+
+def clean_up(engine: Engine, rule: Rule, max_size: int | None, stop: threading.Event) -> Cleaned:
+    """Do what `clean` does on an engine of its own."""
     before = space.size(engine)
     found = retention.expired(engine, rule)
     deleted, labelled = delete(engine, found.calls, rule, stop), found.labelled
@@ -100,45 +101,21 @@ def sweep(engine: Engine, stop: threading.Event) -> int:
     if notes.new:
         in_steps(engine, notes.new, unused.note, stop)
         notes = unused.look(engine)
-    in_steps(engine, list(notes.used.items()), unused.forget, stop)
-    return in_steps(engine, list(notes.unused.items()), unused.delete_pieces, stop)
-
-
-def in_steps[T](
-    engine: Engine, items: Sequence[T], work: Callable[[Connection, Sequence[T]], int], stop: threading.Event
-) -> int:
-    """Do the work on all items in transactions of about `STEP` seconds; return the sum of what it returns."""
-    done = at = 0
-    amount = FIRST
-    while at < len(items) and not stop.is_set():
-        began = time.monotonic()
-        with writing(engine, alone=True) as connection:
-            done += work(connection, items[at : at + amount])
-        at += amount
-        took = time.monotonic() - began
-        amount = paced(amount, took, LEAST, MOST)
-        stop.wait(took * PAUSE_SHARE)  # the others' turn
-    return done
-
-
-def paced(amount: int, took: float, least: int, most: int) -> int:
-    """Return how much to do next where so much took so many seconds."""
-    if took > STEP:
-        return max(least, amount // 2)
-    return min(most, amount * 2) if took < STEP / 2 else amount
+    in_steps(engine, notes.used, partial(unused.forget, tokens=notes.tokens), stop)
+    return in_steps(engine, notes.unused, partial(unused.delete_pieces, tokens=notes.tokens), stop)
 
 
 def give_back(engine: Engine, stop: threading.Event) -> None:
     """Give free pages of an SQLite file back to the disk, and cut its log off."""
     if engine.dialect.name != "sqlite":
         return
-    amount, left, before = FIRST_PAGES, space.shrink(engine, 1), 0
+    pace, left, before = Pace(MIN_PAGES, MIN_PAGES, MAX_PAGES), space.shrink(engine, 1), 0
     while left and left != before and not stop.is_set():
-        began = time.monotonic()
-        before, left = left, space.shrink(engine, amount)
-        took = time.monotonic() - began
-        amount = paced(amount, took, FIRST_PAGES, MOST_PAGES)
-        stop.wait(took * PAUSE_SHARE)
+        with engine.connect() as connection:
+            shared = recovery.is_in_use(connection)
+        began, pages = time.monotonic(), pace.amount(shared=shared)
+        before, left = left, space.shrink(engine, pages)
+        stop.wait(pace.note(pages, time.monotonic() - began, shared=shared))
     for _ in range(TRIES):
         if space.take_in_log(engine) or stop.wait(PAUSE):
             break

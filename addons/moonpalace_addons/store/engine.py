@@ -134,6 +134,23 @@ def make_engine(url: URL) -> Engine:
     return engine
 
 
+@contextmanager
+def with_cache(engine: Engine, size: int) -> Iterator[Engine]:
+    """Give an engine on the same store whose connections keep `size` bytes of an SQLite file in memory, until the end.
+
+    SQLite's default, 2 MB, is less than the index of the pieces: who changes that at random writes its pages often.
+    """
+    if sqlite_file(engine.url) is None:
+        yield engine
+        return
+    own = make_engine(engine.url)
+    event.listen(own, "connect", lambda connection, _: connection.execute(f"PRAGMA cache_size = -{size // 1024}"))
+    try:
+        yield own
+    finally:
+        own.dispose()
+
+
 def set_pragmas(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
     """Set what is per connection; the driver's own transaction handling is turned off in favour of `begin`."""
     connection.isolation_level = None

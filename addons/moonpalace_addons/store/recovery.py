@@ -1,6 +1,7 @@
 """Finish the rows that a dead proxy left in flight, with what it had stored of their answers."""
 
 import logging
+import os
 from collections.abc import Container
 from dataclasses import dataclass
 
@@ -50,6 +51,11 @@ def is_alive(run: runs.OpenRun, own_pid: int | None = None) -> bool:
     if run.is_over or run.silent > SILENT_MOST:
         return False
     return run.host != host_name() or (run.pid != own_pid and is_other_process(run.pid))
+
+
+def is_in_use(connection: Connection) -> bool:
+    """Tell whether a proxy that works, this process among them, uses the store."""
+    return any(run.pid == os.getpid() or is_alive(run) for run in runs.heard_runs(connection, SILENT_MOST))
 
 
 def finish(connection: Connection, left: runs.Unfinished) -> None:

@@ -148,7 +148,7 @@ def test_headers_that_come_back_during_a_sweep_stay(engine: Engine, add: Add) ->
     assert len(notes.unused) == 1
     new = bare(engine, add, SDK)
     with writing(engine, alone=True) as connection:
-        assert unused.delete_pieces(connection, list(notes.unused.items())) == 0
+        assert unused.delete_pieces(connection, notes.unused, notes.tokens) == 0
     assert exchanges.find(engine, id=new)[0].request_headers == SDK
 
 

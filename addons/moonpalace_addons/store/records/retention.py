@@ -26,6 +26,7 @@ from sqlalchemy import (
 from moonpalace_addons.store.records import unused
 from moonpalace_addons.store.records.body_text import SIDES, pieces
 from moonpalace_addons.store.records.exchanges import microseconds
+from moonpalace_addons.store.records.id_lists import among
 from moonpalace_addons.store.records.ordering import AGE, NEWEST_FIRST, OLDEST_FIRST
 from moonpalace_addons.store.records.space import stream_length
 from moonpalace_addons.store.records.values import GREATEST
@@ -163,9 +164,9 @@ def delete_calls(connection: Connection, calls: Sequence[int], *, include_labell
     Their pieces are noted as perhaps unused.
     """
     going = over() if include_labelled else and_(over(), ~labelled())
-    query = select(EXCHANGES.c.id).where(EXCHANGES.c.id.in_(calls), going)
+    query = select(EXCHANGES.c.id).where(among(EXCHANGES.c.id, calls, connection.dialect.name), going)
     ids = list(connection.execute(query).scalars())
     if ids:
         unused.note_those_of(connection, ids)
-        connection.execute(delete(EXCHANGES).where(EXCHANGES.c.id.in_(ids)))
+        connection.execute(delete(EXCHANGES).where(among(EXCHANGES.c.id, ids, connection.dialect.name)))
     return len(ids)

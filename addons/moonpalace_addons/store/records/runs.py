@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, case, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, insert, select, update
 
 from moonpalace_addons.store.records import parts
 from moonpalace_addons.store.records.clock import database_now, database_started
@@ -25,7 +25,7 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """A run that left calls in flight. `silent` are the microseconds that it could have been heard of, and was not."""
+    """A run of a proxy. `silent` are the microseconds that it could have been heard of, and was not."""
 
     id: str
     host: str
@@ -49,9 +49,19 @@ def touch_run(connection: Connection, run_id: str, *, ended: bool = False) -> No
 def open_runs(connection: Connection) -> list[OpenRun]:
     """Return the runs that left calls in flight."""
     left = select(EXCHANGES.c.run_id).where(EXCHANGES.c.state == State.IN_FLIGHT)
+    return runs_where(connection, RUNS.c.id.in_(left))
+
+
+def heard_runs(connection: Connection, silent: int) -> list[OpenRun]:
+    """Return the runs that are not over and have been silent for at most so many microseconds."""
+    return runs_where(connection, and_(RUNS.c.ended_at.is_(None), RUNS.c.heartbeat_at >= database_now() - silent))
+
+
+def runs_where(connection: Connection, condition: ColumnElement[bool]) -> list[OpenRun]:
+    """Return the runs that meet a condition."""
     heard = case((RUNS.c.heartbeat_at > database_started(), RUNS.c.heartbeat_at), else_=database_started())
     columns = (RUNS.c.id, RUNS.c.host, RUNS.c.pid, RUNS.c.ended_at.is_not(None), database_now() - heard)
-    return [OpenRun(*row) for row in connection.execute(select(*columns).where(RUNS.c.id.in_(left)))]
+    return [OpenRun(*row) for row in connection.execute(select(*columns).where(condition))]
 
 
 def claim_run(connection: Connection, run_id: str) -> bool:

@@ -22,6 +22,7 @@ from sqlalchemy import (
 
 from moonpalace_addons.store.records.body_scan import searched_text
 from moonpalace_addons.store.records.body_text import SIDES
+from moonpalace_addons.store.records.id_lists import among
 from moonpalace_addons.store.schema import EXCHANGES, SEARCH_BLOCKS
 from moonpalace_addons.wire.word_filter import NUMBERS, Places, may_hold
 
@@ -117,5 +118,5 @@ def empty(connection: Connection) -> list[int]:
 
 def forget(connection: Connection, blocks: Sequence[int]) -> int:
     """Delete these blocks from the index; return how many."""
-    connection.execute(delete(SEARCH_BLOCKS).where(SEARCH_BLOCKS.c.block.in_(blocks)))
+    connection.execute(delete(SEARCH_BLOCKS).where(among(SEARCH_BLOCKS.c.block, blocks, connection.dialect.name)))
     return len(blocks)

@@ -1,0 +1,15 @@
+"""Conditions on many ids at once: a list is one parameter, so that one statement serves lists of every length."""
+
+import json
+from collections.abc import Iterable
+
+from sqlalchemy import BigInteger, ColumnElement, Integer, String, any_, column, func, literal, select
+from sqlalchemy.dialects import postgresql
+
+
+def among(tested: ColumnElement[int], numbers: Iterable[int], dialect_name: str) -> ColumnElement[bool]:
+    """Return the condition that a column has one of these numbers."""
+    if dialect_name == "sqlite":
+        listed = func.json_each(literal(json.dumps(list(numbers)), String())).table_valued(column("value", Integer))
+        return tested.in_(select(listed.c.value))
+    return tested == any_(literal(list(numbers), postgresql.ARRAY(BigInteger)))
