@@ -1,5 +1,7 @@
 """An empty store and a PostgreSQL server for whoever asks."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +12,10 @@ from tests.postgres_server import Databases, PostgresServer, databases, shared_c
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make one cluster of PostgreSQL for all servers of a run, those of xdist's workers too."""
+    """Make one cluster of PostgreSQL for all servers of a run, and keep what Python compiles."""
+    # Without it each of some hundred processes compiles all of our code, whatever the environment says.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     ended = ExitStack()
     ended.enter_context(shared_cluster())
     config.add_cleanup(ended.close)

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from mitmproxy.certs import CertStore
 from sqlalchemy import Engine
 
 from moonpalace_addons.store.engine import open_store
@@ -249,12 +251,17 @@ def run_mpal(environment: Mapping[str, str], *arguments: str) -> subprocess.Comp
 class Launcher:
     """Start processes, each with a folder of its own unless it is given one."""
 
-    def __init__(self, folders: pytest.TempPathFactory) -> None:
+    def __init__(self, folders: pytest.TempPathFactory, used: Path) -> None:
         self._folders = folders
+        self._used = used
 
     def folder(self) -> Path:
         """Return a new folder."""
         return self._folders.mktemp("home")
+
+    def used_folder(self) -> Path:
+        """Return a new folder of somebody who has started a proxy before, which spares a fifth of the start."""
+        return Path(shutil.copytree(self._used, self.folder(), dirs_exist_ok=True))
 
     def environment(self, folder: Path | None = None, extra: Mapping[str, str] | None = None) -> dict[str, str]:
         """Return the environment of a process whose home is a folder."""
@@ -273,7 +280,7 @@ class Launcher:
         if endpoint:
             arguments = ("--endpoint", endpoint, *arguments)
         command = [sys.executable, "-m", "moonpalace_cli.main", "start", "--port", "0", *arguments]
-        return self._running(command, self.environment(folder, extra))
+        return self._running(command, self.environment(folder or self.used_folder(), extra))
 
     def mitmproxy(
         self, tool: str, *arguments: str, announced: str = ANNOUNCED, extra: Mapping[str, str] | None = None
@@ -286,9 +293,9 @@ class Launcher:
         self, tool: str, *arguments: str, extra: Mapping[str, str] | None = None
     ) -> tuple[list[str], dict[str, str]]:
         """Return the command that runs `mitmdump` or `mitmweb` with the bundle, and its environment."""
-        environment = self.environment(extra=extra)
+        environment = self.environment(self.used_folder(), extra)
         command = [sys.executable, str(Path(sys.executable).with_name(tool)), "-s", "addons/moonpalace.py"]
-        return [*command, "--set", f"confdir={environment['HOME']}/mitmproxy", *arguments], environment
+        return [*command, "--set", f"confdir={environment['MOONPALACE_HOME']}/mitmproxy", *arguments], environment
 
     def run_mitmdump(
         self, *arguments: str, extra: Mapping[str, str] | None = None
@@ -337,9 +344,14 @@ def ports() -> Callable[[], int]:
 
 
 @pytest.fixture(scope="session")
-def launch(tmp_path_factory: pytest.TempPathFactory) -> Launcher:
-    """Provide what starts processes."""
-    return Launcher(tmp_path_factory)
+def launch(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Launcher:
+    """Provide what starts processes, with an empty store and mitmproxy's certificates made once for all."""
+    used = tmp_path_factory.mktemp("used")
+    home = environment_in(used, {})["MOONPALACE_HOME"]
+    Path(home).mkdir(mode=0o700)
+    shutil.copy(empty_store, home)
+    CertStore.from_store(f"{home}/mitmproxy", "mitmproxy", 2048)
+    return Launcher(tmp_path_factory, used)
 
 
 @pytest.fixture(scope="module")

@@ -209,6 +209,7 @@ def filled(url: str) -> Iterator[Calls]:
         runs.begin_run(connection, dict(RUN))
     calls = Calls(engine)
     fill(calls)
+    engine.dispose()  # new connections know the time zone of the tests, which has not been set yet
     yield calls
     engine.dispose()
 
@@ -225,8 +226,6 @@ def filled_postgresql(request: pytest.FixtureRequest) -> Iterator[Calls]:
 def calls(request: pytest.FixtureRequest) -> Calls:
     """Give a store with calls on each database."""
     found: Calls = request.getfixturevalue(f"filled_{request.param}")
-    # The time zone is the test's, which the connections of earlier tests did not know.
-    found.engine.dispose()
     return found
 
 

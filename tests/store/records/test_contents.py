@@ -12,6 +12,7 @@ from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.records import contents
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
+from moonpalace_addons.wire.forms import Form, form_of
 
 type Add = Callable[..., int]
 
@@ -59,9 +60,9 @@ def test_answers_are_deleted_without_requests(engine: Engine, add: Add) -> None:
 
 def test_many_calls_are_deleted_at_once(engine: Engine, add: Add, rows: Callable[[str], int]) -> None:
     """More calls than a statement can have values are no trouble."""
-    call = add()
+    call, most = add(), {"sqlite": 250_000, "postgresql": 65_535}[engine.dialect.name]
     with writing(engine) as connection:
-        contents.delete_segments(connection, [*range(1000, 301_000), call])
+        contents.delete_segments(connection, [*range(1000, 1000 + most), call])
     assert rows("response_segments") == 0
 
 
@@ -95,4 +96,5 @@ def test_any_bytes_come_back_equal(
     (stored,) = batch.finished()
     kept = contents.bodies(engine, stored.id)
     assert kept.request == request
-    assert (kept.event_stream if content_type == "text/event-stream" else kept.response) == body
+    is_stream = form_of(body, content_type, is_over=True) is Form.EVENTS
+    assert (kept.event_stream if is_stream else kept.response) == body
