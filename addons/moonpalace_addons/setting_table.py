@@ -30,14 +30,19 @@ class Setting[T]:
         return self.place or ("start", self.name)
 
     @property
+    def field(self) -> str:
+        """Return the name of the field of `Settings`."""
+        return self.name.replace("-", "_")
+
+    @property
     def env(self) -> str:
         """Return the name of the environment variable."""
-        return "MOONPALACE_" + self.name.replace("-", "_").upper()
+        return f"MOONPALACE_{self.field.upper()}"
 
     @property
     def option(self) -> str:
         """Return the name of mitmproxy's option, for `--set`."""
-        return "moonpalace_" + self.name.replace("-", "_")
+        return f"moonpalace_{self.field}"
 
     @property
     def help(self) -> str:

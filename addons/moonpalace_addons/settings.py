@@ -9,47 +9,12 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from moonpalace_addons import setting_kinds as kinds
 from moonpalace_addons.environment_proxy import environment_proxy
 from moonpalace_addons.errors import SettingError
-from moonpalace_addons.setting_table import (
-    ALLOW_ORIGINS,
-    AUTO_CACHE,
-    BY_NAME,
-    CACHE_CLEANUP,
-    CACHE_KEY_HINT,
-    CACHE_MIN_BYTES,
-    CACHE_TTL,
-    CACHE_WAIT,
-    DATABASE,
-    DETECT_REPEAT,
-    ENDPOINT,
-    ENGINE,
-    FORCE_STREAM,
-    HEARTBEAT,
-    HOST,
-    IDLE_TIMEOUT,
-    INSECURE,
-    KEY,
-    MAX_BODY,
-    MAX_HEAD,
-    MAX_SIZE,
-    PORT,
-    REDACT_PATTERN,
-    REPEAT_MIN_LENGTH,
-    REPEAT_THRESHOLD,
-    RETENTION_DAYS,
-    STREAM_USAGE,
-    TABLE,
-    TLS_CERT,
-    TLS_KEY,
-    TOKEN,
-    UPSTREAM_CA,
-    UPSTREAM_PROXY,
-    Setting,
-)
+from moonpalace_addons.setting_table import BY_NAME, TABLE, UPSTREAM_PROXY, Setting
 from moonpalace_addons.suggestions import nearest
 
 OTHERS = ("MOONPALACE_TEST_", "MOONPALACE_MOCK_")
@@ -58,7 +23,7 @@ OTHERS = ("MOONPALACE_TEST_", "MOONPALACE_MOCK_")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Hold the values that a command works with; the fields are named as the settings."""
+    """Hold the values that a command works with: a field for each setting in the table, named `Setting.field`."""
 
     port: int
     host: str
@@ -131,11 +96,6 @@ def _shown(text: str) -> str:
     return repr(text if len(text) <= 80 else text[:79] + "…")
 
 
-def parse_option(name: str, text: str) -> object:
-    """Parse the text of the setting `name`, as from a variable or mitmproxy's `--set`, or raise SettingError."""
-    return _parse(BY_NAME[name], text, f"option {BY_NAME[name].option}")
-
-
 def home(environ: Mapping[str, str]) -> Path:
     """Return the folder of MoonPalace's files: MOONPALACE_HOME, else ~/.moonpalace. It need not exist."""
     if named := environ.get("MOONPALACE_HOME"):
@@ -180,55 +140,18 @@ def resolve(
 
 
 def _settings(values: _Values, folder: Path, config_file: Path | None, environ: Mapping[str, str]) -> Settings:
-    endpoint = values.of(ENDPOINT)
-    proxy = values.of(UPSTREAM_PROXY)
-    if proxy is None and UPSTREAM_PROXY.name in values.chosen:
-        proxy = _environment_proxy(endpoint, environ)
-    return Settings(
-        port=values.of(PORT),
-        host=values.of(HOST),
-        endpoint=endpoint,
-        key=values.of(KEY),
-        token=values.of(TOKEN),
-        allow_origins=values.of(ALLOW_ORIGINS),
-        database=values.of(DATABASE) or _default_database(folder),
-        redact_pattern=values.of(REDACT_PATTERN),
-        retention_days=values.of(RETENTION_DAYS),
-        max_size=values.of(MAX_SIZE),
-        upstream_ca=values.of(UPSTREAM_CA),
-        insecure=values.of(INSECURE),
-        upstream_proxy=proxy or None,
-        idle_timeout=values.of(IDLE_TIMEOUT),
-        engine=values.of(ENGINE),
-        tls_cert=values.of(TLS_CERT),
-        tls_key=values.of(TLS_KEY),
-        max_body=values.of(MAX_BODY),
-        max_head=values.of(MAX_HEAD),
-        force_stream=values.of(FORCE_STREAM),
-        heartbeat=values.of(HEARTBEAT),
-        stream_usage=values.of(STREAM_USAGE),
-        detect_repeat=values.of(DETECT_REPEAT),
-        repeat_threshold=values.of(REPEAT_THRESHOLD),
-        repeat_min_length=values.of(REPEAT_MIN_LENGTH),
-        auto_cache=values.of(AUTO_CACHE),
-        cache_min_bytes=values.of(CACHE_MIN_BYTES),
-        cache_ttl=values.of(CACHE_TTL),
-        cache_cleanup=values.of(CACHE_CLEANUP),
-        cache_wait=values.of(CACHE_WAIT),
-        cache_key_hint=values.of(CACHE_KEY_HINT),
-        home=folder,
-        config_file=config_file,
-    )
+    found: dict[str, Any] = {setting.field: values.of(setting) for setting in TABLE}
+    if found[UPSTREAM_PROXY.field] is None and UPSTREAM_PROXY.name in values.chosen:
+        found[UPSTREAM_PROXY.field] = _environment_proxy(found["endpoint"], environ)
+    found[UPSTREAM_PROXY.field] = found[UPSTREAM_PROXY.field] or None
+    found["database"] = found["database"] or _default_database(folder)
+    return Settings(**found, home=folder, config_file=config_file)
 
 
 def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
     known = {setting.env for setting in TABLE} | {"MOONPALACE_HOME", "MOONPALACE_CONFIG"}
     for name in environ:
-        if (
-            name.startswith("MOONPALACE_")
-            and name not in known
-            and not name.startswith(("MOONPALACE_TEST_", "MOONPALACE_MOCK_"))
-        ):
+        if name.startswith("MOONPALACE_") and name not in known and not name.startswith(OTHERS):
             raise SettingError(
                 f"variable {_shown(name)} is not known; the nearest is {nearest(name, known, 1, 0.0)[0]}"
             )

@@ -14,10 +14,21 @@ from sqlalchemy.engine import make_url
 from moonpalace_addons.errors import SettingError
 from moonpalace_addons.setting_kinds import is_loopback
 from moonpalace_addons.setting_table import BY_NAME, MITMPROXY_OPTIONS, TABLE
-from moonpalace_addons.settings import Settings, home, parse_option
+from moonpalace_addons.settings import Settings, _parse, home
 from moonpalace_addons.settings import resolve as resolve_settings
 
 SECRET = "sk-Wq7Zx3Rt9"
+
+
+def parse_option(name: str, text: str) -> object:
+    """Parse the text of a setting, as from mitmproxy's `--set`."""
+    return _parse(BY_NAME[name], text, f"option {BY_NAME[name].option}")
+
+
+def test_each_setting_has_its_field() -> None:
+    """The settings of the table and the fields of what commands get are the same."""
+    fields = [field.name for field in dataclasses.fields(Settings)]
+    assert sorted(setting.field for setting in TABLE) == sorted(set(fields) - {"home", "config_file"})
 
 
 def resolve(
