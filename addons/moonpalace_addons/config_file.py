@@ -44,8 +44,11 @@ def read(path: Path) -> Mapping[str, tuple[object, int]]:
     return reader.found
 
 
-def exposed_key(path: Path) -> str | None:
-    """Return a line that warns of secrets in a file that others can read, or None; raise SettingError as `read`."""
+def exposed_secrets(path: Path) -> tuple[str, str] | None:
+    """Return a warning of secrets in a file that others can read, and the command against it; None if there are none.
+
+    Raise SettingError as `read`.
+    """
     try:
         mode = path.stat().st_mode
     except OSError:
@@ -56,8 +59,8 @@ def exposed_key(path: Path) -> str | None:
     secrets = [name for name in read(path) if BY_NAME[name].secret]
     if not secrets:
         return None
-    command = f"chmod 600 {shlex.quote(str(path))}"
-    return f"{shown_path(path)} holds a {' and a '.join(secrets)} that other users can read: run {command}"
+    warning = f"{shown_path(path)} holds a {' and a '.join(secrets)} that other users can read"
+    return warning, f"chmod 600 {shlex.quote(str(path))}"
 
 
 def place(path: Path, line: int, keys: tuple[str, ...]) -> str:

@@ -43,7 +43,7 @@ def command(context: click.Context) -> None:
 
 @command.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-@setting_flags("database", "endpoint")
+@setting_flags("database")
 def list_caches(as_json: bool, settings: Settings) -> None:
     """List the context caches, the most recently used first."""
     with opened(settings.database) as engine:
@@ -62,7 +62,7 @@ def list_caches(as_json: bool, settings: Settings) -> None:
 @command.command("show")
 @click.argument("name", metavar="ID")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-@setting_flags("database", "endpoint")
+@setting_flags("database")
 def show_cache(name: str, as_json: bool, settings: Settings) -> None:
     """Show one context cache, by its number or by the API's id."""
     with opened(settings.database) as engine:
@@ -89,7 +89,7 @@ def show_cache(name: str, as_json: bool, settings: Settings) -> None:
 @command.command("clear")
 @click.option("--expired", is_flag=True, help="Remove only expired caches.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
-@setting_flags("database", "endpoint")
+@setting_flags("database")
 def clear_caches(expired: bool, as_json: bool, settings: Settings) -> None:
     """Remove the context caches from the store.
 
@@ -109,7 +109,7 @@ def clear_caches(expired: bool, as_json: bool, settings: Settings) -> None:
 @command.command("why")
 @identifier_flags
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
-@setting_flags("database", "endpoint")
+@setting_flags("database")
 def why(row_id: int | None, chatcmpl: str | None, request_id: str | None, as_json: bool, settings: Settings) -> None:
     """Explain why the prompt of a call was cached or not.
 

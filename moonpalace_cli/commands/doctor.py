@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.command("doctor", short_help="Check the store's health, and search it for secrets.")
 @click.option("--secrets", "for_secrets", is_flag=True, help="Search everything stored for keys and tokens instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
-@setting_flags("database", "endpoint")
+@setting_flags("database")
 @click.pass_context
 def command(context: click.Context, for_secrets: bool, as_json: bool, settings: Settings) -> None:
     """Check the store's health: its size, its users, damage, and what to do about it.
@@ -43,9 +43,13 @@ def examine(settings: Settings, *, as_json: bool) -> bool:
     """Print how the store is; return whether nothing is wrong."""
     try:
         with opened(settings.database) as engine:
+            from moonpalace_addons.config_file import exposed_secrets
+            from moonpalace_addons.store.health import Finding
             from moonpalace_addons.store.health import examine as look_over
 
             report = look_over(engine, settings.database, settings.home)
+            if settings.config_file is not None and (exposed := exposed_secrets(settings.config_file)):
+                report.findings.append(Finding(*exposed))
     except StoreError as error:
         if not as_json:
             raise

@@ -33,7 +33,7 @@ def parse_source(context: click.Context, parameter: click.Parameter, text: str) 
 @click.argument("source", metavar="FILE_OR_URL", callback=parse_source)
 @click.option("--dry-run", is_flag=True, help="Only count what would be imported.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as a JSON object.")
-@setting_flags("database", "endpoint")
+@setting_flags("database")
 def command(source: str, dry_run: bool, as_json: bool, settings: Settings) -> None:
     """Import calls from a file of the original MoonPalace, or from an SQLite file or PostgreSQL database of this one.
 

@@ -48,7 +48,7 @@ COLUMNS = ("id", "category", "tags", "note")
 )
 @click.option("--note", metavar="TEXT", callback=parse_note, help="Set the note; an empty text removes it.")
 @click.option("--json", "as_json", is_flag=True, help="Print the resulting labels, one JSON object per line.")
-@setting_flags("database", "endpoint")
+@setting_flags("database")
 def command(
     wanted: Wanted,
     good: bool,

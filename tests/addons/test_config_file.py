@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from moonpalace_addons.config_file import MAX_BYTES, exposed_key, read, shown_path
+from moonpalace_addons.config_file import MAX_BYTES, exposed_secrets, read, shown_path
 from moonpalace_addons.errors import SettingError
 
 # The file of the original's document, comments included.
@@ -220,30 +220,32 @@ def test_shown_path(monkeypatch: pytest.MonkeyPatch) -> None:
         ("start: {port: 1}", 0o644, None),
     ],
 )
-def test_exposed_key(text: str, mode: int, expected: str | None, file: Path) -> None:
+def test_exposed_secrets(text: str, mode: int, expected: str | None, file: Path) -> None:
     """Secrets in a file that others can read give a line with the command that closes it, and never the secret."""
     file.write_text(text)
     file.chmod(mode)
-    warning = exposed_key(file)
+    warning = exposed_secrets(file)
     if expected is None:
         assert warning is None
     else:
-        assert warning == f"{file} {expected} other users can read: run chmod 600 {file}"
+        assert warning == (f"{file} {expected} other users can read", f"chmod 600 {file}")
 
 
-def test_exposed_key_command_works(tmp_path: Path) -> None:
+def test_exposed_secrets_command_works(tmp_path: Path) -> None:
     """The command of the warning does what it says, whatever the file is called."""
     file = tmp_path / "it's mine; ok.yaml"
     file.write_text("start: {key: sk-1}")
     file.chmod(0o644)
-    command = str(exposed_key(file)).partition("run ")[2]
+    found = exposed_secrets(file)
+    assert found is not None
+    _, command = found
     subprocess.run(command, shell=True, check=True)
-    assert exposed_key(file) is None
+    assert exposed_secrets(file) is None
 
 
-def test_exposed_key_without_file(file: Path) -> None:
+def test_exposed_secrets_without_file(file: Path) -> None:
     """Where there is no file there is nothing to warn of."""
-    assert exposed_key(file) is None
+    assert exposed_secrets(file) is None
 
 
 WORDS = st.sampled_from(

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from sqlalchemy import Engine, func, select
 
-from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import open_store, writing
 from moonpalace_addons.store.indexing import index
 from moonpalace_addons.store.records import health
 from moonpalace_addons.store.records.search_blocks import BLOCK
 from moonpalace_addons.store.schema import EXCHANGES, SEARCH_BLOCKS
+from tests.batches import Batch
 from tests.bench import query_corpus
 from tests.bench.bench_store import begun
 from tests.bench.store_load import Author, Call, session, tasks

@@ -7,12 +7,12 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import IntegrityError
 
 from moonpalace_addons.store import derive, units
-from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.ongoing import Answer
 from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
+from tests.batches import Batch
 
 STREAM = b'data: {"id": "c", "choices": [{"index": 0, "delta": {"content": "ab"}, "finish_reason": "stop"}]}\n\n'
 

@@ -11,13 +11,13 @@ from sqlalchemy import Engine, text
 
 from moonpalace_addons.setting_kinds import LEAST_SIZE
 from moonpalace_addons.store import cleaning, steps
-from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.parts import LONGEST
 from moonpalace_addons.store.records import contents, exchanges, retention, space, unused
 from moonpalace_addons.store.records.retention import Rule
 from moonpalace_addons.store.steps import Pace
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, Task
+from tests.batches import Batch
 
 ALL = Rule(before=datetime(2999, 1, 1, tzinfo=UTC))
 LARGE = 40 * LONGEST

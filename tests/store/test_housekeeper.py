@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import Engine, event, text
 
 from moonpalace_addons.store import cleaning, housekeeper
-from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.housekeeper import Housekeeper, enforce
 from moonpalace_addons.store.records import exchanges, retention, space
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead
+from tests.batches import Batch
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ from sqlalchemy import Engine
 
 from moonpalace_addons.store import indexer as indexer_module
 from moonpalace_addons.store import indexing
-from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.indexer import REST, Indexer
 from moonpalace_addons.store.records import search_blocks
 from moonpalace_addons.store.records.search_blocks import BLOCK
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead
+from tests.batches import Batch
 
 type Steps = Generator[None, None, bool]
 

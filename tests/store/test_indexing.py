@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import Connection, Engine, event, literal, text
 
 from moonpalace_addons.store import cleaning, indexing, recovery
-from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.indexing import index
 from moonpalace_addons.store.records import exchanges, runs, search_blocks
@@ -16,6 +15,7 @@ from moonpalace_addons.store.records.retention import Rule
 from moonpalace_addons.store.records.search_blocks import BLOCK
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted
 from moonpalace_addons.wire.word_filter import places
+from tests.batches import Batch
 
 type Store = Callable[..., Batch]
 

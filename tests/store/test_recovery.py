@@ -11,12 +11,12 @@ import pytest
 from sqlalchemy import Engine, text
 
 from moonpalace_addons.store import derive
-from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.host import host_name
 from moonpalace_addons.store.records import contents, exchanges, runs
 from moonpalace_addons.store.recovery import SILENT_MOST, recover
 from moonpalace_addons.store.tasks import RequestRead, ResponseStarted, State
+from tests.batches import Batch
 
 STREAM = b'data: {"id": "c", "choices": [{"index": 0, "delta": {"content": "ab"}}]}\n\ndata: {"id": "c", "cho'
 FRESH, STALE = 0, SILENT_MOST + 1_000_000

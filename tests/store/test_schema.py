@@ -11,10 +11,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, column, insert, inspect, make_url, table, text
 
-from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import make_engine, migrate, open_store, writing
 from moonpalace_addons.store.schema import METADATA, REVISION
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
+from tests.batches import Batch
 
 DOCUMENTED = [
     *("id", "request_method", "request_path", "request_query", "request_content_type", "request_id", "moonshot_id"),

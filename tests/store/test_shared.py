@@ -10,13 +10,13 @@ import pytest
 from sqlalchemy import Engine, text
 
 from moonpalace_addons.store import recovery
-from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import open_store, writing
 from moonpalace_addons.store.records import contents, exchanges, runs
 from moonpalace_addons.store.records.clock import database_now
 from moonpalace_addons.store.recovery import SILENT_MOST, recover
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 from moonpalace_addons.store.writer import Writer
+from tests.batches import Batch
 
 HOUR = 3600 * 10**9
 PROXIES, CALLS = 4, 100

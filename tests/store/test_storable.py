@@ -5,12 +5,12 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine, String
 
-from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.storable import OURS, storable
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
+from tests.batches import Batch
 
 KEY = b"sk-0123456789"
 

@@ -25,6 +25,7 @@ from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 from moonpalace_addons.store.units import Unit
 from moonpalace_addons.store.writer import Observer, Writer
+from tests.store.backlog import Backlog, backlog
 
 KEY = b"sk-0123456789abcdef"
 
@@ -141,17 +142,17 @@ def test_a_locked_store_is_waited_for(
     holder = sqlite3.connect(file, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     writer.put(request_read())
-    until(lambda: writer.backlog().trouble == "database is locked")
+    until(lambda: backlog(writer).trouble == "database is locked")
     for _ in range(20):
         call = request_read()
         writer.put(call)
         writer.put(ended(call))
-    until(lambda: writer.backlog().calls == 21)
-    assert writer.backlog().memory > 21 * len(request_read().body)
+    until(lambda: backlog(writer).calls == 21)
+    assert backlog(writer).memory > 21 * len(request_read().body)
     assert rows(engine) == []
     holder.execute("ROLLBACK")
     until(lambda: len(rows(engine)) == 21)
-    until(lambda: writer.backlog() == writer_module.Backlog(0, 0, 0, (), None))
+    until(lambda: backlog(writer) == Backlog(0, 0, 0, (), None))
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
         "store: database is locked; calls go on, their rows wait in memory",
         "store: works again",
@@ -168,7 +169,7 @@ def test_a_stop_waits_for_a_locked_store(
     holder = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     holder.execute("BEGIN IMMEDIATE")
     writer.put(request_read())
-    until(lambda: writer.backlog().trouble)
+    until(lambda: backlog(writer).trouble)
     result: list[bool] = []
     stopping = threading.Thread(target=lambda: result.append(writer.stop()))
     stopping.start()

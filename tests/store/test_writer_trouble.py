@@ -28,6 +28,7 @@ from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 from moonpalace_addons.store.units import Ending, Unit
 from moonpalace_addons.store.writer import Observer, Writer
+from tests.store.backlog import Backlog, backlog
 
 KEY = b"sk-0123456789abcdef"
 LOCKED = OperationalError("COMMIT", None, sqlite3.OperationalError("database is locked"))
@@ -155,14 +156,14 @@ def test_memory_has_a_bound(
     uuids: list[str] = []
     for _ in range(40):
         uuids += put_calls(writer, 5, 10_000)
-        until(lambda: writer.backlog().tasks == 0)
+        until(lambda: backlog(writer).tasks == 0)
     until(lambda: journals(tmp_path))
-    until(lambda: writer.backlog().memory <= 200_000)
-    assert writer.backlog().journals == tuple(journals(tmp_path))
+    until(lambda: backlog(writer).memory <= 200_000)
+    assert backlog(writer).journals == tuple(journals(tmp_path))
     assert rows(engine) == []
     switch.fails = None
     until(lambda: len(rows(engine)) == 200)
-    until(lambda: writer.backlog() == writer_module.Backlog(0, 0, 0, (), None))
+    until(lambda: backlog(writer) == Backlog(0, 0, 0, (), None))
     assert [row.uuid for row in rows(engine)] == uuids == seen
     assert {row.state for row in rows(engine)} == {State.COMPLETED}
     assert contents.bodies(engine, rows(engine)[77].id).request == b"x" * 10_000
@@ -186,12 +187,12 @@ def test_memory_is_given_back_when_all_is_stored(
     monkeypatch.setattr(memory, "LARGE", 100_000)
     given = list[int]()
     writer = start()
-    monkeypatch.setattr(memory, "give_back", lambda: given.append(writer.backlog().calls))
+    monkeypatch.setattr(memory, "give_back", lambda: given.append(backlog(writer).calls))
     put_calls(writer, 5, 1_000)
-    until(lambda: writer.backlog() == writer_module.Backlog(0, 0, 0, (), None))
+    until(lambda: backlog(writer) == Backlog(0, 0, 0, (), None))
     switch.fails = "begin"
     put_calls(writer, 30, 10_000)
-    until(lambda: writer.backlog().memory > 100_000)
+    until(lambda: backlog(writer).memory > 100_000)
     assert given == []
     switch.fails = None
     until(lambda: given)
@@ -217,7 +218,7 @@ def test_answers_under_way_count(
     answer = response_started(call, [])
     writer.put(call)
     writer.put(answer)
-    until(lambda: writer.backlog().calls == 1)
+    until(lambda: backlog(writer).calls == 1)
     assert journals(tmp_path) == []
     answer.chunks.extend((number, b"x" * 1000) for number in range(600))
     until(lambda: journals(tmp_path))
@@ -245,9 +246,9 @@ def test_a_call_that_is_under_way_while_its_beginning_is_in_the_journal(
     for call, answer in zip(calls, answers, strict=True):
         writer.put(call)
         writer.put(answer)
-    until(lambda: journals(tmp_path) and writer.backlog().calls == 0)
+    until(lambda: journals(tmp_path) and backlog(writer).calls == 0)
     writer.put(ended(calls[0]))  # into the journal
-    until(lambda: writer.backlog().tasks == 0 and writer.backlog().calls == 0)
+    until(lambda: backlog(writer).tasks == 0 and backlog(writer).calls == 0)
     switch.fails = None
     writer.put(ended(calls[1]))  # with the journal or after it
     until(lambda: len(rows(engine)) == 3 and not journals(tmp_path))
@@ -385,7 +386,7 @@ def test_a_file_that_goes_away(
         file.write_bytes(b"rubbish " * 2000)
         Path(f"{file}-wal").write_bytes(b"")
         uuids = put_calls(writer, 3)
-        until(lambda: writer.backlog().trouble)
+        until(lambda: backlog(writer).trouble)
     file.rename(aside)
     if how == "replaced":
         other = file.with_name("other.sqlite")
@@ -414,7 +415,7 @@ def test_a_table_that_is_missing_is_waited_for(
         other.execute("ALTER TABLE exchanges RENAME TO away")
     other.close()
     uuids = put_calls(writer, 3)
-    until(lambda: writer.backlog().trouble == "no such table: exchanges")
+    until(lambda: backlog(writer).trouble == "no such table: exchanges")
     uuids += put_calls(writer, 3)
     with sqlite3.connect(file) as other:
         other.execute("ALTER TABLE away RENAME TO exchanges")
@@ -491,7 +492,7 @@ def test_a_stop_comes_in_good_time_while_the_store_is_locked(
     writer = start()
     holder = lock(file)
     put_calls(writer, 3)
-    until(lambda: writer.backlog().trouble)
+    until(lambda: backlog(writer).trouble)
     threading.Timer(0.02, lambda: holder.execute("ROLLBACK")).start()
     assert writer.stop()
     until(lambda: not holder.in_transaction)

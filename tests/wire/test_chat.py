@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from moonpalace_addons.wire import api_error
-from moonpalace_addons.wire.chat import Merger, merge_events, parse_data
+from moonpalace_addons.wire.chat import Merger, parse_data
 from moonpalace_addons.wire.sse import Event
 from tests.linear import takes_linear_time
+from tests.wire.merging import merge_events
 
 type Json = dict[str, Any]
 

@@ -7,8 +7,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moonpalace_addons.wire.chat import Merger, merge_events
+from moonpalace_addons.wire.chat import Merger
 from moonpalace_addons.wire.sse import Decoder
+from tests.wire.merging import merge_events
 
 type Json = dict[str, Any]
 type Keyed = str

@@ -8,7 +8,6 @@ from itertools import islice
 
 import pytest
 
-from moonpalace_addons.wire.chat import merge_events
 from moonpalace_addons.wire.encodings import Decoder as ContentDecoder
 from moonpalace_addons.wire.loop_guard import LoopGuard
 from moonpalace_addons.wire.repeat import Detector
@@ -19,6 +18,7 @@ from moonpalace_cli.mock.scenarios import Times
 from tests.cuts import pieces_of, sweep
 from tests.scenarios.all_scenarios import scenarios
 from tests.scenarios.server import Api
+from tests.wire.merging import merge_events
 
 TOOLS = [
     {

@@ -8,12 +8,13 @@ from typing import cast
 import pytest
 
 from moonpalace_addons.wire import sieve, sse, stream_editor
-from moonpalace_addons.wire.chat import Merger, merge_events
+from moonpalace_addons.wire.chat import Merger
 from moonpalace_addons.wire.event_data import DataReader
 from moonpalace_addons.wire.loop_guard import LoopGuard
 from moonpalace_addons.wire.repeat import Detector, Loop
 from moonpalace_addons.wire.stream_editor import Plan, StreamEditor, merged
 from tests.cuts import pieces_of, sweep
+from tests.wire.merging import merge_events
 
 BOM = b"\xef\xbb\xbf"
 LOOP = Loop("period", 4, 4, "LOOP")

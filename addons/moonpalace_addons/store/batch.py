@@ -3,9 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection
-
-from moonpalace_addons.store import derive, gate, units
+from moonpalace_addons.store import derive, gate
 from moonpalace_addons.store.ongoing import Ongoing
 from moonpalace_addons.store.reading import Received
 from moonpalace_addons.store.records import exchanges
@@ -31,7 +29,6 @@ class Batch:
         """Calls that get no row because of a fault in MoonPalace."""
         self._finished: list[Exchange] = []
         self._settled: list[str] = []
-        self._written: dict[str, int] = {}
 
     @property
     def under_way(self) -> int:
@@ -155,13 +152,8 @@ class Batch:
             weight -= unit.weight
         return found
 
-    def store(self, connection: Connection) -> None:
-        """Write everything planned, in the connection's transaction; then call `stored`."""
-        self._written = units.write(connection, list(self.units.values()))
-
-    def stored(self, ids: Mapping[str, int] | None = None) -> None:
-        """Note that what is planned for these calls, by default those that `store` wrote, has been committed."""
-        ids, self._written = self._written if ids is None else ids, {}
+    def stored(self, ids: Mapping[str, int]) -> None:
+        """Note that what is planned for these calls has been committed."""
         self.note([self.units.pop(uuid) for uuid in list(self.units) if uuid in ids], ids)
 
     def note(self, done: Sequence[Unit], ids: Mapping[str, int]) -> None:

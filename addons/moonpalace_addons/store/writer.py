@@ -16,7 +16,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import cast
@@ -63,21 +62,6 @@ type Observer = Callable[[Exchange], None]
 
 type Settle = Callable[[list[str]], None]
 """Called on the writer's thread with the uuids of calls that are over and safe, or lost for good."""
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """How far the writer is behind.
-
-    `tasks` are those that it has not looked at, `calls` those that wait in memory and take about `memory` bytes,
-    `journals` the files that are still to be taken in; `trouble` says why, if something keeps them waiting.
-    """
-
-    tasks: int
-    calls: int
-    memory: int
-    journals: tuple[Path, ...]
-    trouble: str | None
 
 
 class Writer:
@@ -139,10 +123,6 @@ class Writer:
     def trouble(self) -> str | None:
         """Return why the store does not work, None if it does."""
         return self._attempts.trouble.words
-
-    def backlog(self) -> Backlog:
-        """Return what waits, and why if something keeps it waiting."""
-        return Backlog(len(self._tasks), self._batch.planned, self._memory, self._overflow.paths, self.trouble)
 
     @property
     def lost(self) -> int:

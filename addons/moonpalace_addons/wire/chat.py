@@ -14,14 +14,12 @@ A chunk that carries a `message` instead of a `delta` states the whole message s
 unless it says no more than the role.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from moonpalace_addons.wire import api_error
 from moonpalace_addons.wire.alike import More
 from moonpalace_addons.wire.api_error import ApiError
 from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_addons.wire.pieces import Doubts, Pieces, index_of
-from moonpalace_addons.wire.sse import Event
 from moonpalace_addons.wire.tool_calls import ToolCalls
 
 DONE = "[DONE]"
@@ -102,18 +100,6 @@ class Merger:
         if found is None:
             found = self._choices[number] = _Choice(self._doubts)
         return found
-
-
-def merge_events(events: Iterable[Event]) -> dict[str, object] | None:
-    """Merge the chat chunks in `events`; None if there was neither a chat chunk nor an error among them.
-
-    Events whose data is not JSON, such as `[DONE]` or one that was cut off, are skipped, unless named "error".
-    """
-    merger = Merger()
-    for event in events:
-        value = parse_data(event.data)
-        merger.feed(value, api_error.of_event(event, value))
-    return None if merger.is_empty else merger.result()
 
 
 def parse_data(data: str) -> object:

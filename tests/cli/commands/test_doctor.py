@@ -68,6 +68,19 @@ def test_json_has_the_same(mpal: Mpal, file: Path) -> None:
     assert report["free_disk"] > 0
 
 
+def test_a_key_that_others_can_read(mpal: Mpal, file: Path) -> None:
+    """A config.yaml with a key that other users of the machine can read is a finding, with the command against it."""
+    config = file.parent / "config.yaml"
+    config.write_text("start: {key: sk-1}")
+    config.chmod(0o644)
+    printed = mpal("doctor")
+    assert printed.code == 1
+    assert "config.yaml holds a key that other users can read\n    → chmod 600 " in printed.out
+    assert "sk-1" not in printed.out
+    config.chmod(0o600)
+    assert mpal("doctor").code == 0
+
+
 NO_PIECE = "UPDATE exchanges SET request_parts = '[987654]' WHERE id = 1"
 NO_OWNER = "INSERT INTO exchange_tags (exchange_id, tag) VALUES (999, 'lost')"
 DEAD = (

@@ -10,11 +10,11 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, Engine, insert, select, update
 
-from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import open_store, writing
 from moonpalace_addons.store.records import runs
 from moonpalace_addons.store.schema import EXCHANGES, TAGS
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
+from tests.batches import Batch
 
 STARTED_AT = 1_722_259_853_250_000  # 2024-07-29 21:30:53.25 in Shanghai
 SECOND = 1_000_000

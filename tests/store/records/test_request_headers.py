@@ -9,7 +9,6 @@ from sqlalchemy import Engine, delete, select, text, update
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store import cleaning
-from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.records import exchanges, health, retention, transfer, unused
 from moonpalace_addons.store.records.request_headers import SHORT, request_headers, shared_form
@@ -18,6 +17,7 @@ from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, PARTS
 from moonpalace_addons.store.secret_search import Hit, search
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted
+from tests.batches import Batch
 
 ALL = Rule(before=datetime(2999, 1, 1, tzinfo=UTC))
 SDK = "Accept: application/json\r\nUser-Agent: OpenAI/Python 1.82.0\r\n" + "X-Stainless-Lang: python\r\n" * 3

@@ -9,7 +9,6 @@ from sqlalchemy import Engine, delete, select, text
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store import cleaning
-from moonpalace_addons.store.batch import Batch
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.records import exchanges, health, transfer
 from moonpalace_addons.store.records.response_headers import SHORT, Form, response_headers, shared_form
@@ -18,6 +17,7 @@ from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, PARTS
 from moonpalace_addons.store.secret_search import Hit, search
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, Task
+from tests.batches import Batch
 
 ALL = Rule(before=datetime(2999, 1, 1, tzinfo=UTC))
 DATE = "Sun, 22 Nov 2026 17:27:02 GMT"

@@ -1,0 +1,20 @@
+"""A batch that is written whole, without the writer's portions."""
+
+from collections.abc import Mapping
+from typing import override
+
+from sqlalchemy import Connection
+
+from moonpalace_addons.store import batch, units
+
+
+class Batch(batch.Batch):
+    """Write what is planned."""
+
+    def store(self, connection: Connection) -> None:
+        """Write everything planned, in the connection's transaction; then call `stored`."""
+        self._written = units.write(connection, list(self.units.values()))
+
+    @override
+    def stored(self, ids: Mapping[str, int] | None = None) -> None:
+        super().stored(self._written if ids is None else ids)

@@ -1,0 +1,19 @@
+"""Merging of a whole stream at once."""
+
+from collections.abc import Iterable
+
+from moonpalace_addons.wire import api_error
+from moonpalace_addons.wire.chat import Merger, parse_data
+from moonpalace_addons.wire.sse import Event
+
+
+def merge_events(events: Iterable[Event]) -> dict[str, object] | None:
+    """Merge the chat chunks in `events`; None if there was neither a chat chunk nor an error among them.
+
+    Events whose data is not JSON, such as `[DONE]` or one that was cut off, are skipped, unless named "error".
+    """
+    merger = Merger()
+    for event in events:
+        value = parse_data(event.data)
+        merger.feed(value, api_error.of_event(event, value))
+    return None if merger.is_empty else merger.result()
