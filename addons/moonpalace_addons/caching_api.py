@@ -1,7 +1,6 @@
 """Speak with the API's own caches: make one, wait until it is ready, delete it."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -14,6 +13,7 @@ from moonpalace_addons.version import __version__
 from moonpalace_addons.wire import encodings, secrets
 from moonpalace_addons.wire.completion import whole_number
 from moonpalace_addons.wire.foreign import MAX_QUOTE, quoted
+from moonpalace_addons.wire.json_value import parse
 
 CREATE_LIMIT = 60.0
 """Seconds that the API may take to make a cache."""
@@ -116,10 +116,7 @@ def read_made(flow: HTTPFlow, account: Account) -> Made:
     if flow.response.status_code >= HTTPStatus.BAD_REQUEST:
         shown = quoted(secrets.mask_known(text[:MAX_QUOTE], [account.key]), SHOWN)
         raise CachingError(f"{flow.response.status_code} {shown}")
-    try:
-        value: object = json.loads(text)
-    except (ValueError, RecursionError):
-        value = None
+    value = parse(text)
     if not isinstance(value, dict) or not is_id(value.get("id")):
         raise CachingError("an answer that describes no cache")
     tokens, expires = whole_number(value.get("tokens")), value.get("expired_at")

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from moonpalace_addons.caching_api import CREATE_LIMIT, Account, CachingApi, CachingError, CachingGoneError, Made
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.cache_access import CacheAccess
-from moonpalace_addons.store.records import cache_outcomes as outcomes
 from moonpalace_addons.store.records import context_caches as records
 from moonpalace_addons.wire.prefix import Content, Prefix, cache_request, family
 
@@ -183,7 +182,7 @@ class Caches:
         for pause in CORRECTIONS:
             await asyncio.sleep(pause)  # the row is written by others, soon
             try:
-                if await self.access.write(outcomes.none_created, uuid):
+                if await self.access.write(records.none_created, uuid):
                     return
             except StoreError as error:
                 logger.warning("context cache: a row says wrongly that one was created: %s", error)
@@ -254,7 +253,7 @@ class Caches:
         await asyncio.gather(*tasks, return_exceptions=True)
         for uuid, correction in list(self._corrections.items()):
             correction.cancel()
-            self.access.write_later(outcomes.none_created, uuid)
+            self.access.write_later(records.none_created, uuid)
         for number, (_, ready) in self._used.items():
             end = end_for_others(ready)
             self.access.write_later(records.touch, number, uses=ready.uses, used_at=microseconds(), expires_at=end)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.wire.chat import Merger
 from moonpalace_addons.wire.event_data import make_decoder, read_data
+from moonpalace_addons.wire.json_value import parse
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.contents import Bodies
@@ -28,11 +28,7 @@ def parsed(data: bytes | None) -> object:
         text = data.decode()
     except UnicodeDecodeError:
         return None
-    try:
-        value: object = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return value
+    return parse(text)
 
 
 def merged(stream: bytes) -> object:

@@ -15,7 +15,7 @@ from typing import Literal
 
 from moonpalace_addons.wire import api_error
 from moonpalace_addons.wire.completion import choices, summarize
-from moonpalace_addons.wire.json_value import mapping
+from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_cli.calls.placeholders import DATA_URL, placeholder
 from moonpalace_cli.text.json_text import reindent
 
@@ -177,10 +177,7 @@ def call_part(name: object, id_: object, arguments: object) -> Part:
     """Return the call of a tool; arguments that are JSON are indented, others as the model wrote them."""
     label = f"{name or '?'}" + (f" ({id_})" if id_ else "")
     if isinstance(arguments, str):
-        try:
-            value = json.loads(arguments)
-        except (ValueError, RecursionError):
-            return Part("call", arguments, label)
+        value = parse(arguments)
         return Part("call", as_json(value) if isinstance(value, dict | list) else arguments, label)
     return Part("call", "" if arguments is None else as_json(arguments), label)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from moonpalace_addons.wire.json_lists import Span
+from moonpalace_addons.wire.json_elements import Span
 from moonpalace_addons.wire.json_value import parse
 from moonpalace_addons.wire.prefix import HINT_MESSAGES, Content, read_content
 

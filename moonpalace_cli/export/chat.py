@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.wire.json_value import parse
 from moonpalace_cli.export.unfit import UnfitError
 
 if TYPE_CHECKING:
@@ -18,10 +18,7 @@ PATH = "/chat/completions"
 
 def parsed(data: bytes | None) -> object:
     """Return what the bytes mean as JSON, None where they are none."""
-    try:
-        return json.loads(data or b"")
-    except (ValueError, RecursionError):
-        return None
+    return parse(data or b"")
 
 
 def request_members(call: Call) -> Members:

@@ -16,7 +16,6 @@ from moonpalace_addons.caching_api import Account, CachingApi
 from moonpalace_addons.context_caches import Caches
 from moonpalace_addons.store.cache_access import CacheAccess
 from moonpalace_addons.store.engine import open_store
-from moonpalace_addons.store.records import cache_outcomes
 from moonpalace_addons.store.records import context_caches as records
 from moonpalace_addons.wire.prefix import Content, Prefix, prefixes, read_content
 
@@ -336,7 +335,7 @@ def test_a_row_is_corrected(run: Run, monkeypatch: pytest.MonkeyPatch, closes: b
         looked.append(uuid)
         return len(looked) == 2
 
-    monkeypatch.setattr(cache_outcomes, "none_created", none_created)
+    monkeypatch.setattr(records, "none_created", none_created)
 
     async def test(caches: Caches) -> None:
         caches.none_made("u")

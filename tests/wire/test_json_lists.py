@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from moonpalace_addons.wire import json_elements
-from moonpalace_addons.wire.json_lists import find_longest
+from moonpalace_addons.wire.json_elements import find_longest
 
 KEYS = ("messages", "tools")
 

@@ -10,8 +10,7 @@ import json
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from moonpalace_addons.wire.json_elements import Member, read_members, read_value
-from moonpalace_addons.wire.json_lists import Span
+from moonpalace_addons.wire.json_elements import Member, Span, read_members, read_value
 
 ARRAYS = ("messages", "tools")
 OLD_FAMILY = "moonshot-v1"

@@ -12,10 +12,10 @@ call only if it has a name, and so has the call that it would belong to:
     neither index nor a known id: a name begins one too, as does an id where there is no call without whole arguments
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from moonpalace_addons.wire.json_balance import Balance
 from moonpalace_addons.wire.json_value import mapping
 from moonpalace_addons.wire.pieces import Doubts, Pieces, index_of
 
@@ -24,6 +24,41 @@ REPEATED = "the arguments of a tool call came twice, and are kept once"
 GOES_ON = "the arguments of a tool call went on behind their end"
 _BODIES = {"function": "arguments", "custom": "input"}
 """The members of a call that hold its name, and under which key its arguments."""
+
+
+_MARKS = re.compile(r'\\.|[\\"{}[\]]', re.DOTALL)
+
+
+class Balance:
+    """Follow one text; time is linear in what is fed, memory is constant. `size` counts the characters."""
+
+    __slots__ = ("_depth", "_in_string", "_is_escaped", "_is_opened", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._depth = 0
+        self._in_string = False
+        self._is_escaped = False
+        self._is_opened = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether an object or a list was opened, and all that was is closed."""
+        return self._is_opened and self._depth <= 0 and not self._in_string
+
+    def feed(self, text: str) -> None:
+        """Take in the next piece."""
+        self.size += len(text)
+        if self._is_escaped and text:
+            text, self._is_escaped = text[1:], False
+        for mark in _MARKS.findall(text):
+            if mark == '"':
+                self._in_string = not self._in_string
+            elif mark == "\\":
+                self._is_escaped = True
+            elif not self._in_string and mark in "{}[]":
+                self._depth += 1 if mark in "{[" else -1
+                self._is_opened = True
 
 
 @dataclass(slots=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine
 
-from moonpalace_addons.store.records import context_caches
+from moonpalace_addons.store.records import context_caches, exchanges
 from moonpalace_addons.store.records.context_caches import Claim
 
 WANTED = Claim("https://api", "f" * 16, b"\x01" * 16, 3, 5000, "kimi-k3", now=1000, until=2000)
@@ -124,3 +125,19 @@ def test_clear(engine: Engine, expired_at: int | None, left: list[str]) -> None:
     made(engine, replace(WANTED, prefix_hash=b"\x02" * 16), cache_id="cache-2", expires_at=6000)
     assert context_caches.clear(engine, expired_at=expired_at) == 2 - len(left)
     assert [cache.cache_id for cache in context_caches.all_caches(engine)] == left
+
+
+def test_a_row_says_no_more_that_a_cache_was_created(engine: Engine, add: Callable[..., int]) -> None:
+    """Only the row of the call changes, once, and only if that is what it says."""
+    outcomes = {"a": "created", "b": "created", "c": "hit", "d": None}
+    for uuid, outcome in outcomes.items():
+        add(uuid=uuid, cache_outcome=outcome)
+    assert [context_caches.none_created(engine, uuid) for uuid in ("a", "a", "c", "d", "e")] == [
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
+    found = {call.uuid: call.cache_outcome for call in exchanges.latest(engine, limit=None)}
+    assert found == outcomes | {"a": "miss"}

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from moonpalace_addons.store.engine import writing
 from moonpalace_addons.store.records.values import GREATEST, Values
-from moonpalace_addons.store.schema import CONTEXT_CACHES
+from moonpalace_addons.store.schema import CONTEXT_CACHES, EXCHANGES
 
 type CacheState = Literal["creating", "ready"]
 
@@ -193,3 +193,11 @@ def clear(engine: Engine, *, expired_at: int | None = None) -> int:
         statement = statement.where(CONTEXT_CACHES.c.expires_at <= expired_at)
     with writing(engine) as connection:
         return connection.execute(statement).rowcount
+
+
+def none_created(engine: Engine, uuid: str) -> bool:
+    """Have a call not say any more that its cache was created; tell whether it did."""
+    columns = EXCHANGES.c
+    change = update(EXCHANGES).where(columns.uuid == uuid, columns.cache_outcome == "created")
+    with writing(engine) as connection:
+        return connection.execute(change.values(cache_outcome="miss")).rowcount > 0

@@ -19,6 +19,7 @@ TYPES: dict[Kind, type[TypeEngine[Any]]] = {
 """Of what is derived; else text."""
 
 HEADERS = {"request_headers": request_headers(), "response_headers": response_headers()}
+"""Columns that may stand in pieces, put together."""
 
 
 def stored(name: str) -> ColumnElement[Any]:

@@ -8,8 +8,7 @@ import zstandard
 from sqlalchemy import Connection, LargeBinary, String, Table, select, true
 
 from moonpalace_addons.store.records.body_text import Side, pieces
-from moonpalace_addons.store.records.request_headers import request_headers
-from moonpalace_addons.store.records.response_headers import response_headers
+from moonpalace_addons.store.records.expressions import HEADERS
 from moonpalace_addons.store.schema import CONTEXT_CACHES, EVENT_STREAMS, EXCHANGES, PARTS, RUNS, SEGMENTS, TAGS
 
 ROWS_AT_ONCE = 500
@@ -17,8 +16,6 @@ LARGE_AT_ONCE = 20
 SIDES: tuple[Side, ...] = ("request", "response")
 # What is written by us alone, and bodies, which are looked through piece by piece.
 LEFT_OUT = frozenset({"uuid", "run_id", "state", "key_fingerprint", "request_parts", "response_parts"})
-# What stands in pieces, put together.
-HEADERS = {"request_headers": request_headers(), "response_headers": response_headers()}
 
 
 @dataclass(frozen=True, slots=True)
