@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from io import FileIO
 from pathlib import Path
 from typing import cast
 
@@ -20,12 +21,14 @@ from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store import memory
 from moonpalace_addons.store.engine import open_store
 from moonpalace_addons.store.host import new_run
+from moonpalace_addons.store.journal.framing import read_at
 from moonpalace_addons.store.records import contents
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import RequestRead, State, Task
 from moonpalace_addons.writer_process import client as client_module
 from moonpalace_addons.writer_process import messages, server
 from moonpalace_addons.writer_process import process as process_module
+from moonpalace_addons.writer_process import spool as spool_module
 from moonpalace_addons.writer_process.client import WriterClient
 from moonpalace_addons.writer_process.messages import Opening
 from moonpalace_addons.writer_process.process import WriterProcess
@@ -204,7 +207,7 @@ def test_it_cannot_start_again_at_once(
     call = Call()
     begin(client, call)
     client.put(call.ended)
-    until(lambda: "calls go on, their rows wait in memory" in caplog.text)
+    until(lambda: "calls go on, their rows wait" in caplog.text)
     file.rmdir()
     hidden.rename(file)
     until(lambda: [row.uuid for row in rows()] == [call.uuid])
@@ -288,7 +291,7 @@ def test_it_is_killed_while_the_store_is_away(
     pid = client.pid
     os.kill(pid, signal.SIGKILL)
     if not at_the_end:
-        until(lambda: "calls go on, their rows wait in memory" in caplog.text)
+        until(lambda: "calls go on, their rows wait" in caplog.text)
     assert client.stop()
     assert "because of a fault in MoonPalace" not in caplog.text
     (journal,) = file.parent.glob("*.journal")
@@ -349,6 +352,7 @@ PROXY = """
 import os, signal, sys, time
 from pathlib import Path
 from moonpalace_addons.store.host import new_run
+from moonpalace_addons.store.journal.framing import read_at
 from moonpalace_addons.writer_process.client import WriterClient
 from moonpalace_addons.writer_process.messages import Opening
 from moonpalace_addons.writer_process.process import WriterProcess
@@ -447,3 +451,76 @@ def test_much_at_once(client: WriterClient, rows: Rows, monkeypatch: pytest.Monk
     os.kill(client.pid, signal.SIGCONT)
     assert client.stop()
     assert [row.uuid for row in rows()] == [call.uuid for call in calls]
+
+
+def test_much_while_it_is_started_again(
+    client: WriterClient, file: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Calls that come while no process can be started fill the memory up to the bound only, and all are stored."""
+    monkeypatch.setattr(client_module, "WINDOW", 400_000)
+    hidden = file.rename(file.with_suffix(".away"))
+    file.mkdir()
+    monkeypatch.setattr(client, "opening", replace(client.opening, key=None))  # so that no store is no process
+    os.kill(client.pid, signal.SIGKILL)
+    until(lambda: "calls go on, their rows wait" in caplog.text)
+    calls = [large(50_000) for _ in range(60)]
+    for call in calls:
+        before = client.backlog
+        client.put(call.request)
+        client.put(call.ended)
+        until(partial(is_other, client, before))
+    in_memory, on_disk = client.backlog
+    assert 400_000 < in_memory < 500_000
+    assert on_disk > 45
+    assert not client._tasks
+    file.rmdir()
+    hidden.rename(file)
+    until(lambda: client.backlog == (0, 0))
+    assert client.stop()
+    assert [row.uuid for row in rows()] == [call.uuid for call in calls]
+
+
+def test_what_the_disk_damages_is_counted(
+    client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A message that cannot be read any more costs the calls in it; log and stop say so, and the log how many."""
+    monkeypatch.setattr(client_module, "WINDOW", 1)
+    os.kill(client.pid, signal.SIGSTOP)
+    first, *others = (Call() for _ in range(3))
+    for call in (first, *others):
+        before = client.backlog
+        client.put(call.request)
+        client.put(call.ended)
+        until(partial(is_other, client, before))
+    assert client.backlog[1] == 2
+    damaged = list[bool]()
+
+    def once(opened: FileIO, offset: int, length: int) -> bytes:
+        if damaged:
+            return read_at(opened, offset, length)
+        damaged.append(True)
+        return bytes(length)
+
+    monkeypatch.setattr(spool_module, "read_at", once)
+    os.kill(client.pid, signal.SIGCONT)
+    assert not client.stop()
+    said = "store: what waited on the disk cannot be read (its bytes have changed): 1 calls are lost, or not whole"
+    assert said in caplog.messages
+    assert [row.uuid for row in rows()] == [first.uuid, others[1].uuid]
+
+
+def test_what_waits_on_the_disk_at_the_end(
+    client: WriterClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If no process can be started any more, those that wait on the disk count among the lost too."""
+    monkeypatch.setattr(client_module, "WINDOW", 1)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    os.kill(client.pid, signal.SIGKILL)
+    for call in [Call() for _ in range(4)]:
+        before = client.backlog
+        client.put(call.request)
+        client.put(call.ended)
+        until(partial(is_other, client, before))
+    assert client.backlog[1] == 3
+    assert not client.stop()
+    assert caplog.messages[-1] == "store: 4 calls are lost, or not known to be stored"

@@ -79,3 +79,27 @@ def test_without_its_folder(tmp_path: Path) -> None:
     spool, (said,) = Spool(tmp_path / "none"), messages(1)
     spool.put(said)
     assert spool.take() == said
+
+
+@pytest.mark.parametrize("damage", ["changed", "cut", "unreadable"])
+def test_what_the_disk_gives_back_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    """It says how many calls the message was about, and why it cannot be read; what follows comes out all the same."""
+    spool, calls = Spool(tmp_path), [Call() for _ in range(3)]
+    under_way, begun, _ = calls
+    spool.put([begun.request, under_way.packed(1), under_way.ended])
+    spool.put([calls[2].request, calls[2].ended])
+    assert spool.requests == 2
+
+    def failing(*_: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        found = {"changed": lambda *_: bytes(10_000), "cut": lambda *_: b"", "unreadable": failing}
+        patch.setattr(
+            spool_module, "read_at", lambda file, offset, length: found[damage](file, offset, length)[:length]
+        )
+        with pytest.raises(spool_module.DamagedError) as caught:
+            spool.take()
+    assert caught.value.calls == 2
+    assert str(caught.value) in ("its bytes have changed", "the file has become shorter", "Input/output error")
+    assert spool.take() == [calls[2].request, calls[2].ended]

@@ -5,7 +5,8 @@ every `STREAM` while answers are under way, and sends it in one piece. What is n
 again to the next process if this one dies.
 
 Of calls that are over and not known to be safe, the other process is told `WINDOW` bytes at most: if more comes than it
-can take, what there is to say next waits on the disk (`spool`), and neither process fills the memory.
+can take, or than fits while it is started again, what there is to say next waits on the disk (`spool`), and neither
+process fills the memory.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ from moonpalace_addons.store.memory import WINDOW
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, Task
 from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stop, Stopped, packed
 from moonpalace_addons.writer_process.process import WriterProcess
-from moonpalace_addons.writer_process.spool import Spool
+from moonpalace_addons.writer_process.spool import DamagedError, Spool
 from moonpalace_addons.writer_process.unsettled import Unsettled
 
 logger = logging.getLogger(__name__)
@@ -92,7 +93,9 @@ class WriterClient:
         """Return a process that has opened the store; raises StoreError."""
         self._began = time.monotonic()
         process = WriterProcess(self.opening, self._settle, self._wake.set)
-        answer = process.answer()
+        while (answer := process.answer(STREAM)) is None and not process.is_over:
+            self._keep()  # a store that is migrated, or that another process holds, takes its time
+        answer = answer or process.answer(0)
         if isinstance(answer, Ready):
             self.opening = replace(self.opening, key=answer.key)
         if isinstance(answer, Refused):
@@ -131,16 +134,35 @@ class WriterClient:
 
     def _hand_over(self) -> None:
         """Send what there is to say, as far as the other process can take it; the rest waits on the disk."""
-        for portion in portions(self._tasks):
-            told = self._gathered(portion)
-            if told and (self._later or self._is_full):
-                self._later.put(told)
-            elif told:
-                self._say(told)
-        while self._later and not self._is_full:
-            self._say(self._later.take())
+        self._take_in(self._say)
+        while self._later and not (self._is_full or self._process.is_over):
+            self._say_later()
         if self._process.is_over:
             self._start_again()
+
+    def _take_in(self, say: Callable[[list[Task]], None]) -> None:
+        """Say what has come, as far as the window has room; put the rest on the disk."""
+        for portion in portions(self._tasks):
+            if told := self._gathered(portion):
+                (self._later.put if self._later or self._is_full else say)(told)
+
+    def _keep(self) -> None:
+        """Take in what comes while there is no process to tell it: the next one is told it."""
+        self._take_in(self._unsettled.note)
+
+    def _say_later(self) -> None:
+        """Say what has waited longest on the disk, or how many calls that was about."""
+        try:
+            told = self._later.take()
+        except DamagedError as error:
+            self._faults += 1
+            logger.error(  # noqa: TRY400 - it says all that there is
+                "store: what waited on the disk cannot be read (%s): %d calls are lost, or not whole",
+                error,
+                error.calls,
+            )
+        else:
+            self._say(told)
 
     @property
     def _is_full(self) -> bool:
@@ -190,28 +212,36 @@ class WriterClient:
     def _start_again(self) -> None:
         """Start the process anew, and tell it all that is not settled; while the proxy is being stopped, try once."""
         self._bury()
-        self._unsettled.wait()
         said = ""
         while True:
             # One that dies as soon as it is told what there is must not be started all the time.
             lived = time.monotonic() - self._began
             self._delay = RESTART_LEAST if lived > RESTART_MOST else min(self._delay * 2, RESTART_MOST)
-            is_last = self._stopping.wait(self._delay)
+            is_last = self._wait(self._delay)
             try:
                 self._process = self._opened()
             except (StoreError, OSError) as error:
                 if str(error) != said:
-                    logger.warning("store: %s; calls go on, their rows wait in memory", error)
+                    logger.warning("store: %s; calls go on, their rows wait", error)
                 said = str(error)
             else:
                 if said:
                     logger.warning("store: the process that writes to it works again")
                 said = ""
+                self._unsettled.wait()
                 if self._tell_again():
+                    self._wake.set()  # what waits on the disk follows
                     return
                 self._bury()
             if is_last:
                 return
+
+    def _wait(self, seconds: float) -> bool:
+        """Wait, and take in what comes meanwhile; return True as soon as the proxy is being stopped."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self._stopping.wait(min(left, STREAM)):
+            self._keep()
+        return self._stopping.is_set()
 
     def _bury(self) -> None:
         """Say that the process has ended."""
@@ -230,9 +260,8 @@ class WriterClient:
     def _end(self) -> None:
         """Have all stored, by a second process if the first dies meanwhile."""
         answer: Ready | Refused | Stopped | None = None
-        self._guarded(self._empty)
         for _ in range(2):
-            self._guarded(self._hand_over)
+            self._guarded(self._empty)
             with contextlib.suppress(OSError):
                 self._process.write(Stop())
             answer = self._process.answer(STOP_MOST)
@@ -240,18 +269,19 @@ class WriterClient:
                 break
         self._process.close()
         # Whatever is safe, in the store or in a file, has been settled before the last word was said.
-        unsafe = len(self._unsettled) + (answer.lost if isinstance(answer, Stopped) else 0)
+        unsafe = len(self._unsettled) + self._later.requests + (answer.lost if isinstance(answer, Stopped) else 0)
+        self._later.close()
         if unsafe:
             logger.error("store: %d calls are lost, or not known to be stored", unsafe)
         self._is_stored = not (unsafe or self._faults)
 
     def _empty(self) -> None:
-        """Say all that waits on the disk, as fast as calls are settled."""
+        """Say all that waits, as fast as calls are settled."""
         self._hand_over()
-        while self._later:
+        while self._later and not self._process.is_over:
             self._wake.clear()
             if self._is_full and not self._wake.wait(WINDOW_PATIENCE):
-                self._say(self._later.take())
+                self._say_later()
             self._hand_over()
 
 
@@ -263,6 +293,8 @@ def portions(tasks: deque[Task]) -> Iterator[list[Task]]:
     """
     portion, room = list[Task](), PORTION
     for _ in range(len(tasks)):
+        if not tasks:
+            break  # taken in while the process was started again
         portion.append(task := tasks.popleft())
         room -= size_of(task)
         if room <= 0:
