@@ -5,12 +5,16 @@ Masked are the credentials of the call wherever they are, what has the form of a
 one. That a foreign key in a prompt is masked too is a choice: bodies are kept as the client sent them, but no secret is
 kept at all. A body in which that happened is marked, since it is not what was sent.
 
-An agent resends its history with every call, so blocks in which nothing was found are remembered, and not looked at
-again: the beginning of a body costs no more than its hash.
+An agent resends its history with every call. So the last bodies are remembered with what was found in them, and the
+beginning that a body has in common with one of them is not looked at again; nor are blocks in which nothing was found,
+which cost no more than their hash.
 """
 
 import re
+from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote_plus
 
@@ -25,6 +29,10 @@ OWN = "credential of the call"
 _BLOCK = 16 * 1024
 _REMEMBERED = 10_000
 """Blocks that are remembered, of 160 MB."""
+_MAX_BODIES, _LONGEST_BODY = 16, 1_000_000
+"""Bodies that are remembered, of 16 MB, and bytes of the longest."""
+_PROBE = 64
+"""Bytes that are compared first, and to which the place is found where two bodies begin to differ."""
 _MEMBER = re.compile(rb'"([\w.$-]{1,60})"\s{0,8}:\s{0,8}"')
 _STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 _NAME_REACH = 80
@@ -46,14 +54,62 @@ _UPLOAD_BEGINS = 4096
 _clean: set[int] = set()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Body:
+    """A body that is remembered, with what was found in its blocks for these credentials."""
+
+    data: bytes
+    secrets: tuple[bytes, ...]
+    found: tuple[Finding, ...]
+
+    def begins_like(self, data: bytes) -> int:
+        """Return how many bytes another body begins with as well; 0 if it is less than half."""
+        half = len(self.data) // 2
+        if data[half : half + _PROBE] != self.data[half : half + _PROBE]:
+            return 0
+        same, differs = 0, min(len(data), len(self.data)) + 1
+        while differs - same > _PROBE:  # what is before `same` is the same
+            middle = (same + differs) // 2
+            if data[same:middle] == self.data[same:middle]:
+                same = middle
+            else:
+                differs = middle
+        return same if same >= half else 0
+
+
+_bodies: deque[_Body] = deque(maxlen=_MAX_BODIES)
+
+
 def find(data: bytes, known: Known) -> list[Finding]:
     """Return the secrets in a body in the order in which they stand; they do not overlap."""
-    found = [finding for start in range(0, len(data), _BLOCK) for finding in _in_block(data, start, known)]
+    begun, found = _found_before(data, known)
+    found += [finding for start in range(begun, len(data), _BLOCK) for finding in _in_block(data, start, known)]
+    if _BLOCK <= len(data) <= _LONGEST_BODY:
+        _bodies.append(_Body(data, known.secrets, tuple(found)))
     if data.find(_UPLOAD, 0, _UPLOAD_BEGINS) >= 0:
         found += _named(_PART.finditer(data))
     elif b"=" in data[:100] and _FORM.match(data):
         found += _named(_FIELD.finditer(data))
     return secret_patterns.apart(iter(found)) if found else found
+
+
+def _found_before(data: bytes, known: Known) -> tuple[int, list[Finding]]:
+    """Return up to where a body need not be looked at, and what begins there: it is the same as in an earlier body.
+
+    Of what begins near the end of that, the rest may differ: it is looked at again, from the last quote on that is far
+    enough from there. Neither rows of letters nor names and values go on behind a quote.
+    """
+    for body in reversed([*_bodies]) if len(data) >= _BLOCK else ():
+        same = body.begins_like(data) if body.secrets == known.secrets else 0
+        begun = data.rfind(b'"', 0, max(0, same - REACH)) + 1
+        if begun > 0:
+            found = [finding for finding in body.found if finding.start < begun]
+            if all(finding.end < same for finding in found):
+                with suppress(ValueError):  # another thread was first
+                    if same > len(body.data) - _BLOCK:
+                        _bodies.remove(body)
+                return begun, found
+    return 0, []
 
 
 def members(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Finding]:
