@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store import engine as engine_module
@@ -23,7 +23,7 @@ from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
-from moonpalace_addons.store.units import Unit
+from moonpalace_addons.store.units import Unit, write
 from moonpalace_addons.store.writer import Observer, Writer
 from tests.store.backlog import Backlog, backlog
 
@@ -236,6 +236,33 @@ def test_a_refused_call_does_not_take_the_others(
     assert f"store: call {bad.uuid} is kept in {kept}, the database refuses it: IntegrityError" in caplog.messages
     assert {text.row for text in journal_texts(kept)} == {bad.uuid}
     assert run_row(engine)["ended_at"] is not None
+
+
+def test_a_short_call_is_written_once(
+    engine: Engine,
+    start: Start,
+    until: Until,
+    monkeypatch: pytest.MonkeyPatch,
+    request_read: MakeRequest,
+    ended: MakeEnd,
+) -> None:
+    """The row of a call that ends soon is written at its end, and not before; that of another one after a moment."""
+    written: list[tuple[str, bool]] = []
+
+    def noted(connection: Connection, units: Sequence[Unit]) -> dict[str, int]:
+        written.extend((unit.uuid, unit.ending is not None) for unit in units)
+        return write(connection, units)
+
+    monkeypatch.setattr("moonpalace_addons.store.attempts.write", noted)
+    monkeypatch.setattr(writer_module, "HOLD", 1.0)
+    writer, short, long = start(), request_read(), request_read()
+    writer.put(short)
+    writer.put(long)
+    until(lambda: writer.backlog().calls == 2)
+    writer.put(ended(short))
+    until(lambda: len(rows(engine)) == 2)
+    assert writer.stop()
+    assert written == [(short.uuid, True), (long.uuid, False)]
 
 
 def test_a_fault_of_ours_does_not_end_the_thread(

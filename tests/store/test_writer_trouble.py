@@ -44,6 +44,7 @@ type Until = Callable[[Callable[[], object]], None]
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the writer's waits short."""
     monkeypatch.setattr(writer_module, "BATCH", 0.002)
+    monkeypatch.setattr(writer_module, "HOLD", 0.0)
     monkeypatch.setattr(writer_module, "KEEP", 0.02)
     monkeypatch.setattr(writer_module, "RETRY_LEAST", 0.005)
     monkeypatch.setattr(writer_module, "RETRY_MOST", 0.02)

@@ -1,6 +1,8 @@
 """Turn tasks into units, each call at most once a batch, ready to be stored again if the store refuses."""
 
 import logging
+import math
+import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from moonpalace_addons.store import derive, gate
@@ -96,7 +98,8 @@ class Batch:
     def _unit(self, call: Ongoing) -> Unit:
         unit = self.units.get(call.uuid)
         if unit is None:
-            unit = self.units[call.uuid] = Unit(call.uuid, call.columns, call.row_id, kept=call.segments > 0)
+            now = time.monotonic()
+            unit = self.units[call.uuid] = Unit(call.uuid, call.columns, call.row_id, kept=call.segments > 0, since=now)
         return unit
 
     def _begin(self, request: RequestRead) -> None:
@@ -142,10 +145,16 @@ class Batch:
             unit.segments.append((call.segments, data, chunks))
             call.segments += 1
 
-    def portion(self, weight: int, most: int) -> list[Unit]:
-        """Return the first units that are planned: of about so many bytes, no more than `most`, at least one."""
+    def is_due(self, before: float) -> bool:
+        """Tell whether there is a unit of a call that is over, or was planned before some moment."""
+        return any(unit.is_due(before) for unit in self.units.values())
+
+    def portion(self, weight: int, most: int, before: float = math.inf) -> list[Unit]:
+        """Return the first units that are due: of about so many bytes, no more than `most`, at least one if any is."""
         found = list[Unit]()
         for unit in self.units.values():
+            if not unit.is_due(before):
+                continue
             if found and (weight < unit.weight or len(found) == most):
                 break
             found.append(unit)

@@ -37,7 +37,7 @@ class Unit:
     """What is to be written for one call. Nothing in it is secret any more.
 
     A new row is written whole, from `columns`; of the row that has the id `row_id`, `changed` is. `kept` says that
-    segments of its answer are stored, which go when it ends.
+    segments of its answer are stored, which go when it ends. `since` is when it was planned, of the monotonic clock.
     """
 
     uuid: str
@@ -48,6 +48,11 @@ class Unit:
     ending: Ending | None = None
     segments: list[Segment] = field(default_factory=list, repr=False)
     kept: bool = False
+    since: float = 0.0
+
+    def is_due(self, before: float) -> bool:
+        """Tell whether it is to be stored: at its end, and before that if it was planned before some moment."""
+        return self.ending is not None or self.since <= before
 
     @property
     def weight(self) -> int:

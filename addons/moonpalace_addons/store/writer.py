@@ -44,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 BATCH = 0.03
 BATCH_LEAST = 0.01
+HOLD = 0.05
+"""Seconds for which a call under way is not stored yet: one that ends by then is written once, and not twice."""
 KEEP = 0.5
 HEARTBEAT = 5.0
 LOOK = 60.0
@@ -189,14 +191,18 @@ class Writer:
             self._delay = min(self._delay * 2, RETRY_MOST)
             return
         self._delay = RETRY_LEAST
-        if self._overflow.source() is not None or self._batch.planned:
+        if self._overflow.source() is not None or self._batch.is_due(self._due_before()):
             self._stopping.wait(max(0.0, BATCH_LEAST - took))
             return
-        self._wake.wait(KEEP if self._batch.under_way else HEARTBEAT)
+        self._wake.wait(HOLD if self._batch.planned else KEEP if self._batch.under_way else HEARTBEAT)
         if not self._stopping.is_set():
             # What comes while a batch is stored has waited for that long when its own turn comes.
             self._stopping.wait(max(BATCH_LEAST, BATCH - took))
         self._wake.clear()
+
+    def _due_before(self, *, ended: bool = False) -> float:
+        """Return the moment since when calls under way are held; while the store is in trouble none is."""
+        return math.inf if ended or self.trouble is not None else time.monotonic() - HOLD
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Do something; whatever goes wrong stays here, since a thread that has died stores nothing more."""
@@ -251,7 +257,8 @@ class Writer:
                 self._observe(exchange)
             self._settle()
         left = self._overflow.source() if ended else None
-        is_done = not self._batch.planned and self.trouble is None and (left is None or not self._is_ours(left))
+        is_stored = not self._batch.is_due(self._due_before(ended=ended))
+        is_done = is_stored and self.trouble is None and (left is None or not self._is_ours(left))
         if is_done and self._behind:
             logger.warning("store: %d calls that had waited are stored", self._behind)
         self._behind = None if is_done else self._behind
@@ -262,7 +269,7 @@ class Writer:
         return source.journal.run["id"] == self.run_id
 
     def _commit(self, *, live: bool, ended: bool) -> None:
-        units = self._batch.portion(self._pace.weight, self._pace.calls)
+        units = self._batch.portion(self._pace.weight, self._pace.calls, self._due_before(ended=ended))
         ended = ended and len(units) == self._batch.planned
         touch = partial(self._touch, live=live, ended=ended)
         if not units:
@@ -274,6 +281,8 @@ class Writer:
         self._count(units, taken)
         self._batch.stored(taken.ids)
         self._give_up([unit for unit in units if unit.uuid in taken.refused], taken.refused)
+        if (live or ended) and taken.refused and not taken.ids:  # and with them what was to be said of the run
+            self._attempts.try_to(touch)
 
     def _timed(self, store: Callable[[], Taken]) -> Taken:
         """Store something, and learn from the time that it takes how much to store at once."""
