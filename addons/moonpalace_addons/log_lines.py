@@ -1,6 +1,7 @@
 """Say what happened to a call in the lines that the original's users know."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Literal, NamedTuple
 
 from moonpalace_addons.store.header_text import header_pairs
@@ -107,11 +108,12 @@ def seconds(nanoseconds: int | None, unit: str) -> str | None:
 
 def block(title: str, named: Sequence[tuple[str, str]], width: int = 0, *, style: Style = "plain") -> list[Line]:
     """Return a heading and one aligned line for each name."""
-    width = max([width, *(len(name) + 2 for name, _ in named)])
+    width = max([width, *[len(name) + 2 for name, _ in named]])
     heading = Line(f"  - {title}: ", style)
-    return [heading, *(Line(f"    - {name + ':':<{width}}{value}", style) for name, value in named)]
+    return [heading, *[Line(f"    - {name + ':':<{width}}{value}", style) for name, value in named]]
 
 
+@cache
 def pretty(name: str) -> str:
     """Return a header's name in the usual case."""
     return "-".join(part.capitalize() for part in name.split("-"))

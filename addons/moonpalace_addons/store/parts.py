@@ -57,16 +57,17 @@ def cut(body: bytes) -> list[bytes]:
 
     A body that is cut is UTF-8, and so is each of its pieces. Takes about as long as parsing the body.
     """
-    return [body[start:end] for start, end in pairwise([0, *cutting(body).ends])]
+    if len(body) <= WHOLE:
+        return [body]
+    ends = _short(body, [*_list_ends(body, _members(body)), len(body)])
+    return [body[start:end] for start, end in pairwise([0, *ends])]
 
 
 def cutting(body: bytes) -> Cutting:
-    """Return where `cut` cuts a body."""
-    if len(body) <= WHOLE:
-        return Cutting((len(body),))
+    """Return where `cut` cuts a body, and what is needed to go on from there."""
     members = _members(body)
     longest = _longest(members)
-    ends = [*_piece_ends(_stretches(members, len(body)))]
+    ends = _list_ends(body, members)
     return Cutting(
         tuple(_short(body, [*ends, len(body)])),
         longest.start if longest else 0,
@@ -93,6 +94,11 @@ def continued(body: bytes, begun: Cutting, end: int) -> Cutting | None:
     return Cutting(
         tuple(_short(body, [*ends, len(body)], end)), begun.start, fixed.union([at for at in begun.fixed if at <= end])
     )
+
+
+def _list_ends(body: bytes, members: Iterable[Member]) -> list[int]:
+    """Return the places where the lists of a body are cut."""
+    return [*_piece_ends(_stretches(members, len(body)))] if members else []
 
 
 def _members(body: bytes) -> list[Member]:

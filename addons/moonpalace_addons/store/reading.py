@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from moonpalace_addons.store import gate
 from moonpalace_addons.wire import completion, sse
@@ -25,7 +26,7 @@ VALUE_COST = 64
 SLICE = 65_536
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Received:
     """What came back, decoded and masked. Times are nanoseconds since the request began.
 
@@ -44,12 +45,12 @@ class Received:
     masked: tuple[str, ...] = ()
     is_partial: bool = False
 
-    @property
+    @cached_property
     def form(self) -> Form:
         """Return what the body is, whatever it is called."""
         return form_of(self.body[:MAX_HEAD], self.content_type, is_over=True) or Form.OTHER
 
-    @property
+    @cached_property
     def is_stream(self) -> bool:
         """Tell whether the answer came as events, whatever was asked for."""
         return self.form is Form.EVENTS

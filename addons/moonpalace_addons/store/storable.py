@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import cast
 
 from moonpalace_addons.store.records.values import GREATEST, Values
 from moonpalace_addons.wire import secrets
@@ -21,18 +22,22 @@ def storable(columns: Values, hidden: Sequence[bytes] = ()) -> Values:
     Half surrogate pairs and NUL are written out as escapes; an integer past 64 bits becomes None.
     """
     # Nearly every row is fit as it is, which one look at all its texts together tells.
-    given = {name: value for name, value in columns.items() if isinstance(value, str)}
+    given, is_great = dict[str, str](), False
+    for name, value in columns.items():
+        kind = type(value)
+        if kind is str:
+            given[name] = cast(str, value)
+        elif kind is int:
+            is_great |= not -GREATEST <= cast(int, value) <= GREATEST
     texts = "\n".join(given.values())
-    numbers = [value for value in columns.values() if isinstance(value, int)]
-    is_great = bool(numbers) and (max(numbers) > GREATEST or -min(numbers) > GREATEST)
     fit = dict(columns)
     if is_great or "\x00" in texts or not texts.isascii():
         fit |= {name: harmless(value) for name, value in columns.items()}
     told = [name for name in given if name not in OURS]
-    joined = "\n".join([str(fit[name]) for name in told]) if hidden else ""
+    joined = "\n".join([cast(str, fit[name]) for name in told]) if hidden else ""
     known = bool(joined) and secrets.mask_known(joined, hidden) != joined
     for name in told:
-        text = shown = str(fit[name])
+        text = shown = cast(str, fit[name])
         if name not in HEADERS:
             shown = remembered(shown) if len(shown) <= REMEMBERED else secrets.mask_formed(shown)
         if known and name != "endpoint":

@@ -40,6 +40,8 @@ _OPENING = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*\[[ \t\n\r]*")
 _COMMA = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*")
 _TRIES = 4
 """How often a key is looked for: it may stand elsewhere too, but hardly ever before a list."""
+_PLAIN_KEY = re.compile(r'"([^"\\\x00-\x1f]*)"[ \t\n\r]*:[ \t\n\r]*')
+_NEXT_KEY = re.compile(r'[ \t\n\r]*,[ \t\n\r]*(?=")')
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +111,12 @@ def _read_object(text: str, arrays: Collection[str]) -> list[Member]:
     members: list[Member] = []
     position = _skip(text, _expect(text, _skip(text, 0), "{"))
     while text[position : position + 1] != "}":
-        _expect(text, position, '"')
-        key, position = _scan(text, position)
-        start = _skip(text, _expect(text, _skip(text, position), ":"))
+        if plain := _PLAIN_KEY.match(text, position):
+            key, start = plain[1], plain.end()
+        else:
+            _expect(text, position, '"')
+            key, position = _scan(text, position)
+            start = _skip(text, _expect(text, _skip(text, position), ":"))
         if key in arrays and text[start : start + 1] == "[":
             elements, end = _read_array(text, start)
             members.append(Member(str(key), start, end, tuple(elements)))
@@ -143,6 +148,10 @@ def _read_array(text: str, start: int) -> tuple[list[Span], int]:
 
 def _next(text: str, position: int, close: str) -> int:
     """Return where the next part begins: after a comma, or at the closing bracket."""
+    if text[position : position + 1] == close:
+        return position
+    if quick := _NEXT_KEY.match(text, position):
+        return quick.end()
     position = _skip(text, position)
     if text[position : position + 1] == close:
         return position

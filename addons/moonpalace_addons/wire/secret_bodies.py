@@ -122,7 +122,10 @@ def members(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Fi
 
 
 def _may_tell(lowered: bytes) -> bool:
-    return any(mark in lowered for mark in _TELLING)
+    for mark in _TELLING:  # noqa: SIM110 - `any` takes twice as long
+        if mark in lowered:
+            return True
+    return False
 
 
 @lru_cache(2048)

@@ -49,7 +49,10 @@ class Known:
 
     def touches(self, data: bytes) -> bool:
         """Tell whether there may be any: a quick look that most texts need no more than."""
-        return any(needle in data for needle in self._looked_for) or b"\\u00" in data
+        for needle in self._looked_for:  # `any` takes twice as long
+            if needle in data:
+                return True
+        return b"\\u00" in data
 
     def begun(self, data: bytes) -> int:
         """Return how many bytes at the end of the data may be the beginning of a credential that is still to come."""
