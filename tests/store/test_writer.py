@@ -258,7 +258,7 @@ def test_a_short_call_is_written_once(
     writer, short, long = start(), request_read(), request_read()
     writer.put(short)
     writer.put(long)
-    until(lambda: writer.backlog().calls == 2)
+    until(lambda: backlog(writer).calls == 2)
     writer.put(ended(short))
     until(lambda: len(rows(engine)) == 2)
     assert writer.stop()
