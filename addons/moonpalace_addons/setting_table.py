@@ -84,6 +84,10 @@ REDACT_PATTERN: Setting[str | None] = Setting(
     ("redact-pattern",),
     otherwise="none",
 )
+_DAYS = "Delete calls older than this number of days while the proxy runs; labelled calls are kept."
+RETENTION_DAYS: Setting[int | None] = Setting("retention-days", kinds.DAYS, None, _DAYS, otherwise="no limit")
+_SIZE = "Delete the oldest calls while the database is larger than this and the proxy runs; labelled calls are kept."
+MAX_SIZE: Setting[int | None] = Setting("max-size", kinds.SIZE, None, _SIZE, otherwise="no limit")
 _CA = "PEM file with the CA certificates to trust for an https endpoint."
 UPSTREAM_CA: Setting[Path | None] = Setting(
     "upstream-ca", kinds.FILE, None, _CA, otherwise="the certificates of the certifi package"
@@ -98,16 +102,16 @@ UPSTREAM_PROXY: Setting[str | None] = Setting(
 )
 _IDLE = "Seconds without a byte after which a call is ended."
 IDLE_TIMEOUT = Setting("idle-timeout", kinds.SECONDS, 960.0, _IDLE)
+_BODY = "Size of a body: a larger request is refused, and of a larger answer only the beginning is kept."
+MAX_BODY = Setting("max-body", kinds.BODY, 100_000_000, _BODY)
+_HEAD = "Maximum size of the head of a request or a response, in bytes; the engine mitmproxy has no such limit."
+MAX_HEAD = Setting("max-head", kinds.BODY, 1_000_000, _HEAD)
 _ENGINE = "HTTP engine: moonpalace, or mitmproxy, which is slower and has fewer features."
 ENGINE = Setting("engine", kinds.ENGINE, "moonpalace", _ENGINE)
 _CERT = "PEM file with the certificate, and its chain, to serve clients over https."
 TLS_CERT: Setting[Path | None] = Setting("tls-cert", kinds.FILE, None, _CERT, otherwise="plain http")
 _TLS_KEY = "PEM file with the private key of --tls-cert."
 TLS_KEY: Setting[Path | None] = Setting("tls-key", kinds.FILE, None, _TLS_KEY, otherwise="the file of --tls-cert")
-_BODY = "Size of a body: a larger request is refused, and of a larger answer only the beginning is kept."
-MAX_BODY = Setting("max-body", kinds.BODY, 100_000_000, _BODY)
-_HEAD = "Maximum size of the head of a request or a response, in bytes; the engine mitmproxy has no such limit."
-MAX_HEAD = Setting("max-head", kinds.BODY, 1_000_000, _HEAD)
 _FORCE = "Request every chat completion as a stream; clients still get the form they asked for."
 FORCE_STREAM = Setting("force-stream", kinds.FLAG, False, _FORCE)
 _BEAT = "Seconds between the whitespace sent to a client that waits for a forced stream."
@@ -163,35 +167,10 @@ CACHE_WAIT = Setting(
 _HINT = "Add a prompt_cache_key per conversation to chat completions that have none."
 CACHE_KEY_HINT = Setting("cache-key-hint", kinds.FLAG, False, _HINT)
 
-_DAYS = "Delete calls older than this number of days while the proxy runs; labelled calls are kept."
-RETENTION_DAYS: Setting[int | None] = Setting("retention-days", kinds.DAYS, None, _DAYS, otherwise="no limit")
-_SIZE = "Delete the oldest calls while the database is larger than this and the proxy runs; labelled calls are kept."
-MAX_SIZE: Setting[int | None] = Setting("max-size", kinds.SIZE, None, _SIZE, otherwise="no limit")
 
-_SERVER: tuple[Setting[object], ...] = (PORT, HOST, ENDPOINT, KEY, TOKEN, ALLOW_ORIGINS, DATABASE, REDACT_PATTERN)
-_UPSTREAM: tuple[Setting[object], ...] = (
-    UPSTREAM_CA,
-    INSECURE,
-    UPSTREAM_PROXY,
-    IDLE_TIMEOUT,
-    MAX_BODY,
-    MAX_HEAD,
-    ENGINE,
-    TLS_CERT,
-    TLS_KEY,
-)
-_STREAMS: tuple[Setting[object], ...] = (FORCE_STREAM, HEARTBEAT, STREAM_USAGE)
-_LOOPS: tuple[Setting[object], ...] = (DETECT_REPEAT, REPEAT_THRESHOLD, REPEAT_MIN_LENGTH)
-_CACHES: tuple[Setting[object], ...] = (
-    AUTO_CACHE,
-    CACHE_MIN_BYTES,
-    CACHE_TTL,
-    CACHE_CLEANUP,
-    CACHE_WAIT,
-    CACHE_KEY_HINT,
-)
-_RETENTION: tuple[Setting[object], ...] = (RETENTION_DAYS, MAX_SIZE)
-TABLE = _SERVER + _RETENTION + _UPSTREAM + _STREAMS + _LOOPS + _CACHES
+TABLE: tuple[Setting[object], ...] = tuple(value for value in [*globals().values()] if isinstance(value, Setting))
+"""All settings above, in their order, in which help and documentation show them."""
+
 BY_NAME: Mapping[str, Setting[object]] = {setting.name: setting for setting in TABLE}
 
 MITMPROXY_OPTIONS = tuple(setting for setting in TABLE if not setting.secret)

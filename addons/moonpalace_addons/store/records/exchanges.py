@@ -22,9 +22,8 @@ from sqlalchemy import (
 from sqlalchemy.exc import DataError
 
 from moonpalace_addons.store.fields import Exchange as Exchange  # most know it from here
-from moonpalace_addons.store.records import json_rows
 from moonpalace_addons.store.records.expressions import stored
-from moonpalace_addons.store.records.insertion import insert_many
+from moonpalace_addons.store.records.insertion import insert_many, json_rows, recordset
 from moonpalace_addons.store.records.ordering import NEWEST_FIRST
 from moonpalace_addons.store.records.response_headers import UNSHARED
 from moonpalace_addons.store.records.values import GREATEST, Values
@@ -193,9 +192,9 @@ def insert_exchanges(connection: Connection, rows: Sequence[Values]) -> dict[str
         rows = [row | kept[str(row["uuid"])] for row in rows]
     if connection.dialect.name == "sqlite":
         return insert_numbered(connection, rows)
-    given = json_rows.recordset(EXCHANGES, list(rows[0]))
+    given = recordset(EXCHANGES, list(rows[0]))
     statement = insert(EXCHANGES).from_select(list(rows[0]), select(given))
-    found = connection.execute(statement.returning(EXCHANGES.c.uuid, EXCHANGES.c.id), json_rows.packed(rows))
+    found = connection.execute(statement.returning(EXCHANGES.c.uuid, EXCHANGES.c.id), json_rows(rows))
     return {row.uuid: row.id for row in found}
 
 
@@ -219,9 +218,9 @@ def update_exchanges(connection: Connection, rows: Sequence[Values]) -> None:
         rows = [row | UNSHARED for row in rows]
     columns = [name for name in rows[0] if name != "id"]
     if connection.dialect.name == "postgresql":
-        given = json_rows.recordset(EXCHANGES, list(rows[0]))
+        given = recordset(EXCHANGES, list(rows[0]))
         changed = update(EXCHANGES).where(EXCHANGES.c.id == given.c.id)
-        connection.execute(changed.values({name: given.c[name] for name in columns}), json_rows.packed(rows))
+        connection.execute(changed.values({name: given.c[name] for name in columns}), json_rows(rows))
         return
     renamed = [{"row_id": row["id"]} | {f"new_{name}": row[name] for name in columns} for row in rows]
     connection.execute(update_of(tuple(columns)), renamed)
