@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import click
 
 from moonpalace_addons.errors import MoonPalaceError
-from moonpalace_addons.suggestions import did_you_mean
 from moonpalace_addons.version import __version__
+from moonpalace_addons.wire.suggestions import did_you_mean
 from moonpalace_cli.flags.process_title import hide_secrets
 from moonpalace_cli.output import escaped, make_streams_lenient, open_missing_streams
 

@@ -5,7 +5,7 @@ from typing import override
 
 from sqlalchemy import Connection
 
-from moonpalace_addons.store import batch, units
+from moonpalace_addons.store.write import batch, units
 
 
 class Batch(batch.Batch):

@@ -92,7 +92,7 @@ def updated_block(block: str, environment: Mapping[str, str]) -> str:
 
 def settings_table() -> str:
     """Return the table of settings in Markdown."""
-    from moonpalace_addons.setting_table import TABLE
+    from moonpalace_addons.settings.table import TABLE
 
     rows = ["| flag | variable | what it does |", "| --- | --- | --- |"]
     for setting in TABLE:

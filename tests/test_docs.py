@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from moonpalace_addons.setting_table import TABLE
+from moonpalace_addons.settings.table import TABLE
 from tests import docs
 
 SET_UP = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv/bin/"

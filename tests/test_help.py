@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from moonpalace_addons.setting_table import BY_NAME
-from moonpalace_addons.store.engine import open_store
+from moonpalace_addons.settings.table import BY_NAME
+from moonpalace_addons.store.database.engine import open_store
 from moonpalace_cli.main import COMMANDS, cli, main
 from moonpalace_cli.proxy import serving
 

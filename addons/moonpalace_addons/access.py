@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 from mitmproxy.http import HTTPFlow, Response
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from moonpalace_addons.calls import Calls
+from moonpalace_addons.calls.call import Calls
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.own_addresses import is_own_name, is_this_machine
-from moonpalace_addons.settings import Settings
-from moonpalace_addons.wire import api_error
+from moonpalace_addons.engine.own_addresses import is_own_name, is_this_machine
+from moonpalace_addons.settings.values import Settings
+from moonpalace_addons.wire.chat import api_error
 from moonpalace_addons.wire.foreign import quoted
 
 logger = logging.getLogger(__name__)

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-from moonpalace_addons import log_filter
 from moonpalace_addons.access import Access
-from moonpalace_addons.calls import Calls
+from moonpalace_addons.calls.call import Calls
 from moonpalace_addons.capture import Capture
 from moonpalace_addons.causes import Causes
 from moonpalace_addons.configuration import Configuration
@@ -15,9 +14,10 @@ from moonpalace_addons.edit_stream import EditStream
 from moonpalace_addons.force_stream import ForceStream
 from moonpalace_addons.json_errors import JsonErrors
 from moonpalace_addons.listening import Listening
+from moonpalace_addons.mitm import log_filter
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.reverse_proxy import ReverseProxy
-from moonpalace_addons.settings import Settings
+from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.stopping import Stopping
 from moonpalace_addons.tunnels import Tunnels
 

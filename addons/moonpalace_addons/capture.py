@@ -4,18 +4,18 @@ import time
 
 from mitmproxy.http import HTTPFlow, Response
 
-from moonpalace_addons import upstream
-from moonpalace_addons.body_limits import declared_length, refuse_larger
-from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons.calls.body_limits import declared_length, refuse_larger
+from moonpalace_addons.calls.call import Call, Calls
+from moonpalace_addons.calls.failures import PROXY_STOPPED, REPEATING, UPSTREAM_CUT, Failure
+from moonpalace_addons.calls.opening import Hold
+from moonpalace_addons.calls.tap import Tap
 from moonpalace_addons.causes import Causes
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.failures import PROXY_STOPPED, REPEATING, UPSTREAM_CUT, Failure
-from moonpalace_addons.headers import as_text, media_type, pairs
-from moonpalace_addons.opening import Hold
+from moonpalace_addons.mitm import flow_control
+from moonpalace_addons.mitm.headers import as_text, media_type, pairs
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.stopping import STOPPED
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
-from moonpalace_addons.tap import Tap
 from moonpalace_addons.wire.foreign import quoted
 from moonpalace_addons.wire.forms import is_json
 
@@ -99,7 +99,7 @@ class Capture:
             self._announce(call)
         elif not call.hold:
             hold = Hold(flow, call, lambda: self._announce(call))
-            call.opening = hold if upstream.hold_answer(flow, hold) else None
+            call.opening = hold if flow_control.hold_answer(flow, hold) else None
         is_collected = not (call.streaming or call.opening)  # by mitmproxy's server, which gives it to `response`
         if call.coerce and not call.hold and not is_collected:  # what comes is kept from the beginning
             self._announce(call)
@@ -144,12 +144,12 @@ class Capture:
         if call is None:
             return
         message = quoted(flow.error.msg) if flow.error else "unknown error"
-        call.unsent = upstream.unsent_at_end(flow, call.unsent)
+        call.unsent = flow_control.unsent_at_end(flow, call.unsent)
         failure = self.causes.of(flow)
         if not call.request_read:
             self._put_request(call, b"")
         is_uncaptured = call.response is not None and not (call.chunks or call.announced)
-        if is_uncaptured and (partial := upstream.partial_body(flow)):
+        if is_uncaptured and (partial := flow_control.partial_body(flow)):
             call.keep(call.now(), partial)
         if call.found is not None:
             failure, message = REPEATING, str(call.found)
@@ -198,7 +198,7 @@ class Capture:
 
 def is_whole(call: Call, failure: Failure) -> bool:
     """Tell whether a client has got all of an answer though it failed, or gets it now."""
-    if upstream.was_ended(call.flow):
+    if flow_control.was_ended(call.flow):
         return True
     return failure.state is State.UPSTREAM_FAILED and call.adapter is not None and call.adapter.finish()
 

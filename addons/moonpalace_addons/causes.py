@@ -17,8 +17,8 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from mitmproxy.tls import TlsData
 
-from moonpalace_addons.control import control_of
-from moonpalace_addons.failures import (
+from moonpalace_addons.calls.control import control_of
+from moonpalace_addons.calls.failures import (
     BAD_REQUEST,
     CLIENT_LEFT,
     KILLED,
@@ -30,7 +30,7 @@ from moonpalace_addons.failures import (
     Failure,
     of_exception,
 )
-from moonpalace_addons.proxy_server import connection_of
+from moonpalace_addons.mitm.proxy_server import connection_of
 
 LEFT = "Client disconnected."
 CUT = "HTTP/1 protocol error: peer closed connection"

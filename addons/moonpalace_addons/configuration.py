@@ -12,9 +12,9 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.mode_specs import ReverseMode
 
 from moonpalace_addons.errors import MoonPalaceError
-from moonpalace_addons.own_requests import is_own
-from moonpalace_addons.setting_table import DATABASE, MITMPROXY_OPTIONS, TABLE
-from moonpalace_addons.settings import Settings, resolve
+from moonpalace_addons.mitm.own_requests import is_own
+from moonpalace_addons.settings.table import DATABASE, MITMPROXY_OPTIONS, TABLE
+from moonpalace_addons.settings.values import Settings, resolve
 
 logger = logging.getLogger(__name__)
 

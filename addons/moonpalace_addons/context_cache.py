@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING
 
 from mitmproxy.http import HTTPFlow, Response
 
-from moonpalace_addons import own_requests, upstream
-from moonpalace_addons.caching_api import Account, CachingApi, answer_text
-from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons.caching.api import Account, CachingApi, answer_text
+from moonpalace_addons.calls.call import Call, Calls
+from moonpalace_addons.calls.failures import UPSTREAM_PROTOCOL
 from moonpalace_addons.capture import api_key
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.failures import UPSTREAM_PROTOCOL
 from moonpalace_addons.force_stream import CHAT, is_plain_chat
+from moonpalace_addons.mitm import flow_control, own_requests
 from moonpalace_addons.recorder import Recorder
-from moonpalace_addons.settings import Settings
-from moonpalace_addons.wire import api_error, secrets
+from moonpalace_addons.settings.values import Settings
+from moonpalace_addons.wire.chat import api_error
+from moonpalace_addons.wire.chat.prefix import Content, key_hint, prefixes, read_content, with_member
 from moonpalace_addons.wire.foreign import quoted
-from moonpalace_addons.wire.prefix import Content, key_hint, prefixes, read_content, with_member
+from moonpalace_addons.wire.secrets import masking
 
 if TYPE_CHECKING:
-    from moonpalace_addons.context_caches import Caches, Ready
+    from moonpalace_addons.caching.lifecycle import Caches, Ready
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +66,8 @@ class ContextCache:
             return
         settings = self.configuration.settings
         # What reaches the store from this process costs its start 0.3 s: only who wants caches has it.
-        from moonpalace_addons.context_caches import Caches
-        from moonpalace_addons.store import cache_access
+        from moonpalace_addons.caching.lifecycle import Caches
+        from moonpalace_addons.store.records import cache_access
 
         try:
             access, self._key = await asyncio.to_thread(cache_access.open_access, settings.database)
@@ -135,7 +136,7 @@ class ContextCache:
         if key is None or self.caches is None:
             return None
         endpoint = self.configuration.endpoint_of(call.flow)
-        return Account(endpoint, secrets.fingerprint(key, self._key), call.path.removesuffix(CHAT), key)
+        return Account(endpoint, masking.fingerprint(key, self._key), call.path.removesuffix(CHAT), key)
 
     def _takes_hints(self, call: Call) -> bool:
         return time.monotonic() >= self._hints_from.get(self.configuration.endpoint_of(call.flow), 0.0)
@@ -147,7 +148,7 @@ class ContextCache:
             return
         if flow.response.status_code in REFUSALS and (call.cache is not None or call.unhinted is not None):
             call.hold = True
-            upstream.offer_second_try(flow)
+            flow_control.offer_second_try(flow)
         elif call.cache is not None and self.caches is not None:
             self._answered(call, flow.response, self.caches, *call.cache)
 

@@ -5,11 +5,11 @@ import contextlib
 import logging
 import time
 
-from moonpalace_addons import upstream
-from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons.calls.call import Call, Calls
+from moonpalace_addons.calls.failures import CLIENT_SILENT, TUNNEL_IDLE, UPSTREAM_SILENT, Failure
+from moonpalace_addons.calls.giving_up import give_up
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.failures import CLIENT_SILENT, TUNNEL_IDLE, UPSTREAM_SILENT, Failure
-from moonpalace_addons.giving_up import give_up
+from moonpalace_addons.mitm import flow_control
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Deadline:
         if silence(call) > limit:
             end_silence(call, limit)
         else:
-            call.activity = upstream.postpone_timeout(call.flow)
+            call.activity = flow_control.postpone_timeout(call.flow)
 
     async def done(self) -> None:
         """Stop looking."""
@@ -63,11 +63,11 @@ def note_progress(call: Call) -> None:
     set at any moment: when it happened is not asked, only whether something has since the last look.
     """
     if call.touched is None:
-        activity = upstream.last_activity(call.flow)
+        activity = flow_control.last_activity(call.flow)
         if activity is None or activity != call.activity:
             call.activity, call.active_at = activity, time.monotonic_ns()
         return
-    unsent = upstream.unsent(call.flow)
+    unsent = flow_control.unsent(call.flow)
     if unsent < call.unsent:
         call.touched = time.monotonic_ns()
     call.unsent = unsent

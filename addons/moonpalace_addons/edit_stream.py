@@ -7,18 +7,18 @@ import time
 
 from mitmproxy.http import HTTPFlow, Response
 
-from moonpalace_addons import upstream
-from moonpalace_addons.adapter import Adapter
-from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons.calls.adapter import Adapter
+from moonpalace_addons.calls.call import Call, Calls
+from moonpalace_addons.calls.opening import Forced, Hold
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.headers import media_type, set_headers
-from moonpalace_addons.opening import Forced, Hold
-from moonpalace_addons.settings import Settings
-from moonpalace_addons.wire.encodings import Decoder
+from moonpalace_addons.mitm import flow_control
+from moonpalace_addons.mitm.headers import media_type, set_headers
+from moonpalace_addons.settings.values import Settings
+from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
+from moonpalace_addons.wire.codings.encodings import Decoder
 from moonpalace_addons.wire.forms import EVENT_STREAM
-from moonpalace_addons.wire.loop_guard import LoopGuard
-from moonpalace_addons.wire.repeat import Detector
-from moonpalace_addons.wire.stream_editor import Plan, StreamEditor
+from moonpalace_addons.wire.loops.loop_guard import LoopGuard
+from moonpalace_addons.wire.loops.repeat import Detector
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class EditStream:
         call.adapter = adapter = make_adapter()
         if plan.coerce:
             forced = Forced(flow, call, adapter)
-            if upstream.hold_answer(flow, forced):
+            if flow_control.hold_answer(flow, forced):
                 call.opening, call.streaming, flow.response.stream = forced, False, False
                 return
             adapter.is_held = False
@@ -74,12 +74,12 @@ class EditStream:
                 return
         call.streaming, flow.response.stream = True, adapter
         set_headers(flow, coerce=plan.coerce)
-        upstream.announce_end(flow)
+        flow_control.announce_end(flow)
 
     def response(self, flow: HTTPFlow) -> None:
         """Close the upstream of a stream that was ended in its place, so that no more tokens are paid for."""
-        if flow.metadata.get(upstream.ENDED_EARLY):
-            upstream.close_upstream(flow)
+        if flow.metadata.get(flow_control.ENDED_EARLY):
+            flow_control.close_upstream(flow)
 
     async def _watch(self, interval: float) -> None:
         while True:
@@ -93,10 +93,10 @@ class EditStream:
         """Give a client that waits a heartbeat, or the end of an answer that is all there."""
         now = time.monotonic()
         try:
-            if adapter.lingers(now) and upstream.can_finish(call.flow):
+            if adapter.lingers(now) and flow_control.can_finish(call.flow):
                 adapter.end_lingering()
             elif adapter.wants_heartbeat(now, interval):
-                upstream.inject_heartbeat(call.flow)
+                flow_control.inject_heartbeat(call.flow)
         except Exception:
             # One fault must not take the heartbeats of all other calls with it.
             logger.exception("a waiting client cannot be given a heartbeat because of a fault in MoonPalace")

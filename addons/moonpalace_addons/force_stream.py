@@ -2,10 +2,10 @@
 
 from mitmproxy.http import HTTPFlow
 
-from moonpalace_addons.calls import Calls
+from moonpalace_addons.calls.call import Calls
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.headers import media_type
-from moonpalace_addons.wire.request_edit import ask_for_stream, ask_for_usage
+from moonpalace_addons.mitm.headers import media_type
+from moonpalace_addons.wire.chat.request_edit import ask_for_stream, ask_for_usage
 
 CHAT = "/chat/completions"
 

@@ -2,11 +2,11 @@
 
 from mitmproxy.http import HTTPFlow
 
-from moonpalace_addons import upstream
+from moonpalace_addons.calls.failures import BAD_REQUEST
 from moonpalace_addons.causes import Causes
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.failures import BAD_REQUEST
-from moonpalace_addons.wire import api_error
+from moonpalace_addons.mitm import flow_control
+from moonpalace_addons.wire.chat import api_error
 from moonpalace_addons.wire.foreign import quoted
 
 
@@ -36,4 +36,4 @@ class JsonErrors:
         endpoint = self.configuration.settings.endpoint
         what = "did not send this request" if is_refusal else f"got no answer from {endpoint}"
         body = api_error.body(f"MoonPalace {what}: {quoted(flow.error.msg)}", failure.kind, flow.request.path)
-        upstream.answer_and_close(flow, failure.status, body)
+        flow_control.answer_and_close(flow, failure.status, body)

@@ -14,8 +14,8 @@ from mitmproxy.proxy.mode_servers import ServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.own_addresses import is_this_machine, machine_names
-from moonpalace_addons.proxy_server import mode_of_clients, proxyserver
+from moonpalace_addons.engine.own_addresses import is_this_machine, machine_names
+from moonpalace_addons.mitm.proxy_server import mode_of_clients, proxyserver
 
 logger = logging.getLogger("moonpalace")
 

@@ -9,9 +9,9 @@ from mitmproxy.addonmanager import Loader
 
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store.host import new_run
-from moonpalace_addons.store.private import make_home
+from moonpalace_addons.store.database.private import make_home
 from moonpalace_addons.store.tasks import Task
+from moonpalace_addons.store.write.host import new_run
 from moonpalace_addons.writer_process.client import WriterClient
 from moonpalace_addons.writer_process.messages import Opening
 

@@ -12,9 +12,9 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.engine.limits import Limits
-from moonpalace_addons.own_requests import is_own
-from moonpalace_addons.proxy_server import listen_on_tcp_only, proxyserver, was_set
-from moonpalace_addons.settings import Settings
+from moonpalace_addons.mitm.own_requests import is_own
+from moonpalace_addons.mitm.proxy_server import listen_on_tcp_only, proxyserver, was_set
+from moonpalace_addons.settings.values import Settings
 
 OUR_MODES = ("reverse", "moonpalace")
 

@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 from mitmproxy import ctx
 from mitmproxy.http import HTTPFlow
 
-from moonpalace_addons import client_connections, upstream
-from moonpalace_addons.calls import Calls
+from moonpalace_addons.calls.call import Calls
+from moonpalace_addons.calls.failures import PROXY_STOPPED
+from moonpalace_addons.calls.giving_up import give_up
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.failures import PROXY_STOPPED
-from moonpalace_addons.giving_up import give_up
-from moonpalace_addons.proxy_server import proxyserver
+from moonpalace_addons.mitm import client_connections, flow_control
+from moonpalace_addons.mitm.proxy_server import proxyserver
 
 logger = logging.getLogger("moonpalace")
 
@@ -85,7 +85,7 @@ class Stopping:
 
     def _cut(self) -> None:
         for call in self.calls:
-            if call.streaming and (untaken := upstream.unsent(call.flow)):
+            if call.streaming and (untaken := flow_control.unsent(call.flow)):
                 call.warnings.append(f"{UNTAKEN}: {untaken}")
             give_up(call, PROXY_STOPPED, STOPPED, flush=True)
 

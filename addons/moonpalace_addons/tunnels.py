@@ -17,9 +17,9 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.tcp import TCPFlow, TCPMessage
 from mitmproxy.websocket import WebSocketMessage
 
-from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons.calls.call import Call, Calls
+from moonpalace_addons.calls.failures import CLIENT_LEFT, KILLED, UPSTREAM_CUT, Failure
 from moonpalace_addons.capture import Capture
-from moonpalace_addons.failures import CLIENT_LEFT, KILLED, UPSTREAM_CUT, Failure
 from moonpalace_addons.wire.foreign import quoted
 
 SWITCHING = 101

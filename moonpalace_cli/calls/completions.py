@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from moonpalace_addons.wire.chat import Merger
-from moonpalace_addons.wire.event_data import make_decoder, read_data
+from moonpalace_addons.wire.chat.event_data import make_decoder, read_data
+from moonpalace_addons.wire.chat.merging import Merger
 from moonpalace_addons.wire.json_value import parse
 
 if TYPE_CHECKING:

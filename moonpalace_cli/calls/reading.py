@@ -32,7 +32,8 @@ def read_calls(engine: Engine, ids: Sequence[int], *, timed: bool = False) -> It
 
     Calls that were deleted meanwhile are left out.
     """
-    from moonpalace_addons.store.records import contents, labels, selection
+    from moonpalace_addons.store.read import selection
+    from moonpalace_addons.store.records import contents, labels
 
     for some in batched(ids, AT_ONCE):
         tags = labels.tags_of(engine, some)
@@ -46,8 +47,8 @@ def event_times(bodies: Bodies, chunks: Sequence[tuple[int, int]]) -> tuple[int,
     """Return when each event of a stream was complete: when the chunk with its last byte came."""
     if bodies.event_stream is None or not chunks:
         return ()
-    from moonpalace_addons.wire.event_data import make_decoder
-    from moonpalace_addons.wire.timing import carrier
+    from moonpalace_addons.wire.chat.event_data import make_decoder
+    from moonpalace_addons.wire.chat.timing import carrier
 
     decoder = make_decoder(limit=len(bodies.event_stream) + 1)
     ends = [event.end for event in (*decoder.feed(bodies.event_stream), *decoder.close())]

@@ -14,18 +14,18 @@ from moonpalace_addons.errors import MoonPalaceError, NotFoundError
 from moonpalace_cli.calls.presentation import local_time
 from moonpalace_cli.flags.lookup import find_call, identifier_flags, opened
 from moonpalace_cli.flags.setting_flags import setting_flags
-from moonpalace_cli.listing.columns import iso
-from moonpalace_cli.listing.layout import lay_out
 from moonpalace_cli.output import print_json, terminal_width, visible
 from moonpalace_cli.text.tables import fold
+from moonpalace_cli.views.listing.columns import iso
+from moonpalace_cli.views.listing.layout import lay_out
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from moonpalace_addons.settings import Settings
+    from moonpalace_addons.settings.values import Settings
     from moonpalace_addons.store.records.context_caches import ContextCache
     from moonpalace_addons.store.records.exchanges import Exchange
-    from moonpalace_cli.context_caches.prefix_comparison import Request
+    from moonpalace_cli.views.context_caches.prefix_comparison import Request
 
 COLUMNS = ("id", "cache_id", "state", "model", "messages", "bytes", "tokens", "uses", "used_at", "expires_at")
 CHAT = "/chat/completions"
@@ -128,8 +128,8 @@ def why(row_id: int | None, chatcmpl: str | None, request_id: str | None, as_jso
     if found is None:
         print_alone(call, as_json=as_json)
         return
-    from moonpalace_cli.context_caches import prefix_report
-    from moonpalace_cli.context_caches.prefix_comparison import compare
+    from moonpalace_cli.views.context_caches import prefix_report
+    from moonpalace_cli.views.context_caches.prefix_comparison import compare
 
     earlier, before = found
     comparison = compare(before, request)
@@ -172,15 +172,15 @@ def print_alone(call: Exchange, *, as_json: bool) -> None:
 def read(engine: Engine, call: Exchange) -> Request | None:
     """Return the request of a call."""
     from moonpalace_addons.store.records import contents
-    from moonpalace_cli.context_caches.prefix_comparison import read_request
+    from moonpalace_cli.views.context_caches.prefix_comparison import read_request
 
     return read_request(contents.bodies(engine, call.id).request or b"")
 
 
 def continued(engine: Engine, call: Exchange, request: Request) -> tuple[Exchange, Request] | None:
     """Return the call that a call continues, with its request."""
-    from moonpalace_addons.store.records import conversations
-    from moonpalace_cli.context_caches.prefix_comparison import choose
+    from moonpalace_addons.store.read import conversations
+    from moonpalace_cli.views.context_caches.prefix_comparison import choose
 
     chats = conversations.earlier_chats(engine, call, limit=EARLIER)  # the newest first
     requests = ((earlier, read(engine, earlier)) for earlier in chats)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from moonpalace_addons import setting_kinds
+from moonpalace_addons.settings import kinds
 from moonpalace_cli.calls.presentation import TIME_FORMAT
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.moments import parse_moment
@@ -15,8 +15,8 @@ from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json
 
 if TYPE_CHECKING:
-    from moonpalace_addons.settings import Settings
-    from moonpalace_addons.store.cleaning import Cleaned
+    from moonpalace_addons.settings.values import Settings
+    from moonpalace_addons.store.upkeep.cleaning import Cleaned
 
 DAYS_KEPT = 7
 
@@ -24,9 +24,9 @@ DAYS_KEPT = 7
 def parse_size(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
     """Return a size in bytes."""
     try:
-        return None if text is None else setting_kinds.SIZE.parse(text)
+        return None if text is None else kinds.SIZE.parse(text)
     except ValueError as error:
-        why = str(error) if isinstance(error, setting_kinds.HintError) else f"must be {setting_kinds.SIZE.allowed}"
+        why = str(error) if isinstance(error, kinds.HintError) else f"must be {kinds.SIZE.allowed}"
         raise click.BadParameter(f"{text!r} {why}", context, parameter) from error
 
 
@@ -78,8 +78,8 @@ def command(
     with opened(settings.database) as engine:
         import threading
 
-        from moonpalace_addons.store import cleaning
-        from moonpalace_addons.store.records.retention import Rule
+        from moonpalace_addons.store.upkeep import cleaning
+        from moonpalace_addons.store.upkeep.retention import Rule
 
         rule = Rule(before, keep_last, include_labelled)
         if dry_run:

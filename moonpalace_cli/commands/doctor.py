@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_cli.diagnosis import hits_text, report_json, report_text
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json, visible
+from moonpalace_cli.views.diagnosis import hits_text, report_json, report_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from moonpalace_addons.settings import Settings
-    from moonpalace_addons.store.secret_search import Hit
+    from moonpalace_addons.settings.values import Settings
+    from moonpalace_addons.store.upkeep.secret_search import Hit
 
 
 @click.command("doctor", short_help="Check the store's health, and search it for secrets.")
@@ -43,9 +43,9 @@ def examine(settings: Settings, *, as_json: bool) -> bool:
     """Print how the store is; return whether nothing is wrong."""
     try:
         with opened(settings.database) as engine:
-            from moonpalace_addons.config_file import exposed_secrets
-            from moonpalace_addons.store.health import Finding
-            from moonpalace_addons.store.health import examine as look_over
+            from moonpalace_addons.settings.config_file import exposed_secrets
+            from moonpalace_addons.store.upkeep.health import Finding
+            from moonpalace_addons.store.upkeep.health import examine as look_over
 
             report = look_over(engine, settings.database, settings.home)
             if settings.config_file is not None and (exposed := exposed_secrets(settings.config_file)):
@@ -72,7 +72,7 @@ def search(settings: Settings, *, as_json: bool) -> bool:
         size += more
 
     with opened(settings.database) as engine:
-        from moonpalace_addons.store.secret_search import search as look_through
+        from moonpalace_addons.store.upkeep.secret_search import search as look_through
 
         begun = time.monotonic()
         hits = [*look_through(engine, count), *search_journals(settings, count)]
@@ -90,7 +90,7 @@ def search(settings: Settings, *, as_json: bool) -> bool:
 def search_journals(settings: Settings, progress: Callable[[int], None]) -> Iterator[Hit]:
     """Give what looks like a secret in the calls that wait for the store; tell of the journals that cannot be read."""
     from moonpalace_addons.store.journal import journal_place
-    from moonpalace_addons.store.secret_search import search_journal
+    from moonpalace_addons.store.upkeep.secret_search import search_journal
 
     places = (journal_place.paths, journal_place.kept)
     for path in [path for find in places for path in find(settings.database, settings.home)]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-    from moonpalace_addons.settings import Settings
+    from moonpalace_addons.settings.values import Settings
     from moonpalace_cli.export.destinations import Destination
 
 STANDARD_OUTPUT = ("stdout", "-")

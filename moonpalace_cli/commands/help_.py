@@ -22,7 +22,7 @@ def command(context: click.Context, names: tuple[str, ...]) -> None:
 
 def columns_text(context: click.Context) -> str:
     """Return the page on columns and fields."""
-    from moonpalace_cli.listing.meanings import columns_page
+    from moonpalace_cli.views.listing.meanings import columns_page
 
     formatter = context.make_formatter()
     formatter.write_text(

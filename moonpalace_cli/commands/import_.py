@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.setting_table import BY_NAME
+from moonpalace_addons.settings.table import BY_NAME
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json
 
 if TYPE_CHECKING:
-    from moonpalace_addons.settings import Settings
-    from moonpalace_addons.store.importing import Counts
+    from moonpalace_addons.settings.values import Settings
+    from moonpalace_addons.store.incoming.importing import Counts
 
 
 def parse_source(context: click.Context, parameter: click.Parameter, text: str) -> str:
@@ -54,13 +54,13 @@ def take_over(source: str, database: str, *, dry_run: bool) -> Counts:
     """Take the calls over, with a bar on a terminal."""
     if source == database:
         raise StoreError("a store cannot be imported into itself: give another one")
-    from moonpalace_addons.store.engine import open_store  # see `lookup.opened`
+    from moonpalace_addons.store.database.engine import open_store  # see `lookup.opened`
 
     if not dry_run:
         open_store(database, create=True).dispose()
     with opened(database) as engine:
-        from moonpalace_addons.store.importing import import_calls
-        from moonpalace_addons.store.sources import opened_source
+        from moonpalace_addons.store.incoming.importing import import_calls
+        from moonpalace_addons.store.incoming.sources import opened_source
 
         with opened_source(source) as other:
             if not sys.stderr.isatty():

@@ -15,16 +15,16 @@ from moonpalace_cli.calls.presentation import has_failed
 from moonpalace_cli.flags.lookup import find_call, identifier_flags, opened
 from moonpalace_cli.flags.name_lists import completes, split
 from moonpalace_cli.flags.setting_flags import setting_flags
-from moonpalace_cli.inspecting.paging import show
-from moonpalace_cli.inspecting.parts import PARTS, part_texts, parts_table
 from moonpalace_cli.output import is_terminal, is_utf8, print_json, print_text, terminal_width, visible
 from moonpalace_cli.text import colours
 from moonpalace_cli.text.json_text import dumps
+from moonpalace_cli.views.inspecting.paging import show
+from moonpalace_cli.views.inspecting.parts import PARTS, part_texts, parts_table
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from moonpalace_addons.settings import Settings
+    from moonpalace_addons.settings.values import Settings
     from moonpalace_addons.store.records.contents import Bodies
     from moonpalace_addons.store.records.exchanges import Exchange
 
@@ -203,7 +203,7 @@ def print_table(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown
 def print_timeline(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
     """Print the events of a stream in time."""
     from moonpalace_addons.store.records import contents
-    from moonpalace_cli.inspecting import timeline, timeline_table
+    from moonpalace_cli.views.inspecting import timeline, timeline_table
 
     if bodies.event_stream is None:
         raise MoonPalaceError(f"call {exchange.id} has no stream: only the events of a stream have a timeline")
@@ -221,7 +221,7 @@ def print_chat(exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
     """Print the conversation."""
     from moonpalace_cli.calls import conversation
     from moonpalace_cli.calls.completions import asked_and_answered
-    from moonpalace_cli.inspecting.chat_text import chat_text
+    from moonpalace_cli.views.inspecting.chat_text import chat_text
 
     request, answer = asked_and_answered(bodies)
     asked, answered = conversation.asked(request), conversation.answered(answer)

@@ -19,7 +19,7 @@ from moonpalace_cli.text.tables import box
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from moonpalace_addons.settings import Settings
+    from moonpalace_addons.settings.values import Settings
 
 COLUMNS = ("id", "category", "tags", "note")
 
@@ -88,7 +88,8 @@ def command(
 
 def rows(engine: Engine, ids: Sequence[int]) -> list[dict[str, object]]:
     """Return the labels of the calls."""
-    from moonpalace_addons.store.records import labels, selection
+    from moonpalace_addons.store.read import selection
+    from moonpalace_addons.store.records import labels
 
     tags = labels.tags_of(engine, ids)
     return [

@@ -20,7 +20,7 @@ from moonpalace_cli.flags.name_lists import (
 )
 from moonpalace_cli.flags.numbers import Whole
 from moonpalace_cli.flags.setting_flags import setting_flags
-from moonpalace_cli.listing.actions import (
+from moonpalace_cli.views.listing.actions import (
     Order,
     Selection,
     columns_of,
@@ -34,10 +34,10 @@ from moonpalace_cli.listing.actions import (
     tell_units,
     warn_of_full_scan,
 )
-from moonpalace_cli.listing.columns import LABELS, VERBOSE
+from moonpalace_cli.views.listing.columns import LABELS, VERBOSE
 
 if TYPE_CHECKING:
-    from moonpalace_addons.settings import Settings
+    from moonpalace_addons.settings.values import Settings
 
 LARGEST_LIMIT = 2**31 - 1
 

@@ -15,9 +15,9 @@ from moonpalace_cli.output import visible
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from moonpalace_addons.settings import Settings
-    from moonpalace_addons.store.records.plans import Plan
-    from moonpalace_cli.predicate.tree import Node
+    from moonpalace_addons.settings.values import Settings
+    from moonpalace_addons.store.query.plans import Plan
+    from moonpalace_addons.store.query.tree import Node
 
 LONGEST = 1000
 """Characters of a value, or of a step of a plan, that are shown."""
@@ -48,12 +48,12 @@ def command(text: str, settings: Settings) -> None:
     characters in back quotes.
     """  # noqa: D301 - the backspace keeps click from filling the paragraph
     # SQLAlchemy and lark: 0.4 s, which the help need not pay.
-    from moonpalace_addons.store.records.plans import plan
-    from moonpalace_cli.predicate.candidates import share
-    from moonpalace_cli.predicate.condition import condition
-    from moonpalace_cli.predicate.explaining import searches
-    from moonpalace_cli.predicate.parser import parse
-    from moonpalace_cli.predicate.units import remark
+    from moonpalace_addons.store.query.candidates import share
+    from moonpalace_addons.store.query.condition import condition
+    from moonpalace_addons.store.query.explaining import searches
+    from moonpalace_addons.store.query.parser import parse
+    from moonpalace_addons.store.query.plans import plan
+    from moonpalace_addons.store.query.units import remark
 
     tree = parse(text)
     with store_or_empty(settings.database) as engine:
@@ -67,7 +67,7 @@ def command(text: str, settings: Settings) -> None:
 @contextmanager
 def store_or_empty(database: str) -> Iterator[Engine]:
     """Give an engine on the store, or on an empty one in memory where there is none yet."""
-    from moonpalace_addons.store.engine import parse_url, sqlite_file
+    from moonpalace_addons.store.database.engine import parse_url, sqlite_file
 
     file = sqlite_file(parse_url(database))
     if file is None or file.exists():
@@ -86,7 +86,7 @@ def store_or_empty(database: str) -> Iterator[Engine]:
 
 def lines(tree: Node, plan: Plan, shares: Mapping[str, tuple[int, int]]) -> Iterator[str]:
     """Give what is printed; `shares` are, of each search, the calls that it looks into, and all calls."""
-    from moonpalace_cli.predicate.explaining import index_in, outline
+    from moonpalace_addons.store.query.explaining import index_in, outline
 
     yield "Predicate:"
     yield from (f"  {visible(line)}" for line in outline(tree))

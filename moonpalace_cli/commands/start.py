@@ -2,7 +2,7 @@
 
 import click
 
-from moonpalace_addons.settings import Settings
+from moonpalace_addons.settings.values import Settings
 from moonpalace_cli.deferred_imports import defer_package
 from moonpalace_cli.flags.numbers import Whole
 from moonpalace_cli.flags.setting_flags import setting_flags

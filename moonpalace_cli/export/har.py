@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from moonpalace_addons.store.fields import error_text, url
-from moonpalace_addons.store.header_text import header_pairs
+from moonpalace_addons.store.read.header_text import header_pairs
 from moonpalace_addons.version import __version__
-from moonpalace_addons.wire.event_data import make_decoder
+from moonpalace_addons.wire.chat.event_data import make_decoder
 from moonpalace_addons.wire.status import status_line
 from moonpalace_cli.calls.content import answer
 from moonpalace_cli.calls.content import members as members_of

@@ -44,8 +44,8 @@ def asked(
     context: click.Context, offer: Callable[[Engine, str], list[CompletionItem]], incomplete: str
 ) -> list[CompletionItem]:
     """Return what the store offers; one that is missing, or that is not up to date, is not touched."""
-    from moonpalace_addons.settings import resolve
-    from moonpalace_addons.store.engine import make_engine, parse_url, sqlite_file
+    from moonpalace_addons.settings.values import resolve
+    from moonpalace_addons.store.database.engine import make_engine, parse_url, sqlite_file
 
     config = context.params.get("setting_config")
     given = {"database": context.params.get("setting_database")}
@@ -63,7 +63,7 @@ def asked(
 
 def ids(engine: Engine, incomplete: str) -> list[CompletionItem]:
     """Return the newest ids."""
-    from moonpalace_addons.store.records import selection
+    from moonpalace_addons.store.read import selection
 
     if incomplete and not incomplete.isdigit():
         return []
@@ -74,7 +74,7 @@ def names(column: str) -> Callable[[Engine, str], list[CompletionItem]]:
     """Return what offers the newest identifiers in a column."""
 
     def offer(engine: Engine, incomplete: str) -> list[CompletionItem]:
-        from moonpalace_addons.store.records import selection
+        from moonpalace_addons.store.read import selection
 
         return [CompletionItem(name) for name in selection.names_beginning(engine, column, incomplete)]
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import click
 
-from moonpalace_cli.predicate import times
+from moonpalace_addons.store.query import times
 
 
 def parse_moment(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 import click
 
 from moonpalace_addons.store.fields import Field
-from moonpalace_addons.suggestions import did_you_mean
-from moonpalace_cli.listing.columns import BY_NAME
+from moonpalace_addons.wire.suggestions import did_you_mean
+from moonpalace_cli.views.listing.columns import BY_NAME
 
 type Complete = Callable[[click.Context, click.Parameter, str], list[str]]
 

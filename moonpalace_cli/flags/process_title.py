@@ -51,6 +51,6 @@ def secrets(arguments: Sequence[str]) -> Iterator[str]:
 
 def formed(argument: str) -> Iterator[str]:
     """Iterate over what has the form of a key."""
-    from moonpalace_addons.wire import secret_patterns
+    from moonpalace_addons.wire.secrets import patterns
 
-    return (argument[found.start : found.end] for found in secret_patterns.find(argument))
+    return (argument[found.start : found.end] for found in patterns.find(argument))

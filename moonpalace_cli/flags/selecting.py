@@ -57,7 +57,7 @@ class Wanted:
 
         Raises NotFoundError where there are none, or one of the ids is not there.
         """
-        from moonpalace_addons.store.records import selection
+        from moonpalace_addons.store.read import selection
 
         if len(self.ids) > 1:
             return known(engine, self.ids)
@@ -66,7 +66,7 @@ class Wanted:
             return [find_call(engine, row_id=row_id, chatcmpl=self.chatcmpl, request_id=self.request_id).id]
         condition = None
         if self.predicates:
-            from moonpalace_cli.predicate.condition import condition as condition_of
+            from moonpalace_addons.store.query.condition import condition as condition_of
 
             condition = condition_of(self.predicates, engine)
         found = selection.chosen_ids(engine, condition, last=self.last)
@@ -78,7 +78,7 @@ class Wanted:
 
 def known(engine: Engine, ids: tuple[int, ...]) -> list[int]:
     """Return the ids, each once; raise NotFoundError that names those that no call has."""
-    from moonpalace_addons.store.records import selection
+    from moonpalace_addons.store.read import selection
 
     there = {exchange.id for exchange in selection.in_order(engine, ids)}
     missing = [str(row_id) for row_id in dict.fromkeys(ids) if row_id not in there]

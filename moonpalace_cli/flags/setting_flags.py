@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from moonpalace_addons.setting_table import BY_NAME, TABLE, Setting
-from moonpalace_addons.settings import resolve
+from moonpalace_addons.settings.table import BY_NAME, TABLE, Setting
+from moonpalace_addons.settings.values import resolve
 
 # Parameters of ours stand beside the command's own: the prefix keeps them apart.
 _PREFIX = "setting_"

@@ -3,7 +3,7 @@
 import errno
 import os
 
-from moonpalace_addons.settings import Settings
+from moonpalace_addons.settings.values import Settings
 
 
 def cannot_listen(settings: Settings, error: OSError) -> str:

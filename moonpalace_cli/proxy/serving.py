@@ -20,11 +20,11 @@ from mitmproxy.master import Master
 
 from moonpalace_addons.bundle import make_addons
 from moonpalace_addons.errors import MoonPalaceError
-from moonpalace_addons.proxy_server import listen_on_tcp_only, proxyserver
+from moonpalace_addons.mitm.proxy_server import listen_on_tcp_only, proxyserver
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.reverse_proxy import server_mode
-from moonpalace_addons.settings import Settings
-from moonpalace_addons.store.private import make_home
+from moonpalace_addons.settings.values import Settings
+from moonpalace_addons.store.database.private import make_home
 from moonpalace_cli.proxy.listening_errors import cannot_listen
 
 GARBAGE_THRESHOLDS = (2_000, 10, 10)

@@ -11,7 +11,7 @@ import threading
 from typing import IO
 
 from moonpalace_addons.errors import MoonPalaceError
-from moonpalace_addons.settings import Settings
+from moonpalace_addons.settings.values import Settings
 from moonpalace_cli.deferred_imports import defer_package
 
 

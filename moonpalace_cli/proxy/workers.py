@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from moonpalace_addons.errors import MoonPalaceError
-from moonpalace_addons.settings import Settings
+from moonpalace_addons.settings.values import Settings
 from moonpalace_cli.proxy.listening_errors import cannot_listen
 
 logger = logging.getLogger("moonpalace")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import quote_plus, unquote_plus
 
-from moonpalace_addons.store.header_text import header_lines
+from moonpalace_addons.store.read.header_text import header_lines
 from moonpalace_cli.calls.content import answer
 from moonpalace_cli.redaction.event_strings import rewrite_events
 from moonpalace_cli.redaction.json_strings import replacements

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from moonpalace_addons.wire import secret_patterns
+from moonpalace_addons.wire.secrets import patterns
 from moonpalace_cli.redaction.call_strings import rewrite
 from moonpalace_cli.redaction.replacing import Place, Replacement
 
@@ -33,7 +33,7 @@ class Watch:
 
     def text(self, place: Place, text: str) -> Sequence[Replacement]:
         """Look at one text."""
-        self.found += [Found(finding.kind, place) for finding in secret_patterns.find(text)]
+        self.found += [Found(finding.kind, place) for finding in patterns.find(text)]
         return []
 
     def binary(self, place: Place, data: bytes) -> bytes:

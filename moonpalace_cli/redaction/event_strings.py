@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from moonpalace_addons.wire.event_data import make_decoder
-from moonpalace_addons.wire.series import Series, is_growing, series_of
+from moonpalace_addons.wire.chat.event_data import make_decoder
+from moonpalace_addons.wire.chat.series import Series, is_growing, series_of
 from moonpalace_cli.redaction.json_strings import KEY, Scalar, replacements, scalars
 from moonpalace_cli.redaction.replacing import Place, Replacement, Visitor, apply
 from moonpalace_cli.text.json_text import JSON_ESCAPES, parse, quote

@@ -1,4 +1,4 @@
-"""The names under which calls tell accounts, users and files; all in lower case. `wire.secret_names` knows secrets'."""
+"""The names of headers and fields that hold accounts, users and files, in lower case; secrets: `wire.secrets.names`."""
 
 ACCOUNT_HEADERS = frozenset(
     {

@@ -3,7 +3,7 @@
 The same value gets the same pseudonym in all exports of one store, and nobody without the store can find the value that
 a pseudonym stands for. What is replaced:
 
-    secrets       what `wire.secret_patterns` finds, and the values of members and parameters named like a password
+    secrets       what `wire.secrets.patterns` finds, and the values of members and parameters named like a password
     accounts      the headers Msh-Uid, Msh-Gid, … with their values wherever they turn up; ids like `org-…`, `ak-…`
     users         members and headers named like a user's id, with their values wherever they turn up
     e-mail        addresses anywhere
@@ -19,9 +19,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from moonpalace_addons.store.header_text import header_lines
-from moonpalace_addons.wire import secret_patterns
-from moonpalace_addons.wire.secret_names import is_secret, is_secret_member
+from moonpalace_addons.store.read.header_text import header_lines
+from moonpalace_addons.wire.secrets import patterns
+from moonpalace_addons.wire.secrets.names import is_secret, is_secret_member
 from moonpalace_cli.redaction.call_strings import rewrite
 from moonpalace_cli.redaction.names import (
     ACCOUNT_HEADERS,
@@ -101,7 +101,7 @@ class Pseudonyms:
         """Give what is to be replaced in a text, with its kind."""
         if "data:" in text:
             yield from ((match.start(), match.end(), match[1]) for match in DATA_URL.finditer(text))
-        yield from ((found.start, found.end, "secret") for found in secret_patterns.find(text))
+        yield from ((found.start, found.end, "secret") for found in patterns.find(text))
         if "@" in text:
             yield from ((start, end, "email") for start, end in addresses(text))
         if "-" in text:

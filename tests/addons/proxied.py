@@ -15,9 +15,9 @@ from mitmproxy.options import Options
 from mitmproxy.tls import TlsData
 from OpenSSL import SSL
 
-from moonpalace_addons.client_connections import engines
 from moonpalace_addons.engine import mode as engine_mode
-from moonpalace_addons.proxy_server import listen_on_tcp_only, proxyserver
+from moonpalace_addons.mitm.client_connections import engines
+from moonpalace_addons.mitm.proxy_server import listen_on_tcp_only, proxyserver
 
 WAIT = 10.0
 type Served = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -12,9 +12,9 @@ from mitmproxy.test import tflow, tutils
 
 from moonpalace_addons import access
 from moonpalace_addons.access import Access, has_token
-from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons.calls.call import Call, Calls
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.settings import Settings, resolve
+from moonpalace_addons.settings.values import Settings, resolve
 
 KEY = "sk-the-owners-own-key"
 TOKEN = "team-token-0123456789"

@@ -14,8 +14,8 @@ from mitmproxy.test import taddons, tflow
 
 from moonpalace_addons.bundle import make_addons
 from moonpalace_addons.capture import Capture
-from moonpalace_addons.log_filter import LOGGERS, MaskSecrets
-from moonpalace_addons.settings import resolve
+from moonpalace_addons.mitm.log_filter import LOGGERS, MaskSecrets
+from moonpalace_addons.settings.values import resolve
 
 SCRIPT = Path(__file__).parents[2] / "addons" / "moonpalace.py"
 ORDER = [

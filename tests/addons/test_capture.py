@@ -10,12 +10,8 @@ from mitmproxy.http import Headers, HTTPFlow, Response
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import taddons, tflow, tutils
 
-from moonpalace_addons import proxy_server, upstream
-from moonpalace_addons.calls import Calls
-from moonpalace_addons.capture import Capture, api_key
-from moonpalace_addons.causes import Causes
-from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.failures import (
+from moonpalace_addons.calls.call import Calls
+from moonpalace_addons.calls.failures import (
     BAD_REQUEST,
     CLIENT_LEFT,
     CLIENT_SILENT,
@@ -24,11 +20,15 @@ from moonpalace_addons.failures import (
     UPSTREAM_SILENT,
     Failure,
 )
+from moonpalace_addons.capture import Capture, api_key
+from moonpalace_addons.causes import Causes
+from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.mitm import flow_control, proxy_server
 from moonpalace_addons.recorder import Recorder
-from moonpalace_addons.settings import resolve
+from moonpalace_addons.settings.values import resolve
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
-from moonpalace_addons.wire.loop_guard import Found
-from moonpalace_addons.wire.repeat import Loop
+from moonpalace_addons.wire.loops.loop_guard import Found
+from moonpalace_addons.wire.loops.repeat import Loop
 
 KEY = "sk-clients-own-0123456789"
 REVERSE = "reverse:https://api.moonshot.cn"
@@ -106,8 +106,8 @@ def rig() -> Rig:
 @pytest.fixture(autouse=True)
 def no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no connection under these flows: nothing has been collected of their answers, nothing to be relayed."""
-    monkeypatch.setattr(upstream, "partial_body", lambda _: b"")
-    for module in (upstream, proxy_server):
+    monkeypatch.setattr(flow_control, "partial_body", lambda _: b"")
+    for module in (flow_control, proxy_server):
         monkeypatch.setattr(module, "connection_of", lambda _: None)
 
 
@@ -302,7 +302,7 @@ def test_what_may_be_held_back(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, content_type: str | None, is_held: bool
 ) -> None:
     """What is called one JSON document is looked at first; all else, sequences of JSON too, passes as it arrives."""
-    monkeypatch.setattr(upstream, "hold_answer", lambda *_: True)
+    monkeypatch.setattr(flow_control, "hold_answer", lambda *_: True)
     flow = a_flow()
     rig.ask(flow)
     rig.begin_answer(flow, content_type)
@@ -315,7 +315,7 @@ def test_what_may_be_held_back(
 
 def test_answer_that_turns_out_to_be_no_document(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is noted of it is noted when that is known, with its first bytes; its end has no head again."""
-    monkeypatch.setattr(upstream, "hold_answer", lambda *_: True)
+    monkeypatch.setattr(flow_control, "hold_answer", lambda *_: True)
     flow = a_flow()
     rig.ask(flow)
     rig.begin_answer(flow, "application/json")
@@ -466,7 +466,7 @@ def test_failure_ends_the_row(rig: Rig, moment: str, failure: Failure) -> None:
 
 def test_partial_json_is_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """What had come of a JSON answer that broke is noted with its end."""
-    monkeypatch.setattr(upstream, "partial_body", lambda _: b'{"id": "cha')
+    monkeypatch.setattr(flow_control, "partial_body", lambda _: b'{"id": "cha')
     flow = a_flow()
     rig.ask(flow)
     rig.begin_answer(flow, "application/json")
@@ -479,7 +479,7 @@ def test_partial_json_is_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_partial_stream_is_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The chunks of a stream that broke are those that came, no more."""
-    monkeypatch.setattr(upstream, "partial_body", lambda _: b"not collected by mitmproxy")
+    monkeypatch.setattr(flow_control, "partial_body", lambda _: b"not collected by mitmproxy")
     flow = a_flow()
     rig.ask(flow)
     rig.begin_answer(flow, "text/event-stream")
@@ -587,7 +587,7 @@ def test_an_answer_that_we_have_ended(rig: Rig) -> None:
     flow = a_flow()
     rig.ask(flow)
     rig.begin_answer(flow, "text/event-stream")
-    flow.metadata[upstream.ENDED_EARLY] = True
+    flow.metadata[flow_control.ENDED_EARLY] = True
     flow.error = Error("Client disconnected.")
     rig.capture.error(flow)
     assert rig.end().state is State.COMPLETED

@@ -9,9 +9,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 from mitmproxy.http import HTTPFlow, Request
 
-from moonpalace_addons import own_requests, upstream
+from moonpalace_addons.calls.failures import Failure
 from moonpalace_addons.causes import Causes
-from moonpalace_addons.failures import Failure
+from moonpalace_addons.mitm import flow_control, own_requests
 from tests.addons.proxied import proxied
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -156,7 +156,7 @@ def test_what_a_client_has_not_taken_is_known_when_it_leaves(flood: int, known: 
             flow.response.stream = True
 
         def error(self, flow: HTTPFlow) -> None:
-            self.unsent = upstream.unsent_at_end(flow, 77)
+            self.unsent = flow_control.unsent_at_end(flow, 77)
             super().error(flow)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

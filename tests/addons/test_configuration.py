@@ -9,9 +9,9 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import taddons, tflow
 
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.own_requests import OWN
-from moonpalace_addons.setting_table import MITMPROXY_OPTIONS, TABLE
-from moonpalace_addons.settings import resolve
+from moonpalace_addons.mitm.own_requests import OWN
+from moonpalace_addons.settings.table import MITMPROXY_OPTIONS, TABLE
+from moonpalace_addons.settings.values import resolve
 
 
 @pytest.fixture(autouse=True)

@@ -10,16 +10,17 @@ import pytest
 from mitmproxy.http import Headers, HTTPFlow, Request, Response
 from mitmproxy.test import tflow, tutils
 
-from moonpalace_addons import context_cache, own_requests, upstream
-from moonpalace_addons.caching_api import Account
-from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons import context_cache
+from moonpalace_addons.caching.api import Account
+from moonpalace_addons.caching.lifecycle import Ready
+from moonpalace_addons.calls.call import Call, Calls
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.context_cache import ContextCache, chooses_itself, names_cache
-from moonpalace_addons.context_caches import Ready
-from moonpalace_addons.headers import pairs
+from moonpalace_addons.mitm import flow_control, own_requests
+from moonpalace_addons.mitm.headers import pairs
 from moonpalace_addons.recorder import Recorder
-from moonpalace_addons.settings import resolve
-from moonpalace_addons.wire.prefix import read_content
+from moonpalace_addons.settings.values import resolve
+from moonpalace_addons.wire.chat.prefix import read_content
 
 ACCOUNT = Account("https://api", "f" * 16, "/v1", b"sk-Secret-0123456789")
 BODY = json.dumps({"model": "kimi-k3", "messages": [{"role": "user", "content": "x" * 2000}]}).encode()
@@ -227,7 +228,7 @@ def test_what_an_answer_says(
 ) -> None:
     """An answer that names the cache or its savings is a hit; one that may refuse it is held."""
     offered: list[HTTPFlow] = []
-    monkeypatch.setattr(upstream, "offer_second_try", offered.append)
+    monkeypatch.setattr(flow_control, "offer_second_try", offered.append)
     caches = Caches(a_cache())
     hooks, calls = addon(caches, cache_min_bytes="1000")
     call = asked(a_call(calls), hooks)

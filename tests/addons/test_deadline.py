@@ -11,13 +11,14 @@ from mitmproxy import ctx
 from mitmproxy.http import HTTPFlow
 from mitmproxy.test import tflow
 
-from moonpalace_addons import deadline, upstream
-from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons import deadline
+from moonpalace_addons.calls.call import Call, Calls
+from moonpalace_addons.calls.failures import CLIENT_SILENT, UPSTREAM_SILENT
+from moonpalace_addons.calls.tap import Tap
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.deadline import Deadline, end_silence, note_progress, silence, whose_silence
-from moonpalace_addons.failures import CLIENT_SILENT, UPSTREAM_SILENT
-from moonpalace_addons.settings import resolve
-from moonpalace_addons.tap import Tap
+from moonpalace_addons.mitm import flow_control
+from moonpalace_addons.settings.values import resolve
 from tests.addons.proxied import proxied
 
 LIMIT = 0.02
@@ -30,8 +31,8 @@ class Connections:
         self.answers: list[tuple[HTTPFlow, int, bytes]] = []
         self.closed: list[HTTPFlow] = []
         self.reachable = reachable
-        monkeypatch.setattr(upstream, "answer_and_close", self.answer)
-        monkeypatch.setattr(upstream, "close_client", lambda flow, **_: self.closed.append(flow))
+        monkeypatch.setattr(flow_control, "answer_and_close", self.answer)
+        monkeypatch.setattr(flow_control, "close_client", lambda flow, **_: self.closed.append(flow))
 
     def answer(self, flow: HTTPFlow, status: int, body: bytes) -> bool:
         """Note an answer."""
@@ -90,7 +91,7 @@ def test_client_that_stops_reading_is_not_upstreams_silence(monkeypatch: pytest.
     """Where bytes wait for the client, it is the one that is given up; each byte that it takes begins the time anew."""
     Connections(monkeypatch)
     waiting = iter([500, 500, 700, 300, 0, 0])
-    monkeypatch.setattr(upstream, "unsent", lambda _: next(waiting))
+    monkeypatch.setattr(flow_control, "unsent", lambda _: next(waiting))
     call = a_call()
     call.streaming = True
     seen = []
@@ -126,8 +127,8 @@ class Activity:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.last: dict[str, float | None] = {}
         self.looks: list[HTTPFlow] = []
-        monkeypatch.setattr(upstream, "last_activity", self.of)
-        monkeypatch.setattr(upstream, "postpone_timeout", self.of)
+        monkeypatch.setattr(flow_control, "last_activity", self.of)
+        monkeypatch.setattr(flow_control, "postpone_timeout", self.of)
 
     def of(self, flow: HTTPFlow) -> float | None:
         """Return it."""
@@ -153,7 +154,7 @@ def test_only_silent_calls_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None
         assert limit == LIMIT
         given_up.append(call)
 
-    monkeypatch.setattr(upstream, "last_activity", last_activity)
+    monkeypatch.setattr(flow_control, "last_activity", last_activity)
     monkeypatch.setattr(deadline, "end_silence", give_up_once)
     watch(calls, lambda: bool(given_up) and activity.looks.count(lively.flow) >= 10)
     assert given_up == [silent]
@@ -173,7 +174,7 @@ def test_fault_with_one_call_does_not_stop_the_watch(
         return 0.0
 
     Activity(monkeypatch)
-    monkeypatch.setattr(upstream, "last_activity", last_activity)
+    monkeypatch.setattr(flow_control, "last_activity", last_activity)
     watch(calls, lambda: bool(connections.answers))
     assert [flow for flow, _, _ in connections.answers] == [silent.flow]
     assert "a silent call could not be given up" in caplog.text
@@ -194,7 +195,7 @@ def test_without_settings_nothing_runs() -> None:
 def test_silence_is_upstreams_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the headers are there, what we do with the client, such as a heartbeat, is nothing that upstream said."""
     activity, call = Activity(monkeypatch), a_call()
-    monkeypatch.setattr(upstream, "unsent", lambda _: 0)
+    monkeypatch.setattr(flow_control, "unsent", lambda _: 0)
     Tap(call)
     assert call.touched is not None
     call.touched -= 60_000_000_000

@@ -9,13 +9,13 @@ import pytest
 from mitmproxy.http import Headers, HTTPFlow
 from mitmproxy.test import tflow, tutils
 
-from moonpalace_addons import upstream
-from moonpalace_addons.adapter import LINGERED, Adapter
-from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons.calls.adapter import LINGERED, Adapter
+from moonpalace_addons.calls.call import Call, Calls
+from moonpalace_addons.calls.opening import Forced, Hold
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.edit_stream import UNREADABLE, EditStream, make_plan
-from moonpalace_addons.opening import Forced, Hold
-from moonpalace_addons.settings import Settings, resolve
+from moonpalace_addons.mitm import flow_control
+from moonpalace_addons.settings.values import Settings, resolve
 
 STREAM = b'data: {"choices": [{"delta": {"content": "a"}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
 
@@ -28,7 +28,7 @@ def settings(**given: str) -> Settings:
 @pytest.fixture(autouse=True)
 def no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no connection under these flows: nothing can be held back."""
-    monkeypatch.setattr(upstream, "connection_of", lambda _: None)
+    monkeypatch.setattr(flow_control, "connection_of", lambda _: None)
 
 
 def held_back(monkeypatch: pytest.MonkeyPatch) -> list[object]:
@@ -39,7 +39,7 @@ def held_back(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         gates.append(gate)
         return True
 
-    monkeypatch.setattr(upstream, "hold_answer", hold)
+    monkeypatch.setattr(flow_control, "hold_answer", hold)
     return gates
 
 
@@ -238,10 +238,10 @@ def test_guard_has_the_settings() -> None:
 def test_upstream_is_closed_after_an_early_end(monkeypatch: pytest.MonkeyPatch, ended: bool) -> None:
     """Once the client has the end of a looping answer its upstream is closed; that of any other answer stays open."""
     closed: list[HTTPFlow] = []
-    monkeypatch.setattr(upstream, "close_upstream", closed.append)
+    monkeypatch.setattr(flow_control, "close_upstream", closed.append)
     rig = Rig(**GUARD)
     if ended:
-        rig.flow.metadata[upstream.ENDED_EARLY] = True
+        rig.flow.metadata[flow_control.ENDED_EARLY] = True
     rig.addon.response(rig.flow)
     assert closed == ([rig.flow] if ended else [])
 
@@ -278,7 +278,7 @@ def waiting(rig: Rig, *, coerce: bool = True) -> Call:
 def test_only_clients_that_wait_get_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
     """A forced stream gets one when it is due, again and again; guarded streams, ended ones and others never."""
     given: list[HTTPFlow] = []
-    monkeypatch.setattr(upstream, "inject_heartbeat", given.append)
+    monkeypatch.setattr(flow_control, "inject_heartbeat", given.append)
     rig = Rig(force_stream="true", heartbeat="0.01", **GUARD)
     waits, ended = waiting(rig), waiting(rig)
     waiting(rig, coerce=False)
@@ -293,9 +293,9 @@ def test_only_an_answer_that_is_all_there_is_ended(monkeypatch: pytest.MonkeyPat
     """A forced stream that upstream leaves open after [DONE] is ended, once; one that may go on or just came is not."""
     over: list[HTTPFlow] = []
     beats: list[HTTPFlow] = []
-    monkeypatch.setattr(upstream, "end_response", over.append)
-    monkeypatch.setattr(upstream, "inject_heartbeat", beats.append)
-    monkeypatch.setattr(upstream, "can_finish", lambda flow: flow is not sealed.flow)
+    monkeypatch.setattr(flow_control, "end_response", over.append)
+    monkeypatch.setattr(flow_control, "inject_heartbeat", beats.append)
+    monkeypatch.setattr(flow_control, "can_finish", lambda flow: flow is not sealed.flow)
     rig = Rig(force_stream="true", heartbeat="0.01", **GUARD)
     sealed: Call = waiting(rig)
     assert sealed.adapter is not None
@@ -327,7 +327,7 @@ def test_fault_with_one_call_leaves_the_others_their_heartbeats(
             raise ValueError
         given.append(flow)
 
-    monkeypatch.setattr(upstream, "inject_heartbeat", inject)
+    monkeypatch.setattr(flow_control, "inject_heartbeat", inject)
     beat(rig, lambda: len(given) >= 2)
     assert given[0] is waits.flow
     assert {record.levelno for record in caplog.records} == {logging.ERROR}

@@ -7,10 +7,10 @@ import pytest
 from mitmproxy.http import Headers, HTTPFlow, Response
 from mitmproxy.test import tflow, tutils
 
-from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons.calls.call import Call, Calls
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.force_stream import ForceStream, is_plain_chat
-from moonpalace_addons.settings import resolve
+from moonpalace_addons.settings.values import resolve
 
 BODY = b'{"model":"kimi-k3",  "temperature":0.30, "messages":[]}'
 OPTIONS = '"stream_options":{"include_usage":true}'

@@ -8,10 +8,7 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import tflow, tutils
 
-from moonpalace_addons import upstream
-from moonpalace_addons.causes import Causes
-from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.failures import (
+from moonpalace_addons.calls.failures import (
     BAD_REQUEST,
     CLIENT_LEFT,
     KILLED,
@@ -21,8 +18,11 @@ from moonpalace_addons.failures import (
     UPSTREAM_SILENT,
     Failure,
 )
+from moonpalace_addons.causes import Causes
+from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.json_errors import JsonErrors
-from moonpalace_addons.settings import resolve
+from moonpalace_addons.mitm import flow_control
+from moonpalace_addons.settings.values import resolve
 
 REFUSED = "[Errno 111] Connect call failed ('127.0.0.1', 9)"
 
@@ -36,7 +36,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, object]]:
         given.append((status, json.loads(body)))
         return True
 
-    monkeypatch.setattr(upstream, "answer_and_close", answer)
+    monkeypatch.setattr(flow_control, "answer_and_close", answer)
     return given
 
 

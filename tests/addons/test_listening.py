@@ -11,7 +11,7 @@ from moonpalace_addons import listening
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.listening import Listening, base_url
 from moonpalace_addons.reverse_proxy import ReverseProxy
-from moonpalace_addons.settings import resolve
+from moonpalace_addons.settings.values import resolve
 
 KEY = "sk-the-owners-own-key"
 TOKEN = "team-token-0123456789"

@@ -16,7 +16,7 @@ from mitmproxy.test import taddons, tflow
 
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.reverse_proxy import OutgoingProxy, ReverseProxy, mitmproxy_options, reverse_mode
-from moonpalace_addons.settings import Settings, resolve
+from moonpalace_addons.settings.values import Settings, resolve
 
 
 def settings(environ: dict[str, str] | None = None, **given: str) -> Settings:

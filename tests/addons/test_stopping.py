@@ -8,14 +8,15 @@ from contextlib import asynccontextmanager
 import pytest
 from mitmproxy.http import HTTPFlow
 
-from moonpalace_addons import stopping, upstream
-from moonpalace_addons.calls import Call, Calls
+from moonpalace_addons import stopping
+from moonpalace_addons.calls.call import Call, Calls
+from moonpalace_addons.calls.failures import PROXY_STOPPED
+from moonpalace_addons.calls.tap import Tap
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.failures import PROXY_STOPPED
-from moonpalace_addons.proxy_server import proxyserver
-from moonpalace_addons.settings import resolve
+from moonpalace_addons.mitm import flow_control
+from moonpalace_addons.mitm.proxy_server import proxyserver
+from moonpalace_addons.settings.values import resolve
 from moonpalace_addons.stopping import STOPPED, UNTAKEN, Stopping
-from moonpalace_addons.tap import Tap
 from tests.addons.proxied import ask, proxied, read_chunk
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -135,7 +136,7 @@ def test_a_client_that_takes_nothing_holds_nobody_up(monkeypatch: pytest.MonkeyP
     async def run() -> None:
         watched = Watched()
         async with asked(watched, *[bytes(1 << 20)] * 20):
-            while not (watched.known and upstream.unsent(watched.known[0].flow)):  # noqa: ASYNC110
+            while not (watched.known and flow_control.unsent(watched.known[0].flow)):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             async with asyncio.timeout(5):
                 await watched.done()

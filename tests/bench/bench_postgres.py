@@ -13,9 +13,9 @@ from pathlib import Path
 from statistics import median
 from uuid import uuid4
 
-from moonpalace_addons.store.engine import open_store
+from moonpalace_addons.store.database.engine import open_store
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
-from moonpalace_addons.store.writer import Writer
+from moonpalace_addons.store.write.writer import Writer
 from tests.bench.bench_throughput import ROOT, free_port, process, rate
 from tests.bench.load import completion
 from tests.postgres_server import PostgresServer

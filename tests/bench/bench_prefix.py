@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from random import Random
 
-from moonpalace_addons.wire.prefix import prefixes, read_content
+from moonpalace_addons.wire.chat.prefix import prefixes, read_content
 
 SIZE = 2_000_000  # bytes of content
 ROUNDS = 20

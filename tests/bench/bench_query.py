@@ -10,9 +10,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from moonpalace_addons.store.engine import open_store
+from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.query.plans import plan
 from moonpalace_addons.store.records import exchanges
-from moonpalace_addons.store.records.plans import plan
 from tests.bench import query_corpus
 
 ROUNDS = 3
@@ -58,8 +58,8 @@ PROCESS = (*PREDICATES[:2], "request_body.messages.-1.role == 'nobody'", f"text 
 
 def time_predicates() -> Iterator[str]:
     """Predicates on 100,000 calls: seconds for the newest ten, seconds to count all, calls found, what serves it."""
-    from moonpalace_cli.predicate.condition import condition
-    from moonpalace_cli.predicate.explaining import index_in
+    from moonpalace_addons.store.query.condition import condition
+    from moonpalace_addons.store.query.explaining import index_in
 
     file = query_corpus.store()
     engine = open_store(f"sqlite:///{file}")

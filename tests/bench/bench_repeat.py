@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from statistics import median
 
-from moonpalace_addons.wire.repeat import Detector, Loop
+from moonpalace_addons.wire.loops.repeat import Detector, Loop
 from tests.bench.loop_corpus import Sample, read, repeated_data, token_pieces
 
 LOOP_LENGTH = 100_000

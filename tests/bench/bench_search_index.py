@@ -10,11 +10,11 @@ from pathlib import Path
 
 from sqlalchemy import Engine, func, select
 
-from moonpalace_addons.store.engine import open_store, writing
-from moonpalace_addons.store.indexing import index
-from moonpalace_addons.store.records import health
-from moonpalace_addons.store.records.search_blocks import BLOCK
+from moonpalace_addons.store.database.engine import open_store, writing
 from moonpalace_addons.store.schema import EXCHANGES, SEARCH_BLOCKS
+from moonpalace_addons.store.upkeep import health_rows
+from moonpalace_addons.store.upkeep.indexing import index
+from moonpalace_addons.store.upkeep.search_blocks import BLOCK
 from tests.batches import Batch
 from tests.bench import query_corpus
 from tests.bench.bench_store import begun
@@ -72,7 +72,7 @@ def share(engine: Engine) -> str:
     """Return what the index takes for each byte of bodies that came, and of the store."""
     captured = select(func.sum(EXCHANGES.c.request_bytes + func.coalesce(EXCHANGES.c.response_bytes, 0)))
     with engine.connect() as connection:
-        sizes = health.table_sizes(connection)
+        sizes = health_rows.table_sizes(connection)
         came = connection.execute(captured).scalar_one()
     words = sizes[SEARCH_BLOCKS.name]
     return f"{words / came:.4f} for each captured byte, {words / sum(sizes.values()):.4f} of the store"

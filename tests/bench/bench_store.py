@@ -13,10 +13,10 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-from moonpalace_addons.store import indexing
-from moonpalace_addons.store.engine import open_store, writing
-from moonpalace_addons.store.host import new_run
+from moonpalace_addons.store.database.engine import open_store, writing
 from moonpalace_addons.store.records import exchanges, identity, runs
+from moonpalace_addons.store.upkeep import indexing
+from moonpalace_addons.store.write.host import new_run
 from tests.batches import Batch
 from tests.bench import query_corpus
 from tests.bench.store_load import Author, Call, session, tasks, unrelated

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from moonpalace_addons.store.records.exchanges import Exchange
-from moonpalace_addons.store.writer import Writer
+from moonpalace_addons.store.write.writer import Writer
 from tests.bench.bench_store import new_store
 from tests.bench.memory import growth, resident
 from tests.bench.store_load import Author, Call, tasks, unrelated

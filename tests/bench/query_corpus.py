@@ -14,12 +14,12 @@ from uuid import UUID
 
 from sqlalchemy import insert
 
-from moonpalace_addons.store.engine import open_store, writing
-from moonpalace_addons.store.indexing import index
+from moonpalace_addons.store.database.engine import open_store, writing
 from moonpalace_addons.store.records import runs
-from moonpalace_addons.store.records.search_blocks import BLOCK
 from moonpalace_addons.store.schema import REVISION, TAGS
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
+from moonpalace_addons.store.upkeep.indexing import index
+from moonpalace_addons.store.upkeep.search_blocks import BLOCK
 from tests.batches import Batch
 
 CALLS = 100_000

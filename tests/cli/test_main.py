@@ -108,7 +108,7 @@ def test_table_of_commands_is_true(name: str) -> None:
     [
         (
             ["--help"],
-            {"mitmproxy", "sqlalchemy", "tornado", "asyncio", "tabulate", "yaml", "moonpalace_addons.settings"},
+            {"mitmproxy", "sqlalchemy", "tornado", "asyncio", "tabulate", "yaml", "moonpalace_addons.settings.values"},
         ),
         (["list", "--help"], {"mitmproxy", "sqlalchemy", "tornado", "asyncio", "tabulate", "yaml"}),
         (["list"], {"mitmproxy", "tornado", "alembic"}),

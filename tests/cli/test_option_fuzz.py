@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from moonpalace_addons.store.records import labels
 from moonpalace_addons.store.tasks import State
-from moonpalace_cli.listing.columns import BY_NAME
+from moonpalace_cli.views.listing.columns import BY_NAME
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store

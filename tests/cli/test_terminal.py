@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from moonpalace_addons.store import derive
-from moonpalace_addons.store.engine import open_store, writing
+from moonpalace_addons.store.database.engine import open_store, writing
 from moonpalace_addons.store.records import contents, exchanges, labels, repeats
+from moonpalace_addons.store.write import derive
 from moonpalace_cli.output import CONTROL, OURS, escaped, harmless
 
 ROOT = Path(__file__).parents[2]

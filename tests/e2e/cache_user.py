@@ -14,7 +14,7 @@ import openai
 from moonpalace_addons.store.records import context_caches, identity
 from moonpalace_addons.store.records.context_caches import ContextCache
 from moonpalace_addons.store.records.exchanges import Exchange
-from moonpalace_addons.wire import secrets
+from moonpalace_addons.wire.secrets import masking
 from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.served import Served
 from tests.e2e.conftest import until
@@ -86,7 +86,7 @@ class User:
     def caches(self) -> list[ContextCache]:
         """Return the rows of the user's caches, the oldest first."""
         with self.proxy.engine.connect() as connection:
-            fingerprint = secrets.fingerprint(self.key.encode(), identity.fingerprint_key(connection))
+            fingerprint = masking.fingerprint(self.key.encode(), identity.fingerprint_key(connection))
         found = context_caches.all_caches(self.proxy.engine)
         return sorted((cache for cache in found if cache.key_fingerprint == fingerprint), key=lambda cache: cache.id)
 

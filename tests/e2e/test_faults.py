@@ -25,10 +25,10 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import Engine
 
-from moonpalace_addons.store.engine import open_store
+from moonpalace_addons.store.database.engine import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
-from moonpalace_addons.store.writer import JOIN_MOST
+from moonpalace_addons.store.write.writer import JOIN_MOST
 from tests.e2e.conftest import IMPATIENT
 from tests.faults import Lasting, Load, all_over, assert_stored, assert_told, stalled
 from tests.scenarios.server import MockServer

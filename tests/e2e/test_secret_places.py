@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import Engine
 
-from moonpalace_addons.store import derive
-from moonpalace_addons.store.engine import open_store, writing
+from moonpalace_addons.store.database.engine import open_store, writing
 from moonpalace_addons.store.records import contents, exchanges, repeats
 from moonpalace_addons.store.records.exchanges import Exchange
-from moonpalace_addons.store.secret_search import search
+from moonpalace_addons.store.upkeep.secret_search import search
+from moonpalace_addons.store.write import derive
 from moonpalace_cli.export.formats import FORMATS
 from tests.e2e.secret_places import EVENTS, PLACES, Place, secrets_of
 from tests.e2e.test_secrets import Trace

@@ -10,7 +10,7 @@ from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons.engine.tls import client_context
 from moonpalace_addons.errors import SettingError
-from moonpalace_addons.settings import resolve
+from moonpalace_addons.settings.values import resolve
 from moonpalace_cli.mock.certificate import Certificate
 from tests.engine.harness import Script, engine
 

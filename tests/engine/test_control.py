@@ -7,8 +7,8 @@ from contextlib import suppress
 import pytest
 from mitmproxy.http import HTTPFlow
 
-from moonpalace_addons import upstream
 from moonpalace_addons.engine import journey
+from moonpalace_addons.mitm import flow_control
 from tests.engine.harness import engine, read_head, refusal
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -29,7 +29,7 @@ class Ending:
 
     def error(self, flow: HTTPFlow) -> None:
         """Do what the capture does with a merged stream that was cut behind its end."""
-        self.finished.append(upstream.finish_answer(flow, self.rest))
+        self.finished.append(flow_control.finish_answer(flow, self.rest))
 
 
 async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -85,7 +85,7 @@ class Retrying:
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         """Do what the context cache does with a refusal."""
-        upstream.offer_second_try(flow)
+        flow_control.offer_second_try(flow)
 
 
 def test_a_refusal_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

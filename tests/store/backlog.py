@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from moonpalace_addons.store.writer import Writer
+from moonpalace_addons.store.write.writer import Writer
 
 
 @dataclass(frozen=True, slots=True)

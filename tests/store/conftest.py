@@ -17,9 +17,10 @@ import zstandard
 from msgspec import structs
 from sqlalchemy import Engine, literal
 
-from moonpalace_addons.store.engine import open_store, writing
+from moonpalace_addons.store.database.engine import open_store, writing
 from moonpalace_addons.store.records import runs
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
+from tests.store.added import add, rows  # noqa: F401 - fixtures
 
 STARTED_AT = 1_795_368_422_123_456  # 2026-11-22 17:27:02.123456 UTC
 DEADLINE = 20.0

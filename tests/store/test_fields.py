@@ -9,8 +9,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine, select
 
-from moonpalace_addons.store.derive import EMPTY
-from moonpalace_addons.store.engine import writing
+from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.fields import CATALOGUE, FIELDS, Field, find, names_of
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.exchanges import NAMES
@@ -18,6 +17,7 @@ from moonpalace_addons.store.records.expressions import expression
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.state import State
+from moonpalace_addons.store.write.derive import EMPTY
 
 
 def test_what_is_stored_of_a_call_is_a_field() -> None:

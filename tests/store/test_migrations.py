@@ -11,11 +11,12 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 
-from moonpalace_addons.store.engine import lay_out, make_engine, open_store, parse_url, writing
-from moonpalace_addons.store.indexing import catch_up
-from moonpalace_addons.store.records import contents, health, runs, search_blocks
-from moonpalace_addons.store.records.search_blocks import BLOCK
+from moonpalace_addons.store.database.engine import lay_out, make_engine, open_store, parse_url, writing
+from moonpalace_addons.store.records import contents, runs
 from moonpalace_addons.store.schema import METADATA, REVISION
+from moonpalace_addons.store.upkeep import health_rows, search_blocks
+from moonpalace_addons.store.upkeep.indexing import catch_up
+from moonpalace_addons.store.upkeep.search_blocks import BLOCK
 
 RUN = {"id": "1" * 36, "host": "here", "pid": 1, "version": "0", "started_at": 0, "heartbeat_at": 0}
 EARLIER = ("0001", "0002", "0003", "0004", "0005")
@@ -64,7 +65,7 @@ def test_an_earlier_store_is_brought_up_to_date(url: str, revision: str) -> None
     old.dispose()
     engine = open_store(url)
     with engine.connect() as connection:
-        assert health.revision(connection) == REVISION
+        assert health_rows.revision(connection) == REVISION
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, METADATA) == []
     assert contents.bodies(engine, BLOCK).request == BODY

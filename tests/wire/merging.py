@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from moonpalace_addons.wire import api_error
-from moonpalace_addons.wire.chat import Merger, parse_data
+from moonpalace_addons.wire.chat import api_error
+from moonpalace_addons.wire.chat.merging import Merger, parse_data
 from moonpalace_addons.wire.sse import Event
 
 

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
+from moonpalace_addons.wire.codings.sniffer import Sniffer
 from moonpalace_addons.wire.forms import MAX_HEAD, Form, form_of, is_json
-from moonpalace_addons.wire.sniffer import Sniffer
 
 BOM = b"\xef\xbb\xbf"
 LABELS = ("text/event-stream", "application/json", "text/plain", "application/octet-stream", None)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonpalace_addons.wire.tool_calls import Balance
+from moonpalace_addons.wire.chat.tool_calls import Balance
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text('a"\\{}[]', max_size=5),

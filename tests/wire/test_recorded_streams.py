@@ -8,11 +8,11 @@ from itertools import islice
 
 import pytest
 
-from moonpalace_addons.wire.encodings import Decoder as ContentDecoder
-from moonpalace_addons.wire.loop_guard import LoopGuard
-from moonpalace_addons.wire.repeat import Detector
+from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
+from moonpalace_addons.wire.codings.encodings import Decoder as ContentDecoder
+from moonpalace_addons.wire.loops.loop_guard import LoopGuard
+from moonpalace_addons.wire.loops.repeat import Detector
 from moonpalace_addons.wire.sse import Decoder, Event
-from moonpalace_addons.wire.stream_editor import Plan, StreamEditor
 from moonpalace_cli.mock.api import Call
 from moonpalace_cli.mock.scenarios import Times
 from tests.cuts import pieces_of, sweep

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from moonpalace_addons.store.engine import open_store
-from moonpalace_addons.store.host import new_run
+from moonpalace_addons.store.database.engine import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_addons.store.write.host import new_run
 from moonpalace_addons.writer_process import client as client_module
 from moonpalace_addons.writer_process.client import WriterClient
 from moonpalace_addons.writer_process.messages import Opening

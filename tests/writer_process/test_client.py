@@ -18,13 +18,13 @@ import pytest
 from msgspec import structs
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store import memory
-from moonpalace_addons.store.engine import open_store
-from moonpalace_addons.store.host import new_run
+from moonpalace_addons.store.database.engine import open_store
 from moonpalace_addons.store.journal.framing import read_at
 from moonpalace_addons.store.records import contents
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import RequestRead, State, Task
+from moonpalace_addons.store.write import memory
+from moonpalace_addons.store.write.host import new_run
 from moonpalace_addons.writer_process import client as client_module
 from moonpalace_addons.writer_process import messages, server
 from moonpalace_addons.writer_process import process as process_module
@@ -351,7 +351,7 @@ def test_it_is_killed_while_it_is_told_again(
 PROXY = """
 import os, signal, sys, time
 from pathlib import Path
-from moonpalace_addons.store.host import new_run
+from moonpalace_addons.store.write.host import new_run
 from moonpalace_addons.store.journal.framing import read_at
 from moonpalace_addons.writer_process.client import WriterClient
 from moonpalace_addons.writer_process.messages import Opening
@@ -378,7 +378,7 @@ def test_the_proxy_is_killed(file: Path, rows: Rows) -> None:
     assert proxy.returncode == -signal.SIGKILL, proxy.stderr
     pid = int(proxy.stdout)
     until(lambda: not Path(f"/proc/{pid}").exists())
-    under_way, over = rows()
+    under_way, over = sorted(rows(), key=lambda row: row.state == State.COMPLETED)
     assert (under_way.state, over.state) == (State.PROXY_DIED, State.COMPLETED)
     assert under_way.latency == 2_014
     for row in (under_way, over):

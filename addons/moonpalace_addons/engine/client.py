@@ -20,7 +20,7 @@ from moonpalace_addons.engine.journey import Journey
 from moonpalace_addons.engine.parsing import RequestReader
 from moonpalace_addons.engine.receiving import Receiver
 from moonpalace_addons.engine.targets import Target
-from moonpalace_addons.wire import api_error
+from moonpalace_addons.wire.chat import api_error
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.service import Service

@@ -10,13 +10,13 @@ from mitmproxy.connection import Client, ConnectionState, Server
 from mitmproxy.http import Headers, HTTPFlow, Request
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
+from moonpalace_addons.calls.failures import UPSTREAM_PROXY
 from moonpalace_addons.engine.api import ApiConnection
 from moonpalace_addons.engine.dialing import dial
 from moonpalace_addons.engine.errors import CallError, ConnectError
 from moonpalace_addons.engine.events import Broken, Event, ResponseHead
 from moonpalace_addons.engine.targets import Target, authority_of
 from moonpalace_addons.engine.tls import api_context, describe
-from moonpalace_addons.failures import UPSTREAM_PROXY
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.service import Service

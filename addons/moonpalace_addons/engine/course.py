@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from mitmproxy.flow import Error
 from mitmproxy.http import HTTPFlow
 
-from moonpalace_addons.control import CONTROLS, Gate
+from moonpalace_addons.calls.control import CONTROLS, Gate
+from moonpalace_addons.calls.failures import Failure
 from moonpalace_addons.engine.delivery import Delivery
 from moonpalace_addons.engine.errors import (
     CallError,
@@ -26,8 +27,7 @@ from moonpalace_addons.engine.inquiry import Inquiry
 from moonpalace_addons.engine.messages import make_request
 from moonpalace_addons.engine.phases import Phase
 from moonpalace_addons.engine.targets import path_of
-from moonpalace_addons.failures import Failure
-from moonpalace_addons.wire import api_error
+from moonpalace_addons.wire.chat import api_error
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.client import ClientConnection

@@ -5,7 +5,7 @@ from typing import Protocol, cast
 
 from mitmproxy.http import Response
 
-from moonpalace_addons.control import HEARTBEAT
+from moonpalace_addons.calls.control import HEARTBEAT
 from moonpalace_addons.engine import framing
 
 

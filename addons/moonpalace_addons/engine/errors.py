@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from mitmproxy.flow import Error
 
-from moonpalace_addons.failures import (
+from moonpalace_addons.calls.failures import (
     BAD_REQUEST,
     CLIENT_LEFT,
     CLIENT_SILENT,

@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from moonpalace_addons.control import Gate
+from moonpalace_addons.calls.control import Gate
+from moonpalace_addons.calls.failures import Failure
 from moonpalace_addons.engine.errors import ClientLeftError, KilledError
 from moonpalace_addons.engine.phases import Phase
-from moonpalace_addons.failures import Failure
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.journey import Journey

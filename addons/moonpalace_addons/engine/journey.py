@@ -3,8 +3,8 @@
 import time
 from typing import TYPE_CHECKING, Literal
 
-from moonpalace_addons.body_limits import too_large
-from moonpalace_addons.control import CONTROLS, Gate
+from moonpalace_addons.calls.body_limits import too_large
+from moonpalace_addons.calls.control import CONTROLS, Gate
 from moonpalace_addons.engine import framing
 from moonpalace_addons.engine.course import Course
 from moonpalace_addons.engine.errors import (

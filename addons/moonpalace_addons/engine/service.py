@@ -25,7 +25,7 @@ from moonpalace_addons.engine.limits import Limits
 from moonpalace_addons.engine.receiving import make_buffer
 from moonpalace_addons.engine.targets import Target, parse_endpoint
 from moonpalace_addons.engine.tls import describe
-from moonpalace_addons.wire import api_error
+from moonpalace_addons.wire.chat import api_error
 
 logger = logging.getLogger(__name__)
 

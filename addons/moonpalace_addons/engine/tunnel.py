@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from mitmproxy.websocket import WebSocketData
 
-from moonpalace_addons.control import CONTROLS
+from moonpalace_addons.calls.control import CONTROLS
+from moonpalace_addons.calls.failures import CLIENT_LEFT, of_exception
 from moonpalace_addons.engine.websocket import Messages
-from moonpalace_addons.failures import CLIENT_LEFT, of_exception
 from moonpalace_addons.tunnels import PASSED
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from sqlalchemy.types import TypeEngine
 from moonpalace_addons.store.fields import Exchange
 
 REVISION = max(file.name for file in (Path(__file__).parent / "migrations" / "versions").glob("0*.py"))[:4]
-"""The newest migration; `store.engine` upgrades what is older and refuses what is newer."""
+"""The newest migration; `store.database.engine` upgrades what is older and refuses what is newer."""
 
 METADATA = MetaData()
 
@@ -166,7 +166,7 @@ PARTS = Table(
     Column("data", LargeBinary, nullable=False),
     Index("parts_hash", "hash", unique=True),  # the writer: is this piece there already
 )
-"""Pieces of bodies, and headers of requests, each stored once however many calls carried it (`store.parts`)."""
+"""Pieces of bodies and headers, each stored once however many calls carried it (`store.write.body_parts`)."""
 
 UNUSED_PARTS = Table(
     "unused_parts",
@@ -182,7 +182,7 @@ EVENT_STREAMS = Table(
     owner(),
     Column("data", LargeBinary, nullable=False),  # the decoded bytes
     Column("chunks", LargeBinary, nullable=False),  # JSON: [[bytes of each chunk], [ns from each to the next]]
-    Column("texts", Text),  # the search, of a stream that is its call's answer as well (`wire.stream_texts`)
+    Column("texts", Text),  # the search, of a stream that is its call's answer as well (`wire.chat.stream_texts`)
 )
 """A stream as it came, `data` and `chunks` compressed with zstd."""
 

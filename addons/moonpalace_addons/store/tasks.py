@@ -25,7 +25,7 @@ class RequestRead(_Told, frozen=True):
     """Say that a request has been read; its row is to be written.
 
     `started_at` is in microseconds since the epoch. `headers`, `path`, `query` and `body` are as the client sent them:
-    they pass the gate (`store.gate`) before anything is kept. `secrets` are those of the proxy's owner, to be masked
+    they pass the gate (`store.write.gate`) before anything is kept. `secrets` are those of the proxy's owner, masked
     wherever they occur, and `api_key` is the one that upstream gets, of which a fingerprint is stored. `coerced` says
     that upstream was asked for a stream, and the client was not.
     """

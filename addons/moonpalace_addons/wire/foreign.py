@@ -6,8 +6,8 @@ in a row's error or in an answer of our own: it may be megabytes long, move a te
 
 import re
 
-from moonpalace_addons.wire.secret_names import is_secret
-from moonpalace_addons.wire.secrets import MASK, mask_formed
+from moonpalace_addons.wire.secrets.masking import MASK, mask_formed
+from moonpalace_addons.wire.secrets.names import is_secret
 
 MAX_QUOTE = 500
 """Characters that are quoted, if nothing else is said."""

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from itertools import batched
 from math import log
 
-from moonpalace_addons.wire.searched import read, written_texts
+from moonpalace_addons.wire.chat.searched import read, written_texts
 from moonpalace_addons.wire.words import IOTA_BELOW, is_east_asian, slices, text_tokens
 
 PLACES, PAIR_PLACES = 7, 4

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store import memory
-from moonpalace_addons.store.memory import WINDOW
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, Task
+from moonpalace_addons.store.write import memory
+from moonpalace_addons.store.write.memory import WINDOW
 from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stop, Stopped, packed
 from moonpalace_addons.writer_process.process import WriterProcess
 from moonpalace_addons.writer_process.spool import DamagedError, Spool

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable
 from itertools import accumulate
 from typing import cast
 
-from moonpalace_addons.store.recovery import died
 from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, ResponseStarted, Task
+from moonpalace_addons.store.write.recovery import died
 from moonpalace_addons.writer_process.messages import Stop
 
 

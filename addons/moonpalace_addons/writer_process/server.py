@@ -8,15 +8,15 @@ import sys
 from collections.abc import Iterable
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.request_log import CallLog
-from moonpalace_addons.store.engine import open_store, unopened_store
-from moonpalace_addons.store.housekeeper import Housekeeper
-from moonpalace_addons.store.indexer import Indexer
-from moonpalace_addons.store.writer import Writer
+from moonpalace_addons.store.database.engine import open_store, unopened_store
+from moonpalace_addons.store.upkeep.housekeeper import Housekeeper
+from moonpalace_addons.store.upkeep.indexer import Indexer
+from moonpalace_addons.store.write.writer import Writer
 from moonpalace_addons.writer_process import messages
 from moonpalace_addons.writer_process.intake import Intake
 from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stopped
 from moonpalace_addons.writer_process.reports import Reports
+from moonpalace_addons.writer_process.request_log import CallLog
 
 logger = logging.getLogger(__name__)
 

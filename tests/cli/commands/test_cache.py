@@ -11,11 +11,11 @@ from uuid import uuid4
 
 import pytest
 
-from moonpalace_addons.store.derive import EMPTY
-from moonpalace_addons.store.engine import open_store, writing
+from moonpalace_addons.store.database.engine import open_store, writing
 from moonpalace_addons.store.records import contents, context_caches, exchanges, runs
 from moonpalace_addons.store.records.context_caches import Claim
 from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.write.derive import EMPTY
 from moonpalace_cli.main import main
 
 NOW = time.time_ns() // 1000

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from moonpalace_addons.store.query import times
 from moonpalace_addons.store.tasks import State
-from moonpalace_cli.predicate import times
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store

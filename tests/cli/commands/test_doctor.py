@@ -16,7 +16,7 @@ from moonpalace_addons.store.journal.journal_file import MAGIC, Journal
 from moonpalace_addons.store.journal.unit_bytes import pack
 from moonpalace_addons.store.records import labels
 from moonpalace_addons.store.schema import REVISION
-from moonpalace_addons.store.units import Unit
+from moonpalace_addons.store.write.units import Unit
 
 REFERENCE = Path(__file__).parents[2] / "data" / "go-v0.12" / "moonpalace.sqlite"
 KEY = "sk-9fR2kLmQ8vXc0TzB4nYd"

@@ -316,7 +316,7 @@ def test_timeline(store: Store, mpal: Callable[..., Outcome]) -> None:
 def terminal(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Put a terminal of 80 columns and 24 lines in place; give what goes through the pager."""
     texts: list[str] = []
-    for module in ("output", "inspecting.paging", "text.colours", "commands.inspect"):
+    for module in ("output", "views.inspecting.paging", "text.colours", "commands.inspect"):
         monkeypatch.setattr(f"moonpalace_cli.{module}.is_terminal", lambda: True)
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("click.echo_via_pager", texts.append)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from moonpalace_addons.store.query.times import EXAMPLES
 from moonpalace_addons.store.records import labels
 from moonpalace_addons.store.tasks import State
-from moonpalace_cli.predicate.times import EXAMPLES
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store

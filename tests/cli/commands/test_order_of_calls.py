@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from moonpalace_addons.store.records.conversations import earlier_chats
+from moonpalace_addons.store.read.conversations import earlier_chats
+from moonpalace_addons.store.read.following import Follower
 from moonpalace_addons.store.records.exchanges import Exchange
-from moonpalace_addons.store.records.following import Follower
 from tests.cli.conftest import STARTED, Outcome, Store
 
 MINUTES = (5, 5, 9, 1, 3)

@@ -10,7 +10,7 @@ import pytest
 import setproctitle
 
 from moonpalace_addons.errors import MoonPalaceError
-from moonpalace_addons.settings import Settings
+from moonpalace_addons.settings.values import Settings
 from moonpalace_cli.proxy import console_log, serving
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from moonpalace_addons.wire.secrets import passed_headers
+from moonpalace_addons.wire.secrets.masking import passed_headers
 from moonpalace_cli.export import curl, httpie, python_script
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moonpalace_cli.flags import name_lists
-from moonpalace_cli.listing.columns import BY_NAME
+from moonpalace_cli.views.listing.columns import BY_NAME
 
 CONTEXT = click.Context(click.Command("list"))
 OPTION = click.Option(["--columns"])

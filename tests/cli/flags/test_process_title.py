@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import setproctitle
 
-from moonpalace_addons.setting_table import TABLE, UPSTREAM_PROXY
+from moonpalace_addons.settings.table import TABLE, UPSTREAM_PROXY
 from moonpalace_cli.flags.process_title import LONG, PROXY, SHORT, hide_secrets
 from moonpalace_cli.proxy import serving
 

@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from moonpalace_addons.errors import SettingError
-from moonpalace_addons.setting_table import TABLE
-from moonpalace_addons.settings import Settings
+from moonpalace_addons.settings.table import TABLE
+from moonpalace_addons.settings.values import Settings
 from moonpalace_cli.flags.setting_flags import setting_flags
 
 SECRET = "sk-Wq7Zx3Rt9"

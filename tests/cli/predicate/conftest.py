@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, Engine, insert, select, update
 
-from moonpalace_addons.store.engine import open_store, writing
+from moonpalace_addons.store.database.engine import open_store, writing
 from moonpalace_addons.store.records import runs
 from moonpalace_addons.store.schema import EXCHANGES, TAGS
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
@@ -68,7 +68,7 @@ class Calls:
 
     def holding(self, *predicates: str) -> list[str]:
         """Return the names of the calls for which the predicates hold, oldest first."""
-        from moonpalace_cli.predicate.condition import condition
+        from moonpalace_addons.store.query.condition import condition
 
         query = select(EXCHANGES.c.id).where(condition(predicates, self.engine)).order_by(EXCHANGES.c.id)
         with self.engine.connect() as connection:

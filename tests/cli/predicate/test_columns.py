@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from moonpalace_addons.store.query.condition import condition
 from moonpalace_addons.store.records import exchanges
-from moonpalace_cli.predicate.condition import condition
 
 HEADERS = "Accept: application/json\r\nUser-Agent: OpenAI/Python 1.82.0\r\nX-A: 1\r\n" + "X-B: 2\r\n" * 5
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from moonpalace_addons.store.indexing import catch_up
-from moonpalace_addons.store.records.search_blocks import BLOCK
-from moonpalace_cli.predicate.explaining import index_in
+from moonpalace_addons.store.query.explaining import index_in
+from moonpalace_addons.store.upkeep.indexing import catch_up
+from moonpalace_addons.store.upkeep.search_blocks import BLOCK
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from moonpalace_cli.predicate import compiler as compiling
-from moonpalace_cli.predicate import extracts, words
-from moonpalace_cli.predicate.compiler import Compiler
-from moonpalace_cli.predicate.errors import PredicateError
-from moonpalace_cli.predicate.parser import parse
-from moonpalace_cli.predicate.searching import exact
-from moonpalace_cli.predicate.times import EXAMPLES
+from moonpalace_addons.store.query import compiler as compiling
+from moonpalace_addons.store.query import extracts, words
+from moonpalace_addons.store.query.compiler import Compiler
+from moonpalace_addons.store.query.errors import PredicateError
+from moonpalace_addons.store.query.parser import parse
+from moonpalace_addons.store.query.searching import exact
+from moonpalace_addons.store.query.times import EXAMPLES
 
 if TYPE_CHECKING:
     from tests.cli.predicate.conftest import Calls

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from moonpalace_cli.predicate.errors import PredicateError
+from moonpalace_addons.store.query.errors import PredicateError
 
 if TYPE_CHECKING:
     from tests.cli.predicate.conftest import Calls

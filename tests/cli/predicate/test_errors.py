@@ -3,7 +3,7 @@
 import pytest
 from wcwidth import wcswidth
 
-from moonpalace_cli.predicate.errors import PredicateError, marked
+from moonpalace_addons.store.query.errors import PredicateError, marked
 
 
 @pytest.mark.parametrize(

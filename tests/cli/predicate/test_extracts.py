@@ -1,8 +1,8 @@
 """Tests of the table of paths that columns answer."""
 
 from moonpalace_addons.store.fields import FIELDS
+from moonpalace_addons.store.query.extracts import EXTRACTS
 from moonpalace_addons.store.schema import EXCHANGES
-from moonpalace_cli.predicate.extracts import EXTRACTS
 
 
 def test_extracts_have_indexes() -> None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import event, text
 
-from moonpalace_addons.store.engine import open_store
-from moonpalace_cli.predicate import functions
-from moonpalace_cli.predicate.condition import condition
+from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.query import functions
+from moonpalace_addons.store.query.condition import condition
 
 if TYPE_CHECKING:
     from tests.cli.predicate.conftest import Calls

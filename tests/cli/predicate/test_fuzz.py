@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from moonpalace_addons.store.fields import FIELDS
-from moonpalace_cli.predicate.condition import condition
-from moonpalace_cli.predicate.errors import PredicateError
-from moonpalace_cli.predicate.parser import parse
+from moonpalace_addons.store.query.condition import condition
+from moonpalace_addons.store.query.errors import PredicateError
+from moonpalace_addons.store.query.parser import parse
 
 if TYPE_CHECKING:
     from pathlib import Path

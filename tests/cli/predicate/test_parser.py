@@ -4,10 +4,10 @@ from decimal import Decimal
 
 import pytest
 
-from moonpalace_cli.predicate.errors import PredicateError
-from moonpalace_cli.predicate.explaining import outline
-from moonpalace_cli.predicate.parser import DEEPEST, LONGEST, MOST_COMPARISONS, MOST_VALUES, parse
-from moonpalace_cli.predicate.tree import (
+from moonpalace_addons.store.query.errors import PredicateError
+from moonpalace_addons.store.query.explaining import outline
+from moonpalace_addons.store.query.parser import DEEPEST, LONGEST, MOST_COMPARISONS, MOST_VALUES, parse
+from moonpalace_addons.store.query.tree import (
     And,
     AnyElement,
     Comparison,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from moonpalace_cli.predicate.patterns import (
+from moonpalace_addons.store.query.patterns import (
     LONGEST_PATTERN,
     PatternError,
     check_regex,

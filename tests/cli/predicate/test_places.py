@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from moonpalace_cli.predicate.places import DEEPEST, Step, lengths, places
+from moonpalace_addons.store.query.places import DEEPEST, Step, lengths, places
 
 MESSAGES = '{"m": [{"r": "x"}, {"r": null}, {}, "s", 5, [1], {"r": {"d": 1.10}}]}'
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from moonpalace_addons.store.engine import open_store
+from moonpalace_addons.store.database.engine import open_store
 from moonpalace_addons.store.records import exchanges
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ SAME = [
 @pytest.mark.parametrize(("predicate", "sql"), SAME)
 def test_predicate_and_sql_find_the_same(upgraded: Path, predicate: str, sql: str) -> None:
     """A predicate on the upgraded rows finds what SQL finds in the original's; never nothing."""
-    from moonpalace_cli.predicate.condition import condition
+    from moonpalace_addons.store.query.condition import condition
 
     with closing(sqlite3.connect(REFERENCE / "moonpalace.sqlite")) as original:
         expected = [

@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from moonpalace_addons.store.engine import open_store, writing
-from moonpalace_addons.store.indexing import index
-from moonpalace_addons.store.records import runs, search_blocks
-from moonpalace_addons.store.records.search_blocks import BLOCK
+from moonpalace_addons.store.database.engine import open_store, writing
+from moonpalace_addons.store.query import functions, searching, words
+from moonpalace_addons.store.query.candidates import candidates, tokens
+from moonpalace_addons.store.query.condition import condition
+from moonpalace_addons.store.query.values import Condition
+from moonpalace_addons.store.records import runs
 from moonpalace_addons.store.schema import EXCHANGES
+from moonpalace_addons.store.upkeep import search_blocks
+from moonpalace_addons.store.upkeep.indexing import index
+from moonpalace_addons.store.upkeep.search_blocks import BLOCK
 from moonpalace_addons.wire.word_filter import Gathering, may_hold, places
 from moonpalace_addons.wire.words import WORD
-from moonpalace_cli.predicate import functions, searching, words
-from moonpalace_cli.predicate.candidates import candidates, tokens
-from moonpalace_cli.predicate.condition import condition
-from moonpalace_cli.predicate.values import Condition
 from tests.cli.predicate.conftest import RUN, Calls
 from tests.postgres_server import Databases
 

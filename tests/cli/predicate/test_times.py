@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonpalace_cli.predicate.times import EPOCH, MICROSECOND, Period, read_time, since
+from moonpalace_addons.store.query.times import EPOCH, MICROSECOND, Period, read_time, since
 
 NOW = datetime(2024, 7, 29, 12, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from moonpalace_cli.predicate.parser import parse
-from moonpalace_cli.predicate.units import remark
+from moonpalace_addons.store.query.parser import parse
+from moonpalace_addons.store.query.units import remark
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store

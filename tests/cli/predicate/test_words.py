@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from moonpalace_addons.wire.searched import texts
-from moonpalace_cli.predicate.words import MOST_WORDS, occur, terms
+from moonpalace_addons.store.query.words import MOST_WORDS, occur, terms
+from moonpalace_addons.wire.chat.searched import texts
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from moonpalace_addons.settings import resolve
+from moonpalace_addons.settings.values import resolve
 from moonpalace_cli.proxy.serving import mitmproxy_settings
 
 

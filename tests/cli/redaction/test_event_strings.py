@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moonpalace_addons.wire import sse
-from moonpalace_addons.wire.chat import DONE, Merger
+from moonpalace_addons.wire.chat.merging import DONE, Merger
 from moonpalace_cli.redaction.event_strings import rewrite_events
 from moonpalace_cli.redaction.replacing import Place, Replacement
 

@@ -12,17 +12,17 @@ import pytest
 import zstandard
 from sqlalchemy.engine import make_url
 
-from moonpalace_addons.store import derive
-from moonpalace_addons.store.file_lock import try_lock
+from moonpalace_addons.store.database.file_lock import try_lock
 from moonpalace_addons.store.journal import journal_file, journal_place, overflow, unit_bytes
 from moonpalace_addons.store.journal.framing import HEAD, framed, write_at
 from moonpalace_addons.store.journal.journal_file import Journal
 from moonpalace_addons.store.journal.journal_place import JournalFile, Place
 from moonpalace_addons.store.journal.overflow import Overflow
 from moonpalace_addons.store.journal.unit_bytes import LENGTH, pack
-from moonpalace_addons.store.pace import Pace
 from moonpalace_addons.store.records.values import Values
-from moonpalace_addons.store.units import Ending, Unit
+from moonpalace_addons.store.write import derive
+from moonpalace_addons.store.write.pace import Pace
+from moonpalace_addons.store.write.units import Ending, Unit
 
 RUN_ID = "0a6f27a4-1c1c-4b02-9e5c-6a0e7b0c0001"
 RUN: Values = {"id": RUN_ID, "host": "here", "pid": 7, "version": "1"}

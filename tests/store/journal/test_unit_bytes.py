@@ -5,11 +5,11 @@ import json
 import pytest
 import zstandard
 
-from moonpalace_addons.store import derive
 from moonpalace_addons.store.journal import unit_bytes
 from moonpalace_addons.store.journal.unit_bytes import LENGTH, checked, pack, unpack
 from moonpalace_addons.store.tasks import State
-from moonpalace_addons.store.units import Ending, Unit
+from moonpalace_addons.store.write import derive
+from moonpalace_addons.store.write.units import Ending, Unit
 
 COLUMNS = derive.EMPTY | {
     "uuid": "u",

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine
 
-from moonpalace_addons.store.engine import writing
+from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records import contents
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State

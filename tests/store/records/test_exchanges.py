@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine, delete
 
-from moonpalace_addons.store.engine import writing
+from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records import exchanges, values
 from moonpalace_addons.store.records.values import GREATEST
 from moonpalace_addons.store.schema import EXCHANGES

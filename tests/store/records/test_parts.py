@@ -8,12 +8,13 @@ import pytest
 from sqlalchemy import Engine, delete, func, select, text
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store.engine import writing
-from moonpalace_addons.store.parts import LONGEST
-from moonpalace_addons.store.records import contents, health, parts, unused
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.records import contents, parts
 from moonpalace_addons.store.records.body_scan import quick_text
 from moonpalace_addons.store.records.body_text import SIDES, body_text
 from moonpalace_addons.store.schema import EXCHANGES, PARTS
+from moonpalace_addons.store.upkeep import health_rows, unused
+from moonpalace_addons.store.write.body_parts import LONGEST
 
 type Add = Callable[..., int]
 type Count = Callable[[str], int]
@@ -72,7 +73,7 @@ def test_a_list_of_pieces_that_is_none_spoils_no_query(engine: Engine, add: Add,
         for expression in (body_text("request", "sqlite"), quick_text("request")):
             query = select(EXCHANGES.c.id).where(expression == "asked")
             assert connection.execute(query).scalars().all() == [ids[1]]
-        assert health.damaged_calls(connection) == [ids[0]]
+        assert health_rows.damaged_calls(connection) == [ids[0]]
     assert contents.bodies(engine, ids[0]).request is None
 
 

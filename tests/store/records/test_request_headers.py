@@ -8,15 +8,16 @@ import pytest
 from sqlalchemy import Engine, delete, select, text, update
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store import cleaning
-from moonpalace_addons.store.engine import writing
-from moonpalace_addons.store.records import exchanges, health, retention, transfer, unused
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.incoming import transfer_rows
+from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.request_headers import SHORT, request_headers, shared_form
-from moonpalace_addons.store.records.retention import Rule
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, PARTS
-from moonpalace_addons.store.secret_search import Hit, search
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted
+from moonpalace_addons.store.upkeep import cleaning, health_rows, retention, unused
+from moonpalace_addons.store.upkeep.retention import Rule
+from moonpalace_addons.store.upkeep.secret_search import Hit, search
 from tests.batches import Batch
 
 ALL = Rule(before=datetime(2999, 1, 1, tzinfo=UTC))
@@ -156,11 +157,11 @@ def test_headers_are_counted_as_used(engine: Engine, add: Add) -> None:
     """A doctor finds no unused piece while a call has it; room is made by it only with the last call."""
     calls = [bare(engine, add, SDK * 200) for _ in range(2)]
     with engine.connect() as connection:
-        assert health.unused_pieces(connection) == (0, 0)
+        assert health_rows.unused_pieces(connection) == (0, 0)
     assert retention.oldest(engine, 5000, include_labelled=False).calls == calls
     with writing(engine) as connection:
         connection.execute(delete(EXCHANGES))
-        assert health.unused_pieces(connection) == (1, len(SDK) * 200)
+        assert health_rows.unused_pieces(connection) == (1, len(SDK) * 200)
 
 
 def test_lost_headers_are_told(engine: Engine, add: Add) -> None:
@@ -168,13 +169,13 @@ def test_lost_headers_are_told(engine: Engine, add: Add) -> None:
     call = bare(engine, add, SDK)
     add(request_headers="A: b\r\n")
     with writing(engine) as connection:
-        assert health.damaged_calls(connection) == []
+        assert health_rows.damaged_calls(connection) == []
         connection.execute(delete(PARTS).where(PARTS.c.data == SDK.encode()))
     assert exchanges.find(engine, id=call)[0].request_headers == ""
     with engine.connect() as connection:
-        assert health.damaged_calls(connection) == [call]
+        assert health_rows.damaged_calls(connection) == [call]
         with pytest.raises(StoreError, match=f"damaged: the request headers of call {call} are missing"):
-            transfer.columns_of(connection, call)
+            transfer_rows.columns_of(connection, call)
 
 
 def test_secrets_in_shared_headers_are_found(engine: Engine, add: Add) -> None:

@@ -8,15 +8,16 @@ import pytest
 from sqlalchemy import Engine, delete, select, text
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store import cleaning
-from moonpalace_addons.store.engine import writing
-from moonpalace_addons.store.records import exchanges, health, transfer
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.incoming import transfer_rows
+from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.response_headers import SHORT, Form, response_headers, shared_form
-from moonpalace_addons.store.records.retention import Rule
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, PARTS
-from moonpalace_addons.store.secret_search import Hit, search
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, Task
+from moonpalace_addons.store.upkeep import cleaning, health_rows
+from moonpalace_addons.store.upkeep.retention import Rule
+from moonpalace_addons.store.upkeep.secret_search import Hit, search
 from tests.batches import Batch
 
 ALL = Rule(before=datetime(2999, 1, 1, tzinfo=UTC))
@@ -96,7 +97,7 @@ def test_headers_come_back_as_they_were(engine: Engine, add: Add, headers: str |
         assert shown == [other, headers, WHOLE.replace("71", "999")]
         of_one = select(EXCHANGES.c.id).where(response_headers().contains("999", autoescape=True))
         assert connection.execute(of_one).scalars().all() == [last]
-        carried = transfer.columns_of(connection, call)
+        carried = transfer_rows.columns_of(connection, call)
         assert carried is not None
         assert carried["response_headers"] == headers
         assert not carried.keys() & {"response_headers_part", "response_date"}
@@ -153,7 +154,7 @@ def test_headers_go_with_their_last_call(engine: Engine, add: Add, rows: Count) 
     for date in "ab":
         bare(engine, add, f"{SAME}Date: {date}\r\n")
     with engine.connect() as connection:
-        assert health.unused_pieces(connection) == (0, 0)
+        assert health_rows.unused_pieces(connection) == (0, 0)
     assert cleaning.clean(engine, Rule(keep_last=1), None, threading.Event()).deleted == 1
     (left,) = exchanges.latest(engine, limit=9)
     assert left.response_headers == f"{SAME}Date: b\r\n"
@@ -169,9 +170,9 @@ def test_lost_headers_are_told(engine: Engine, add: Add) -> None:
         connection.execute(delete(PARTS))
     assert exchanges.find(engine, id=call)[0].response_headers is None
     with engine.connect() as connection:
-        assert health.damaged_calls(connection) == [call]
+        assert health_rows.damaged_calls(connection) == [call]
         with pytest.raises(StoreError, match=f"damaged: the response headers of call {call} are missing"):
-            transfer.columns_of(connection, call)
+            transfer_rows.columns_of(connection, call)
 
 
 def test_secrets_in_shared_headers_are_found(engine: Engine, add: Add) -> None:

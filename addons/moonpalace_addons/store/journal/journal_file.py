@@ -18,11 +18,11 @@ from io import FileIO
 from itertools import count
 from pathlib import Path
 
-from moonpalace_addons.store.file_lock import try_lock
+from moonpalace_addons.store.database.file_lock import try_lock
 from moonpalace_addons.store.journal.framing import HEAD, framed, frames, read_at, write_at
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import RUNS
-from moonpalace_addons.store.storable import storable
+from moonpalace_addons.store.write.storable import storable
 
 MAGIC = b"MoonPalace journal 1\n"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL, make_url
 
-from moonpalace_addons.store.file_lock import try_lock
+from moonpalace_addons.store.database.file_lock import try_lock
 from moonpalace_addons.store.journal.journal_file import KEPT, RUN_ID, opened, read_head, why
 
 

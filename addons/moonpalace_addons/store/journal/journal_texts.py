@@ -7,8 +7,8 @@ from pathlib import Path
 from moonpalace_addons.store.journal.framing import frames
 from moonpalace_addons.store.journal.journal_file import opened, read_head
 from moonpalace_addons.store.journal.unit_bytes import unpack
-from moonpalace_addons.store.records.texts import LEFT_OUT, Text
-from moonpalace_addons.store.units import Unit
+from moonpalace_addons.store.upkeep.texts import LEFT_OUT, Text
+from moonpalace_addons.store.write.units import Unit
 
 
 def journal_texts(path: Path) -> Iterator[Text]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from moonpalace_addons.store.journal.journal_file import Journal, why
 from moonpalace_addons.store.journal.journal_place import Place
 from moonpalace_addons.store.journal.unit_bytes import checked, pack, unpack
-from moonpalace_addons.store.pace import Pace
 from moonpalace_addons.store.records.values import Values
-from moonpalace_addons.store.units import Unit, merged
+from moonpalace_addons.store.write.pace import Pace
+from moonpalace_addons.store.write.units import Unit, merged
 
 logger = logging.getLogger(__name__)
 

@@ -13,13 +13,13 @@ from typing import cast
 
 import zstandard
 
-from moonpalace_addons.store import derive
 from moonpalace_addons.store.records.values import GREATEST, Values
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.state import State
-from moonpalace_addons.store.storable import storable
-from moonpalace_addons.store.units import Ending, Segment, Times, Unit
-from moonpalace_addons.wire import stream_texts
+from moonpalace_addons.store.write import derive
+from moonpalace_addons.store.write.storable import storable
+from moonpalace_addons.store.write.units import Ending, Segment, Times, Unit
+from moonpalace_addons.wire.chat import stream_texts
 
 LENGTH = struct.Struct("<I")
 NAMES = frozenset(derive.EMPTY) | {"run_id"}

@@ -1,4 +1,4 @@
-"""Run the migrations on the connection that `store.engine` hands over."""
+"""Run the migrations on the connection that `store.database.engine` hands over."""
 
 from alembic import context
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from moonpalace_addons.store.records import parts, request_headers, response_headers
 from moonpalace_addons.store.records.body_text import Side
 from moonpalace_addons.store.records.values import Values
-from moonpalace_addons.store.resent import piece
+from moonpalace_addons.store.write.resent import piece
 
 NO_ROWS: Mapping[str, Values] = {}
 

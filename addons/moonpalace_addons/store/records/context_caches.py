@@ -8,7 +8,7 @@ from typing import Literal, cast
 from sqlalchemy import Connection, Engine, RowMapping, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from moonpalace_addons.store.engine import writing
+from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records.values import GREATEST, Values
 from moonpalace_addons.store.schema import CONTEXT_CACHES, EXCHANGES
 

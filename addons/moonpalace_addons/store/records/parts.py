@@ -14,12 +14,12 @@ from sqlalchemy import Connection, LargeBinary, Select, any_, bindparam, delete,
 from sqlalchemy.dialects import postgresql
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store.parts import is_utf8
 from moonpalace_addons.store.records.body_text import Side, pieces
 from moonpalace_addons.store.records.insertion import insert_many
 from moonpalace_addons.store.records.values import Values
-from moonpalace_addons.store.resent import Piece, Resent
 from moonpalace_addons.store.schema import EXCHANGES, PARTS, UNUSED_PARTS
+from moonpalace_addons.store.write.body_parts import is_utf8
+from moonpalace_addons.store.write.resent import Piece, Resent
 
 NONE: Values = {"request_parts": None, "response_parts": None}
 """The columns of a call without bodies."""

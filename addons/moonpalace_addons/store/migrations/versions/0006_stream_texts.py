@@ -4,7 +4,7 @@ import sqlalchemy as sa
 import zstandard
 from alembic import op
 
-from moonpalace_addons.wire import stream_texts
+from moonpalace_addons.wire.chat import stream_texts
 
 revision = "0006"
 down_revision = "0005"

@@ -1,0 +1,1 @@
+"""Context caches at the API: which one a call uses, and their life from creation to deletion."""

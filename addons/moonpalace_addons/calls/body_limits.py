@@ -1,0 +1,33 @@
+"""Refuse requests whose bodies are too large.
+
+Our engine reads no more than the limit of a body without a length, and answers at once. mitmproxy's own server reads
+all of a body first.
+"""
+
+from mitmproxy.http import HTTPFlow, Response
+
+from moonpalace_addons.calls.call import Call
+from moonpalace_addons.calls.failures import REQUEST_TOO_LARGE
+from moonpalace_addons.wire.chat import api_error
+
+
+def declared_length(flow: HTTPFlow) -> int:
+    """Return how many bytes a request says that its body has; 0 where it does not say so."""
+    length = flow.request.headers.get("content-length", "").strip()
+    return int(length) if length.isdecimal() and len(length) <= 18 else 0
+
+
+def refuse_larger(call: Call, size: int, limit: int) -> bool:
+    """Answer a request that is larger than the limit; tell whether it is."""
+    if size <= limit:
+        return False
+    message = too_large(limit)
+    call.given_up = REQUEST_TOO_LARGE, message
+    body = api_error.body(message, REQUEST_TOO_LARGE.kind, call.flow.request.path)
+    call.flow.response = Response.make(413, body, {"Content-Type": "application/json"})
+    return True
+
+
+def too_large(limit: int) -> str:
+    """Return the sentence for the client and the row."""
+    return f"the request's body has more than {limit} bytes (setting max-body)"

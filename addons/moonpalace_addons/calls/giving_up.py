@@ -1,0 +1,14 @@
+"""Give a call up: its client gets an error while there is none of the answer, else a broken transfer."""
+
+from moonpalace_addons.calls.call import Call
+from moonpalace_addons.calls.failures import Failure
+from moonpalace_addons.mitm import flow_control
+from moonpalace_addons.wire.chat import api_error
+
+
+def give_up(call: Call, failure: Failure, message: str, *, flush: bool = False) -> None:
+    """End a call as failed for a reason of ours; with `flush`, what its client was sent reaches it first."""
+    call.given_up = failure, message
+    body = api_error.body(message, failure.kind, call.path)
+    if call.streaming or failure.status is None or not flow_control.answer_and_close(call.flow, failure.status, body):
+        flow_control.close_client(call.flow, flush=flush)

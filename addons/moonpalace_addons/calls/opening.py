@@ -1,0 +1,227 @@
+"""Wait with the head of an answer until its first bytes show how it passes.
+
+A JSON document is held back until it is whole, so that one that is cut becomes an error with a status instead of half a
+document. White space before it, which servers send to keep a connection alive, passes at once: from then on the status
+is out, and a cut is a broken transfer. So it is where a document is larger than `MAX_HELD` or, unless its length was
+said, takes longer than `HOLD_TIME` from its first byte on. Whatever is no document passes at once too, events above
+all, whatever its label.
+
+A forced stream waits for its first content, or for the first heartbeat: if it fails before, its client gets an error
+with a fitting status.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from mitmproxy.http import HTTPFlow
+from mitmproxy.net.http import status_codes
+
+from moonpalace_addons.calls.adapter import Adapter, Refusal
+from moonpalace_addons.calls.call import Call
+from moonpalace_addons.calls.tap import Tap
+from moonpalace_addons.mitm import flow_control
+from moonpalace_addons.mitm.headers import media_type, set_headers
+from moonpalace_addons.wire.codings.sniffer import Sniffer
+
+logger = logging.getLogger(__name__)
+
+HOLD_TIME = 1.0
+"""Seconds for which a JSON document is held back that may still be written: its length was not said."""
+
+MAX_HELD = 4 * 1024 * 1024
+"""Bytes of a JSON document that are held back."""
+
+RETRY_INTERVAL = 0.05
+
+
+class Hold:
+    """Hold a JSON document back until it is whole; let all else pass as it comes.
+
+    `make_adapter` is set where a stream is to be changed, `announce` is called when the answer begins to pass.
+    """
+
+    def __init__(self, flow: HTTPFlow, call: Call, announce: Callable[[], None] = lambda: None) -> None:
+        self.flow = flow
+        self.call = call
+        self.announce = announce
+        self.make_adapter: Callable[[], Adapter] | None = None
+        headers = flow.response.headers if flow.response is not None else {}
+        self._tap = Tap(call)
+        self._sniffer = Sniffer(media_type(headers.get("content-type")), headers.get("content-encoding"))
+        self._held: list[bytes] = []
+        self._size = 0
+        self._has_length = "content-length" in headers
+        self._since: float | None = None
+        self.breaks = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def whole(self) -> bytes:
+        """Return what is held back."""
+        return b"".join(self._held)
+
+    def take(self, pieces: Sequence[bytes], *, tapped: bool = False) -> Sequence[bytes] | None:
+        """Take in pieces; return what the client gets once the answer passes, None until then."""
+        if not tapped:
+            self._tap.together(pieces)
+        self._held += pieces
+        try:
+            waits = self._waits(pieces)
+        except Exception:
+            logger.exception("an answer passes without a look at it because of a fault in MoonPalace")
+            waits = False
+        return None if waits else self._open()
+
+    def beat(self) -> Sequence[bytes] | None:
+        """Do the same when time has passed."""
+        return self._open() if self._is_late() else None
+
+    def end(self) -> Sequence[bytes] | None:
+        """Take note of the end: what is held back is whole."""
+        self._stop_timer()
+        return None
+
+    def _waits(self, pieces: Sequence[bytes]) -> bool:
+        """Tell whether the answer may be a JSON object, which is of no use to a client before it is whole."""
+        for piece in pieces:
+            self._sniffer.feed(piece)
+            self._size += len(piece)
+        if self._size > MAX_HELD or self._is_late() or (self._sniffer.has_begun and not self._sniffer.is_object):
+            return False
+        if self._since is None and not self._has_length:
+            self._since = time.monotonic()
+            self._timer = asyncio.get_running_loop().call_later(HOLD_TIME, self._look)
+        return True
+
+    def _is_late(self) -> bool:
+        return self._since is not None and time.monotonic() - self._since >= HOLD_TIME
+
+    def _look(self) -> None:
+        """Have `beat` called, on the way that all of the answer takes; again if that is not possible just now."""
+        self._timer = None
+        if flow_control.is_over(self.flow):
+            return
+        self._timer = asyncio.get_running_loop().call_later(RETRY_INTERVAL, self._look)
+        try:
+            flow_control.inject_heartbeat(self.flow)
+        except Exception:
+            logger.exception("an answer is held back for longer than it should because of a fault in MoonPalace")
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _open(self) -> Sequence[bytes]:
+        self._stop_timer()
+        held, self._held = self._held, []
+        begin(self.flow, self.call, self._tap, self.announce)
+        try:
+            return self._changed(held)
+        except Exception:
+            logger.exception("a stream passes as it is because of a fault in MoonPalace")
+            return held
+
+    def _changed(self, held: Sequence[bytes]) -> Sequence[bytes]:
+        """Return what is held back as the adapter changes it, if there is to be one."""
+        if self.make_adapter is None or self.flow.response is None:
+            return held
+        adapter = self.make_adapter()
+        set_headers(self.flow, coerce=False)
+        self.call.adapter = self.flow.response.stream = adapter
+        return adapter.catch_up(held)
+
+
+class Forced:
+    """Hold back the head of a forced stream until there is some content; leave what is no stream to a `Hold`."""
+
+    def __init__(self, flow: HTTPFlow, call: Call, adapter: Adapter) -> None:
+        self.flow = flow
+        self.call = call
+        self.adapter = adapter
+        self.whole = b""
+        self._came: list[bytes] = []
+        self._hold: Hold | None = None
+        adapter.is_held = True
+
+    def take(self, pieces: Sequence[bytes]) -> Sequence[bytes] | None:
+        """Take in pieces; return what the client gets once the answer passes, None until then."""
+        if self._hold is not None:
+            return self._hold.take(pieces)
+        if self.adapter.refusal is not None:
+            return None
+        self._came += pieces
+        output = self.adapter.together(pieces)
+        if self.adapter.refusal is not None:
+            self._refuse(self.adapter.refusal)
+            flow_control.end_response(self.flow)
+            return None
+        if self.adapter.editor.passes:
+            return self._leave()
+        return self._open(output) if output or self.adapter.has_begun else None
+
+    @property
+    def breaks(self) -> bool:
+        """Tell whether nothing may follow the head, not even its end."""
+        return self.adapter.breaks
+
+    def beat(self) -> Sequence[bytes] | None:
+        """Begin to answer with a heartbeat."""
+        if self._hold is not None:
+            return self._hold.beat()
+        if self.adapter.refusal is not None:
+            return None
+        return self._open(self.adapter(flow_control.HEARTBEAT))
+
+    def end(self) -> Sequence[bytes] | None:
+        """Take note of the end; return the answer, None if the client gets something else, which is `whole`."""
+        if self._hold is None and self.adapter.refusal is None:
+            output = self.adapter.together(())
+            if self.adapter.refusal is not None:
+                self._refuse(self.adapter.refusal)
+                return None
+            if not self.adapter.editor.passes:
+                return self._open(output)
+            if (left := self._leave()) is not None:
+                return left
+        if self._hold is not None:
+            self._hold.end()
+            self.whole = self._hold.whole
+        return None
+
+    def _open(self, output: Sequence[bytes]) -> Sequence[bytes]:
+        self._came.clear()
+        self.adapter.is_held = False
+        set_headers(self.flow, coerce=True)
+        begin(self.flow, self.call, self.adapter)
+        return output
+
+    def _leave(self) -> Sequence[bytes] | None:
+        """Have an answer that is no event stream pass as it is, with its own head."""
+        self.call.adapter = None
+        self._hold = Hold(self.flow, self.call)
+        came, self._came = self._came, []
+        return self._hold.take(came, tapped=True)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Make the answer an error."""
+        response = self.flow.response
+        if response is None:
+            return
+        self._came.clear()
+        self.whole = refusal.body
+        response.status_code = refusal.status
+        response.reason = status_codes.RESPONSES.get(refusal.status, "")
+        for name in ("content-encoding", "transfer-encoding"):
+            response.headers.pop(name, None)
+        response.headers["Content-Type"] = "application/json"
+        response.headers["Content-Length"] = str(len(refusal.body))
+
+
+def begin(flow: HTTPFlow, call: Call, stream: Tap | Adapter, announce: Callable[[], None] = lambda: None) -> None:
+    """Note that an answer begins to pass, through `stream`."""
+    call.opening, call.streaming = None, True
+    announce()
+    if flow.response is not None:
+        flow.response.stream = stream

@@ -1,0 +1,1 @@
+"""The settings: one table, and their values from flags, environment variables and config.yaml."""

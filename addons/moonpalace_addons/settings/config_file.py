@@ -1,0 +1,211 @@
+"""The reader of config.yaml: which settings it gives and on which line, or one line that says what is wrong where."""
+
+import os
+import re
+import shlex
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from moonpalace_addons.errors import SettingError
+from moonpalace_addons.settings.kinds import Kind
+from moonpalace_addons.settings.table import BY_NAME, TABLE
+from moonpalace_addons.wire.suggestions import nearest
+
+if TYPE_CHECKING:
+    import yaml
+
+# Far above any real file; it keeps a slip like --config /dev/zero from filling the memory.
+MAX_BYTES = 100_000
+
+_KNOWN = {setting.path: setting for setting in TABLE}
+_SECTIONS = {setting.path[:depth] for setting in TABLE for depth in range(1, len(setting.path))}
+_YAML = "tag:yaml.org,2002:"
+
+
+def read(path: Path) -> Mapping[str, tuple[object, int]]:
+    """Return the raw value and the line of every setting in the file, by the setting's name; raise SettingError.
+
+    Scalars are the text as written (a key of digits keeps its zeros), lists are tuples of such texts, a feature that is
+    a mapping is True. Relative paths count from the file's folder: every command then finds the same database.
+    """
+    root = _compose(path)
+    if root is None or root.tag == f"{_YAML}null":
+        return {}
+    reader = _Reader(path)
+    if _shape(root) != "mapping":
+        line = root.start_mark.line + 1
+        raise SettingError(
+            f"{shown_path(path)}, line {line}: the file must hold `start:` with settings indented under it"
+        )
+    reader.walk(root, ())
+    return reader.found
+
+
+def exposed_secrets(path: Path) -> tuple[str, str] | None:
+    """Return a warning of secrets in a file that others can read, and the command against it; None if there are none.
+
+    Raise SettingError as `read`.
+    """
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return None
+    # Windows has no such bits; what is no file (a pipe of the shell) can be read only once.
+    if os.name == "nt" or not stat.S_ISREG(mode) or not mode & 0o077:
+        return None
+    secrets = [name for name in read(path) if BY_NAME[name].secret]
+    if not secrets:
+        return None
+    warning = f"{shown_path(path)} holds a {' and a '.join(secrets)} that other users can read"
+    return warning, f"chmod 600 {shlex.quote(str(path))}"
+
+
+def place(path: Path, line: int, keys: tuple[str, ...]) -> str:
+    """Return how messages name a place in the file."""
+    return f"{shown_path(path)}, line {line}: {'.'.join(keys)}"
+
+
+def shown_path(path: Path) -> str:
+    """Return a path as people write it, with `~` for their home folder."""
+    try:
+        return str(Path("~") / path.relative_to(Path.home()))
+    except (ValueError, RuntimeError):
+        return str(path)
+
+
+def _compose(path: Path) -> "yaml.Node | None":
+    text = _text(path)
+    import yaml  # only for a file that exists: it costs 20 ms
+
+    try:
+        return yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise SettingError(f"{shown_path(path)}{where}: not YAML: {_without_names(error)}") from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise SettingError(f"{shown_path(path)}, line {line}: not YAML: it holds a control character") from None
+    except (ValueError, OverflowError):  # an escape like "\\UFFFFFFFF", which PyYAML lets through to chr()
+        raise SettingError(f"{shown_path(path)}: not YAML: an escape in quotes is no character") from None
+    except RecursionError:
+        raise SettingError(f"{shown_path(path)}: nested too deeply") from None
+
+
+def _without_names(error: "yaml.MarkedYAMLError") -> str:
+    # PyYAML quotes names from the file, as of an alias `*name`; what was meant as a key could be among them.
+    return re.sub(r"'[^'<]{4,}'", "'…'", error.problem or error.context or "cannot be understood")
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        raise SettingError(f"cannot read {shown_path(path)}: {reason}") from None
+    if len(data) > MAX_BYTES:
+        raise SettingError(f"cannot read {shown_path(path)}: it is larger than {MAX_BYTES} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise SettingError(f"{shown_path(path)}, line {line}: not UTF-8 text") from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Walk the mappings of one file along the places that the table knows."""
+
+    path: Path
+    found: dict[str, tuple[object, int]] = field(default_factory=dict)
+
+    def walk(self, node: "yaml.Node", at: tuple[str, ...]) -> None:
+        seen: dict[str, int] = {}
+        for key, line, value in self._entries(node, at):
+            keys = (*at, key)
+            if key in seen:
+                raise self._error(line, keys, f"stands here a second time, after line {seen[key]}: keep one")
+            seen[key] = line
+            if keys not in _KNOWN and keys not in _SECTIONS:
+                raise self._error(line, (*at, _short(key)), _unknown(keys))
+            self._take(keys, line, value)
+
+    def _entries(self, node: "yaml.Node", at: tuple[str, ...]) -> "Iterator[tuple[str, int, yaml.Node]]":
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if _shape(key) != "scalar":
+                raise self._error(line, (*at, "?"), "is no key: a key is one word, followed by `: `")
+            yield key.value, line, value
+
+    def _take(self, keys: tuple[str, ...], line: int, value: "yaml.Node") -> None:
+        setting = _KNOWN.get(keys)
+        if keys in _SECTIONS and _shape(value) == "mapping":
+            if setting is not None:
+                self.found[setting.name] = (True, line)
+            self.walk(value, keys)
+        elif setting is None:
+            if value.tag != f"{_YAML}null":
+                raise self._error(line, keys, "must be a mapping: settings indented under it, one a line")
+        else:
+            self.found[setting.name] = (self._value(setting.kind, keys, line, value), line)
+
+    def _value(self, kind: Kind[object], keys: tuple[str, ...], line: int, value: "yaml.Node") -> object:
+        allowed = f"must be {kind.allowed}"
+        if keys in _SECTIONS:
+            allowed += f", or a mapping with {_children(keys)}"
+        if kind.holds == "list" and _shape(value) == "list":
+            return tuple(self._scalar(item, line, keys, allowed) for item in value.value)
+        text = self._scalar(value, line, keys, allowed)
+        if kind.holds == "switch":
+            return text
+        if value.tag == f"{_YAML}bool":
+            raise self._error(line, keys, f"{allowed}; YAML takes this word for true or false: quote it if it is meant")
+        return self._from_folder(text) if kind.holds == "path" else text
+
+    def _scalar(self, node: "yaml.Node", line: int, keys: tuple[str, ...], allowed: str) -> str:
+        if node.tag == f"{_YAML}null" or (isinstance(node.value, str) and not node.value.strip()):
+            raise self._error(line, keys, f"has no value: it {allowed}, or leave the line out")
+        if _shape(node) != "scalar":
+            raise self._error(line, keys, f"{allowed}, and not a {_shape(node)}")
+        if node.tag.removeprefix(_YAML) not in ("str", "int", "float", "bool", "timestamp"):
+            raise self._error(line, keys, f"{allowed}, and no other type of YAML")
+        return str(node.value)
+
+    def _from_folder(self, text: str) -> str:
+        if not text.strip() or "://" in text or text.startswith("~"):
+            return text
+        return str(self.path.parent / text.strip())
+
+    def _error(self, line: int, keys: tuple[str, ...], what: str) -> SettingError:
+        return SettingError(f"{place(self.path, line, keys)} {what}")
+
+
+def _shape(node: "yaml.Node") -> str:
+    import yaml
+
+    if isinstance(node, yaml.MappingNode):
+        return "mapping"
+    return "list" if isinstance(node, yaml.SequenceNode) else "scalar"
+
+
+def _unknown(keys: tuple[str, ...]) -> str:
+    at, key = keys[:-1], keys[-1]
+    for setting in TABLE:
+        if key in (setting.name, setting.path[-1]):
+            if len(setting.path) == 1:
+                return f"is not known here: {key} belongs at the top of the file, not under {'.'.join(at)}"
+            return f"is not known here: write it under {'.'.join(setting.path[:-1])}, as {setting.path[-1]}"
+    here = {known[len(at)] for known in _KNOWN if known[: len(at)] == at and len(known) > len(at)}
+    return f"is not known; the nearest is {nearest(key, here, 1, 0.0)[0]}, of {', '.join(sorted(here))}"
+
+
+def _children(keys: tuple[str, ...]) -> str:
+    return ", ".join(known[-1] for known in _KNOWN if known[:-1] == keys)
+
+
+def _short(key: str) -> str:
+    return key if key.isprintable() and len(key) <= 40 else repr(key[:40])

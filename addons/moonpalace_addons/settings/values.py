@@ -1,0 +1,253 @@
+"""Find the values of the settings, and check them.
+
+A value comes from the first of: what was given (a flag, or an option of mitmproxy), the variable MOONPALACE_…,
+config.yaml, the default. Whatever the source, it is text that the setting's kind parses; an error names the source.
+"""
+
+import os
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from moonpalace_addons.errors import SettingError
+from moonpalace_addons.settings import kinds
+from moonpalace_addons.settings.environment_proxy import environment_proxy
+from moonpalace_addons.settings.table import BY_NAME, TABLE, UPSTREAM_PROXY, Setting
+from moonpalace_addons.wire.suggestions import nearest
+
+OTHERS = ("MOONPALACE_TEST_", "MOONPALACE_MOCK_")
+"""How the variables of the tests and of `mpal mock` begin, which are no settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Hold the values that a command works with: a field for each setting in the table, named `Setting.field`."""
+
+    port: int
+    host: str
+    endpoint: str
+    key: str | None = field(repr=False)
+    token: str | None = field(repr=False)
+    allow_origins: tuple[str, ...]
+    database: str = field(repr=False)
+    redact_pattern: str | None
+    retention_days: int | None
+    max_size: int | None
+    upstream_ca: Path | None
+    insecure: bool
+    upstream_proxy: str | None = field(repr=False)
+    idle_timeout: float
+    engine: str
+    tls_cert: Path | None
+    tls_key: Path | None
+    max_body: int
+    max_head: int
+    force_stream: bool
+    heartbeat: float
+    stream_usage: bool
+    detect_repeat: bool
+    repeat_threshold: float
+    repeat_min_length: int
+    auto_cache: bool
+    cache_min_bytes: int
+    cache_ttl: int
+    cache_cleanup: int
+    cache_wait: float
+    cache_key_hint: bool
+    home: Path
+    config_file: Path | None
+
+
+class _Raw(NamedTuple):
+    text: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Values:
+    chosen: Collection[str]
+    found: Mapping[str, _Raw]
+
+    def of[T](self, setting: Setting[T]) -> T:
+        raw = self.found.get(setting.name) if setting.name in self.chosen else None
+        return setting.default if raw is None else _parse(setting, raw.text, raw.source)
+
+
+def _parse[T](setting: Setting[T], text: str, source: str) -> T:
+    try:
+        return setting.kind.parse(text)
+    except (ValueError, OSError) as error:
+        why = str(error) if isinstance(error, kinds.HintError) else f"must be {setting.kind.allowed}"
+        if isinstance(error, OSError):
+            why += f" ({error.strerror})"
+        # `from None`: the cause of a bad secret may quote it.
+        raise SettingError(f"{source}: {'the value' if setting.secret else _shown(text)} {why}") from None
+
+
+def _shown(text: str) -> str:
+    """Quote a value for a message, without what a URL can hold of passwords: before its `@` and in its query."""
+    scheme = match[0] if (match := re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", text)) else ""
+    if "@" in text:
+        text = f"{scheme}…" if "?" in text else f"{scheme}…@{text.rpartition('@')[2]}"
+    elif "?" in text:
+        text = text.partition("?")[0] + "?…"
+    return repr(text if len(text) <= 80 else text[:79] + "…")
+
+
+def home(environ: Mapping[str, str]) -> Path:
+    """Return the folder of MoonPalace's files: MOONPALACE_HOME, else ~/.moonpalace. It need not exist."""
+    if named := environ.get("MOONPALACE_HOME"):
+        return _named_path(named, "variable MOONPALACE_HOME")
+    try:
+        return Path(environ.get("HOME") or Path.home()).absolute() / ".moonpalace"
+    except (OSError, RuntimeError):
+        raise SettingError("no home folder is known: set the variable MOONPALACE_HOME to a folder") from None
+
+
+def _named_path(text: str, source: str) -> Path:
+    try:
+        return kinds.parse_path(text)
+    except (ValueError, OSError):  # OSError: a relative path, and the current folder is gone
+        raise SettingError(f"{source}: {_shown(text)} must be a path") from None
+
+
+def resolve(
+    given: Mapping[str, object | None],
+    environ: Mapping[str, str],
+    config: Path | None = None,
+    *,
+    names: Collection[str] | None = None,
+    given_as: Literal["flag", "option"] = "flag",
+) -> Settings:
+    """Find each setting in `given` (None is not given), the environment, config.yaml or the default, in this order.
+
+    `names` are the settings that the caller works with (all, if None): the others keep their defaults, whatever the
+    sources say of them, so that a bad port cannot stop a query. `given_as` is how messages call what was given.
+
+    Raise SettingError for a bad value, an unknown variable MOONPALACE_…, a config.yaml that is not one, or values that
+    do not go together (see `check`).
+    """
+    _refuse_unknown_variables(environ)
+    folder = home(environ)
+    config_file = _config_file(config, environ, folder)
+    found = _from_config(config_file) | _from_environment(environ) | _from_given(given, given_as)
+    values = _Values([setting.name for setting in TABLE] if names is None else names, found)
+    settings = _settings(values, folder, config_file, environ)
+    check(settings)
+    return settings
+
+
+def _settings(values: _Values, folder: Path, config_file: Path | None, environ: Mapping[str, str]) -> Settings:
+    found: dict[str, Any] = {setting.field: values.of(setting) for setting in TABLE}
+    if found[UPSTREAM_PROXY.field] is None and UPSTREAM_PROXY.name in values.chosen:
+        found[UPSTREAM_PROXY.field] = _environment_proxy(found["endpoint"], environ)
+    found[UPSTREAM_PROXY.field] = found[UPSTREAM_PROXY.field] or None
+    found["database"] = found["database"] or _default_database(folder)
+    return Settings(**found, home=folder, config_file=config_file)
+
+
+def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
+    known = {setting.env for setting in TABLE} | {"MOONPALACE_HOME", "MOONPALACE_CONFIG"}
+    for name in environ:
+        if name.startswith("MOONPALACE_") and name not in known and not name.startswith(OTHERS):
+            raise SettingError(
+                f"variable {_shown(name)} is not known; the nearest is {nearest(name, known, 1, 0.0)[0]}"
+            )
+
+
+def _config_file(config: Path | None, environ: Mapping[str, str], folder: Path) -> Path | None:
+    named = environ.get("MOONPALACE_CONFIG")
+    if config is None and not named:
+        default = folder / "config.yaml"
+        return default if os.path.lexists(default) else None
+    source = "variable MOONPALACE_CONFIG" if config is None else "flag --config"
+    path = _named_path(str(config or named), source)
+    if not os.path.lexists(path):
+        raise SettingError(f"{source}: {str(path)!r} does not exist")
+    return path
+
+
+def _from_config(config_file: Path | None) -> dict[str, _Raw]:
+    if config_file is None:
+        return {}
+    from moonpalace_addons.settings import (
+        config_file as reader,  # it builds on this module, and most runs have no such file
+    )
+
+    return {
+        name: _Raw(_text(value), reader.place(config_file, line, BY_NAME[name].path))
+        for name, (value, line) in reader.read(config_file).items()
+    }
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, _Raw]:
+    # An empty variable is how a shell unsets one for a single command: it must not turn a switch on.
+    return {
+        setting.name: _Raw(environ[setting.env], f"variable {setting.env}")
+        for setting in TABLE
+        if environ.get(setting.env)
+    }
+
+
+def _from_given(given: Mapping[str, object | None], given_as: Literal["flag", "option"]) -> dict[str, _Raw]:
+    return {
+        name: _Raw(_text(value), f"flag --{name}" if given_as == "flag" else f"option {BY_NAME[name].option}")
+        for name, value in given.items()
+        if value is not None
+    }
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def check(settings: Settings) -> None:
+    """Raise SettingError where values are right each by itself but not together: a key that strangers could spend."""
+    if settings.token is not None and settings.key is None:
+        raise SettingError(
+            "a token (--token, MOONPALACE_TOKEN, start.token) guards a key, and there is none: "
+            "set the key too (--key, MOONPALACE_KEY, start.key), or leave the token out"
+        )
+    if settings.key is not None and settings.token is None and not kinds.is_loopback(settings.host):
+        raise SettingError(
+            f"host {settings.host!r} lets other machines spend the key: set a token that clients must send as their "
+            "API key (--token, MOONPALACE_TOKEN, start.token), or listen on 127.0.0.1"
+        )
+    if settings.tls_cert is not None or settings.tls_key is not None:
+        _check_tls(settings)
+
+
+def _check_tls(settings: Settings) -> None:
+    import ssl  # it costs 10 ms, and hardly anybody speaks TLS with this proxy
+
+    if settings.tls_cert is None:
+        raise SettingError("tls-key is of no use without a certificate: set tls-cert too, or leave tls-key out")
+    if settings.engine != "moonpalace":
+        raise SettingError("tls-cert needs the engine moonpalace: set engine to moonpalace, or leave tls-cert out")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+    except (ssl.SSLError, OSError, ValueError) as error:
+        why = getattr(error, "reason", None) or getattr(error, "strerror", None) or "it is encrypted"
+        files = " and ".join(repr(str(file)) for file in (settings.tls_cert, settings.tls_key) if file is not None)
+        raise SettingError(
+            f"tls-cert: {files} must hold a certificate and its key in PEM, unencrypted ({why})"
+        ) from None
+
+
+def _default_database(folder: Path) -> str:
+    try:
+        return kinds.sqlite_url(folder / "moonpalace.sqlite")
+    except kinds.HintError as why:
+        raise SettingError(f"home folder (variable MOONPALACE_HOME): {str(folder)!r} {why}") from None
+
+
+def _environment_proxy(endpoint: str, environ: Mapping[str, str]) -> str | None:
+    found = environment_proxy(endpoint, environ)
+    if found is None:
+        return None
+    name, text = found
+    return _parse(UPSTREAM_PROXY, text, f"variable {name} (--upstream-proxy overrides it)")

@@ -1,0 +1,54 @@
+"""Notice that the file of a store has been deleted or replaced while it was open, and open what is there now."""
+
+import logging
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from moonpalace_addons.store.database.engine import bring_up_to_date, prepare_file, sqlite_file
+
+logger = logging.getLogger(__name__)
+
+
+type Identity = tuple[int, int] | None
+
+
+class StoreFile:
+    """The file that an engine has open. SQLite would go on to write to a deleted one, where nobody finds the rows."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._file = sqlite_file(engine.url)
+        self._open = identity(self._file) if self._file else None
+        self._log: Identity = None
+
+    def follow(self) -> bool:
+        """Open the file that has the name now, or a new one if there is none; return False if it is the same.
+
+        Raises StoreError, OSError or a database's error if that is no store that can be used.
+        """
+        if self._file is None:
+            return False
+        log = self._file.with_name(f"{self._file.name}-wal")
+        found = identity(self._file)
+        if found is not None and found == self._open:
+            self._log = identity(log)
+            return False
+        self._engine.dispose()
+        if self._log is not None and identity(log) == self._log:
+            # SQLite would play the old file's log into the new one.
+            log.unlink()
+        prepare_file(self._file, create=True)
+        bring_up_to_date(self._engine, self._engine.url)
+        self._open = identity(self._file)
+        logger.warning("store: %s was deleted or replaced; calls are stored in the file that is there now", self._file)
+        return True
+
+
+def identity(path: Path) -> Identity:
+    """Return what tells the file with this name from others, None if there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,1 @@
+"""Calls from other stores: imports, and the databases of the original MoonPalace."""

@@ -1,0 +1,164 @@
+"""Open another store to take calls from: one of ours or the original's, only ever read."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Protocol
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from moonpalace_addons.errors import StoreError
+from moonpalace_addons.store.database.engine import current_revision, make_engine, parse_url, refusal, shown
+from moonpalace_addons.store.database.engine import sqlite_file as file_of
+from moonpalace_addons.store.database.whose import read_only, read_only_uri
+from moonpalace_addons.store.incoming import legacy, legacy_calls, transfer_rows
+from moonpalace_addons.store.incoming.transfer import Call
+from moonpalace_addons.store.records import contents, labels, runs
+from moonpalace_addons.store.schema import REVISION
+from moonpalace_addons.store.state import State
+from moonpalace_addons.store.write import recovery
+from moonpalace_addons.store.write.storable import storable
+
+
+class Source(Protocol):
+    """A store that calls are taken from."""
+
+    def count(self) -> int:
+        """Return how many calls it has."""
+
+    def keys(self) -> Iterator[tuple[int, str]]:
+        """Give number and uuid of every call, oldest first."""
+
+    def load(self, row_id: int) -> Call | None:
+        """Return a call with what it carried; None for one under way and one that is gone."""
+
+
+@contextmanager
+def opened_source(url: str) -> Iterator[Source]:
+    """Give the store at `url`; raises StoreError with one line for whatever keeps it from being read."""
+    parsed = parse_url(url)
+    file = file_of(parsed)
+    if file is not None and not file.is_file():
+        raise StoreError(f"there is no database at {file}")
+    if file is not None and is_legacy(file):
+        with closing(read_only(file)) as connection:
+            yield LegacySource(connection, file)
+        return
+    if file is not None:
+        parsed = parsed.set(database=read_only_uri(file), query={"uri": "true"})
+    engine = make_engine(parsed)
+    if file is None:
+        engine = engine.execution_options(postgresql_readonly=True)
+    try:
+        check_revision(engine, url)
+        with engine.connect() as connection:
+            yield OwnSource(engine, connection)
+    except DBAPIError as error:
+        raise refusal("cannot read", parse_url(url), error) from error
+    finally:
+        engine.dispose()
+
+
+def is_legacy(file: Path) -> bool:
+    """Tell whether the original wrote this file; raises StoreError if it cannot be read at all."""
+    try:
+        with closing(read_only(file)) as connection:
+            return legacy.is_legacy(connection)
+    except sqlite3.Error as error:
+        raise StoreError(f"cannot read {file}: {error}") from error
+
+
+def check_revision(engine: Engine, url: str) -> None:
+    """Refuse a store that is not ours, or is of another schema: to change it is not for who reads it."""
+    parsed = parse_url(url)
+    revision = current_revision(engine, parsed)
+    if revision is None:
+        raise StoreError(f"{shown(parsed)} is empty")
+    if revision != REVISION:
+        hint = "upgrade this MoonPalace" if revision > REVISION else "open it once, as with mpal list --database"
+        raise StoreError(f"{shown(parsed)} has the schema {revision}, this MoonPalace knows {REVISION}: {hint}")
+
+
+class LegacySource:
+    """A file of the original."""
+
+    def __init__(self, connection: sqlite3.Connection, file: Path) -> None:
+        self._connection = connection
+        self._written = file.stat().st_mtime_ns // 1000
+        self._moments: dict[int, int] = {}  # of the rows whose own cannot be read
+
+    def count(self) -> int:
+        """Return how many calls it has."""
+        return legacy.count(self._connection)
+
+    def keys(self) -> Iterator[tuple[int, str]]:
+        """Give number and uuid of every call, oldest first."""
+        for row, moment in legacy_calls.with_times(legacy.keys(self._connection), otherwise=self._written):
+            number = legacy_calls.integer(row["id"]) or 0
+            if legacy_calls.microseconds(legacy_calls.text(row["created_at"])) is None:
+                self._moments[number] = moment
+            yield number, legacy_calls.identity(row)
+
+    def load(self, row_id: int) -> Call:
+        """Return a call with what it carried."""
+        row = legacy.row(self._connection, row_id)
+        moment = legacy_calls.microseconds(legacy_calls.text(row["created_at"]))
+        return legacy_calls.to_call(row, self._moments[row_id] if moment is None else moment)
+
+
+class OwnSource:
+    """A store of ours. Calls that a dead proxy left are given as its next start would finish them."""
+
+    def __init__(self, engine: Engine, connection: Connection) -> None:
+        self._engine = engine
+        self._connection = connection
+        self._run = cache(lambda run_id: transfer_rows.run_of(connection, run_id))
+        self._open = {run.id: recovery.is_alive(run) for run in runs.open_runs(connection)}
+
+    def count(self) -> int:
+        """Return how many calls it has."""
+        return transfer_rows.count(self._connection)
+
+    def keys(self) -> Iterator[tuple[int, str]]:
+        """Give number and uuid of every call, oldest first."""
+        return transfer_rows.keys(self._connection)
+
+    def load(self, row_id: int) -> Call | None:
+        """Return a call with what it carried; None for one under way and one that is gone."""
+        columns = transfer_rows.columns_of(self._connection, row_id)
+        if columns is None:
+            return None
+        run_id = str(columns["run_id"])
+        tags = labels.tags_of(self._engine, [row_id]).get(row_id, ())
+        if columns["state"] == State.IN_FLIGHT:
+            # A run that is not among these has begun since: it lives.
+            return None if self._open.get(run_id, True) else self._finished(row_id, columns, tags)
+        bodies = contents.bodies(self._engine, row_id)
+        return Call(
+            columns,
+            self._run(run_id),
+            request=bodies.request,
+            response=bodies.response,
+            stream=bodies.event_stream,
+            chunks=contents.event_times(self._engine, row_id),
+            tags=tags,
+        )
+
+    def _finished(self, row_id: int, columns: dict[str, object], tags: tuple[str, ...]) -> Call | None:
+        run_id = str(columns["run_id"])
+        for left in runs.unfinished(self._connection, run_id):
+            if left.exchange.id == row_id:
+                result = recovery.read(left)
+                return Call(
+                    columns | storable(result.outcome.columns),
+                    self._run(run_id),
+                    request=left.request_body,
+                    response=result.outcome.body,
+                    stream=result.outcome.stream,
+                    chunks=result.chunks,
+                    tags=tags,
+                )
+        return None

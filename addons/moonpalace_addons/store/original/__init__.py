@@ -1,1 +1,0 @@
-"""The databases of the original MoonPalace: read, and turned into ours."""

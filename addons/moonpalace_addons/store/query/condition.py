@@ -1,0 +1,35 @@
+"""Turn the texts of predicates into one condition on the calls of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from functools import partial
+
+from sqlalchemy import ColumnElement, Engine, and_, true
+
+from moonpalace_addons.store.query import functions, searching
+from moonpalace_addons.store.query.compiler import Compiler
+from moonpalace_addons.store.query.parser import parse
+from moonpalace_addons.store.query.tree import Comparator, Comparison, Node, children
+
+
+def condition(texts: Sequence[str], engine: Engine) -> ColumnElement[bool]:
+    """Return the condition on EXCHANGES that all predicates hold, for queries through `engine`, which it prepares.
+
+    Lengths of time like -2h count from now. Raises PredicateError for the first mistake.
+    """
+    functions.install(engine)
+    compiler = Compiler(engine.dialect.name, datetime.now(UTC), partial(searching.condition, engine=engine))
+    trees = [(parse(text), text) for text in texts]
+    if any(comparator in ("%", "!%") for tree, _ in trees for comparator in comparators(tree)):
+        functions.limit_time(engine)
+    return and_(true(), *(compiler.condition(tree, text) for tree, text in trees))
+
+
+def comparators(tree: Node) -> Iterator[Comparator]:
+    """Give the operators in a tree."""
+    if isinstance(tree, Comparison):
+        yield tree.comparator
+    for child in children(tree):
+        yield from comparators(child)

@@ -1,0 +1,120 @@
+"""Compile the search for words in messages and answers: a look into the bodies of the calls that may have them."""
+
+from __future__ import annotations
+
+import json
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    ColumnElement,
+    Engine,
+    LargeBinary,
+    String,
+    Text,
+    and_,
+    case,
+    cast,
+    collate,
+    column,
+    exists,
+    false,
+    func,
+    literal,
+    or_,
+    select,
+    type_coerce,
+)
+from sqlalchemy.types import UserDefinedType
+
+from moonpalace_addons.store.query import words
+from moonpalace_addons.store.query.candidates import candidates
+from moonpalace_addons.store.query.patterns import ESCAPE
+from moonpalace_addons.store.query.values import Condition, bound
+from moonpalace_addons.store.records.body_scan import holds, searched_text
+from moonpalace_addons.store.records.body_text import SIDES
+from moonpalace_addons.store.schema import EXCHANGES
+from moonpalace_addons.wire.chat.searched import KEYS
+
+NAMED = " || ".join(f'@.key == "{key}"' for key in KEYS)
+MEMBERS = f'$.** ? (@.type() == "object").keyvalue() ? (@.value.type() == "string" && ({NAMED}))'
+"""What the strings are members of, as PostgreSQL writes paths."""
+
+
+class JsonPath(UserDefinedType[str]):
+    """PostgreSQL's type jsonpath. SQLAlchemy's own costs 0.06 s to import, and who searches in SQLite has to wait."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        """Return the type's name."""
+        return "JSONPATH"
+
+
+def condition(sought: str, engine: Engine) -> Condition:
+    """Return the condition that all the words occur in a call; raises ValueError if there are none."""
+    given = words.terms(sought)
+    may_have = candidates(given, engine)
+    found = exact(given, engine.dialect.name)
+    if not may_have.without:
+        return found
+    likely = may_have.condition(engine.dialect.name)
+    if engine.dialect.name == "sqlite":  # which takes the calls from the list, if it sees it
+        return and_(likely, found)
+    return type_coerce(case((likely, found), else_=false()), Boolean())  # or PostgreSQL looks into bodies first
+
+
+def exact(given: tuple[words.Term, ...], dialect: str) -> Condition:
+    """Return the condition that all these terms occur in a call, which looks into its bodies."""
+    return sqlite(given) if dialect == "sqlite" else and_(*(postgresql(term) for term in given))
+
+
+def sqlite(given: tuple[words.Term, ...]) -> Condition:
+    """Return the condition on SQLite: Python looks at the bodies that hold the longest word somewhere."""
+    bodies = select(*(searched_text(side, "sqlite").label(side) for side in SIDES)).subquery()
+    request, response = bodies.c.request, bodies.c.response
+    packed = literal(json.dumps(given), String())
+    found = func.moonpalace_words(packed, cast(request, LargeBinary), cast(response, LargeBinary)) == 1
+    rare = words.rarest(word for term in given for word in term)
+    likely = or_(may_hold(request, rare), may_hold(response, rare))
+    whole = select(case((likely, found), else_=false())).select_from(bodies).correlate(EXCHANGES).scalar_subquery()
+    return type_coerce(whole, Boolean())
+
+
+def may_hold(body: ColumnElement[str], word: str) -> Condition:
+    r"""Return the condition that a body perhaps holds a word: as it is, or written as \uXXXX.
+
+    Nobody writes the letters of ASCII so. LIKE takes these in either case, and no others.
+    """
+    if word.isascii():
+        return holds(body, word)
+    spellings = list(dict.fromkeys((word, word.upper(), word.title())))
+    if len(spellings) == 1:
+        return or_(holds(body, "\\u"), func.moonpalace_holds(cast(body, LargeBinary), bound(word)) == 1)
+    return or_(*(holds(body, spelling) for spelling in (*spellings, "\\u")))
+
+
+def postgresql(term: words.Term) -> Condition:
+    """Return the condition that a term occurs in one of a call's bodies, on PostgreSQL."""
+    return or_(*(postgresql_body(searched_text(side, "postgresql"), term) for side in SIDES))
+
+
+def postgresql_body(text: ColumnElement[str | None], term: words.Term) -> Condition:
+    """Return the condition that a term occurs in a body, on PostgreSQL."""
+    body = select(text.label("body")).offset(0).subquery()
+    likely = or_(*(collate(body.c.body, "C").ilike(bound(f"%{mark}%"), escape=ESCAPE) for mark in marks(term)))
+    document = func.moonpalace_jsonb(body.c.body)
+    queried = func.jsonb_path_query(document, cast(MEMBERS, JsonPath()))
+    members = queried.table_valued(column("value", JSON), name="member", joins_implicitly=True).render_derived()
+    string = members.c.value.op("->>", return_type=Text())(literal("value", Text()))
+    matching = string.op("~*", is_comparison=True)(bound(words.postgresql_pattern(term)))
+    found = exists(select(literal(1)).select_from(members).where(matching).correlate_except(members))
+    whole = select(case((likely, found), else_=false())).select_from(body).correlate(EXCHANGES).scalar_subquery()
+    return type_coerce(whole, Boolean())
+
+
+def marks(term: words.Term) -> list[str]:
+    """Return texts of which a body has one if it has the term."""
+    longest = words.rarest(term)
+    escaped = longest.replace("_", f"{ESCAPE}_")
+    return [escaped] if longest.isascii() else [escaped, longest.upper(), longest.title(), "\\u"]

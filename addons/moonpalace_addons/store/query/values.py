@@ -1,0 +1,243 @@
+"""Compare a column or a part of a body with the values of a predicate, as SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Double,
+    LargeBinary,
+    Numeric,
+    String,
+    and_,
+    cast,
+    collate,
+    false,
+    func,
+    literal,
+    not_,
+    or_,
+)
+from sqlalchemy import Text as TextType
+
+from moonpalace_addons.store.query.patterns import ESCAPE, PatternError, check_regex, like, postgresql_regex
+from moonpalace_addons.store.query.tree import Comparator, Null, Number, Span, Text, Truth, Value
+
+type Condition = ColumnElement[bool]
+type Expression = ColumnElement[Any]
+"""Something in SQL of whatever type: SQLAlchemy has no word for that which takes one of a known type."""
+
+ORDERS: dict[Comparator, Callable[[Expression, object], Condition]] = {
+    ">": lambda left, right: left > right,
+    ">=": lambda left, right: left >= right,
+    "<": lambda left, right: left < right,
+    "<=": lambda left, right: left <= right,
+}
+OPPOSITES: dict[Comparator, Comparator] = {"!=": "==", "!~": "~", "!%": "%", "!@": "@"}
+LARGEST = 2**63 - 1
+
+
+class ValueMistakeError(Exception):
+    """Say why something cannot be compared with a value, and where that stands."""
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class Operand(Protocol):
+    """What is compared: knows what it may be and how that is looked at in SQL."""
+
+    @property
+    def exists(self) -> Condition:
+        """Tell that it is there and not null."""
+
+    def equals(self, value: Value) -> Condition:
+        """Tell that it is this value, which is not NULL."""
+
+    def ordered(self, comparator: Comparator, value: Value) -> Condition:
+        """Tell that it is greater or less than the value."""
+
+    def matches(self, test: Callable[[ColumnElement[str]], Condition], value: Text) -> Condition:
+        """Tell that it is text for which the test holds."""
+
+
+def compare(operand: Operand, comparator: Comparator, values: Sequence[Value], dialect: str) -> Condition:
+    """Return the condition for a comparison: false or NULL where the operand is not there, but for `== NULL`."""
+    if comparator in OPPOSITES:
+        return differ(operand, OPPOSITES[comparator], values, dialect)
+    if comparator in ("==", "@"):
+        return or_(false(), *(equal(operand, value) for value in values))
+    (value,) = values
+    if comparator in ORDERS:
+        if isinstance(value, Null | Truth):
+            raise ValueMistakeError("only == and != compare with true, false and NULL", value.position)
+        return operand.ordered(comparator, value)
+    if not isinstance(value, Text):
+        raise ValueMistakeError(f"{comparator} takes a string", value.position)
+    return operand.matches(matcher(comparator, value, dialect), value)
+
+
+def differ(operand: Operand, comparator: Comparator, values: Sequence[Value], dialect: str) -> Condition:
+    """Return the condition for `!=` and its like: what is there, and does not compare so."""
+    given = [value for value in values if not isinstance(value, Null)]
+    if not given:
+        return operand.exists
+    return and_(operand.exists, not_(func.coalesce(compare(operand, comparator, given, dialect), false())))
+
+
+def equal(operand: Operand, value: Value) -> Condition:
+    """Return the condition for equality with any value."""
+    return absent(operand) if isinstance(value, Null) else operand.equals(value)
+
+
+def absent(operand: Operand) -> Condition:
+    """Return the condition for what is not there, or null."""
+    return not_(func.coalesce(operand.exists, false()))
+
+
+def matcher(comparator: Comparator, value: Text, dialect: str) -> Callable[[ColumnElement[str]], Condition]:
+    """Return the test of `~` or `%` for a text in SQL."""
+    try:
+        if comparator == "~":
+            pattern = bound(like(value.value))
+            if dialect == "sqlite":
+                return lambda text: text.like(pattern, escape=ESCAPE)
+            # With the plain order of characters, only ASCII letters match in either case, as with SQLite.
+            return lambda text: collate(text, "C").ilike(pattern, escape=ESCAPE)
+        check_regex(value.value)
+        if dialect == "sqlite":
+            return lambda text: func.moonpalace_regex(bound(value.value), cast(text, LargeBinary)) == 1
+        translated = bound(postgresql_regex(value.value))
+        return lambda text: text.op("~", is_comparison=True)(translated)
+    except PatternError as error:
+        raise ValueMistakeError(str(error), value.position) from None
+
+
+def bound(text: str) -> ColumnElement[str]:
+    """Return a text as a parameter."""
+    return literal(text, TextType())
+
+
+def number(value: int | Decimal, dialect: str) -> Expression:
+    """Return a number as a parameter that the database can hold."""
+    if isinstance(value, int) and abs(value) <= LARGEST:
+        return literal(value, BigInteger())
+    if dialect == "sqlite":
+        return literal(float(value), Double())
+    return cast(literal(str(value), String()), Numeric())
+
+
+def binary(text: ColumnElement[str], dialect: str) -> ColumnElement[str]:
+    """Return the text in an order that is the same everywhere: that of its characters' numbers."""
+    return text if dialect == "sqlite" else collate(text, "C")
+
+
+@dataclass(frozen=True, slots=True)
+class NumberOperand:
+    """A column with numbers; `unit` is how many nanoseconds one is if it is a duration, and `exact` the nanoseconds."""
+
+    column: Expression
+    name: str
+    dialect: str
+    unit: int | None = None
+    exact: Expression | None = None
+
+    @property
+    def exists(self) -> Condition:
+        """Tell that it is not NULL."""
+        return self.column.is_not(None)
+
+    def equals(self, value: Value) -> Condition:
+        """Tell that it is the number."""
+        column, other = self._other(value)
+        return column == other
+
+    def ordered(self, comparator: Comparator, value: Value) -> Condition:
+        """Tell that it is greater or less."""
+        return ORDERS[comparator](*self._other(value))
+
+    def matches(self, test: Callable[[ColumnElement[str]], Condition], value: Text) -> Condition:
+        """Tell that its digits match."""
+        return test(cast(self.column, TextType()))
+
+    def _other(self, value: Value) -> tuple[Expression, Expression]:
+        match value:
+            case Number(amount):
+                return self.column, number(amount, self.dialect)
+            case Text(digits) if digits.strip().lstrip("+-").isdigit() and digits.isascii() and len(digits) < 20:
+                return self.column, number(int(digits), self.dialect)
+            case Span(nanoseconds) if self.unit is not None:
+                exact = self.column if self.exact is None else self.exact
+                return exact, number(nanoseconds, self.dialect)
+        raise ValueMistakeError(f"{self.name} is a number: compare it with one", value.position)
+
+
+@dataclass(frozen=True, slots=True)
+class TextOperand:
+    """A column with text."""
+
+    column: ColumnElement[str]
+    name: str
+    dialect: str
+
+    @property
+    def exists(self) -> Condition:
+        """Tell that it is not NULL."""
+        return self.column.is_not(None)
+
+    def equals(self, value: Value) -> Condition:
+        """Tell that it is the text."""
+        return self.column == self._other(value)
+
+    def ordered(self, comparator: Comparator, value: Value) -> Condition:
+        """Tell that it comes before or after."""
+        return ORDERS[comparator](binary(self.column, self.dialect), self._other(value))
+
+    def matches(self, test: Callable[[ColumnElement[str]], Condition], value: Text) -> Condition:
+        """Tell that it matches."""
+        return test(self.column)
+
+    def _other(self, value: Value) -> ColumnElement[str]:
+        if isinstance(value, Text):
+            return bound(value.value)
+        if isinstance(value, Number):
+            return bound(str(value.value))
+        raise ValueMistakeError(f"{self.name} is text: compare it with a string", value.position)
+
+
+@dataclass(frozen=True, slots=True)
+class TruthOperand:
+    """A column with true or false, never NULL."""
+
+    column: ColumnElement[bool]
+    name: str
+
+    @property
+    def exists(self) -> Condition:
+        """Tell that it is not NULL."""
+        return self.column.is_not(None)
+
+    def equals(self, value: Value) -> Condition:
+        """Tell which it is."""
+        if isinstance(value, Truth):
+            return self.column.is_(value.value)
+        raise self._mistake(value)
+
+    def ordered(self, comparator: Comparator, value: Value) -> Condition:
+        """Refuse: there is no order."""
+        raise self._mistake(value)
+
+    def matches(self, test: Callable[[ColumnElement[str]], Condition], value: Text) -> Condition:
+        """Refuse: there is no text."""
+        raise self._mistake(value)
+
+    def _mistake(self, value: Value) -> ValueMistakeError:
+        return ValueMistakeError(
+            f"{self.name} is true or false: compare it with one of them by == or !=", value.position
+        )

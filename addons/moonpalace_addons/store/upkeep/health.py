@@ -1,0 +1,168 @@
+"""Look a store over: what is in it, who uses it, and what is wrong with it."""
+
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine
+
+from moonpalace_addons.store.database.engine import parse_url, shown, sqlite_file
+from moonpalace_addons.store.incoming.upgrade import Places, backups
+from moonpalace_addons.store.journal import journal_place
+from moonpalace_addons.store.journal.journal_place import JournalFile
+from moonpalace_addons.store.upkeep import health_rows
+from moonpalace_addons.store.upkeep.health_rows import Run
+from moonpalace_addons.store.write import recovery
+from moonpalace_addons.version import __version__
+
+LEAST_FREE = 200_000_000
+"""Bytes that the disk should have to spare: a long session with images may write as much within an hour."""
+OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong, and what to do about it."""
+
+    what: str
+    advice: str
+
+
+@dataclass(slots=True)
+class Report:
+    """How a store is. Sizes are in bytes; what a kind of database does not have is None or empty."""
+
+    database: str
+    version: str = __version__
+    schema: str | None = None
+    journal_mode: str | None = None
+    size: int | None = None
+    log_size: int | None = None
+    free_disk: int | None = None
+    tables: dict[str, int] = field(default_factory=dict)
+    rows: dict[str, int] = field(default_factory=dict)
+    unused_pieces: int = 0
+    unused_bytes: int = 0
+    proxies: list[Run] = field(default_factory=list)
+    journals: list[JournalFile] = field(default_factory=list)
+    kept: list[Path] = field(default_factory=list)
+    backups: list[Path] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def examine(engine: Engine, url: str, home: Path) -> Report:
+    """Return how the store is; `home` is the folder of MoonPalace's own files."""
+    file = sqlite_file(parse_url(url))
+    report = Report(shown(parse_url(url)), journals=journal_place.files(url, home), kept=journal_place.kept(url, home))
+    with engine.connect() as connection:
+        look_inside(connection, report)
+    report.findings += [Finding(*pair) for pair in (*found_inside(report), *found_in_journals(report, url, home))]
+    if file is not None:
+        look_at_files(file, report)
+        report.findings += [Finding(*pair) for pair in (*found_in_permissions(file, home, report), *found_beside(file))]
+    if report.free_disk is not None and report.free_disk < LEAST_FREE:
+        advice = "free some, or delete old calls: mpal cleanup --vacuum"
+        report.findings.append(Finding(f"the disk has only {report.free_disk / 1e6:,.0f} MB left", advice))
+    return report
+
+
+def look_inside(connection: Connection, report: Report) -> None:
+    """Note what the database tells, and the damage that it finds."""
+    report.schema = health_rows.revision(connection)
+    report.journal_mode = health_rows.journal_mode(connection)
+    report.size = health_rows.database_size(connection)
+    damage = health_rows.broken(connection)
+    copy = "copy the file away before anything else; sqlite3 FILE .recover gets out of it what can be got"
+    report.findings += [Finding(f"the database is damaged: {line}", copy) for line in damage]
+    if damage:
+        return  # what follows would stumble over it
+    report.tables = health_rows.table_sizes(connection)
+    report.rows = health_rows.rows_by_state(connection)
+    report.unused_pieces, report.unused_bytes = health_rows.unused_pieces(connection)
+    report.proxies = health_rows.unended_runs(connection)
+    if lost := health_rows.damaged_calls(connection):
+        named = ", ".join(str(number) for number in lost[: health_rows.SHOWN]) + (
+            ", …" if len(lost) > health_rows.SHOWN else ""
+        )
+        what = f"{len(lost)} calls have lost a piece of a body: {named}"
+        report.findings.append(
+            Finding(what, "take them from a copy of the store: mpal import COPY, after deleting them")
+        )
+
+
+type Pairs = Iterator[tuple[str, str]]
+"""What is wrong, and what to do."""
+
+
+def living(report: Report) -> list[Run]:
+    """Return the proxies that work."""
+    return [run for run in report.proxies if recovery.is_alive(run.open_run)]
+
+
+def found_inside(report: Report) -> Pairs:
+    """Tell what is wrong with what the database told."""
+    dead = [run for run in report.proxies if run.in_flight and not recovery.is_alive(run.open_run)]
+    if left := sum(run.in_flight for run in dead):
+        yield f"{left} calls are in flight of a proxy that has died", "the next mpal start finishes them"
+    if report.journal_mode not in (None, "wal"):
+        yield (
+            f"the journal mode is {report.journal_mode}: readers and the proxy wait for each other",
+            "with no proxy running: sqlite3 FILE 'PRAGMA journal_mode = WAL'",
+        )
+
+
+def found_in_journals(report: Report, url: str, home: Path) -> Pairs:
+    """Tell which calls wait beside the store, or could not be stored, and what only looks like that."""
+    for found in report.journals:
+        size = f"{found.size / 1e6:,.1f} MB of calls wait in {found.path}"
+        if found.problem:
+            yield (
+                f"{found.path} has the name of a journal and is none that can be read: {found.problem}",
+                "the proxy leaves it alone; see whose it is, and move it away",
+            )
+        elif found.in_use:
+            yield (
+                f"{size}, as the store does not take them",
+                "the proxy's log says why; it stores them when that is over",
+            )
+        else:
+            yield f"{size}, left by a proxy that has ended", "the next mpal start stores them"
+    for path in report.kept:
+        yield (
+            f"something in {path} could not be read, or was refused by the database; all else of it is stored",
+            "a newer MoonPalace may read them: rename the file so that it ends in .journal, and start the proxy",
+        )
+    for path in journal_place.others(url, home):
+        yield f"calls of another store wait in {path}", "start mpal once with the --database that they were made with"
+
+
+def look_at_files(file: Path, report: Report) -> None:
+    """Note what the file system tells."""
+    log = beside(file, "-wal")
+    report.log_size = log.stat().st_size if log.exists() else 0
+    report.free_disk = shutil.disk_usage(file.parent).free
+    report.backups = backups(file)
+
+
+def beside(file: Path, ending: str) -> Path:
+    """Return a file that SQLite keeps beside another."""
+    return file.with_name(file.name + ending)
+
+
+def found_in_permissions(file: Path, home: Path, report: Report) -> Pairs:
+    """Tell which files others may read; of the folder only where it is our own."""
+    own = [beside(file, ending) for ending in ("", "-wal", "-shm", "-journal")]
+    for path in [*own, *(found.path for found in report.journals if not found.problem), *report.kept, *report.backups]:
+        if path.exists() and (mode := path.stat().st_mode) & OTHERS:
+            yield f"{path} can be used by others (mode {stat.S_IMODE(mode):04o})", f"chmod 600 {path}"
+    if file.parent.resolve() == home.resolve() and (mode := home.stat().st_mode) & OTHERS:
+        yield f"{home} can be used by others (mode {stat.S_IMODE(mode):04o})", f"chmod 700 {home}"
+
+
+def found_beside(file: Path) -> Pairs:
+    """Tell what an upgrade that was killed has left."""
+    folder = Places(file).folder
+    if folder.exists():
+        yield f"{folder} is left of an upgrade that was interrupted", f"rm -r {folder}"

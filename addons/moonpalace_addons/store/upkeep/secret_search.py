@@ -1,0 +1,113 @@
+"""Look through the whole store for what looks like a key or token: by what the gate looks for, at what it let in."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from moonpalace_addons.store.journal.journal_texts import journal_texts
+from moonpalace_addons.store.read.header_text import header_pairs
+from moonpalace_addons.store.upkeep import texts
+from moonpalace_addons.store.upkeep.texts import Text
+from moonpalace_addons.wire.secrets import bodies, masking, patterns, streams
+from moonpalace_addons.wire.secrets.names import is_secret
+from moonpalace_addons.wire.secrets.patterns import Finding
+from moonpalace_addons.wire.secrets.values import known
+
+HEADERS = ("request_headers", "response_headers")
+SHOWN = 4
+"""Characters of a secret that are shown, to find it again by."""
+LEAST = 12
+"""Characters of the shortest secret of which any are shown."""
+STREAMS = ("event_streams", "response_segments")
+NONE_KNOWN = known(())
+NAMES = {"exchange_tags": "tag", "event_streams": "event stream", "response_segments": "answer under way"}
+
+type Progress = Callable[[int], None]
+"""Called with the bytes of each text that has been looked through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What looks like a secret: the call it is in, None outside of calls, the field, the kind, and a masked form."""
+
+    call: int | None
+    field: str
+    kind: str
+    masked: str
+
+
+def search(engine: Engine, progress: Progress = lambda _: None) -> list[Hit]:
+    """Return what looks like a secret anywhere in the store, by call; the same one of a field is given once."""
+    hits: set[tuple[Hit, int | None]] = set()
+    with engine.connect() as connection:
+        for text in texts.texts(connection):
+            for kind, masked in found_in(text):
+                part = int(text.row) if text.table == "parts" else None
+                call = None if part is not None or text.table in ("runs", "context_caches") else int(text.row)
+                hits.add((Hit(call, field_name(text), kind, masked), part))
+            progress(len(text.data))
+        owners = texts.calls_with(connection, sorted({part for _, part in hits if part is not None}))
+    placed = {hit for hit, part in hits if part is None}
+    for hit, part in hits:
+        if part is not None:
+            placed |= {Hit(call, field, hit.kind, hit.masked) for call, field in owners.get(part, ())} or {
+                Hit(None, "a piece that no call has any more", hit.kind, hit.masked)
+            }
+    return sorted(placed, key=lambda hit: (hit.call or 0, hit.field, hit.kind, hit.masked))
+
+
+def search_journal(path: Path, progress: Progress = lambda _: None) -> Iterator[Hit]:
+    """Give what looks like a secret in the calls that wait in a journal, which have no numbers yet.
+
+    Raises ValueError if another version of MoonPalace wrote it, or, after all else, if a part of it cannot be read;
+    OSError if nothing of it can.
+    """
+    hits: set[Hit] = set()
+    try:
+        for text in journal_texts(path):
+            name = text.column if text.table == "parts" else field_name(text)
+            place = f"{name} of a call in {path.name}"
+            hits |= {Hit(None, place, kind, masked) for kind, masked in found_in(text)}
+            progress(len(text.data))
+    finally:
+        yield from sorted(hits, key=lambda hit: (hit.field, hit.kind, hit.masked))
+
+
+def found_in(text: Text) -> Iterator[tuple[str, str]]:
+    """Give the kind and the masked form of each secret in a text."""
+    found = findings(text)
+    for finding in found:
+        yield finding.kind, masked(text.data[finding.start : finding.end].decode("utf-8", "replace"))
+    if text.table != "exchanges":
+        return
+    content = text.data.decode("utf-8", "replace")
+    if text.column in HEADERS:
+        for name, value in header_pairs(content):
+            if masking.mask_value(name, value) != value and (is_secret(name) or not patterns.find(value)):
+                yield f"header {name.strip()}", "…"
+    elif text.column == "query" and not found and masking.mask_query(content) != content:
+        yield "parameter of a query that is named like a credential", "…"
+    elif text.column == "path" and not found and masking.mask_path(content) != content:
+        yield "key in a path", "…"
+
+
+def findings(text: Text) -> list[Finding]:
+    """Return the secrets in a text: by their form, by the names of members, of a stream also in pieces."""
+    if text.table == "exchanges":
+        return patterns.apart(patterns.find_in(text.data))
+    if text.table not in STREAMS:
+        return bodies.find(text.data, NONE_KNOWN)
+    return [*streams.find(text.data, NONE_KNOWN), *streams.find_split(text.data, NONE_KNOWN)]
+
+
+def field_name(text: Text) -> str:
+    """Return what users call the place of a text."""
+    return NAMES.get(text.table, text.column if text.table == "exchanges" else f"{text.table}.{text.column}")
+
+
+def masked(secret: str) -> str:
+    """Return the beginning of a secret and how long it is; nothing of a short one."""
+    beginning = secret[:SHOWN] if len(secret) >= LEAST else ""
+    return f"{beginning}… ({len(secret)} characters)"

@@ -1,0 +1,161 @@
+"""Read what came back of a call: JSON as it is, a stream as the completion that its events merge to."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from moonpalace_addons.store.write import gate
+from moonpalace_addons.wire import sse
+from moonpalace_addons.wire.chat import completion
+from moonpalace_addons.wire.chat.alike import More
+from moonpalace_addons.wire.chat.event_data import DONE_DATA, Data, DataReader, make_decoder
+from moonpalace_addons.wire.chat.merging import Merger
+from moonpalace_addons.wire.chat.stream_editor import REPEAT
+from moonpalace_addons.wire.forms import BOM, MAX_HEAD, Form, form_of
+from moonpalace_addons.wire.json_value import MAX_PARSED, dumped, mapping, read_some
+
+LAST_TYPES = ("message_stop", "response.completed", "response.incomplete", "response.failed")
+"""The types of the events that end the streams of /anthropic/v1/messages and /v1/responses, which have no `[DONE]`."""
+
+
+MAX_EVENTS = 250_000
+"""Events of a stream that are read."""
+MAX_VALUES = 32_000_000
+"""Bytes of events that are made into values, to which each list and object in them is added as `VALUE_COST` bytes."""
+VALUE_COST = 64
+"""Bytes of memory that an empty list or object takes, about: tiny ones must not take many times a stream's size."""
+SLICE = 65_536
+
+
+@dataclass(frozen=True)
+class Received:
+    """What came back, decoded and masked. Times are nanoseconds since the request began.
+
+    `chunks` are (offset in `body` after the chunk, time); `problem` says what was wrong with the encoding,
+    `masked` of which kinds secrets in it are masked.
+    `is_partial` that the end of the answer was not kept.
+    """
+
+    at: int | None
+    status_code: int | None
+    headers: str | None
+    content_type: str | None
+    body: bytes
+    chunks: list[tuple[int, int]]
+    problem: str | None = None
+    masked: tuple[str, ...] = ()
+    is_partial: bool = False
+
+    @cached_property
+    def form(self) -> Form:
+        """Return what the body is, whatever it is called."""
+        return form_of(self.body[:MAX_HEAD], self.content_type, is_over=True) or Form.OTHER
+
+    @cached_property
+    def is_stream(self) -> bool:
+        """Tell whether the answer came as events, whatever was asked for."""
+        return self.form is Form.EVENTS
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the body of an answer says; `body` is what is to be kept as the answer.
+
+    `is_cut` says that a stream ended without the blank line of its last event; `[DONE]` needs none. `is_done` says that
+    it came to the event after which clients stop reading, such as an error, or that nothing was left to be told: there
+    was a reason for every choice to end, and the usage. `has_secrets` says that secrets came
+    together in `completion`, `is_all` that all events were read.
+    """
+
+    completion: object
+    body: bytes
+    events: list[tuple[int, object]]
+    warnings: list[str]
+    is_cut: bool = False
+    is_done: bool = False
+    has_secrets: bool = False
+    is_all: bool = True
+
+
+def read(received: Received, hidden: Sequence[bytes], *, cut_at: int | None = None) -> Reading:
+    """Read an answer; `hidden` are the secrets, which may come together only where a stream is merged.
+
+    `cut_at` is where we ended a stream that looped: its merged answer is what the client got, the reason included.
+    """
+    return read_stream(received, hidden, cut_at) if received.is_stream else read_body(received)
+
+
+def read_body(received: Received) -> Reading:
+    """Read an answer that is not a stream."""
+    warnings = encoding_warning(received)
+    is_json = received.form is Form.JSON
+    if is_json and len(received.body) > MAX_PARSED:
+        warnings.append("the answer is too large to be read as a whole; its bytes are kept")
+    return Reading(read_some(received.body.removeprefix(BOM)) if is_json else None, received.body, [], warnings)
+
+
+def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None = None) -> Reading:
+    """Read a stream: its events, and the completion that they merge to."""
+    decoder = make_decoder()
+    events, is_all = read_events(decoder, received.body)
+    is_done = any(data.is_done for _, data in events)
+    events = [(event, data) for event, data in events if data is not DONE_DATA]
+    said = [(event.end, value, error) for event, data in events for value, error in data.said]
+    parsed = [(end, value) for end, value, _ in said]
+    is_done = is_done or any(mapping(value).get("type") in LAST_TYPES for _, value in parsed[-1:])
+    is_cut = is_all and bool(events) and not events[-1][0].terminated
+    is_done = is_done or any(error is not None and error.ends for _, _, error in said)
+    merger = Merger()
+    for end, value, error in said:
+        if cut_at is None or end <= cut_at:
+            merger.feed(value, error)
+    warnings = encoding_warning(received)
+    if decoder.overflowed:
+        warnings.append("an event of the stream is too large to be read; its bytes are kept")
+    if not is_all:
+        warnings.append("the stream has too many events to be read to its end; its bytes are kept")
+    if merger.is_empty:
+        failure = next(({"error": error.member} for _, _, error in said if error), None)
+        return Reading(failure, received.body, parsed, warnings, is_cut, is_done, is_all=is_all)
+    warnings += odd_events(events)
+    merged = merger.result()
+    is_done = is_done or is_told_whole(merged)
+    warnings += [f"merging the stream: {doubt}" for doubt in merger.doubts]
+    for choice in completion.choices(merged) if cut_at is not None else ():
+        if isinstance(choice, dict) and not choice.get("finish_reason"):
+            choice["finish_reason"] = REPEAT
+    body = dumped(merged)
+    masked, _ = gate.masked_body(body, hidden)
+    return Reading(merged, masked, parsed, warnings, is_cut, is_done, masked != body, is_all)
+
+
+def read_events(decoder: sse.Decoder, body: bytes) -> tuple[list[tuple[sse.Event, Data]], bool]:
+    """Return the events of a stream with what they say, and whether these are all: there are bounds to what is made."""
+    reader, room = DataReader(), MAX_VALUES
+    events = list[tuple[sse.Event, Data]]()
+    for start in range(0, len(body), SLICE):
+        for event in decoder.feed(body[start : start + SLICE]):
+            data = reader.read(event)
+            events.append((event, data))
+            if not isinstance(data.said[0][0], More):
+                room -= len(event.data) + VALUE_COST * (event.data.count("{") + event.data.count("["))
+        if len(events) > MAX_EVENTS or room < 0:
+            return events, False
+    return [*events, *((event, reader.read(event)) for event in decoder.close())], True
+
+
+def is_told_whole(merged: Mapping[str, object]) -> bool:
+    """Tell whether a stream has said all that one says: why each choice ended, and the usage."""
+    reasons = [choice.get("finish_reason") for choice in completion.choices(merged)]
+    return bool(reasons) and all(reasons) and bool(merged.get("usage"))
+
+
+def encoding_warning(received: Received) -> list[str]:
+    """Return the warning for a body that could not be decoded, or not to its end."""
+    return [f"the answer's encoding is broken: {received.problem}"] if received.problem else []
+
+
+def odd_events(events: Sequence[tuple[sse.Event, Data]]) -> list[str]:
+    """Return the warning for events of a chat stream that should be JSON and are not; a cut one is another matter."""
+    odd = sum(data.is_odd and event.terminated for event, data in events)
+    return [f"events of the stream that are not JSON: {odd}"] if odd else []

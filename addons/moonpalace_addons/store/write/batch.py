@@ -1,0 +1,237 @@
+"""Turn tasks into units, each call at most once a batch, ready to be stored again if the store refuses."""
+
+import logging
+import math
+import time
+from collections.abc import Iterable, Mapping, Sequence
+
+from moonpalace_addons.store.records import exchanges
+from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_addons.store.records.values import Values
+from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, ResponseStarted, Task
+from moonpalace_addons.store.write import derive, gate
+from moonpalace_addons.store.write.answers import Received
+from moonpalace_addons.store.write.ongoing import Ongoing
+from moonpalace_addons.store.write.storable import storable
+from moonpalace_addons.store.write.units import Ending, Unit
+from moonpalace_addons.wire.chat import stream_texts
+from moonpalace_addons.wire.codings import encodings
+
+logger = logging.getLogger(__name__)
+
+
+class Batch:
+    """The calls under way, and what is to be written next for them."""
+
+    def __init__(self, run_id: str, fingerprint_key: bytes) -> None:
+        self.run_id = run_id
+        self.fingerprint_key = fingerprint_key
+        self.calls: dict[str, Ongoing] = {}
+        self.units: dict[str, Unit] = {}
+        self.lost = 0
+        """Calls that get no row because of a fault in MoonPalace."""
+        self._finished: list[Exchange] = []
+        self._settled: list[str] = []
+
+    @property
+    def under_way(self) -> int:
+        """Return how many calls are under way."""
+        return len(self.calls)
+
+    @property
+    def planned(self) -> int:
+        """Return how many calls have something to be written."""
+        return len(self.units)
+
+    @property
+    def weight(self) -> int:
+        """Return how many bytes of memory what is planned takes, about."""
+        return sum(unit.weight for unit in self.units.values())
+
+    def absorb(self) -> int:
+        """Take in what has come of answers under way; return how many bytes of memory these take, about."""
+        for call in self.calls.values():
+            try:
+                if call.answer:
+                    call.answer.absorb()
+            except Exception:
+                logger.exception("store: the answer to call %s could not be taken in", call.uuid)
+        return sum(call.weight for call in self.calls.values())
+
+    def plan(self, tasks: Sequence[Task], *, keep: bool) -> None:
+        """Work out what to write for these tasks and, with `keep`, for what has come of answers under way."""
+        for task in tasks:
+            if isinstance(task, Chunks):
+                self._take_chunks(task)
+                continue
+            try:
+                self._take(task)
+            except Exception:
+                logger.exception("store: call %s could not be read because of a fault in MoonPalace", task.uuid)
+                self.lost += isinstance(task, RequestRead)
+            unit = self.units.get(task.uuid)
+            if isinstance(task, ExchangeEnded) and (unit is None or unit.ending is None):
+                self._settled.append(task.uuid)
+        for call in self.calls.values() if keep else ():
+            try:
+                self._keep(call)
+            except Exception:
+                logger.exception("store: the answer to call %s could not be kept so far", call.uuid)
+
+    def _take_chunks(self, chunks: Chunks) -> None:
+        for uuid, times, lengths, data in chunks.by_call():
+            call = self.calls.get(uuid)
+            try:
+                if call is not None and call.answer is not None:
+                    call.answer.take(times, lengths, data)
+            except Exception:
+                logger.exception("store: the answer to call %s could not be taken in", uuid)
+
+    def _take(self, task: Task) -> None:
+        match task:
+            case RequestRead():
+                self._begin(task)
+            case ResponseStarted() if call := self.calls.get(task.uuid):
+                call.begin_answer(task)
+            case ExchangeEnded() if call := self.calls.pop(task.uuid, None):
+                self._end(call, task)
+
+    def _unit(self, call: Ongoing) -> Unit:
+        unit = self.units.get(call.uuid)
+        if unit is None:
+            now = time.monotonic()
+            unit = self.units[call.uuid] = Unit(call.uuid, call.columns, call.row_id, kept=call.segments > 0, since=now)
+        return unit
+
+    def _begin(self, request: RequestRead) -> None:
+        body, problem = encodings.decode(request.body, request.content_encoding)
+        hidden, kept = gate.hidden_in(request)
+        body, kinds, hidden = gate.masked_request(body, hidden)
+        fields = derive.request_fields(body)
+        warnings = [f"the request's body could not be decoded: {problem}"] if problem else []
+        columns = derive.request_columns(request, fields, run_id=self.run_id, fingerprint_key=self.fingerprint_key)
+        warnings += gate.warnings("request", kinds)
+        columns |= kept | {"warnings": derive.packed(warnings)}
+        call = Ongoing(request.uuid, hidden, fields, storable(columns, hidden), warnings)
+        self.calls[request.uuid] = call
+        self._unit(call).request_body = body
+
+    def _end(self, call: Ongoing, ended: ExchangeEnded) -> None:
+        if ended.response:
+            call.begin_answer(ended.response)
+        unit = self._unit(call)
+        received = close_answer(call)
+        coerced = bool(call.columns["is_coerced"])
+        outcome = derive.outcome(
+            ended, received, call.fields, warnings=call.warnings, hidden=call.secrets, coerced=coerced
+        )
+        times = received.chunks if received and received.is_stream else ()
+        unit.ending = Ending(outcome.body, outcome.stream, times, texts_of(call, outcome))
+        # What has come of it is whole in its ending: pieces that were still to be stored are needed no more.
+        unit.segments.clear()
+        change(unit, call, outcome.columns)
+
+    def _keep(self, call: Ongoing) -> None:
+        answer = call.answer
+        if answer is None:
+            return
+        data, chunks = answer.fresh()
+        if not data and call.answer_announced:
+            return
+        unit = self._unit(call)
+        if not call.answer_announced:
+            call.answer_announced = True
+            change(unit, call, derive.header_columns(answer.heading()))
+        if data:
+            unit.segments.append((call.segments, data, chunks))
+            call.segments += 1
+
+    def is_due(self, before: float) -> bool:
+        """Tell whether there is a unit of a call that is over, or was planned before some moment."""
+        return any(unit.is_due(before) for unit in self.units.values())
+
+    def portion(self, weight: int, most: int, before: float = math.inf) -> list[Unit]:
+        """Return the first units that are due: of about so many bytes, no more than `most`, at least one if any is."""
+        found = list[Unit]()
+        for unit in self.units.values():
+            if not unit.is_due(before):
+                continue
+            if found and (weight < unit.weight or len(found) == most):
+                break
+            found.append(unit)
+            weight -= unit.weight
+        return found
+
+    def stored(self, ids: Mapping[str, int]) -> None:
+        """Note that what is planned for these calls has been committed."""
+        self.note([self.units.pop(uuid) for uuid in list(self.units) if uuid in ids], ids)
+
+    def note(self, done: Sequence[Unit], ids: Mapping[str, int]) -> None:
+        """Note the rows of units of this run that have been committed."""
+        for unit in done:
+            row_id = ids[unit.uuid]
+            for known in (self.calls.get(unit.uuid), self.units.get(unit.uuid)):
+                if known is not None:
+                    known.row_id = row_id
+            if unit.ending is not None:
+                self._finished.append(exchanges.to_exchange(unit.columns | {"id": row_id}))
+                self._settled.append(unit.uuid)
+
+    def drop(self, uuid: str) -> None:
+        """Forget what was planned for one call, and the call unless it has a row."""
+        unit = self.units.pop(uuid)
+        if unit.row_id is None:
+            self.calls.pop(uuid, None)
+        if unit.ending is not None:
+            self._settled.append(uuid)
+
+    def hand_over(self, uuids: Iterable[str]) -> None:
+        """Forget what was planned for these calls: it is stored in another way."""
+        for uuid in uuids:
+            if self.units.pop(uuid).ending is not None:
+                self._settled.append(uuid)
+
+    def begin_again(self, fingerprint_key: bytes) -> None:
+        """Take it that nothing is stored yet: the store has been replaced by another one, which has this key."""
+        self.fingerprint_key = fingerprint_key
+        for call in self.calls.values():
+            call.forget_stored()
+        for unit in self.units.values():
+            unit.row_id, unit.kept = None, False
+            if unit.ending is None and unit.uuid in self.calls:
+                unit.segments.clear()
+
+    def finished(self) -> list[Exchange]:
+        """Return the calls that have ended and been stored since the last call of this method."""
+        done, self._finished = self._finished, []
+        return done
+
+    def settled(self) -> list[str]:
+        """Return the calls that have ended and are stored, handed over or lost since the last call of this method."""
+        done, self._settled = self._settled, []
+        return done
+
+
+def change(unit: Unit, call: Ongoing, columns: Values) -> None:
+    """Change columns of the row of a call."""
+    fit = storable(columns, call.secrets)
+    call.columns |= fit
+    unit.changed |= fit
+
+
+def texts_of(call: Ongoing, outcome: derive.Outcome) -> str | None:
+    """Return the texts of a stream that is not merged; without them words in it are found where they are not cut."""
+    try:
+        return stream_texts.of_answer(outcome.stream, outcome.body, call.secrets)
+    except Exception:
+        logger.exception("store: the texts of the answer to call %s could not be put together", call.uuid)
+        return None
+
+
+def close_answer(call: Ongoing) -> Received | None:
+    """Return all that came of a call's answer; a fault of ours costs the answer but not the row's end."""
+    try:
+        return call.answer.close() if call.answer else None
+    except Exception:
+        logger.exception("store: the answer to call %s is lost because of a fault in MoonPalace", call.uuid)
+        return None

@@ -1,0 +1,264 @@
+"""Work out the columns of a call from what was captured of it: off the hot path, and again after a crash."""
+
+import json
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from dataclasses import fields as fields_of
+
+from msgspec import structs
+
+from moonpalace_addons.store.read.header_text import header_pairs
+from moonpalace_addons.store.records.exchanges import COLUMNS
+from moonpalace_addons.store.records.values import Values
+from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
+from moonpalace_addons.store.write import gate
+from moonpalace_addons.store.write.answers import Reading, Received, read
+from moonpalace_addons.wire.chat import completion, pieces, timing
+from moonpalace_addons.wire.codings import encodings
+from moonpalace_addons.wire.foreign import quoted
+from moonpalace_addons.wire.json_value import mapping, read_some
+from moonpalace_addons.wire.secrets import masking
+from moonpalace_addons.wire.status import FIRST_ERROR
+
+logger = logging.getLogger(__name__)
+
+EMPTY: Values = {column.name: None for column in COLUMNS if column.name != "id"}
+
+SILENCE = 1_000_000_000
+"""Nanoseconds from which on the silence before the end of a stream is told with a word on whose side it was."""
+
+HARMLESS_LATE = ("client_disconnected", "upstream_cut", "upstream_reset", "upstream_timeout", "proxy_stopped")
+"""Kinds of failure that take nothing from a client which has all of an answer but the end of its transfer."""
+
+DURATION = re.compile(r"dur=([0-9]{1,18})|^([0-9]{1,18})$")
+
+MAX_MESSAGE = 2000
+"""Characters of an error's message; the answer has all of it."""
+
+CUT_WARNING = "the stream ended without the blank line of its last event, which clients then ignore"
+
+MERGED = pieces.TEXT | {"role"}
+"""The members of a delta whose pieces are joined."""
+
+type Fields = Mapping[str, object]
+"""The scalar members of a JSON request: model, stream, max_tokens …"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The columns that the end of a call fills, the body to keep, and the stream if it was one."""
+
+    columns: Values
+    body: bytes | None
+    stream: bytes | None
+
+
+def request_fields(body: bytes) -> Fields:
+    """Return the scalar members of a JSON object, empty for anything else."""
+    parsed = read_some(body)
+    if not isinstance(parsed, dict):
+        return {}
+    return {name: value for name, value in parsed.items() if isinstance(value, str | int | float | bool)}
+
+
+def request_columns(request: RequestRead, fields: Fields, *, run_id: str, fingerprint_key: bytes) -> Values:
+    """Return a whole row of `exchanges` for a request that was read; `gate.hidden_in` has its headers and address."""
+    return EMPTY | {
+        "uuid": request.uuid,
+        "run_id": run_id,
+        "state": State.IN_FLIGHT,
+        "started_at": request.started_at,
+        "method": request.method,
+        "endpoint": request.endpoint,
+        "path": request.path,
+        "query": request.query,
+        "request_headers": request.headers,
+        "request_content_type": request.content_type,
+        "request_bytes": len(request.body),
+        "client_request_id": request.client_request_id,
+        "key_fingerprint": masking.fingerprint(request.api_key, fingerprint_key) if request.api_key else None,
+        "changes": packed(request.changes),
+        "model_requested": text_or_none(fields.get("model")),
+        "stream_requested": fields.get("stream") is True if fields else None,
+        "is_stream": fields.get("stream") is True,
+        "is_coerced": request.coerced,
+    }
+
+
+def header_columns(received: Received) -> Values:
+    """Return the columns that the headers of a response fill."""
+    named = {name.lower(): value for name, value in header_pairs(received.headers or "")}
+    duration = DURATION.search(named.get("server-timing", ""))
+    return {
+        "status_code": received.status_code,
+        "response_headers": received.headers,
+        "response_content_type": received.content_type,
+        "msh_request_id": named.get("msh-request-id"),
+        "msh_uid": named.get("msh-uid"),
+        "msh_gid": named.get("msh-gid"),
+        "server_timing": int(duration[1] or duration[2]) if duration else None,
+        "context_cache_id": named.get("msh-context-cache-id"),
+        "cache_tokens": count(named.get("msh-context-cache-token-saved", "")),
+        "time_to_headers": received.at,
+    }
+
+
+def count(text: str) -> int | None:
+    """Return the number that a header says, None for what is none or is too large for a row."""
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text.strip()) else None
+
+
+USAGE, TIMES = ([field.name for field in fields_of(kind)] for kind in (completion.Usage, timing.Timing))
+UNANSWERED: Values = dict.fromkeys(
+    ("response_bytes", "chatcmpl_id", "model_answered", "finish_reason", *USAGE, *TIMES)
+) | header_columns(Received(None, None, None, None, b"", []))
+"""The columns that an answer fills, of a call without one."""
+
+
+def outcome(
+    ended: ExchangeEnded,
+    received: Received | None,
+    fields: Fields,
+    *,
+    warnings: Sequence[str] = (),
+    hidden: Sequence[bytes] = (),
+    coerced: bool = False,
+) -> Outcome:
+    """Return everything that the end of a call adds to its row; if its answer cannot be read, at least its bytes.
+
+    Of a stream that broke off after its last event, be it by an SDK that leaves at `[DONE]` or at an error, or by
+    upstream, the client has had all, unless some of it still waited for the client: that call is completed, though the
+    end of the transfer was still to come.
+
+    `warnings` are those that the call already has, `hidden` its secrets. `coerced` says that the client was to get the
+    answer of a stream in one piece.
+    """
+    warnings = [*warnings, *ended.warnings]
+    if received is None:
+        return Outcome(ending_columns(ended, fields, warnings), None, None)
+    if ended.dropped:
+        received = replace(received, is_partial=True)
+        warnings.append(f"only the beginning of the answer is kept (setting max-body): {ended.dropped} bytes are not")
+    if received.problem == encodings.TRUNCATED and received.is_partial:
+        received = replace(received, problem=None)
+    if received.problem == encodings.TRUNCATED and ended.state not in (State.COMPLETED, State.UPSTREAM_FAILED):
+        received = replace(received, problem=None)  # what ended the call says why its encoding has no end
+    try:
+        reading = read(received, hidden, cut_at=ended.cut_at)
+        if received.is_stream and (reading.has_secrets or not is_merged(reading)):
+            received, reading = without_pieces(received, hidden, ended.cut_at)
+        if reading.is_done and not (coerced or ended.unsent) and ended.error_kind in HARMLESS_LATE:
+            ended = structs.replace(ended, state=State.COMPLETED, error_kind=None, error_message=None)
+        return read_outcome(ended, received, reading, fields, warnings)
+    except Exception as error:
+        logger.exception("store: an answer could not be read because of a fault in MoonPalace; its bytes are kept")
+        warnings.append(f"not read because of a fault in MoonPalace: {type(error).__name__}")
+        return unread_outcome(ended, received, fields, warnings)
+
+
+def is_merged(reading: Reading) -> bool:
+    """Tell whether all texts that come in pieces stand in the completion, where a secret that is cut comes together."""
+    chunks = [chunk for _, chunk in reading.events if isinstance(chunk, dict)]  # the few that are no more of a text
+    deltas = (mapping(choice.get("delta")) for chunk in chunks for choice in completion.choices(chunk))
+    odd = any(name not in MERGED and isinstance(value, str) for delta in deltas for name, value in delta.items())
+    # Events of other faces name their types; they are not merged.
+    return not odd and not any("type" in chunk for chunk in chunks)
+
+
+def without_pieces(received: Received, hidden: Sequence[bytes], cut_at: int | None) -> tuple[Received, Reading]:
+    """Return a stream without the secrets that come in several pieces, and read so."""
+    body, kinds = gate.masked_pieces(received.body, hidden)
+    received = replace(received, body=body, masked=(*received.masked, *kinds))
+    reading = read(received, hidden, cut_at=cut_at)
+    if reading.has_secrets:  # in pieces that only the merger knows how to join
+        received = replace(received, body=gate.blotted(body))
+    return received, reading
+
+
+def read_outcome(
+    ended: ExchangeEnded, received: Received, reading: Reading, fields: Fields, warnings: Sequence[str]
+) -> Outcome:
+    """Return the outcome of a call with an answer, read."""
+    masked = gate.warnings("answer", received.masked)
+    warnings = [*warnings, *masked, *reading.warnings, *silence_warning(ended, received)]
+    is_all_there = ended.state is State.COMPLETED and reading.is_all and not received.is_partial
+    if is_all_there and reading.is_cut:
+        warnings.append(CUT_WARNING)
+    if is_all_there and received.status_code is not None:
+        truncated = completion.truncation_warning(
+            fields, reading.completion, streamed=fields.get("stream") is True, status=received.status_code
+        )
+        warnings += [truncated] if truncated else []
+    columns = answered_columns(ended, received, fields, warnings) | reading_columns(reading, received, ended.at)
+    return Outcome(columns, reading.body, received.body if received.is_stream else None)
+
+
+def silence_warning(ended: ExchangeEnded, received: Received) -> list[str]:
+    """Return the warning for a stream at whose end nothing passed any more, with the side that was the reason."""
+    last = received.chunks[-1][1] if received.chunks else received.at
+    if not received.is_stream or last is None or ended.at - last < SILENCE:
+        return []
+    seconds = (ended.at - last) / 1e9
+    if ended.unsent:
+        return [f"the client took nothing more for the last {seconds:.1f} s, with {ended.unsent} bytes waiting for it"]
+    return [f"nothing came from upstream for the last {seconds:.1f} s"]
+
+
+def unread_outcome(ended: ExchangeEnded, received: Received, fields: Fields, warnings: Sequence[str]) -> Outcome:
+    """Return the outcome of a call with an answer that is not looked into."""
+    columns = answered_columns(ended, received, fields, warnings)
+    return Outcome(columns, received.body, received.body if received.is_stream else None)
+
+
+def answered_columns(ended: ExchangeEnded, received: Received, fields: Fields, warnings: Sequence[str]) -> Values:
+    """Return the columns that the end of a call with an answer fills, whatever the answer says."""
+    columns = ending_columns(ended, fields, warnings) | header_columns(received)
+    return columns | {"response_bytes": len(received.body), "is_stream": received.is_stream}
+
+
+def ending_columns(ended: ExchangeEnded, fields: Fields, warnings: Sequence[str]) -> Values:
+    """Return the columns that every ending fills, so that endings of all kinds fill the same ones."""
+    return UNANSWERED | {
+        "state": ended.state,
+        "is_stream": fields.get("stream") is True,
+        "latency": ended.at,
+        "overhead": ended.overhead,
+        "warnings": packed(warnings),
+        "error_kind": ended.error_kind,
+        "error_message": ended.error_message,
+        "cache_outcome": ended.cache_outcome,
+    }
+
+
+def reading_columns(reading: Reading, received: Received, ended_at: int) -> Values:
+    """Return the columns that the body of an answer fills; the errors only where it names one."""
+    summary = completion.summarize(reading.completion, failed=(received.status_code or 0) >= FIRST_ERROR)
+    usage = summary.usage
+    times = timing.measure(
+        0, received.at, ended_at, received.chunks, reading.events, usage.completion_tokens, received.is_stream
+    )
+    error = summary.error
+    named: Values = {}
+    if error:
+        message = error.message and quoted(error.message, MAX_MESSAGE)
+        named = {"error_kind": quoted(error.kind or "error"), "error_message": message}
+    return {
+        "chatcmpl_id": summary.id
+        or next(filter(None, (completion.answer_id(event) for _, event in reading.events)), None),
+        "model_answered": summary.model or None,
+        "finish_reason": summary.finish_reason,
+        **{name: getattr(usage, name) for name in USAGE},
+        **{name: getattr(times, name) for name in TIMES},
+    } | {name: value for name, value in named.items() if value is not None}
+
+
+def packed(texts: Sequence[str]) -> str | None:
+    """Return texts as a JSON array, None for none."""
+    return json.dumps(texts, ensure_ascii=False) if texts else None
+
+
+def text_or_none(value: object) -> str | None:
+    """Return a string as it is, None for anything else."""
+    return value if isinstance(value, str) else None

@@ -1,0 +1,137 @@
+"""The calls under way, as the writer sees them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate
+
+from moonpalace_addons.store.records.values import Values
+from moonpalace_addons.store.tasks import ResponseStarted
+from moonpalace_addons.store.write import gate
+from moonpalace_addons.store.write.answers import Received
+from moonpalace_addons.store.write.derive import Fields
+from moonpalace_addons.wire.codings import encodings
+from moonpalace_addons.wire.secrets import masking as secrets
+
+CHUNK_WEIGHT = 120
+"""Bytes of memory that the offset and the time of one chunk take, about."""
+
+
+MAX_SEGMENT = 8_000_000
+"""Bytes of an answer under way that are stored at once."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """An answer under way: takes chunks from the hooks, decodes them, hands out what is new for the store."""
+
+    started: ResponseStarted
+    secrets: tuple[bytes, ...] = field(repr=False)
+    body: bytearray = field(default_factory=bytearray, repr=False)
+    chunks: list[tuple[int, int]] = field(default_factory=list)
+    decoder: encodings.Decoder = field(init=False)
+    headers: str = field(init=False)
+    stored: int = 0
+    stored_chunks: int = 0
+
+    def __post_init__(self) -> None:
+        """Make the decoder for what upstream says it sends; take the secrets out of the headers."""
+        self.decoder = encodings.Decoder(self.started.content_encoding)
+        self.headers, found = secrets.passed_headers(self.started.headers)
+        if found:
+            self.secrets = gate.together(self.secrets, tuple(found))
+
+    def absorb(self) -> None:
+        """Take in the chunks that have come since the last call."""
+        waiting = self.started.chunks
+        for at, data in [waiting.popleft() for _ in range(len(waiting))]:
+            self.body += self.decoder.feed(data)
+            self.chunks.append((len(self.body), at))
+
+    def take(self, times: Sequence[int], lengths: Sequence[int], data: bytes) -> None:
+        """Take in chunks that come packed: when each came, how long it is, and the bytes of all."""
+        if self.decoder.passes:
+            offsets = accumulate(lengths, initial=len(self.body))
+            next(offsets)
+            self.body += data
+            self.chunks += zip(offsets, times, strict=True)
+            return
+        begin = 0
+        for at, length in zip(times, lengths, strict=True):
+            self.body += self.decoder.feed(data[begin : begin + length])
+            self.chunks.append((len(self.body), at))
+            begin += length
+
+    def fresh(self) -> tuple[bytes, Sequence[tuple[int, int]]]:
+        """Return what is not stored yet, and count it as stored.
+
+        The last bytes are held back while they may be the beginning of a secret.
+        """
+        self.absorb()
+        data = bytes(memoryview(self.body)[self.stored : self.stored + MAX_SEGMENT])
+        in_events = gate.is_events(bytes(self.body[: gate.HEAD]))
+        size = gate.settled(data, self.secrets, in_events=in_events)
+        masked = gate.masked_part(data[:size], self.secrets, in_events=in_events)
+        self.stored += size
+        count = len(self.chunks)
+        while count > self.stored_chunks and self.chunks[count - 1][0] > self.stored:
+            count -= 1
+        chunks = self.chunks[self.stored_chunks : count]
+        self.stored_chunks = count
+        return masked, chunks
+
+    def heading(self) -> Received:
+        """Return what came before the body."""
+        return self._received(b"")
+
+    def _received(self, body: bytes, kinds: Sequence[str] = ()) -> Received:
+        return Received(
+            at=self.started.at,
+            status_code=self.started.status_code,
+            headers=self.headers,
+            content_type=self.started.content_type,
+            body=body,
+            chunks=self.chunks,
+            problem=self.decoder.error,
+            masked=tuple(kinds),
+        )
+
+    def close(self) -> Received:
+        """Return all that came, with what the decoder still held."""
+        self.absorb()
+        self.body += self.decoder.close()
+        body, self.body = bytes(self.body), bytearray()  # it may be large: not twice in memory
+        return self._received(*gate.masked_body(body, self.secrets))
+
+
+@dataclass(slots=True)
+class Ongoing:
+    """A call under way. `row_id` is None until its row is committed; `columns` are what its row holds or will hold.
+
+    The request's body is not among it: it may be large, and is needed no more once it is stored.
+    """
+
+    uuid: str
+    secrets: tuple[bytes, ...] = field(repr=False)
+    fields: Fields
+    columns: Values
+    warnings: list[str]
+    row_id: int | None = None
+    answer: Answer | None = None
+    answer_announced: bool = False
+    segments: int = 0
+
+    @property
+    def weight(self) -> int:
+        """Return how many bytes of memory its answer takes, about."""
+        return len(self.answer.body) + CHUNK_WEIGHT * len(self.answer.chunks) if self.answer else 0
+
+    def begin_answer(self, started: ResponseStarted) -> None:
+        """Note that the answer has begun."""
+        self.answer = Answer(started, self.secrets)
+        self.secrets = self.answer.secrets
+
+    def forget_stored(self) -> None:
+        """Take it that nothing of the call is stored yet."""
+        self.row_id, self.segments, self.answer_announced = None, 0, False
+        if self.answer is not None:
+            self.answer.stored = self.answer.stored_chunks = 0

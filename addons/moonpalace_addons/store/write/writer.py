@@ -1,0 +1,367 @@
+"""The one thread that writes to the store: it is handed tasks, stores them in batches and never raises.
+
+A task costs the caller one append. The thread sleeps for `BATCH` seconds after the first task of a batch, less the time
+that the last batch took, so that calls that begin and end together cost one insert. While calls are under way it stores
+what has come of their answers every `KEEP` seconds, in case the machine dies.
+
+A store that is locked, full, read-only, damaged or gone is tried again and again, while calls go on and their rows
+wait: in memory, and from `MEMORY` bytes on, after `MINUTE` seconds, or when the proxy ends, in a journal beside the
+store. So they do where more comes than the store can take. Nothing is ever dropped: where the journal cannot be
+written either, memory grows; a call that the store refuses for ever is kept in a file.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import cast
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from moonpalace_addons.store.database.engine import BUSY_TIMEOUT, refusal, writing
+from moonpalace_addons.store.database.store_file import StoreFile
+from moonpalace_addons.store.journal import journal_place
+from moonpalace_addons.store.journal.overflow import Overflow, Source
+from moonpalace_addons.store.records import identity, repeats, runs
+from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_addons.store.records.values import Values
+from moonpalace_addons.store.tasks import RequestRead, Task
+from moonpalace_addons.store.write import memory
+from moonpalace_addons.store.write.attempts import Attempts, Taken
+from moonpalace_addons.store.write.batch import Batch
+from moonpalace_addons.store.write.host import new_run
+from moonpalace_addons.store.write.memory import MEMORY
+from moonpalace_addons.store.write.pace import Pace
+from moonpalace_addons.store.write.recovery import recover
+from moonpalace_addons.store.write.units import Unit
+
+logger = logging.getLogger(__name__)
+
+BATCH = 0.03
+BATCH_LEAST = 0.01
+HOLD = 0.05
+"""Seconds for which a call under way is not stored yet: one that ends by then is written once, and not twice."""
+KEEP = 0.5
+HEARTBEAT = 5.0
+LOOK = 60.0
+RETRY_LEAST = 0.05
+RETRY_MOST = 1.0
+MINUTE = 60.0
+DRAIN_MOST = 30.0
+DRAIN_JOURNALLED = 5.0
+JOIN_MOST = DRAIN_MOST + 2 * BUSY_TIMEOUT
+
+LIVING: set[str] = set()
+"""The runs of this process."""
+
+type Observer = Callable[[Exchange], None]
+"""Called on the writer's thread with each call that has ended, once its row is stored."""
+
+type Settle = Callable[[list[str]], None]
+"""Called on the writer's thread with the uuids of calls that are over and safe, or lost for good."""
+
+
+class Writer:
+    """Store what the hooks say, on a thread of its own.
+
+    Making one finishes what dead proxies left and writes down the run; raises StoreError if that is refused.
+    `home` is the folder for the journal of a store that is no file, `run` the row of the proxy's run if that is another
+    process. With `key`, that of the store's fingerprints, a store that refuses now is in trouble and waited for.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        observer: Observer | None = None,
+        home: Path | None = None,
+        *,
+        run: Values | None = None,
+        settled: Settle | None = None,
+        key: bytes | None = None,
+    ) -> None:
+        self.engine = engine
+        self.observer = observer
+        self.settled = settled
+        self._run = run or new_run()
+        self.run_id = str(self._run["id"])
+        LIVING.add(self.run_id)
+        self._tasks: deque[Task] = deque()
+        self._wake = threading.Event()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="moonpalace-writer", daemon=True)
+        self._deadline = math.inf
+        self._memory = 0
+        self._most = 0
+        self._was_over = False
+        self._pace = Pace()
+        self._behind: int | None = None
+        """Calls stored of those that waited for a store in trouble, None once none of them waits."""
+        self._lost = 0
+        self._delay = RETRY_LEAST
+        self._file = StoreFile(engine)
+        self._attempts = Attempts(engine, self._follow_file)
+        self._overflow = Overflow(journal_place.place(engine.url, home), self._run)
+        self._moved = False
+        self._batch = Batch(self.run_id, self._begun(key))
+        self._kept_at = time.monotonic()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def put(self, task: Task) -> None:
+        """Take a task; returns at once, from any thread."""
+        self._tasks.append(task)
+        # Setting an event that is set costs a lock and, worse, a switch of threads: both are saved here.
+        if not self._wake.is_set():
+            self._wake.set()
+
+    @property
+    def trouble(self) -> str | None:
+        """Return why the store does not work, None if it does."""
+        return self._attempts.trouble.words
+
+    @property
+    def lost(self) -> int:
+        """Return how many calls have no row and will get none; while it works, of those that it has looked at."""
+        return self._lost + self._batch.lost
+
+    def stop(self) -> bool:
+        """Store all that waits, write down the end of the run, and stop; return False if something is lost.
+
+        What the store does not take in time is in the journal then, and not lost.
+        """
+        self._deadline = min(self._deadline, time.monotonic() + DRAIN_MOST)
+        self._stopping.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(JOIN_MOST)
+        LIVING.discard(self.run_id)
+        return not (self._tasks or self._batch.planned or self.lost or self._thread.is_alive())
+
+    @property
+    def fingerprint_key(self) -> bytes:
+        """Return the key of the fingerprints of API keys."""
+        return self._batch.fingerprint_key
+
+    def _begun(self, key: bytes | None) -> bytes:
+        """Write down the run; return the store's key, or with the one that is known wait for the store."""
+        try:
+            return self._begin_run()
+        except Exception as error:
+            if key is None:
+                raise
+            self._attempts.trouble.report(error)
+            self._moved = True
+            return key
+
+    def _begin_run(self) -> bytes:
+        try:
+            with writing(self.engine) as connection:
+                self._recover(connection)
+                repeats.ensure_run(connection, self._run)
+                return identity.fingerprint_key(connection)
+        except DBAPIError as error:
+            raise refusal("cannot write to", self.engine.url, error) from error
+
+    def _work(self) -> None:
+        beat = time.monotonic()
+        looked = -math.inf
+        while not self._stopping.is_set():
+            now = time.monotonic()
+            live, look = now - beat >= HEARTBEAT, now - looked >= LOOK
+            beat = now if live else beat
+            looked = now if look else looked
+            keep = now - self._kept_at >= KEEP
+            self._kept_at = now if keep else self._kept_at
+            self._guarded(partial(self._turn, keep=keep, live=live, look=look))
+            self._sleep(time.monotonic() - now)
+        self._guarded(self._drain)
+        self._overflow.close()
+
+    def _sleep(self, took: float) -> None:
+        """Wait for what is to be done next, after a turn that took some seconds."""
+        if self.trouble is not None:
+            self._stopping.wait(self._delay)
+            self._delay = min(self._delay * 2, RETRY_MOST)
+            return
+        self._delay = RETRY_LEAST
+        if self._overflow.source() is not None or self._batch.is_due(self._due_before()):
+            self._stopping.wait(max(0.0, BATCH_LEAST - took))
+            return
+        self._wake.wait(HOLD if self._batch.planned else KEEP if self._batch.under_way else HEARTBEAT)
+        if not self._stopping.is_set():
+            # What comes while a batch is stored has waited for that long when its own turn comes.
+            self._stopping.wait(max(BATCH_LEAST, BATCH - took))
+        self._wake.clear()
+
+    def _due_before(self, *, ended: bool = False) -> float:
+        """Return the moment since when calls under way are held; while the store is in trouble none is."""
+        return math.inf if ended or self.trouble is not None else time.monotonic() - HOLD
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do something; whatever goes wrong stays here, since a thread that has died stores nothing more."""
+        try:
+            work()
+        except Exception:
+            logger.exception("store: a batch could not be stored because of a fault in MoonPalace")
+
+    def _turn(self, *, keep: bool, live: bool, look: bool) -> None:
+        """Look at what has come and store what can be stored."""
+        if look:
+            self._overflow.look()
+        self._plan(keep=keep)
+        if self._push(live=live) and self._most > memory.LARGE and not self._tasks:
+            self._most = 0
+            memory.give_back()
+
+    def _plan(self, *, keep: bool = False, ended: bool = False) -> None:
+        tasks = [self._tasks.popleft() for _ in range(len(self._tasks))]
+        try:
+            # Pieces of answers under way that cannot be stored would be there twice in memory.
+            self._batch.plan(tasks, keep=ended or (keep and self.trouble is None))
+        except Exception:
+            self._lost += sum(isinstance(task, RequestRead) for task in tasks)
+            raise
+        self._memory = self._batch.weight + (self._batch.absorb() if self.trouble is not None else 0)
+        self._most = max(self._most, self._memory)
+        over = self._memory > MEMORY
+        # Of a store that works, one great batch is no sign; two in a row say that it is too slow.
+        if (over and (self._was_over or self.trouble is not None)) or self._attempts.trouble.lasts > MINUTE:
+            self._spill()
+        self._was_over = over
+
+    def _spill(self) -> None:
+        added = self._overflow.add(list(self._batch.units.values()))
+        self._batch.hand_over([unit.uuid for unit in added])
+        self._memory = self._batch.weight
+
+    def _push(self, *, live: bool = False, ended: bool = False) -> bool:
+        """Store what waits, this run's journal first since it is older; return True once nothing of it waits."""
+        try:
+            source = self._overflow.source()
+            if source is not None and (self._is_ours(source) or not ended):
+                taken = self._overflow.take(source, partial(self._store_units, is_own=source.is_own), self._pace)
+                if source.is_own or not taken:
+                    return False
+                if source.journal.path not in self._overflow.paths:
+                    self._attempts.try_to(self._recover)  # calls of which it had the beginning alone
+            self._commit(live=live, ended=ended)
+        finally:
+            for exchange in self._batch.finished():
+                self._observe(exchange)
+            self._settle()
+        left = self._overflow.source() if ended else None
+        is_stored = not self._batch.is_due(self._due_before(ended=ended))
+        is_done = is_stored and self.trouble is None and (left is None or not self._is_ours(left))
+        if is_done and self._behind:
+            logger.warning("store: %d calls that had waited are stored", self._behind)
+        self._behind = None if is_done else self._behind
+        return is_done
+
+    def _is_ours(self, source: Source) -> bool:
+        """Tell whether a journal is of this run, be it that an earlier process of it has died."""
+        return source.journal.run["id"] == self.run_id
+
+    def _commit(self, *, live: bool, ended: bool) -> None:
+        units = self._batch.portion(self._pace.weight, self._pace.calls, self._due_before(ended=ended))
+        ended = ended and len(units) == self._batch.planned
+        touch = partial(self._touch, live=live, ended=ended)
+        if not units:
+            if live or ended:
+                self._attempts.try_to(touch)
+            return
+        # What has failed may have been committed nevertheless, with the answer lost on the way.
+        taken = self._timed(lambda: self._attempts.store(units, self._run, touch, again=self.trouble is not None))
+        self._count(units, taken)
+        self._batch.stored(taken.ids)
+        self._give_up([unit for unit in units if unit.uuid in taken.refused], taken.refused)
+        if (live or ended) and taken.refused and not taken.ids:  # and with them what was to be said of the run
+            self._attempts.try_to(touch)
+
+    def _timed(self, store: Callable[[], Taken]) -> Taken:
+        """Store something, and learn from the time that it takes how much to store at once."""
+        began = time.monotonic()
+        taken = store()
+        self._pace.note(time.monotonic() - began)
+        return taken
+
+    def _count(self, units: Sequence[Unit], taken: Taken) -> None:
+        """Count what has been stored of calls that had waited for a store in trouble."""
+        if self.trouble is not None and self._behind is None:
+            self._behind = 0
+        if self._behind is not None:
+            self._behind += sum(unit.ending is not None and unit.uuid in taken.ids for unit in units)
+
+    def _store_units(self, units: Sequence[Unit], run: Values, *, is_own: bool) -> list[str] | None:
+        """Store units out of a journal; return those that the store refuses, None if some are still to be stored."""
+        taken = self._timed(lambda: self._attempts.store(units, run, lambda _: None, again=True))
+        if is_own:
+            self._count(units, taken)
+            self._batch.note([unit for unit in units if unit.uuid in taken.ids], taken.ids)
+        settled = taken.ids.keys() | taken.refused.keys()
+        return list(taken.refused) if all(unit.uuid in settled for unit in units) else None
+
+    def _give_up(self, units: Sequence[Unit], errors: Mapping[str, Exception]) -> None:
+        """Keep calls that the store refuses for ever in a file, for people to look at."""
+        kept = self._overflow.keep(units) if units else None
+        for unit in units:
+            fate = "is lost" if kept is None else f"is kept in {kept}"
+            name = type(errors[unit.uuid]).__name__
+            logger.error("store: call %s %s, the database refuses it: %s", unit.uuid, fate, name)
+            self._lost += kept is None
+            self._batch.drop(unit.uuid)
+
+    def _drain(self) -> None:
+        """Store all that there is, and what the store does not take in good time in the journal."""
+        self._plan(ended=True)
+        self._overflow.look()
+        delay, is_safe = RETRY_LEAST, False
+        while not self._push(ended=True) and time.monotonic() <= self._deadline:
+            if self.trouble is None:
+                continue
+            if not is_safe:
+                self._spill()
+                is_safe = not self._batch.planned
+                self._deadline = min(self._deadline, time.monotonic() + DRAIN_JOURNALLED) if is_safe else self._deadline
+            time.sleep(delay)
+            delay = min(delay * 2, RETRY_MOST)
+        if self._batch.planned:
+            self._spill()
+        self._settle()
+        if self._batch.planned:
+            logger.error("store: %d calls could not be stored: %s", self._batch.planned, self.trouble)
+        if self._overflow.own is not None:
+            logger.warning("store: what could not be stored waits in %s for the next start", self._overflow.own)
+
+    def _follow_file(self) -> None:
+        """Begin again on the file that has replaced the store's."""
+        self._moved = self._file.follow() or self._moved
+        if self._moved:
+            self._batch.begin_again(self._begin_run())
+            self._moved = False
+
+    def _recover(self, connection: Connection) -> None:
+        recover(connection, LIVING, cast(int, self._run["pid"]))
+
+    def _touch(self, connection: Connection, *, live: bool, ended: bool) -> None:
+        if live or ended:
+            runs.touch_run(connection, self.run_id, ended=ended)
+
+    def _settle(self) -> None:
+        uuids = self._batch.settled()
+        if uuids and self.settled is not None:
+            self.settled(uuids)
+
+    def _observe(self, exchange: Exchange) -> None:
+        if self.observer is None:
+            return
+        try:
+            self.observer(exchange)
+        except Exception:
+            logger.exception("store: what was to be told of call %d failed", exchange.id)

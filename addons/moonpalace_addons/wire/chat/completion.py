@@ -1,0 +1,215 @@
+"""Read a finished answer of the API, tolerant of whatever stands there.
+
+Three shapes are known, by their documents: `chat.completion` of /v1/chat/completions, `response` of /v1/responses and
+`message` of /anthropic/v1/messages. A value of a wrong type counts as missing; a bool is no number.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from moonpalace_addons.wire.chat import api_error
+from moonpalace_addons.wire.chat.api_error import ApiError
+from moonpalace_addons.wire.json_value import mapping
+
+WARNING = "it seems that your max_tokens value is too small, please set a larger value"
+
+# The models that are named after their context window.
+_WINDOW = re.compile(r"moonshot-v1-(8|32|128)k\b")
+_REASONING_SHARE = 0.9
+_NOTHING: Mapping[str, object] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Hold the tokens of a call; None where the answer does not tell. `prompt_tokens` includes `cached_tokens`."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Hold what a stored call tells about its answer."""
+
+    id: str | None = None
+    model: str | None = None
+    finish_reason: str | None = None
+    usage: Usage = Usage()
+    error: ApiError | None = None
+
+
+def summarize(completion: object, *, failed: bool = False) -> Summary:
+    """Return what `completion`, the parsed JSON of an answer, tells; never raise.
+
+    `failed` says that it is an error whatever it looks like, by its status.
+
+    Of several choices the first finish reason that is not "stop" counts. /v1/responses gives the reason why it is
+    incomplete, or else its status; /messages its stop reason.
+    """
+    answer = mapping(completion)
+    return Summary(
+        id=answer_id(completion),
+        model=_text(answer.get("model")),
+        finish_reason=_finish_reason(answer),
+        usage=_usage(answer),
+        error=api_error.find(completion, failed=failed),
+    )
+
+
+def answer_id(value: object) -> str | None:
+    """Return the id of an answer: of a completion, a response or a message, or of one that an event begins or goes on.
+
+    Other objects, such as files and batches, have ids too, which are none of answers.
+    """
+    fields = mapping(value)
+    kind = fields.get("type")
+    if kind == "message_start":
+        fields = mapping(fields.get("message"))
+    elif isinstance(kind, str) and kind.startswith("response."):
+        fields = mapping(fields.get("response"))
+    is_answer = fields.get("type") == "message" or fields.get("object") == "response"
+    return _text(fields.get("id")) if is_answer or next(choices(fields), None) is not None else None
+
+
+def truncation_warning(request: object, completion: object, *, streamed: bool, status: int) -> str | None:
+    """Return the warning for an answer with a choice that ended by "length" or without a finish reason, else None.
+
+    `request` and `completion` are parsed JSON, the completion merged if it was a stream. None too unless the status is
+    2xx, and for answers that are no chat completion or that hold an error, which is then the reason of their end.
+
+    The suggestion, for answers that were not streamed: where the name of the model asked for tells its context window,
+    the window less the prompt's tokens; else twice the tokens used, or twice the limit of the request if that is more.
+    Without these numbers there is none.
+
+    The warning is the documented sentence; what is known beyond it follows, each only where it applies:
+
+        " (suggested max_tokens: N)"
+        "; reasoning used up the budget (45 of 48 tokens)", as `max_completion_tokens` counts reasoning too
+        "; the context window of 8192 tokens is full", so that no larger value helps
+        "; the answer ended without a finish reason, it may be incomplete", of streams
+    """
+    asked, answer = mapping(request), mapping(completion)
+    reasons = [choice.get("finish_reason") for choice in choices(answer)] if _is_chat_completion(answer, status) else []
+    at_length = "length" in reasons
+    if not at_length and all(reasons):
+        return None
+    return WARNING + "".join(_clauses(asked, answer, at_length=at_length, streamed=streamed))
+
+
+def choices(answer: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    """Yield the elements of `choices` that are objects."""
+    elements = answer.get("choices")
+    return (element for element in (elements if isinstance(elements, list) else ()) if isinstance(element, dict))
+
+
+def whole_number(value: object) -> int | None:
+    """Return an int that is none of the bools, not negative, and not past all counting; None for anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _first_number(*values: object) -> int | None:
+    return next((number for number in map(whole_number, values) if number is not None), None)
+
+
+def _finish_reason(answer: Mapping[str, object]) -> str | None:
+    reasons = [reason for choice in choices(answer) if (reason := _text(choice.get("finish_reason")))]
+    if reasons:
+        return next((reason for reason in reasons if reason != "stop"), "stop")
+    if answer.get("object") == "response":
+        return _text(mapping(answer.get("incomplete_details")).get("reason")) or _text(answer.get("status"))
+    return _text(answer.get("stop_reason"))
+
+
+def _usage(answer: Mapping[str, object]) -> Usage:
+    usage = mapping(answer.get("usage")) or next((mapping(choice.get("usage")) for choice in choices(answer)), _NOTHING)
+    prompt = _first_number(usage.get("prompt_tokens"), _input_tokens(usage))
+    completion = _first_number(usage.get("completion_tokens"), usage.get("output_tokens"))
+    total = whole_number(usage.get("total_tokens"))
+    if total is None and prompt is not None and completion is not None:
+        total = prompt + completion
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=total,
+        cached_tokens=_first_number(
+            usage.get("cached_tokens"),
+            mapping(usage.get("prompt_tokens_details")).get("cached_tokens"),
+            mapping(usage.get("input_tokens_details")).get("cached_tokens"),
+            usage.get("cache_read_input_tokens"),
+        ),
+        reasoning_tokens=_first_number(
+            mapping(usage.get("completion_tokens_details")).get("reasoning_tokens"),
+            mapping(usage.get("output_tokens_details")).get("reasoning_tokens"),
+            usage.get("reasoning_tokens"),
+        ),
+    )
+
+
+def _input_tokens(usage: Mapping[str, object]) -> int | None:
+    tokens = whole_number(usage.get("input_tokens"))
+    if tokens is None:
+        return None
+    # /messages counts what was read from a cache or written to it apart; in /v1/responses these keys do not exist.
+    apart = (whole_number(usage.get(f"cache_{kind}_input_tokens")) for kind in ("read", "creation"))
+    return tokens + sum(number or 0 for number in apart)
+
+
+def _is_chat_completion(answer: Mapping[str, object], status: int) -> bool:
+    is_chat = answer.get("object", "chat.completion") in ("chat.completion", "chat.completion.chunk", "")
+    return 200 <= status < 300 and is_chat and api_error.find(answer) is None
+
+
+def _clauses(
+    asked: Mapping[str, object], answer: Mapping[str, object], *, at_length: bool, streamed: bool
+) -> Iterator[str]:
+    usage = summarize(answer).usage
+    window = _window(asked, answer)
+    is_full = window is not None and (usage.prompt_tokens or 0) + (usage.completion_tokens or 0) >= window
+    suggested = None if is_full else _suggested(asked, usage, window)
+    if suggested and not streamed:
+        yield f" (suggested max_tokens: {suggested})"
+    if at_length:
+        yield from _reasoning(answer, usage)
+    if is_full:
+        yield f"; the context window of {window} tokens is full"
+    if streamed and not at_length:
+        yield "; the answer ended without a finish reason, it may be incomplete"
+
+
+def _window(asked: Mapping[str, object], answer: Mapping[str, object]) -> int | None:
+    # The model asked for comes first: `moonshot-v1-auto` is answered by one of several windows.
+    name = next((model for model in (asked.get("model"), answer.get("model")) if isinstance(model, str)), "")
+    match = _WINDOW.match(name)
+    return int(match[1]) * 1024 if match else None
+
+
+def _suggested(asked: Mapping[str, object], usage: Usage, window: int | None) -> int | None:
+    if window is not None and usage.prompt_tokens is not None:
+        return window - usage.prompt_tokens
+    limits = (whole_number(asked.get(name)) for name in ("max_completion_tokens", "max_tokens"))
+    known = [number for number in (usage.completion_tokens, *limits) if number]
+    return 2 * max(known) if known else None
+
+
+def _reasoning(answer: Mapping[str, object], usage: Usage) -> Iterator[str]:
+    spent, of = usage.reasoning_tokens, usage.completion_tokens
+    if spent and of and spent >= _REASONING_SHARE * of:
+        yield f"; reasoning used up the budget ({spent} of {of} tokens)"
+    elif any(_is_only_reasoning(choice) for choice in choices(answer)):
+        yield "; reasoning used up the budget"
+
+
+def _is_only_reasoning(choice: Mapping[str, object]) -> bool:
+    message = mapping(choice.get("message"))
+    is_cut = choice.get("finish_reason") == "length"
+    return (
+        is_cut and bool(message.get("reasoning_content")) and not (message.get("content") or message.get("tool_calls"))
+    )

@@ -1,0 +1,321 @@
+"""Change a chat stream on its way to the client: cut it at a loop, merge it to one answer, or hide its usage.
+
+Bytes that need no change come out as they went in, comments and odd line ends included, and as early: an event that is
+held back until it is complete is one that may have to go.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from moonpalace_addons.wire.chat.alike import More, Run
+from moonpalace_addons.wire.chat.api_error import ApiError
+from moonpalace_addons.wire.chat.completion import choices
+from moonpalace_addons.wire.chat.event_data import DataReader, make_decoder
+from moonpalace_addons.wire.chat.merging import DONE, Merger
+from moonpalace_addons.wire.chat.pieces import index_of
+from moonpalace_addons.wire.codings.sniffer import Sniffer
+from moonpalace_addons.wire.forms import EVENT_STREAM, Form
+from moonpalace_addons.wire.json_value import mapping
+from moonpalace_addons.wire.loops.loop_guard import Found, LoopGuard
+from moonpalace_addons.wire.sieve import Sieve
+from moonpalace_addons.wire.sse import BLANK_LINE, Event
+
+REPEAT = "repeat"
+_TOP = ("id", "object", "created", "model", "system_fingerprint")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Say what is to be done with a stream; `make_guard` makes the loop guard, None for no guard."""
+
+    coerce: bool = False
+    hide_usage: bool = False
+    make_guard: Callable[[], LoopGuard] | None = None
+
+
+class StreamEditor:
+    """Turn decoded chunks of an event stream into what the client gets, to be fetched with `take`.
+
+    `found` is set when a loop ended the stream: nothing comes after that. `is_whole` tells after `close` whether the
+    answer came to its end; with `coerce` there is no output before the end, and none at all unless it is whole. A body
+    that turns out to be no event stream by its first bytes, whatever its `label`, `passes` as it is. `is_odd` tells
+    whether there was an event that cannot be read, so that what is merged lacks it.
+
+    Memory: the last incomplete event, twice with `hide_usage`, and with `coerce` the merged answer. Whatever is raised
+    in the middle of `feed` or `close`, `rest` still knows every byte that was not taken.
+    """
+
+    def __init__(self, plan: Plan, label: str | None = EVENT_STREAM) -> None:
+        self.found: Found | None = None
+        self.passes = False
+        self.is_odd = False
+        self._is_cut = False
+        self._sniffer: Sniffer | None = Sniffer(label)
+        self._head = bytearray()
+        self._guard = plan.make_guard() if plan.make_guard else None
+        self._decoder = make_decoder()
+        self._reader = DataReader()
+        self._merger = Merger() if plan.coerce else None
+        self._sieve = Sieve() if plan.hide_usage else None
+        self._ends: dict[int, bool] = {}
+        self._passed = 0  # bytes of the stream before `_pending`
+        self._pending = b""
+        self._output = bytearray()
+        self._progress = _Progress()
+
+    @property
+    def passed(self) -> int:
+        """Return how many bytes of the stream count for the client: all that were fed, or those up to the cut."""
+        return self._passed
+
+    @property
+    def is_done(self) -> bool:
+        """Tell whether nothing of the answer can follow: there was `[DONE]`, or an error."""
+        return self._progress.is_done
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether nothing of the answer is missing, though the stream may go on: each end and the usage came."""
+        return not self.passes and self.is_whole and (self.is_done or self._progress.has_usage)
+
+    @property
+    def has_content(self) -> bool:
+        """Tell whether there was anything of an answer yet, beyond that there will be one."""
+        return self._progress.has_content
+
+    @property
+    def error(self) -> ApiError | None:
+        """Return the error that the stream told of before it was over."""
+        return self._progress.error
+
+    @property
+    def has_gap(self) -> bool:
+        """Tell whether what is merged lacks an event: one that was too long to be read."""
+        return self._merger is not None and self._decoder.overflowed
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether the stream said that it is over, by `[DONE]` or a reason for every choice.
+
+        What is merged is whole only if all of it could be read, and if it told of no error.
+        """
+        if self.passes or self._merger is None:
+            return self.passes or self._progress.is_whole
+        is_broken = self._merger.is_empty or self.has_gap or self.is_odd or self._is_cut or self.error is not None
+        return self._progress.is_whole and not is_broken
+
+    def feed(self, data: bytes) -> None:
+        """Take in the next bytes."""
+        if self.found is not None:
+            return
+        self._pending = data
+        if self._sniffer is not None:
+            self._look(self._sniffer, data)
+        if self.passes:
+            self._output += data
+            self._pending = b""
+            return
+        if self._take_in(data):
+            self._pass(len(data))
+
+    def _take_in(self, data: bytes) -> bool:
+        """Read what came, whole runs of events at once where that is possible; return False if the stream is over."""
+        rest, least = data, 0
+        while rest:
+            run = self._reader.read_run(self._decoder, rest)
+            if run is not None:
+                size, goes_on = run.size, self._feed_run(run, rest, self._passed + len(data) - len(rest))
+            else:  # an event, and each time more: perhaps only a few are not alike
+                end = rest.find(BLANK_LINE, least)
+                size = end + len(BLANK_LINE) if end >= 0 else len(rest)
+                goes_on, least = self._feed_events(rest[:size]), 2 * size
+            if not goes_on:
+                return False
+            rest = rest[size:]
+        return True
+
+    def _feed_run(self, run: Run, data: bytes, start: int) -> bool:
+        count, found = self._guard.feed_run(run) if self._guard is not None else (len(run.texts), None)
+        self._take_value(More(run.choice, run.channel, "".join(run.texts[:count])))
+        if found is not None:
+            size = sum(len(event) + len(BLANK_LINE) for event in data.split(BLANK_LINE, count)[:count])
+            self._cut(Event("", end=start + size), found)
+        return found is None
+
+    def _feed_events(self, data: bytes) -> bool:
+        for event in self._decoder.feed(data):
+            for chunk in self._read(event):
+                if self._guard is not None and (found := self._guard.feed(chunk)):
+                    self._cut(event, found)
+                    return False
+            if self._merger is not None and (self.is_odd or self.error is not None):
+                return False  # nothing is to come of it any more
+        return True
+
+    def close(self) -> None:
+        """Take note of the clean end of the stream; a loop in an event that it left incomplete is none to interrupt."""
+        if self.found is not None:
+            return
+        if self._sniffer is not None and self._sniffer.close() is not Form.EVENTS:
+            self._let_pass()
+        if self.passes:
+            return
+        for event in self._decoder.close():
+            self._read(event)
+        if self._sieve is not None:
+            self._output += self._sieve.close(self._ends)
+        if self._merger is not None and self.is_whole:
+            self._output += self._merged()
+
+    def take(self) -> bytes:
+        """Return what the client gets now."""
+        output = bytes(self._output)
+        self._output.clear()
+        return output
+
+    def rest(self) -> bytes:
+        """Return all that has not been taken, unedited: for the case that editing failed half-way."""
+        held = self._sieve.held if self._sieve is not None else b""
+        return bytes(self._output) + bytes(held) + self._pending
+
+    def _look(self, sniffer: Sniffer, data: bytes) -> None:
+        """Find out what the body is; as long as that is not known, it is taken for an event stream."""
+        form = sniffer.feed(data)
+        if form is Form.EVENTS:
+            self._sniffer = None
+            self._head.clear()
+        elif form is not None:
+            self._let_pass()
+        elif self._merger is not None:
+            self._head += data
+
+    def _let_pass(self) -> None:
+        self._sniffer, self.passes = None, True
+        self._output += self._sieve.close({}) if self._sieve is not None else bytes(self._head)
+        self._head.clear()
+
+    def _read(self, event: Event) -> list[object]:
+        """Return the JSON values that an event says."""
+        data = self._reader.read(event)
+        if data.is_odd and not self.is_done:
+            self.is_odd, self._is_cut = self.is_odd or event.terminated, not event.terminated
+        values = []
+        for value, error in data.said:
+            self._take_value(value, error)
+            values.append(value)
+        if data.is_done:
+            self._progress.is_done = True
+        if self._sieve is not None:
+            self._note_end(event, is_hidden=all(map(_is_usage_alone, values)) and not data.is_done)
+        return values
+
+    def _take_value(self, value: object, error: ApiError | None = None) -> None:
+        self._progress.feed(value, error)
+        if self._merger is not None:
+            self._merger.feed(value, error)
+
+    def _note_end(self, event: Event, *, is_hidden: bool) -> None:
+        if is_hidden or event.parted:
+            self._ends[event.end] = is_hidden
+
+    def _pass(self, count: int) -> None:
+        """Move the first pending bytes to the output, except for what is hidden, withheld or merged."""
+        if self._merger is None:
+            passing = self._pending[:count]
+            self._output += passing if self._sieve is None else self._sieve.feed(passing, self._ends)
+        self._pending = self._pending[count:]
+        self._passed += count
+        self._ends.clear()
+
+    def _cut(self, event: Event, found: Found) -> None:
+        """End the stream after an event: a reason for every open choice, and `[DONE]`."""
+        # All that can fail comes first: a stream that cannot be cut goes on.
+        chunks = [self._progress.final_chunk(choice) for choice in self._progress.open_choices]
+        ending = self._merged(chunks) if self._merger is not None else _events(chunks)
+        self._pass(event.end - self._passed)
+        if event.parted and self._merger is None:
+            # Its line end may have been taken already, and may be a lone CR, which an LF would only complete.
+            self._output += (self._sieve.close(self._ends) if self._sieve is not None else b"") + b"\n\n"
+        elif self._output.endswith(b"\r"):
+            self._output += b"\n"  # the other half of a CRLF; after a lone CR it belongs to the same line end
+        self._output += ending
+        self._pending = b""
+        self.found = found
+
+    def _merged(self, more: Iterable[object] = ()) -> bytes:
+        if self._merger is None:
+            return b""
+        for chunk in more:
+            self._merger.feed(chunk)
+        result = self._merger.result()
+        try:
+            return json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()
+        except UnicodeEncodeError:  # half a surrogate pair, for which UTF-8 has no bytes
+            return json.dumps(result, separators=(",", ":")).encode()
+
+
+class _Progress:
+    """Know which choices of a stream are open, and what its chunks have in common."""
+
+    def __init__(self) -> None:
+        self._top: dict[str, object] = {}
+        self._finished: dict[int, bool] = {}
+        self.is_done = False
+        self.has_usage = False
+        self.has_content = False
+        self.error: ApiError | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        return self.is_done or (bool(self._finished) and all(self._finished.values()))
+
+    @property
+    def open_choices(self) -> list[int]:
+        return sorted(index for index, finished in self._finished.items() if not finished)
+
+    def feed(self, chunk: object, error: ApiError | None) -> None:
+        if isinstance(chunk, More):
+            self.has_content = self.has_content or bool(chunk.text)
+            return
+        if error is not None and not self.is_done and (error.ends or not self.has_content):
+            self.error = error
+        self.is_done = self.is_done or (error is not None and error.ends)
+        known: Mapping[str, object] = mapping(chunk)
+        self.has_usage = self.has_usage or bool(known.get("usage"))
+        for name in _TOP:
+            if name in known:
+                self._top.setdefault(name, known[name])
+        for position, choice in enumerate(choices(known)):
+            index = index_of(choice)
+            number = position if index is None else index
+            self.has_usage = self.has_usage or bool(choice.get("usage"))
+            self._finished[number] = self._finished.get(number, False) or bool(choice.get("finish_reason"))
+            self.has_content = self.has_content or _has_content(choice)
+
+    def final_chunk(self, choice: int) -> dict[str, object]:
+        return {**self._top, "choices": [{"index": choice, "delta": {}, "finish_reason": REPEAT}]}
+
+
+def _has_content(choice: Mapping[str, object]) -> bool:
+    delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
+    said = any(value for name, value in delta.items() if name != "role")
+    return said or choice.get("finish_reason") not in (None, "", "error")
+
+
+def _is_usage_alone(chunk: object) -> bool:
+    known = mapping(chunk)
+    return known.get("choices") == [] and isinstance(known.get("usage"), dict)
+
+
+def _events(chunks: Iterable[object]) -> bytes:
+    lines = [json.dumps(chunk, ensure_ascii=False, separators=(",", ":")) for chunk in chunks]
+    return "".join(f"data: {line}\n\n" for line in [*lines, DONE]).encode("utf-8", "replace")
+
+
+def merged(stream: bytes) -> bytes | None:
+    """Return the merged answer of a stream, read anew, None if it is not whole: for when editing it failed half-way."""
+    editor = StreamEditor(Plan(coerce=True))
+    editor.feed(stream)
+    editor.close()
+    return editor.take() if editor.is_whole else None

@@ -1,0 +1,87 @@
+"""The texts of a stream that is not merged, put together from its events, so that words that were cut can be found.
+
+What stands in events of known kinds as a piece of a text is joined to it. Strings of events of unknown kinds may be
+such pieces or texts of their own: they are there in both ways.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from moonpalace_addons.wire.chat.event_data import make_decoder, read_data
+from moonpalace_addons.wire.chat.pieces import DEEPEST, Text
+from moonpalace_addons.wire.chat.searched import KEYS, texts
+from moonpalace_addons.wire.chat.series import Path, Series, is_growing, is_surely_growing, series_of
+from moonpalace_addons.wire.json_value import dumped, parse
+from moonpalace_addons.wire.secrets import bodies, masking
+from moonpalace_addons.wire.secrets.values import known
+
+SEARCHED = frozenset({*KEYS, "delta", "partial_json"})
+MAX_EVENTS = 250_000
+"""Events that are looked at: of the words behind them only those are found that are not cut."""
+
+
+def of_answer(stream: bytes | None, answer: bytes | None, hidden: Sequence[bytes] = ()) -> str | None:
+    """Return the texts of a stream that is kept as the answer as well, None for one that is merged, and for none."""
+    return document(stream, hidden) if stream is not None and stream == answer else None
+
+
+def document(stream: bytes, hidden: Sequence[bytes] = ()) -> str:
+    """Return a JSON document that has the texts of a stream, each once, as values that are searched for words.
+
+    Secrets, those that are known (`hidden`) and others by their form, are masked: they may come together here only.
+    """
+    written = dumped([{"text": text} for text in dict.fromkeys(joined(stream))])
+    found = bodies.find(written, known(tuple(hidden)))
+    return masking.overwrite(written, ((finding.start, finding.end) for finding in found)).decode("utf-8", "replace")
+
+
+def joined(stream: bytes) -> Iterator[str]:
+    """Give the texts of a stream."""
+    growing: dict[Series, Text] = {}
+    for text in of_events(stream):
+        if isinstance(text, str):
+            yield text
+            continue
+        series, piece = text
+        growing.setdefault(series, Text()).add(piece)
+    for each in growing.values():
+        yield each.result("text", {})
+
+
+def of_events(stream: bytes) -> Iterator[str | tuple[Series, str]]:
+    """Give the strings of the events: those that are pieces of a text with what tells this text."""
+    decoder = make_decoder(limit=len(stream) + 1)
+    for number, event in enumerate((*decoder.feed(stream), *decoder.close())):
+        if number >= MAX_EVENTS:
+            yield from texts(event.data)
+        elif isinstance(value := parse(event.data), dict):
+            yield from of_value(value)
+        else:
+            data = read_data(event)
+            yield from texts(event.data) if data.is_odd else ()
+            for value, _ in data.said:
+                yield from of_value(value)
+
+
+def of_value(value: object) -> Iterator[str | tuple[Series, str]]:
+    """Give the strings of a value that an event says, likewise."""
+    for path, string in strings(value):
+        grows = is_growing(path)
+        if grows:
+            yield series_of(value, path), string
+        if not (grows and is_surely_growing(value, path)):
+            yield string
+
+
+def strings(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Give the strings in a value that are searched, with the keys to them."""
+    if isinstance(value, dict):
+        for key, member in value.items():
+            if isinstance(member, str):
+                if key in SEARCHED and member:
+                    yield (*path, key), member
+            elif len(path) < DEEPEST:
+                yield from strings(member, (*path, key))
+    elif isinstance(value, list) and len(path) < DEEPEST:
+        for place, element in enumerate(value):
+            if isinstance(element, dict | list):
+                yield from strings(element, (*path, place))

@@ -1,0 +1,146 @@
+"""Derive the timing of a call from the times at which its chunks arrived.
+
+All times are whole nanoseconds of one monotonic clock. An event counts as arrived with the chunk that holds the byte
+which completed it. A token event is one whose delta has text of any channel: content, reasoning, refusal, or the name
+or arguments of a tool or function call; it is visible unless all its text is reasoning.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+from moonpalace_addons.wire.chat.alike import More
+from moonpalace_addons.wire.chat.completion import choices
+from moonpalace_addons.wire.json_value import mapping
+
+_VISIBLE = ("content", "refusal")
+_REASONING = ("reasoning_content", "reasoning")
+_CALL = ("name", "arguments")
+_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Hold the timing of one call: nanoseconds, but tokens per second. What the data does not tell is None.
+
+    time_to_headers              headers - started
+    time_to_first_token          first token event - started; of streams only
+    time_to_first_visible_token  first visible token event - started; of streams only
+    time_per_output_token        (last token event - first token event) / (completion_tokens - 1), rounded down; of
+                                 streams only, with two tokens or more that did not all come at one instant
+    output_tokens_per_second     streams: completion_tokens / (last token event - started);
+                                 other calls: completion_tokens / (ended - started)
+    longest_stall                longest gap, or the silence before the end of a stream, if that was longer; a gap lies
+                                 between two successive chunks that completed events
+    gap_p50, gap_p90, gap_p99    the smallest gap that at least so many percent of the gaps do not exceed
+    """
+
+    time_to_headers: int | None = None
+    time_to_first_token: int | None = None
+    time_to_first_visible_token: int | None = None
+    time_per_output_token: int | None = None
+    output_tokens_per_second: float | None = None
+    longest_stall: int | None = None
+    gap_p50: int | None = None
+    gap_p90: int | None = None
+    gap_p99: int | None = None
+
+
+def measure(
+    started: int,
+    headers: int | None,
+    ended: int,
+    chunks: Sequence[tuple[int, int]],
+    events: Sequence[tuple[int, object]],
+    completion_tokens: int | None,
+    streamed: bool,
+) -> Timing:
+    """Return the timing of a call that ran from `started` to `ended`, with its headers at `headers` if they came.
+
+    `chunks` are (decoded bytes up to and with this chunk, time of arrival) in order; `events` are (`Event.end`, parsed
+    JSON of its data) in order. `streamed` says whether the answer came as events, whatever its client asked for.
+    """
+    offsets = [offset for offset, _ in chunks]
+    carriers, tokens, visible = set(), [], None
+    for end, value in events if streamed and chunks else ():
+        number = carrier(offsets, end)
+        arrived = chunks[number][1]
+        carriers.add(number)
+        channel = token_channel(value)
+        if channel is not None:
+            tokens.append(arrived)
+        if channel == "visible" and visible is None:
+            visible = arrived
+    arrivals = [chunks[number][1] for number in sorted(carriers)]
+    gaps = _gaps(arrivals)
+    silence = _silence(headers, ended, arrivals) if streamed else 0
+    last = tokens[-1] if tokens else None
+    return Timing(
+        time_to_headers=None if headers is None else headers - started,
+        time_to_first_token=tokens[0] - started if tokens else None,
+        time_to_first_visible_token=None if visible is None else visible - started,
+        time_per_output_token=_time_per_token(tokens, completion_tokens),
+        output_tokens_per_second=_rate(completion_tokens, started, last if streamed else ended),
+        longest_stall=max([*gaps[-1:], *([silence] if silence > 0 else [])], default=None),
+        gap_p50=_percentile(gaps, 50),
+        gap_p90=_percentile(gaps, 90),
+        gap_p99=_percentile(gaps, 99),
+    )
+
+
+def token_channel(chunk: object) -> Literal["visible", "reasoning"] | None:
+    """Say which channel the text in a parsed chat chunk belongs to; None without text, visible if both have some."""
+    if isinstance(chunk, More):
+        return ("visible" if chunk.channel in _VISIBLE else "reasoning") if chunk.text else None
+    deltas = [mapping(choice.get("delta")) or mapping(choice.get("message")) for choice in choices(mapping(chunk))]
+    if any(_has_text(delta, _VISIBLE) or _has_call(delta) for delta in deltas):
+        return "visible"
+    return "reasoning" if any(_has_text(delta, _REASONING) for delta in deltas) else None
+
+
+def _has_text(fields: Mapping[str, object], names: tuple[str, ...]) -> bool:
+    return any(isinstance(text := fields.get(name), str) and text for name in names)
+
+
+def _has_call(delta: Mapping[str, object]) -> bool:
+    if "tool_calls" not in delta and "function_call" not in delta:  # most of the many that a stream has
+        return False
+    calls = delta.get("tool_calls")
+    functions = [mapping(mapping(call).get("function")) for call in (calls if isinstance(calls, list) else ())]
+    return any(_has_text(function, _CALL) for function in (*functions, mapping(delta.get("function_call"))))
+
+
+def _time_per_token(tokens: Sequence[int], completion_tokens: int | None) -> int | None:
+    if not tokens or completion_tokens is None or completion_tokens <= 1 or tokens[-1] == tokens[0]:
+        return None
+    return (tokens[-1] - tokens[0]) // (completion_tokens - 1)
+
+
+def _rate(completion_tokens: int | None, started: int, ended: int | None) -> float | None:
+    if completion_tokens is None or ended is None or ended <= started:
+        return None
+    return completion_tokens * _SECOND / (ended - started)
+
+
+def _silence(headers: int | None, ended: int, arrivals: Sequence[int]) -> int:
+    last = arrivals[-1] if arrivals else headers
+    return 0 if last is None else ended - last
+
+
+def _gaps(times: Sequence[int]) -> list[int]:
+    return sorted(later - earlier for earlier, later in pairwise(times))
+
+
+def _percentile(gaps: Sequence[int], percent: int) -> int | None:
+    return gaps[math.ceil(len(gaps) * percent / 100) - 1] if gaps else None
+
+
+def carrier(offsets: Sequence[int], end: int) -> int:
+    """Return the number of the chunk that brought the byte before `end`; `offsets` are where chunks end, one at least.
+
+    An end past the last chunk can only come from bytes that were lost: the last chunk is the nearest.
+    """
+    return min(bisect_left(offsets, end), len(offsets) - 1)

@@ -1,0 +1,1 @@
+"""HTTP content codings: gzip, deflate, br and zstd, undone as the bytes arrive."""

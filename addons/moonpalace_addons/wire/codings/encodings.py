@@ -1,0 +1,122 @@
+"""Undo HTTP content encodings as the bytes arrive: gzip, deflate, br, zstd and lists of them (RFC 9110, section 8.4).
+
+What happens on an error, which is told by `Decoder.error` and never raised:
+
+    before the first decoded byte    the bytes come back as they are, those fed before included
+    after it                         what was decoded stands, nothing more comes
+    the end comes too early          "truncated", and one of the two rules above
+
+Bytes fed before are remembered for the first rule up to `HELD`; past it, the second rule holds.
+"""
+
+from collections.abc import Iterator
+
+from moonpalace_addons.wire.codings.coding import CODINGS, BrokenError, Coding
+
+DEFAULT_MAX_OUTPUT = 100_000_000
+"""Decoded bytes of a body that are kept."""
+HELD = 1024 * 1024
+TRUNCATED = "truncated"
+
+_IDENTITY = ("", "identity")
+# A longer list has no honest use, and each coding multiplies the work that a few bytes can cause.
+_MAX_CODINGS = 4
+
+
+class Decoder:
+    """Decode one body; `content_encoding` is the header's value, codings in the order in which they were applied.
+
+    `max_output` bounds the decoded bytes, also those between two codings, `max_at_once` those that one `feed` makes; at
+    a bound decoding stops with an error.
+    """
+
+    def __init__(
+        self, content_encoding: str | None, max_output: int = DEFAULT_MAX_OUTPUT, max_at_once: int = DEFAULT_MAX_OUTPUT
+    ) -> None:
+        self.error: str | None = None
+        self._max_output = max_output
+        self._max_at_once = max_at_once
+        self._passing = False
+        self._stopped = False
+        self._held: bytearray | None = bytearray()
+        self._has_input = False
+        names = [name.strip().lower() for name in content_encoding.split(",")] if content_encoding else []
+        names = [name for name in names if name not in _IDENTITY]
+        self._stages = self._make_stages(names)
+        self._made = [0] * len(self._stages)
+        if not self._stages:
+            self._passing = True
+
+    @property
+    def passes(self) -> bool:
+        """Tell whether everything comes back as it is fed."""
+        return self._passing
+
+    def feed(self, data: bytes) -> bytes:
+        """Return what `data` decodes to, as far as it can be told yet."""
+        if self._passing or self._stopped or not data:
+            return data if self._passing else b""
+        self._has_input = True
+        if self._held is not None:
+            self._held += data
+        output = []
+        try:
+            for piece in self._decode_at_once(data):
+                output.append(piece)
+                self._held = None
+        except BrokenError as broken:
+            output.append(self._fail(str(broken)))
+        if self._held is not None and len(self._held) > HELD:
+            self._held = None
+        return b"".join(output)
+
+    def close(self) -> bytes:
+        """Return what is left: nothing, unless the body was cut before its first decoded byte."""
+        if self._passing or self._stopped or not self._has_input or all(stage.is_complete for stage in self._stages):
+            return b""
+        return self._fail(TRUNCATED)
+
+    def _make_stages(self, names: list[str]) -> list[Coding]:
+        unknown = [name for name in names if name not in CODINGS]
+        if unknown:
+            self.error = f"unknown content encoding {unknown[0]!r}"
+        elif len(names) > _MAX_CODINGS:
+            self.error = f"more than {_MAX_CODINGS} content encodings"
+        if self.error:
+            return []
+        return [CODINGS[name]() for name in reversed(names)]
+
+    def _decode_at_once(self, data: bytes) -> Iterator[bytes]:
+        room = self._max_at_once
+        for piece in self._decode(0, data):
+            yield piece
+            room -= len(piece)
+            if room < 0:
+                raise BrokenError(f"decodes to more than {self._max_at_once} bytes at once")
+
+    def _decode(self, number: int, data: bytes) -> Iterator[bytes]:
+        if number == len(self._stages):
+            yield data
+            return
+        for piece in self._stages[number].feed(data):
+            room = self._max_output - self._made[number]
+            self._made[number] += len(piece)
+            yield from self._decode(number + 1, piece[:room])
+            if len(piece) > room:
+                raise BrokenError(f"decodes to more than {self._max_output} bytes")
+
+    def _fail(self, error: str) -> bytes:
+        self.error = error
+        if self._held is None:
+            self._stopped = True
+            return b""
+        self._passing = True
+        held, self._held = bytes(self._held), None
+        return held
+
+
+def decode(data: bytes, content_encoding: str | None, max_output: int = DEFAULT_MAX_OUTPUT) -> tuple[bytes, str | None]:
+    """Decode a whole body; return it with the error, if there was one, by the rules at the top of this module."""
+    decoder = Decoder(content_encoding, max_output)
+    decoded = decoder.feed(data) + decoder.close()
+    return decoded, decoder.error

@@ -1,0 +1,1 @@
+"""Detect that a text has run into a loop."""

@@ -1,0 +1,149 @@
+"""Detect that a text which is being written has run into a loop.
+
+Three tests, each for one kind of loop:
+
+    period    the same unit again and again (`tail_period`), looked for at every 16th character
+    near      rounds that differ by a word or in their order (`novelty`), at every 256th
+    counter   rounds that differ by numbers that count on (`counter_loop`), at every 256th
+
+All look at the end of the text only, so that how soon a loop is found does not depend on how much came before it. Text
+is measured in characters (code points). What a user asked to be repeated looks like a loop: no text alone tells.
+"""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal
+
+from moonpalace_addons.wire.loops.counter_loop import CounterLoop
+from moonpalace_addons.wire.loops.data_text import looks_like_data
+from moonpalace_addons.wire.loops.novelty import BLOCK, Stall
+from moonpalace_addons.wire.loops.tail_period import Rule, nearest, tails
+
+type Test = Literal["period", "near", "counter"]
+
+_STRIDE = 16
+_LONGEST_SAMPLE = 200
+# Lower ones count as this, which asks for 1,001 copies.
+_LOWEST_THRESHOLD = 0.001
+_LONGEST_PERIOD = 2730
+_LONGEST_WINDOW = 65_536
+_LEAST_LENGTH = 250
+# Of data and code more is legitimate: a matrix of 20 rows and columns, a list of 64 empty values.
+_LEAST_LENGTH_OF_DATA = 2000
+# From here on a higher min_length only delays: a loop of that length is one, however much is to be tolerated before it.
+_MOST_LENGTH = 2250
+# How far the window may outgrow what the rule needs before it is cut: cutting copies it.
+_SLACK = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Hold which test found a loop, and where.
+
+    `position` is the number of characters that had been seen then, `period` the length of the unit in characters where
+    the rounds are all the same, `sample` the end of the loop: its last unit, or as much of it as 200 characters hold;
+    where rounds differ in their order, the last 200 characters.
+    """
+
+    test: Test
+    position: int
+    period: int | None
+    sample: str
+
+
+class Detector:
+    """Watch one text, fed in order in pieces of any size, for loops; how it is cut makes no difference.
+
+    `threshold`, between 0 and 1, says how much repetition is tolerated: a loop has been found when what is new in it is
+    no more than that share of what repeats it (0.5: three copies). The higher it is, the earlier a loop is found; 0 is
+    never. Nothing is found while `min_length` characters or fewer have been seen, and a loop is at least 250 characters
+    and half of `min_length` long, one whose unit looks like data or code at least 2,000. The first loop found stays in
+    `fired`; `length` counts all that was fed.
+
+    Memory: at most about 70,000 characters, at 0.5 about 12,300, and what `novelty` and `counter_loop` state.
+    """
+
+    def __init__(self, threshold: float, min_length: int) -> None:
+        self.fired: Loop | None = None
+        self.length = 0
+        self._watching = threshold > 0
+        self._min_length = min_length
+        self._pending = ""
+        self._position = 0
+        self._text = ""
+        if self._watching:
+            threshold = min(max(threshold, _LOWEST_THRESHOLD), 1.0)
+            shortest = min(_LEAST_LENGTH + min_length // 2, _MOST_LENGTH)
+            self._rule = _rule(1 + 1 / threshold, shortest)
+            self._window = self._rule.window
+            # A loop now repeated most of these characters a while ago too: without them no search for that while.
+            overlap = self._rule.least_overlap(1)
+            self._quiet = max(overlap // 2 // _STRIDE, 1) * _STRIDE
+            self._certain = overlap - self._quiet + _STRIDE
+            self._next_search = min_length + 1
+            self._stall = Stall(threshold)
+            self._counter = CounterLoop(threshold, shortest)
+
+    def feed(self, text: str) -> Loop | None:
+        """Take the next characters and return the loop that they complete, the first time only."""
+        self.length += len(text)
+        if not self._watching:
+            return None
+        text = self._pending + text
+        if len(text) < _STRIDE:
+            self._pending = text
+            return None
+        whole = len(text) - len(text) % _STRIDE
+        for start in range(0, whole, _STRIDE):
+            self.fired = self._advance(text[start : start + _STRIDE])
+            if self.fired:
+                self._stop()
+                return self.fired
+        self._pending = text[whole:]
+        return None
+
+    def _advance(self, piece: str) -> Loop | None:
+        self._position += _STRIDE
+        self._text += piece
+        if len(self._text) > self._window + _SLACK:
+            self._text = self._text[-self._window :]
+        loop = None
+        if self._position >= self._next_search:
+            loop = self._find_period()
+        if self._position % BLOCK == 0 and not loop:
+            loop = self._advance_block()
+        return loop
+
+    def _find_period(self) -> Loop | None:
+        least = nearest(self._text, self._certain, self._rule.longest_period)
+        if not least:
+            self._next_search = self._position + self._quiet
+            return None
+        for tail in tails(self._text, self._rule, least):
+            unit = self._text[-tail.period :]
+            if tail.length >= _LEAST_LENGTH_OF_DATA or not looks_like_data(unit):
+                return self._loop("period", unit, tail.period)
+        return None
+
+    def _advance_block(self) -> Loop | None:
+        block = self._text[-BLOCK:]
+        stalled = self._stall.feed(block)
+        unit = self._counter.feed(block)
+        if self._position <= self._min_length:
+            return None
+        if unit:
+            return self._loop("counter", self._text[-unit:])
+        return self._loop("near", self._text) if stalled else None
+
+    def _loop(self, test: Test, unit: str, period: int | None = None) -> Loop:
+        return Loop(test, self._position, period, unit[-_LONGEST_SAMPLE:])
+
+    def _stop(self) -> None:
+        self._watching = False
+        self._pending = self._text = ""
+        del self._stall, self._counter
+
+
+def _rule(copies: float, shortest: int) -> Rule:
+    longest = min(_LONGEST_PERIOD, int(min(_LONGEST_WINDOW, ceil(copies * _LONGEST_PERIOD)) / copies))
+    return Rule(shortest, copies, longest)

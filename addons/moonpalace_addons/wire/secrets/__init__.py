@@ -1,0 +1,1 @@
+"""Find credentials in headers, addresses, bodies and streams, and mask them."""

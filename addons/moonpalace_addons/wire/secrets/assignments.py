@@ -1,0 +1,98 @@
+r"""Tell by the name before it that a value in running text is a credential.
+
+`OPENAI_API_KEY=…` of an `.env` file, `x-api-key: …` of a command, `{\"access_token\": \"…\"}` in the arguments of a
+tool, `https://host/?X-Amz-Signature=…`, `["Authorization", "…"]`: what parts the name from its value is one of a few
+signs, with quotes, escapes of JSON at any depth, percent-encoding and blanks around them. Since a text may be about
+anything, the name has to be as telling as that of a member of a body, and the value drawn by chance.
+"""
+
+import re
+from functools import lru_cache
+
+from moonpalace_addons.wire.secrets.names import is_secret, is_secret_member
+
+REACH = 120
+"""Bytes before a value in which its name stands."""
+ENDINGS = frozenset(
+    {b"=", b":", b'"', b"'", b"`", b"[", b">", b" ", b"\t", b"\n", b"+", b"%", b"\\", "：".encode()[-1:]}
+)
+"""What may stand right before the row of characters that a value is in: sign, quote, blank, beginning of an escape."""
+_LEAST_OF_ONE_KIND = 3
+"""Digits, and letters, that a value has at least: `my_variable_name_2` is none."""
+_SHORTEST = 16
+_BEFORE_PARAMETERS = frozenset({b"?", b"&", b"#", b"%3F", b"%3f", b"%26", b"%23", b"%253F", b"%2526"})
+
+_WORDS = ("密钥", "密码", "口令", "令牌", "凭证")
+_FOREIGN_NAMES = b"|".join(
+    re.escape(spelling) for word in _WORDS for spelling in (word.encode(), word.encode("unicode_escape"))
+)
+_AROUND = rb"(?:[\s\"'`\[\]]|\\+[nrt\"'/]?|%(?:25)?(?:2[027]|5[BbCcDd])|\+){0,16}+"
+_SIGN = (
+    rb"(?:=>|:?=|:|\xef\xbc\x9a|>|%(?:25)?3[DdAa]"
+    rb"|,(?=\s{0,4}\\*[\"'])(?:" + _AROUND + rb"value" + _AROUND + rb":)?)"
+)  # fmt: skip
+_SCHEME = rb"(?:(?i:basic|bearer|token|key|apikey)(?: |\+|%20)++)?"
+_NAME = re.compile(
+    rb"(?:^|(?P<before>\\+[nrt]|%(?:25)?[0-9A-Fa-f]{2}|[^A-Za-z0-9_.$-]))"
+    rb"(?:(?P<name>[A-Za-z_$][A-Za-z0-9_.$-]{1,60}+)|" + _FOREIGN_NAMES + rb")"
+    + _AROUND + _SIGN + _AROUND + _SCHEME + rb"\Z"
+)  # fmt: skip
+_MARKS = tuple(mark.encode() for mark in ("key", "token", "secret", "pass", "pwd", "auth", "credential", "cookie"))
+_MARKS += tuple(mark.encode() for mark in ("bearer", "jwt", "assertion", "macaroon", "sig", "session", "csrf", "hmac"))
+"""What is in nearly all telling names: where none of it stands, there is no need to look closer."""
+_VALUE = re.compile(rb"[A-Za-z0-9_.~+/-]{16,}=*(?![A-Za-z0-9_.~+/(-])")  # before a parenthesis is a name of code
+_LAST_ROW = re.compile(rb"[A-Za-z0-9_.~+/-]+\Z")
+_LONGEST_OPEN = 600
+"""Characters of a value that may still become longer."""
+
+
+def find_at(data: bytes, start: int) -> tuple[int, int] | None:
+    """Return where the credential stands that begins with the row at `start`, if what is before says that it is one."""
+    start = _value_start(data, start)
+    value = _VALUE.match(data, start)
+    return value.span() if value is not None and is_mixed(value[0]) and _named(data, start) else None
+
+
+def begun(text: bytes) -> int:
+    """Return how many bytes at the end may be a name and the beginning of its value, which may be a credential."""
+    row = _LAST_ROW.search(text, max(0, len(text) - _LONGEST_OPEN))
+    start = min(_value_start(text, row.start()), len(text)) if row else len(text)
+    named = _named(text, start)
+    return named + len(text) - start if named else 0
+
+
+def is_mixed(value: bytes) -> bool:
+    """Tell whether a value is long enough, and of letters and digits, as a machine draws them."""
+    letters = len(value.translate(None, b"0123456789"))
+    return len(value) >= _SHORTEST and _LEAST_OF_ONE_KIND <= letters <= len(value) - _LEAST_OF_ONE_KIND
+
+
+def _value_start(data: bytes, start: int) -> int:
+    # The rest of an escape is no part of the value, as the `n` of a line end.
+    before = data[max(0, start - 1) : start]
+    if before == b"%":
+        return start + (4 if data[start : start + 2] == b"25" else 2)
+    return start + 1 if before == b"\\" else start
+
+
+def _named(data: bytes, start: int) -> int:
+    """Return how many bytes before a value its telling name begins; 0 if there is none."""
+    return _name_before(data[max(0, start - REACH) : start])
+
+
+@lru_cache(4096)
+def _name_before(before: bytes) -> int:
+    # The same members stand before values again and again.
+    lowered = before.lower()
+    if b"\\u" not in lowered and lowered.isascii() and not any(mark in lowered for mark in _MARKS):
+        return 0
+    named = _NAME.search(before)
+    return len(before) - named.start() if named and _tells(named["name"], named["before"] or b"") else 0
+
+
+@lru_cache(2048)
+def _tells(name: bytes | None, before: bytes) -> bool:
+    if name is None:
+        return True
+    text = name.decode("ascii")
+    return is_secret_member(text) or (before in _BEFORE_PARAMETERS and is_secret(text))

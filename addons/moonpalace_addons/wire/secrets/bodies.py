@@ -1,0 +1,155 @@
+"""Find the secrets in a body, and mask them so that all else stays where it was, byte for byte.
+
+Masked are the credentials of the call wherever they are, what has the form of a credential (see
+`wire.secrets.patterns`), and the values of members of JSON, fields of forms and parts of uploads that are named like
+one. That a foreign key in a prompt is masked too is a choice: bodies are kept as the client sent them, but no secret is
+kept at all. A body in which that happened is marked, since it is not what was sent.
+
+An agent resends its history with every call. So the last bodies are remembered with what was found in them, and the
+beginning that a body has in common with one of them is not looked at again; nor are blocks in which nothing was found,
+which cost no more than their hash.
+"""
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import unquote_plus
+
+from moonpalace_addons.wire.secrets import patterns
+from moonpalace_addons.wire.secrets.names import is_secret, is_secret_member
+from moonpalace_addons.wire.secrets.patterns import BEFORE, REACH, Finding
+from moonpalace_addons.wire.secrets.values import Known
+
+OWN = "credential of the call"
+"""The kind of what is known to be a secret, rather than found to be one."""
+
+_BLOCK = 16 * 1024
+_REMEMBERED = 10_000
+"""Blocks that are remembered, of 160 MB."""
+_MAX_BODIES, _LONGEST_BODY = 16, 1_000_000
+"""Bodies that are remembered, of 16 MB, and bytes of the longest."""
+_PROBE = 64
+"""Bytes that are compared first, and to which the place is found where two bodies begin to differ."""
+_MEMBER = re.compile(rb'"([\w.$-]{1,60})"\s{0,8}:\s{0,8}"')
+_STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
+_NAME_REACH = 80
+_SMALL = 4096
+"""Bytes up to which it is quicker to look for what may be in a telling name than to look at all names."""
+_TELLING = (
+    *(b'key"', b'token"', b'signature"', b"secret", b"pass", b"pwd", b"auth", b"credential", b"cookie", b"bearer"),
+    *(b"jwt", b"assertion", b"accesskey", b"apikey"),
+)
+_FORM = re.compile(rb"[\w.%+~\[\]-]{1,100}=[^\s\"{}<>]*\Z")
+_FIELD = re.compile(rb"(?:^|&)([^=&]{1,100})=([^&]+)")
+_PART = re.compile(
+    rb'\bname="?([^"\r\n;]{1,100})[^\r\n]{0,200}\r?\n(?:[^\r\n]{1,1000}\r?\n){0,8}\r?\n([^\r\n]{1,4096})'
+)
+_UPLOAD = b"form-data"
+_UPLOAD_BEGINS = 4096
+"""Bytes in which the first part of an upload begins, behind what may stand before it."""
+
+_clean: set[int] = set()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Body:
+    """A body that is remembered, with what was found in its blocks for these credentials."""
+
+    data: bytes
+    secrets: tuple[bytes, ...]
+    found: tuple[Finding, ...]
+
+    def begins_like(self, data: bytes) -> int:
+        """Return how many bytes another body begins with as well; 0 if it is less than half."""
+        half = len(self.data) // 2
+        if data[half : half + _PROBE] != self.data[half : half + _PROBE]:
+            return 0
+        same, differs = 0, min(len(data), len(self.data)) + 1
+        while differs - same > _PROBE:  # what is before `same` is the same
+            middle = (same + differs) // 2
+            if data[same:middle] == self.data[same:middle]:
+                same = middle
+            else:
+                differs = middle
+        return same if same >= half else 0
+
+
+_bodies: deque[_Body] = deque(maxlen=_MAX_BODIES)
+
+
+def find(data: bytes, known: Known) -> list[Finding]:
+    """Return the secrets in a body in the order in which they stand; they do not overlap."""
+    begun, found = _found_before(data, known)
+    found += [finding for start in range(begun, len(data), _BLOCK) for finding in _in_block(data, start, known)]
+    if _BLOCK <= len(data) <= _LONGEST_BODY:
+        _bodies.append(_Body(data, known.secrets, tuple(found)))
+    if data.find(_UPLOAD, 0, _UPLOAD_BEGINS) >= 0:
+        found += _named(_PART.finditer(data))
+    elif b"=" in data[:100] and _FORM.match(data):
+        found += _named(_FIELD.finditer(data))
+    return patterns.apart(iter(found)) if found else found
+
+
+def _found_before(data: bytes, known: Known) -> tuple[int, list[Finding]]:
+    """Return up to where a body need not be looked at, and what begins there: it is the same as in an earlier body.
+
+    Of what begins near the end of that, the rest may differ: it is looked at again, from the last quote on that is far
+    enough from there. Neither rows of letters nor names and values go on behind a quote.
+    """
+    for body in reversed([*_bodies]) if len(data) >= _BLOCK else ():
+        same = body.begins_like(data) if body.secrets == known.secrets else 0
+        begun = data.rfind(b'"', 0, max(0, same - REACH)) + 1
+        if begun > 0:
+            found = [finding for finding in body.found if finding.start < begun]
+            if all(finding.end < same for finding in found):
+                with suppress(ValueError):  # another thread was first
+                    if same > len(body.data) - _BLOCK:
+                        _bodies.remove(body)
+                return begun, found
+    return 0, []
+
+
+def members(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Finding]:
+    """Give the values of the members of JSON that are named like a credential and begin in a part of the data."""
+    for match in _MEMBER.finditer(data, max(0, start - _NAME_REACH), len(data) if stop is None else stop):
+        if _is_telling(match[1]):
+            value = _STRING.match(data, match.end())
+            if value is not None and value[0].strip(b"*"):
+                yield Finding("value named like a credential", *value.span())
+
+
+def _may_tell(lowered: bytes) -> bool:
+    for mark in _TELLING:  # noqa: SIM110 - `any` takes twice as long
+        if mark in lowered:
+            return True
+    return False
+
+
+@lru_cache(2048)
+def _is_telling(name: bytes) -> bool:
+    return is_secret_member(name.decode("utf-8", "replace"))
+
+
+def _in_block(data: bytes, start: int, known: Known) -> list[Finding]:
+    stop = min(start + _BLOCK, len(data))
+    told = hash((data[max(0, start - BEFORE) : stop + REACH], known.secrets))
+    if told in _clean:
+        return []
+    found = [Finding(OWN, *span) for span in known.spans(data, start, stop)]
+    found += patterns.find_in(data, start, stop)
+    if stop - start > _SMALL or _may_tell(data[max(0, start - _NAME_REACH) : stop].lower()):
+        found += members(data, start, stop)
+    if not found:
+        if len(_clean) >= _REMEMBERED:
+            _clean.clear()
+        _clean.add(told)
+    return found
+
+
+def _named(matches: Iterator[re.Match[bytes]]) -> Iterator[Finding]:
+    for match in matches:
+        if is_secret(unquote_plus(match[1].decode("utf-8", "replace"))) and match[2].strip(b"*"):
+            yield Finding("value named like a credential", *match.span(2))

@@ -1,0 +1,302 @@
+"""Keep secrets out of whatever is stored, logged or exported: the gate for headers, addresses and short texts.
+
+Three things give a secret away, wherever it stands: its name (`names`), the form that its issuer gave it (`patterns`),
+and that it is a credential of the same call (`values`). What is masked keeps its name, so that a reader sees that it
+was there. Bodies pass `bodies`, streams `streams`: masks in these are as long as what they hide.
+
+A stored call tells keys apart by a fingerprint that cannot be turned back, nor compared between stores.
+"""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from urllib.parse import unquote, unquote_plus
+
+from moonpalace_addons.wire.secrets import patterns
+from moonpalace_addons.wire.secrets.names import is_secret
+from moonpalace_addons.wire.secrets.values import Span, known
+
+MIN_LENGTH = 8
+"""Characters of a credential that is masked wherever it turns up: a shorter one is too likely to be a word."""
+MASK = "***"
+
+_BEARER = re.compile(r"(?:bearer\s+)+", re.IGNORECASE)
+_SCHEME = re.compile(r"(bearer|basic|digest|negotiate|token)[ \t]+(?=[^ \t])", re.IGNORECASE)
+"""What may stay of the value: which kind of credential was sent is what a user looks for (RFC 9110, section 11.4)."""
+# A parameter of an address, of a cookie or of a challenge, anywhere in the value of a header.
+_PARAMETER = re.compile(r"((?:^|[?&;,#\s])([\w.%~-]{1,100})=)(\"[^\"]*\"|[^&;,#\s\"'<>]*)")
+# A name may follow a ";" too, but a value reaches to the next "&": the URL standard knows no other separator.
+_PARAMETER_NAME = re.compile(r"(?:^|;)([^;=]*)=")
+_MEMBER = re.compile(r'"([^"\\]{1,100})"\s*:\s*"((?:[^"\\]|\\.)+)"')
+_PROTOCOL = "sec-websocket-protocol"
+_ENDPOINT = re.compile(
+    r"/(?:[\w.-]{1,20}/){0,3}(?:chat/completions|completions|embeddings|messages|responses|models)(?:/|$)"
+)
+_BARE_KEY = re.compile(r"[A-Za-z0-9._~-]{20,}")
+_ADDRESS = ("/", "http:", "https:", "ws:", "wss:")
+"""What the value of a header begins with that is an address: `Location`, `Referer`, `X-Original-URL`."""
+_FOLDED = re.compile(r"\s*\r?\n[ \t]+")
+_LISTS = frozenset({"keys", "tokens"})
+_LONGEST_REMEMBERED = 300
+
+
+def credentials(headers: Iterable[tuple[str, str]], path: str = "", query: str = "") -> tuple[bytes, ...]:
+    """Return the secret values in headers and an address, longest first, once each, those under 8 bytes left out.
+
+    These are: of `Bearer X` the X; of `Basic X` the X and the password in it (where that is empty, the user name); of
+    another scheme what follows it; the value of a key header; the value of each cookie, without quotes; what parameters
+    that are named like credentials have as values, also in their percent-encoding.
+    """
+    found = {value for header in headers for value in _secret_values(*header)}
+    if query:
+        found |= {value for parameter in query.split("&") for value in _parameter_values(parameter)}
+    found |= {path[start:end] for start, end in _path_spans(path)}
+    values = {value.encode("utf-8", "surrogateescape") for value in found}
+    return tuple(
+        sorted((value for value in values if len(value) >= MIN_LENGTH), key=lambda value: (-len(value), value))
+    )
+
+
+def mask(data: bytes, secrets: Sequence[bytes]) -> bytes:
+    """Replace every credential, and parts of them, by as many `*` as it has bytes: offsets stay what they were."""
+    return overwrite(data, known(tuple(secrets)).spans(data)) if secrets else data
+
+
+def mask_text(text: str, secrets: Sequence[bytes] = ()) -> str:
+    """Replace the credentials, parts of them, and what has the form of one, by as many `*`."""
+    return mask_formed(mask_known(text, secrets))
+
+
+def mask_known(text: str, secrets: Sequence[bytes]) -> str:
+    """Replace the credentials and parts of them by as many `*` as they have characters."""
+    for word in (secret.decode("utf-8", "surrogateescape") for secret in secrets if not secret.isascii()):
+        text = text.replace(word, "*" * len(word))
+    if not secrets:
+        return text
+    data, found = _as_bytes(text), known(tuple(secrets))
+    return _overwritten(text, found.spans(data)) if found.touches(data) else text
+
+
+def mask_formed(text: str) -> str:
+    """Replace what has the form of a credential by as many `*` as it has characters."""
+    return _overwritten(text, ((found.start, found.end) for found in patterns.find_in(_as_bytes(text))))
+
+
+def overwrite(data: bytes, spans: Iterable[Span]) -> bytes:
+    """Return the data with `*` in these places; the same object if there are none."""
+    masked: bytearray | None = None
+    for start, end in spans:
+        if masked is None:
+            masked = bytearray(data)
+        masked[start:end] = b"*" * (end - start)
+    return data if masked is None else bytes(masked)
+
+
+def mask_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return all headers in their order, with `***` for the credentials among their values."""
+    return [(name, mask_value(name, value)) for name, value in headers]
+
+
+def passed_headers(text: str) -> tuple[str, list[bytes]]:
+    """Return the text of headers as it may be kept, but for credentials known from elsewhere, and those in it."""
+    if _FOLDED.search(text):  # an old way to go on with a value, which mitmproxy lets pass
+        text = _FOLDED.sub(" ", text)
+    # Clients send most headers with every call.
+    lines = [
+        _remembered_line(line) if len(line) < _LONGEST_REMEMBERED else _passed_line(line) for line in text.split("\r\n")
+    ]
+    return "\r\n".join([line for line, _ in lines]), [secret for _, found in lines if found for secret in found]
+
+
+def mask_value(name: str, value: str) -> str:
+    """Return what may be kept of the value of a header."""
+    name = name.strip().lower()
+    if name == _PROTOCOL:
+        return ", ".join(shown + (MASK if secret else "") for shown, secret in _protocols(value))
+    if is_secret(name):
+        scheme = _SCHEME.match(value.strip())
+        return (scheme[0] if scheme else "") + MASK if value.strip() else value
+    if "=" in value:
+        value = _PARAMETER.sub(_without_value, value)
+    if value.startswith(_ADDRESS):
+        value = mask_path(value)
+    if value.lstrip()[:1] in ("{", "["):
+        value = _MEMBER.sub(_without_member, value)
+    return mask_formed(value)
+
+
+def is_masked(name: str, value: str) -> bool:
+    """Tell whether a stored header is one whose value was not kept."""
+    return value.endswith(MASK) and is_secret(name)
+
+
+def mask_query(query: str) -> str:
+    """Replace the values of parameters that are named like credentials, or hold one, by `***`.
+
+    Names are compared without regard to case, percent-encoding and the difference between `-` and `_`; all else stays
+    as it was.
+    """
+    return "&".join(_masked_parameter(parameter) for parameter in query.split("&")) if query else query
+
+
+def mask_path(path: str) -> str:
+    """Replace what is a key in a path, as in `/v1/KEY/chat/completions` or `/bot<token>/`, by as many `*`."""
+    return _overwritten(path, _path_spans(path))
+
+
+def fingerprint(credential: bytes, store_key: bytes) -> str:
+    """Return 16 hexadecimal digits that stand for a credential in one store: BLAKE2b under its key (up to 64 bytes)."""
+    return hashlib.blake2b(credential, key=store_key, digest_size=8).hexdigest()
+
+
+def _secret_values(name: str, value: str) -> Iterator[str]:
+    name, value = name.strip().lower(), value.strip()
+    if name == _PROTOCOL:
+        yield from (secret for _, secret in _protocols(value) if secret)
+    elif not is_secret(name):
+        if "=" in value:
+            yield from (match[3].strip('"') for match in _PARAMETER.finditer(value) if is_secret(unquote(match[2])))
+    elif "cookie" in name:
+        # What follows the first pair of a Set-Cookie are attributes such as the path.
+        pairs = value.split(";")[: 1 if name.startswith("set-") else None]
+        yield from ((pair.partition("=")[2] or pair).strip(' "') for pair in pairs if not pair.endswith("="))
+    elif "authorization" in name:
+        yield from _authorization_values(value)
+    else:
+        yield value
+        yield _BEARER.sub("", value, count=1)
+
+
+def _authorization_values(value: str) -> Iterator[str]:
+    scheme, *rest = value.split(maxsplit=1) or [""]
+    # Without a scheme the whole value is the key; with one, some clients repeat it before the key.
+    token = _BEARER.sub("", rest[0] if rest else value, count=1)
+    yield token
+    yield from (match[3].strip('"') for match in _PARAMETER.finditer(token) if is_secret(match[2]))
+    if scheme.lower() == "basic":
+        yield _basic_password(token)
+
+
+def _basic_password(token: str) -> str:
+    try:
+        decoded = base64.b64decode(token + "=" * (-len(token) % 4), validate=True)
+    except ValueError:
+        return ""
+    user, _, password = decoded.partition(b":")
+    return (password or user).decode("utf-8", "surrogateescape")
+
+
+@lru_cache(4096)
+def _remembered_line(line: str) -> tuple[str, tuple[bytes, ...]]:
+    return _passed_line(line)
+
+
+def _passed_line(line: str) -> tuple[str, tuple[bytes, ...]]:
+    name, colon, value = line.partition(": ")
+    if not colon:
+        return mask_formed(line), ()
+    return f"{mask_formed(name)}{colon}{mask_value(name, value)}", credentials([(name, value)])
+
+
+def _without_value(parameter: re.Match[str]) -> str:
+    hides = (parameter[3] and is_secret(unquote(parameter[2]))) or _has_form(unquote_plus(parameter[3]))
+    return parameter[1] + (MASK if hides else parameter[3])
+
+
+def _without_member(member: re.Match[str]) -> str:
+    # A configuration for a gateway, not a body: here every name that tells is meant so.
+    return member[0][: member.start(2) - member.start()] + MASK + '"' if is_secret(member[1]) else member[0]
+
+
+def _protocols(value: str) -> Iterator[tuple[str, str]]:
+    """Give what may be shown of each protocol that a WebSocket offers, and the credential that browsers put there.
+
+    They can send no headers, so APIs take `openai-insecure-api-key.KEY`, or a pair like `access_token, KEY`.
+    """
+    names_next = False
+    for protocol in value.split(","):
+        told, dot, secret = protocol.strip().partition(".")
+        if names_next:
+            yield "", protocol.strip()
+        elif dot and (is_secret(told) or is_secret(secret.partition(".")[0])):
+            yield told + dot, secret
+        elif _has_form(protocol):
+            yield "", protocol.strip()
+        else:
+            yield protocol.strip(), ""
+        names_next = not dot and not names_next and is_secret(told)
+
+
+def _masked_parameter(parameter: str) -> str:
+    for match in _PARAMETER_NAME.finditer(parameter):
+        name = unquote(unquote_plus(match[1])).strip("? ")
+        if is_secret(name) and match.end() < len(parameter):
+            return parameter[: match.end()] + MASK
+    name, sign, value = parameter.partition("=")
+    return (
+        f"{name}=***"
+        if sign and _has_form(unquote_plus(value))
+        else MASK
+        if _has_form(unquote_plus(parameter))
+        else parameter
+    )
+
+
+def _parameter_values(parameter: str) -> Iterator[str]:
+    shown = _masked_parameter(parameter)
+    if shown != parameter:
+        value = parameter[len(shown) - len(MASK) :]
+        yield from {value, unquote_plus(value)}
+
+
+@lru_cache(512)
+def _path_spans(path: str) -> tuple[Span, ...]:
+    """Return where keys stand in a path."""
+    spans: list[Span] = []
+    start = 0
+    named = False
+    for segment in path.split("/"):
+        meant = unquote(segment)
+        before = len(segment) - len(segment.removeprefix("bot"))
+        if meant != segment and _has_form(meant):
+            spans.append((start, start + len(segment)))
+        elif found := patterns.find(segment):
+            spans += [(start + finding.start, start + finding.end) for finding in found]
+        elif _is_bare_key(segment[before:]) and (before or named or _ENDPOINT.match(path, start + len(segment))):
+            spans.append((start + before, start + len(segment)))
+        spans += [
+            (start + match.start(3), start + match.end(3))
+            for match in _PARAMETER.finditer(segment)
+            if match[3] and is_secret(unquote(match[2]))
+        ]
+        named = is_secret(meant) or meant.lower() in _LISTS
+        start += len(segment) + 1
+    spans += [(finding.start, finding.end) for finding in patterns.find(path)]
+    return tuple(sorted(spans))
+
+
+def _is_bare_key(segment: str) -> bool:
+    """Tell whether a segment looks as if it were drawn by chance, without a form: what stands before an endpoint."""
+    has_both = any(map(str.isdigit, segment)) and any(map(str.isalpha, segment))
+    longest = max(re.split(r"[-._~]", segment), key=len)
+    return len(longest) >= patterns.SHORTEST and has_both and bool(_BARE_KEY.fullmatch(segment))
+
+
+def _has_form(text: str) -> bool:
+    return len(text) >= MIN_LENGTH and bool(patterns.find(text))
+
+
+def _overwritten(text: str, spans: Iterable[Span]) -> str:
+    for start, end in spans:
+        text = text[:start] + "*" * (end - start) + text[end:]
+    return text
+
+
+def _as_bytes(text: str) -> bytes:
+    return text.encode("ascii", "replace")  # one byte for each character: places stay
+
+
+def _to_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")

@@ -1,0 +1,274 @@
+r"""Find what looks like a credential in a text, by the form that its issuer gives it.
+
+Only forms that a machine made are found: a prefix that the issuer chose, and enough characters after it that are drawn
+by chance, so that neither `sk-your-key-here` nor `sk-learn-tutorial-version-1` is one. What is found is right nearly
+always; what is not found may be a secret all the same, such as a password in a sentence.
+
+The time is linear in the length of the text, whatever is in it, and small: prose is passed over at the speed of
+`bytes.find`. Nearly all forms have sixteen letters and digits in a row, which few words have, so the text is turned
+into a `view` that shows the kinds of its characters only, and such rows are looked for in that.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from moonpalace_addons.wire.secrets import assignments
+
+SHORTEST = 16
+"""Characters of the shortest row that can hold a secret with a prefix."""
+REACH = 4096
+"""Bytes that are looked at behind a place, to tell whether a secret begins there; a private key may be longer."""
+BEFORE = 320
+"""Bytes that are looked at before it."""
+_FEW = 6
+"""So many different characters a random key has at least; `sk-xxxxxxxx0000` has fewer."""
+_LONGEST_KEY_BLOCK = 20_000
+"""Characters that a private key may have; RSA of 16,384 bits takes 13,000."""
+_LONG_STRETCH = 3000
+"""Characters without anything between them that are an image, or the like, and hold nothing that has a form."""
+_PLACEHOLDERS = frozenset({b"***", b"pass", b"passwd", b"password", b"pw", b"pwd", b"secret", b"xxx"})
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One secret: what it is, for people, and where it stands in the text."""
+
+    kind: str
+    start: int
+    end: int
+
+
+_B64 = "[A-Za-z0-9_-]"
+_AN = "[A-Za-z0-9]"
+FORMS = (
+    ("API key", "sk-", _B64 + "{16,}"),  # OpenAI's, Moonshot's, Anthropic's, and of many others
+    ("API key", "csk-", _AN + "{20,}"),  # Cerebras
+    ("API key", "gsk_", _AN + "{20,}"),  # Groq
+    ("API key", "xai-", _AN + "{20,}"),
+    ("API key", "pplx-", _AN + "{20,}"),
+    ("API key", "nvapi-", _B64 + "{20,}"),
+    ("API key", "r8_", _AN + "{20,}"),  # Replicate
+    ("API key", "tgp_v1_", _B64 + "{20,}"),  # Together
+    ("API key", "tvly-", _B64 + "{16,}"),
+    ("API key", "jina_", _B64 + "{20,}"),
+    ("API key", "lsv2_", "(?:pt|sk)_[a-f0-9_]{20,}"),  # LangSmith
+    ("API key", "sess-", _AN + "{32,}"),
+    ("Stripe key", "sk_live_", _AN + "{16,}"),
+    ("Stripe key", "rk_live_", _AN + "{16,}"),
+    ("Stripe key", "whsec_", _AN + "{20,}"),
+    ("AWS access key", "AKIA", f"[A-Z0-9]{{16}}(?!{_AN})"),
+    ("AWS access key", "ASIA", f"[A-Z0-9]{{16}}(?!{_AN})"),
+    ("Alibaba Cloud access key", "LTAI", _AN + "{12,}"),
+    ("GitHub token", "gh", f"[pousr]_{_AN}{{30,}}"),
+    ("GitHub token", "github_pat_", "[A-Za-z0-9_]{30,}"),
+    ("GitLab token", "glpat-", _B64 + "{20,}"),
+    ("Slack token", "xox", "[abeoprs]-[A-Za-z0-9-]{10,}"),
+    ("Google API key", "AIza", _B64 + "{35}"),
+    ("Google access token", "ya29.", _B64 + "{20,}"),
+    ("Google client secret", "GOCSPX-", _B64 + "{20,}"),
+    ("Hugging Face token", "hf_", _AN + "{30,}"),
+    ("npm token", "npm_", _AN + "{36}"),
+    ("PyPI token", "pypi-", _B64 + "{50,}"),
+    ("SendGrid key", "SG.", rf"{_B64}{{16,}}\.{_B64}{{16,}}"),
+    ("Databricks token", "dapi", f"[a-f0-9]{{32}}(?:-[0-9])?(?!{_AN})"),
+    ("Vault token", "hvs.", _B64 + "{20,}"),
+    ("Vault token", "hvb.", _B64 + "{20,}"),
+    ("DigitalOcean token", "dop_v1_", "[a-f0-9]{40,}"),
+    ("JSON web token", "eyJ", rf"{_B64}{{8,}}\.eyJ{_B64}{{8,}}\.{_B64}{{8,}}"),
+)
+"""Of each form what it is, what it begins with, and a pattern of what follows."""
+
+_FORM = re.compile("|".join(f"({re.escape(mark)}(?:{rest}))" for _, mark, rest in FORMS).encode())
+_BEGINNINGS = frozenset([*(mark[:2].encode() for _, mark, _ in FORMS), b"bo"])
+
+_TELEGRAM = re.compile(rb"(?:^|[^0-9])([0-9]{6,12}:)\Z")
+_TELEGRAM_KEY = re.compile(rb"AA[A-Za-z0-9_-]{32,34}(?![A-Za-z0-9_-])")
+_BEARER = re.compile(rb"(?:^|[^A-Za-z])[Bb]earer(?:[ \t]{1,8}|\+|%20)\Z")
+_BEARER_TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]{20,}=*")
+_SECRET_KEY = re.compile(rb"[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])")
+_SECRET_NAME = re.compile(rb"(?i:secret).{0,40}\Z|A[KS]IA[A-Z0-9]{16}.{0,40}\Z", re.DOTALL)
+_ADDRESSES = (b"://", rb":\/\/")
+_USER = re.compile(rb"([^\s/:@\"'<>\\]{0,100})(?::([^\s/@\"'<>\\]{0,200}))?@")
+_KEY_MARK = b"PRIVATE KEY"
+_KEY_BEGINS = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY( BLOCK)?-----")
+_KEY_ENDS = b"-----END "
+_RULE = b"-----"
+
+_UPPER, _LOWER, _DIGIT, _OTHER = b"A", b"a", b"0", b"/"
+_CLASSES = bytes(
+    ord("A" if chr(byte).isupper() else "a" if chr(byte).islower() else "0" if chr(byte).isdigit() else "/")
+    if byte < 128
+    else ord("/")
+    for byte in range(256)
+)
+_CHANGES = re.compile(rb"(?=Aa|aA|A0|0A|a0|0a|/.|./)")
+_LEAST_CHANGES = 12
+
+_IN_ROW, _BETWEEN, _OUTSIDE = b"a", b"b", b" "
+_VIEW = bytes(
+    _IN_ROW[0]
+    if (chr(byte).isalnum() and byte < 128) or chr(byte) in "_-."
+    else _BETWEEN[0]
+    if chr(byte) in "/+"
+    else _OUTSIDE[0]
+    for byte in range(256)
+)
+_ROW = _IN_ROW * SHORTEST
+_AFTER_BEARER = frozenset({b"r ", b"r\t", b"r+", b"20"})
+_TELLING = (b"/", b"+")
+_ESCAPING = (b"\\", b"%", b":")
+_LEAST_STRETCH = 40
+"""Characters of an AWS secret key."""
+
+
+def find(text: str) -> list[Finding]:
+    """Return the secrets in the text in the order in which they stand; they do not overlap."""
+    return apart(find_in(text.encode("ascii", "replace")))  # one byte for each character: places stay
+
+
+def find_in(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Finding]:
+    """Give the secrets that begin in a part of the data, in no order; they may overlap."""
+    stop = len(data) if stop is None else min(stop, len(data))
+    if data.find(_KEY_MARK, start, stop + 64) >= 0:
+        yield from _private_keys(data, start, stop)
+    if data.find(b"@", start, stop + BEFORE) >= 0:  # the rare one of the characters, which is found quickest
+        yield from _passwords(data, start, stop)
+    yield from _rows(data, start, stop)
+
+
+def apart(findings: Iterator[Finding]) -> list[Finding]:
+    """Return findings in the order of the text; of those that overlap, the one that begins first."""
+    kept: list[Finding] = []
+    for finding in sorted(findings, key=lambda finding: (finding.start, -finding.end)):
+        if not kept or finding.start >= kept[-1].end:
+            kept.append(finding)
+    return kept
+
+
+def is_random(secret: bytes) -> bool:
+    """Tell whether characters seem to be drawn by chance: no words, no placeholder."""
+    if len(set(secret)) <= _FEW:
+        return False
+    longest = max(re.split(rb"[-_.]", secret), key=len)
+    if len(longest) >= SHORTEST:
+        return True
+    kinds = set(secret.translate(_CLASSES))
+    has_digit = any(_DIGIT[0] == kind for kind in longest.translate(_CLASSES))
+    return (len(longest) >= 10 and has_digit) or (len(secret) >= 40 and kinds >= set(b"Aa0"))
+
+
+def _rows(data: bytes, first: int, stop: int) -> Iterator[Finding]:
+    """Give the secrets that begin in rows of letters, digits, `_`, `-` and `.`, and in what `/` and `+` join these to.
+
+    This loop is what a text of many long words costs, so it looks closer only where something tells it to.
+    """
+    base = max(0, first - BEFORE)
+    view = data[base : stop + REACH].translate(_VIEW)
+    place, limit = first - base, stop - base + SHORTEST - 1
+    while (start := view.find(_ROW, place, limit)) >= 0:
+        end = view.find(_OUTSIDE, start)
+        end = end if end >= 0 else len(view)
+        row_end = view.find(_BETWEEN, start, end)
+        row_end = row_end if row_end >= 0 else end
+        at = base + start
+        # A row that reaches into this part began before it, and was looked at there.
+        if start > place or start == 0 or view[start - 1] != _IN_ROW[0]:
+            before = data[at - 2 : at] if at > 1 else data[:at]
+            if data[at : at + 2] in _BEGINNINGS or before[-1:] in _ESCAPING:
+                yield from _in_row(data, at, base + row_end)
+            dot = data.find(b".", at, base + row_end)
+            while dot >= 0:
+                if data[dot + 1 : dot + 3] in _BEGINNINGS:
+                    yield from _formed(data, dot + 1)
+                dot = data.find(b".", dot + 1, base + row_end)
+            if before[-1:] in assignments.ENDINGS:
+                yield from _named(data, at)
+            if before[1:] in _TELLING or before in _AFTER_BEARER or end - start >= _LEAST_STRETCH:
+                yield from _in_stretch(data, base + view.rfind(_OUTSIDE, 0, start) + 1, base + end)
+        place = end if end - start > _LONG_STRETCH else row_end
+
+
+def _named(data: bytes, start: int) -> Iterator[Finding]:
+    span = assignments.find_at(data, start)
+    if span is not None and is_random(data[span[0] : span[1]]):
+        yield Finding("value named like a credential", *span)
+
+
+def _in_row(data: bytes, start: int, end: int) -> Iterator[Finding]:
+    before = data[max(0, start - 1) : start]
+    if before == b"\\":
+        # An escape before a secret must not look like a part of its first word, as the n of \n in JSON would.
+        start += 5 if data[start : start + 1] == b"u" else 1
+    elif before == b"%":
+        start += 2
+    elif before == b":":
+        if (number := _TELEGRAM.search(data[max(0, start - 14) : start])) and (key := _TELEGRAM_KEY.match(data, start)):
+            yield Finding("Telegram token", start - len(number[1]), key.end())
+    elif data[start : start + 3] == b"bot":
+        start += 3
+    yield from _formed(data, start)
+
+
+def _formed(data: bytes, start: int) -> Iterator[Finding]:
+    if data[start : start + 2] not in _BEGINNINGS:
+        return
+    match = _FORM.match(data, start)
+    if match is not None and match.lastindex is not None:
+        kind, mark, _ = FORMS[match.lastindex - 1]
+        if is_random(match[0][len(mark) :]):
+            yield Finding(kind, start, match.end())
+
+
+def _in_stretch(data: bytes, start: int, end: int) -> Iterator[Finding]:
+    """Give the secret that a stretch of rows is, with `/` and `+` between them."""
+    if data[start - 1 : start] in (b" ", b"\t", b"+", b"0") and _BEARER.search(data[max(0, start - 16) : start]):
+        token = _BEARER_TOKEN.match(data, start)
+        if token and is_random(token[0]):
+            yield Finding("bearer token", start, token.end())
+    start = data.rfind(b"=", start, end - _LEAST_STRETCH) + 1 or start
+    if end - start >= _LEAST_STRETCH and (key := _SECRET_KEY.match(data, start)) and _is_secret_key(data, key):
+        yield Finding("AWS secret key", start, key.end())
+
+
+def _is_secret_key(data: bytes, key: re.Match[bytes]) -> bool:
+    classes = key[0].translate(_CLASSES)
+    if not set(b"Aa0") <= set(classes) or len(_CHANGES.findall(classes)) < _LEAST_CHANGES:
+        return False
+    # Without these it may be an id of some kind, unless something says what it is.
+    return _OTHER in classes or bool(_SECRET_NAME.search(data[max(0, key.start() - 80) : key.start()]))
+
+
+def _passwords(data: bytes, start: int, stop: int) -> Iterator[Finding]:
+    for mark in _ADDRESSES:
+        place = data.find(mark, start, stop + len(mark))
+        while place >= 0:
+            match = _USER.match(data, place + len(mark))
+            if match is not None and match[2] and _is_password(match[2]):
+                yield Finding("password in a URL", match.start(2), match.end(2))
+            if (
+                match is not None and assignments.is_mixed(match[1]) and is_random(match[1])
+            ):  # APIs take a token as the user's name
+                yield Finding("token in a URL", match.start(1), match.end(1))
+            place = data.find(mark, place + len(mark), stop + len(mark))
+
+
+def _is_password(secret: bytes) -> bool:
+    return (
+        len(secret) > 2 and secret.lower() not in _PLACEHOLDERS and len(set(secret)) > 1 and secret[:1] not in b"$<{[%*"
+    )
+
+
+def _private_keys(data: bytes, start: int, stop: int) -> Iterator[Finding]:
+    position = start
+    while (mark := data.find(_KEY_MARK, position, stop + 64)) >= 0:
+        position = mark + len(_KEY_MARK)
+        match = _KEY_BEGINS.search(data, max(0, mark - 60), mark + 40)
+        if match is None or not start <= match.start() < stop:
+            continue
+        # Without its end, what could be the key goes with its beginning.
+        limit = min(len(data), match.end() + _LONGEST_KEY_BLOCK)
+        end = data.find(_KEY_ENDS, match.end(), limit)
+        close = data.find(_RULE, end + len(_KEY_ENDS), limit) if end >= 0 else -1
+        position = close + len(_RULE) if close >= 0 else limit
+        yield Finding("private key", match.start(), position)

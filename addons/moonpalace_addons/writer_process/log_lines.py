@@ -1,0 +1,129 @@
+"""Say what happened to a call in the lines that the original's users know."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Literal, NamedTuple
+
+from moonpalace_addons.store.read.header_text import header_pairs
+from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_addons.store.state import State
+from moonpalace_addons.wire.foreign import printable
+from moonpalace_addons.wire.status import FIRST_ERROR, status_line
+
+type Style = Literal["plain", "good", "bad", "warning", "quiet"]
+
+RESPONSE_HEADERS = ("content-type", "msh-request-id", "server-timing", "msh-context-cache-id", "msh-uid", "msh-gid")
+MAX_LINE = 1000
+"""Characters of a line of the log."""
+HEADER_WIDTH = len("Msh-Request-Id: ")
+
+
+class Line(NamedTuple):
+    """One line of the log and how a terminal shows it."""
+
+    text: str
+    style: Style = "plain"
+
+
+def lines(call: Exchange) -> list[Line]:
+    """Return the lines for a call that has ended and is stored."""
+    shown = [first_line(call), *request_headers(call), *response_headers(call), *context_cache(call), *answer(call)]
+    if call.error_message is not None:
+        shown += block("Error", [(call.error_kind or "error", call.error_message)], style="bad")
+    shown += [Line(f"  {warning}", "warning") for warning in call.warnings]
+    shown += [Line(f"  New Row Inserted: last_insert_id={call.id}", "quiet")]
+    return [line if is_fit(line.text) else Line(shown_line(line.text), line.style) for line in shown]
+
+
+def first_line(call: Exchange) -> Line:
+    """Return the line with the method, the path, how it ended, and how long that took."""
+    took = f" {call.latency / 1e9:.2f}s" if call.latency is not None else ""
+    bad = call.state is not State.COMPLETED or (call.status_code or 0) >= FIRST_ERROR or call.holds_error
+    return Line(f"{call.method:<6} {call.path} {ending(call)}{took}", "bad" if bad else "good")
+
+
+def ending(call: Exchange) -> str:
+    """Return the status, and the state of a call that did not complete, or that its answer holds an error."""
+    state = "" if call.state is State.COMPLETED else str(call.state)
+    state = "error" if call.holds_error else state
+    return " ".join(part for part in (status_line(call.status_code), state) if part)
+
+
+def request_headers(call: Exchange) -> list[Line]:
+    """Return the block of what the client said."""
+    named = {name.lower(): value for name, value in header_pairs(call.request_headers)}
+    shown = [(pretty(name), named[name]) for name in ("content-type", "x-request-id") if name in named]
+    return block("Request Headers", shown, HEADER_WIDTH)
+
+
+def response_headers(call: Exchange) -> list[Line]:
+    """Return the block of what the API said about its answer; nothing if there was no answer."""
+    if call.response_headers is None:
+        return []
+    named = {name.lower(): value for name, value in header_pairs(call.response_headers)}
+    if "content-type" in named and call.response_content_type:
+        named["content-type"] = call.response_content_type
+    if call.server_timing is not None:
+        named["server-timing"] = str(call.server_timing)
+    shown = [(pretty(name), named[name]) for name in RESPONSE_HEADERS if name in named]
+    return block("Response Headers", shown, HEADER_WIDTH)
+
+
+def context_cache(call: Exchange) -> list[Line]:
+    """Return the block of what context caching came to; nothing where it had no part."""
+    if call.cache_outcome is None:
+        return []
+    shown = [("outcome", call.cache_outcome)]
+    shown += [("id", call.context_cache_id)] if call.context_cache_id else []
+    shown += [("saved_tokens", str(call.cache_tokens))] if call.cache_tokens is not None else []
+    return block("Context Cache", shown)
+
+
+def answer(call: Exchange) -> list[Line]:
+    """Return the block of the completion: its id, speed and tokens."""
+    if call.chatcmpl_id is None and call.total_tokens is None:
+        return []
+    shown = [
+        ("id", call.chatcmpl_id),
+        ("ttft", seconds(call.time_to_first_token, "s")),
+        ("tpot", seconds(call.time_per_output_token, "s/token")),
+        ("otps", f"{call.output_tokens_per_second:.4f} tokens/s" if call.output_tokens_per_second else None),
+    ]
+    tokens = [
+        ("prompt_tokens", call.prompt_tokens),
+        ("completion_tokens", call.completion_tokens),
+        ("total_tokens", call.total_tokens),
+    ]
+    extra = [("cached_tokens", call.cached_tokens), ("reasoning_tokens", call.reasoning_tokens)]
+    texts = [(name, value) for name, value in shown if value is not None]
+    texts += [(name, "unknown" if count is None else str(count)) for name, count in tokens]
+    texts += [(name, str(count)) for name, count in extra if count]
+    return block("Response", texts)
+
+
+def seconds(nanoseconds: int | None, unit: str) -> str | None:
+    """Return a duration as the original shows it."""
+    return None if nanoseconds is None else f"{nanoseconds / 1e9:.4f} {unit}"
+
+
+def block(title: str, named: Sequence[tuple[str, str]], width: int = 0, *, style: Style = "plain") -> list[Line]:
+    """Return a heading and one aligned line for each name."""
+    width = max([width, *[len(name) + 2 for name, _ in named]])
+    heading = Line(f"  - {title}: ", style)
+    return [heading, *[Line(f"    - {name + ':':<{width}}{value}", style) for name, value in named]]
+
+
+@cache
+def pretty(name: str) -> str:
+    """Return a header's name in the usual case."""
+    return "-".join(part.capitalize() for part in name.split("-"))
+
+
+def is_fit(text: str) -> bool:
+    """Tell whether a line can stand as it is."""
+    return len(text) <= MAX_LINE and text.isprintable()
+
+
+def shown_line(text: str) -> str:
+    """Return a line without line breaks and other control characters, which could forge or garble the log; cut."""
+    return printable(text if len(text) <= MAX_LINE else f"{text[:MAX_LINE]}…")

@@ -1,0 +1,1 @@
+"""What `mpal` shows of calls and of the store."""

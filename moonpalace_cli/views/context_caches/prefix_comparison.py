@@ -1,0 +1,185 @@
+"""Compare the requests of two calls as the API's cache does: where the later one stops beginning like the earlier."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from moonpalace_addons.wire.chat.prefix import HINT_MESSAGES, Content, read_content
+from moonpalace_addons.wire.json_elements import Span
+from moonpalace_addons.wire.json_value import parse
+
+BLOCK = 256
+"""Tokens: the API caches prefixes in blocks of this size."""
+BEFORE, AFTER = 24, 56
+"""Characters that are shown of a change: before it, and from it on."""
+UNCACHED = frozenset({"messages", "tools", "model"})
+CARRIAGE = frozenset({"stream", "stream_options"})
+"""Parameters that say how the answer travels, which a proxy changes by itself."""
+
+type Kind = Literal["changed", "put in", "left out"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A chat request in the pieces that matter: exact bytes of tools and messages, other members by name."""
+
+    model: str
+    tools: tuple[bytes, ...]
+    messages: tuple[bytes, ...]
+    parameters: Mapping[str, bytes]
+
+    @property
+    def size(self) -> int:
+        """Return the bytes of tools and messages."""
+        return sum(map(len, self.tools)) + sum(map(len, self.messages))
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """Where the beginnings part: message `number` (from 1), `offset` bytes in; its role, and what stood there.
+
+    A message that was put in or left out has one of the two texts only.
+    """
+
+    number: int
+    role: str
+    kind: Kind
+    offset: int
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What two requests have in common; `same_bytes` are those of the tools and messages that both begin with."""
+
+    same_messages: int
+    shared_messages: int
+    same_bytes: int
+    same_tools: bool
+    same_model: bool
+    parameters: tuple[str, ...]
+    divergence: Divergence | None
+
+    @property
+    def is_prefix(self) -> bool:
+        """Tell whether the earlier request is the beginning of the later one, for the same model."""
+        return self.divergence is None and self.same_tools and self.same_model
+
+
+def read_request(body: bytes) -> Request | None:
+    """Return the request that a body is, None if it is no chat request that can be told for certain."""
+    content = read_content(body)
+    if content is None:
+        return None
+    others = {member.key: body[member.start : member.end] for member in content.members if member.key not in UNCACHED}
+    return Request(content.model, cut(content, content.tools), cut(content, content.messages), others)
+
+
+def cut(content: Content, spans: Sequence[Span]) -> tuple[bytes, ...]:
+    """Return the bytes at these places."""
+    return tuple(content.body[start:end] for start, end in spans)
+
+
+def kinship(earlier: Request, later: Request) -> tuple[int, int]:
+    """Return how near two requests are: the messages that occur in both, and those that both begin with."""
+    shared = Counter(earlier.messages) & Counter(later.messages)
+    return shared.total(), common(earlier.messages, later.messages)
+
+
+def choose[T](later: Request, candidates: Iterable[tuple[T, Request]]) -> tuple[T, Request] | None:
+    """Return the candidate that a request continues: the one that it has the most in common with, of equals the first.
+
+    If that is for another model, one for the same model that the conversation began with is better, however short:
+    models share no cache.
+    """
+    best, best_own = ((0, 0), False), (0, 0)
+    found = found_own = None
+    for candidate in candidates:
+        near, is_own = kinship(candidate[1], later), candidate[1].model == later.model
+        if near > (0, 0) and (near, is_own) > best:
+            best, found = (near, is_own), candidate
+        if is_own and near > best_own and begins_alike(candidate[1], later):
+            best_own, found_own = near, candidate
+    return found if best[1] else found_own or found
+
+
+def begins_alike(earlier: Request, later: Request) -> bool:
+    """Tell whether two requests begin with the same conversation, and not just with the same instructions."""
+    same = later.messages[: common(earlier.messages, later.messages)]
+    return any(role_of(message) not in HINT_MESSAGES for message in same)
+
+
+def compare(earlier: Request, later: Request) -> Comparison:
+    """Return what two requests have in common, and where they part."""
+    shared, same = kinship(earlier, later)
+    same_tools = earlier.tools == later.tools
+    tools = later.tools if same_tools else later.tools[: common(earlier.tools, later.tools)]
+    pieces = (*tools, *(later.messages[:same] if same_tools else ()))
+    divergence = None
+    if same < len(earlier.messages) and same < len(later.messages):
+        divergence = diverge(earlier.messages[same:], later.messages[same:], same + 1)
+    return Comparison(
+        same_messages=same,
+        shared_messages=shared,
+        same_bytes=sum(map(len, pieces)) + (divergence.offset if divergence and same_tools else 0),
+        same_tools=same_tools,
+        same_model=earlier.model == later.model,
+        parameters=changed_parameters(earlier.parameters, later.parameters),
+        divergence=divergence,
+    )
+
+
+def common(one: Sequence[bytes], other: Sequence[bytes]) -> int:
+    """Return how many pieces two sequences begin with in common."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((number for number, (left, right) in pairs if left != right), min(len(one), len(other)))
+
+
+def diverge(earlier: Sequence[bytes], later: Sequence[bytes], number: int) -> Divergence:
+    """Return how the messages part, given from the first that differs on."""
+    before, after = earlier[0], later[0]
+    if before in later[1:]:
+        return Divergence(number, role_of(after), "put in", 0, "", excerpt(after, 0))
+    if after in earlier[1:]:
+        return Divergence(number, role_of(before), "left out", 0, excerpt(before, 0), "")
+    pairs = enumerate(zip(before, after, strict=False))
+    offset = next((place for place, (left, right) in pairs if left != right), min(len(before), len(after)))
+    return Divergence(number, role_of(after), "changed", offset, excerpt(before, offset), excerpt(after, offset))
+
+
+def role_of(message: bytes) -> str:
+    """Return the role of a message, empty for what has none."""
+    parsed = parse(message)
+    role = parsed.get("role") if isinstance(parsed, dict) else None
+    return role if isinstance(role, str) else ""
+
+
+def excerpt(message: bytes, offset: int) -> str:
+    """Return the text around a place in a message, in one line."""
+    before = message[:offset].decode("utf-8", "ignore")
+    rest = message[len(before.encode()) :].decode("utf-8", "replace")
+    start = f"…{before[-BEFORE:]}" if len(before) > BEFORE else before
+    return " ".join(f"{start}{rest[:AFTER]}{'…' if len(rest) > AFTER else ''}".split())
+
+
+def changed_parameters(earlier: Mapping[str, bytes], later: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Return a text for each other parameter that differs: its name, what it was, what it is."""
+    names = sorted((earlier.keys() | later.keys()) - CARRIAGE)
+    return tuple(
+        f"{name} {shown(earlier.get(name))} -> {shown(later.get(name))}"
+        for name in names
+        if earlier.get(name) != later.get(name)
+    )
+
+
+def shown(value: bytes | None) -> str:
+    """Return a parameter's value for a line of text."""
+    text = "unset" if value is None else value.decode("utf-8", "replace")
+    return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def blocks(tokens: int) -> int:
+    """Return how many of these tokens can be cached: whole blocks only."""
+    return tokens // BLOCK * BLOCK

@@ -1,0 +1,126 @@
+"""Put what the doctor finds into lines and JSON."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from moonpalace_cli.calls.presentation import local_time
+from moonpalace_cli.text.tables import box
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from moonpalace_addons.store.upkeep.health import Report
+    from moonpalace_addons.store.upkeep.health_rows import Run
+    from moonpalace_addons.store.upkeep.secret_search import Hit
+
+WIDTH = 14
+UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+
+def report_text(report: Report) -> Iterator[str]:
+    """Give the lines of a report."""
+    from moonpalace_addons.store.upkeep.health import living
+
+    yield line("database", report.database)
+    yield line("version", f"MoonPalace {report.version}, schema {report.schema}")
+    if report.journal_mode:
+        yield line("journal mode", report.journal_mode)
+    log = f" and {size(report.log_size)} in its log" if report.log_size else ""
+    yield line("size", size(report.size or 0) + log)
+    for name, bytes_ in report.tables.items():
+        yield line("", f"{size(bytes_):>9}  {name}")
+    yield line("calls", ", ".join(f"{number} {state}" for state, number in report.rows.items()) or "none")
+    if report.unused_pieces:
+        yield line("unused", f"{report.unused_pieces} pieces of bodies, {size(report.unused_bytes)}, for mpal cleanup")
+    alive = living(report)
+    yield line("proxies", "; ".join(proxy(run) for run in alive) or "none running")
+    yield line("backlog", backlog(report))
+    for backup in report.backups:
+        yield line("old file", f"{backup}, with the keys and cookies that the original stored")
+    if report.free_disk is not None:
+        yield line("free disk", size(report.free_disk))
+    yield ""
+    yield "nothing is wrong" if not report.findings else f"{len(report.findings)} wrong:"
+    for finding in report.findings:
+        yield f"  {finding.what}"
+        yield f"    → {finding.advice}"
+
+
+def backlog(report: Report) -> str:
+    """Return what waits for the store outside of it, and how much of that a proxy has in memory at most."""
+    from moonpalace_addons.store.write.memory import MEMORY, WINDOW
+
+    journals = [found for found in report.journals if not found.problem]
+    waiting = f"{size(sum(found.size for found in journals))} in {len(journals)} journals" if journals else "none"
+    return (
+        f"{waiting}; a proxy has {size(WINDOW)} of ended calls in memory at most, and a journal from {size(MEMORY)} on"
+    )
+
+
+def line(name: str, text: str) -> str:
+    """Return a line of a report."""
+    return f"{name:<{WIDTH}}{text}"
+
+
+def proxy(run: Run) -> str:
+    """Return a living proxy for people."""
+    machine = run.open_run.host.partition("/")[0]
+    since = local_time(datetime.fromtimestamp(run.started_at / 1e6, UTC))
+    heard = f"heard of {run.open_run.silent / 1e6:.0f} s ago"
+    return f"process {run.open_run.pid} on {machine} since {since}, {heard}, {run.in_flight} calls under way"
+
+
+def size(bytes_: int) -> str:
+    """Return a size for people."""
+    for unit, name in UNITS:
+        if bytes_ >= unit:
+            return f"{bytes_ / unit:,.1f} {name}"
+    return f"{bytes_} B"
+
+
+def report_json(report: Report) -> dict[str, object]:
+    """Return a report as a JSON object; sizes are in bytes, moments in ISO 8601."""
+    from moonpalace_addons.store.upkeep.health import living
+
+    return {
+        "database": report.database,
+        "version": report.version,
+        "schema": report.schema,
+        "journal_mode": report.journal_mode,
+        "size": report.size,
+        "log_size": report.log_size,
+        "free_disk": report.free_disk,
+        "tables": report.tables,
+        "rows": report.rows,
+        "unused_pieces": report.unused_pieces,
+        "unused_bytes": report.unused_bytes,
+        "proxies": [proxy_json(run) for run in living(report)],
+        "journals": [
+            {"path": str(found.path), "size": found.size, "in_use": found.in_use}
+            for found in report.journals
+            if not found.problem
+        ],
+        "kept_journals": [str(path) for path in report.kept],
+        "backups": [str(path) for path in report.backups],
+        "findings": [{"what": finding.what, "advice": finding.advice} for finding in report.findings],
+    }
+
+
+def proxy_json(run: Run) -> dict[str, object]:
+    """Return a living proxy for --json."""
+    return {
+        "host": run.open_run.host,
+        "pid": run.open_run.pid,
+        "version": run.version,
+        "started_at": datetime.fromtimestamp(run.started_at / 1e6, UTC).astimezone().isoformat(),
+        "heard_of_seconds_ago": round(run.open_run.silent / 1e6, 3),
+        "in_flight": run.in_flight,
+    }
+
+
+def hits_text(hits: list[Hit]) -> Iterator[str]:
+    """Give the lines of a table of what looks like a secret."""
+    rows = [[str(hit.call or ""), hit.field, hit.kind, hit.masked] for hit in hits]
+    yield from box(["id", "field", "kind", "secret"], rows).split("\n")

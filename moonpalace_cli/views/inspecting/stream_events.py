@@ -1,0 +1,119 @@
+"""Say what an event of a stream brought, for the three faces of the API.
+
+/v1/chat/completions      chunks with `choices` and deltas, the end marked by [DONE]
+/anthropic/v1/messages    `type` message_start, content_block_delta, message_delta …
+/v1/responses             `type` response.output_text.delta, response.completed …
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from moonpalace_addons.wire.chat import api_error
+from moonpalace_addons.wire.chat.completion import choices, summarize
+from moonpalace_addons.wire.json_value import mapping
+from moonpalace_addons.wire.sse import Event
+
+DONE = "[DONE]"
+TEXTS = {"reasoning_content": "reasoning", "reasoning": "reasoning", "content": "content", "refusal": "refusal"}
+"""Fields of a delta that hold text, and what to call it."""
+BLOCK_TEXTS = {"text": "content", "thinking": "reasoning", "partial_json": "tool call"}
+"""The same of a delta of /messages."""
+ENDINGS = {
+    "output_text.delta": "content",
+    "refusal.delta": "refusal",
+    "arguments.delta": "tool call",
+    "reasoning_text.delta": "reasoning",
+    "reasoning_summary_text.delta": "reasoning",
+}
+"""The ends of types of /responses whose `delta` is text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """What an event brought: its kinds, joined by "+", and the text of all of them."""
+
+    kind: str
+    text: str
+
+
+def brought(event: Event) -> Brought:
+    """Return what an event holds; never raise."""
+    data = event.data
+    if data.strip() == DONE:
+        return Brought("done", "")
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return Brought("error" if api_error.of_event(event, None) else "not JSON", data)
+    parts = [*parts_of(mapping(value)), *error_parts(event, value)] or [("empty", "")]
+    kinds = dict.fromkeys(kind for kind, _ in parts)
+    return Brought("+".join(filter(None, kinds)) or "empty", " ".join(text for _, text in parts if text))
+
+
+def parts_of(event: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield what the event holds, piece by piece."""
+    if isinstance(event.get("type"), str) and "choices" not in event:
+        yield from typed_parts(str(event["type"]), event)
+    else:
+        for choice in choices(event):
+            yield from choice_parts(choice)
+    yield from usage_parts(event)
+
+
+def error_parts(event: Event, value: object) -> Iterator[tuple[str, str]]:
+    """Yield the error that the event tells of."""
+    if error := api_error.of_event(event, value):
+        yield "error", str(error)
+
+
+def choice_parts(choice: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield what a choice of a chat chunk holds; that of other choices than the first is marked with its index."""
+    index = choice.get("index")
+    mark = f"[{index}] " if isinstance(index, int) and index else ""
+    delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
+    texts = [(kind, value) for name, kind in TEXTS.items() if isinstance(value := delta.get(name), str) and value]
+    calls = delta.get("tool_calls")
+    found = [*texts, *(("tool call", call_text(mapping(call))) for call in (calls if isinstance(calls, list) else ()))]
+    if not found and isinstance(delta.get("role"), str):
+        found.append(("role", str(delta["role"])))
+    if isinstance(choice.get("finish_reason"), str):
+        found.append(("finish", str(choice["finish_reason"])))
+    for kind, text in found:
+        yield kind, mark + text
+
+
+def call_text(call: Mapping[str, object]) -> str:
+    """Return a piece of a tool call: its name, once it is said, and its arguments."""
+    function = mapping(call.get("function"))
+    name, arguments = function.get("name"), function.get("arguments")
+    return (f"{name}(" if isinstance(name, str) and name else "") + (arguments if isinstance(arguments, str) else "")
+
+
+def typed_parts(kind: str, event: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield what an event of /messages or /responses holds; one that is not known is called by its type."""
+    delta = event.get("delta")
+    if isinstance(delta, str):
+        yield next((name for ending, name in ENDINGS.items() if kind.endswith(ending)), kind), delta
+        return
+    texts = [
+        (name, value) for field, name in BLOCK_TEXTS.items() if isinstance(value := mapping(delta).get(field), str)
+    ]
+    if texts:
+        yield from texts
+    elif isinstance(reason := mapping(delta).get("stop_reason"), str):
+        yield "finish", reason
+    elif kind in ("message_stop", "response.completed"):
+        yield "done", ""
+    else:
+        block = mapping(event.get("content_block")) or mapping(event.get("item"))
+        yield kind, " ".join(str(block[name]) for name in ("type", "name") if isinstance(block.get(name), str))
+
+
+def usage_parts(event: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield the tokens that the event counts."""
+    for holder in (event, mapping(event.get("response")), mapping(event.get("message"))):
+        usage = summarize(holder).usage
+        if usage.prompt_tokens is not None or usage.completion_tokens is not None:
+            yield "usage", f"{usage.prompt_tokens or 0} + {usage.completion_tokens or 0} tokens"
+            return

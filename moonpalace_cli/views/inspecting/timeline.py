@@ -1,0 +1,91 @@
+"""Put the events of a stored stream in time: when each came, after what gap, and what it brought."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from moonpalace_addons.wire.chat.event_data import make_decoder
+from moonpalace_addons.wire.chat.timing import carrier
+from moonpalace_cli.views.inspecting.stream_events import brought
+
+LONG = 40
+"""Events from which on runs of like events are summed up."""
+SHORTEST_RUN = 4
+STALLS_KEPT = 8
+"""The longest gaps always begin a line of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """An event; times in nanoseconds, `at` since the request began and `gap` since the event before; None: unknown."""
+
+    number: int
+    at: int | None
+    gap: int | None
+    size: int
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Successive events that are shown in one line; at least one."""
+
+    moments: tuple[Moment, ...]
+
+    @property
+    def first(self) -> Moment:
+        """Return the first event."""
+        return self.moments[0]
+
+    @property
+    def last(self) -> Moment:
+        """Return the last event."""
+        return self.moments[-1]
+
+
+def moments(stream: bytes, chunks: Sequence[tuple[int, int]]) -> list[Moment]:
+    """Return the events of a stream; `chunks` are (offset after the chunk, nanoseconds since the request began)."""
+    decoder = make_decoder(limit=len(stream) + 1)
+    offsets = [offset for offset, _ in chunks]
+    found: list[Moment] = []
+    end, before = 0, None
+    for number, event in enumerate((*decoder.feed(stream), *decoder.close()), 1):
+        at = chunks[carrier(offsets, event.end)][1] if chunks else None
+        gap = None if at is None or before is None else at - before
+        what = brought(event)
+        found.append(Moment(number, at, gap, event.end - end, what.kind, what.text))
+        end, before = event.end, at
+    return found
+
+
+def longest(found: Sequence[Moment]) -> Moment | None:
+    """Return the event that let itself be waited for the longest after another; None where no time passed."""
+    last = max(found, key=lambda moment: moment.gap or 0, default=None)
+    return last if last is not None and last.gap else None
+
+
+def runs(found: Sequence[Moment], *, every: bool = False) -> list[Run]:
+    """Return the events one by one, or those of a long stream with runs of like events together.
+
+    What ends a stall begins a line of its own, so that the longest gaps are all to be seen.
+    """
+    if every or len(found) <= LONG:
+        return [Run((moment,)) for moment in found]
+    gaps = sorted((moment.gap or 0 for moment in found), reverse=True)
+    stall = max(1, gaps[min(STALLS_KEPT, len(gaps)) - 1])
+    return list(gathered(found, stall))
+
+
+def gathered(found: Sequence[Moment], stall: int) -> Iterator[Run]:
+    """Yield runs of events of one kind without a gap as long as `stall` within; short ones event by event."""
+    start = 0
+    for place in range(1, len(found) + 1):
+        is_over = place == len(found) or found[place].kind != found[start].kind or (found[place].gap or 0) >= stall
+        if not is_over:
+            continue
+        run = found[start:place]
+        if len(run) < SHORTEST_RUN:
+            yield from (Run((moment,)) for moment in run)
+        else:
+            yield Run(tuple(run))
+        start = place

@@ -1,0 +1,162 @@
+"""Print the timeline of a stream: a table with a bar for each gap, or one JSON object an event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from moonpalace_addons.store.fields import error_text
+from moonpalace_cli.calls.presentation import status
+from moonpalace_cli.output import ellipsis, visible
+from moonpalace_cli.text.colours import ALARM, paint
+from moonpalace_cli.text.durations import MILLISECOND, duration
+from moonpalace_cli.text.histogram import bar
+from moonpalace_cli.text.tables import box, cut, display_width, fold, frame_width
+from moonpalace_cli.views.inspecting.timeline import Moment, Run, longest
+
+if TYPE_CHECKING:
+    from moonpalace_addons.store.records.exchanges import Exchange
+
+HEADERS = ("event", "time", "gap", "", "bytes", "kind", "brought")
+BAR = 10
+TEXT = 60
+"""Columns of what events brought where no terminal sets the width."""
+NARROWEST = 32
+"""Columns that this text should have: for fewer, bars and bytes make room."""
+SHORTEST = 8
+MARK, SHORT_MARK = "longest", "<<"
+ALARMING = 500_000_000
+"""Nanoseconds from which on the longest gap is shown in the colour of an alarm."""
+
+
+def table(
+    exchange: Exchange, found: Sequence[Moment], lines: Sequence[Run], width: int | None, *, blocks: bool, colour: bool
+) -> str:
+    """Return the table with a sentence above it that sums it up."""
+    worst, silence = longest(found), silence_before_end(exchange, found)
+    most = 0 if worst is None or worst.gap is None else worst.gap
+    if silence > most:
+        worst, most = None, silence
+    end = closing(exchange, silence, most, blocks=blocks)
+    rows = [opening(exchange), *(row(run, worst, most, blocks=blocks) for run in lines), end]
+    rows = [[visible(cell) for cell in line] for line in rows if line]
+    headers = list(HEADERS)
+    if width is not None and room_for_text(rows, headers, width) < NARROWEST:
+        rows, headers = narrowed(rows), narrowed([headers])[0]
+    room = TEXT if width is None else max(SHORTEST, room_for_text(rows, headers, width))
+    for line in rows:
+        line[-1] = cut_end(line[-1], room)
+        if colour and most >= ALARMING and line[3].endswith((MARK, SHORT_MARK)):
+            line[3] = paint(line[3], ALARM)
+    title = summary(exchange, found, worst, silence)
+    return "\n".join([*(fold(title, width) if width else [title]), box(headers, rows)])
+
+
+def room_for_text(rows: Sequence[Sequence[str]], headers: Sequence[str], width: int) -> int:
+    """Return the columns that are left for what the events brought."""
+    fixed = sum(max(display_width(line[place]) for line in (headers, *rows)) for place in range(len(headers) - 1))
+    return width - fixed - frame_width(len(headers))
+
+
+def narrowed(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the rows without bytes, and with a short mark instead of the bars."""
+    return [[*line[:3], SHORT_MARK if line[3].endswith(MARK) else "", *line[5:]] for line in rows]
+
+
+def row(run: Run, worst: Moment | None, most: int, *, blocks: bool) -> list[str]:
+    """Return the cells of a line."""
+    first, last = run.first, run.last
+    many = len(run.moments)
+    size = sum(moment.size for moment in run.moments)
+    drawn = bar(first.gap or 0, most, BAR, blocks=blocks)
+    mark = marked(drawn) if worst is not None and first is worst else drawn
+    return [
+        str(first.number) if many == 1 else f"{first.number}-{last.number}",
+        duration(first.at) if many == 1 or first.at == last.at else f"{duration(first.at)}-{duration(last.at)}",
+        duration(first.gap),
+        mark,
+        str(size),
+        first.kind if many == 1 else f"{first.kind} x{many}",
+        one_line("".join(moment.text for moment in run.moments)),
+    ]
+
+
+def one_line(text: str) -> str:
+    """Return text as a string in JSON, so that line ends and blanks are seen; empty for none."""
+    return json.dumps(text, ensure_ascii=False) if text else ""
+
+
+def opening(exchange: Exchange) -> list[str]:
+    """Return the line for the headers of the answer; empty if they never came."""
+    if exchange.time_to_headers is None:
+        return []
+    return ["", duration(exchange.time_to_headers), "", "", "", "headers", str(exchange.status_code or "")]
+
+
+def marked(drawn: str) -> str:
+    """Return the bar of the longest gap."""
+    return f"{drawn:<{BAR}} {MARK}"
+
+
+def silence_before_end(exchange: Exchange, found: Sequence[Moment]) -> int:
+    """Return the nanoseconds between the last event and the end of the call, 0 where that is not known."""
+    last = found[-1].at if found else exchange.time_to_headers
+    return 0 if last is None or exchange.latency is None else max(0, exchange.latency - last)
+
+
+def closing(exchange: Exchange, silence: int, most: int, *, blocks: bool) -> list[str]:
+    """Return the line for the end of the call, with the gap before it."""
+    drawn = bar(silence, most, BAR, blocks=blocks)
+    drawn = marked(drawn) if silence and silence == most else drawn
+    gap = duration(silence) if silence else ""
+    return ["", duration(exchange.latency), gap, drawn, "", "end", error_text(exchange) or status(exchange)]
+
+
+def summary(exchange: Exchange, found: Sequence[Moment], worst: Moment | None, silence: int) -> str:
+    """Return what there is to know at a glance."""
+    parts = [
+        f"call {exchange.id}: {len(found)} events" + (f" in {duration(exchange.latency)}" if exchange.latency else "")
+    ]
+    if exchange.time_to_first_token is not None:
+        parts.append(f"first token after {duration(exchange.time_to_first_token)}")
+    if exchange.time_per_output_token is not None:
+        parts.append(f"{duration(exchange.time_per_output_token)} a token")
+    if exchange.gap_p50 is not None:
+        gaps = (exchange.gap_p50, exchange.gap_p90, exchange.gap_p99)
+        parts.append("gaps p50 {} p90 {} p99 {}".format(*map(duration, gaps)))
+    if worst is not None:
+        parts.append(f"longest stall {duration(worst.gap)} before event {worst.number}")
+    elif silence:
+        parts.append(f"longest stall {duration(silence)} before the end")
+    if found and found[0].at is None:
+        parts.append("the times were not kept")
+    return ", ".join(parts)
+
+
+def cut_end(text: str, width: int) -> str:
+    """Return the text with an ellipsis for what is beyond the width."""
+    if display_width(text) <= width:
+        return text
+    return cut(text, width - 1)[0] + ellipsis()
+
+
+def json_lines(found: Sequence[Moment]) -> Iterator[str]:
+    """Yield each event as JSON; times in milliseconds."""
+    for moment in found:
+        yield json.dumps(
+            {
+                "event": moment.number,
+                "at_ms": in_milliseconds(moment.at),
+                "gap_ms": in_milliseconds(moment.gap),
+                "bytes": moment.size,
+                "kind": moment.kind,
+                "text": moment.text,
+            },
+            ensure_ascii=False,
+        )
+
+
+def in_milliseconds(nanoseconds: int | None) -> float | None:
+    """Return milliseconds with three decimals."""
+    return None if nanoseconds is None else round(nanoseconds / MILLISECOND, 3)

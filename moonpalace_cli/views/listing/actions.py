@@ -1,0 +1,152 @@
+"""Do what `mpal list` is asked for: list, count, add up, follow, export."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from moonpalace_cli.output import escaped, is_utf8, print_json, terminal_width, visible
+from moonpalace_cli.views.listing.columns import DEFAULT, Column, chosen
+from moonpalace_cli.views.listing.printing import print_calls, print_verbose, record_columns
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Engine
+
+    from moonpalace_addons.store.fields import Field
+    from moonpalace_addons.store.records.exchanges import Exchange
+
+WATCH_INTERVAL = 0.2
+"""Seconds between two looks: what feels immediate, at the price of a pragma on SQLite and a short query elsewhere."""
+
+type Order = tuple[Field, bool] | None
+"""The field to sort by, and whether the greatest come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which calls are asked for."""
+
+    chat_only: bool
+    since: datetime | None
+    where: ColumnElement[bool] | None
+
+
+def holding(predicates: tuple[str, ...], engine: Engine) -> ColumnElement[bool] | None:
+    """Return the condition that all predicates hold, None for none."""
+    if not predicates:
+        return None
+    # 0.2 s, which a list without them need not pay.
+    from moonpalace_addons.store.query.condition import condition
+
+    return condition(predicates, engine)
+
+
+def tell_units(predicates: tuple[str, ...], *, found_any: bool) -> None:
+    """Say on standard error which unit numbers without one have, if nothing was found or nobody can have meant it."""
+    if not predicates:
+        return
+    from moonpalace_addons.store.query.parser import parse
+    from moonpalace_addons.store.query.units import remark
+
+    if told := remark([parse(text) for text in predicates], only_odd=found_any):
+        click.echo(visible(told), err=True)
+
+
+def columns_of(names: tuple[str, ...], *, as_json: bool) -> tuple[Column, ...]:
+    """Return the columns of these names, or the default ones."""
+    return chosen(names) if names else record_columns() if as_json else chosen(DEFAULT)
+
+
+def first_calls(engine: Engine, selection: Selection, limit: int | None, order: Order) -> list[Exchange]:
+    """Return the first calls in this order, without one the newest."""
+    from moonpalace_addons.store.records import exchanges, ordering
+
+    return exchanges.latest(
+        engine,
+        limit=limit,
+        chat_only=selection.chat_only,
+        since=selection.since,
+        where=selection.where,
+        order=() if order is None else ordering.order_by(order[0], descending=order[1]),
+    )
+
+
+def export(
+    engine: Engine, found: Sequence[Exchange], folder: Path, *, pattern: str | None, redact: bool, escaped: bool
+) -> None:
+    """Export the calls into a folder."""
+    from moonpalace_cli.export.running import export_listed
+
+    if found:
+        ids = [exchange.id for exchange in found]
+        export_listed(engine, ids, folder, pattern=pattern, redact=redact, escaped=escaped)
+
+
+def print_list(
+    engine: Engine, found: Sequence[Exchange], columns: tuple[str, ...], *, as_json: bool, verbose: bool
+) -> None:
+    """Print the calls."""
+    if verbose and not as_json:
+        print_verbose(engine, found)
+    else:
+        print_calls(engine, found, columns_of(columns, as_json=as_json), as_json=as_json)
+
+
+def warn_of_full_scan(order: Order) -> None:
+    """Say on standard error if sorting took a look at all there are."""
+    from moonpalace_addons.store.records import ordering
+
+    if order is not None and not ordering.is_indexed(order[0]):
+        click.echo("no index serves this order: every call was read", err=True)
+
+
+def print_count(engine: Engine, selection: Selection, *, as_json: bool) -> int:
+    """Print how many calls there are, and return it."""
+    from moonpalace_addons.store.records import exchanges
+
+    number = exchanges.count(engine, chat_only=selection.chat_only, since=selection.since, where=selection.where)
+    if as_json:
+        print_json(json.dumps({"count": number}))
+    else:
+        click.echo(number)
+    return number
+
+
+def print_stats(engine: Engine, selection: Selection, limit: int | None, *, as_json: bool) -> None:
+    """Print what the calls add up to."""
+    from moonpalace_addons.store.read import statistics
+    from moonpalace_cli.text.json_text import dumps
+    from moonpalace_cli.views.listing import stats
+
+    groups = stats.add_up(
+        statistics.measured(
+            engine,
+            (*stats.TOKENS, *stats.TIMES),
+            chat_only=selection.chat_only,
+            since=selection.since,
+            where=selection.where,
+            limit=limit,
+        )
+    )
+    if as_json:
+        print_json(dumps(stats.document(groups)))
+    else:
+        click.echo(escaped(stats.report(groups, terminal_width(), blocks=is_utf8())))
+
+
+def follow(
+    engine: Engine, selection: Selection, columns: tuple[Column, ...], limit: int | None, *, as_json: bool
+) -> None:
+    """Print calls as they end."""
+    from moonpalace_addons.store.read.following import Follower
+    from moonpalace_cli.views.listing.watching import watch
+
+    with Follower(engine, chat_only=selection.chat_only, since=selection.since, where=selection.where) as follower:
+        watch(engine, follower, columns, limit=limit, as_json=as_json, pause=lambda: time.sleep(WATCH_INTERVAL))

@@ -1,0 +1,60 @@
+"""Draw a table row by row, before its rows are known."""
+
+from collections.abc import Sequence
+
+from moonpalace_addons.store.fields import FIELDS
+from moonpalace_cli.text.tables import frame_width, pad
+from moonpalace_cli.views.listing.layout import block, fit, fitted, natural_widths, shorten_cell
+
+SHORTEST = 8
+
+
+class RunningTable:
+    """Lay a table out by its first rows and by what can be expected; what is wider in a pipe moves its row only."""
+
+    def __init__(self, columns: Sequence[str], first: Sequence[Sequence[str]], width: int | None) -> None:
+        self._columns = columns
+        self._is_fixed = width is not None
+        found = natural_widths(columns, first)
+        natural = [max(there, FIELDS[column].width) for there, column in zip(found, columns, strict=True)]
+        self._widths: list[int] | None = natural
+        if width is not None and sum(natural) + frame_width(len(columns)) > width:
+            self._widths = fitted(columns, natural, width, SHORTEST)
+
+    def head(self) -> str:
+        """Return what stands above the rows; empty where each row is a block."""
+        if self._widths is None:
+            return ""
+        frame = rule(self._widths)
+        return "\n".join([frame, self._line(self._columns), frame])
+
+    def row(self, cells: Sequence[str]) -> str:
+        """Return a row."""
+        return block(self._columns, cells) + "\n" if self._widths is None else self._line(cells)
+
+    def foot(self) -> str:
+        """Return what stands below the rows."""
+        return "" if self._widths is None else rule(self._widths)
+
+    def _line(self, cells: Sequence[str]) -> str:
+        widths = self._widths or []
+        lines = [
+            (shorten_cell(cell, fit(column), width) if self._is_fixed else cell).split("\n")
+            for cell, column, width in zip(cells, self._columns, widths, strict=True)
+        ]
+        return row_lines(lines, widths)
+
+
+def rule(widths: Sequence[int]) -> str:
+    """Return the line between the parts of a table."""
+    return "+" + "+".join("-" * (width + 2) for width in widths) + "+"
+
+
+def row_lines(row: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
+    """Return a row of a table from the lines of its cells; a line wider than its column moves the others."""
+    height = max(len(lines) for lines in row)
+    filled = [[*lines, *[""] * (height - len(lines))] for lines in row]
+    return "\n".join(
+        "| " + " | ".join(pad(line, width) for line, width in zip(level, widths, strict=True)) + " |"
+        for level in zip(*filled, strict=True)
+    )

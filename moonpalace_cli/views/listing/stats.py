@@ -1,0 +1,188 @@
+"""Add up calls: how many, how many failed, tokens, and percentiles of the times they took."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from moonpalace_addons.store.state import State
+from moonpalace_addons.wire.status import FIRST_ERROR
+from moonpalace_cli.text.durations import MILLISECOND, duration
+from moonpalace_cli.text.histogram import draw, steps
+from moonpalace_cli.text.json_text import Json
+from moonpalace_cli.views.listing.layout import fits, lay_out
+
+if TYPE_CHECKING:
+    from moonpalace_addons.store.read.statistics import Measured
+
+PERCENTS = (50, 90, 99)
+TIMES = ("ttft", "tpot", "latency")
+"""Fields of which there are percentiles."""
+TOKENS = tuple(f"{name}_tokens" for name in ("prompt", "completion", "total", "cached", "reasoning"))
+"""Fields that are added up."""
+HEADERS = tuple(name.removesuffix("_tokens") for name in TOKENS)
+UNITS = "kMGT"
+ALL = "all calls"
+BAR = 70
+"""Columns of a line of a histogram, at most."""
+
+
+@dataclass(slots=True)
+class Group:
+    """What the calls of a group add up to; times are in nanoseconds, and sorted in the end."""
+
+    calls: int = 0
+    in_flight: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    tokens: list[int] = field(default_factory=lambda: [0] * len(TOKENS))
+    times: list[list[int]] = field(default_factory=lambda: [[] for _ in TIMES])
+
+    @property
+    def errors(self) -> int:
+        """Say how many calls ended without a whole answer, with a status from 400 on, or with an error in a stream."""
+        return self.failures.total()
+
+
+def add_up(batches: Iterable[Sequence[Measured]]) -> dict[str | None, Group]:
+    """Return a group for each model, that of most calls first; None for calls without a model."""
+    groups: dict[str | None, Group] = {}
+    for batch in batches:
+        by_model: dict[str | None, list[Measured]] = {}
+        for call in batch:
+            by_model.setdefault(call[0], []).append(call)
+        for model, calls in by_model.items():
+            add(groups.setdefault(model, Group()), calls)
+    for group in groups.values():
+        for times in group.times:
+            times.sort()
+    return dict(sorted(groups.items(), key=lambda item: (-item[1].calls, item[0] or "")))
+
+
+def add(group: Group, calls: Sequence[Measured]) -> None:
+    """Count calls in; column by column, which takes half the time of call by call."""
+    _, states, statuses, kinds, *numbers = zip(*calls, strict=True)
+    group.calls += len(calls)
+    for ending, count in Counter(zip(states, statuses, kinds, strict=True)).items():
+        if ending[0] == State.IN_FLIGHT:
+            group.in_flight += count
+        elif failure := failure_of(*ending):
+            group.failures[failure] += count
+    for place, tokens in enumerate(numbers[: len(TOKENS)]):
+        group.tokens[place] += sum(filter(None, tokens))
+    for times, found in zip(group.times, numbers[len(TOKENS) :], strict=True):
+        times += [number for number in found if number is not None]
+
+
+def failure_of(state: str, status: int | None, kind: str | None) -> str | None:
+    """Return how a call failed: its state, else its status, else the kind of the error in its answer; None if not."""
+    if state != State.COMPLETED:
+        return state
+    return str(status) if status is not None and status >= FIRST_ERROR else kind
+
+
+def together(groups: Iterable[Group]) -> Group:
+    """Return one group of all the calls."""
+    whole = Group()
+    for group in groups:
+        whole.calls += group.calls
+        whole.in_flight += group.in_flight
+        whole.failures += group.failures
+        whole.tokens = [one + other for one, other in zip(whole.tokens, group.tokens, strict=True)]
+        whole.times = [one + other for one, other in zip(whole.times, group.times, strict=True)]
+    for times in whole.times:
+        times.sort()
+    return whole
+
+
+def percentiles(times: Sequence[int]) -> list[int | None]:
+    """Return for each of `PERCENTS` the smallest of the sorted times that so many percent of them do not exceed."""
+    return [times[math.ceil(len(times) * percent / 100) - 1] if times else None for percent in PERCENTS]
+
+
+def document(groups: Mapping[str | None, Group]) -> dict[str, Json]:
+    """Return the statistics for JSON: those of all calls, and under "models" those of each; times in milliseconds."""
+    whole = together(groups.values())
+    histograms: dict[str, Json] = {
+        f"{name}_histogram": [{"up_to_ms": step.up_to // MILLISECOND, "calls": step.calls} for step in steps(times)]
+        for name, times in zip(TIMES, whole.times, strict=True)
+        if name != "tpot"
+    }
+    models: list[Json] = [{"model": model, **members(group)} for model, group in groups.items()]
+    return {**members(whole), **histograms, "models": models}
+
+
+def members(group: Group) -> dict[str, Json]:
+    """Return the members of a group's JSON object."""
+    times: dict[str, Json] = {
+        f"{name}_ms": {
+            f"p{percent}": in_milliseconds(at) for percent, at in zip(PERCENTS, percentiles(found), strict=True)
+        }
+        for name, found in zip(TIMES, group.times, strict=True)
+    }
+    return {
+        "calls": group.calls,
+        "in_flight": group.in_flight,
+        "errors": group.errors,
+        "failures": dict(group.failures.most_common()),
+        **dict(zip(TOKENS, group.tokens, strict=True)),
+        **times,
+    }
+
+
+def in_milliseconds(nanoseconds: int | None) -> float | None:
+    """Return milliseconds with three decimals."""
+    return None if nanoseconds is None else round(nanoseconds / MILLISECOND, 3)
+
+
+def report(groups: Mapping[str | None, Group], width: int | None, *, blocks: bool) -> str:
+    """Return the statistics for reading: two tables by model, the failures, and histograms of the times."""
+    whole = together(groups.values())
+    rows = [(model or "(no model)", group) for model, group in groups.items()]
+    if len(rows) != 1:
+        rows.append((ALL, whole))
+    parts = [token_table(rows, width), time_table(rows, width)]
+    if whole.in_flight:
+        parts.append(f"under way: {whole.in_flight}")
+    if whole.failures:
+        parts.append("errors: " + ", ".join(f"{name} {calls}" for name, calls in whole.failures.most_common()))
+    parts += [
+        draw(f"{name}, {len(times)} calls", steps(times), min(width or BAR, BAR), blocks=blocks)
+        for name, times in zip(TIMES, whole.times, strict=True)
+        if times and name != "tpot"
+    ]
+    return "\n".join(parts)
+
+
+def token_table(rows: Sequence[tuple[str, Group]], width: int | None) -> str:
+    """Return the table of calls, errors and tokens; on a narrow terminal with rounded numbers and without the total."""
+    columns: tuple[str, ...] = ("model", "calls", "errors", *HEADERS)
+    cells = [[name, *map(str, (group.calls, group.errors, *group.tokens))] for name, group in rows]
+    if width is not None and not fits(columns, cells, width):
+        kept = [place for place, name in enumerate(columns) if name != "total"]
+        cells = [[name, *map(rounded, (group.calls, group.errors, *group.tokens))] for name, group in rows]
+        columns, cells = tuple(columns[place] for place in kept), [[row[place] for place in kept] for row in cells]
+    return lay_out(columns, cells, width)
+
+
+def time_table(rows: Sequence[tuple[str, Group]], width: int | None) -> str:
+    """Return the table of percentiles."""
+    cells = [[name, *map(triple, group.times)] for name, group in rows]
+    headers = ("model", *(f"{name} p50 p90 p99" for name in TIMES))
+    return lay_out(("model", *TIMES), cells, width, headers)
+
+
+def rounded(number: int) -> str:
+    """Return a number in at most five characters: 9999, 12.3k, 452M."""
+    if number < 10_000:
+        return str(number)
+    power = min((len(str(number)) - 1) // 3, len(UNITS))
+    scaled = number / 1000**power
+    return f"{scaled:.{1 if scaled < 100 else 0}f}{UNITS[power - 1]}"
+
+
+def triple(times: Sequence[int]) -> str:
+    """Return the percentiles as one cell; empty without times."""
+    return " ".join(f"{duration(at):>5}" for at in percentiles(times)) if times else ""

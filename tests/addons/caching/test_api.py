@@ -1,0 +1,204 @@
+"""What is asked of the caching API, and what is made of its answers."""
+
+import asyncio
+import gzip
+import json
+import tracemalloc
+from collections.abc import Awaitable, Callable
+
+import pytest
+from mitmproxy.flow import Error
+from mitmproxy.http import HTTPFlow, Request, Response
+from mitmproxy.test import tflow
+
+from moonpalace_addons.caching import api as caching_api
+from moonpalace_addons.caching.api import (
+    Account,
+    CachingApi,
+    CachingError,
+    CachingGoneError,
+    Made,
+    answer_text,
+    is_id,
+    read_made,
+)
+
+KEY = b"sk-Secret-0123456789"
+ACCOUNT = Account("https://api.moonshot.cn", "f" * 16, "/v1", KEY)
+BODY = b'{"messages":[]}'
+
+
+def answering(*answers: Response | str) -> tuple[CachingApi, list[Request]]:
+    """Return an API that gives these answers (a text is an error of the connection) and what it was asked."""
+    left, asked = list(answers), list[Request]()
+
+    async def send(request: Request) -> HTTPFlow:
+        asked.append(request)
+        answer = left.pop(0)
+        flow = tflow.tflow()
+        if isinstance(answer, str):
+            flow.error = Error(answer)
+        else:
+            flow.response = answer
+        return flow
+
+    return CachingApi(send), asked
+
+
+def described(status: str, **more: object) -> Response:
+    """Return an answer that describes a cache."""
+    return Response.make(200, json.dumps({"id": "cache-1", "status": status, **more}))
+
+
+@pytest.fixture(autouse=True)
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the API be asked again at once."""
+    monkeypatch.setattr(caching_api, "POLL", 0)
+
+
+def test_create() -> None:
+    """The request goes to the endpoint with the key, and the cache is what the answer says."""
+    api, asked = answering(described("ready", tokens=7, expired_at=123.5))
+    made = asyncio.run(api.create(ACCOUNT, BODY))
+    assert made == Made("cache-1", "ready", 7, 123.5)
+    (request,) = asked
+    assert (request.method, request.pretty_url) == ("POST", "https://api.moonshot.cn/v1/caching")
+    assert (request.content, request.headers["Authorization"]) == (BODY, f"Bearer {KEY.decode()}")
+    assert (request.headers["Host"], request.headers["Content-Type"]) == ("api.moonshot.cn", "application/json")
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "-1", "1e400", "NaN", '"soon"', "true"])
+def test_numbers_past_all_bounds(number: str) -> None:
+    """What cannot be a count of tokens, or the end of a cache, is not said."""
+    body = f'{{"id": "cache-1", "status": "ready", "tokens": {number}, "expired_at": {number}}}'
+    api, _ = answering(Response.make(200, body))
+    made = asyncio.run(api.create(ACCOUNT, BODY))
+    assert made == Made("cache-1", "ready", None, None)
+
+
+def test_pending() -> None:
+    """A cache that is pending is looked at until it is ready."""
+    api, asked = answering(described("pending"), described("pending"), described("ready"))
+    assert asyncio.run(api.create(ACCOUNT, BODY)).status == "ready"
+    assert [request.method for request in asked] == ["POST", "GET", "GET"]
+    assert asked[-1].pretty_url == "https://api.moonshot.cn/v1/caching/cache-1"
+
+
+@pytest.mark.parametrize("status", [404, 405, 410])
+def test_gone(status: int) -> None:
+    """These statuses say that there are no caches to be had."""
+    api, _ = answering(Response.make(status, b"{}"))
+    with pytest.raises(CachingGoneError, match=f"{status} to POST /v1/caching"):
+        asyncio.run(api.create(ACCOUNT, BODY))
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        ("connection refused", "connection refused"),
+        (Response.make(500, b'{"error":\n"x"}'), '500 {"error": "x"}'),
+        (Response.make(401, b"bad key " + KEY), r"401 bad key \*+$"),
+        (Response.make(200, b"<html>"), "an answer that describes no cache"),
+        (Response.make(200, b"[]"), "an answer that describes no cache"),
+        (Response.make(200, b'{"id": "a/../b"}'), "an answer that describes no cache"),
+        (described("error"), "cache-1 has the status 'error'"),
+        (described("inactive"), "cache-1 has the status 'inactive'"),
+    ],
+)
+def test_failures(answer: Response | str, why: str) -> None:
+    """Whatever else comes back is a reason in one line, without the key."""
+    api, _ = answering(answer)
+    with pytest.raises(CachingError, match=why) as caught:
+        asyncio.run(api.create(ACCOUNT, BODY))
+    assert not isinstance(caught.value, CachingGoneError)
+    assert "\n" not in str(caught.value)
+    assert KEY.decode() not in str(caught.value)
+
+
+def never() -> Callable[[Request], Awaitable[HTTPFlow]]:
+    """Return what sends and gets no answer."""
+
+    async def send(_: Request) -> HTTPFlow:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    return send
+
+
+def test_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An API that does not answer is given up."""
+    monkeypatch.setattr(caching_api, "CREATE_LIMIT", 0.01)
+    monkeypatch.setattr(caching_api, "DELETE_LIMIT", 0.01)
+    with pytest.raises(CachingError, match=r"no cache within 0\.01 s"):
+        asyncio.run(CachingApi(never()).create(ACCOUNT, BODY))
+    assert asyncio.run(CachingApi(never()).delete(ACCOUNT, "cache-1")) is False
+
+
+@pytest.mark.parametrize(("answer", "done"), [(Response.make(200), True), (Response.make(404), False), ("x", False)])
+def test_delete(answer: Response | str, done: bool) -> None:
+    """A cache is deleted by its id; the answer says whether it was."""
+    api, asked = answering(answer)
+    assert asyncio.run(api.delete(ACCOUNT, "cache-1")) is done
+    assert (asked[0].method, asked[0].path) == ("DELETE", "/v1/caching/cache-1")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("cache-1", True), ("", False), ("a\r\nb", False), ("a/b", False), ("é", False), ("a" * 201, False), (1, False)],
+)
+def test_ids(value: object, expected: bool) -> None:
+    """An id must be fit for headers and paths."""
+    assert is_id(value) is expected
+
+
+def test_accounts() -> None:
+    """Accounts are told apart by endpoint and fingerprint; what is shown of one holds no key."""
+    assert Account("https://api.moonshot.cn", "f" * 16, "/proxied/v1", b"other") == ACCOUNT
+    assert Account("https://api.moonshot.ai", "f" * 16, "/v1", KEY) != ACCOUNT
+    assert Account("https://api.moonshot.cn", "0" * 16, "/v1", KEY) != ACCOUNT
+    assert KEY.decode() not in repr(ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "expected"),
+    [
+        ("expired_at", "9" * 400, None),
+        ("expired_at", "1e400", None),
+        ("expired_at", "-5", None),
+        ("expired_at", "true", None),
+        ("expired_at", "1800000000", 1800000000.0),
+        ("tokens", "9" * 400, None),
+        ("tokens", "-1", None),
+        ("tokens", "7", 7),
+    ],
+)
+def test_numbers_that_are_none(member: str, value: str, expected: float | None) -> None:
+    """A number that no row and no clock can hold counts as not said, and the cache is used all the same."""
+    flow = tflow.tflow()
+    flow.response = Response.make(200, f'{{"id": "cache-1", "{member}": {value}}}')
+    made = read_made(flow, ACCOUNT)
+    assert (made.expires_at if member == "expired_at" else made.tokens) == expected
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"id":' * 100_000, b'{"id": "cache-1", "a": ' + b"[" * 100_000])
+def test_deep_nesting_describes_no_cache(content: bytes) -> None:
+    """It is an error as any other that cannot be read."""
+    flow = tflow.tflow()
+    flow.response = Response.make(200, content)
+    with pytest.raises(CachingError):
+        read_made(flow, ACCOUNT)
+
+
+def test_no_more_is_decoded_than_is_looked_at() -> None:
+    """A refusal of kilobytes can decode to gigabytes: only its beginning is."""
+    bomb = gzip.compress(b"prompt_cache_key " * 2_000_000)
+    response = Response.make(400, b"", {"Content-Encoding": "gzip"})
+    response.raw_content = bomb
+    tracemalloc.start()
+    try:
+        text = answer_text(response)
+        assert tracemalloc.get_traced_memory()[1] < 6 * caching_api.MAX_TEXT
+    finally:
+        tracemalloc.stop()
+    assert text.startswith("prompt_cache_key ")
+    assert len(text) == caching_api.MAX_TEXT

@@ -1,0 +1,117 @@
+"""The tap keeps what passes, and never stands in its way."""
+
+import logging
+import time
+from collections import deque
+from dataclasses import replace
+
+import pytest
+from mitmproxy.test import tflow
+
+from moonpalace_addons.calls.call import EACH, Call, Calls
+from moonpalace_addons.calls.tap import Tap
+
+
+@pytest.fixture
+def call() -> Call:
+    """Give a call that began just now."""
+    return Call(tflow.tflow(), time.monotonic_ns(), [], "", "/v1/chat/completions")
+
+
+def test_pieces_pass_and_are_kept(call: Call) -> None:
+    """Each piece comes back as the very object it is, and is kept with a time that never runs backwards."""
+    tap = Tap(call)
+    pieces = [b"data: {}", b"\n\n", b"data: [DONE]\n\n"]
+    assert all(tap(piece) is piece for piece in pieces)
+    assert [data for _, data in call.chunks] == pieces
+    times = [0, *(at for at, _ in call.chunks), call.now()]
+    assert times == sorted(times)
+
+
+def test_pieces_that_come_together(call: Call) -> None:
+    """Pieces that one read brings have the same time, so they are kept as one."""
+    pieces = [b"data: {}\n\n", b"data: [DONE]\n\n"]
+    assert Tap(call).together(pieces) is pieces
+    ((_, data),) = call.chunks
+    assert data == b"".join(pieces)
+
+
+@pytest.mark.parametrize("room", [0, 16, 17, 100, 131, 132, 133, 1000])
+def test_no_more_is_kept_than_there_is_room(call: Call, room: int) -> None:
+    """All passes; what is kept is the beginning, and what is not is counted. A chunk takes room by itself."""
+    call.room = room
+    tap = Tap(call)
+    pieces = [b"a" * 50, b"b" * 50, b"c" * 50, b"d"]
+    assert [tap(piece) for piece in pieces] == pieces
+    kept = b"".join(data for _, data in call.chunks)
+    assert b"".join(pieces).startswith(kept)
+    assert len(kept) + call.dropped == 151
+    assert len(kept) + 16 * len(call.chunks) <= max(room, 0)
+    assert (call.dropped == 0) is (room == 1000)
+
+
+def test_answers_share_what_is_kept(call: Call) -> None:
+    """Together they keep no more than one alone may, but of each its beginning; at their end the room is free again."""
+    calls = Calls()
+    answers = [
+        replace(call, flow=tflow.tflow(), chunks=deque(), room=4 * EACH, together=calls.together) for _ in range(5)
+    ]
+    piece = b"x" * (EACH // 10)
+    for answer in answers:
+        calls.begin(answer)
+        tap = Tap(answer)
+        assert [tap(piece) for _ in range(100)] == [piece] * 100
+    kept = [sum(len(data) for _, data in answer.chunks) for answer in answers]
+    assert [size + answer.dropped for size, answer in zip(kept, answers, strict=True)] == [100 * len(piece)] * 5
+    assert kept[0] > 3 * EACH
+    assert all(size > EACH * 0.8 for size in kept)
+    assert sum(kept) <= (4 + len(answers)) * EACH
+    calls.end(answers[0].flow)
+    later = replace(call, flow=tflow.tflow(), chunks=deque(), room=4 * EACH, together=calls.together)
+    for _ in range(30):
+        Tap(later)(piece)
+    assert later.dropped == 0
+    for answer in answers:
+        calls.end(answer.flow)
+    assert calls.together.taken == later.taken
+
+
+def test_the_end_is_no_piece(call: Call) -> None:
+    """The empty piece at the end passes, but is neither kept nor anything that upstream sent."""
+    tap = Tap(call)
+    touched = call.touched
+    assert tap(b"") == b""
+    assert (list(call.chunks), call.touched) == ([], touched)
+
+
+def test_upstream_has_spoken_with_its_headers(call: Call) -> None:
+    """From the headers on it is known when upstream last sent something; each piece makes that later."""
+    assert call.touched is None
+    tap = Tap(call)
+    begun = call.touched
+    assert begun is not None
+    assert call.started <= begun
+    tap(b"x")
+    assert call.touched == call.chunks[0][0] + call.started
+    assert call.touched >= begun
+
+
+class Refusing(deque[tuple[int, bytes]]):
+    """Chunks that take one and then fail."""
+
+    def append(self, item: tuple[int, bytes]) -> None:
+        """Fail at the second chunk."""
+        if self:
+            raise MemoryError
+        super().append(item)
+
+
+def test_failing_tap_passes_every_byte(call: Call, caplog: pytest.LogCaptureFixture) -> None:
+    """A fault while a piece is kept costs the client nothing, is logged once, and marks the row."""
+    tap = Tap(call)
+    call.chunks = Refusing()
+    pieces = [b"one", b"two", b"three", b""]
+    assert [tap(piece) for piece in pieces] == pieces
+    assert call.warnings == ["capture failed in mid-stream: the stored answer is incomplete"]
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+    assert [data for _, data in call.chunks] == [b"one"]

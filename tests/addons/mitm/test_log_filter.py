@@ -1,0 +1,68 @@
+"""Secrets in mitmproxy's own log."""
+
+import logging
+
+import pytest
+from mitmproxy.http import Headers
+
+from moonpalace_addons.mitm import log_filter
+from moonpalace_addons.mitm.log_filter import LOGGERS, MaskSecrets
+
+KEY = "sk-the-secret-key"
+HEAD = f"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nAccept: y\r\n\r\n".encode()
+
+
+def masked(message: str, *arguments: object) -> str:
+    """Return what a message becomes."""
+    record = logging.LogRecord("x", logging.INFO, "x", 1, message, arguments, None)
+    assert MaskSecrets().filter(record)
+    return record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        (f"Authorization: Bearer {KEY}", "Authorization: ***"),
+        (f"authorization={KEY}", "authorization=***"),
+        (f"Proxy-Authorization : Basic {KEY}\nnext", "Proxy-Authorization : ***\nnext"),
+        (f"X-Api-Key: {KEY}\r\nHost: x", "X-Api-Key: ***\r\nHost: x"),
+        (f"Cookie: a={KEY}; b={KEY}", "Cookie: ***"),
+        (f"Set-Cookie: a={KEY}", "Set-Cookie: ***"),
+        (f"X-Auth-Token: {KEY}", "X-Auth-Token: ***"),
+        (f"{{'authorization': '{KEY}'}}", "{'authorization': '***"),
+        ("an invalid request: authorization failed", "an invalid request: authorization failed"),
+        ("100% of cookies", "100% of cookies"),
+        ("a\x1b[2J \u202eb\rc\n月", "a [2J  b c\n月"),
+        ("x" * 8_000_000, "x" * 4000 + "…"),
+        ("Helicone-Auth: short", "Helicone-Auth: ***"),
+    ],
+)
+def test_mask(message: str, expected: str) -> None:
+    """What follows the name of a header with a secret is masked to the end of its line; other text stays."""
+    assert masked(message) == expected
+
+
+def test_buffer_in_repr() -> None:
+    """In the repr of a buffer, where line ends are escaped, only the secret goes."""
+    assert masked("Client closed connection: %r", HEAD) == (
+        r"Client closed connection: b'GET / HTTP/1.1\r\nHost: x\r\nAuthorization: ***\r\nAccept: y\r\n\r\n'"
+    )
+
+
+def test_headers_in_repr() -> None:
+    """In the repr of mitmproxy's headers and of lists of pairs the secret goes too."""
+    for shown in (Headers([(b"authorization", KEY.encode())]), [("X-Api-Key", KEY)], {"cookie": KEY}):
+        assert KEY not in masked("%r", shown)
+
+
+def test_install_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """However often it is installed there is one filter on each logger, and it works there."""
+    for name in LOGGERS:
+        monkeypatch.setattr(logging.getLogger(name), "filters", [])
+    log_filter.install()
+    log_filter.install()
+    for name in LOGGERS:
+        assert len(logging.getLogger(name).filters) == 1
+        logging.getLogger(name).warning("%r", HEAD)
+    assert len(caplog.messages) == len(LOGGERS)
+    assert KEY not in caplog.text

@@ -1,0 +1,136 @@
+"""Where the prompts of two calls part."""
+
+import json
+from typing import Any
+
+import pytest
+
+from moonpalace_cli.views.context_caches.prefix_comparison import (
+    Request,
+    blocks,
+    choose,
+    compare,
+    kinship,
+    read_request,
+)
+
+
+def request(*texts: str, model: str = "k", tools: list[Any] | None = None, **more: Any) -> Request:
+    """Return a request with a message for each text; the first is the instructions."""
+    messages = [{"role": "user" if number else "system", "content": text} for number, text in enumerate(texts)]
+    found = read_request(json.dumps({"model": model, "messages": messages, "tools": tools, **more}).encode())
+    assert found is not None
+    return found
+
+
+def message(text: str, role: str = "system") -> str:
+    """Return a message as JSON."""
+    return json.dumps({"role": role, "content": text})
+
+
+def test_a_conversation_that_goes_on() -> None:
+    """A prompt that begins with the earlier one has not diverged."""
+    found = compare(request("s", "a"), request("s", "a", "b", "c"))
+    assert (found.same_messages, found.shared_messages, found.divergence, found.is_prefix) == (2, 2, None, True)
+    assert found.same_bytes == request("s", "a").size
+
+
+@pytest.mark.parametrize(
+    ("later", "expected"),
+    [
+        (request("t", "a", "b"), (1, "changed", '…: "system", "content": "s"}', '…: "system", "content": "t"}')),
+        (request("s", "A", "b"), (2, "changed", '…e": "user", "content": "a"}', '…e": "user", "content": "A"}')),
+        (request("s", "b"), (2, "left out", message("a", "user"), "")),
+        (request("s", "x", "a", "b"), (2, "put in", "", message("x", "user"))),
+    ],
+)
+def test_divergence(later: Request, expected: tuple[int, str, str, str]) -> None:
+    """The first message that differs is named, and whether it was changed, put in or left out."""
+    found = compare(request("s", "a", "b"), later).divergence
+    assert found is not None
+    assert (found.number, found.kind, found.before, found.after) == expected
+
+
+def test_the_place_of_a_change() -> None:
+    """The change is shown with a little of what is around it, in one line, however long the message is."""
+    text = "x" * 200 + "it is 10:32:01\n" + "y" * 200
+    found = compare(request(text), request(text.replace("01", "07"))).divergence
+    assert found is not None
+    assert found.offset == json.dumps({"role": "system", "content": text}).index("1\\n")
+    assert "it is 10:32:01" in found.before
+    assert "it is 10:32:07" in found.after
+    assert (found.before[0], found.before[-1], found.role) == ("…", "…", "system")
+    assert len(found.before) < 100
+
+
+def test_a_change_inside_a_character() -> None:
+    """A change in the middle of a character's bytes is shown whole."""
+    found = compare(
+        Request("k", (), ('{"content":"月亮"}'.encode(),), {}), Request("k", (), ('{"content":"月京"}'.encode(),), {})
+    ).divergence
+    assert found is not None
+    assert (found.before, found.after) == ('{"content":"月亮"}', '{"content":"月京"}')
+
+
+def test_other_differences() -> None:
+    """Tools, model and other parameters are told apart; how the answer travels is no difference."""
+    one = request("s", tools=[{"a": 1}, {"b": 2}], temperature=0.3, stream=True)
+    other = request("s", "t", model="m", tools=[{"a": 1}, {"b": 3}], temperature=0.6, n=1, stream=False)
+    found = compare(one, other)
+    assert (found.same_tools, found.same_model, found.is_prefix) == (False, False, False)
+    assert found.parameters == ("n unset -> 1", "temperature 0.3 -> 0.6")
+    assert found.same_bytes == len('{"a": 1}')
+
+
+def test_kinship() -> None:
+    """The call that a call continues is the one with the most messages in common, though the first one changed."""
+    later = request("now 2", "a", "b", "c")
+    others = [request("now 2", "x"), request("now 1", "a", "b"), request("now 1", "a"), request("z")]
+    assert [kinship(other, later) for other in others] == [(1, 1), (2, 0), (1, 0), (0, 0)]
+
+
+NOW = ("now", "a", "b", "c", "d")
+
+
+@pytest.mark.parametrize(
+    ("newest_first", "chosen"),
+    [
+        ([request(*NOW[:3], model="other"), request(*NOW[:3])], 1),
+        ([request(*NOW[:4], model="other"), request(*NOW[:2])], 1),
+        ([request(*NOW[:4], model="other"), request(*NOW[:1])], 0),
+        ([request(*NOW[:4], model="other"), request("then", *NOW[1:3])], 0),
+        ([request(*NOW[:2]), request(*NOW[:3], model="other"), request(*NOW[:3])], 2),
+        ([request("then", *NOW[1:4]), request(*NOW[:2])], 0),
+        ([request(*NOW[:3]), request(*NOW[:3])], 0),
+        ([request(*NOW[:3], model="other"), request(*NOW[:3], model="third")], 0),
+        ([request("z"), request("y", model="other")], None),
+        ([], None),
+    ],
+)
+def test_choosing(newest_first: list[Request], chosen: int | None) -> None:
+    """The call with the most in common is chosen; rather one for the same model, if the conversation began with it."""
+    found = choose(request(*NOW), enumerate(newest_first))
+    assert found == (None if chosen is None else (chosen, newest_first[chosen]))
+
+
+def test_a_number_that_python_cannot_read() -> None:
+    """A message with a number of too many digits has no role, and is compared all the same."""
+    bodies = [f'{{"model":"k","messages":[{{"role":"user","content":{digit * 5000}}}]}}'.encode() for digit in "89"]
+    one, other = (read_request(body) for body in bodies)
+    assert one is not None
+    assert other is not None
+    found = compare(one, other).divergence
+    assert found is not None
+    assert (found.number, found.role, found.kind) == (1, "", "changed")
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b'{"model":"k","messages":[]}'])
+def test_no_request(body: bytes) -> None:
+    """What is no chat request is none."""
+    assert read_request(body) is None
+
+
+@pytest.mark.parametrize(("tokens", "cached"), [(0, 0), (255, 0), (256, 256), (1000, 768)])
+def test_blocks(tokens: int, cached: int) -> None:
+    """Only whole blocks of 256 tokens can be cached."""
+    assert blocks(tokens) == cached

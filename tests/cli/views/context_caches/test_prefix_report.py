@@ -1,0 +1,79 @@
+"""What a divergence cost, in tokens and words; the whole report is compared in test_cache.py."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from moonpalace_cli.views.context_caches.prefix_comparison import Comparison, Divergence, Request
+from moonpalace_cli.views.context_caches.prefix_report import Cost, blocks_text, cost_lines, cost_of, divergence_lines
+
+REQUEST = Request("k", (), (b"x" * 500, b"y" * 500), {})
+
+
+def call(prompt: int | None, cached: int | None = None) -> Any:
+    """Return a call with these tokens."""
+    return cast(Any, SimpleNamespace(id=7, prompt_tokens=prompt, cached_tokens=cached))
+
+
+def comparison(same_bytes: int = 500, *, same_model: bool = True, divergence: Divergence | None = None) -> Comparison:
+    """Return what two requests have in common."""
+    return Comparison(1, 1, same_bytes, True, same_model, (), divergence)
+
+
+@pytest.mark.parametrize(
+    ("earlier", "later", "cached", "same_bytes", "cost"),
+    [
+        (600, 1000, 0, 500, Cost(1000, 0, 512, 256, 512)),
+        (600, 1000, 512, 1000, Cost(1000, 512, 512, 512, 0)),
+        (600, 1000, 768, 1000, Cost(1000, 768, 512, 512, 0)),
+        (5000, 1000, 256, 600, Cost(1000, 256, 768, 512, 512)),
+        (200, 250, None, 500, Cost(250, 0, 0, 0, 0)),
+        (None, 1000, 0, 500, Cost(1000, 0, None, None, None)),
+        (600, None, None, 500, Cost(None, 0, None, None, None)),
+    ],
+)
+def test_cost(earlier: int | None, later: int | None, cached: int | None, same_bytes: int, cost: Cost) -> None:
+    """What could have been cached is the earlier prompt in whole blocks; what was not is the cost."""
+    assert cost_of(call(earlier), call(later, cached), REQUEST, comparison(same_bytes)) == cost
+
+
+def test_another_model_keeps_nothing() -> None:
+    """Models share no cache, however much of the prompts is the same."""
+    assert cost_of(call(600), call(1000, 0), REQUEST, comparison(1000, same_model=False)).kept == 0
+
+
+@pytest.mark.parametrize(
+    ("divergence", "expected"),
+    [
+        (None, ["diverged: nowhere, one is the beginning of the other"]),
+        (Divergence(2, "user", "put in", 0, "", "new"), ["diverged: message 2 (user) was put in", "  + new"]),
+        (
+            Divergence(2, "", "left out", 0, "old", ""),
+            ["diverged: message 2 (no role) of call 7 was left out", "  - old"],
+        ),
+        (
+            Divergence(1, "system", "changed", 1234, "old", "new"),
+            ["diverged: message 1 (system) changed after 1,234 bytes", "  - old", "  + new"],
+        ),
+    ],
+)
+def test_divergence(divergence: Divergence | None, expected: list[str]) -> None:
+    """The message is named, with what stood there and what stands there."""
+    assert divergence_lines(call(1), divergence) == expected
+
+
+def test_a_loss_without_a_divergence() -> None:
+    """Where nothing diverged and yet little was cached, it says why that can be."""
+    lines = cost_lines(Cost(1000, 0, 512, 512, 512), comparison())
+    assert lines[-1].startswith("cost: 512 tokens that were not cached, and nothing diverged")
+    parted = comparison(divergence=Divergence(1, "system", "changed", 0, "a", "b"))
+    assert cost_lines(Cost(1000, 0, 512, 0, 512), parted)[-1] == "cost: 512 tokens that were not cached"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "text"), [(0, "0 blocks of 256"), (256, "1 block of 256"), (512, "2 blocks of 256")]
+)
+def test_blocks(tokens: int, text: str) -> None:
+    """Blocks are counted."""
+    assert blocks_text(tokens) == text

@@ -1,0 +1,95 @@
+"""Tests of what an event of a stream brought."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moonpalace_addons.wire.sse import Event
+from moonpalace_cli.views.inspecting.stream_events import Brought, brought
+
+
+def delta(**fields: object) -> dict[str, object]:
+    """Return a chunk with this delta."""
+    return {"choices": [{"index": 0, "delta": fields, "finish_reason": None}]}
+
+
+def call(**function: object) -> dict[str, object]:
+    """Return a chunk with a piece of a tool call."""
+    return delta(tool_calls=[{"index": 0, "function": function}])
+
+
+@pytest.mark.parametrize(
+    ("event", "kind", "text"),
+    [
+        (delta(role="assistant", content=""), "role", "assistant"),
+        (delta(role="assistant", content="Hi"), "content", "Hi"),
+        (delta(content="你好\n"), "content", "你好\n"),
+        (delta(reasoning_content="hm"), "reasoning", "hm"),
+        (delta(reasoning_content="hm", content="so"), "reasoning+content", "hm so"),
+        (delta(refusal="no"), "refusal", "no"),
+        (call(name="look", arguments=""), "tool call", "look("),
+        (call(arguments='{"a"'), "tool call", '{"a"'),
+        (
+            {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": {"prompt_tokens": 1}}]},
+            "finish+usage",
+            "stop 1 + 0 tokens",
+        ),
+        ({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 4}}, "usage", "3 + 4 tokens"),
+        ({"choices": [{"index": 1, "delta": {"content": "b"}}]}, "content", "[1] b"),
+        ({"error": {"type": "server_error", "message": "broken"}}, "error", "server_error: broken"),
+        ({"choices": []}, "empty", ""),
+        ({"type": "message_start", "message": {"usage": {"input_tokens": 5}}}, "message_start+usage", "5 + 0 tokens"),
+        (
+            {"type": "content_block_start", "content_block": {"type": "tool_use", "name": "look"}},
+            "content_block_start",
+            "tool_use look",
+        ),
+        ({"type": "content_block_delta", "delta": {"type": "text_delta", "text": "Hi"}}, "content", "Hi"),
+        ({"type": "content_block_delta", "delta": {"thinking": "hm"}}, "reasoning", "hm"),
+        ({"type": "content_block_delta", "delta": {"partial_json": '{"a'}}, "tool call", '{"a'),
+        ({"type": "message_delta", "delta": {"stop_reason": "end_turn"}}, "finish", "end_turn"),
+        ({"type": "message_stop"}, "done", ""),
+        ({"type": "ping"}, "ping", ""),
+        ({"type": "response.output_text.delta", "delta": "Hi"}, "content", "Hi"),
+        ({"type": "response.function_call_arguments.delta", "delta": "{"}, "tool call", "{"),
+        (
+            {"type": "response.completed", "response": {"usage": {"input_tokens": 1, "output_tokens": 2}}},
+            "done+usage",
+            "1 + 2 tokens",
+        ),
+    ],
+)
+def test_events(event: object, kind: str, text: str) -> None:
+    """Each event is called by what it carries, in all three faces of the API."""
+    assert brought(Event(json.dumps(event))) == Brought(kind, text)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("[DONE]", Brought("done", "")),
+        ("oops", Brought("not JSON", "oops")),
+        ("", Brought("not JSON", "")),
+        ("3", Brought("empty", "")),
+        ("[" * 100_000, Brought("not JSON", "[" * 100_000)),
+    ],
+)
+def test_other_data(data: str, expected: Brought) -> None:
+    """The end of a stream is known; what is no JSON is shown as it is."""
+    assert brought(Event(data)) == expected
+
+
+WORDS = st.sampled_from(["choices", "delta", "content", "tool_calls", "type", "usage", "error", "message", "index"])
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4) | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(ANYTHING)
+def test_no_event_is_too_odd(event: object) -> None:
+    """Whatever stands where, something is said about it."""
+    assert brought(Event(json.dumps(event))).kind

@@ -1,0 +1,115 @@
+"""Tests of how the list adapts to a terminal."""
+
+# ruff: noqa: E501 - the tables expected are wide
+
+import pytest
+from wcwidth import wcswidth
+
+from moonpalace_cli.views.listing.columns import DEFAULT as COLUMNS
+from moonpalace_cli.views.listing.layout import lay_out
+
+DONE = [
+    "15",
+    "200",
+    "cmpl-12be8428ebe74a9e8466a37bee7a9b11",
+    "c34f3421-4dae-11ef-b237-9620e33511ee",
+    "7134",
+    "2024-07-29 21:30:53",
+]
+FAILED = ["14", "client_disconnected", "", "c13280e0-4dae-11ef-9c01-debcfc72949d", "", "2024-07-29 21:30:46"]
+
+DOCUMENTED = """\
++----+--------+---------------------------------------+--------------------------------------+---------------+---------------------+
+| id | status | chatcmpl                              | request_id                           | server_timing | requested_at        |
++----+--------+---------------------------------------+--------------------------------------+---------------+---------------------+
+| 15 | 200    | cmpl-12be8428ebe74a9e8466a37bee7a9b11 | c34f3421-4dae-11ef-b237-9620e33511ee | 7134          | 2024-07-29 21:30:53 |
++----+--------+---------------------------------------+--------------------------------------+---------------+---------------------+"""
+
+SHORTENED = """\
++----+--------+------------------+-----------------+---------------+---------------------+
+| id | status | chatcmpl         | request_id      | server_timing | requested_at        |
++----+--------+------------------+-----------------+---------------+---------------------+
+| 15 | 200    | cmpl-12b…e7a9b11 | c34f342…33511ee | 7134          | 2024-07-29 21:30:53 |
++----+--------+------------------+-----------------+---------------+---------------------+"""
+
+BROKEN = """\
++----+--------------+-------------+------------+---------+---------------------+
+| id | status       | chatcmpl    | request_id | server_ | requested_at        |
+|    |              |             |            | timing  |                     |
++----+--------------+-------------+------------+---------+---------------------+
+| 15 | 200          | cmpl-…a9b11 | c34f3…11ee | 7134    | 2024-07-29 21:30:53 |
+| 14 | client_      |             | c1328…949d |         | 2024-07-29 21:30:46 |
+|    | disconnected |             |            |         |                     |
++----+--------------+-------------+------------+---------+---------------------+"""
+
+BLOCKS = """\
+id             15
+status         200
+chatcmpl       cmpl-12be8428ebe74a9e8466a37bee7a9b11
+request_id     c34f3421-4dae-11ef-b237-9620e33511ee
+server_timing  7134
+requested_at   2024-07-29 21:30:53
+
+id             14
+status         client_disconnected
+chatcmpl
+request_id     c13280e0-4dae-11ef-9c01-debcfc72949d
+server_timing
+requested_at   2024-07-29 21:30:46"""
+
+
+@pytest.mark.parametrize(
+    ("rows", "width", "expected"),
+    [
+        ([DONE], None, DOCUMENTED),
+        ([DONE], 132, DOCUMENTED),
+        ([DONE], 90, SHORTENED),
+        ([DONE, FAILED], 80, BROKEN),
+        ([DONE, FAILED], 60, BLOCKS),
+    ],
+)
+def test_list_fits_the_terminal(rows: list[list[str]], width: int | None, expected: str) -> None:
+    """Ids give way first, then words are broken, and where nothing helps each call gets a block of its own."""
+    assert lay_out(COLUMNS, rows, width) == expected
+
+
+@pytest.mark.parametrize("width", range(20, 160, 7))
+def test_nothing_is_wider_than_the_terminal(width: int) -> None:
+    """No line of a table is wider than the terminal, Chinese text or not."""
+    rows = [DONE, FAILED, ["1", "200", "编号" * 20, "请求" * 20, "1", "2024-07-29 21:30:46"]]
+    table = lay_out(COLUMNS, rows, width)
+    if table.startswith("+"):
+        assert len({wcswidth(line) for line in table.split("\n")}) == 1
+        assert wcswidth(table.split("\n")[0]) <= width
+
+
+FOLDED = """\
++----+-----------------+-----------------+-------+
+| id | model           | note            | ttft  |
++----+-----------------+-----------------+-------+
+| 7  | moonsho…preview | 回答得很好，and | 6.1ms |
+|    |                 | so is the rest  |       |
++----+-----------------+-----------------+-------+"""
+
+
+def test_notes_take_several_lines() -> None:
+    """Names are shortened in the middle; what has to be read is folded."""
+    row = ["7", "moonshot-v1-128k-vision-preview", "回答得很好，and so is the rest", "6.1ms"]
+    assert lay_out(("id", "model", "note", "ttft"), [row], 50) == FOLDED
+
+
+def test_several_lines_in_a_block() -> None:
+    """Where each call gets a block, the further lines of a cell stand under its first."""
+    assert lay_out(("id", "warnings"), [["7", "one\ntwo"]], 8) == "id        7\nwarnings  one\n          two"
+
+
+def test_headers_of_their_own() -> None:
+    """Headers may differ from the names of the columns, by which cells give way."""
+    text = lay_out(("model", "x"), [["moonshot-v1-128k-vision-preview", "1"]], 30, headers=("which", "how many"))
+    assert text.split("\n")[1] == "| which           | how many |"
+
+
+def test_the_mark_of_what_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the output is not UTF-8 the mark is one whose width is the same on every terminal."""
+    monkeypatch.setattr("moonpalace_cli.output.is_utf8", lambda: False)
+    assert "cmpl-12b~e7a9b11" in lay_out(COLUMNS, [DONE], 90)

@@ -1,0 +1,44 @@
+"""Tests of the page that says what columns and fields mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from wcwidth import wcswidth
+
+from moonpalace_addons.store.fields import FIELDS
+from moonpalace_cli.views.listing.meanings import line
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Outcome
+
+
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        ("latency", " (ns)"),
+        ("ttft", " (ms; also response_ttft)"),
+        ("id", ""),
+        ("stream", " (true or false; also is_stream)"),
+        ("warnings", " (set)"),
+    ],
+)
+def test_line(name: str, facts: str) -> None:
+    """Unit or kind, and other names, stand behind the meaning."""
+    assert line(FIELDS[name]) == FIELDS[name].meaning + facts
+
+
+def test_page(mpal: Callable[..., Outcome]) -> None:
+    """`mpal help columns` fits a terminal and names every column."""
+    result = mpal("help", "columns")
+    assert (result.code, result.err) == (0, "")
+    assert all(wcswidth(text) <= 80 for text in result.out.splitlines())
+    words = set(result.out.replace(",", " ").replace(")", " ").split())
+    assert FIELDS.keys() - words == set()
+
+
+def test_help_of_other_commands_is_no_page(mpal: Callable[..., Outcome]) -> None:
+    """Only that one word is a page."""
+    assert mpal("help", "columns", "list").code == 2

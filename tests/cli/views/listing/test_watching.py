@@ -1,0 +1,109 @@
+"""Tests of `mpal list --watch`."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.read.following import Follower
+from moonpalace_addons.store.records import exchanges
+from moonpalace_addons.store.tasks import State
+from moonpalace_cli.views.listing.columns import chosen
+from moonpalace_cli.views.listing.watching import watch
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Store
+
+ROOT = Path(__file__).parents[4]
+TABLE = """\
++--------+---------------------+--------------------+
+| id     | status              | model              |
++--------+---------------------+--------------------+
+| 1      | 200                 | kimi-k3            |
+| 3      | 200                 | 月之暗面           |
+| 2      | upstream_failed     | kimi-k3            |
++--------+---------------------+--------------------+
+"""
+
+
+def run(store: Store, pauses: Sequence[Callable[[], object]], columns: Sequence[str], *, as_json: bool) -> None:
+    """Watch the store; in each pause something happens, after the last somebody interrupts."""
+    left = iter(pauses)
+
+    def pause() -> None:
+        try:
+            happen = next(left)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+        happen()
+
+    with Follower(store.engine) as follower, pytest.raises(KeyboardInterrupt):
+        watch(store.engine, follower, chosen(columns), limit=10, as_json=as_json, pause=pause)
+
+
+def end(store: Store, row_id: int, state: State) -> None:
+    """Let a call end."""
+    with writing(store.engine) as connection:
+        exchanges.update_exchanges(connection, [{"id": row_id, "state": state.value, "latency": 5 * 10**9}])
+
+
+def test_table(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table begins with the newest calls that are over, and grows with each that ends; then it is closed."""
+    store.add()
+    slow = store.add(refused=True, state=State.IN_FLIGHT)
+    pauses = [
+        lambda: None,
+        lambda: store.add(model_answered="月之暗面"),
+        lambda: end(store, slow, State.UPSTREAM_FAILED),
+    ]
+    run(store, pauses, ("id", "status", "model"), as_json=False)
+    assert capsys.readouterr().out == TABLE
+
+
+def test_json(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """In JSON each call is a line, there as soon as it ends."""
+    lines: list[int] = []
+
+    def look() -> None:
+        lines.extend(json.loads(line)["id"] for line in capsys.readouterr().out.splitlines())
+
+    store.add()
+    run(store, [look, store.add, look, lambda: (store.add(), store.add()), look], ("id", "tags"), as_json=True)
+    assert lines == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("arguments", [["--json"], ["--columns", "id,model"]], ids=" ".join)
+def test_interrupted(store: Store, arguments: list[str]) -> None:
+    """A pipe gets each call at once; Ctrl-C ends with 130 and no traceback."""
+    store.add()
+    database = str(store.engine.url.database)
+    command = [sys.executable, "-m", "moonpalace_cli.main", "list", "--watch", "--database", database]
+    process = subprocess.Popen(
+        [*command, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(), text=True
+    )
+    assert process.stdout is not None
+    heads = 0 if arguments == ["--json"] else 3
+    first = [process.stdout.readline() for _ in range(heads + 1)][-1]
+    store.add(model_answered="second")
+    second = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert "1" in first
+    assert "second" in second
+    assert process.returncode == 130
+    assert errors.strip() == ""
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a process of its own."""
+    paths = os.pathsep.join(path for path in sys.path if path)
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "addons"), paths])}

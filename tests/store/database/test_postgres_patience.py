@@ -1,0 +1,61 @@
+"""Tests of waiting for a server that may have gone silent."""
+
+from collections.abc import Generator, Iterator
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from moonpalace_addons.store.database import postgres_patience
+from moonpalace_addons.store.database.engine import open_store, writing
+from moonpalace_addons.store.database.postgres_patience import SilentServerError, within
+from moonpalace_addons.store.database.trouble import passes, words
+
+SLEEP = text("SELECT pg_sleep(1)")
+
+
+@pytest.fixture
+def hasty(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
+    """Give an engine that has the patience of a tenth of a second."""
+    monkeypatch.setattr(postgres_patience, "PATIENCE", 0.1)
+    monkeypatch.setattr(postgres_patience.PatientConnection, "patience", 0.1)
+    engine = open_store(postgres_url)
+    yield engine
+    engine.dispose()
+
+
+def test_a_transaction_that_writes_does_not_wait_for_ever(hasty: Engine) -> None:
+    """A server that is silent for too long is trouble that passes; the next transaction has a new connection."""
+    with pytest.raises(DBAPIError) as caught, writing(hasty) as connection:
+        connection.execute(SLEEP)
+    assert caught.value.connection_invalidated
+    assert passes(caught.value)
+    assert words(caught.value) == "the server has not answered for 0.1 s"
+    with writing(hasty) as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1
+
+
+def test_a_transaction_that_reads_takes_its_time(hasty: Engine) -> None:
+    """A query of a user may take longer, and so may a transaction that was given more patience."""
+    with hasty.connect() as connection:
+        connection.execute(SLEEP)
+    with writing(hasty, patience=5) as connection:
+        connection.execute(SLEEP)
+
+
+def test_an_answer_that_comes_bit_by_bit_is_awaited() -> None:
+    """Whoever goes on to say something is not silent; what the driver waits for is passed on, and its result."""
+
+    def driver() -> Generator[int, int | None, str]:
+        assert [(yield 1), (yield 2), (yield 3)] == [1, 1, 1]
+        return "done"
+
+    waiting = within(driver(), -1.0)
+    assert [next(waiting), waiting.send(1), waiting.send(1)] == [1, 2, 3]
+    with pytest.raises(StopIteration) as end:
+        waiting.send(1)
+    assert end.value.value == "done"
+    waiting = within(driver(), -1.0)
+    next(waiting)
+    with pytest.raises(SilentServerError):
+        waiting.send(0)

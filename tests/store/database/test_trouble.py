@@ -1,0 +1,100 @@
+"""Tests of telling a store in trouble from a call that is refused."""
+
+import logging
+import sqlite3
+
+import pytest
+from sqlalchemy.exc import (
+    DatabaseError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    ProgrammingError,
+)
+
+from moonpalace_addons.errors import StoreError
+from moonpalace_addons.store.database.trouble import Trouble, is_refusal, passes, words
+
+
+def sqlite(kind: type[DBAPIError], code: int = 0) -> DBAPIError:
+    error = sqlite3.Error("words\nand more")
+    error.sqlite_errorcode = code
+    return kind("INSERT", None, error)
+
+
+class ServerError(Exception):
+    """An error as the PostgreSQL driver raises it."""
+
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__(sqlstate)
+        self.sqlstate = sqlstate
+
+
+def server(kind: type[DBAPIError], sqlstate: str, *, lost: bool = False) -> DBAPIError:
+    return kind("INSERT", None, ServerError(sqlstate), connection_invalidated=lost)
+
+
+@pytest.mark.parametrize(
+    ("error", "waits", "refused"),
+    [
+        (sqlite(OperationalError, sqlite3.SQLITE_BUSY), True, False),
+        (sqlite(OperationalError, sqlite3.SQLITE_FULL), True, False),
+        (sqlite(OperationalError, sqlite3.SQLITE_READONLY), True, False),
+        (sqlite(OperationalError, sqlite3.SQLITE_IOERR), True, False),
+        (sqlite(OperationalError, sqlite3.SQLITE_CANTOPEN), True, False),
+        (sqlite(DatabaseError, sqlite3.SQLITE_CORRUPT), True, False),
+        (sqlite(DatabaseError, sqlite3.SQLITE_NOTADB), True, False),
+        (sqlite(OperationalError, sqlite3.SQLITE_ERROR), False, False),
+        (sqlite(IntegrityError, sqlite3.SQLITE_CONSTRAINT), False, True),
+        (sqlite(DataError, sqlite3.SQLITE_TOOBIG), False, True),
+        (sqlite(ProgrammingError), False, False),
+        (server(OperationalError, "57P01"), True, False),
+        (server(OperationalError, "57P03"), True, False),
+        (server(OperationalError, "40001"), True, False),
+        (server(OperationalError, "40P01"), True, False),
+        (server(OperationalError, "53100"), True, False),
+        (server(InterfaceError, "", lost=True), True, False),
+        (server(InternalError, "25006"), True, False),
+        (server(ProgrammingError, "42501"), True, False),
+        (server(ProgrammingError, "42703"), False, False),
+        (server(DataError, "22021"), False, True),
+        (OSError(28, "No space left on device"), True, False),
+        (StoreError("another's tables"), True, False),
+        (ZeroDivisionError("ours"), False, True),
+    ],
+)
+def test_whose_fault_an_error_is(error: Exception, waits: bool, refused: bool) -> None:
+    """Some errors pass, some are about what is stored, and of some only other calls can tell."""
+    assert (passes(error), is_refusal(error) and not passes(error)) == (waits, refused)
+
+
+def test_words_are_one_line() -> None:
+    """What is said of an error is its first line, without the statement; its name where it says nothing."""
+    assert words(sqlite(OperationalError)) == "words"
+    assert words(StoreError("gone")) == "gone"
+    assert words(KeyError()) == "KeyError"
+
+
+def test_a_trouble_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """One line says that it comes, whatever else it turns into, one that it is over; the next one is said again."""
+    trouble = Trouble()
+    trouble.over()
+    for _ in range(2):
+        assert trouble.lasts == 0.0
+        trouble.report(StoreError("locked"))
+        trouble.report(StoreError("full"))
+        assert (trouble.words, trouble.lasts > 0.0) == ("full", True)
+        trouble.over()
+        trouble.over()
+    assert (
+        caplog.messages
+        == [
+            "store: locked; calls go on, their rows wait in memory",
+            "store: works again",
+        ]
+        * 2
+    )
+    assert {record.levelno for record in caplog.records} == {logging.WARNING}

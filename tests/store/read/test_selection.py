@@ -1,0 +1,56 @@
+"""Tests of choosing calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine
+
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.read import selection
+from moonpalace_addons.store.records import exchanges
+from moonpalace_addons.store.schema import EXCHANGES
+from moonpalace_addons.store.tasks import RequestRead
+from moonpalace_addons.store.write.derive import request_columns
+
+
+@pytest.fixture
+def calls(engine: Engine, run_id: str, request_read: Callable[..., RequestRead]) -> list[int]:
+    """Store twelve calls, every second of them to /v1/models; return their ids."""
+    rows = []
+    for number in range(12):
+        request = request_read(uuid=str(uuid4()), path="/v1/models" if number % 2 else "/v1/chat/completions")
+        row = request_columns(request, {}, run_id=run_id, fingerprint_key=b"k" * 32)
+        rows.append(row | {"chatcmpl_id": f"cmpl-{number}" if number < 3 else None})
+    with writing(engine) as connection:
+        return sorted(exchanges.insert_exchanges(connection, rows).values())
+
+
+def test_chosen_ids(engine: Engine, calls: list[int]) -> None:
+    """Ids come oldest first, of `last` the newest ones, of a condition those for which it holds."""
+    is_models = EXCHANGES.c.path == "/v1/models"
+    assert selection.chosen_ids(engine) == calls
+    assert selection.chosen_ids(engine, last=2) == calls[-2:]
+    assert selection.chosen_ids(engine, last=99) == calls
+    assert selection.chosen_ids(engine, is_models) == calls[1::2]
+    assert selection.chosen_ids(engine, is_models, last=2) == calls[1::2][-2:]
+
+
+def test_in_order(engine: Engine, calls: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls come in the order of their ids, a few at a time, each once, without those that are gone."""
+    monkeypatch.setattr("moonpalace_addons.store.records.labels.SOME", 2)
+    wanted = [calls[3], calls[0], calls[-1] + 1, calls[3], calls[2]]
+    assert [exchange.id for exchange in selection.in_order(engine, wanted)] == [calls[3], calls[0], calls[2]]
+
+
+def test_beginnings(engine: Engine, calls: list[int]) -> None:
+    """Identifiers are offered by how they begin, the newest first."""
+    newest = calls[-1]
+    assert selection.ids_beginning(engine, str(newest))[0] == (newest, "POST /v1/models")
+    assert [row_id for row_id, _ in selection.ids_beginning(engine, "", limit=2)] == calls[:-3:-1]
+    assert selection.ids_beginning(engine, "999") == []
+    assert selection.names_beginning(engine, "chatcmpl_id", "cmpl") == ["cmpl-2", "cmpl-1", "cmpl-0"]
+    assert selection.names_beginning(engine, "chatcmpl_id", "cmpl-1") == ["cmpl-1"]
+    assert selection.names_beginning(engine, "chatcmpl_id", "%") == []

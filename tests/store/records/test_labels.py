@@ -1,0 +1,76 @@
+"""Tests of the labels of calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Engine
+
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.records import exchanges, labels
+from moonpalace_addons.store.records.labels import Change
+from moonpalace_addons.store.tasks import RequestRead
+from moonpalace_addons.store.write.derive import request_columns
+
+
+@pytest.fixture
+def calls(engine: Engine, run_id: str, request_read: Callable[..., RequestRead]) -> list[int]:
+    """Store three calls; return their ids."""
+    rows = [
+        request_columns(request_read(uuid=str(uuid4())), {}, run_id=run_id, fingerprint_key=b"k" * 32) for _ in range(3)
+    ]
+    with writing(engine) as connection:
+        return sorted(exchanges.insert_exchanges(connection, rows).values())
+
+
+def category_and_note(engine: Engine, row_id: int) -> tuple[str | None, str | None]:
+    """Return what a call's row says."""
+    (exchange,) = exchanges.find(engine, id=row_id)
+    return exchange.category, exchange.note
+
+
+def test_labels_are_stored(engine: Engine, calls: list[int]) -> None:
+    """Category, note and tags are set for the calls named, and for no others."""
+    first, second, third = calls
+    change = Change(category=labels.BAD, note="odd 中文", tag=("code", "a,b"))
+    assert labels.change(engine, [first, second], change) == 2
+    assert category_and_note(engine, second) == ("badcase", "odd 中文")
+    assert category_and_note(engine, third) == (None, None)
+    assert labels.tags_of(engine, calls) == {first: ("a,b", "code"), second: ("a,b", "code")}
+
+
+def test_labels_are_changed(engine: Engine, calls: list[int]) -> None:
+    """A new category takes the place of the old one; a tag given twice is there once; what is not named stays."""
+    labels.change(engine, calls[:1], Change(category=labels.GOOD, note="n", tag=("a", "b")))
+    labels.change(engine, calls[:1], Change(category=labels.BAD, tag=("b", "c"), untag=("a", "never")))
+    assert category_and_note(engine, calls[0]) == ("badcase", "n")
+    assert labels.tags_of(engine, calls) == {calls[0]: ("b", "c")}
+    labels.change(engine, calls[:1], Change(category="", note="", untag=("b", "c")))
+    assert category_and_note(engine, calls[0]) == (None, None)
+    assert labels.tags_of(engine, calls) == {}
+
+
+def test_calls_that_are_not_there(engine: Engine, calls: list[int]) -> None:
+    """Labelling a call that was deleted meanwhile does nothing, and is not counted."""
+    assert labels.change(engine, [calls[0], calls[-1] + 1, calls[0]], Change(tag=("x",))) == 1
+    assert labels.all_tags(engine) == [("x", 1)]
+
+
+def test_many_calls(engine: Engine, calls: list[int]) -> None:
+    """More ids than a statement can name are taken in several."""
+    many = [*range(10**6, 10**6 + 2 * labels.SOME), *calls]
+    assert labels.change(engine, many, Change(category=labels.GOOD)) == 3
+    assert labels.tags_of(engine, many) == {}
+    assert category_and_note(engine, calls[-1]) == ("goodcase", None)
+
+
+def test_all_tags(engine: Engine, calls: list[int]) -> None:
+    """All tags are given with their calls, the most used first; a beginning is no pattern."""
+    labels.change(engine, calls, Change(tag=("code",)))
+    labels.change(engine, calls[:1], Change(tag=("co_x", "zebra", "c%")))
+    assert labels.all_tags(engine) == [("code", 3), ("c%", 1), ("co_x", 1), ("zebra", 1)]
+    assert labels.all_tags(engine, beginning="co") == [("code", 3), ("co_x", 1)]
+    assert labels.all_tags(engine, beginning="co_") == [("co_x", 1)]
+    assert labels.all_tags(engine, limit=1) == [("code", 3)]

@@ -1,0 +1,137 @@
+"""Tests of keeping the store small while the proxy runs."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine, event, text
+
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.records import exchanges
+from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead
+from moonpalace_addons.store.upkeep import cleaning, housekeeper, retention, space
+from moonpalace_addons.store.upkeep.housekeeper import Housekeeper, enforce
+from tests.batches import Batch
+
+
+@pytest.fixture
+def store(
+    engine: Engine, run_id: str, request_read: Callable[..., RequestRead], ended: Callable[..., ExchangeEnded]
+) -> Callable[[float], int]:
+    """Give a function that stores a call that began so many days ago, with 100 KB of its own, and returns its id."""
+
+    def put(days: float) -> int:
+        began = datetime.now(UTC) - timedelta(days=days)
+        body = f"{days}".encode().ljust(100, b"-") * 1000
+        call = request_read(started_at=int(began.timestamp() * 1e6), body=body)
+        batch = Batch(run_id, b"k" * 32)
+        batch.plan([call, ended(call)], keep=False)
+        with writing(engine) as connection:
+            batch.store(connection)
+        return exchanges.latest(engine, limit=1)[0].id
+
+    return put
+
+
+@pytest.fixture
+def keeper(engine: Engine) -> Iterator[Housekeeper]:
+    """Give a housekeeper that keeps calls for a week, not started."""
+    found = Housekeeper(engine, days=7, max_size=None)
+    yield found
+    found.stop()
+
+
+def left(engine: Engine) -> list[int]:
+    return [call.id for call in exchanges.latest(engine, limit=99)]
+
+
+def test_old_calls_go(engine: Engine, store: Callable[[float], int]) -> None:
+    """Calls older than so many days are deleted, labelled ones and younger ones stay."""
+    store(8)
+    good = store(9)
+    new = store(6)
+    with writing(engine) as connection:
+        exchanges.update_exchanges(connection, [{"id": good, "category": "goodcase"}])
+    stop = threading.Event()
+    assert enforce(engine, days=7, max_size=None, stop=stop) == 1
+    assert left(engine) == [new, good]
+    assert enforce(engine, days=7, max_size=None, stop=stop) == 0
+    assert enforce(engine, days=None, max_size=None, stop=stop) == 0
+
+
+def test_the_oldest_calls_go_above_the_size(engine: Engine, store: Callable[[float], int]) -> None:
+    """A store that is too large loses its oldest calls until it is not."""
+    ids = [store(10 - number / 10) for number in range(8)]
+    limit = space.size(engine) - 10_000
+    assert enforce(engine, days=None, max_size=limit, stop=threading.Event()) >= 1
+    assert space.size(engine) <= limit
+    assert left(engine)[0] == ids[-1]
+    assert ids[0] not in left(engine)
+
+
+def test_nothing_is_written_without_need(
+    engine: Engine, store: Callable[[float], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A look that finds nothing to delete takes no lock."""
+    store(1)
+    monkeypatch.delattr(cleaning, "clean")
+    statements: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
+    enforce(engine, days=7, max_size=10**12, stop=threading.Event())
+    assert statements
+    assert not [one for one in statements if one.split()[0] in ("INSERT", "UPDATE", "DELETE") or "IMMEDIATE" in one]
+
+
+def test_what_was_interrupted_is_finished(engine: Engine, store: Callable[[float], int]) -> None:
+    """Pieces that a clean-up left are deleted although no call is old."""
+    call = store(1)
+    with writing(engine, alone=True) as connection:
+        retention.delete_calls(connection, [call], include_labelled=False)
+    enforce(engine, days=7, max_size=None, stop=threading.Event())
+    with engine.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM parts")).scalar_one() == 0
+
+
+def test_it_works_on_a_thread(
+    engine: Engine,
+    store: Callable[[float], int],
+    keeper: Housekeeper,
+    until: Callable[[Callable[[], object]], None],
+) -> None:
+    """Started, it cleans up again and again until it is stopped."""
+    keeper.first = keeper.interval = 0.01
+    store(8)
+    keeper.start()
+    until(lambda: not left(engine))
+    store(8)
+    until(lambda: not left(engine))
+    keeper.stop()
+    assert not keeper._thread.is_alive()
+
+
+def test_without_settings_there_is_no_thread(engine: Engine) -> None:
+    """Where nothing is to be kept within, nothing is started, and stopping does no harm."""
+    idle = Housekeeper(engine, days=None, max_size=None)
+    idle.start()
+    assert not idle._thread.is_alive()
+    idle.stop()
+
+
+def test_trouble_is_logged_once(
+    keeper: Housekeeper, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What goes wrong never leaves the thread; the same trouble is told once, until it was over."""
+    words = ["disk full", "disk full", "", "disk full"]
+
+    def fail(*_: object, **__: object) -> int:
+        if word := words.pop(0):
+            raise OSError(word)
+        return 0
+
+    monkeypatch.setattr(housekeeper, "enforce", fail)
+    for _ in range(4):
+        keeper.look()
+    assert [record.getMessage() for record in caplog.records] == [
+        "store: old calls could not be deleted: disk full; it is tried again"
+    ] * 2

@@ -1,0 +1,167 @@
+"""Tests of indexing while the proxy runs."""
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+
+import pytest
+from sqlalchemy import Engine
+
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead
+from moonpalace_addons.store.upkeep import indexer as indexer_module
+from moonpalace_addons.store.upkeep import indexing, search_blocks
+from moonpalace_addons.store.upkeep.indexer import REST, Indexer
+from moonpalace_addons.store.upkeep.search_blocks import BLOCK
+from tests.batches import Batch
+
+type Steps = Generator[None, None, bool]
+
+
+@pytest.fixture
+def store(
+    engine: Engine, run_id: str, request_read: Callable[..., RequestRead], ended: Callable[..., ExchangeEnded]
+) -> Callable[[int], None]:
+    """Give a function that stores so many blocks of calls."""
+
+    def put(blocks: int) -> None:
+        batch = Batch(run_id, b"k" * 32)
+        for _ in range(blocks * BLOCK):
+            call = request_read()
+            batch.plan([call, ended(call)], keep=False)
+        with writing(engine) as connection:
+            batch.store(connection)
+
+    return put
+
+
+@pytest.fixture
+def indexer(engine: Engine) -> Iterator[Indexer]:
+    """Give an indexer, not started."""
+    found = Indexer(engine)
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Give the list of blocks that will have been indexed, in their order."""
+    blocks = list[int]()
+    real = indexing.index
+
+    def index(engine: Engine, block: int) -> Steps:
+        blocks.append(block)
+        return real(engine, block)
+
+    monkeypatch.setattr(indexing, "index", index)
+    return blocks
+
+
+def missing(engine: Engine) -> list[int]:
+    with engine.connect() as connection:
+        return search_blocks.missing(connection, 0, search_blocks.open_block(connection))
+
+
+def test_it_works_on_a_thread(
+    engine: Engine,
+    store: Callable[[int], None],
+    indexer: Indexer,
+    until: Callable[[Callable[[], object]], None],
+) -> None:
+    """Started, it indexes again and again what has come, until it is stopped."""
+    indexer.first = indexer.interval = 0.01
+    indexer.start()
+    for _ in range(2):
+        store(2)
+        until(lambda: not missing(engine))
+    indexer.stop()
+    assert not indexer._thread.is_alive()
+
+
+def test_the_newest_come_first(store: Callable[[int], None], indexer: Indexer, asked: list[int]) -> None:
+    """What is asked for most is indexed first; a later look goes through what came since the last."""
+    store(3)
+    indexer.look()
+    assert asked == [2, 1, 0]
+    indexer.look()
+    store(1)
+    indexer.look()
+    assert asked == [2, 1, 0, 3]
+    assert indexer._from == 4
+
+
+def test_what_could_not_be_done_is_tried_again(
+    engine: Engine, store: Callable[[int], None], indexer: Indexer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block with a call under way is looked at again the next time."""
+
+    def put_off(_: Engine, __: int) -> Steps:
+        yield
+        return False
+
+    store(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(indexing, "index", put_off)
+        indexer.look()
+    assert missing(engine) == [1, 0]
+    indexer.look()
+    assert missing(engine) == []
+
+
+def test_blocks_that_changed_are_found(
+    engine: Engine, store: Callable[[int], None], indexer: Indexer, asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Now and then a look goes through all calls, since old blocks may be indexed no more."""
+    store(3)
+    indexer.look()
+    with writing(engine) as connection:
+        search_blocks.forget(connection, [1])
+    indexer.look()
+    assert asked == [2, 1, 0]
+    monkeypatch.setattr(indexer_module, "WHOLE", 0)
+    indexer.look()
+    assert asked == [2, 1, 0, 1]
+
+
+def test_it_rests(indexer: Indexer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After some milliseconds of work it rests for several times as long."""
+    now, rests = 0.0, list[float]()
+
+    def work() -> Steps:
+        nonlocal now
+        for took in (0.001, 0.0005, 0.001, 0.01, 0.001):
+            now += took
+            yield
+        return True
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    monkeypatch.setattr(threading.Event, "wait", lambda _, seconds: rests.append(seconds))
+    assert indexer._do(work())
+    assert rests == [pytest.approx(0.0025 * REST), pytest.approx(0.01 * REST)]
+
+
+def test_a_stop_ends_it(engine: Engine, store: Callable[[int], None], indexer: Indexer) -> None:
+    """Told to stop, it indexes nothing more."""
+    store(2)
+    indexer.stop()
+    indexer.look()
+    assert missing(engine) == [1, 0]
+
+
+def test_trouble_is_logged_once(
+    indexer: Indexer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What goes wrong never leaves the thread; the same trouble is told once, until it was over."""
+    words = ["disk full", "disk full", "", "disk full"]
+
+    def fail(_: object) -> int:
+        if word := words.pop(0):
+            raise OSError(word)
+        return 0
+
+    monkeypatch.setattr(search_blocks, "open_block", fail)
+    for _ in range(4):
+        indexer.look()
+    assert [record.getMessage() for record in caplog.records] == [
+        "store: the index of words could not be kept: disk full; it is tried again"
+    ] * 2

@@ -1,0 +1,228 @@
+"""Tests of reading what came back."""
+
+import json
+
+import pytest
+
+from moonpalace_addons.store.write import answers as store_reading
+from moonpalace_addons.store.write.answers import Received, read
+from moonpalace_addons.wire.json_value import dumped
+
+KEY = b"sk-0123456789"
+
+
+def received(body: bytes, content_type: str | None, problem: str | None = None) -> Received:
+    return Received(1, 200, "", content_type, body, [(len(body), 5)], problem)
+
+
+def events(*data: str) -> bytes:
+    return "".join(f"data: {text}\n\n" for text in data).encode()
+
+
+def delta(content: str) -> str:
+    return json.dumps({"id": "c", "choices": [{"index": 0, "delta": {"content": content}}]})
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "completion"),
+    [
+        (b'{"a": 1}', "application/json", {"a": 1}),
+        (b'{"a": 1}', "application/problem+json", {"a": 1}),
+        (b'{"a": 1}', "text/event-stream", {"a": 1}),
+        (b'{"a": 1}', "text/html", {"a": 1}),
+        (b'{"a": 1}', None, {"a": 1}),
+        (b'\xef\xbb\xbf\n\n{"a": 1}\n', "application/json", {"a": 1}),
+        (b"1", "application/json", 1),
+        (b"1", "text/plain", None),
+        (b'{"a": 1', "application/json", None),
+        (b"", "application/json", None),
+        (b"\xff", "application/json", None),
+        (b"[" * 100_000, "application/json", None),
+        (b"1" * 10_000, "application/json", None),
+    ],
+)
+def test_json_is_parsed_and_every_body_kept(body: bytes, content_type: str | None, completion: object) -> None:
+    """A body that is JSON gets parsed, whatever it is called; whatever it is, its bytes are kept."""
+    reading = read(received(body, content_type), ())
+    assert (reading.completion, reading.body) == (completion, body)
+
+
+def test_a_stream_is_merged() -> None:
+    """The body kept of a chat stream is the completion that its chunks merge to."""
+    reading = read(received(events(delta("你"), delta("好"), "[DONE]"), "text/event-stream"), ())
+    assert json.loads(reading.body) == reading.completion
+    assert json.loads(reading.body)["choices"][0]["message"]["content"] == "你好"
+    assert "你好".encode() in reading.body
+    assert len(reading.events) == 2
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/plain", "application/octet-stream", None])
+def test_a_stream_is_one_under_any_label(content_type: str | None) -> None:
+    """Events are read as such whatever they are called."""
+    answer = received(b": hb\n\n" + events(delta("a"), "[DONE]"), content_type)
+    assert answer.is_stream
+    assert json.loads(read(answer, ()).body)["choices"][0]["message"]["content"] == "a"
+
+
+@pytest.mark.parametrize("end", ["\n", "\n\n"])
+def test_events_with_one_line_end_between(end: str) -> None:
+    """Of a server that parts its events by one line end, every delta is merged, and none is said to be odd."""
+    body = (end.join(f"data: {text}" for text in (delta("Hel"), delta("lo"), "[DONE]")) + "\n\n").encode()
+    reading = read(received(body, "text/event-stream"), ())
+    assert json.loads(reading.body)["choices"][0]["message"]["content"] == "Hello"
+    assert (reading.warnings, reading.is_done, len(reading.events)) == ([], True, 2)
+    assert [end for end, _ in reading.events] == sorted({end for end, _ in reading.events})
+
+
+def test_surrogates_that_meet_in_a_merge_are_kept() -> None:
+    """A character whose halves came in two deltas is one character of the body; a lone half stays escaped."""
+    halves = events(
+        '{"choices": [{"delta": {"content": "\\ud83d"}}]}', '{"choices": [{"delta": {"content": "\\ude80"}}]}'
+    )
+    reading = read(received(halves, "text/event-stream"), ())
+    assert json.loads(reading.body)["choices"][0]["message"]["content"] == "🚀"
+    assert json.loads(dumped({"a": "\ud83d"})) == {"a": "\ud83d"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"data: hello\n\n",
+        b'event: message_start\ndata: {"type": "message_start", "message": {"id": "m"}}\n\n',
+        b'data: {"type": "response.output_text.delta", "delta": "a"}\n\n',
+    ],
+)
+def test_other_streams_keep_their_text(body: bytes) -> None:
+    """A stream that is no chat completion is kept as its answer, as it came."""
+    reading = read(received(body, "text/event-stream"), ())
+    assert (reading.completion, reading.body) == (None, body)
+
+
+def test_what_was_guessed_in_merging_is_warned_of() -> None:
+    """Two tool calls with the same index are kept apart, and the row says so."""
+    calls = [{"index": 0, "id": name, "function": {"name": name, "arguments": "{}"}} for name in ("a", "b")]
+    chunks = [json.dumps({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]}) for call in calls]
+    reading = read(received(events(*chunks), "text/event-stream"), ())
+    assert [call["id"] for call in json.loads(reading.body)["choices"][0]["message"]["tool_calls"]] == ["a", "b"]
+    assert reading.warnings == [
+        "merging the stream: several tool calls had the same index, and were told apart by id, name and arguments"
+    ]
+
+
+def test_an_error_in_another_stream() -> None:
+    """Of a stream that is no chat completion, the answer is its text, and what is known is the first error in it."""
+    body = b'data: {"type": "message_start"}\n\ndata: {"type": "error", "error": {"type": "overloaded_error"}}\n\n'
+    reading = read(received(body, "text/event-stream"), ())
+    assert (reading.completion, reading.body) == ({"error": {"type": "overloaded_error"}}, body)
+
+
+def test_an_error_in_a_stream_is_part_of_the_completion() -> None:
+    """An error among the events is in the merged completion, with what had come before it."""
+    error = '{"error": {"type": "server_error", "message": "broke"}}'
+    reading = read(received(events(delta("so far"), error), "text/event-stream"), ())
+    merged = json.loads(reading.body)
+    assert merged["error"] == {"type": "server_error", "message": "broke"}
+    assert merged["choices"][0]["message"]["content"] == "so far"
+
+
+def test_a_secret_that_comes_together_in_a_merge_is_masked() -> None:
+    """A secret that a model says in two deltas does not stand in the merged completion."""
+    reading = read(received(events(delta("sk-01234"), delta("56789 ok")), "text/event-stream"), (KEY,))
+    assert KEY not in reading.body
+    assert b"************* ok" in reading.body
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/event-stream", None])
+def test_a_broken_encoding_is_told(content_type: str | None) -> None:
+    """What was wrong with the encoding is among the warnings."""
+    warnings = read(received(b"", content_type, "truncated"), ()).warnings
+    assert warnings == ["the answer's encoding is broken: truncated"]
+
+
+CUT = f"data: {delta('b')}".encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "warnings", "is_cut"),
+    [
+        (events(delta("a"), "{nope", "[DONE]"), ["events of the stream that are not JSON: 1"], False),
+        (events(f"{{nope\ndata: {delta('a')}", "[DONE]"), ["events of the stream that are not JSON: 1"], False),
+        (events("x", delta("a"), "y"), ["events of the stream that are not JSON: 2"], False),
+        (events(delta("a"), "", "null", "[DONE] "), [], False),
+        (events(delta("a")) + b"data: [DONE]", [], False),
+        (events(delta("a")) + b": comment", [], False),
+        (events(delta("a")) + CUT, [], True),
+        (events(delta("a")) + CUT[:-9], [], True),
+        (events("hello") + b"data: hel", [], True),
+        (events("hello", "you"), [], False),
+    ],
+)
+def test_what_is_odd_about_a_stream_is_told(body: bytes, warnings: list[str], is_cut: bool) -> None:
+    """Events of a chat stream that are not JSON are counted, and a last event without its blank line is marked."""
+    reading = read(received(body, "text/event-stream"), ())
+    assert (reading.warnings, reading.is_cut) == (warnings, is_cut)
+
+
+def finished(index: int, reason: str | None) -> str:
+    return json.dumps({"choices": [{"index": index, "delta": {}, "finish_reason": reason}]})
+
+
+@pytest.mark.parametrize(
+    ("is_cut", "expected"), [(False, [None, "stop", None, ""]), (True, ["repeat", "stop", "repeat", "repeat"])]
+)
+def test_choices_that_we_cut_have_our_reason(is_cut: bool, expected: list[str | None]) -> None:
+    """Of a stream that we ended, the choices that were open then have the reason that the client got; no other has."""
+    stream = events(finished(0, None), finished(1, "stop"), finished(2, None), finished(3, ""))
+    reading = read(received(stream, "text/event-stream"), (), cut_at=len(stream) if is_cut else None)
+    assert [choice["finish_reason"] for choice in json.loads(reading.body)["choices"]] == expected
+    assert json.loads(reading.body) == reading.completion
+
+
+def test_what_came_after_the_cut_is_no_answer() -> None:
+    """Events that upstream had sent already stay in the raw stream, but the client never got them."""
+    first, second = events(finished(0, None)), events(finished(0, "stop"))
+    answer = received(first + second, "text/event-stream")
+    assert json.loads(read(answer, (), cut_at=len(first)).body)["choices"][0]["finish_reason"] == "repeat"
+    assert json.loads(read(answer, ()).body)["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", events("hello"), events('{"error": {"message": "broke"}}'), events('{"choices": 1}')]
+)
+def test_nothing_to_cut(body: bytes) -> None:
+    """A cut stream without choices reads as it would have otherwise."""
+    answer = received(body, "text/event-stream")
+    assert read(answer, (), cut_at=len(body)) == read(answer, ())
+
+
+def test_json_is_never_cut() -> None:
+    """An answer that is not a stream keeps its reasons."""
+    body = b'{"choices": [{"finish_reason": null}]}'
+    assert read(received(body, "application/json"), (), cut_at=0).body == body
+
+
+@pytest.mark.parametrize(
+    ("event", "name", "bound"),
+    [
+        (b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n', "MAX_EVENTS", 1000),
+        (b'data: {"x":[%b]}\n\n' % b",".join([b"1"] * 1000), "MAX_VALUES", 99_999),
+        (b'data: {"x":[%b]}\n\n' % b",".join([b"[]"] * 1000), "MAX_VALUES", 999_999),
+        (b"data: 1\n\n", "MAX_EVENTS", 1000),
+    ],
+)
+def test_a_stream_without_end_is_read_in_part(
+    monkeypatch: pytest.MonkeyPatch, event: bytes, name: str, bound: int
+) -> None:
+    """What is made of a stream has a bound; the row says so, and nothing of its end, which has not been read."""
+    monkeypatch.setattr(store_reading, name, bound)
+    body = event * (300_000 // len(event))
+    found = read(received(body, "text/event-stream"), ())
+    assert not found.is_all
+    assert not found.is_cut
+    assert not found.is_done
+    assert "the stream has too many events to be read to its end; its bytes are kept" in found.warnings
+    assert len(found.events) < len(body) // len(event)
+    whole = read(received(event * 10 + b"data: [DONE]\n\n", "text/event-stream"), ())
+    assert whole.is_all
+    assert whole.is_done

@@ -1,0 +1,288 @@
+"""Tests of turning tasks into rows."""
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import IntegrityError
+
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.records import contents, exchanges
+from moonpalace_addons.store.records.contents import Bodies
+from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
+from moonpalace_addons.store.write import derive, units
+from moonpalace_addons.store.write.ongoing import Answer
+from tests.batches import Batch
+
+STREAM = b'data: {"id": "c", "choices": [{"index": 0, "delta": {"content": "ab"}, "finish_reason": "stop"}]}\n\n'
+
+type MakeRequest = Callable[..., RequestRead]
+type MakeResponse = Callable[..., ResponseStarted]
+type MakeEnd = Callable[..., ExchangeEnded]
+
+
+@pytest.fixture
+def batch(run_id: str) -> Batch:
+    """Give a batch of a run that is written down."""
+    return Batch(run_id, b"k" * 32)
+
+
+def commit(engine: Engine, batch: Batch, *tasks: Task, keep: bool = False) -> list[str]:
+    """Store these tasks; return the tables that statements changed, in their order."""
+    statements: list[str] = []
+
+    def note(_: Connection, __: object, statement: str, *___: object) -> None:
+        words = statement.split()
+        if words[0] in ("INSERT", "UPDATE", "DELETE"):
+            statements.append(" ".join([words[0], words[2 if words[0] != "UPDATE" else 1]]))
+
+    batch.plan(tasks, keep=keep)
+    event.listen(engine, "before_cursor_execute", note)
+    with writing(engine) as connection:
+        batch.store(connection)
+    event.remove(engine, "before_cursor_execute", note)
+    batch.stored()
+    return statements
+
+
+def test_a_call_that_begins_and_ends_in_a_batch_costs_one_insert(
+    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
+) -> None:
+    """Such a call is never updated; all such calls of a batch are inserted together."""
+    tasks: list[Task] = []
+    for _ in range(3):
+        call = request_read()
+        tasks += [call, ended(call, response=response_started(call))]
+    assert commit(engine, batch, *tasks) == ["INSERT parts", "INSERT exchanges"]
+    finished = batch.finished()
+    assert finished == exchanges.latest(engine, limit=9)[::-1]
+    assert [call.state for call in finished] == [State.COMPLETED] * 3
+    assert batch.finished() == []
+    assert (batch.planned, batch.under_way) == (0, False)
+
+
+def test_a_call_over_several_batches_is_one_row(
+    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
+) -> None:
+    """Its row is there from the beginning, its answer so far from each keep on, and at the end only the whole."""
+    call = request_read()
+    answer = response_started(call, [STREAM[:50]], content_type="text/event-stream")
+    assert commit(engine, batch, call) == ["INSERT parts", "INSERT exchanges"]
+    (row,) = exchanges.latest(engine, limit=9)
+    assert (row.state, row.status_code, contents.bodies(engine, row.id)) == (
+        State.IN_FLIGHT,
+        None,
+        Bodies(call.body, None, None),
+    )
+    assert commit(engine, batch, answer) == []
+    assert commit(engine, batch, keep=True) == ["UPDATE exchanges", "INSERT response_segments"]
+    assert (exchanges.latest(engine, limit=9)[0].status_code, batch.under_way) == (200, True)
+    assert contents.bodies(engine, row.id) == Bodies(call.body, None, STREAM[:50])
+    assert commit(engine, batch, keep=True) == []
+    answer.chunks.append((3_000_000, STREAM[50:]))
+    assert commit(engine, batch, keep=True) == ["INSERT response_segments"]
+    assert contents.bodies(engine, row.id).event_stream == STREAM
+    statements = commit(engine, batch, ended(call), keep=True)
+    assert statements == ["INSERT parts", "UPDATE exchanges", "DELETE response_segments", "INSERT event_streams"]
+    assert batch.finished() == exchanges.latest(engine, limit=9)
+    kept = contents.bodies(engine, row.id)
+    assert (kept.event_stream, b'"content": "ab"' in (kept.response or b"")) == (STREAM, True)
+    assert contents.event_times(engine, row.id) == [(50, 2_000_000), (len(STREAM), 3_000_000)]
+
+
+def test_a_keep_in_the_first_batch_is_stored_with_the_row(
+    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse
+) -> None:
+    """A call whose answer begins in the same batch has status and segment at once, without an update."""
+    call = request_read()
+    statements = commit(engine, batch, call, response_started(call, [b"abc"]), keep=True)
+    assert statements == ["INSERT parts", "INSERT exchanges", "INSERT response_segments"]
+    assert exchanges.latest(engine, limit=1)[0].status_code == 200
+
+
+def test_a_batch_that_failed_is_stored_again(
+    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse
+) -> None:
+    """A transaction that is rolled back leaves the batch as it was: run again, it gives the same rows."""
+    call = request_read()
+    batch.plan([call, response_started(call, [b"ab"])], keep=True)
+    with engine.connect() as connection:
+        batch.store(connection)  # and never committed
+    batch.plan([], keep=True)
+    commit(engine, batch)
+    (row,) = exchanges.latest(engine, limit=9)
+    assert contents.bodies(engine, row.id) == Bodies(call.body, None, b"ab")
+
+
+def test_nothing_is_lost_of_pieces_that_wait(
+    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse
+) -> None:
+    """Pieces planned while the store did not answer are all stored once it does."""
+    call = request_read()
+    answer = response_started(call, [b"a"])
+    batch.plan([call, answer], keep=True)
+    for piece in (b"b", b"c"):
+        answer.chunks.append((5, piece))
+        batch.plan([], keep=True)
+    commit(engine, batch)
+    assert contents.bodies(engine, 1).event_stream == b"abc"
+
+
+def test_tasks_of_unknown_calls_are_ignored(
+    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
+) -> None:
+    """An answer or an end whose request was never seen, or that comes twice, stores nothing."""
+    call, other = request_read(), request_read()
+    assert commit(engine, batch, response_started(other), ended(other)) == []
+    commit(engine, batch, call, ended(call))
+    assert commit(engine, batch, ended(call, state=State.TIMED_OUT)) == []
+    assert exchanges.latest(engine, limit=1)[0].state == State.COMPLETED
+
+
+def test_a_refused_call_can_be_dropped(engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd) -> None:
+    """A call that the database refuses is dropped, the others get their rows, and of its end nothing is stored."""
+    good, bad = request_read(), request_read(endpoint=None)
+    batch.plan([bad, good], keep=False)
+    with pytest.raises(IntegrityError), writing(engine) as connection:
+        batch.store(connection)
+    batch.drop(bad.uuid)
+    assert (batch.planned, list(batch.calls)) == (1, [good.uuid])
+    commit(engine, batch, ended(bad), ended(good))
+    assert [(row.uuid, row.state) for row in exchanges.latest(engine, limit=9)] == [(good.uuid, State.COMPLETED)]
+
+
+def test_an_answer_that_another_proxy_wrote_is_replaced(
+    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
+) -> None:
+    """If the row was finished by a proxy that took this one for dead, the true end replaces that one."""
+    call = request_read()
+    commit(engine, batch, call)
+    with writing(engine) as connection:
+        exchanges.update_exchanges(connection, [{"id": 1, "state": State.PROXY_DIED}])
+        so_far = [contents.Body(1, "response", b"so far")], [contents.Stream(1, b"so far", [])]
+        contents.insert_contents(connection, *so_far)
+    answer = response_started(call, [STREAM], content_type="text/event-stream")
+    batch.plan([ended(call, response=answer)], keep=False)
+    with pytest.raises(IntegrityError), writing(engine) as connection:
+        batch.store(connection)
+    with writing(engine) as connection:
+        ids = units.rewrite(connection, list(batch.units.values()))
+    batch.stored(ids)
+    assert exchanges.latest(engine, limit=9) == batch.finished()
+    kept = contents.bodies(engine, 1)
+    assert (kept.request, kept.event_stream) == (call.body, STREAM)
+    assert b'"content": "ab"' in (kept.response or b"")
+
+
+def test_memory_is_given_back(
+    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
+) -> None:
+    """What is planned weighs what its bodies do; of calls that have ended and been stored nothing is left."""
+    for number in range(20):
+        call = request_read(body=b"x" * 50_000)
+        answer = response_started(call, [b"y" * 20_000], content_type="text/event-stream")
+        batch.plan([call, answer], keep=number % 2 == 0)
+        if number % 3 == 0:
+            commit(engine, batch)
+        batch.plan([ended(call)], keep=False)
+        assert 0 < len(batch.units) <= 3
+        assert batch.weight >= 20_000
+    commit(engine, batch)
+    assert len(batch.finished()) == 20
+    assert (batch.weight, batch.absorb()) == (0, 0)
+    assert (batch.calls, batch.units, batch.finished()) == ({}, {}, [])
+
+
+def test_an_undecodable_request_is_kept_with_a_warning(
+    engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd
+) -> None:
+    """A body that is not what its header says is kept as it came; the warning is there at once, and stays."""
+    call = request_read(body=b"not gzip", content_encoding="gzip")
+    for tasks in ([call], [ended(call)]):
+        commit(engine, batch, *tasks)
+        (row,) = exchanges.latest(engine, limit=9)
+        assert row.warnings[0].startswith("the request's body could not be decoded: ")
+        assert len(row.warnings) == 1
+    assert contents.bodies(engine, 1).request == b"not gzip"
+
+
+@pytest.mark.parametrize("method", ["absorb", "close"])
+def test_a_fault_with_one_answer_does_not_touch_the_others(
+    engine: Engine,
+    batch: Batch,
+    request_read: MakeRequest,
+    response_started: MakeResponse,
+    ended: MakeEnd,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    method: str,
+) -> None:
+    """If an answer cannot be handled, its row reaches its end all the same, and so do the other rows."""
+    bad, good = request_read(), request_read()
+    real = getattr(Answer, method)
+
+    def fail(answer: Answer) -> object:
+        if answer.started.uuid == bad.uuid:
+            raise ZeroDivisionError
+        return real(answer)
+
+    monkeypatch.setattr(Answer, method, fail)
+    commit(engine, batch, bad, response_started(bad), good, response_started(good), keep=True)
+    commit(engine, batch, ended(bad), ended(good), keep=True)
+    assert [row.state for row in exchanges.latest(engine, limit=9)] == [State.COMPLETED] * 2
+    assert contents.bodies(engine, 2).response
+    assert "because of a fault in MoonPalace" in caplog.text
+
+
+def test_a_fault_with_one_request_does_not_touch_the_others(
+    engine: Engine,
+    batch: Batch,
+    request_read: MakeRequest,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """If a request cannot be handled, the others of the batch get their rows, and the log says which is missing."""
+    real = derive.request_fields
+    monkeypatch.setattr(derive, "request_fields", lambda body: real(body) if body != b"x" else 1 / 0)
+    bad, good = request_read(body=b"x"), request_read()
+    commit(engine, batch, bad, good)
+    assert [row.uuid for row in exchanges.latest(engine, limit=9)] == [good.uuid]
+    assert bad.uuid in caplog.text
+
+
+def test_batches_of_all_sizes_share_their_statements(
+    engine: Engine,
+    batch: Batch,
+    request_read: MakeRequest,
+    response_started: MakeResponse,
+    ended: MakeEnd,
+) -> None:
+    """A batch of any size is written by statements that others have prepared: each kept one takes memory for ever."""
+    seen: set[str] = set()
+    event.listen(engine, "before_cursor_execute", lambda _, __, statement, *___: seen.add(statement))
+    numbers: list[int] = []
+    for size in (63, *range(1, 63)):
+        calls = [request_read(body=f"{size} {number}".encode()) for number in range(size)]
+        endings = [ended(call, response=response_started(call, [call.body])) for call in calls]
+        for tasks in (calls, endings):
+            commit(engine, batch, *tasks)
+        numbers.append(len(seen))
+    assert numbers[-1] <= numbers[0] + 6  # a look for 1, 2, 4, 8, 16 or 32 pieces
+
+
+@pytest.mark.parametrize(("coerced", "state"), [(False, State.COMPLETED), (True, State.CLIENT_DISCONNECTED)])
+def test_a_client_that_leaves_at_done(
+    engine: Engine,
+    batch: Batch,
+    request_read: MakeRequest,
+    response_started: MakeResponse,
+    ended: MakeEnd,
+    coerced: bool,
+    state: State,
+) -> None:
+    """A client of a stream has had its answer with the last event; one that was to get it in one piece has not."""
+    call = request_read(coerced=coerced)
+    answer = response_started(call, [STREAM, b"data: [DONE]\n\n"], content_type="text/event-stream")
+    end = ended(call, response=answer, state=State.CLIENT_DISCONNECTED, error_kind="client_disconnected")
+    commit(engine, batch, call, end)
+    assert [row.state for row in exchanges.latest(engine, limit=9)] == [state]

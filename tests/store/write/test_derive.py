@@ -1,0 +1,386 @@
+"""Tests of working out the columns of a call."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+from msgspec import structs
+
+from moonpalace_addons.store.read.header_text import header_pairs
+from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
+from moonpalace_addons.store.write import derive
+from moonpalace_addons.store.write.answers import Received
+from moonpalace_addons.store.write.derive import EMPTY, header_columns, outcome, request_columns, request_fields
+from moonpalace_addons.store.write.gate import hidden_in
+from moonpalace_addons.store.write.storable import storable
+
+KEY = b"sk-0123456789"
+END = ExchangeEnded(uuid="u", at=9_000_000, state=State.COMPLETED, overhead=7)
+DELTA = '{"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"content": "%s"}, "finish_reason": %s}]}'
+
+
+def received(body: bytes, content_type: str = "application/json", **changes: object) -> Received:
+    values: dict[str, object] = {
+        "at": 1_000_000,
+        "status_code": 200,
+        "headers": "",
+        "content_type": content_type,
+        "body": body,
+        "chunks": [(len(body), 2_000_000)],
+    }
+    return Received(**(values | changes))  # type: ignore[arg-type]
+
+
+def stream(*data: str) -> Received:
+    return received("".join(f"data: {text}\n\n" for text in data).encode(), "text/event-stream")
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        (
+            b'{"model": "m", "stream": true, "max_tokens": 5, "messages": [], "tools": {}, "stop": null, "top_p": 0.5}',
+            {"model": "m", "stream": True, "max_tokens": 5, "top_p": 0.5},
+        ),
+        (b"[1]", {}),
+        (b"", {}),
+        (b'{"model": ', {}),
+        (b"\xff\xfe", {}),
+        (b"[" * 100_000, {}),
+    ],
+)
+def test_fields_are_the_scalar_members(body: bytes, fields: dict[str, object]) -> None:
+    """Texts, numbers and bools of a JSON object count; anything else has no fields."""
+    assert request_fields(body) == fields
+
+
+def test_a_request_fills_a_whole_row(request_read: Callable[..., RequestRead]) -> None:
+    """Every column has a value or None; the key is there as a fingerprint alone; secrets are masked."""
+    request = request_read(
+        query="a=1&token=hunter22",
+        headers="X-Echo: sk-0123456789\r\n",
+        api_key=KEY,
+        secrets=(KEY,),
+        changes=("authorization: set to the configured key",),
+    )
+    row = request_columns(request, {"model": "kimi-k3", "stream": True}, run_id="r", fingerprint_key=b"k" * 32)
+    row = storable(row | hidden_in(request)[1], (KEY,))
+    assert row.keys() == EMPTY.keys() | {"run_id", "stream_requested"}
+    assert (row["state"], row["run_id"], row["model_requested"], row["is_stream"]) == (
+        "in_flight",
+        "r",
+        "kimi-k3",
+        True,
+    )
+    assert row["query"] == "a=1&token=***"
+    assert row["request_headers"] == "X-Echo: *************\r\n"
+    assert row["changes"] == '["authorization: set to the configured key"]'
+    assert row["request_bytes"] == len(request.body)
+    assert len(str(row["key_fingerprint"])) == 16
+    assert KEY.decode() not in str(row)
+
+
+@pytest.mark.parametrize("fields", [{}, {"model": 5, "stream": "true"}, {"model": None, "stream": 1}])
+def test_fields_of_wrong_types_count_as_missing(
+    request_read: Callable[..., RequestRead], fields: dict[str, object]
+) -> None:
+    """A model that is no text is none; only `true` asks for a stream."""
+    row = request_columns(request_read(), fields, run_id="r", fingerprint_key=b"k")
+    assert (row["model_requested"], row["is_stream"], row["key_fingerprint"]) == (None, False, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "duration"),
+    [
+        ("inner; dur=101", 101),
+        ("inner;dur=0", 0),
+        ("1500", 1500),
+        ("dur=1.5", 1),
+        ("inner", None),
+        ("", None),
+        ("dur=٣", None),
+        ("dur=" + "9" * 5000, 10**18 - 1),
+        ("9" * 5000, None),
+    ],
+)
+def test_server_timing_is_read(value: str, duration: int | None) -> None:
+    """The duration is whole milliseconds, bare or as `dur=`; a senseless one does no harm."""
+    columns = header_columns(received(b"", headers=f"server-timing: {value}\r\n"))
+    assert columns["server_timing"] == duration
+
+
+@pytest.mark.parametrize(
+    ("value", "tokens"), [("512", 512), (" 0 ", 0), ("", None), ("many", None), ("-1", None), ("9" * 30, None)]
+)
+def test_saved_tokens_are_read(value: str, tokens: int | None) -> None:
+    """The tokens that a context cache saved are a number or unknown; the outcome is the hook's word."""
+    answer = received(b"{}", headers=f"Msh-Context-Cache-Token-Saved: {value}\r\nMsh-Context-Cache-Id: cache-1\r\n")
+    ended = ExchangeEnded("u", 1, State.COMPLETED, cache_outcome="hit")
+    columns = outcome(ended, answer, {}).columns
+    assert (columns["cache_tokens"], columns["context_cache_id"], columns["cache_outcome"]) == (
+        tokens,
+        "cache-1",
+        "hit",
+    )
+
+
+def test_headers_are_read_whatever_their_case() -> None:
+    """Names count without regard to case, the last of a name counts; other headers stay text."""
+    headers = "MSH-REQUEST-ID: a\r\nmsh-request-id: b\r\nMsh-Uid: u\r\n"
+    headers += "Msh-Context-Cache-Id: cache-1\r\nX: a: b\r\nEmpty: \r\n"
+    columns = header_columns(received(b"", headers=headers))
+    assert [columns[name] for name in ("msh_request_id", "msh_uid", "context_cache_id")] == ["b", "u", "cache-1"]
+    assert header_pairs(headers)[-2:] == [("X", "a: b"), ("Empty", "")]
+
+
+def test_a_completion_fills_its_columns() -> None:
+    """Identifiers, model, finish reason and tokens of a JSON answer come from its body."""
+    body = (
+        b'{"id": "c", "model": "m", "choices": [{"finish_reason": "stop", "message": {}}],'
+        b' "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18, "cached_tokens": 5}}'
+    )
+    result = outcome(END, received(body), {})
+    names = ("chatcmpl_id", "model_answered", "finish_reason", "prompt_tokens", "cached_tokens", "total_tokens")
+    assert [result.columns[name] for name in names] == ["c", "m", "stop", 11, 5, 18]
+    assert (result.body, result.stream, result.columns["warnings"]) == (body, None, None)
+    assert (result.columns["latency"], result.columns["overhead"], result.columns["response_bytes"]) == (
+        9e6,
+        7,
+        len(body),
+    )
+
+
+@pytest.mark.parametrize(
+    ("answer", "ident"),
+    [
+        (received(b'{"id": "msg_1", "type": "message", "content": []}'), "msg_1"),
+        (received(b'{"id": "resp_1", "object": "response", "output": []}'), "resp_1"),
+        (
+            stream('{"type": "message_start", "message": {"id": "msg_1", "type": "message"}}', '{"type": "ping"}'),
+            "msg_1",
+        ),
+        (stream('{"type": "response.created", "response": {"id": "resp_1", "object": "response"}}'), "resp_1"),
+        (stream('{"id": "cmpl-1", "object": "text_completion", "choices": [{"text": "a"}]}'), "cmpl-1"),
+        (received(b'{"id": "file-1", "object": "file"}'), None),
+        (stream('{"type": "ping"}'), None),
+    ],
+)
+def test_answers_of_all_faces_have_their_id(answer: Received, ident: str | None) -> None:
+    """Ids of messages and responses are found as those of completions are, in streams too."""
+    assert outcome(END, answer, {}).columns["chatcmpl_id"] == ident
+
+
+def test_a_stream_is_kept_raw_and_merged() -> None:
+    """Of a stream both its bytes and the merged completion are kept, with its times."""
+    given = stream(DELTA % ("a", "null"), DELTA % ("b", '"stop"'), "[DONE]")
+    result = outcome(END, given, {"stream": False})
+    assert result.stream == given.body
+    assert json.loads(result.body or b"")["choices"][0]["message"]["content"] == "ab"
+    assert (result.columns["time_to_first_token"], result.columns["is_stream"]) == (2_000_000, True)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "message"),
+    [
+        (received(b'{"error": {"type": "invalid_request_error", "message": "no"}}'), "invalid_request_error", "no"),
+        (stream(DELTA % ("a", "null"), '{"error": {"type": "server_error", "message": "x"}}'), "server_error", "x"),
+        (received(b'{"error": "no"}'), "error", "no"),
+        (stream('{"error": {"code": 503, "message": "x"}}'), "503", "x"),
+        (
+            stream('{"type": "message_start"}', '{"type": "error", "error": {"type": "busy", "message": "x"}}'),
+            "busy",
+            "x",
+        ),
+        (received(b"<html>504</html>", "text/html"), None, None),
+        (received(b'{"object": "error", "message": "x", "code": 400}'), "400", "x"),
+        (received(b'[{"error": {"code": 400, "message": "x", "status": "INVALID"}}]'), "INVALID", "x"),
+        (received(b'{"code": 1001, "msg": "x"}'), "1001", "x"),
+        (received(b'{"base_resp": {"status_code": 1008, "status_msg": "x"}}'), "1008", "x"),
+        (received(b'{"detail": "x"}', status_code=404), "error", "x"),
+        (received(b'{"message": "x"}', status_code=403), "error", "x"),
+        (stream(DELTA % ("a", "null"), '[{"error": {"message": "x"}}]'), "error", "x"),
+        (stream(DELTA % ("a", "null"), '{"base_resp": {"status_code": 1008, "status_msg": "x"}}'), "1008", "x"),
+        (stream(DELTA % ("a", '"error"')), "error", None),
+        (received(b"event: error\ndata: x\n\n", "text/event-stream"), "error", "x"),
+        (received(b'{"code": 0, "msg": "ok", "data": {}}'), None, None),
+        (stream(DELTA % ('{\\"error\\": \\"x\\"}', '"stop"')), None, None),
+    ],
+)
+def test_an_error_of_the_api_is_noted(answer: Received, kind: str | None, message: str | None) -> None:
+    """The type and message of an error that the API gives are in the row, in a stream as well; it has some type."""
+    columns = outcome(END, answer, {}).columns
+    assert (columns["error_kind"], columns["error_message"]) == (kind, message)
+
+
+def test_why_a_call_failed_stays_where_the_answer_names_no_error() -> None:
+    """The kind and message with which a call ended are kept beside a partial answer."""
+    ended = ExchangeEnded("u", 5, State.UPSTREAM_FAILED, error_kind="closed", error_message="upstream closed")
+    columns = outcome(ended, stream(DELTA % ("a", "null")), {}).columns
+    assert (columns["state"], columns["error_kind"]) == (State.UPSTREAM_FAILED, "closed")
+    assert columns["error_message"] == "upstream closed"
+
+
+def test_all_endings_fill_the_same_columns() -> None:
+    """With an answer, without one, or with one that cannot be read: one statement can update them all."""
+    columns = [outcome(END, given, {}).columns.keys() for given in (None, received(b"{}"), stream("x"))]
+    assert columns[0] == columns[1] == columns[2]
+
+
+@pytest.mark.parametrize("answer", [None, received(b"{}"), stream("x")])
+def test_warnings_of_a_call_are_kept_in_their_order(answer: Received | None) -> None:
+    """Warnings from the request, from the hooks and from the answer stand together, whatever the answer was."""
+    ended = ExchangeEnded("u", 5, State.UPSTREAM_FAILED, warnings=("second",))
+    columns = outcome(ended, answer, {}, warnings=["first"]).columns
+    assert json.loads(str(columns["warnings"])) == ["first", "second"]
+
+
+def test_a_truncated_answer_is_warned_of() -> None:
+    """An answer that ended by its length, and one that ended without a reason, get the documented warning."""
+    for reason in ('"length"', "null"):
+        warnings = json.loads(str(outcome(END, stream(DELTA % ("a", reason)), {}).columns["warnings"]))
+        assert warnings[0].startswith("it seems that your max_tokens value is too small")
+    failed = ExchangeEnded("u", 5, State.UPSTREAM_FAILED)
+    assert outcome(failed, stream(DELTA % ("a", "null")), {}).columns["warnings"] is None
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])
+def test_a_fault_of_ours_costs_no_bytes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, content_type: str
+) -> None:
+    """If reading an answer fails, its bytes, its state and its headers are kept, and a warning says so."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("secret text")
+
+    monkeypatch.setattr(derive, "read", fail)
+    result = outcome(END, received(b"bytes", content_type), {"stream": True}, warnings=["first"])
+    assert result.body == b"bytes"
+    assert (result.stream == b"bytes") is (content_type == "text/event-stream")
+    assert (result.columns["state"], result.columns["status_code"]) == (State.COMPLETED, 200)
+    assert json.loads(str(result.columns["warnings"])) == [
+        "first",
+        "not read because of a fault in MoonPalace: ZeroDivisionError",
+    ]
+    assert "could not be read" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"id": "\\ud83d", "model": "a\\u0000b", "choices": [{"finish_reason": "\\udcff"}]}',
+        b'{"usage": {"prompt_tokens": 123456789012345678901234567890, "completion_tokens": 1e400}}',
+        b'{"usage": {"prompt_tokens": -1, "completion_tokens": true, "total_tokens": "5"}}',
+        b'{"choices": {"a": 1}, "usage": [], "error": 5, "model": [], "id": {}}',
+        b"null",
+        b'"text"',
+    ],
+)
+def test_strange_answers_do_no_harm(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever stands in an answer, as JSON or as an event, reading it is no fault."""
+    assert outcome(END, received(body), {"max_tokens": 10**30}).body == body
+    assert outcome(END, stream(body.decode()), {}).stream == b"data: " + body + b"\n\n"
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("state", "warnings"), [(State.COMPLETED, [derive.CUT_WARNING]), (State.UPSTREAM_FAILED, None)]
+)
+def test_a_stream_that_ends_within_an_event(state: State, warnings: list[str] | None) -> None:
+    """A stream that ended cleanly but without its last blank line is marked; of one that broke, that is no news."""
+    body = f"data: {DELTA % ('a', 'null')}\n\ndata: {DELTA % ('', '"stop"')}".encode()
+    ended = ExchangeEnded(uuid="u", at=9_000_000, state=state, overhead=7)
+    columns = outcome(ended, received(body, "text/event-stream"), {"stream": True}).columns
+    assert columns["warnings"] == (None if warnings is None else json.dumps(warnings))
+
+
+@pytest.mark.parametrize(
+    ("unsent", "said"),
+    [
+        (0, "nothing came from upstream for the last 3.0 s"),
+        (700, "the client took nothing more for the last 3.0 s, with 700 bytes waiting for it"),
+    ],
+)
+def test_the_silence_at_the_end_has_a_side(unsent: int, said: str) -> None:
+    """A stream that was silent before it ended is marked with who was the reason; a short silence is no news."""
+    for seconds, warnings in ((3, [said]), (0.9, None)):
+        ended = structs.replace(LEFT, at=2_000_000 + int(seconds * 1e9), unsent=unsent)
+        columns = outcome(ended, stream(DELTA % ("a", "null")), {}).columns
+        assert columns["warnings"] == (None if warnings is None else json.dumps(warnings))
+        assert columns["longest_stall"] == seconds * 1e9
+
+
+USAGE = '{"id": "cmpl-1", "choices": [], "usage": {"completion_tokens": 1}}'
+ERROR = '{"error": {"type": "engine_overloaded_error", "message": "busy"}}'
+LEFT = ExchangeEnded(
+    uuid="u", at=9, state=State.CLIENT_DISCONNECTED, error_kind="client_disconnected", error_message="Client left."
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "coerced", "state"),
+    [
+        ([DELTA % ("a", '"stop"'), "[DONE]"], False, State.COMPLETED),
+        ([DELTA % ("a", '"stop"'), "[DONE]"], True, State.CLIENT_DISCONNECTED),
+        ([DELTA % ("a", '"stop"')], False, State.CLIENT_DISCONNECTED),
+        ([DELTA % ("a", '"stop"'), USAGE], False, State.COMPLETED),
+        ([DELTA % ("a", "null"), USAGE], False, State.CLIENT_DISCONNECTED),
+        (['{"type": "message_delta"}', '{"type": "message_stop"}'], False, State.COMPLETED),
+        (['{"type": "response.completed", "response": {}}'], False, State.COMPLETED),
+        (['{"type": "message_stop"}', '{"type": "message_delta"}'], False, State.CLIENT_DISCONNECTED),
+        ([], False, State.CLIENT_DISCONNECTED),
+    ],
+)
+def test_a_client_that_leaves_after_the_last_event(data: list[str], coerced: bool, state: State) -> None:
+    """It had its answer and the call is completed, unless it waited for what a forced stream adds up to."""
+    columns = outcome(LEFT, stream(*data), {}, coerced=coerced).columns
+    told = (None, None) if state is State.COMPLETED else (LEFT.error_kind, LEFT.error_message)
+    assert (columns["state"], columns["error_kind"], columns["error_message"]) == (state, *told)
+
+
+def test_a_model_without_a_name_is_none() -> None:
+    """The model of such a call is the one that was asked for."""
+    columns = outcome(LEFT, stream(DELTA.replace('"m"', '""') % ("a", '"stop"'), "[DONE]"), {}).columns
+    assert (columns["chatcmpl_id"], columns["model_answered"]) == ("c", None)
+
+
+@pytest.mark.parametrize("before", [[], [DELTA % ("a", "null")]])
+@pytest.mark.parametrize("kind", ["client_disconnected", "upstream_cut"])
+def test_an_error_event_is_the_end_of_a_stream(before: list[str], kind: str) -> None:
+    """SDKs close the connection there, and so do servers: the call is completed, with the error that it was told of."""
+    ended = structs.replace(LEFT, error_kind=kind)
+    columns = outcome(ended, stream(*before, ERROR), {}).columns
+    assert (columns["state"], columns["error_kind"]) == (State.COMPLETED, "engine_overloaded_error")
+    assert columns["error_message"] == "busy"
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "unsent", "is_whole"),
+    [
+        (State.UPSTREAM_FAILED, "upstream_cut", 0, True),
+        (State.UPSTREAM_FAILED, "upstream_reset", 0, True),
+        (State.TIMED_OUT, "upstream_timeout", 0, True),
+        (State.PROXY_DIED, "proxy_stopped", 0, True),
+        (State.PROXY_DIED, "proxy_stopped", 5, False),
+        (State.CLIENT_DISCONNECTED, "client_disconnected", 5, False),
+        (State.TIMED_OUT, "client_timeout", 5, False),
+        (State.CLIENT_DISCONNECTED, "killed", 0, False),
+        (State.PROXY_DIED, "proxy_died", 0, False),
+    ],
+)
+def test_other_ends_after_the_last_event(state: State, kind: str, unsent: int, is_whole: bool) -> None:
+    """What breaks after the last event breaks nothing, unless the client had not taken that, or the user ended it."""
+    ended = ExchangeEnded(uuid="u", at=9, state=state, error_kind=kind, error_message="m", unsent=unsent)
+    columns = outcome(ended, stream(DELTA % ("a", '"stop"'), "[DONE]"), {}).columns
+    assert (columns["state"], columns["error_kind"]) == ((State.COMPLETED, None) if is_whole else (state, kind))
+
+
+@pytest.mark.parametrize("state", [state for state in State if state is not State.IN_FLIGHT])
+def test_an_encoding_without_an_end_is_no_news_where_the_call_had_none(state: State) -> None:
+    """That an encoding is truncated is told where upstream ended the answer, not where we or the client did."""
+    ended = ExchangeEnded(uuid="u", at=9, state=state)
+    warnings = [
+        outcome(ended, received(b"{}", problem=problem), {}).columns["warnings"] for problem in ("truncated", "x")
+    ]
+    is_news = state in (State.COMPLETED, State.UPSTREAM_FAILED)
+    told = ["the answer's encoding is broken: truncated", "the answer's encoding is broken: x"]
+    assert warnings == [json.dumps(told[:1]) if is_news else None, json.dumps(told[1:])]

@@ -1,0 +1,129 @@
+"""Tests of answers under way."""
+
+import zlib
+from collections import deque
+from collections.abc import Callable
+
+import pytest
+
+from moonpalace_addons.store.tasks import ResponseStarted
+from moonpalace_addons.store.write.ongoing import Answer
+
+KEY = b"ab-0123456789"
+OTHER = b"cookie-cookie-cookie"
+
+
+def answer(*secrets: bytes, encoding: str | None = None) -> Answer:
+    started = ResponseStarted("u", 1, 200, "X-Echo: ab-0123456789\r\n", "text/plain", encoding, deque())
+    return Answer(started, tuple(sorted(secrets, key=len, reverse=True)))
+
+
+def take(given: Answer, *chunks: bytes) -> bytes:
+    for chunk in chunks:
+        given.started.chunks.append((len(given.chunks) + len(given.started.chunks), chunk))
+    return given.fresh()[0]
+
+
+def test_what_is_new_comes_once() -> None:
+    """Each call of `fresh` gives what has come since the last, with offsets and times of its chunks."""
+    given = answer()
+    given.started.chunks.extend([(5, b"ab"), (7, b"cde")])
+    assert given.fresh() == (b"abcde", [(2, 5), (5, 7)])
+    assert given.fresh() == (b"", [])
+    given.started.chunks.append((9, b"f"))
+    assert given.fresh() == (b"f", [(6, 9)])
+    assert given.close().body == b"abcdef"
+    assert given.close().chunks == [(2, 5), (5, 7), (6, 9)]
+
+
+@pytest.mark.parametrize(
+    "text", [b"key ab-0123456789, cookie cookie-cookie-cookie.", b"ab-0123456789", b"ab-0123456789" * 4]
+)
+def test_a_secret_is_masked_wherever_it_is_cut(text: bytes) -> None:
+    """At every pair of cuts, with the store asking at each, no piece holds a secret, and all pieces make the answer."""
+    masked = text.replace(KEY, b"*" * len(KEY)).replace(OTHER, b"*" * len(OTHER))
+    for first in range(len(text) + 1):
+        for second in range(first, len(text) + 1):
+            given = answer(KEY, OTHER)
+            pieces = b"".join(take(given, part) for part in (text[:first], text[first:second], text[second:]))
+            assert masked.startswith(pieces)
+            assert len(pieces) >= len(text) - len(OTHER)
+            assert given.close().body == masked
+
+
+def test_a_secret_that_comes_byte_by_byte_is_masked() -> None:
+    """A flush after each byte changes nothing of that, and the offsets stay those of the whole."""
+    text = b"a ab-0123456789 b ab-0123456789"
+    given = answer(KEY)
+    pieces = b"".join(take(given, text[number : number + 1]) for number in range(len(text)))
+    assert pieces == b"a ************* b *************"
+    assert [offset for offset, _ in given.close().chunks] == list(range(1, len(text) + 1))
+
+
+def test_a_chunk_is_told_of_once_all_of_it_is_handed_out() -> None:
+    """The time of a chunk whose end is held back comes with the bytes that it ends with."""
+    given = answer(KEY)
+    given.started.chunks.append((5, b"0123456789 ab-0"))
+    assert given.fresh() == (b"0123456789 ", [])
+    assert given.fresh() == (b"", [])
+    given.started.chunks.append((6, b"ther"))
+    assert given.fresh() == (b"ab-0ther", [(15, 5), (19, 6)])
+
+
+@pytest.mark.parametrize("text", [b"no key here", b"a", b"ab-0123456780", b"b-0123456789", b"ab-ab-012345678"])
+def test_nothing_is_held_back_that_begins_no_secret(text: bytes) -> None:
+    """All bytes but those with which a secret may begin are handed out at once, and the rest when none has."""
+    given = answer(KEY, OTHER)
+    begun = next(count for count in range(len(text), -1, -1) if KEY.startswith(text[len(text) - count :]))
+    assert take(given, text) == text[: len(text) - begun]
+    assert take(given, b"!") == text[len(text) - begun :] + b"!"
+
+
+def test_headers_are_masked() -> None:
+    """What is a secret by its header's name is masked, and known from then on."""
+    started = ResponseStarted("u", 1, 200, "Set-Cookie: id=0123456789; Path=/\r\n", "text/plain", None, deque())
+    given = Answer(started, (KEY,))
+    assert given.heading().headers == "Set-Cookie: ***\r\n"
+    assert set(given.secrets) == {KEY, b"0123456789"}
+
+
+@pytest.mark.parametrize("encoding", [None, "gzip", "deflate", "br", "zstd", "gzip, br"])
+def test_an_encoded_answer_is_decoded_as_it_comes(
+    encoded: dict[str | None, Callable[[bytes], bytes]], encoding: str | None
+) -> None:
+    """Whatever the encoding and at every cut, the pieces are the decoded text, offsets those in it."""
+    text = b"data: 1\n\ndata: 2\n\n" * 3
+    sent = encoded[encoding](text)
+    for cut in range(len(sent) + 1):
+        given = answer(encoding=encoding)
+        pieces = take(given, sent[:cut]) + take(given, sent[cut:])
+        assert pieces == text
+        received = given.close()
+        assert (received.body, received.chunks[-1][0], received.problem) == (text, len(text), None)
+
+
+def test_a_flushed_encoding_is_decoded_incrementally() -> None:
+    """What an encoder has flushed is there before the answer ends."""
+    encoder = zlib.compressobj(wbits=31)
+    given = answer(encoding="gzip")
+    for text in (b"first", b"second"):
+        assert take(given, encoder.compress(text) + encoder.flush(zlib.Z_SYNC_FLUSH)) == text
+
+
+@pytest.mark.parametrize(("sent", "body"), [(b"no gzip at all", b"no gzip at all"), (b"\x1f\x8b\x08", b"\x1f\x8b\x08")])
+def test_a_broken_encoding_keeps_the_bytes(sent: bytes, body: bytes) -> None:
+    """Bytes that are not what the header says are kept as they came, and the problem is told."""
+    given = answer(encoding="gzip")
+    take(given, sent)
+    received = given.close()
+    assert received.body == body
+    assert received.problem
+
+
+def test_a_representation_shows_no_content() -> None:
+    """Neither the secrets nor the body stand in a traceback or a log line."""
+    given = answer(KEY)
+    take(given, b"private words, many of them")
+    shown = repr(given)
+    assert "private" not in shown
+    assert "secrets" not in shown

@@ -1,0 +1,563 @@
+"""Tests of the writer while its store does not work: nothing is lost, memory is bounded, all is there afterwards."""
+
+import logging
+import re
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import zstandard
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import OperationalError
+
+from moonpalace_addons.store.database import engine as engine_module
+from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.journal import overflow
+from moonpalace_addons.store.journal.journal_file import Journal
+from moonpalace_addons.store.journal.unit_bytes import LENGTH, pack
+from moonpalace_addons.store.records import contents, exchanges
+from moonpalace_addons.store.records.contents import Bodies
+from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
+from moonpalace_addons.store.write import attempts, derive, memory
+from moonpalace_addons.store.write import writer as writer_module
+from moonpalace_addons.store.write.pace import Pace
+from moonpalace_addons.store.write.units import Ending, Unit
+from moonpalace_addons.store.write.writer import Observer, Writer
+from tests.store.backlog import Backlog, backlog
+
+KEY = b"sk-0123456789abcdef"
+LOCKED = OperationalError("COMMIT", None, sqlite3.OperationalError("database is locked"))
+
+type MakeRequest = Callable[..., RequestRead]
+type MakeResponse = Callable[..., ResponseStarted]
+type MakeEnd = Callable[..., ExchangeEnded]
+type Start = Callable[..., Writer]
+type Until = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the writer's waits short."""
+    monkeypatch.setattr(writer_module, "BATCH", 0.002)
+    monkeypatch.setattr(writer_module, "HOLD", 0.0)
+    monkeypatch.setattr(writer_module, "KEEP", 0.02)
+    monkeypatch.setattr(writer_module, "RETRY_LEAST", 0.005)
+    monkeypatch.setattr(writer_module, "RETRY_MOST", 0.02)
+    monkeypatch.setattr(writer_module, "DRAIN_JOURNALLED", 0.05)
+    monkeypatch.setattr(engine_module, "BUSY_TIMEOUT", 0.02)
+
+
+@pytest.fixture
+def start(store_url: str, tmp_path: Path) -> Iterator[Start]:
+    """Give a function that starts a writer on the test's store; those that still run are stopped at the end."""
+    writers = []
+
+    def make(observer: Observer | None = None) -> Writer:
+        writer = Writer(open_store(store_url), observer, tmp_path)
+        writers.append(writer)
+        writer.start()
+        return writer
+
+    yield make
+    for writer in writers:
+        writer.stop()
+        writer.engine.dispose()
+
+
+class Switch:
+    """Let the writer's transactions fail, at their beginning or in the very moment that they are committed."""
+
+    def __init__(self) -> None:
+        self.fails: str | None = None
+        self.failed = threading.Event()
+
+    @contextmanager
+    def writing(self, engine: Engine) -> Iterator[Connection]:
+        """Stand in for the real one."""
+        fails = self.fails
+        if fails == "begin":
+            self.failed.set()
+            raise LOCKED
+        with engine_module.writing(engine) as connection:
+            yield connection
+        if fails == "commit":
+            self.failed.set()
+            raise LOCKED
+
+
+@pytest.fixture
+def switch(monkeypatch: pytest.MonkeyPatch) -> Switch:
+    """Give what makes the store fail."""
+    made = Switch()
+    monkeypatch.setattr(attempts, "writing", made.writing)
+    return made
+
+
+@pytest.fixture
+def locked(file: Path) -> Iterator[Callable[[], None]]:
+    """Lock the store from another connection; give a function that lets it go."""
+    holder = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN IMMEDIATE")
+    yield lambda: holder.execute("ROLLBACK").close()
+    holder.close()
+
+
+@pytest.fixture
+def put_calls(request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd) -> Callable[..., list[str]]:
+    """Give a function that puts whole calls and returns their uuids."""
+
+    def put(writer: Writer, count: int, size: int = 100) -> list[str]:
+        uuids = []
+        for _ in range(count):
+            call = request_read(body=b"x" * size)
+            writer.put(call)
+            writer.put(ended(call, response=response_started(call)))
+            uuids.append(call.uuid)
+        return uuids
+
+    return put
+
+
+def rows(engine: Engine) -> list[Exchange]:
+    return exchanges.latest(engine, limit=10_000)[::-1]
+
+
+def journals(folder: Path) -> list[Path]:
+    return list(folder.glob("*.journal"))
+
+
+def lock(file: Path) -> sqlite3.Connection:
+    holder = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN IMMEDIATE")
+    return holder
+
+
+def test_memory_has_a_bound(
+    engine: Engine,
+    start: Start,
+    switch: Switch,
+    until: Until,
+    tmp_path: Path,
+    put_calls: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """While the store is in trouble what waits goes to the journal, and comes back in its order: every call once."""
+    monkeypatch.setattr(writer_module, "MEMORY", 200_000)
+    monkeypatch.setattr(overflow, "PIECE", 30_000)
+    monkeypatch.setattr(writer_module, "RETRY_MOST", 0.05)  # each round waits for the next try
+    seen: list[str] = []
+    writer = start(lambda exchange: seen.append(exchange.uuid))
+    switch.fails = "begin"
+    uuids: list[str] = []
+    for _ in range(40):
+        uuids += put_calls(writer, 5, 10_000)
+        until(lambda: backlog(writer).tasks == 0)
+    until(lambda: journals(tmp_path))
+    until(lambda: backlog(writer).memory <= 200_000)
+    assert backlog(writer).journals == tuple(journals(tmp_path))
+    assert rows(engine) == []
+    switch.fails = None
+    until(lambda: len(rows(engine)) == 200)
+    until(lambda: backlog(writer) == Backlog(0, 0, 0, (), None))
+    assert [row.uuid for row in rows(engine)] == uuids == seen
+    assert {row.state for row in rows(engine)} == {State.COMPLETED}
+    assert contents.bodies(engine, rows(engine)[77].id).request == b"x" * 10_000
+    assert journals(tmp_path) == []
+    warned = [record.getMessage().partition(" /")[0] for record in caplog.records if record.levelno >= logging.WARNING]
+    said = [re.sub("[0-9]+ calls taken", "N calls taken", message) for message in warned]
+    assert said == [
+        "store: database is locked; calls go on, their rows wait in memory",
+        "store: rows wait in the journal",
+        "store: works again",
+        *["store: N calls taken in from the journal"] * (len(said) - 4),
+        "store: 200 calls that had waited are stored",
+    ]
+    assert len(said) > 4
+
+
+def test_memory_is_given_back_when_all_is_stored(
+    start: Start, switch: Switch, until: Until, put_calls: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once nothing waits any more, if it had been much: the C library would keep it for ever."""
+    monkeypatch.setattr(memory, "LARGE", 100_000)
+    given = list[int]()
+    writer = start()
+    monkeypatch.setattr(memory, "give_back", lambda: given.append(backlog(writer).calls))
+    put_calls(writer, 5, 1_000)
+    until(lambda: backlog(writer) == Backlog(0, 0, 0, (), None))
+    switch.fails = "begin"
+    put_calls(writer, 30, 10_000)
+    until(lambda: backlog(writer).memory > 100_000)
+    assert given == []
+    switch.fails = None
+    until(lambda: given)
+    assert writer.stop()
+    assert given == [0]
+
+
+def test_answers_under_way_count(
+    start: Start,
+    switch: Switch,
+    until: Until,
+    tmp_path: Path,
+    request_read: MakeRequest,
+    response_started: MakeResponse,
+    put_calls: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Chunks of an answer that goes on while the store is in trouble weigh as much as what has ended."""
+    monkeypatch.setattr(writer_module, "MEMORY", 500_000)
+    writer = start()
+    switch.fails = "begin"
+    call = request_read()
+    answer = response_started(call, [])
+    writer.put(call)
+    writer.put(answer)
+    until(lambda: backlog(writer).calls == 1)
+    assert journals(tmp_path) == []
+    answer.chunks.extend((number, b"x" * 1000) for number in range(600))
+    until(lambda: journals(tmp_path))
+    until(lambda: not answer.chunks)
+    switch.fails = None
+
+
+def test_a_call_that_is_under_way_while_its_beginning_is_in_the_journal(
+    engine: Engine,
+    start: Start,
+    switch: Switch,
+    until: Until,
+    request_read: MakeRequest,
+    response_started: MakeResponse,
+    ended: MakeEnd,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whether its end goes to the journal too or straight to the store, it is one row, whole."""
+    monkeypatch.setattr(writer_module, "MINUTE", 0.0)  # everything goes to the journal at once
+    writer = start()
+    switch.fails = "begin"
+    calls = [request_read() for _ in range(3)]
+    answers = [response_started(call, [b"one"]) for call in calls]
+    for call, answer in zip(calls, answers, strict=True):
+        writer.put(call)
+        writer.put(answer)
+    until(lambda: journals(tmp_path) and backlog(writer).calls == 0)
+    writer.put(ended(calls[0]))  # into the journal
+    until(lambda: backlog(writer).tasks == 0 and backlog(writer).calls == 0)
+    switch.fails = None
+    writer.put(ended(calls[1]))  # with the journal or after it
+    until(lambda: len(rows(engine)) == 3 and not journals(tmp_path))
+    answers[2].chunks.append((9, b" two"))
+    writer.put(ended(calls[2]))
+    assert writer.stop()
+    assert [row.uuid for row in rows(engine)] == [call.uuid for call in calls]
+    assert {row.state for row in rows(engine)} == {State.COMPLETED}
+    for row, call in zip(rows(engine), calls, strict=True):
+        whole = b"one two" if call is calls[2] else b"one"
+        assert contents.bodies(engine, row.id) == Bodies(call.body, whole, None)
+
+
+@pytest.mark.parametrize("under_way", [False, True])
+def test_a_stop_leaves_what_it_cannot_store_in_the_journal(
+    engine: Engine,
+    start: Start,
+    switch: Switch,
+    tmp_path: Path,
+    put_calls: Callable[..., list[str]],
+    request_read: MakeRequest,
+    response_started: MakeResponse,
+    caplog: pytest.LogCaptureFixture,
+    until: Until,
+    *,
+    under_way: bool,
+) -> None:
+    """Nothing is lost at a stop: the log says where it is, and the next start has it, calls cut short included."""
+    writer = start()
+    switch.fails = "begin"
+    uuids = put_calls(writer, 7)
+    if under_way:
+        call = request_read()
+        uuids.append(call.uuid)
+        writer.put(call)
+        writer.put(response_started(call, [b"so far"]))
+    assert writer.stop()
+    (path,) = journals(tmp_path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert f"store: what could not be stored waits in {path} for the next start" in caplog.messages
+    assert rows(engine) == []
+    switch.fails = None
+    start()
+    until(lambda: not journals(tmp_path))
+    until(lambda: all(row.state != State.IN_FLIGHT for row in rows(engine)))
+    states = Counter(row.state for row in rows(engine))
+    assert states == Counter({State.COMPLETED: 7} | ({State.PROXY_DIED: 1} if under_way else {}))
+    assert [row.uuid for row in rows(engine)] == uuids
+    if under_way:
+        assert contents.bodies(engine, rows(engine)[-1].id).response == b"so far"
+
+
+def test_a_stop_says_what_is_lost(
+    start: Start,
+    switch: Switch,
+    tmp_path: Path,
+    put_calls: Callable[..., list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """If neither the store nor the journal can be written in good time, the stop returns False, the log says why."""
+    monkeypatch.setattr(writer_module, "DRAIN_MOST", 0.05)
+    monkeypatch.setattr(overflow.Overflow, "add", lambda *_: [])
+    writer = start()
+    switch.fails = "begin"
+    put_calls(writer, 3)
+    assert not writer.stop()
+    assert "store: 3 calls could not be stored: database is locked" in caplog.messages
+    assert journals(tmp_path) == []
+
+
+def test_a_commit_that_may_have_been_is_not_made_twice(
+    engine: Engine,
+    start: Start,
+    switch: Switch,
+    until: Until,
+    request_read: MakeRequest,
+    response_started: MakeResponse,
+    ended: MakeEnd,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """If a connection is lost in the midst of a COMMIT that succeeded, the calls are there once, and none is lost."""
+    writer = start()
+    call, whole = request_read(), request_read()
+    answer = response_started(call, [b"data: 1\n\n"], content_type="text/event-stream")
+    switch.fails = "commit"
+    for task in (call, answer, whole, ended(whole, response=response_started(whole))):
+        writer.put(task)
+    until(switch.failed.is_set)
+    switch.failed.clear()
+    until(switch.failed.is_set)
+    switch.fails = None
+    until(lambda: contents.bodies(engine, rows(engine)[0].id).event_stream)
+    switch.fails = "commit"
+    answer.chunks.append((5, b"data: 2\n\n"))
+    switch.failed.clear()
+    until(switch.failed.is_set)
+    writer.put(ended(call))
+    switch.failed.clear()
+    until(switch.failed.is_set)
+    switch.fails = None
+    assert writer.stop()
+    assert [(row.uuid, row.state) for row in rows(engine)] == [
+        (call.uuid, State.COMPLETED),
+        (whole.uuid, State.COMPLETED),
+    ]
+    assert contents.bodies(engine, rows(engine)[0].id).event_stream == b"data: 1\n\ndata: 2\n\n"
+    assert "lost" not in caplog.text
+
+
+@pytest.mark.parametrize("how", ["deleted", "replaced", "damaged"])
+def test_a_file_that_goes_away(
+    file: Path,
+    empty_store: Path,
+    start: Start,
+    until: Until,
+    put_calls: Callable[..., list[str]],
+    request_read: MakeRequest,
+    response_started: MakeResponse,
+    ended: MakeEnd,
+    caplog: pytest.LogCaptureFixture,
+    how: str,
+) -> None:
+    """Calls that end after the file was deleted or replaced are in the one that is there then; also those under way."""
+    seen: list[str] = []
+    writer = start(lambda exchange: seen.append(exchange.uuid))
+    call = request_read()
+    answer = response_started(call, [b"data: 1\n\n"], content_type="text/event-stream")
+    uuids = put_calls(writer, 2)
+    writer.put(call)
+    writer.put(answer)
+    until(lambda: len(seen) == 2)
+    aside = file.with_name("aside.sqlite")
+    if how == "damaged":
+        file.write_bytes(b"rubbish " * 2000)
+        Path(f"{file}-wal").write_bytes(b"")
+        uuids = put_calls(writer, 3)
+        until(lambda: backlog(writer).trouble)
+    file.rename(aside)
+    if how == "replaced":
+        other = file.with_name("other.sqlite")
+        other.write_bytes(empty_store.read_bytes())
+        other.rename(file)
+    uuids = [*(uuids if how == "damaged" else []), *put_calls(writer, 3)]
+    until(lambda: set(uuids) <= set(seen))
+    answer.chunks.append((5, b"data: 2\n\n"))
+    writer.put(ended(call))
+    assert writer.stop()
+    engine = open_store(f"sqlite:///{file}")
+    assert {row.uuid for row in rows(engine)} == {*uuids, call.uuid}
+    assert {row.state for row in rows(engine)} == {State.COMPLETED}
+    (streamed,) = [row for row in rows(engine) if row.uuid == call.uuid]
+    assert contents.bodies(engine, streamed.id).event_stream == b"data: 1\n\ndata: 2\n\n"
+    assert f"store: {file} was deleted or replaced; calls are stored in the file that is there now" in caplog.messages
+    engine.dispose()
+
+
+def test_a_table_that_is_missing_is_waited_for(
+    file: Path, engine: Engine, start: Start, until: Until, put_calls: Callable[..., list[str]]
+) -> None:
+    """A store that refuses every call is in trouble, whatever it says; no call is dropped for it."""
+    writer = start()
+    with sqlite3.connect(file) as other:
+        other.execute("ALTER TABLE exchanges RENAME TO away")
+    other.close()
+    uuids = put_calls(writer, 3)
+    until(lambda: backlog(writer).trouble == "no such table: exchanges")
+    uuids += put_calls(writer, 3)
+    with sqlite3.connect(file) as other:
+        other.execute("ALTER TABLE away RENAME TO exchanges")
+    other.close()
+    until(lambda: len(rows(engine)) == 6)
+    # One that is tried in the moment in which the table comes back may be stored after the others.
+    assert sorted(row.uuid for row in rows(engine)) == sorted(uuids)
+
+
+def test_no_secret_reaches_the_journal(
+    start: Start,
+    switch: Switch,
+    tmp_path: Path,
+    request_read: MakeRequest,
+    response_started: MakeResponse,
+    ended: MakeEnd,
+) -> None:
+    """Of calls that ended, are under way, or have just begun, the journal holds bodies and columns without the key."""
+    writer = start()
+    switch.fails = "begin"
+    for number in range(3):
+        call = request_read(body=b'{"say": "%s"}' % KEY, headers=f"X: {KEY.decode()}\r\n", api_key=KEY, secrets=(KEY,))
+        writer.put(call)
+        answer = response_started(call, [KEY[:9], KEY[9:]], content_type="text/event-stream")
+        if number:
+            writer.put(answer)
+        if number == 1:
+            writer.put(ended(call, error_message=f"no {KEY.decode()}"))
+    assert writer.stop()
+    (path,) = journals(tmp_path)
+    left = Journal.claim(path)
+    assert left is not None
+    frames = [content or b"" for content, _ in left.frames()]
+    found = overflow.next_portion(left, Pace()).units
+    left.close()
+    assert len(found) == 3
+    assert KEY not in b"".join(zstandard.decompress(content) for content in frames)
+    assert any(b"*" * len(KEY) in (unit.request_body or b"") for unit in found)
+
+
+def test_a_slow_store_is_helped_by_the_journal(
+    engine: Engine,
+    start: Start,
+    until: Until,
+    put_calls: Callable[..., list[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A store that works but cannot keep up fills no memory either; one great call alone needs no journal."""
+    monkeypatch.setattr(writer_module, "MEMORY", 100_000)
+    writer = start()
+    uuids = put_calls(writer, 1, 1_000_000)
+    until(lambda: len(rows(engine)) == 1)
+    assert journals(tmp_path) == []
+    used: list[Path] = []
+
+    def feed(_: Connection) -> None:
+        if len(uuids) < 500:
+            uuids.extend(put_calls(writer, 50, 10_000))
+        used.extend(journals(tmp_path))
+
+    event.listen(writer.engine, "commit", feed)
+    uuids += put_calls(writer, 1, 10_000)
+    until(lambda: len(rows(engine)) == len(uuids) >= 500)
+    assert used
+    until(lambda: not journals(tmp_path))
+    assert {row.uuid for row in rows(engine)} == set(uuids)
+
+
+def test_a_stop_comes_in_good_time_while_the_store_is_locked(
+    file: Path, start: Start, put_calls: Callable[..., list[str]], engine: Engine, until: Until
+) -> None:
+    """A lock that is let go soon after the stop has begun is waited for: then nothing is left in a journal."""
+    writer = start()
+    holder = lock(file)
+    put_calls(writer, 3)
+    until(lambda: backlog(writer).trouble)
+    threading.Timer(0.02, lambda: holder.execute("ROLLBACK")).start()
+    assert writer.stop()
+    until(lambda: not holder.in_transaction)
+    holder.close()
+    assert len(rows(engine)) + 3 * len(journals(file.parent)) == 3
+
+
+def poisoned(folder: Path, file: Path, *content: bytes, run_id: str = "old") -> Path:
+    """Leave the journal of a dead process beside a store, with a record among calls."""
+    path = folder / f"{file.name}.0a6f27a4-1c1c-4b02-9e5c-6a0e7b0c0001.journal"
+    journal = Journal.create(path, {"id": run_id, "host": "elsewhere", "pid": 1, "version": "0"})
+    columns = derive.EMPTY | {"run_id": run_id, "state": State.COMPLETED, "started_at": 1, "request_bytes": 0}
+    columns |= dict.fromkeys(("method", "endpoint", "path", "query", "request_headers"), "")
+    units = [
+        Unit(uuid, columns | {"uuid": uuid, "is_stream": False, "is_coerced": False}, ending=Ending(None, None, ()))
+        for uuid in ("before", "after")
+    ]
+    journal.add([pack(units[0]), *content, pack(units[1])])
+    journal.close()
+    return path
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"nonsense",
+        zstandard.compress(LENGTH.pack(200_000) + b"[" * 200_000),
+        b"\x28\xb5\x2f\xfd\xe0" + (64 * 2**30).to_bytes(8, "little") + b"\x01\x00\x00",
+        pack(Unit("bad", derive.EMPTY | {"uuid": "bad", "state": "wondering", "run_id": "old"})),
+        pack(Unit("bad", derive.EMPTY | {"uuid": "bad", "state": State.COMPLETED, "run_id": "another"})),
+    ],
+)
+def test_a_poisoned_journal_does_not_keep_others_from_being_stored(
+    file: Path,
+    engine: Engine,
+    start: Start,
+    until: Until,
+    tmp_path: Path,
+    put_calls: Callable[..., list[str]],
+    caplog: pytest.LogCaptureFixture,
+    content: bytes,
+) -> None:
+    """What cannot be read or stored of a journal is set aside; its other calls, and all new ones, are stored."""
+    path = poisoned(tmp_path, file, content)
+    writer = start()
+    uuids = put_calls(writer, 3)
+    until(lambda: len(rows(engine)) == 5)
+    assert writer.stop()
+    assert {row.uuid for row in rows(engine)} == {"before", "after", *uuids}
+    assert not path.exists()
+    (kept,) = tmp_path.glob("*.kept")
+    assert re.fullmatch(
+        rf"store: 2 calls taken in from the journal {path}; .+; it is kept as {kept}", caplog.messages[-1]
+    )
+    assert "Traceback" not in caplog.text
+
+
+def test_what_an_earlier_process_of_the_run_left_is_stored_at_the_end(
+    file: Path, engine: Engine, start: Start, tmp_path: Path, put_calls: Callable[..., list[str]]
+) -> None:
+    """A proxy whose writer died with a journal ends with all its calls in the store, not with some in that file."""
+    writer = start()
+    path = poisoned(tmp_path, file, run_id=writer.run_id)
+    uuids = put_calls(writer, 3)
+    assert writer.stop()
+    assert {row.uuid for row in rows(engine)} == {"before", "after", *uuids}
+    assert not path.exists()

@@ -1,0 +1,110 @@
+"""Events that differ in their text alone are known without parsing them, and no others are."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moonpalace_addons.wire.chat.alike import MAX_MISSES, Alike, More
+
+
+def event(delta: object, **more: object) -> dict[str, object]:
+    return {
+        "id": "cmpl-1",
+        "model": "kimi-k2.6",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": None}],
+    } | more
+
+
+def learnt(chunk: object, **spelling: object) -> Alike:
+    alike = Alike()
+    alike.learn(json.dumps(chunk, **spelling), chunk)  # type: ignore[arg-type]
+    return alike
+
+
+@pytest.mark.parametrize("channel", ["content", "reasoning_content", "reasoning"])
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": "), (" ,\t", ":\t")])
+@given(text=st.text(st.characters(exclude_categories=["Cs"])))
+def test_another_text(channel: str, separators: tuple[str, str], text: str) -> None:
+    """What differs in its text alone is known, however it is spelt."""
+    alike = learnt(event({"role": "assistant", channel: "a"}), separators=separators)
+    data = json.dumps(event({"role": "assistant", channel: text}), separators=separators)
+    assert alike.read(data) == More(0, channel, text)
+
+
+def test_half_a_surrogate_pair() -> None:
+    """Half a surrogate pair, which a server may cut in two, is left to the slow way."""
+    chunk = event({"content": "a"})
+    assert learnt(chunk).read(json.dumps(event({"content": "\ud83d"}))) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        event({"content": "b"}, id="cmpl-2"),
+        event({"content": "b"}, usage={"total_tokens": 1}),
+        event({"content": "b", "tool_calls": [{"index": 0}]}),
+        event({"content": None}),
+        event({"content": ["b"]}),
+        event({"reasoning_content": "b"}),
+        event({"content": "b"}) | {"choices": [{"index": 1, "delta": {"content": "b"}, "finish_reason": None}]},
+        event({"content": "b"}) | {"choices": [{"index": 0, "delta": {"content": "b"}, "finish_reason": "stop"}]},
+        [],
+        "a",
+    ],
+)
+def test_anything_else(other: object) -> None:
+    """What differs in more than its text is not taken for alike."""
+    assert learnt(event({"content": "a"})).read(json.dumps(other)) is None
+
+
+@pytest.mark.parametrize("data", ["", "[DONE]", '"a"', '""', "null"])
+def test_nothing_learnt(data: str) -> None:
+    """As long as nothing is learnt, nothing is alike."""
+    assert Alike().read(data) is None
+    assert learnt({"error": {"message": "a"}}).read(data) is None
+
+
+@pytest.mark.parametrize("inner", ['b", "x": "', "b\\", '","role":"user', '"', 'b"}'])
+def test_a_text_that_would_break_out(inner: str) -> None:
+    """What stands between head and tail must be one string of JSON and nothing else."""
+    chunk = event({"content": "a"})
+    data = json.dumps(chunk)
+    assert learnt(chunk).read(data.replace('"a"', f'"{inner}"')) is None
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        event({"content": "a", "reasoning_content": "b"}),
+        event({"content": "a", "annotations": [1]}),
+        event({"content": "a"}, tokens=[1]),
+        event({"content": "a"}, choices=[]),
+        event({"content": "a"}) | {"choices": [{"delta": {"content": "a"}, "logprobs": {"content": []}}]},
+        event({"content": "a", "extra": {"content": "b"}}),
+    ],
+)
+def test_not_learnt(chunk: dict[str, object]) -> None:
+    """An event that says more than a text is none to compare with: its like would have to say it again."""
+    assert learnt(chunk).read(json.dumps(chunk)) is None
+
+
+def test_twice_the_same_key() -> None:
+    """Of two keys the last counts, wherever the text stands: such an event is not learnt."""
+    data = json.dumps(event({"content": "a"})).replace('"content"', '"c\\u006fntent": "b", "content"')
+    alike = Alike()
+    alike.learn(data.replace('"b", "content": "a"', '"a", "content": "a"'), json.loads(data))
+    swapped = json.dumps(event({"content": "a"})).replace('"a"', '"a", "c\\u006fntent": "a"')
+    alike.learn(swapped, json.loads(swapped))
+    assert alike.read(swapped) is None
+
+
+def test_a_stream_that_is_always_different() -> None:
+    """A stream whose events all differ costs no more than a few that are learnt in vain."""
+    alike = Alike()
+    for number in range(MAX_MISSES + 1):
+        chunk = event({"content": "a"}, id=f"cmpl-{number}")
+        assert alike.read(json.dumps(chunk)) is None
+        alike.learn(json.dumps(chunk), chunk)
+    assert alike.read(json.dumps(chunk)) is None

@@ -1,0 +1,59 @@
+"""Tests of what tells the texts of a stream from each other."""
+
+import pytest
+
+from moonpalace_addons.wire.chat.series import Path, is_growing, is_surely_growing, series_of
+
+
+def block(kind: str, inside: str, index: int = 0) -> dict[str, object]:
+    return {"type": f"content_block_{kind}", "index": index, inside: {"type": "text_delta", "text": "x"}}
+
+
+def choice(index: int, position: int = 0) -> tuple[dict[str, object], Path]:
+    choices = [{"index": 9, "text": ""}] * position + [{"index": index, "text": "x"}]
+    return {"choices": choices}, ("choices", position, "text")
+
+
+TEXT = ("delta", "text")
+BEGUN = (block("start", "content_block"), ("content_block", "text"))
+OUTPUT = {"type": "response.output_text.delta", "item_id": "a", "output_index": 0, "content_index": 0, "delta": "x"}
+SAME = [
+    ((block("delta", "delta"), TEXT), (block("delta", "delta"), TEXT)),
+    (BEGUN, (block("delta", "delta"), TEXT)),
+    (choice(1), choice(1, position=1)),
+    ((OUTPUT, ("delta",)), (OUTPUT | {"sequence_number": 5}, ("delta",))),
+]
+DIFFERENT = [
+    ((block("delta", "delta"), TEXT), (block("delta", "delta", 1), TEXT)),
+    (BEGUN, (block("delta", "delta", 1), TEXT)),
+    ((block("delta", "delta"), TEXT), (block("delta", "delta"), ("delta", "thinking"))),
+    ((block("delta", "delta"), TEXT), (block("delta", "delta"), ("delta", "partial_json"))),
+    (choice(0), choice(1)),
+    *(
+        ((OUTPUT, ("delta",)), (OUTPUT | {name: 1}, ("delta",)))
+        for name in ("item_id", "output_index", "content_index")
+    ),
+    ((OUTPUT, ("delta",)), (OUTPUT | {"type": "response.refusal.delta"}, ("delta",))),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_pieces_of_one_text(one: tuple[object, Path], other: tuple[object, Path]) -> None:
+    """What a client joins is one series, wherever in a list it stands, and from the beginning of a block on."""
+    assert series_of(*one) == series_of(*other)
+
+
+@pytest.mark.parametrize(("one", "other"), DIFFERENT)
+def test_pieces_of_different_texts(one: tuple[object, Path], other: tuple[object, Path]) -> None:
+    """Blocks, choices, items and kinds of text that come in turns are not joined."""
+    assert series_of(*one) != series_of(*other)
+
+
+def test_what_grows() -> None:
+    """Texts grow, names do not; of events of unknown kinds that is not sure."""
+    assert is_growing(TEXT)
+    assert not is_growing(("delta", "name"))
+    assert not is_growing(())
+    assert all(is_surely_growing(*one) for one, _ in SAME[2:])
+    assert not is_surely_growing({"text": "x"}, ("text",))
+    assert not is_surely_growing([{"text": "x"}], (0, "text"))

@@ -1,0 +1,544 @@
+"""What the client gets of a stream that is cut, merged or sifted: at every cut of what comes in."""
+
+import json
+import tracemalloc
+from collections.abc import Callable, Iterable
+from typing import cast
+
+import pytest
+
+from moonpalace_addons.wire import sieve, sse
+from moonpalace_addons.wire.chat import stream_editor
+from moonpalace_addons.wire.chat.event_data import DataReader
+from moonpalace_addons.wire.chat.merging import Merger
+from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor, merged
+from moonpalace_addons.wire.loops.loop_guard import LoopGuard
+from moonpalace_addons.wire.loops.repeat import Detector, Loop
+from tests.cuts import pieces_of, sweep
+from tests.wire.merging import merge_events
+
+BOM = b"\xef\xbb\xbf"
+LOOP = Loop("period", 4, 4, "LOOP")
+
+
+class FiresAtLoop:
+    """A detector that finds a loop in the text LOOP."""
+
+    def feed(self, text: str) -> Loop | None:
+        """Find it."""
+        return LOOP if "LOOP" in text else None
+
+
+def make_guard() -> LoopGuard:
+    return LoopGuard(lambda: cast(Detector, FiresAtLoop()))
+
+
+GUARD = Plan(make_guard=make_guard)
+HIDE = Plan(hide_usage=True)
+COERCE = Plan(coerce=True)
+PLANS = {
+    "guard": GUARD,
+    "hide": HIDE,
+    "both": Plan(hide_usage=True, make_guard=make_guard),
+    "nothing": Plan(),
+}
+
+
+def chunk(text: str = "", *, index: int = 0, reason: str | None = None, **more: object) -> dict[str, object]:
+    choice = {"index": index, "delta": {"content": text}, "finish_reason": reason}
+    return {"id": "c1", "object": "chat.completion.chunk", "created": 7, "model": "k", "choices": [choice], **more}
+
+
+def event(value: object, end: str = "\n") -> bytes:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"data: {text}{end}{end}".encode()
+
+
+USAGE = {"id": "c1", "choices": [], "usage": {"total_tokens": 9}}
+
+
+def parted(*values: object, end: str = "\n") -> bytes:
+    """Return events with one line end between them, and a blank line after the last."""
+    return b"".join(event(value, end).removesuffix(end.encode()) for value in values) + end.encode()
+
+
+DONE = event("[DONE]")
+HELLO = event(chunk("He")) + event(chunk("llo 月🌙")) + event(chunk(reason="stop"))
+
+
+def all_cuts(stream: bytes) -> list[list[bytes]]:
+    """Return the stream whole, byte by byte, and cut at every position, into at most four pieces."""
+    return [[stream], pieces_of(stream), *sweep(stream, max(64, len(stream) // 3))]
+
+
+def edited(plan: Plan, pieces: Iterable[bytes]) -> bytes:
+    editor = StreamEditor(plan)
+    output = b""
+    for piece in pieces:
+        editor.feed(piece)
+        output += editor.take()
+    editor.close()
+    return output + editor.take()
+
+
+STREAMS = {
+    "nothing": b"",
+    "plain": HELLO + DONE,
+    "no done": HELLO,
+    "crlf": HELLO.replace(b"\n", b"\r\n") + b"data: [DONE]\r\n\r\n",
+    "cr": HELLO.replace(b"\n", b"\r") + b"data: [DONE]\r\r",
+    "mixed line ends": event(chunk("a"), "\r\n") + event(chunk("b")) + event(chunk("c"), "\r") + b"\n\r\n\r" + DONE,
+    "a byte order mark": BOM + HELLO + DONE,
+    "a mark alone": BOM,
+    "comments": b": hb\n\n" + event(chunk("a")) + b":\n: in\n" + event(chunk("b")) + b"data: x\n: in\n\n: last",
+    "all fields": b"retry: 10\n\nid: 1\nevent: x\n" + HELLO + b"event: ping\n\nid\n\n" + DONE,
+    "several lines of data": b'data: {"choices":\ndata: [], \ndata:"x":1}\n\n' + DONE,
+    "an end after a line": HELLO + b"data: [DONE]\n",
+    "an end in a line": HELLO + b'data: {"choices": [',
+    "an end in a code point": HELLO + b'data: {"a": "\xe6\x9c',
+    "no JSON": b"data: hello\n\ndata: [1]\n\ndata: null\n\ndata\n\n" + b"\xff\xfe\n\n" + DONE,
+    "after the end": HELLO + DONE + event(chunk("more")) + b"\n\n\n",
+    "one line end between events": parted(chunk("a"), chunk("b")) + parted(chunk("c"), "[DONE]"),
+    "one line end, CRLF": parted(chunk("a"), chunk("b"), "[DONE]", end="\r\n"),
+    "one line end, CR": parted(chunk("a"), chunk("b"), "[DONE]", end="\r") + b": hb\r",
+    "no blank line at all": parted(chunk("a"), chunk("b"), "[DONE]").removesuffix(b"\n"),
+    "JSON": b'{\n"object":\n\n"chat.completion"}\n',
+    "an error": b'\n {"error": "x"}',
+    "a page": b"<html>\n\ndata: x\n\n",
+    "usage that is not alone": event(chunk("a", usage={"total_tokens": 1})) + event({"choices": []}) + DONE,
+}
+
+
+@pytest.mark.parametrize("plan", PLANS)
+@pytest.mark.parametrize("name", STREAMS)
+def test_what_needs_no_change_passes_byte_for_byte(name: str, plan: str) -> None:
+    """A stream without a loop and without usage comes out as it went in, however it was cut."""
+    for pieces in all_cuts(STREAMS[name]):
+        assert edited(PLANS[plan], pieces) == STREAMS[name]
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_a_guard_delays_nothing(name: str) -> None:
+    """With a guard alone every piece comes out at once, half events too."""
+    for pieces in all_cuts(STREAMS[name]):
+        editor = StreamEditor(GUARD)
+        for piece in pieces:
+            editor.feed(piece)
+            assert editor.take() == piece
+
+
+@pytest.mark.parametrize("name", STREAMS)
+def test_sifting_delays_events_only_until_they_are_complete(name: str) -> None:
+    """Where usage is hidden, nothing is held back but the lines of one event without its blank line."""
+    stream = STREAMS[name]
+    editor = StreamEditor(HIDE)
+    output = b""
+    for at in range(len(stream)):
+        editor.feed(stream[at : at + 1])
+        output += editor.take()
+        assert stream.startswith(output)
+        held = stream[len(output) : at + 1]
+        assert not held.startswith((b":", b"\n", b"\r"))
+        assert not any(held.endswith(blank) for blank in (b"\n\n", b"\r\r", b"\r\n\r", b"\n\r"))
+
+
+@pytest.mark.parametrize(
+    ("stream", "expected"),
+    [
+        (HELLO + event(USAGE) + DONE, HELLO + DONE),
+        (event(USAGE), b""),
+        (event(USAGE, "\r\n") + DONE, DONE),
+        (event(USAGE, "\r") + DONE, DONE),
+        (event(chunk("a"), "\r\n") + event(USAGE, "\r\n") + DONE, event(chunk("a"), "\r\n") + DONE),
+        (event(chunk("a"), "\r\n") + event(USAGE, "\r\n"), event(chunk("a"), "\r\n")),
+        (event(chunk("a"), "\r\n") + event(USAGE), event(chunk("a"), "\r\n")),
+        (event(USAGE) + event(USAGE) + b": hb\n\n" + event(USAGE), b": hb\n\n"),
+        (b": hb\n\n: hb\n" + event(USAGE) + b": hb\n\n" + DONE, b": hb\n\n: hb\n: hb\n\n" + DONE),
+        (b"id: 1\n: hb\r\nevent: x\n" + event(USAGE) + DONE, b": hb\r\n" + DONE),
+        (b"retry: 10\n\n" + event(USAGE) + DONE, b"retry: 10\n\n" + DONE),
+        (b"\n\n" + event(USAGE) + b"\n\n", b"\n\n\n\n"),
+        (b'data: {"choices": [],\ndata: "usage": {"a": 1}}\n\n' + DONE, DONE),
+        (HELLO + event(USAGE).rstrip(b"\n"), HELLO),
+        (HELLO + event(USAGE)[:-1], HELLO),
+        (event(USAGE | {"usage": None}) + DONE, event(USAGE | {"usage": None}) + DONE),
+        (event({"usage": {}}) + DONE, event({"usage": {}}) + DONE),
+        (parted(USAGE, "[DONE]"), DONE),
+        (parted(chunk("a"), USAGE, "[DONE]"), parted(chunk("a"), "[DONE]")),
+        (parted(chunk("a"), USAGE, "[DONE]", end="\r\n"), parted(chunk("a"), "[DONE]", end="\r\n")),
+        (parted(chunk("a"), USAGE, "[DONE]", end="\r"), parted(chunk("a"), "[DONE]", end="\r")),
+        (parted(chunk("a"), USAGE), event(chunk("a")).removesuffix(b"\n")),
+        (parted(USAGE, USAGE) + DONE, DONE),
+    ],
+)
+def test_usage_that_was_not_asked_for_vanishes(stream: bytes, expected: bytes) -> None:
+    """Exactly the events with empty choices and a usage vanish; comments beside and within them stay."""
+    for pieces in all_cuts(stream):
+        assert edited(HIDE, pieces) == expected
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_too_long_an_event_is_not_held_back(monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    """An event past the decoder's bound passes before it is complete and unchanged; usage after it is still hidden."""
+    limit = 200
+    monkeypatch.setattr(stream_editor, "make_decoder", lambda: sse.Decoder(limit))
+    monkeypatch.setattr(sieve, "DEFAULT_LIMIT", limit)
+    long = event(USAGE | {"x": "y" * 300}, end)
+    stream = event(chunk("a"), end) + long + event(USAGE, end) + DONE
+    expected = event(chunk("a"), end) + long + DONE
+    for pieces in all_cuts(stream):
+        assert edited(HIDE, pieces) == expected
+    editor = StreamEditor(HIDE)
+    output = b""
+    for at in range(0, len(long), 10):
+        editor.feed(long[at : at + 10])
+        output += editor.take()
+        assert at - len(output) <= limit
+    for middle in range(len(stream)):  # comments do not count for the decoder's bound, but are held back too
+        assert edited(HIDE, [stream[:middle], stream[middle:]]) == expected
+
+
+def test_memory_stays_bounded() -> None:
+    """Of 3 MB of events with usage among them next to nothing is held, of a comment of 3 MB what the decoder needs."""
+    editor = StreamEditor(PLANS["both"])
+    events = event(chunk("word ")) * 200 + event(USAGE)
+    comment = b"x" * 10_000
+    tracemalloc.start()
+    try:
+        for _ in range(3_000_000 // len(events)):
+            editor.feed(events)
+            editor.take()
+        assert tracemalloc.get_traced_memory()[1] < 500_000
+        editor.feed(b": ")
+        for _ in range(300):
+            editor.feed(comment)
+            assert editor.take().endswith(comment)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 8_000_000  # the decoder holds a comment up to its own bound, and copies it as it grows
+
+
+# ---- one answer of it all -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["plain", "no done", "crlf", "cr", "a byte order mark", "all fields", "after the end"])
+def test_coerced_is_merged(name: str) -> None:
+    """Nothing comes before the end, and then the completion that the events merge to."""
+    decoder = sse.Decoder()
+    expected = merge_events([*decoder.feed(STREAMS[name]), *decoder.close()])
+    for pieces in all_cuts(STREAMS[name]):
+        editor = StreamEditor(COERCE)
+        for piece in pieces:
+            editor.feed(piece)
+            assert editor.take() == b""
+        editor.close()
+        assert json.loads(editor.take()) == expected
+        assert editor.take() == b""
+
+
+FINISHED = event(chunk(reason="stop"))
+WHOLE = {
+    "done": (HELLO + DONE, True),
+    "done without a reason": (event(chunk("a")) + DONE, True),
+    "done without a blank line": (event(chunk("a")) + b"data: [DONE]", True),
+    "a reason without done": (event(chunk("a")) + FINISHED, True),
+    "a reason without a blank line": (event(chunk("a")) + FINISHED.strip(), True),
+    "an error": (event(chunk("a")) + event({"error": {"message": "broke"}}), False),
+    "an error of another shape": (event(chunk("a")) + event([{"error": {"message": "broke"}}]), False),
+    "an error in plain text": (event(chunk("a")) + b"event: error\ndata: broke\n\n", False),
+    "an error before done": (event(chunk("a", reason="stop")) + event({"error": "broke"}) + DONE, False),
+    "an error after done": (HELLO + DONE + event({"error": "broke"}), True),
+    "an error alone": (event({"error": {"message": "broke"}}) + DONE, False),
+    "one line end between events": (parted(chunk("Hel"), chunk("lo", reason="stop"), USAGE, "[DONE]"), True),
+    "two chunks in one event": (b": hb\n" + parted(chunk("Hel"), chunk("lo")) + FINISHED, True),
+    "an event that is no JSON": (event(chunk("a")) + event("hello") + FINISHED + DONE, False),
+    "half an event": (event(chunk("a")) + event('{"choices": [') + FINISHED + DONE, False),
+    "a line that is no JSON": (parted(chunk("a"), "{nope", chunk("b")) + FINISHED + DONE, False),
+    "half an event at the end": (event(chunk("a")) + FINISHED + b'data: {"usage', False),
+    "an event that is no JSON after done": (HELLO + DONE + event("hello"), True),
+    "keep-alives": (event("") + event("null") + b"event: ping\ndata: pong\n\n" + HELLO + DONE, True),
+    "success of another shape": (event(chunk("a")) + event({"base_resp": {"status_code": 0}}), False),
+    "no reason": (event(chunk("a")), False),
+    "a reason for one of two": (event(chunk("a")) + event(chunk("b", index=1)) + FINISHED, False),
+    "a reason for two of two": (
+        event(chunk("b", index=1)) + FINISHED + event(chunk(index=1, reason="length")) + event(chunk("", index=1)),
+        True,
+    ),
+    "an empty reason": (event(chunk("a", reason="")), False),
+    "a reason after an empty one, and one more": (
+        event(chunk("a", reason="")) + FINISHED + event(chunk(reason="")),
+        True,
+    ),
+    "a reason cut in two": (event(chunk("a")) + FINISHED[:-12], False),
+    "nothing": (b"", False),
+    "comments": (b": hb\n\n" * 3, False),
+    "done alone": (DONE, False),
+    "other events": (event({"type": "ping"}) + DONE, False),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_only_a_whole_answer_comes_out(name: str) -> None:
+    """A stream that ends without saying so, or that says nothing else, gives no answer at all."""
+    stream, whole = WHOLE[name]
+    for pieces in all_cuts(stream):
+        editor = StreamEditor(COERCE)
+        for piece in pieces:
+            editor.feed(piece)
+        editor.close()
+        assert editor.is_whole is whole
+        output = editor.take()
+        assert bool(output) is whole
+        assert (merged(stream) == output) if whole else merged(stream) is None
+
+
+def test_an_answer_without_an_event_that_was_too_long_does_not_come_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream that says that it is over gives no answer all the same, where an event of it could not be read."""
+    monkeypatch.setattr(stream_editor, "make_decoder", lambda: sse.Decoder(200))
+    stream = event(chunk("a")) + event(chunk("b" * 300)) + FINISHED + DONE
+    for pieces in all_cuts(stream):
+        editor = StreamEditor(COERCE)
+        for piece in pieces:
+            editor.feed(piece)
+        editor.close()
+        assert (editor.has_gap, editor.is_whole, editor.take()) == (True, False, b"")
+    assert merged(stream) is None
+    assert not StreamEditor(GUARD).has_gap
+
+
+def test_chunks_with_one_line_end_between_are_all_merged() -> None:
+    """Nothing of the text is lost where a server parts its events by one line end."""
+    stream = parted(chunk("Hel"), chunk("lo")) + parted(chunk(" wor"), chunk("ld", reason="stop"), "[DONE]")
+    for pieces in all_cuts(stream):
+        assert json.loads(edited(COERCE, pieces))["choices"][0]["message"]["content"] == "Hello world"
+
+
+@pytest.mark.parametrize("name", ["JSON", "an error", "a page"])
+def test_what_is_no_event_stream_passes(name: str) -> None:
+    """There is nothing to merge in JSON or in a page, whatever it is called: it comes out as it is, and as it comes."""
+    body = STREAMS[name]
+    for pieces in all_cuts(body):
+        editor = StreamEditor(COERCE)
+        output = b""
+        for piece in pieces:
+            editor.feed(piece)
+            output += editor.take()
+        assert output == body
+        editor.close()
+        assert (editor.passes, editor.is_whole, editor.take()) == (True, True, b"")
+    assert merged(body) == body
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"), [("text/event-stream", False), ("application/json", True), (None, True)]
+)
+@pytest.mark.parametrize("body", [b"", b"\n\n"])
+def test_of_nothing_the_label_decides(body: bytes, label: str | None, expected: bool) -> None:
+    """A body of nothing is an event stream without its end, if it is called one, and else passes."""
+    editor = StreamEditor(COERCE, label)
+    editor.feed(body)
+    editor.close()
+    assert (editor.passes, editor.is_whole, editor.take()) == (expected, expected, body if expected else b"")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (chunk(""), False),
+        ({"choices": [{"delta": {"role": "assistant", "content": None, "tool_calls": []}}]}, False),
+        ({"choices": []}, False),
+        ({"type": "ping"}, False),
+        (chunk("a"), True),
+        ({"choices": [{"delta": {"reasoning_content": "a"}}]}, True),
+        ({"choices": [{"delta": {"tool_calls": [{"id": "x"}]}}]}, True),
+        ({"choices": [{"message": {"content": "a"}}]}, True),
+        (chunk(reason="stop"), True),
+    ],
+)
+def test_when_there_is_content(value: object, expected: bool) -> None:
+    """An answer has begun with its first text, call or reason, not with a chunk that only says who speaks."""
+    editor = StreamEditor(COERCE)
+    editor.feed(event(value))
+    assert editor.has_content is expected
+
+
+def test_the_error_of_a_stream() -> None:
+    """The error that ends a stream is told at once; one in a choice is only as long as there is no content."""
+    in_choice = {"choices": [{"index": 0, "delta": {}, "finish_reason": "error", "error": {"message": "broke"}}]}
+    for before, value, message in (
+        (HELLO, {"error": {"message": "broke", "code": 429}}, "broke"),
+        (event(chunk("")), in_choice, "broke"),
+        (HELLO, in_choice, None),
+        (HELLO + DONE, {"error": "broke"}, None),
+    ):
+        editor = StreamEditor(COERCE)
+        editor.feed(before + event(value))
+        assert (editor.error and editor.error.message) == message
+
+
+def test_half_a_surrogate_pair_comes_out_escaped() -> None:
+    """A text that UTF-8 has no bytes for is still an answer, and still the same text."""
+    stream = b'data: {"choices": [{"delta": {"content": "\\ud83d"}, "finish_reason": "stop"}]}\n\n'
+    assert json.loads(edited(COERCE, [stream]))["choices"][0]["message"]["content"] == "\ud83d"
+
+
+# ---- loops --------------------------------------------------------------------------------------------------------
+
+
+def read(stream: bytes) -> list[object]:
+    """Read a stream as strictly as the standard does: what is not ended by a blank line does not count."""
+    events = sse.Decoder().feed(stream)
+    return [item.data if item.data == "[DONE]" else json.loads(item.data) for item in events]
+
+
+def final(index: int) -> dict[str, object]:
+    choice = {"index": index, "delta": {}, "finish_reason": "repeat"}
+    return {"id": "c1", "object": "chat.completion.chunk", "created": 7, "model": "k", "choices": [choice]}
+
+
+FIRST, FIRING, LATER = chunk("a"), chunk("LOOP"), chunk("never sent")
+LOOPS: dict[str, tuple[list[dict[str, object]], list[int]]] = {
+    "one choice": ([FIRST, FIRING], [0]),
+    "at once": ([FIRING], [0]),
+    "reasons that are empty texts": ([chunk("a", reason=""), chunk("LOOP", reason="")], [0]),
+    "two open choices": ([FIRST, chunk("b", index=1), FIRING], [0, 1]),
+    "one finished": ([chunk("b", index=1, reason="stop"), FIRING], [0]),
+    "finished and named again": ([chunk("b", index=1, reason="stop"), chunk("", index=1), FIRING], [0]),
+    "a choice not yet seen": ([FIRST, chunk("LOOP", index=2)], [0, 2]),
+    "a loop that ends by itself": ([FIRST, chunk("LOOP", reason="stop")], []),
+}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("plan", ["guard", "both"])
+@pytest.mark.parametrize("name", LOOPS)
+def test_loop_ends_the_stream(name: str, plan: str, end: str) -> None:
+    """After the event of the loop come a reason for every open choice and [DONE]; nothing that upstream still sends."""
+    before, open_choices = LOOPS[name]
+    sent = b"".join(event(value, end) for value in before)
+    expected = [*before, *(final(index) for index in open_choices), "[DONE]"]
+    for pieces in all_cuts(sent + event(LATER, end) + DONE):
+        output = edited(PLANS[plan], pieces)
+        assert output.startswith(sent)
+        assert read(output) == expected
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("plan", ["guard", "both"])
+def test_loop_where_events_are_parted_by_one_line_end(plan: str, end: str) -> None:
+    """A loop is seen there too; the stream ends with events that all clients can read, and nothing of the next one."""
+    sent = parted(chunk("a"), FIRING, end=end).removesuffix(end.encode())
+    stream = sent + parted(LATER, "[DONE]", end=end)
+    for pieces in all_cuts(stream):
+        output = edited(PLANS[plan], pieces)
+        assert output.startswith(sent)
+        assert read(output[len(sent) :]) == [final(0), "[DONE]"]
+        assert output[len(sent) :].startswith(b"\n\n")
+
+
+def test_nothing_is_read_after_a_loop() -> None:
+    """What comes after the end neither comes out nor changes what was found."""
+    editor = StreamEditor(GUARD)
+    editor.feed(event(FIRING) + event(LATER))
+    found = editor.found
+    assert found is not None
+    assert (found.choice, found.channel, found.loop) == (0, "content", LOOP)
+    editor.take()
+    editor.feed(event(chunk("LOOP", index=1)) + DONE)
+    editor.close()
+    assert editor.take() == editor.rest() == b""
+    assert editor.found is found
+
+
+def test_loop_in_an_event_without_its_end_is_left_alone() -> None:
+    """A loop that upstream's own end has cut needs no interruption: bytes put after half an event would spoil it."""
+    stream = event(FIRST) + event(FIRING).rstrip(b"\n")
+    editor = StreamEditor(GUARD)
+    editor.feed(stream)
+    editor.close()
+    assert (editor.take(), editor.found) == (stream, None)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_coerced_loop_is_a_complete_answer(name: str) -> None:
+    """With a merged answer a loop gives the completion so far, at once, its open choices finished by repeat."""
+    before, open_choices = LOOPS[name]
+    stream = b"".join(map(event, before)) + event(LATER) + DONE
+    for pieces in all_cuts(stream):
+        editor = StreamEditor(Plan(coerce=True, make_guard=make_guard))
+        output = b""
+        for piece in pieces:
+            editor.feed(piece)
+            output += editor.take()
+        assert editor.found is not None
+        merger = Merger()
+        for value in [*before, *(final(index) for index in open_choices)]:
+            merger.feed(value)
+        assert json.loads(output) == merger.result()
+        editor.close()
+        assert editor.take() == b""
+
+
+# ---- faults -------------------------------------------------------------------------------------------------------
+
+
+class BrokeError(Exception):
+    """What these tests raise."""
+
+
+def broken(*_: object, **__: object) -> object:
+    raise BrokeError
+
+
+def fails_at(number: int, original: Callable[..., object]) -> Callable[..., object]:
+    """Return a function that works but for one call."""
+    calls = iter(range(1000))
+
+    def call(*args: object, **options: object) -> object:
+        return broken() if next(calls) == number else original(*args, **options)
+
+    return call
+
+
+STAGES = [
+    (sse.Decoder, "feed"),
+    (sse.Decoder, "close"),
+    (LoopGuard, "feed"),
+    (Merger, "feed"),
+    (DataReader, "read"),
+    (stream_editor._Progress, "feed"),
+    (stream_editor._Progress, "final_chunk"),
+    (sieve.Sieve, "feed"),
+    (stream_editor, "_events"),
+    (StreamEditor, "take"),
+]
+
+
+@pytest.mark.parametrize("number", range(4))
+@pytest.mark.parametrize(("owner", "name"), STAGES)
+@pytest.mark.parametrize("plan", ["guard", "hide", "both"])
+def test_rest_knows_every_byte(
+    monkeypatch: pytest.MonkeyPatch, plan: str, owner: object, name: str, number: int
+) -> None:
+    """Whatever stage fails, and whenever: what was taken and the rest are together what was fed, each byte once."""
+    stream = HELLO + b": hb\n\n" + event(USAGE)[:20]
+    more = event(USAGE)[20:] + event(chunk("b", index=1)) + event(chunk("LOOP")) + event(LATER)
+    monkeypatch.setattr(owner, name, fails_at(number, getattr(owner, name)))
+    editor = StreamEditor(PLANS[plan])
+    output = fed = b""
+    try:
+        for piece in [stream[:30], stream[30:], more[:100], more[100:]]:
+            fed += piece
+            editor.feed(piece)
+            output += editor.take()
+        editor.close()
+        output += editor.take()
+    except BrokeError:
+        got = (output + editor.rest()).replace(event(USAGE), b"")
+        if editor.found is None:
+            assert got == fed.replace(event(USAGE), b"")
+        else:
+            assert name == "take"
+            assert read(got)[-2:] == [final(1), "[DONE]"]
+    else:
+        assert editor.found is not None or plan == "hide"

@@ -1,0 +1,118 @@
+"""Tests of looking for secrets in bodies that begin like earlier ones."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from moonpalace_addons.wire.secrets import bodies as secret_bodies
+from moonpalace_addons.wire.secrets.bodies import find
+from moonpalace_addons.wire.secrets.patterns import REACH, Finding
+from moonpalace_addons.wire.secrets.values import Known, known
+
+KEY = "sk-Q7mP2xV9bT4nL8wR3kZ6"
+OWN = "owner-credential-4711"
+KNOWN = known((OWN.encode(),))
+SECRETS = st.sampled_from(
+    [KEY, OWN, f"Bearer {KEY}", f'{{"password": "{KEY}"}}', "postgres://me:Hx7Kq9@host/db", f"a.{KEY}", KEY[:9], "none"]
+)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> Iterator[None]:
+    forget()
+    yield
+    forget()
+
+
+def forget() -> None:
+    """Forget all bodies."""
+    secret_bodies._bodies.clear()
+    secret_bodies._clean.clear()
+
+
+def looked_at_anew(data: bytes, hidden: Known = KNOWN) -> list[Finding]:
+    """Return what is found without a memory, which stays as it is."""
+    bodies, clean = list(secret_bodies._bodies), set(secret_bodies._clean)
+    forget()
+    found = find(data, hidden)
+    forget()
+    secret_bodies._bodies.extend(bodies)
+    secret_bodies._clean.update(clean)
+    return found
+
+
+def body(texts: list[str]) -> bytes:
+    """Return a request with these messages."""
+    return json.dumps({"model": "k", "messages": [{"role": "user", "content": text} for text in texts]}).encode()
+
+
+TEXTS = st.lists(
+    st.tuples(st.integers(0, 900), SECRETS, st.integers(0, 900)).map(
+        lambda text: "some words " * text[0] + text[1] + " more" * text[2]
+    ),
+    min_size=3,
+    max_size=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(TEXTS, TEXTS, st.integers(0, 12))
+def test_what_came_before_makes_no_difference(texts: list[str], more: list[str], kept: int) -> None:
+    """Of whatever bodies were seen, and wherever the next one differs, the same secrets are found in it."""
+    for turn in (texts, texts + more, texts[:kept] + more, texts, [*texts[:-1], texts[-1] + KEY]):
+        data = body(turn)
+        assert find(data, KNOWN) == looked_at_anew(data)
+
+
+@pytest.mark.parametrize("distance", [*range(40), REACH - 30, REACH, REACH + 30])
+def test_a_secret_that_is_completed(distance: int) -> None:
+    """A secret of which an earlier body had a part only, at its end or near it, is found whole."""
+    start = body(["word " * 5000])[:-4]
+    for cut in (4, 12, len(KEY) - 1, len(KEY)):
+        tail = b" " * distance + b'"}]}'
+        for text in (KEY[:cut].encode() + tail, KEY.encode() + tail, KEY.encode() + b"Zq5Xc7" + tail):
+            data = start + b" " + text
+            assert find(data, KNOWN) == looked_at_anew(data)
+
+
+def test_other_credentials() -> None:
+    """What is clean for one call need not be for another one, which has other credentials."""
+    data = body(["word " * 5000, "the other-credential-0815 here"])
+    assert find(data, KNOWN) == []
+    other = known((b"other-credential-0815",))
+    assert [data[found.start : found.end] for found in find(data, other)] == [b"other-credential-0815"]
+
+
+def test_only_the_end_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a body that goes on from another one, what is new is looked at, and a little before it."""
+    texts = [f"{number} " + "word " * 400 for number in range(60)]
+    assert find(body([*texts, KEY]), KNOWN) == looked_at_anew(body([*texts, KEY]))
+    looked_at = []
+    in_block = secret_bodies._in_block
+
+    def noted(data: bytes, start: int, known: Known) -> list[Finding]:
+        looked_at.append(start)
+        return in_block(data, start, known)
+
+    monkeypatch.setattr(secret_bodies, "_in_block", noted)
+    longer = body([*texts, KEY, "and more", KEY])
+    found = find(longer, KNOWN)
+    assert [longer[each.start : each.end].decode() for each in found] == [KEY, KEY]
+    assert len(looked_at) == 1
+    assert looked_at[0] > len(body(texts)) - REACH - 2100
+
+
+def test_memory_is_bounded() -> None:
+    """Few bodies are remembered, none that is very long, and of a conversation the last one."""
+    for number in range(40):
+        find(body([f"{number} ", "word " * 5000]), KNOWN)
+    assert len(secret_bodies._bodies) == 16
+    forget()
+    find(body(["word " * 300_000]), KNOWN)
+    assert not secret_bodies._bodies
+    for number in range(10):
+        find(body(["word " * 5000, "more " * 500 * number]), KNOWN)
+    assert len(secret_bodies._bodies) == 1

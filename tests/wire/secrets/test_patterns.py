@@ -1,0 +1,126 @@
+"""Tests of finding credentials by their form."""
+
+import time
+from itertools import pairwise
+
+import pytest
+
+from moonpalace_addons.wire.secrets.patterns import Finding, find
+
+RANDOM = "Wq7Zx3Rt9pLm2Vb8Nc4Kd6Hf1Gj5Ts0YaQe"
+"""Of a key, the part that a machine drew."""
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
+PEM = f"-----BEGIN RSA PRIVATE KEY-----\n{RANDOM}\n{RANDOM}\n-----END RSA PRIVATE KEY-----"
+
+SECRETS = [
+    ("API key", f"sk-{RANDOM}"),
+    ("API key", f"sk-proj-{RANDOM}_-{RANDOM}"),
+    ("API key", f"sk-ant-api03-{RANDOM}"),
+    ("Stripe key", f"sk_live_{RANDOM}"),
+    ("AWS access key", "AKIAIOSFODNN7EXAMPLE"),
+    ("AWS access key", "ASIAIOSFODNN7EXAMPLE"),
+    ("GitHub token", f"ghp_{RANDOM}"),
+    ("GitHub token", f"github_pat_{RANDOM}"),
+    ("GitLab token", f"glpat-{RANDOM}"),
+    ("Slack token", "xoxb-123456789012-abcdefghij"),
+    ("Google API key", f"AIza{RANDOM}"),
+    ("Google access token", f"ya29.{RANDOM}"),
+    ("Hugging Face token", f"hf_{RANDOM}"),
+    ("npm token", f"npm_{RANDOM}x"),
+    ("PyPI token", f"pypi-{RANDOM}{RANDOM}"),
+    ("JSON web token", JWT),
+    ("private key", PEM),
+    ("private key", PEM.replace("RSA ", "")),
+]
+
+
+@pytest.mark.parametrize(("kind", "secret"), SECRETS)
+@pytest.mark.parametrize(
+    ("before", "after"), [("", ""), ("密钥是", "。"), ('{"key": "', '"}'), ("a=1&k=", "&b"), ("\n", "\n")]
+)
+def test_secret_is_found_where_it_stands(kind: str, secret: str, before: str, after: str) -> None:
+    """A secret is found alone and inside of other text, with its exact place."""
+    assert find(before + secret + after) == [Finding(kind, len(before), len(before) + len(secret))]
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        (f"Authorization: Bearer {RANDOM}", RANDOM),
+        ("postgresql://user:hunter2@host/db", "hunter2"),
+        ("http://:p4ss@proxy:3128", "p4ss"),
+    ],
+)
+def test_only_the_secret_is_found(text: str, secret: str) -> None:
+    """Of a header or a URL, the secret part is what is found."""
+    (finding,) = find(text)
+    assert text[finding.start : finding.end] == secret
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "sk-your-key-here-please",
+        "sk-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+        "sk-************************",
+        "sk-0000000000000000000000",
+        "risk-a1b2c3d4e5f6g7h8i9j0",
+        "task-a1b2c3d4e5f6g7h8i9j0",
+        "sk-a1b2c3",
+        "cmpl-12be8428ebe74a9e8466a37bee7a9b11",
+        "c34f3421-4dae-11ef-b237-9620e33511ee",
+        "Bearer $MOONSHOT_API_KEY",
+        "Bearer <the key of your account here>",
+        "https://user:password@host",
+        "https://user:$PASSWORD@host",
+        "https://api.moonshot.cn/v1?x=a@b:c@d",
+        "http://127.0.0.1:9988/v1",
+        "AKIA is a prefix",
+        "-----BEGIN PUBLIC KEY-----",
+        "eyJhbGciOiJIUzI1NiJ9",
+    ],
+)
+def test_what_is_no_secret(text: str) -> None:
+    """Placeholders, ids and addresses are no secrets."""
+    assert find(text) == []
+
+
+def test_several_are_found_in_order_and_apart() -> None:
+    """Findings come in the order of the text; of two that overlap, the one that begins first is kept."""
+    text = f"{JWT} sk-{RANDOM} Bearer sk-{RANDOM} {PEM}"
+    found = find(text)
+    assert [finding.kind for finding in found] == ["JSON web token", "API key", "API key", "private key"]
+    assert all(one.end <= two.start for one, two in pairwise(found))
+
+
+def test_key_without_its_end() -> None:
+    """Of a private key that is cut off, all that is there is found."""
+    assert find(PEM[:60]) == [Finding("private key", 0, 60)]
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "sk-",
+        "eyJ",
+        "eyJaaaaaaaa.",
+        "-----BEGIN PRIVATE KEY-----",
+        "Bearer ",
+        "://",
+        "://a:",
+        "://a:b",
+        "AKIA",
+        "a",
+        "@",
+    ],
+)
+def test_time_is_linear(piece: str) -> None:
+    """Four times the text takes about four times as long: no input makes the search hang."""
+    times = []
+    for length in (200_000, 800_000):
+        text = piece * (length // len(piece))
+        began = time.thread_time()
+        find(text)
+        times.append(time.thread_time() - began)
+    assert times[1] < 12 * times[0] + 0.05

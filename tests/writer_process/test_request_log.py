@@ -1,0 +1,45 @@
+"""The log of calls."""
+
+import logging
+from typing import cast
+
+import pytest
+
+from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_addons.writer_process import request_log
+from moonpalace_addons.writer_process.log_lines import Line
+from moonpalace_addons.writer_process.request_log import TOGETHER, CallLog
+
+
+@pytest.fixture
+def call_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> CallLog:
+    """Give a log whose calls are their own lines."""
+    caplog.set_level(logging.INFO, "moonpalace")
+    monkeypatch.setattr(request_log, "lines", lambda call: call)
+    return CallLog()
+
+
+def called(*shown: Line) -> Exchange:
+    """Return a call with these lines."""
+    return cast(Exchange, list(shown))
+
+
+def test_calls_are_one_record(caplog: pytest.LogCaptureFixture, call_log: CallLog) -> None:
+    """Calls that are stored together are one record, so that those of two never mix; each line has its style."""
+    call_log.add(called(Line("GET    /v1/models%20%s 200 OK", "good"), Line("  - Response: ")))
+    call_log.add(called(Line("POST   /", "bad")))
+    assert not caplog.records
+    call_log.flush()
+    call_log.flush()
+    (record,) = caplog.records
+    assert (record.name, record.levelno) == ("moonpalace", logging.INFO)
+    assert record.getMessage() == "GET    /v1/models%20%s 200 OK\n  - Response: \nPOST   /"
+    assert record.__dict__["styles"] == ["good", "plain", "bad"]
+
+
+def test_a_record_is_bounded(caplog: pytest.LogCaptureFixture, call_log: CallLog) -> None:
+    """However many calls are stored together, a record tells of some of them only."""
+    for number in range(2 * TOGETHER + 1):
+        call_log.add(called(Line(str(number))))
+    call_log.flush()
+    assert [len(record.getMessage().split("\n")) for record in caplog.records] == [TOGETHER, TOGETHER, 1]
