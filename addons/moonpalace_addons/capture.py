@@ -85,7 +85,10 @@ class Capture:
         )
 
     def responseheaders(self, flow: HTTPFlow) -> None:
-        """Decide how the answer passes: as it arrives, or, if it may be a JSON document, as `opening` says."""
+        """Decide how the answer passes: as it arrives, or, if it may be a JSON document, as `opening` says.
+
+        mitmproxy's own server cannot hold an answer back: it collects what may be JSON, in memory and without a bound.
+        """
         call = self.calls.get(flow)
         if call is None or flow.response is None:
             return

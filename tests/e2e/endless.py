@@ -17,6 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 BLOCK = 65_536
+PATIENCE = 10.0
+"""Seconds to wait for the beginning of an answer."""
 ORDINARY = json.dumps(
     {
         "id": "chatcmpl-1",
@@ -160,9 +162,10 @@ def send(name: str, port: int, most: int, seconds: float) -> bytes:
                 connection.sendall(piece)
                 if time.monotonic() > ends:
                     break
-        connection.settimeout(1.0)
+        connection.settimeout(PATIENCE)  # what it has sent may still have to be read
         with contextlib.suppress(OSError):
             while len(got) < 1000 and (data := connection.recv(1000)):
+                connection.settimeout(1.0)
                 got += data
     return got
 
