@@ -4,6 +4,7 @@ import logging
 import os
 import re
 from collections.abc import Set as AbstractSet
+from functools import cache
 from urllib.parse import urlsplit
 
 from mitmproxy import ctx, exceptions
@@ -85,11 +86,17 @@ class Configuration:
         """Return the endpoint that a call goes to, without a path."""
         mode = flow.client_conn.proxy_mode
         if isinstance(mode, ReverseMode):
-            parts = urlsplit(mode.data if "://" in mode.data else f"https://{mode.data}")
-            return f"{parts.scheme}://{parts.netloc}"
+            return endpoint_in(mode.data)
         return self.settings.endpoint
 
     def own_secrets(self) -> tuple[bytes, ...]:
         """Return the secrets among the settings, which may stand in what clients and upstream say."""
         given = (self.settings.key, self.settings.token)
         return tuple(secret.encode() for secret in given if secret)
+
+
+@cache
+def endpoint_in(data: str) -> str:
+    """Return the endpoint that a mode of mitmproxy's names, without a path; there are few in the life of a proxy."""
+    parts = urlsplit(data if "://" in data else f"https://{data}")
+    return f"{parts.scheme}://{parts.netloc}"

@@ -19,6 +19,8 @@ type Found = tuple[socket.AddressFamily, tuple[object, ...]]
 async def dial(host: str, port: int, local: tuple[str, int] | None = None) -> socket.socket:
     """Return a connected socket; raise OSError, or a group of those of all addresses."""
     waiting = await addresses(host, port)
+    if len(waiting) == 1:  # nothing to choose from, and no need of a task to be waited for
+        return await _connect(*waiting[0], local)
     attempts: set[asyncio.Task[socket.socket]] = set()
     errors: list[OSError] = []
     try:

@@ -10,7 +10,7 @@ def pairs(headers: Headers) -> list[tuple[str, str]]:
 
 def as_text(headers: list[tuple[str, str]]) -> str:
     r"""Return headers as they are stored: `Name: value\r\n` lines."""
-    return "".join(f"{name}: {value}\r\n" for name, value in headers)
+    return "".join([f"{name}: {value}\r\n" for name, value in headers])
 
 
 def media_type(content_type: str | None) -> str | None:
