@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -99,12 +98,13 @@ def serve_web(settings: Settings, console: logging.Handler, web_port: int) -> No
 
 def allow_many_connections() -> None:
     """Raise the limit of open files to what the system lets us: a call takes two, and many start with 1,024."""
-    if os.name == "posix":
-        import resource
+    if sys.platform == "win32":
+        return  # there is no limit that can be raised
+    import resource
 
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        with contextlib.suppress(ValueError, OSError):  # macOS names a limit that it does not grant
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):  # macOS names a limit that it does not grant
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def run(
@@ -145,10 +145,10 @@ async def run_master(master: Master) -> None:
     """
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        if os.name == "posix":
-            loop.add_signal_handler(number, master.shutdown)
-        else:
+        if sys.platform == "win32":  # whose event loops take no handlers
             signal.signal(number, lambda *_: master.shutdown())
+        else:
+            loop.add_signal_handler(number, master.shutdown)
     try:
         await master.run()
     finally:

@@ -34,8 +34,6 @@ def serve(settings: Settings, count: int) -> None:
     """Serve until a signal; raises MoonPalaceError if the workers cannot start, or could not store all calls."""
     if settings.engine != "moonpalace":
         raise MoonPalaceError("--workers works with the engine moonpalace only: leave out --engine mitmproxy")
-    if not hasattr(socket, "SO_REUSEPORT"):
-        raise MoonPalaceError("--workers is not possible here: the system cannot share a port (SO_REUSEPORT)")
     with held_port(settings) as port:
         asyncio.run(Workers(replace(settings, port=port), count).run())
 
@@ -51,6 +49,8 @@ def held_port(settings: Settings) -> Iterator[int]:
 
 def bound(settings: Settings, port: int, *, shared: bool) -> socket.socket:
     """Return a socket with the address, which others of this user may have too if it is `shared`."""
+    if sys.platform == "win32":
+        raise MoonPalaceError("--workers is not possible on Windows, where processes cannot share a port")
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             settings.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -53,7 +53,7 @@ class ClientConnection(Receiver):
         self._events: deque[Event] = deque()
         self._tunnel: Tunnel | None = None
         self._server: Server | None = None
-        self._is_open = self._is_paused = self._discards = self._closes = self._advances = self._wrote = False
+        self._is_open = self._is_paused = self._discards = self._advances = self._wrote = False
 
     # ---- the transport's calls --------------------------------------------------------------------------------------
 

@@ -1,5 +1,6 @@
 """What the engine bears: sizes in bytes, times in seconds."""
 
+import sys
 from dataclasses import dataclass, replace
 
 MAX_FIELDS = 1_000
@@ -37,10 +38,10 @@ def within_descriptors(limits: Limits) -> Limits:
 
     Beyond them asyncio would log a traceback for each client that it cannot accept.
     """
-    try:
-        import resource
-    except ImportError:  # Windows, which has no such limit
-        return limits
+    if sys.platform == "win32":
+        return limits  # there is no limit that can be asked for
+    import resource
+
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return limits

@@ -1,9 +1,9 @@
 """The reader of config.yaml: which settings it gives and on which line, or one line that says what is wrong where."""
 
-import os
 import re
 import shlex
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,7 +54,7 @@ def exposed_secrets(path: Path) -> tuple[str, str] | None:
     except OSError:
         return None
     # Windows has no such bits; what is no file (a pipe of the shell) can be read only once.
-    if os.name == "nt" or not stat.S_ISREG(mode) or not mode & 0o077:
+    if sys.platform == "win32" or not stat.S_ISREG(mode) or not mode & 0o077:
         return None
     secrets = [name for name in read(path) if BY_NAME[name].secret]
     if not secrets:

@@ -13,8 +13,8 @@ import tempfile
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from io import FileIO
 from pathlib import Path
+from typing import IO
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -41,7 +41,7 @@ class Place:
     It is about so many calls, and has the requests of some of them.
     """
 
-    file: FileIO
+    file: IO[bytes]
     offset: int
     length: int
     nonce: bytes
@@ -56,7 +56,7 @@ class Spool:
         self._folder = folder
         self._cipher = AESGCM(secrets.token_bytes(32))
         self._waiting = deque[Place | list[Task]]()
-        self._files = deque[FileIO]()
+        self._files = deque[IO[bytes]]()
         self._end = 0
         self._count = 0
 

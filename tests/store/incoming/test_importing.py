@@ -58,7 +58,7 @@ def filled(other: Path, request_read: MakeRequest, response_started: MakeRespons
     assert writer.stop()
     with writing(engine) as connection:
         connection.execute(text("DELETE FROM exchanges WHERE id = 1"))
-    labels.change(engine, [3], labels.Change(category=labels.BAD, note="a note", tag=("one", "two")))
+    labels.change(engine, [3], labels.Change(category="badcase", note="a note", tag=("one", "two")))
     engine.dispose()
     return url
 
@@ -103,7 +103,7 @@ def test_call_comes_with_all_that_belongs_to_it(engine: Engine, filled: str) -> 
         assert contents.event_times(engine, our.id) == contents.event_times(source, their.id)
     assert contents.event_times(engine, 51) != []
     assert labels.tags_of(engine, [50, 51]) == {51: ("one", "two")}
-    assert (ours[1].category, ours[1].note) == (labels.BAD, "a note")
+    assert (ours[1].category, ours[1].note) == ("badcase", "a note")
     source.dispose()
 
 

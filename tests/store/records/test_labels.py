@@ -34,7 +34,7 @@ def category_and_note(engine: Engine, row_id: int) -> tuple[str | None, str | No
 def test_labels_are_stored(engine: Engine, calls: list[int]) -> None:
     """Category, note and tags are set for the calls named, and for no others."""
     first, second, third = calls
-    change = Change(category=labels.BAD, note="odd 中文", tag=("code", "a,b"))
+    change = Change(category="badcase", note="odd 中文", tag=("code", "a,b"))
     assert labels.change(engine, [first, second], change) == 2
     assert category_and_note(engine, second) == ("badcase", "odd 中文")
     assert category_and_note(engine, third) == (None, None)
@@ -43,8 +43,8 @@ def test_labels_are_stored(engine: Engine, calls: list[int]) -> None:
 
 def test_labels_are_changed(engine: Engine, calls: list[int]) -> None:
     """A new category takes the place of the old one; a tag given twice is there once; what is not named stays."""
-    labels.change(engine, calls[:1], Change(category=labels.GOOD, note="n", tag=("a", "b")))
-    labels.change(engine, calls[:1], Change(category=labels.BAD, tag=("b", "c"), untag=("a", "never")))
+    labels.change(engine, calls[:1], Change(category="goodcase", note="n", tag=("a", "b")))
+    labels.change(engine, calls[:1], Change(category="badcase", tag=("b", "c"), untag=("a", "never")))
     assert category_and_note(engine, calls[0]) == ("badcase", "n")
     assert labels.tags_of(engine, calls) == {calls[0]: ("b", "c")}
     labels.change(engine, calls[:1], Change(category="", note="", untag=("b", "c")))
@@ -61,7 +61,7 @@ def test_calls_that_are_not_there(engine: Engine, calls: list[int]) -> None:
 def test_many_calls(engine: Engine, calls: list[int]) -> None:
     """More ids than a statement can name are taken in several."""
     many = [*range(10**6, 10**6 + 2 * labels.SOME), *calls]
-    assert labels.change(engine, many, Change(category=labels.GOOD)) == 3
+    assert labels.change(engine, many, Change(category="goodcase")) == 3
     assert labels.tags_of(engine, many) == {}
     assert category_and_note(engine, calls[-1]) == ("goodcase", None)
 

@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from io import FileIO
 from struct import Struct
+from typing import IO
 
 HEAD = Struct("<II")
 MAX_CONTENT = 2**30
@@ -42,7 +43,7 @@ def frames(file: FileIO, begin: int, end: int) -> Iterator[tuple[bytes | None, i
         begin = stop
 
 
-def write_at(file: FileIO, offset: int, data: bytes) -> None:
+def write_at(file: IO[bytes], offset: int, data: bytes) -> None:
     """Write all of `data`: a full disk may take a part of it before it says so, with an OSError."""
     file.seek(offset)
     rest = memoryview(data)
@@ -50,7 +51,7 @@ def write_at(file: FileIO, offset: int, data: bytes) -> None:
         rest = rest[file.write(rest) or 0 :]
 
 
-def read_at(file: FileIO, offset: int, length: int) -> bytes:
+def read_at(file: IO[bytes], offset: int, length: int) -> bytes:
     """Read `length` bytes, fewer at the end of the file."""
     file.seek(offset)
     parts = list[bytes]()

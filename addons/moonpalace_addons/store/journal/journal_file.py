@@ -13,6 +13,7 @@ import json
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 from io import FileIO
 from itertools import count
@@ -142,7 +143,7 @@ def opened(path: Path, flags: int) -> FileIO:
     descriptor = os.open(path, flags)
     file = FileIO(descriptor, "r+" if flags & os.O_RDWR else "r")
     found = os.fstat(descriptor)
-    if stat.S_ISREG(found.st_mode) and (os.name != "posix" or os.geteuid() in (0, found.st_uid)):
+    if stat.S_ISREG(found.st_mode) and (sys.platform == "win32" or os.geteuid() in (0, found.st_uid)):
         return file
     file.close()
     raise ValueError("it is another user's" if stat.S_ISREG(found.st_mode) else "it is no plain file")
@@ -185,7 +186,7 @@ def keep(path: Path, file: FileIO) -> Path:
     """Give an open file another name, by which nobody takes it in, and let it go; return the name."""
     names = (path.with_name(f"{path.name}{KEPT}{'' if number == 1 else f'-{number}'}") for number in count(1))
     free = next(name for name in names if not name.exists())
-    if os.name != "posix":
+    if sys.platform == "win32":
         file.close()
     path.rename(free)
     file.close()
@@ -194,7 +195,7 @@ def keep(path: Path, file: FileIO) -> Path:
 
 def delete(path: Path, file: FileIO) -> None:
     """Delete an open file, and only then let it go; the other way round where open files cannot be deleted."""
-    if os.name != "posix":
+    if sys.platform == "win32":
         file.close()
     path.unlink(missing_ok=True)
     file.close()

@@ -10,7 +10,6 @@ from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, TAGS
 
-GOOD, BAD = "goodcase", "badcase"
 SOME = 500
 """Rows of one statement: fewer than the variables that any SQLite takes."""
 

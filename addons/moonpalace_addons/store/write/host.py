@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 import uuid
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def is_other_process(pid: int) -> bool:
     """Tell whether `pid` is a living process other than this one; where that cannot be asked safely, assume it."""
     if pid == os.getpid():
         return False  # in a container every proxy may be process 1
-    if os.name != "posix":
+    if sys.platform == "win32":
         return True  # there, signal 0 would end the process
     try:
         os.kill(pid, 0)

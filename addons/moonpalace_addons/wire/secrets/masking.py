@@ -59,16 +59,6 @@ def credentials(headers: Iterable[tuple[str, str]], path: str = "", query: str =
     )
 
 
-def mask(data: bytes, secrets: Sequence[bytes]) -> bytes:
-    """Replace every credential, and parts of them, by as many `*` as it has bytes: offsets stay what they were."""
-    return overwrite(data, known(tuple(secrets)).spans(data)) if secrets else data
-
-
-def mask_text(text: str, secrets: Sequence[bytes] = ()) -> str:
-    """Replace the credentials, parts of them, and what has the form of one, by as many `*`."""
-    return mask_formed(mask_known(text, secrets))
-
-
 def mask_known(text: str, secrets: Sequence[bytes]) -> str:
     """Replace the credentials and parts of them by as many `*` as they have characters."""
     for word in (secret.decode("utf-8", "surrogateescape") for secret in secrets if not secret.isascii()):
@@ -92,11 +82,6 @@ def overwrite(data: bytes, spans: Iterable[Span]) -> bytes:
             masked = bytearray(data)
         masked[start:end] = b"*" * (end - start)
     return data if masked is None else bytes(masked)
-
-
-def mask_headers(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return all headers in their order, with `***` for the credentials among their values."""
-    return [(name, mask_value(name, value)) for name, value in headers]
 
 
 def passed_headers(text: str) -> tuple[str, list[bytes]]:
@@ -296,7 +281,3 @@ def _overwritten(text: str, spans: Iterable[Span]) -> str:
 
 def _as_bytes(text: str) -> bytes:
     return text.encode("ascii", "replace")  # one byte for each character: places stay
-
-
-def _to_bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
