@@ -71,7 +71,7 @@ class Log:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         self._changed = threading.Condition()
-        self._text = ""
+        self._lines = list[str]()
         self._ended = False
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
@@ -80,7 +80,7 @@ class Log:
         assert self._process.stdout is not None
         for line in self._process.stdout:
             with self._changed:
-                self._text += line.decode("utf-8", "replace")
+                self._lines.append(line.decode("utf-8", "replace"))
                 self._changed.notify_all()
         with self._changed:
             self._ended = True
@@ -90,21 +90,25 @@ class Log:
     def text(self) -> str:
         """Return all that has been said."""
         with self._changed:
-            return self._text
+            return self._joined()
+
+    def _joined(self) -> str:
+        self._lines = ["".join(self._lines)]
+        return self._lines[0]
 
     def wait_for(self, pattern: str, timeout: float = PATIENCE) -> re.Match[str]:
         """Return the first match of a regular expression, as soon as it has been said."""
         with self._changed:
-            found = self._changed.wait_for(lambda: re.search(pattern, self._text) or self._ended, timeout)
-            match = found if isinstance(found, re.Match) else re.search(pattern, self._text)
-            assert match, f"{pattern!r} was not said: {self._text}"
+            found = self._changed.wait_for(lambda: re.search(pattern, self._joined()) or self._ended, timeout)
+            match = found if isinstance(found, re.Match) else re.search(pattern, self._joined())
+            assert match, f"{pattern!r} was not said: {self._joined()}"
             return match
 
     def says_before_the_end(self, text: str) -> bool:
         """Wait until something is said, or the end has come; tell which it was."""
         with self._changed:
-            self._changed.wait_for(lambda: text in self._text or self._ended, PATIENCE)
-            return text in self._text and not self._ended
+            self._changed.wait_for(lambda: text in self._joined() or self._ended, PATIENCE)
+            return text in self._joined() and not self._ended
 
     def whole(self) -> str:
         """Return all that was said by a process that has ended."""

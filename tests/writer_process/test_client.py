@@ -214,6 +214,22 @@ def test_it_cannot_start_again_at_once(
     assert client.stop()
 
 
+def test_an_end_that_takes_long(
+    opening: Opening, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The end waits as long as calls are being settled, and says meanwhile how many are left."""
+    monkeypatch.setattr(client_module, "STOP_MOST", 5.0)
+    monkeypatch.setattr(client_module, "NOTICE", 0.1)
+    client = WriterClient(opening)
+    for _ in range(3_000):
+        begin(client, call := Call())
+        call.come(*range(20))
+        client.put(call.ended)
+    assert client.stop()
+    assert "calls are still to be stored" in caplog.text
+    assert len(rows()) == 1_000  # the newest that are asked for
+
+
 def test_it_hangs(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is stopped holds up no call, and the end for its time only; woken, it stores what it was told."""
     monkeypatch.setattr(client_module, "STOP_MOST", 0.3)

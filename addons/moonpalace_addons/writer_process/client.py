@@ -11,6 +11,7 @@ process fills the memory.
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -33,10 +34,14 @@ STREAM = 0.05
 RESTART_LEAST = 0.1
 RESTART_MOST = 10.0
 STOP_MOST = 50.0
-"""Seconds that the end waits for: longer than the writer takes at most for a store that hangs."""
+"""Seconds without progress after which the end waits no longer: more than the writer needs for a store that hangs."""
+NOTICE = 10.0
+"""Seconds between the log lines of an end that takes long."""
 
 PORTION = 2_000_000
-"""Bytes of bodies that are told at once."""
+"""Bytes of tasks that are told at once."""
+TASK_WEIGHT = 2_000
+"""Bytes that a task takes beside bodies, about."""
 WINDOW_PATIENCE = 5.0
 """Seconds without a call that is settled after which the end waits for no room in the window."""
 
@@ -81,13 +86,21 @@ class WriterClient:
         """Have all that waits stored, or in a journal, and stop; return False if not all is known to be, and log it."""
         self._stopping.set()
         self._wake.set()
-        left = len(self._later) + 1
-        while self._thread.is_alive() and len(self._later) < left:
-            left = len(self._later)
-            self._thread.join(STOP_MOST)
+        left, since = math.inf, time.monotonic()
+        while self._thread.is_alive() and time.monotonic() - since < STOP_MOST:
+            self._thread.join(NOTICE)
+            if (unsafe := self._unsafe) < left:
+                left, since = unsafe, time.monotonic()
+            if self._thread.is_alive():
+                logger.warning("store: %d calls are still to be stored", unsafe)
         if self._thread.is_alive():
             logger.error("store: the process that writes to it does not answer; calls may be lost")
         return self._is_stored and not (self._tasks or self._thread.is_alive())
+
+    @property
+    def _unsafe(self) -> int:
+        """Return how many calls are not known to be safe."""
+        return len(self._unsettled) + self._later.requests
 
     def _opened(self) -> WriterProcess:
         """Return a process that has opened the store; raises StoreError."""
@@ -264,16 +277,25 @@ class WriterClient:
             self._guarded(self._empty)
             with contextlib.suppress(OSError):
                 self._process.write(Stop())
-            answer = self._process.answer(STOP_MOST)
+            answer = self._last_answer()
             if isinstance(answer, Stopped) or not self._process.is_over:
                 break
         self._process.close()
         # Whatever is safe, in the store or in a file, has been settled before the last word was said.
-        unsafe = len(self._unsettled) + self._later.requests + (answer.lost if isinstance(answer, Stopped) else 0)
+        unsafe = self._unsafe + (answer.lost if isinstance(answer, Stopped) else 0)
         self._later.close()
         if unsafe:
             logger.error("store: %d calls are lost, or not known to be stored", unsafe)
         self._is_stored = not (unsafe or self._faults)
+
+    def _last_answer(self) -> Ready | Refused | Stopped | None:
+        """Wait for the other process's last word for as long as calls are being settled."""
+        left = math.inf
+        answer = None
+        while answer is None and not self._process.is_over and self._unsafe < left:
+            left = self._unsafe
+            answer = self._process.answer(STOP_MOST)
+        return answer or self._process.answer(0)
 
     def _empty(self) -> None:
         """Say all that waits, as fast as calls are settled."""
@@ -304,10 +326,10 @@ def portions(tasks: deque[Task]) -> Iterator[list[Task]]:
 
 
 def size_of(task: Task) -> int:
-    """Return how many bytes of bodies come with a task."""
+    """Return how many bytes a task takes, about."""
     match task:
         case RequestRead():
-            return len(task.body)
+            return TASK_WEIGHT + len(task.body)
         case ExchangeEnded() if task.response is not None:
-            return sum(len(data) for _, data in task.response.chunks)
-    return 0
+            return TASK_WEIGHT + sum(len(data) for _, data in task.response.chunks)
+    return TASK_WEIGHT

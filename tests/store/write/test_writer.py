@@ -286,6 +286,40 @@ def test_a_fault_of_ours_does_not_end_the_thread(
     assert [call.uuid for call in rows(engine)] == [last.uuid]
 
 
+def test_calls_are_settled_while_many_wait(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, request_read: MakeRequest, ended: MakeEnd
+) -> None:
+    """However many tasks wait, a turn looks at some of them only: whoever waits for rows sees that they come."""
+    monkeypatch.setattr(writer_module, "PLAN_LIMIT", 0.01)
+    monkeypatch.setattr(writer_module, "PLAN_SLICE", 2)
+    left = list[int]()
+    writer = Writer(engine, settled=lambda uuids: left.append(len(writer._tasks)))
+    for _ in range(300):
+        writer.put(call := request_read())
+        writer.put(ended(call))
+    writer.start()
+    assert writer.stop()
+    assert left[0] > 0
+    assert len(rows(engine)) == 300
+
+
+def test_the_end_of_many_tasks_is_safe(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, request_read: MakeRequest, ended: MakeEnd
+) -> None:
+    """What there is no time left to store when the proxy ends goes into the journal, all of it."""
+    monkeypatch.setattr(writer_module, "DRAIN_MOST", 0.0)
+    monkeypatch.setattr(writer_module, "PLAN_LIMIT", 0.01)
+    settled = list[str]()
+    writer = Writer(engine, settled=settled.extend)
+    calls = [request_read() for _ in range(300)]
+    for call in calls:
+        writer.put(call)
+        writer.put(ended(call))
+    writer.start()
+    assert writer.stop()
+    assert set(settled) == {call.uuid for call in calls}
+
+
 def test_transactions_are_short(
     engine: Engine, start: Start, monkeypatch: pytest.MonkeyPatch, request_read: MakeRequest, ended: MakeEnd
 ) -> None:

@@ -52,6 +52,10 @@ LOOK = 60.0
 RETRY_LEAST = 0.05
 RETRY_MOST = 1.0
 MINUTE = 60.0
+PLAN_LIMIT = 0.1
+"""Seconds of a turn for looking at tasks: calls are stored, and known to be safe, while many more wait."""
+PLAN_SLICE = 50
+"""Tasks between looks at the clock."""
 DRAIN_MOST = 30.0
 DRAIN_JOURNALLED = 5.0
 JOIN_MOST = DRAIN_MOST + 2 * BUSY_TIMEOUT
@@ -139,7 +143,9 @@ class Writer:
         self._deadline = min(self._deadline, time.monotonic() + DRAIN_MOST)
         self._stopping.set()
         self._wake.set()
-        if self._thread.is_alive():
+        left = len(self._tasks) + 1
+        while self._thread.is_alive() and len(self._tasks) < left:
+            left = len(self._tasks)
             self._thread.join(JOIN_MOST)
         LIVING.discard(self.run_id)
         return not (self._tasks or self._batch.planned or self.lost or self._thread.is_alive())
@@ -191,7 +197,7 @@ class Writer:
             self._delay = min(self._delay * 2, RETRY_MOST)
             return
         self._delay = RETRY_LEAST
-        if self._overflow.source() is not None or self._batch.is_due(self._due_before()):
+        if self._tasks or self._overflow.source() is not None or self._batch.is_due(self._due_before()):
             self._stopping.wait(max(0.0, BATCH_LEAST - took))
             return
         self._wake.wait(HOLD if self._batch.planned else KEEP if self._batch.under_way else HEARTBEAT)
@@ -221,13 +227,12 @@ class Writer:
             memory.give_back()
 
     def _plan(self, *, keep: bool = False, ended: bool = False) -> None:
-        tasks = [self._tasks.popleft() for _ in range(len(self._tasks))]
-        try:
-            # Pieces of answers under way that cannot be stored would be there twice in memory.
-            self._batch.plan(tasks, keep=ended or (keep and self.trouble is None))
-        except Exception:
-            self._lost += sum(isinstance(task, RequestRead) for task in tasks)
-            raise
+        end = time.monotonic() + PLAN_LIMIT
+        self._plan_tasks()
+        while self._tasks and time.monotonic() < end:
+            self._plan_tasks()
+        # Pieces of answers under way that cannot be stored would be there twice in memory.
+        self._batch.plan((), keep=ended or (keep and self.trouble is None))
         self._memory = self._batch.weight + (self._batch.absorb() if self.trouble is not None else 0)
         self._most = max(self._most, self._memory)
         over = self._memory > MEMORY
@@ -235,6 +240,14 @@ class Writer:
         if (over and (self._was_over or self.trouble is not None)) or self._attempts.trouble.lasts > MINUTE:
             self._spill()
         self._was_over = over
+
+    def _plan_tasks(self) -> None:
+        tasks = [self._tasks.popleft() for _ in range(min(len(self._tasks), PLAN_SLICE))]
+        try:
+            self._batch.plan(tasks, keep=False)
+        except Exception:
+            self._lost += sum(isinstance(task, RequestRead) for task in tasks)
+            raise
 
     def _spill(self) -> None:
         added = self._overflow.add(list(self._batch.units.values()))
@@ -319,8 +332,15 @@ class Writer:
 
     def _drain(self) -> None:
         """Store all that there is, and what the store does not take in good time in the journal."""
-        self._plan(ended=True)
         self._overflow.look()
+        while self._tasks:
+            self._plan()
+            if self.trouble is not None or time.monotonic() > self._deadline:
+                self._spill()
+                self._settle()
+            else:
+                self._push()
+        self._plan(ended=True)
         delay, is_safe = RETRY_LEAST, False
         while not self._push(ended=True) and time.monotonic() <= self._deadline:
             if self.trouble is None:
