@@ -55,7 +55,7 @@ def tell_units(predicates: tuple[str, ...], *, found_any: bool) -> None:
     from moonpalace_addons.store.query.parser import parse
     from moonpalace_addons.store.query.units import remark
 
-    if told := remark([parse(text) for text in predicates], only_odd=found_any):
+    if told := remark([parse(text) for text in predicates], only_implausible=found_any):
         click.echo(visible(told), err=True)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from moonpalace_addons.store.query.errors import PredicateError
 from moonpalace_addons.store.query.explaining import outline
-from moonpalace_addons.store.query.parser import DEEPEST, LONGEST, MOST_COMPARISONS, MOST_VALUES, parse
+from moonpalace_addons.store.query.parser import MAX_COMPARISONS, MAX_DEPTH, MAX_LENGTH, MAX_VALUES, parse
 from moonpalace_addons.store.query.tree import (
     And,
     AnyElement,
@@ -142,11 +142,11 @@ MISTAKES = [
     (r"a == '\u0000'", 5, "a string cannot hold the character NUL"),
     ("a == 'x\udcffy'", 7, "a predicate cannot hold what is no character (its bytes are not UTF-8)"),
     ("a.`\x00` == 1", 3, "a predicate cannot hold the character NUL"),
-    ("a" * (LONGEST + 1), LONGEST, f"it has {LONGEST + 1:,} characters, at most {LONGEST:,} are taken"),
-    ("not " * (DEEPEST + 1) + "a", 0, f"it has {DEEPEST + 2} levels, at most {DEEPEST} are taken"),
-    (" or ".join(["a"] * (MOST_COMPARISONS + 1)), 0,
-     f"it has {MOST_COMPARISONS + 1} comparisons, at most {MOST_COMPARISONS} are taken"),
-    (f"a @ [{'1,' * (MOST_VALUES + 1)}]", 0, f"it has {MOST_VALUES + 1:,} values, at most {MOST_VALUES:,} are taken"),
+    ("a" * (MAX_LENGTH + 1), MAX_LENGTH, f"it has {MAX_LENGTH + 1:,} characters, at most {MAX_LENGTH:,} are allowed"),
+    ("not " * (MAX_DEPTH + 1) + "a", 0, f"it has {MAX_DEPTH + 2} levels, at most {MAX_DEPTH} are allowed"),
+    (" or ".join(["a"] * (MAX_COMPARISONS + 1)), 0,
+     f"it has {MAX_COMPARISONS + 1} comparisons, at most {MAX_COMPARISONS} are allowed"),
+    (f"a @ [{'1,' * (MAX_VALUES + 1)}]", 0, f"it has {MAX_VALUES + 1:,} values, at most {MAX_VALUES:,} are allowed"),
 ]  # fmt: skip
 
 

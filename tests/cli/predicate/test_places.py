@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from moonpalace_addons.store.query.places import DEEPEST, Step, lengths, places
+from moonpalace_addons.store.query.places import MAX_DEPTH, Step, lengths, places
 
 MESSAGES = '{"m": [{"r": "x"}, {"r": null}, {}, "s", 5, [1], {"r": {"d": 1.10}}]}'
 
@@ -80,15 +80,15 @@ def test_lengths(written: str, expected: str) -> None:
     assert lengths(f'{{"a": [{written}]}}'.encode(), '["a", null]') == expected
 
 
-@pytest.mark.parametrize("levels", [DEEPEST, DEEPEST + 1, 3_000, 100_000])
+@pytest.mark.parametrize("levels", [MAX_DEPTH, MAX_DEPTH + 1, 3_000, 100_000])
 def test_deep_values(levels: int) -> None:
     """What SQLite could not read counts as nothing; what stands beside it is found as long as the body can be read."""
     body = f'{{"a": {"[" * levels}{"]" * levels}, "b": "{"[" * levels}"}}'.encode()
-    assert len(places(body, '["a"]')) == (2 * levels + 2 if levels <= DEEPEST else len("[null]"))
+    assert len(places(body, '["a"]')) == (2 * levels + 2 if levels <= MAX_DEPTH else len("[null]"))
     assert len(places(body, '["b"]')) in (levels + 4, len("[null]"))
 
 
 def test_brackets_in_text_are_no_levels() -> None:
     """Only arrays and objects lie around each other."""
-    body = json.dumps({"a": ["[" * 2 * DEEPEST, '"\\' * DEEPEST]})
+    body = json.dumps({"a": ["[" * 2 * MAX_DEPTH, '"\\' * MAX_DEPTH]})
     assert places(body.encode(), '["a"]') == f"[{body[len('{"a": ') : -1]}]"

@@ -39,7 +39,7 @@ def test_remark(text: str, told: str | None) -> None:
 )
 def test_odd_numbers(text: str, is_odd: bool) -> None:
     """Nobody means a call of some nanoseconds."""
-    assert (remark([parse(text)], only_odd=True) is not None) is is_odd
+    assert (remark([parse(text)], only_implausible=True) is not None) is is_odd
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from moonpalace_addons.store.query.words import MOST_WORDS, occur, terms
+from moonpalace_addons.store.query.words import MAX_WORDS, occur, terms
 from moonpalace_addons.wire.chat.searched import texts
 
 
@@ -26,7 +26,7 @@ def test_terms(words: str, expected: tuple[tuple[str, ...], ...]) -> None:
     assert terms(words) == expected
 
 
-@pytest.mark.parametrize("words", ["", " ", "...", '""', "x " * 10 + " ".join(f"w{n}" for n in range(MOST_WORDS + 1))])
+@pytest.mark.parametrize("words", ["", " ", "...", '""', "x " * 10 + " ".join(f"w{n}" for n in range(MAX_WORDS + 1))])
 def test_no_terms(words: str) -> None:
     """Without a word, and with too many, there is nothing to search for."""
     with pytest.raises(ValueError, match="word"):

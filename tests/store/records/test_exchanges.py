@@ -8,7 +8,7 @@ from sqlalchemy import Engine, delete
 
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records import exchanges, values
-from moonpalace_addons.store.records.values import GREATEST
+from moonpalace_addons.store.records.values import MAX_INT64
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.tasks import State
 
@@ -92,9 +92,9 @@ def test_rows_are_updated_by_their_ids(engine: Engine, add: Add) -> None:
     """Each row gets its own values, and rows that are not named none; the greatest integer fits."""
     ids = [add(uuid=str(number)) for number in range(3)]
     with writing(engine) as connection:
-        rows: list[values.Values] = [{"id": ids[0], "latency": GREATEST}, {"id": ids[2], "latency": 5}]
+        rows: list[values.Values] = [{"id": ids[0], "latency": MAX_INT64}, {"id": ids[2], "latency": 5}]
         exchanges.update_exchanges(connection, rows)
-    assert [call.latency for call in exchanges.latest(engine, limit=3)] == [5, None, GREATEST]
+    assert [call.latency for call in exchanges.latest(engine, limit=3)] == [5, None, MAX_INT64]
 
 
 @pytest.mark.usefixtures("file")  # PostgreSQL counts by itself

@@ -10,7 +10,7 @@ from moonpalace_addons.store.incoming import legacy
 from moonpalace_addons.store.incoming.legacy import LegacyRow, Stored
 from moonpalace_addons.store.incoming.transfer import Call
 from moonpalace_addons.store.read.header_text import header_pairs
-from moonpalace_addons.store.records.values import GREATEST, Values
+from moonpalace_addons.store.records.values import MAX_INT64, Values
 from moonpalace_addons.store.tasks import ExchangeEnded, State
 from moonpalace_addons.store.write import derive, gate
 from moonpalace_addons.store.write.answers import Received
@@ -246,7 +246,7 @@ def size(value: Stored) -> int:
 def integer(value: Stored) -> int | None:
     """Return a stored number as one that our columns hold; None for anything else."""
     number = real(value) if not isinstance(value, int) else value
-    return int(number) if number is not None and abs(number) <= GREATEST else None
+    return int(number) if number is not None and abs(number) <= MAX_INT64 else None
 
 
 def real(value: Stored) -> float | None:
@@ -261,4 +261,4 @@ def real(value: Stored) -> float | None:
 def nanoseconds(milliseconds: Stored) -> int | None:
     """Return a duration in the unit of our columns."""
     number = integer(milliseconds)
-    return None if number is None or number > GREATEST // 1_000_000 else number * 1_000_000
+    return None if number is None or number > MAX_INT64 // 1_000_000 else number * 1_000_000

@@ -13,7 +13,7 @@ from typing import cast
 
 import zstandard
 
-from moonpalace_addons.store.records.values import GREATEST, Values
+from moonpalace_addons.store.records.values import MAX_INT64, Values
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.state import State
 from moonpalace_addons.store.write import derive
@@ -117,7 +117,7 @@ def built(head: Head, plain: bytes, offset: int) -> Unit:
 def pairs(times: Times) -> list[tuple[int, int]]:
     """Return times as JSON cannot hold them; raises ValueError for what are none."""
     found = [(offset, at) for offset, at in times]
-    if not all(type(number) is int and 0 <= number <= GREATEST for pair in found for number in pair):
+    if not all(type(number) is int and 0 <= number <= MAX_INT64 for pair in found for number in pair):
         raise ValueError("times that are no numbers")
     return found
 
@@ -133,7 +133,7 @@ def checked(unit: Unit) -> Unit:
         raise ValueError("a column is no list of texts")
     if columns["uuid"] != unit.uuid:
         raise ValueError("the row is of another call")
-    if not all(type(number) is int and 0 <= number <= GREATEST for number, _, _ in unit.segments):
+    if not all(type(number) is int and 0 <= number <= MAX_INT64 for number, _, _ in unit.segments):
         raise ValueError("a segment without a number")
     unit.columns, unit.changed = columns, {name: columns[name] for name in unit.changed}
     return unit

@@ -1,1 +1,1 @@
-"""The language of `--predicate`: parsed into a tree, compiled to conditions in SQL."""
+"""The language of `--predicate`: grammar, syntax tree and compiler to SQL."""

@@ -1,4 +1,4 @@
-"""The calls that may have the words of a search, as the index of words knows: all others need not be looked into."""
+"""Narrow a word search to the calls that may match, by the word index."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from sqlalchemy import (
 from moonpalace_addons.store.query import words
 from moonpalace_addons.store.query.values import Condition
 from moonpalace_addons.store.records import exchanges
-from moonpalace_addons.store.records.values import GREATEST
+from moonpalace_addons.store.records.values import MAX_INT64
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.upkeep import search_blocks
 from moonpalace_addons.store.upkeep.search_blocks import block_of_call, first_id
@@ -37,25 +37,25 @@ from moonpalace_addons.wire.words import is_east_asian, is_letter, sought_tokens
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The calls that may have the words: all but those of the blocks `without` them, of about `blocks` blocks.
+    """The calls that may contain the words: all except those in the blocks `without`, out of about `blocks` blocks.
 
-    What is not indexed may have them, and so may the calls that are still to come.
+    Calls that are not indexed yet, and calls stored later, are candidates too.
     """
 
     without: list[int]
     blocks: int
 
     def condition(self, dialect: str) -> Condition:
-        """Return the condition that a call is one of them, which is never NULL."""
+        """Return the condition that a call is a candidate; it is never NULL."""
         if dialect != "sqlite":
             return not_(block_of_call() == any_(cast(array_text(self.without), ARRAY(BigInteger))))
-        if 2 * len(self.without) < self.blocks:  # then what is looked for is soon found, from the newest call on
+        if 2 * len(self.without) < self.blocks:  # most calls are candidates: scan from the newest
             return block_of_call().not_in(select(listed(self.without).c.value))
         return EXCHANGES.c.id.in_(ids_within(spans(self.without)))
 
 
 def candidates(given: Iterable[words.Term], engine: Engine) -> Candidates:
-    """Return the calls that may have all these terms."""
+    """Return the calls that may contain all these terms."""
     with engine.connect() as connection:
         any_letters = connection.dialect.name == "sqlite" or search_blocks.knows_letters(connection)
         sought = [places(token) for token in tokens(given, any_letters=any_letters)]
@@ -64,48 +64,49 @@ def candidates(given: Iterable[words.Term], engine: Engine) -> Candidates:
 
 
 def share(sought: str, engine: Engine) -> tuple[int, int]:
-    """Return how many calls a search looks into, and how many there are."""
+    """Return the number of calls a search reads, and the total number of calls."""
     where = candidates(words.terms(sought), engine).condition(engine.dialect.name)
     return exchanges.count(engine, where=where), exchanges.count(engine)
 
 
 def tokens(given: Iterable[words.Term], *, any_letters: bool) -> list[str]:
-    """Return the tokens that a call has if these terms are found in it."""
+    """Return the index tokens that every call matching these terms has."""
     sought = {word for term in given for word in term if is_whole(word, any_letters=any_letters)}
     return sorted({token for word in sought for token in sought_tokens(word)})
 
 
 def is_whole(word: str, *, any_letters: bool) -> bool:
-    """Tell whether a database finds a word only where it is whole.
+    """Return whether the database matches this word only as a whole word.
 
-    What it takes for no letter it finds within words: numbers like ², and all but ASCII where it knows no language.
+    Characters that it does not consider letters also match inside words: numerals such as ², and everything
+    outside ASCII in a database whose locale knows only ASCII.
     """
     return word.isascii() or is_east_asian(word) or (any_letters and all(map(is_letter, word)))
 
 
 def spans(blocks: list[int]) -> list[tuple[int, int]]:
-    """Return the first and the last id of all spans of calls between these blocks, before them and after them."""
+    """Return the first and last id of each range of calls outside these blocks."""
     found, start = list[tuple[int, int]](), 0
     for block in blocks:
         if first_id(block) > start:
             found.append((start, first_id(block) - 1))
         start = first_id(block + 1)
-    return [*found, (start, GREATEST)]
+    return [*found, (start, MAX_INT64)]
 
 
 def ids_within(given: list[tuple[int, int]]) -> Select[int]:
-    """Return the query for the ids of the calls in these spans, on SQLite."""
+    """Return a query for the ids of the calls in these ranges, on SQLite."""
     inner, table = EXCHANGES.alias("candidates"), listed(given)
     first, last = (func.json_extract(table.c.value, f"$[{place}]", type_=BigInteger()) for place in (0, 1))
     return select(inner.c.id).select_from(table.join(inner, inner.c.id.between(first, last)))
 
 
 def listed(given: Sequence[object]) -> TableValuedAlias:
-    """Return a table whose column `value` has the elements of a list, which is one parameter, on SQLite."""
+    """Return a list as a table with the column `value`, passed as one parameter, on SQLite."""
     packed = literal(json.dumps(given), String())
     return func.json_each(packed).table_valued(column("value", Integer), name="listed", joins_implicitly=True)
 
 
 def array_text(given: list[int]) -> ColumnElement[str]:
-    """Return a list as one parameter, as PostgreSQL writes arrays: it then looks numbers up in no time."""
+    """Return a list as one parameter in PostgreSQL's array syntax, which it searches by hash."""
     return literal(f"{{{','.join(map(str, given))}}}", String())

@@ -1,4 +1,4 @@
-"""Compile comparisons of fields that are columns, or expressions of columns."""
+"""Compile comparisons of fields that are columns or expressions of columns."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ type Length = ColumnElement[int]
 
 
 def operand(field: Field, name: str, dialect: str, now: datetime) -> Operand:
-    """Return what a field is compared as; not for sets and JSON."""
+    """Return the operand for a field that is neither a set nor JSON."""
     column = expression(field)
     if field.kind == "moment":
         return MomentOperand(column, name, dialect, now)
     if field.kind == "truth":
         return TruthOperand(column, name)
     if field.kind in ("whole", "decimal"):
-        # what the view has in milliseconds is cut to whole ones, as there
+        # truncated to whole milliseconds, as the view shows it
         in_unit = column // field.unit if field.unit and field.unit > 1 else column
         return NumberOperand(in_unit, name, dialect, field.unit, column)
     return (ModelOperand if field.name == "model" else TextOperand)(column, name, dialect)
@@ -44,10 +44,10 @@ def operand(field: Field, name: str, dialect: str, now: datetime) -> Operand:
 
 @dataclass(frozen=True, slots=True)
 class ModelOperand(TextOperand):
-    """The model; equality is asked of both columns, each of which has an index."""
+    """The model; equality compares both columns, because each has an index."""
 
     def equals(self, value: Value) -> Condition:
-        """Tell that it is the text."""
+        """Return the condition that the model is this text."""
         answered, requested = EXCHANGES.c.model_answered, EXCHANGES.c.model_requested
         other = self._other(value)
         return or_(answered == other, and_(requested == other, answered.is_(None)))
@@ -57,7 +57,7 @@ class ModelOperand(TextOperand):
 class MomentOperand:
     """The time of the request.
 
-    Its text is in local time and has seconds, so what is compared by order is the second: of a date alone the first.
+    It is displayed in local time with seconds, so it is ordered by the second; a date alone stands for its first.
     """
 
     column: ColumnElement[int]
@@ -67,16 +67,16 @@ class MomentOperand:
 
     @property
     def exists(self) -> Condition:
-        """Tell that it is there, as it always is."""
+        """Return a condition that always holds: every call has a time."""
         return self.column.is_not(None)
 
     def equals(self, value: Value) -> Condition:
-        """Tell that it lies in the second, minute or day."""
+        """Return the condition that the time lies in the given second, minute or day."""
         period = self._period(value)
         return and_(self.column >= period.start, self.column < period.end)
 
     def ordered(self, comparator: Comparator, value: Value) -> Condition:
-        """Tell that it lies before or after."""
+        """Return the condition that the time is earlier or later."""
         period = self._period(value)
         after = period.start if period.coarse else period.end
         conditions: dict[str, Condition] = {
@@ -88,7 +88,7 @@ class MomentOperand:
         return conditions[comparator]
 
     def matches(self, test: Callable[[ColumnElement[str]], Condition], value: TextValue) -> Condition:
-        """Tell that it matches as it is displayed."""
+        """Return the condition that the displayed time passes the test."""
         seconds = self.column // SECOND_IN_MICROSECONDS
         if self.dialect == "sqlite":
             return test(func.datetime(seconds, "unixepoch", "localtime", type_=Text()))

@@ -1,4 +1,4 @@
-"""Compile the tree of a predicate to a condition in SQL, every value of it a bound parameter."""
+"""Compile the tree of a predicate to an SQL condition with bound parameters."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ from moonpalace_addons.store.records.body_scan import quick_text
 from moonpalace_addons.store.records.body_text import Side, body_text
 from moonpalace_addons.wire.suggestions import did_you_mean
 
-PARTS_OF_BODIES = dict.fromkeys(("messages", "tools", "temperature", "max_tokens"), "request")
-PARTS_OF_BODIES |= dict.fromkeys(("choices", "usage"), "response")
-"""What is often taken for a field, and the body that it is a member of."""
+BODY_MEMBERS = dict.fromkeys(("messages", "tools", "temperature", "max_tokens"), "request")
+BODY_MEMBERS |= dict.fromkeys(("choices", "usage"), "response")
+"""Names often mistaken for fields, with the body they are a member of."""
 
-WORDS: dict[Kind, str] = {
+KIND_NAMES: dict[Kind, str] = {
     "whole": "a number",
     "decimal": "a number",
     "text": "text",
@@ -55,21 +55,21 @@ WORDS: dict[Kind, str] = {
     "json": "JSON",
     "words": "searched for words",
 }
-"""What kinds are called in messages."""
+"""How error messages name each kind of field."""
 
 type TextSearch = Callable[[str], Condition]
 
 
 @dataclass(frozen=True, slots=True)
 class Compiler:
-    """Compile trees for one kind of database; `search` makes the condition for a search for words."""
+    """Compile trees for one SQL dialect; `search` returns the condition for a word search."""
 
     dialect: str
     now: datetime
     search: TextSearch
 
     def condition(self, tree: Node, text: str) -> Condition:
-        """Return the condition for the tree of `text`; raises PredicateError for what makes no sense in it."""
+        """Return the condition for `tree`, parsed from `text`; raises PredicateError if it cannot be compiled."""
         try:
             return self._node(tree)
         except ValueMistakeError as error:
@@ -85,7 +85,7 @@ class Compiler:
                 found = self._node(operand)
                 if is_search(operand):
                     return not_(found)
-                # Every comparison with NULL is NULL, whose opposite is NULL again: here it counts as false.
+                # A comparison with NULL is NULL, and so is its negation; here NULL counts as false.
                 return not_(func.coalesce(found, false()))
             case Presence():
                 return self._presence(node)
@@ -135,8 +135,8 @@ class Compiler:
         self, field: Field, node: Comparison | Presence, test: Callable[[Operand], Condition], *, if_absent: bool
     ) -> Condition:
         side = side_of(field)
-        seen = marks(node) if looks_far(node.path) or self.dialect != "sqlite" else ()
-        return documents.within(side, node.path, self.dialect, test, if_absent=if_absent, seen=seen)
+        substrings = marks(node) if has_wildcard(node.path) or self.dialect != "sqlite" else ()
+        return documents.within(side, node.path, self.dialect, test, if_absent=if_absent, required=substrings)
 
     def _operand(self, field: Field, path: Path) -> Operand:
         if field.kind == "words":
@@ -155,52 +155,52 @@ class Compiler:
         if field.kind in ("text", "headers"):
             operand = columns.operand(field, path.field, self.dialect, self.now)
             return func.length(cast(TextOperand, operand).column)
-        raise ValueMistakeError(f"{path.field} is {WORDS[field.kind]} and has no length", path.position)
+        raise ValueMistakeError(f"{path.field} is {KIND_NAMES[field.kind]} and has no length", path.position)
 
 
 def body(field: Field, dialect: str) -> ColumnElement[str]:
-    """Return a body as text."""
+    """Return the expression for a body as text."""
     side = side_of(field)
     return cast(ColumnElement[str], quick_text(side) if dialect == "sqlite" else body_text(side, dialect))
 
 
 def side_of(field: Field) -> Side:
-    """Return whose body a field is."""
+    """Return the side whose body this field is."""
     return "request" if field.name == "request_body" else "response"
 
 
 def field_of(path: Path) -> Field:
-    """Return the field that a path begins with; raises ValueMistakeError for none, with the nearest names."""
+    """Return the field that a path begins with; raises ValueMistakeError with suggestions if there is none."""
     field = find(path.field)
     if field is None:
-        raise ValueMistakeError(f"there is no field {path.field[:50]}{meant(path)}", path.position)
+        raise ValueMistakeError(f"there is no field {path.field[:50]}{suggestion(path)}", path.position)
     if path.steps and field.kind != "json":
-        message = f"{path.field} is {WORDS[field.kind]} and has no parts; request_body and response_body have"
+        message = f"{path.field} is {KIND_NAMES[field.kind]} and has no parts; request_body and response_body have"
         raise ValueMistakeError(message, path.position)
     return field
 
 
 def is_search(node: Node) -> bool:
-    """Tell whether a node searches for words: that is never NULL, and SQLite looks into fewer bodies if it sees it."""
+    """Return whether a node is a word search, which is never NULL and lets SQLite read fewer bodies if not wrapped."""
     return isinstance(node, Comparison) and field_of(node.path).kind == "words"
 
 
-def looks_far(path: Path) -> bool:
-    """Tell whether looking for texts first pays on SQLite: to follow a path costs it less, but for those that fork."""
+def has_wildcard(path: Path) -> bool:
+    """Return whether a substring prefilter pays on SQLite: only for paths with `*`, as others are cheap to follow."""
     return any(isinstance(step, AnyElement) for step in path.steps)
 
 
-def meant(path: Path) -> str:
-    """Return the names that somebody may have meant, in words."""
+def suggestion(path: Path) -> str:
+    """Return a hint with the fields that the user may have meant."""
     name = path.field.lower()
-    if name in PARTS_OF_BODIES:
-        return f"; did you mean {PARTS_OF_BODIES[name]}_body.{name}?"
+    if name in BODY_MEMBERS:
+        return f"; did you mean {BODY_MEMBERS[name]}_body.{name}?"
     others = "fields are status, state, model, request_body.…, response_body.…, tags, text, latency and others"
     return f"; {did_you_mean(name, FIELDS) or others}"
 
 
 def cost(node: Node) -> int:
-    """Return how much looking at a node costs: nothing for a column, more for bodies, most for searching them."""
+    """Return the relative cost of a node: 0 for columns, 1 for a path into a body, 2 for searching a whole body."""
     below = children(node)
     if below:
         return max(map(cost, below))

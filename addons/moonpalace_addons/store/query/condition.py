@@ -1,4 +1,4 @@
-"""Turn the texts of predicates into one condition on the calls of a store."""
+"""Combine predicates into one condition on the calls of a store."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from moonpalace_addons.store.query.tree import Comparator, Comparison, Node, chi
 
 
 def condition(texts: Sequence[str], engine: Engine) -> ColumnElement[bool]:
-    """Return the condition on EXCHANGES that all predicates hold, for queries through `engine`, which it prepares.
+    """Return the condition on EXCHANGES that all predicates hold, and prepare `engine` for it.
 
-    Lengths of time like -2h count from now. Raises PredicateError for the first mistake.
+    Relative times such as -2h count from now. Raises PredicateError for the first mistake.
     """
     functions.install(engine)
     compiler = Compiler(engine.dialect.name, datetime.now(UTC), partial(searching.condition, engine=engine))
@@ -28,7 +28,7 @@ def condition(texts: Sequence[str], engine: Engine) -> ColumnElement[bool]:
 
 
 def comparators(tree: Node) -> Iterator[Comparator]:
-    """Give the operators in a tree."""
+    """Yield the operators in a tree."""
     if isinstance(tree, Comparison):
         yield tree.comparator
     for child in children(tree):

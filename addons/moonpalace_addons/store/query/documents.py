@@ -1,7 +1,7 @@
 """Compile comparisons of paths into JSON bodies.
 
-A value there is true or false, a number, or text; arrays and objects count as text, their JSON without white space.
-Values of different kinds are different, and none is greater. A body that is not JSON has no values.
+A value is a boolean, a number or text; arrays and objects count as text: their JSON without whitespace. Values of
+different kinds are unequal and not ordered. A body that is not JSON has no values.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from moonpalace_addons.store.schema import EXCHANGES
 
 @dataclass(frozen=True, slots=True)
 class JsonOperand:
-    """The value at a place."""
+    """The value at a place in a JSON document."""
 
     node: Node
     name: str
@@ -41,11 +41,11 @@ class JsonOperand:
 
     @property
     def exists(self) -> Condition:
-        """Tell that there is a value other than null."""
+        """Return the condition that there is a value other than null."""
         return self.node.exists
 
     def equals(self, value: Value) -> Condition:
-        """Tell that it is this value, and of the same kind."""
+        """Return the condition that it equals this value and has the same kind."""
         match value:
             case Text(text):
                 return self._guarded(self.node.is_text, self.node.text == bound(text))
@@ -56,7 +56,7 @@ class JsonOperand:
         raise self._mistake(value)
 
     def ordered(self, comparator: Comparator, value: Value) -> Condition:
-        """Tell that it is greater or less, and of the same kind."""
+        """Return the condition that it is greater or less and has the same kind."""
         compared = ORDERS[comparator]
         match value:
             case Text(text):
@@ -67,12 +67,12 @@ class JsonOperand:
         raise self._mistake(value)
 
     def matches(self, test: Callable[[ColumnElement[str]], Condition], value: Text) -> Condition:
-        """Tell that it is text that matches."""
+        """Return the condition that it is text and passes the test."""
         return self._guarded(self.node.is_text, test(self.node.text))
 
     def _guarded(self, is_right: Condition, condition: Condition) -> Condition:
-        # CASE and not AND, which a database may evaluate in any order. SQLite can compare what is of another kind, and
-        # does not ask for the kind where that fails already.
+        # CASE because a database may evaluate AND in any order. SQLite can compare values of different kinds, so it
+        # checks the kind only if the comparison holds.
         first, second = (condition, is_right) if self.dialect == "sqlite" else (is_right, condition)
         return case((first, second), else_=false())
 
@@ -88,12 +88,12 @@ def within(
     test: Callable[[Operand], Condition],
     *,
     if_absent: bool,
-    seen: Sequence[str] = (),
+    required: Sequence[str] = (),
 ) -> Condition:
-    """Return the condition that `test` holds for what a path leads to in a body; for several places, for one of them.
+    """Return the condition that `test` holds for the value at a path; with several places, for at least one.
 
-    `if_absent` says whether it holds where the path leads to nothing; if not, `seen` are texts one of which a body has
-    where it holds.
+    `if_absent` is the result where the path leads to nothing. If that is false, `required` may give substrings, at
+    least one of which every matching body contains.
     """
 
     def condition(node: Node) -> Condition:
@@ -101,27 +101,27 @@ def within(
             return test(NumberOperand(node.length, f"len({path.field}…)", dialect))
         return test(JsonOperand(node, path.field, dialect))
 
-    marks = () if if_absent else seen
+    substrings = () if if_absent else required
     if dialect == "sqlite":
-        body = scanned(side, dialect, marks)
+        body = scanned(side, dialect, substrings)
         return any_place(body, body.c.body, path, condition)
-    source = document(side, marks)
+    source = document(side, substrings)
     found = follow(PostgresqlNode(source.c.document), path.steps, condition, if_absent=if_absent)
     missing = if_absent and not any(isinstance(step, AnyElement) for step in path.steps)
     whole = case((source.c.document.is_not(None), found), else_=true() if missing else false())
     return type_coerce(select(whole).select_from(source).correlate(EXCHANGES).scalar_subquery(), Boolean())
 
 
-def document(side: Side, seen: Sequence[str]) -> Subquery:
-    """Return a body as a table of one row with JSON, on PostgreSQL."""
-    body = scanned(side, "postgresql", seen)
+def document(side: Side, required: Sequence[str]) -> Subquery:
+    """Return a body as a subquery of one row with the JSON column `document`, on PostgreSQL."""
+    body = scanned(side, "postgresql", required)
     return select(func.moonpalace_json(body.c.body).label("document")).offset(0).subquery()
 
 
 def follow(
     node: PostgresqlNode, steps: Sequence[Step], condition: Callable[[Node], Condition], *, if_absent: bool
 ) -> Condition:
-    """Return the condition that it holds for what the steps lead to, on PostgreSQL."""
+    """Return `condition` applied to the place that the steps lead to, on PostgreSQL."""
     for number_of_steps, step in enumerate(steps, 1):
         if not isinstance(step, AnyElement):
             node = node.step(step)

@@ -1,4 +1,4 @@
-"""Report a mistake in a predicate: what is wrong, and a caret under where."""
+"""The error for a mistake in a predicate, with a caret under its position."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from wcwidth import wcswidth, wcwidth
 
 from moonpalace_addons.errors import MoonPalaceError
 
-BEFORE, AFTER = 60, 30
-"""Columns of the text that are shown before and after the mistake."""
+CONTEXT_BEFORE, CONTEXT_AFTER = 60, 30
+"""Terminal columns of the predicate shown before and after the mistake."""
 
 
 class PredicateError(MoonPalaceError):
-    """Report a mistake; `detail` is the text of the predicate with a caret under `position`, a number of characters."""
+    """A mistake in a predicate; `detail` shows the text with a caret under `position`, a character offset."""
 
     exit_code = 2
 
@@ -22,29 +22,29 @@ class PredicateError(MoonPalaceError):
 
 
 def marked(text: str, position: int) -> str:
-    """Return the line of `text` that holds `position`, cut to what is near, and a line with a caret below it."""
+    """Return the line of `text` around `position`, shortened, with a caret on the line below."""
     start = text.rfind("\n", 0, position) + 1
     end = text.find("\n", position)
     before = printable(text[start:position])
     after = printable(text[position : len(text) if end < 0 else end])
-    left, right = last_columns(before, BEFORE), first_columns(after, AFTER)
+    left, right = last_columns(before, CONTEXT_BEFORE), first_columns(after, CONTEXT_AFTER)
     dots = "…" if left != before else ""
     line = f"{dots}{left}{right}{'…' if right != after else ''}"
     return f"  {line}\n  {' ' * (len(dots) + width(left))}^"
 
 
 def printable(text: str) -> str:
-    """Return the text with one visible character for each that a terminal would not print as it is."""
+    """Return the text with control characters and other unprintable ones replaced by one visible character each."""
     return "".join(" " if character == "\t" else character if wcwidth(character) > 0 else "�" for character in text)
 
 
 def width(text: str) -> int:
-    """Return the columns that printable text takes."""
+    """Return the width of printable text in terminal columns."""
     return max(wcswidth(text), 0)
 
 
 def first_columns(text: str, columns: int) -> str:
-    """Return as much of the beginning as fits."""
+    """Return the longest prefix that fits into `columns`."""
     taken = 0
     for number, character in enumerate(text):
         taken += wcwidth(character)
@@ -54,5 +54,5 @@ def first_columns(text: str, columns: int) -> str:
 
 
 def last_columns(text: str, columns: int) -> str:
-    """Return as much of the end as fits."""
+    """Return the longest suffix that fits into `columns`."""
     return first_columns(text[::-1], columns)[::-1]

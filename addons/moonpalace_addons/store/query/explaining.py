@@ -1,4 +1,4 @@
-"""Write down what a predicate says, and what serves it."""
+"""Format a predicate's tree as text, and find the index that its query plan uses."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ INDEX = re.compile(
     r"|Bitmap Index Scan on (exchange\w+)"
 )
 BY_ID = re.compile(r"SEARCH exchanges USING INTEGER PRIMARY KEY|Index Cond: \(id ")
-EVERYTHING = re.compile(r"SCAN exchanges\b|Seq Scan on exchanges\b")
+FULL_SCAN = re.compile(r"SCAN exchanges\b|Seq Scan on exchanges\b")
 BY_TIME = re.compile(r"Index (?:Only )?Scan(?: Backward)? using exchanges_started_at ")
-"""What looks at all calls in the order of their times, on PostgreSQL, unless a condition follows it."""
+"""A scan of all calls in order of time on PostgreSQL, unless an index condition follows it."""
 
 
 def index_in(steps: list[str]) -> str | None:
-    """Return what a plan uses to find the calls, None if it looks at all of them, from the newest on."""
-    if any(map(looks_at_all, steps, [*steps[1:], ""])) and not any(map(BY_ID.match, steps)):
+    """Return the index that a plan uses to find the calls; None if it scans all of them from the newest."""
+    if any(map(scans_all_calls, steps, [*steps[1:], ""])) and not any(map(BY_ID.match, steps)):
         return None
     found = [name for step in steps for match in INDEX.finditer(step) for name in match.groups() if name]
     return ", ".join(dict.fromkeys(found)) or ("the ids" if any(BY_ID.search(step) for step in steps) else None)
 
 
-def looks_at_all(step: str, following: str) -> bool:
-    """Tell whether a step of a plan looks at all calls, by the step and what is said of it in the following line."""
+def scans_all_calls(step: str, following: str) -> bool:
+    """Return whether a step of a plan, with the line that follows it, scans all calls."""
     plain = step.lstrip("-> ")
-    return bool(EVERYTHING.match(plain) or (BY_TIME.match(plain) and not following.startswith("Index Cond")))
+    return bool(FULL_SCAN.match(plain) or (BY_TIME.match(plain) and not following.startswith("Index Cond")))
 
 
 def searches(node: Node) -> Iterator[str]:
-    """Give what a tree searches for."""
+    """Yield the texts of the word searches in a tree."""
     if isinstance(node, Comparison) and node.path.field.lower() == "text":
         yield from (value.value for value in node.values if isinstance(value, Text))
     for child in children(node):
@@ -63,7 +63,7 @@ def searches(node: Node) -> Iterator[str]:
 
 
 def outline(node: Node, indent: int = 0) -> Iterator[str]:
-    """Give the lines of the tree, each level further in."""
+    """Yield the lines of the tree, each level indented."""
     margin = "  " * indent
     match node:
         case And(operands) | Or(operands):
@@ -81,13 +81,13 @@ def outline(node: Node, indent: int = 0) -> Iterator[str]:
 
 
 def path_text(path: Path) -> str:
-    """Return a path as it is written."""
+    """Return a path in the syntax of predicates."""
     written = ".".join((name_text(path.field), *map(step_text, path.steps)))
     return f"len({written})" if path.measured else written
 
 
 def step_text(step: Step) -> str:
-    """Return a step of a path as it is written."""
+    """Return a step of a path in the syntax of predicates."""
     match step:
         case Member(name):
             return name_text(name)
@@ -98,12 +98,12 @@ def step_text(step: Step) -> str:
 
 
 def name_text(name: str) -> str:
-    """Return a name as it is written, in back quotes where it needs them."""
+    """Return a name, in backquotes if it needs them."""
     return name if re.fullmatch(r"[^\W\d]\w*", name) else f"`{name.replace('`', '``')}`"
 
 
 def value_text(value: Value) -> str:
-    """Return a value as it is written."""
+    """Return a value in the syntax of predicates."""
     match value:
         case Text(text):
             escaped = text.replace("\\", "\\\\").replace("'", "\\'")
@@ -121,6 +121,6 @@ def value_text(value: Value) -> str:
 
 
 def span_text(nanoseconds: int) -> str:
-    """Return a length of time in the largest unit that divides it."""
+    """Return a duration in the largest unit that divides it."""
     unit = next(unit for unit in reversed(NANOSECONDS) if nanoseconds % NANOSECONDS[unit] == 0)
     return f"{nanoseconds // NANOSECONDS[unit]}{unit}"

@@ -1,4 +1,4 @@
-"""Answer comparisons of the paths that matter from columns with an index, with the answer that the body would give."""
+"""Answer comparisons of common body paths from indexed columns, with the same result as from the body."""
 
 from __future__ import annotations
 
@@ -15,49 +15,49 @@ from moonpalace_addons.store.schema import EXCHANGES
 
 @dataclass(frozen=True, slots=True)
 class Extract:
-    """A column that was taken from a path of a body when the call was stored.
+    """A column that was extracted from a path of a body when the call was stored.
 
-    `always` says that where the column is not NULL, the path leads to the very same value. Else a call has in the
-    column what the path leads to whenever that is a value `of_kind`, but also the same value from elsewhere.
+    With `exact`, a column that is not NULL has the same value as the path. Without it the column has the path's value
+    whenever that has the column's type, but may also have taken the value from elsewhere.
     """
 
     column: str
-    always: bool = False
-    but: frozenset[str] = frozenset()
-    """Values that the column has for others too."""
+    exact: bool = False
+    ambiguous: frozenset[str] = frozenset()
+    """Values that the column can have although the path has another."""
 
 
 type Place = tuple[str, tuple[Step, ...]]
 
 
 def place(path: str) -> Place:
-    """Return a path, written with dots."""
+    """Parse a path written with dots."""
     root, *steps = path.split(".")
     return root, tuple(Element(int(step)) if step.isdigit() else Member(step) for step in steps)
 
 
 EXTRACTS: dict[Place, Extract] = {
-    place("request_body.model"): Extract("model_requested", always=True),
+    place("request_body.model"): Extract("model_requested", exact=True),
     place("request_body.stream"): Extract("stream_requested"),
-    place("response_body.model"): Extract("model_answered", always=True),
-    place("response_body.id"): Extract("chatcmpl_id", always=True),
+    place("response_body.model"): Extract("model_answered", exact=True),
+    place("response_body.id"): Extract("chatcmpl_id", exact=True),
     # of several choices, the column has the first reason that is not "stop"
-    place("response_body.choices.0.finish_reason"): Extract("finish_reason", but=frozenset({"stop"})),
+    place("response_body.choices.0.finish_reason"): Extract("finish_reason", ambiguous=frozenset({"stop"})),
     place("response_body.usage.prompt_tokens"): Extract("prompt_tokens"),
     place("response_body.usage.completion_tokens"): Extract("completion_tokens"),
     place("response_body.usage.total_tokens"): Extract("total_tokens"),
     place("response_body.usage.cached_tokens"): Extract("cached_tokens"),
     place("response_body.usage.completion_tokens_details.reasoning_tokens"): Extract("reasoning_tokens"),
 }
-"""The paths that are answered without looking into bodies, or with a look into few of them."""
+"""The paths that are answered without reading bodies, or by reading few of them."""
 
 
 def prefiltered(
     field: Field, node: Comparison, looked_up: Condition, test: Callable[[Operand], Condition], dialect: str
 ) -> Condition:
-    """Return `looked_up`, the condition on the body, with one on a column before it where that says enough.
+    """Return `looked_up`, the condition on the body, preceded by one on an extracted column where there is one.
 
-    A column is NULL where its value could not be read when the call was stored; then the body is asked, always.
+    A column is NULL if its value could not be read when the call was stored; the body decides then.
     """
     extract = EXTRACTS.get((field.name, node.path.steps))
     if extract is None or node.path.measured:
@@ -65,35 +65,35 @@ def prefiltered(
     column: Expression = EXCHANGES.c[extract.column]
     if extract.column == "stream_requested":
         return streamed(node, column, looked_up)
-    if not tells(extract, node):
+    if not is_decisive(extract, node):
         return looked_up
     operand: Operand = (
         TextOperand(column, node.path.field, dialect)
-        if extract.always or extract.but
+        if extract.exact or extract.ambiguous
         else NumberOperand(column, node.path.field, dialect)
     )
-    known = test(operand) if extract.always else and_(test(operand), looked_up)
-    if extract.always and node.comparator not in ("==", "@"):
+    known = test(operand) if extract.exact else and_(test(operand), looked_up)
+    if extract.exact and node.comparator not in ("==", "@"):
         return case((column.is_not(None), known), else_=looked_up)
     return or_(known, and_(column.is_(None), looked_up))
 
 
-def tells(extract: Extract, node: Comparison) -> bool:
-    """Tell whether the column has the values of all calls for which the comparison holds."""
-    if extract.always:
+def is_decisive(extract: Extract, node: Comparison) -> bool:
+    """Return whether the column alone finds every call for which the comparison can hold."""
+    if extract.exact:
         return all(isinstance(value, Text) for value in node.values)
-    if extract.but:
+    if extract.ambiguous:
         texts = {value.value for value in node.values if isinstance(value, Text)}
         every_text = len(node.values) == sum(isinstance(value, Text) for value in node.values)
         if node.comparator in ("==", "@"):
-            return every_text and not texts & extract.but
-        return node.comparator in ("!=", "!@") and every_text and extract.but <= texts
+            return every_text and not texts & extract.ambiguous
+        return node.comparator in ("!=", "!@") and every_text and extract.ambiguous <= texts
     whole = all(isinstance(value, Number) and isinstance(value.value, int) for value in node.values)
     return whole and node.comparator in ("==", "@", ">", ">=", "<", "<=")
 
 
 def streamed(node: Comparison, column: Expression, looked_up: Condition) -> Condition:
-    """Return the condition for `stream`, whose column says whether the request has it as true."""
+    """Return the condition for `stream`, whose column is true if the request has `"stream": true`."""
     values = node.values
     if node.comparator != "==" or any(isinstance(value, Null) or not isinstance(value, Truth) for value in values):
         return looked_up

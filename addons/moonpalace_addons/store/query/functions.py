@@ -1,4 +1,4 @@
-"""The functions that SQLite lacks, given to each connection of an engine."""
+"""Register the SQL functions that predicates need, on each SQLite connection of an engine."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from moonpalace_addons.store.query import words
 from moonpalace_addons.store.query.patterns import Pattern, compiled
 from moonpalace_addons.store.query.places import lengths, places
 
-MAPPED = 2**36
-"""Bytes of the database that are mapped, more than any has."""
+MMAP_SIZE = 2**36
+"""Bytes of the database file that are memory-mapped; more than any store has."""
 
-TIME_LIMIT = "60s"
-"""How long a statement with a regular expression may take on PostgreSQL, whose own engine has no bound."""
+STATEMENT_TIMEOUT = "60s"
+"""Limit for statements with a regular expression on PostgreSQL, whose regex engine has no bound of its own."""
 
 
 def install(engine: Engine) -> None:
-    """See to it that conditions work on this engine; calling it again changes nothing."""
+    """Add the functions to all connections of an engine; idempotent."""
     if engine.dialect.name == "sqlite" and not event.contains(engine, "checkout", add_functions):
-        # At checkout, and not at connect: the pool has connections already.
+        # On checkout rather than on connect, because the pool already has connections.
         event.listen(engine, "checkout", add_functions)
 
 
 def limit_time(engine: Engine) -> None:
-    """Let no statement on PostgreSQL take longer than `TIME_LIMIT`; calling it again changes nothing."""
+    """Limit every statement on PostgreSQL to `STATEMENT_TIMEOUT`; idempotent."""
     if engine.dialect.name == "postgresql" and not event.contains(engine, "begin", set_time_limit):
         event.listen(engine, "begin", set_time_limit)
 
 
 def set_time_limit(connection: Connection) -> None:
-    """Limit the statements of a transaction that begins."""
-    connection.exec_driver_sql("SELECT set_config('statement_timeout', %s, true)", (TIME_LIMIT,))
+    """Set the statement timeout of a transaction."""
+    connection.exec_driver_sql("SELECT set_config('statement_timeout', %s, true)", (STATEMENT_TIMEOUT,))
 
 
 def add_functions(connection: DBAPIConnection, _: ConnectionPoolEntry, __: object) -> None:
-    """Add our functions to a connection of SQLite."""
+    """Register the functions on an SQLite connection."""
     sqlite = cast(sqlite3.Connection, connection)
-    # Bodies are read where they lie in the page cache; a sixth faster than copies of them.
-    sqlite.execute(f"PRAGMA mmap_size = {MAPPED}")
+    # Reading bodies from the page cache without copying is a sixth faster.
+    sqlite.execute(f"PRAGMA mmap_size = {MMAP_SIZE}")
     sqlite.create_function("moonpalace_regex", 2, search, deterministic=True)
     sqlite.create_function("moonpalace_holds", 2, holds, deterministic=True)
     sqlite.create_function("moonpalace_places", 2, places, deterministic=True)
@@ -54,27 +54,27 @@ def add_functions(connection: DBAPIConnection, _: ConnectionPoolEntry, __: objec
 
 @lru_cache(maxsize=64)
 def pattern(text: str) -> Pattern:
-    """Return a compiled regular expression."""
+    """Return a compiled regular expression, cached."""
     return compiled(text)
 
 
 def search(regex: str, text: bytes | None) -> bool | None:
-    """Tell whether a regular expression is found in a text in UTF-8, None for no text."""
+    """Return whether a regular expression matches somewhere in a UTF-8 text; None for NULL."""
     return None if text is None else pattern(regex).search(text) is not None
 
 
 def holds(body: bytes | None, text: str) -> bool | None:
-    """Tell whether a text is in a body in UTF-8, None for no body; for what is not ASCII, quicker than LIKE."""
+    """Return whether a UTF-8 body contains a text, None for NULL; faster than LIKE for non-ASCII text."""
     return None if body is None else text.encode() in body
 
 
 @lru_cache(maxsize=16)
 def terms(packed: str) -> tuple[words.Term, ...]:
-    """Return the terms that are packed in JSON."""
+    """Return the terms encoded as JSON."""
     return tuple(tuple(term) for term in json.loads(packed))
 
 
 def has_words(packed: str, request: bytes | None, response: bytes | None) -> bool:
-    """Tell whether the terms, packed in JSON, occur in the bodies of a call, in UTF-8."""
+    """Return whether the terms, encoded as JSON, occur in the UTF-8 bodies of a call."""
     bodies = [body.decode(errors="replace") for body in (request, response) if body]
     return words.occur(terms(packed), bodies)

@@ -1,4 +1,4 @@
-"""Read the literals of predicates: strings with escapes, numbers, lengths of time, paths."""
+"""Parse the literals of predicates: strings with escapes, numbers, durations and paths."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from decimal import Decimal, InvalidOperation
 from moonpalace_addons.store.query.tree import AnyElement, Element, Member, Step
 
 ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "\\": "\\", "'": "'", '"': '"', "/": "/"}
-"""What stands for what after a backslash in a string; a backslash before anything else stands for itself, so that
-patterns read as they are: '100\\%', '\\d+'."""
+"""Escape sequences in strings. A backslash before any other character is kept, which keeps patterns readable:
+'100\\%', '\\d+'."""
 
 NANOSECONDS = {
     "ns": 1,
@@ -21,19 +21,19 @@ NANOSECONDS = {
     "d": 86_400_000_000_000,
     "w": 604_800_000_000_000,
 }
-LONGEST_NUMBER = 400
-LARGEST_EXPONENT = 300
-"""Of ten; what a double holds, and SQLite has nothing larger."""
-MOST_STEPS = 30
-"""Steps of a path: a database takes expressions of a limited depth, and each step is several levels of one."""
-LARGEST_INDEX = 10**9
+MAX_NUMBER_LENGTH = 400
+MAX_EXPONENT = 300
+"""Decimal exponent: the range of a double, the largest number type of SQLite."""
+MAX_STEPS = 30
+"""Steps of a path. Databases limit the depth of expressions, and each step takes several levels."""
+MAX_INDEX = 10**9
 
 AMOUNT = re.compile(r"([0-9.]+)([a-z]+)")
 STEP = re.compile(r"`((?:[^`]|``)+)`|(\*)|(-?[0-9]+)(?!\w)|([^\W\d]\w*)")
 
 
 class LiteralError(ValueError):
-    """Say what is wrong with a literal, and at which character of it."""
+    """A malformed literal; `offset` is the character at fault."""
 
     def __init__(self, message: str, offset: int = 0) -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class LiteralError(ValueError):
 
 
 def read_string(token: str) -> str:
-    r"""Return a quoted string with its escapes replaced; `\uXXXX` pairs of surrogates are one character."""
+    r"""Return the value of a quoted string; `\uXXXX` surrogate pairs become one character."""
     body = token[1:-1]
     check_characters(body, 1)
 
@@ -61,7 +61,7 @@ def read_string(token: str) -> str:
 
 
 def check_characters(text: str, offset: int = 0) -> None:
-    """Refuse what no database can hold."""
+    """Raise LiteralError for characters that no database can store."""
     for number, character in enumerate(text):
         if character == "\x00" or "\ud800" <= character <= "\udfff":
             what = "the character NUL" if character == "\x00" else "what is no character (its bytes are not UTF-8)"
@@ -69,25 +69,25 @@ def check_characters(text: str, offset: int = 0) -> None:
 
 
 def read_number(token: str) -> int | Decimal:
-    """Return a whole number exactly, any other as a decimal one."""
-    if len(token) > LONGEST_NUMBER:
-        raise LiteralError(f"a number has at most {LONGEST_NUMBER} characters")
+    """Return an int for a whole number, else a Decimal."""
+    if len(token) > MAX_NUMBER_LENGTH:
+        raise LiteralError(f"a number has at most {MAX_NUMBER_LENGTH} characters")
     if re.fullmatch(r"[+-]?[0-9]+", token):
-        if abs(int(token)) > 10**LARGEST_EXPONENT:
+        if abs(int(token)) > 10**MAX_EXPONENT:
             raise LiteralError("this number is out of range")
         return int(token)
     try:
         number = Decimal(token)
     except InvalidOperation:
         raise LiteralError("this number is out of range") from None
-    if abs(number.adjusted()) > LARGEST_EXPONENT:
+    if abs(number.adjusted()) > MAX_EXPONENT:
         raise LiteralError("this number is out of range")
     return number
 
 
 def read_span(token: str) -> int:
-    """Return a length of time in nanoseconds: `-2h`, `1.5s`, `1d12h`."""
-    if len(token) > LONGEST_NUMBER:
+    """Return a duration such as `-2h`, `1.5s` or `1d12h` in nanoseconds."""
+    if len(token) > MAX_NUMBER_LENGTH:
         raise LiteralError("this length of time is out of range")
     length = int(sum(Decimal(amount) * NANOSECONDS[unit] for amount, unit in AMOUNT.findall(token)))
     if length >= 2**63:
@@ -96,25 +96,25 @@ def read_span(token: str) -> int:
 
 
 def read_path(token: str) -> tuple[str, tuple[Step, ...]]:
-    """Return the field that a path begins with, and the steps into it."""
+    """Return the field that a path begins with and the steps into it."""
     check_characters(token)
     first, *others = list(STEP.finditer(token))
-    if len(others) > MOST_STEPS:
-        raise LiteralError(f"a path has at most {MOST_STEPS} steps", others[MOST_STEPS].start())
+    if len(others) > MAX_STEPS:
+        raise LiteralError(f"a path has at most {MAX_STEPS} steps", others[MAX_STEPS].start())
     return named(first), tuple(step(match) for match in others)
 
 
 def named(match: re.Match[str]) -> str:
-    """Return the name that a part of a path is."""
+    """Return the name in a part of a path."""
     return match[1].replace("``", "`") if match[1] else match[0]
 
 
 def step(match: re.Match[str]) -> Step:
-    """Return the step that a part of a path is."""
+    """Return a part of a path as a step."""
     if match[2]:
         return AnyElement()
     if match[3]:
-        if len(match[3]) > 10 or abs(int(match[3])) > LARGEST_INDEX:
+        if len(match[3]) > 10 or abs(int(match[3])) > MAX_INDEX:
             raise LiteralError("no array has so many elements", match.start())
         return Element(int(match[3]))
     return Member(named(match))

@@ -1,4 +1,4 @@
-"""What a place in a JSON document is to the compiler, whatever the database."""
+"""The interface of a place in a JSON document, common to both databases."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from moonpalace_addons.store.query.values import Expression
 
 
 class Node(Protocol):
-    """A place in a document, in SQL: a value of JSON, or nothing."""
+    """A place in a document, as SQL: a JSON value or nothing."""
 
     @property
     def exists(self) -> ColumnElement[bool]:
-        """Tell that there is something, and not null."""
+        """The condition that there is a value other than null."""
 
     @property
     def is_text(self) -> ColumnElement[bool]:
-        """Tell that there is a string, an array or an object."""
+        """The condition that the value is a string, an array or an object."""
 
     @property
     def is_number(self) -> ColumnElement[bool]:
-        """Tell that there is a number."""
+        """The condition that the value is a number."""
 
     def is_truth(self, truth: bool) -> ColumnElement[bool]:
-        """Tell that there is true, or that there is false."""
+        """Return the condition that the value is this boolean."""
 
     @property
     def text(self) -> ColumnElement[str]:
-        """The text there, which `is_text`."""
+        """The text, valid if `is_text`."""
 
     @property
     def number(self) -> Expression:
-        """The number there, which `is_number`."""
+        """The number, valid if `is_number`."""
 
     @property
     def length(self) -> ColumnElement[int]:
-        """How many elements, members or characters there are; NULL for what has none."""
+        """The number of elements, members or characters; NULL for other values."""

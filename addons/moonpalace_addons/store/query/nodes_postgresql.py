@@ -1,4 +1,4 @@
-"""Look into JSON documents on PostgreSQL, as values of the type json: jsonb would lose how they are written."""
+"""Places in JSON documents on PostgreSQL, as values of type json; jsonb would lose the original notation."""
 
 from __future__ import annotations
 
@@ -26,63 +26,63 @@ from moonpalace_addons.store.query.tree import AnyElement, Element, Member, Step
 from moonpalace_addons.store.query.values import Expression, bound
 
 TEXTS = ("string", "array", "object")
-LONGEST_NUMBER = 400
-HERE: ColumnElement[str] = literal_column("'{}'::text[]")
-SPACE = r'("(?:[^"\\]|\\.)*")|\s+'
+MAX_NUMBER_LENGTH = 400
+EMPTY_PATH: ColumnElement[str] = literal_column("'{}'::text[]")
+WHITESPACE = r'("(?:[^"\\]|\\.)*")|\s+'
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresqlNode:
-    """A place in a document; `level` is how many arrays lie around it."""
+    """A place in a document; `level` is the number of arrays around it."""
 
     value: Expression
     level: int = 0
 
     @property
     def kind(self) -> ColumnElement[str]:
-        """What is there, in PostgreSQL's words."""
+        """The type of the value, as PostgreSQL names it."""
         return func.json_typeof(self.value, type_=Text())
 
     @property
     def scalar(self) -> ColumnElement[str]:
-        """What is there, as text."""
-        return self.value.op("#>>", return_type=Text())(HERE)
+        """The value as text."""
+        return self.value.op("#>>", return_type=Text())(EMPTY_PATH)
 
     @property
     def exists(self) -> ColumnElement[bool]:
-        """Tell that there is something, and not null."""
+        """The condition that there is a value other than null."""
         return self.kind != "null"
 
     @property
     def is_text(self) -> ColumnElement[bool]:
-        """Tell that there is a string, an array or an object."""
+        """The condition that the value is a string, an array or an object."""
         return self.kind.in_(TEXTS)
 
     @property
     def is_number(self) -> ColumnElement[bool]:
-        """Tell that there is a number."""
+        """The condition that the value is a number."""
         return self.kind == "number"
 
     def is_truth(self, truth: bool) -> ColumnElement[bool]:
-        """Tell that there is true, or that there is false."""
+        """Return the condition that the value is this boolean."""
         return and_(self.kind == "boolean", self.scalar == ("true" if truth else "false"))
 
     @property
     def text(self) -> ColumnElement[str]:
-        """The text there; of arrays and objects the JSON, without the white space between its parts."""
-        compact = func.regexp_replace(cast(self.value, Text), SPACE, r"\1", "g", type_=Text())
+        """The text; for arrays and objects their JSON without insignificant whitespace."""
+        compact = func.regexp_replace(cast(self.value, Text), WHITESPACE, r"\1", "g", type_=Text())
         return case((self.kind == "string", self.scalar), else_=compact)
 
     @property
     def number(self) -> Expression:
-        """The number there; NULL for one that is past all bounds, which would be an error."""
+        """The number; NULL if it is out of range, since casting it would raise an error."""
         exponent = self.scalar.op("~", is_comparison=True)(literal("[eE][-+]?[0-9]{4}", Text()))
-        sane = and_(self.kind == "number", func.length(self.scalar) <= LONGEST_NUMBER, ~exponent)
-        return case((sane, cast(self.scalar, Numeric)))
+        in_range = and_(self.kind == "number", func.length(self.scalar) <= MAX_NUMBER_LENGTH, ~exponent)
+        return case((in_range, cast(self.scalar, Numeric)))
 
     @property
     def length(self) -> ColumnElement[int]:
-        """How many elements, different members or characters there are."""
+        """The number of elements, distinct members or characters."""
         names = func.json_object_keys(case((self.kind == "object", self.value)))
         members = names.table_valued("name", name=f"member_{self.level}").render_derived()
         count = (
@@ -98,18 +98,18 @@ class PostgresqlNode:
         )
 
     def reachable(self, step: Step) -> bool:
-        """Tell whether an operator leads there."""
+        """Return whether the operator `->` takes this step."""
         return not isinstance(step, AnyElement)
 
     def step(self, step: Step) -> PostgresqlNode:
-        """Return the place that lies so much further."""
+        """Return the place one step further."""
         key: Expression = literal(step.index if isinstance(step, Element) else 0, Integer())
         if isinstance(step, Member):
             key = bound(step.name)
         return PostgresqlNode(self.value.op("->", return_type=JSON())(key), self.level)
 
     def branch(self, step: Step, holds: Callable[[PostgresqlNode], ColumnElement[bool]]) -> ColumnElement[bool]:
-        """Return the condition that it holds for an element of an array."""
+        """Return the condition that `holds` is true for some element of the array."""
         elements = func.json_array_elements(case((self.kind == "array", self.value)))
         parts = elements.table_valued(column("value", JSON), name=f"part_{self.level}", joins_implicitly=True)
         parts = parts.render_derived()

@@ -1,4 +1,4 @@
-"""Find what a path leads to in a JSON document on SQLite, by a function of our own (`store.query.places` says why)."""
+"""Places in JSON documents on SQLite, found by a function of our own (see `store.query.places`)."""
 
 from __future__ import annotations
 
@@ -31,49 +31,49 @@ NUMBERS = ("integer", "real")
 
 @dataclass(frozen=True, slots=True)
 class SqliteNode:
-    """A place in a document: arrays and objects as JSON, the rest as values of SQL; null where there is nothing."""
+    """A place in a document: arrays and objects as JSON, other values as SQL values, null where there is nothing."""
 
     place: FromClause
 
     @property
     def exists(self) -> ColumnElement[bool]:
-        """Tell that there is something, and not null."""
+        """The condition that there is a value other than null."""
         return self.place.c.type != "null"
 
     @property
     def is_text(self) -> ColumnElement[bool]:
-        """Tell that there is a string, an array or an object."""
+        """The condition that the value is a string, an array or an object."""
         return self.place.c.type.in_(TEXTS)
 
     @property
     def is_number(self) -> ColumnElement[bool]:
-        """Tell that there is a number."""
+        """The condition that the value is a number."""
         return self.place.c.type.in_(NUMBERS)
 
     def is_truth(self, truth: bool) -> ColumnElement[bool]:
-        """Tell that there is true, or that there is false."""
+        """Return the condition that the value is this boolean."""
         return self.place.c.type == ("true" if truth else "false")
 
     @property
     def text(self) -> ColumnElement[str]:
-        """The text there."""
+        """The value as text."""
         return self.place.c.value
 
     @property
     def number(self) -> Expression:
-        """The number there."""
+        """The value as a number."""
         return self.place.c.value
 
     @property
     def length(self) -> ColumnElement[int]:
-        """How many elements, different members or characters there are, where `any_place` has asked for that."""
+        """The number of elements, distinct members or characters, if `any_place` was given a `len` path."""
         return self.place.c.value
 
 
 def any_place(
     source: FromClause, body: ColumnElement[str], path: Path, holds: Callable[[Node], ColumnElement[bool]]
 ) -> ColumnElement[bool]:
-    """Return the condition that it holds for one of the places to which a path leads in the body, a column there."""
+    """Return the condition that `holds` is true for at least one place that a path leads to in `body`, a column."""
     packed = literal(json.dumps([packed_step(step) for step in path.steps]), String())
     look = func.moonpalace_lengths if path.measured else func.moonpalace_places
     found = func.json_each(look(cast(body, LargeBinary), packed))
@@ -84,5 +84,5 @@ def any_place(
 
 
 def packed_step(step: Step) -> str | int | None:
-    """Return a step as `places` takes it."""
+    """Return a step as `places` expects it."""
     return step.name if isinstance(step, Member) else step.index if isinstance(step, Element) else None

@@ -1,4 +1,4 @@
-"""Parse the text of a predicate into a tree."""
+"""Parse the text of a predicate into a syntax tree."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from moonpalace_addons.store.query.tree import (
 )
 from moonpalace_addons.wire.suggestions import either
 
-LONGEST = 10_000
-"""Characters of a predicate. SQLite takes patterns of LIKE up to 50,000 bytes."""
-DEEPEST = 40
-"""Levels of and, or, not. SQLite takes expressions of 1,000 levels, and each of ours is several of its."""
-MOST_COMPARISONS = 200
-MOST_VALUES = 2_000
+MAX_LENGTH = 10_000
+"""Characters of a predicate. SQLite limits LIKE patterns to 50,000 bytes."""
+MAX_DEPTH = 40
+"""Levels of and, or, not. SQLite limits expressions to a depth of 1,000, and each of our levels takes several."""
+MAX_COMPARISONS = 200
+MAX_VALUES = 2_000
 
 EXPECTED = {
     "PATH": "a field",
@@ -58,20 +58,20 @@ EXPECTED = {
     "COMMA": ",",
     "$END": "the end",
 }
-"""What the parser's names mean, in the order in which they are named."""
+"""How error messages describe the parser's tokens, in the order in which they are listed."""
 
-LISTING = re.compile(r"@\s*([\[(])[^\])]*$")
-LISTS = {"[": "RSQB", "(": "RPAR"}
-"""The beginning of a list that is still open, and the names of what closes it."""
+OPEN_LIST = re.compile(r"@\s*([\[(])[^\])]*$")
+LIST_ENDS = {"[": "RSQB", "(": "RPAR"}
+"""The beginning of a list that is still open, and the tokens that close it."""
 
-TYPED = dict(zip("“”‘’＂＇（）［］｛｝＝！＞＜～％＠＆｜，．：；", "\"\"''\"'()[]{}=!><~%@&|,.:;", strict=True))
-"""What an input method for Chinese writes, and what the language has."""
+FULL_WIDTH = dict(zip("“”‘’＂＇（）［］｛｝＝！＞＜～％＠＆｜，．：；", "\"\"''\"'()[]{}=!><~%@&|,.:;", strict=True))
+"""Full-width characters that Chinese input methods write, with the characters that the language expects."""
 
 
 def parse(text: str) -> Node:
-    """Return the tree of a predicate; raises PredicateError for a mistake, whatever the text is."""
-    if len(text) > LONGEST:
-        raise PredicateError(f"it has {len(text):,} characters, at most {LONGEST:,} are taken", text, LONGEST)
+    """Return the tree of a predicate; raises PredicateError for any text that is not one."""
+    if len(text) > MAX_LENGTH:
+        raise PredicateError(f"it has {len(text):,} characters, at most {MAX_LENGTH:,} are allowed", text, MAX_LENGTH)
     if not text.strip():
         raise PredicateError("it is empty; expected a field, as in: status == 200", text, 0)
     try:
@@ -86,13 +86,13 @@ def parse(text: str) -> Node:
 
 @cache
 def language() -> Lark:
-    """Return the parser, which builds the tree by itself."""
+    """Return the parser, which builds the tree while it parses."""
     grammar = File(__file__).with_name("grammar.lark").read_text(encoding="utf-8")
     return Lark(grammar, parser="lalr", transformer=Builder(), maybe_placeholders=False)
 
 
 class BadTokenError(Exception):
-    """Say what is wrong with a token, and where that is."""
+    """A malformed token and its position."""
 
     def __init__(self, message: str, position: int) -> None:
         super().__init__(message)
@@ -109,19 +109,19 @@ def syntax_error(error: UnexpectedInput, text: str) -> PredicateError:
     elif isinstance(error, UnexpectedCharacters):
         position = cast(int, error.pos_in_stream)
         accepted = set(error.allowed or ())
-    # The parser has merged states and is past some: it names a bracket that nothing has opened, and forgets others.
+    # LALR merges states, so the parser may expect a closing bracket that was never opened, and miss others.
     if accepted >= {"AND", "COMMA"}:
-        opening = LISTING.search(text[:position])
-        accepted = {LISTS[opening[1]], "COMMA"} if opening else accepted - {*LISTS.values(), "COMMA"}
+        opening = OPEN_LIST.search(text[:position])
+        accepted = {LIST_ENDS[opening[1]], "COMMA"} if opening else accepted - {*LIST_ENDS.values(), "COMMA"}
     is_open = text.count("(", 0, position) > text.count(")", 0, position)
     if accepted & {"AND", "OR", "RPAR", "$END"} and "COMMA" not in accepted:
         accepted = accepted - {"RPAR", "$END"} | {"AND", "OR", "RPAR" if is_open else "$END"}
-    message = found(text, position) + expectation(accepted) + hint(text, position, accepted)
+    message = syntax_problem(text, position) + expectation(accepted) + hint(text, position, accepted)
     return PredicateError(message, text, position)
 
 
-def found(text: str, position: int) -> str:
-    """Return the words for what stands at a position where it should not."""
+def syntax_problem(text: str, position: int) -> str:
+    """Return a description of the unexpected text at a position."""
     if position >= len(text):
         return "it ends too early"
     if text[position] in "\"'":
@@ -130,7 +130,7 @@ def found(text: str, position: int) -> str:
 
 
 def has_end(text: str, position: int) -> bool:
-    """Tell whether the string that begins here is closed."""
+    """Return whether the string that begins at `position` is terminated."""
     quote, escaped = text[position], False
     for character in text[position + 1 :]:
         if character == quote and not escaped:
@@ -140,17 +140,17 @@ def has_end(text: str, position: int) -> bool:
 
 
 def expectation(accepted: Collection[str]) -> str:
-    """Return the words for what could have stood there."""
+    """Return a description of the tokens that were expected."""
     words = list(dict.fromkeys(word for name, word in EXPECTED.items() if name in accepted))
     return f"; expected {either(words)}" if words else ""
 
 
 def hint(text: str, position: int, accepted: Collection[str]) -> str:
-    """Return a remark on the mistakes that are made often, empty for others."""
+    """Return a hint for a common mistake; empty for others."""
     rest = text[position:]
     before = text[:position]
-    if rest[:1] in TYPED:
-        return f" ({rest[0]} is a full-width character: write {TYPED[rest[0]]})"
+    if rest[:1] in FULL_WIDTH:
+        return f" ({rest[0]} is a full-width character: write {FULL_WIDTH[rest[0]]})"
     if "STRING" in accepted and (rest[:1].isalpha() or rest[:1] == "_"):
         return " (text stands in quotes)"
     if rest[:1] == "=" and not before.endswith("="):
@@ -163,7 +163,7 @@ def hint(text: str, position: int, accepted: Collection[str]) -> str:
 
 
 def check_size(tree: Node, text: str) -> None:
-    """Refuse what would be too much for a database."""
+    """Raise PredicateError for a tree that exceeds the limits of a database."""
     level = [tree]
     depth = comparisons = values = 0
     while level:
@@ -171,17 +171,17 @@ def check_size(tree: Node, text: str) -> None:
         comparisons += sum(not children(node) for node in level)
         values += sum(len(node.values) for node in level if isinstance(node, Comparison))
         level = [child for node in level for child in children(node)]
-    for name, count, most in (
-        ("levels", depth, DEEPEST),
-        ("comparisons", comparisons, MOST_COMPARISONS),
-        ("values", values, MOST_VALUES),
+    for name, count, limit in (
+        ("levels", depth, MAX_DEPTH),
+        ("comparisons", comparisons, MAX_COMPARISONS),
+        ("values", values, MAX_VALUES),
     ):
-        if count > most:
-            raise PredicateError(f"it has {count:,} {name}, at most {most:,} are taken", text, 0)
+        if count > limit:
+            raise PredicateError(f"it has {count:,} {name}, at most {limit:,} are allowed", text, 0)
 
 
 def read[T](reader: Callable[[str], T], token: Token) -> T:
-    """Read a token; what is wrong with it is reported at its place in the text."""
+    """Parse a token; raises BadTokenError with the position in the whole text."""
     try:
         return reader(str(token))
     except LiteralError as error:
@@ -189,16 +189,16 @@ def read[T](reader: Callable[[str], T], token: Token) -> T:
 
 
 def start(token: Token) -> int:
-    """Return where a token begins."""
+    """Return the position where a token begins."""
     return token.start_pos or 0
 
 
 @v_args(inline=True)
 class Builder(Transformer[Token, Node]):
-    """Build the tree while the text is parsed, so that nothing recurses."""
+    """Build the tree bottom-up while the text is parsed, without recursion."""
 
     def start(self, node: Node) -> Node:
-        """Return the whole."""
+        """Return the whole predicate."""
         return node
 
     def either(self, first: Node, *others: Node | Token) -> Node:
@@ -252,7 +252,7 @@ class Builder(Transformer[Token, Node]):
         return Text(read(literals.read_string, token), start(token))
 
     def span(self, token: Token) -> Value:
-        """Return a length of time."""
+        """Return a duration."""
         return Span(read(literals.read_span, token), start(token))
 
     def day(self, token: Token) -> Value:

@@ -1,4 +1,4 @@
-"""Turn the patterns of `~` and `%` into what databases understand."""
+"""Translate the patterns of `~` and `%` to LIKE and to regular expressions of each database."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import re
 from typing import Protocol
 
 ESCAPE = "!"
-"""What makes the next character literal in SQL; a backslash is one more thing that databases differ about."""
+"""The escape character of LIKE patterns; databases differ in how they treat a backslash."""
 
-LONGEST_PATTERN = 1_000
-"""Characters of a regular expression: what it may cost grows with them."""
+MAX_REGEX_LENGTH = 1_000
+"""Characters of a regular expression, whose cost grows with its length."""
 
 
 class PatternError(ValueError):
-    """Say what is wrong with a pattern."""
+    """An invalid pattern."""
 
 
 class Pattern(Protocol):
     """A compiled regular expression."""
 
     def search(self, text: bytes) -> object:
-        """Find it in a text in UTF-8; None if it is not there."""
+        """Return a match in a UTF-8 text, or None."""
 
 
 def like(pattern: str) -> str:
-    r"""Return the pattern of LIKE for one of `~`.
+    r"""Return the LIKE pattern for a pattern of `~`.
 
-    It matches anywhere; a `*` at one end stands for anything there and anchors the other end; `%` and `_` are LIKE's
+    It matches anywhere. A `*` at one end matches anything there and anchors the other end; `%` and `_` are LIKE's
     wildcards, and a backslash makes the next character literal.
     """
     pieces = re.findall(r"\\.|.", pattern, re.DOTALL)
@@ -37,7 +37,7 @@ def like(pattern: str) -> str:
 
 
 def like_piece(piece: str) -> str:
-    """Return one character of the pattern, or an escaped one, for LIKE."""
+    """Return one character of the pattern, possibly escaped, for LIKE."""
     if piece in ("%", "_"):
         return piece
     character = piece[-1]
@@ -45,15 +45,15 @@ def like_piece(piece: str) -> str:
 
 
 def check_regex(pattern: str) -> None:
-    """Refuse what RE2 does not take: that is also what could take longer than linear time."""
-    if len(pattern) > LONGEST_PATTERN:
-        raise PatternError(f"a regular expression has at most {LONGEST_PATTERN:,} characters")
+    """Raise PatternError for a regular expression that RE2 does not accept; RE2 matches in linear time."""
+    if len(pattern) > MAX_REGEX_LENGTH:
+        raise PatternError(f"a regular expression has at most {MAX_REGEX_LENGTH:,} characters")
     compiled(pattern)
 
 
 def compiled(pattern: str) -> Pattern:
-    """Return a compiled regular expression of RE2, for `search` on UTF-8."""
-    import re2  # type: ignore[import-untyped]  # only who uses `%` needs it
+    """Return a compiled RE2 regular expression, for `search` on UTF-8."""
+    import re2  # type: ignore[import-untyped]  # only `%` needs it
 
     options = re2.Options()
     options.log_errors = False
@@ -67,8 +67,8 @@ def compiled(pattern: str) -> Pattern:
 
 
 CLASSES = {"d": "0-9", "w": "A-Za-z0-9_", "s": r"\t\n\f\r "}
-"""RE2's classes, which are of ASCII only."""
-SAME = frozenset("Aafnrtv")
+"""RE2's character classes, which are ASCII-only."""
+UNCHANGED = frozenset("Aafnrtv")
 BOUNDARIES = {"b": r"\y", "B": r"\Y", "z": r"\Z"}
 
 TOKEN = re.compile(
@@ -81,7 +81,7 @@ TOKEN = re.compile(
 
 
 def postgresql_regex(pattern: str) -> str:
-    """Return PostgreSQL's spelling of a regular expression of RE2; raises PatternError for what it has no word for."""
+    """Return an RE2 regular expression in PostgreSQL's syntax; raises PatternError if that has no equivalent."""
     flags = re.match(r"\(\?([is]+)\)", pattern)
     tokens = TOKEN.finditer(pattern, flags.end() if flags else 0)
     dot = "." if flags and "s" in flags[1] else r"[^\n]"
@@ -101,12 +101,12 @@ def postgresql_regex(pattern: str) -> str:
             in_class = piece == "["
             beginning = token.end() + (pattern[token.end() : token.end() + 1] == "^")
             written += piece
-    # The director says that an advanced expression follows, whatever the server's default is.
+    # The director selects advanced regular expressions whatever the server's default is.
     return f"***:{'(?i)' if flags and 'i' in flags[1] else ''}{written}"
 
 
 def postgresql_group(piece: str) -> str:
-    """Return how PostgreSQL opens a group."""
+    """Return the opening of a group in PostgreSQL's syntax."""
     if piece == "(?:":
         return piece
     if piece.endswith(">"):
@@ -115,7 +115,7 @@ def postgresql_group(piece: str) -> str:
 
 
 def postgresql_escape(piece: str, *, in_class: bool) -> str:
-    """Return PostgreSQL's spelling of an escape."""
+    """Return an escape sequence in PostgreSQL's syntax."""
     kind = piece[1]
     if kind.lower() in CLASSES:
         members = CLASSES[kind.lower()]
@@ -131,7 +131,7 @@ def postgresql_escape(piece: str, *, in_class: bool) -> str:
         return literal(chr(int(piece[2:].strip("{}"), 16)))
     elif piece[1:].isdigit():
         return literal(chr(int(piece[1:], 8)))
-    elif kind in SAME:
+    elif kind in UNCHANGED:
         return piece
     elif not kind.isalnum():
         return literal(kind)
@@ -139,5 +139,5 @@ def postgresql_escape(piece: str, *, in_class: bool) -> str:
 
 
 def literal(character: str) -> str:
-    """Return a character that stands for itself."""
+    """Return a literal character, escaped if necessary."""
     return character if character.isalnum() or character == "_" or ord(character) > 127 else "\\" + character

@@ -1,8 +1,8 @@
-r"""Find what a path leads to in a JSON body, as it is written there: what SQLite's own functions do otherwise.
+r"""Extract the values at a path in a JSON body, in their original notation, for SQLite.
 
-Of equal keys the last one counts, as for all else that reads JSON; SQLite takes the first. The character NUL, at which
-SQLite's comparisons stop, is given as U+FFFD, as on PostgreSQL, which cannot hold it. A body is read at the speed of C:
-msgspec decodes to a type that has what the path names, and passes the rest over.
+SQLite's own functions differ: of duplicate keys they take the first, while here the last one counts, as in other JSON
+parsers. NUL, at which SQLite's comparisons stop, becomes U+FFFD, as on PostgreSQL, which cannot store it. For speed,
+msgspec decodes to a type with only the members that the path names and skips the rest.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ import msgspec
 from msgspec import Raw
 
 type Step = str | int | None
-"""To a member of an object, to an element of an array (negative ones from its end), to any element."""
+"""A member of an object, an element of an array (negative from its end), or None for any element."""
 
 NOTHING = Raw(b"null")
-DEEPEST = 500
-"""Levels of arrays and objects in what is found: SQLite takes 1,000, and fails for more."""
+MAX_DEPTH = 500
+"""Levels of arrays and objects in a result; SQLite fails above 1,000."""
 NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 REPLACED = rb"\1\\ufffd"
 BRACKETS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|([\[{])|([\]}])', re.DOTALL)
-LARGEST = 1e308
+MAX_NUMBER = 1e308
 
 
 def places(body: bytes | None, packed: str) -> str:
-    """Return a JSON array of what a path, a JSON array of steps, leads to: null for a place where there is nothing.
+    """Return a JSON array of the values at a path, itself a JSON array of steps; null where there is no value.
 
-    A path without a step to any element has one place in each body, be it no JSON.
+    A path without wildcards has exactly one place in each body, even in one that is not JSON.
     """
-    return f"[{b','.join(map(sane, raw_places(body, packed))).decode()}]"
+    return f"[{b','.join(map(sqlite_safe, raw_places(body, packed))).decode()}]"
 
 
 def lengths(body: bytes | None, packed: str) -> str:
-    """Return a JSON array of how many elements, different members or characters each of these places has, or null."""
+    """Return a JSON array with the number of elements, distinct members or characters at each place, or null."""
     return f"[{','.join(map(length, raw_places(body, packed)))}]"
 
 
 def raw_places(body: bytes | None, packed: str) -> list[bytes]:
-    """Return what a path leads to, as it is written."""
+    """Return the values at a path in their original notation."""
     steps, decoder = prepared(packed)
     found = None if body is None or decoder is None else read_quickly(body, steps, decoder)
     if found is None and body is not None:
@@ -53,7 +53,7 @@ def raw_places(body: bytes | None, packed: str) -> list[bytes]:
 
 
 def read_quickly(body: bytes, steps: tuple[Step, ...], decoder: msgspec.json.Decoder[Any]) -> list[Raw] | None:
-    """Return what the steps lead to; None in a body that msgspec refuses."""
+    """Return the values at the steps; None for a body that msgspec refuses."""
     try:
         return list(walk(decoder.decode(body), steps))
     except (ValueError, RecursionError):  # all errors of msgspec are ValueErrors
@@ -62,16 +62,16 @@ def read_quickly(body: bytes, steps: tuple[Step, ...], decoder: msgspec.json.Dec
 
 @lru_cache(maxsize=64)
 def prepared(packed: str) -> tuple[tuple[Step, ...], msgspec.json.Decoder[Any] | None]:
-    """Return the steps of a path, and what decodes a body as far as they reach; None for odd names."""
+    """Return the steps of a path and a decoder limited to them; None for names that msgspec does not support."""
     steps: tuple[Step, ...] = tuple(json.loads(packed))
     try:
         return steps, msgspec.json.Decoder(reduce(shape_around, reversed(steps), Raw))
-    except ValueError:  # names with quotes, backslashes or controls cannot be those of a type
+    except ValueError:  # field names cannot contain quotes, backslashes or control characters
         return steps, None
 
 
 def shape_around(inner: Any, step: Step) -> Any:
-    """Return the type of what has a value of the type `inner` at a step, or is something else."""
+    """Return a type for any JSON value that decodes the value at `step` as `inner`."""
     if isinstance(step, str):
         default = NOTHING if inner is Raw else None
         held = msgspec.defstruct("Held", [("value", inner, default)], rename={"value": step}, gc=False)
@@ -80,7 +80,7 @@ def shape_around(inner: Any, step: Step) -> Any:
 
 
 def walk(value: Any, steps: tuple[Step, ...]) -> Iterator[Raw]:
-    """Give what the steps lead to in what was decoded for them."""
+    """Yield the values at the steps in a decoded body."""
     for place, step in enumerate(steps, 1):
         if step is None:
             for element in value if isinstance(value, list) else ():
@@ -94,7 +94,7 @@ def walk(value: Any, steps: tuple[Step, ...]) -> Iterator[Raw]:
 
 
 def read_slowly(body: bytes, steps: tuple[Step, ...]) -> list[Raw] | None:
-    """Return what the steps lead to where msgspec is of no use, as with half surrogate pairs; None if it is no JSON."""
+    """Return the values at the steps with Python's parser, e.g. for lone surrogates; None if the body is not JSON."""
     try:
         value = json.loads(body, parse_int=number, parse_float=number, parse_constant=refused)
     except (ValueError, RecursionError):
@@ -103,17 +103,17 @@ def read_slowly(body: bytes, steps: tuple[Step, ...]) -> list[Raw] | None:
 
 
 def number(digits: str) -> float:
-    """Return a number that JSON can write again."""
-    return max(-LARGEST, min(LARGEST, float(digits)))
+    """Return a number clamped to what JSON can write."""
+    return max(-MAX_NUMBER, min(MAX_NUMBER, float(digits)))
 
 
 def refused(name: str) -> float:
-    """Refuse what Python's parser takes beyond JSON."""
+    """Raise ValueError for NaN and Infinity, which are not JSON."""
     raise ValueError(name)
 
 
 def values_at(value: object, steps: tuple[Step, ...]) -> Iterator[object]:
-    """Give the values to which the steps lead."""
+    """Yield the values at the steps."""
     if not steps:
         yield value
         return
@@ -131,26 +131,26 @@ def values_at(value: object, steps: tuple[Step, ...]) -> Iterator[object]:
 
 
 def length(written: bytes) -> str:
-    """Return how many elements, different members or characters a value has, null for one that has none."""
+    """Return the number of elements, distinct members or characters of a value; `null` for other values."""
     kind = {b"[": list[Raw], b"{": dict[str, Raw], b'"': str}.get(written[:1])
     if kind is None:
         return "null"
     try:
         return str(len(msgspec.json.decode(written, type=kind)))
-    except (ValueError, RecursionError):  # half surrogate pairs
+    except (ValueError, RecursionError):  # lone surrogates
         return str(len(json.loads(written)))
 
 
-def sane(written: bytes) -> bytes:
-    """Return a value so that SQLite can read all of it: without NUL, and null for what is nested too deeply."""
+def sqlite_safe(written: bytes) -> bytes:
+    """Return a value that SQLite can read: without NUL, and null if it is nested too deeply."""
     if b"\\u0000" in written:
         written = NUL.sub(REPLACED, written)
     opening = written.count(b"[") + written.count(b"{")
-    return b"null" if opening > DEEPEST and depth(written) > DEEPEST else written
+    return b"null" if opening > MAX_DEPTH and depth(written) > MAX_DEPTH else written
 
 
 def depth(written: bytes) -> int:
-    """Return how many arrays and objects lie around what lies deepest in JSON."""
+    """Return the nesting depth of a JSON text."""
     deepest = level = 0
     for found in BRACKETS.finditer(written):
         level += bool(found[1]) - bool(found[2])

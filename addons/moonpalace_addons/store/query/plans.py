@@ -1,4 +1,4 @@
-"""How a database writes a condition on calls, and how it means to look for them."""
+"""The SQL and the query plan for a condition on calls."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -8,13 +8,13 @@ from sqlalchemy import ColumnElement, Engine, select
 from moonpalace_addons.store.records.ordering import NEWEST_FIRST
 from moonpalace_addons.store.schema import EXCHANGES
 
-SHOWN = 10
-"""How many calls a list has by default: what the plan is made for."""
+DEFAULT_LIMIT = 10
+"""The default length of `mpal list`, for which the plan is made."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The query for the newest calls: its SQL, the values of its parameters, the steps of the plan."""
+    """The query for the newest calls: SQL, parameter values and steps of the plan."""
 
     sql: str
     values: list[object]
@@ -22,8 +22,8 @@ class Plan:
 
 
 def plan(condition: ColumnElement[bool], engine: Engine) -> Plan:
-    """Return how the newest calls for which the condition holds are found."""
-    query = select(EXCHANGES.c.id).where(condition).order_by(*NEWEST_FIRST).limit(SHOWN)
+    """Return the plan for finding the newest calls for which the condition holds."""
+    query = select(EXCHANGES.c.id).where(condition).order_by(*NEWEST_FIRST).limit(DEFAULT_LIMIT)
     compiled = query.compile(engine, compile_kwargs={"render_postcompile": True})
     values = cast(dict[str, object], compiled.construct_params() or {})
     if engine.dialect.name != "sqlite":

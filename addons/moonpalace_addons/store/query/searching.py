@@ -1,4 +1,4 @@
-"""Compile the search for words in messages and answers: a look into the bodies of the calls that may have them."""
+"""Compile word searches in messages and answers to conditions that read the bodies of candidate calls."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ from moonpalace_addons.wire.chat.searched import KEYS
 
 NAMED = " || ".join(f'@.key == "{key}"' for key in KEYS)
 MEMBERS = f'$.** ? (@.type() == "object").keyvalue() ? (@.value.type() == "string" && ({NAMED}))'
-"""What the strings are members of, as PostgreSQL writes paths."""
+"""The searched strings, as an SQL/JSON path."""
 
 
 class JsonPath(UserDefinedType[str]):
-    """PostgreSQL's type jsonpath. SQLAlchemy's own costs 0.06 s to import, and who searches in SQLite has to wait."""
+    """PostgreSQL's type jsonpath. Importing SQLAlchemy's own takes 0.06 s, also for searches on SQLite."""
 
     cache_ok = True
 
@@ -52,25 +52,25 @@ class JsonPath(UserDefinedType[str]):
 
 
 def condition(sought: str, engine: Engine) -> Condition:
-    """Return the condition that all the words occur in a call; raises ValueError if there are none."""
+    """Return the condition that all words occur in a call; raises ValueError if there are none."""
     given = words.terms(sought)
     may_have = candidates(given, engine)
     found = exact(given, engine.dialect.name)
     if not may_have.without:
         return found
     likely = may_have.condition(engine.dialect.name)
-    if engine.dialect.name == "sqlite":  # which takes the calls from the list, if it sees it
+    if engine.dialect.name == "sqlite":  # a plain AND lets SQLite find the calls by the list
         return and_(likely, found)
-    return type_coerce(case((likely, found), else_=false()), Boolean())  # or PostgreSQL looks into bodies first
+    return type_coerce(case((likely, found), else_=false()), Boolean())  # with AND, PostgreSQL may read bodies first
 
 
 def exact(given: tuple[words.Term, ...], dialect: str) -> Condition:
-    """Return the condition that all these terms occur in a call, which looks into its bodies."""
+    """Return the condition that all these terms occur in the bodies of a call."""
     return sqlite(given) if dialect == "sqlite" else and_(*(postgresql(term) for term in given))
 
 
 def sqlite(given: tuple[words.Term, ...]) -> Condition:
-    """Return the condition on SQLite: Python looks at the bodies that hold the longest word somewhere."""
+    """Return the condition on SQLite: Python searches the bodies that contain the longest word as a substring."""
     bodies = select(*(searched_text(side, "sqlite").label(side) for side in SIDES)).subquery()
     request, response = bodies.c.request, bodies.c.response
     packed = literal(json.dumps(given), String())
@@ -82,9 +82,9 @@ def sqlite(given: tuple[words.Term, ...]) -> Condition:
 
 
 def may_hold(body: ColumnElement[str], word: str) -> Condition:
-    r"""Return the condition that a body perhaps holds a word: as it is, or written as \uXXXX.
+    r"""Return the condition that a body may contain a word, literally or as \uXXXX escapes.
 
-    Nobody writes the letters of ASCII so. LIKE takes these in either case, and no others.
+    ASCII letters are never escaped in practice. LIKE ignores case for ASCII letters only.
     """
     if word.isascii():
         return holds(body, word)
@@ -114,7 +114,7 @@ def postgresql_body(text: ColumnElement[str | None], term: words.Term) -> Condit
 
 
 def marks(term: words.Term) -> list[str]:
-    """Return texts of which a body has one if it has the term."""
+    """Return substrings, at least one of which every body with the term contains."""
     longest = words.rarest(term)
     escaped = longest.replace("_", f"{ESCAPE}_")
     return [escaped] if longest.isascii() else [escaped, longest.upper(), longest.title(), "\\u"]

@@ -1,4 +1,4 @@
-"""Compile comparisons of fields that are sets of texts: the tags of a call, and the sentences of a list."""
+"""Compile comparisons of fields that are sets of texts: tags, and columns with a JSON array of sentences."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from moonpalace_addons.store.schema import EXCHANGES, TAGS
 
 @dataclass(frozen=True, slots=True)
 class Element:
-    """One of the texts in a set; always within a query of them."""
+    """One text of a set, inside a subquery over the set."""
 
     text: ColumnElement[str]
     name: str
@@ -38,31 +38,31 @@ class Element:
 
     @property
     def exists(self) -> Condition:
-        """Tell that there is one."""
+        """Return the condition that the element exists."""
         return self.text.is_not(None)
 
     def equals(self, value: Value) -> Condition:
-        """Tell that it is this one."""
+        """Return the condition that the element equals this value."""
         return TextOperand(self.text, self.name, self.dialect).equals(value)
 
     def ordered(self, comparator: Comparator, value: Value) -> Condition:
-        """Refuse: there is no order."""
+        """Raise ValueMistakeError: sets have no order."""
         raise ValueMistakeError(f"{self.name} is a set: it knows == != ~ !~ % !% @ !@", value.position)
 
     def matches(self, test: Callable[[ColumnElement[str]], Condition], value: TextValue) -> Condition:
-        """Tell that it matches."""
+        """Return the condition that the element passes the test."""
         return test(self.text)
 
 
 @dataclass(frozen=True, slots=True)
 class TextSet:
-    """A set of texts that each call has: the column `tags`, or one with a JSON array of sentences."""
+    """A set of texts of each call: `tags`, or a column with a JSON array of sentences."""
 
     name: str
     dialect: str
 
     def compare(self, comparator: Comparator, values: tuple[Value, ...]) -> Condition:
-        """Return the condition that one of them compares so; for `!=` and its like, that none does."""
+        """Return the condition that some element compares as given; for `!=`, `!~`, `!%` and `!@`, that none does."""
         opposite = OPPOSITES.get(comparator)
         if opposite is not None:
             return not_(func.coalesce(self.compare(opposite, values), false()))
@@ -72,7 +72,7 @@ class TextSet:
         return or_(found, not_(self.holds())) if len(given) < len(values) else found
 
     def holds(self, test: Callable[[Element], Condition] | None = None) -> Condition:
-        """Return the condition that the call has one, one for which the test holds."""
+        """Return the condition that the set has an element, or one that passes the test."""
         if self.name == "tags":
             query = select(TAGS.c.exchange_id)
             return EXCHANGES.c.id.in_(query if test is None else query.where(test(self._element(TAGS.c.tag))))
@@ -84,7 +84,7 @@ class TextSet:
 
     @property
     def size(self) -> ColumnElement[int]:
-        """How many there are."""
+        """The number of elements."""
         query = select(func.count())
         if self.name == "tags":
             query = query.select_from(TAGS).where(TAGS.c.exchange_id == EXCHANGES.c.id).correlate(EXCHANGES)
@@ -97,7 +97,7 @@ class TextSet:
         return Element(text, self.name, self.dialect)
 
     def _sentences(self) -> FromClause:
-        """Return the sentences as a table with the column `value`; what is no JSON has none."""
+        """Return the sentences as a table with the column `value`; empty if the column is not JSON."""
         stored = EXCHANGES.c[self.name]
         if self.dialect == "sqlite":
             listed = func.json_each(case((func.json_valid(stored) == 1, stored)))

@@ -1,4 +1,4 @@
-"""What a predicate says, as a tree of values; positions are numbers of characters in its text."""
+"""The syntax tree of a predicate; positions are character offsets in its text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ type Comparator = Literal["==", "!=", ">", ">=", "<", "<=", "~", "!~", "%", "!%"
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A step of a path to the member of an object that has this name."""
+    """A step of a path to the member of an object with this name."""
 
     name: str
 
@@ -33,7 +33,7 @@ type Step = Member | Element | AnyElement
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """What is looked at: a field, and for one that holds JSON the way into it; `measured` is its length, by `len`."""
+    """A field, with the steps into it if it is JSON; `measured` means its length, as with `len`."""
 
     field: str
     steps: tuple[Step, ...]
@@ -74,7 +74,7 @@ class Null:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A length of time, in nanoseconds; a negative one is that long ago."""
+    """A duration in nanoseconds; a negative one is a time in the past."""
 
     nanoseconds: int
     position: int
@@ -82,7 +82,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """The day of now or the one before, as local clocks have it: "today" or "yesterday"."""
+    """A day in local time: "today" or "yesterday"."""
 
     name: str
     position: int
@@ -93,7 +93,7 @@ type Value = Text | Number | Truth | Null | Span | Day
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A path compared with a value; with several by `@` and `!@`."""
+    """A comparison of a path with a value, or with several by `@` and `!@`."""
 
     path: Path
     comparator: Comparator
@@ -102,28 +102,28 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """A path alone: what it leads to exists and is not null."""
+    """A path alone: its value exists and is not null."""
 
     path: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
-    """The opposite."""
+    """A negation."""
 
     operand: Node
 
 
 @dataclass(frozen=True, slots=True)
 class And:
-    """All of them."""
+    """A conjunction."""
 
     operands: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Or:
-    """At least one of them."""
+    """A disjunction."""
 
     operands: tuple[Node, ...]
 
@@ -132,7 +132,7 @@ type Node = Comparison | Presence | Not | And | Or
 
 
 def children(node: Node) -> tuple[Node, ...]:
-    """Return the nodes right below."""
+    """Return the direct children of a node."""
     match node:
         case And(operands) | Or(operands):
             return operands

@@ -1,4 +1,4 @@
-"""Say in which unit a predicate's bare numbers are, where they stand for lengths of time."""
+"""Warn about durations that a predicate compares with numbers without a unit."""
 
 from __future__ import annotations
 
@@ -10,34 +10,38 @@ from moonpalace_addons.store.query.tree import Comparison, Node, Number, childre
 
 
 @dataclass(frozen=True, slots=True)
-class Bare:
-    """A duration that is compared with a number without a unit."""
+class BareDuration:
+    """A comparison of a duration with a number without a unit."""
 
     text: str
     field: Field
     number: Number
 
     @property
-    def is_odd(self) -> bool:
-        """Tell whether nobody can have meant the unit that it has."""
+    def is_implausible(self) -> bool:
+        """Return whether the number is too small to be meant in the field's unit."""
         return -self.field.least < self.number.value < self.field.least
 
     @property
     def unit(self) -> str:
-        """Return the unit that it has, in words."""
+        """Return the name of the field's unit."""
         return "milliseconds" if self.field.unit == MILLISECOND else "nanoseconds"
 
 
-def remark(trees: list[Node], *, only_odd: bool = False) -> str | None:
-    """Return a line on the numbers that durations are compared with, None where each has its unit."""
-    told = [f"{each.text} means {each.unit}" for each in bare(trees) if each.is_odd or not only_odd]
-    return f"{', '.join(dict.fromkeys(told))}: write 2s or 300ms for other units" if told else None
+def remark(trees: list[Node], *, only_implausible: bool = False) -> str | None:
+    """Return a note on the durations compared with bare numbers; None if there are none."""
+    notes = [
+        f"{each.text} means {each.unit}"
+        for each in bare_durations(trees)
+        if each.is_implausible or not only_implausible
+    ]
+    return f"{', '.join(dict.fromkeys(notes))}: write 2s or 300ms for other units" if notes else None
 
 
-def bare(trees: list[Node]) -> Iterator[Bare]:
-    """Give each comparison of a duration with a bare number; 0 needs no unit."""
+def bare_durations(trees: list[Node]) -> Iterator[BareDuration]:
+    """Yield each comparison of a duration with a bare number; 0 needs no unit."""
     for tree in trees:
-        yield from bare(list(children(tree)))
+        yield from bare_durations(list(children(tree)))
         if not isinstance(tree, Comparison) or tree.path.measured:
             continue
         field = find(tree.path.field)
@@ -45,4 +49,4 @@ def bare(trees: list[Node]) -> Iterator[Bare]:
             continue
         for value in tree.values:
             if isinstance(value, Number) and value.value:
-                yield Bare(f"{tree.path.field} {tree.comparator} {value.value}", field, value)
+                yield BareDuration(f"{tree.path.field} {tree.comparator} {value.value}", field, value)

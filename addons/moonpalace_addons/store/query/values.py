@@ -1,4 +1,4 @@
-"""Compare a column or a part of a body with the values of a predicate, as SQL."""
+"""Compile comparisons of columns and parts of bodies with the values of a predicate."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from moonpalace_addons.store.query.tree import Comparator, Null, Number, Span, T
 
 type Condition = ColumnElement[bool]
 type Expression = ColumnElement[Any]
-"""Something in SQL of whatever type: SQLAlchemy has no word for that which takes one of a known type."""
+"""An SQL expression of any type; SQLAlchemy's types do not allow passing one of a known type otherwise."""
 
 ORDERS: dict[Comparator, Callable[[Expression, object], Condition]] = {
     ">": lambda left, right: left > right,
@@ -39,11 +39,11 @@ ORDERS: dict[Comparator, Callable[[Expression, object], Condition]] = {
     "<=": lambda left, right: left <= right,
 }
 OPPOSITES: dict[Comparator, Comparator] = {"!=": "==", "!~": "~", "!%": "%", "!@": "@"}
-LARGEST = 2**63 - 1
+MAX_INT64 = 2**63 - 1
 
 
 class ValueMistakeError(Exception):
-    """Say why something cannot be compared with a value, and where that stands."""
+    """An impossible comparison; `position` is the offset of the value."""
 
     def __init__(self, message: str, position: int) -> None:
         super().__init__(message)
@@ -51,24 +51,24 @@ class ValueMistakeError(Exception):
 
 
 class Operand(Protocol):
-    """What is compared: knows what it may be and how that is looked at in SQL."""
+    """The left side of a comparison: which values it accepts, and how they compare in SQL."""
 
     @property
     def exists(self) -> Condition:
-        """Tell that it is there and not null."""
+        """The condition that the operand exists and is not null."""
 
     def equals(self, value: Value) -> Condition:
-        """Tell that it is this value, which is not NULL."""
+        """Return the condition that the operand equals a value other than NULL."""
 
     def ordered(self, comparator: Comparator, value: Value) -> Condition:
-        """Tell that it is greater or less than the value."""
+        """Return the condition that the operand is greater or less than the value."""
 
     def matches(self, test: Callable[[ColumnElement[str]], Condition], value: Text) -> Condition:
-        """Tell that it is text for which the test holds."""
+        """Return the condition that the operand is text that passes the test."""
 
 
 def compare(operand: Operand, comparator: Comparator, values: Sequence[Value], dialect: str) -> Condition:
-    """Return the condition for a comparison: false or NULL where the operand is not there, but for `== NULL`."""
+    """Return the condition for a comparison: false or NULL if the operand does not exist, except for `== NULL`."""
     if comparator in OPPOSITES:
         return differ(operand, OPPOSITES[comparator], values, dialect)
     if comparator in ("==", "@"):
@@ -84,7 +84,7 @@ def compare(operand: Operand, comparator: Comparator, values: Sequence[Value], d
 
 
 def differ(operand: Operand, comparator: Comparator, values: Sequence[Value], dialect: str) -> Condition:
-    """Return the condition for `!=` and its like: what is there, and does not compare so."""
+    """Return the condition for `!=`, `!~`, `!%` and `!@`: the operand exists and does not compare as given."""
     given = [value for value in values if not isinstance(value, Null)]
     if not given:
         return operand.exists
@@ -92,23 +92,23 @@ def differ(operand: Operand, comparator: Comparator, values: Sequence[Value], di
 
 
 def equal(operand: Operand, value: Value) -> Condition:
-    """Return the condition for equality with any value."""
+    """Return the condition for equality with a value or NULL."""
     return absent(operand) if isinstance(value, Null) else operand.equals(value)
 
 
 def absent(operand: Operand) -> Condition:
-    """Return the condition for what is not there, or null."""
+    """Return the condition that the operand does not exist or is null."""
     return not_(func.coalesce(operand.exists, false()))
 
 
 def matcher(comparator: Comparator, value: Text, dialect: str) -> Callable[[ColumnElement[str]], Condition]:
-    """Return the test of `~` or `%` for a text in SQL."""
+    """Return the test of `~` or `%` for an SQL text."""
     try:
         if comparator == "~":
             pattern = bound(like(value.value))
             if dialect == "sqlite":
                 return lambda text: text.like(pattern, escape=ESCAPE)
-            # With the plain order of characters, only ASCII letters match in either case, as with SQLite.
+            # With the collation "C" only ASCII letters match case-insensitively, as on SQLite.
             return lambda text: collate(text, "C").ilike(pattern, escape=ESCAPE)
         check_regex(value.value)
         if dialect == "sqlite":
@@ -120,13 +120,13 @@ def matcher(comparator: Comparator, value: Text, dialect: str) -> Callable[[Colu
 
 
 def bound(text: str) -> ColumnElement[str]:
-    """Return a text as a parameter."""
+    """Return a text as a bound parameter."""
     return literal(text, TextType())
 
 
 def number(value: int | Decimal, dialect: str) -> Expression:
-    """Return a number as a parameter that the database can hold."""
-    if isinstance(value, int) and abs(value) <= LARGEST:
+    """Return a number as a bound parameter of a type that the database can hold."""
+    if isinstance(value, int) and abs(value) <= MAX_INT64:
         return literal(value, BigInteger())
     if dialect == "sqlite":
         return literal(float(value), Double())
@@ -134,13 +134,13 @@ def number(value: int | Decimal, dialect: str) -> Expression:
 
 
 def binary(text: ColumnElement[str], dialect: str) -> ColumnElement[str]:
-    """Return the text in an order that is the same everywhere: that of its characters' numbers."""
+    """Return the text with an ordering by code point, which is the same on both databases."""
     return text if dialect == "sqlite" else collate(text, "C")
 
 
 @dataclass(frozen=True, slots=True)
 class NumberOperand:
-    """A column with numbers; `unit` is how many nanoseconds one is if it is a duration, and `exact` the nanoseconds."""
+    """A numeric column; for a duration, `unit` is its unit in nanoseconds and `exact` the value in nanoseconds."""
 
     column: Expression
     name: str
@@ -150,20 +150,20 @@ class NumberOperand:
 
     @property
     def exists(self) -> Condition:
-        """Tell that it is not NULL."""
+        """The condition that the column is not NULL."""
         return self.column.is_not(None)
 
     def equals(self, value: Value) -> Condition:
-        """Tell that it is the number."""
+        """Return the condition that the column equals the number."""
         column, other = self._other(value)
         return column == other
 
     def ordered(self, comparator: Comparator, value: Value) -> Condition:
-        """Tell that it is greater or less."""
+        """Return the condition that the column is greater or less."""
         return ORDERS[comparator](*self._other(value))
 
     def matches(self, test: Callable[[ColumnElement[str]], Condition], value: Text) -> Condition:
-        """Tell that its digits match."""
+        """Return the condition that the digits pass the test."""
         return test(cast(self.column, TextType()))
 
     def _other(self, value: Value) -> tuple[Expression, Expression]:
@@ -180,7 +180,7 @@ class NumberOperand:
 
 @dataclass(frozen=True, slots=True)
 class TextOperand:
-    """A column with text."""
+    """A text column."""
 
     column: ColumnElement[str]
     name: str
@@ -188,19 +188,19 @@ class TextOperand:
 
     @property
     def exists(self) -> Condition:
-        """Tell that it is not NULL."""
+        """The condition that the column is not NULL."""
         return self.column.is_not(None)
 
     def equals(self, value: Value) -> Condition:
-        """Tell that it is the text."""
+        """Return the condition that the column equals the text."""
         return self.column == self._other(value)
 
     def ordered(self, comparator: Comparator, value: Value) -> Condition:
-        """Tell that it comes before or after."""
+        """Return the condition that the column sorts before or after."""
         return ORDERS[comparator](binary(self.column, self.dialect), self._other(value))
 
     def matches(self, test: Callable[[ColumnElement[str]], Condition], value: Text) -> Condition:
-        """Tell that it matches."""
+        """Return the condition that the column passes the test."""
         return test(self.column)
 
     def _other(self, value: Value) -> ColumnElement[str]:
@@ -213,28 +213,28 @@ class TextOperand:
 
 @dataclass(frozen=True, slots=True)
 class TruthOperand:
-    """A column with true or false, never NULL."""
+    """A boolean column, never NULL."""
 
     column: ColumnElement[bool]
     name: str
 
     @property
     def exists(self) -> Condition:
-        """Tell that it is not NULL."""
+        """The condition that the column is not NULL."""
         return self.column.is_not(None)
 
     def equals(self, value: Value) -> Condition:
-        """Tell which it is."""
+        """Return the condition that the column has this value."""
         if isinstance(value, Truth):
             return self.column.is_(value.value)
         raise self._mistake(value)
 
     def ordered(self, comparator: Comparator, value: Value) -> Condition:
-        """Refuse: there is no order."""
+        """Raise ValueMistakeError: booleans have no order."""
         raise self._mistake(value)
 
     def matches(self, test: Callable[[ColumnElement[str]], Condition], value: Text) -> Condition:
-        """Refuse: there is no text."""
+        """Raise ValueMistakeError: booleans are not text."""
         raise self._mistake(value)
 
     def _mistake(self, value: Value) -> ValueMistakeError:

@@ -1,8 +1,8 @@
-r"""Find words in the messages and answers that bodies carry.
+r"""Search for words in the messages and answers of bodies.
 
-A word is a run of letters, digits and underscores. Of Chinese, Japanese and Korean, which have no spaces, a run of
-characters is found within a longer one. Case does not count. Words in quotes, and words joined by anything but white
-space, stand one after the other.
+A word is a run of letters, digits and underscores. In Chinese, Japanese and Korean, which have no spaces, a run of
+characters also matches inside a longer one. Case is ignored. Words in quotes, and words joined by anything but
+whitespace, form a phrase.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from moonpalace_addons.wire.words import EAST_ASIAN, WORD, is_east_asian
 TERM = re.compile(r'"([^"]*)"|(\S+)')
 
 type Term = tuple[str, ...]
-"""Words that stand one after the other."""
+"""A word, or the words of a phrase."""
 
-MOST_WORDS = 50
+MAX_WORDS = 50
 
 
 def terms(words: str) -> tuple[Term, ...]:
-    """Return what is searched for; raises ValueError if there is no word in it, or too many."""
+    """Return the terms of a search; raises ValueError if there is no word, or too many."""
     found = [tuple(WORD.findall((quoted or plain).lower())) for quoted, plain in TERM.findall(words)]
     given = tuple(dict.fromkeys(term for term in found if term))
     if not given:
         raise ValueError("there is no word to search for")
-    if sum(map(len, given)) > MOST_WORDS:
-        raise ValueError(f"at most {MOST_WORDS} words can be searched for at once")
+    if sum(map(len, given)) > MAX_WORDS:
+        raise ValueError(f"at most {MAX_WORDS} words can be searched for at once")
     return given
 
 
 def rarest(given: Iterable[str]) -> str:
-    """Return the word that fewest texts have, as far as its length tells; a character of Chinese counts for three."""
+    """Return the word that is probably rarest: the longest, where an East Asian character counts three."""
     return max(given, key=lambda word: len(word) * (3 if is_east_asian(word) else 1))
 
 
@@ -46,7 +46,7 @@ def pattern(term: Term) -> str:
 
 
 def joined(term: Sequence[str], gap: str) -> str:
-    """Return the words with what stands between them: nothing need be between words of different kinds."""
+    """Join words with a pattern for the gap, which may be empty next to East Asian characters."""
     pairs = zip(("", *term), term, strict=False)
     return "".join(
         word if not last else f"{gap}{'*' if is_east_asian(last) or is_east_asian(word) else '+'}{word}"
@@ -55,7 +55,7 @@ def joined(term: Sequence[str], gap: str) -> str:
 
 
 def postgresql_pattern(term: Term) -> str:
-    """Return PostgreSQL's regular expression that finds a term in a text."""
+    """Return the regular expression that finds a term in a text, in PostgreSQL's syntax."""
     letter = f"(?![{EAST_ASIAN}])[[:alnum:]_]"
     before = "" if is_east_asian(term[0]) else f"(?<!(?![{EAST_ASIAN}])[[:alnum:]_])"
     after = "" if is_east_asian(term[-1]) else f"(?!{letter})"
@@ -64,12 +64,12 @@ def postgresql_pattern(term: Term) -> str:
 
 @lru_cache(maxsize=16)
 def finders(given: tuple[Term, ...]) -> tuple[re.Pattern[str], ...]:
-    """Return what finds each term."""
+    """Return a compiled regular expression for each term."""
     return tuple(re.compile(pattern(term), re.IGNORECASE) for term in given)
 
 
 def occur(given: tuple[Term, ...], bodies: Sequence[str | None]) -> bool:
-    """Tell whether each term occurs in a message or an answer of these bodies."""
+    """Return whether every term occurs in a message or an answer of these bodies."""
     missing = list(finders(given))
     for text in (text for body in bodies if body for text in texts(body)):
         missing = [finder for finder in missing if finder.search(text) is None]

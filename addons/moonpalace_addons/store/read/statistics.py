@@ -10,7 +10,7 @@ from moonpalace_addons.store.fields import FIELDS
 from moonpalace_addons.store.records.exchanges import matching
 from moonpalace_addons.store.records.expressions import expression
 from moonpalace_addons.store.records.ordering import NEWEST_FIRST
-from moonpalace_addons.store.records.values import GREATEST
+from moonpalace_addons.store.records.values import MAX_INT64
 
 BATCH = 10_000
 
@@ -39,7 +39,7 @@ def measured(
     query = select(*(expression(FIELDS[name]) for name in names))
     query = query.where(*matching(chat_only=chat_only, since=since, where=where))
     if limit is not None:
-        query = query.order_by(*NEWEST_FIRST).limit(min(limit, GREATEST))
+        query = query.order_by(*NEWEST_FIRST).limit(min(limit, MAX_INT64))
     with engine.connect() as connection:
         for rows in connection.execution_options(yield_per=BATCH).execute(query).partitions():
             yield cast(Sequence[Measured], rows)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, RowMapping, delete, insert, select, u
 from sqlalchemy.exc import IntegrityError
 
 from moonpalace_addons.store.database.engine import writing
-from moonpalace_addons.store.records.values import GREATEST, Values
+from moonpalace_addons.store.records.values import MAX_INT64, Values
 from moonpalace_addons.store.schema import CONTEXT_CACHES, EXCHANGES
 
 type CacheState = Literal["creating", "ready"]
@@ -73,7 +73,7 @@ def all_caches(engine: Engine) -> list[ContextCache]:
 
 def find(engine: Engine, name: str) -> ContextCache | None:
     """Return the cache with this number or this id of the API."""
-    is_number = name.isascii() and name.isdigit() and len(name) < 20 and int(name) <= GREATEST
+    is_number = name.isascii() and name.isdigit() and len(name) < 20 and int(name) <= MAX_INT64
     column = CONTEXT_CACHES.c.id == int(name) if is_number else CONTEXT_CACHES.c.cache_id == name
     with engine.connect() as connection:
         row = connection.execute(select(*COLUMNS).where(column)).mappings().first()

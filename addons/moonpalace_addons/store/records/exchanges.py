@@ -26,7 +26,7 @@ from moonpalace_addons.store.records.expressions import stored
 from moonpalace_addons.store.records.insertion import insert_many, json_rows, recordset
 from moonpalace_addons.store.records.ordering import NEWEST_FIRST
 from moonpalace_addons.store.records.response_headers import UNSHARED
-from moonpalace_addons.store.records.values import GREATEST, Values
+from moonpalace_addons.store.records.values import MAX_INT64, Values
 from moonpalace_addons.store.schema import EXCHANGES, HINTS
 from moonpalace_addons.store.state import State
 
@@ -117,7 +117,7 @@ def latest(
     query = select(*COLUMNS).where(*matching(chat_only=chat_only, since=since, where=where))
     query = query.order_by(*(order or NEWEST_FIRST))
     if limit is not None or offset:
-        query = query.limit(GREATEST if limit is None else min(limit, GREATEST)).offset(min(offset, GREATEST))
+        query = query.limit(MAX_INT64 if limit is None else min(limit, MAX_INT64)).offset(min(offset, MAX_INT64))
     with engine.connect() as connection:
         return [to_exchange(row) for row in connection.execute(query).mappings()]
 

@@ -2,5 +2,5 @@
 
 type Values = dict[str, object]
 
-GREATEST = 2**63 - 1
+MAX_INT64 = 2**63 - 1
 """The greatest integer that a database holds."""

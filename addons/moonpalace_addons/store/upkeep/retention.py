@@ -27,7 +27,7 @@ from moonpalace_addons.store.records.body_text import SIDES, pieces
 from moonpalace_addons.store.records.exchanges import microseconds
 from moonpalace_addons.store.records.id_lists import among
 from moonpalace_addons.store.records.ordering import AGE, NEWEST_FIRST, OLDEST_FIRST
-from moonpalace_addons.store.records.values import GREATEST
+from moonpalace_addons.store.records.values import MAX_INT64
 from moonpalace_addons.store.schema import EVENT_STREAMS, EXCHANGES, PARTS, TAGS
 from moonpalace_addons.store.state import State
 from moonpalace_addons.store.upkeep import unused
@@ -124,7 +124,7 @@ def aged(connection: Connection, rule: Rule) -> ColumnElement[bool]:
         conditions.append(EXCHANGES.c.started_at < microseconds(rule.before))
     if rule.keep_last is not None:
         newest = select(*AGE).order_by(*NEWEST_FIRST)
-        first = connection.execute(newest.offset(min(rule.keep_last, GREATEST)).limit(1)).first()
+        first = connection.execute(newest.offset(min(rule.keep_last, MAX_INT64)).limit(1)).first()
         if first is not None:
             conditions.append(tuple_(*AGE) <= tuple_(*first))
     return or_(*conditions) if conditions else ~true()
@@ -142,7 +142,7 @@ def own_bytes(going: ColumnElement[bool]) -> Executable:
 
 def freed_by_age(connection: Connection, going: ColumnElement[bool]) -> Executable:
     """Return the query for how many bytes of pieces are free once the calls until a moment, the column `last`, went."""
-    moment = case((going, EXCHANGES.c.started_at), else_=literal(GREATEST)).label("moment")
+    moment = case((going, EXCHANGES.c.started_at), else_=literal(MAX_INT64)).label("moment")
     listed = [pieces(side, connection.dialect.name) for side in SIDES]
     uses = union_all(
         *(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import cast
 
-from moonpalace_addons.store.records.values import GREATEST, Values
+from moonpalace_addons.store.records.values import MAX_INT64, Values
 from moonpalace_addons.wire.secrets import masking
 
 REMEMBERED = 200
@@ -28,7 +28,7 @@ def storable(columns: Values, hidden: Sequence[bytes] = ()) -> Values:
         if kind is str:
             given[name] = cast(str, value)
         elif kind is int:
-            is_great |= not -GREATEST <= cast(int, value) <= GREATEST
+            is_great |= not -MAX_INT64 <= cast(int, value) <= MAX_INT64
     texts = "\n".join(given.values())
     fit = dict(columns)
     if is_great or "\x00" in texts or not texts.isascii():
@@ -57,7 +57,7 @@ def harmless(value: object) -> object:
     """Return a value as a database can hold it."""
     if isinstance(value, str) and ("\x00" in value or not value.isascii()):
         return escaped(value)
-    if isinstance(value, int) and abs(value) > GREATEST:
+    if isinstance(value, int) and abs(value) > MAX_INT64:
         return None
     return value
 
