@@ -52,14 +52,14 @@ def _parameter(setting: Setting[object]) -> str:
 
 def _option[F: Callable[..., object]](setting: Setting[object]) -> Callable[[F], F]:
     text = f"{setting.help} [env: {setting.env}]"
-    if setting.kind.holds == "switch":
+    if setting.kind.form == "switch":
         return click.option(f"--{setting.name}/--no-{setting.name}", _parameter(setting), default=None, help=text)
     return click.option(
         *([f"-{setting.short}"] if setting.short else []),
         f"--{setting.name}",
         _parameter(setting),
         # The table parses the text. The types here only tell the shell's completion what to offer.
-        type=click.Path(readable=False) if setting.kind.holds == "path" else str,
+        type=click.Path(readable=False) if setting.kind.form == "path" else str,
         metavar=setting.kind.metavar,
         help=text,
     )

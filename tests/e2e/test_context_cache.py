@@ -89,7 +89,7 @@ def test_a_conversation(user: User, mode: str, stream: bool) -> None:
     assert (second.prompt_tokens or 0) - cached < (first.prompt_tokens or 0)
     assert second.changes[-1] == f"headers: X-Msh-Context-Cache: {cache.cache_id}, X-Msh-Context-Cache-Reset-TTL: 90"
     until(lambda: user.caches()[0].uses == 1)
-    user.proxy.log.wait_for(rf"context cache {cache.cache_id}: made of 4 messages")
+    user.proxy.log.wait_for(rf"context cache {cache.cache_id}: created from 4 messages")
     user.proxy.log.wait_for(rf"- outcome: +hit\n.*- id: +{cache.cache_id}\n.*- saved_tokens: {cached}")
     (made,) = user.served()
     assert json.loads(made.body) == {"model": MODEL, "messages": history(1), "ttl": 90}
@@ -194,15 +194,15 @@ def test_a_second_try_that_fails(user: User) -> None:
     assert [call.status for call in user.served(CHAT)][1:] == [404, 200]
 
 
-BROKEN = "none could be made, next try in 10 s at the earliest: "
+BROKEN = "creation failed, next attempt in 10 s at the earliest: "
 
 
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        ("mock-cache-404", "answers 404 to POST /v1/caching: it makes no caches for this key"),
-        ("mock-cache-405", "answers 405 to POST /v1/caching: it makes no caches for this key"),
-        ("mock-cache-410", "answers 410 to POST /v1/caching: it makes no caches for this key"),
+        ("mock-cache-404", "answers 404 to POST /v1/caching: it offers no caches for this key"),
+        ("mock-cache-405", "answers 405 to POST /v1/caching: it offers no caches for this key"),
+        ("mock-cache-410", "answers 410 to POST /v1/caching: it offers no caches for this key"),
         ("mock-cache-500", f"{BROKEN}500 "),
         ("mock-cache-error", f"{BROKEN}cache-[0-9a-f]+ has the status 'error'"),
     ],

@@ -263,5 +263,5 @@ def test_caches_of_an_endpoint_that_nobody_trusts(launch: Launcher, tls_mock: Mo
     with launch.start("--auto-cache", "--cache-min-bytes", "100", endpoint=tls_mock.url) as proxy:
         with proxy.client() as client:
             assert client.post(CHAT, json=LONG | {"model": "mock-cache"}).status_code == 502
-        proxy.log.wait_for("context cache: none could be made.*[Cc]ertificate")
+        proxy.log.wait_for("context cache: creation failed.*[Cc]ertificate")
     assert len(tls_mock.log) == before

@@ -1,1 +1,1 @@
-"""Context caches at the API: which one a call uses, and their life from creation to deletion."""
+"""Context caches at the API: selection for a call, creation, renewal and deletion."""

@@ -1,4 +1,4 @@
-"""Speak with the API's own caches: make one, wait until it is ready, delete it."""
+"""Client of the API's context caches: create, poll and delete."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -16,28 +16,28 @@ from moonpalace_addons.wire.foreign import MAX_QUOTE, quoted
 from moonpalace_addons.wire.json_value import parse
 from moonpalace_addons.wire.secrets import masking
 
-CREATE_LIMIT = 60.0
-"""Seconds that the API may take to make a cache."""
-DELETE_LIMIT = 10.0
-POLL = 0.5
-SHOWN = 200
-"""Characters of an error of the API that are told."""
-GONE = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE)
+CREATE_TIMEOUT = 60.0
+"""Seconds within which a new cache must be ready."""
+DELETE_TIMEOUT = 10.0
+POLL_INTERVAL = 0.5
+MAX_ERROR_LENGTH = 200
+"""Characters of an API error that are quoted."""
+UNSUPPORTED_STATUSES = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE)
 
-MAX_TEXT = 1_000_000
-"""Decoded bytes of an answer that are looked at."""
+MAX_ANSWER_SIZE = 1_000_000
+"""Decoded bytes of an answer that are parsed."""
 MAX_TOKENS = 2**53
 MAX_TIME = 2.0**40
-"""Seconds since the epoch: a time later than that is none."""
+"""Seconds since the epoch; a later expiry time is ignored."""
 
 type Send = Callable[[Request], Awaitable[HTTPFlow]]
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Whose caches: an endpoint and a key, which other accounts' caches are never used with.
+    """The owner of caches: an endpoint and a key. A cache is only used with its own account.
 
-    `base` is the path that the API's paths begin with, such as `/v1`.
+    `base` is the prefix of the API's paths, such as `/v1`.
     """
 
     endpoint: str
@@ -47,8 +47,8 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """A cache as the API describes it; `expires_at` is in seconds since the epoch, None where it is not said."""
+class CacheInfo:
+    """A cache as described by the API; `expires_at` is in seconds since the epoch, or None if not given."""
 
     cache_id: str
     status: str
@@ -57,46 +57,46 @@ class Made:
 
 
 class CachingError(Exception):
-    """Say why a cache could not be made."""
+    """Raised if a cache cannot be created."""
 
 
-class CachingGoneError(CachingError):
-    """Say that the endpoint has no caches to offer."""
+class CachingUnsupportedError(CachingError):
+    """Raised if the endpoint offers no caches."""
 
 
 class CachingApi:
-    """Send the requests; `send` takes them to the endpoint, the way that calls go."""
+    """Client of the API's cache endpoints; `send` sends a request the way calls are sent."""
 
     def __init__(self, send: Send = own_requests.fetch) -> None:
         self._send = send
 
-    async def create(self, account: Account, body: bytes) -> Made:
-        """Return the new cache once it is ready; raise CachingError if it is not within `CREATE_LIMIT` seconds."""
+    async def create(self, account: Account, body: bytes) -> CacheInfo:
+        """Create a cache, and return it once it is ready; raise CachingError after `CREATE_TIMEOUT` seconds."""
         try:
-            async with asyncio.timeout(CREATE_LIMIT):
-                flow = await self._ask(account, "POST", "", body)
-                if flow.response is not None and flow.response.status_code in GONE:
-                    raise CachingGoneError(f"{flow.response.status_code} to POST {account.base}/caching")
-                made = read_made(flow, account)
+            async with asyncio.timeout(CREATE_TIMEOUT):
+                flow = await self._request(account, "POST", "", body)
+                if flow.response is not None and flow.response.status_code in UNSUPPORTED_STATUSES:
+                    raise CachingUnsupportedError(f"{flow.response.status_code} to POST {account.base}/caching")
+                made = parse_cache(flow, account)
                 while made.status == "pending":
-                    await asyncio.sleep(POLL)
-                    made = read_made(await self._ask(account, "GET", f"/{made.cache_id}"), account)
+                    await asyncio.sleep(POLL_INTERVAL)
+                    made = parse_cache(await self._request(account, "GET", f"/{made.cache_id}"), account)
         except TimeoutError:
-            raise CachingError(f"no cache within {CREATE_LIMIT:g} s") from None
+            raise CachingError(f"no cache ready within {CREATE_TIMEOUT:g} s") from None
         if made.status != "ready":
-            raise CachingError(f"{made.cache_id} has the status {quoted(made.status, SHOWN)!r}")
+            raise CachingError(f"{made.cache_id} has the status {quoted(made.status, MAX_ERROR_LENGTH)!r}")
         return made
 
     async def delete(self, account: Account, cache_id: str) -> bool:
-        """Delete a cache; tell whether the API says that it did."""
+        """Delete a cache, and tell whether the API confirmed it."""
         try:
-            async with asyncio.timeout(DELETE_LIMIT):
-                flow = await self._ask(account, "DELETE", f"/{cache_id}")
+            async with asyncio.timeout(DELETE_TIMEOUT):
+                flow = await self._request(account, "DELETE", f"/{cache_id}")
         except TimeoutError:
             return False
         return flow.response is not None and flow.response.status_code < HTTPStatus.BAD_REQUEST
 
-    async def _ask(self, account: Account, method: str, path: str, body: bytes = b"") -> HTTPFlow:
+    async def _request(self, account: Account, method: str, path: str, body: bytes = b"") -> HTTPFlow:
         headers: dict[str | bytes, str | bytes] = {
             "Host": urlsplit(account.endpoint).netloc,
             "Authorization": f"Bearer {account.key.decode('utf-8', 'surrogateescape')}",
@@ -109,20 +109,20 @@ class CachingApi:
         return await self._send(request)
 
 
-def read_made(flow: HTTPFlow, account: Account) -> Made:
-    """Return the cache that an answer describes; raise CachingError for any other answer."""
+def parse_cache(flow: HTTPFlow, account: Account) -> CacheInfo:
+    """Return the cache described by an answer; raise CachingError for any other answer."""
     if flow.response is None or flow.error is not None:
         raise CachingError(quoted(flow.error.msg) if flow.error else "no answer")
     text = answer_text(flow.response)
     if flow.response.status_code >= HTTPStatus.BAD_REQUEST:
-        shown = quoted(masking.mask_known(text[:MAX_QUOTE], [account.key]), SHOWN)
+        shown = quoted(masking.mask_known(text[:MAX_QUOTE], [account.key]), MAX_ERROR_LENGTH)
         raise CachingError(f"{flow.response.status_code} {shown}")
     value = parse(text)
-    if not isinstance(value, dict) or not is_id(value.get("id")):
-        raise CachingError("an answer that describes no cache")
+    if not isinstance(value, dict) or not is_cache_id(value.get("id")):
+        raise CachingError("the answer describes no cache")
     tokens, expires = whole_number(value.get("tokens")), value.get("expired_at")
     is_time = isinstance(expires, int | float) and not isinstance(expires, bool) and 0 < expires < MAX_TIME
-    return Made(
+    return CacheInfo(
         value["id"],
         str(value.get("status", "ready")),
         tokens if tokens is not None and tokens < MAX_TOKENS else None,
@@ -131,13 +131,13 @@ def read_made(flow: HTTPFlow, account: Account) -> Made:
 
 
 def answer_text(response: Response) -> str:
-    """Return the beginning of what an answer says, however large it would be decoded."""
-    body, _ = encodings.decode(response.raw_content or b"", response.headers.get("content-encoding"), MAX_TEXT)
-    return body[:MAX_TEXT].decode("utf-8", "replace")
+    """Return the first `MAX_ANSWER_SIZE` bytes of a decoded answer as text, in bounded memory."""
+    body, _ = encodings.decode(response.raw_content or b"", response.headers.get("content-encoding"), MAX_ANSWER_SIZE)
+    return body[:MAX_ANSWER_SIZE].decode("utf-8", "replace")
 
 
-def is_id(value: object) -> bool:
-    """Tell whether a value can be a cache's id: it becomes a part of headers and paths."""
+def is_cache_id(value: object) -> bool:
+    """Tell whether a value is a valid cache ID: it becomes part of headers and paths."""
     return (
         isinstance(value, str)
         and 0 < len(value) <= 200

@@ -1,8 +1,8 @@
-"""The connections of all clients, as the end of the proxy needs them; as `upstream`, it touches mitmproxy's internals.
+"""The connections of all clients, for the shutdown of the proxy.
 
-Relied on: `Proxyserver.connections`; `ConnectionHandler.transports`, `close_connection` and `layer`; the streams of an
-`HttpLayer`, and their `child_layer`, which tunnels have; and that mitmproxy closes a connection behind the answer to a
-request whose headers say `Connection: close`.
+Beyond mitmproxy's documented API, this relies on `Proxyserver.connections`; on `ConnectionHandler.transports`,
+`close_connection` and `layer`; on the streams of an `HttpLayer` and their `child_layer`, which tunnels have; and on
+mitmproxy closing a connection after the answer to a request with `Connection: close`.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 
 def let_end() -> bool:
-    """Have every connection closed behind the call that it is busy with, at once where there is none.
+    """Close every connection after its current call, idle ones at once.
 
-    Return whether some are still busy. Tunnels are not: nobody knows when they end.
+    Return whether some are still busy. Tunnels do not count: their end is unknown.
     """
     is_busy = any([service.let_end() for service in engines()])  # noqa: C419 - all of them
     for handler in connections():
@@ -38,7 +38,7 @@ def let_end() -> bool:
 
 
 def close_all() -> list[asyncio.WriteTransport]:
-    """Close all connections, once what is to be sent on them is sent; return their transports."""
+    """Close all connections once pending data is sent; return the clients' transports."""
     handlers = connections()
     transports = [transport for handler in handlers if (transport := transport_of(handler))]
     for handler in handlers:
@@ -49,40 +49,40 @@ def close_all() -> list[asyncio.WriteTransport]:
 
 
 def engines() -> "Sequence[Service]":
-    """Return our own engines, if there are any; who does without has not imported them."""
+    """Return the running engines; without one, its modules are not imported."""
     module = sys.modules.get("moonpalace_addons.engine.service")
     return list(module.SERVICES) if module is not None else []
 
 
 def connections() -> list[ConnectionHandler]:
-    """Return what handles the connections; to be closed while one goes through them."""
+    """Return the connection handlers, as a list that may be iterated while they close."""
     return list(proxyserver().connections.values())
 
 
 def streams_of(handler: ConnectionHandler) -> list[HttpStream]:
-    """Return what handles the requests of a connection that are under way."""
+    """Return the active HTTP streams of a connection."""
     layer = http_layer_in(handler)
     return [stream for stream in layer.streams.values() if hasattr(stream, "flow")] if layer is not None else []
 
 
 def transport_of(handler: ConnectionHandler) -> asyncio.WriteTransport | None:
-    """Return what sends to the client, None if that is over."""
-    known = handler.transports.get(handler.client)
-    return known.writer.transport if known is not None and isinstance(known.writer, asyncio.StreamWriter) else None
+    """Return the client's transport, or None once it is closed."""
+    io = handler.transports.get(handler.client)
+    return io.writer.transport if io is not None and isinstance(io.writer, asyncio.StreamWriter) else None
 
 
 def unsent(handler: ConnectionHandler) -> int:
-    """Return how many bytes wait for the client to take them."""
+    """Return the number of bytes not yet sent to the client."""
     transport = transport_of(handler)
     return transport.get_write_buffer_size() if transport is not None else 0
 
 
 def close(handler: ConnectionHandler) -> None:
-    """Close a connection once all is sent."""
-    known = handler.transports.get(handler.client)
-    if known is None:
+    """Close a connection once pending data is sent."""
+    io = handler.transports.get(handler.client)
+    if io is None:
         return
-    if known.handler is not None:
+    if io.handler is not None:
         handler.close_connection(handler.client)
-    elif isinstance(known.writer, asyncio.StreamWriter):
-        known.writer.close()  # mitmproxy does not read from it yet
+    elif isinstance(io.writer, asyncio.StreamWriter):
+        io.writer.close()  # mitmproxy is not reading from it yet

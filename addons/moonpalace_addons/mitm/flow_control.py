@@ -1,8 +1,8 @@
-"""What our addons do to a call under way beyond mitmproxy's API for addons.
+"""Control of a call in progress beyond mitmproxy's API for addons.
 
-In our engine all of it can be done, by the `Control` of the call. With mitmproxy's own server, which runs where the
-user gives `--mode`, what can be done with its sockets from outside is done: an answer is written past its layers, and
-the connection closed behind it. Heartbeats, and holding an answer back, are not possible there.
+Our engine supports all of it, through the call's `Control`. With mitmproxy's own server, which runs if the user gives
+`--mode`, only what works on its sockets is done: an answer is written past its layers, and the connection is closed
+after it. Heartbeats, and holding an answer back, are not possible there.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Protocol
 
 from mitmproxy.http import HTTPFlow
 
-from moonpalace_addons.calls.control import HEARTBEAT as HEARTBEAT  # what `inject_heartbeat` gives a response's stream
+from moonpalace_addons.calls.control import HEARTBEAT as HEARTBEAT  # passed to a response's stream
 from moonpalace_addons.calls.control import Gate, control_of
 from moonpalace_addons.mitm.proxy_server import connection_of, stream_of, writer_of
 
@@ -25,7 +25,7 @@ ENDED_EARLY = "moonpalace_ended_early"
 
 
 def raw_answer(status: int, body: bytes, *, head_only: bool = False) -> bytes:
-    """Return JSON as an HTTP response that ends its connection."""
+    """Return a JSON response with `Connection: close`, as bytes."""
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
@@ -34,10 +34,10 @@ def raw_answer(status: int, body: bytes, *, head_only: bool = False) -> bytes:
 
 
 def answer_and_close(flow: HTTPFlow, status: int, body: bytes) -> bool:
-    """Give a client whose upstream failed a JSON answer instead of mitmproxy's HTML, then close its connection.
+    """Send a JSON error instead of mitmproxy's HTML to a client whose upstream failed, and close its connection.
 
-    Only while no byte of an answer has been sent. Returns False if the client is gone, has been answered so already, or
-    speaks TLS with mitmproxy: what is written here would reach it unencrypted.
+    Only before the first byte of an answer. Return False if the client is gone, has already been answered, or uses TLS
+    with mitmproxy: this writes past the encryption.
     """
     if (control := control_of(flow)) is not None:
         return control.answer_and_close(status, body)
@@ -53,7 +53,7 @@ def answer_and_close(flow: HTTPFlow, status: int, body: bytes) -> bool:
 
 
 class Writer(Protocol):
-    """What writes to a client."""
+    """A stream writer to a client."""
 
     def write(self, data: bytes) -> None: ...  # noqa: D102
 
@@ -61,7 +61,7 @@ class Writer(Protocol):
 
 
 def plain_writer(flow: HTTPFlow) -> Writer | None:
-    """Return what writes to a client of mitmproxy's server, None if it is gone or what is written must be encrypted."""
+    """Return the writer to a client of mitmproxy's server, or None if it is gone or uses TLS."""
     handler = connection_of(flow)
     transport = handler.transports.get(flow.client_conn) if handler else None
     writer: Writer | None = transport.writer if transport is not None and not flow.client_conn.tls else None
@@ -69,9 +69,9 @@ def plain_writer(flow: HTTPFlow) -> Writer | None:
 
 
 def finish_answer(flow: HTTPFlow, rest: bytes) -> bool:
-    """Give a client the rest of an answer whose upstream failed, and its end, before its connection is closed.
+    """Send the rest and the end of an answer whose upstream failed, before the connection is closed.
 
-    Returns False if the client is gone, or if it speaks TLS with mitmproxy, as with `answer_and_close`.
+    Return False if the client is gone, or uses TLS with mitmproxy, as `answer_and_close` does.
     """
     if (control := control_of(flow)) is not None:
         return control.finish_answer(rest)
@@ -85,9 +85,9 @@ def finish_answer(flow: HTTPFlow, rest: bytes) -> bool:
 
 
 def close_client(flow: HTTPFlow, *, flush: bool = False) -> None:
-    """Close the client's connection as it is, so that it sees a broken transfer, never a short one that looks whole.
+    """Abort the client's connection, so that a truncated answer never looks complete.
 
-    With `flush`, what waits for the client goes out first, if it takes it.
+    With `flush`, pending data is sent first, if the client reads it.
     """
     if (control := control_of(flow)) is not None:
         control.close_client(flush=flush)
@@ -96,12 +96,12 @@ def close_client(flow: HTTPFlow, *, flush: bool = False) -> None:
     if handler is None or flow.client_conn not in handler.transports:
         return
     if writer is not None and not flush:
-        writer.transport.abort()  # at once: mitmproxy may be about to write the end of the answer
+        writer.transport.abort()  # now: mitmproxy may be about to write the end of the answer
     handler.close_connection(flow.client_conn)
 
 
 def close_upstream(flow: HTTPFlow) -> None:
-    """Close the connection to upstream, which stops generating when it notices."""
+    """Close the connection to upstream, so that it stops generating."""
     if (control := control_of(flow)) is not None:
         control.close_upstream()
         return
@@ -111,30 +111,30 @@ def close_upstream(flow: HTTPFlow) -> None:
 
 
 def announce_end(flow: HTTPFlow) -> None:
-    """Say in the head of an answer that may be ended early that mitmproxy's server closes its connection behind it.
+    """Add `Connection: close` to an answer that may be ended early on mitmproxy's server.
 
-    Else a client that uses the connection again at once would find it closed. Our engine leaves it open.
+    A client that reuses the connection at once would otherwise find it closed. Our engine keeps it open.
     """
     if control_of(flow) is None and flow.response is not None and flow.request.http_version == "HTTP/1.1":
         flow.response.headers["Connection"] = "close"
 
 
 def can_finish(flow: HTTPFlow) -> bool:
-    """Tell whether an answer can be ended in the place of its upstream."""
+    """Tell whether an answer can be ended before its upstream ends it."""
     return control_of(flow) is not None or plain_writer(flow) is not None
 
 
 def end_response(flow: HTTPFlow) -> None:
-    """End a response that upstream is still sending, once what was returned is sent.
+    """End a response that upstream is still sending, after the data that its stream returned.
 
-    In our engine its client gets a clean end and may go on; with mitmproxy's server its connection is closed behind the
-    end, which it does not see if it speaks TLS. To be called on the loop, be it by the response's stream.
+    On our engine the client gets a clean end and keeps its connection. On mitmproxy's server the connection is closed
+    after the end, which a TLS client does not see. Must be called on the event loop; the response's stream may do so.
     """
     flow.metadata[ENDED_EARLY] = True
     if (control := control_of(flow)) is not None:
         control.end_response()
     else:
-        # Not yet: mitmproxy has still to write what the stream returns, and upstream's own end may stand behind it.
+        # Deferred: mitmproxy has yet to write what the stream returns, and upstream's own end may follow.
         asyncio.get_running_loop().call_soon(_end_and_close, flow)
 
 
@@ -142,32 +142,32 @@ def _end_and_close(flow: HTTPFlow) -> None:
     if is_over(flow):
         return
     try:
-        finish_answer(flow, _last_of(flow))
+        finish_answer(flow, _flush_stream(flow))
     except Exception:
-        logger.exception("the end of an answer is not sent because of a fault in MoonPalace")
+        logger.exception("the end of an answer was not sent because of a fault in MoonPalace")
     close_client(flow, flush=True)
 
 
-def _last_of(flow: HTTPFlow) -> bytes:
-    """Return what a response's stream still has."""
+def _flush_stream(flow: HTTPFlow) -> bytes:
+    """Return the remaining data of a response's stream."""
     stream = flow.response.stream if flow.response is not None else None
     last = stream(b"") if callable(stream) else b""
     return last if isinstance(last, bytes) else b"".join(last or ())
 
 
 def was_ended(flow: HTTPFlow) -> bool:
-    """Tell whether it is for `end_response` that mitmproxy's server has closed a client's connection."""
+    """Tell whether mitmproxy's server closed a client's connection because of `end_response`."""
     return control_of(flow) is None and ENDED_EARLY in flow.metadata
 
 
 def inject_heartbeat(flow: HTTPFlow) -> None:
-    """Call a response's stream with `HEARTBEAT`, unless it is over; not with mitmproxy's server."""
+    """Call a response's stream with `HEARTBEAT` unless it is over; does nothing on mitmproxy's server."""
     if (control := control_of(flow)) is not None:
         control.inject_heartbeat()
 
 
 def is_over(flow: HTTPFlow) -> bool:
-    """Tell whether nothing more can come of a response: it has ended or broken, or the client is gone."""
+    """Tell whether a response has ended or failed, or its client is gone."""
     if (control := control_of(flow)) is not None:
         return control.is_over
     has_ended = flow.response is not None and flow.response.timestamp_end is not None
@@ -175,9 +175,9 @@ def is_over(flow: HTTPFlow) -> bool:
 
 
 def hold_answer(flow: HTTPFlow, gate: Gate) -> bool:
-    """Have a gate hold back an answer, instead of collecting it; tell whether that can be done: only in our engine.
+    """Have a gate hold an answer back instead of collecting it; return False on mitmproxy's server, which cannot.
 
-    To be called in `responseheaders`, for an answer that is not streamed. The last gate counts.
+    Call it in `responseheaders`, for an answer that is not streamed. The last gate wins.
     """
     control = control_of(flow)
     if control is not None:
@@ -186,20 +186,20 @@ def hold_answer(flow: HTTPFlow, gate: Gate) -> bool:
 
 
 def offer_second_try(flow: HTTPFlow) -> None:
-    """Have the hook `moonpalace_refused` called once this answer is whole, instead of passing it on at once.
+    """Call the hook `moonpalace_refused` once this answer is complete, before it is passed on.
 
-    If the hook takes the answer away (`flow.response = None`), the request, which it may have changed, is sent again,
-    and what comes back is treated like a first answer: streamed or not, with all hooks. To be called in
-    `responseheaders`, for an answer that is not streamed; not with mitmproxy's server.
+    If the hook removes the answer (`flow.response = None`), the request, which it may change, is sent again, and the
+    new answer is handled like a first one: streamed or not, with all hooks. Call it in `responseheaders`, for an answer
+    that is not streamed. Does nothing on mitmproxy's server.
     """
     if (control := control_of(flow)) is not None:
         control.offer_second_try()
 
 
 def last_activity(flow: HTTPFlow) -> float | None:
-    """Return the time of the last event on a flow's connections, None if they are gone.
+    """Return the time of the last event on a flow's connections, or None if they are gone.
 
-    mitmproxy takes it from the wall clock (seconds since the epoch): it tells one event from another, nothing more.
+    mitmproxy takes it from the wall clock (seconds since the epoch), so it is good only for telling events apart.
     """
     if (control := control_of(flow)) is not None:
         return control.last_activity
@@ -208,9 +208,9 @@ def last_activity(flow: HTTPFlow) -> float | None:
 
 
 def postpone_timeout(flow: HTTPFlow) -> float | None:
-    """Begin mitmproxy's own limit of silence anew; return what counts as the last event from now on.
+    """Restart mitmproxy's own idle timeout; return the new value of `last_activity`.
 
-    It is counted by the wall clock: without this, a clock that is set forward would end all calls.
+    It uses the wall clock: without this, setting the clock forward would end all calls.
     """
     handler = connection_of(flow)
     if handler is not None:
@@ -219,7 +219,7 @@ def postpone_timeout(flow: HTTPFlow) -> float | None:
 
 
 def unsent(flow: HTTPFlow) -> int:
-    """Return how many bytes wait for a flow's client to take them; beyond a bound, upstream is not read meanwhile."""
+    """Return the number of bytes not yet sent to a flow's client; above a limit, upstream is not read."""
     if (control := control_of(flow)) is not None:
         return control.unsent
     writer = writer_of(flow)
@@ -227,9 +227,9 @@ def unsent(flow: HTTPFlow) -> int:
 
 
 def unsent_at_end(flow: HTTPFlow, before: int) -> int:
-    """Return how many bytes a client has not taken that is leaving; `before` is what was known of that.
+    """Return the number of bytes not sent to a client that is disconnecting; `before` is the last known number.
 
-    asyncio forgets what waits on a connection that is lost, such as by a client that closes it without reading.
+    asyncio drops the buffer of a lost connection, such as one that the client closes without reading.
     """
     if control_of(flow) is not None:
         return unsent(flow)
@@ -241,7 +241,7 @@ def unsent_at_end(flow: HTTPFlow, before: int) -> int:
 
 
 def partial_body(flow: HTTPFlow) -> bytes:
-    """Return what has come of an answer that was still being collected when it broke."""
+    """Return the received part of an answer that failed while it was being collected."""
     if (control := control_of(flow)) is not None:
         return control.partial_body
     stream = stream_of(flow)

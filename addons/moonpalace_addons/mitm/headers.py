@@ -1,10 +1,10 @@
-"""Read and set mitmproxy's headers."""
+"""Conversions of mitmproxy's headers."""
 
 from mitmproxy.http import Headers, HTTPFlow
 
 
 def pairs(headers: Headers) -> list[tuple[str, str]]:
-    """Return names and values in their order and case; bytes that are not UTF-8 become U+FFFD."""
+    """Return names and values in their original order and case; bytes that are not UTF-8 become U+FFFD."""
     return [(name.decode("utf-8", "replace"), value.decode("utf-8", "replace")) for name, value in headers.fields]
 
 
@@ -19,7 +19,7 @@ def media_type(content_type: str | None) -> str | None:
 
 
 def set_headers(flow: HTTPFlow, *, coerce: bool) -> None:
-    """Make the headers true of an answer whose length and encoding are ours."""
+    """Update the headers of an answer whose length and encoding we determine."""
     if flow.response is None:
         return
     headers = flow.response.headers
@@ -29,6 +29,6 @@ def set_headers(flow: HTTPFlow, *, coerce: bool) -> None:
     if versions == {"HTTP/1.1"}:
         headers["Transfer-Encoding"] = "chunked"
     elif "HTTP/1.0" in versions:
-        headers["Connection"] = "close"  # it knows no chunks: the end of the connection is the end of the answer
+        headers["Connection"] = "close"  # no chunked coding: the end of the connection ends the answer
     if coerce:
         headers["Content-Type"] = "application/json; charset=utf-8"

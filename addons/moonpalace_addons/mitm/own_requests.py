@@ -1,4 +1,4 @@
-"""Requests of our own to the API, which go the way that calls go: same certificates, same outgoing proxy."""
+"""Requests of our own to the API, with the same certificates and outgoing proxy as calls."""
 
 import time
 
@@ -8,23 +8,23 @@ from mitmproxy.flow import Error
 from mitmproxy.http import HTTPFlow, Request
 from mitmproxy.proxy.commands import StartHook
 
-MAX_FETCHED = 16_000_000
+MAX_ANSWER_SIZE = 16_000_000
 OWN = "moonpalace_own"
-"""Set in the metadata of a flow that no client began."""
+"""Metadata key of a flow that no client started."""
 
 
 def is_own(flow: HTTPFlow) -> bool:
-    """Tell whether a flow is a request of our own."""
+    """Tell whether a flow is one of our own requests."""
     return OWN in flow.metadata
 
 
 async def fetch(request: Request) -> HTTPFlow:
-    """Send a request of our own the way that calls go: same certificates, same outgoing proxy. Return its flow.
+    """Send a request of our own, with the same certificates and outgoing proxy as calls, and return its flow.
 
-    The flow has a response or an error: this too if the answer has more than `MAX_FETCHED` bytes. Cancelling closes the
-    connection. What listens to mitmproxy's hooks sees it.
+    The flow has a response or an error; an answer larger than `MAX_ANSWER_SIZE` bytes is an error. Cancelling closes
+    the connection. Addons see the flow in mitmproxy's hooks.
     """
-    # It brings half of mitmproxy's event loop of replays, which only caches need.
+    # Imported here, as it is slow and only caches need it.
     from mitmproxy.addons.clientplayback import ReplayHandler
 
     nowhere = ("127.0.0.1", 0)
@@ -36,8 +36,8 @@ async def fetch(request: Request) -> HTTPFlow:
 
     def keep(data: bytes) -> list[bytes]:
         fetched.extend(data)
-        if len(fetched) > MAX_FETCHED:
-            flow.error = Error(f"an answer of more than {MAX_FETCHED} bytes")
+        if len(fetched) > MAX_ANSWER_SIZE:
+            flow.error = Error(f"an answer larger than {MAX_ANSWER_SIZE} bytes")
             handler.done.set()
         return []
 

@@ -1,1 +1,1 @@
-"""The settings: one table, and their values from flags, environment variables and config.yaml."""
+"""Settings: their definitions, and their values from flags, environment variables and config.yaml."""

@@ -1,4 +1,4 @@
-"""The reader of config.yaml: which settings it gives and on which line, or one line that says what is wrong where."""
+"""Parse config.yaml into raw values with line numbers, or report one error with its location."""
 
 import re
 import shlex
@@ -17,8 +17,8 @@ from moonpalace_addons.wire.suggestions import nearest
 if TYPE_CHECKING:
     import yaml
 
-# Far above any real file; it keeps a slip like --config /dev/zero from filling the memory.
-MAX_BYTES = 100_000
+# Far above any real file: it stops a mistake such as --config /dev/zero from filling the memory.
+MAX_FILE_SIZE = 100_000
 
 _KNOWN = {setting.path: setting for setting in TABLE}
 _SECTIONS = {setting.path[:depth] for setting in TABLE for depth in range(1, len(setting.path))}
@@ -26,10 +26,11 @@ _YAML = "tag:yaml.org,2002:"
 
 
 def read(path: Path) -> Mapping[str, tuple[object, int]]:
-    """Return the raw value and the line of every setting in the file, by the setting's name; raise SettingError.
+    """Return the raw value and line number of each setting in the file, by the setting's name.
 
-    Scalars are the text as written (a key of digits keeps its zeros), lists are tuples of such texts, a feature that is
-    a mapping is True. Relative paths count from the file's folder: every command then finds the same database.
+    Scalars are the text as written (a key of digits keeps its leading zeros), lists are tuples of such texts, and a
+    feature given as a mapping is True. Relative paths are resolved against the file's folder, so that every command
+    finds the same database. Raise SettingError for an invalid file.
     """
     root = _compose(path)
     if root is None or root.tag == f"{_YAML}null":
@@ -38,38 +39,38 @@ def read(path: Path) -> Mapping[str, tuple[object, int]]:
     if _shape(root) != "mapping":
         line = root.start_mark.line + 1
         raise SettingError(
-            f"{shown_path(path)}, line {line}: the file must hold `start:` with settings indented under it"
+            f"{display_path(path)}, line {line}: the file must hold `start:` with settings indented under it"
         )
     reader.walk(root, ())
     return reader.found
 
 
 def exposed_secrets(path: Path) -> tuple[str, str] | None:
-    """Return a warning of secrets in a file that others can read, and the command against it; None if there are none.
+    """Return a warning about secrets in a file that other users can read, and the command that fixes it, or None.
 
-    Raise SettingError as `read`.
+    Raise SettingError as `read` does.
     """
     try:
         mode = path.stat().st_mode
     except OSError:
         return None
-    # Windows has no such bits; what is no file (a pipe of the shell) can be read only once.
+    # Windows has no such bits; anything but a regular file (a shell's pipe) can be read only once.
     if sys.platform == "win32" or not stat.S_ISREG(mode) or not mode & 0o077:
         return None
     secrets = [name for name in read(path) if BY_NAME[name].secret]
     if not secrets:
         return None
-    warning = f"{shown_path(path)} holds a {' and a '.join(secrets)} that other users can read"
+    warning = f"{display_path(path)} holds a {' and a '.join(secrets)} that other users can read"
     return warning, f"chmod 600 {shlex.quote(str(path))}"
 
 
-def place(path: Path, line: int, keys: tuple[str, ...]) -> str:
-    """Return how messages name a place in the file."""
-    return f"{shown_path(path)}, line {line}: {'.'.join(keys)}"
+def position(path: Path, line: int, keys: tuple[str, ...]) -> str:
+    """Return a position in the file as error messages show it."""
+    return f"{display_path(path)}, line {line}: {'.'.join(keys)}"
 
 
-def shown_path(path: Path) -> str:
-    """Return a path as people write it, with `~` for their home folder."""
+def display_path(path: Path) -> str:
+    """Return a path for display, with `~` for the home folder."""
     try:
         return str(Path("~") / path.relative_to(Path.home()))
     except (ValueError, RuntimeError):
@@ -85,40 +86,40 @@ def _compose(path: Path) -> "yaml.Node | None":
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise SettingError(f"{shown_path(path)}{where}: not YAML: {_without_names(error)}") from None
+        raise SettingError(f"{display_path(path)}{where}: not YAML: {_without_quoted_names(error)}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise SettingError(f"{shown_path(path)}, line {line}: not YAML: it holds a control character") from None
-    except (ValueError, OverflowError):  # an escape like "\\UFFFFFFFF", which PyYAML lets through to chr()
-        raise SettingError(f"{shown_path(path)}: not YAML: an escape in quotes is no character") from None
+        raise SettingError(f"{display_path(path)}, line {line}: not YAML: it contains a control character") from None
+    except (ValueError, OverflowError):  # an escape such as "\\UFFFFFFFF", which PyYAML passes to chr()
+        raise SettingError(f"{display_path(path)}: not YAML: an escape sequence is not a valid character") from None
     except RecursionError:
-        raise SettingError(f"{shown_path(path)}: nested too deeply") from None
+        raise SettingError(f"{display_path(path)}: nested too deeply") from None
 
 
-def _without_names(error: "yaml.MarkedYAMLError") -> str:
-    # PyYAML quotes names from the file, as of an alias `*name`; what was meant as a key could be among them.
+def _without_quoted_names(error: "yaml.MarkedYAMLError") -> str:
+    # PyYAML quotes names from the file, such as that of an alias `*name`, which may be an API key.
     return re.sub(r"'[^'<]{4,}'", "'…'", error.problem or error.context or "cannot be understood")
 
 
 def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(MAX_FILE_SIZE + 1)
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        raise SettingError(f"cannot read {shown_path(path)}: {reason}") from None
-    if len(data) > MAX_BYTES:
-        raise SettingError(f"cannot read {shown_path(path)}: it is larger than {MAX_BYTES} bytes")
+        raise SettingError(f"cannot read {display_path(path)}: {reason}") from None
+    if len(data) > MAX_FILE_SIZE:
+        raise SettingError(f"cannot read {display_path(path)}: it is larger than {MAX_FILE_SIZE} bytes")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise SettingError(f"{shown_path(path)}, line {line}: not UTF-8 text") from None
+        raise SettingError(f"{display_path(path)}, line {line}: not UTF-8 text") from None
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Walk the mappings of one file along the places that the table knows."""
+    """Collect the values of known settings from the mappings of one file."""
 
     path: Path
     found: dict[str, tuple[object, int]] = field(default_factory=dict)
@@ -128,7 +129,7 @@ class _Reader:
         for key, line, value in self._entries(node, at):
             keys = (*at, key)
             if key in seen:
-                raise self._error(line, keys, f"stands here a second time, after line {seen[key]}: keep one")
+                raise self._error(line, keys, f"is a duplicate of line {seen[key]}: remove one of them")
             seen[key] = line
             if keys not in _KNOWN and keys not in _SECTIONS:
                 raise self._error(line, (*at, _short(key)), _unknown(keys))
@@ -138,7 +139,7 @@ class _Reader:
         for key, value in node.value:
             line = key.start_mark.line + 1
             if _shape(key) != "scalar":
-                raise self._error(line, (*at, "?"), "is no key: a key is one word, followed by `: `")
+                raise self._error(line, (*at, "?"), "is not a valid key: a key is one word followed by `: `")
             yield key.value, line, value
 
     def _take(self, keys: tuple[str, ...], line: int, value: "yaml.Node") -> None:
@@ -149,7 +150,7 @@ class _Reader:
             self.walk(value, keys)
         elif setting is None:
             if value.tag != f"{_YAML}null":
-                raise self._error(line, keys, "must be a mapping: settings indented under it, one a line")
+                raise self._error(line, keys, "must be a mapping: settings indented under it, one per line")
         else:
             self.found[setting.name] = (self._value(setting.kind, keys, line, value), line)
 
@@ -157,22 +158,24 @@ class _Reader:
         allowed = f"must be {kind.allowed}"
         if keys in _SECTIONS:
             allowed += f", or a mapping with {_children(keys)}"
-        if kind.holds == "list" and _shape(value) == "list":
+        if kind.form == "list" and _shape(value) == "list":
             return tuple(self._scalar(item, line, keys, allowed) for item in value.value)
         text = self._scalar(value, line, keys, allowed)
-        if kind.holds == "switch":
+        if kind.form == "switch":
             return text
         if value.tag == f"{_YAML}bool":
-            raise self._error(line, keys, f"{allowed}; YAML takes this word for true or false: quote it if it is meant")
-        return self._from_folder(text) if kind.holds == "path" else text
+            raise self._error(
+                line, keys, f"{allowed}; YAML reads this word as true or false: quote it to use it as text"
+            )
+        return self._from_folder(text) if kind.form == "path" else text
 
     def _scalar(self, node: "yaml.Node", line: int, keys: tuple[str, ...], allowed: str) -> str:
         if node.tag == f"{_YAML}null" or (isinstance(node.value, str) and not node.value.strip()):
-            raise self._error(line, keys, f"has no value: it {allowed}, or leave the line out")
+            raise self._error(line, keys, f"has no value: it {allowed}, or remove the line")
         if _shape(node) != "scalar":
-            raise self._error(line, keys, f"{allowed}, and not a {_shape(node)}")
+            raise self._error(line, keys, f"{allowed}, not a {_shape(node)}")
         if node.tag.removeprefix(_YAML) not in ("str", "int", "float", "bool", "timestamp"):
-            raise self._error(line, keys, f"{allowed}, and no other type of YAML")
+            raise self._error(line, keys, f"{allowed}, not another YAML type")
         return str(node.value)
 
     def _from_folder(self, text: str) -> str:
@@ -181,7 +184,7 @@ class _Reader:
         return str(self.path.parent / text.strip())
 
     def _error(self, line: int, keys: tuple[str, ...], what: str) -> SettingError:
-        return SettingError(f"{place(self.path, line, keys)} {what}")
+        return SettingError(f"{position(self.path, line, keys)} {what}")
 
 
 def _shape(node: "yaml.Node") -> str:

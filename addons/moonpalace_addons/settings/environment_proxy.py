@@ -1,4 +1,4 @@
-"""Find the outgoing proxy in the variables that all programs share: HTTPS_PROXY, ALL_PROXY, NO_PROXY."""
+"""Find the outgoing proxy in the standard variables HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY."""
 
 import ipaddress
 import re
@@ -8,7 +8,10 @@ from moonpalace_addons.settings.kinds import DEFAULT_PORTS, is_loopback, parse_u
 
 
 def environment_proxy(endpoint: str, environ: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return variable and value of the proxy for `endpoint`, None for no proxy; as in Go, none for this machine."""
+    """Return the variable and its value that name the proxy for `endpoint`, or None.
+
+    As in Go, a loopback endpoint has no proxy.
+    """
     url = parse_url(endpoint, "https")
     port = url.port or DEFAULT_PORTS[url.scheme]
     if is_loopback(url.host) or _excepted(url.host, port, environ.get("no_proxy") or environ.get("NO_PROXY") or ""):
@@ -21,7 +24,10 @@ def environment_proxy(endpoint: str, environ: Mapping[str, str]) -> tuple[str, s
 
 
 def _excepted(host: str, port: str, exceptions: str) -> bool:
-    """Tell whether NO_PROXY names the host: as *, a domain with all below it, an address or a network, maybe a port."""
+    """Tell whether NO_PROXY matches the host.
+
+    Its entries are `*`, a domain (with its subdomains), an address or a network, each optionally with a port.
+    """
     for entry in exceptions.lower().replace(",", " ").split():
         match = re.fullmatch(r"(\[.*\]|[^:]*)(?::([0-9]+))?", entry)
         name, only = (match[1].strip("[]"), match[2]) if match else (entry, None)

@@ -1,4 +1,4 @@
-"""The kinds of settings: text in, value out, or what would have been allowed."""
+"""Types of settings: parse text into a value, or describe what is allowed."""
 
 import ipaddress
 import os
@@ -11,20 +11,20 @@ from typing import Literal, NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class Kind[T]:
-    """Say how the text of a setting becomes a value.
+    """Define how a setting's text is parsed.
 
-    `allowed` ends the sentence "X must be …"; `parse` raises ValueError, `HintError` to say more than that, or OSError.
-    `holds` tells the readers of flags and files what to offer: a switch, one text, several texts, or a file's path.
+    `allowed` completes the sentence "X must be …". `parse` raises ValueError, HintError for a message of its own, or
+    OSError. `form` tells the parsers of flags and files what to accept: a switch, a text, a list or a file path.
     """
 
     metavar: str
     allowed: str
     parse: Callable[[str], T]
-    holds: Literal["switch", "text", "list", "path"] = "text"
+    form: Literal["switch", "text", "list", "path"] = "text"
 
 
 class HintError(ValueError):
-    """Refuse a value with a sentence of its own; it never repeats what may be a secret."""
+    """Reject a value with a message of its own, which never quotes the value: it may be a secret."""
 
 
 def _flag(text: str) -> bool:
@@ -36,9 +36,9 @@ def _flag(text: str) -> bool:
     raise ValueError
 
 
-def _whole(lowest: int, highest: int) -> Callable[[str], int]:
+def _integer(lowest: int, highest: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        # int() alone would take 8_080 and the digits of other scripts.
+        # int() alone would accept 8_080 and the digits of other scripts.
         if not re.fullmatch(r"[0-9]+", text.strip()) or not lowest <= int(text) <= highest:
             raise ValueError
         return int(text)
@@ -46,7 +46,7 @@ def _whole(lowest: int, highest: int) -> Callable[[str], int]:
     return parse
 
 
-def _decimal(accepts: Callable[[float], bool]) -> Callable[[str], float]:
+def _float(accepts: Callable[[float], bool]) -> Callable[[str], float]:
     def parse(text: str) -> float:
         if not re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?", text.strip().lower()):
             raise ValueError
@@ -57,7 +57,7 @@ def _decimal(accepts: Callable[[float], bool]) -> Callable[[str], float]:
     return parse
 
 
-def _one_of(*names: str) -> Callable[[str], str]:
+def _choice(*names: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.strip().lower() not in names:
             raise ValueError
@@ -67,7 +67,7 @@ def _one_of(*names: str) -> Callable[[str], str]:
 
 
 def _secret(text: str) -> str:
-    # It becomes part of a header: anything else would split or spoil that header.
+    # It becomes part of a header, which anything else would split or corrupt.
     if not re.fullmatch(r"[!-~]+", text.strip()):
         raise ValueError
     return text.strip()
@@ -91,7 +91,7 @@ class _Url(NamedTuple):
     scheme: str
     user: str | None
     host: str
-    port: str  # empty for the scheme's own
+    port: str  # empty for the scheme's default
     rest: str
 
     @property
@@ -114,7 +114,7 @@ def parse_url(text: str, default_scheme: str) -> _Url:
     if match is None or not text.isprintable() or " " in text:
         raise ValueError
     scheme = (match["scheme"] or default_scheme).lower()
-    port = str(_whole(1, 65535)(match["port"])) if match["port"] else ""
+    port = str(_integer(1, 65535)(match["port"])) if match["port"] else ""
     own = port == DEFAULT_PORTS.get(scheme)
     return _Url(scheme, match["user"], _host(match["host"]), "" if own else port, match["rest"] or "")
 
@@ -159,12 +159,12 @@ def _origins(text: str) -> tuple[str, ...]:
 
 
 def parse_path(text: str) -> Path:
-    """Return an absolute path, with ~ for the home folder; raise ValueError for what can be none."""
+    """Return an absolute path, with `~` expanded; raise ValueError if the text is not a path."""
     if not text.strip() or not text.isprintable():
         raise ValueError
     try:
         return Path(text.strip()).expanduser().absolute()
-    except RuntimeError as error:  # a `~name` that nobody has
+    except RuntimeError as error:  # `~name` of an unknown user
         raise ValueError from error
 
 
@@ -176,10 +176,10 @@ def _readable_file(text: str) -> Path:
 
 
 def sqlite_url(path: Path) -> str:
-    """Return SQLAlchemy's URL of an SQLite file; raise HintError for a path that such a URL cannot hold."""
-    # SQLAlchemy 2.1 decodes %41 in a path and 2.0 does not, so neither escaping nor leaving it would be right for both.
+    """Return SQLAlchemy's URL of an SQLite file; raise HintError for a path that such a URL cannot contain."""
+    # SQLAlchemy 2.1 decodes %41 in a path and 2.0 does not, so neither escaping it nor keeping it is right for both.
     if re.search(r"\?|%[0-9a-fA-F]{2}", str(path)):
-        raise HintError("must be a path without `?` or `%` and two digits, which a database URL gives a meaning")
+        raise HintError("must not contain `?`, or `%` and two hexadecimal digits: they are special in a database URL")
     return f"sqlite:///{path}"
 
 
@@ -187,10 +187,10 @@ _UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
-LEAST_BODY = 1_000
-LEAST_SIZE = 1_000_000
-"""Bytes that a database may at least take. An empty one takes 0.56 MB: the tables and indexes of SQLite have a page of
-16 KB each. Below that no call could stay, and close above it hardly any."""
+MIN_BODY_SIZE = 1_000
+MIN_DATABASE_SIZE = 1_000_000
+"""Smallest size limit of a database, in bytes. An empty one takes 0.56 MB, as each SQLite table and index has a page of
+16 KB: below that no call could be kept, and just above it hardly any."""
 
 
 def _bytes(text: str) -> int:
@@ -205,20 +205,20 @@ def _bytes(text: str) -> int:
 
 def _body(text: str) -> int:
     size = _bytes(text)
-    if size < LEAST_BODY:
+    if size < MIN_BODY_SIZE:
         raise ValueError
     return size
 
 
 def _size(text: str) -> int:
     size = _bytes(text)
-    if size < LEAST_SIZE:
+    if size < MIN_DATABASE_SIZE:
         raise HintError("must be at least 1MB: an empty database takes more than half of that")
     return size
 
 
 def _pattern(text: str) -> str:
-    # Whether RE2 takes it is said where it is used: Python's own expressions are others, and importing RE2 costs time.
+    # RE2 checks it where it is used: its syntax differs from Python's, and importing it is slow.
     if not text.strip():
         raise ValueError
     return text
@@ -236,42 +236,48 @@ def _database(text: str) -> str:
         raise ValueError
     path = parse_path(text)
     if path.is_dir():
-        raise HintError("must be a file, and it is a folder")
+        raise HintError("must be a file, not a folder")
     return sqlite_url(path)
 
 
-_YEAR = 365 * 86_400
-FLAG = Kind("", "true or false (also 1, 0, yes, no, on, off)", _flag, holds="switch")
-PORT = Kind("PORT", "a whole number from 0 to 65535 (0 = any free port)", _whole(0, 65535))
-COUNT = Kind("NUMBER", "a whole number from 0 to 1000000000", _whole(0, 1_000_000_000))
-BYTES = Kind("BYTES", "a whole number of bytes from 0 to 1000000000", _whole(0, 1_000_000_000))
+_SECONDS_PER_YEAR = 365 * 86_400
+FLAG = Kind("", "true or false (also 1, 0, yes, no, on, off)", _flag, form="switch")
+PORT = Kind("PORT", "a whole number from 0 to 65535 (0 = any free port)", _integer(0, 65535))
+COUNT = Kind("NUMBER", "a whole number from 0 to 1000000000", _integer(0, 1_000_000_000))
+BYTES = Kind("BYTES", "a whole number of bytes from 0 to 1000000000", _integer(0, 1_000_000_000))
 SIZE = Kind("SIZE", "a number of bytes, or one with KB, MB, GB or TB (500MB, 2GB)", _size)
 BODY = Kind("SIZE", "a number of bytes from 1KB on, or one with KB, MB or GB (100MB)", _body)
-DAYS = Kind("DAYS", "a whole number of days from 1 to 36500", _whole(1, 36_500))
-WHOLE_SECONDS = Kind("SECONDS", f"a whole number of seconds from 1 to {_YEAR}", _whole(1, _YEAR))
-SECONDS = Kind("SECONDS", f"a number of seconds above 0, at most {_YEAR}", _decimal(lambda number: 0 < number <= _YEAR))
-_LONGEST_WAIT = 600
+DAYS = Kind("DAYS", "a whole number of days from 1 to 36500", _integer(1, 36_500))
+WHOLE_SECONDS = Kind(
+    "SECONDS", f"a whole number of seconds from 1 to {_SECONDS_PER_YEAR}", _integer(1, _SECONDS_PER_YEAR)
+)
+SECONDS = Kind(
+    "SECONDS",
+    f"a number of seconds above 0, at most {_SECONDS_PER_YEAR}",
+    _float(lambda number: 0 < number <= _SECONDS_PER_YEAR),
+)
+_MAX_WAIT = 600
 WAIT = Kind(
     "SECONDS",
-    f"a number of seconds from 0 to {_LONGEST_WAIT} (0 = do not wait)",
-    _decimal(lambda number: 0 <= number <= _LONGEST_WAIT),
+    f"a number of seconds from 0 to {_MAX_WAIT} (0 = do not wait)",
+    _float(lambda number: 0 <= number <= _MAX_WAIT),
 )
-FRACTION = Kind("NUMBER", "a number from 0 to 1", _decimal(lambda number: 0 <= number <= 1))
-ENGINE = Kind("NAME", "moonpalace or mitmproxy", _one_of("moonpalace", "mitmproxy"))
+FRACTION = Kind("NUMBER", "a number from 0 to 1", _float(lambda number: 0 <= number <= 1))
+ENGINE = Kind("NAME", "moonpalace or mitmproxy", _choice("moonpalace", "mitmproxy"))
 HOST = Kind("HOST", "an IP address or a host name, without a port", _host)
 SECRET = Kind("TEXT", "ASCII characters without spaces (and without the word Bearer)", _secret)
 ENDPOINT = Kind(
     "URL", "a host's http:// or https:// URL without path, query or user (https://api.moonshot.cn)", _endpoint
 )
 PROXY = Kind("URL", "a proxy like http://user:password@host:3128 (http or https), or the word none", _proxy)
-ORIGINS = Kind("LIST", "web origins like https://host:port separated by commas, or *", _origins, holds="list")
-DATABASE = Kind("URL", "a file's path, or an SQLAlchemy URL (postgresql://user@host/name)", _database, holds="path")
+ORIGINS = Kind("LIST", "web origins like https://host:port separated by commas, or *", _origins, form="list")
+DATABASE = Kind("URL", "a file's path, or an SQLAlchemy URL (postgresql://user@host/name)", _database, form="path")
 PATTERN = Kind("REGEX", "a regular expression", _pattern)
-FILE = Kind("FILE", "a file that exists and can be read", _readable_file, holds="path")
+FILE = Kind("FILE", "a file that exists and can be read", _readable_file, form="path")
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach `host`: 127.0.0.0/8, ::1 (with or without brackets) or localhost."""
+    """Tell whether `host` is a loopback address: 127.0.0.0/8, ::1 (with or without brackets) or localhost."""
     name = host.lower().removesuffix(".").removeprefix("[").removesuffix("]")
     try:
         return name == "localhost" or ipaddress.ip_address(name).is_loopback

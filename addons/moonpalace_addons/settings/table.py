@@ -1,4 +1,4 @@
-"""The one table of settings: names, types, defaults and help."""
+"""The table of settings: names, types, defaults and help."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,29 +9,29 @@ from moonpalace_addons.settings import kinds
 
 @dataclass(frozen=True, slots=True)
 class Setting[T]:
-    """Describe one setting; `name` is its flag without dashes.
+    """Define one setting; `name` is its flag without the leading dashes.
 
-    `place` is its path in config.yaml where that is not simply `start` and the name; `otherwise` says a default that is
-    found only at run time.
+    `config_keys` is its path in config.yaml unless that is `start` and the name. `default_text` describes a default
+    that is determined at run time.
     """
 
     name: str
     kind: kinds.Kind[T]
     default: T
     about: str
-    place: tuple[str, ...] = ()
+    config_keys: tuple[str, ...] = ()
     short: str = ""
     secret: bool = False
-    otherwise: str = ""
+    default_text: str = ""
 
     @property
     def path(self) -> tuple[str, ...]:
-        """Return the keys that lead to it in config.yaml."""
-        return self.place or ("start", self.name)
+        """Return its keys in config.yaml, outermost first."""
+        return self.config_keys or ("start", self.name)
 
     @property
     def field(self) -> str:
-        """Return the name of the field of `Settings`."""
+        """Return the name of its field in `Settings`."""
         return self.name.replace("-", "_")
 
     @property
@@ -41,14 +41,14 @@ class Setting[T]:
 
     @property
     def option(self) -> str:
-        """Return the name of mitmproxy's option, for `--set`."""
+        """Return the name of its mitmproxy option, for `--set`."""
         return f"moonpalace_{self.field}"
 
     @property
     def help(self) -> str:
-        """Return one paragraph that says what the setting does, its unit and its default."""
-        default = self.otherwise or (f"{self.default:g}" if isinstance(self.default, float) else str(self.default))
-        if self.kind.holds == "switch":
+        """Return one paragraph with the setting's effect, unit and default."""
+        default = self.default_text or (f"{self.default:g}" if isinstance(self.default, float) else str(self.default))
+        if self.kind.form == "switch":
             default = "on" if self.default else "off"
         return self.about + ("" if self.secret else f" Default: {default}.")
 
@@ -67,14 +67,14 @@ KEY: Setting[str | None] = Setting("key", kinds.SECRET, None, _KEY, short="k", s
 _GUARD = "Token that clients must send as their API key; required with --key if other machines can reach the address."
 TOKEN: Setting[str | None] = Setting("token", kinds.SECRET, None, _GUARD, secret=True)
 _ALLOW = "Comma-separated web origins whose pages and host names may call the proxy; * allows all."
-ALLOW_ORIGINS = Setting("allow-origins", kinds.ORIGINS, (), _ALLOW, otherwise="none")
+ALLOW_ORIGINS = Setting("allow-origins", kinds.ORIGINS, (), _ALLOW, default_text="none")
 DATABASE: Setting[str | None] = Setting(
     "database",
     kinds.DATABASE,
     None,
     "Database that stores the calls: path of an SQLite file, or a PostgreSQL URL.",
     ("database",),
-    otherwise="moonpalace.sqlite in ~/.moonpalace, or in the folder MOONPALACE_HOME",
+    default_text="moonpalace.sqlite in ~/.moonpalace, or in the folder MOONPALACE_HOME",
 )
 REDACT_PATTERN: Setting[str | None] = Setting(
     "redact-pattern",
@@ -82,15 +82,15 @@ REDACT_PATTERN: Setting[str | None] = Setting(
     None,
     "RE2 regular expression; exports with --redact also replace what it matches.",
     ("redact-pattern",),
-    otherwise="none",
+    default_text="none",
 )
 _DAYS = "Delete calls older than this number of days while the proxy runs; labelled calls are kept."
-RETENTION_DAYS: Setting[int | None] = Setting("retention-days", kinds.DAYS, None, _DAYS, otherwise="no limit")
+RETENTION_DAYS: Setting[int | None] = Setting("retention-days", kinds.DAYS, None, _DAYS, default_text="no limit")
 _SIZE = "Delete the oldest calls while the database is larger than this and the proxy runs; labelled calls are kept."
-MAX_SIZE: Setting[int | None] = Setting("max-size", kinds.SIZE, None, _SIZE, otherwise="no limit")
+MAX_SIZE: Setting[int | None] = Setting("max-size", kinds.SIZE, None, _SIZE, default_text="no limit")
 _CA = "PEM file with the CA certificates to trust for an https endpoint."
 UPSTREAM_CA: Setting[Path | None] = Setting(
-    "upstream-ca", kinds.FILE, None, _CA, otherwise="the certificates of the certifi package"
+    "upstream-ca", kinds.FILE, None, _CA, default_text="the certificates of the certifi package"
 )
 INSECURE = Setting("insecure", kinds.FLAG, False, "Do not verify the endpoint's certificate; for tests only.")
 UPSTREAM_PROXY: Setting[str | None] = Setting(
@@ -98,7 +98,7 @@ UPSTREAM_PROXY: Setting[str | None] = Setting(
     kinds.PROXY,
     None,
     "URL of an HTTP proxy to use for the endpoint, optionally with user:password@; none disables it.",
-    otherwise="HTTPS_PROXY or HTTP_PROXY, else ALL_PROXY, unless NO_PROXY matches the endpoint",
+    default_text="HTTPS_PROXY or HTTP_PROXY, else ALL_PROXY, unless NO_PROXY matches the endpoint",
 )
 _IDLE = "Seconds without a byte after which a call is ended."
 IDLE_TIMEOUT = Setting("idle-timeout", kinds.SECONDS, 960.0, _IDLE)
@@ -109,13 +109,13 @@ MAX_HEAD = Setting("max-head", kinds.BODY, 1_000_000, _HEAD)
 _ENGINE = "HTTP engine: moonpalace, or mitmproxy, which is slower and has fewer features."
 ENGINE = Setting("engine", kinds.ENGINE, "moonpalace", _ENGINE)
 _CERT = "PEM file with the certificate, and its chain, to serve clients over https."
-TLS_CERT: Setting[Path | None] = Setting("tls-cert", kinds.FILE, None, _CERT, otherwise="plain http")
+TLS_CERT: Setting[Path | None] = Setting("tls-cert", kinds.FILE, None, _CERT, default_text="plain http")
 _TLS_KEY = "PEM file with the private key of --tls-cert."
-TLS_KEY: Setting[Path | None] = Setting("tls-key", kinds.FILE, None, _TLS_KEY, otherwise="the file of --tls-cert")
+TLS_KEY: Setting[Path | None] = Setting("tls-key", kinds.FILE, None, _TLS_KEY, default_text="the file of --tls-cert")
 _FORCE = "Request every chat completion as a stream; clients still get the form they asked for."
 FORCE_STREAM = Setting("force-stream", kinds.FLAG, False, _FORCE)
-_BEAT = "Seconds between the whitespace sent to a client that waits for a forced stream."
-HEARTBEAT = Setting("heartbeat", kinds.SECONDS, 10.0, _BEAT)
+_HEARTBEAT = "Seconds between the whitespace sent to a client that waits for a forced stream."
+HEARTBEAT = Setting("heartbeat", kinds.SECONDS, 10.0, _HEARTBEAT)
 _USAGE = "Request the usage of every streamed chat completion; it is hidden from clients that did not ask for it."
 STREAM_USAGE = Setting("stream-usage", kinds.FLAG, False, _USAGE)
 _DETECT = "Interrupt streams that repeat themselves."
@@ -169,9 +169,9 @@ CACHE_KEY_HINT = Setting("cache-key-hint", kinds.FLAG, False, _HINT)
 
 
 TABLE: tuple[Setting[object], ...] = tuple(value for value in [*globals().values()] if isinstance(value, Setting))
-"""All settings above, in their order, in which help and documentation show them."""
+"""All settings above, in the order of the help and the documentation."""
 
 BY_NAME: Mapping[str, Setting[object]] = {setting.name: setting for setting in TABLE}
 
 MITMPROXY_OPTIONS = tuple(setting for setting in TABLE if not setting.secret)
-"""The settings offered as `--set moonpalace_…`: not the secrets, as options show in the process list and in mitmweb."""
+"""Settings available as `--set moonpalace_…`: all but the secrets, as the process list and mitmweb show options."""

@@ -1,7 +1,7 @@
-"""Find the values of the settings, and check them.
+"""Resolve the values of the settings, and validate them.
 
-A value comes from the first of: what was given (a flag, or an option of mitmproxy), the variable MOONPALACE_…,
-config.yaml, the default. Whatever the source, it is text that the setting's kind parses; an error names the source.
+A value comes from the first of these sources: a flag or a mitmproxy option, the variable MOONPALACE_…, config.yaml, the
+default. All sources give text, which the setting's kind parses; errors name the source.
 """
 
 import os
@@ -17,13 +17,13 @@ from moonpalace_addons.settings.environment_proxy import environment_proxy
 from moonpalace_addons.settings.table import BY_NAME, TABLE, UPSTREAM_PROXY, Setting
 from moonpalace_addons.wire.suggestions import nearest
 
-OTHERS = ("MOONPALACE_TEST_", "MOONPALACE_MOCK_")
-"""How the variables of the tests and of `mpal mock` begin, which are no settings."""
+OTHER_PREFIXES = ("MOONPALACE_TEST_", "MOONPALACE_MOCK_")
+"""Prefixes of variables that are not settings: those of the tests and of `mpal mock`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Hold the values that a command works with: a field for each setting in the table, named `Setting.field`."""
+    """The values of all settings, in fields named by `Setting.field`."""
 
     port: int
     host: str
@@ -82,12 +82,12 @@ def _parse[T](setting: Setting[T], text: str, source: str) -> T:
         why = str(error) if isinstance(error, kinds.HintError) else f"must be {setting.kind.allowed}"
         if isinstance(error, OSError):
             why += f" ({error.strerror})"
-        # `from None`: the cause of a bad secret may quote it.
-        raise SettingError(f"{source}: {'the value' if setting.secret else _shown(text)} {why}") from None
+        # `from None`: the original exception may quote an invalid secret.
+        raise SettingError(f"{source}: {'the value' if setting.secret else _quoted(text)} {why}") from None
 
 
-def _shown(text: str) -> str:
-    """Quote a value for a message, without what a URL can hold of passwords: before its `@` and in its query."""
+def _quoted(text: str) -> str:
+    """Quote a value for a message, without the parts of a URL that can hold passwords: user information and query."""
     scheme = match[0] if (match := re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", text)) else ""
     if "@" in text:
         text = f"{scheme}…" if "?" in text else f"{scheme}…@{text.rpartition('@')[2]}"
@@ -97,20 +97,20 @@ def _shown(text: str) -> str:
 
 
 def home(environ: Mapping[str, str]) -> Path:
-    """Return the folder of MoonPalace's files: MOONPALACE_HOME, else ~/.moonpalace. It need not exist."""
+    """Return the folder of MoonPalace's files: MOONPALACE_HOME or ~/.moonpalace. It need not exist."""
     if named := environ.get("MOONPALACE_HOME"):
-        return _named_path(named, "variable MOONPALACE_HOME")
+        return _parse_path(named, "variable MOONPALACE_HOME")
     try:
         return Path(environ.get("HOME") or Path.home()).absolute() / ".moonpalace"
     except (OSError, RuntimeError):
-        raise SettingError("no home folder is known: set the variable MOONPALACE_HOME to a folder") from None
+        raise SettingError("cannot determine the home folder: set the variable MOONPALACE_HOME to a folder") from None
 
 
-def _named_path(text: str, source: str) -> Path:
+def _parse_path(text: str, source: str) -> Path:
     try:
         return kinds.parse_path(text)
-    except (ValueError, OSError):  # OSError: a relative path, and the current folder is gone
-        raise SettingError(f"{source}: {_shown(text)} must be a path") from None
+    except (ValueError, OSError):  # OSError: a relative path in a deleted working directory
+        raise SettingError(f"{source}: {_quoted(text)} must be a path") from None
 
 
 def resolve(
@@ -121,13 +121,13 @@ def resolve(
     names: Collection[str] | None = None,
     given_as: Literal["flag", "option"] = "flag",
 ) -> Settings:
-    """Find each setting in `given` (None is not given), the environment, config.yaml or the default, in this order.
+    """Resolve each setting from `given` (None means not given), the environment, config.yaml or its default, in order.
 
-    `names` are the settings that the caller works with (all, if None): the others keep their defaults, whatever the
-    sources say of them, so that a bad port cannot stop a query. `given_as` is how messages call what was given.
+    `names` are the settings that the caller uses (None for all). The others keep their defaults whatever the sources
+    say, so that an invalid port cannot stop a query. `given_as` is what error messages call the values in `given`.
 
-    Raise SettingError for a bad value, an unknown variable MOONPALACE_…, a config.yaml that is not one, or values that
-    do not go together (see `check`).
+    Raise SettingError for an invalid value, an unknown variable MOONPALACE_…, an invalid config.yaml, or conflicting
+    values (see `check`).
     """
     _refuse_unknown_variables(environ)
     folder = home(environ)
@@ -151,9 +151,9 @@ def _settings(values: _Values, folder: Path, config_file: Path | None, environ: 
 def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
     known = {setting.env for setting in TABLE} | {"MOONPALACE_HOME", "MOONPALACE_CONFIG"}
     for name in environ:
-        if name.startswith("MOONPALACE_") and name not in known and not name.startswith(OTHERS):
+        if name.startswith("MOONPALACE_") and name not in known and not name.startswith(OTHER_PREFIXES):
             raise SettingError(
-                f"variable {_shown(name)} is not known; the nearest is {nearest(name, known, 1, 0.0)[0]}"
+                f"variable {_quoted(name)} is not known; the nearest is {nearest(name, known, 1, 0.0)[0]}"
             )
 
 
@@ -163,7 +163,7 @@ def _config_file(config: Path | None, environ: Mapping[str, str], folder: Path) 
         default = folder / "config.yaml"
         return default if os.path.lexists(default) else None
     source = "variable MOONPALACE_CONFIG" if config is None else "flag --config"
-    path = _named_path(str(config or named), source)
+    path = _parse_path(str(config or named), source)
     if not os.path.lexists(path):
         raise SettingError(f"{source}: {str(path)!r} does not exist")
     return path
@@ -173,17 +173,17 @@ def _from_config(config_file: Path | None) -> dict[str, _Raw]:
     if config_file is None:
         return {}
     from moonpalace_addons.settings import (
-        config_file as reader,  # it builds on this module, and most runs have no such file
+        config_file as reader,  # it imports this module, and most runs have no such file
     )
 
     return {
-        name: _Raw(_text(value), reader.place(config_file, line, BY_NAME[name].path))
+        name: _Raw(_text(value), reader.position(config_file, line, BY_NAME[name].path))
         for name, (value, line) in reader.read(config_file).items()
     }
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, _Raw]:
-    # An empty variable is how a shell unsets one for a single command: it must not turn a switch on.
+    # A shell unsets a variable for a single command by setting it empty: that must not turn a switch on.
     return {
         setting.name: _Raw(environ[setting.env], f"variable {setting.env}")
         for setting in TABLE
@@ -206,15 +206,15 @@ def _text(value: object) -> str:
 
 
 def check(settings: Settings) -> None:
-    """Raise SettingError where values are right each by itself but not together: a key that strangers could spend."""
+    """Raise SettingError for values that are valid alone but not together, such as a key that strangers could use."""
     if settings.token is not None and settings.key is None:
         raise SettingError(
-            "a token (--token, MOONPALACE_TOKEN, start.token) guards a key, and there is none: "
-            "set the key too (--key, MOONPALACE_KEY, start.key), or leave the token out"
+            "a token (--token, MOONPALACE_TOKEN, start.token) protects a key, but no key is set: "
+            "set the key too (--key, MOONPALACE_KEY, start.key), or remove the token"
         )
     if settings.key is not None and settings.token is None and not kinds.is_loopback(settings.host):
         raise SettingError(
-            f"host {settings.host!r} lets other machines spend the key: set a token that clients must send as their "
+            f"host {settings.host!r} lets other machines use the key: set a token that clients must send as their "
             "API key (--token, MOONPALACE_TOKEN, start.token), or listen on 127.0.0.1"
         )
     if settings.tls_cert is not None or settings.tls_key is not None:
@@ -222,19 +222,19 @@ def check(settings: Settings) -> None:
 
 
 def _check_tls(settings: Settings) -> None:
-    import ssl  # it costs 10 ms, and hardly anybody speaks TLS with this proxy
+    import ssl  # it costs 10 ms, and few users serve TLS
 
     if settings.tls_cert is None:
-        raise SettingError("tls-key is of no use without a certificate: set tls-cert too, or leave tls-key out")
+        raise SettingError("tls-key requires a certificate: set tls-cert too, or remove tls-key")
     if settings.engine != "moonpalace":
-        raise SettingError("tls-cert needs the engine moonpalace: set engine to moonpalace, or leave tls-cert out")
+        raise SettingError("tls-cert requires the engine moonpalace: set engine to moonpalace, or remove tls-cert")
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, password="")
     except (ssl.SSLError, OSError, ValueError) as error:
         why = getattr(error, "reason", None) or getattr(error, "strerror", None) or "it is encrypted"
         files = " and ".join(repr(str(file)) for file in (settings.tls_cert, settings.tls_key) if file is not None)
         raise SettingError(
-            f"tls-cert: {files} must hold a certificate and its key in PEM, unencrypted ({why})"
+            f"tls-cert: {files} must contain a certificate and its key in PEM format, unencrypted ({why})"
         ) from None
 
 

@@ -14,13 +14,13 @@ from mitmproxy.test import tflow
 from moonpalace_addons.caching import api as caching_api
 from moonpalace_addons.caching.api import (
     Account,
+    CacheInfo,
     CachingApi,
     CachingError,
-    CachingGoneError,
-    Made,
+    CachingUnsupportedError,
     answer_text,
-    is_id,
-    read_made,
+    is_cache_id,
+    parse_cache,
 )
 
 KEY = b"sk-Secret-0123456789"
@@ -53,14 +53,14 @@ def described(status: str, **more: object) -> Response:
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the API be asked again at once."""
-    monkeypatch.setattr(caching_api, "POLL", 0)
+    monkeypatch.setattr(caching_api, "POLL_INTERVAL", 0)
 
 
 def test_create() -> None:
     """The request goes to the endpoint with the key, and the cache is what the answer says."""
     api, asked = answering(described("ready", tokens=7, expired_at=123.5))
     made = asyncio.run(api.create(ACCOUNT, BODY))
-    assert made == Made("cache-1", "ready", 7, 123.5)
+    assert made == CacheInfo("cache-1", "ready", 7, 123.5)
     (request,) = asked
     assert (request.method, request.pretty_url) == ("POST", "https://api.moonshot.cn/v1/caching")
     assert (request.content, request.headers["Authorization"]) == (BODY, f"Bearer {KEY.decode()}")
@@ -73,7 +73,7 @@ def test_numbers_past_all_bounds(number: str) -> None:
     body = f'{{"id": "cache-1", "status": "ready", "tokens": {number}, "expired_at": {number}}}'
     api, _ = answering(Response.make(200, body))
     made = asyncio.run(api.create(ACCOUNT, BODY))
-    assert made == Made("cache-1", "ready", None, None)
+    assert made == CacheInfo("cache-1", "ready", None, None)
 
 
 def test_pending() -> None:
@@ -88,7 +88,7 @@ def test_pending() -> None:
 def test_gone(status: int) -> None:
     """These statuses say that there are no caches to be had."""
     api, _ = answering(Response.make(status, b"{}"))
-    with pytest.raises(CachingGoneError, match=f"{status} to POST /v1/caching"):
+    with pytest.raises(CachingUnsupportedError, match=f"{status} to POST /v1/caching"):
         asyncio.run(api.create(ACCOUNT, BODY))
 
 
@@ -98,9 +98,9 @@ def test_gone(status: int) -> None:
         ("connection refused", "connection refused"),
         (Response.make(500, b'{"error":\n"x"}'), '500 {"error": "x"}'),
         (Response.make(401, b"bad key " + KEY), r"401 bad key \*+$"),
-        (Response.make(200, b"<html>"), "an answer that describes no cache"),
-        (Response.make(200, b"[]"), "an answer that describes no cache"),
-        (Response.make(200, b'{"id": "a/../b"}'), "an answer that describes no cache"),
+        (Response.make(200, b"<html>"), "the answer describes no cache"),
+        (Response.make(200, b"[]"), "the answer describes no cache"),
+        (Response.make(200, b'{"id": "a/../b"}'), "the answer describes no cache"),
         (described("error"), "cache-1 has the status 'error'"),
         (described("inactive"), "cache-1 has the status 'inactive'"),
     ],
@@ -110,7 +110,7 @@ def test_failures(answer: Response | str, why: str) -> None:
     api, _ = answering(answer)
     with pytest.raises(CachingError, match=why) as caught:
         asyncio.run(api.create(ACCOUNT, BODY))
-    assert not isinstance(caught.value, CachingGoneError)
+    assert not isinstance(caught.value, CachingUnsupportedError)
     assert "\n" not in str(caught.value)
     assert KEY.decode() not in str(caught.value)
 
@@ -127,9 +127,9 @@ def never() -> Callable[[Request], Awaitable[HTTPFlow]]:
 
 def test_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """An API that does not answer is given up."""
-    monkeypatch.setattr(caching_api, "CREATE_LIMIT", 0.01)
-    monkeypatch.setattr(caching_api, "DELETE_LIMIT", 0.01)
-    with pytest.raises(CachingError, match=r"no cache within 0\.01 s"):
+    monkeypatch.setattr(caching_api, "CREATE_TIMEOUT", 0.01)
+    monkeypatch.setattr(caching_api, "DELETE_TIMEOUT", 0.01)
+    with pytest.raises(CachingError, match=r"no cache ready within 0\.01 s"):
         asyncio.run(CachingApi(never()).create(ACCOUNT, BODY))
     assert asyncio.run(CachingApi(never()).delete(ACCOUNT, "cache-1")) is False
 
@@ -148,7 +148,7 @@ def test_delete(answer: Response | str, done: bool) -> None:
 )
 def test_ids(value: object, expected: bool) -> None:
     """An id must be fit for headers and paths."""
-    assert is_id(value) is expected
+    assert is_cache_id(value) is expected
 
 
 def test_accounts() -> None:
@@ -176,7 +176,7 @@ def test_numbers_that_are_none(member: str, value: str, expected: float | None) 
     """A number that no row and no clock can hold counts as not said, and the cache is used all the same."""
     flow = tflow.tflow()
     flow.response = Response.make(200, f'{{"id": "cache-1", "{member}": {value}}}')
-    made = read_made(flow, ACCOUNT)
+    made = parse_cache(flow, ACCOUNT)
     assert (made.expires_at if member == "expired_at" else made.tokens) == expected
 
 
@@ -186,7 +186,7 @@ def test_deep_nesting_describes_no_cache(content: bytes) -> None:
     flow = tflow.tflow()
     flow.response = Response.make(200, content)
     with pytest.raises(CachingError):
-        read_made(flow, ACCOUNT)
+        parse_cache(flow, ACCOUNT)
 
 
 def test_no_more_is_decoded_than_is_looked_at() -> None:
@@ -197,8 +197,8 @@ def test_no_more_is_decoded_than_is_looked_at() -> None:
     tracemalloc.start()
     try:
         text = answer_text(response)
-        assert tracemalloc.get_traced_memory()[1] < 6 * caching_api.MAX_TEXT
+        assert tracemalloc.get_traced_memory()[1] < 6 * caching_api.MAX_ANSWER_SIZE
     finally:
         tracemalloc.stop()
     assert text.startswith("prompt_cache_key ")
-    assert len(text) == caching_api.MAX_TEXT
+    assert len(text) == caching_api.MAX_ANSWER_SIZE

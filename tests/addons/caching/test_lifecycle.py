@@ -241,7 +241,7 @@ def test_failures_are_put_off(run: Run, upstream: Upstream, clock: Clock, caplog
 
     assert len(run(test)) == 2
     assert upstream.methods() == ["POST"] * 5
-    assert caplog.text.count("none could be made") == 3
+    assert caplog.text.count("creation failed") == 3
 
 
 def test_an_api_without_caches(run: Run, upstream: Upstream, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
@@ -257,7 +257,7 @@ def test_an_api_without_caches(run: Run, upstream: Upstream, clock: Clock, caplo
         assert caches.make(ACCOUNT, asked(4)[0], asked(4)[1][0]) is not None
 
     assert run(test) == []
-    assert caplog.text.count("makes no caches for this key") == 1
+    assert caplog.text.count("offers no caches for this key") == 1
     assert "--cache-key-hint" in caplog.text
 
 
@@ -328,7 +328,7 @@ def test_stopping(run: Run, upstream: Upstream) -> None:
 @pytest.mark.parametrize("closes", [False, True])
 def test_a_row_is_corrected(run: Run, monkeypatch: pytest.MonkeyPatch, closes: bool) -> None:
     """A row that says wrongly that a cache was created is corrected as soon as it is there, or at the end."""
-    monkeypatch.setattr(lifecycle, "CORRECTIONS", (60.0,) if closes else (0.0, 0.0, 0.0))
+    monkeypatch.setattr(lifecycle, "CORRECTION_DELAYS", (60.0,) if closes else (0.0, 0.0, 0.0))
     looked: list[str] = []
 
     def none_created(_: object, uuid: str) -> bool:

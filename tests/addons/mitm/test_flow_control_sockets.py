@@ -184,7 +184,7 @@ def test_closed_client_sees_a_broken_transfer(engine: bool) -> None:
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
 def test_own_requests_have_an_end(monkeypatch: pytest.MonkeyPatch, framing: str) -> None:
     """An answer to a request of our own is whole, or an error once it is too large; its connection is closed then."""
-    monkeypatch.setattr(own_requests, "MAX_FETCHED", 100_000)
+    monkeypatch.setattr(own_requests, "MAX_ANSWER_SIZE", 100_000)
     left: list[bool] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

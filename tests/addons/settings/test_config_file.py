@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from moonpalace_addons.errors import SettingError
-from moonpalace_addons.settings.config_file import MAX_BYTES, exposed_secrets, read, shown_path
+from moonpalace_addons.settings.config_file import MAX_FILE_SIZE, display_path, exposed_secrets, read
 
 # The file of the original's document, comments included.
 DOCUMENTED = """\
@@ -117,18 +117,18 @@ REFUSED = [
     ("start:\n  port: 1\n key: x", "FILE, line 3, column 2: not YAML: "),
     ("start: {}\n---\nstart: {}", "FILE, line 2, column 1: not YAML: but found another document"),
     ("start:\n  key: *sk-secret", "FILE, line 2, column 8: not YAML: found undefined alias '…'"),
-    ("start:\n  key: a\0b", "FILE, line 2: not YAML: it holds a control character"),
-    ('start: {key: "\\UFFFFFFFF"}', "FILE: not YAML: an escape in quotes is no character"),
+    ("start:\n  key: a\0b", "FILE, line 2: not YAML: it contains a control character"),
+    ('start: {key: "\\UFFFFFFFF"}', "FILE: not YAML: an escape sequence is not a valid character"),
     ("[" * 30_000, "FILE: nested too deeply"),
     # not the structure
     ("port", "FILE, line 1: the file must hold `start:` with settings indented under it"),
     ("\n- start", "FILE, line 2: the file must hold `start:` with settings indented under it"),
-    ("start: 8080", "FILE, line 1: start must be a mapping: settings indented under it, one a line"),
-    ("start: [port]", "FILE, line 1: start must be a mapping: settings indented under it, one a line"),
-    ("start: {? [a] : 1}", "FILE, line 1: start.? is no key: a key is one word, followed by `: `"),
+    ("start: 8080", "FILE, line 1: start must be a mapping: settings indented under it, one per line"),
+    ("start: [port]", "FILE, line 1: start must be a mapping: settings indented under it, one per line"),
+    ("start: {? [a] : 1}", "FILE, line 1: start.? is not a valid key: a key is one word followed by `: `"),
     # keys
-    ("start: {port: 1,\n  port: 2}", "FILE, line 2: start.port stands here a second time, after line 1: keep one"),
-    ("start: {}\nstart: {}", "FILE, line 2: start stands here a second time, after line 1: keep one"),
+    ("start: {port: 1,\n  port: 2}", "FILE, line 2: start.port is a duplicate of line 1: remove one of them"),
+    ("start: {}\nstart: {}", "FILE, line 2: start is a duplicate of line 1: remove one of them"),
     ("start: {prot: 1}", "FILE, line 1: start.prot is not known; the nearest is port, of allow-origins, auto-cache, "),
     ("strat: {port: 1}", "FILE, line 1: strat is not known; the nearest is start, of database, endpoint, "),
     ("start: {force_stream: 1}", "FILE, line 1: start.force_stream is not known; the nearest is force-stream, of "),
@@ -152,19 +152,22 @@ REFUSED = [
     ("start: {port: }", "FILE, line 1: start.port has no value: it must be a whole number from 0 to 65535"),
     ("start: {insecure: ''}", "FILE, line 1: start.insecure has no value: it must be true or false"),
     ("start: {auto-cache: }", "FILE, line 1: start.auto-cache has no value: it must be true or false"),
-    ("start: {port: [1]}", "FILE, line 1: start.port must be a whole number from 0 to 65535 (0 = any free port), and "),
+    (
+        "start: {port: [1]}",
+        "FILE, line 1: start.port must be a whole number from 0 to 65535 (0 = any free port), not a list",
+    ),
     ("endpoint: {a: b}", "FILE, line 1: endpoint must be a host's http:// or https:// URL"),
     (
         "start: {detect-repeat: [0.5]}",
         "FILE, line 1: start.detect-repeat must be true or false (also 1, 0, yes, no, on, off), "
-        "or a mapping with threshold, min-length, and not a list",
+        "or a mapping with threshold, min-length, not a list",
     ),
     ("start: {allow-origins: [[a]]}", "FILE, line 1: start.allow-origins must be web origins"),
     ("start: {allow-origins: {a: b}}", "FILE, line 1: start.allow-origins must be web origins"),
     (
         "start: {token: yes}",
         "FILE, line 1: start.token must be ASCII characters without spaces (and without the word Bearer); "
-        "YAML takes this word for true or false: quote it if it is meant",
+        "YAML reads this word as true or false: quote it to use it as text",
     ),
     ("start: {key: !!binary c2s=}", "FILE, line 1: start.key must be ASCII characters"),
     ("start: {key: !secret x}", "FILE, line 1: start.key must be ASCII characters"),
@@ -193,8 +196,8 @@ def test_folder(file: Path) -> None:
 def test_missing_and_too_large(file: Path) -> None:
     """A file that is missing, or far too large, is one clear line."""
     assert refusal(file) == "cannot read FILE: No such file or directory"
-    file.write_text("#" * (MAX_BYTES + 1))
-    assert refusal(file) == f"cannot read FILE: it is larger than {MAX_BYTES} bytes"
+    file.write_text("#" * (MAX_FILE_SIZE + 1))
+    assert refusal(file) == f"cannot read FILE: it is larger than {MAX_FILE_SIZE} bytes"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
@@ -208,7 +211,7 @@ def test_shown_path(monkeypatch: pytest.MonkeyPatch) -> None:
     """Paths below the user's home folder are shown with `~`."""
     monkeypatch.setenv("HOME", "/home/luna")
     paths = ["/home/luna/.moonpalace/config.yaml", "/home/lunatic/x", "relative"]
-    assert [shown_path(Path(path)) for path in paths] == ["~/.moonpalace/config.yaml", "/home/lunatic/x", "relative"]
+    assert [display_path(Path(path)) for path in paths] == ["~/.moonpalace/config.yaml", "/home/lunatic/x", "relative"]
 
 
 @pytest.mark.parametrize(

@@ -445,7 +445,7 @@ def test_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_home_that_no_url_can_hold() -> None:
     """A folder that a database URL would misread is refused rather than another file opened."""
-    with pytest.raises(SettingError, match=r"MOONPALACE_HOME\): '/a\?b' must be a path without"):
+    with pytest.raises(SettingError, match=r"MOONPALACE_HOME\): '/a\?b' must not contain"):
         resolve_settings({}, {"MOONPALACE_HOME": "/a?b"})
 
 
@@ -516,7 +516,7 @@ def test_key_on_loopback(host: str, tmp_path: Path) -> None:
 def test_key_beyond_loopback(host: str, tmp_path: Path) -> None:
     """A key on any other host needs a token, and the error says so without printing the key."""
     message = refusal(tmp_path, {"host": host, "key": SECRET})
-    assert f"host {host!r} lets other machines spend the key" in message
+    assert f"host {host!r} lets other machines use the key" in message
     assert "--token" in message
     assert SECRET not in message
     assert resolve(tmp_path, {"host": host, "key": SECRET, "token": "t"}).host == host

@@ -101,7 +101,7 @@ def test_web(mpal: Mpal, started: Proxy, arguments: tuple[str, ...], port: int) 
 
 BAD = [
     (("--port", "70000"), "Error: flag --port: '70000' must be a whole number from 0 to 65535"),
-    (("--host", "0.0.0.0", "--key", KEY), "Error: host '0.0.0.0' lets other machines spend the key"),
+    (("--host", "0.0.0.0", "--key", KEY), "Error: host '0.0.0.0' lets other machines use the key"),
     (("--token", "team-token"), "Error: a token"),
     (("--key", "sk with spaces"), "Error: flag --key: the value must be ASCII characters"),
     (("--web-port", "70000"), "Error: Invalid value for '--web-port'"),

@@ -88,7 +88,7 @@ def test_help(setting: object) -> None:
     """The help names each flag with its variable, and what the table says of it, default included."""
     row = next(one for one in TABLE if one is setting)
     text = " ".join(run(everything, "--help").output.split())
-    flag = f"--{row.name} / --no-{row.name}" if row.kind.holds == "switch" else f"--{row.name} {row.kind.metavar}"
+    flag = f"--{row.name} / --no-{row.name}" if row.kind.form == "switch" else f"--{row.name} {row.kind.metavar}"
     short = f"-{row.short}, " if row.short else ""
     assert f"{short}{flag} {row.help} [env: {row.env}]" in text
 
@@ -128,7 +128,7 @@ def test_config_flag(tmp_path: Path) -> None:
         (["--config", "/nonexistent"], SettingError, "flag --config: '/nonexistent' does not exist"),
         (["--config", ""], SettingError, "cannot read "),
         (["--token", "t"], SettingError, "a token (--token, "),
-        (["--key", "k", "--host", "::"], SettingError, "host '::' lets other machines spend the key"),
+        (["--key", "k", "--host", "::"], SettingError, "host '::' lets other machines use the key"),
     ],
 )
 def test_errors(arguments: list[str], error: type[Exception], message: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from moonpalace_addons.settings.kinds import LEAST_SIZE
+from moonpalace_addons.settings.kinds import MIN_DATABASE_SIZE
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, Task
@@ -114,7 +114,7 @@ def test_the_oldest_go_until_the_size_is_kept(engine: Engine, store: Store, go_o
 
 def test_the_least_size_has_room_for_calls(engine: Engine) -> None:
     """What an empty store takes leaves a quarter of the smallest size that can be set to calls."""
-    assert space.size(engine) <= LEAST_SIZE * 3 / 4
+    assert space.size(engine) <= MIN_DATABASE_SIZE * 3 / 4
 
 
 def test_an_interrupted_clean_up_is_finished_by_the_next(
