@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
 from tests.postgres_server import PostgresServer, databases
+from tests.waiting import until
 
 HOLD = """
 from tests.postgres_server import PostgresServer
@@ -44,10 +44,7 @@ def test_a_server_ends_with_who_started_it(number: int) -> None:
     os.kill(server, 0)
     holder.send_signal(number)
     holder.communicate(timeout=60)
-    deadline = time.monotonic() + 60
-    while folder.exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not folder.exists()
+    until(lambda: not folder.exists())
     with pytest.raises(ProcessLookupError):
         os.kill(server, 0)
 

@@ -17,8 +17,8 @@ from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.wire.secrets import masking
 from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.served import Served
-from tests.e2e.conftest import until
 from tests.scenarios.server import MockServer
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Proxy

@@ -32,6 +32,7 @@ from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.scenarios import Times
 from tests.scenarios.server import MockServer
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-e2e-client-0123456789"
@@ -54,15 +55,6 @@ def free_port() -> int:
         with socket.socket() as tried, suppress(OSError):
             tried.bind(("127.0.0.1", port))
             return port
-
-
-def until[T](condition: Callable[[], T], timeout: float = PATIENCE) -> T:
-    """Return what `condition` gives once that is true; fail after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not true after {timeout:g} s: {value!r}"
-        time.sleep(0.01)
-    return value
 
 
 class Log:

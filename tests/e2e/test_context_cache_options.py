@@ -15,8 +15,8 @@ import openai
 import pytest
 
 from tests.e2e.cache_user import CACHED, CACHING, CHAT, MODEL, QUICK, Messages, User, ask_at_once, history
-from tests.e2e.conftest import until
 from tests.scenarios.server import MockServer
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.served import Served
 from tests.scenarios.server import MockServer
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy
@@ -258,10 +258,7 @@ def test_a_client_that_leaves_before_its_request_is_whole(proxy: Proxy, request_
 
 def in_flight(proxy: Proxy, request_id: str) -> None:
     """Wait until a call has its row."""
-    deadline = time.monotonic() + 60
-    while all(row.client_request_id != request_id for row in exchanges.latest(proxy.engine, limit=1000)):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: any(row.client_request_id == request_id for row in exchanges.latest(proxy.engine, limit=1000)))
 
 
 def test_silence_before_the_headers_is_a_504(hasty: Proxy, request_id: str) -> None:

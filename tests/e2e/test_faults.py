@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ from moonpalace_addons.store.write.writer import JOIN_MOST
 from tests.e2e.conftest import IMPATIENT
 from tests.faults import Lasting, Load, all_over, assert_stored, assert_told, stalled
 from tests.scenarios.server import MockServer
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy
@@ -52,13 +54,19 @@ OVER = "store: works again"
 PAUSE = threading.Event()
 
 
-def until(condition: object, patience: float = PATIENCE) -> None:
-    """Wait for a condition; fail if it does not come true in good time."""
-    deadline = time.monotonic() + patience
-    assert callable(condition)
-    while not condition():
-        assert time.monotonic() < deadline, "what was waited for did not happen"
-        PAUSE.wait(0.02)
+def missing(path: Path) -> bool:
+    """Tell whether there is nothing with this name."""
+    return not path.exists()
+
+
+def has_said(proxy: Proxy, text: str, times: int) -> bool:
+    """Tell whether the log says something so many times."""
+    return proxy.log.text.count(text) == times
+
+
+def has_stored_more(proxy: Proxy, before: int) -> bool:
+    """Tell whether more calls have been stored than before."""
+    return proxy.log.text.count(STORED) > before
 
 
 @contextmanager
@@ -100,7 +108,7 @@ def test_a_killed_proxy_loses_nothing_that_was_answered(launch: Launcher, mock: 
             killed, waited = time.monotonic(), stalled()
             proxy.kill(writer=all_of_it)
             load.stop()
-        until(lambda writer=writer: not writer.exists())
+        until(partial(missing, writer))
         assert integrity(file) == ["ok"]
         ages = {name: killed - answer.at for name, answer in load.answers.items()}
         waits = {name: waited - answer.stalled for name, answer in load.answers.items()}
@@ -130,10 +138,10 @@ def test_a_killed_writer_loses_nothing(launch: Launcher, mock: MockServer) -> No
         load = Load(proxy.url, clients=10, pause=0.02)
         for number in range(1, ROUNDS + 1):
             stored = proxy.log.text.count(STORED)
-            until(lambda stored=stored: proxy.log.text.count(STORED) > stored)
+            until(partial(has_stored_more, proxy, stored))
             PAUSE.wait(chance.uniform(0.0, 0.5))
             os.kill(proxy.writer, signal.SIGKILL)
-            until(lambda number=number: proxy.log.text.count("it is started again") == number)
+            until(partial(has_said, proxy, "it is started again", number))
         load.stop()
         assert load.broken == 0
         proxy.stop()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.served import Served
 from tests.scenarios.all_scenarios import scenarios
 from tests.scenarios.server import MockServer
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy
@@ -54,11 +54,7 @@ def proxy(launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
 
 def served(mock: MockServer, request_id: str) -> Served:
     """Return the call that upstream saw, once it is over for upstream too."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := [call for call in mock.log if call.headers.get("X-Request-Id") == request_id]):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    (call,) = found
+    (call,) = until(lambda: [call for call in mock.log if call.headers.get("X-Request-Id") == request_id])
     return call
 
 

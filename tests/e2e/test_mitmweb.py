@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from moonpalace_addons.store.tasks import State
-from tests.e2e.conftest import until
 from tests.scenarios.server import MockServer
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy

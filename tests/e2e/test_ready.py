@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import pytest
 
 from tests.e2e.cache_user import MODEL, history
 from tests.scenarios.server import MockServer
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy
@@ -61,10 +61,7 @@ class Hammer(threading.Thread):
 
     def stop_after(self, count: int) -> None:
         """Stop once so many calls have been answered."""
-        deadline = time.monotonic() + 60
-        while len(self.answers) < count:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: len(self.answers) >= count)
         self.stopping.set()
         self.join(60)
 

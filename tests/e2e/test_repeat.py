@@ -10,7 +10,6 @@ import select
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from moonpalace_cli.mock.scripts import LOOP
 from moonpalace_cli.mock.served import Served
 from tests.scenarios.server import MockServer
 from tests.scenarios.spelling import Encoding, OddSpelling
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy
@@ -54,14 +54,8 @@ class Guarded:
 
     def served(self, request_id: str) -> Served:
         """Return the call that the mock saw, once it is over for the mock."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            found = [call for call in self.mock.log if call.headers.get("X-Request-Id") == request_id]
-            if found:
-                (call,) = found
-                return call
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        (call,) = until(lambda: [call for call in self.mock.log if call.headers.get("X-Request-Id") == request_id])
+        return call
 
     def assert_stopped(self, request_id: str, model: str, choice: int = 0) -> Exchange:
         """Check that upstream was left early, and that the row and the log say so."""

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,8 +24,9 @@ import pytest
 from moonpalace_addons.store.database.engine import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
-from tests.e2e.conftest import ROOT, free_port, until
+from tests.e2e.conftest import ROOT, free_port
 from tests.scenarios.server import MockServer
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy
@@ -226,19 +226,16 @@ def test_a_killed_proxy_leaves_what_had_come(launch: Launcher, mock: MockServer)
 
 def kept_in_store(proxy: Proxy, readers: dict[str, Reader]) -> dict[str, bytes]:
     """Wait until the clients have read some events; return what they have read, once the store has it too."""
-    deadline = time.monotonic() + 60
     wanted = {"stalled": 2, "going": 20, "waiting": 1}
-    while any(readers[name].got.count(b"\n\n") < count for name, count in wanted.items()):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: all(readers[name].got.count(b"\n\n") >= count for name, count in wanted.items()))
     seen = {name: reader.got for name, reader in readers.items()}
-    while True:
+
+    def is_kept() -> bool:
         rows = {row.client_request_id: row for row in exchanges.latest(proxy.engine, limit=100)}
-        kept = {name: len(proxy.bodies(rows[name]).event_stream or b"") for name in seen}
-        if all(kept[name] >= len(got) for name, got in seen.items()):
-            return seen
-        assert time.monotonic() < deadline, (kept, {name: len(got) for name, got in seen.items()})
-        time.sleep(0.01)
+        return all(len(proxy.bodies(rows[name]).event_stream or b"") >= len(got) for name, got in seen.items())
+
+    until(is_kept)
+    return seen
 
 
 def assert_readable(proxy: Proxy, row: exchanges.Exchange, kept: bytes) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from moonpalace_addons.wire import sse
 from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.served import Served
 from tests.scenarios.server import MockServer
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Launcher, Proxy
@@ -87,11 +87,7 @@ def asked(model: str, **more: object) -> Fields:
 
 def served(mock: MockServer, request_id: str) -> Served:
     """Return the call that upstream saw, once it is over for upstream too."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := [call for call in mock.log if call.headers.get("X-Request-Id") == request_id]):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    (call,) = found
+    (call,) = until(lambda: [call for call in mock.log if call.headers.get("X-Request-Id") == request_id])
     return call
 
 

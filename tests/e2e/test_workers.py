@@ -11,9 +11,10 @@ from sqlalchemy import text
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.certificate import Certificate
-from tests.e2e.conftest import Launcher, Proxy, until
+from tests.e2e.conftest import Launcher, Proxy
 from tests.faults import Load
 from tests.scenarios.server import MockServer
+from tests.waiting import until
 
 WORKERS = ("--engine", "moonpalace", "--workers", "2")
 AUTHORIZED = {"Authorization": "Bearer sk-e2e-0123456789"}

@@ -3,8 +3,6 @@
 import gzip
 import json
 import shutil
-import threading
-import time
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -20,10 +18,10 @@ from sqlalchemy import Engine, literal
 from moonpalace_addons.store.database.engine import open_store, writing
 from moonpalace_addons.store.records import runs
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
+from tests import waiting
 from tests.store.added import add, rows  # noqa: F401 - fixtures
 
 STARTED_AT = 1_795_368_422_123_456  # 2026-11-22 17:27:02.123456 UTC
-DEADLINE = 20.0
 REQUEST = {"model": "kimi-k3", "messages": [{"role": "user", "content": "你好"}]}
 COMPLETION = {
     "id": "chatcmpl-1",
@@ -146,11 +144,7 @@ def until() -> Callable[[Callable[[], object]], None]:
     """Give a function that waits for a condition and fails if it does not come true in good time."""
 
     def wait(condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + DEADLINE
-        pause = threading.Event()
-        while not condition():
-            assert time.monotonic() < deadline, "what was waited for did not happen"
-            pause.wait(0.005)
+        waiting.until(condition)
 
     return wait
 

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from io import FileIO
@@ -32,19 +33,21 @@ from moonpalace_addons.writer_process import spool as spool_module
 from moonpalace_addons.writer_process.client import WriterClient
 from moonpalace_addons.writer_process.messages import Opening
 from moonpalace_addons.writer_process.process import WriterProcess
+from tests.waiting import PATIENCE, until
 from tests.writer_process.calls import EVENTS, Call
 
 type Rows = Callable[[], list[Exchange]]
 
-PATIENCE = 30.0
 
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait until something is true."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+@contextmanager
+def standing_still(pid: int) -> Iterator[None]:
+    """Have a process stand still for the length of a `with` block; it always goes on, unless it was killed."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
 
 
 def begin(client: WriterClient, call: Call) -> None:
@@ -189,8 +192,8 @@ def test_it_is_killed_at_the_end(client: WriterClient, rows: Rows) -> None:
         begin(client, call)
         call.come(*range(20))
         client.put(call.ended)
-    os.kill(client.pid, signal.SIGSTOP)
-    os.kill(client.pid, signal.SIGKILL)
+    with standing_still(client.pid):
+        os.kill(client.pid, signal.SIGKILL)
     assert client.stop()
     assert {row.uuid for row in rows()} == {call.uuid for call in calls}
     assert len(rows()) == len(calls)
@@ -235,13 +238,13 @@ def test_it_hangs(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "STOP_MOST", 0.3)
     client = WriterClient(opening)
     pid = client.pid
-    os.kill(pid, signal.SIGSTOP)
-    began = time.monotonic()
-    for _ in range(1000):
-        client.put(Call().request)
-    assert time.monotonic() - began < 1
-    assert not client.stop()
-    os.kill(pid, signal.SIGKILL)
+    with standing_still(pid):
+        began = time.monotonic()
+        for _ in range(1000):
+            client.put(Call().request)
+        assert time.monotonic() - began < 1
+        assert not client.stop()
+        os.kill(pid, signal.SIGKILL)
     client._thread.join(PATIENCE)  # it has another process store what this one was told
 
 
@@ -350,13 +353,13 @@ def test_it_is_killed_while_it_is_told_again(
 
     first = client._process
     monkeypatch.setattr(WriterProcess, "write", write)
-    os.kill(client.pid, signal.SIGSTOP)  # nothing of it is stored, and nothing settled
-    calls = [Call() for _ in range(5)]
-    for call in calls:
-        begin(client, call)
-        client.put(call.ended)
-    until(lambda: len(client._unsettled) == 5)
-    os.kill(client.pid, signal.SIGKILL)
+    with standing_still(client.pid):  # nothing of it is stored, and nothing settled
+        calls = [Call() for _ in range(5)]
+        for call in calls:
+            begin(client, call)
+            client.put(call.ended)
+        until(lambda: len(client._unsettled) == 5)
+        os.kill(client.pid, signal.SIGKILL)
     until(lambda: "store: 5 calls that had waited are stored, or in a journal" in caplog.messages)
     ended = "store: the process that writes to it has ended (exit code -9); it is started again"
     assert caplog.messages.count(ended) == 2
@@ -426,17 +429,17 @@ def test_more_than_it_can_take(
     given = list[int]()
     monkeypatch.setattr(memory, "give_back", lambda: given.append(1))
     calls = [large(50_000) for _ in range(60)]
-    os.kill(client.pid, signal.SIGSTOP)
-    pid = client.pid
-    for call in calls:
-        before = client.backlog
-        client.put(call.request)
-        client.put(call.ended)
-        until(partial(is_other, client, before))
-    in_memory, on_disk = client.backlog
-    assert 400_000 < in_memory < 500_000
-    assert on_disk > 45
-    os.kill(pid, signal.SIGCONT if fate == "goes on" else signal.SIGKILL)
+    with standing_still(client.pid):
+        for call in calls:
+            before = client.backlog
+            client.put(call.request)
+            client.put(call.ended)
+            until(partial(is_other, client, before))
+        in_memory, on_disk = client.backlog
+        assert 400_000 < in_memory < 500_000
+        assert on_disk > 45
+        if fate != "goes on":
+            os.kill(client.pid, signal.SIGKILL)
     until(lambda: given)
     assert client.stop()
     assert [row.uuid for row in rows()] == [call.uuid for call in calls]
@@ -457,14 +460,13 @@ def test_much_at_once(client: WriterClient, rows: Rows, monkeypatch: pytest.Monk
         write(process, message)
 
     monkeypatch.setattr(WriterProcess, "write", counted)
-    os.kill(client.pid, signal.SIGSTOP)
-    for call in calls:
-        client.put(call.request)
-        client.put(call.ended)
-    until(lambda: client.backlog[1] > 20)
-    assert 400_000 <= sum(told) <= 600_000
-    monkeypatch.setattr(WriterProcess, "write", write)
-    os.kill(client.pid, signal.SIGCONT)
+    with standing_still(client.pid):
+        for call in calls:
+            client.put(call.request)
+            client.put(call.ended)
+        until(lambda: client.backlog[1] > 20)
+        assert 400_000 <= sum(told) <= 600_000
+        monkeypatch.setattr(WriterProcess, "write", write)
     assert client.stop()
     assert [row.uuid for row in rows()] == [call.uuid for call in calls]
 
@@ -501,24 +503,23 @@ def test_what_the_disk_damages_is_counted(
 ) -> None:
     """A message that cannot be read any more costs the calls in it; log and stop say so, and the log how many."""
     monkeypatch.setattr(client_module, "WINDOW", 1)
-    os.kill(client.pid, signal.SIGSTOP)
-    first, *others = (Call() for _ in range(3))
-    for call in (first, *others):
-        before = client.backlog
-        client.put(call.request)
-        client.put(call.ended)
-        until(partial(is_other, client, before))
-    assert client.backlog[1] == 2
-    damaged = list[bool]()
+    with standing_still(client.pid):
+        first, *others = (Call() for _ in range(3))
+        for call in (first, *others):
+            before = client.backlog
+            client.put(call.request)
+            client.put(call.ended)
+            until(partial(is_other, client, before))
+        assert client.backlog[1] == 2
+        damaged = list[bool]()
 
-    def once(opened: FileIO, offset: int, length: int) -> bytes:
-        if damaged:
-            return read_at(opened, offset, length)
-        damaged.append(True)
-        return bytes(length)
+        def once(opened: FileIO, offset: int, length: int) -> bytes:
+            if damaged:
+                return read_at(opened, offset, length)
+            damaged.append(True)
+            return bytes(length)
 
-    monkeypatch.setattr(spool_module, "read_at", once)
-    os.kill(client.pid, signal.SIGCONT)
+        monkeypatch.setattr(spool_module, "read_at", once)
     assert not client.stop()
     said = "store: what waited on the disk cannot be read (its bytes have changed): 1 calls are lost, or not whole"
     assert said in caplog.messages

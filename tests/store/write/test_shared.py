@@ -17,6 +17,7 @@ from moonpalace_addons.store.write import recovery
 from moonpalace_addons.store.write.recovery import SILENT_MOST, recover
 from moonpalace_addons.store.write.writer import Writer
 from tests.batches import Batch
+from tests.waiting import until
 
 HOUR = 3600 * 10**9
 PROXIES, CALLS = 4, 100
@@ -163,10 +164,7 @@ def test_a_wrong_clock_kills_nobody(
 
 
 def wait_for_row(engine: Engine, uuid: str) -> None:
-    deadline = time.monotonic() + 20
-    while all(row.uuid != uuid for row in exchanges.latest(engine, limit=10)):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    until(lambda: any(row.uuid == uuid for row in exchanges.latest(engine, limit=10)))
 
 
 def test_silence_while_the_server_was_down_kills_nobody(

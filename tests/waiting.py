@@ -1,0 +1,19 @@
+"""Wait for what happens in other threads and processes."""
+
+import threading
+import time
+from collections.abc import Callable
+
+PATIENCE = 60.0
+"""Seconds: long, since only a failure ever waits so long."""
+PAUSE = 0.01
+
+
+def until[T](condition: Callable[[], T], timeout: float = PATIENCE) -> T:
+    """Return what `condition` gives once that is true; fail after `timeout` seconds."""
+    pause = threading.Event()  # a test may have put something else in the place of time.sleep
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not true after {timeout:g} s: {value!r}"
+        pause.wait(PAUSE)
+    return value
