@@ -15,6 +15,7 @@ import pytest
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.served import Served
+from tests.e2e.conftest import NO_AUTHORITIES
 from tests.scenarios.all_scenarios import scenarios
 from tests.scenarios.server import MockServer
 from tests.waiting import until
@@ -65,7 +66,8 @@ def asked(model: str, **more: object) -> dict[str, object]:
 
 def parsed(url: str, body: dict[str, object]) -> object:
     """Return what the SDK makes of an answer: the completion's fields, the body as text, or the error it raises."""
-    with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0, timeout=PATIENCE) as sdk:
+    client = openai.DefaultHttpxClient(verify=NO_AUTHORITIES)
+    with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0, timeout=PATIENCE, http_client=client) as sdk:
         try:
             answer: object = sdk.chat.completions.create(**body)  # type: ignore[call-overload]
         except openai.APIStatusError as error:
