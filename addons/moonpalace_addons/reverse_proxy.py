@@ -118,5 +118,5 @@ def server_mode(settings: Settings) -> str:
     from moonpalace_addons.engine import mode  # only who wants it has it
 
     limits = Limits(settings.max_head, settings.max_body)
-    mode.choose(limits, settings.tls_cert, settings.tls_key)
+    mode.configure(limits, settings.tls_cert, settings.tls_key)
     return f"{mode.MoonPalaceMode.type_name}:{settings.endpoint}"

@@ -79,7 +79,7 @@ class Stopping:
         if count := len(list(self.calls)):
             logger.info("MoonPalace stops: calls under way (%d) have %g s; a second signal ends them", count, GRACE)
         ends = time.monotonic() + GRACE
-        while client_connections.let_end() and not hurry.is_set() and time.monotonic() < ends:
+        while client_connections.drain() and not hurry.is_set() and time.monotonic() < ends:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(hurry.wait(), LOOK_INTERVAL)
 

@@ -61,7 +61,7 @@ def test_options_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         ({"port": "70000"}, {}, "Error: option moonpalace_port: '70000' must be a whole number from 0 to 65535"),
         ({}, {"MOONPALACE_HOST": "0.0.0.0", "MOONPALACE_KEY": "sk-secret-key"}, "Error: host '0.0.0.0' lets other"),
         ({"cache_ttl": "0"}, {}, "Error: option moonpalace_cache_ttl: '0' must be a whole number of seconds from 1"),
-        ({}, {"MOONPALACE_PORTT": "1"}, "Error: variable 'MOONPALACE_PORTT' is not known"),
+        ({}, {"MOONPALACE_PORTT": "1"}, "Error: variable 'MOONPALACE_PORTT' is unknown"),
     ],
 )
 def test_error_is_one_line_in_the_log(

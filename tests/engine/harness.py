@@ -56,7 +56,7 @@ async def engine(
     upstream = await asyncio.start_server(serve_and_close, "127.0.0.1", 0)
     upstream_port = upstream.sockets[0].getsockname()[1]
     with shared_master(addons, options) as master:
-        service = Service(master, f"http://127.0.0.1:{upstream_port}", limits or Limits(linger=0.2))
+        service = Service(master, f"http://127.0.0.1:{upstream_port}", limits or Limits(linger_timeout=0.2))
         server = await asyncio.get_running_loop().create_server(
             service.protocol(), "127.0.0.1", 0, backlog=1000, ssl=tls
         )

@@ -82,10 +82,10 @@ def test_bad_settings(certificate: Certificate, tmp_path: Path) -> None:
     good = served(certificate)
     for given, expected in (
         ({"tls_key": good}, "set tls-cert too"),
-        ({"engine": "mitmproxy", "tls_cert": good}, "needs the engine moonpalace"),
-        ({"engine": "moonpalace", "tls_cert": text}, "must hold a certificate and its key in PEM"),
-        ({"engine": "moonpalace", "tls_cert": certificate.ca_file}, "must hold a certificate and its key in PEM"),
-        ({"engine": "moonpalace", "tls_cert": good, "tls_key": text}, "must hold a certificate and its key in PEM"),
+        ({"engine": "mitmproxy", "tls_cert": good}, "requires the engine moonpalace"),
+        ({"engine": "moonpalace", "tls_cert": text}, "must contain a certificate and its key in PEM"),
+        ({"engine": "moonpalace", "tls_cert": certificate.ca_file}, "must contain a certificate and its key in PEM"),
+        ({"engine": "moonpalace", "tls_cert": good, "tls_key": text}, "must contain a certificate and its key in PEM"),
     ):
         with pytest.raises(SettingError, match=expected) as caught:
             chosen(tmp_path, **given)

@@ -167,7 +167,7 @@ def test_a_client_that_goes_on_sending_still_gets_its_refusal() -> None:
     sent = 3_000_000
 
     async def run() -> None:
-        async with engine(Script([]), Refusing(), limits=Limits(linger=3.0)) as running:
+        async with engine(Script([]), Refusing(), limits=Limits(linger_timeout=3.0)) as running:
             reader, writer = await running.connect()
             writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % sent)
             for _ in range(30):
@@ -224,7 +224,7 @@ def test_a_body_beyond_the_limit(body: bytes) -> None:
     noting = Noting()
 
     async def run() -> None:
-        async with engine(Script([]), noting, limits=Limits(body_size=10, linger=0.1)) as running:
+        async with engine(Script([]), noting, limits=Limits(max_body_size=10, linger_timeout=0.1)) as running:
             reader, writer = await running.connect()
             writer.write(b"POST / HTTP/1.1\r\nHost: x\r\n" + body)
             status, message = refusal(await reader.read())
@@ -332,7 +332,7 @@ def test_an_idle_client_is_closed() -> None:
     """A connection on which nothing happens is closed after its time, one with half a request with an error."""
 
     async def run() -> None:
-        limits = Limits(client_idle=0.1, head_timeout=0.1, linger=0.1)
+        limits = Limits(client_idle_timeout=0.1, head_timeout=0.1, linger_timeout=0.1)
         async with engine(Script([]), limits=limits) as running:
             idle, _ = await running.connect()
             half, writer = await running.connect()
@@ -364,7 +364,7 @@ def test_too_many_half_sent_requests() -> None:
 
     async def run() -> None:
         script = Script([(GET, OK)])
-        async with engine(script, limits=Limits(max_half_sent=2, linger=0.1)) as running:
+        async with engine(script, limits=Limits(max_partial_requests=2, linger_timeout=0.1)) as running:
             waiting = []
             for _ in range(3):
                 reader, writer = await running.connect()

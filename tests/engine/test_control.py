@@ -90,7 +90,7 @@ class Retrying:
 
 def test_a_refusal_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is held until it is whole has a bound; the API's connection is closed."""
-    monkeypatch.setattr(journey, "MAX_REFUSAL", 1000)
+    monkeypatch.setattr(journey, "MAX_REFUSAL_SIZE", 1000)
     left = asyncio.Event()
 
     async def endless(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

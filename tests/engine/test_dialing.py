@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from moonpalace_addons.engine import dialing
-from moonpalace_addons.engine.dialing import Found, alternate, dial
+from moonpalace_addons.engine.dialing import Address, dial, interleave
 
 SILENT = ("192.0.2.1", 1)
 """An address that never answers: the attempt to connect to it is made to wait."""
@@ -25,7 +25,7 @@ async def dialed(monkeypatch: pytest.MonkeyPatch, found: Sequence[tuple[str, int
     under_way: list[object] = []
     connect = dialing._connect
 
-    async def addresses(host: str, port: int) -> list[Found]:
+    async def addresses(host: str, port: int) -> list[Address]:
         return [(socket.AF_INET, address) for address in found]
 
     async def connecting(family: socket.AddressFamily, address: tuple[object, ...], local: object) -> socket.socket:
@@ -46,7 +46,7 @@ async def dialed(monkeypatch: pytest.MonkeyPatch, found: Sequence[tuple[str, int
 @pytest.mark.parametrize("first", ["closed", "silent", "none"])
 def test_the_first_that_answers(monkeypatch: pytest.MonkeyPatch, first: str) -> None:
     """An address that refuses, or that says nothing for a moment, is passed over, and its attempt given up."""
-    monkeypatch.setattr(dialing, "DELAY", 0.01)
+    monkeypatch.setattr(dialing, "ATTEMPT_DELAY", 0.01)
 
     async def run() -> None:
         server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
@@ -72,5 +72,5 @@ def test_the_families_take_turns() -> None:
     """Each address is tried once, IPv4 and IPv6 in turn, beginning with the one that the system names first."""
     six, four = (socket.AF_INET6, ("::1", 1)), (socket.AF_INET, ("127.0.0.1", 1))
     other = (socket.AF_INET6, ("::2", 1))
-    assert alternate([six, other, six, four]) == [six, four, other]
-    assert alternate([]) == []
+    assert interleave([six, other, six, four]) == [six, four, other]
+    assert interleave([]) == []

@@ -423,13 +423,13 @@ def test_the_list_of_listeners_follows_the_addons() -> None:
             outer = Listener("outer", addons=(Listener("inner"),))
             for added in ([outer], [Listener("halts", halts=True)], [Listener("last")]):
                 master.addons.add(*added)
-                hooks.look()
+                hooks.refresh()
                 assert hooks.call("request", None) is None
             assert called == ["outer", "inner", "outer", "inner", "halts", "outer", "inner", "halts"]
             called.clear()
             for name in ("outer", "halts"):
                 master.addons.remove(master.addons.get(name))
-            hooks.look()
+            hooks.refresh()
             assert hooks.call("request", None) is None
             assert called == ["last"]
             master.addons.remove(master.addons.get("last"))

@@ -33,7 +33,13 @@ def test_many_connections() -> None:
         assert await reader.readexactly(len(OK)) == OK
 
     async def run() -> None:
-        limits = Limits(max_half_sent=HALF // 2, linger=0.1, connect_timeout=WAIT, head_timeout=WAIT, client_idle=WAIT)
+        limits = Limits(
+            max_partial_requests=HALF // 2,
+            linger_timeout=0.1,
+            connect_timeout=WAIT,
+            head_timeout=WAIT,
+            client_idle_timeout=WAIT,
+        )
         async with engine(serve, limits=limits, wait=WAIT) as running:
             idle = [await running.connect() for _ in range(OPEN)]
             half = [await running.connect() for _ in range(HALF)]

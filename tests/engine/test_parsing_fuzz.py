@@ -9,7 +9,7 @@ import h11
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from moonpalace_addons.engine.events import Broken, End, Event, Pieces, RequestHead, ResponseHead, Switch
+from moonpalace_addons.engine.events import End, Event, Malformed, Pieces, RequestHead, ResponseHead, Switch
 from moonpalace_addons.engine.parsing import RequestReader, ResponseReader
 
 EXAMPLES = int(os.environ.get("MOONPALACE_TEST_FUZZ", "150"))
@@ -49,7 +49,7 @@ def ours(data: bytes, cuts: list[int], *, request: bool) -> Outcome:
             head = event
         elif isinstance(event, Pieces):
             body += b"".join(event.pieces)
-        elif isinstance(event, Broken):
+        elif isinstance(event, Malformed):
             return "refused"
         elif isinstance(event, End) and head is not None:
             line: tuple[object, ...] = (

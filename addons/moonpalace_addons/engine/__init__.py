@@ -1,1 +1,1 @@
-"""An HTTP/1.1 server of our own inside mitmproxy: it makes mitmproxy's flows and calls its hooks."""
+"""Our HTTP/1.1 server inside mitmproxy: it creates mitmproxy's flows and calls its hooks."""

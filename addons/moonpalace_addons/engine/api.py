@@ -1,4 +1,4 @@
-"""The API's side: a connection that carries one request at a time, and the connections that are kept open."""
+"""Connections to the API, each with one request at a time, and the pool of idle ones."""
 
 import asyncio
 import time
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from mitmproxy.connection import ConnectionState, Server
 
-from moonpalace_addons.engine.errors import CallError, LostError
-from moonpalace_addons.engine.events import Broken, Event
+from moonpalace_addons.engine.errors import CallError, ConnectionLostError
+from moonpalace_addons.engine.events import Event, Malformed
 from moonpalace_addons.engine.parsing import ResponseReader
 from moonpalace_addons.engine.receiving import Receiver
 from moonpalace_addons.engine.targets import Target
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from moonpalace_addons.engine.service import Service
 
 
-class Asker(Protocol):
-    """Who has asked the API something."""
+class EventReceiver(Protocol):
+    """The receiver of a connection's events."""
 
     def receive(self, event: Event | CallError) -> None:
-        """Take what has come, or what has gone wrong."""
+        """Handle an event or an error."""
         ...  # pragma: no cover
 
 
 class ApiConnection(Receiver):
-    """A connection to the API, or to the outgoing proxy on the way to it."""
+    """A connection to the API, or to the outgoing proxy in front of it."""
 
     transport: asyncio.Transport
 
@@ -35,7 +35,7 @@ class ApiConnection(Receiver):
         self.service = service
         self.target = target
         self.server = server
-        self.asker: Asker | None = None
+        self.receiver: EventReceiver | None = None
         self.reader = ResponseReader(bodyless=False)
         self.on_close: Callable[[bool, Exception | None], None] | None = None
         self.on_data: Callable[[bytes], None] | None = None
@@ -44,12 +44,12 @@ class ApiConnection(Receiver):
         self.idle_since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """Store the transport."""
         self.transport = cast(asyncio.Transport, transport)
 
-    def send(self, asker: Asker, pieces: Sequence[bytes], *, bodyless: bool) -> None:
-        """Send a request; `bodyless` says that its answer will have no body."""
-        self.asker = asker
+    def send(self, receiver: EventReceiver, pieces: Sequence[bytes], *, bodyless: bool) -> None:
+        """Send a request; `bodyless` means that its answer has no body."""
+        self.receiver = receiver
         self.has_answered = False
         self.reader = ResponseReader(bodyless=bodyless)
         if len(pieces) == 1:
@@ -58,66 +58,66 @@ class ApiConnection(Receiver):
             self.transport.writelines(pieces)
 
     def data_received(self, data: bytes) -> None:
-        """Read on; what nobody has asked for closes the connection."""
+        """Pass the data on as events; abort the connection if no request is pending."""
         if self.on_data is not None:
             self.on_data(data)
             return
-        asker = self.asker
-        if asker is None:
+        receiver = self.receiver
+        if receiver is None:
             self.abort()
             return
         self.has_answered = True
-        for event in self.reader.feed(data, self.service.limits.head_size):
-            asker.receive(event)
-            if type(event) is Broken:
+        for event in self.reader.feed(data, self.service.limits.max_head_size):
+            receiver.receive(event)
+            if type(event) is Malformed:
                 self.abort()
 
     def eof_received(self) -> bool:
-        """Take the end, which may be that of the answer."""
-        asker = self.asker
-        if asker is not None:
+        """Handle the end of the data, which may end the answer."""
+        receiver = self.receiver
+        if receiver is not None:
             for event in self.reader.close():
-                asker.receive(event)
+                receiver.receive(event)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell who waits for an answer that it will not come."""
+        """Report the loss to a pending request."""
         self.is_closed = True
         self.server.state = ConnectionState.CLOSED
         self.server.timestamp_end = time.time()
         self.service.pool.forget(self)
         if self.on_close is not None:
             self.on_close(False, exc)
-        asker, self.asker = self.asker, None
-        if asker is not None:
-            asker.receive(LostError(exc, begun=self.reader.has_begun))
+        receiver, self.receiver = self.receiver, None
+        if receiver is not None:
+            receiver.receive(ConnectionLostError(exc, begun=self.reader.has_begun))
         self.service.connector.disconnected(self)
 
     def pause_writing(self) -> None:
-        """Tell a tunnel that the API is slow."""
+        """Tell a tunnel that the API's write buffer is full."""
         if self.on_room is not None:
             self.on_room(False)
 
     def resume_writing(self) -> None:
-        """Tell a tunnel that it may go on."""
+        """Tell a tunnel that the API can be written to again."""
         if self.on_room is not None:
             self.on_room(True)
 
     def pause(self) -> None:
-        """Read no more for now."""
+        """Pause reading."""
         if not self._is_paused and not self.is_closed:
             self._is_paused = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
-        """Read on."""
+        """Resume reading."""
         if self._is_paused and not self.is_closed:
             self._is_paused = False
             self.transport.resume_reading()
 
     def release(self) -> None:
-        """Take the connection back after an answer: keep it open if both sides have done all they said."""
-        self.asker = None
+        """Return the connection to the pool after an answer, or close it if it cannot be reused."""
+        self.receiver = None
         self.resume()
         if self.reader.keep_alive and not self.transport.get_write_buffer_size():
             self.service.pool.put(self)
@@ -126,25 +126,25 @@ class ApiConnection(Receiver):
 
     def close(self) -> None:
         """Close the connection."""
-        self.asker = None
+        self.receiver = None
         if not self.is_closed:
             self.transport.close()
 
     def abort(self) -> None:
-        """Close the connection at once, whatever is under way."""
-        self.asker = None
+        """Close the connection immediately, discarding pending data."""
+        self.receiver = None
         if not self.is_closed:
             self.transport.abort()
 
 
 class Pool:
-    """The connections that are open and carry nothing, the latest used first."""
+    """Idle connections, most recently used first."""
 
     def __init__(self) -> None:
         self._idle: dict[Target, list[ApiConnection]] = {}
 
     def take(self, target: Target) -> ApiConnection | None:
-        """Return an open connection, None if there is none."""
+        """Return an idle connection, or None."""
         idle = self._idle.get(target)
         while idle:
             api = idle.pop()
@@ -154,20 +154,20 @@ class Pool:
         return None
 
     def put(self, api: ApiConnection) -> None:
-        """Keep a connection open."""
+        """Add an idle connection, unless it is closing."""
         if api.is_closed or api.transport.is_closing():
             return
         api.idle_since = time.monotonic()
         self._idle.setdefault(api.target, []).append(api)
 
     def forget(self, api: ApiConnection) -> None:
-        """Drop a connection that was closed."""
+        """Remove a closed connection."""
         idle = self._idle.get(api.target)
         if idle and api in idle:
             idle.remove(api)
 
     def close_idle(self, before: float) -> None:
-        """Close the connections that have carried nothing since a moment of the monotonic clock."""
+        """Close the connections idle since before a time of the monotonic clock."""
         for idle in self._idle.values():
             for api in [each for each in idle if each.idle_since < before]:
                 idle.remove(api)

@@ -1,4 +1,4 @@
-"""Connect to the API: directly or through an outgoing proxy, with or without TLS."""
+"""Connect to the API, directly or through an outgoing proxy, with or without TLS."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ from moonpalace_addons.calls.failures import UPSTREAM_PROXY
 from moonpalace_addons.engine.api import ApiConnection
 from moonpalace_addons.engine.dialing import dial
 from moonpalace_addons.engine.errors import CallError, ConnectError
-from moonpalace_addons.engine.events import Broken, Event, ResponseHead
+from moonpalace_addons.engine.events import Event, Malformed, ResponseHead
 from moonpalace_addons.engine.targets import Target, authority_of
 from moonpalace_addons.engine.tls import api_context, describe
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 
 class Connector:
-    """Make connections, with mitmproxy's hooks about servers."""
+    """Open connections to the API, calling mitmproxy's server hooks."""
 
     def __init__(self, service: "Service") -> None:
         self.service = service
         self._data: dict[ApiConnection, ServerConnectionHookData] = {}
 
     async def connect(self, target: Target, server: Server, client: Client) -> ApiConnection:
-        """Return a connection to a server; raise ConnectError."""
+        """Return a new connection to a server; raise ConnectError."""
         data = ServerConnectionHookData(server=server, client=client)
         await self._hook("server_connect", data)
         if server.error:
@@ -65,7 +65,7 @@ class Connector:
             await waiting
 
     def disconnected(self, api: ApiConnection) -> None:
-        """Tell addons of the end of a connection that they have been told of."""
+        """Call `server_disconnected` for a connection that addons know of."""
         data = self._data.pop(api, None)
         if data is not None and (waiting := self.service.hooks.call("server_disconnected", data)) is not None:
             self.service.spawn(waiting)
@@ -82,7 +82,7 @@ class Connector:
                 await self._tcp(api, address, self._context() if scheme == "https" else None, address[0])
             except (OSError, ssl.SSLError, BaseExceptionGroup) as error:
                 raise ConnectError(
-                    f"the outgoing proxy cannot be used: {ConnectError.because(error)}", UPSTREAM_PROXY
+                    f"cannot use the outgoing proxy: {ConnectError.because(error)}", UPSTREAM_PROXY
                 ) from error
             await self._ask_proxy(api)
             if context is not None:
@@ -112,11 +112,11 @@ class Connector:
         loop = asyncio.get_running_loop()
         transport = await loop.start_tls(api.transport, api, context, server_hostname=name)
         if transport is None:
-            raise ConnectError("the outgoing proxy has closed the connection", UPSTREAM_PROXY)
+            raise ConnectError("the outgoing proxy closed the connection", UPSTREAM_PROXY)
         api.transport = transport
 
     async def _ask_proxy(self, api: ApiConnection) -> None:
-        """Have the outgoing proxy connect to the server."""
+        """Send CONNECT to the outgoing proxy."""
         target, data = api.target, self._connect_flow(api)
         if (waiting := self.service.hooks.call("http_connect_upstream", data)) is not None:
             await waiting
@@ -126,7 +126,7 @@ class Connector:
         answer = ProxyAnswer()
         api.send(answer, [b"".join(lines) + b"\r\n"], bodyless=True)
         head = await answer.head
-        api.asker = None
+        api.receiver = None
         if not 200 <= head.status < 300:
             reason = head.reason.decode("ascii", "replace")
             raise ConnectError(
@@ -158,18 +158,18 @@ class Connector:
 
 
 class ProxyAnswer:
-    """Waits for what an outgoing proxy says."""
+    """Receiver of an outgoing proxy's answer to CONNECT."""
 
     def __init__(self) -> None:
         self.head: asyncio.Future[ResponseHead] = asyncio.get_running_loop().create_future()
 
     def receive(self, event: Event | CallError) -> None:
-        """Take what has come."""
+        """Resolve `head` with the answer or the error."""
         if self.head.done():
             return
         if isinstance(event, ResponseHead) and event.status >= 200:
             self.head.set_result(event)
-        elif isinstance(event, Broken):
+        elif isinstance(event, Malformed):
             self.head.set_exception(ConnectError(f"the outgoing proxy's answer: {event.error}", UPSTREAM_PROXY))
         elif isinstance(event, CallError):
-            self.head.set_exception(ConnectError("the outgoing proxy has closed the connection", UPSTREAM_PROXY))
+            self.head.set_exception(ConnectError("the outgoing proxy closed the connection", UPSTREAM_PROXY))

@@ -1,4 +1,4 @@
-"""An answer's way to its client: its head, its body through an addon's stream, its end."""
+"""Write an answer to its client: its head, its body through an addon's stream, and its end."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, cast
@@ -15,12 +15,15 @@ class Sink(Protocol):
     is_half_closed: bool
 
     def write(self, data: bytes) -> None:
-        """Send something."""
+        """Send data."""
         ...  # pragma: no cover
 
 
 class Delivery:
-    """Write one answer. `begun` tells whether the client has got something of it, `closes` whether it is the last."""
+    """Writer of one answer.
+
+    `begun` tells whether part of it has been written, `closes` whether the connection is closed after it.
+    """
 
     def __init__(self, client: Sink, method: bytes, version: bytes, *, closes: bool, keeps: bool) -> None:
         self.client = client
@@ -28,22 +31,22 @@ class Delivery:
         self.version = version
         self.closes = closes
         self.keeps = keeps
-        """What is streamed is kept, for whoever looks at the flow later."""
+        """Whether streamed content is also stored in the flow, for other addons."""
         self.begun = False
         self.body: framing.Body | None = None
         self.in_stream = False
-        """An addon's stream is just being called."""
+        """Whether an addon's stream is being called."""
         self._kept: list[bytes] = []
         self._stream: Callable[[bytes], object] | None = None
         self._together: Callable[[Sequence[bytes]], Sequence[bytes]] | None = None
 
     @property
     def ends_connection(self) -> bool:
-        """Tell whether the end of the answer is that of the connection."""
+        """Tell whether the answer ends with the connection."""
         return self.body is not None and self.body.ends_connection
 
     def begin(self, response: Response) -> None:
-        """Begin to stream an answer, through its addon if it has one."""
+        """Start streaming an answer, through its addon's stream if there is one."""
         if callable(response.stream):
             self._stream = response.stream
             self._together = getattr(response.stream, "together", None)
@@ -57,20 +60,20 @@ class Delivery:
         connection = b"close" if self.closes else b"keep-alive" if self.version == b"HTTP/1.0" else None
         data = framing.response_head(response, body.line, connection)
         self.begun = True
-        self.client.write(data + rest if len(rest) < framing.LARGE else data)
-        if len(rest) >= framing.LARGE:
+        self.client.write(data + rest if len(rest) < framing.LARGE_BODY_SIZE else data)
+        if len(rest) >= framing.LARGE_BODY_SIZE:
             self.client.write(rest)
 
-    def whole(self, response: Response) -> None:
-        """Write an answer that is all there."""
+    def write_complete(self, response: Response) -> None:
+        """Write a complete answer."""
         body, rest = framing.no_body(response, self.method), b""
         if body is None:
             body = framing.whole_body(response, self.version)
             rest = body.encode([response.data.content or b""]) + body.end(response.data.trailers)
         self._head(response, body, rest)
 
-    def pieces(self, pieces: Sequence[bytes]) -> None:
-        """Pass on what an addon makes of pieces."""
+    def write(self, pieces: Sequence[bytes]) -> None:
+        """Write pieces of a stream, as changed by its addon."""
         if self._stream is None:
             self.pass_on(pieces)
             return
@@ -84,17 +87,17 @@ class Delivery:
             self.in_stream = False
         self.pass_on(changed)
 
-    def beat(self) -> None:
-        """Have an addon's stream return something while the API is silent."""
-        self._tell(HEARTBEAT)
+    def heartbeat(self) -> None:
+        """Call the addon's stream with a heartbeat, and write what it returns."""
+        self._call_stream(HEARTBEAT)
 
-    def last(self, response: Response) -> None:
-        """Tell an addon's stream of the end, and pass on what it still has."""
-        self._tell(b"")
+    def flush(self, response: Response) -> None:
+        """Call the addon's stream with the end, and write what it returns."""
+        self._call_stream(b"")
         if self.keeps:
             response.data.content = b"".join(self._kept)
 
-    def _tell(self, data: bytes) -> None:
+    def _call_stream(self, data: bytes) -> None:
         if self._stream is None:
             return
         self.in_stream = True
@@ -105,7 +108,7 @@ class Delivery:
         self.pass_on(changed)
 
     def pass_on(self, pieces: Sequence[bytes]) -> None:
-        """Write pieces of a stream as they are."""
+        """Write pieces of a stream unchanged."""
         if not pieces or self.body is None:
             return
         if self.keeps:
@@ -113,25 +116,25 @@ class Delivery:
         if data := self.body.encode(pieces):
             self.client.write(data)
 
-    def cut_short(self) -> None:
-        """Take it that the end comes before what was promised; that of the connection says so."""
+    def truncate(self) -> None:
+        """Allow a body shorter than its Content-Length, by closing the connection after it."""
         if self.body is not None and self.body.left:
             self.closes = True
             self.body.left = None
 
     def end(self, response: Response) -> None:
-        """Write the end."""
+        """Write the end of the body."""
         if self.body is not None and (data := self.body.end(response.data.trailers)):
             self.client.write(data)
 
-    def own(self, status: int, body: bytes) -> None:
-        """Write a whole answer of our own, the last one of the connection."""
+    def write_error(self, status: int, body: bytes) -> None:
+        """Write a complete answer of our own, and close the connection after it."""
         self.begun = self.closes = True
         self.client.write(framing.plain_answer(status, body, with_body=self.method != b"HEAD"))
 
 
 def as_pieces(result: object) -> Sequence[bytes]:
-    """Return what a stream's callable has returned as pieces; an empty one would end the client's transfer."""
+    """Return the result of a stream's callable as non-empty pieces: an empty one would end a chunked body."""
     if isinstance(result, bytes):
         return [result] if result else []
     return [piece for piece in cast(Iterable[bytes] | None, result) or () if piece]

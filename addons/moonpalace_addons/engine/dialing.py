@@ -1,6 +1,6 @@
-"""Open a socket to a host by whichever of its addresses answers first (Happy Eyeballs, RFC 8305).
+"""Connect a socket to the first address of a host that answers (Happy Eyeballs, RFC 8305).
 
-asyncio's own way fails on Python 3.13.0 under the eager tasks that mitmproxy sets.
+asyncio's own implementation fails on Python 3.13.0 with the eager tasks that mitmproxy sets.
 """
 
 import asyncio
@@ -10,16 +10,16 @@ from collections.abc import Iterable
 from functools import partial
 from itertools import chain, zip_longest
 
-DELAY = 0.25
-"""Seconds after which the next address is tried beside one that does not answer."""
+ATTEMPT_DELAY = 0.25
+"""Seconds before the next address is tried in parallel (RFC 8305, section 5)."""
 
-type Found = tuple[socket.AddressFamily, tuple[object, ...]]
+type Address = tuple[socket.AddressFamily, tuple[object, ...]]
 
 
 async def dial(host: str, port: int, local: tuple[str, int] | None = None) -> socket.socket:
-    """Return a connected socket; raise OSError, or a group of those of all addresses."""
+    """Return a connected socket; raise OSError, or an ExceptionGroup with the errors of all addresses."""
     waiting = await addresses(host, port)
-    if len(waiting) == 1:  # nothing to choose from, and no need of a task to be waited for
+    if len(waiting) == 1:  # saves the task
         return await _connect(*waiting[0], local)
     attempts: set[asyncio.Task[socket.socket]] = set()
     errors: list[OSError] = []
@@ -29,28 +29,28 @@ async def dial(host: str, port: int, local: tuple[str, int] | None = None) -> so
                 family, address = waiting.pop(0)
                 attempts.add(asyncio.create_task(_connect(family, address, local)))
             done, attempts = await asyncio.wait(
-                attempts, timeout=DELAY if waiting else None, return_when=asyncio.FIRST_COMPLETED
+                attempts, timeout=ATTEMPT_DELAY if waiting else None, return_when=asyncio.FIRST_COMPLETED
             )
             for attempt in done:
                 if (error := attempt.exception()) is None:
-                    attempts |= done - {attempt}  # another one may have come at the same time
+                    attempts |= done - {attempt}  # another may have connected at the same time
                     return attempt.result()
                 if not isinstance(error, OSError):
                     raise error
                 errors.append(error)
     finally:
-        await _give_up(attempts)
+        await _cancel(attempts)
     raise errors[0] if len(errors) == 1 else ExceptionGroup(f"no address of {host} answers", errors)
 
 
-async def addresses(host: str, port: int) -> list[Found]:
-    """Return the addresses of a host in the order in which they are tried; a name is looked up in a thread."""
+async def addresses(host: str, port: int) -> list[Address]:
+    """Return the addresses of a host in the order of attempts; names are resolved in a thread."""
     find = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
         infos = find(flags=socket.AI_NUMERICHOST)  # an address needs no thread
     except socket.gaierror:
         infos = await asyncio.to_thread(find)
-    return alternate((family, address) for family, _, _, _, address in infos)
+    return interleave((family, address) for family, _, _, _, address in infos)
 
 
 async def _connect(
@@ -68,16 +68,16 @@ async def _connect(
     return sock
 
 
-async def _give_up(attempts: set[asyncio.Task[socket.socket]]) -> None:
-    """End attempts that are of no use any more, and close what they have opened all the same."""
+async def _cancel(attempts: set[asyncio.Task[socket.socket]]) -> None:
+    """Cancel attempts, and close sockets that they have connected anyway."""
     for attempt in attempts:
         attempt.cancel()
         with contextlib.suppress(OSError, asyncio.CancelledError):
             (await attempt).close()
 
 
-def alternate(found: Iterable[Found]) -> list[Found]:
-    """Return addresses with the two families in turn, beginning with that of the first."""
+def interleave(found: Iterable[Address]) -> list[Address]:
+    """Return unique addresses with alternating families, starting with that of the first."""
     every = list(dict.fromkeys(found))
     first = [each for each in every if each[0] == every[0][0]]
     others = [each for each in every if each[0] != every[0][0]]

@@ -1,15 +1,16 @@
-"""What can go wrong with a call in the engine; each error says in `failure` what the row calls it.
+"""Errors of a call in the engine; `failure` is the classification that is stored.
 
 ::
 
     CallError
-    ├── RequestError       the client sent what is no request, or one beyond a limit
-    ├── ClientLeftError       the client closed its connection before the end of the answer
-    ├── KilledError           an addon or the user killed the flow
-    ├── AnswerError        the API sent what is no answer
-    ├── CutError        the API closed its connection in the midst of an answer, or before it
-    ├── ConnectError    there is no connection to the API
-    └── FaultError      a fault in MoonPalace, or in an addon's `stream`
+    ├── RequestError             the client's request is invalid or exceeds a limit
+    ├── ClientDisconnectedError  the client closed its connection before the end of the answer
+    ├── KilledError              an addon or the user killed the flow
+    ├── ResponseError            the API's answer is invalid or exceeds a limit
+    ├── TruncatedError           the API closed its connection during or before its answer
+    │   └── ConnectionLostError
+    ├── ConnectError             connecting to the API failed
+    └── InternalError            a fault in MoonPalace, or in an addon's `stream`
 """
 
 import errno
@@ -35,17 +36,17 @@ from moonpalace_addons.calls.failures import (
 )
 
 FAILURES = {408: CLIENT_SILENT, 413: REQUEST_TOO_LARGE}
-"""What an unusable request is called, by the status of its answer; all others are bad ones."""
+"""Failures of refused requests by the status of their answer; BAD_REQUEST for all others."""
 
 
 class CallError(Exception):
-    """Base of all: a sentence for the client and the row, and the failure."""
+    """Base of all: a message for the client and the row, and the failure."""
 
     failure: Failure = UPSTREAM_PROTOCOL
 
 
 class RequestError(CallError):
-    """Report a request that is not passed on; `status` is that of the answer."""
+    """Raised for a request that is not forwarded; `status` is that of its answer."""
 
     def __init__(self, why: str, status: int = 400) -> None:
         super().__init__(why)
@@ -53,8 +54,8 @@ class RequestError(CallError):
         self.failure = FAILURES.get(status) or replace(BAD_REQUEST, status=status)
 
 
-class ClientLeftError(CallError):
-    """Report that nobody waits for the answer any more."""
+class ClientDisconnectedError(CallError):
+    """Raised if the client disconnected before the end of the answer."""
 
     failure = CLIENT_LEFT
 
@@ -63,7 +64,7 @@ class ClientLeftError(CallError):
 
 
 class KilledError(CallError):
-    """Report that a flow was killed."""
+    """Raised if the flow was killed."""
 
     failure = KILLED
 
@@ -71,22 +72,22 @@ class KilledError(CallError):
         super().__init__(Error.KILLED_MESSAGE)
 
 
-class AnswerError(CallError):
-    """Report an answer that breaks the rules of HTTP."""
+class ResponseError(CallError):
+    """Raised for an answer that violates HTTP or exceeds a limit."""
 
 
-class CutError(CallError):
-    """Report an answer that has no end."""
+class TruncatedError(CallError):
+    """Raised for an answer without an end."""
 
     failure = UPSTREAM_CUT
 
 
-class FaultError(CallError):
-    """Report what should not have happened."""
+class InternalError(CallError):
+    """Raised for a bug in MoonPalace or in an addon."""
 
 
 class ConnectError(CallError):
-    """Report that there is no connection to the API."""
+    """Raised if connecting to the API failed."""
 
     def __init__(self, why: str, failure: Failure = UPSTREAM_REFUSED) -> None:
         super().__init__(why)
@@ -94,7 +95,7 @@ class ConnectError(CallError):
 
     @classmethod
     def because(cls, error: BaseException) -> "ConnectError":
-        """Return the error that an attempt to connect has ended with, by its type and number."""
+        """Return the ConnectError for an exception, classified by type and errno."""
         while isinstance(error, BaseExceptionGroup):  # one for each address of the host
             error = error.exceptions[0]
         if isinstance(error, ssl.SSLCertVerificationError):
@@ -102,7 +103,7 @@ class ConnectError(CallError):
         if isinstance(error, ssl.SSLError):
             return cls(f"TLS handshake failed: {error.reason or error}", UPSTREAM_TLS)
         if isinstance(error, socket.gaierror):
-            return cls(f"the host is not known: {error.strerror}", of_exception(error))
+            return cls(f"unknown host: {error.strerror}", of_exception(error))
         if isinstance(error, TimeoutError) or getattr(error, "errno", None) == errno.ETIMEDOUT:
             return cls("the connection timed out", of_exception(error))
         if isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
@@ -110,11 +111,11 @@ class ConnectError(CallError):
         return cls(str(error) or type(error).__name__, of_exception(error))
 
 
-class LostError(CutError):
-    """Report that the API's connection broke, with the error of the socket."""
+class ConnectionLostError(TruncatedError):
+    """Raised if the API's connection was lost; the failure follows from the socket's error."""
 
     def __init__(self, error: BaseException | None, *, begun: bool) -> None:
-        what = "in the midst of its answer" if begun else "before it answered"
+        what = "during its answer" if begun else "before it answered"
         if error is None:
             super().__init__(f"the API closed the connection {what}")
         else:

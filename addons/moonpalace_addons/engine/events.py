@@ -1,4 +1,4 @@
-"""What is read of HTTP: the beginnings of messages, pieces of their bodies, their ends, and what cannot be read."""
+"""Events of the HTTP parser."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ type Fields = list[tuple[bytes, bytes]]
 
 @dataclass(slots=True)
 class RequestHead:
-    """The beginning of a request."""
+    """Request line and header fields."""
 
     method: bytes
     target: bytes
@@ -28,7 +28,10 @@ class RequestHead:
 
 @dataclass(slots=True)
 class ResponseHead:
-    """The beginning of an answer, or an interim one (1xx). `until_close` says that nothing but its end is its end."""
+    """Status line and header fields of an answer, or of an interim one (1xx).
+
+    `until_close` means that the body ends with the connection.
+    """
 
     status: int
     reason: bytes
@@ -41,7 +44,7 @@ class ResponseHead:
 
 @dataclass(slots=True)
 class Pieces:
-    """Bytes of a body, cut as they came and where chunks end; none is empty."""
+    """Non-empty pieces of a body, split as they arrived and where chunks end."""
 
     pieces: list[bytes]
 
@@ -55,16 +58,16 @@ class End:
 
 @dataclass(slots=True)
 class Switch:
-    """The bytes after a request that asks for another protocol, or after the answer that agrees."""
+    """The bytes after a request with Upgrade, or after the answer 101."""
 
     rest: bytes
 
 
 @dataclass(slots=True)
-class Broken:
-    """What comes cannot be read any further."""
+class Malformed:
+    """A parse error; nothing more can be read from the connection."""
 
     error: CallError
 
 
-type Event = RequestHead | ResponseHead | Pieces | End | Switch | Broken
+type Event = RequestHead | ResponseHead | Pieces | End | Switch | Malformed

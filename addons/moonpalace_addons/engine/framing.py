@@ -1,7 +1,7 @@
-"""Write HTTP/1.1: heads and bodies as bytes. Sans-IO.
+"""Serialize HTTP/1.1 heads and bodies. Sans-IO.
 
-What is said of the body's length is always ours and unambiguous, whatever an addon has left in the headers; fields that
-concern only one connection (RFC 9110, section 7.6.1) stay on it. All else keeps its spelling, order and number.
+The framing of a body is always ours and unambiguous, whatever the addons left in the headers. Hop-by-hop fields (RFC
+9110, section 7.6.1) are not forwarded. All other fields keep their spelling, order and number.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from mitmproxy.http import Headers, Request, Response
 
-from moonpalace_addons.engine.errors import FaultError
+from moonpalace_addons.engine.errors import InternalError
 from moonpalace_addons.engine.targets import authority_of
 
 HOP_BY_HOP = frozenset(
@@ -21,15 +21,15 @@ _LENGTHS = frozenset(map(len, _SPECIAL))
 END_TO_END = frozenset(
     (b"host", b"content-length", b"content-type", b"content-encoding", b"authorization", b"x-api-key", b"api-key")
 )
-"""Never taken for a field of one connection, though a client's Connection header should name them."""
+"""Fields that are always forwarded, even if a Connection header names them."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
-LARGE = 65_536
-"""Bytes from which a body is written by itself instead of being copied behind its head."""
+LARGE_BODY_SIZE = 65_536
+"""Bytes from which a body is written separately instead of being copied after its head."""
 
 
 def request_bytes(request: Request, *, upgrade: bool) -> list[bytes]:
-    """Return a request as it goes to the API, as pieces."""
+    """Return the bytes of a request to the API, as pieces."""
     data = request.data
     body = data.content or b""
     names = names_of(data.headers)
@@ -38,50 +38,50 @@ def request_bytes(request: Request, *, upgrade: bool) -> list[bytes]:
     if b"host" not in names:
         lines.append(b"Host: %b\r\n" % authority_of(request.scheme, data.host, data.port))
     if chunked:
-        said: bytes | None = b"Transfer-Encoding: chunked\r\n"
+        length_field: bytes | None = b"Transfer-Encoding: chunked\r\n"
     elif body or b"content-length" in names or data.method in (b"POST", b"PUT", b"PATCH"):
-        said = b"Content-Length: %d\r\n" % len(body)
+        length_field = b"Content-Length: %d\r\n" % len(body)
     else:
-        said = None
-    said = _add_fields(lines, data.headers, said)
-    if said is not None:
-        lines.append(said)
+        length_field = None
+    length_field = _add_fields(lines, data.headers, length_field)
+    if length_field is not None:
+        lines.append(length_field)
     if upgrade:
         lines += [b"Connection: Upgrade\r\n", b"Upgrade: %b\r\n" % upgrade_of(data.headers)]
-    head = _checked(lines)
+    head = _join_head(lines)
     if not chunked:
-        return [head + body] if len(body) < LARGE else [head, body]
+        return [head + body] if len(body) < LARGE_BODY_SIZE else [head, body]
     chunk = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
     return [head, chunk, last_chunk(data.trailers)]
 
 
 def names_of(headers: Headers) -> set[bytes]:
-    """Return the names of header fields in small letters; each look into mitmproxy's headers goes through all."""
+    """Return the lower-case names of all header fields: each lookup in mitmproxy's headers scans all of them."""
     return {name.lower() for name, _ in headers.fields}
 
 
-def response_head(response: Response, said: bytes | None, connection: bytes | None) -> bytes:
-    """Return the head of an answer; `said` is its line about the body's length, `connection` that field's value."""
+def response_head(response: Response, length_field: bytes | None, connection: bytes | None) -> bytes:
+    """Return the head of an answer; `length_field` is its framing field, `connection` the value of Connection."""
     data = response.data
     lines = [b"HTTP/1.1 %d %b\r\n" % (data.status_code, data.reason)]
-    said = _add_fields(lines, data.headers, said)
-    if said is not None:
-        lines.append(said)
+    length_field = _add_fields(lines, data.headers, length_field)
+    if length_field is not None:
+        lines.append(length_field)
     if connection is not None:
         lines.append(b"Connection: %b\r\n" % connection)
-    return _checked(lines)
+    return _join_head(lines)
 
 
-def _add_fields(lines: list[bytes], headers: Headers, said: bytes | None) -> bytes | None:
-    """Add the fields that go on; `said` goes where a length was said, and is returned if there was no such place."""
+def _add_fields(lines: list[bytes], headers: Headers, length_field: bytes | None) -> bytes | None:
+    """Append the forwarded fields, with `length_field` in place of the first framing field; return it if not placed."""
     fields = headers.fields
     named: Sequence[bytes] = ()
     for name, value in fields:
         if len(name) in _LENGTHS and (lower := name.lower()) in _SPECIAL:
             if lower in FRAMING:
-                if said is not None:
-                    lines.append(said)
-                    said = None
+                if length_field is not None:
+                    lines.append(length_field)
+                    length_field = None
             elif lower == b"connection":
                 named = [*named, *_nominated(value)]
             elif lower == b"te" and value.lower() == b"trailers":
@@ -90,55 +90,55 @@ def _add_fields(lines: list[bytes], headers: Headers, said: bytes | None) -> byt
             lines.append(b"%b: %b\r\n" % (name, value))
     if named:
         lines[1:] = [line for line in lines[1:] if line.partition(b":")[0].lower() not in named]
-    return said
+    return length_field
 
 
 def _nominated(value: bytes) -> list[bytes]:
-    """Return the names of fields that a Connection header has for this connection alone."""
+    """Return the names of hop-by-hop fields in a Connection header."""
     names = [name.strip().lower() for name in value.split(b",")]
     return [name for name in names if name and name not in END_TO_END and name not in _SPECIAL and name != b"close"]
 
 
-def _checked(lines: list[bytes]) -> bytes:
-    """Return the head of these lines; raise FaultError if an addon has put a line end or a NUL into one of them."""
+def _join_head(lines: list[bytes]) -> bytes:
+    """Return these lines as a head; raise InternalError if an addon put a line end or a NUL into one of them."""
     lines.append(b"\r\n")
     head = b"".join(lines)
     ends = len(lines)
     if head.count(b"\n") != ends or head.count(b"\r") != ends or b"\0" in head:
-        raise FaultError("an addon has put a line end into a header")
+        raise InternalError("an addon has put a line end into a header")
     return head
 
 
 def last_chunk(trailers: Headers | None) -> bytes:
-    """Return the end of a chunked body."""
+    """Return the last chunk and the trailers."""
     if not trailers:
         return LAST_CHUNK
-    return _checked([b"0\r\n", *(b"%b: %b\r\n" % field for field in trailers.fields)])
+    return _join_head([b"0\r\n", *(b"%b: %b\r\n" % field for field in trailers.fields)])
 
 
 def interim_head(status: int, reason: bytes, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """Return an interim answer as it goes to the client."""
+    """Return the bytes of an interim answer (1xx)."""
     lines = [b"HTTP/1.1 %d %b\r\n" % (status, reason)]
     lines += [b"%b: %b\r\n" % field for field in fields if field[0].lower() not in _SPECIAL]
-    return _checked(lines)
+    return _join_head(lines)
 
 
 def switch_head(response: Response) -> bytes:
-    """Return the head of the answer that changes to another protocol."""
+    """Return the head of an answer 101."""
     lines = [b"HTTP/1.1 101 %b\r\n" % response.data.reason]
     lines += [b"Connection: Upgrade\r\n", b"Upgrade: %b\r\n" % upgrade_of(response.data.headers)]
     _add_fields(lines, response.data.headers, None)
-    return _checked(lines)
+    return _join_head(lines)
 
 
 def upgrade_of(headers: Headers) -> bytes:
-    """Return the protocol that is asked for or agreed on."""
+    """Return the value of the Upgrade field."""
     protocol: str = headers.get("upgrade", "")
     return protocol.encode("utf-8", "surrogateescape")
 
 
 def plain_answer(status: int, body: bytes, *, with_body: bool = True) -> bytes:
-    """Return a whole JSON answer of our own, after which the connection is closed."""
+    """Return a complete JSON answer of our own, with `Connection: close`."""
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
@@ -147,9 +147,9 @@ def plain_answer(status: int, body: bytes, *, with_body: bool = True) -> bytes:
 
 
 class Body:
-    """How the body of one answer is framed for its client: `line` is what the head says of it.
+    """The framing of an answer's body for its client.
 
-    `left` are the bytes that may still come of a body whose length was said.
+    `line` is its field in the head, `left` the number of bytes remaining of a Content-Length.
     """
 
     def __init__(self, line: bytes | None, *, chunked: bool, left: int | None, ends_connection: bool) -> None:
@@ -159,25 +159,25 @@ class Body:
         self.ends_connection = ends_connection
 
     def encode(self, pieces: Sequence[bytes]) -> bytes:
-        """Return pieces as they are written; raise FaultError if they are more than was said."""
+        """Return pieces as framed bytes; raise InternalError if they exceed the Content-Length."""
         if self.chunked:
             return b"".join([b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece])
         data = b"".join(pieces)
         if self.left is not None:
             self.left -= len(data)
             if self.left < 0:
-                raise FaultError("the answer is longer than its Content-Length")
+                raise InternalError("the answer is longer than its Content-Length")
         return data
 
     def end(self, trailers: Headers | None) -> bytes:
-        """Return the end; raise FaultError if bytes are missing."""
+        """Return the end of the body; raise InternalError if it is shorter than its Content-Length."""
         if self.left:
-            raise FaultError("the answer is shorter than its Content-Length")
+            raise InternalError("the answer is shorter than its Content-Length")
         return last_chunk(trailers) if self.chunked else b""
 
 
 def no_body(response: Response, method: bytes) -> Body | None:
-    """Return the framing of an answer that has no body by its status or method, None for all others."""
+    """Return the framing of an answer that has no body because of its status or method, or None."""
     status = response.data.status_code
     if not (method == b"HEAD" or status in (204, 304) or status < 200):
         return None
@@ -187,7 +187,7 @@ def no_body(response: Response, method: bytes) -> Body | None:
 
 
 def streamed_body(response: Response, version: bytes) -> Body:
-    """Return the framing of an answer whose body comes bit by bit."""
+    """Return the framing of a streamed answer."""
     names = names_of(response.data.headers)
     length = response.data.headers["content-length"] if b"content-length" in names else ""
     if length.isascii() and length.isdecimal() and b"transfer-encoding" not in names:
@@ -199,7 +199,7 @@ def streamed_body(response: Response, version: bytes) -> Body:
 
 
 def whole_body(response: Response, version: bytes) -> Body:
-    """Return the framing of an answer whose body is all there."""
+    """Return the framing of an answer whose body is complete."""
     size = len(response.data.content or b"")
     is_chunked = response.data.trailers or b"transfer-encoding" in names_of(response.data.headers)
     if version == b"HTTP/1.1" and is_chunked:

@@ -1,8 +1,8 @@
-"""Call mitmproxy's hooks from lists of those that listen, which are made anew when an addon comes or goes.
+"""Call mitmproxy's hooks from cached lists of listeners, which are rebuilt when addons are added or removed.
 
-mitmproxy asks every addon for every event whether it has a hook of that name. All else is as there: hooks in the order
-of the addons, one that fails is logged and the others are called, AddonHalt ends an event, a flow that was intercepted
-waits until it is resumed.
+mitmproxy looks up every hook on every addon for every event. Everything else is the same: hooks run in the order of the
+addons, a failing hook is logged and the others still run, AddonHalt stops an event, and an intercepted flow waits until
+it is resumed.
 """
 
 import asyncio
@@ -20,16 +20,16 @@ from mitmproxy.flow import Flow
 logger = logging.getLogger(__name__)
 
 type Listener = Callable[[Any], Any]
-type Left = tuple[Awaitable[object], Sequence[Listener]]
-"""What is to be awaited, and who is to be called after it."""
+type Pending = tuple[Awaitable[object], Sequence[Listener]]
+"""An awaitable, and the listeners to call after it."""
 
 
 KILL_INTERVAL = 0.1
-"""Seconds between two looks at whether a flow that waits has been killed: mitmproxy wakes nobody then."""
+"""Seconds between checks whether an intercepted flow was killed, of which mitmproxy does not notify the waiter."""
 
 
 async def resumed(flow: Flow) -> None:
-    """Wait until a flow that was intercepted is resumed or killed."""
+    """Wait until an intercepted flow is resumed or killed."""
     while flow.intercepted:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(flow.wait_for_resume(), KILL_INTERVAL)
@@ -43,14 +43,14 @@ class Hooks:
         self._seen: list[object] = []
         self._listeners: dict[str, list[Listener]] = {}
 
-    def look(self) -> None:
-        """See whether addons have come or gone; to be called once for a call."""
+    def refresh(self) -> None:
+        """Clear the cache if addons were added or removed; call it once per call."""
         if (seen := list(self._addons.lookup.values())) != self._seen:
             self._seen = seen
             self._listeners.clear()
 
     def of(self, name: str) -> list[Listener]:
-        """Return the listeners of an event in order."""
+        """Return the listeners of an event, in order."""
         listeners = self._listeners.get(name)
         if listeners is None:
             found = (getattr(addon, name, None) for addon in traverse(self._addons.chain))
@@ -59,19 +59,19 @@ class Hooks:
         return listeners
 
     def call(self, name: str, data: object) -> Coroutine[Any, Any, None] | None:
-        """Call the listeners of an event; return what is to be awaited until they are done, None if they are."""
+        """Call the listeners of an event; return a coroutine to await until they finish, or None if they have."""
         if (left := self._call(self.of(name), data)) is not None:
             return self._finish(left, data)
         return self._updated(data) if isinstance(data, Flow) else None
 
     def _updated(self, flow: Flow) -> Coroutine[Any, Any, None] | None:
-        """Say that a flow has changed, as mitmproxy does after each of its events, and wait if it is intercepted."""
+        """Call `update`, as mitmproxy does after each event of a flow, and wait if the flow is intercepted."""
         if (left := self._call(self.of("update"), [flow])) is not None:
             return self._finish_update(left, flow)
         return resumed(flow) if flow.intercepted else None
 
-    def _call(self, listeners: Sequence[Listener], data: object) -> Left | None:
-        """Call listeners; return what is to be awaited first, if one says so, and who comes after it."""
+    def _call(self, listeners: Sequence[Listener], data: object) -> Pending | None:
+        """Call listeners up to the first that must be awaited; return its awaitable and the remaining ones."""
         for at, listener in enumerate(listeners):
             try:
                 result = listener(data)
@@ -84,16 +84,16 @@ class Hooks:
                     return result, listeners[at + 1 :]
         return None
 
-    async def _finish(self, left: Left, data: object) -> None:
+    async def _finish(self, left: Pending, data: object) -> None:
         await self._call_rest(left, data)
         if isinstance(data, Flow) and (waiting := self._updated(data)) is not None:
             await waiting
 
-    async def _finish_update(self, left: Left, flow: Flow) -> None:
+    async def _finish_update(self, left: Pending, flow: Flow) -> None:
         await self._call_rest(left, [flow])
         await resumed(flow)
 
-    async def _call_rest(self, left: Left | None, data: object) -> None:
+    async def _call_rest(self, left: Pending | None, data: object) -> None:
         while left is not None:
             waiting, listeners = left
             try:

@@ -1,4 +1,4 @@
-"""The journey of one call: from the head of its request through mitmproxy's hooks to the end of its answer."""
+"""The course of one call, from the head of its request through mitmproxy's hooks to the end of its answer."""
 
 import time
 from typing import TYPE_CHECKING, Literal
@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Literal
 from moonpalace_addons.calls.body_limits import too_large
 from moonpalace_addons.calls.control import CONTROLS, Gate
 from moonpalace_addons.engine import framing
-from moonpalace_addons.engine.course import Course
+from moonpalace_addons.engine.base_journey import BaseJourney
 from moonpalace_addons.engine.errors import (
-    AnswerError,
     CallError,
-    FaultError,
+    InternalError,
     RequestError,
+    ResponseError,
 )
-from moonpalace_addons.engine.events import Broken, End, Event, Pieces, RequestHead, ResponseHead, Switch
-from moonpalace_addons.engine.handle import Handle
-from moonpalace_addons.engine.limits import MAX_REFUSAL
+from moonpalace_addons.engine.events import End, Event, Malformed, Pieces, RequestHead, ResponseHead, Switch
+from moonpalace_addons.engine.journey_control import JourneyControl
+from moonpalace_addons.engine.limits import MAX_REFUSAL_SIZE
 from moonpalace_addons.engine.messages import make_headers, make_response
 from moonpalace_addons.engine.phases import Phase
 from moonpalace_addons.engine.tunnel import Tunnel, make_tunnel
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from moonpalace_addons.engine.client import ClientConnection
 
 
-class Journey(Course):
-    """One call under way."""
+class Journey(BaseJourney):
+    """One call in progress."""
 
     def __init__(self, client: "ClientConnection", head: RequestHead, started: float) -> None:
         super().__init__(client, head, started)
         self.tunnel: Tunnel | None = None
-        CONTROLS[self.flow.id] = Handle(self)
+        CONTROLS[self.flow.id] = JourneyControl(self)
 
     # ---- the request ----------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Show the head of the request to the addons, which may refuse it before its body is read."""
+        """Call `requestheaders`, in which addons may refuse the request before its body is read."""
         self._hook("requestheaders", self._head_seen)
 
     def _head_seen(self) -> None:
@@ -44,11 +44,11 @@ class Journey(Course):
         head = self.head
         if self.flow.response is not None and head.has_body:
             self.delivery.closes = True
-            self.client.stop_reading()
+            self.client.discard_request()
             self.flow.request.data.timestamp_end = time.time()
             self._hook("request", self._request_seen)
             return
-        limit = self.service.limits.body_size
+        limit = self.service.limits.max_body_size
         if limit is not None and head.length is not None and head.length > limit:
             raise RequestError(too_large(limit), 413)
         self._expect(head)
@@ -61,23 +61,23 @@ class Journey(Course):
         if head.version == b"HTTP/1.0":
             return
         if expected.lower() != "100-continue":
-            raise RequestError("the request's Expect is not known", 417)
+            raise RequestError("the request's Expect is not supported", 417)
         if head.has_body and not self.client.has_more:
             self.client.write(framing.CONTINUE)
 
     def request_pieces(self, pieces: list[bytes]) -> None:
-        """Take bytes of the request's body."""
+        """Collect bytes of the request's body."""
         self.active = time.time()
         self._body += pieces
         self._size += sum(map(len, pieces))
-        limit = self.service.limits.body_size
+        limit = self.service.limits.max_body_size
         if limit is not None and self._size > limit:
             raise RequestError(too_large(limit), 413)
 
     def request_end(self, trailers: list[tuple[bytes, bytes]]) -> None:
-        """Take the end of the request."""
+        """Handle the end of the request."""
         data = self.flow.request.data
-        self.is_read = True
+        self.is_request_complete = True
         data.content = b"".join(self._body)
         self._body = []
         if trailers:
@@ -88,7 +88,7 @@ class Journey(Course):
         self._hook("request", self._request_seen)
 
     def _may_upgrade(self) -> bool:
-        """Tell whether the API is offered the other protocol: not HTTP/2, which is not spoken here."""
+        """Tell whether the Upgrade field is forwarded: not for HTTP/2, which is not supported."""
         offered = self.flow.request.headers.get("upgrade", "").lower()
         return bool(offered) and not offered.startswith(("h2c", "h2", "http/"))
 
@@ -101,8 +101,8 @@ class Journey(Course):
             self.flow.response.timestamp_start = time.time()
             self._hook("responseheaders", self._own_head_seen)
         else:
-            self.phase = Phase.ANSWER
-            self.inquiry.ask()
+            self.phase = Phase.RESPONSE_HEAD
+            self.upstream.send()
 
     def _own_head_seen(self) -> None:
         if not self._is_dead():
@@ -111,10 +111,10 @@ class Journey(Course):
     # ---- the answer -----------------------------------------------------------------------------------------------
 
     def receive(self, event: Event | CallError) -> None:
-        """Take what has come from the API."""
+        """Handle an event or an error from the API; queue it while a hook is awaited."""
         if self._busy:
             self._waiting.append(event)
-            self.inquiry.pause()
+            self.upstream.pause()
         elif self.phase is not Phase.OVER:
             self.guard(self._received, event)
 
@@ -127,13 +127,13 @@ class Journey(Course):
             self._head(event)
         elif isinstance(event, Switch):
             self._switch(event)
-        elif isinstance(event, Broken):
+        elif isinstance(event, Malformed):
             raise event.error
         elif isinstance(event, CallError):
-            if self.phase is not Phase.ANSWER or not self.inquiry.again():
+            if self.phase is not Phase.RESPONSE_HEAD or not self.upstream.resend():
                 raise event
         else:
-            raise FaultError(f"the API has sent a {type(event).__name__}")
+            raise InternalError(f"the API has sent a {type(event).__name__}")
 
     def _head(self, head: ResponseHead) -> None:
         self.active = now = time.time()
@@ -142,9 +142,9 @@ class Journey(Course):
                 self.client.write(framing.interim_head(head.status, head.reason, head.fields))
             return
         if head.status == 101 and not self.head.upgrade:
-            raise AnswerError("the API changes to another protocol, which nobody has asked for")
+            raise ResponseError("the API switched protocols without being asked to")
         self.flow.response = make_response(head, now)
-        self.phase, self._size = Phase.WHOLE, 0
+        self.phase, self._size = Phase.BUFFERED, 0
         limit = self.service.options.stream_above
         if limit is not None and (head.length is None or head.length > limit) and head.status != 101:
             self.flow.response.stream = True
@@ -155,7 +155,7 @@ class Journey(Course):
             return
         response = self.flow.response
         if response is None:
-            raise FaultError("an addon has taken the answer away")
+            raise InternalError("an addon removed the answer")
         if response.stream and not self.has_second_try and response.data.status_code != 101:
             self.phase = Phase.STREAM
             self.delivery.begin(response)
@@ -164,19 +164,19 @@ class Journey(Course):
         if self.phase is Phase.STREAM:
             if self.flow.error is not None and self._is_dead():
                 return
-            self.delivery.pieces(pieces)
+            self.delivery.write(pieces)
             if self.ends_early:
                 self.end_early()
         elif self.gate is not None:
             self.ask_gate(self.gate, pieces)
-        elif self.phase is Phase.WHOLE:
+        elif self.phase is Phase.BUFFERED:
             self._body += pieces
             self._size += sum(map(len, pieces))
-            if self.has_second_try and self._size > MAX_REFUSAL:
-                raise AnswerError(f"the API refused the request with more than {MAX_REFUSAL} bytes")
+            if self.has_second_try and self._size > MAX_REFUSAL_SIZE:
+                raise ResponseError(f"the API refused the request with more than {MAX_REFUSAL_SIZE} bytes")
 
     def ask_gate(self, gate: Gate, event: list[bytes] | Literal["beat", "end"]) -> None:
-        """Begin to stream an answer that is held back, once its gate wants it."""
+        """Pass an event to the gate of a held answer, and start streaming once the gate opens."""
         self.delivery.in_stream = True
         try:
             output = gate.beat() if event == "beat" else gate.end() if event == "end" else gate.take(event)
@@ -192,10 +192,10 @@ class Journey(Course):
             self.end_early()
 
     def _end(self, event: End) -> None:
-        self.inquiry.done()
+        self.upstream.release()
         response = self.flow.response
         if response is None:
-            raise AnswerError("the API's answer has no head")
+            raise ResponseError("the API's answer has no head")
         if event.trailers:
             response.data.trailers = make_headers(event.trailers)
         if (gate := self.gate) is not None:
@@ -216,8 +216,8 @@ class Journey(Course):
         if self._is_dead():
             return
         if self.flow.response is None:
-            self.phase = Phase.ANSWER
-            self.inquiry.ask()
+            self.phase = Phase.RESPONSE_HEAD
+            self.upstream.send()
         else:
             self._end_whole()
 
@@ -231,14 +231,14 @@ class Journey(Course):
     def _whole_seen(self) -> None:
         response = self.flow.response
         if not self._is_dead(quietly=True) and response is not None:
-            self.delivery.whole(response)
+            self.delivery.write_complete(response)
             self._finish()
 
     def _end_stream(self) -> None:
         response = self.flow.response
         if response is None:
-            raise FaultError("an addon has taken the answer away")
-        self.delivery.last(response)
+            raise InternalError("an addon removed the answer")
+        self.delivery.flush(response)
         self.phase = Phase.ENDING
         response.timestamp_end = time.time()
         self._hook("response", self._stream_seen)
@@ -250,20 +250,20 @@ class Journey(Course):
             self._finish()
 
     def end_early(self) -> None:
-        """End a stream in the place of the API, whose connection is of no use any more."""
+        """End a stream before the API does, and close the API's connection."""
         self.ends_early = False
-        if self.gate is not None and self.phase is Phase.WHOLE:
-            self.inquiry.close()
+        if self.gate is not None and self.phase is Phase.BUFFERED:
+            self.upstream.close()
             self._end(End([]))
         elif self.phase is Phase.STREAM:
-            self.inquiry.close()
-            self.delivery.cut_short()
+            self.upstream.close()
+            self.delivery.truncate()
             self._end_stream()
 
     def _switch(self, event: Switch) -> None:
-        api, response = self.inquiry.api, self.flow.response
+        api, response = self.upstream.api, self.flow.response
         if api is None or response is None or response.data.status_code != 101:
-            raise AnswerError("the API changes to another protocol, which nobody has asked for")
+            raise ResponseError("the API switched protocols without being asked to")
         self.phase = Phase.ENDING
         response.data.content = b""
         response.timestamp_end = time.time()
@@ -274,7 +274,7 @@ class Journey(Course):
         response = self.flow.response
         if self._is_dead(quietly=True) or response is None:
             return
-        self.inquiry.api = None
+        self.upstream.api = None
         self.delivery.begun = True
         self.client.write(framing.switch_head(response))
         handle = CONTROLS[self.flow.id]

@@ -1,7 +1,7 @@
-"""Make mitmproxy's messages of what was read.
+"""Create mitmproxy's messages from parsed heads.
 
-`http.Request(…)` converts and checks the type of each field, which takes a tenth of a millisecond; what is given here
-has the right types. A test compares with messages that were made in the ordinary way.
+`http.Request(…)` converts and checks the type of each field, which takes 0.1 ms; the values here already have the right
+types. A test compares the results with messages from the ordinary constructors.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,11 +14,11 @@ from moonpalace_addons.engine.events import Fields, RequestHead, ResponseHead
 
 
 class QuickHeaders(Headers):
-    """Header fields that are looked up at a tenth of the cost, which addons do a dozen times for each call."""
+    """Headers with an index by name: lookups, of which addons do a dozen per call, cost a tenth."""
 
     _by_name: Mapping[bytes, list[bytes]] = MappingProxyType({})
     _indexed: object = None
-    """The fields that `_by_name` is of: whoever changes a header makes new ones."""
+    """The fields that `_by_name` indexes; any change of the headers replaces them."""
 
     def _values(self, name: str | bytes) -> Sequence[bytes]:
         if self._indexed is not self.fields:
@@ -30,26 +30,26 @@ class QuickHeaders(Headers):
         return self._by_name.get(sought.lower(), ())
 
     def get_all(self, name: str | bytes) -> list[str]:
-        """Return the values of all fields of a name."""
+        """Return the values of all fields with a name."""
         return [value.decode("utf-8", "surrogateescape") for value in self._values(name)]
 
     def get(self, key: str | bytes, default: object = None) -> object:
-        """Return the values of a name, with commas between them, or else the default."""
+        """Return the values of a name joined by commas, or the default."""
         values = self._values(key)
         return b", ".join(values).decode("utf-8", "surrogateescape") if values else default
 
     def __getitem__(self, key: str | bytes) -> str:
-        """Return them; raise KeyError if there are none."""
+        """Return the values of a name joined by commas; raise KeyError if there are none."""
         if not (values := self._values(key)):
             raise KeyError(key)
         return b", ".join(values).decode("utf-8", "surrogateescape")
 
     def __contains__(self, key: object) -> bool:
-        """Tell whether there is a field of a name."""
+        """Tell whether there is a field with a name."""
         return bool(self._values(cast(str, key)))
 
     def set_all(self, name: str | bytes, values: Iterable[str | bytes]) -> None:
-        """Set all fields of a name; one that is there once, to a single value, is changed in its place."""
+        """Set all fields of a name; replacing a single field by a single value keeps its position."""
         given = list(values)
         if len(given) != 1 or len(self._values(name)) != 1:
             super().set_all(name, given)
@@ -62,14 +62,14 @@ class QuickHeaders(Headers):
 
 
 def make_headers(fields: Fields) -> Headers:
-    """Return header fields as mitmproxy has them."""
+    """Return mitmproxy's headers for parsed fields."""
     headers = QuickHeaders.__new__(QuickHeaders)
     headers.fields = tuple(fields)
     return headers
 
 
 def make_request(head: RequestHead, path: bytes, scheme: bytes, host: str, port: int, started: float) -> Request:
-    """Return a request whose body has not come yet; `started` is when its first byte came, in seconds of the epoch."""
+    """Return a request without its body; `started` is when its first byte arrived, in seconds since the epoch."""
     data = RequestData.__new__(RequestData)
     data.http_version = head.version
     data.headers = make_headers(head.fields)
@@ -89,7 +89,7 @@ def make_request(head: RequestHead, path: bytes, scheme: bytes, host: str, port:
 
 
 def make_response(head: ResponseHead, started: float) -> Response:
-    """Return an answer whose body has not come yet."""
+    """Return an answer without its body."""
     data = ResponseData.__new__(ResponseData)
     data.http_version = head.version
     data.headers = make_headers(head.fields)

@@ -1,6 +1,6 @@
-"""mitmproxy's mode `moonpalace:URL`, by which it starts and stops the engine as it does its own servers.
+"""mitmproxy's proxy mode `moonpalace:URL`, with which it starts and stops the engine like its own servers.
 
-Importing this registers it. mitmproxy's own addons that show servers (mitmweb) see it as one of theirs.
+Importing this module registers the mode. mitmproxy's addons that list servers (mitmweb) show it like any other.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from moonpalace_addons.engine.targets import parse_endpoint
 from moonpalace_addons.engine.tls import client_context
 
 BACKLOG = 1024
-"""Connections that wait to be accepted."""
-AT_ONCE = 32
-"""Connections that are accepted before anything else goes on; also how often asyncio tries without descriptors."""
+"""Length of the queue of connections to accept."""
+ACCEPT_BATCH = 32
+"""Connections accepted in one turn of the event loop; asyncio also retries this often without descriptors."""
 
 
 class MoonPalaceMode(ProxyMode):
-    """A reverse proxy to an API, on the engine of MoonPalace; `data` is the endpoint's URL."""
+    """A reverse proxy to an API on MoonPalace's engine; `data` is the endpoint's URL."""
 
     description = "MoonPalace"
     transport_protocol: Literal["tcp", "udp", "both"] = "tcp"
@@ -39,28 +39,28 @@ class MoonPalaceMode(ProxyMode):
 
 
 @dataclass(slots=True)
-class _Chosen:
+class _ServerConfig:
     limits: Limits
     tls: ssl.SSLContext | None
     shares_port: bool = False
 
 
-_chosen = _Chosen(Limits(), None)
+_config = _ServerConfig(Limits(), None)
 
 
 def share_port() -> None:
-    """Have servers that are started from now on listen where other processes of this user do, too."""
-    _chosen.shares_port = True
+    """Let servers started from now on share their port with other processes of this user."""
+    _config.shares_port = True
 
 
-def choose(limits: Limits, certificate: Path | None = None, key: Path | None = None) -> None:
-    """Set the limits, and the certificate for TLS with clients, of servers that are started from now on."""
-    _chosen.limits = limits
-    _chosen.tls = client_context(certificate, key) if certificate is not None else None
+def configure(limits: Limits, certificate: Path | None = None, key: Path | None = None) -> None:
+    """Set the limits and the TLS certificate of servers started from now on."""
+    _config.limits = limits
+    _config.tls = client_context(certificate, key) if certificate is not None else None
 
 
 class MoonPalaceServer(ServerInstance[MoonPalaceMode]):
-    """The sockets of one such proxy."""
+    """The listening sockets of one engine."""
 
     service: Service | None = None
     speaks_tls = False
@@ -68,27 +68,27 @@ class MoonPalaceServer(ServerInstance[MoonPalaceMode]):
 
     @property
     def client_mode(self) -> ProxyMode:
-        """Return what flows say of how their client came, which every mitmproxy can read."""
+        """Return the mode stored in flows: one that every mitmproxy can read."""
         return ProxyMode.parse(f"reverse:{self.mode.data}")
 
     @property
     def is_running(self) -> bool:
-        """Tell whether it listens."""
+        """Tell whether the sockets are listening."""
         return bool(self._servers)
 
     @property
     def listen_addrs(self) -> tuple[tuple[str, int], ...]:
-        """Return the addresses that it listens on."""
+        """Return the addresses of the listening sockets."""
         return tuple(sock.getsockname() for server in self._servers for sock in server.sockets)
 
     def make_top_layer(self, context: object) -> NoReturn:
-        """Do without mitmproxy's layers."""
+        """Raise NotImplementedError: the engine does not use mitmproxy's layers."""
         raise NotImplementedError("the engine has no layers")
 
     async def _start(self) -> None:
         host = self.mode.listen_host(ctx.options.listen_host)
         port = self.mode.listen_port(ctx.options.listen_port)
-        service = Service(ctx.master, self.mode.data, within_descriptors(_chosen.limits))
+        service = Service(ctx.master, self.mode.data, within_descriptors(_config.limits))
         try:
             self._servers = (await self._listen(service, host, port or 0),)
         except OSError as error:
@@ -97,7 +97,7 @@ class MoonPalaceServer(ServerInstance[MoonPalaceMode]):
                 message += "\nTry specifying another port."
             raise OSError(error.errno, message, error.filename) from error
         self.service = service
-        self.speaks_tls = _chosen.tls is not None
+        self.speaks_tls = _config.tls is not None
         service.start()
 
     async def _listen(self, service: Service, host: str, port: int) -> asyncio.Server:
@@ -108,10 +108,10 @@ class MoonPalaceServer(ServerInstance[MoonPalaceMode]):
             service.protocol(),
             host or None,
             port,
-            backlog=AT_ONCE,
-            ssl=_chosen.tls,
+            backlog=ACCEPT_BATCH,
+            ssl=_config.tls,
             family=socket.AF_UNSPEC,
-            reuse_port=_chosen.shares_port,
+            reuse_port=_config.shares_port,
         )
         for listening in server.sockets:
             with listening.dup() as same:
@@ -121,4 +121,4 @@ class MoonPalaceServer(ServerInstance[MoonPalaceMode]):
     async def _stop(self) -> None:
         servers, self._servers = self._servers, ()
         for server in servers:
-            server.close()  # the connections go on, as they do with mitmproxy's own
+            server.close()  # existing connections continue, as with mitmproxy's own servers

@@ -1,4 +1,4 @@
-"""Tell by which addresses and names this machine is reached: by itself alone, and under which Host."""
+"""Check whether an address is loopback, and whether a Host header names this machine."""
 
 import ipaddress
 import re
@@ -6,18 +6,18 @@ import socket
 from functools import lru_cache
 
 HOST_AND_PORT = re.compile(r"(\[[0-9a-f:.]+\]|[^][:,\s]+)(?::[0-9]*)?")
-PLAIN_NAME = re.compile(r"(?![0-9]+$)[^.]+")
-"""A name without dots, but not a number, which is an address to a browser."""
+SINGLE_LABEL = re.compile(r"(?![0-9]+$)[^.]+")
+"""A name without dots; not a number, which browsers take for an address."""
 
-LONGEST_NAME = 300
-"""Characters of a Host header that can be meant: a name has 253 at most."""
+MAX_HOST_LENGTH = 300
+"""Characters of a Host header that is checked: a host name has at most 253."""
 
-PRIVATE_ENDINGS = (".localhost", ".internal", ".local", ".lan", ".home.arpa")
-"""How names end that nobody can register, such as host.docker.internal."""
+PRIVATE_SUFFIXES = (".localhost", ".internal", ".local", ".lan", ".home.arpa")
+"""Suffixes of names that cannot be registered publicly, such as host.docker.internal."""
 
 
 def is_this_machine(address: object) -> bool:
-    """Tell whether a socket's address (host first) is one that no other machine can have; False if that is unclear."""
+    """Tell whether a socket's address (a tuple that begins with the host) is a loopback address."""
     if not isinstance(address, tuple) or not address:
         return False
     try:
@@ -29,12 +29,12 @@ def is_this_machine(address: object) -> bool:
 
 
 def is_own_name(host_header: str, names: frozenset[str] = frozenset()) -> bool:
-    """Tell whether a Host header can be meant for this proxy.
+    """Tell whether a Host header may refer to this proxy.
 
-    A page that rebinds its own name to our address names itself in it, and that name is one of the public ones, which
-    are refused unless they are among `names`. An address cannot be rebound, nor can a name that nobody can register.
+    A page that rebinds its own name to our address (DNS rebinding) sends that name, which is a public one: those are
+    refused unless they are in `names`. Addresses and names that cannot be registered cannot be rebound.
     """
-    return _is_own_name(host_header, names) if len(host_header) <= LONGEST_NAME else False
+    return _is_own_name(host_header, names) if len(host_header) <= MAX_HOST_LENGTH else False
 
 
 @lru_cache(256)
@@ -46,10 +46,10 @@ def _is_own_name(host_header: str, names: frozenset[str]) -> bool:
     try:
         ipaddress.ip_address(name.strip("[]"))
     except ValueError:
-        return name in names or name.endswith(PRIVATE_ENDINGS) or PLAIN_NAME.fullmatch(name) is not None
+        return name in names or name.endswith(PRIVATE_SUFFIXES) or SINGLE_LABEL.fullmatch(name) is not None
     return True
 
 
 def machine_names() -> frozenset[str]:
-    """Return the names by which other machines may know this one; asking for them can wait for the network."""
+    """Return the names of this machine on the network; may block on DNS."""
     return frozenset({socket.gethostname().lower(), socket.getfqdn().lower()})

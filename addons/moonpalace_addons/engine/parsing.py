@@ -1,29 +1,29 @@
-"""Read HTTP/1.1: bytes in, events out, on httptools (llhttp in its strict mode). Sans-IO.
+"""Parse HTTP/1.1 into events, on httptools (llhttp in strict mode). Sans-IO.
 
-llhttp knows the grammar and refuses what is ambiguous: two lengths, bare line feeds, obsolete folding, chunk sizes that
-are none. What it does not look at is checked here: versions, the Host, transfer codings, and how much there may be.
+llhttp checks the grammar and rejects ambiguity: two lengths, bare line feeds, obsolete folding, invalid chunk sizes.
+This module checks the rest: versions, Host, transfer codings, and limits.
 """
 
 from collections.abc import Callable
 
 import httptools
 
-from moonpalace_addons.engine.errors import AnswerError, CallError, RequestError
-from moonpalace_addons.engine.events import Broken, End, Event, Fields, Pieces, RequestHead, ResponseHead, Switch
-from moonpalace_addons.engine.limits import MAX_CHUNKS, MAX_FIELDS, MAX_INTERIM
+from moonpalace_addons.engine.errors import CallError, RequestError, ResponseError
+from moonpalace_addons.engine.events import End, Event, Fields, Malformed, Pieces, RequestHead, ResponseHead, Switch
+from moonpalace_addons.engine.limits import MAX_CHUNKS, MAX_HEADER_FIELDS, MAX_INTERIM_RESPONSES
 
 VERSIONS = {"1.0": b"HTTP/1.0", "1.1": b"HTTP/1.1"}
 
 
 class _Reader:
-    """What requests and answers have in common. `is_partial` tells whether a message has begun and is not over."""
+    """Base of both parsers. `is_partial` tells whether a message has begun but not ended."""
 
     def __init__(self, make: "Callable[[object], httptools.HttpRequestParser | httptools.HttpResponseParser]") -> None:
         self._make = make
         self._parser = make(self)
         self._events: list[Event] = []
         self._fields: Fields = []
-        self._unread = 0
+        self._head_size = 0
         self.is_partial = False
         self._broken = False
 
@@ -31,12 +31,12 @@ class _Reader:
         raise NotImplementedError
 
     def feed(self, data: bytes, max_head: int) -> list[Event]:
-        """Return what the next bytes bring; after `Broken` nothing."""
+        """Return the events of the next bytes; none after `Malformed`."""
         events: list[Event] = []
         if self._broken:
             return events
         self._events = events
-        self._unread += len(data)
+        self._head_size += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -48,16 +48,16 @@ class _Reader:
         except httptools.HttpParserError as error:
             self._break(self._translate(error))
         else:
-            if self._unread > max_head:
+            if self._head_size > max_head:
                 self._break(self._refuse("its head is too large", 431))
         return self._events
 
     def _break(self, error: CallError) -> None:
         self._broken = True
-        self._events.append(Broken(error))
+        self._events.append(Malformed(error))
 
     def _translate(self, error: httptools.HttpParserError) -> CallError:
-        return self._refuse(f"it is no HTTP: {error}")
+        return self._refuse(f"it is not valid HTTP: {error}")
 
     def _switch(self, rest: bytes, max_head: int) -> None:
         self._events.append(Switch(rest))
@@ -65,29 +65,29 @@ class _Reader:
     # ---- called by httptools ----
 
     def on_message_begin(self) -> None:
-        """Note that a message has begun."""
+        """Handle the start of a message."""
         self.is_partial = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field of a head or a trailer."""
-        if len(self._fields) >= MAX_FIELDS:
+        """Collect a header or trailer field."""
+        if len(self._fields) >= MAX_HEADER_FIELDS:
             raise self._refuse("it has too many header fields", 431)
         self._fields.append((name, value.rstrip(b" \t")))
 
     def on_body(self, piece: bytes) -> None:
-        """Take a piece of a body."""
-        self._unread = 0
+        """Collect a piece of a body."""
+        self._head_size = 0
         if self._events and type(last := self._events[-1]) is Pieces:
             last.pieces.append(piece)
         else:
             self._events.append(Pieces([piece]))
 
     def on_chunk_header(self) -> None:
-        """Note that a chunk begins."""
-        self._unread = 0
+        """Handle the start of a chunk."""
+        self._head_size = 0
 
     def _framing(self, version: bytes) -> tuple[int | None, bool]:
-        """Return the length of the body if it is known, and whether it is chunked."""
+        """Return the Content-Length, if any, and whether the body is chunked."""
         length, coding = None, None
         for name, value in self._fields:
             size = len(name)
@@ -100,13 +100,13 @@ class _Reader:
         if version == b"HTTP/1.0":
             raise self._refuse("HTTP/1.0 has no Transfer-Encoding")
         if coding != b"chunked":
-            raise self._refuse("its Transfer-Encoding is not known", 501)
+            raise self._refuse("its Transfer-Encoding is not supported", 501)
         return None, True
 
     def _version(self) -> bytes:
         version = VERSIONS.get(self._parser.get_http_version())
         if version is None:
-            raise self._refuse("its version of HTTP is not spoken here", 505)
+            raise self._refuse("its HTTP version is not supported", 505)
         return version
 
     def _take_fields(self) -> Fields:
@@ -115,7 +115,7 @@ class _Reader:
 
 
 class RequestReader(_Reader):
-    """Read the requests of a client's connection."""
+    """Parser of the requests of a client's connection."""
 
     _parser: httptools.HttpRequestParser
 
@@ -125,22 +125,22 @@ class RequestReader(_Reader):
         self._raw_target = b""
         self._line = bytearray()
         self._head: RequestHead | None = None
-        self._resumes = False
+        self._parses_upgrade_body = False
         self._chunks = 0
 
     def feed(self, data: bytes, max_head: int) -> list[Event]:
-        """Return what the next bytes bring; after `Broken` nothing."""
+        """Return the events of the next bytes; none after `Malformed`."""
         if (self.is_partial and not self._line) or self._broken:
             return super().feed(data, max_head)
         line, end = (data, data.find(b"\n", 2)) if not self._line else self._with_line(data)
         if end < 0:
-            self._hold(data)
+            self._buffer_line(data)
             return super().feed(b"", max_head) if len(self._line) <= max_head else self._too_long()
         self._line.clear()
-        return super().feed(line if line.isascii() or line[:end].isascii() else self._in_ascii(line, end), max_head)
+        return super().feed(line if line.isascii() or line[:end].isascii() else self._mask_target(line, end), max_head)
 
     def _with_line(self, data: bytes) -> tuple[bytes, int]:
-        """Return what was kept of a request's first line with what has come, and where the line ends."""
+        """Return the buffered part of a request line with the new data, and the position of the line's end."""
         kept = len(self._line)
         self._line += data
         end = self._line.find(b"\n", max(kept, 2))
@@ -149,7 +149,7 @@ class RequestReader(_Reader):
             del self._line[kept:]
         return line, end
 
-    def _hold(self, data: bytes) -> None:
+    def _buffer_line(self, data: bytes) -> None:
         self._line += data
         self.is_partial = bool(self._line.strip(b"\r\n"))
 
@@ -158,10 +158,10 @@ class RequestReader(_Reader):
         self._break(self._refuse("its first line is too long", 414))
         return self._events
 
-    def _in_ascii(self, data: bytes, end: int) -> bytes:
-        """Keep a target with bytes that no URL has, and give llhttp, which takes none of them, one of the same length.
+    def _mask_target(self, data: bytes, end: int) -> bytes:
+        """Store a target with non-ASCII bytes, and return the data with a replacement of the same length for llhttp.
 
-        Some clients send UTF-8 as it is, and it has only one meaning.
+        llhttp rejects such bytes, but some clients send unescaped UTF-8, which is unambiguous.
         """
         method, _, rest = data[:end].partition(b" ")
         self._raw_target = rest.rpartition(b" ")[0]
@@ -172,28 +172,28 @@ class RequestReader(_Reader):
 
     def _translate(self, error: httptools.HttpParserError) -> CallError:
         if isinstance(error, httptools.HttpParserInvalidMethodError):
-            return self._refuse("its method is not known", 501)
+            return self._refuse("its method is unknown", 501)
         if self._parser.get_method() == b"PRI":
-            return self._refuse("HTTP/2 is not spoken here", 505)
+            return self._refuse("HTTP/2 is not supported", 505)
         return super()._translate(error)
 
     def on_url(self, target: bytes) -> None:
-        """Take the target, of which this may be a piece."""
+        """Collect the target, which may arrive in parts."""
         self._target += target
 
     def on_chunk_header(self) -> None:
-        """Note that a chunk begins; there is a limit to how many there may be."""
+        """Count the chunks, and enforce their limit."""
         super().on_chunk_header()
         self._chunks += 1
         if self._chunks > MAX_CHUNKS:
             raise self._refuse(f"its body has more than {MAX_CHUNKS} chunks")
 
     def on_headers_complete(self) -> None:
-        """Check the head."""
+        """Check the head, and emit it."""
         self._chunks = 0
-        if self._resumes:
+        if self._parses_upgrade_body:
             return
-        self._unread = 0
+        self._head_size = 0
         version = self._version()
         length, chunked = self._framing(version)
         parser = self._parser
@@ -212,12 +212,12 @@ class RequestReader(_Reader):
         self._events.append(head)
 
     def on_message_complete(self) -> None:
-        """Note the end, unless a body follows a request that asks for another protocol: llhttp leaves that to us."""
+        """Emit the end, unless a request with Upgrade has a body, which llhttp leaves to us."""
         head = self._head
-        if head is not None and head.upgrade and head.has_body and not self._resumes:
+        if head is not None and head.upgrade and head.has_body and not self._parses_upgrade_body:
             return
-        self.is_partial = self._resumes = False
-        self._unread = 0
+        self.is_partial = self._parses_upgrade_body = False
+        self._head_size = 0
         self._events.append(End(self._take_fields() if head is not None and head.chunked else []))
 
     def _switch(self, rest: bytes, max_head: int) -> None:
@@ -225,9 +225,9 @@ class RequestReader(_Reader):
         if head is None or not head.has_body:
             super()._switch(rest, max_head)
             return
-        # Read the body as that of a request without the wish, whose head is not told again.
+        # Parse the body as that of a request without Upgrade, whose head is not emitted again.
         self._parser = httptools.HttpRequestParser(self)
-        self._resumes = True
+        self._parses_upgrade_body = True
         framing = b"Transfer-Encoding: chunked" if head.chunked else b"Content-Length: %d" % (head.length or 0)
         self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % framing)
         self._fields, self._target, events = [], b"", self._events
@@ -235,18 +235,18 @@ class RequestReader(_Reader):
 
 
 def check_host(head: RequestHead) -> None:
-    """Raise RequestError unless a request names its host as it must: once."""
+    """Raise RequestError unless a request has exactly one valid Host (none is allowed in HTTP/1.0)."""
     hosts = [value for name, value in head.fields if len(name) == 4 and name.lower() == b"host"]
     if len(hosts) > 1 or (not hosts and head.version == b"HTTP/1.1"):
         raise RequestError(f"the request has {len(hosts) or 'no'} Host headers instead of one")
     if hosts and (b" " in hosts[0] or b"\t" in hosts[0] or b"," in hosts[0] or b"/" in hosts[0] or b"@" in hosts[0]):
-        raise RequestError("the request's Host is no host")
+        raise RequestError("the request's Host is invalid")
 
 
 class ResponseReader(_Reader):
-    """Read one answer; `bodyless` says that it has no body whatever its head says, being that to HEAD or CONNECT.
+    """Parser of one answer; `bodyless` means that it has no body whatever its head says (HEAD, CONNECT).
 
-    Afterwards `keep_alive` tells whether the connection may be used again.
+    Afterwards `keep_alive` tells whether the connection may be reused.
     """
 
     _parser: httptools.HttpResponseParser
@@ -262,48 +262,48 @@ class ResponseReader(_Reader):
         self.is_over = False
 
     def _refuse(self, why: str, status: int = 502) -> CallError:
-        return AnswerError(f"the API's answer cannot be read: {why}")
+        return ResponseError(f"the API's answer cannot be read: {why}")
 
     def feed(self, data: bytes, max_head: int) -> list[Event]:
-        """Return what the next bytes bring; whatever follows the answer spoils the connection."""
+        """Return the events of the next bytes; data after the answer makes the connection unusable."""
         if self.is_over:
             self.keep_alive = False
             return []
         events = super().feed(data, max_head)
-        if self.is_over and events and type(events[-1]) is Broken:
+        if self.is_over and events and type(events[-1]) is Malformed:
             self.keep_alive = False
             events.pop()
         return events
 
     def close(self) -> list[Event]:
-        """Return the end, if the end of the connection is that of the answer."""
+        """Return the end of the answer if it ends with the connection."""
         if not self._until_close or self.is_over or self._broken:
             return []
         self.is_over = True
         return [End([])]
 
     def on_message_begin(self) -> None:
-        """Begin, unless the answer is over."""
+        """Handle the start of a message, which is an error after the answer."""
         if self.is_over:
             self.keep_alive = False
         self.is_partial = True
 
     def on_status(self, reason: bytes) -> None:
-        """Take the reason phrase, of which this may be a piece."""
+        """Collect the reason phrase, which may arrive in parts."""
         self._reason += reason
 
     def on_body(self, piece: bytes) -> None:
-        """Take a piece of the body."""
+        """Collect a piece of the body."""
         if self.is_over:
             self.keep_alive = False
         else:
             super().on_body(piece)
 
     def on_headers_complete(self) -> None:
-        """Check the head."""
+        """Check the head, and emit it."""
         if self.is_over:
             return
-        self._unread = 0
+        self._head_size = 0
         version = self._version()
         status = self._parser.get_status_code()
         length, chunked = self._framing(version)
@@ -315,7 +315,7 @@ class ResponseReader(_Reader):
         reason, self._reason = self._reason, b""
         if not is_interim:
             self.has_begun = True
-            self.keep_alive = not until_close and persists(version, self._fields)
+            self.keep_alive = not until_close and is_persistent(version, self._fields)
         self._events.append(ResponseHead(status, reason, version, self._take_fields(), length, chunked, until_close))
         if is_interim:
             return
@@ -326,13 +326,13 @@ class ResponseReader(_Reader):
 
     def _check_interim(self, length: int | None, *, chunked: bool) -> None:
         self._interim += 1
-        if self._interim > MAX_INTERIM:
-            raise self._refuse("there is no end of interim ones")
+        if self._interim > MAX_INTERIM_RESPONSES:
+            raise self._refuse("it sends too many interim ones")
         if length is not None or chunked:
             raise self._refuse("an interim one has a body")
 
     def on_message_complete(self) -> None:
-        """Note the end, unless it is that of an interim answer."""
+        """Emit the end, unless it is that of an interim answer."""
         if self.has_begun and not self.is_over:
             self._end()
 
@@ -341,8 +341,8 @@ class ResponseReader(_Reader):
         self._events.append(End(self._take_fields()))
 
 
-def persists(version: bytes, fields: Fields) -> bool:
-    """Tell whether a server keeps its connection open after an answer with these fields."""
+def is_persistent(version: bytes, fields: Fields) -> bool:
+    """Tell whether the connection is persistent after an answer with these fields (RFC 9112, section 9.3)."""
     named = [value.lower() for name, value in fields if len(name) == 10 and name.lower() == b"connection"]
     options = {option.strip() for value in named for option in value.split(b",")}
     return b"close" not in options and (version != b"HTTP/1.0" or b"keep-alive" in options)

@@ -1,14 +1,14 @@
-"""What a call under way can be waiting for."""
+"""Phases of a call in progress."""
 
 from enum import Enum, auto
 
 
 class Phase(Enum):
-    """The stages of a call, in their order."""
+    """The phases of a call, in order; an answer is either streamed or collected."""
 
     REQUEST = auto()
-    ANSWER = auto()
+    RESPONSE_HEAD = auto()
     STREAM = auto()
-    WHOLE = auto()
+    BUFFERED = auto()
     ENDING = auto()
     OVER = auto()

@@ -1,4 +1,4 @@
-"""What all connections of one server share: the hooks, the limits, the way to the API."""
+"""State shared by all connections of one server: hooks, limits, options and the pool of API connections."""
 
 import asyncio
 import contextlib
@@ -30,15 +30,15 @@ from moonpalace_addons.wire.chat import api_error
 logger = logging.getLogger(__name__)
 
 SERVICES: "WeakSet[Service]" = WeakSet()
-"""All that have been started: connections outlive the sockets by which they came."""
+"""All started servers: connections outlive the listening sockets."""
 
-LOOK_INTERVAL = 1.0
-"""Seconds between two looks at all connections for those that are silent."""
+CHECK_INTERVAL = 1.0
+"""Seconds between checks of all connections for timeouts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
-    """The options of mitmproxy's that count here, as they are when a server starts."""
+class EngineOptions:
+    """The mitmproxy options that apply to the engine."""
 
     store_streamed: bool
     stream_above: int | None
@@ -48,8 +48,8 @@ class Chosen:
     client_cert: str | None
 
     @classmethod
-    def of(cls, options: Options) -> "Chosen":
-        """Take them from mitmproxy."""
+    def of(cls, options: Options) -> "EngineOptions":
+        """Return the current values."""
         return cls(
             store_streamed=options.store_streamed_bodies,
             stream_above=human.parse_size(options.stream_large_bodies),
@@ -61,12 +61,12 @@ class Chosen:
 
 
 class Service:
-    """One server: what its connections have in common."""
+    """One server and the state shared by its connections."""
 
     def __init__(self, master: Master, endpoint: str, limits: Limits) -> None:
         self.hooks = Hooks(master.addons)
         self._master = master
-        self.options = Chosen.of(master.options)
+        self.options = EngineOptions.of(master.options)
         self.limits = limits
         self.endpoint = scheme, host, port = parse_endpoint(endpoint)
         self.scheme = scheme.encode()
@@ -76,20 +76,20 @@ class Service:
         self.buffer = make_buffer()
         self.connector = Connector(self)
         self.connections: dict[ClientConnection, None] = {}
-        self._half_sent: dict[ClientConnection, None] = {}
+        self._partial: dict[ClientConnection, None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
 
     # ---- connections ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to look at connections that are silent, and take mitmproxy's options as they are now and later."""
+        """Start checking connections for timeouts, and following changes of mitmproxy's options."""
         self._master.options.changed.connect(self._options_changed)
         SERVICES.add(self)
         self._watch = asyncio.create_task(self._look())
 
     def _options_changed(self, updated: set[str]) -> None:
-        self.options = Chosen.of(self._master.options)
+        self.options = EngineOptions.of(self._master.options)
 
     def client_of(self, transport: asyncio.Transport) -> Client:
         """Return mitmproxy's object for a client."""
@@ -106,35 +106,35 @@ class Service:
 
     @staticmethod
     def server_of(target: Target) -> Server:
-        """Return mitmproxy's object for a server that there is no connection to."""
+        """Return mitmproxy's object for a server that is not connected."""
         return Server(address=(target.host, target.port), via=target.via, tls=target.scheme == "https")  # type: ignore[arg-type]
 
     def opened(self, client: ClientConnection) -> None:
-        """Take a connection, or refuse it if there are too many."""
+        """Add a connection, or refuse it if there are too many."""
         self.connections[client] = None
         if len(self.connections) > self.limits.max_connections:
-            logger.warning("a client was refused: %d connections are open", len(self.connections) - 1)
+            logger.warning("refused a client: %d connections are open", len(self.connections) - 1)
             client.write(plain_answer(503, api_error.body("the proxy has too many connections", "server_unavailable")))
             client.transport.close()
 
     def closed(self, client: ClientConnection) -> None:
-        """Forget a connection."""
+        """Remove a connection."""
         self.connections.pop(client, None)
-        self._half_sent.pop(client, None)
+        self._partial.pop(client, None)
 
-    def half_sent(self, client: ClientConnection) -> None:
-        """Note a request that has come in part; of too many, the one that has waited longest is given up."""
-        self._half_sent[client] = None
-        if len(self._half_sent) <= self.limits.max_half_sent:
+    def track_partial(self, client: ClientConnection) -> None:
+        """Track an incomplete request; above the limit, time out the oldest one."""
+        self._partial[client] = None
+        if len(self._partial) <= self.limits.max_partial_requests:
             return
-        for oldest in list(self._half_sent):
-            del self._half_sent[oldest]
+        for oldest in list(self._partial):
+            del self._partial[oldest]
             if oldest.reader.is_partial and oldest is not client:
                 oldest.time_out()
                 return
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run something beside, and keep it until it is done."""
+        """Run a coroutine in the background, and log its failure."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._spawned)
@@ -143,23 +143,23 @@ class Service:
     def _spawned(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("a fault in MoonPalace", exc_info=error)
+            logger.error("a fault in MoonPalace in a background task", exc_info=error)
 
     async def _look(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_INTERVAL)
+            await asyncio.sleep(CHECK_INTERVAL)
             now = time.monotonic()
             for client in list(self.connections):
                 with contextlib.suppress(RuntimeError):
-                    client.look(now)
-            self.pool.close_idle(now - self.limits.api_idle)
+                    client.check_timeouts(now)
+            self.pool.close_idle(now - self.limits.api_idle_timeout)
 
-    def let_end(self) -> bool:
-        """Have every connection closed behind its call; tell whether some are still busy."""
-        return any([client.let_end() for client in list(self.connections)])  # noqa: C419 - all of them
+    def drain(self) -> bool:
+        """Close every connection after its current call; tell whether some are still busy."""
+        return any([client.drain() for client in list(self.connections)])  # noqa: C419 - all of them
 
     def close(self) -> list[asyncio.WriteTransport]:
-        """Close all connections, once what is to be sent on them is sent; return those of the clients."""
+        """Close all connections once pending data is sent; return the clients' transports."""
         clients = list(self.connections)
         for client in clients:
             client.transport.close()
@@ -169,5 +169,5 @@ class Service:
         return [client.transport for client in clients]
 
     def protocol(self) -> "partial[ClientConnection]":
-        """Return what makes the protocol of a connection."""
+        """Return the factory of client connections."""
         return partial(ClientConnection, self)

@@ -1,4 +1,4 @@
-"""Where a request goes: the forms of its target (RFC 9112, section 3.2), and the endpoint."""
+"""Request targets (RFC 9112, section 3.2) and the endpoint."""
 
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ type Via = tuple[str, tuple[str, int]]
 
 
 class Target(NamedTuple):
-    """A server, and the outgoing proxy on the way to it; connections to equal ones are alike."""
+    """A server and the outgoing proxy to reach it; the key of the connection pool."""
 
     scheme: str
     host: str
@@ -19,14 +19,14 @@ class Target(NamedTuple):
 
 
 def path_of(head: RequestHead) -> bytes:
-    """Return the path with the query; raise RequestError for a target that a proxy like this one is not asked for."""
+    """Return the path and query; raise RequestError for a target that a reverse proxy does not serve."""
     target = head.target
     if target.startswith(b"/"):
         return target
     if target == b"*" and head.method == b"OPTIONS":
         return target
     if head.method == b"CONNECT":
-        raise RequestError("a CONNECT request is for a forward proxy, and this is none", 405)
+        raise RequestError("CONNECT is not supported: this is not a forward proxy", 405)
     return _absolute(head)
 
 
@@ -43,15 +43,15 @@ def _absolute(head: RequestHead) -> bytes:
 
 
 def authority_of(scheme: str, host: str, port: int) -> bytes:
-    """Return what a Host header says of a server."""
+    """Return the value of the Host header for a server."""
     shown = f"[{host}]" if ":" in host else host
     standard = port == (443 if scheme == "https" else 80)
     return (shown if standard else f"{shown}:{port}").encode("idna" if not shown.isascii() else "ascii")
 
 
 def parse_endpoint(url: str) -> tuple[str, str, int]:
-    """Return scheme, host and port of an endpoint's URL; raise ValueError for what is none."""
+    """Return scheme, host and port of an endpoint's URL; raise ValueError if it is invalid."""
     parts = urlsplit(url if "://" in url else f"https://{url}")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise ValueError(f"{url!r} is no URL of a host like https://api.moonshot.cn")
+        raise ValueError(f"{url!r} is not the URL of a host such as https://api.moonshot.cn")
     return parts.scheme, parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)

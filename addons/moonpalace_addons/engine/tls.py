@@ -1,4 +1,4 @@
-"""TLS towards the API and towards clients, on Python's ssl."""
+"""TLS contexts for the API and for clients."""
 
 import ssl
 from functools import lru_cache
@@ -11,7 +11,7 @@ from mitmproxy.connection import Connection
 
 @lru_cache(maxsize=8)
 def api_context(ca_file: str | None, ca_folder: str | None, client_cert: str | None, *, verify: bool) -> ssl.SSLContext:
-    """Return how to speak TLS with the API; without authorities of the user's, those of certifi are trusted."""
+    """Return the TLS context for the API; without CA files of the user's, those of certifi are trusted."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
@@ -26,7 +26,7 @@ def api_context(ca_file: str | None, ca_folder: str | None, client_cert: str | N
 
 
 def client_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
-    """Return how to speak TLS with clients."""
+    """Return the TLS context for clients."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
@@ -35,7 +35,7 @@ def client_context(certificate: Path, key: Path | None) -> ssl.SSLContext:
 
 
 def describe(connection: Connection, found: ssl.SSLObject, when: float) -> None:
-    """Note in mitmproxy's object what was agreed on."""
+    """Set the TLS attributes of mitmproxy's connection object."""
     connection.tls = True
     connection.timestamp_tls_setup = when
     connection.tls_version = found.version()  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""What follows an answer 101: bytes that pass both ways, or WebSocket messages that addons see."""
+"""Tunnels after an answer 101: raw bytes in both directions, or WebSocket messages for addons."""
 
 import time
 from typing import TYPE_CHECKING
@@ -12,13 +12,13 @@ from moonpalace_addons.tunnels import PASSED
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.api import ApiConnection
-    from moonpalace_addons.engine.course import Course
+    from moonpalace_addons.engine.base_journey import BaseJourney
 
 
 class Tunnel:
-    """Two connections that speak another protocol with each other."""
+    """A client and an API connection that exchange another protocol."""
 
-    def __init__(self, journey: "Course", api: "ApiConnection", rest: bytes) -> None:
+    def __init__(self, journey: "BaseJourney", api: "ApiConnection", rest: bytes) -> None:
         self.journey = journey
         self.flow = journey.flow
         self.client = journey.client
@@ -27,11 +27,11 @@ class Tunnel:
         self._early = [rest] if rest else []
         self._has_begun = self._is_closed = False
         self.to_api_size = self.to_client_size = 0
-        api.asker = None
+        api.receiver = None
         api.on_data, api.on_close, api.on_room = self.from_api, self.close, self.api_room
 
     def begin(self, rest: bytes) -> None:
-        """Pass on what has come already, from the API and (`rest`) from the client."""
+        """Forward the data received so far, from the API and (`rest`) from the client."""
         self._has_begun = True
         self.opened()
         early, self._early = self._early, []
@@ -41,16 +41,16 @@ class Tunnel:
             self.from_client(rest)
 
     def opened(self) -> None:
-        """Do what is to be done before the first byte."""
+        """Prepare before the first byte; overridden by subclasses."""
 
     def from_client(self, data: bytes) -> None:
-        """Pass on what the client has sent."""
+        """Forward data from the client."""
         self.journey.active = time.time()
         self.to_api_size += len(data)
         self.to_api(data)
 
     def from_api(self, data: bytes) -> None:
-        """Pass on what the API has sent."""
+        """Forward data from the API."""
         self.journey.active = time.time()
         if self._has_begun:
             self.to_client_size += len(data)
@@ -64,20 +64,20 @@ class Tunnel:
             self.api.transport.write(data)
 
     def client_room(self, has_room: bool) -> None:
-        """Read from the API only while the client takes what it sends."""
+        """Resume or pause reading from the API as the client's write buffer drains or fills."""
         (self.api.resume if has_room else self.api.pause)()
 
     def api_room(self, has_room: bool) -> None:
-        """Read from the client only while the API takes what it sends."""
+        """Resume or pause reading from the client as the API's write buffer drains or fills."""
         if not self.client.transport.is_closing():
             (self.client.transport.resume_reading if has_room else self.client.transport.pause_reading)()
 
     def go_away(self) -> None:
-        """Close it because the proxy stops."""
+        """Close the tunnel because the proxy is stopping."""
         self.close(None)
 
     def close(self, by_client: bool | None, error: Exception | None = None) -> None:
-        """Close both sides, once what was sent is delivered; say which side ended it, and what went wrong there."""
+        """Close both sides once pending data is sent; `by_client` and `error` tell which side ended it, and why."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -88,7 +88,7 @@ class Tunnel:
             self.client.transport.close()
 
     def closed(self, by_client: bool | None, error: Exception | None) -> None:
-        """Tell addons of the end."""
+        """Notify addons of the end."""
         failure = None if error is None else CLIENT_LEFT if by_client else of_exception(error)
         self.flow.metadata[PASSED] = (self.to_api_size, self.to_client_size, by_client, failure)
         waiting = self.service.hooks.call("moonpalace_tunnel_end", self.flow)
@@ -97,25 +97,25 @@ class Tunnel:
 
 
 class WebSocketTunnel(Tunnel):
-    """A tunnel whose messages go through mitmproxy's hooks, one after the other."""
+    """A tunnel whose messages pass through mitmproxy's hooks, one at a time."""
 
-    def __init__(self, journey: "Course", api: "ApiConnection", rest: bytes) -> None:
+    def __init__(self, journey: "BaseJourney", api: "ApiConnection", rest: bytes) -> None:
         super().__init__(journey, api, rest)
         self.flow.websocket = WebSocketData()
         self.messages = Messages(self.flow, self)
 
     def opened(self) -> None:
-        """Tell addons of it."""
+        """Call `websocket_start`."""
         self.flow.live = True
         self.messages.hook("websocket_start")
 
     def from_client(self, data: bytes) -> None:
-        """Take frames of the client."""
+        """Handle frames from the client."""
         self.journey.active = time.time()
         self.messages.receive(data, from_client=True)
 
     def from_api(self, data: bytes) -> None:
-        """Take frames of the API."""
+        """Handle frames from the API."""
         self.journey.active = time.time()
         if self._has_begun:
             self.messages.receive(data, from_client=False)
@@ -123,16 +123,16 @@ class WebSocketTunnel(Tunnel):
             self._early.append(data)
 
     def go_away(self) -> None:
-        """Tell both sides that the proxy stops."""
+        """Send a close frame to both sides because the proxy is stopping."""
         self.messages.go_away()
 
     def closed(self, by_client: bool | None, error: Exception | None) -> None:
-        """Tell addons of the end."""
+        """Notify addons of the end."""
         self.messages.close(by_client)
 
 
-def make_tunnel(journey: "Course", api: "ApiConnection", rest: bytes) -> Tunnel:
-    """Return the tunnel for what an API has agreed to."""
+def make_tunnel(journey: "BaseJourney", api: "ApiConnection", rest: bytes) -> Tunnel:
+    """Return the tunnel for the protocol that the API has accepted."""
     response, request = journey.flow.response, journey.flow.request
     upgrade = response.headers.get("upgrade", "") if response is not None else ""
     is_websocket = upgrade.lower() == "websocket" and request.headers.get("sec-websocket-version") == "13"

@@ -1,4 +1,4 @@
-"""WebSocket messages on their way through mitmproxy's hooks, which may change or drop them (RFC 6455, on wsproto)."""
+"""Pass WebSocket messages through mitmproxy's hooks, which may change or drop them (RFC 6455, on wsproto)."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Ends(Protocol):
+class Endpoints(Protocol):
     """The two ends of the tunnel."""
 
     client: "ClientConnection"
@@ -32,9 +32,9 @@ class Ends(Protocol):
 
 
 class Messages:
-    """Read frames of both sides, and send on what addons leave of their messages."""
+    """Parser of both sides' frames, which forwards the messages that the addons keep."""
 
-    def __init__(self, flow: HTTPFlow, ends: Ends) -> None:
+    def __init__(self, flow: HTTPFlow, ends: Endpoints) -> None:
         self.flow = flow
         self.ends = ends
         offered = flow.response.headers.get("sec-websocket-extensions", "") if flow.response is not None else ""
@@ -47,7 +47,7 @@ class Messages:
         self._busy = self._is_over = False
 
     def hook(self, name: str) -> bool:
-        """Call a hook; return False if what follows has to wait until it has been awaited."""
+        """Call a hook; return False if it must be awaited before the next message."""
         waiting = self.ends.service.hooks.call(name, self.flow)
         if waiting is None:
             return True
@@ -58,11 +58,11 @@ class Messages:
     async def _go_on(self, waiting: Awaitable[None]) -> None:
         await waiting
         self._busy = False
-        self._pass_last()
+        self._forward_last()
         self._advance()
 
     def receive(self, data: bytes, *, from_client: bool) -> None:
-        """Take bytes of one side."""
+        """Handle bytes from one side."""
         if self._is_over:
             return
         side = self._sides[from_client]
@@ -70,7 +70,7 @@ class Messages:
             side.receive_data(data)
             self._received += [(from_client, event) for event in side.events()]
         except wsproto.utilities.ProtocolError as error:
-            logger.info("a WebSocket connection is closed: %s", error)
+            logger.info("closed a WebSocket connection: %s", error)
             self.ends.close(from_client)
             return
         self._advance()
@@ -97,12 +97,12 @@ class Messages:
         self.flow.websocket.messages.append(WebSocketMessage(kind, from_client, b"".join(parts)))
         self._unsent = True
         if self.hook("websocket_message"):
-            self._pass_last()
+            self._forward_last()
 
     _unsent = False
 
-    def _pass_last(self) -> None:
-        """Send on the message that the hook has seen."""
+    def _forward_last(self) -> None:
+        """Forward the message that the hook has processed."""
         if not self._unsent or self.flow.websocket is None:
             return
         self._unsent = False
@@ -135,7 +135,7 @@ class Messages:
         self.ends.close(from_client)
 
     def go_away(self) -> None:
-        """Close both sides because the proxy stops."""
+        """Close both sides because the proxy is stopping."""
         self._close(None, events.CloseConnection(CloseReason.GOING_AWAY, "the proxy stops"))
 
     def _note_end(self, from_client: bool | None, code: int, reason: str | None) -> None:
@@ -147,7 +147,7 @@ class Messages:
             websocket.close_reason = reason or ""
 
     def close(self, by_client: bool | None) -> None:
-        """Take the end of the tunnel, which one side has ended."""
+        """Record the end of the tunnel, and call `websocket_end`."""
         if self._is_over:
             return
         self._is_over = True
@@ -157,7 +157,7 @@ class Messages:
 
 
 def extensions(offered: str) -> list[Extension]:
-    """Return the extensions that both sides have agreed on; only compression is known."""
+    """Return the negotiated extensions; only compression is supported."""
     found: list[Extension] = []
     for text in filter(None, (each.strip() for each in offered.split(","))):
         if text.split(";", 1)[0].strip() == PerMessageDeflate.name:

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from moonpalace_addons.engine.service import Service
 
 
-def let_end() -> bool:
+def drain() -> bool:
     """Close every connection after its current call, idle ones at once.
 
     Return whether some are still busy. Tunnels do not count: their end is unknown.
     """
-    is_busy = any([service.let_end() for service in engines()])  # noqa: C419 - all of them
+    is_busy = any([service.drain() for service in engines()])  # noqa: C419 - all of them
     for handler in connections():
         streams = streams_of(handler)
         for stream in streams:

@@ -200,10 +200,10 @@ def _unknown(keys: tuple[str, ...]) -> str:
     for setting in TABLE:
         if key in (setting.name, setting.path[-1]):
             if len(setting.path) == 1:
-                return f"is not known here: {key} belongs at the top of the file, not under {'.'.join(at)}"
-            return f"is not known here: write it under {'.'.join(setting.path[:-1])}, as {setting.path[-1]}"
+                return f"is unknown here: {key} belongs at the top of the file, not under {'.'.join(at)}"
+            return f"is unknown here: write it under {'.'.join(setting.path[:-1])}, as {setting.path[-1]}"
     here = {known[len(at)] for known in _KNOWN if known[: len(at)] == at and len(known) > len(at)}
-    return f"is not known; the nearest is {nearest(key, here, 1, 0.0)[0]}, of {', '.join(sorted(here))}"
+    return f"is unknown; the closest is {nearest(key, here, 1, 0.0)[0]}, of {', '.join(sorted(here))}"
 
 
 def _children(keys: tuple[str, ...]) -> str:

@@ -152,9 +152,7 @@ def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
     known = {setting.env for setting in TABLE} | {"MOONPALACE_HOME", "MOONPALACE_CONFIG"}
     for name in environ:
         if name.startswith("MOONPALACE_") and name not in known and not name.startswith(OTHER_PREFIXES):
-            raise SettingError(
-                f"variable {_quoted(name)} is not known; the nearest is {nearest(name, known, 1, 0.0)[0]}"
-            )
+            raise SettingError(f"variable {_quoted(name)} is unknown; the closest is {nearest(name, known, 1, 0.0)[0]}")
 
 
 def _config_file(config: Path | None, environ: Mapping[str, str], folder: Path) -> Path | None:

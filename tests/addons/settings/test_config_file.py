@@ -129,24 +129,24 @@ REFUSED = [
     # keys
     ("start: {port: 1,\n  port: 2}", "FILE, line 2: start.port is a duplicate of line 1: remove one of them"),
     ("start: {}\nstart: {}", "FILE, line 2: start is a duplicate of line 1: remove one of them"),
-    ("start: {prot: 1}", "FILE, line 1: start.prot is not known; the nearest is port, of allow-origins, auto-cache, "),
-    ("strat: {port: 1}", "FILE, line 1: strat is not known; the nearest is start, of database, endpoint, "),
-    ("start: {force_stream: 1}", "FILE, line 1: start.force_stream is not known; the nearest is force-stream, of "),
+    ("start: {prot: 1}", "FILE, line 1: start.prot is unknown; the closest is port, of allow-origins, auto-cache, "),
+    ("strat: {port: 1}", "FILE, line 1: strat is unknown; the closest is start, of database, endpoint, "),
+    ("start: {force_stream: 1}", "FILE, line 1: start.force_stream is unknown; the closest is force-stream, of "),
     (
         "start:\n  auto-cache:\n    tll: 9",
-        "FILE, line 3: start.auto-cache.tll is not known; the nearest is ttl, of cleanup, min-bytes, ttl, wait",
+        "FILE, line 3: start.auto-cache.tll is unknown; the closest is ttl, of cleanup, min-bytes, ttl, wait",
     ),
-    ("? " + "k" * 99 + "\n: 1", f"FILE, line 1: {'k' * 40!r} is not known; "),
+    ("? " + "k" * 99 + "\n: 1", f"FILE, line 1: {'k' * 40!r} is unknown; "),
     # keys at the wrong level
     (
         "start:\n  endpoint: x",
-        "FILE, line 2: start.endpoint is not known here: endpoint belongs at the top of the file, not under start",
+        "FILE, line 2: start.endpoint is unknown here: endpoint belongs at the top of the file, not under start",
     ),
-    ("port: 1", "FILE, line 1: port is not known here: write it under start, as port"),
-    ("start: {ttl: 9}", "FILE, line 1: start.ttl is not known here: write it under start.auto-cache, as ttl"),
+    ("port: 1", "FILE, line 1: port is unknown here: write it under start, as port"),
+    ("start: {ttl: 9}", "FILE, line 1: start.ttl is unknown here: write it under start.auto-cache, as ttl"),
     (
         "start: {repeat-threshold: 0.3}",
-        "FILE, line 1: start.repeat-threshold is not known here: write it under start.detect-repeat, as threshold",
+        "FILE, line 1: start.repeat-threshold is unknown here: write it under start.detect-repeat, as threshold",
     ),
     # values
     ("start: {port: }", "FILE, line 1: start.port has no value: it must be a whole number from 0 to 65535"),

@@ -425,7 +425,7 @@ def test_errors_name_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 )
 def test_unknown_variable(name: str, nearest: str, tmp_path: Path) -> None:
     """A misspelt variable is an error that names the nearest, for every command."""
-    assert refusal(tmp_path, {}, {name: SECRET}) == f"variable '{name}' is not known; the nearest is {nearest}"
+    assert refusal(tmp_path, {}, {name: SECRET}) == f"variable '{name}' is unknown; the closest is {nearest}"
 
 
 def test_variables_of_others(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Asking the API: find or open a connection for a request, and send the request again if that was closed."""
+"""Send a request to the API on a pooled or new connection, and resend it if a pooled one was closed."""
 
 import asyncio
 import logging
@@ -6,29 +6,29 @@ import time
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.engine import framing
-from moonpalace_addons.engine.errors import CallError, FaultError
+from moonpalace_addons.engine.errors import CallError, InternalError
 from moonpalace_addons.engine.phases import Phase
 from moonpalace_addons.engine.targets import Target
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.api import ApiConnection
-    from moonpalace_addons.engine.course import Course
+    from moonpalace_addons.engine.base_journey import BaseJourney
 
 logger = logging.getLogger(__name__)
 
 
-class Inquiry:
-    """The API's side of one call; `api` is the connection that carries it now."""
+class UpstreamRequest:
+    """The API's side of one call; `api` is its current connection."""
 
-    def __init__(self, journey: "Course") -> None:
+    def __init__(self, journey: "BaseJourney") -> None:
         self.journey = journey
         self.service = journey.service
         self.api: ApiConnection | None = None
         self._is_second = False
         self._connecting: asyncio.Task[None] | None = None
 
-    def ask(self) -> None:
-        """Send the request, on a connection that is open if there is one."""
+    def send(self) -> None:
+        """Send the request, on an idle connection if there is one."""
         request = self.journey.flow.request
         target = Target(request.scheme, request.host, request.port, self.journey.flow.server_conn.via)
         api = None if self._is_second else self.service.pool.take(target)
@@ -46,8 +46,8 @@ class Inquiry:
             journey.fail(error)
             return
         except Exception:
-            logger.exception("a call is ended because of a fault in MoonPalace")
-            journey.fail(FaultError("there is a fault in MoonPalace, see its log"))
+            logger.exception("ended a call because of a fault in MoonPalace")
+            journey.fail(InternalError("internal error in MoonPalace, see its log"))
             return
         if journey.phase is Phase.OVER:
             self.service.pool.put(api)
@@ -63,34 +63,34 @@ class Inquiry:
         journey.active = time.time()
         api.send(journey, data, bodyless=request.data.method == b"HEAD")
 
-    def again(self) -> bool:
-        """Ask again on a new connection if nothing has come on one that had been kept open: once."""
+    def resend(self) -> bool:
+        """Resend the request once on a new connection, if a reused one was closed before any answer."""
         api = self.api
         if api is None or not api.is_reused or api.has_answered or self._is_second:
             return False
         self.api = None
         self._is_second = True
-        self.ask()
+        self.send()
         return True
 
     def pause(self) -> None:
-        """Read no more for now."""
+        """Pause reading."""
         if self.api is not None:
             self.api.pause()
 
     def resume(self) -> None:
-        """Read on."""
+        """Resume reading."""
         if self.api is not None:
             self.api.resume()
 
-    def done(self) -> None:
-        """Give the connection back after the answer."""
+    def release(self) -> None:
+        """Release the connection after the answer."""
         api, self.api = self.api, None
         if api is not None:
             api.release()
 
     def close(self) -> None:
-        """Close the connection, unless it has been given back, or stop connecting."""
+        """Close the connection unless it was released, and cancel connecting."""
         api, self.api = self.api, None
         if api is not None:
             api.abort()

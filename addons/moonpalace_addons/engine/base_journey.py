@@ -1,7 +1,7 @@
-"""What the journey of a call has at all its stages: its state, its hooks, and its end.
+"""State, hooks and failure handling shared by all stages of a call.
 
-All of it runs at once, in the callbacks of the sockets, unless a hook wants to be awaited: then what comes meanwhile is
-kept, and its source is read no further.
+Everything runs synchronously in the callbacks of the sockets, unless a hook must be awaited: events that arrive in the
+meantime are queued, and reading from their source is paused.
 """
 
 import logging
@@ -17,16 +17,16 @@ from moonpalace_addons.calls.failures import Failure
 from moonpalace_addons.engine.delivery import Delivery
 from moonpalace_addons.engine.errors import (
     CallError,
-    ClientLeftError,
-    FaultError,
+    ClientDisconnectedError,
+    InternalError,
     KilledError,
     RequestError,
 )
 from moonpalace_addons.engine.events import Event, RequestHead
-from moonpalace_addons.engine.inquiry import Inquiry
 from moonpalace_addons.engine.messages import make_request
 from moonpalace_addons.engine.phases import Phase
 from moonpalace_addons.engine.targets import path_of
+from moonpalace_addons.engine.upstream import UpstreamRequest
 from moonpalace_addons.wire.chat import api_error
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Course:
-    """What all stages of a call under way have in common."""
+class BaseJourney:
+    """The state of a call in progress, at whatever stage."""
 
     def __init__(self, client: "ClientConnection", head: RequestHead, started: float) -> None:
         self.client = client
@@ -46,7 +46,7 @@ class Course:
         self.head = head
         self.phase = Phase.REQUEST
         self.failure: Failure | None = None
-        self.is_read = False  # all of the request has come
+        self.is_request_complete = False
         self.active = self.active_since = started
         self._busy = False
         self._waiting: deque[Event | CallError] = deque()
@@ -62,22 +62,22 @@ class Course:
         request = make_request(head, path_of(head), service.scheme, host, port, started)
         self.flow: HTTPFlow = HTTPFlow(client.connection, client.next_server(), True)
         self.flow.request = request
-        self.inquiry = Inquiry(self)
+        self.upstream = UpstreamRequest(self)
 
     # ---- hooks ----------------------------------------------------------------------------------------------------
 
     @property
     def is_busy(self) -> bool:
-        """Tell whether a hook is being awaited: what comes from the client has to wait."""
+        """Tell whether a hook is being awaited, so that events of the client must wait."""
         return self._busy
 
     @property
     def wants_request(self) -> bool:
-        """Tell whether the rest of the request is wanted."""
-        return self.phase is Phase.REQUEST and not self.is_read
+        """Tell whether more of the request is expected."""
+        return self.phase is Phase.REQUEST and not self.is_request_complete
 
     def _hook(self, name: str, then: Callable[[], None]) -> None:
-        """Call a hook, and then go on, at once if nothing has to be awaited."""
+        """Call a hook and then `then`, synchronously if nothing must be awaited."""
         waiting = self.service.hooks.call(name, self.flow)
         if waiting is None:
             then()
@@ -96,21 +96,21 @@ class Course:
             self.receive(self._waiting.popleft())
         if not self._busy:
             if not self.client.is_full:
-                self.inquiry.resume()
+                self.upstream.resume()
             self.client.advance()
 
     def guard(self, step: Callable[..., None], *arguments: object) -> None:
-        """Do a step; what goes wrong ends this call and no other."""
+        """Run a step; an exception ends this call only."""
         try:
             step(*arguments)
         except CallError as error:
             self.fail(error)
         except Exception:
-            logger.exception("a call is ended because of a fault in MoonPalace")
-            self.fail(FaultError("there is a fault in MoonPalace, see its log"))
+            logger.exception("ended a call because of a fault in MoonPalace")
+            self.fail(InternalError("internal error in MoonPalace, see its log"))
 
     def receive(self, event: Event | CallError) -> None:
-        """Take what has come from the API."""
+        """Handle an event or an error from the API."""
         raise NotImplementedError
 
     # ---- the end --------------------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ class Course:
         self._body = []
 
     def _is_dead(self, *, quietly: bool = False) -> bool:
-        """Tell whether the call is over because its flow was killed or its client left while a hook was called."""
+        """Tell whether the call is over, and end it if its flow was killed or its client disconnected during a hook."""
         if self.phase is Phase.OVER:
             return True
         error = self.flow.error
@@ -134,18 +134,18 @@ class Course:
             self.fail(KilledError(), quietly=quietly)
             return True
         if self.client.is_gone:
-            self.fail(ClientLeftError(), quietly=quietly)
+            self.fail(ClientDisconnectedError(), quietly=quietly)
             return True
         return False
 
     def client_lost(self) -> None:
-        """Take the end of the client's connection."""
+        """Handle the loss of the client's connection."""
         if self.phase is Phase.OVER or self._busy or self.is_failing:
-            return  # it is noticed after the hook
-        self.fail(ClientLeftError())
+            return  # checked after the hook
+        self.fail(ClientDisconnectedError())
 
     def fail(self, error: CallError, *, quietly: bool = False) -> None:
-        """End the call with an error, which addons hear of unless they have heard of its answer."""
+        """End the call with an error; call the hook `error` unless `response` was called."""
         if self.phase is Phase.OVER or self.is_failing:
             return
         self.is_failing = True
@@ -153,14 +153,14 @@ class Course:
         self.failure = error.failure
         if self.flow.error is None or self.flow.error.msg != Error.KILLED_MESSAGE:
             self.flow.error = Error(str(error))
-        self.inquiry.close()
+        self.upstream.close()
         if quietly:
             self._failed(error)
         else:
             self._hook("error", lambda: self._failed(error))
 
     def _failed(self, error: CallError) -> None:
-        """Give the client the error, if no addon has and nothing has come of the answer."""
+        """Send the error to the client, unless an addon has, or part of the answer was sent."""
         if self.phase is Phase.OVER:
             return
         self.flow.live = False
@@ -169,14 +169,14 @@ class Course:
             return
         if self.delivery.begun or error.failure.status is None or self.client.is_gone:
             self._over()
-            self.client.break_off(self.delivery.ends_connection)
+            self.client.abort_response(self.delivery.ends_connection)
             return
         kind, status = error.failure.kind, error.failure.status
         what = "did not send this request" if isinstance(error, RequestError) else "got no answer from the API"
-        self.delivery.own(status, api_error.body(f"MoonPalace {what}: {error}", kind, self.flow.request.path))
+        self.delivery.write_error(status, api_error.body(f"MoonPalace {what}: {error}", kind, self.flow.request.path))
         self._finish()
 
     @property
     def partial_body(self) -> bytes:
-        """Return what has come of an answer that is being collected."""
-        return b"".join(self._body) if self.phase is Phase.WHOLE else b""
+        """Return the received part of an answer that is being collected."""
+        return b"".join(self._body) if self.phase is Phase.BUFFERED else b""
