@@ -1,1 +1,1 @@
-"""The library behind the mitmproxy addon bundle: capture, stream handling and storage of API calls."""
+"""MoonPalace's mitmproxy addons, and the library behind them: capture, stream editing and storage of API calls."""

@@ -1,4 +1,4 @@
-"""Guard the proxy: web pages may use it only where that is wanted, and its key only who may spend the owner's money."""
+"""Access control: which web pages may call the proxy, and which clients may use its API key."""
 
 import hmac
 import logging
@@ -26,7 +26,7 @@ STRANGER = (
 
 
 class Access:
-    """Refuse who may not use the proxy or its key, and send the key for those who may."""
+    """Refuse unauthorized calls, and add the configured key to authorized ones."""
 
     name = "moonpalace-access"
 
@@ -35,13 +35,13 @@ class Access:
         self.calls = calls
 
     def requestheaders(self, flow: HTTPFlow) -> None:
-        """Refuse a call that may not be made; a fault of ours refuses too."""
+        """Refuse an unauthorized call, or any call whose check fails."""
         if not self.configuration.concerns(flow):
             return
         try:
             refusal = self._refusal(flow, self.configuration.settings)
         except Exception:
-            logger.exception("the check of a request failed; it is refused")
+            logger.exception("refused a request because checking it failed")
             refusal = Refusal(500, "the proxy could not check this request", "server_error")
         if refusal is not None:
             flow.response = refusal.response(flow.request.path)
@@ -50,7 +50,7 @@ class Access:
 
     def _refusal(self, flow: HTTPFlow, settings: Settings) -> "Refusal | None":
         is_reverse = isinstance(flow.client_conn.proxy_mode, ReverseMode)
-        # No page can make a browser use a forward proxy: what comes by that way goes where its user wants it.
+        # A page cannot make a browser use a forward proxy: such requests come from the proxy's user.
         if (is_reverse or settings.key is not None) and (why := page_problem(flow, settings)):
             return Refusal(403, why, FORBIDDEN)
         names = own_names(self.configuration.names, settings.allow_origins, settings.host)
@@ -59,7 +59,7 @@ class Access:
         return None if settings.key is None else key_refusal(flow, settings)
 
     def request(self, flow: HTTPFlow) -> None:
-        """Send the key upstream, and nothing of what the client sent in its place."""
+        """Replace the client's credentials by the configured key."""
         call = self.calls.get(flow)
         if call is None or flow.response is not None:
             return
@@ -77,7 +77,7 @@ FORBIDDEN = "permission_denied_error"
 
 
 class Refusal:
-    """An answer of our own to a call that does not go upstream."""
+    """An error answer to a call that is not forwarded."""
 
     def __init__(self, status: int, why: str, kind: str) -> None:
         self.status = status
@@ -85,54 +85,54 @@ class Refusal:
         self.kind = kind
 
     def response(self, path: str) -> Response:
-        """Return it as a response in the shape that the API has at this path."""
+        """Return it as a response in the API's error format for this path."""
         body = api_error.body(self.why, self.kind, path)
         return Response.make(self.status, body, {"Content-Type": "application/json"})
 
 
 def page_problem(flow: HTTPFlow, settings: Settings) -> str | None:
-    """Return why the web page that makes a call may not, None if it may or if it is no page."""
+    """Return why the calling web page is refused, or None if it is allowed or the client is not a web page."""
     origin = flow.request.headers.get("origin")
     if origin is not None:
         return None if is_allowed(origin, settings.allow_origins) else f"this web page may not call: {ADD_ORIGIN}"
-    # Not every request of a page has an Origin, but browsers say where it comes from.
+    # Not every request of a page has an Origin header, but browsers send Sec-Fetch-Site.
     is_page = flow.request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin")
-    return "web pages may only call in a way that tells their origin (CORS)" if is_page else None
+    return "web pages must send their origin when they call (CORS)" if is_page else None
 
 
 def key_refusal(flow: HTTPFlow, settings: Settings) -> Refusal | None:
-    """Return the answer to a call that may not use the key, None if it may.
+    """Return the refusal of a call that may not use the key, or None.
 
-    What counts is the connection: where the proxy was told to listen is not always where it does.
+    The connection's addresses decide, as the proxy may listen elsewhere than configured.
     """
     client = flow.client_conn
     if settings.token is None:
         is_local = is_this_machine(client.sockname) and is_this_machine(client.peername)
         return None if is_local else Refusal(403, STRANGER, FORBIDDEN)
-    # A browser asks before it sends a page's key: that question carries none.
+    # A browser's preflight request carries no key.
     if flow.request.method != "OPTIONS" and not has_token(flow, settings.token):
-        return Refusal(401, "this proxy wants its token as the API key", "incorrect_api_key_error")
+        return Refusal(401, "this proxy requires its token as the API key", "incorrect_api_key_error")
     return None
 
 
 @lru_cache(16)
 def own_names(machine: frozenset[str], allowed: tuple[str, ...], host: str) -> frozenset[str]:
-    """Return the names by which this proxy may be called."""
+    """Return the host names of this proxy."""
     return machine | set(map(host_of, allowed)) | {host}
 
 
 def host_of(origin: str) -> str:
-    """Return the host of a web origin, as a Host header has it without the port; empty for `*`."""
+    """Return the host name of a web origin, without the port; empty for `*`."""
     return urlsplit(origin).hostname or ""
 
 
 def is_allowed(origin: str, allowed: tuple[str, ...]) -> bool:
-    """Tell whether a web page of this origin may call."""
+    """Tell whether web pages of this origin are allowed."""
     return "*" in allowed or origin.lower() in allowed
 
 
 def has_token(flow: HTTPFlow, token: str) -> bool:
-    """Tell whether the client sent the token, in time that does not depend on where it differs."""
+    """Tell whether the client sent the token, comparing in constant time."""
     headers = flow.request.headers
     scheme, _, value = headers.get("authorization", "").partition(" ")
     sent = [value.strip() if scheme.lower() == "bearer" else "", headers.get("x-api-key", "").strip()]

@@ -1,11 +1,11 @@
-"""Know why calls fail: mitmproxy tells them a sentence only, and the exceptions are to be had where they arise.
+"""Classify why calls fail. mitmproxy gives only a message, so exceptions are collected where they arise.
 
-connecting      the hook `server_connect_error` is called while mitmproxy handles the exception
-TLS             the hook `tls_failed_server`
-a broken end    mitmproxy's own words say that a connection has ended, and asyncio's reader keeps the exception with
-                which it was lost; in the hook `error` mitmproxy still has the readers of what it closes
+connecting         the hook `server_connect_error` runs while mitmproxy handles the exception
+TLS                the hook `tls_failed_server`
+a lost connection  mitmproxy's message says that a connection has ended, and asyncio's reader keeps the exception; in
+                   the hook `error` mitmproxy still has the readers of closed connections
 
-Our own engine says itself why a call has failed.
+Our own engine reports the failure itself.
 """
 
 import asyncio
@@ -35,39 +35,39 @@ from moonpalace_addons.mitm.proxy_server import connection_of
 LEFT = "Client disconnected."
 CUT = "HTTP/1 protocol error: peer closed connection"
 ENDED = ("server closed connection", "unexpected server response: ", CUT)
-"""How mitmproxy begins to say that a connection has ended; what a peer has sent comes behind it."""
+"""Prefixes of mitmproxy's messages about ended connections; data from the peer may follow."""
 
 type Peer = tuple[object, float]
 
 
 class Causes:
-    """Note what happens to connections, and say what it means for a call that fails."""
+    """Record connection failures, and classify failed calls."""
 
     name = "moonpalace-causes"
 
     def __init__(self) -> None:
         self._failed: dict[Peer, Failure] = {}
-        """Of the connection to upstream that each client had last."""
+        """Failures of the last upstream connection, by client."""
 
     def client_disconnected(self, client: Client) -> None:
-        """Forget it."""
+        """Discard the client's failure."""
         self._failed.pop(peer(client), None)
 
     def server_connect(self, data: ServerConnectionHookData) -> None:
-        """Forget what was before this connection."""
+        """Discard the failure of an earlier connection."""
         self._failed.pop(peer(data.client), None)
 
     def server_connect_error(self, data: ServerConnectionHookData) -> None:
-        """Note why there is no connection; without an exception mitmproxy itself did not want it."""
+        """Record why connecting failed; without an exception, mitmproxy itself refused it."""
         error = sys.exception()
         self._failed[peer(data.client)] = UPSTREAM_IS_PROXY if error is None else of_exception(error)
 
     def tls_failed_server(self, data: TlsData) -> None:
-        """Note that the two could not agree, whatever it was about."""
+        """Record a failed TLS handshake."""
         self._failed[peer(data.context.client)] = UPSTREAM_TLS
 
     def of(self, flow: HTTPFlow) -> Failure:
-        """Return what kind of failure the error of a flow is; our own engine knows."""
+        """Return the failure of a flow; our own engine reports it itself."""
         control = control_of(flow)
         if control is not None and control.failure is not None:
             return control.failure
@@ -88,7 +88,7 @@ class Causes:
 
 
 def lost_with(flow: HTTPFlow) -> Exception | None:
-    """Return the exception with which a connection to upstream was lost, None if it was closed."""
+    """Return the exception with which an upstream connection was lost, or None if it was closed."""
     handler = connection_of(flow)
     found = handler.transports.items() if handler is not None else ()
     readers = [each.reader for connection, each in found if connection is not flow.client_conn]
@@ -97,5 +97,5 @@ def lost_with(flow: HTTPFlow) -> Exception | None:
 
 
 def peer(client: Client) -> Peer:
-    """Return what tells a client from others, and is the same for the copy that mitmproxy replays a flow with."""
+    """Return a key of a client, which is the same for its copy in a flow that mitmproxy replays."""
     return client.peername, client.timestamp_start

@@ -1,4 +1,4 @@
-"""Hold the settings for the other addons: found by `mpal start`, or from mitmproxy's options."""
+"""Provide the settings to the other addons, from `mpal start` or from mitmproxy's options."""
 
 import logging
 import os
@@ -21,14 +21,14 @@ logger = logging.getLogger(__name__)
 
 
 class Configuration:
-    """Settle the settings before the first call."""
+    """Resolve the settings before the first call."""
 
     name = "moonpalace-configuration"
 
     settings: Settings
-    """Only there when `ready`: no property, since mitmproxy reads every attribute of an addon when it loads it."""
+    """Set only if `ready`; not a property, as mitmproxy reads every attribute of an addon when loading it."""
     names: frozenset[str] = frozenset()
-    """By which other machines may know this one, once it listens where they reach it."""
+    """Names of this machine on the network, set once the proxy listens on a reachable address."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.ready = settings is not None
@@ -36,12 +36,12 @@ class Configuration:
             self.settings = settings
 
     def load(self, loader: Loader) -> None:
-        """Offer the settings as mitmproxy options: all are texts, so that `None` means that nobody gave one."""
+        """Register the settings as mitmproxy options; all are strings, so that `None` means not given."""
         for setting in MITMPROXY_OPTIONS:
             loader.add_option(setting.option, str | None, None, setting.help)  # type: ignore[arg-type]
 
     def configure(self, updated: AbstractSet[str]) -> None:
-        """Resolve the settings once; changing them later would leave half of the proxy with the old ones."""
+        """Resolve the settings once: a later change would reach only some of the addons."""
         ours = {setting.option for setting in MITMPROXY_OPTIONS} & updated
         if self.ready:
             if any(getattr(ctx.options, option) is not None for option in ours):
@@ -61,19 +61,19 @@ class Configuration:
         for setting in TABLE:
             if setting.secret and setting.option in ctx.options.deferred:
                 logger.error(
-                    "Error: %s is no option, since options show in the process list and in mitmweb: set %s instead",
+                    "Error: %s is not an option, as options show in the process list and in mitmweb: set %s instead",
                     setting.option,
                     setting.env,
                 )
         if re.search(r"://[^@/]*:[^@]*@|[?&]password=", getattr(ctx.options, DATABASE.option) or ""):
             logger.error(
-                "Error: %s must hold no password, which the process list and mitmweb would show: set %s instead",
+                "Error: %s must not contain a password, which the process list and mitmweb would show: set %s instead",
                 DATABASE.option,
                 DATABASE.env,
             )
 
     def concerns(self, flow: HTTPFlow) -> bool:
-        """Tell whether a flow is a call to the API: a client's, in reverse mode any, else to the endpoint's host."""
+        """Tell whether a flow is a call to the API: any client's in reverse mode, otherwise those to the endpoint."""
         if not self.ready or is_own(flow):
             return False
         if isinstance(flow.client_conn.proxy_mode, ReverseMode):
@@ -83,20 +83,20 @@ class Configuration:
         return (flow.request.host.lower(), flow.request.port) == (endpoint.hostname, port)
 
     def endpoint_of(self, flow: HTTPFlow) -> str:
-        """Return the endpoint that a call goes to, without a path."""
+        """Return the endpoint of a call, without a path."""
         mode = flow.client_conn.proxy_mode
         if isinstance(mode, ReverseMode):
             return endpoint_in(mode.data)
         return self.settings.endpoint
 
     def own_secrets(self) -> tuple[bytes, ...]:
-        """Return the secrets among the settings, which may stand in what clients and upstream say."""
+        """Return the secret settings, which may occur in requests and answers."""
         given = (self.settings.key, self.settings.token)
         return tuple(secret.encode() for secret in given if secret)
 
 
 @cache
 def endpoint_in(data: str) -> str:
-    """Return the endpoint that a mode of mitmproxy's names, without a path; there are few in the life of a proxy."""
+    """Return the endpoint in the data of a mitmproxy mode, without a path."""
     parts = urlsplit(data if "://" in data else f"https://{data}")
     return f"{parts.scheme}://{parts.netloc}"

@@ -1,7 +1,7 @@
-"""Refuse connections while the process is out of file descriptors, with a word in the log now and then.
+"""Refuse connections while the process is out of file descriptors, with a rate-limited warning.
 
-asyncio tries to accept a whole backlog one by one, logs each failure, and tries again for each of them: an avalanche
-that stops all calls. Two descriptors in reserve let us take the clients that wait and send them away.
+asyncio tries to accept the whole backlog, logs each failure, and schedules a retry for each, which blocks all calls.
+Two reserved descriptors make it possible to accept and close the waiting connections.
 """
 
 import asyncio
@@ -17,17 +17,17 @@ from moonpalace_addons.configuration import Configuration
 logger = logging.getLogger("moonpalace")
 
 RESERVE = 2
-"""One to reach the listening socket, one for the client."""
+"""Descriptors: one to duplicate the listening socket, one for the client."""
 MAX_REFUSED = 10_000
-"""Clients that are sent away at a time: a flood must not hold up the calls."""
+"""Clients refused in one turn of the event loop: a flood must not delay the calls."""
 RETRY = "_start_serving"
-"""In what asyncio says when it tries again a second later at a socket that was closed meanwhile: that is no fault."""
+"""Part of asyncio's message if its retry a second later finds the socket closed, which is not an error."""
 LOG_INTERVAL = 10.0
-"""Seconds between two lines about it."""
+"""Seconds between warnings."""
 
 
 class Descriptors:
-    """Hold the reserve, and listen to what asyncio cannot do."""
+    """Hold reserved descriptors, and handle asyncio's failures to accept."""
 
     name = "moonpalace-descriptors"
 
@@ -38,7 +38,7 @@ class Descriptors:
         self._said_at = -LOG_INTERVAL
 
     def running(self) -> None:
-        """Begin to listen; what else goes wrong is for the handler that was there."""
+        """Install an exception handler, which passes all other errors to the previous one."""
         if not self.configuration.ready:
             return
         self._refill()
@@ -50,22 +50,22 @@ class Descriptors:
             is_out = isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)
             if is_out and listening is not None:
                 self._refuse(listening.fileno())  # type: ignore[attr-defined]
-                loop.call_soon(self._refill)  # asyncio asks once more, and must see that nobody waits
+                loop.call_soon(self._refill)  # asyncio retries once more, and must find the backlog empty
             elif RETRY not in str(context.get("message")):
                 before(loop, context)
 
         loop.set_exception_handler(handle)
 
     def done(self) -> None:
-        """Give the reserve back."""
+        """Close the reserved descriptors."""
         self._release()
 
     def _refuse(self, listening: int) -> None:
-        """Send all away who wait at a listening socket."""
+        """Accept and close all connections in the backlog of a listening socket."""
         self._release()
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(listening)) as waiting:
             for _ in range(MAX_REFUSED):
-                waiting.accept()[0].close()  # until nobody waits, which is an error of a socket that does not block
+                waiting.accept()[0].close()  # raises BlockingIOError once the backlog is empty
                 self._refused += 1
         self._tell()
 
@@ -77,7 +77,7 @@ class Descriptors:
             self._said_at, self._refused = time.monotonic(), 0
 
     def _refill(self) -> None:
-        with contextlib.suppress(OSError):  # then there are none, and it is tried again next time
+        with contextlib.suppress(OSError):  # none available: retried next time
             while len(self._reserve) < RESERVE:
                 self._reserve.append(os.open(os.devnull, os.O_RDONLY))
 

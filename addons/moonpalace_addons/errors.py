@@ -1,10 +1,10 @@
-"""The exceptions that MoonPalace raises on purpose.
+"""The exceptions that MoonPalace reports to users.
 
 ::
 
     MoonPalaceError            exit code 1; its text is one line for the user: what, where, what to do instead
-    ├── SettingError           exit code 2; a bad value or an unknown name in a flag, variable, option or file
-    ├── StoreError             the database cannot be opened, is not ours, or refuses to work
+    ├── SettingError           exit code 2; an invalid value or an unknown name in a flag, variable, option or file
+    ├── StoreError             the database cannot be opened, is not ours, or fails
     └── NotFoundError          no stored call matches
 """
 
@@ -12,7 +12,7 @@
 class MoonPalaceError(Exception):
     """Base of all errors that are reported to the user as one line `Error: …`.
 
-    Only what points into a text of the user's has more lines, in `detail`.
+    `detail` holds further lines, which point at a position in the user's input.
     """
 
     exit_code = 1
@@ -20,14 +20,14 @@ class MoonPalaceError(Exception):
 
 
 class SettingError(MoonPalaceError):
-    """Report a setting that is unknown or has a bad value."""
+    """Raised for an unknown setting or an invalid value."""
 
     exit_code = 2
 
 
 class StoreError(MoonPalaceError):
-    """Report a database that cannot be used."""
+    """Raised if the database cannot be used."""
 
 
 class NotFoundError(MoonPalaceError):
-    """Report that no stored call matches what was asked for."""
+    """Raised if no stored call matches."""

@@ -1,7 +1,7 @@
-"""Say where the proxy listens, do not listen where strangers could spend the key, and let clients in when all is ready.
+"""Announce the listening addresses, refuse unsafe ones, and hold clients until the proxy is ready.
 
-`mpal start` opens its socket when its addons are ready; mitmdump and mitmweb have theirs before they load a script.
-There, who connects too early waits, and is not answered if the socket is replaced by ours.
+`mpal start` opens its socket when its addons are ready; mitmdump and mitmweb open theirs before they load a script.
+There, clients that connect too early wait, and are disconnected if our socket replaces the one they connected to.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from moonpalace_addons.mitm.proxy_server import mode_of_clients, proxyserver
 logger = logging.getLogger("moonpalace")
 
 READY_TIMEOUT = 30.0
-"""Seconds that a client which comes too early waits for the proxy to be ready."""
+"""Seconds that a client waits for the proxy to be ready."""
 
 WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
 
 class Listening:
-    """Look at the sockets that were opened, whatever options and settings asked for."""
+    """Check the sockets that are actually open, whatever options and settings say."""
 
     name = "moonpalace-listening"
 
@@ -36,7 +36,7 @@ class Listening:
         self._is_ready = asyncio.Event()
 
     async def running(self) -> None:
-        """Announce the addresses, or end the proxy because of one of them; `ReverseProxy` has set them by now."""
+        """Announce the addresses, or stop the proxy if one is unsafe; runs after `ReverseProxy` opened them."""
         if not self.configuration.ready:
             return
         servers = [server for server in proxyserver().servers if server.is_running]
@@ -53,23 +53,23 @@ class Listening:
         self._is_ready.set()
 
     def client_connected(self, client: Client) -> Awaitable[None] | None:
-        """Have a client wait until all is ready; after that there is nothing to wait for."""
+        """Hold a client until the proxy is ready; return None once it is."""
         return None if self._is_ready.is_set() or not self.configuration.ready else self._hold(client)
 
     async def _hold(self, client: Client) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._is_ready.wait(), READY_TIMEOUT)
         if not (self._is_ready.is_set() and is_served(client)):
-            client.error = "it came before MoonPalace was ready"  # has mitmproxy hang up
+            client.error = "connected before MoonPalace was ready"  # has mitmproxy hang up
 
 
 def is_served(client: Client) -> bool:
-    """Tell whether the socket that a client came to is still listened on."""
+    """Tell whether the socket that a client connected to is still open."""
     return any(mode_of_clients(server) == client.proxy_mode for server in proxyserver().servers)
 
 
 def addresses(servers: Iterable[ServerInstance[ProxyMode]]) -> Iterator[str]:
-    """Give what clients set as their base_url."""
+    """Yield the base URLs for clients."""
     for server in servers:
         if isinstance(mode_of_clients(server), ReverseMode):
             host, port, *_ = server.listen_addrs[0]
@@ -77,20 +77,20 @@ def addresses(servers: Iterable[ServerInstance[ProxyMode]]) -> Iterator[str]:
 
 
 def log_address(url: str) -> None:
-    """Log what clients set as their base_url."""
+    """Log a base URL for clients."""
     logger.info('MoonPalace Starts => change base_url to "%s"', url)
 
 
 def exposed(host: str, port: int) -> str:
-    """Return what is wrong with an address where other machines reach a proxy whose key has no token."""
+    """Return the error for an address where other machines could use a key without a token."""
     return (
-        f"the proxy listens on port {port} of {host}, where other machines could spend the key: set a token that "
+        f"the proxy listens on port {port} of {host}, where other machines could use the key: set a token that "
         "clients must send as their API key (MOONPALACE_TOKEN, start.token), or listen on 127.0.0.1 (--listen-host "
         "127.0.0.1, --mode …@127.0.0.1:PORT)"
     )
 
 
 def base_url(host: str, port: int, scheme: str = "http") -> str:
-    """Return what clients set as their base_url for a proxy that listens there."""
+    """Return the base URL for clients of an address."""
     name = "127.0.0.1" if host in WILDCARDS else host
     return f"{scheme}://{f'[{name}]' if ':' in name else name}:{port}/v1"

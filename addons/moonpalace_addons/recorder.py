@@ -1,4 +1,4 @@
-"""Start the process that writes to the store, hand it what the hooks say, have it finish."""
+"""Start the writer's process, pass tasks from the hooks to it, and have it finish."""
 
 import asyncio
 import logging
@@ -18,31 +18,31 @@ from moonpalace_addons.writer_process.messages import Opening
 logger = logging.getLogger(__name__)
 
 SWITCH_INTERVAL = 0.00005
-"""Seconds after which another thread, such as that of the log, gives way to the event loop, which asks for that after
-each use of a socket. With Python's 5 ms, chunks would be late by as much.
+"""Seconds after which another thread, such as the logger's, yields the GIL to the event loop, which needs it again
+after each socket operation. With Python's default of 5 ms, chunks would be delayed by as much.
 """
 
 
 class Recorder:
-    """Own the writer for as long as the proxy lives."""
+    """Own the writer during the life of the proxy."""
 
     name = "moonpalace-recorder"
 
     def __init__(self, configuration: Configuration, *, exits: bool = False) -> None:
         self.configuration = configuration
         self._exits = exits
-        """mitmdump and mitmweb end with exit code 1 if calls are lost; `mpal start` asks, and says more."""
+        """Whether to exit with code 1 if calls are lost (mitmdump, mitmweb); `mpal start` checks `is_complete`."""
         self.writer: WriterClient | None = None
         self.is_complete = True
         """Whether, at the end, all calls are known to be stored, or to be in a journal."""
 
     def put(self, task: Task) -> None:
-        """Hand a task to the writer; returns at once."""
+        """Pass a task to the writer without blocking."""
         if self.writer is not None:
             self.writer.put(task)
 
     def load(self, _: Loader) -> None:
-        """Open the store before there is a socket, if the settings are known; a StoreError goes to the caller."""
+        """Open the store before any socket, if the settings are known; raise StoreError."""
         if self.configuration.ready:
             self.open()
 
@@ -56,7 +56,7 @@ class Recorder:
             logger.error("Error: %s", error)  # noqa: TRY400 - ends mitmproxy at startup, in one line
 
     def open(self) -> None:
-        """Have the store opened, and kept small and indexed; raises StoreError."""
+        """Start the writer, which opens the store and maintains it; raise StoreError."""
         settings = self.configuration.settings
         make_home(settings.home)
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL))
@@ -65,10 +65,10 @@ class Recorder:
         )
 
     async def done(self) -> None:
-        """Have what waits stored, in a thread: the loop has connections to close meanwhile. What is lost is logged."""
+        """Have pending tasks stored, in a thread, as the loop still has connections to close; losses are logged."""
         self.is_complete = self.writer is None or await asyncio.to_thread(self.writer.stop)
         task = asyncio.current_task()
         if not self.is_complete and self._exits and task is not None:
-            # mitmproxy has no exit code of its own, and what this task raised would keep other addons from their end.
-            # It is the one that runs the master: when it is over, all have had theirs.
+            # mitmproxy has no way to set an exit code, and raising here would keep other addons from their `done`.
+            # This task runs the master: once it is done, all addons are.
             task.add_done_callback(lambda _: sys.exit(1))

@@ -1,4 +1,4 @@
-"""Make mitmproxy a reverse proxy to the endpoint."""
+"""Configure mitmproxy as a reverse proxy to the endpoint."""
 
 import base64
 from typing import Literal
@@ -20,14 +20,14 @@ OUR_MODES = ("reverse", "moonpalace")
 
 
 class ReverseProxy:
-    """Set mitmproxy's own options from the settings, and pass calls on to the endpoint."""
+    """Set mitmproxy's options from the settings, and address calls to the endpoint."""
 
     name = "moonpalace-reverse-proxy"
 
     def __init__(self, configuration: Configuration, *, opens: bool = False) -> None:
         self.configuration = configuration
         self.opens = opens
-        """It opens the socket; mitmproxy was told to open none."""
+        """Whether this addon opens the socket, as mitmproxy was started without one."""
         self.proxy: OutgoingProxy | None = None
 
     async def running(self) -> None:
@@ -39,7 +39,7 @@ class ReverseProxy:
         ctx.options.update(**mitmproxy_options(settings))
         if self.opens:
             ctx.options.update(server=True)
-        await proxyserver().setup_servers()  # waits for the switch that the options have begun
+        await proxyserver().setup_servers()  # waits for the change that the options have started
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Address the call to the endpoint, through the outgoing proxy if there is one."""
@@ -47,7 +47,7 @@ class ReverseProxy:
             return
         mode = flow.client_conn.proxy_mode
         if isinstance(mode, ReverseMode):
-            # mitmproxy would do this before anybody could compare the client's Host; see keep_host_header below.
+            # mitmproxy would do this before the client's Host could be checked; see keep_host_header below.
             host, port = mode.address
             standard = port == (443 if mode.scheme == "https" else 80)
             shown = f"[{host}]" if ":" in host else host
@@ -56,18 +56,18 @@ class ReverseProxy:
             flow.server_conn.via = self.proxy.address
 
     def http_connect_upstream(self, flow: HTTPFlow) -> None:
-        """Give the outgoing proxy its password."""
+        """Add the credentials for the outgoing proxy."""
         if self.proxy is not None and self.proxy.authorization is not None:
             flow.request.headers["Proxy-Authorization"] = self.proxy.authorization
 
     def server_connect(self, data: ServerConnectionHookData) -> None:
-        """Ask for the endpoint's own certificate, whatever name the client used for us."""
+        """Send the endpoint's own name as SNI, whatever name the client used for the proxy."""
         if isinstance(data.client.proxy_mode, ReverseMode) and data.server.tls and data.server.address:
             data.server.sni = data.server.address[0]
 
 
 class OutgoingProxy:
-    """An HTTP proxy between us and the endpoint, from the URL that the settings have checked."""
+    """The HTTP proxy in front of the endpoint, from a validated URL."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -80,14 +80,14 @@ class OutgoingProxy:
 
 
 def mitmproxy_options(settings: Settings) -> dict[str, object]:
-    """Return the options of mitmproxy that our settings imply, without those that the user set himself."""
+    """Return the mitmproxy options that follow from the settings, except those that the user set."""
     options: dict[str, object] = {
         "mode": [server_mode(settings)],
         "listen_host": settings.host,
         "listen_port": settings.port,
         "connection_strategy": "lazy",  # a bare connect to us must not open a connection to the API
         "http2": False,  # ending a live answer early works with HTTP/1.1 only
-        "tcp_timeout": int(settings.idle_timeout) + 60,  # ours, which answers with an error, must come first
+        "tcp_timeout": int(settings.idle_timeout) + 60,  # ours, which sends an error, must fire first
         "ssl_insecure": settings.insecure,
     }
     if settings.upstream_ca is not None:
@@ -95,27 +95,27 @@ def mitmproxy_options(settings: Settings) -> dict[str, object]:
     if ctx.master.addons.get("view") is not None:  # mitmweb and mitmproxy show bodies; mitmdump keeps no flows
         options["store_streamed_bodies"] = True
     chosen = {name: value for name, value in options.items() if not was_set(name)}
-    # Not the user's choice: `requestheaders` sets that header, after the client's own could be checked.
+    # Not the user's choice: `requestheaders` sets that header once the client's has been checked.
     chosen["keep_host_header"] = True
     if "mode" in chosen:
         listen_on_tcp_only(reverse_mode(settings))
     elif not any(mode.startswith(OUR_MODES) for mode in ctx.options.mode):
-        # A forward proxy of the user's own: its address, and what it does with other hosts' calls, are his.
+        # The user runs a forward proxy: its address and its handling of other hosts are the user's choice.
         for name in ("listen_host", "listen_port", "keep_host_header", "http2", "connection_strategy"):
             chosen.pop(name, None)
     return chosen
 
 
 def reverse_mode(settings: Settings) -> str:
-    """Return mitmproxy's name for a reverse proxy to the endpoint."""
+    """Return mitmproxy's mode for a reverse proxy to the endpoint."""
     return f"reverse:{settings.endpoint}"
 
 
 def server_mode(settings: Settings) -> str:
-    """Return mitmproxy's name for the server of the chosen engine, which is there from then on."""
+    """Return mitmproxy's mode for the configured engine, which is registered if needed."""
     if settings.engine == "mitmproxy":
         return reverse_mode(settings)
-    from moonpalace_addons.engine import mode  # only who wants it has it
+    from moonpalace_addons.engine import mode  # imported only if it is used
 
     limits = Limits(settings.max_head, settings.max_body)
     mode.configure(limits, settings.tls_cert, settings.tls_key)

@@ -178,8 +178,8 @@ def test_refusal_speaks_the_apis_language(caplog: pytest.LogCaptureFixture) -> N
     assert flow.response is not None
     assert flow.response.headers["content-type"] == "application/json"
     error = json.loads(flow.response.content or b"")["error"]
-    assert error == {"message": "this proxy wants its token as the API key", "type": "incorrect_api_key_error"}
-    assert caplog.messages == ["refused POST /v1/chat/completions: this proxy wants its token as the API key"]
+    assert error == {"message": "this proxy requires its token as the API key", "type": "incorrect_api_key_error"}
+    assert caplog.messages == ["refused POST /v1/chat/completions: this proxy requires its token as the API key"]
 
 
 def test_fault_refuses(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

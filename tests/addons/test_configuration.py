@@ -93,7 +93,7 @@ def test_secret_as_option_is_refused(caplog: pytest.LogCaptureFixture, setting: 
         context.master.addons.add(configuration)
         context.configure(configuration)
     text = caplog.messages[0]
-    assert text.startswith(f"Error: {name} is no option")
+    assert text.startswith(f"Error: {name} is not an option")
     assert text.endswith(f"set {variable} instead")
     assert "sk-secret-key" not in caplog.text
 
@@ -113,7 +113,7 @@ def test_password_as_option_is_refused(caplog: pytest.LogCaptureFixture, url: st
     with taddons.context(configuration) as context:
         context.configure(configuration, moonpalace_database=url)
     message = (
-        "Error: moonpalace_database must hold no password, which the process list and mitmweb would show: "
+        "Error: moonpalace_database must not contain a password, which the process list and mitmweb would show: "
         "set MOONPALACE_DATABASE instead"
     )
     assert caplog.messages == ([message] if is_refused else [])

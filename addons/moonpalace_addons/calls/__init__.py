@@ -1,1 +1,1 @@
-"""A call under way: its state, how its bytes pass, how it fails and how it is given up."""
+"""Calls in progress: their state, streams, failures and ends."""

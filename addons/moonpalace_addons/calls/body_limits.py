@@ -1,7 +1,7 @@
-"""Refuse requests whose bodies are too large.
+"""Refuse requests with too large a body.
 
-Our engine reads no more than the limit of a body without a length, and answers at once. mitmproxy's own server reads
-all of a body first.
+Our engine reads a body without a length only up to the limit, and answers at once. mitmproxy's own server reads the
+whole body first.
 """
 
 from mitmproxy.http import HTTPFlow, Response
@@ -12,13 +12,13 @@ from moonpalace_addons.wire.chat import api_error
 
 
 def declared_length(flow: HTTPFlow) -> int:
-    """Return how many bytes a request says that its body has; 0 where it does not say so."""
+    """Return the Content-Length of a request, or 0."""
     length = flow.request.headers.get("content-length", "").strip()
     return int(length) if length.isdecimal() and len(length) <= 18 else 0
 
 
 def refuse_larger(call: Call, size: int, limit: int) -> bool:
-    """Answer a request that is larger than the limit; tell whether it is."""
+    """Answer 413 to a request that exceeds the limit; tell whether it does."""
     if size <= limit:
         return False
     message = too_large(limit)
@@ -29,5 +29,5 @@ def refuse_larger(call: Call, size: int, limit: int) -> bool:
 
 
 def too_large(limit: int) -> str:
-    """Return the sentence for the client and the row."""
+    """Return the error message for the client and the row."""
     return f"the request's body has more than {limit} bytes (setting max-body)"

@@ -1,6 +1,6 @@
-"""What can be done to a call under way beyond mitmproxy's API for addons, whichever engine runs.
+"""The interface between addons and the engine to control a call in progress, beyond mitmproxy's API for addons.
 
-Our own engine gives each flow under way a `Control`; for flows of mitmproxy's server there is none, and `upstream` does
+Our engine gives each flow in progress a `Control`. Flows of mitmproxy's server have none; `mitm/flow_control.py` does
 the same with mitmproxy's internals.
 """
 
@@ -12,15 +12,15 @@ from mitmproxy.http import HTTPFlow
 from moonpalace_addons.calls.failures import Failure
 
 HEARTBEAT = bytes(bytearray(b"heartbeat"))
-"""What a heartbeat gives a response's stream; told from upstream's bytes by its identity."""
+"""Passed to a response's stream as a heartbeat; distinguished from upstream's data by identity."""
 
 
 class Gate(Protocol):
-    """Holds an answer back. What a method returns is what the client gets at once, with the head, and all that follows.
+    """Holds an answer back. A method opens the gate by returning the first pieces of the body, sent with the head.
 
-    It has set `flow.response.stream` and the headers then, and is asked no more; if it `breaks`, the connection of the
-    client is closed at once behind that. None is returned as long as the answer waits; after None at its end, its
-    client gets `whole` as its body.
+    By then it has set `flow.response.stream` and the headers, and it is not called again; if it `breaks`, the client's
+    connection is closed after these pieces. While the answer is held, methods return None; after None from `end`, the
+    client gets `whole` as the body.
     """
 
     @property
@@ -37,7 +37,7 @@ class Gate(Protocol):
 
 
 class Control(Protocol):
-    """One call under way. What each method does is said by the function of its name in `upstream`."""
+    """Control of one call in progress; see the functions of the same names in `mitm/flow_control.py`."""
 
     @property
     def failure(self) -> Failure | None: ...  # noqa: D102
@@ -72,9 +72,9 @@ class Control(Protocol):
 
 
 CONTROLS: dict[str, Control] = {}
-"""By the id of the flow."""
+"""Controls by flow ID."""
 
 
 def control_of(flow: HTTPFlow) -> Control | None:
-    """Return the control of a flow that is under way in our engine."""
+    """Return the control of a flow in progress on our engine, or None."""
     return CONTROLS.get(flow.id)
