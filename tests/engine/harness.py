@@ -1,4 +1,4 @@
-"""The engine before a scripted upstream, all in one process and on real sockets."""
+"""Test harness: the engine in front of a scripted upstream, in one process and on real sockets."""
 
 import asyncio
 import json
@@ -16,14 +16,14 @@ from moonpalace_addons.engine.limits import Limits
 from moonpalace_addons.engine.service import Service
 
 WAIT = 20.0
-"""Seconds that a test waits for what must come: long, since only a failure ever waits so long."""
+"""Timeout of waits in seconds; long, as only a failing test waits that long."""
 
 type Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass
 class Engine:
-    """An engine that listens."""
+    """A running engine."""
 
     service: Service
     port: int
@@ -46,7 +46,7 @@ async def engine(
     tls: ssl.SSLContext | None = None,
     **options: Any,
 ) -> AsyncIterator[Engine]:
-    """Give an engine before a server of a few lines."""
+    """Provide an engine in front of a scripted server."""
 
     async def serve_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -79,7 +79,7 @@ _MASTERS: list[Master] = []
 
 @contextmanager
 def shared_master(addons: Sequence[object], options: dict[str, Any]) -> Iterator[Master]:
-    """Give a master with these addons and options: making its options costs more than most tests."""
+    """Provide a master with these addons and options; creating options is slower than most tests."""
     if not _MASTERS:
         _MASTERS.append(Master(Options()))
         _MASTERS[0].addons.add(Proxyserver())
@@ -96,12 +96,12 @@ def shared_master(addons: Sequence[object], options: dict[str, Any]) -> Iterator
 
 
 async def read_head(reader: asyncio.StreamReader) -> bytes:
-    """Read up to an empty line."""
+    """Read until an empty line."""
     return await reader.readuntil(b"\r\n\r\n")
 
 
 def refusal(answer: bytes) -> tuple[int, str]:
-    """Return status and message of an answer of the engine's own, which must be JSON in the API's shape."""
+    """Return status and message of the engine's own error answer, checked to be in the API's format."""
     head, _, body = answer.partition(b"\r\n\r\n")
     lines = head.decode().split("\r\n")
     fields = dict(line.split(": ", 1) for line in lines[1:])
@@ -138,4 +138,4 @@ class Script:
 
 
 CLOSE = b"<close>"
-"""At the end of an answer: the upstream closes its connection after it."""
+"""Suffix of an answer after which the upstream closes its connection."""

@@ -1,4 +1,4 @@
-"""What clients get of the API's answers, and which answers are a 502 (RFC 9112)."""
+"""Answers of the API: what clients receive, and which answers become a 502 (RFC 9112)."""
 
 import asyncio
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
 
 class Streaming:
-    """Stream all answers, as the capture does with those that are no JSON."""
+    """Stream all answers, as the capture does except for JSON."""
 
     def responseheaders(self, flow: object) -> None:
         """Have the answer streamed."""
@@ -24,7 +24,7 @@ class Streaming:
 
 @dataclass(frozen=True)
 class Case:
-    """What the API answers, and what the client gets for it when answers are streamed and when they are not."""
+    """An answer of the API, and what the client receives with and without streaming."""
 
     answer: bytes
     got: bytes
@@ -193,7 +193,7 @@ PASSED: dict[str, Case] = {
 
 
 def upstream_request(request: bytes) -> bytes:
-    """Return what the API gets of a request."""
+    """Return the request that the API receives."""
     lines = request.replace(b"HTTP/1.0", b"HTTP/1.1").split(b"\r\n")
     return b"\r\n".join(line for line in lines if not line.startswith(b"Connection"))
 
@@ -201,7 +201,7 @@ def upstream_request(request: bytes) -> bytes:
 @pytest.mark.parametrize("streamed", [True, False])
 @pytest.mark.parametrize("name", PASSED)
 def test_passed(name: str, streamed: bool) -> None:
-    """The client gets exactly this, and the connection serves on unless somebody closes it."""
+    """The client receives exactly these bytes, and the connection stays usable unless one side closes it."""
     case = PASSED[name]
     expected = case.got if streamed or case.whole is None else case.whole
 
@@ -283,7 +283,7 @@ BROKEN: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", REFUSED | BROKEN)
 def test_refused(name: str) -> None:
-    """The client gets a 502 in the API's shape, and the API's connection is not used again."""
+    """The client gets a 502 in the API's error format, and the API's connection is not reused."""
     script = Script([(GET, (REFUSED | BROKEN)[name])])
 
     async def run() -> None:
@@ -304,7 +304,7 @@ def test_refused(name: str) -> None:
 @pytest.mark.parametrize("name", BROKEN)
 @pytest.mark.parametrize("request_bytes", [GET, OLD], ids=["1.1", "1.0"])
 def test_broken_off(name: str, request_bytes: bytes) -> None:
-    """What had come is there, and the transfer is broken, never one that looks whole."""
+    """The client receives the data so far, and the transfer is visibly incomplete."""
     script = Script([(GET, BROKEN[name])])
 
     async def run() -> None:
@@ -340,7 +340,7 @@ SURPLUS = {
 
 @pytest.mark.parametrize("name", SURPLUS)
 def test_surplus(name: str) -> None:
-    """What nobody has asked for spoils the API's connection, and is given to nobody."""
+    """Unsolicited data makes the API's connection unusable, and is discarded."""
     request = HEAD if "HEAD" in name else GET
     script = Script([(request, SURPLUS[name]), (LIVES, OK)])
 

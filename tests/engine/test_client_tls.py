@@ -1,4 +1,4 @@
-"""TLS with clients: a certificate of the user's, and what is wrong with one."""
+"""TLS with clients, and errors of the configured certificate."""
 
 import asyncio
 import ssl
@@ -38,12 +38,12 @@ class Noting:
         self.flows: list[HTTPFlow] = []
 
     def response(self, flow: HTTPFlow) -> None:
-        """Note it."""
+        """Record it."""
         self.flows.append(flow)
 
 
 def test_calls_over_tls(certificate: Certificate) -> None:
-    """A client that trusts the certificate is served, again and again, and its flow tells of TLS."""
+    """A client that trusts the certificate is served repeatedly, and its flow has the TLS attributes."""
     noting = Noting()
 
     async def run() -> None:
@@ -70,13 +70,13 @@ def chosen(home: Path, **given: str | Path) -> object:
 
 
 def test_settings(certificate: Certificate, tmp_path: Path) -> None:
-    """A certificate whose file holds its key is taken."""
+    """A certificate file that also contains the key is accepted."""
     found = chosen(tmp_path, engine="moonpalace", tls_cert=served(certificate))
     assert getattr(found, "tls_cert", None) == served(certificate)
 
 
 def test_bad_settings(certificate: Certificate, tmp_path: Path) -> None:
-    """What cannot work is one line that says what to do instead."""
+    """Invalid TLS settings give a one-line error with the remedy."""
     text = tmp_path / "text"
     text.write_text("no certificate")
     good = served(certificate)

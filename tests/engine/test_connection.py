@@ -1,4 +1,4 @@
-"""What happens on a client's connection over time: order, waiting, early answers, half a connection, silence."""
+"""Client connections over time: pipelining, early answers, half-closed connections, timeouts."""
 
 import asyncio
 import errno
@@ -15,7 +15,7 @@ from tests.engine.harness import CLOSE, Script, engine, read_head, refusal
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 QUICK = 0.05
-"""Seconds in which what must not come would have come."""
+"""Seconds to wait for data that must not arrive."""
 
 
 def get(path: str) -> bytes:
@@ -29,27 +29,27 @@ def said(text: str) -> bytes:
 
 
 class Noting:
-    """Note the hooks in order, with what the flow has at each."""
+    """Record the hooks in order, with the state of the flow at each."""
 
     def __init__(self) -> None:
         self.hooks: list[str] = []
         self.flows: list[HTTPFlow] = []
 
     def requestheaders(self, flow: HTTPFlow) -> None:
-        """Note it."""
+        """Record it."""
         self.hooks.append("requestheaders")
         self.flows.append(flow)
 
     def request(self, flow: HTTPFlow) -> None:
-        """Note it."""
+        """Record it."""
         self.hooks.append("request")
 
     def responseheaders(self, flow: HTTPFlow) -> None:
-        """Note it."""
+        """Record it."""
         self.hooks.append("responseheaders")
 
     def response(self, flow: HTTPFlow) -> None:
-        """Note it."""
+        """Record it."""
         self.hooks.append("response")
 
     def error(self, flow: HTTPFlow) -> None:
@@ -61,7 +61,7 @@ ALL = ["requestheaders", "request", "responseheaders", "response"]
 
 
 class Refusing(Noting):
-    """Refuse every call by its head."""
+    """Refuse every call in `requestheaders`."""
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Set the answer."""
@@ -80,7 +80,7 @@ class Streaming(Noting):
 
 
 def test_pipelined_requests_are_answered_in_order() -> None:
-    """Requests that come at once go up one after the other, and their answers come in the same order."""
+    """Pipelined requests are forwarded one at a time, and answered in order."""
     paths = [f"/{number}" for number in range(20)]
     script = Script([(get(path), said(path)) for path in paths])
 
@@ -95,7 +95,7 @@ def test_pipelined_requests_are_answered_in_order() -> None:
 
 
 def test_a_pipelined_request_after_a_bad_one_is_not_read() -> None:
-    """After a request that cannot be read nobody knows where the next one begins; those before it are answered."""
+    """An unreadable request closes the connection, after earlier requests are answered."""
     script = Script([(get("/a"), said("/a"))])
 
     async def run() -> None:
@@ -110,7 +110,7 @@ def test_a_pipelined_request_after_a_bad_one_is_not_read() -> None:
 
 
 def test_what_follows_a_request_that_closes_is_not_read() -> None:
-    """A request that closes the connection is the last one."""
+    """No request is served after one with `Connection: close`."""
     closing = b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     script = Script([(get("/a"), said("/a"))])
 
@@ -125,7 +125,7 @@ def test_what_follows_a_request_that_closes_is_not_read() -> None:
 
 
 def test_expect_is_answered_when_the_body_is_wanted() -> None:
-    """The client is told to go on before its body has come, and the answer follows."""
+    """A client with `Expect: 100-continue` gets 100 before its body, and then the answer."""
     head = b"POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n"
     script = Script([(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", OK)])
 
@@ -142,7 +142,7 @@ def test_expect_is_answered_when_the_body_is_wanted() -> None:
 
 @pytest.mark.parametrize("expects", [True, False])
 def test_a_refusal_by_the_head_comes_before_the_body(expects: bool) -> None:
-    """Who is refused by the head of a request gets that at once, is not told to go on, and its body is not read."""
+    """A refusal in `requestheaders` is sent at once, without 100 Continue, and the body is not read."""
     noting = Refusing()
 
     async def run() -> None:
@@ -163,7 +163,7 @@ def test_a_refusal_by_the_head_comes_before_the_body(expects: bool) -> None:
 
 
 def test_a_client_that_goes_on_sending_still_gets_its_refusal() -> None:
-    """The connection is not reset under a client that sends all of its body before it reads."""
+    """The connection is not reset while a client sends its whole body before it reads."""
     sent = 3_000_000
 
     async def run() -> None:
@@ -180,7 +180,7 @@ def test_a_client_that_goes_on_sending_still_gets_its_refusal() -> None:
 
 
 def test_a_refusal_of_a_request_without_a_body_keeps_the_connection() -> None:
-    """There is nothing unread, so the client may go on."""
+    """After a refusal without unread data the connection stays usable."""
 
     async def run() -> None:
         async with engine(Script([]), Refusing()) as running:
@@ -196,7 +196,7 @@ def test_a_refusal_of_a_request_without_a_body_keeps_the_connection() -> None:
 
 
 def test_chunks_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request of very many chunks, the last one too, is refused; the count begins anew with each request."""
+    """A request with too many chunks is refused; the count is per request."""
     monkeypatch.setattr(parsing, "MAX_CHUNKS", 10)
     post = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -220,7 +220,7 @@ def test_chunks_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     "body", [b"Content-Length: 11\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n"]
 )
 def test_a_body_beyond_the_limit(body: bytes) -> None:
-    """A body that is too large is refused as soon as that shows, by its length or by what has come."""
+    """Too large a body is refused as early as possible, by its length or by the data received."""
     noting = Noting()
 
     async def run() -> None:
@@ -237,7 +237,7 @@ def test_a_body_beyond_the_limit(body: bytes) -> None:
 
 @pytest.mark.parametrize("sent", [b"GET / HT", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab"])
 def test_a_client_that_leaves_in_its_request(sent: bytes) -> None:
-    """Half a request goes nowhere; if its head was whole, addons hear of the error."""
+    """An incomplete request is not forwarded; if its head was complete, the hook `error` is called."""
     noting = Noting()
 
     async def run() -> None:
@@ -253,7 +253,7 @@ def test_a_client_that_leaves_in_its_request(sent: bytes) -> None:
 
 @pytest.mark.parametrize("addon", [Noting, Streaming])
 def test_a_half_closed_client_is_answered(addon: type[Noting]) -> None:
-    """A client that has closed its own half after its request gets the whole answer, then the end."""
+    """A client that closes its sending side after its request gets the complete answer, then the end."""
     noting = addon()
     asked = asyncio.Event()
 
@@ -279,7 +279,7 @@ def test_a_half_closed_client_is_answered(addon: type[Noting]) -> None:
 
 
 def test_a_client_that_leaves_while_it_waits_is_noticed() -> None:
-    """The API's connection is closed soon after, though nothing of an answer has come."""
+    """If the client disconnects, the API's connection is closed soon, even before any answer."""
     noting = Noting()
     closed = asyncio.Event()
 
@@ -305,7 +305,7 @@ def test_a_client_that_leaves_while_it_waits_is_noticed() -> None:
 
 
 def test_a_client_that_leaves_in_mid_stream_is_noticed() -> None:
-    """Though the API says nothing more: who leaves in the midst of an answer has not just closed its own half."""
+    """A client that closes during an answer has disconnected, even if the API is silent."""
     noting = Streaming()
     closed = asyncio.Event()
 
@@ -329,7 +329,7 @@ def test_a_client_that_leaves_in_mid_stream_is_noticed() -> None:
 
 
 def test_an_idle_client_is_closed() -> None:
-    """A connection on which nothing happens is closed after its time, one with half a request with an error."""
+    """An idle connection is closed after its timeout, one with an incomplete request with an error."""
 
     async def run() -> None:
         limits = Limits(client_idle_timeout=0.1, head_timeout=0.1, linger_timeout=0.1)
@@ -344,7 +344,7 @@ def test_an_idle_client_is_closed() -> None:
 
 
 def test_too_many_connections_are_refused() -> None:
-    """One beyond the limit gets a 503, and those before it go on."""
+    """A connection above the limit gets a 503, and existing ones continue."""
 
     async def run() -> None:
         async with engine(Script([(GET, OK)]), limits=Limits(max_connections=2)) as running:
@@ -360,7 +360,7 @@ def test_too_many_connections_are_refused() -> None:
 
 
 def test_too_many_half_sent_requests() -> None:
-    """Of those the oldest is given up, and no whole one."""
+    """Above the limit of incomplete requests the oldest is timed out, and no complete one."""
 
     async def run() -> None:
         script = Script([(GET, OK)])
@@ -379,7 +379,7 @@ def test_too_many_half_sent_requests() -> None:
 
 
 def test_tls_on_a_plain_port(caplog: pytest.LogCaptureFixture) -> None:
-    """A client that speaks TLS here is closed, and the log says what to do."""
+    """A TLS client on a plain port is disconnected, and the log names the remedy."""
 
     async def run() -> None:
         async with engine(Script([])) as running:
@@ -395,7 +395,7 @@ def test_tls_on_a_plain_port(caplog: pytest.LogCaptureFixture) -> None:
 def test_a_refused_client_that_has_reset_its_connection(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A client that is gone before it is told why it was refused is no fault of ours."""
+    """A client that disconnects before its refusal is sent does not log an error."""
 
     def shut_down(transport: object) -> None:
         raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
@@ -414,7 +414,7 @@ def test_a_refused_client_that_has_reset_its_connection(
 
 
 class Failing:
-    """Fail in a hook, or in a stream."""
+    """Raise in a hook, or in a stream."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -435,7 +435,7 @@ class Failing:
 
 
 def test_a_hook_that_fails_is_logged_and_passed_over(caplog: pytest.LogCaptureFixture) -> None:
-    """The call goes on, and the next addon is called."""
+    """After an addon's exception the call continues, and the next addon is called."""
     noting = Noting()
 
     async def run() -> None:
@@ -450,7 +450,7 @@ def test_a_hook_that_fails_is_logged_and_passed_over(caplog: pytest.LogCaptureFi
 
 
 def test_a_stream_that_fails_breaks_the_transfer(caplog: pytest.LogCaptureFixture) -> None:
-    """The client sees a broken transfer; others go on."""
+    """After an exception in a stream the client sees an incomplete transfer; other calls continue."""
     noting = Noting()
 
     async def run() -> None:
@@ -466,7 +466,7 @@ def test_a_stream_that_fails_breaks_the_transfer(caplog: pytest.LogCaptureFixtur
 
 
 def test_a_kept_connection_that_is_closed_is_replaced() -> None:
-    """A request on a connection that the API has closed meanwhile is sent again, on a new one."""
+    """A request on a pooled connection that the API has closed is resent on a new one."""
     script = Script([(GET, OK), (GET, None), (GET, OK)])
 
     async def run() -> None:
@@ -481,7 +481,7 @@ def test_a_kept_connection_that_is_closed_is_replaced() -> None:
 
 
 def test_no_request_is_sent_twice_otherwise() -> None:
-    """A new connection that is closed before an answer is an error, and so is a kept one after its first byte."""
+    """A new connection that is closed before an answer is an error, and so is a pooled one after its first byte."""
     noting = Noting()
     script = Script([(GET, None), (GET, OK), (GET, b"H" + CLOSE)])
 
@@ -501,7 +501,7 @@ def test_no_request_is_sent_twice_otherwise() -> None:
 
 
 def test_flat_memory() -> None:
-    """A client that does not read holds the API up, and gets all of the answer in the end."""
+    """A client that does not read pauses the API, and gets the complete answer in the end."""
     size = 40_000_000
     sent = 0
 

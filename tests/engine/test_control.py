@@ -1,4 +1,4 @@
-"""What our addons can do to a call under way in the engine, beyond mitmproxy's own ways."""
+"""The engine's `Control` of calls in progress."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,7 +16,7 @@ GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 class Ending:
-    """Stream the answer, and give its client the rest if it fails."""
+    """Stream the answer, and send the rest if it fails."""
 
     def __init__(self, rest: bytes) -> None:
         self.rest = rest
@@ -28,19 +28,19 @@ class Ending:
         flow.response.stream = True
 
     def error(self, flow: HTTPFlow) -> None:
-        """Do what the capture does with a merged stream that was cut behind its end."""
+        """Do as the capture does with a merged stream that is lost after its last event."""
         self.finished.append(flow_control.finish_answer(flow, self.rest))
 
 
 async def cut(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Break an answer off once it has begun."""
+    """Abort an answer after its start."""
     await read_head(reader)
     writer.write(HEAD + b"1\r\na\r\n")
 
 
 @pytest.mark.parametrize("rest", [b"the rest", b""])
 def test_an_answer_that_was_cut_is_finished(rest: bytes) -> None:
-    """The client gets the rest and a clean end, and its next request is answered on the same connection."""
+    """The client gets the rest and a clean end, and its next request is served on the same connection."""
     ending = Ending(rest)
 
     async def run() -> None:
@@ -59,7 +59,7 @@ def test_an_answer_that_was_cut_is_finished(rest: bytes) -> None:
 
 @pytest.mark.parametrize("leave", [asyncio.StreamWriter.close, lambda writer: writer.transport.abort()])
 def test_nothing_is_finished_for_a_client_that_has_left(leave: Callable[[asyncio.StreamWriter], None]) -> None:
-    """There is nobody to give the rest to."""
+    """`finish_answer` returns False once the client is gone."""
     ending = Ending(b"the rest")
 
     async def go_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -81,15 +81,15 @@ def test_nothing_is_finished_for_a_client_that_has_left(leave: Callable[[asyncio
 
 
 class Retrying:
-    """Hold each answer, to have its request sent again."""
+    """Hold each answer, and have its request sent again."""
 
     def responseheaders(self, flow: HTTPFlow) -> None:
-        """Do what the context cache does with a refusal."""
+        """Do as the context cache does with a refusal."""
         flow_control.offer_second_try(flow)
 
 
 def test_a_refusal_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is held until it is whole has a bound; the API's connection is closed."""
+    """A held refusal has a maximum size, above which the API's connection is closed."""
     monkeypatch.setattr(journey, "MAX_REFUSAL_SIZE", 1000)
     left = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""Whichever address of a host answers first is taken (Happy Eyeballs)."""
+"""The first address of a host that answers is used (Happy Eyeballs)."""
 
 import asyncio
 import socket
@@ -10,7 +10,7 @@ from moonpalace_addons.engine import dialing
 from moonpalace_addons.engine.dialing import Address, dial, interleave
 
 SILENT = ("192.0.2.1", 1)
-"""An address that never answers: the attempt to connect to it is made to wait."""
+"""An address that never answers: connecting to it is made to wait."""
 
 
 def closed_port() -> int:
@@ -21,7 +21,7 @@ def closed_port() -> int:
 
 
 async def dialed(monkeypatch: pytest.MonkeyPatch, found: Sequence[tuple[str, int]]) -> tuple[object, int]:
-    """Dial a host with these addresses; return where it led, and how many attempts are still under way."""
+    """Dial a host with these addresses; return the connected one, and the number of pending attempts."""
     under_way: list[object] = []
     connect = dialing._connect
 
@@ -45,7 +45,7 @@ async def dialed(monkeypatch: pytest.MonkeyPatch, found: Sequence[tuple[str, int
 
 @pytest.mark.parametrize("first", ["closed", "silent", "none"])
 def test_the_first_that_answers(monkeypatch: pytest.MonkeyPatch, first: str) -> None:
-    """An address that refuses, or that says nothing for a moment, is passed over, and its attempt given up."""
+    """An address that refuses or does not answer in time is skipped, and its attempt cancelled."""
     monkeypatch.setattr(dialing, "ATTEMPT_DELAY", 0.01)
 
     async def run() -> None:
@@ -59,7 +59,7 @@ def test_the_first_that_answers(monkeypatch: pytest.MonkeyPatch, first: str) -> 
 
 
 def test_no_address_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One error is told as it is, several as a group."""
+    """A single error is raised as it is, several as an ExceptionGroup."""
     port = closed_port()
     with pytest.raises(ConnectionRefusedError):
         asyncio.run(dialed(monkeypatch, [("127.0.0.1", port)]))
@@ -69,7 +69,7 @@ def test_no_address_answers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_families_take_turns() -> None:
-    """Each address is tried once, IPv4 and IPv6 in turn, beginning with the one that the system names first."""
+    """Each address is tried once, alternating IPv4 and IPv6, starting with the system's first."""
     six, four = (socket.AF_INET6, ("::1", 1)), (socket.AF_INET, ("127.0.0.1", 1))
     other = (socket.AF_INET6, ("::2", 1))
     assert interleave([six, other, six, four]) == [six, four, other]

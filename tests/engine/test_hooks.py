@@ -1,4 +1,4 @@
-"""mitmproxy as its users know it: its hooks, what a flow holds at each, and what addons can do there."""
+"""mitmproxy's hooks on the engine: their order, the state of the flow, and what addons can do."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -32,7 +32,7 @@ type Act = Callable[[Any], Awaitable[None] | None]
 
 
 class Acting:
-    """Note all hooks, and do something at some."""
+    """Record all hooks, and act in some."""
 
     def __init__(self, **acts: Act) -> None:
         self.acts = acts
@@ -63,7 +63,7 @@ class Acting:
 
 
 def call(acting: Acting, script: Script | None = None, request: bytes = POST, **options: Any) -> bytes:
-    """Make a call whose connection the client then closes; return what it got."""
+    """Make a call and close the connection; return the answer."""
 
     async def run() -> bytes:
         async with engine(script or Script([(request, OK)]), acting, **options) as running:
@@ -99,7 +99,7 @@ def test_the_order_of_hooks() -> None:
 
 
 def test_what_a_flow_holds() -> None:
-    """At each hook that is there which its documentation says, and the end leaves a whole flow."""
+    """At each hook the flow has what mitmproxy documents, and it is complete at the end."""
     seen: dict[str, tuple[object, ...]] = {}
 
     def note(name: str) -> Act:
@@ -154,7 +154,7 @@ def test_connections_are_described() -> None:
 
 
 def test_flows_can_be_saved_and_read(tmp_path: Any) -> None:
-    """A flow of the engine goes into mitmproxy's files and comes back."""
+    """A flow of the engine can be saved to mitmproxy's files and loaded."""
     acting = Acting()
     call(acting)
     file = tmp_path / "flows"
@@ -167,7 +167,7 @@ def test_flows_can_be_saved_and_read(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("name", ["client_connected", *FLOW_HOOKS[:4], "server_connect", "server_connected"])
 def test_awaitable_hooks_are_awaited(name: str) -> None:
-    """Nothing goes on until what a hook returns is done."""
+    """The call waits until a hook's awaitable finishes."""
     done: list[str] = []
 
     async def wait(data: object) -> None:
@@ -198,7 +198,7 @@ def test_awaitable_hooks_are_awaited(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["requestheaders", "request", "responseheaders", "response"])
 def test_an_intercepted_flow_waits(name: str) -> None:
-    """A flow that is intercepted goes on when it is resumed, with what was edited meanwhile."""
+    """An intercepted flow continues when it is resumed, with the edits made meanwhile."""
     waiting = asyncio.Event()
 
     def intercept(flow: HTTPFlow) -> None:
@@ -232,7 +232,7 @@ def test_an_intercepted_flow_waits(name: str) -> None:
 @pytest.mark.parametrize("name", ["requestheaders", "request", "responseheaders"])
 @pytest.mark.parametrize("when", ["at once", "later", "intercepted"])
 def test_a_killed_flow(name: str, when: str) -> None:
-    """The client gets nothing but the end of its connection, and addons hear of the error."""
+    """If a flow is killed, the client's connection is closed, and the hook `error` is called."""
 
     async def kill_later(flow: HTTPFlow) -> None:
         await asyncio.sleep(0.01)
@@ -258,7 +258,7 @@ def test_a_killed_flow(name: str, when: str) -> None:
 
 @pytest.mark.parametrize("name", ["request", "requestheaders"])
 def test_an_answer_of_an_addon(name: str) -> None:
-    """The API is not asked; the answer goes through the hooks like any other."""
+    """If an addon sets the answer, the API is not called, and the answer passes through the hooks."""
 
     def answer(flow: HTTPFlow) -> None:
         flow.response = Response.make(418, b"tea", {"X": "y"})
@@ -273,7 +273,7 @@ def test_an_answer_of_an_addon(name: str) -> None:
 
 
 def test_changes_of_request_and_answer() -> None:
-    """What addons change of messages is what goes on, with lengths that are true."""
+    """Messages are forwarded as the addons changed them, with correct lengths."""
 
     def change_request(flow: HTTPFlow) -> None:
         flow.request.text = "longer than before"
@@ -293,7 +293,7 @@ def test_changes_of_request_and_answer() -> None:
 
 
 def test_a_line_end_in_a_header_goes_nowhere() -> None:
-    """An addon that puts a line end into a header makes no second request, and the client gets an error."""
+    """A line end that an addon puts into a header cannot inject a request; the client gets an error."""
 
     def change(flow: HTTPFlow) -> None:
         flow.request.headers["A"] = "b\r\nC: d"
@@ -313,7 +313,7 @@ def test_a_line_end_in_a_header_goes_nowhere() -> None:
 
 @pytest.mark.parametrize("stored", [False, True])
 def test_a_stream_of_an_addon(stored: bool) -> None:
-    """A callable gets each piece and the end, and its pieces are chunks of the answer; kept if that is wanted."""
+    """A stream's callable gets each piece and the end, and its results are sent, and stored if required."""
     got: list[bytes] = []
 
     def change(data: bytes) -> Iterable[bytes] | bytes:
@@ -334,7 +334,7 @@ def test_a_stream_of_an_addon(stored: bool) -> None:
 
 
 def test_large_answers_stream_where_mitmproxy_is_told_so() -> None:
-    """`stream_large_bodies` streams what is larger, whatever addons say."""
+    """`stream_large_bodies` streams larger answers."""
     acting = Acting()
     assert call(acting, Script([(POST, CHUNKED)]), stream_large_bodies="1") == CHUNKED
     response = acting.flow().response
@@ -343,7 +343,7 @@ def test_large_answers_stream_where_mitmproxy_is_told_so() -> None:
 
 
 def test_a_request_that_is_sent_elsewhere() -> None:
-    """An addon may change where a request goes."""
+    """An addon may redirect a request."""
     elsewhere = Script([])
 
     async def run() -> bytes:
@@ -365,7 +365,7 @@ def test_a_request_that_is_sent_elsewhere() -> None:
 
 
 def test_a_client_that_is_refused_at_its_connection() -> None:
-    """An addon may refuse a client before it has said anything."""
+    """An addon may refuse a client in `client_connected`."""
 
     def refuse(client: Client) -> None:
         client.error = "not you"
@@ -386,7 +386,7 @@ def test_a_client_that_is_refused_at_its_connection() -> None:
 
 
 def test_a_server_that_is_refused() -> None:
-    """An addon may refuse a server, as mitmproxy's own does with the proxy itself."""
+    """An addon may refuse a server, as mitmproxy's own does for the proxy itself."""
 
     def refuse(data: ServerConnectionHookData) -> None:
         data.server.error = "not there"
@@ -405,7 +405,7 @@ async def _ask(acting: Acting) -> bytes:
 
 
 def test_the_list_of_listeners_follows_the_addons() -> None:
-    """Addons that come or go later, nested ones too, are called or not from the next call on; AddonHalt ends a hook."""
+    """Added and removed addons, nested ones too, take effect at the next call; AddonHalt stops a hook."""
     called: list[str] = []
 
     class Listener:

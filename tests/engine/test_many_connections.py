@@ -1,4 +1,4 @@
-"""Very many connections, and very many that are half sent: none of them harms another call."""
+"""Very many connections and incomplete requests do not harm other calls."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from tests.engine.harness import engine, read_head
 IS_THOROUGH = bool(os.environ.get("MOONPALACE_TEST_THOROUGH"))
 MOST = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 OPEN, HALF = (min(10_000, (MOST - 500) // 2 - 1_000), 1_000) if IS_THOROUGH else (300, 100)
-"""Both ends are in this process."""
+"""Idle and incomplete connections; both ends count against this process's limit of open files."""
 WAIT = 600.0
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
@@ -25,7 +25,7 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def test_many_connections() -> None:
-    """Beside them calls are answered; all of them are served when it is their turn; half of a request is given up."""
+    """Other calls are answered, all connections are served, and incomplete requests time out."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (MOST, MOST))
 
     async def call(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -62,6 +62,6 @@ def test_many_connections() -> None:
 
 @pytest.mark.parametrize(("soft", "expected"), [(1024, 448), (100, 8), (1_000_000, 20_000)])
 def test_connections_never_take_all_descriptors(monkeypatch: pytest.MonkeyPatch, soft: int, expected: int) -> None:
-    """Of the files that a process may open some stay, whatever clients do."""
+    """Some open files are reserved, whatever clients do."""
     monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, soft))
     assert within_descriptors(Limits()).max_connections == expected

@@ -1,4 +1,4 @@
-"""Messages made without mitmproxy's checks are what its own constructors make."""
+"""Messages created without mitmproxy's checks equal those of its constructors."""
 
 import pickle
 from collections.abc import Callable
@@ -14,7 +14,7 @@ FIELDS = [(b"Host", b"x"), (b"a", b"1"), (b"A", b"\xff")]
 
 
 def ordinary_request() -> Request:
-    """Return a request as mitmproxy makes it."""
+    """Return a request from mitmproxy's constructor."""
     return Request(
         host="x.example",
         port=443,
@@ -32,7 +32,7 @@ def ordinary_request() -> Request:
 
 
 def ordinary_response() -> Response:
-    """Return an answer as mitmproxy makes it."""
+    """Return an answer from mitmproxy's constructor."""
     return Response(
         http_version=b"HTTP/1.1",
         status_code=201,
@@ -46,19 +46,19 @@ def ordinary_response() -> Response:
 
 
 def quick_request() -> Request:
-    """Return the same request as the engine makes it."""
+    """Return the same request from the engine."""
     head = RequestHead(b"POST", b"/a?b", b"HTTP/1.1", list(FIELDS), True, None, False, False)
     return make_request(head, b"/a?b", b"https", "x.example", 443, 1.5)
 
 
 def quick_response() -> Response:
-    """Return the same answer as the engine makes it."""
+    """Return the same answer from the engine."""
     head = ResponseHead(201, b"Made", b"HTTP/1.1", list(FIELDS), None, False, False)
     return make_response(head, 1.5)
 
 
 def state(message: Request | Response) -> object:
-    """Return what is saved of a message."""
+    """Return the saved state of a message."""
     found: object = message.get_state()  # type: ignore[no-untyped-call]
     return found
 
@@ -68,7 +68,7 @@ PAIRS = [(quick_request(), ordinary_request()), (quick_response(), ordinary_resp
 
 @pytest.mark.parametrize(("quick", "ordinary"), PAIRS, ids=["request", "response"])
 def test_the_same(quick: Request | Response, ordinary: Request | Response) -> None:
-    """Every attribute, its type, the state that is saved, copies and what is read back are the same."""
+    """Attributes, types, saved state, copies and loaded messages are equal."""
     assert vars(quick.data) == vars(ordinary.data)
     for name, value in vars(ordinary.data).items():
         assert isinstance(getattr(quick.data, name), type(value))
@@ -81,7 +81,7 @@ def test_the_same(quick: Request | Response, ordinary: Request | Response) -> No
 
 @pytest.mark.parametrize(("quick", "ordinary"), PAIRS, ids=["request", "response"])
 def test_they_can_be_changed(quick: Request | Response, ordinary: Request | Response) -> None:
-    """What addons do to messages works: setting content, text, headers and trailers."""
+    """Addons can set content, text, headers and trailers."""
     for message in (quick, ordinary):
         message.content = b"abc"
         message.headers["B"] = "2"
@@ -92,14 +92,14 @@ def test_they_can_be_changed(quick: Request | Response, ordinary: Request | Resp
 
 
 def test_headers() -> None:
-    """Header fields are those of mitmproxy."""
+    """Headers equal mitmproxy's."""
     made = make_headers(list(FIELDS))
     assert vars(made) == vars(Headers(FIELDS))
     assert made.get_all("A") == ["1", "\udcff"]
 
 
 def value_or_error(read: Callable[[], object]) -> object:
-    """Return what a look-up gives, or its error."""
+    """Return the result of a lookup, or its error."""
     try:
         return read()
     except KeyError:
@@ -108,7 +108,7 @@ def value_or_error(read: Callable[[], object]) -> object:
 
 @pytest.mark.parametrize("name", ["a", "A", b"a", "host", "HOST", "", "none", "hos", "\udcff", "é"])
 def test_look_ups(name: str) -> None:
-    """Whatever is looked up in header fields, and however, is what mitmproxy finds."""
+    """Every kind of lookup gives mitmproxy's result."""
     fields = [*FIELDS, (b"", b"empty"), (b"\xff", b"odd"), ("é".encode(), "é".encode())]
     quick, ordinary = make_headers(fields), Headers(fields)
     for headers in (quick, ordinary):
@@ -129,7 +129,7 @@ def test_look_ups(name: str) -> None:
 
 
 def test_a_flow_can_be_saved() -> None:
-    """A flow with such messages is saved and read back as any other."""
+    """A flow with such messages can be saved and loaded."""
     flow = tflow.tflow(resp=True)
     flow.request, flow.response = quick_request(), quick_response()
     assert type(flow).from_state(flow.get_state()).get_state() == flow.get_state()
@@ -149,7 +149,7 @@ CHANGES: dict[str, Callable[[Headers], object]] = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_headers_that_were_looked_up_change(change: Callable[[Headers], object]) -> None:
-    """What is looked up after a change is what mitmproxy's own headers then have."""
+    """Lookups after a change give mitmproxy's result."""
     quick, ordinary = make_headers(list(FIELDS)), Headers(FIELDS)
     for headers in (quick, ordinary):
         assert "host" in headers

@@ -1,4 +1,4 @@
-"""By which addresses and names this machine is reached."""
+"""Loopback addresses and Host headers of this machine."""
 
 import socket
 
@@ -50,7 +50,7 @@ HOSTS: list[tuple[str, bool]] = [
 
 @pytest.mark.parametrize(("host", "expected"), HOSTS)
 def test_own_name(host: str, expected: bool) -> None:
-    """A Host counts as ours if no page elsewhere can have it as its own, or if it is known to be ours."""
+    """A Host is accepted if no foreign page can own it, or if it is in the known names."""
     assert is_own_name(host, frozenset({"proxy.example"})) is expected
 
 
@@ -74,12 +74,12 @@ def test_own_name(host: str, expected: bool) -> None:
     ],
 )
 def test_this_machine(address: object, expected: bool) -> None:
-    """Only the loopback addresses cannot be another machine's; what is unclear does not count as one."""
+    """Only loopback addresses are this machine's; anything unparsable is not."""
     assert is_this_machine(address) is expected
 
 
 def test_machine_names_are_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The names of the machine are compared without regard to case."""
+    """The names of the machine are compared case-insensitively."""
     monkeypatch.setattr(socket, "gethostname", lambda: "MyBox")
     monkeypatch.setattr(socket, "getfqdn", lambda: "MyBox.LAN")
     assert machine_names() == {"mybox", "mybox.lan"}

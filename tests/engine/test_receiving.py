@@ -1,4 +1,4 @@
-"""Reading into one buffer for all connections."""
+"""Reading into a buffer shared by all connections."""
 
 from moonpalace_addons.engine.receiving import Receiver, make_buffer
 
@@ -16,7 +16,7 @@ class Received(Receiver):
 
 
 def test_what_was_read_stays() -> None:
-    """What one connection has read is not changed by what another one reads."""
+    """Data of one connection is not changed by the reads of another."""
     buffer = make_buffer()
     first, second = Received(buffer), Received(buffer)
     for receiver, data in ((first, b"abc"), (second, b"defg"), (first, b"h")):

@@ -1,4 +1,4 @@
-"""Which requests reach the API, and in which words; which are refused, and that nothing of these does (RFC 9112)."""
+"""Requests: the bytes that the API receives, and which requests are refused and not forwarded (RFC 9112)."""
 
 import asyncio
 
@@ -139,7 +139,7 @@ PASSED: dict[str, tuple[bytes, bytes]] = {
 
 @pytest.mark.parametrize("name", PASSED)
 def test_passed(name: str) -> None:
-    """The API gets exactly this, whether the request comes at once or byte by byte, and the connection serves on."""
+    """The API receives exactly these bytes, whole or byte by byte, and the connection stays usable."""
     sent, expected = PASSED[name]
 
     async def run(pieces: list[bytes]) -> None:
@@ -279,7 +279,7 @@ REFUSED: dict[str, tuple[bytes, int]] = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused(name: str) -> None:
-    """The client gets an error in the API's shape and the end of its connection; the API gets nothing."""
+    """The client gets an error in the API's format and its connection is closed; the API receives nothing."""
     sent, expected = REFUSED[name]
 
     async def run() -> None:
@@ -311,7 +311,7 @@ SMUGGLING = {
 
 @pytest.mark.parametrize("name", SMUGGLING)
 def test_smuggling(name: str) -> None:
-    """No part of a request that can be read in two ways becomes a request of its own."""
+    """No part of an ambiguous request is taken for another request (request smuggling)."""
 
     async def run() -> None:
         script = Script([])
@@ -327,5 +327,5 @@ def test_smuggling(name: str) -> None:
 
 
 def test_the_close_mark_is_no_http() -> None:
-    """The mark that ends a script's answer stands in none of them."""
+    """No request contains the marker that ends a script's answer."""
     assert CLOSE not in OK + BYE

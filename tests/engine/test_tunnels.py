@@ -1,4 +1,4 @@
-"""What follows an answer 101: other protocols, and WebSocket messages that addons see."""
+"""Tunnels after an answer 101: other protocols, and WebSocket messages."""
 
 import asyncio
 from typing import Any
@@ -17,7 +17,7 @@ WEBSOCKET = ASK % (b"websocket", b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Ke
 
 
 class Watching:
-    """Note what happens to WebSockets, and change their messages."""
+    """Record WebSocket hooks, and change messages."""
 
     def __init__(self) -> None:
         self.hooks: list[str] = []
@@ -25,16 +25,16 @@ class Watching:
         self.flows: list[HTTPFlow] = []
 
     def response(self, flow: HTTPFlow) -> None:
-        """Note that the handshake is done."""
+        """Record the handshake."""
         self.hooks.append(f"response {flow.response.status_code if flow.response else 0}")
         self.flows.append(flow)
 
     def websocket_start(self, flow: HTTPFlow) -> None:
-        """Note it."""
+        """Record it."""
         self.hooks.append("websocket_start")
 
     async def websocket_message(self, flow: HTTPFlow) -> None:
-        """Note a message, change some and drop others, after a while."""
+        """Record a message; change some and drop others after a delay."""
         assert flow.websocket is not None
         message = flow.websocket.messages[-1]
         await asyncio.sleep(0.001)
@@ -45,12 +45,12 @@ class Watching:
             message.drop()
 
     def websocket_end(self, flow: HTTPFlow) -> None:
-        """Note it."""
+        """Record it."""
         self.hooks.append("websocket_end")
 
 
 async def raw_upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Agree to anything, with a byte in the same breath, and send back what comes in capitals."""
+    """Accept any upgrade, with a byte in the same packet, and echo data in upper case."""
     asked = await read_head(reader)
     protocol = asked.partition(b"Upgrade: ")[2].partition(b"\r")[0]
     writer.write(AGREE % (protocol, b"X: y\r\n") + b">")
@@ -59,7 +59,7 @@ async def raw_upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 
 
 def test_any_protocol_passes() -> None:
-    """What comes right behind the heads, and all after it, passes both ways; the end of one side is that of both."""
+    """Data directly after the heads and later passes in both directions; if one side closes, both are closed."""
 
     async def run() -> None:
         async with engine(raw_upstream) as running:
@@ -82,7 +82,7 @@ def test_any_protocol_passes() -> None:
 
 
 async def websocket_upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Greet, and send each message back."""
+    """Send a greeting, and echo each message."""
     await read_head(reader)
     side = Connection(ConnectionType.SERVER)
     writer.write(AGREE % (b"websocket", b"Sec-WebSocket-Accept: b\r\n"))
@@ -97,7 +97,7 @@ async def websocket_upstream(reader: asyncio.StreamReader, writer: asyncio.Strea
 
 
 async def messages(reader: asyncio.StreamReader, side: Connection, count: int) -> list[Any]:
-    """Read this many events of the client's side."""
+    """Read this many events on the client's side."""
     found: list[Any] = []
     while len(found) < count:
         side.receive_data(await reader.read(65536))
@@ -106,7 +106,7 @@ async def messages(reader: asyncio.StreamReader, side: Connection, count: int) -
 
 
 def test_websocket_messages_go_through_the_hooks() -> None:
-    """Addons see each message, may change and drop it, and hear of the beginning and the end."""
+    """Addons get each message, may change or drop it, and get the start and the end."""
     watching = Watching()
 
     async def run() -> None:
@@ -146,7 +146,7 @@ def test_websocket_messages_go_through_the_hooks() -> None:
 
 @pytest.mark.parametrize("garbage", [b"\xff\xff\xff", b"\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff"])
 def test_what_is_no_websocket_frame_ends_both(garbage: bytes) -> None:
-    """A peer that breaks the protocol ends the tunnel; the end is told, and nothing fails."""
+    """A protocol violation closes the tunnel and calls `websocket_end`, without an exception."""
     watching = Watching()
 
     async def run() -> None:

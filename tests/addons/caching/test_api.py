@@ -1,4 +1,4 @@
-"""What is asked of the caching API, and what is made of its answers."""
+"""Requests to the caching API, and the handling of its answers."""
 
 import asyncio
 import gzip
@@ -29,7 +29,7 @@ BODY = b'{"messages":[]}'
 
 
 def answering(*answers: Response | str) -> tuple[CachingApi, list[Request]]:
-    """Return an API that gives these answers (a text is an error of the connection) and what it was asked."""
+    """Return an API with these answers (a string is a connection error), and the list of its requests."""
     left, asked = list(answers), list[Request]()
 
     async def send(request: Request) -> HTTPFlow:
@@ -52,12 +52,12 @@ def described(status: str, **more: object) -> Response:
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the API be asked again at once."""
+    """Poll without a delay."""
     monkeypatch.setattr(caching_api, "POLL_INTERVAL", 0)
 
 
 def test_create() -> None:
-    """The request goes to the endpoint with the key, and the cache is what the answer says."""
+    """The request is sent to the endpoint with the key, and the answer describes the cache."""
     api, asked = answering(described("ready", tokens=7, expired_at=123.5))
     made = asyncio.run(api.create(ACCOUNT, BODY))
     assert made == CacheInfo("cache-1", "ready", 7, 123.5)
@@ -69,7 +69,7 @@ def test_create() -> None:
 
 @pytest.mark.parametrize("number", ["9" * 400, "-1", "1e400", "NaN", '"soon"', "true"])
 def test_numbers_past_all_bounds(number: str) -> None:
-    """What cannot be a count of tokens, or the end of a cache, is not said."""
+    """Invalid token counts and expiry times are ignored."""
     body = f'{{"id": "cache-1", "status": "ready", "tokens": {number}, "expired_at": {number}}}'
     api, _ = answering(Response.make(200, body))
     made = asyncio.run(api.create(ACCOUNT, BODY))
@@ -77,7 +77,7 @@ def test_numbers_past_all_bounds(number: str) -> None:
 
 
 def test_pending() -> None:
-    """A cache that is pending is looked at until it is ready."""
+    """A pending cache is polled until it is ready."""
     api, asked = answering(described("pending"), described("pending"), described("ready"))
     assert asyncio.run(api.create(ACCOUNT, BODY)).status == "ready"
     assert [request.method for request in asked] == ["POST", "GET", "GET"]
@@ -86,7 +86,7 @@ def test_pending() -> None:
 
 @pytest.mark.parametrize("status", [404, 405, 410])
 def test_gone(status: int) -> None:
-    """These statuses say that there are no caches to be had."""
+    """These statuses mean that the endpoint offers no caches."""
     api, _ = answering(Response.make(status, b"{}"))
     with pytest.raises(CachingUnsupportedError, match=f"{status} to POST /v1/caching"):
         asyncio.run(api.create(ACCOUNT, BODY))
@@ -106,7 +106,7 @@ def test_gone(status: int) -> None:
     ],
 )
 def test_failures(answer: Response | str, why: str) -> None:
-    """Whatever else comes back is a reason in one line, without the key."""
+    """Any other answer is a one-line error, without the key."""
     api, _ = answering(answer)
     with pytest.raises(CachingError, match=why) as caught:
         asyncio.run(api.create(ACCOUNT, BODY))
@@ -116,7 +116,7 @@ def test_failures(answer: Response | str, why: str) -> None:
 
 
 def never() -> Callable[[Request], Awaitable[HTTPFlow]]:
-    """Return what sends and gets no answer."""
+    """Return a `send` that gets no answer."""
 
     async def send(_: Request) -> HTTPFlow:
         await asyncio.Event().wait()
@@ -126,7 +126,7 @@ def never() -> Callable[[Request], Awaitable[HTTPFlow]]:
 
 
 def test_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An API that does not answer is given up."""
+    """Requests to an API that does not answer time out."""
     monkeypatch.setattr(caching_api, "CREATE_TIMEOUT", 0.01)
     monkeypatch.setattr(caching_api, "DELETE_TIMEOUT", 0.01)
     with pytest.raises(CachingError, match=r"no cache ready within 0\.01 s"):
@@ -136,7 +136,7 @@ def test_silence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("answer", "done"), [(Response.make(200), True), (Response.make(404), False), ("x", False)])
 def test_delete(answer: Response | str, done: bool) -> None:
-    """A cache is deleted by its id; the answer says whether it was."""
+    """A cache is deleted by its ID; the answer tells whether it was."""
     api, asked = answering(answer)
     assert asyncio.run(api.delete(ACCOUNT, "cache-1")) is done
     assert (asked[0].method, asked[0].path) == ("DELETE", "/v1/caching/cache-1")
@@ -147,12 +147,12 @@ def test_delete(answer: Response | str, done: bool) -> None:
     [("cache-1", True), ("", False), ("a\r\nb", False), ("a/b", False), ("é", False), ("a" * 201, False), (1, False)],
 )
 def test_ids(value: object, expected: bool) -> None:
-    """An id must be fit for headers and paths."""
+    """An ID must be valid in headers and paths."""
     assert is_cache_id(value) is expected
 
 
 def test_accounts() -> None:
-    """Accounts are told apart by endpoint and fingerprint; what is shown of one holds no key."""
+    """Accounts are compared by endpoint and fingerprint; the repr contains no key."""
     assert Account("https://api.moonshot.cn", "f" * 16, "/proxied/v1", b"other") == ACCOUNT
     assert Account("https://api.moonshot.ai", "f" * 16, "/v1", KEY) != ACCOUNT
     assert Account("https://api.moonshot.cn", "0" * 16, "/v1", KEY) != ACCOUNT
@@ -173,7 +173,7 @@ def test_accounts() -> None:
     ],
 )
 def test_numbers_that_are_none(member: str, value: str, expected: float | None) -> None:
-    """A number that no row and no clock can hold counts as not said, and the cache is used all the same."""
+    """A number out of range is ignored, and the cache is still used."""
     flow = tflow.tflow()
     flow.response = Response.make(200, f'{{"id": "cache-1", "{member}": {value}}}')
     made = parse_cache(flow, ACCOUNT)
@@ -182,7 +182,7 @@ def test_numbers_that_are_none(member: str, value: str, expected: float | None) 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b'{"id":' * 100_000, b'{"id": "cache-1", "a": ' + b"[" * 100_000])
 def test_deep_nesting_describes_no_cache(content: bytes) -> None:
-    """It is an error as any other that cannot be read."""
+    """Deeply nested JSON is an error like any other unreadable answer."""
     flow = tflow.tflow()
     flow.response = Response.make(200, content)
     with pytest.raises(CachingError):
@@ -190,7 +190,7 @@ def test_deep_nesting_describes_no_cache(content: bytes) -> None:
 
 
 def test_no_more_is_decoded_than_is_looked_at() -> None:
-    """A refusal of kilobytes can decode to gigabytes: only its beginning is."""
+    """Only the beginning of a refusal is decoded, as kilobytes can decode to gigabytes."""
     bomb = gzip.compress(b"prompt_cache_key " * 2_000_000)
     response = Response.make(400, b"", {"Content-Encoding": "gzip"})
     response.raw_content = bomb

@@ -1,4 +1,4 @@
-"""Which cache a call uses, and when one is made, put off, kept or deleted."""
+"""Selection, creation, pauses, renewal and deletion of caches."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OTHER = Account("https://api", "0" * 16, "/v1", b"sk-Another-0123456789")
 
 
 class Upstream:
-    """An API that makes caches, or answers as it is told; `held` keeps its answers back."""
+    """An API that creates caches, or gives configured answers; `held` delays them."""
 
     def __init__(self) -> None:
         self.asked: list[Request] = []
@@ -45,12 +45,12 @@ class Upstream:
         return flow
 
     def methods(self) -> list[str]:
-        """Return the methods of what was asked."""
+        """Return the methods of the requests."""
         return [request.method for request in self.asked]
 
 
 class Clock:
-    """The clocks of the module, which stand still; `step` is by how much somebody has set the wall clock."""
+    """Stopped clocks for the module; `step` is by how much the wall clock was set."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
@@ -65,13 +65,13 @@ class Clock:
         return int(self.time() * 1e9)
 
     def monotonic(self) -> float:
-        """Return the seconds of the other clock."""
+        """Return the seconds of the monotonic clock."""
         return self.now - 1_799_990_000
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Provide the clock that the module looks at."""
+    """Provide the module's clock."""
     clock = Clock()
     monkeypatch.setattr(lifecycle, "time", clock)
     return clock
@@ -89,7 +89,7 @@ type Run = Callable[[Test], list[records.ContextCache]]
 
 @pytest.fixture
 def run(tmp_path: Path, upstream: Upstream) -> Iterator[Run]:
-    """Provide what runs a test on caches in an empty store, closes them, and returns the rows that are left."""
+    """Provide a function that runs a test on caches in an empty store, closes them, and returns the remaining rows."""
     engine = open_store(f"sqlite:///{tmp_path / 'moonpalace.sqlite'}", create=True)
 
     def running(test: Test) -> list[records.ContextCache]:
@@ -108,7 +108,7 @@ def run(tmp_path: Path, upstream: Upstream) -> Iterator[Run]:
 
 
 def asked(turns: int) -> tuple[Content, list[Prefix]]:
-    """Return a request with so many messages, and its beginnings."""
+    """Return a request with this many messages, and its prefixes."""
     messages = [{"role": "user", "content": f"{turn} " * 50} for turn in range(turns)]
     content = read_content(json.dumps({"model": "kimi-k3", "messages": messages}).encode())
     assert content is not None
@@ -116,7 +116,7 @@ def asked(turns: int) -> tuple[Content, list[Prefix]]:
 
 
 async def make(caches: Caches, turns: int = 4, account: Account = ACCOUNT) -> str | None:
-    """Have a cache made; return its id."""
+    """Create a cache, and return its ID."""
     content, found = asked(turns)
     task = caches.make(account, content, found[0])
     ready = await task if task is not None else None
@@ -124,14 +124,14 @@ async def make(caches: Caches, turns: int = 4, account: Account = ACCOUNT) -> st
 
 
 async def find(caches: Caches, turns: int = 4, account: Account = ACCOUNT) -> str | None:
-    """Return the id of the cache that a request finds."""
+    """Return the ID of the cache found for a request."""
     ready = await caches.find(account, asked(turns)[1])
     return ready.cache_id if ready is not None else None
 
 
 @pytest.mark.usefixtures("clock")
 def test_longest(run: Run) -> None:
-    """The longest that covers more than half is found; not one that covers less, nor another account's."""
+    """The longest cache that covers more than half is found, but not a shorter one or another account's."""
 
     async def test(caches: Caches) -> None:
         assert await find(caches) is None
@@ -151,7 +151,7 @@ def test_longest(run: Run) -> None:
 
 @pytest.mark.usefixtures("clock")
 def test_another_proxy(run: Run, upstream: Upstream) -> None:
-    """What another proxy has made is found in the store, and not made again."""
+    """A cache that another proxy created is found in the store, and not created again."""
 
     async def first(caches: Caches) -> None:
         await make(caches)
@@ -167,7 +167,7 @@ def test_another_proxy(run: Run, upstream: Upstream) -> None:
 
 @pytest.mark.parametrize(("answer", "life"), [(None, 60), (30, 30), (90, 60), (-5, 60)])
 def test_life(run: Run, upstream: Upstream, clock: Clock, answer: float | None, life: float) -> None:
-    """A cache is used until shortly before its end, by our clock or the API's; using it gives it a new one."""
+    """A cache is used until shortly before its expiry, by our clock or the API's; using it renews it."""
     began = clock.now
     upstream.expired_at = None if answer is None else began + answer
 
@@ -188,7 +188,7 @@ def test_life(run: Run, upstream: Upstream, clock: Clock, answer: float | None, 
 
 @pytest.mark.parametrize("step", [2000.0, -2000.0])
 def test_life_does_not_depend_on_the_wall_clock(run: Run, clock: Clock, step: float) -> None:
-    """A clock that is set makes no cache older or younger, be it made, found in the store or used."""
+    """Setting the wall clock does not change the age of a cache, whether created, loaded or used."""
 
     async def test(caches: Caches) -> None:
         await make(caches)
@@ -208,7 +208,7 @@ def test_life_does_not_depend_on_the_wall_clock(run: Run, clock: Clock, step: fl
 
 @pytest.mark.usefixtures("clock")
 def test_one_at_a_time(run: Run, upstream: Upstream) -> None:
-    """While a cache is being made, others that want the same do not make it, and can wait for it."""
+    """While a cache is being created, other calls do not create it again, and can wait for it."""
 
     async def test(caches: Caches) -> None:
         upstream.held = asyncio.Event()
@@ -226,7 +226,7 @@ def test_one_at_a_time(run: Run, upstream: Upstream) -> None:
 
 
 def test_failures_are_put_off(run: Run, upstream: Upstream, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """After a failure nothing is made for that account for a time that doubles; another account is not concerned."""
+    """After a failure, creation pauses for the account, for twice as long each time; other accounts are unaffected."""
     upstream.status = 500
 
     async def test(caches: Caches) -> None:
@@ -245,7 +245,7 @@ def test_failures_are_put_off(run: Run, upstream: Upstream, clock: Clock, caplog
 
 
 def test_an_api_without_caches(run: Run, upstream: Upstream, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """Where there are no caches it is said once, however many asked, and tried again after an hour."""
+    """An endpoint without caches is logged once, and asked again after an hour."""
     upstream.status = 404
 
     async def test(caches: Caches) -> None:
@@ -263,7 +263,7 @@ def test_an_api_without_caches(run: Run, upstream: Upstream, clock: Clock, caplo
 
 @pytest.mark.usefixtures("clock")
 def test_drop(run: Run) -> None:
-    """A cache that the API refuses is forgotten, here and in the store."""
+    """A cache that the API refuses is dropped from memory and from the store."""
 
     async def test(caches: Caches) -> None:
         await make(caches)
@@ -282,7 +282,7 @@ def _of(turns: int) -> tuple[Content, Prefix]:
 
 @pytest.mark.usefixtures("clock")
 def test_a_cache_that_was_cleared(run: Run, upstream: Upstream) -> None:
-    """A use of a cache whose row is gone is noticed when it is written down, and the cache is deleted at the API."""
+    """If the row of a used cache is gone when its use is stored, the cache is deleted at the API."""
 
     async def test(caches: Caches) -> None:
         await make(caches)
@@ -299,7 +299,7 @@ def test_a_cache_that_was_cleared(run: Run, upstream: Upstream) -> None:
 
 
 def test_clean_up(run: Run, upstream: Upstream, clock: Clock) -> None:
-    """What nobody used for long is forgotten, and deleted at the API where its key is known."""
+    """Unused caches are dropped, and deleted at the API if their key is known."""
 
     async def test(caches: Caches) -> None:
         await make(caches)
@@ -315,7 +315,7 @@ def test_clean_up(run: Run, upstream: Upstream, clock: Clock) -> None:
 
 @pytest.mark.usefixtures("clock")
 def test_stopping(run: Run, upstream: Upstream) -> None:
-    """A cache that is being made when the proxy stops leaves no row that keeps others from making it."""
+    """A creation cancelled by the shutdown leaves no row that would keep others from creating the cache."""
 
     async def test(caches: Caches) -> None:
         upstream.held = asyncio.Event()
@@ -327,7 +327,7 @@ def test_stopping(run: Run, upstream: Upstream) -> None:
 
 @pytest.mark.parametrize("closes", [False, True])
 def test_a_row_is_corrected(run: Run, monkeypatch: pytest.MonkeyPatch, closes: bool) -> None:
-    """A row that says wrongly that a cache was created is corrected as soon as it is there, or at the end."""
+    """A row with a wrong outcome `created` is corrected as soon as it is written, or at the end."""
     monkeypatch.setattr(lifecycle, "CORRECTION_DELAYS", (60.0,) if closes else (0.0, 0.0, 0.0))
     looked: list[str] = []
 

@@ -1,4 +1,4 @@
-"""What is done to calls on mitmproxy's own server; the end-to-end tests show the same over real sockets."""
+"""Flow control on mitmproxy's own server; the end-to-end tests use real sockets."""
 
 import asyncio
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ class Writer:
 
 
 class Handler:
-    """What mitmproxy has for a client's connection."""
+    """mitmproxy's connection handler of a client."""
 
     def __init__(self, flow: HTTPFlow) -> None:
         self.writer = Writer()
@@ -54,7 +54,7 @@ class Handler:
 
 @pytest.fixture
 def context() -> Iterator[taddons.context]:
-    """Give a mitmproxy with its proxy server."""
+    """Provide a mitmproxy with its proxy server."""
     with taddons.context(Proxyserver()) as context:
         yield context
 
@@ -82,7 +82,7 @@ def handler(context: taddons.context, flow: HTTPFlow) -> Handler:
     ],
 )
 def test_answer(handler: Handler, flow: HTTPFlow, method: str, status: int, head: bytes) -> None:
-    """The client gets a whole JSON response (to a HEAD its head alone), then its connection closes."""
+    """The client gets a complete JSON response (to HEAD only its head), then its connection is closed."""
     flow.request.method = method
     body = '{"error": {"message": "月"}}'.encode()
     assert flow_control.answer_and_close(flow, status, body)
@@ -97,7 +97,7 @@ def test_answer(handler: Handler, flow: HTTPFlow, method: str, status: int, head
 
 
 def test_no_answer_for_a_client_that_is_gone(context: taddons.context, flow: HTTPFlow) -> None:
-    """Without a connection there is nobody to answer, and nothing fails."""
+    """Without a connection nothing is sent, and nothing is raised."""
     assert not flow_control.answer_and_close(flow, 502, b"{}")
     flow_control.close_client(flow)
     assert flow_control.last_activity(flow) is None
@@ -106,7 +106,7 @@ def test_no_answer_for_a_client_that_is_gone(context: taddons.context, flow: HTT
 
 @pytest.mark.parametrize("reason", ["closing", "no writer", "no transport", "tls"])
 def test_no_answer_where_it_cannot_be_read(handler: Handler, flow: HTTPFlow, reason: str) -> None:
-    """Nothing is written to a closing connection, nor unencrypted into one with TLS."""
+    """Nothing is written to a closing connection, or unencrypted to one with TLS."""
     handler.writer.closing = reason == "closing"
     flow.client_conn.tls = reason == "tls"
     if reason == "no writer":
@@ -124,12 +124,12 @@ def test_close_client(handler: Handler, flow: HTTPFlow) -> None:
 
 
 def test_last_activity(handler: Handler, flow: HTTPFlow) -> None:
-    """The time of the last byte is the connection's."""
+    """The last activity is that of the connection."""
     assert flow_control.last_activity(flow) == 12.5
 
 
 def test_partial_body(handler: Handler, flow: HTTPFlow, context: taddons.context) -> None:
-    """What has come of a held answer is found below whatever layers lie above, and only that flow's."""
+    """The partial body is found below any layers, and only for that flow."""
     http = HttpLayer(Context(flow.client_conn, context.options), HTTPMode.transparent)
     other = tflow.tflow()
     http.streams = {
@@ -142,7 +142,7 @@ def test_partial_body(handler: Handler, flow: HTTPFlow, context: taddons.context
 
 
 def test_was_set(context: taddons.context) -> None:
-    """An option counts as set once somebody sets it, also to its default; one that does not exist does not."""
+    """An option counts as set even if it is set to its default; an unknown one does not."""
     assert not was_set("http2")
     context.options.update(http2=True)
     assert was_set("http2")
@@ -154,7 +154,7 @@ def test_was_set(context: taddons.context) -> None:
     [("reverse:https://tcp.example", "both", "tcp"), ("reverse:http://tcp.example", "tcp", "tcp")],
 )
 def test_listen_on_tcp_only(mode: str, before: str, after: str) -> None:
-    """The proxy server, which parses the same text, finds a mode without UDP."""
+    """The proxy server gets a mode without UDP for the same text."""
     assert ProxyMode.parse(mode).transport_protocol == before
     listen_on_tcp_only(mode)
     assert ProxyMode.parse(mode).transport_protocol == after
@@ -164,7 +164,7 @@ def test_listen_on_tcp_only(mode: str, before: str, after: str) -> None:
 
 
 def test_close_upstream(handler: Handler, flow: HTTPFlow) -> None:
-    """The connection to upstream is closed while there is one; one that is gone already is no fault."""
+    """The upstream connection is closed if it is open; closing it again does not raise."""
     flow_control.close_upstream(flow)
     assert handler.closed == []
     handler.transports[flow.server_conn] = SimpleNamespace(writer=Writer())  # type: ignore[index]
@@ -173,14 +173,14 @@ def test_close_upstream(handler: Handler, flow: HTTPFlow) -> None:
 
 
 def test_close_upstream_of_a_client_that_is_gone(context: taddons.context, flow: HTTPFlow) -> None:
-    """With the client's connection went that to its upstream."""
+    """Without a client connection there is no upstream connection to close."""
     flow_control.close_upstream(flow)
     assert flow.server_conn.id not in proxyserver().connections
 
 
 @pytest.mark.parametrize("reason", ["nothing", "ended", "broken", "gone"])
 def test_is_over(handler: Handler, flow: HTTPFlow, reason: str) -> None:
-    """A response is over once it has ended or broken, or when its client is gone."""
+    """A response is over once it has ended or failed, or its client is gone."""
     flow.response = tutils.tresp()
     flow.response.timestamp_end = 1.0 if reason == "ended" else None
     flow.error = Error("reset") if reason == "broken" else None
@@ -191,7 +191,7 @@ def test_is_over(handler: Handler, flow: HTTPFlow, reason: str) -> None:
 
 @pytest.mark.parametrize("over", [False, True])
 def test_the_end_of_a_response(handler: Handler, flow: HTTPFlow, over: bool) -> None:
-    """Mitmproxy's client gets what its stream still has and the end, and is closed, unless the response is over."""
+    """A client of mitmproxy gets the stream's rest and the end, and is closed, unless the response is over."""
     flow.response = tutils.tresp(headers=Headers(transfer_encoding="chunked"))
     flow.response.timestamp_end = 1.0 if over else None
     flow.response.stream = lambda data: [data, b"last"]
@@ -208,7 +208,7 @@ def test_the_end_of_a_response(handler: Handler, flow: HTTPFlow, over: bool) -> 
 
 
 def test_the_end_of_a_response_to_a_client_with_tls(handler: Handler, flow: HTTPFlow) -> None:
-    """Nothing is written past the encryption, and nothing is asked of an answer that could not be finished."""
+    """Nothing is written past the encryption; an answer to a TLS client cannot be finished."""
     flow.response, flow.client_conn.tls = tutils.tresp(timestamp_end=None), True
     assert not flow_control.can_finish(flow)
 
@@ -222,7 +222,7 @@ def test_the_end_of_a_response_to_a_client_with_tls(handler: Handler, flow: HTTP
 
 @pytest.mark.parametrize(("version", "said"), [("HTTP/1.1", "close"), ("HTTP/2.0", None)])
 def test_the_end_of_a_connection_is_announced(flow: HTTPFlow, version: str, said: str | None) -> None:
-    """A client of mitmproxy's server knows that it cannot use the connection again; HTTP/2 has no such header."""
+    """A client of mitmproxy's server gets `Connection: close`, which HTTP/2 does not have."""
     flow.response = tutils.tresp()
     flow.request.http_version = version
     flow_control.announce_end(flow)
@@ -230,7 +230,7 @@ def test_the_end_of_a_connection_is_announced(flow: HTTPFlow, version: str, said
 
 
 def test_what_mitmproxys_server_cannot_do(handler: Handler, flow: HTTPFlow) -> None:
-    """There is no heartbeat, and no answer is held back: the answer says so, or nothing happens."""
+    """On mitmproxy's server there are neither heartbeats nor held answers."""
     flow.response = tutils.tresp()
     flow_control.inject_heartbeat(flow)
     flow_control.offer_second_try(flow)

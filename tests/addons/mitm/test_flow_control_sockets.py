@@ -1,4 +1,4 @@
-"""Ending and feeding responses, over real sockets."""
+"""Ending responses and sending heartbeats, over real sockets."""
 
 import asyncio
 import logging
@@ -17,14 +17,14 @@ END = b"the end"
 
 
 class Cutter:
-    """End each response early at the bytes CUT, and note what mitmproxy calls."""
+    """End each response early at the bytes CUT, and record mitmproxy's calls."""
 
     def __init__(self) -> None:
         self.flow: HTTPFlow | None = None
         self.over: list[str] = []
 
     def responseheaders(self, flow: HTTPFlow) -> None:
-        """Take the place of the adapter."""
+        """Act as the adapter does."""
         assert flow.response is not None
         self.flow = flow
         ended = False
@@ -130,7 +130,7 @@ def test_heartbeats_over_sockets(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_heartbeat_before_an_answer_that_is_there(caplog: pytest.LogCaptureFixture) -> None:
-    """While a hook keeps an answer back that has come whole, there is no heartbeat, and nothing fails."""
+    """While a hook holds a complete answer, there is no heartbeat, and nothing is raised."""
 
     class Slow(Cutter):
         async def responseheaders(self, flow: HTTPFlow) -> None:  # type: ignore[override]
@@ -154,7 +154,7 @@ def test_heartbeat_before_an_answer_that_is_there(caplog: pytest.LogCaptureFixtu
 
 
 def test_closed_client_sees_a_broken_transfer(engine: bool) -> None:
-    """A client that is closed in mid-answer gets neither what was returned with that nor the end of the transfer."""
+    """A client disconnected during an answer gets neither the data returned then nor the end of the transfer."""
 
     class Closer(Cutter):
         def responseheaders(self, flow: HTTPFlow) -> None:
@@ -183,7 +183,7 @@ def test_closed_client_sees_a_broken_transfer(engine: bool) -> None:
 
 @pytest.mark.parametrize("framing", ["chunked", "length", "close"])
 def test_own_requests_have_an_end(monkeypatch: pytest.MonkeyPatch, framing: str) -> None:
-    """An answer to a request of our own is whole, or an error once it is too large; its connection is closed then."""
+    """The answer to our own request is complete, or an error if it is too large; its connection is then closed."""
     monkeypatch.setattr(own_requests, "MAX_ANSWER_SIZE", 100_000)
     left: list[bool] = []
 

@@ -1,4 +1,4 @@
-"""The reader of config.yaml: what it takes, and where it says a mistake is."""
+"""Parsing of config.yaml, and the locations in its errors."""
 
 import os
 import re
@@ -31,12 +31,12 @@ start:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Return the path of a config.yaml in a folder of the test's own."""
+    """Return the path of a config.yaml in a temporary folder."""
     return tmp_path / "config.yaml"
 
 
 def refusal(file: Path) -> str:
-    """Return the one line that reading the file is refused with, without the folder's path."""
+    """Return the one-line error of reading the file, without the folder's path."""
     with pytest.raises(SettingError) as caught:
         read(file)
     message = str(caught.value)
@@ -46,7 +46,7 @@ def refusal(file: Path) -> str:
 
 
 def test_documented_file(file: Path) -> None:
-    """The file of the document gives every setting with its line; a mapping switches its feature on."""
+    """The documented file gives every setting with its line; a mapping turns its feature on."""
     file.write_text(DOCUMENTED, encoding="utf-8")
     assert read(file) == {
         "port": ("8080", 2),
@@ -97,13 +97,13 @@ def test_documented_file(file: Path) -> None:
     ],
 )
 def test_accepted(text: str, expected: dict[str, tuple[object, int]], file: Path) -> None:
-    """Scalars come as they are written, lists as tuples, each with the line of its key."""
+    """Scalars are kept as written, lists become tuples, each with the line of its key."""
     file.write_text(text, encoding="utf-8", newline="")
     assert read(file) == expected
 
 
 def test_relative_paths(file: Path) -> None:
-    """Relative paths count from the file's folder and not from the current one."""
+    """Relative paths are resolved against the file's folder, not the working directory."""
     file.write_text("database: calls.sqlite\nstart: {upstream-ca: ca/root.pem}")
     found = read(file)
     assert found["database"] == (str(file.parent / "calls.sqlite"), 1)
@@ -176,25 +176,25 @@ REFUSED = [
 
 @pytest.mark.parametrize(("text", "message"), REFUSED, ids=range(len(REFUSED)))
 def test_refused(text: str, message: str, file: Path) -> None:
-    """A mistake gives one line with the file, the line, the key and what is allowed."""
+    """An error is one line with the file, the line, the key and what is allowed."""
     file.write_text(text, encoding="utf-8")
     assert refusal(file).startswith(message)
 
 
 def test_not_utf8(file: Path) -> None:
-    """A file in another encoding is refused with the line of the first byte that is none of UTF-8."""
+    """A file in another encoding is rejected with the line of the first invalid byte."""
     file.write_bytes("start:\n  port: 1 # 端口\n".encode("gbk"))
     assert refusal(file) == "FILE, line 2: not UTF-8 text"
 
 
 def test_folder(file: Path) -> None:
-    """A folder in the place of the file is one clear line."""
+    """A folder instead of a file gives a one-line error."""
     file.mkdir()
     assert refusal(file) == "cannot read FILE: Is a directory"
 
 
 def test_missing_and_too_large(file: Path) -> None:
-    """A file that is missing, or far too large, is one clear line."""
+    """A missing or far too large file gives a one-line error."""
     assert refusal(file) == "cannot read FILE: No such file or directory"
     file.write_text("#" * (MAX_FILE_SIZE + 1))
     assert refusal(file) == f"cannot read FILE: it is larger than {MAX_FILE_SIZE} bytes"
@@ -202,7 +202,7 @@ def test_missing_and_too_large(file: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can read everything")
 def test_unreadable(file: Path) -> None:
-    """A file without permission is one clear line."""
+    """An unreadable file gives a one-line error."""
     file.touch(mode=0)
     assert refusal(file) == "cannot read FILE: Permission denied"
 
@@ -224,7 +224,7 @@ def test_shown_path(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_exposed_secrets(text: str, mode: int, expected: str | None, file: Path) -> None:
-    """Secrets in a file that others can read give a line with the command that closes it, and never the secret."""
+    """Secrets in a file that others can read give a warning with the command that fixes it, without the secret."""
     file.write_text(text)
     file.chmod(mode)
     warning = exposed_secrets(file)
@@ -235,7 +235,7 @@ def test_exposed_secrets(text: str, mode: int, expected: str | None, file: Path)
 
 
 def test_exposed_secrets_command_works(tmp_path: Path) -> None:
-    """The command of the warning does what it says, whatever the file is called."""
+    """The warning's command works, whatever the file's name."""
     file = tmp_path / "it's mine; ok.yaml"
     file.write_text("start: {key: sk-1}")
     file.chmod(0o644)
@@ -247,7 +247,7 @@ def test_exposed_secrets_command_works(tmp_path: Path) -> None:
 
 
 def test_exposed_secrets_without_file(file: Path) -> None:
-    """Where there is no file there is nothing to warn of."""
+    """A missing file gives no warning."""
     assert exposed_secrets(file) is None
 
 
@@ -267,7 +267,7 @@ SIGNS = st.sampled_from(
 @example(text='"\\uD800": 1')
 @example(text="start: {'a\n\n  b': 1}")
 def test_any_text(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Any text whatever gives settings or a SettingError of one line."""
+    """Any text gives settings or a one-line SettingError."""
     file = tmp_path_factory.getbasetemp() / "any.yaml"
     file.write_bytes(text.encode("utf-8", "surrogatepass"))
     check(file)
@@ -276,14 +276,14 @@ def test_any_text(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
 @settings(deadline=None)
 @given(data=st.binary())
 def test_any_bytes(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Any bytes whatever give settings or a SettingError of one line."""
+    """Any bytes give settings or a one-line SettingError."""
     file = tmp_path_factory.getbasetemp() / "any.yaml"
     file.write_bytes(data)
     check(file)
 
 
 def check(file: Path) -> None:
-    """Read the file and check the types of what comes, or the message."""
+    """Read the file, and check the types of the values, or the message."""
     try:
         found = read(file)
     except SettingError as error:
@@ -296,7 +296,7 @@ def check(file: Path) -> None:
 
 
 def test_yaml_is_imported_only_for_a_file(file: Path) -> None:
-    """A file that cannot be read costs no import of the YAML parser."""
+    """An unreadable file does not import the YAML parser."""
     code = (
         "import sys; from pathlib import Path; from moonpalace_addons.settings.config_file import read\n"
         f"try: read(Path({str(file)!r}))\nexcept Exception as error: print(type(error).__name__, 'yaml' in sys.modules)"

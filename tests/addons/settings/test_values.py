@@ -26,7 +26,7 @@ def parse_option(name: str, text: str) -> object:
 
 
 def test_each_setting_has_its_field() -> None:
-    """The settings of the table and the fields of what commands get are the same."""
+    """The table and the class Settings have the same fields."""
     fields = [field.name for field in dataclasses.fields(Settings)]
     assert sorted(setting.field for setting in TABLE) == sorted(set(fields) - {"home", "config_file"})
 
@@ -39,7 +39,7 @@ def resolve(
     config: str | None = None,
     names: tuple[str, ...] | None = None,
 ) -> Settings:
-    """Resolve with a home folder of the test's own and with config.yaml's text."""
+    """Resolve with a temporary home folder and the text of config.yaml."""
     if config is not None:
         (folder / "config.yaml").write_text(config, encoding="utf-8")
     return resolve_settings(given or {}, {"MOONPALACE_HOME": str(folder), **(environ or {})}, names=names)
@@ -51,7 +51,7 @@ def refusal(
     environ: Mapping[str, str] | None = None,
     config: str | None = None,
 ) -> str:
-    """Return the text of the SettingError that resolving raises, checked to be one line."""
+    """Return the message of the SettingError of resolving, checked to be one line."""
     with pytest.raises(SettingError) as caught:
         resolve(folder, given, environ, config=config)
     text = str(caught.value)
@@ -117,7 +117,7 @@ ACCEPTED: list[tuple[str, str, object]] = [
 
 @pytest.mark.parametrize(("name", "text", "value"), ACCEPTED)
 def test_accepted(name: str, text: str, value: object) -> None:
-    """A good text becomes the typed, normalised value."""
+    """Valid text becomes the typed, normalised value."""
     parsed = parse_option(name, text)
     assert (parsed, type(parsed)) == (value, type(value))
 
@@ -165,7 +165,7 @@ REFUSED: list[tuple[str, str]] = [
 
 @pytest.mark.parametrize(("name", "text"), REFUSED)
 def test_refused(name: str, text: str) -> None:
-    """A bad text is refused in one line that names the option and what is allowed."""
+    """Invalid text is rejected in one line with the option and what is allowed."""
     with pytest.raises(SettingError) as caught:
         parse_option(name, text)
     message = str(caught.value)
@@ -177,21 +177,21 @@ def test_refused(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("text", ["foo", "Foo/", "foo:8080"])
 def test_endpoint_that_is_a_word(text: str) -> None:
-    """A word alone is taken for a slip: a host without a dot needs its scheme."""
+    """A single word is rejected as a mistake: a host without a dot needs a scheme."""
     with pytest.raises(SettingError, match=r"must be a URL: is foo a host\? Then write http:// or https:// before it$"):
         parse_option("endpoint", text)
 
 
 @pytest.mark.parametrize("text", ["https://api.kimi.com/coding", "https://api.kimi.com/coding/", "api.kimi.com/a/b/v1"])
 def test_endpoint_with_a_path(text: str) -> None:
-    """An endpoint with a path is refused with the endpoint to write instead, and where the path belongs."""
+    """An endpoint with a path is rejected, with the right endpoint and the place of the path."""
     with pytest.raises(SettingError) as refused:
         parse_option("endpoint", text)
     assert "leave it out, https://api.kimi.com, and put it into the clients' base_url" in str(refused.value)
 
 
 def test_endpoint_with_v1() -> None:
-    """An endpoint that ends in /v1 is refused with the endpoint to write instead."""
+    """An endpoint that ends in /v1 is rejected, with the right endpoint."""
     with pytest.raises(SettingError, match=r"/v1.* leave it out, https://api\.moonshot\.ai$"):
         parse_option("endpoint", "api.moonshot.ai/v1/")
 
@@ -204,7 +204,7 @@ def test_existing_file(tmp_path: Path) -> None:
 
 
 def test_relative_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative path of a database counts from the current folder, and `~` is the user's home."""
+    """A relative database path is resolved against the working directory, and `~` is expanded."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/luna")
     assert parse_option("database", "calls.sqlite") == f"sqlite:///{tmp_path}/calls.sqlite"
@@ -213,13 +213,13 @@ def test_relative_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("path", ["/data/a b.sqlite", "/data/100%.sqlite", "/data/u@h:1#x.sqlite", "/data/月.sqlite"])
 def test_database_path_reaches_sqlalchemy(path: str) -> None:
-    """SQLAlchemy reads the same path out of the URL that was made of it."""
+    """SQLAlchemy parses the same path from its URL."""
     url = make_url(str(parse_option("database", path)))
     assert (url.database, dict(url.query)) == (path, {})
 
 
 def message_of(name: str, text: str) -> str:
-    """Return the message of the SettingError that a text gives, or an empty text if it is a good one."""
+    """Return the message of the SettingError for a text, or an empty string if it is valid."""
     try:
         parse_option(name, text)
     except SettingError as error:
@@ -243,7 +243,7 @@ TEXTS = st.one_of(
 @example(text="http://[v1.a]")
 @example(text="\u212a")
 def test_any_text(name: str, text: str) -> None:
-    """Any text whatever gives a value or a SettingError of one line."""
+    """Any text gives a value or a one-line SettingError."""
     assert len(message_of(name, text).splitlines()) <= 1
 
 
@@ -258,13 +258,13 @@ def test_any_text(name: str, text: str) -> None:
     st.sampled_from(["", "/", "/path", "?x=1", "\n"]),
 ))  # fmt: skip
 def test_user_info_is_not_repeated(name: str, text: str) -> None:
-    """No error repeats the user and password of a URL, however broken."""
+    """No error contains the user or password of a URL, however malformed."""
     assert SECRET not in message_of(name, text)
 
 
 @pytest.mark.parametrize("text", [f"postgres://h/d?user=u&password={SECRET}", f"postgres://h/d?password=p@{SECRET}"])
 def test_query_is_not_repeated(text: str) -> None:
-    """A password in a database URL's query is not repeated either."""
+    """No error contains a password in the query of a database URL."""
     with pytest.raises(SettingError) as caught:
         parse_option("database", text)
     assert SECRET not in str(caught.value)
@@ -272,7 +272,7 @@ def test_query_is_not_repeated(text: str) -> None:
 
 @pytest.mark.parametrize("name", ["key", "token"])
 def test_secret_is_not_repeated(name: str, tmp_path: Path) -> None:
-    """An error about a secret says where it came from and not what it is, in its cause neither."""
+    """An error about a secret names its source, and contains it neither in its text nor in its cause."""
     variable = BY_NAME[name].env
     with pytest.raises(SettingError) as caught:
         resolve(tmp_path, {}, {variable: f"Bearer {SECRET}"})
@@ -282,7 +282,7 @@ def test_secret_is_not_repeated(name: str, tmp_path: Path) -> None:
 
 
 def test_repr_holds_no_secret(tmp_path: Path) -> None:
-    """The settings can be printed: nothing secret is in their representation."""
+    """The repr of the settings contains no secret."""
     given = {"key": SECRET, "token": f"t{SECRET}", "upstream-proxy": f"http://u:{SECRET}@h"}
     settings = resolve(tmp_path, given | {"database": f"postgresql://u:{SECRET}@h/d"})
     assert SECRET not in repr(settings)
@@ -299,7 +299,7 @@ def test_fields_are_the_table() -> None:
 
 
 def test_names_derive() -> None:
-    """Variable, option and place in config.yaml follow from the name, or are those of the document."""
+    """Variable, option and keys in config.yaml follow from the name, or are documented exceptions."""
     rows = {setting.name: (setting.env, setting.option, ".".join(setting.path)) for setting in TABLE}
     assert rows["port"] == ("MOONPALACE_PORT", "moonpalace_port", "start.port")
     assert rows["upstream-ca"] == ("MOONPALACE_UPSTREAM_CA", "moonpalace_upstream_ca", "start.upstream-ca")
@@ -382,7 +382,7 @@ CONFIG = "start:\n    port: 3\nendpoint: http://config\n"
 def test_precedence(
     given: Mapping[str, object], environ: dict[str, str], config: str | None, port: int, tmp_path: Path
 ) -> None:
-    """The command line wins over the environment, that over config.yaml, that over the default."""
+    """Flags override the environment, which overrides config.yaml, which overrides the default."""
     assert resolve(tmp_path, given, environ, config=config).port == port
 
 
@@ -398,7 +398,7 @@ def test_precedence(
     ],
 )
 def test_given_python_values(name: str, value: object, field: str, expected: object, tmp_path: Path) -> None:
-    """Values that were parsed already are taken like their texts."""
+    """Parsed values are accepted like their text."""
     assert getattr(resolve(tmp_path, {name: value}), field) == expected
 
 
@@ -409,7 +409,7 @@ def test_empty_variable_is_unset(tmp_path: Path) -> None:
 
 
 def test_errors_name_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error begins with the flag, the variable, the option, or the file with line and key."""
+    """An error starts with the flag, the variable, the option, or the file with line and key."""
     monkeypatch.setenv("HOME", str(tmp_path.parent))
     tail = "'x' must be a whole number from 0 to 65535 (0 = any free port)"
     assert refusal(tmp_path, {"port": "x"}) == f"flag --port: {tail}"
@@ -424,12 +424,12 @@ def test_errors_name_the_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     ("name", "nearest"), [("MOONPALACE_PROT", "MOONPALACE_PORT"), ("MOONPALACE_DATABSE", "MOONPALACE_DATABASE")]
 )
 def test_unknown_variable(name: str, nearest: str, tmp_path: Path) -> None:
-    """A misspelt variable is an error that names the nearest, for every command."""
+    """A misspelt variable is an error that suggests the closest name, for every command."""
     assert refusal(tmp_path, {}, {name: SECRET}) == f"variable '{name}' is unknown; the closest is {nearest}"
 
 
 def test_variables_of_others(tmp_path: Path) -> None:
-    """Variables of the tests and of other programs are left alone."""
+    """Variables of the tests and of other programs are ignored."""
     assert resolve(tmp_path, {}, {"MOONPALACE_TEST_X": "1", "MOONPALACEX": "1", "PORT": "x"}).port == 9988
 
 
@@ -444,7 +444,7 @@ def test_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_home_that_no_url_can_hold() -> None:
-    """A folder that a database URL would misread is refused rather than another file opened."""
+    """A folder that a database URL cannot contain is rejected, instead of opening another file."""
     with pytest.raises(SettingError, match=r"MOONPALACE_HOME\): '/a\?b' must not contain"):
         resolve_settings({}, {"MOONPALACE_HOME": "/a?b"})
 
@@ -467,7 +467,7 @@ def test_named_config_file(tmp_path: Path) -> None:
 
 
 def test_named_config_file_must_exist(tmp_path: Path) -> None:
-    """A config file that is named and missing is an error that says who named it."""
+    """A configured but missing config file is an error that names its source."""
     missing = str(tmp_path / "missing.yaml")
     expected = f"{missing!r} does not exist"
     assert refusal(tmp_path, {}, {"MOONPALACE_CONFIG": missing}) == f"variable MOONPALACE_CONFIG: {expected}"
@@ -508,13 +508,13 @@ def test_documented_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost", "LOCALHOST"])
 def test_key_on_loopback(host: str, tmp_path: Path) -> None:
-    """A key needs no token where only this machine can reach the proxy."""
+    """A key needs no token on a loopback address."""
     assert resolve(tmp_path, {"host": host, "key": "k"}).token is None
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "box", "localhost.example.com", "127.example.com"])
 def test_key_beyond_loopback(host: str, tmp_path: Path) -> None:
-    """A key on any other host needs a token, and the error says so without printing the key."""
+    """A key on any other host requires a token, and the error does not contain the key."""
     message = refusal(tmp_path, {"host": host, "key": SECRET})
     assert f"host {host!r} lets other machines use the key" in message
     assert "--token" in message
@@ -524,7 +524,7 @@ def test_key_beyond_loopback(host: str, tmp_path: Path) -> None:
 
 
 def test_token_without_key(tmp_path: Path) -> None:
-    """A token without a key is refused with what to do."""
+    """A token without a key is rejected, with the remedy."""
     assert "set the key too" in refusal(tmp_path, {"token": "t"})
 
 
@@ -533,7 +533,7 @@ def test_token_without_key(tmp_path: Path) -> None:
     [("127.0.0.1", True), ("localhost.", True), ("[::1]", True), ("0.0.0.0", False), ("", False), ("::", False)],
 )
 def test_is_loopback(host: str, expected: bool) -> None:
-    """Addresses of this machine are told from all others."""
+    """Loopback addresses are distinguished from all others."""
     assert is_loopback(host) is expected
 
 
@@ -541,7 +541,7 @@ def test_is_loopback(host: str, expected: bool) -> None:
 
 
 def test_named_settings_only(tmp_path: Path) -> None:
-    """A command that names few settings is not stopped by the others, which keep their defaults."""
+    """Settings that a command does not use are not validated, and keep their defaults."""
     config = DOCUMENTED.replace("8080", "none") + "database: /d/x.sqlite\n"
     environ = {"MOONPALACE_HOST": "0.0.0.0", "MOONPALACE_IDLE_TIMEOUT": "x", "https_proxy": "socks5://h"}
     settings = resolve(tmp_path, {}, environ, config=config, names=("database", "endpoint"))
@@ -550,7 +550,7 @@ def test_named_settings_only(tmp_path: Path) -> None:
 
 
 def test_broken_config_stops_every_command(tmp_path: Path) -> None:
-    """A config.yaml that is not YAML, or has an unknown key, is an error whatever the command names."""
+    """An invalid config.yaml, or an unknown key, is an error whatever settings the command uses."""
     for config in ("start: [", "start: {prot: 1}"):
         with pytest.raises(SettingError, match=r"config\.yaml, line 1"):
             resolve(tmp_path, config=config, names=("database",))
@@ -579,7 +579,7 @@ def test_broken_config_stops_every_command(tmp_path: Path) -> None:
     ],
 )
 def test_environment_proxy(environ: dict[str, str], proxy: str | None, tmp_path: Path) -> None:
-    """The proxy comes from the variables that all programs read, unless ours says otherwise; never for this machine."""
+    """The outgoing proxy comes from the standard variables unless ours is set; a loopback endpoint has none."""
     assert resolve(tmp_path, {}, environ).upstream_proxy == proxy
 
 
@@ -604,13 +604,13 @@ def test_environment_proxy(environ: dict[str, str], proxy: str | None, tmp_path:
     ],
 )
 def test_no_proxy(endpoint: str, no_proxy: str, excepted: bool, tmp_path: Path) -> None:
-    """NO_PROXY names hosts, domains, addresses and networks, with or without a port."""
+    """NO_PROXY matches hosts, domains, addresses and networks, with or without a port."""
     settings = resolve(tmp_path, {}, {"HTTPS_PROXY": "http://p", "MOONPALACE_ENDPOINT": endpoint, "NO_PROXY": no_proxy})
     assert (settings.upstream_proxy is None) is excepted
 
 
 def test_bad_environment_proxy(tmp_path: Path) -> None:
-    """A proxy of a kind we cannot use is an error rather than ignored, and its password is not printed."""
+    """An unsupported proxy is an error instead of being ignored, and its password is not shown."""
     message = refusal(tmp_path, {}, {"HTTPS_PROXY": f"socks5://u:{SECRET}@h:1080"})
     assert message.startswith("variable HTTPS_PROXY (--upstream-proxy overrides it): 'socks5://…@h:1080' must be ")
 
