@@ -49,7 +49,7 @@ class Hooks:
             self._seen = seen
             self._listeners.clear()
 
-    def of(self, name: str) -> list[Listener]:
+    def listeners(self, name: str) -> list[Listener]:
         """Return the listeners of an event, in order."""
         listeners = self._listeners.get(name)
         if listeners is None:
@@ -60,13 +60,13 @@ class Hooks:
 
     def call(self, name: str, data: object) -> Coroutine[Any, Any, None] | None:
         """Call the listeners of an event; return a coroutine to await until they finish, or None if they have."""
-        if (left := self._call(self.of(name), data)) is not None:
+        if (left := self._call(self.listeners(name), data)) is not None:
             return self._finish(left, data)
         return self._updated(data) if isinstance(data, Flow) else None
 
     def _updated(self, flow: Flow) -> Coroutine[Any, Any, None] | None:
         """Call `update`, as mitmproxy does after each event of a flow, and wait if the flow is intercepted."""
-        if (left := self._call(self.of("update"), [flow])) is not None:
+        if (left := self._call(self.listeners("update"), [flow])) is not None:
             return self._finish_update(left, flow)
         return resumed(flow) if flow.intercepted else None
 

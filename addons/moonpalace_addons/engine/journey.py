@@ -168,14 +168,14 @@ class Journey(BaseJourney):
             if self.ends_early:
                 self.end_early()
         elif self.gate is not None:
-            self.ask_gate(self.gate, pieces)
+            self.pass_to_gate(self.gate, pieces)
         elif self.phase is Phase.BUFFERED:
             self._body += pieces
             self._size += sum(map(len, pieces))
             if self.has_second_try and self._size > MAX_REFUSAL_SIZE:
                 raise ResponseError(f"the API refused the request with more than {MAX_REFUSAL_SIZE} bytes")
 
-    def ask_gate(self, gate: Gate, event: list[bytes] | Literal["beat", "end"]) -> None:
+    def pass_to_gate(self, gate: Gate, event: list[bytes] | Literal["beat", "end"]) -> None:
         """Pass an event to the gate of a held answer, and start streaming once the gate opens."""
         self.delivery.in_stream = True
         try:
@@ -199,7 +199,7 @@ class Journey(BaseJourney):
         if event.trailers:
             response.data.trailers = make_headers(event.trailers)
         if (gate := self.gate) is not None:
-            self.ask_gate(gate, "end")
+            self.pass_to_gate(gate, "end")
             self.gate, self._body = None, [gate.whole]
         if self.phase is Phase.STREAM:
             self._end_stream()

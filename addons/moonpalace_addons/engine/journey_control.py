@@ -95,7 +95,7 @@ class JourneyControl:
         if journey.is_busy:
             return
         if journey.gate is not None and journey.phase is Phase.BUFFERED:
-            journey.guard(journey.ask_gate, journey.gate, "beat")
+            journey.guard(journey.pass_to_gate, journey.gate, "beat")
         elif journey.phase is Phase.STREAM:
             journey.guard(self._beat)
 

@@ -124,15 +124,15 @@ def _endpoint(text: str) -> str:
     if url.scheme not in ("http", "https") or url.user is not None:
         raise ValueError
     if url.rest.rstrip("/") == "/v1":
-        raise HintError(f"must be without /v1, which every call brings itself: leave it out, {url.site}")
+        raise HintError(f"must not end in /v1, which every call contains: set {url.site}")
     if url.rest not in ("", "/"):
         if {"?", "#"}.isdisjoint(url.rest):
-            hint = "must be without a path, which every call brings itself: leave it out"
-            raise HintError(f"{hint}, {url.site}, and put it into the clients' base_url, behind the proxy's address")
+            hint = f"must not have a path, which every call contains: set {url.site}"
+            raise HintError(f"{hint}, and put the path into the clients' base_url, after the proxy's address")
         raise ValueError
     if "://" not in text and not re.search(r"[.:]", url.host) and url.host != "localhost":
-        # A word is more often a slip than a host; who means one writes its scheme.
-        raise HintError(f"must be a URL: is {url.host} a host? Then write http:// or https:// before it")
+        # A single word is more often a mistake than a host, which can be given with its scheme.
+        raise HintError(f"must be a URL: if {url.host} is a host, put http:// or https:// before it")
     return url.site
 
 

@@ -178,7 +178,7 @@ def test_refused(name: str, text: str) -> None:
 @pytest.mark.parametrize("text", ["foo", "Foo/", "foo:8080"])
 def test_endpoint_that_is_a_word(text: str) -> None:
     """A single word is rejected as a mistake: a host without a dot needs a scheme."""
-    with pytest.raises(SettingError, match=r"must be a URL: is foo a host\? Then write http:// or https:// before it$"):
+    with pytest.raises(SettingError, match=r"must be a URL: if foo is a host, put http:// or https:// before it$"):
         parse_option("endpoint", text)
 
 
@@ -187,12 +187,12 @@ def test_endpoint_with_a_path(text: str) -> None:
     """An endpoint with a path is rejected, with the right endpoint and the place of the path."""
     with pytest.raises(SettingError) as refused:
         parse_option("endpoint", text)
-    assert "leave it out, https://api.kimi.com, and put it into the clients' base_url" in str(refused.value)
+    assert "set https://api.kimi.com, and put the path into the clients' base_url" in str(refused.value)
 
 
 def test_endpoint_with_v1() -> None:
     """An endpoint that ends in /v1 is rejected, with the right endpoint."""
-    with pytest.raises(SettingError, match=r"/v1.* leave it out, https://api\.moonshot\.ai$"):
+    with pytest.raises(SettingError, match=r"/v1.* set https://api\.moonshot\.ai$"):
         parse_option("endpoint", "api.moonshot.ai/v1/")
 
 
