@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from moonpalace_addons.store.database.engine import open_store, writing
-from moonpalace_addons.store.records import contents, exchanges, labels, repeats
+from moonpalace_addons.store.records import contents, exchanges, idempotency, labels
 from moonpalace_addons.store.write import derive
 from moonpalace_cli.output import CONTROL, OURS, escaped, harmless
 
@@ -86,7 +86,7 @@ def home(tmp_path: Path) -> Path:
     }
     columns |= {"warnings": json.dumps([HOSTILE], ensure_ascii=False), "total_tokens": 3, "time_to_first_token": 10**8}
     with writing(engine) as connection:
-        repeats.ensure_run(connection, {"id": "r", "host": HOSTILE, "pid": 1, "version": HOSTILE})
+        idempotency.ensure_run(connection, {"id": "r", "host": HOSTILE, "pid": 1, "version": HOSTILE})
         (call,) = exchanges.insert_exchanges(connection, [columns]).values()
         kept = [contents.Body(call, "request", body), contents.Body(call, "response", events)]
         contents.insert_contents(connection, kept, [contents.Stream(call, events, [(len(events), 1)])], [])

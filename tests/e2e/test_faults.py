@@ -47,7 +47,7 @@ ON_DISK_UNDER_LOAD = 2.0
 """So however many others want them too: what is slower than that is no matter of processors."""
 HASTE = IMPATIENT if SECONDS < 10 else {}
 PATIENCE = 60.0
-TROUBLE = "calls go on, their rows wait in memory"
+TROUBLE = "calls continue, their rows wait in memory"
 STORED = "New Row Inserted"
 OVER = "store: works again"
 

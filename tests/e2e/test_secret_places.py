@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Engine
 
 from moonpalace_addons.store.database.engine import open_store, writing
-from moonpalace_addons.store.records import contents, exchanges, repeats
+from moonpalace_addons.store.records import contents, exchanges, idempotency
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.upkeep.secret_search import search
 from moonpalace_addons.store.write import derive
@@ -179,7 +179,7 @@ def test_the_search_finds_a_key_in_every_place(tmp_path: Path) -> None:
     """`mpal doctor --secrets` looks for what the gate lets nobody bring in."""
     engine = open_store(f"sqlite:///{tmp_path / 'calls.sqlite'}", create=True)
     with writing(engine) as connection:
-        repeats.ensure_run(connection, {"id": "r", "host": "h", "pid": 1, "version": "0"})
+        idempotency.ensure_run(connection, {"id": "r", "host": "h", "pid": 1, "version": "0"})
     calls = {put_by_hand(engine, number, place): place.name for number, place in NUMBERED}
     missed = calls.keys() - {hit.call for hit in search(engine)}
     assert [calls[call] for call in missed] == []

@@ -4,10 +4,10 @@ Tests in which a whole proxy has to wait for a store would otherwise sit these w
 What they check is what happens then, and how long it may take at the most follows from the same constants.
 """
 
-from moonpalace_addons.store.database import engine, postgres_patience
+from moonpalace_addons.store.database import engine, postgres_timeout
 
 engine.BUSY_TIMEOUT = 0.5
-postgres_patience.PATIENCE = postgres_patience.PatientConnection.patience = 1.5
+postgres_timeout.RESPONSE_TIMEOUT = postgres_timeout.TimeoutConnection.response_timeout = 1.5
 
 from moonpalace_addons.store.write import writer  # noqa: E402 - it works out its own from the others
 

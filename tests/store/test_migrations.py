@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 
-from moonpalace_addons.store.database.engine import lay_out, make_engine, open_store, parse_url, writing
+from moonpalace_addons.store.database.engine import make_engine, open_store, parse_url, set_layout, writing
 from moonpalace_addons.store.records import contents, runs
 from moonpalace_addons.store.schema import METADATA, REVISION
 from moonpalace_addons.store.upkeep import health_rows, search_blocks
@@ -43,7 +43,7 @@ def made(url: str, revision: str) -> Engine:
     """Make a store as the release with this revision did."""
     engine = make_engine(parse_url(url))
     if engine.dialect.name == "sqlite":
-        lay_out(engine)
+        set_layout(engine)
     config = Config()
     config.set_main_option("script_location", "moonpalace_addons.store:migrations")
     config.set_main_option("path_separator", "os")

@@ -210,7 +210,7 @@ def test_it_cannot_start_again_at_once(
     call = Call()
     begin(client, call)
     client.put(call.ended)
-    until(lambda: "calls go on, their rows wait" in caplog.text)
+    until(lambda: "calls continue, their rows wait" in caplog.text)
     file.rmdir()
     hidden.rename(file)
     until(lambda: [row.uuid for row in rows()] == [call.uuid])
@@ -310,7 +310,7 @@ def test_it_is_killed_while_the_store_is_away(
     pid = client.pid
     os.kill(pid, signal.SIGKILL)
     if not at_the_end:
-        until(lambda: "calls go on, their rows wait" in caplog.text)
+        until(lambda: "calls continue, their rows wait" in caplog.text)
     assert client.stop()
     assert "because of a fault in MoonPalace" not in caplog.text
     (journal,) = file.parent.glob("*.journal")
@@ -480,7 +480,7 @@ def test_much_while_it_is_started_again(
     file.mkdir()
     monkeypatch.setattr(client, "opening", replace(client.opening, key=None))  # so that no store is no process
     os.kill(client.pid, signal.SIGKILL)
-    until(lambda: "calls go on, their rows wait" in caplog.text)
+    until(lambda: "calls continue, their rows wait" in caplog.text)
     calls = [large(50_000) for _ in range(60)]
     for call in calls:
         before = client.backlog

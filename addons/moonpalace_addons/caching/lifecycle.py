@@ -191,7 +191,7 @@ class Caches:
         for pause in CORRECTION_DELAYS:
             await asyncio.sleep(pause)  # the writer's process writes the row later
             try:
-                if await self.access.write(records.none_created, uuid):
+                if await self.access.write(records.withdraw_created, uuid):
                     return
             except StoreError as error:
                 logger.warning("context cache: a call's row wrongly says that a cache was created: %s", error)
@@ -228,7 +228,7 @@ class Caches:
     async def clean_up(self) -> None:
         """Drop caches unused for `cleanup` seconds, and delete those at the API whose key is in memory."""
         before = microseconds() - self.cleanup * 1_000_000
-        unused = await self.access.write(records.take_unused, before)
+        unused = await self.access.write(records.pop_unused, before)
         for row in unused:
             caches = next((caches for account, caches in self._accounts.items() if belongs_to(row, account)), None)
             if caches is None or row.cache_id is None:
@@ -262,7 +262,7 @@ class Caches:
         await asyncio.gather(*tasks, return_exceptions=True)
         for uuid, correction in list(self._corrections.items()):
             correction.cancel()
-            self.access.write_later(records.none_created, uuid)
+            self.access.write_later(records.withdraw_created, uuid)
         for number, (_, ready) in self._used.items():
             end = stored_expiry(ready)
             self.access.write_later(records.touch, number, uses=ready.uses, used_at=microseconds(), expires_at=end)

@@ -1,10 +1,10 @@
-"""Where a call can stand: apart from all else, so that the quick commands need import nothing more for it."""
+"""The states of a call, in a module without imports for the commands that must start fast."""
 
 from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a call stands; every call reaches exactly one of the states after `in_flight`."""
+    """The state of a call; every call reaches exactly one of the states after `in_flight`."""
 
     IN_FLIGHT = "in_flight"
     COMPLETED = "completed"

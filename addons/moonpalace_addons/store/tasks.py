@@ -1,4 +1,4 @@
-"""What the hooks tell the writer: small values, made on the event loop, on their way to the writer's process."""
+"""Tasks that hooks send to the writer: small values created on the event loop for the writer's process."""
 
 from array import array
 from collections import deque
@@ -11,23 +11,23 @@ from msgspec import structs
 from moonpalace_addons.store.state import State as State
 
 
-class _Told(msgspec.Struct, frozen=True):
-    """What is said of one call. Structs are made, sent and read at a third of the cost of dataclasses."""
+class _Task(msgspec.Struct, frozen=True):
+    """A task about one call. Structs cost a third of dataclasses to create, send and read."""
 
     uuid: str
 
     def __repr__(self) -> str:
-        """Return the kind and the call: the rest may be secret, or long."""
+        """Return only type and uuid; the other fields may be secret or long."""
         return f"{type(self).__name__}(uuid={self.uuid!r})"
 
 
-class RequestRead(_Told, frozen=True):
-    """Say that a request has been read; its row is to be written.
+class RequestRead(_Task, frozen=True):
+    """A request has been read; its row is to be written.
 
-    `started_at` is in microseconds since the epoch. `headers`, `path`, `query` and `body` are as the client sent them:
-    they pass the gate (`store.write.gate`) before anything is kept. `secrets` are those of the proxy's owner, masked
-    wherever they occur, and `api_key` is the one that upstream gets, of which a fingerprint is stored. `coerced` says
-    that upstream was asked for a stream, and the client was not.
+    `started_at` is in microseconds since the epoch. `headers`, `path`, `query` and `body` are as the client sent them;
+    they pass the gate (`store.write.gate`) before they are stored. `secrets` are those of the proxy's owner, masked
+    wherever they occur; `api_key` is the key sent upstream, of which a fingerprint is stored. `coerced` means that
+    upstream was asked for a stream although the client did not ask for one.
     """
 
     started_at: int
@@ -46,11 +46,11 @@ class RequestRead(_Told, frozen=True):
     coerced: bool = False
 
 
-class ResponseStarted(_Told, frozen=True):
-    """Say that the headers of a response have come.
+class ResponseStarted(_Task, frozen=True):
+    """The headers of a response have arrived.
 
-    `chunks` is shared with the hooks: they append (nanoseconds since the request began, bytes as they came) while the
-    body arrives, whoever hands them on takes from the left, so that a chunk costs the event loop one append.
+    `chunks` is shared with the hooks, which append (nanoseconds since the request began, bytes as received) while the
+    sender pops from the left. A chunk thus costs the event loop one append.
     """
 
     at: int
@@ -60,18 +60,18 @@ class ResponseStarted(_Told, frozen=True):
     content_encoding: str | None
     chunks: deque[tuple[int, bytes]]
 
-    def alone(self) -> "ResponseStarted":
-        """Return it without the chunks, which are told by themselves."""
+    def without_chunks(self) -> "ResponseStarted":
+        """Return the task without its chunks, which are sent separately."""
         return structs.replace(self, chunks=deque())
 
 
-class ExchangeEnded(_Told, frozen=True):
-    """Say that a call is over, `at` nanoseconds after it began; `response` where the writer has not had it yet.
+class ExchangeEnded(_Task, frozen=True):
+    """A call has ended, `at` nanoseconds after it began; `response` is set if the writer has not received it yet.
 
-    `cut_at` is after how many decoded bytes we ended a stream that looped; what came after them the client never got.
-    `unsent` is how many bytes waited for the client to take them, be it that it did not read, or had no time to.
-    `dropped` is how many bytes of the answer's end are not kept, though the client got them.
-    `cache_outcome` is what context caching came to: hit, miss, created, refused, unused.
+    `cut_at` is the number of decoded bytes after which we ended a looping stream; the client got nothing after them.
+    `unsent` is the number of bytes that the client had not read yet.
+    `dropped` is the number of bytes at the end of the answer that the client got but that are not stored.
+    `cache_outcome` is the outcome of context caching: hit, miss, created, refused or unused.
     """
 
     at: int
@@ -88,10 +88,10 @@ class ExchangeEnded(_Told, frozen=True):
 
 
 class Chunks(NamedTuple):
-    """Chunks of answers under way, packed: small objects by the thousand would cost both ends dear.
+    """Chunks of answers in flight, packed into arrays because thousands of small objects are expensive at both ends.
 
-    `counts` says how many there are of each of the calls `uuids`. They follow one another: `times` are when each came
-    (nanoseconds since its request began), `lengths` how many bytes of `data` it has.
+    `counts` is the number of chunks of each call in `uuids`; the chunks follow one another in that order. `times` are
+    their arrival times in nanoseconds since the request began, `lengths` their sizes in `data`.
     """
 
     uuids: list[str]
@@ -101,7 +101,7 @@ class Chunks(NamedTuple):
     data: bytes
 
     def by_call(self) -> Iterator[tuple[str, "array[int]", "array[int]", bytes]]:
-        """Iterate over the calls: its uuid, and the times, lengths and bytes of its chunks."""
+        """Yield the uuid of each call with the times, lengths and bytes of its chunks."""
         first = begin = 0
         for uuid, count in zip(self.uuids, self.counts, strict=True):
             last = first + count

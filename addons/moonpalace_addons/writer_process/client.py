@@ -203,7 +203,7 @@ class WriterClient:
             match task:
                 case ResponseStarted():
                     self._answers[task.uuid] = task
-                    begun.append(task.alone())
+                    begun.append(task.without_chunks())
                 case ExchangeEnded():
                     ended.append(task)
                     if answer := self._answers.pop(task.uuid, None):
@@ -235,7 +235,7 @@ class WriterClient:
                 self._process = self._opened()
             except (StoreError, OSError) as error:
                 if str(error) != said:
-                    logger.warning("store: %s; calls go on, their rows wait", error)
+                    logger.warning("store: %s; calls continue, their rows wait", error)
                 said = str(error)
             else:
                 if said:

@@ -331,11 +331,11 @@ def test_a_row_is_corrected(run: Run, monkeypatch: pytest.MonkeyPatch, closes: b
     monkeypatch.setattr(lifecycle, "CORRECTION_DELAYS", (60.0,) if closes else (0.0, 0.0, 0.0))
     looked: list[str] = []
 
-    def none_created(_: object, uuid: str) -> bool:
+    def withdraw_created(_: object, uuid: str) -> bool:
         looked.append(uuid)
         return len(looked) == 2
 
-    monkeypatch.setattr(records, "none_created", none_created)
+    monkeypatch.setattr(records, "withdraw_created", withdraw_created)
 
     async def test(caches: Caches) -> None:
         caches.none_made("u")

@@ -198,7 +198,7 @@ def seen(path: Path) -> tuple[object, ...]:
         (damaged_header, "it is not an SQLite database (file is not a database); move it away or give another"),
         (others_tables, "holds other tables than MoonPalace's: give another database"),
         (others_tables_in_the_log, "holds other tables than MoonPalace's: give another database"),
-        (os.mkfifo, "it is no plain file; give another database"),
+        (os.mkfifo, "it is not a regular file; give another database"),
         (Path.mkdir, "it is a folder; give another database"),
     ],
 )
@@ -225,7 +225,7 @@ def test_what_is_not_ours_is_refused_and_left_as_it_was(
 def test_a_device_is_left_as_it_was() -> None:
     """So is a device, which everybody needs."""
     before = Path("/dev/null").stat()
-    assert refused("sqlite:////dev/null").startswith("cannot open /dev/null: it is no plain file;")
+    assert refused("sqlite:////dev/null").startswith("cannot open /dev/null: it is not a regular file;")
     assert Path("/dev/null").stat() == before
 
 

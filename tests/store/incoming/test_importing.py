@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store.database import whose
+from moonpalace_addons.store.database import file_checks
 from moonpalace_addons.store.database.engine import open_store, writing
 from moonpalace_addons.store.incoming import importing
 from moonpalace_addons.store.incoming.importing import Counts, import_calls
@@ -126,7 +126,7 @@ def test_source_is_not_changed(engine: Engine, filled: str, other: Path) -> None
 
 def test_read_only_folder_is_enough(engine: Engine, filled: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that this process may not write is read all the same."""
-    monkeypatch.setattr(whose, "is_writable", lambda _: False)
+    monkeypatch.setattr(file_checks, "is_writable", lambda _: False)
     assert take(filled, engine) == Counts(imported=2)
 
 

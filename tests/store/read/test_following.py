@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, delete, event
 
 from moonpalace_addons.store.database.engine import open_store, writing
-from moonpalace_addons.store.read.following import LOOK_BACK, PATIENCE, Follower
+from moonpalace_addons.store.read.following import LOOK_BACK, MISSING_TIMEOUT, Follower
 from moonpalace_addons.store.records import exchanges, runs
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.tasks import State
@@ -129,7 +129,7 @@ def test_skipped_ids_are_given_up(begin: Begin, follow: Callable[..., Follower])
     follower = follow(clock=lambda: now[0])
     begin(id=10, state=State.COMPLETED.value)
     assert ids(follower.ended()) == [10]
-    now[0] = PATIENCE + 1
+    now[0] = MISSING_TIMEOUT + 1
     begin(id=11, state=State.COMPLETED.value)
     assert ids(follower.ended()) == [11]
     begin(id=4, state=State.COMPLETED.value)

@@ -40,7 +40,7 @@ def test_chosen_ids(engine: Engine, calls: list[int]) -> None:
 
 def test_in_order(engine: Engine, calls: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls come in the order of their ids, a few at a time, each once, without those that are gone."""
-    monkeypatch.setattr("moonpalace_addons.store.records.labels.SOME", 2)
+    monkeypatch.setattr("moonpalace_addons.store.records.labels.BATCH_SIZE", 2)
     wanted = [calls[3], calls[0], calls[-1] + 1, calls[3], calls[2]]
     assert [exchange.id for exchange in selection.in_order(engine, wanted)] == [calls[3], calls[0], calls[2]]
 

@@ -45,7 +45,7 @@ def test_numbers_of_a_call(engine: Engine, add: Callable[..., None]) -> None:
 
 def test_the_newest_calls_alone(engine: Engine, add: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit takes the newest calls; many calls come in several batches."""
-    monkeypatch.setattr(statistics, "BATCH", 2)
+    monkeypatch.setattr(statistics, "BATCH_SIZE", 2)
     add(*({"latency": number} for number in range(5)))
     batches = list(statistics.measured(engine, ["latency"], limit=3))
     assert [[call[-1] for call in batch] for batch in batches] == [[4, 3], [2]]

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.records import context_caches
-from moonpalace_addons.store.records.cache_access import READ_LIMIT, CacheAccess, open_access
+from moonpalace_addons.store.records.cache_access import READ_TIMEOUT, CacheAccess, open_access
 
 
 def refusing(_: Engine) -> int:
@@ -54,8 +54,8 @@ def test_a_store_that_hangs(engine: Engine) -> None:
 
     first, waited, second, also, reading = asyncio.run(run())
     assert (first, second, reading) == (None, None, False)
-    assert waited >= READ_LIMIT
-    assert also < READ_LIMIT
+    assert waited >= READ_TIMEOUT
+    assert also < READ_TIMEOUT
 
 
 def test_a_store_that_refuses(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:

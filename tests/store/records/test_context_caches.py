@@ -113,9 +113,9 @@ def test_unused(engine: Engine) -> None:
     """Those not used since a moment are taken out and told."""
     made(engine)
     later = made(engine, replace(WANTED, prefix_hash=b"\x02" * 16, now=3000), cache_id="cache-2")
-    assert [cache.cache_id for cache in context_caches.take_unused(engine, 3000)] == ["cache-1"]
+    assert [cache.cache_id for cache in context_caches.pop_unused(engine, 3000)] == ["cache-1"]
     assert [cache.id for cache in context_caches.all_caches(engine)] == [later]
-    assert context_caches.take_unused(engine, 3000) == []
+    assert context_caches.pop_unused(engine, 3000) == []
 
 
 @pytest.mark.parametrize(("expired_at", "left"), [(None, []), (5000, ["cache-2"]), (0, ["cache-2", "cache-1"])])
@@ -132,7 +132,7 @@ def test_a_row_says_no_more_that_a_cache_was_created(engine: Engine, add: Callab
     outcomes = {"a": "created", "b": "created", "c": "hit", "d": None}
     for uuid, outcome in outcomes.items():
         add(uuid=uuid, cache_outcome=outcome)
-    assert [context_caches.none_created(engine, uuid) for uuid in ("a", "a", "c", "d", "e")] == [
+    assert [context_caches.withdraw_created(engine, uuid) for uuid in ("a", "a", "c", "d", "e")] == [
         True,
         False,
         False,

@@ -60,7 +60,7 @@ def test_calls_that_are_not_there(engine: Engine, calls: list[int]) -> None:
 
 def test_many_calls(engine: Engine, calls: list[int]) -> None:
     """More ids than a statement can name are taken in several."""
-    many = [*range(10**6, 10**6 + 2 * labels.SOME), *calls]
+    many = [*range(10**6, 10**6 + 2 * labels.BATCH_SIZE), *calls]
     assert labels.change(engine, many, Change(category="goodcase")) == 3
     assert labels.tags_of(engine, many) == {}
     assert category_and_note(engine, calls[-1]) == ("goodcase", None)

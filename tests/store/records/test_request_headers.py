@@ -11,7 +11,7 @@ from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.incoming import transfer_rows
 from moonpalace_addons.store.records import exchanges
-from moonpalace_addons.store.records.request_headers import SHORT, request_headers, shared_form
+from moonpalace_addons.store.records.request_headers import MIN_LENGTH, request_headers, shared_form
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, PARTS
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted
@@ -51,8 +51,8 @@ def bare(engine: Engine, add: Add, headers: str, **changes: object) -> int:
         (SDK + "X-Request-Id: a\r\n", None, SDK + "X-Request-Id: a\r\n"),
         (SDK + "X-A: 语\r\n", None, SDK + "X-A: 语\r\n"),
         ("", None, None),
-        ("A: b\r\n".ljust(SHORT - 1), None, None),
-        ("A: b\r\n".ljust(SHORT), None, "A: b\r\n".ljust(SHORT)),
+        ("A: b\r\n".ljust(MIN_LENGTH - 1), None, None),
+        ("A: b\r\n".ljust(MIN_LENGTH), None, "A: b\r\n".ljust(MIN_LENGTH)),
         (SDK + "X-A: \x01\r\n", None, None),
         (SDK + "X-A: \x02\r\n", None, None),
         (None, None, None),

@@ -11,7 +11,7 @@ from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.incoming import transfer_rows
 from moonpalace_addons.store.records import exchanges
-from moonpalace_addons.store.records.response_headers import SHORT, Form, response_headers, shared_form
+from moonpalace_addons.store.records.response_headers import MIN_LENGTH, Form, response_headers, shared_form
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, PARTS
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, Task
@@ -58,8 +58,8 @@ def form(piece: str, date: str | None = None) -> Form:
         (f"{SAME}Server-Timing: a; dur=1043.5\r\n", form(f"{SAME}Server-Timing: a; dur=1043.5\r\n")),
         (f"{SAME}Content-Length: 71", form(f"{SAME}Content-Length: \x04")),
         (f"{SAME}Content-Length: 72\r\n", form(f"{SAME}Content-Length: 72\r\n")),
-        ("A: b\r\n".ljust(SHORT - 1), None),
-        ("A: b\r\n".ljust(SHORT), form("A: b\r\n".ljust(SHORT))),
+        ("A: b\r\n".ljust(MIN_LENGTH - 1), None),
+        ("A: b\r\n".ljust(MIN_LENGTH), form("A: b\r\n".ljust(MIN_LENGTH))),
         *((f"{SAME}X: {mark}\r\n", None) for mark in "\x00\x01\x02\x03\x04"),
         ("", None),
         (None, None),

@@ -43,7 +43,7 @@ def test_a_store_that_works_again_amid_a_batch(engine: Engine, monkeypatch: pyte
     assert (set(taken.ids), taken.refused) == ({"third"}, {})
     store.refused.clear()
     assert set(store.store(*UNITS[:2]).ids) == {"first", "second"}
-    assert store.attempts.trouble.words is None
+    assert store.attempts.outage.words is None
 
 
 def test_a_call_that_is_refused_for_ever(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +53,7 @@ def test_a_call_that_is_refused_for_ever(engine: Engine, monkeypatch: pytest.Mon
     for _ in range(ROUNDS - 2):
         assert store.store(UNITS[1]) == Taken()
     assert set(store.store(UNITS[1]).refused) == {"second"}
-    assert store.attempts.trouble.words is None
+    assert store.attempts.outage.words is None
 
 
 def test_a_store_that_takes_no_call(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,4 +61,4 @@ def test_a_store_that_takes_no_call(engine: Engine, monkeypatch: pytest.MonkeyPa
     store = Failing(engine, monkeypatch, "first", "second", "third")
     for _ in range(ROUNDS + 1):
         assert store.store(*UNITS) == Taken()
-    assert store.attempts.trouble.words == "no such table"
+    assert store.attempts.outage.words == "no such table"

@@ -142,7 +142,7 @@ def test_a_locked_store_is_waited_for(
     holder = sqlite3.connect(file, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     writer.put(request_read())
-    until(lambda: backlog(writer).trouble == "database is locked")
+    until(lambda: backlog(writer).outage == "database is locked")
     for _ in range(20):
         call = request_read()
         writer.put(call)
@@ -154,7 +154,7 @@ def test_a_locked_store_is_waited_for(
     until(lambda: len(rows(engine)) == 21)
     until(lambda: backlog(writer) == Backlog(0, 0, 0, (), None))
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
-        "store: database is locked; calls go on, their rows wait in memory",
+        "store: database is locked; calls continue, their rows wait in memory",
         "store: works again",
         "store: 20 calls that had waited are stored",
     ]
@@ -169,7 +169,7 @@ def test_a_stop_waits_for_a_locked_store(
     holder = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
     holder.execute("BEGIN IMMEDIATE")
     writer.put(request_read())
-    until(lambda: backlog(writer).trouble)
+    until(lambda: backlog(writer).outage)
     result: list[bool] = []
     stopping = threading.Thread(target=lambda: result.append(writer.stop()))
     stopping.start()

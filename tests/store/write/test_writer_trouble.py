@@ -172,7 +172,7 @@ def test_memory_has_a_bound(
     warned = [record.getMessage().partition(" /")[0] for record in caplog.records if record.levelno >= logging.WARNING]
     said = [re.sub("[0-9]+ calls taken", "N calls taken", message) for message in warned]
     assert said == [
-        "store: database is locked; calls go on, their rows wait in memory",
+        "store: database is locked; calls continue, their rows wait in memory",
         "store: rows wait in the journal",
         "store: works again",
         *["store: N calls taken in from the journal"] * (len(said) - 4),
@@ -387,7 +387,7 @@ def test_a_file_that_goes_away(
         file.write_bytes(b"rubbish " * 2000)
         Path(f"{file}-wal").write_bytes(b"")
         uuids = put_calls(writer, 3)
-        until(lambda: backlog(writer).trouble)
+        until(lambda: backlog(writer).outage)
     file.rename(aside)
     if how == "replaced":
         other = file.with_name("other.sqlite")
@@ -416,7 +416,7 @@ def test_a_table_that_is_missing_is_waited_for(
         other.execute("ALTER TABLE exchanges RENAME TO away")
     other.close()
     uuids = put_calls(writer, 3)
-    until(lambda: backlog(writer).trouble == "no such table: exchanges")
+    until(lambda: backlog(writer).outage == "no such table: exchanges")
     uuids += put_calls(writer, 3)
     with sqlite3.connect(file) as other:
         other.execute("ALTER TABLE away RENAME TO exchanges")
@@ -493,7 +493,7 @@ def test_a_stop_comes_in_good_time_while_the_store_is_locked(
     writer = start()
     holder = lock(file)
     put_calls(writer, 3)
-    until(lambda: backlog(writer).trouble)
+    until(lambda: backlog(writer).outage)
     threading.Timer(0.02, lambda: holder.execute("ROLLBACK")).start()
     assert writer.stop()
     until(lambda: not holder.in_transaction)

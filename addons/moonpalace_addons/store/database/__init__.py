@@ -1,1 +1,1 @@
-"""Opening a store on SQLite or PostgreSQL: files, permissions, sessions, the version of the schema."""
+"""Open a store on SQLite or PostgreSQL: files, permissions, sessions, schema version."""

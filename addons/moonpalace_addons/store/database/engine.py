@@ -1,4 +1,4 @@
-"""Open a store: make the file, check whose it is, bring its schema up to date."""
+"""Open a store: create the file, check that it is a store, upgrade its schema."""
 
 import logging
 import os
@@ -15,18 +15,18 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database import postgres
+from moonpalace_addons.store.database.file_checks import is_store_file, not_a_database
 from moonpalace_addons.store.database.private import make_folder, make_private
-from moonpalace_addons.store.database.whose import is_known, no_database
 from moonpalace_addons.store.schema import REVISION
 
 BUSY_TIMEOUT = 5.0
-"""Seconds that a statement waits for another process's lock before it gives up."""
+"""Seconds that a statement waits for another process's lock."""
 
 PAGE_SIZE = 16384
-"""Bytes in a page of an SQLite file: rows of some KB leave a quarter of SQLite's default of 4096 empty."""
+"""Bytes per page of an SQLite file; with SQLite's default of 4096, rows of some KB waste a quarter of the space."""
 
-MIGRATION_PATIENCE = 60.0
-"""Seconds to wait for another process's migrations, where the server is far away."""
+MIGRATION_LOCK_TIMEOUT = 60.0
+"""Seconds to wait for another process's migrations; long enough for a remote server."""
 
 DRIVERS = {
     "sqlite": "sqlite",
@@ -34,13 +34,13 @@ DRIVERS = {
     "postgresql": "postgresql+psycopg",
     "postgresql+psycopg": "postgresql+psycopg",
 }
-"""What the beginning of a URL may be, and what SQLAlchemy is given for it."""
+"""Accepted URL schemes, with the driver name for SQLAlchemy."""
 
 
 def open_store(url: str, *, create: bool = False) -> Engine:
-    """Return an engine on the store at `url`, made first if it is missing and `create` is set.
+    """Return an engine on the store at `url`; `create` creates a missing store.
 
-    Raises StoreError with one line for whatever keeps the store from being used. The line never holds a password.
+    Raises StoreError with a one-line message if the store cannot be used. The message never contains a password.
     """
     parsed = parse_url(url)
     file = sqlite_file(parsed)
@@ -48,7 +48,7 @@ def open_store(url: str, *, create: bool = False) -> Engine:
         prepare_file(file, create=create)
     engine = make_engine(parsed)
     try:
-        open_patiently(engine, parsed)
+        open_or_wait(engine, parsed)
     except DBAPIError as error:
         engine.dispose()
         raise refusal("cannot open", parsed, error) from error
@@ -59,29 +59,29 @@ def open_store(url: str, *, create: bool = False) -> Engine:
 
 
 def unopened_store(url: str) -> Engine:
-    """Return an engine on a store that cannot be opened at present, for who has had it open and waits for it."""
+    """Return an engine on a store that is unavailable at present, for a caller that had it open and waits for it."""
     return make_engine(parse_url(url))
 
 
 def parse_url(url: str) -> URL:
-    """Return the parsed SQLAlchemy URL, with the driver that we use; raises StoreError without repeating a password."""
+    """Return the parsed SQLAlchemy URL with our driver; the StoreError for a bad one does not repeat the password."""
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        # Not chained: their text may repeat what stands in the URL.
+        # Not chained, because the original message may repeat the URL.
         raise StoreError("the database is not a valid URL: give a path or an SQLAlchemy URL") from None
     if parsed.drivername not in DRIVERS:
         raise StoreError(
             f"the database cannot be {parsed.drivername}: calls are kept in SQLite (a path) or in PostgreSQL"
             " (postgresql://user@host/name)"
         )
-    if "@" in (parsed.host or ""):  # and what stands before it may be the end of the password
+    if "@" in (parsed.host or ""):  # the part before it may be the end of the password
         raise StoreError("the database's URL has several @: write one in a user or password as %40")
     return parsed.set(drivername=DRIVERS[parsed.drivername])
 
 
 def shown(url: URL) -> str:
-    """Return the store's name for messages: a path for SQLite, else the URL without its password."""
+    """Return the store's name for messages: the path for SQLite, else the URL without its password."""
     file = sqlite_file(url)
     if file is not None:
         return str(file)
@@ -91,20 +91,20 @@ def shown(url: URL) -> str:
 
 
 def sqlite_file(url: URL) -> Path | None:
-    """Return the file of an SQLite store, None for other databases and for `:memory:`."""
+    """Return the file of an SQLite store; None for other databases and for `:memory:`."""
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         return None
     return Path(url.database)
 
 
 def prepare_file(file: Path, *, create: bool) -> None:
-    """Make the folder (0700) and an empty file (0600), so that nobody else can read what will be written there.
+    """Create the folder (0700) and an empty file (0600), private from the start.
 
-    One that is there must be a store, or empty; who may create one takes others' rights to it away.
+    An existing file must be a store or empty; with `create`, other users' permissions on it are removed.
     """
     try:
         if file.exists():
-            if is_known(file) and create and os.access(file, os.W_OK):
+            if is_store_file(file) and create and os.access(file, os.W_OK):
                 make_private(file)
             return
         if not create:
@@ -118,7 +118,7 @@ def prepare_file(file: Path, *, create: bool) -> None:
 
 
 def make_engine(url: URL) -> Engine:
-    """Return an engine whose connections have our settings and honest transactions; raises StoreError for no driver."""
+    """Return an engine with our connection settings and explicit transactions; raises StoreError without a driver."""
     if url.get_backend_name() == "postgresql":
         try:
             return postgres.make_engine(url, BUSY_TIMEOUT)
@@ -136,9 +136,9 @@ def make_engine(url: URL) -> Engine:
 
 @contextmanager
 def with_cache(engine: Engine, size: int) -> Iterator[Engine]:
-    """Give an engine on the same store whose connections keep `size` bytes of an SQLite file in memory, until the end.
+    """Yield an engine on the same store with a page cache of `size` bytes on SQLite.
 
-    SQLite's default, 2 MB, is less than the index of the pieces: who changes that at random writes its pages often.
+    SQLite's default of 2 MB is smaller than the index of pieces, so random changes to it would write pages repeatedly.
     """
     if sqlite_file(engine.url) is None:
         yield engine
@@ -152,24 +152,24 @@ def with_cache(engine: Engine, size: int) -> Iterator[Engine]:
 
 
 def set_pragmas(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    """Set what is per connection; the driver's own transaction handling is turned off in favour of `begin`."""
+    """Set the pragmas of a connection, and turn off the driver's transaction handling in favour of `begin`."""
     connection.isolation_level = None
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
 def begin(connection: Connection) -> None:
-    """Begin a transaction; one that will write takes the lock at once, or it could fail half-way with no retry."""
+    """Begin a transaction; a writing one takes the lock at once, as upgrading it later can fail without retry."""
     immediate = connection.get_execution_options().get("immediate", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
 
 @contextmanager
 def writing(engine: Engine, *, alone: bool = False, patience: float | None = None) -> Iterator[Connection]:
-    """Give a connection in a transaction that may write, committed at the end.
+    """Yield a connection in a transaction that may write; it is committed on exit.
 
-    On SQLite there is one such transaction at a time; on PostgreSQL there are several, unless one is `alone`, which has
-    to be short: all others wait. `patience` are the seconds to wait for that there, `BUSY_TIMEOUT` if not given.
+    SQLite allows one such transaction at a time, PostgreSQL several. One that is `alone` excludes all others there and
+    has to be short; `patience` is its lock timeout in seconds on PostgreSQL, by default `BUSY_TIMEOUT`.
     """
     options: dict[str, object] = {"immediate": True, "alone": alone, "patience": patience}
     with engine.connect().execution_options(**options) as connection:
@@ -178,13 +178,13 @@ def writing(engine: Engine, *, alone: bool = False, patience: float | None = Non
                 yield connection
         except OperationalError:
             if engine.dialect.name == "postgresql":
-                # One that was lost in midst of a statement may not even roll back, which the pool would log at length.
+                # A connection lost during a statement may fail to roll back, which the pool would log with a traceback.
                 connection.invalidate()
             raise
 
 
-def open_patiently(engine: Engine, url: URL) -> None:
-    """Bring the store up to date; wait first where another process is turning a file of the original into ours."""
+def open_or_wait(engine: Engine, url: URL) -> None:
+    """Upgrade the schema; wait first if another process is converting the original MoonPalace's file."""
     try:
         bring_up_to_date(engine, url)
     except DBAPIError:
@@ -197,7 +197,7 @@ def open_patiently(engine: Engine, url: URL) -> None:
 
 
 def bring_up_to_date(engine: Engine, url: URL) -> None:
-    """Check whose database it is and run the migrations that it lacks."""
+    """Check that the database is ours and run missing migrations."""
     revision = current_revision(engine, url)
     if revision == REVISION:
         return
@@ -206,25 +206,25 @@ def bring_up_to_date(engine: Engine, url: URL) -> None:
             f"{shown(url)} was written by a newer MoonPalace (schema {revision}, this one knows {REVISION}): upgrade"
         )
     if engine.dialect.name == "sqlite":
-        lay_out(engine)
-    # Whoever else starts on this database in the same moment waits here, and then finds the work done.
-    with writing(engine, alone=True, patience=MIGRATION_PATIENCE) as connection:
+        set_layout(engine)
+    # Other processes that start at the same time wait here and then find the migrations applied.
+    with writing(engine, alone=True, patience=MIGRATION_LOCK_TIMEOUT) as connection:
         check_encoding(connection, url)
         migrate(connection)
 
 
-def lay_out(engine: Engine) -> None:
-    """Say how a new SQLite file is to be laid out; what is there already keeps its layout but for the WAL."""
+def set_layout(engine: Engine) -> None:
+    """Set the layout of a new SQLite file; an existing file only changes to WAL mode."""
     with engine.connect() as connection:
-        # These work outside a transaction only.
+        # These pragmas only work outside a transaction.
         driver = cast(sqlite3.Connection, connection.connection.driver_connection)
         driver.execute(f"PRAGMA page_size = {PAGE_SIZE}")
-        driver.execute("PRAGMA auto_vacuum = INCREMENTAL")  # gives freed pages back without writing the file anew
+        driver.execute("PRAGMA auto_vacuum = INCREMENTAL")  # returns free pages without rewriting the file
         driver.execute("PRAGMA journal_mode = WAL")  # readers never wait for the writer
 
 
 def check_encoding(connection: Connection, url: URL) -> None:
-    """Refuse a PostgreSQL database that cannot hold every text."""
+    """Raise StoreError for a PostgreSQL database whose encoding is not UTF-8."""
     if connection.dialect.name == "postgresql":
         encoding = connection.execute(text("SHOW server_encoding")).scalar()
         if encoding != "UTF8":
@@ -232,7 +232,7 @@ def check_encoding(connection: Connection, url: URL) -> None:
 
 
 def current_revision(engine: Engine, url: URL) -> str | None:
-    """Return the schema's revision, None for an empty database; refuses databases that are not ours."""
+    """Return the schema's revision, None for an empty database; raises StoreError if the database is not ours."""
     with engine.connect() as connection:
         tables = set(inspect(connection).get_table_names())
         if not tables:
@@ -242,7 +242,6 @@ def current_revision(engine: Engine, url: URL) -> str | None:
             return revision
     file = sqlite_file(url)
     if "moonshot_requests" in tables and file is not None:
-        # Once in the life of a file.
         from moonpalace_addons.store.incoming.upgrade import upgrade
 
         engine.dispose()
@@ -253,8 +252,8 @@ def current_revision(engine: Engine, url: URL) -> str | None:
 
 def migrate(connection: Connection, revision: str = "head") -> None:
     """Run the migrations on `connection`, in its transaction."""
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # it announces each step, already while it is imported
-    # Alembic costs 0.3 s and is needed once in the life of a store.
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # alembic logs each step, even during its import
+    # Importing alembic takes 0.3 s and is only needed for migrations.
     from alembic import command
     from alembic.config import Config
 
@@ -266,17 +265,17 @@ def migrate(connection: Connection, revision: str = "head") -> None:
 
 
 def refusal(what: str, url: URL, error: DBAPIError) -> StoreError:
-    """Return the error for a database that refuses to work: what failed, where, why."""
+    """Return the StoreError for a database error: what failed, where and why."""
     return StoreError(f"{what} {shown(url)}: {reason(error, sqlite_file(url))}")
 
 
 def reason(error: DBAPIError, file: Path | None) -> str:
-    """Return the database's own words for why it failed, with what to do where we know it."""
+    """Return the database's error message, with a hint on what to do if there is one."""
     words = (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
     if file is None:
         return postgres.reason(words)
     if "not a database" in words:
-        return no_database(words)
+        return not_a_database(words)
     if "locked" in words:
         return f"{words}: another process holds it, try again when that has ended"
     if "readonly" in words or "unable to open" in words:

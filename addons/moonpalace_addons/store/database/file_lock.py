@@ -1,19 +1,19 @@
-"""A lock on a whole file that the system takes away when its holder dies."""
+"""A file lock that the operating system releases when its holder dies."""
 
 import os
 import sys
 
-FAR = 2**62
-"""Where the locked byte is on Windows, whose locks keep others from reading: past the end of every file."""
+LOCK_OFFSET = 2**62
+"""The locked byte on Windows: past the end of every file, because locks there also block reading."""
 
 
 def try_lock(descriptor: int) -> bool:
-    """Lock an open file against every other opening of it, in this process too; return False if somebody has."""
+    """Lock an open file, also against other descriptors of this process; return False if it is locked already."""
     try:
         if sys.platform == "win32":
             import msvcrt
 
-            os.lseek(descriptor, FAR, os.SEEK_SET)
+            os.lseek(descriptor, LOCK_OFFSET, os.SEEK_SET)
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         else:
             import fcntl

@@ -1,4 +1,4 @@
-"""Connect to PostgreSQL: what a session is set to, how transactions that write keep apart, what its errors mean."""
+"""Connect to PostgreSQL: session settings, locking of writing transactions, meaning of errors."""
 
 import os
 import time
@@ -13,19 +13,19 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 if TYPE_CHECKING:
-    from moonpalace_addons.store.database.postgres_patience import PatientConnection
+    pass
 
 LOCK = 0x6D706173
-"""The advisory lock of a store: shared by all that write, exclusive for who asks to be alone."""
+"""The advisory lock of a store: shared by writing transactions, exclusive for those that are `alone`."""
 
 IDLE_TIMEOUT = 60.0
-"""Seconds after which the server ends a transaction that writes nothing: its process was suspended, others wait."""
+"""Seconds after which the server ends an idle transaction: its process may be suspended while others wait."""
 
 POOL_SIZE, POOL_OVERFLOW, POOL_RECYCLE = 2, 4, 1800
-"""A proxy needs one connection for its writer and now and then another; a command needs one."""
+"""A proxy needs one connection for its writer and occasionally another; a command needs one."""
 
-# libpq's own parameters, in seconds but for the last: a server that vanished is noticed within half a minute.
-CONNECTING = {
+# libpq's parameters, in seconds except for the last (ms): detect a dead server within half a minute.
+CONNECT_ARGS = {
     "connect_timeout": 10,
     "fallback_application_name": "moonpalace",
     "keepalives_idle": 15,
@@ -34,11 +34,11 @@ CONNECTING = {
     "tcp_user_timeout": 30_000,
 }
 
-# What makes sense to wait for although the driver does not call it an operational error: a server that became
-# read-only (a failover), a right that was taken away, tables that are just being restored.
+# Temporary failures that the driver does not class as OperationalError: a server that is read-only after a failover,
+# a revoked permission, tables that are being restored.
 UNAVAILABLE = ("25006", "42501", "42P01")
 
-# What the server says, and what to do about it.
+# Fragments of the server's messages, with what to do about them.
 HINTS = (
     ('database "', "does not exist", "create it first (createdb); its tables come by themselves"),
     ("password authentication failed", "", "check the user and the password in the URL or in ~/.pgpass"),
@@ -51,9 +51,9 @@ HINTS = (
 
 
 def make_engine(url: URL, lock_timeout: float) -> Engine:
-    """Return an engine whose sessions give up waiting for a lock after `lock_timeout` seconds.
+    """Return an engine whose sessions have a lock timeout of `lock_timeout` seconds.
 
-    What the URL sets in its query is left as it is; with `options=` there, the session is left alone.
+    Parameters in the URL's query take precedence; with `options=` there, the session's settings are not changed.
     """
     engine = create_engine(
         url,
@@ -61,36 +61,39 @@ def make_engine(url: URL, lock_timeout: float) -> Engine:
         max_overflow=POOL_OVERFLOW,
         pool_recycle=POOL_RECYCLE,
         pool_pre_ping=True,
-        use_native_hstore=False,  # asking for a type that we do not use costs a round trip
+        use_native_hstore=False,  # saves a round trip for a type that we do not use
         hide_parameters=True,
-        connect_args={name: value for name, value in CONNECTING.items() if name not in url.query},
+        connect_args={name: value for name, value in CONNECT_ARGS.items() if name not in url.query},
     )
     if "options" not in url.query:
-        # The driver's own class: whoever works with SQLite need not have the driver.
+        # The driver's class is not imported, because SQLite users need not have the driver.
         event.listen(engine, "connect", session_setter(lock_timeout, engine.dialect.loaded_dbapi.DataError))
-    listen_patiently(engine)
+    add_response_timeout(engine)
     event.listen(engine, "begin", begin)
     return engine
 
 
-def listen_patiently(engine: Engine) -> None:
-    """Have the engine's connections give up on a server that has gone silent, but for transactions that only read.
+def add_response_timeout(engine: Engine) -> None:
+    """Limit how long the engine's connections wait for a silent server, except in read-only transactions.
 
-    What a proxy does must go on, whatever the server does; a query of a user may take its time.
+    A proxy must go on whatever the server does; a user's query may take as long as it needs.
     """
-    from moonpalace_addons.store.database.postgres_patience import PATIENCE, PatientConnection  # it needs the driver
+    from moonpalace_addons.store.database.postgres_timeout import (
+        RESPONSE_TIMEOUT,
+        TimeoutConnection,
+    )  # needs the driver
 
-    def connect(_: object, __: object, arguments: list[str], named: dict[str, str]) -> "PatientConnection":
-        return PatientConnection.connect(*arguments, **named)  # type: ignore[arg-type]
+    def connect(_: object, __: object, arguments: list[str], named: dict[str, str]) -> "TimeoutConnection":
+        return TimeoutConnection.connect(*arguments, **named)  # type: ignore[arg-type]
 
     def begin(connection: Connection) -> None:
         options = connection.get_execution_options()
-        patience = PATIENCE + (options.get("patience") or 0.0) if options.get("immediate", False) else None
-        cast("PatientConnection", connection.connection.driver_connection).patience = patience
+        timeout = RESPONSE_TIMEOUT + (options.get("patience") or 0.0) if options.get("immediate", False) else None
+        cast("TimeoutConnection", connection.connection.driver_connection).response_timeout = timeout
 
-    def checkin(connection: "PatientConnection | None", _: ConnectionPoolEntry) -> None:
+    def checkin(connection: "TimeoutConnection | None", _: ConnectionPoolEntry) -> None:
         if connection is not None:
-            connection.patience = PATIENCE  # for the sign of life that the next one asks for
+            connection.response_timeout = RESPONSE_TIMEOUT  # for the pool's pre-ping
 
     event.listen(engine, "do_connect", connect)
     event.listen(engine, "begin", begin)
@@ -100,10 +103,10 @@ def listen_patiently(engine: Engine) -> None:
 def session_setter(
     lock_timeout: float, data_error: type[Exception]
 ) -> Callable[[DBAPIConnection, ConnectionPoolEntry], None]:
-    """Return what sets a new session up, in one round trip."""
+    """Return the listener that sets up a new session in one round trip."""
 
     def set_session(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
-        connection.autocommit = True  # or the settings would go with the transaction
+        connection.autocommit = True  # otherwise a rollback would undo the settings
         zones = (local_zone(), fixed_offset(time.time()))
         for zone in zones:
             try:
@@ -112,7 +115,7 @@ def session_setter(
                     (milliseconds(lock_timeout), zone),
                 )
                 break
-            except data_error:  # the server knows other zones than this machine
+            except data_error:  # the server does not know this machine's time zone
                 if zone is zones[-1]:
                     raise
         connection.autocommit = False
@@ -121,9 +124,9 @@ def session_setter(
 
 
 def begin(connection: Connection) -> None:
-    """Begin a transaction that will write: it takes our lock, and must not hold up others if its process is suspended.
+    """Take our lock for a writing transaction, and limit its idle time in case its process is suspended.
 
-    Its execution options say whether it is to be `alone`, and with how much `patience` if not that of all statements.
+    The execution option `alone` makes the lock exclusive; `patience` overrides the session's lock timeout.
     """
     options = connection.get_execution_options()
     if not options.get("immediate", False):
@@ -137,35 +140,35 @@ def begin(connection: Connection) -> None:
 
 
 def milliseconds(seconds: float) -> str:
-    """Return a time as PostgreSQL's settings have it."""
+    """Return seconds in milliseconds, as text for PostgreSQL's settings."""
     return str(round(seconds * 1000))
 
 
 def local_zone() -> str:
-    """Return the name of this machine's time zone, so that the view tells this machine's local time."""
+    """Return this machine's time zone, for the local times in the view."""
     name = os.environ.get("TZ") or str(Path("/etc/localtime").resolve()).rpartition("/zoneinfo/")[2]
     return name.removeprefix(":") or "UTC"
 
 
 def fixed_offset(moment: float) -> str:
-    """Return this machine's offset from UTC at `moment` (seconds since the epoch) as a zone that every server knows."""
+    """Return this machine's UTC offset at `moment` (seconds since the epoch) as a POSIX zone, known to every server."""
     offset = time.localtime(moment).tm_gmtoff
-    # The sign of POSIX is the other way round.
+    # POSIX zones have the opposite sign.
     sign, minutes = ("-" if offset >= 0 else "+"), abs(offset) // 60
     return f"<local>{sign}{minutes // 60:02}:{minutes % 60:02}"
 
 
 def is_unavailable(error: DBAPIError) -> bool:
-    """Tell whether an error is a matter of the database's state, which passes, and not of what was to be written."""
+    """Return whether an error comes from the database's temporary state rather than from the written data."""
     if isinstance(error, OperationalError) or error.connection_invalidated:
         return True
     return getattr(error.orig, "sqlstate", None) in UNAVAILABLE
 
 
 def reason(words: str) -> str:
-    """Return the server's words, and what to do where we know it."""
-    said = " ".join(words.removeprefix("connection failed: ").removeprefix("connection is bad: ").split())
+    """Return the server's message, with a hint on what to do if there is one."""
+    message = " ".join(words.removeprefix("connection failed: ").removeprefix("connection is bad: ").split())
     for one, other, hint in HINTS:
-        if one in said and other in said:
-            return f"{said}; {hint}"
-    return said
+        if one in message and other in message:
+            return f"{message}; {hint}"
+    return message

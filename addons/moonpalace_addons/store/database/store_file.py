@@ -1,4 +1,4 @@
-"""Notice that the file of a store has been deleted or replaced while it was open, and open what is there now."""
+"""Detect that the file of an open store was deleted or replaced, and open the current one."""
 
 import logging
 from pathlib import Path
@@ -14,7 +14,7 @@ type Identity = tuple[int, int] | None
 
 
 class StoreFile:
-    """The file that an engine has open. SQLite would go on to write to a deleted one, where nobody finds the rows."""
+    """The file that an engine has open. SQLite keeps writing to a deleted file, whose rows would be lost."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -23,9 +23,9 @@ class StoreFile:
         self._log: Identity = None
 
     def follow(self) -> bool:
-        """Open the file that has the name now, or a new one if there is none; return False if it is the same.
+        """Open the file that has the name now, or create one; return False if it is unchanged.
 
-        Raises StoreError, OSError or a database's error if that is no store that can be used.
+        Raises StoreError, OSError or a database error if it is not a usable store.
         """
         if self._file is None:
             return False
@@ -36,7 +36,7 @@ class StoreFile:
             return False
         self._engine.dispose()
         if self._log is not None and identity(log) == self._log:
-            # SQLite would play the old file's log into the new one.
+            # SQLite would apply the old file's log to the new file.
             log.unlink()
         prepare_file(self._file, create=True)
         bring_up_to_date(self._engine, self._engine.url)
@@ -46,7 +46,7 @@ class StoreFile:
 
 
 def identity(path: Path) -> Identity:
-    """Return what tells the file with this name from others, None if there is none."""
+    """Return device and inode of a file, None if it does not exist."""
     try:
         found = path.stat()
     except FileNotFoundError:

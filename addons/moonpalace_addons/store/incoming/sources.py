@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database.engine import current_revision, make_engine, parse_url, refusal, shown
 from moonpalace_addons.store.database.engine import sqlite_file as file_of
-from moonpalace_addons.store.database.whose import read_only, read_only_uri
+from moonpalace_addons.store.database.file_checks import read_only, read_only_uri
 from moonpalace_addons.store.incoming import legacy, legacy_calls, transfer_rows
 from moonpalace_addons.store.incoming.transfer import Call
 from moonpalace_addons.store.records import contents, labels, runs

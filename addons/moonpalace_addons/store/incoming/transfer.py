@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from moonpalace_addons.store.incoming import transfer_rows
-from moonpalace_addons.store.records import carried, contents, exchanges, parts
+from moonpalace_addons.store.records import contents, exchanges, parts, shared_pieces
 from moonpalace_addons.store.records.body_text import Side
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.wire.chat import stream_texts
@@ -62,7 +62,7 @@ def insert_calls(connection: Connection, calls: Sequence[Call], *, keep_ids: boo
             bodies.append((call.uuid, "request", call.request))
         if call.response is not None:
             bodies.append((call.uuid, "response", call.response))
-    kept = carried.keep(connection, {call.uuid: call.columns for call in calls}, bodies)
+    kept = shared_pieces.keep(connection, {call.uuid: call.columns for call in calls}, bodies)
     rows = [call.columns | parts.NONE | kept[call.uuid] for call in calls]
     ids = exchanges.insert_exchanges(
         connection, [{name: value for name, value in row.items() if keep_ids or name != "id"} for row in rows]

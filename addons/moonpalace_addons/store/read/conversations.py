@@ -1,4 +1,4 @@
-"""The calls that may belong to one conversation: values in, values out."""
+"""Query the calls that may belong to one conversation."""
 
 from sqlalchemy import Engine, select, tuple_
 
@@ -13,7 +13,7 @@ def earlier_chats(engine: Engine, exchange: Exchange, *, limit: int) -> list[Exc
     query = (
         select(*COLUMNS)
         .where(
-            EXCHANGES.c.started_at <= began,  # which an index finds, and not every database from the next line alone
+            EXCHANGES.c.started_at <= began,  # redundant, but lets every database use the index
             tuple_(*AGE) < tuple_(began, exchange.id),
             EXCHANGES.c.endpoint == exchange.endpoint,
             EXCHANGES.c.key_fingerprint.is_not_distinct_from(exchange.key_fingerprint),

@@ -1,8 +1,8 @@
-"""Follow a store: which calls have ended since the last look.
+"""Follow a store: poll for calls that have ended.
 
-Calls end in any order, and on PostgreSQL a call may become visible after one with a greater id. So besides the greatest
-id seen, two sets are kept: the calls under way, and the ids below the greatest that were not there (yet). Looking costs
-a few look-ups by primary key; on SQLite it costs a pragma as long as nobody has written.
+Calls end in any order, and on PostgreSQL a call may become visible after one with a greater id. The follower therefore
+keeps the greatest id seen, the calls in flight, and the ids below the greatest that were missing. A poll costs a few
+lookups by primary key; on SQLite it costs one pragma while nothing is written.
 """
 
 import time
@@ -18,18 +18,18 @@ from moonpalace_addons.store.records.exchanges import COLUMNS, Exchange, latest,
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.state import State
 
-PATIENCE = 60.0
-"""Seconds after which an id that was skipped is taken for one that will never come."""
+MISSING_TIMEOUT = 60.0
+"""Seconds after which a skipped id is assumed to have been rolled back."""
 LOOK_BACK = 200
-"""Ids below the greatest, at the beginning, of which some may not be visible yet; and the most that one look adds."""
-TOGETHER = 500
-"""Ids in one query."""
+"""Ids below the greatest at the start that may still become visible, and the maximum that one poll adds."""
+IDS_PER_QUERY = 500
+"""Ids per query."""
 
 STATES = select(EXCHANGES.c.id, EXCHANGES.c.state)
 
 
 class Follower:
-    """Look again and again at one store; `close` it at the end."""
+    """Poll one store for ended calls; call `close` at the end."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Follower:
         self._clock = clock
         self._connection = engine.connect()
         self._version: int | None = None
-        self._under_way: set[int] = set()
+        self._in_flight: set[int] = set()
         self._missing: dict[int, float] = {}
         self._top = 0
         self._begin()
@@ -61,23 +61,23 @@ class Follower:
         self.close()
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Return the connection to the pool."""
         self._connection.close()
 
     def earlier(self, limit: int | None) -> list[Exchange]:
-        """Return the newest calls (None: all) that were over at the beginning, oldest first; `ended` gives none."""
-        open_ids = self._under_way | self._missing.keys()
+        """Return the newest `limit` calls (None: all) that had ended at the start, oldest first; `ended` omits them."""
+        open_ids = self._in_flight | self._missing.keys()
         most = None if limit is None else limit + len(open_ids)
         found = latest(self._engine, limit=most, where=and_(self._where, EXCHANGES.c.id <= self._top))
         return [exchange for exchange in found if exchange.id not in open_ids][:limit][::-1]
 
     def ended(self) -> list[Exchange]:
-        """Return the calls that ended since the last look, in the order of their ends."""
+        """Return the calls that ended since the last poll, in the order in which they ended."""
         with self._connection.begin():
             if not self._has_changed():
                 return []
-            over = self._look()
-            found = [exchange for ids in batched(over, TOGETHER) for exchange in self._read(ids)]
+            over = self._poll()
+            found = [exchange for ids in batched(over, IDS_PER_QUERY) for exchange in self._read(ids)]
         return sorted(found, key=lambda exchange: (end_of(exchange), exchange.id))
 
     def _begin(self) -> None:
@@ -88,38 +88,40 @@ class Follower:
             # One statement for both: a call that becomes visible between two would be in neither set.
             wanted = or_(EXCHANGES.c.state == State.IN_FLIGHT, EXCHANGES.c.id > bottom)
             there = {id_: state for id_, state in self._states(wanted).items() if id_ <= self._top}
-            self._under_way = {id_ for id_, state in there.items() if state == State.IN_FLIGHT}
-            self._miss(set(range(bottom + 1, self._top + 1)) - there.keys())
+            self._in_flight = {id_ for id_, state in there.items() if state == State.IN_FLIGHT}
+            self._add_missing(set(range(bottom + 1, self._top + 1)) - there.keys())
 
     def _read(self, ids: Sequence[int]) -> list[Exchange]:
         query = select(*COLUMNS).where(EXCHANGES.c.id.in_(ids), self._where)
         return [to_exchange(row) for row in self._connection.execute(query).mappings()]
 
-    def _look(self) -> list[int]:
-        """Return the ids of the calls that are over now and were not at the last look."""
+    def _poll(self) -> list[int]:
+        """Return the ids of the calls that have ended since the last poll."""
         new = self._states(EXCHANGES.c.id > self._top)
-        watched = sorted(self._under_way | self._missing.keys())
-        old = dict(pair for ids in batched(watched, TOGETHER) for pair in self._states(EXCHANGES.c.id.in_(ids)).items())
-        self._under_way &= old.keys()  # what is gone has been deleted
+        watched = sorted(self._in_flight | self._missing.keys())
+        old = dict(
+            pair for ids in batched(watched, IDS_PER_QUERY) for pair in self._states(EXCHANGES.c.id.in_(ids)).items()
+        )
+        self._in_flight &= old.keys()  # missing ones were deleted
         over = []
         for id_, state in (old | new).items():
             self._missing.pop(id_, None)
             if state == State.IN_FLIGHT:
-                self._under_way.add(id_)
+                self._in_flight.add(id_)
             else:
-                self._under_way.discard(id_)
+                self._in_flight.discard(id_)
                 over.append(id_)
         top = max(new, default=self._top)
-        self._miss(set(range(max(self._top + 1, top - LOOK_BACK), top)) - new.keys())
+        self._add_missing(set(range(max(self._top + 1, top - LOOK_BACK), top)) - new.keys())
         self._top = top
         return over
 
     def _states(self, *where: ColumnElement[bool]) -> dict[int, str]:
         return {row.id: row.state for row in self._connection.execute(STATES.where(*where))}
 
-    def _miss(self, ids: Iterable[int]) -> None:
+    def _add_missing(self, ids: Iterable[int]) -> None:
         now = self._clock()
-        self._missing = {id_: since for id_, since in self._missing.items() if now - since < PATIENCE}
+        self._missing = {id_: since for id_, since in self._missing.items() if now - since < MISSING_TIMEOUT}
         self._missing.update(dict.fromkeys(ids, now))
 
     def _has_changed(self) -> bool:
@@ -131,5 +133,5 @@ class Follower:
 
 
 def end_of(exchange: Exchange) -> float:
-    """Return the moment at which the call ended, in seconds."""
+    """Return when the call ended, in seconds since the epoch."""
     return exchange.started_at.timestamp() + (exchange.latency or 0) / 1e9

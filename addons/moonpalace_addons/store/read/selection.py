@@ -1,4 +1,4 @@
-"""Choose calls by what holds for them, and read the chosen ones a few at a time."""
+"""Select calls by a condition and read them in batches."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,7 +11,7 @@ from moonpalace_addons.store.schema import EXCHANGES
 
 
 def chosen_ids(engine: Engine, condition: ColumnElement[bool] | None = None, *, last: int | None = None) -> list[int]:
-    """Return the ids of the calls for which the condition holds, oldest first; with `last` only the newest so many."""
+    """Return the ids of the calls for which the condition holds, oldest first; only the newest `last` if given."""
     query = select(EXCHANGES.c.id).order_by(*NEWEST_FIRST)
     if condition is not None:
         query = query.where(condition)
@@ -22,7 +22,7 @@ def chosen_ids(engine: Engine, condition: ColumnElement[bool] | None = None, *, 
 
 
 def in_order(engine: Engine, ids: Sequence[int]) -> Iterator[Exchange]:
-    """Give the calls with these ids in this order; those that are gone by then are left out."""
+    """Yield the calls with these ids in this order; deleted calls are left out."""
     for some in chunks(ids):
         with engine.connect() as connection:
             rows = connection.execute(select(*COLUMNS).where(EXCHANGES.c.id.in_(some))).mappings()
@@ -31,7 +31,7 @@ def in_order(engine: Engine, ids: Sequence[int]) -> Iterator[Exchange]:
 
 
 def ids_beginning(engine: Engine, beginning: str, *, limit: int = 50) -> list[tuple[int, str]]:
-    """Return the newest ids that begin with these digits, each with the call's method and path."""
+    """Return the newest ids with this prefix of digits, each with the call's method and path."""
     query = select(EXCHANGES.c.id, EXCHANGES.c.method, EXCHANGES.c.path).order_by(*NEWEST_FIRST).limit(limit)
     if beginning:
         query = query.where(cast(EXCHANGES.c.id, Text).startswith(beginning, autoescape=True))
@@ -40,7 +40,7 @@ def ids_beginning(engine: Engine, beginning: str, *, limit: int = 50) -> list[tu
 
 
 def names_beginning(engine: Engine, column: str, beginning: str, *, limit: int = 50) -> list[str]:
-    """Return the newest different values of a column of identifiers that begin so."""
+    """Return the newest distinct values with this prefix in a column of identifiers."""
     named = EXCHANGES.c[column]
     query = select(named).where(named.is_not(None)).order_by(*NEWEST_FIRST).limit(limit)
     if beginning:

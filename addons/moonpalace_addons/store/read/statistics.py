@@ -1,4 +1,4 @@
-"""What the statistics are made from: a few numbers of each call."""
+"""Query the numbers of each call that statistics are computed from."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -12,12 +12,12 @@ from moonpalace_addons.store.records.expressions import expression
 from moonpalace_addons.store.records.ordering import NEWEST_FIRST
 from moonpalace_addons.store.records.values import MAX_INT64
 
-BATCH = 10_000
+BATCH_SIZE = 10_000
 
 type Measured = tuple[str | None, str, int | None, str | None, *tuple[int | None, ...]]
-"""What statistics need of a call: its model, state, status code, kind of error, and numbers, durations in nanoseconds.
+"""Model, state, status code, error kind and numbers of a call, durations in nanoseconds.
 
-A tuple, as there may be a million.
+A tuple because there may be a million.
 """
 
 
@@ -30,10 +30,9 @@ def measured(
     where: ColumnElement[bool] | None = None,
     limit: int | None = None,
 ) -> Iterator[Sequence[Measured]]:
-    """Yield the calls for which everything given holds, as for `exchanges.latest`; with `limit` the newest of them.
+    """Yield batches of the calls that match, as for `exchanges.latest`; with `limit` only the newest.
 
-    `numbers` are the names of the fields to be added up. The calls come in batches: a store may have more of them than
-    fit into memory.
+    `numbers` are the names of the fields to sum up. Batches, because a store may hold more calls than fit into memory.
     """
     names = ("model", "state", "status_code", "error_kind", *numbers)
     query = select(*(expression(FIELDS[name]) for name in names))
@@ -41,5 +40,5 @@ def measured(
     if limit is not None:
         query = query.order_by(*NEWEST_FIRST).limit(min(limit, MAX_INT64))
     with engine.connect() as connection:
-        for rows in connection.execution_options(yield_per=BATCH).execute(query).partitions():
+        for rows in connection.execution_options(yield_per=BATCH_SIZE).execute(query).partitions():
             yield cast(Sequence[Measured], rows)

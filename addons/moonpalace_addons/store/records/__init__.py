@@ -1,1 +1,1 @@
-"""The only SQL of the project: values in, values out. One module for each kind of row."""
+"""The SQL of the store, one module per kind of row: values in, values out."""

@@ -1,4 +1,4 @@
-"""Reach the rows of context caches from the event loop: on threads, so that no lookup and no lock holds up a call."""
+"""Access the rows of context caches from the event loop, on threads, so that no lookup or lock delays a call."""
 
 import asyncio
 import logging
@@ -15,12 +15,12 @@ from moonpalace_addons.store.records import identity
 
 logger = logging.getLogger(__name__)
 
-READ_LIMIT = 0.25
-"""Seconds that a call waits for the store at most."""
+READ_TIMEOUT = 0.25
+"""Maximum seconds that a call waits for the store."""
 
 
 class CacheAccess:
-    """Run functions that take an engine: reads on one thread, writes, which may wait for a lock, on another."""
+    """Run functions of an engine: reads on one thread; writes, which may wait for a lock, on another."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -31,9 +31,9 @@ class CacheAccess:
     async def read[**P, T](
         self, function: Callable[Concatenate[Engine, P], T], *args: P.args, **named: P.kwargs
     ) -> T | None:
-        """Return what a function finds.
+        """Return the result of a reading function.
 
-        None if the store refuses, takes longer than `READ_LIMIT`, or is still at the last read.
+        None if the store fails, takes longer than `READ_TIMEOUT`, or is still busy with the previous read.
         """
         if self._reading:
             return None
@@ -48,11 +48,11 @@ class CacheAccess:
             finally:
                 self._reading = False
 
-        done, _ = await asyncio.wait({asyncio.wrap_future(self._readers.submit(work))}, timeout=READ_LIMIT)
+        done, _ = await asyncio.wait({asyncio.wrap_future(self._readers.submit(work))}, timeout=READ_TIMEOUT)
         return done.pop().result() if done else None
 
     async def write[**P, T](self, function: Callable[Concatenate[Engine, P], T], *args: P.args, **named: P.kwargs) -> T:
-        """Return what a function says that writes, however long that takes; raise StoreError if the store refuses."""
+        """Return the result of a writing function, however long it takes; raises StoreError if the store fails."""
         try:
             return await asyncio.wrap_future(self._writers.submit(function, self._engine, *args, **named))
         except SQLAlchemyError as error:
@@ -61,18 +61,18 @@ class CacheAccess:
     def write_later[**P](
         self, function: Callable[Concatenate[Engine, P], object], *args: P.args, **named: P.kwargs
     ) -> None:
-        """Have a function write, without waiting for it; what fails is logged."""
+        """Run a writing function without waiting for it; failures are logged."""
         self._writers.submit(function, self._engine, *args, **named).add_done_callback(log_failure)
 
     async def close(self) -> None:
-        """Let what waits be written."""
+        """Finish pending writes and close the store."""
         self._readers.shutdown(wait=False, cancel_futures=True)
         await asyncio.to_thread(self._writers.shutdown)
         self._engine.dispose()
 
 
 def open_access(url: str) -> tuple[CacheAccess, bytes]:
-    """Return access to a store, and the key that its fingerprints of API keys are made with; raises StoreError."""
+    """Return access to a store and the key for its fingerprints of API keys; raises StoreError."""
     engine = open_store(url)
     try:
         with engine.connect() as connection:
@@ -83,11 +83,11 @@ def open_access(url: str) -> tuple[CacheAccess, bytes]:
 
 
 def log_failure(future: Future[object]) -> None:
-    """Log what a function raised."""
+    """Log the exception of a finished function, if any."""
     if not future.cancelled() and (error := future.exception()) is not None:
         logger.warning("store: a context cache could not be written down: %s", first_line(error))
 
 
 def first_line(error: BaseException) -> str:
-    """Return an error's text in one line."""
+    """Return the first line of an error's message."""
     return next(iter(str(getattr(error, "orig", None) or error).splitlines()), type(error).__name__)

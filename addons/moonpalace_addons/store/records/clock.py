@@ -1,4 +1,4 @@
-"""The database's clock: the only one that all proxies on a store share, since machines may be hours apart."""
+"""The database's clock, which all proxies on a store share; the clocks of machines may differ by hours."""
 
 from sqlalchemy import BigInteger
 from sqlalchemy.ext.compiler import compiles
@@ -6,15 +6,15 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 
-class database_now(FunctionElement[int]):  # noqa: N801 - named as the SQL functions that it stands for
-    """The moment of the statement, in microseconds since the epoch."""
+class database_now(FunctionElement[int]):  # noqa: N801 - named like an SQL function
+    """The time of the statement, in microseconds since the epoch."""
 
     type = BigInteger()
     inherit_cache = True
 
 
 class database_started(FunctionElement[int]):  # noqa: N801
-    """The moment since which the database has been there to be written to, in microseconds since the epoch."""
+    """The time since which the database has been available, in microseconds since the epoch."""
 
     type = BigInteger()
     inherit_cache = True
@@ -22,7 +22,7 @@ class database_started(FunctionElement[int]):  # noqa: N801
 
 @compiles(database_now, "sqlite")
 def now_on_sqlite(_: database_now, __: SQLCompiler, **___: object) -> str:
-    """Return SQLite's expression, which counts whole milliseconds; `unixepoch` with fractions needs SQLite 3.42."""
+    """Return SQLite's expression, in whole milliseconds; `unixepoch` with fractions needs SQLite 3.42."""
     return "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) * 1000"
 
 
@@ -34,11 +34,11 @@ def now_on_postgresql(_: database_now, __: SQLCompiler, **___: object) -> str:
 
 @compiles(database_started, "sqlite")
 def started_on_sqlite(_: database_started, __: SQLCompiler, **___: object) -> str:
-    """Return SQLite's expression: a file is always there."""
+    """Return SQLite's expression; a file is always available."""
     return "0"
 
 
 @compiles(database_started, "postgresql")
 def started_on_postgresql(_: database_started, __: SQLCompiler, **___: object) -> str:
-    """Return PostgreSQL's expression: nobody could write while the server was down."""
+    """Return PostgreSQL's expression; nobody can write while the server is down."""
     return "CAST(extract(epoch FROM pg_postmaster_start_time()) * 1000000 AS BIGINT)"

@@ -1,4 +1,4 @@
-"""What calls carried, bodies and streams: values in, values out."""
+"""The bodies and streams of calls."""
 
 import json
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ STREAM_DATA, STREAM_CHUNKS = (select(column).where(OWNED) for column in (EVENT_S
 
 @dataclass(frozen=True, slots=True)
 class Bodies:
-    """What a call carried, decoded.
+    """The decoded bodies of a call.
 
-    Of a stream, `event_stream` is what came and `response` the completion that it merges to, or the same bytes if it
-    merges to none. Of a call under way, `event_stream` is what has been stored of its answer, whatever that is.
+    For a stream, `event_stream` is the stream as received and `response` the merged completion, or the same bytes if it
+    cannot be merged. For a call in flight, `event_stream` is the part of its answer stored so far, stream or not.
     """
 
     request: bytes | None
@@ -32,7 +32,7 @@ class Bodies:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body to be stored, decoded; a call has at most one on each side."""
+    """A decoded body to be stored; a call has at most one on each side."""
 
     exchange_id: int
     side: Side
@@ -41,9 +41,9 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An event stream to be stored as it came; `chunks` are (offset after the chunk, ns since the request began).
+    """An event stream to be stored as received; `chunks` are (offset after the chunk, ns since the request began).
 
-    `texts` are those of a stream that is not merged (`stream_texts.of_answer`).
+    `texts` are the texts of a stream that is not merged (`stream_texts.of_answer`).
     """
 
     exchange_id: int
@@ -54,7 +54,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A piece of an answer that is still under way; `chunks` as those of a stream."""
+    """A part of an answer in flight; `chunks` as in a stream."""
 
     exchange_id: int
     sequence: int
@@ -63,7 +63,7 @@ class Segment:
 
 
 def bodies(engine: Engine, exchange_id: int) -> Bodies:
-    """Return what the call carried; of one still under way, what has been stored so far."""
+    """Return the bodies of a call; of a call in flight, the part stored so far."""
     with engine.connect() as connection:
         request = parts.joined(connection, exchange_id, "request")
         response = parts.joined(connection, exchange_id, "response")
@@ -85,7 +85,7 @@ def event_times(engine: Engine, exchange_id: int) -> list[tuple[int, int]]:
 def insert_contents(
     connection: Connection, bodies: Sequence[Body], streams: Sequence[Stream] = (), segments: Sequence[Segment] = ()
 ) -> None:
-    """Insert what calls carried, whose rows are there."""
+    """Insert the bodies, streams and segments of existing rows."""
     set_bodies(connection, bodies)
     rows = (
         (EVENT_STREAMS, [stream_row(stream) for stream in streams]),
@@ -97,7 +97,7 @@ def insert_contents(
 
 
 def set_bodies(connection: Connection, bodies: Sequence[Body]) -> None:
-    """Store bodies of calls whose rows are there."""
+    """Store the bodies of existing rows."""
     listed = parts.keep(connection, [body.data for body in bodies])
     for side in ("request", "response"):
         rows = [
@@ -111,7 +111,7 @@ def set_bodies(connection: Connection, bodies: Sequence[Body]) -> None:
 
 
 def delete_segments(connection: Connection, exchange_ids: Sequence[int]) -> None:
-    """Delete what was kept of answers under way, for calls that are over."""
+    """Delete the segments of answers in flight, for calls that have ended."""
     delete_for(connection, SEGMENTS, exchange_ids)
 
 
@@ -119,7 +119,7 @@ def delete_answers(connection: Connection, exchange_ids: Sequence[int]) -> None:
     """Delete the answers of calls."""
     delete_for(connection, EVENT_STREAMS, exchange_ids)
     if exchange_ids:
-        # The pieces that nobody else has are left to the clean-up.
+        # Pieces without other users are left to the clean-up.
         statement = update(EXCHANGES).where(EXCHANGES.c.id == bindparam("owner")).values(response_parts=None)
         connection.execute(statement, [{"owner": exchange_id} for exchange_id in exchange_ids])
 
@@ -127,7 +127,7 @@ def delete_answers(connection: Connection, exchange_ids: Sequence[int]) -> None:
 def delete_for(connection: Connection, table: Table, exchange_ids: Sequence[int]) -> None:
     """Delete the rows of `table` that belong to these calls."""
     if exchange_ids:
-        # One statement run for each: a list of values has a length that the database does not take.
+        # One execution per id, because databases limit the number of values in a list.
         statement = delete(table).where(table.c.exchange_id == bindparam("owner"))
         connection.execute(statement, [{"owner": exchange_id} for exchange_id in exchange_ids])
 
@@ -143,14 +143,14 @@ def stream_row(stream: Stream) -> Values:
 
 
 def packed(chunks: Sequence[tuple[int, int]]) -> bytes:
-    """Return the chunks of a stream as steps, which take half the room that the sums take."""
+    """Return the chunks of a stream as compressed differences, which take half the space of sums."""
     offsets, times = ([each[column] for each in chunks] for column in (0, 1))
     steps = [[after - before for before, after in pairwise([0, *sums])] for sums in (offsets, times)]
     return zstandard.compress(json.dumps(steps, separators=(",", ":")).encode())
 
 
 def unpacked(data: bytes) -> list[tuple[int, int]]:
-    """Return the chunks that were packed."""
+    """Return the chunks packed by `packed`."""
     lengths, pauses = json.loads(zstandard.decompress(data))
     return list(zip(accumulate(lengths), accumulate(pauses), strict=True))
 
@@ -166,7 +166,7 @@ def segment_row(segment: Segment) -> Values:
 
 
 def received_so_far(connection: Connection, exchange_id: int) -> tuple[bytes, list[tuple[int, int]]]:
-    """Return what the segments hold of an answer under way."""
+    """Return the bytes and chunks in the segments of an answer in flight."""
     query = select(SEGMENTS.c.data, SEGMENTS.c.chunks).where(SEGMENTS.c.exchange_id == exchange_id)
     data, chunks = b"", list[tuple[int, int]]()
     for piece, times in connection.execute(query.order_by(SEGMENTS.c.sequence)):

@@ -1,4 +1,4 @@
-"""The context caches at the API: values in, values out. Moments are microseconds since the epoch."""
+"""The rows of context caches at the API. Times are microseconds since the epoch."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from moonpalace_addons.store.schema import CONTEXT_CACHES, EXCHANGES
 
 type CacheState = Literal["creating", "ready"]
 
-MOST = 1000
-"""How many caches of one key are looked at: the most recently used."""
+MAX_CACHES = 1000
+"""Caches of one key that are considered: the most recently used."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContextCache:
-    """One context cache; `cache_id` is the API's name for it, None while it is being made.
+    """One context cache; `cache_id` is its id at the API, None while it is being created.
 
-    `expires_at` is, for one that is being made, when another may try in its place.
+    While it is being created, `expires_at` is when another proxy may try instead.
     """
 
     id: int
@@ -43,7 +43,7 @@ class ContextCache:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a cache is to be made of, and until when nobody else may try."""
+    """A claim to create a cache, exclusive until `until`."""
 
     endpoint: str
     key_fingerprint: str
@@ -60,19 +60,19 @@ COLUMNS = [CONTEXT_CACHES.c[name] for name in NAMES]
 
 
 def to_cache(row: RowMapping) -> ContextCache:
-    """Return the value for a row of the table."""
+    """Return a row of the table as a ContextCache."""
     return ContextCache(**{name: row[name] for name in NAMES})
 
 
 def all_caches(engine: Engine) -> list[ContextCache]:
-    """Return all caches, the most recently used first."""
+    """Return all caches, most recently used first."""
     query = select(*COLUMNS).order_by(CONTEXT_CACHES.c.used_at.desc(), CONTEXT_CACHES.c.id.desc())
     with engine.connect() as connection:
         return [to_cache(row) for row in connection.execute(query).mappings()]
 
 
 def find(engine: Engine, name: str) -> ContextCache | None:
-    """Return the cache with this number or this id of the API."""
+    """Return the cache with this row number or API id."""
     is_number = name.isascii() and name.isdigit() and len(name) < 20 and int(name) <= MAX_INT64
     column = CONTEXT_CACHES.c.id == int(name) if is_number else CONTEXT_CACHES.c.cache_id == name
     with engine.connect() as connection:
@@ -81,7 +81,7 @@ def find(engine: Engine, name: str) -> ContextCache | None:
 
 
 def alive(engine: Engine, endpoint: str, key_fingerprint: str, now: int) -> list[ContextCache]:
-    """Return the caches of one key that can be used, the most recently used first."""
+    """Return the usable caches of one key, most recently used first."""
     query = (
         select(*COLUMNS)
         .where(
@@ -91,21 +91,21 @@ def alive(engine: Engine, endpoint: str, key_fingerprint: str, now: int) -> list
             CONTEXT_CACHES.c.expires_at > now,
         )
         .order_by(CONTEXT_CACHES.c.used_at.desc())
-        .limit(MOST)
+        .limit(MAX_CACHES)
     )
     with engine.connect() as connection:
         return [to_cache(row) for row in connection.execute(query).mappings()]
 
 
 def claim(engine: Engine, wanted: Claim) -> int | None:
-    """Write down that a cache is being made; return its number, None if there is one or another makes it.
+    """Record that a cache is being created and return its row number; None if one exists or is being created.
 
-    A row that has expired is taken over: of a cache that the API has dropped, or of a maker that died.
+    An expired row is taken over: its cache was dropped by the API, or its creator died.
     """
     try:
         with writing(engine) as connection:
             return _take_over(connection, wanted) or _insert(connection, wanted)
-    except IntegrityError:  # somebody else was quicker
+    except IntegrityError:  # claimed by another proxy
         return None
 
 
@@ -148,13 +148,13 @@ def _claimed(wanted: Claim) -> Values:
 
 
 def finish(engine: Engine, number: int, cache_id: str, *, tokens: int | None, expires_at: int) -> bool:
-    """Write down that a cache is there; return False if its row is gone meanwhile."""
+    """Record that a cache is ready; return False if its row has been deleted."""
     values: Values = {"state": "ready", "cache_id": cache_id, "tokens": tokens, "expires_at": expires_at}
     return _change(engine, number, values)
 
 
 def touch(engine: Engine, number: int, *, uses: int, used_at: int, expires_at: int) -> bool:
-    """Write down that a cache was used; return False if its row is gone."""
+    """Record the use of a cache; return False if its row has been deleted."""
     values: Values = {"uses": CONTEXT_CACHES.c.uses + uses, "used_at": used_at, "expires_at": expires_at}
     return _change(engine, number, values)
 
@@ -172,13 +172,13 @@ def forget(engine: Engine, numbers: Iterable[int]) -> None:
             connection.execute(delete(CONTEXT_CACHES).where(CONTEXT_CACHES.c.id == number))
 
 
-def take_unused(engine: Engine, before: int) -> list[ContextCache]:
-    """Delete the rows of caches that were last used before a moment; return them."""
+def pop_unused(engine: Engine, before: int) -> list[ContextCache]:
+    """Delete the caches that were last used before a time; return them."""
     query = select(*COLUMNS).where(CONTEXT_CACHES.c.used_at < before)
     with engine.connect() as connection:
         found = [to_cache(row) for row in connection.execute(query).mappings()]
     with writing(engine) as connection:
-        # Used again meanwhile, or taken by another proxy: then it is not ours to delete.
+        # A cache used again meanwhile, or deleted by another proxy, is left out.
         still = CONTEXT_CACHES.c.used_at < before
         statement = delete(CONTEXT_CACHES).where(still)
         return [
@@ -187,7 +187,7 @@ def take_unused(engine: Engine, before: int) -> list[ContextCache]:
 
 
 def clear(engine: Engine, *, expired_at: int | None = None) -> int:
-    """Delete all rows, with `expired_at` only those that cannot be used at that moment; return how many."""
+    """Delete all rows, or only those that have expired at `expired_at`; return their number."""
     statement = delete(CONTEXT_CACHES)
     if expired_at is not None:
         statement = statement.where(CONTEXT_CACHES.c.expires_at <= expired_at)
@@ -195,8 +195,8 @@ def clear(engine: Engine, *, expired_at: int | None = None) -> int:
         return connection.execute(statement).rowcount
 
 
-def none_created(engine: Engine, uuid: str) -> bool:
-    """Have a call not say any more that its cache was created; tell whether it did."""
+def withdraw_created(engine: Engine, uuid: str) -> bool:
+    """Change a call's cache outcome from `created` to `miss`; return whether it was `created`."""
     columns = EXCHANGES.c
     change = update(EXCHANGES).where(columns.uuid == uuid, columns.cache_outcome == "created")
     with writing(engine) as connection:

@@ -1,4 +1,4 @@
-"""The rows of calls, without what the calls carried: values in, values out."""
+"""The rows of calls, without bodies and streams."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DataError
 
-from moonpalace_addons.store.fields import Exchange as Exchange  # most know it from here
+from moonpalace_addons.store.fields import Exchange as Exchange  # re-exported
 from moonpalace_addons.store.records.expressions import stored
 from moonpalace_addons.store.records.insertion import insert_many, json_rows, recordset
 from moonpalace_addons.store.records.ordering import NEWEST_FIRST
@@ -32,7 +32,7 @@ from moonpalace_addons.store.state import State
 
 
 def kinds_of(name: str) -> tuple[type, ...]:
-    """Return the types of the values that a column may have: an integer is a number with a fraction too."""
+    """Return the Python types that a column may hold; an int is valid for a float column."""
     column = EXCHANGES.c[name]
     kind = column.type.python_type
     kinds: tuple[type, ...] = {float: (float, int), str: (str, State)}.get(kind, (kind,))
@@ -46,20 +46,20 @@ COLUMNS: list[ColumnElement[object]] = [stored(name) for name in NAMES]
 
 
 def to_exchange(row: RowMapping | Mapping[str, object]) -> Exchange:
-    """Return the value for a row of the table, or for the values that are about to become one.
+    """Return the Exchange for a row of the table, or for values that are about to become one.
 
-    What no column of ours holds, and another program has written there, is left out, and a warning names the columns.
+    Values of a wrong type, which another program has written, are replaced, and a warning names their columns.
     """
     values = {name: row[name] for name in NAMES}
     odd = odd_columns(tuple(map(type, values.values())))
-    values |= {name: ABSENT.get(name) for name in odd}
-    values["request_headers"] = values["request_headers"] or ""  # none if the store has lost the piece
+    values |= {name: DEFAULTS.get(name) for name in odd}
+    values["request_headers"] = values["request_headers"] or ""  # NULL if the piece is missing
     for name, read in READ.items():
         try:
             values[name] = read(values[name])
         except (ValueError, TypeError, OverflowError, OSError, RecursionError):
             odd = (*odd, name)
-            values[name] = read(ABSENT.get(name))
+            values[name] = read(DEFAULTS.get(name))
     if odd:
         warning = f"the row has values that MoonPalace does not write: {', '.join(odd)}"
         values["warnings"] = (*cast(tuple[str, ...], values["warnings"]), warning)
@@ -68,29 +68,29 @@ def to_exchange(row: RowMapping | Mapping[str, object]) -> Exchange:
 
 @lru_cache(maxsize=1024)
 def odd_columns(types: tuple[type, ...]) -> tuple[str, ...]:
-    """Return which columns have values of a wrong type, where these are the types of all. Few rows differ in them."""
+    """Return the columns with a wrong type, given the types of all values. Cached, as few rows differ in them."""
     pairs = zip(NAMES, types, strict=True)
     return tuple(name for name, kind in pairs if kind not in kinds_of(name))
 
 
 def texts_in(column: object) -> tuple[str, ...]:
-    """Return the texts of a JSON array; raises ValueError for another."""
-    if not column or column == "[]":  # nearly all
+    """Return the texts of a JSON array of strings; raises ValueError for anything else."""
+    if not column or column == "[]":  # the common case
         return ()
     found = json.loads(cast(str, column))
     if not (isinstance(found, list) and all(isinstance(each, str) for each in found)):
-        raise ValueError("no list of texts")
+        raise ValueError("not a list of texts")
     return tuple(found)
 
 
 def moment(column: object) -> datetime:
-    """Return the moment that a column holds."""
+    """Return the datetime of a column with microseconds since the epoch."""
     return datetime.fromtimestamp(cast(int, column) / 1e6, UTC)
 
 
-ABSENT_KINDS = {State: State.UPSTREAM_FAILED, datetime: 0, int: 0, bool: False, str: ""}
-ABSENT = {name: ABSENT_KINDS[kind] for name, kind in HINTS.items() if kind in ABSENT_KINDS}
-"""What stands for a value that is none of ours, if not None."""
+DEFAULTS_BY_KIND = {State: State.UPSTREAM_FAILED, datetime: 0, int: 0, bool: False, str: ""}
+DEFAULTS = {name: DEFAULTS_BY_KIND[kind] for name, kind in HINTS.items() if kind in DEFAULTS_BY_KIND}
+"""Replacements for values of a wrong type, where not None."""
 READERS: dict[object, Callable[[object], object]] = {
     State: lambda column: State(cast(str, column)),
     datetime: moment,
@@ -109,10 +109,10 @@ def latest(
     order: Sequence[ColumnElement[object]] = (),
     offset: int = 0,
 ) -> list[Exchange]:
-    """Return at most `limit` calls (None: all) for which everything given holds, newest first unless `order` says else.
+    """Return at most `limit` matching calls (None: all), newest first unless `order` is given.
 
-    `chat_only` takes those to a `…/chat/completions`, `since` those that began then or later; the first `offset` calls
-    are left out.
+    `chat_only` selects calls to `…/chat/completions`, `since` those that began then or later, `where` adds a condition.
+    The first `offset` calls are skipped.
     """
     query = select(*COLUMNS).where(*matching(chat_only=chat_only, since=since, where=where))
     query = query.order_by(*(order or NEWEST_FIRST))
@@ -129,7 +129,7 @@ def count(
     since: datetime | None = None,
     where: ColumnElement[bool] | None = None,
 ) -> int:
-    """Return how many calls there are for which everything given holds, as for `latest`."""
+    """Return the number of matching calls, as for `latest`."""
     conditions = matching(chat_only=chat_only, since=since, where=where)
     with engine.connect() as connection:
         return connection.execute(select(func.count()).select_from(EXCHANGES).where(*conditions)).scalar_one()
@@ -138,7 +138,7 @@ def count(
 def matching(
     *, chat_only: bool = False, since: datetime | None = None, where: ColumnElement[bool] | None = None
 ) -> list[ColumnElement[bool]]:
-    """Return the conditions for the calls that `latest` gives."""
+    """Return the conditions that `latest` applies."""
     conditions = [EXCHANGES.c.path.endswith("/chat/completions")] if chat_only else []
     if since is not None:
         conditions.append(EXCHANGES.c.started_at >= microseconds(since))
@@ -146,7 +146,7 @@ def matching(
 
 
 def microseconds(moment: datetime) -> int:
-    """Return the moment as the table has it."""
+    """Return a datetime in microseconds since the epoch, as the table keeps it."""
     return (moment - EPOCH) // MICROSECOND
 
 
@@ -157,7 +157,7 @@ def find(
     chatcmpl: str | None = None,
     request_id: str | None = None,
 ) -> list[Exchange]:
-    """Return the calls for which all given identifiers hold, newest first."""
+    """Return the calls with all the given identifiers, newest first."""
     given = {EXCHANGES.c.id: id, EXCHANGES.c.chatcmpl_id: chatcmpl, EXCHANGES.c.msh_request_id: request_id}
     query = select(*COLUMNS).order_by(*NEWEST_FIRST)
     for column, value in given.items():
@@ -167,28 +167,28 @@ def find(
         try:
             return [to_exchange(row) for row in connection.execute(query).mappings()]
         except (OverflowError, UnicodeEncodeError, DataError):
-            return []  # no column can hold such an integer or text
+            return []  # out of the range of any column
 
 
-LAST_NUMBER = text(
+LAST_ID = text(
     "SELECT max((SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'exchanges'),"
     " (SELECT coalesce(max(id), 0) FROM exchanges))"
 )
-"""The number that SQLite counts on from: the greatest that a row ever had."""
+"""The greatest id that a row ever had in SQLite, from which ids continue."""
 
 
 def insert_exchanges(connection: Connection, rows: Sequence[Values]) -> dict[str, int]:
-    """Insert rows of `exchanges`, which all have the same columns; return their ids by uuid.
+    """Insert rows of `exchanges`, all with the same columns; return their ids by uuid.
 
-    Their headers are stored first, unless they come as `carried.keep` has returned them.
+    Headers are stored first, unless the rows already have the columns that `shared_pieces.keep` returns.
     """
     if not rows:
         return {}
     if "request_headers_part" not in rows[0]:
-        # 0.04 s for PostgreSQL's dialect, which those who only read need not pay.
-        from moonpalace_addons.store.records import carried
+        # It imports PostgreSQL's dialect, which takes 0.04 s and is not needed for reading.
+        from moonpalace_addons.store.records import shared_pieces
 
-        kept = carried.keep(connection, {str(row["uuid"]): row for row in rows})
+        kept = shared_pieces.keep(connection, {str(row["uuid"]): row for row in rows})
         rows = [row | kept[str(row["uuid"])] for row in rows]
     if connection.dialect.name == "sqlite":
         return insert_numbered(connection, rows)
@@ -199,19 +199,19 @@ def insert_exchanges(connection: Connection, rows: Sequence[Values]) -> dict[str
 
 
 def insert_numbered(connection: Connection, rows: Sequence[Values]) -> dict[str, int]:
-    """Insert rows where nobody else writes in the meantime, under the next numbers unless they bring their own.
+    """Insert rows under the next ids, unless they have their own, in a transaction that excludes other writers.
 
-    To have the database number and return them would take a statement of its own for each number of rows: every one of
-    them is kept, prepared, with the memory of all its values, tens of megabytes for a proxy.
+    Returning ids from the database would need a separate statement for each number of rows, and each is cached with the
+    memory of all its values: tens of megabytes in a proxy.
     """
-    first = 1 + cast(int, connection.execute(LAST_NUMBER).scalar_one())
+    first = 1 + cast(int, connection.execute(LAST_ID).scalar_one())
     numbered = [{"id": first + place} | row for place, row in enumerate(rows)]
     insert_many(connection, EXCHANGES, numbered)
     return {str(row["uuid"]): cast(int, row["id"]) for row in numbered}
 
 
 def update_exchanges(connection: Connection, rows: Sequence[Values]) -> None:
-    """Update rows of `exchanges` by their `id`; all rows have the same columns."""
+    """Update rows of `exchanges` by their `id`; all have the same columns."""
     if not rows:
         return
     if "response_headers" in rows[0] and "response_headers_part" not in rows[0]:
@@ -228,6 +228,6 @@ def update_exchanges(connection: Connection, rows: Sequence[Values]) -> None:
 
 @lru_cache(maxsize=32)
 def update_of(columns: tuple[str, ...]) -> Update:
-    """Return the statement that updates these columns of one row; making it anew costs as much as updating ten rows."""
+    """Return the statement that updates these columns of one row. Cached: building it costs as much as ten updates."""
     changed = update(EXCHANGES).where(EXCHANGES.c.id == bindparam("row_id"))
     return changed.values({name: bindparam(f"new_{name}") for name in columns})

@@ -1,4 +1,4 @@
-"""What the fields of the catalogue are in SQL."""
+"""The SQL expressions of the fields in the catalogue."""
 
 from typing import Any
 
@@ -16,19 +16,19 @@ TYPES: dict[Kind, type[TypeEngine[Any]]] = {
     "truth": Boolean,
     "moment": BigInteger,
 }
-"""Of what is derived; else text."""
+"""SQL types of derived fields; others are text."""
 
 HEADERS = {"request_headers": request_headers(), "response_headers": response_headers()}
-"""Columns that may stand in pieces, put together."""
+"""Columns whose values may be stored in pieces."""
 
 
 def stored(name: str) -> ColumnElement[Any]:
-    """Return what a call has in a column of `exchanges`, headers that are kept apart included."""
+    """Return a column of `exchanges`, with headers assembled from their pieces."""
     return HEADERS.get(name, EXCHANGES.c[name])
 
 
 def expression(field: Field) -> ColumnElement[Any]:
-    """Return a field of the calls in the enclosing query; of tags the first. Bodies are no expression."""
+    """Return the expression for a field of the enclosing query's calls; for tags, the first. Bodies have none."""
     if field.sql:
         return literal_column(f"({field.sql})", TYPES.get(field.kind, Text)())
     return stored(field.source)

@@ -1,4 +1,4 @@
-"""Conditions on many ids at once: a list is one parameter, so that one statement serves lists of every length."""
+"""Conditions on lists of ids, passed as one parameter so that one statement serves lists of any length."""
 
 import json
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from sqlalchemy.dialects import postgresql
 
 
 def among(tested: ColumnElement[int], numbers: Iterable[int], dialect_name: str) -> ColumnElement[bool]:
-    """Return the condition that a column has one of these numbers."""
+    """Return the condition that a column equals one of these numbers."""
     if dialect_name == "sqlite":
         listed = func.json_each(literal(json.dumps(list(numbers)), String())).table_valued(column("value", Integer))
         return tested.in_(select(listed.c.value))

@@ -1,8 +1,7 @@
-"""Give a database many rows at once.
+"""Insert many rows at once.
 
-PostgreSQL gets them as one JSON parameter. A statement with a placeholder for each value of each row is taken apart by
-the driver in Python, which costs more than all else that storing a call does: three times as many calls are stored in a
-second this way.
+PostgreSQL gets them as one JSON parameter. The driver parses statements with a placeholder per value in Python, which
+costs more than everything else in storing a call; this way three times as many calls are stored per second.
 """
 
 import json
@@ -19,9 +18,9 @@ ROWS = "json_rows"
 
 
 def insert_many(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
-    """Insert into SQLite rows that all have the same columns, two or more, with values that SQLite takes as they are.
+    """Insert rows with the same columns, two or more, into SQLite; values must be of types that the driver accepts.
 
-    SQLAlchemy would look at each value of each row once more, which takes as long as the insertion itself.
+    SQLAlchemy would process each value again, which takes as long as the insertion itself.
     """
     if rows:
         columns = tuple(rows[0])
@@ -30,18 +29,18 @@ def insert_many(connection: Connection, table: Table, rows: Sequence[Mapping[str
 
 @lru_cache(64)
 def statement(table: Table, columns: tuple[str, ...]) -> str:
-    """Return the statement for rows with these columns, in their order."""
+    """Return the INSERT statement for rows with these columns, in this order."""
     places = ", ".join("?" * len(columns))
     return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608 - names of our own
 
 
 def recordset(table: Table, names: Sequence[str]) -> TableValuedAlias:
-    """Return what stands for the rows in a statement, with these columns of the table and of its types."""
+    """Return the rows as a table in a statement, with these columns of `table` and their types."""
     columns = [column(name, table.c[name].type) for name in names]
     rows = func.json_to_recordset(cast(bindparam(ROWS, type_=Text), JSON))
     return rows.table_valued(*columns, name="given").render_derived(with_types=True)
 
 
 def json_rows(rows: Sequence[Values]) -> dict[str, str]:
-    """Return the parameter for rows without bytes."""
+    """Return the parameter for rows, which must not contain bytes."""
     return {ROWS: json.dumps(rows)}

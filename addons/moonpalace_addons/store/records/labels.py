@@ -1,4 +1,4 @@
-"""What users call calls: category, note and tags, values in, values out."""
+"""The labels of calls: category, note and tags."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, TAGS
 
-SOME = 500
-"""Rows of one statement: fewer than the variables that any SQLite takes."""
+BATCH_SIZE = 500
+"""Rows per statement: fewer than the variables that any SQLite version allows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What to change; `None` leaves what there is, an empty text takes it away."""
+    """A change of labels; `None` keeps a label, an empty text removes it."""
 
     category: str | None = None
     note: str | None = None
@@ -25,20 +25,20 @@ class Change:
 
 
 def change(engine: Engine, ids: Sequence[int], wanted: Change) -> int:
-    """Label the calls, and return how many of them there are; what is there already stays as it is.
+    """Label the calls; return the number of those that exist.
 
-    A tag both given and taken away is taken away. Each few hundred calls are a transaction of their own, so that a
-    proxy never waits for long.
+    A tag that is both added and removed is removed. Every few hundred calls are a transaction of their own, so that a
+    proxy never waits long.
     """
     labelled = 0
     for some in chunks(ids):
         with writing(engine) as connection:
-            labelled += change_some(connection, some, wanted)
+            labelled += change_batch(connection, some, wanted)
     return labelled
 
 
-def change_some(connection: Connection, ids: Sequence[int], wanted: Change) -> int:
-    """Label a few calls."""
+def change_batch(connection: Connection, ids: Sequence[int], wanted: Change) -> int:
+    """Label a batch of calls."""
     given = {"category": wanted.category, "note": wanted.note}
     values: Values = {name: value or None for name, value in given.items() if value is not None}
     if values:
@@ -52,7 +52,7 @@ def change_some(connection: Connection, ids: Sequence[int], wanted: Change) -> i
 
 
 def add_tag(connection: Connection, ids: Sequence[int], tag: str) -> None:
-    """Tag those of the calls that are there and do not have the tag."""
+    """Add a tag to those of the calls that exist and do not have it."""
     rows = select(EXCHANGES.c.id, literal(tag)).where(EXCHANGES.c.id.in_(ids))
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     connection.execute(insert(TAGS).from_select(["exchange_id", "tag"], rows).on_conflict_do_nothing())
@@ -70,7 +70,7 @@ def tags_of(engine: Engine, ids: Sequence[int]) -> Mapping[int, tuple[str, ...]]
 
 
 def all_tags(engine: Engine, *, beginning: str = "", limit: int = 1000) -> list[tuple[str, int]]:
-    """Return the tags that begin so, the most used first, with how many calls have them."""
+    """Return the tags with this prefix and their numbers of calls, most used first."""
     calls = func.count().label("calls")
     query = select(TAGS.c.tag, calls).group_by(TAGS.c.tag).order_by(calls.desc(), TAGS.c.tag).limit(limit)
     if beginning:
@@ -80,7 +80,7 @@ def all_tags(engine: Engine, *, beginning: str = "", limit: int = 1000) -> list[
 
 
 def chunks(ids: Iterable[int]) -> Iterator[list[int]]:
-    """Give the ids, each once, a few hundred at a time."""
+    """Yield the distinct ids in batches of a few hundred."""
     distinct = list(dict.fromkeys(ids))
-    for start in range(0, len(distinct), SOME):
-        yield distinct[start : start + SOME]
+    for start in range(0, len(distinct), BATCH_SIZE):
+        yield distinct[start : start + BATCH_SIZE]

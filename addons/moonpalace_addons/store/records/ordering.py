@@ -1,7 +1,7 @@
 """The orders in which calls can be listed.
 
-What is older or newer is told by when the request began, and by the id only of calls that began together: an id says
-when a call came into this store, and a call that is imported came late.
+Age is the time at which the request began; the id only breaks ties, because it reflects when a call came into this
+store, which is late for imported calls.
 """
 
 from sqlalchemy import ColumnElement
@@ -11,19 +11,19 @@ from moonpalace_addons.store.records.expressions import expression
 from moonpalace_addons.store.schema import EXCHANGES
 
 AGE = (EXCHANGES.c.started_at, EXCHANGES.c.id)
-"""What grows with each newer call, and differs between any two."""
+"""A unique sort key that grows with each newer call."""
 OLDEST_FIRST = tuple(column.asc() for column in AGE)
 NEWEST_FIRST = tuple(column.desc() for column in AGE)
 
 INDEXED = ("id", "started_at")
-"""What never has NULL and has an index: the first rows are found without looking at the others."""
+"""Indexed columns that are never NULL, so that the first rows are found without reading the others."""
 
 
 def order_by(field: Field, *, descending: bool) -> list[ColumnElement[object]]:
-    """Return the order by a field.
+    """Return the ordering by a field.
 
-    What is unknown comes last either way. Of equals the newest is first; with an index they follow the direction of the
-    column, so that the index gives them as they are wanted.
+    NULL comes last in either direction. Among equal values the newest comes first; for an indexed column they follow
+    its direction, so that the index yields them in order.
     """
     sorted_by = expression(field)
     side = sorted_by.desc() if descending else sorted_by.asc()
@@ -33,5 +33,5 @@ def order_by(field: Field, *, descending: bool) -> list[ColumnElement[object]]:
 
 
 def is_indexed(field: Field) -> bool:
-    """Tell whether the first calls in this order are found without reading all of them."""
+    """Return whether the first calls in this order are found without reading all of them."""
     return field.source in INDEXED

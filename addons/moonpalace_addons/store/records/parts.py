@@ -1,9 +1,8 @@
-"""The pieces of bodies: each stored once, put together again.
+"""The pieces of bodies and headers, each stored once.
 
 The columns `request_parts` and `response_parts` hold a JSON array of ids, `request_headers_part` and
-`response_headers_part` the id of the only piece.
-Whoever writes one takes the ids from `keep_pieces`, in the same transaction of `engine.writing`: that keeps the
-clean-up from deleting a piece that is about to be used.
+`response_headers_part` the id of a single piece. Write only ids from `keep_pieces`, in the same transaction of
+`engine.writing`; this keeps the clean-up from deleting a piece that is about to be used.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,18 +23,18 @@ from moonpalace_addons.store.write.resent import Piece, Resent
 NONE: Values = {"request_parts": None, "response_parts": None}
 """The columns of a call without bodies."""
 
-AT_ONCE = 500
-"""Hashes and ids in one statement: databases bound that."""
+BATCH_SIZE = 500
+"""Hashes or ids per statement, which databases limit."""
 
 RECENT = Resent()
-"""Of all stores that are written to: it knows nothing of what is stored."""
+"""Recently cut bodies, shared by all stores: it does not depend on what is stored."""
 
 ADDED = (PARTS.c.hash, PARTS.c.is_text, PARTS.c.data)
 
 NOTED = select(PARTS.c.id, PARTS.c.hash, UNUSED_PARTS.c.token).outerjoin(UNUSED_PARTS, UNUSED_PARTS.c.id == PARTS.c.id)
 FOUND = NOTED.where(PARTS.c.hash.in_(bindparam("hashes", expanding=True)))
 
-# On PostgreSQL one array takes the place of many values: the driver takes statements apart in Python, which is slow.
+# On PostgreSQL one array replaces many values, because the driver parses statements in Python, which is slow.
 FOUND_IN_ARRAY = NOTED.where(PARTS.c.hash == any_(bindparam("hashes", type_=postgresql.ARRAY(LargeBinary))))
 ARRAYS = [bindparam(f"{column.name}s", type_=postgresql.ARRAY(column.type)) for column in ADDED]
 GIVEN = func.unnest(*ARRAYS).table_valued(*(column.name for column in ADDED)).render_derived(name="given")
@@ -50,17 +49,17 @@ LAST = select(func.coalesce(func.max(PARTS.c.id), 0))
 
 
 def keep(connection: Connection, bodies: Sequence[bytes]) -> list[str]:
-    """Store the pieces of bodies that are not there yet; return for each body what its column holds."""
+    """Store the missing pieces of bodies; return the column value for each body."""
     return [as_column(ids) for ids in keep_pieces(connection, [RECENT.pieces(body) for body in bodies])]
 
 
 def as_column(ids: Iterable[int]) -> str:
-    """Return what the column of a body with these pieces holds."""
+    """Return the column value of a body with these pieces."""
     return f"[{','.join([str(part_id) for part_id in ids])}]"
 
 
 def keep_pieces(connection: Connection, cuts: Sequence[Sequence[Piece]]) -> list[list[int]]:
-    """Store the pieces that are not there yet; return the ids of all, in the same order."""
+    """Store missing pieces; return the ids of all in the same order."""
     if not cuts:
         return []
     data = dict(piece for body in cuts for piece in body)
@@ -72,29 +71,26 @@ def keep_pieces(connection: Connection, cuts: Sequence[Sequence[Piece]]) -> list
 
 
 def find(connection: Connection, hashes: Iterable[bytes]) -> dict[bytes, int]:
-    """Return the ids of the pieces that are there; those among them that were noted as unused are so no more."""
+    """Return the ids of existing pieces, and remove their notes as unused."""
     ids, noted = dict[bytes, int](), list[int]()
     statement = FOUND if connection.dialect.name == "sqlite" else FOUND_IN_ARRAY
-    for some in batched(hashes, AT_ONCE):
+    for some in batched(hashes, BATCH_SIZE):
         for found in connection.execute(statement, {"hashes": padded(some)}):
             ids[found.hash] = found.id
             if found.token is not None:
                 noted.append(found.id)
-    for few in batched(noted, AT_ONCE):
+    for few in batched(noted, BATCH_SIZE):
         connection.execute(delete(UNUSED_PARTS).where(UNUSED_PARTS.c.id.in_(few)))
     return ids
 
 
 def padded(hashes: Sequence[bytes]) -> list[bytes]:
-    """Return hashes with the last one repeated until their number is a power of two.
-
-    SQLite has a statement of its own for each number of them, and keeps it.
-    """
+    """Return hashes padded with the last one to a power of two, which limits the number of cached statements."""
     return [*hashes, *[hashes[-1]] * ((1 << (len(hashes) - 1).bit_length()) - len(hashes))]
 
 
 def add_numbered(connection: Connection, data: Mapping[bytes, bytes]) -> dict[bytes, int]:
-    """Add pieces where nobody else writes in the meantime, which saves asking for the id of each."""
+    """Add pieces in a transaction that excludes other writers, so that ids need not be queried."""
     first = connection.execute(LAST).scalar_one() + 1
     ids = {key: first + number for number, key in enumerate(data)}
     insert_many(connection, PARTS, [row(key, piece) | {"id": ids[key]} for key, piece in data.items()])
@@ -102,7 +98,7 @@ def add_numbered(connection: Connection, data: Mapping[bytes, bytes]) -> dict[by
 
 
 def add(connection: Connection, data: Mapping[bytes, bytes]) -> dict[bytes, int]:
-    """Add pieces that others may be adding too; all do so in the order of the hashes, or they would deadlock."""
+    """Add pieces that others may be adding too, in the order of their hashes to avoid deadlocks."""
     rows = [row(key, data[key]) for key in sorted(data)]
     returned = connection.execute(ADD, {f"{each.name}s": [found[each.name] for found in rows] for each in ADDED})
     ids: dict[bytes, int] = {found.hash: found.id for found in returned}
@@ -115,7 +111,7 @@ def row(key: bytes, piece: bytes) -> Values:
 
 
 def joined(connection: Connection, exchange_id: int, side: Side) -> bytes | None:
-    """Return a body, None if the call has none; raises StoreError if the store has lost a piece of it."""
+    """Return a body, None if the call has none; raises StoreError if a piece of it is missing."""
     found = connection.execute(pieces_of(side, connection.dialect.name), {"owner": exchange_id}).scalars().all()
     if None in found:
         raise StoreError(f"the store is damaged: a piece of the {side} body of call {exchange_id} is missing")
@@ -124,7 +120,7 @@ def joined(connection: Connection, exchange_id: int, side: Side) -> bytes | None
 
 @cache
 def pieces_of(side: Side, dialect_name: str) -> Select[bytes]:
-    """Return the query for the pieces of one body of the call `owner`; making it takes longer than its answer."""
+    """Return the query for the pieces of one body of the call `owner`; cached, as building it is slower than running."""
     listed = pieces(side, dialect_name)
     source = EXCHANGES.join(listed.source, true()).outerjoin(PARTS, PARTS.c.id == listed.part_id)
     query = select(PARTS.c.data).select_from(source).where(EXCHANGES.c.id == bindparam("owner"))
@@ -132,5 +128,5 @@ def pieces_of(side: Side, dialect_name: str) -> Select[bytes]:
 
 
 def is_text(data: bytes) -> bool:
-    """Tell whether both databases can show these bytes as text."""
+    """Return whether both databases can show these bytes as text."""
     return b"\x00" not in data and is_utf8(data)

@@ -1,12 +1,12 @@
-"""The headers of requests: what many calls have alike is one of the pieces in `parts`.
+"""Request headers, with the form that many calls share stored once in `parts`.
 
-Clients send the same headers with every call, but for the length of the body and perhaps a number of their own. Both
-have columns; where they stand in the headers, the piece has a control character, which no header can hold. The column
-`request_headers` is NULL then, and `request_headers_part` the id of the piece. Headers that are short, or that hold
-these characters, stand in `request_headers` as they are.
+Clients send the same headers with every call, except for the body's length and perhaps a request id. Both have columns
+of their own; in the shared piece they are replaced by control characters, which no header can contain. The column
+`request_headers` is then NULL and `request_headers_part` the id of the piece. Headers that are short, or that contain
+these characters, stay in `request_headers`.
 
-Together with those of answers this saves 1,150 bytes of a call with the headers of the openai library and of the API:
-13 % of a store of 6 KB calls, 18 % of one of agent sessions. To find the pieces takes 20 µs (40 on a busy machine).
+Together with response headers this saves 1,150 bytes per call with the headers of the openai library and of the API:
+13 % of a store of 6 KB calls, 18 % of one of agent sessions. Finding the pieces takes 20 µs (40 on a busy machine).
 """
 
 import re
@@ -19,21 +19,21 @@ from sqlalchemy.sql.functions import FunctionElement
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, PARTS
 
-SHORT = 100
-"""Characters below which headers stay in the row: a piece that no other call has would cost more than it saves."""
+MIN_LENGTH = 100
+"""Shorter headers (in characters) stay in the row: an unshared piece would cost more than it saves."""
 
 BYTES_MARK, ID_MARK = "\x01", "\x02"
-"""What stands for the columns `request_bytes` and `client_request_id`."""
+"""Placeholders for the columns `request_bytes` and `client_request_id`."""
 
-UNFIT = ("\x00", BYTES_MARK, ID_MARK)
-# A line's beginning is found much quicker by the character before it than by ^.
+RESERVED = ("\x00", BYTES_MARK, ID_MARK)
+# Matching the preceding newline is much faster than ^.
 VARYING = re.compile(r"\n(content-length|x-request-id)(:[ \t]*)([^\r\n]+)", re.IGNORECASE)
 
 
 def shared_form(row: Values) -> bytes | None:
-    """Return the piece that the headers in a row of `exchanges` are to be kept as, None to leave them in the row."""
+    """Return the piece for the headers of a row of `exchanges`, None to leave them in the row."""
     headers = row["request_headers"]
-    if not isinstance(headers, str) or len(headers) < SHORT or any(character in headers for character in UNFIT):
+    if not isinstance(headers, str) or len(headers) < MIN_LENGTH or any(character in headers for character in RESERVED):
         return None
     marks = {
         "content-length": (str(row["request_bytes"]), BYTES_MARK),
@@ -48,7 +48,7 @@ def shared_form(row: Values) -> bytes | None:
 
 
 class AsText(FunctionElement[str]):
-    """Bytes in UTF-8 as text."""
+    """UTF-8 bytes as text."""
 
     type = Text()
     inherit_cache = True
@@ -67,7 +67,7 @@ def _as_text_on_postgresql(element: AsText, compiler: SQLCompiler, **options: ob
 def request_headers() -> ColumnElement[str]:
     """Return the headers of the enclosing query's row of EXCHANGES, as in the view `moonshot_requests`.
 
-    NULL where the store has lost the piece.
+    NULL if the piece is missing.
     """
     with_bytes = func.replace(AsText(PARTS.c.data), BYTES_MARK, cast(EXCHANGES.c.request_bytes, Text))
     whole = func.replace(with_bytes, ID_MARK, func.coalesce(EXCHANGES.c.client_request_id, ""))

@@ -1,9 +1,9 @@
-"""The headers of answers: what many calls have alike is one of the pieces in `parts`, as that of requests is.
+"""Response headers, with the form that many calls share stored once in `parts`, as with request headers.
 
-Answers differ in their date, number, time and length. What of these has a column stands there alone; where it stands in
-the headers, the piece has a control character, which no header can hold. The column `response_headers` is NULL then,
-and `response_headers_part` the id of the piece. Headers that are short, or that hold these characters, stand in
-`response_headers` as they are.
+Responses differ in date, request id, server time and length, which have columns of their own; in the shared piece they
+are replaced by control characters, which no header can contain. The column `response_headers` is then NULL and
+`response_headers_part` the id of the piece. Headers that are short, or that contain these characters, stay in
+`response_headers`.
 """
 
 import re
@@ -15,14 +15,14 @@ from moonpalace_addons.store.records.request_headers import AsText
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, PARTS
 
-SHORT = 150
-"""Characters below which headers stay in the row: the date, the piece's number and a piece take nearly as much."""
+MIN_LENGTH = 150
+"""Shorter headers (in characters) stay in the row: date, piece id and piece would take nearly as much space."""
 
 MARKS = {"response_date": "\x01", "msh_request_id": "\x02", "server_timing": "\x03", "response_bytes": "\x04"}
-"""What stands for these columns."""
+"""Placeholders for these columns."""
 
-UNFIT = ("\x00", *MARKS.values())
-# A line's beginning is found much quicker by the character before it than by ^.
+RESERVED = ("\x00", *MARKS.values())
+# Matching the preceding newline is much faster than ^.
 VARYING = re.compile(
     r"\n(?:(?P<response_date>date)|(?P<msh_request_id>msh-request-id)|(?P<server_timing>server-timing)"
     r"|(?P<response_bytes>content-length)):[ \t]*(?:[^\r\n]*;[ \t]*dur=)?(?P<value>[^\r\n]+)",
@@ -34,16 +34,16 @@ UNSHARED: Values = {"response_headers_part": None, "response_date": None}
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Headers as they are kept: the piece, and the date that they have."""
+    """The stored form of headers: the shared piece and the date."""
 
     piece: bytes
     date: str | None
 
 
 def shared_form(row: Values) -> Form | None:
-    """Return how the headers of the answer in a row of `exchanges` are to be kept, None to leave them in the row."""
+    """Return the stored form of the response headers of a row of `exchanges`, None to leave them in the row."""
     headers = row.get("response_headers")
-    if not isinstance(headers, str) or len(headers) < SHORT or any(character in headers for character in UNFIT):
+    if not isinstance(headers, str) or len(headers) < MIN_LENGTH or any(character in headers for character in RESERVED):
         return None
     date = found[1] if (found := DATE.search(f"\n{headers}")) else None
     values = row | {"response_date": date}
@@ -57,9 +57,9 @@ def shared_form(row: Values) -> Form | None:
 
 
 def response_headers() -> ColumnElement[str]:
-    """Return the headers of the answer to the call of the enclosing query, as in the view `moonshot_requests`.
+    """Return the response headers of the enclosing query's row of EXCHANGES, as in the view `moonshot_requests`.
 
-    NULL where there was no answer, and where the store has lost the piece.
+    NULL if there was no answer or the piece is missing.
     """
     whole: ColumnElement[str] = AsText(PARTS.c.data)
     for name, mark in MARKS.items():

@@ -1,4 +1,4 @@
-"""The lives of proxies and the calls that they left: values in, values out."""
+"""The runs of proxies, and the calls that they left in flight."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from moonpalace_addons.store.state import State
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A call that a dead proxy left, with what had been received of its answer."""
+    """A call that a dead proxy left in flight, with the received part of its answer."""
 
     exchange: Exchange
     request_body: bytes
@@ -25,7 +25,7 @@ class Unfinished:
 
 @dataclass(frozen=True, slots=True)
 class OpenRun:
-    """A run of a proxy. `silent` are the microseconds that it could have been heard of, and was not."""
+    """A run of a proxy. `silent` is the time since its last heartbeat with the database available, in microseconds."""
 
     id: str
     host: str
@@ -35,13 +35,13 @@ class OpenRun:
 
 
 def begin_run(connection: Connection, run: Values) -> None:
-    """Write down that a proxy starts: now, by the database's clock, unless `run` says when."""
+    """Record the start of a proxy: now by the database's clock, unless `run` has a time."""
     values = {"started_at": database_now(), "heartbeat_at": database_now()} | run
     connection.execute(insert(RUNS).values(values))
 
 
 def touch_run(connection: Connection, run_id: str, *, ended: bool = False) -> None:
-    """Write down that a proxy lives, or that it has ended."""
+    """Record the heartbeat of a proxy, or its end."""
     values = {"heartbeat_at": database_now()} | ({"ended_at": database_now()} if ended else {})
     connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(values))
 
@@ -52,8 +52,8 @@ def open_runs(connection: Connection) -> list[OpenRun]:
     return runs_where(connection, RUNS.c.id.in_(left))
 
 
-def heard_runs(connection: Connection, silent: int) -> list[OpenRun]:
-    """Return the runs that are not over and have been silent for at most so many microseconds."""
+def live_runs(connection: Connection, silent: int) -> list[OpenRun]:
+    """Return the runs that have not ended and whose last heartbeat is at most `silent` microseconds ago."""
     return runs_where(connection, and_(RUNS.c.ended_at.is_(None), RUNS.c.heartbeat_at >= database_now() - silent))
 
 
@@ -65,7 +65,7 @@ def runs_where(connection: Connection, condition: ColumnElement[bool]) -> list[O
 
 
 def claim_run(connection: Connection, run_id: str) -> bool:
-    """Take a run for the length of the transaction; False if somebody else has it."""
+    """Lock a run for the rest of the transaction; return False if another transaction holds it."""
     query = select(RUNS.c.id).where(RUNS.c.id == run_id).with_for_update(skip_locked=True, key_share=True)
     return connection.execute(query).first() is not None
 

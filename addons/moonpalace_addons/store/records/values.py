@@ -1,6 +1,6 @@
-"""Values on their way into a row."""
+"""Values of rows to be written."""
 
 type Values = dict[str, object]
 
 MAX_INT64 = 2**63 - 1
-"""The greatest integer that a database holds."""
+"""The greatest integer that both databases can store."""

@@ -4,7 +4,7 @@ import logging
 import threading
 from abc import ABC, abstractmethod
 
-from moonpalace_addons.store.database.trouble import words
+from moonpalace_addons.store.database.outage import words
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class Upkeep(ABC):
         self.first = first
         self.interval = interval
         self.failure = failure
-        self.trouble: str | None = None
+        self.last_error: str | None = None
         self.stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
@@ -53,11 +53,11 @@ class Upkeep(ABC):
             self.do()
         except Exception as error:  # noqa: BLE001 - a thread that has died looks after nothing
             said = words(error)
-            if said != self.trouble:
+            if said != self.last_error:
                 logger.warning("store: %s: %s; it is tried again", self.failure, said)
-            self.trouble = said
+            self.last_error = said
         else:
-            self.trouble = None
+            self.last_error = None
 
     @abstractmethod
     def do(self) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, func, select, text, true, union
 from sqlalchemy.exc import DBAPIError
 
-from moonpalace_addons.store.records.body_text import Side, pieces, readable
+from moonpalace_addons.store.records.body_text import Side, pieces, valid_list
 from moonpalace_addons.store.records.clock import database_now, database_started
 from moonpalace_addons.store.records.runs import OpenRun
 from moonpalace_addons.store.schema import EXCHANGES, METADATA, PARTS, RUNS
@@ -92,7 +92,7 @@ def damaged_calls(connection: Connection) -> list[int]:
         ids.update(connection.execute(lost).scalars())
     if connection.dialect.name == "sqlite":
         for column in (EXCHANGES.c.request_parts, EXCHANGES.c.response_parts):
-            unreadable = select(EXCHANGES.c.id).where(column.is_not(None), readable(column).is_(None))
+            unreadable = select(EXCHANGES.c.id).where(column.is_not(None), valid_list(column).is_(None))
             ids.update(connection.execute(unreadable).scalars())
     for side in SIDES:
         listed = pieces(side, connection.dialect.name)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, Engine
 
 from moonpalace_addons.store.database.engine import writing
-from moonpalace_addons.store.database.trouble import Trouble, is_refusal, passes
-from moonpalace_addons.store.records import repeats
+from moonpalace_addons.store.database.outage import Outage, is_refusal, is_store_failure
+from moonpalace_addons.store.records import idempotency
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.write.units import Unit, rewrite, write
 
@@ -36,7 +36,7 @@ class Attempts:
 
     def __init__(self, engine: Engine, before: Callable[[], None]) -> None:
         self.engine = engine
-        self.trouble = Trouble()
+        self.outage = Outage()
         self._before = before
         self._rounds: dict[str, int] = {}
 
@@ -46,11 +46,11 @@ class Attempts:
             with writing(self.engine) as connection:
                 work(connection)
         except Exception as error:
-            if not passes(error):
+            if not is_store_failure(error):
                 raise
-            self.trouble.report(error)
+            self.outage.report(error)
             return False
-        self.trouble.over()
+        self.outage.over()
         return True
 
     def store(self, units: Sequence[Unit], run: Values, first: Write, *, again: bool) -> Taken:
@@ -68,7 +68,7 @@ class Attempts:
                 return self._at_once(units, run if careful else None, first)
             except Exception as error:  # noqa: BLE001 - whatever it is, the calls of the batch must get their rows
                 refusal = error
-        if self.trouble.words is None:
+        if self.outage.words is None:
             logger.warning("store: a batch is refused (%s), storing its calls one by one", type(refusal).__name__)
         return self._one_by_one(units, run, first)
 
@@ -77,13 +77,13 @@ class Attempts:
         try:
             self.run(work)
         except Exception as error:  # noqa: BLE001 - what raises here is not about any call
-            self.trouble.report(error)
+            self.outage.report(error)
 
     def _prepared(self) -> bool:
         try:
             self._before()
         except Exception as error:  # noqa: BLE001 - whatever it is, there is no store to write to
-            self.trouble.report(error)
+            self.outage.report(error)
             return False
         return True
 
@@ -93,7 +93,7 @@ class Attempts:
 
         def work(connection: Connection) -> None:
             if run is not None:
-                repeats.ensure_run(connection, run)
+                idempotency.ensure_run(connection, run)
             first(connection)
             ids.update((write if run is None else rewrite)(connection, units))
 
@@ -118,7 +118,7 @@ class Attempts:
         refused = {uuid: error for uuid, error in failed.items() if is_refusal(error)}
         doubtful = {uuid: error for uuid, error in failed.items() if uuid not in refused}
         if doubtful and not ids and self._rounds.keys().isdisjoint(doubtful):  # it takes no call at all
-            self.trouble.report(next(iter(doubtful.values())))
+            self.outage.report(next(iter(doubtful.values())))
             return refused
         rounds = {uuid: self._rounds.get(uuid, 0) + 1 for uuid in doubtful}
         self._rounds = {uuid: count for uuid, count in rounds.items() if count < ROUNDS}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from moonpalace_addons.store.database.trouble import passes
+from moonpalace_addons.store.database.outage import is_store_failure
 from moonpalace_addons.store.records import contents, exchanges, runs
 from moonpalace_addons.store.tasks import ExchangeEnded, State
 from moonpalace_addons.store.write import derive
@@ -55,7 +55,7 @@ def is_alive(run: runs.OpenRun, own_pid: int | None = None) -> bool:
 
 def is_in_use(connection: Connection) -> bool:
     """Tell whether a proxy that works, this process among them, uses the store."""
-    return any(run.pid == os.getpid() or is_alive(run) for run in runs.heard_runs(connection, SILENT_MOST))
+    return any(run.pid == os.getpid() or is_alive(run) for run in runs.live_runs(connection, SILENT_MOST))
 
 
 def finish(connection: Connection, left: runs.Unfinished) -> None:
@@ -64,7 +64,7 @@ def finish(connection: Connection, left: runs.Unfinished) -> None:
         with connection.begin_nested():
             finish_with(connection, left.exchange.id, read(left))
     except Exception as error:
-        if passes(error):
+        if is_store_failure(error):
             raise  # locked or full: a matter of the database, not of this call
         logger.exception("store: what was kept of call %d could not be read", left.exchange.id)
         unread = derive.outcome(ending(left), None, {}, warnings=left.exchange.warnings)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from moonpalace_addons.store.records import carried, contents, exchanges, parts, repeats
+from moonpalace_addons.store.records import contents, exchanges, idempotency, parts, shared_pieces
 from moonpalace_addons.store.records.body_text import Side
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.state import State
@@ -98,7 +98,7 @@ def rewrite(connection: Connection, units: Sequence[Unit]) -> dict[str, int]:
     That is so after a connection was lost in the midst of a COMMIT, for a journal that is taken in a second time, and
     where another proxy took this one for dead and finished its rows: the end that is known here wins.
     """
-    rows = repeats.rows_of(connection, [unit.uuid for unit in units])
+    rows = idempotency.rows_of(connection, [unit.uuid for unit in units])
     ids = {uuid: row.id for uuid, row in rows.items()}
     # Of a call that is over in the store, only its end can bring anything new.
     fresh = [unit for unit in units if unit.ending or unit.uuid not in rows or rows[unit.uuid].state == State.IN_FLIGHT]
@@ -106,7 +106,7 @@ def rewrite(connection: Connection, units: Sequence[Unit]) -> dict[str, int]:
     contents.delete_answers(connection, over)
     contents.delete_segments(connection, over)
     begun = [unit for unit in fresh if not unit.ending and unit.segments and unit.uuid in ids]
-    repeats.delete_segments_from(connection, [(ids[unit.uuid], unit.segments[0][0]) for unit in begun])
+    idempotency.delete_segments_from(connection, [(ids[unit.uuid], unit.segments[0][0]) for unit in begun])
     return ids | put(connection, fresh, ids)
 
 
@@ -141,7 +141,7 @@ def put_pieces(connection: Connection, units: Sequence[Unit], known: Container[s
             bodies.append((unit.uuid, "response", unit.ending.body))
     new = {unit.uuid: unit.columns for unit in units if unit.uuid not in known}
     answered = {unit.uuid: unit.columns for unit in units if unit.uuid in known and "response_headers" in unit.changed}
-    return {unit.uuid: {} for unit in units} | carried.keep(connection, new, bodies, answered=answered)
+    return {unit.uuid: {} for unit in units} | shared_pieces.keep(connection, new, bodies, answered=answered)
 
 
 def by_columns(rows: list[Values]) -> dict[tuple[str, ...], list[Values]]:

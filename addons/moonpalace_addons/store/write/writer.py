@@ -27,7 +27,7 @@ from moonpalace_addons.store.database.engine import BUSY_TIMEOUT, refusal, writi
 from moonpalace_addons.store.database.store_file import StoreFile
 from moonpalace_addons.store.journal import journal_place
 from moonpalace_addons.store.journal.overflow import Overflow, Source
-from moonpalace_addons.store.records import identity, repeats, runs
+from moonpalace_addons.store.records import idempotency, identity, runs
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import RequestRead, Task
@@ -126,9 +126,9 @@ class Writer:
             self._wake.set()
 
     @property
-    def trouble(self) -> str | None:
+    def outage(self) -> str | None:
         """Return why the store does not work, None if it does."""
-        return self._attempts.trouble.words
+        return self._attempts.outage.words
 
     @property
     def lost(self) -> int:
@@ -162,7 +162,7 @@ class Writer:
         except Exception as error:
             if key is None:
                 raise
-            self._attempts.trouble.report(error)
+            self._attempts.outage.report(error)
             self._moved = True
             return key
 
@@ -170,7 +170,7 @@ class Writer:
         try:
             with writing(self.engine) as connection:
                 self._recover(connection)
-                repeats.ensure_run(connection, self._run)
+                idempotency.ensure_run(connection, self._run)
                 return identity.fingerprint_key(connection)
         except DBAPIError as error:
             raise refusal("cannot write to", self.engine.url, error) from error
@@ -192,7 +192,7 @@ class Writer:
 
     def _sleep(self, took: float) -> None:
         """Wait for what is to be done next, after a turn that took some seconds."""
-        if self.trouble is not None:
+        if self.outage is not None:
             self._stopping.wait(self._delay)
             self._delay = min(self._delay * 2, RETRY_MOST)
             return
@@ -208,7 +208,7 @@ class Writer:
 
     def _due_before(self, *, ended: bool = False) -> float:
         """Return the moment since when calls under way are held; while the store is in trouble none is."""
-        return math.inf if ended or self.trouble is not None else time.monotonic() - HOLD
+        return math.inf if ended or self.outage is not None else time.monotonic() - HOLD
 
     def _guarded(self, work: Callable[[], None]) -> None:
         """Do something; whatever goes wrong stays here, since a thread that has died stores nothing more."""
@@ -232,12 +232,12 @@ class Writer:
         while self._tasks and time.monotonic() < end:
             self._plan_tasks()
         # Pieces of answers under way that cannot be stored would be there twice in memory.
-        self._batch.plan((), keep=ended or (keep and self.trouble is None))
-        self._memory = self._batch.weight + (self._batch.absorb() if self.trouble is not None else 0)
+        self._batch.plan((), keep=ended or (keep and self.outage is None))
+        self._memory = self._batch.weight + (self._batch.absorb() if self.outage is not None else 0)
         self._most = max(self._most, self._memory)
         over = self._memory > MEMORY
         # Of a store that works, one great batch is no sign; two in a row say that it is too slow.
-        if (over and (self._was_over or self.trouble is not None)) or self._attempts.trouble.lasts > MINUTE:
+        if (over and (self._was_over or self.outage is not None)) or self._attempts.outage.duration > MINUTE:
             self._spill()
         self._was_over = over
 
@@ -271,7 +271,7 @@ class Writer:
             self._settle()
         left = self._overflow.source() if ended else None
         is_stored = not self._batch.is_due(self._due_before(ended=ended))
-        is_done = is_stored and self.trouble is None and (left is None or not self._is_ours(left))
+        is_done = is_stored and self.outage is None and (left is None or not self._is_ours(left))
         if is_done and self._behind:
             logger.warning("store: %d calls that had waited are stored", self._behind)
         self._behind = None if is_done else self._behind
@@ -290,7 +290,7 @@ class Writer:
                 self._attempts.try_to(touch)
             return
         # What has failed may have been committed nevertheless, with the answer lost on the way.
-        taken = self._timed(lambda: self._attempts.store(units, self._run, touch, again=self.trouble is not None))
+        taken = self._timed(lambda: self._attempts.store(units, self._run, touch, again=self.outage is not None))
         self._count(units, taken)
         self._batch.stored(taken.ids)
         self._give_up([unit for unit in units if unit.uuid in taken.refused], taken.refused)
@@ -306,7 +306,7 @@ class Writer:
 
     def _count(self, units: Sequence[Unit], taken: Taken) -> None:
         """Count what has been stored of calls that had waited for a store in trouble."""
-        if self.trouble is not None and self._behind is None:
+        if self.outage is not None and self._behind is None:
             self._behind = 0
         if self._behind is not None:
             self._behind += sum(unit.ending is not None and unit.uuid in taken.ids for unit in units)
@@ -335,7 +335,7 @@ class Writer:
         self._overflow.look()
         while self._tasks:
             self._plan()
-            if self.trouble is not None or time.monotonic() > self._deadline:
+            if self.outage is not None or time.monotonic() > self._deadline:
                 self._spill()
                 self._settle()
             else:
@@ -343,7 +343,7 @@ class Writer:
         self._plan(ended=True)
         delay, is_safe = RETRY_LEAST, False
         while not self._push(ended=True) and time.monotonic() <= self._deadline:
-            if self.trouble is None:
+            if self.outage is None:
                 continue
             if not is_safe:
                 self._spill()
@@ -355,7 +355,7 @@ class Writer:
             self._spill()
         self._settle()
         if self._batch.planned:
-            logger.error("store: %d calls could not be stored: %s", self._batch.planned, self.trouble)
+            logger.error("store: %d calls could not be stored: %s", self._batch.planned, self.outage)
         if self._overflow.own is not None:
             logger.warning("store: what could not be stored waits in %s for the next start", self._overflow.own)
 

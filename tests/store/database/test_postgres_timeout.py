@@ -6,19 +6,19 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from moonpalace_addons.store.database import postgres_patience
+from moonpalace_addons.store.database import postgres_timeout
 from moonpalace_addons.store.database.engine import open_store, writing
-from moonpalace_addons.store.database.postgres_patience import SilentServerError, within
-from moonpalace_addons.store.database.trouble import passes, words
+from moonpalace_addons.store.database.outage import is_store_failure, words
+from moonpalace_addons.store.database.postgres_timeout import SilentServerError, within
 
 SLEEP = text("SELECT pg_sleep(1)")
 
 
 @pytest.fixture
 def hasty(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
-    """Give an engine that has the patience of a tenth of a second."""
-    monkeypatch.setattr(postgres_patience, "PATIENCE", 0.1)
-    monkeypatch.setattr(postgres_patience.PatientConnection, "patience", 0.1)
+    """Return an engine with a response timeout of a tenth of a second."""
+    monkeypatch.setattr(postgres_timeout, "RESPONSE_TIMEOUT", 0.1)
+    monkeypatch.setattr(postgres_timeout.TimeoutConnection, "response_timeout", 0.1)
     engine = open_store(postgres_url)
     yield engine
     engine.dispose()
@@ -29,7 +29,7 @@ def test_a_transaction_that_writes_does_not_wait_for_ever(hasty: Engine) -> None
     with pytest.raises(DBAPIError) as caught, writing(hasty) as connection:
         connection.execute(SLEEP)
     assert caught.value.connection_invalidated
-    assert passes(caught.value)
+    assert is_store_failure(caught.value)
     assert words(caught.value) == "the server has not answered for 0.1 s"
     with writing(hasty) as connection:
         assert connection.execute(text("SELECT 1")).scalar_one() == 1

@@ -16,7 +16,7 @@ from sqlalchemy.exc import (
 )
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store.database.trouble import Trouble, is_refusal, passes, words
+from moonpalace_addons.store.database.outage import Outage, is_refusal, is_store_failure, words
 
 
 def sqlite(kind: type[DBAPIError], code: int = 0) -> DBAPIError:
@@ -68,7 +68,7 @@ def server(kind: type[DBAPIError], sqlstate: str, *, lost: bool = False) -> DBAP
 )
 def test_whose_fault_an_error_is(error: Exception, waits: bool, refused: bool) -> None:
     """Some errors pass, some are about what is stored, and of some only other calls can tell."""
-    assert (passes(error), is_refusal(error) and not passes(error)) == (waits, refused)
+    assert (is_store_failure(error), is_refusal(error) and not is_store_failure(error)) == (waits, refused)
 
 
 def test_words_are_one_line() -> None:
@@ -80,19 +80,19 @@ def test_words_are_one_line() -> None:
 
 def test_a_trouble_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
     """One line says that it comes, whatever else it turns into, one that it is over; the next one is said again."""
-    trouble = Trouble()
-    trouble.over()
+    outage = Outage()
+    outage.over()
     for _ in range(2):
-        assert trouble.lasts == 0.0
-        trouble.report(StoreError("locked"))
-        trouble.report(StoreError("full"))
-        assert (trouble.words, trouble.lasts > 0.0) == ("full", True)
-        trouble.over()
-        trouble.over()
+        assert outage.duration == 0.0
+        outage.report(StoreError("locked"))
+        outage.report(StoreError("full"))
+        assert (outage.words, outage.duration > 0.0) == ("full", True)
+        outage.over()
+        outage.over()
     assert (
         caplog.messages
         == [
-            "store: locked; calls go on, their rows wait in memory",
+            "store: locked; calls continue, their rows wait in memory",
             "store: works again",
         ]
         * 2

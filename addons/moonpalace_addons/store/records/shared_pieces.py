@@ -19,15 +19,18 @@ def keep(
     *,
     answered: Mapping[str, Values] = NO_ROWS,
 ) -> dict[str, Values]:
-    """Store the headers of new rows, those of the answers to others, and bodies; return the columns to be written.
+    """Store the headers of new rows, the answer headers of other rows, and bodies; return the columns to write by uuid.
 
-    All by uuid. What goes into a transaction has to come in one call: pieces are added in an order that keeps
-    PostgreSQL's writers from waiting for one another.
+    Call it once per transaction: pieces are added in an order that keeps PostgreSQL's writers from deadlocking.
     """
     answers = {**rows, **answered}
-    asked = {uuid: form for uuid, row in rows.items() if (form := request_headers.shared_form(row)) is not None}
-    said = {uuid: told for uuid, row in answers.items() if (told := response_headers.shared_form(row)) is not None}
-    headers = [[piece(text)] for text in (*asked.values(), *(told.piece for told in said.values()))]
+    request_forms = {
+        uuid: shared for uuid, row in rows.items() if (shared := request_headers.shared_form(row)) is not None
+    }
+    response_forms = {
+        uuid: form for uuid, row in answers.items() if (form := response_headers.shared_form(row)) is not None
+    }
+    headers = [[piece(text)] for text in (*request_forms.values(), *(form.piece for form in response_forms.values()))]
     cuts = [parts.RECENT.pieces(body) for *_, body in bodies]
     ids = iter(parts.keep_pieces(connection, [*headers, *cuts]))
     columns: dict[str, Values] = {
@@ -36,9 +39,9 @@ def keep(
     }
     for uuid, row in rows.items():
         columns[uuid] |= {"request_headers": row["request_headers"], "request_headers_part": None}
-    for uuid in asked:
+    for uuid in request_forms:
         columns[uuid] |= {"request_headers": None, "request_headers_part": next(ids)[0]}
-    for uuid, answer in said.items():
+    for uuid, answer in response_forms.items():
         found: Values = {"response_headers_part": next(ids)[0], "response_date": answer.date}
         columns[uuid] |= {"response_headers": None} | found
     for uuid, side, _ in bodies:

@@ -1,4 +1,4 @@
-"""Look whose a file is before anything about it is changed."""
+"""Check what a file is before anything about it is changed."""
 
 import os
 import sqlite3
@@ -14,23 +14,23 @@ WAL_MODE = 2
 """Byte 18 of an SQLite file in WAL mode."""
 
 BUSY_TIMEOUT = 5.0
-LOOK_TIMEOUT = 0.1
-"""Seconds that a lock of another process is waited for, to read a file, and only to know whose it is."""
+CHECK_TIMEOUT = 0.1
+"""Seconds to wait for another process's lock: to read a file, and to check what it is."""
 
-ELSE = "give another database with --database"
+ADVICE = "give another database with --database"
 
 
-def is_known(file: Path) -> bool:
-    """Tell whether a file is a store, of ours or of the original, or empty; nothing about it is changed.
+def is_store_file(file: Path) -> bool:
+    """Return whether a file is empty or a store, ours or the original MoonPalace's, without changing it.
 
-    False if that cannot be told at present, as while another process has it locked. Raises StoreError if it is
-    something else, whose owner must not find it changed.
+    False if that cannot be determined at present, e.g. while another process has it locked. Raises StoreError if the
+    file is something else.
     """
     try:
         kind, size = file.stat().st_mode, file.stat().st_size
         if not stat.S_ISREG(kind):
-            what = "a folder" if stat.S_ISDIR(kind) else "no plain file"
-            raise StoreError(f"cannot open {file}: it is {what}; {ELSE}")
+            what = "a folder" if stat.S_ISDIR(kind) else "not a regular file"
+            raise StoreError(f"cannot open {file}: it is {what}; {ADVICE}")
         if not size:
             return True
         with file.open("rb") as opened:
@@ -38,27 +38,27 @@ def is_known(file: Path) -> bool:
     except OSError:
         return False
     if beginning != MAGIC:
-        raise StoreError(f"cannot open {file}: {no_database('file is not a database')}")
+        raise StoreError(f"cannot open {file}: {not_a_database('file is not a database')}")
     try:
-        with closing(sqlite3.connect(look_uri(file), uri=True, timeout=LOOK_TIMEOUT)) as connection:
+        with closing(sqlite3.connect(check_uri(file), uri=True, timeout=CHECK_TIMEOUT)) as connection:
             tables = legacy.table_names(connection)
             is_store = not tables or legacy.is_ours(connection) or legacy.is_legacy(connection)
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
-            raise StoreError(f"cannot open {file}: {no_database(str(error))}") from error
+            raise StoreError(f"cannot open {file}: {not_a_database(str(error))}") from error
         return False
     if not is_store:
-        raise StoreError(f"{file} holds other tables than MoonPalace's: {ELSE}")
+        raise StoreError(f"{file} holds other tables than MoonPalace's: {ADVICE}")
     return True
 
 
-def no_database(words: str) -> str:
-    """Return why a file cannot be used that is something else than a database, of which SQLite says these words."""
+def not_a_database(words: str) -> str:
+    """Return the message for a file that is not a database; `words` is SQLite's message."""
     return f"it is not an SQLite database ({words}); move it away or give another with --database"
 
 
-def look_uri(file: Path) -> str:
-    """Return the URI that opens a file for a short look, which leaves nothing beside it."""
+def check_uri(file: Path) -> str:
+    """Return the URI that opens a file for a short check, which leaves no files next to it."""
     real = file.resolve()
     log = real.with_name(f"{real.name}-wal")
     return f"{real.as_uri()}?{'mode=ro' if log.exists() and log.stat().st_size else 'immutable=1'}"
@@ -72,12 +72,12 @@ def read_only(file: Path) -> sqlite3.Connection:
 
 
 def read_only_uri(file: Path) -> str:
-    """Return the URI that opens a file without changing it, nor leaving anything beside it.
+    """Return the URI that opens a file without changing it or leaving files next to it.
 
-    To read a file in WAL mode SQLite makes two files beside it, which only a connection that may write takes away
-    again. Where there is a log already, it stays; where nobody can write, nothing changes and nothing is needed.
+    To read a file in WAL mode SQLite creates two files next to it, which only a connection that may write removes. An
+    existing log stays; a file that nobody can write to is opened as immutable.
     """
-    file = file.resolve()  # what SQLite has beside it is beside what a link leads to
+    file = file.resolve()  # SQLite's files are next to the target of a symlink
     with file.open("rb") as opened:
         header = opened.read(20)
     log = file.with_name(file.name + "-wal")
@@ -88,5 +88,5 @@ def read_only_uri(file: Path) -> str:
 
 
 def is_writable(file: Path) -> bool:
-    """Tell whether this process may write the file and into its folder."""
+    """Return whether this process may write to the file and to its folder."""
     return os.access(file, os.W_OK) and os.access(file.parent, os.W_OK)

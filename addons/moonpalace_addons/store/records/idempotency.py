@@ -1,4 +1,4 @@
-"""What is to be known and cleared before something is written that may be there already: values in, values out."""
+"""Prepare an idempotent rewrite of calls that may be stored already."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,28 +11,29 @@ from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, RUNS, SEGMENTS
 from moonpalace_addons.store.state import State
 
-AT_ONCE = 500
+BATCH_SIZE = 500
+"""Uuids per statement, which databases limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The row that a call has."""
+    """The existing row of a call."""
 
     id: int
     state: State
 
 
 def rows_of(connection: Connection, uuids: Sequence[str]) -> dict[str, Row]:
-    """Return the rows of those of these calls that have one, by uuid."""
+    """Return the existing rows of these calls by uuid."""
     found = dict[str, Row]()
-    for some in batched(uuids, AT_ONCE):  # a list of values has a length that the database does not take
+    for some in batched(uuids, BATCH_SIZE):
         query = select(EXCHANGES.c.uuid, EXCHANGES.c.id, EXCHANGES.c.state).where(EXCHANGES.c.uuid.in_(some))
         found |= {row.uuid: Row(row.id, State(row.state)) for row in connection.execute(query)}
     return found
 
 
 def delete_segments_from(connection: Connection, begins: Sequence[tuple[int, int]]) -> None:
-    """Delete, for each (id of a call, number), the segments with that number and those after it."""
+    """Delete, for each (call id, sequence number), the segments from that number on."""
     if begins:
         statement = delete(SEGMENTS).where(
             SEGMENTS.c.exchange_id == bindparam("owner"), SEGMENTS.c.sequence >= bindparam("first")
@@ -41,6 +42,6 @@ def delete_segments_from(connection: Connection, begins: Sequence[tuple[int, int
 
 
 def ensure_run(connection: Connection, run: Values) -> None:
-    """Write down a run, unless it is."""
+    """Insert a run unless it exists."""
     if connection.execute(select(RUNS.c.id).where(RUNS.c.id == run["id"])).first() is None:
         runs.begin_run(connection, run)

@@ -1,4 +1,4 @@
-"""Tell a store that does not work at present from a call that it will never take."""
+"""Distinguish a store that is temporarily unavailable from a call that it will never accept."""
 
 import logging
 import sqlite3
@@ -13,51 +13,51 @@ from moonpalace_addons.store.database import postgres
 logger = logging.getLogger(__name__)
 
 
-def passes(error: Exception) -> bool:
-    """Tell whether an error is certainly the store's: it is locked, full, read-only, damaged, or gone.
+def is_store_failure(error: Exception) -> bool:
+    """Return whether an error is certainly the store's: it is locked, full, read-only, damaged or missing.
 
-    All that can be said of others is whether the store takes other calls at the same time.
+    Other errors may still be; only whether the store accepts other calls at the same time tells.
     """
     if isinstance(error, OSError | StoreError | PoolTimeoutError):
         return True
     if not isinstance(error, DBAPIError) or getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
-        return False  # SQLite's general error is about the statement, such as one about a table that is not there
-    # SQLite raises the bare class for a file that is damaged, or is no database any more.
+        return False  # SQLite's generic error concerns the statement, e.g. a missing table
+    # SQLite raises the bare class if the file is damaged or no longer a database.
     return postgres.is_unavailable(error) or type(error) is DatabaseError
 
 
 def is_refusal(error: Exception) -> bool:
-    """Tell whether an error is certainly the fault of what was to be stored, or ours."""
+    """Return whether an error is certainly caused by the data, or by a bug of ours."""
     return not isinstance(error, SQLAlchemyError | OSError) or isinstance(error, IntegrityError | DataError)
 
 
 def words(error: Exception) -> str:
-    """Return what an error says, in one line."""
-    said = str(error.orig if isinstance(error, DBAPIError) else error).strip()
-    return said.splitlines()[0] if said else type(error).__name__
+    """Return the first line of an error's message."""
+    message = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+    return message.splitlines()[0] if message else type(error).__name__
 
 
-class Trouble:
-    """The trouble that the store is in, if it is; one line in the log when it comes, one when it goes."""
+class Outage:
+    """The current outage of the store, if any; logs one line when it begins and one when it ends."""
 
     def __init__(self) -> None:
         self.words: str | None = None
         self._since = 0.0
 
     @property
-    def lasts(self) -> float:
-        """Return for how many seconds the store has been in trouble."""
+    def duration(self) -> float:
+        """Return the seconds since the outage began, 0 if there is none."""
         return time.monotonic() - self._since if self.words is not None else 0.0
 
     def report(self, error: Exception) -> None:
-        """Note that the store refuses to work."""
+        """Note that the store is unavailable."""
         if self.words is None:
             self._since = time.monotonic()
-            logger.warning("store: %s; calls go on, their rows wait in memory", words(error))
+            logger.warning("store: %s; calls continue, their rows wait in memory", words(error))
         self.words = words(error)
 
     def over(self) -> None:
-        """Note that the store works; what has waited meanwhile is still to be stored."""
+        """Note that the store is available again; waiting calls are still to be stored."""
         if self.words is not None:
             logger.warning("store: works again")
             self.words = None
