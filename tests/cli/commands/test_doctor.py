@@ -190,7 +190,7 @@ def test_what_only_looks_like_calls(mpal: Mpal, file: Path) -> None:
     printed = mpal("doctor")
     assert printed.code == 1
     assert f"{other} has the name of a journal and is none that can be read: another version" in printed.out
-    assert f"{pipe} has the name of a journal and is none that can be read: it is no plain file" in printed.out
+    assert f"{pipe} has the name of a journal and is none that can be read: it is not a regular file" in printed.out
     assert "calls wait in" not in printed.out
 
 

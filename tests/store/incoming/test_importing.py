@@ -179,8 +179,8 @@ def test_calls_of_a_dead_proxy_are_finished(engine: Engine, in_flight: Callable[
 
 def test_batches_are_small(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """However small the batches are, every call comes once and progress adds up."""
-    monkeypatch.setattr(importing, "BATCH_ROWS", 7)
-    monkeypatch.setattr("moonpalace_addons.store.incoming.transfer.BATCH_BYTES", 2000)
+    monkeypatch.setattr(importing, "MAX_BATCH_ROWS", 7)
+    monkeypatch.setattr("moonpalace_addons.store.incoming.transfer.MAX_BATCH_BYTES", 2000)
     seen: list[int] = []
     with opened_source(f"sqlite:///{REFERENCE}") as source:
         assert source.count() == 49

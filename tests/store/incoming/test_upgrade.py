@@ -450,5 +450,5 @@ def test_other_waits_for_a_long_upgrade(old: Path, monkeypatch: pytest.MonkeyPat
     opened(old)
     assert process.wait(60) == 0
     process.communicate()
-    assert waited == ["waiting for another process that upgrades %s"]
+    assert waited == ["waiting for another process that is upgrading %s"]
     assert rows_of(old)[48]["state"] == "completed"

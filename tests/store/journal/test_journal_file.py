@@ -131,7 +131,7 @@ def taken_in(place: Place, content: bytes) -> list[str]:
     """Have another proxy take in a journal; return the calls that it gets, in their order."""
     place.path(RUN_ID).write_bytes(content)
     again, store = Overflow(place, RUN | {"id": "0a6f27a4-1c1c-4b02-9e5c-6a0e7b0c0002"}), Store()
-    again.look()
+    again.claim_abandoned()
     drain(again, store)
     assert place.paths() == []
     assert {run for run, _ in store.got} <= {RUN_ID}
@@ -263,7 +263,7 @@ def test_what_is_no_journal_is_left_alone(
     before = path.lstat()
     kept = Overflow(place, RUN)
     for _ in range(2):
-        kept.look()
+        kept.claim_abandoned()
     assert kept.source() is None
     assert (path.lstat().st_mode, path.lstat().st_mtime_ns) == (before.st_mode, before.st_mtime_ns)
     (message,) = [message for message in caplog.messages if str(path) in message]
@@ -299,7 +299,7 @@ def test_a_journal_with_a_damaged_beginning_is_kept(
     content = head + b"".join(framed(pack(unit)) for unit in UNITS)
     path.write_bytes(content)
     for _ in range(2):
-        Overflow(place, RUN).look()
+        Overflow(place, RUN).claim_abandoned()
     (kept,) = place.kept()
     assert kept.read_bytes() == content
     assert caplog.messages == [
@@ -312,7 +312,7 @@ def test_a_run_of_another_version(place: Place) -> None:
     """A column of the run that this version does not know is left out, and the units are taken in."""
     place.path(RUN_ID).write_bytes(head_of(RUN | {"invented": 1}) + framed(pack(UNITS[0])))
     kept, store, runs = Overflow(place, RUN), Store(), list[Values]()
-    kept.look()
+    kept.claim_abandoned()
     source = kept.source()
     assert source is not None
     runs.append(source.journal.run)
@@ -335,7 +335,7 @@ def test_a_record_that_cannot_be_read_is_kept(place: Place, caplog: pytest.LogCa
     content = head_of(RUN) + framed(pack(UNITS[0])) + poison + framed(pack(UNITS[1]))
     path.write_bytes(content)
     kept, store = Overflow(place, RUN), Store()
-    kept.look()
+    kept.claim_abandoned()
     drain(kept, store)
     assert store.got == [(RUN_ID, "0"), (RUN_ID, "1")]
     (said,) = caplog.messages
@@ -370,7 +370,7 @@ def test_a_journal_that_cannot_be_deleted(
 
     monkeypatch.setattr(journal_file, "delete", refuse)
     drain(kept, store)
-    kept.look()
+    kept.claim_abandoned()
     assert kept.source() is None
     assert f"from the journal {place.path(RUN_ID)}; it stays, " in caplog.messages[-1]
 
@@ -396,7 +396,7 @@ def test_a_journal_that_cannot_be_written_is_said_once(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What a full disk has not taken is told; what it took of a piece is overwritten once there is room again."""
-    monkeypatch.setattr(overflow, "PIECE", 1)
+    monkeypatch.setattr(overflow, "WRITE_SIZE", 1)
     kept, store = Overflow(place, RUN), Store()
     kept.add(UNITS[:1])
 
@@ -419,7 +419,7 @@ def test_a_call_too_large_for_a_journal_stays_in_memory(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The others are in it; what is too large is said once."""
-    monkeypatch.setattr(unit_bytes, "MAX_PLAIN", 5_000)
+    monkeypatch.setattr(unit_bytes, "MAX_UNPACKED_BYTES", 5_000)
     large = Unit("9", COLUMNS, request_body=bytes(10_000))
     kept = Overflow(place, RUN)
     for _ in range(2):
@@ -436,10 +436,10 @@ def test_calls_kept_in_a_file_of_their_own(place: Place) -> None:
     aside = kept.keep(UNITS[:2])
     assert aside is not None
     assert aside.stat().st_mode & 0o777 == 0o600
-    kept.look()
+    kept.claim_abandoned()
     assert kept.source() is None
     aside.rename(place.path(RUN_ID))
-    kept.look()
+    kept.claim_abandoned()
     store = Store()
     drain(kept, store)
     assert [uuid for _, uuid in store.got] == ["0", "1"]
@@ -449,7 +449,7 @@ def test_a_store_without_a_place_has_no_journal(caplog: pytest.LogCaptureFixture
     """A database in memory has no journal: rows stay in memory."""
     kept = Overflow(None, RUN)
     assert kept.add(UNITS) == []
-    kept.look()
+    kept.claim_abandoned()
     assert kept.source() is None
     assert "the journal cannot be written" in caplog.text
 

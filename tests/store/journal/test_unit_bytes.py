@@ -120,6 +120,6 @@ def test_what_no_database_takes_is_made_harmless() -> None:
 
 def test_a_call_too_large_for_a_journal(monkeypatch: pytest.MonkeyPatch) -> None:
     """What could not be read again is not packed."""
-    monkeypatch.setattr(unit_bytes, "MAX_PLAIN", 1000)
+    monkeypatch.setattr(unit_bytes, "MAX_UNPACKED_BYTES", 1000)
     with pytest.raises(OverflowError):
         pack(Unit("u", COLUMNS, request_body=bytes(1000)))

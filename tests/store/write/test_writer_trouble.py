@@ -149,7 +149,7 @@ def test_memory_has_a_bound(
 ) -> None:
     """While the store is in trouble what waits goes to the journal, and comes back in its order: every call once."""
     monkeypatch.setattr(writer_module, "MEMORY", 200_000)
-    monkeypatch.setattr(overflow, "PIECE", 30_000)
+    monkeypatch.setattr(overflow, "WRITE_SIZE", 30_000)
     monkeypatch.setattr(writer_module, "RETRY_MOST", 0.05)  # each round waits for the next try
     seen: list[str] = []
     writer = start(lambda exchange: seen.append(exchange.uuid))

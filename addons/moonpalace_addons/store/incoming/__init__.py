@@ -1,1 +1,1 @@
-"""Calls from other stores: imports, and the databases of the original MoonPalace."""
+"""Import calls from other stores, and upgrade databases of the original MoonPalace."""

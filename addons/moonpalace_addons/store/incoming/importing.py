@@ -1,4 +1,4 @@
-"""Take calls from another store into this one, each once, however often it is asked for."""
+"""Import calls from another store; repeated imports add nothing."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from sqlalchemy.exc import IntegrityError
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.incoming import transfer_rows
 from moonpalace_addons.store.incoming.sources import Source
-from moonpalace_addons.store.incoming.transfer import BATCH_ROWS, Call, batches, insert_calls
+from moonpalace_addons.store.incoming.transfer import MAX_BATCH_ROWS, Call, batches, insert_calls
 from moonpalace_addons.store.upkeep.indexing import catch_up
 
-TRIES = 5
-"""How often a batch is tried again because somebody else has just taken in a call of it."""
+MAX_ATTEMPTS = 5
+"""Attempts to store a batch when another process imports the same calls at the same time."""
 
 type Progress = Callable[[int], None]
-"""Called with how many more calls have been looked at."""
+"""Called with the number of calls processed since the last time."""
 
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the calls of a source: taken in, here before, left out since they are under way."""
+    """The numbers of calls imported, already present, and left out because they are in flight."""
 
     imported: int = 0
     present: int = 0
@@ -32,12 +32,12 @@ class Counts:
 def import_calls(
     source: Source, engine: Engine, *, dry_run: bool = False, progress: Progress = lambda _: None
 ) -> Counts:
-    """Take in the calls that the store does not have, under new numbers; with `dry_run` only count them.
+    """Import the calls that the store lacks, under new ids; with `dry_run` only count them.
 
-    Every batch is a transaction of its own: what is interrupted goes on when it is called again.
+    Every batch is a transaction of its own, so an interrupted import can be resumed by calling it again.
     """
     counts = Counts()
-    for some in batched(source.keys(), BATCH_ROWS):
+    for some in batched(source.keys(), MAX_BATCH_ROWS):
         with engine.connect() as connection:
             here = transfer_rows.known(connection, [uuid for _, uuid in some])
         wanted = [number for number, uuid in some if uuid not in here]
@@ -55,8 +55,8 @@ def import_calls(
 
 
 def store(engine: Engine, batch: Sequence[Call]) -> int:
-    """Store a batch in one transaction; return how many of it were missing."""
-    for attempt in range(TRIES):
+    """Store the missing calls of a batch in one transaction; return their number."""
+    for attempt in range(MAX_ATTEMPTS):
         try:
             with writing(engine) as connection:
                 here = transfer_rows.known(connection, [call.uuid for call in batch])
@@ -65,6 +65,6 @@ def store(engine: Engine, batch: Sequence[Call]) -> int:
                     insert_calls(connection, missing)
                 return len(missing)
         except IntegrityError:
-            if attempt + 1 == TRIES:
+            if attempt + 1 == MAX_ATTEMPTS:
                 raise
-    raise AssertionError("the last try returns or raises")
+    raise AssertionError("the last attempt returns or raises")

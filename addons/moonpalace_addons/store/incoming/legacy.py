@@ -1,4 +1,4 @@
-"""Read the rows of a database that the original MoonPalace wrote, of whatever version."""
+"""Read the rows of a database written by any version of the original MoonPalace."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -30,25 +30,25 @@ COLUMNS = (
     "endpoint",
     "created_at",
 )
-"""What the newest version writes. Older ones lack some, which then read as NULL."""
+"""The columns of the newest version. Those that older versions lack read as NULL."""
 BODIES = ("request_body", "response_body")
 HEADERS = ("request_header", "response_header")
-NEEDED = frozenset({"request_method", "request_path", "created_at"})
-"""What every version has: a table without these is somebody else's."""
+REQUIRED_COLUMNS = frozenset({"request_method", "request_path", "created_at"})
+"""Columns of every version; a table without them belongs to another program."""
 
 type Stored = bytes | int | float | None
 type LegacyRow = Mapping[str, Stored]
-"""A row with all of `COLUMNS`. Texts are bytes: the original stored bodies as texts whether they were UTF-8 or not."""
+"""A row with all of `COLUMNS`. Texts are bytes, because the original stored bodies as text even if not UTF-8."""
 
 
 def is_legacy(connection: sqlite3.Connection) -> bool:
-    """Tell whether a database holds the original's table, and none of ours."""
+    """Return whether a database contains the original's table and none of ours."""
     tables = table_names(connection)
-    return TABLE in tables and "exchanges" not in tables and present_columns(connection) >= NEEDED
+    return TABLE in tables and "exchanges" not in tables and present_columns(connection) >= REQUIRED_COLUMNS
 
 
 def is_ours(connection: sqlite3.Connection) -> bool:
-    """Tell whether a database is one of ours."""
+    """Return whether a database is one of ours."""
     return {"exchanges", "alembic_version"} <= table_names(connection)
 
 
@@ -63,13 +63,13 @@ def present_columns(connection: sqlite3.Connection) -> set[str]:
 
 
 def count(connection: sqlite3.Connection) -> int:
-    """Return how many rows there are."""
+    """Return the number of rows."""
     (number,) = connection.execute(f"SELECT count(*) FROM {TABLE}").fetchone()  # noqa: S608 - a constant
     return int(number)
 
 
 def greatest_id(connection: sqlite3.Connection) -> int:
-    """Return the greatest id that was ever given, to a row that has been deleted since too."""
+    """Return the greatest id ever assigned, including deleted rows."""
     (greatest,) = connection.execute(f"SELECT coalesce(max(rowid), 0) FROM {TABLE}").fetchone()  # noqa: S608
     try:
         row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (TABLE,)).fetchone()
@@ -79,12 +79,12 @@ def greatest_id(connection: sqlite3.Connection) -> int:
 
 
 def rows(connection: sqlite3.Connection) -> Iterator[LegacyRow]:
-    """Give the rows, oldest first, one at a time: a body may be large."""
+    """Yield the rows, oldest first, one at a time because bodies may be large."""
     yield from selected(connection, {}, "ORDER BY rowid")
 
 
 def keys(connection: sqlite3.Connection) -> Iterator[LegacyRow]:
-    """Give the rows, oldest first, without headers and with the lengths of bodies, in bytes, in place of bodies."""
+    """Yield the rows, oldest first, without headers and with the sizes of bodies, in bytes, in place of bodies."""
     without = dict.fromkeys(HEADERS, "NULL")
     yield from selected(
         connection, without | {name: f"length(CAST({name} AS BLOB))" for name in BODIES}, "ORDER BY rowid"
@@ -98,16 +98,16 @@ def row(connection: sqlite3.Connection, row_id: int) -> LegacyRow:
 
 
 def selected(connection: sqlite3.Connection, instead: Mapping[str, str], rest: str) -> Iterator[LegacyRow]:
-    """Give rows with all of `COLUMNS`, some of which may be other expressions."""
+    """Yield rows with all of `COLUMNS`, some replaced by other expressions."""
     present = present_columns(connection) - {"id"}
     chosen = [f"{instead.get(name, name) if name in present else 'NULL'} AS {name}" for name in COLUMNS]
-    chosen[0] = "rowid AS id"  # which are the same; should a version have no such column, the number is there still
+    chosen[0] = "rowid AS id"  # the same, but exists even without such a column
     connection.text_factory = bytes
-    cursor = connection.execute(f"SELECT {', '.join(chosen)} FROM {TABLE} {rest}")  # noqa: S608 - our own words
+    cursor = connection.execute(f"SELECT {', '.join(chosen)} FROM {TABLE} {rest}")  # noqa: S608 - constants
     for values in cursor:
         yield dict(zip(COLUMNS, values, strict=True))
 
 
 def text(value: str | bytes) -> str:
-    """Return a name as text, whatever the connection gives for texts."""
+    """Return a name as str, whatever the connection's text factory is."""
     return value if isinstance(value, str) else value.decode("utf-8", "backslashreplace")

@@ -1,4 +1,4 @@
-"""Turn a row of the original MoonPalace into a call: what it said stays, what can be known beyond it is derived."""
+"""Convert rows of the original MoonPalace to calls: keep their values and derive the missing ones."""
 
 import json
 import re
@@ -30,9 +30,9 @@ RUN: Values = {
     "heartbeat_at": 0,
     "ended_at": 0,
 }
-"""The run that all its calls belong to: which of them one proxy made, its database does not tell."""
+"""The run of all calls of the original, whose database does not record runs."""
 
-# Go's own words for these.
+# Go's error messages.
 TIMED_OUT = ("deadline exceeded", "timeout", "timed out")
 CANCELLED = ("context canceled", "request canceled")
 
@@ -46,7 +46,7 @@ NO_END = "the stream has no [DONE]: it may have been cut off, which the original
 
 
 def calls(rows: Iterable[LegacyRow], *, otherwise: int) -> Iterator[Call]:
-    """Give a call for each row; times without a zone are read in that of this machine.
+    """Yield a call for each row; times without a zone are in this machine's time zone.
 
     `otherwise` is the time, in microseconds, of a first row whose time cannot be read.
     """
@@ -55,7 +55,7 @@ def calls(rows: Iterable[LegacyRow], *, otherwise: int) -> Iterator[Call]:
 
 
 def with_times(rows: Iterable[LegacyRow], *, otherwise: int) -> Iterator[tuple[LegacyRow, int]]:
-    """Give each row with its time in microseconds, or that of the row before it where its own cannot be read."""
+    """Yield each row with its time in microseconds, or that of the previous row if its own cannot be read."""
     moment = otherwise
     for row in rows:
         read = microseconds(text(row["created_at"]))
@@ -64,13 +64,13 @@ def with_times(rows: Iterable[LegacyRow], *, otherwise: int) -> Iterator[tuple[L
 
 
 def to_call(row: LegacyRow, started_at: int) -> Call:
-    """Return the call that a row tells of, without the secrets that the original stored."""
+    """Return the call of a row, without the secrets that the original stored."""
     warnings = [NO_TIME] if microseconds(text(row["created_at"])) is None else []
     request_headers, response_headers = text(row["request_header"]), text(row["response_header"])
     hidden = masking.credentials([*header_pairs(request_headers or ""), *header_pairs(response_headers or "")])
     request, response = masked(row["request_body"], hidden), masked(row["response_body"], hidden)
     fields = derive.request_fields(request or b"")
-    answer = answered(row, stripped(response_headers, hidden), response)
+    answer = received_answer(row, stripped(response_headers, hidden), response)
     error = text(row["error"])
     ended = ExchangeEnded("", integer(row["latency"]) or 0, failure(error) if error else State.COMPLETED)
     outcome = derive.outcome(ended, answer, fields, warnings=warnings, hidden=hidden)
@@ -78,7 +78,7 @@ def to_call(row: LegacyRow, started_at: int) -> Call:
         derive.EMPTY
         | request_columns(row, request, stripped(request_headers, hidden), fields)
         | outcome.columns
-        | said(row, stripped(response_headers, hidden))
+        | recorded_columns(row, stripped(response_headers, hidden))
         | ending(row, outcome.columns, outcome.stream, outcome.body)
         | {"uuid": identity(row), "run_id": RUN["id"], "id": integer(row["id"]), "started_at": started_at}
     )
@@ -91,8 +91,8 @@ def to_call(row: LegacyRow, started_at: int) -> Call:
     )
 
 
-def answered(row: LegacyRow, headers: str | None, body: bytes | None) -> Received | None:
-    """Return what came back, None if nothing did."""
+def received_answer(row: LegacyRow, headers: str | None, body: bytes | None) -> Received | None:
+    """Return the answer as received, None if there was none."""
     status = integer(row["response_status_code"])
     if status is None and headers is None and body is None:
         return None
@@ -101,7 +101,7 @@ def answered(row: LegacyRow, headers: str | None, body: bytes | None) -> Receive
 
 
 def request_columns(row: LegacyRow, body: bytes | None, headers: str | None, fields: derive.Fields) -> Values:
-    """Return the columns that the request fills."""
+    """Return the columns derived from the request."""
     return {
         "method": text(row["request_method"]) or "",
         "endpoint": without_user(text(row["endpoint"]) or ""),
@@ -112,12 +112,12 @@ def request_columns(row: LegacyRow, body: bytes | None, headers: str | None, fie
         "request_bytes": len(body or b""),
         "client_request_id": text(row["request_id"]),
         "model_requested": derive.text_or_none(fields.get("model")),
-        "is_coerced": False,  # the original did not write down whether the client had asked for the stream
+        "is_coerced": False,  # the original did not record whether the client asked for the stream
     }
 
 
-def said(row: LegacyRow, headers: str | None) -> Values:
-    """Return the columns that the original filled itself, as it did: also where we would have known more."""
+def recorded_columns(row: LegacyRow, headers: str | None) -> Values:
+    """Return the columns that the original recorded, unchanged even where ours would be more precise."""
     return {
         "status_code": integer(row["response_status_code"]),
         "response_headers": headers,
@@ -137,23 +137,23 @@ def said(row: LegacyRow, headers: str | None) -> Values:
 
 
 def ending(row: LegacyRow, derived: Values, stream: bytes | None, merged: bytes | None) -> Values:
-    """Return how the call ended, as far as that can be known; `stream` and `merged` are those of a stream."""
+    """Return the state of the call and its errors, as far as known; `stream` and `merged` are those of a stream."""
     if error := text(row["error"]):
         return {"state": failure(error), "error_kind": None, "error_message": without_query(row, without_user(error))}
     if stream is not None and REPEAT in finish_reasons(merged):
         return {"state": State.REPEAT_INTERRUPTED}
-    told = list(json.loads(str(derived["warnings"] or "[]")))
+    warnings = list(json.loads(str(derived["warnings"] or "[]")))
     if row["response_status_code"] is None:
-        return {"state": State.PROXY_DIED, "warnings": derive.packed([*told, NO_STATUS])}
+        return {"state": State.PROXY_DIED, "warnings": derive.packed([*warnings, NO_STATUS])}
     if stream is not None and derived["finish_reason"] is None and b"[DONE]" not in stream[-64:]:
-        # Instead of the advice to ask for more tokens: that is not why such a stream has no finish reason.
-        kept = [warning for warning in told if not warning.startswith(completion.WARNING)]
+        # Replaces the advice to request more tokens, which is not why such a stream has no finish reason.
+        kept = [warning for warning in warnings if not warning.startswith(completion.WARNING)]
         return {"state": State.COMPLETED, "warnings": derive.packed([*kept, NO_END])}
     return {"state": State.COMPLETED}
 
 
 def failure(error: str) -> State:
-    """Return the state that an error of the original's Go library means."""
+    """Return the state for an error message of Go's HTTP library."""
     if any(words in error.lower() for words in TIMED_OUT):
         return State.TIMED_OUT
     if any(words in error for words in CANCELLED):
@@ -168,9 +168,9 @@ def finish_reasons(body: bytes | None) -> list[object]:
 
 
 def identity(row: LegacyRow) -> str:
-    """Return the same uuid for the same row, whole or only its key, wherever its file is read: it is taken in once.
+    """Return a uuid that is the same for a row and its key on every machine, so that it is imported only once.
 
-    Nothing secret goes into it, or it could be used to test guesses: of bodies only their lengths, no headers.
+    It contains nothing secret, against which guesses could be tested: only the sizes of bodies, and no headers.
     """
     parts = [
         integer(row["id"]),
@@ -184,7 +184,7 @@ def identity(row: LegacyRow) -> str:
 
 
 def stripped(headers: str | None, hidden: tuple[bytes, ...]) -> str | None:
-    """Return header lines without the secrets in them."""
+    """Return header lines with secrets masked."""
     if headers is None:
         return None
     lines = [line.partition(":") for line in HEADER_LINE.findall(headers)]
@@ -193,29 +193,29 @@ def stripped(headers: str | None, hidden: tuple[bytes, ...]) -> str | None:
 
 
 def masked_like(name: str, value: str) -> str:
-    """Return what may be kept of the value of a header, with the white space around it as it was."""
+    """Return the masked value of a header, with the original whitespace around it."""
     text = value.strip()
     return value.replace(text, masking.mask_value(name, text)) if text else value
 
 
 def masked(value: Stored, hidden: tuple[bytes, ...]) -> bytes | None:
-    """Return a body without the secrets of its headers, None for none."""
+    """Return a body with the secrets of its headers masked, None for None."""
     return None if value is None else gate.masked_body(as_bytes(value), hidden)[0]
 
 
 def without_user(url: str) -> str:
-    """Return a text with the user and password of addresses in it taken out."""
+    """Return a text with user and password in URLs masked."""
     return USER_INFORMATION.sub("***@", url)
 
 
 def without_query(row: LegacyRow, error: str) -> str:
-    """Return an error, which repeats the address, with the secrets of its query taken out."""
+    """Return an error message, which contains the URL, with the secrets of its query masked."""
     query = text(row["request_query"]) or ""
     return error.replace(query, masking.mask_query(query)) if query else error
 
 
 def microseconds(moment: str | None) -> int | None:
-    """Return a moment since the epoch; one without a zone is in local time. None for what cannot be read."""
+    """Return microseconds since the epoch, None if unreadable; a time without a zone is local."""
     found = MOMENT.match(moment or "")
     if not found:
         return None
@@ -232,25 +232,25 @@ def text(value: Stored) -> str | None:
 
 
 def as_bytes(value: Stored) -> bytes:
-    """Return the bytes of a stored value, none for NULL."""
+    """Return the bytes of a stored value, empty for NULL."""
     if isinstance(value, bytes):
         return value
     return b"" if value is None else str(value).encode()
 
 
 def size(value: Stored) -> int:
-    """Return the bytes of a stored body, of a key its length."""
+    """Return the size of a stored body, which a key has in its place."""
     return value if isinstance(value, int) else len(as_bytes(value))
 
 
 def integer(value: Stored) -> int | None:
-    """Return a stored number as one that our columns hold; None for anything else."""
+    """Return a stored number as an integer in the range of our columns; None for anything else."""
     number = real(value) if not isinstance(value, int) else value
     return int(number) if number is not None and abs(number) <= MAX_INT64 else None
 
 
 def real(value: Stored) -> float | None:
-    """Return a stored number; None for anything else."""
+    """Return a stored number as a finite float; None for anything else."""
     try:
         number = None if value is None else float(value)
     except ValueError:
@@ -259,6 +259,6 @@ def real(value: Stored) -> float | None:
 
 
 def nanoseconds(milliseconds: Stored) -> int | None:
-    """Return a duration in the unit of our columns."""
+    """Return a duration in nanoseconds, the unit of our columns."""
     number = integer(milliseconds)
     return None if number is None or number > MAX_INT64 // 1_000_000 else number * 1_000_000

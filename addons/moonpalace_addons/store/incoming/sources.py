@@ -1,4 +1,4 @@
-"""Open another store to take calls from: one of ours or the original's, only ever read."""
+"""Open another store, ours or the original's, read-only as the source of an import."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -24,21 +24,21 @@ from moonpalace_addons.store.write.storable import storable
 
 
 class Source(Protocol):
-    """A store that calls are taken from."""
+    """A store to import calls from."""
 
     def count(self) -> int:
-        """Return how many calls it has."""
+        """Return the number of calls."""
 
     def keys(self) -> Iterator[tuple[int, str]]:
-        """Give number and uuid of every call, oldest first."""
+        """Yield id and uuid of every call, oldest first."""
 
     def load(self, row_id: int) -> Call | None:
-        """Return a call with what it carried; None for one under way and one that is gone."""
+        """Return a call with its bodies; None if it is in flight or deleted."""
 
 
 @contextmanager
 def opened_source(url: str) -> Iterator[Source]:
-    """Give the store at `url`; raises StoreError with one line for whatever keeps it from being read."""
+    """Yield the store at `url`; raises StoreError with a one-line message if it cannot be read."""
     parsed = parse_url(url)
     file = file_of(parsed)
     if file is not None and not file.is_file():
@@ -63,7 +63,7 @@ def opened_source(url: str) -> Iterator[Source]:
 
 
 def is_legacy(file: Path) -> bool:
-    """Tell whether the original wrote this file; raises StoreError if it cannot be read at all."""
+    """Return whether the original wrote this file; raises StoreError if it cannot be read."""
     try:
         with closing(read_only(file)) as connection:
             return legacy.is_legacy(connection)
@@ -72,7 +72,7 @@ def is_legacy(file: Path) -> bool:
 
 
 def check_revision(engine: Engine, url: str) -> None:
-    """Refuse a store that is not ours, or is of another schema: to change it is not for who reads it."""
+    """Raise StoreError for a store that is not ours or has another schema, because a reader must not upgrade it."""
     parsed = parse_url(url)
     revision = current_revision(engine, parsed)
     if revision is None:
@@ -83,19 +83,19 @@ def check_revision(engine: Engine, url: str) -> None:
 
 
 class LegacySource:
-    """A file of the original."""
+    """A database file of the original MoonPalace."""
 
     def __init__(self, connection: sqlite3.Connection, file: Path) -> None:
         self._connection = connection
         self._written = file.stat().st_mtime_ns // 1000
-        self._moments: dict[int, int] = {}  # of the rows whose own cannot be read
+        self._moments: dict[int, int] = {}  # for rows whose own time cannot be read
 
     def count(self) -> int:
-        """Return how many calls it has."""
+        """Return the number of calls."""
         return legacy.count(self._connection)
 
     def keys(self) -> Iterator[tuple[int, str]]:
-        """Give number and uuid of every call, oldest first."""
+        """Yield id and uuid of every call, oldest first."""
         for row, moment in legacy_calls.with_times(legacy.keys(self._connection), otherwise=self._written):
             number = legacy_calls.integer(row["id"]) or 0
             if legacy_calls.microseconds(legacy_calls.text(row["created_at"])) is None:
@@ -103,14 +103,14 @@ class LegacySource:
             yield number, legacy_calls.identity(row)
 
     def load(self, row_id: int) -> Call:
-        """Return a call with what it carried."""
+        """Return a call with its bodies."""
         row = legacy.row(self._connection, row_id)
         moment = legacy_calls.microseconds(legacy_calls.text(row["created_at"]))
         return legacy_calls.to_call(row, self._moments[row_id] if moment is None else moment)
 
 
 class OwnSource:
-    """A store of ours. Calls that a dead proxy left are given as its next start would finish them."""
+    """A store of ours. Calls left by a dead proxy are returned as its next start would finish them."""
 
     def __init__(self, engine: Engine, connection: Connection) -> None:
         self._engine = engine
@@ -119,22 +119,22 @@ class OwnSource:
         self._open = {run.id: recovery.is_alive(run) for run in runs.open_runs(connection)}
 
     def count(self) -> int:
-        """Return how many calls it has."""
+        """Return the number of calls."""
         return transfer_rows.count(self._connection)
 
     def keys(self) -> Iterator[tuple[int, str]]:
-        """Give number and uuid of every call, oldest first."""
+        """Yield id and uuid of every call, oldest first."""
         return transfer_rows.keys(self._connection)
 
     def load(self, row_id: int) -> Call | None:
-        """Return a call with what it carried; None for one under way and one that is gone."""
+        """Return a call with its bodies; None if it is in flight or deleted."""
         columns = transfer_rows.columns_of(self._connection, row_id)
         if columns is None:
             return None
         run_id = str(columns["run_id"])
         tags = labels.tags_of(self._engine, [row_id]).get(row_id, ())
         if columns["state"] == State.IN_FLIGHT:
-            # A run that is not among these has begun since: it lives.
+            # A run that is not listed has started since, and is alive.
             return None if self._open.get(run_id, True) else self._finished(row_id, columns, tags)
         bodies = contents.bodies(self._engine, row_id)
         return Call(

@@ -1,4 +1,4 @@
-"""Carry whole calls from one store into another."""
+"""Transfer whole calls from one store to another."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,14 +11,14 @@ from moonpalace_addons.store.records.body_text import Side
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.wire.chat import stream_texts
 
-BATCH_ROWS = 200
-BATCH_BYTES = 8 * 1024 * 1024
-"""Bounds of what is in memory at once, beside one call that is larger by itself."""
+MAX_BATCH_ROWS = 200
+MAX_BATCH_BYTES = 8 * 1024 * 1024
+"""Limits of a batch in memory; a single larger call is a batch of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call with all that it carried; `columns` are those of its row, `id` being its number in its old store."""
+    """A call with bodies, stream and tags; `columns` are those of its row, with its `id` in the old store."""
 
     columns: Values
     run: Values = field(repr=False)
@@ -30,23 +30,23 @@ class Call:
 
     @property
     def uuid(self) -> str:
-        """Return what tells the call from all others, in whatever store it is."""
+        """Return the call's id across all stores."""
         return str(self.columns["uuid"])
 
     @property
     def size(self) -> int:
-        """Return the bytes that it carried."""
+        """Return the total size of its bodies in bytes."""
         return sum(len(part) for part in (self.request, self.response, self.stream) if part is not None)
 
 
 def batches(calls: Iterable[Call]) -> Iterator[list[Call]]:
-    """Give the calls in batches that fit into memory."""
+    """Yield the calls in batches of limited size."""
     batch: list[Call] = []
     size = 0
     for call in calls:
         batch.append(call)
         size += call.size
-        if len(batch) >= BATCH_ROWS or size >= BATCH_BYTES:
+        if len(batch) >= MAX_BATCH_ROWS or size >= MAX_BATCH_BYTES:
             yield batch
             batch, size = [], 0
     if batch:
@@ -54,7 +54,7 @@ def batches(calls: Iterable[Call]) -> Iterator[list[Call]]:
 
 
 def insert_calls(connection: Connection, calls: Sequence[Call], *, keep_ids: bool = False) -> None:
-    """Insert calls that the store does not have; with `keep_ids` under the numbers they had, else under new ones."""
+    """Insert calls that the store does not have, under new ids or, with `keep_ids`, under their old ones."""
     transfer_rows.insert_missing_runs(connection, [call.run for call in calls])
     bodies: list[tuple[str, Side, bytes]] = []
     for call in calls:

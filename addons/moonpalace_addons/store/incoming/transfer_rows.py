@@ -1,4 +1,4 @@
-"""What taking calls over from another store asks of the database: values in, values out."""
+"""SQL for transferring calls between stores: values in, values out."""
 
 from collections.abc import Iterator, Sequence
 
@@ -10,24 +10,31 @@ from moonpalace_addons.store.records.response_headers import UNSHARED, response_
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, RUNS, TAGS
 
-KEYS_AT_ONCE = 1000
-# Pieces have other numbers in another store.
-PIECES = ("request_headers", "request_headers_part", "request_parts", "response_headers", "response_parts", *UNSHARED)
+KEY_BATCH_SIZE = 1000
+# Ids of pieces differ between stores.
+PIECE_COLUMNS = (
+    "request_headers",
+    "request_headers_part",
+    "request_parts",
+    "response_headers",
+    "response_parts",
+    *UNSHARED,
+)
 HEADERS = {"request": request_headers(), "response": response_headers()}
-CARRIED = [*HEADERS.values(), *(column for column in EXCHANGES.c if column.name not in PIECES)]
+TRANSFERRED = [*HEADERS.values(), *(column for column in EXCHANGES.c if column.name not in PIECE_COLUMNS)]
 
 
 def count(connection: Connection) -> int:
-    """Return how many calls the store has."""
+    """Return the number of calls in the store."""
     return connection.execute(select(func.count()).select_from(EXCHANGES)).scalar_one()
 
 
 def keys(connection: Connection) -> Iterator[tuple[int, str]]:
-    """Give id and uuid of every call, oldest first."""
+    """Yield id and uuid of every call, oldest first."""
     last = 0
     while True:
         query = select(EXCHANGES.c.id, EXCHANGES.c.uuid).where(EXCHANGES.c.id > last).order_by(EXCHANGES.c.id)
-        found = connection.execute(query.limit(KEYS_AT_ONCE)).all()
+        found = connection.execute(query.limit(KEY_BATCH_SIZE)).all()
         for row in found:
             yield row.id, row.uuid
         if not found:
@@ -36,12 +43,12 @@ def keys(connection: Connection) -> Iterator[tuple[int, str]]:
 
 
 def columns_of(connection: Connection, exchange_id: int) -> Values | None:
-    """Return the columns of a call but for its bodies; None if it has been deleted meanwhile.
+    """Return the columns of a call except its bodies; None if it has been deleted.
 
-    Raises StoreError if the store has lost its headers.
+    Raises StoreError if its headers are missing.
     """
     parts = [EXCHANGES.c[f"{side}_headers_part"] for side in HEADERS]
-    row = connection.execute(select(*CARRIED, *parts).where(EXCHANGES.c.id == exchange_id)).mappings().first()
+    row = connection.execute(select(*TRANSFERRED, *parts).where(EXCHANGES.c.id == exchange_id)).mappings().first()
     if row is None:
         return None
     for side, part in zip(HEADERS, parts, strict=True):
@@ -56,13 +63,13 @@ def run_of(connection: Connection, run_id: str) -> Values:
 
 
 def known(connection: Connection, uuids: Sequence[str]) -> set[str]:
-    """Return those of these calls that the store has."""
+    """Return the uuids that the store already has."""
     query = select(EXCHANGES.c.uuid).where(EXCHANGES.c.uuid.in_(uuids))
     return {row.uuid for row in connection.execute(query)}
 
 
 def insert_missing_runs(connection: Connection, rows: Sequence[Values]) -> None:
-    """Insert those of these runs that the store does not have."""
+    """Insert the runs that the store does not have."""
     by_id = {str(row["id"]): row for row in rows}
     present = set(connection.execute(select(RUNS.c.id).where(RUNS.c.id.in_(list(by_id)))).scalars())
     missing = [row for run_id, row in by_id.items() if run_id not in present]
@@ -71,13 +78,13 @@ def insert_missing_runs(connection: Connection, rows: Sequence[Values]) -> None:
 
 
 def insert_tags(connection: Connection, tags: Sequence[tuple[int, str]]) -> None:
-    """Insert tags of calls that have none yet."""
+    """Insert tags of calls without tags."""
     if tags:
         connection.execute(insert(TAGS), [{"exchange_id": exchange_id, "tag": tag} for exchange_id, tag in tags])
 
 
 def begin_ids_after(connection: Connection, greatest: int) -> None:
-    """Let the next call of an SQLite store get a greater number than this."""
+    """Make the ids of an SQLite store continue after `greatest`."""
     changed = connection.execute(
         text("UPDATE sqlite_sequence SET seq = :seq WHERE name = 'exchanges' AND seq < :seq"), {"seq": greatest}
     )

@@ -1,9 +1,9 @@
-"""Turn a file of the original MoonPalace into one of ours: backed up first, then replaced in one transaction.
+"""Upgrade a database file of the original MoonPalace: back it up, then replace its content in one transaction.
 
-Our file is built in a folder beside the old one, whose exclusive lock is held all the while, and then copied over the
-old one's pages by SQLite itself. Killed at any moment, the file is the old one (SQLite rolls a half copy back when it
-is opened next) or the new one. It stays the same file, so that other processes that have it open see the new tables
-or wait; and nothing of the old content is left in it, secrets included: the backup alone has that.
+The new database is built in a folder next to the old file, which stays exclusively locked, and then copied over the old
+pages with SQLite's backup API. If the process is killed at any point, the file is either the old one (SQLite rolls back
+a partial copy when it is next opened) or the new one. It remains the same file, so other processes that have it open
+see the new tables or wait. None of the old content, including secrets, remains in it; only the backup has that.
 """
 
 import logging
@@ -28,16 +28,16 @@ from moonpalace_addons.store.incoming.transfer_rows import begin_ids_after
 logger = logging.getLogger(__name__)
 
 BUSY_TIMEOUT = 5.0
-"""Seconds that a lock of another process is waited for, unless that process upgrades the file."""
-POLL = 0.05
-SPARE = 16 * 1024 * 1024
+"""Seconds to wait for another process's lock, unless that process is upgrading the file."""
+POLL_INTERVAL = 0.05
+MIN_SPARE_BYTES = 16 * 1024 * 1024
 COPIES = 3
-"""The backup, the new file, and the journal of the copy: what must fit on the disk at once."""
+"""Copies that must fit on the disk at once: the backup, the new file, and the journal of the copy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The files of an upgrade; `folder` is there only while one runs, or after one was killed."""
+    """The paths of an upgrade; `folder` exists only while one runs, or after one was killed."""
 
     file: Path
 
@@ -53,24 +53,24 @@ class Places:
 
     @property
     def copy(self) -> Path:
-        """Return the backup while it is made."""
+        """Return the backup while it is being written."""
         return self.folder / "backup.sqlite"
 
 
 def wait_for_other(file: Path) -> bool:
-    """Wait while another process upgrades this file; return False at once if none does."""
+    """Wait while another process upgrades this file; return False at once if there is none."""
     if not Places(file).folder.exists() or not is_locked(file):
         return False
-    logger.warning("waiting for another process that upgrades %s", file)
+    logger.warning("waiting for another process that is upgrading %s", file)
     while Places(file).folder.exists() and is_locked(file):
-        time.sleep(POLL)
+        time.sleep(POLL_INTERVAL)
     return True
 
 
 def is_locked(file: Path) -> bool:
-    """Tell whether another process keeps this one from reading the file."""
+    """Return whether another process's lock prevents reading the file."""
     try:
-        connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=POLL)
+        connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=POLL_INTERVAL)
     except sqlite3.Error:
         return False
     try:
@@ -83,12 +83,12 @@ def is_locked(file: Path) -> bool:
 
 
 def upgrade(file: Path) -> bool:
-    """Back a file of the original up and replace it; False if it is neither the original's nor ours.
+    """Back up and replace a file of the original; return False if it is neither the original's nor ours.
 
-    Of several processes that do this at once, one does it while the others wait. Raises StoreError with one line for
-    whatever stands against it; the file is then what it was.
+    If several processes try at once, one does it while the others wait. Raises StoreError with a one-line message if it
+    fails; the file is unchanged in that case.
     """
-    old = open_alone(file)
+    old = open_exclusively(file)
     if isinstance(old, bool):
         return old
     try:
@@ -111,8 +111,8 @@ def upgrade(file: Path) -> bool:
 
 
 def exchange(old: sqlite3.Connection, places: Places) -> tuple[int, Path]:
-    """Build the new file, back the old one up and replace it; return how many calls there are, and the backup."""
-    shutil.rmtree(places.folder, ignore_errors=True)  # what a killed upgrade left: we alone hold the file
+    """Build the new file, back up the old one and replace it; return the number of calls and the backup's path."""
+    shutil.rmtree(places.folder, ignore_errors=True)  # left by a killed upgrade; we hold the lock
     places.folder.mkdir(mode=0o700)
     try:
         number = build(old, places)
@@ -120,17 +120,17 @@ def exchange(old: sqlite3.Connection, places: Places) -> tuple[int, Path]:
         try:
             replace(old, places)
         except BaseException:
-            backup.unlink()  # of a file that is still there; one more for each try would fill the disk
+            backup.unlink()  # the file is unchanged, and a backup per attempt would fill the disk
             raise
     finally:
         shutil.rmtree(places.folder, ignore_errors=True)
     return number, backup
 
 
-def open_alone(file: Path) -> sqlite3.Connection | bool:
-    """Open a file of the original so that no other process reads or writes it until the connection is closed.
+def open_exclusively(file: Path) -> sqlite3.Connection | bool:
+    """Open a file of the original with an exclusive lock, held until the connection is closed.
 
-    Of another file, return whether it is ours; nothing is changed about it.
+    For any other file, return whether it is ours, without changing it.
     """
     deadline = time.monotonic() + BUSY_TIMEOUT
     while True:
@@ -144,22 +144,22 @@ def open_alone(file: Path) -> sqlite3.Connection | bool:
             if "locked" not in str(error):
                 raise StoreError(refused(file, str(error))) from error
             if Places(file).folder.exists():
-                deadline = time.monotonic() + BUSY_TIMEOUT  # another process upgrades it
+                deadline = time.monotonic() + BUSY_TIMEOUT  # another process is upgrading it
             elif time.monotonic() > deadline:
                 words = "another process has it open: end that, then try again"
                 raise StoreError(refused(file, words)) from error
-        time.sleep(POLL)
+        time.sleep(POLL_INTERVAL)
 
 
 def lock(file: Path) -> sqlite3.Connection | None:
-    """Open a file of the original for this process alone; None if another process has just replaced it."""
+    """Open a file of the original with an exclusive lock; None if another process has just replaced it."""
     connection = connect(file)
     try:
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("BEGIN EXCLUSIVE")
-        connection.execute("COMMIT")  # which keeps the lock, in this mode
+        connection.execute("COMMIT")  # keeps the lock in this locking mode
         if legacy.is_legacy(connection):
-            # Also takes in the write-ahead log of a file that has one, and leaves nothing in the journal.
+            # Also checkpoints an existing write-ahead log, and leaves the journal empty.
             connection.execute("PRAGMA journal_mode = TRUNCATE").fetchone()
             connection.execute("PRAGMA synchronous = FULL")
             return connection
@@ -171,8 +171,8 @@ def lock(file: Path) -> sqlite3.Connection | None:
 
 
 def connect(file: Path) -> sqlite3.Connection:
-    """Open an SQLite file without the driver's own transactions."""
-    return sqlite3.connect(file, timeout=POLL, isolation_level=None, check_same_thread=False)
+    """Open an SQLite file without the driver's transaction handling."""
+    return sqlite3.connect(file, timeout=POLL_INTERVAL, isolation_level=None, check_same_thread=False)
 
 
 def refused(file: Path, why: str) -> str:
@@ -182,8 +182,8 @@ def refused(file: Path, why: str) -> str:
 
 
 def check_space(file: Path) -> None:
-    """Raise StoreError if the disk has no room for an upgrade."""
-    needed = COPIES * file.stat().st_size + SPARE
+    """Raise StoreError if the disk has too little free space for an upgrade."""
+    needed = COPIES * file.stat().st_size + MIN_SPARE_BYTES
     free = shutil.disk_usage(file.parent).free
     if free < needed:
         raise StoreError(
@@ -198,15 +198,15 @@ def megabytes(size: int) -> int:
 
 
 def make_private(file: Path) -> None:
-    """Take the file from other users, and its folder where that is the original's own."""
-    with suppress(PermissionError):  # shared with its owner, who alone may do that
+    """Remove other users' permissions on the file, and on its folder if it is the original's."""
+    with suppress(PermissionError):  # only its owner may change it
         file.chmod(0o600)
         if file.parent.name == ".moonpalace":
             file.parent.chmod(0o700)
 
 
 def back_up(old: sqlite3.Connection, places: Places) -> Path:
-    """Copy the old file beside itself under a name that is free; return the path. It is on the disk then."""
+    """Copy the old file under a free name next to it, synced to disk; return the path."""
     os.close(os.open(places.copy, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     copy = sqlite3.connect(places.copy)
     try:
@@ -227,28 +227,28 @@ def back_up(old: sqlite3.Connection, places: Places) -> Path:
 
 
 def give_name(file: Path, name: Path) -> None:
-    """Give a file a name that no other has; raises FileExistsError if one has it."""
+    """Rename a file; raises FileExistsError if the name is taken."""
     try:
         os.link(file, name)
     except FileExistsError:
         raise
-    except OSError:  # a file system without links: the name is taken first, which a kill would leave empty
+    except OSError:  # no hard links: reserve the name with an empty file, which a kill may leave
         os.close(os.open(name, os.O_CREAT | os.O_EXCL, 0o600))
         file.replace(name)
 
 
 def beginning(file: Path) -> str:
-    """Return what the names of a file's backups begin with."""
+    """Return the prefix of the names of a file's backups."""
     return file.name.removesuffix(".sqlite") + ".original-"
 
 
 def backups(file: Path) -> list[Path]:
-    """Return the backups of the original's files that this one has been made from."""
+    """Return the backups of the original's files from which this one was made."""
     return sorted(path for path in file.parent.glob("*.sqlite") if path.name.startswith(beginning(file)))
 
 
 def sync_folder(folder: Path) -> None:
-    """Put the names in a folder onto the disk, where the system can."""
+    """Sync a folder's entries to disk, if the system supports it."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -258,14 +258,14 @@ def sync_folder(folder: Path) -> None:
 
 
 def build(old: sqlite3.Connection, places: Places) -> int:
-    """Write the new file, all calls in one transaction; return how many."""
-    # Here, as the engine itself calls this module.
+    """Write the new file, all calls in one transaction; return their number."""
+    # Imported here because the engine imports this module.
     from moonpalace_addons.store.database.engine import open_store
 
     try:
         engine = open_store(f"sqlite:///{places.new}", create=True)
     except StoreError as error:
-        raise error.__cause__ or error from error  # what is wrong with a file that no user has heard of
+        raise error.__cause__ or error from error  # the new file's name means nothing to the user
     try:
         return fill(engine, old, otherwise=places.file.stat().st_mtime_ns // 1000)
     finally:
@@ -273,7 +273,7 @@ def build(old: sqlite3.Connection, places: Places) -> int:
 
 
 def fill(engine: Engine, old: sqlite3.Connection, *, otherwise: int) -> int:
-    """Insert the old file's calls under their own numbers; return how many."""
+    """Insert the old file's calls under their old ids; return their number."""
     from moonpalace_addons.store.database.engine import writing
     from moonpalace_addons.store.upkeep.indexing import catch_up
 
@@ -288,11 +288,11 @@ def fill(engine: Engine, old: sqlite3.Connection, *, otherwise: int) -> int:
 
 
 def replace(old: sqlite3.Connection, places: Places) -> None:
-    """Copy the new file's pages over the old one's, in one transaction of SQLite's."""
+    """Copy the new file's pages over the old file in one SQLite transaction."""
     new = sqlite3.connect(places.new)
     try:
         new.backup(old)
     finally:
         new.close()
-    # Empty by now; still ours alone, and a file in WAL mode has no use for it.
+    # It is empty by now and still locked by us, and a file in WAL mode does not need it.
     places.file.with_name(places.file.name + "-journal").unlink(missing_ok=True)

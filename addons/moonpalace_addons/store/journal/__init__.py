@@ -1,1 +1,1 @@
-"""The journal: the file beside the database that holds what the store does not take, until it does."""
+"""The journal: a file next to the database for calls that the store does not accept at present."""

@@ -1,7 +1,7 @@
-"""Frames in a file: each says how long it is and has a checksum, so that one that was cut is known as such.
+"""Frames with length and checksum, so that truncated ones are detected.
 
-A frame is the length of its content and that content's CRC-32 (4 bytes each, little endian), then the content, which
-is never empty: a file system may leave zeros where it had no time to write.
+A frame is the length and the CRC-32 of its content (4 bytes each, little endian), then the content, which is never
+empty, because a file system may leave zeros where a write did not complete.
 """
 
 import zlib
@@ -11,22 +11,22 @@ from struct import Struct
 from typing import IO
 
 HEAD = Struct("<II")
-MAX_CONTENT = 2**30
-"""Bytes: what a damaged head asks for must not fill the memory."""
+MAX_CONTENT_BYTES = 2**30
+"""Limit for contents, so that a damaged length cannot exhaust the memory."""
 
 
 def framed(content: bytes) -> bytes:
-    """Return the frame around a content; raises OverflowError if that is more than 1 GiB."""
-    if len(content) > MAX_CONTENT:
+    """Return a content as a frame; raises OverflowError if it is larger than 1 GiB."""
+    if len(content) > MAX_CONTENT_BYTES:
         raise OverflowError(f"{len(content)} bytes are too many for one frame")
     return HEAD.pack(len(content), zlib.crc32(content)) + content
 
 
 def frames(file: FileIO, begin: int, end: int) -> Iterator[tuple[bytes | None, int]]:
-    """Read the contents of the frames between two offsets, each with where it ends, up to the first that is cut.
+    """Yield the content and the end offset of each frame between two offsets, up to the first truncated one.
 
-    Of a frame that is there but damaged the content is None. One whose length is damaged may look like one that is cut,
-    or like a longer or shorter one: no wrong content is given, but where the next frame begins is lost.
+    The content of a damaged frame is None. A frame with a damaged length may look truncated, longer or shorter; no
+    wrong content is returned, but the start of the next frame is lost.
     """
     while begin + HEAD.size <= end:
         head = read_at(file, begin, HEAD.size)
@@ -36,7 +36,7 @@ def frames(file: FileIO, begin: int, end: int) -> Iterator[tuple[bytes | None, i
         stop = begin + HEAD.size + length
         if not length or stop > end:
             return
-        content = read_at(file, begin + HEAD.size, length) if length <= MAX_CONTENT else None
+        content = read_at(file, begin + HEAD.size, length) if length <= MAX_CONTENT_BYTES else None
         if content is not None and len(content) < length:
             return
         yield (content if content is not None and zlib.crc32(content) == checksum else None), stop
@@ -44,7 +44,7 @@ def frames(file: FileIO, begin: int, end: int) -> Iterator[tuple[bytes | None, i
 
 
 def write_at(file: IO[bytes], offset: int, data: bytes) -> None:
-    """Write all of `data`: a full disk may take a part of it before it says so, with an OSError."""
+    """Write all of `data`; raises OSError if the disk is full, possibly after a partial write."""
     file.seek(offset)
     rest = memoryview(data)
     while rest:
@@ -52,7 +52,7 @@ def write_at(file: IO[bytes], offset: int, data: bytes) -> None:
 
 
 def read_at(file: IO[bytes], offset: int, length: int) -> bytes:
-    """Read `length` bytes, fewer at the end of the file."""
+    """Return `length` bytes, fewer at the end of the file."""
     file.seek(offset)
     parts = list[bytes]()
     while length and (part := file.read(length)):

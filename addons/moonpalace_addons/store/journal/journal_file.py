@@ -1,12 +1,12 @@
-"""The file that holds what the store does not take, until it does.
+"""The file for calls that the store does not accept at present.
 
-It begins with `MAGIC`, which has the version; frames follow (`framing`). The first frame's content is a JSON
-object, the row of the run that wrote the file; that of each other one is a unit, as `unit_bytes` packs it. What a
-crash or a full disk has left of a frame, and a frame whose length is damaged, ends the file for readers; what is before
-it holds, and the file is kept. A unit is in the file only as it would be in the store: masked.
+It begins with `MAGIC`, which includes the version; frames follow (`framing`). The first frame is a JSON object, the row
+of the run that wrote the file; each other frame is a unit as packed by `unit_bytes`. A frame that is truncated by a
+crash or a full disk, or whose length is damaged, ends the file for readers; the frames before it are valid, and the
+file is kept. Units are masked as they would be in the store.
 
-Its writer keeps the file locked as long as it lives, and so does who takes it in: nobody else touches it meanwhile. A
-file that is taken in again, since its reader died before it was deleted, changes nothing in the store.
+The process that writes a journal, or reads it into the store, keeps it locked; no other process touches it meanwhile.
+Reading a file again, because its reader died before deleting it, changes nothing in the store.
 """
 
 import json
@@ -27,19 +27,19 @@ from moonpalace_addons.store.write.storable import storable
 
 MAGIC = b"MoonPalace journal 1\n"
 
-KEPT = ".kept"
-"""What is added to the name of a journal of which something could not be stored."""
+KEPT_SUFFIX = ".kept"
+"""Appended to the name of a journal with calls that could not be stored."""
 
 RUN_TYPES = {column.name: column.type.python_type for column in RUNS.columns}
-NEEDED = {"id", "host", "pid", "version"}
+REQUIRED_COLUMNS = {"id", "host", "pid", "version"}
 RUN_ID = re.compile(r"\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(-[0-9]+)?\.journal$")
 MAX_ID_LENGTH = 36
-MAX_HEAD = 4096
-"""Bytes, more than the beginning of any journal has."""
+MAX_HEAD_BYTES = 4096
+"""More than the head of any journal has."""
 
 
 class Journal:
-    """An open, locked journal: frames are added at its end and taken from its beginning."""
+    """An open, locked journal: frames are appended at its end and consumed from its beginning."""
 
     def __init__(self, path: Path, file: FileIO, begin: int, end: int, run: Values) -> None:
         self.path = path
@@ -50,11 +50,11 @@ class Journal:
 
     @classmethod
     def create(cls, path: Path, run: Values) -> "Journal":
-        """Make a journal for its owner's eyes alone; raises OSError."""
+        """Create a journal with mode 0600; raises OSError."""
         file = FileIO(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_BINARY", 0), 0o600), "r+")
         head = MAGIC + framed(json.dumps(run).encode())
         try:
-            try_lock(file.fileno())  # nobody else can have it: its name has just been made up
+            try_lock(file.fileno())  # always succeeds, because the name is new
             write_at(file, 0, head)
         except BaseException:
             file.close()
@@ -64,17 +64,17 @@ class Journal:
 
     @classmethod
     def claim(cls, path: Path) -> "Journal | None":
-        """Open a journal that a dead proxy left; None if its writer lives, another proxy takes it in, or it is empty.
+        """Open a journal that a dead proxy left; None if its writer is alive, another proxy reads it, or it is empty.
 
-        Raises ValueError for a file that is none of ours, or whose beginning cannot be read, OSError if it cannot be
-        opened. One of ours whose beginning is damaged is kept under another name.
+        Raises ValueError for a file that is not ours or whose head cannot be read, OSError if it cannot be opened. A
+        journal of ours with a damaged head is kept under another name.
         """
         try:
             file = opened(path, os.O_RDWR)
         except FileNotFoundError:
             return None
         try:
-            # Between the opening and the lock, another proxy may have taken it in and deleted it.
+            # Before it was locked, another proxy may have read it and deleted it.
             if not (try_lock(file.fileno()) and is_at(file, path)):
                 file.close()
                 return None
@@ -93,49 +93,49 @@ class Journal:
 
     @property
     def taken(self) -> int:
-        """Return up to where the file is done with."""
+        """Return the offset up to which the frames have been stored."""
         return self._taken
 
     @property
     def waiting(self) -> int:
-        """Return how many bytes are still to be taken."""
+        """Return the number of bytes still to be stored."""
         return self._end - self._taken
 
     def add(self, contents: Sequence[bytes]) -> None:
-        """Add frames and have them on the disk; raises OSError, and has added nothing then."""
+        """Append frames and sync them to disk; raises OSError, and appends nothing in that case."""
         data = b"".join(framed(content) for content in contents)
         try:
             write_at(self._file, self._end, data)
             os.fsync(self._file.fileno())
         except OSError:
-            # What was written of it takes room that others want; the next frames overwrite it in any case.
+            # Frees the space of the partial write, which the next frames would overwrite in any case.
             self._file.truncate(self._end)
             raise
         self._end += len(data)
 
     def frames(self) -> Iterator[tuple[bytes | None, int]]:
-        """Iterate over the frames that are not done with, each with where it ends; one that is damaged is None."""
+        """Yield content and end offset of the frames still to be stored; the content of a damaged one is None."""
         return frames(self._file, self._taken, self._end)
 
     def done(self, end: int) -> None:
-        """Note that what is before `end` is stored."""
+        """Mark the frames before `end` as stored."""
         self._taken = end
 
     def close(self) -> None:
-        """Leave the file to who comes next."""
+        """Close the file and release its lock."""
         self._file.close()
 
     def delete(self) -> None:
-        """Delete the file: all of it is stored."""
+        """Delete the file, all of which has been stored."""
         delete(self.path, self._file)
 
     def keep(self) -> Path:
-        """Leave the file under another name, for people to look at; return it."""
+        """Close the file and keep it under another name for inspection; return the new path."""
         return keep(self.path, self._file)
 
 
 def opened(path: Path, flags: int) -> FileIO:
-    """Open a file that may be a journal, without waiting; raises ValueError for what cannot be one, or OSError."""
+    """Open a possible journal without blocking; raises ValueError if it cannot be one, OSError if opening fails."""
     if path.is_symlink():
         raise ValueError("it is a link")
     for name in ("O_BINARY", "O_NONBLOCK", "O_NOFOLLOW"):
@@ -146,13 +146,13 @@ def opened(path: Path, flags: int) -> FileIO:
     if stat.S_ISREG(found.st_mode) and (sys.platform == "win32" or os.geteuid() in (0, found.st_uid)):
         return file
     file.close()
-    raise ValueError("it is another user's" if stat.S_ISREG(found.st_mode) else "it is no plain file")
+    raise ValueError("it belongs to another user" if stat.S_ISREG(found.st_mode) else "it is not a regular file")
 
 
 def read_head(file: FileIO, size: int) -> tuple[bytes | None, int] | None:
-    """Return the first frame's content, None if it is damaged, and where the frame ends; None if that is cut.
+    """Return the content (None if damaged) and the end offset of the first frame; None if the frame is truncated.
 
-    Raises ValueError if another version of MoonPalace wrote it, or none at all.
+    Raises ValueError if the file was not written by this version of MoonPalace.
     """
     if not MAGIC.startswith(read_at(file, 0, len(MAGIC))):
         raise ValueError("another version of MoonPalace wrote it, or none at all")
@@ -160,7 +160,7 @@ def read_head(file: FileIO, size: int) -> tuple[bytes | None, int] | None:
 
 
 def run_of(content: bytes) -> Values | None:
-    """Return the row of a run without the columns that this version does not know, None if it cannot be one."""
+    """Return the row of a run, without columns that this version does not know; None if it is not valid."""
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):
@@ -169,22 +169,24 @@ def run_of(content: bytes) -> Values | None:
         return None
     run = {name: value for name, value in found.items() if name in RUN_TYPES}
     types = {name: type(value) for name, value in run.items()}
-    is_one = types == {name: RUN_TYPES[name] for name in run} and types.keys() >= NEEDED and storable(run) == run
+    is_one = (
+        types == {name: RUN_TYPES[name] for name in run} and types.keys() >= REQUIRED_COLUMNS and storable(run) == run
+    )
     return run if is_one and len(str(run["id"])) <= MAX_ID_LENGTH else None
 
 
 def is_unfinished(path: Path, file: FileIO, size: int) -> bool:
-    """Tell whether a file without a whole head is a journal whose writer died in the midst of making it.
+    """Return whether a file with an incomplete head is a journal whose writer died while creating it.
 
-    Then it has no unit: these begin with bytes that are none of the head's JSON, which is ASCII.
+    It contains no unit then: units begin with non-ASCII bytes, while the head's JSON is ASCII.
     """
-    is_short = size < MAX_HEAD and RUN_ID.search(path.name) is not None
-    return is_short and read_at(file, len(MAGIC) + HEAD.size, MAX_HEAD).isascii()
+    is_short = size < MAX_HEAD_BYTES and RUN_ID.search(path.name) is not None
+    return is_short and read_at(file, len(MAGIC) + HEAD.size, MAX_HEAD_BYTES).isascii()
 
 
 def keep(path: Path, file: FileIO) -> Path:
-    """Give an open file another name, by which nobody takes it in, and let it go; return the name."""
-    names = (path.with_name(f"{path.name}{KEPT}{'' if number == 1 else f'-{number}'}") for number in count(1))
+    """Rename an open file to a name that no proxy reads, and close it; return the new path."""
+    names = (path.with_name(f"{path.name}{KEPT_SUFFIX}{'' if number == 1 else f'-{number}'}") for number in count(1))
     free = next(name for name in names if not name.exists())
     if sys.platform == "win32":
         file.close()
@@ -194,7 +196,7 @@ def keep(path: Path, file: FileIO) -> Path:
 
 
 def delete(path: Path, file: FileIO) -> None:
-    """Delete an open file, and only then let it go; the other way round where open files cannot be deleted."""
+    """Delete an open file before closing it; on Windows, where that is impossible, after closing it."""
     if sys.platform == "win32":
         file.close()
     path.unlink(missing_ok=True)
@@ -202,7 +204,7 @@ def delete(path: Path, file: FileIO) -> None:
 
 
 def is_at(file: FileIO, path: Path) -> bool:
-    """Tell whether an open file is still the one with this name."""
+    """Return whether `path` still refers to the open file."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -210,5 +212,5 @@ def is_at(file: FileIO, path: Path) -> bool:
 
 
 def why(error: OSError | ValueError) -> str:
-    """Return what keeps a file from being a journal, without its name."""
+    """Return the reason why a file is not a journal, without its name."""
     return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)

@@ -1,4 +1,4 @@
-"""Everything in a journal that is text, for who looks through all of it while its proxy may write on."""
+"""Extract all texts from a journal, for the secret scan, while its proxy may still write to it."""
 
 import os
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from moonpalace_addons.store.write.units import Unit
 
 
 def journal_texts(path: Path) -> Iterator[Text]:
-    """Give every text of the calls that wait in a journal; `row` is the call's uuid.
+    """Yield every text of the calls in a journal; `row` is the call's uuid.
 
-    The file is only read, without a lock: what is added meanwhile is left out, or said to be not readable while it is
-    being written, and a journal that has just been taken in has nothing. Raises ValueError if another version of
-    MoonPalace wrote it, or, after all else, if a part of it cannot be read; OSError if nothing of it can.
+    The file is read without a lock: frames appended meanwhile are left out, or counted as unreadable while they are
+    being written, and a journal that has just been stored yields nothing. Raises ValueError if another version of
+    MoonPalace wrote the file or, after all readable texts, if a part of it cannot be read; OSError if none of it can.
     """
     unread = 0
     try:
@@ -41,7 +41,7 @@ def journal_texts(path: Path) -> Iterator[Text]:
 
 
 def texts_of(unit: Unit) -> Iterator[Text]:
-    """Give the texts of a call, each as the table of the store that would have it."""
+    """Yield the texts of a call, each with the table and column that it would be stored in."""
     for column, value in unit.columns.items():
         if isinstance(value, str) and column not in LEFT_OUT:
             yield Text("exchanges", column, unit.uuid, value.encode("utf-8", "surrogatepass"))

@@ -1,4 +1,4 @@
-"""The journals that a writer has to do with: its own, and those that dead proxies left."""
+"""Write calls to this run's journal, and read journals back into the store, also those of dead proxies."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -14,20 +14,20 @@ from moonpalace_addons.store.write.units import Unit, merged
 
 logger = logging.getLogger(__name__)
 
-PIECE = 8_000_000
-"""Bytes, about, that are written to a journal at a time."""
+WRITE_SIZE = 8_000_000
+"""Approximate bytes per write to a journal."""
 
 
 type Store = Callable[[Sequence[Unit], Values], Sequence[str] | None]
-"""Stores units of a run; returns the calls that the store refuses for ever, None if some are to be tried again."""
+"""Store units of a run; return the calls that the store refuses for good, None if some have to be retried."""
 
 
 @dataclass(slots=True)
 class Source:
-    """A journal that is being taken in.
+    """A journal that is being read into the store.
 
-    `calls` of it are stored to their ends; `unread` bytes of it could not be read, `refused` calls the store does not
-    take.
+    `calls` is the number of calls stored up to their ends, `unread` that of unreadable bytes, `refused` that of calls
+    which the store refused.
     """
 
     journal: Journal
@@ -37,8 +37,8 @@ class Source:
     refused: int = 0
 
     def missing(self) -> list[str]:
-        """Return in words what of it is not stored, once there is nothing more to be read; empty if all is."""
-        # Whether a crash cut the last record, or its length is damaged and more records follow, nobody can tell.
+        """Describe what has not been stored, once there is nothing more to read; empty if everything has."""
+        # A truncated last record cannot be told from one with a damaged length that further records follow.
         unread = self.unread + self.journal.waiting
         return [
             *([f"{unread} bytes of it cannot be read"] if unread else []),
@@ -48,7 +48,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Portion:
-    """Units of a journal, one for each call, where the last one ends, and how many bytes before it are not readable."""
+    """Units of a journal, one per call, the end offset of the last one and the number of unreadable bytes before it."""
 
     units: list[Unit]
     end: int
@@ -56,7 +56,7 @@ class Portion:
 
 
 class Overflow:
-    """Put units into this run's journal, and give back what is in it and in those of dead proxies."""
+    """Journals of this run and of dead proxies."""
 
     def __init__(self, place: Place | None, run: Values) -> None:
         self._place = place
@@ -65,23 +65,23 @@ class Overflow:
         self._left: list[Source] = []
         self._failed = False
         self._done: set[Path] = set()
-        """Journals that are not to be looked at again."""
+        """Journals that are not examined again."""
         self._too_large: set[str] = set()
 
     @property
     def own(self) -> Path | None:
-        """Return this run's journal, None if nothing is in it."""
+        """Return this run's journal, None if it is empty."""
         return self._own.journal.path if self._own else None
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """Return the journals that are being taken in."""
+        """Return the journals that are being read into the store."""
         return tuple(source.journal.path for source in (self._own, *self._left) if source is not None)
 
     def add(self, units: Sequence[Unit]) -> list[Unit]:
-        """Put units into the journal; return those that are in it, fewer if it cannot be written any further."""
+        """Append units to the journal; return those that were written, fewer if writing fails."""
         added: list[Unit] = []
-        for piece in pieces(units):
+        for piece in groups(units):
             packed = [(unit, content) for unit in piece if (content := self._packed(unit)) is not None]
             if not packed:
                 continue
@@ -97,7 +97,7 @@ class Overflow:
         return added
 
     def _packed(self, unit: Unit) -> bytes | None:
-        """Return a unit as bytes; None if it is too large for a journal and stays in memory."""
+        """Return a packed unit; None if it is too large for a journal and stays in memory."""
         try:
             return pack(unit)
         except OverflowError as error:
@@ -109,13 +109,13 @@ class Overflow:
     def _journal(self) -> Journal:
         if self._own is None:
             if self._place is None:
-                raise OSError("this database has none")
+                raise OSError("this database has no journal")
             self._own = Source(Journal.create(self._place.free_path(str(self._run["id"])), self._run), is_own=True)
             logger.warning("store: rows wait in the journal %s", self._own.journal.path)
         return self._own.journal
 
-    def look(self) -> None:
-        """Claim the journals that dead proxies left."""
+    def claim_abandoned(self) -> None:
+        """Claim journals that dead proxies left."""
         for path in self._place.paths() if self._place else ():
             if path in self.paths or path in self._done:
                 continue
@@ -128,11 +128,11 @@ class Overflow:
                 self._left += [Source(journal, is_own=False)] if journal else []
 
     def source(self) -> Source | None:
-        """Return the journal that is to be taken in next, this run's first; None if there is none."""
+        """Return the journal to read next, this run's first; None if there is none."""
         return self._own or (self._left[0] if self._left else None)
 
     def keep(self, units: Sequence[Unit]) -> Path | None:
-        """Put units into a file of their own that nobody takes in; return it, None if that cannot be done."""
+        """Write units to a separate file that no proxy reads; return its path, None if that fails."""
         try:
             if self._place is None:
                 return None
@@ -141,13 +141,13 @@ class Overflow:
                 journal.add([pack(unit) for unit in units])
             finally:
                 kept = journal.keep()
-        except Exception as error:  # noqa: BLE001 - the fault that they are refused for may be in the way here too
+        except Exception as error:  # noqa: BLE001 - the fault for which they were refused may occur here too
             logger.warning("store: calls that are refused cannot be kept: %s", error)
             return None
         return kept
 
     def take(self, source: Source, store: Store, pace: Pace) -> bool:
-        """Have the next units of a journal stored, and delete it when there are none; return False if that failed."""
+        """Store the next units of a journal, or delete it if there are none; return False if storing failed."""
         try:
             portion = next_portion(source.journal, pace)
         except OSError as error:
@@ -166,46 +166,46 @@ class Overflow:
         return True
 
     def _finish(self, source: Source, missing: Sequence[str]) -> None:
-        """Be done with a journal: delete it if nothing of it is missing in the store, else keep it; say so."""
+        """Delete a journal if everything in it has been stored, else keep it under another name; log the result."""
         if source.is_own:
             self._own = None
         else:
             self._left.remove(source)
-        said = "; ".join([f"store: {source.calls} calls taken in from the journal {source.journal.path}", *missing])
+        message = "; ".join([f"store: {source.calls} calls taken in from the journal {source.journal.path}", *missing])
         try:
             if missing:
-                logger.error("%s; it is kept as %s", said, source.journal.keep())
+                logger.error("%s; it is kept as %s", message, source.journal.keep())
             else:
                 source.journal.delete()
-                logger.warning("%s", said)
+                logger.warning("%s", message)
         except OSError as error:
             self._done.add(source.journal.path)
             source.journal.close()
-            logger.warning("%s; it stays, the next start takes it in again: %s", said, why(error))
+            logger.warning("%s; it stays, the next start takes it in again: %s", message, why(error))
 
     def close(self) -> None:
-        """Leave the journals to the next start."""
+        """Close the journals; the next start reads them."""
         for source in (self._own, *self._left):
             if source is not None:
                 source.journal.close()
         self._left.clear()
 
 
-def pieces(units: Sequence[Unit]) -> list[list[Unit]]:
-    """Cut units into pieces of about `PIECE` bytes."""
+def groups(units: Sequence[Unit]) -> list[list[Unit]]:
+    """Split units into groups of about `WRITE_SIZE` bytes."""
     cut: list[list[Unit]] = []
     room = 0
     for unit in units:
         if room <= 0:
             cut.append([])
-            room = PIECE
+            room = WRITE_SIZE
         cut[-1].append(unit)
         room -= unit.weight
     return cut
 
 
 def next_portion(journal: Journal, pace: Pace) -> Portion:
-    """Return what is next in a journal: at least one frame."""
+    """Return the next units of a journal: at least one frame."""
     units, unread, end, left = list[Unit](), 0, journal.taken, pace.weight
     for count, (content, stop) in enumerate(journal.frames(), start=1):
         begin, end = end, stop

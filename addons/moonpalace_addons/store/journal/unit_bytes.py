@@ -1,9 +1,9 @@
-"""The bytes of a unit in a journal: one zstd frame around a JSON object and the bodies that it describes.
+"""The encoding of a unit in a journal: a zstd frame with a JSON object and the bodies that it describes.
 
 The first 4 bytes (little endian) are the length of the object. Its members are `uuid`; `columns`, those that are not
-NULL; `changed`, the names of the columns that the unit changes; `kept`; `times`, of the stream that ended, [[offset,
-nanoseconds] …], null while the call goes on; and `bodies`, which lie after the object one after another, each
-described by [kind, length] and a segment by ["segment", length, number, [[offset, nanoseconds] …]].
+NULL; `changed`, the names of the columns that the unit changes; `kept`; `times` of an ended stream, [[offset,
+nanoseconds] …], null while the call is in flight; and `bodies`, which follow the object one after another, each
+described as [kind, length] and a segment as ["segment", length, number, [[offset, nanoseconds] …]].
 """
 
 import json
@@ -25,13 +25,13 @@ LENGTH = struct.Struct("<I")
 NAMES = frozenset(derive.EMPTY) | {"run_id"}
 COLUMN_TYPES = {column.name: column.type.python_type for column in EXCHANGES.columns}
 
-MAX_PLAIN = 2**30
-"""Bytes of a unit that is not compressed: a few that say that they are many must not fill the memory."""
+MAX_UNPACKED_BYTES = 2**30
+"""Limit for a decompressed unit, so that a damaged size cannot exhaust the memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The JSON object; its fields are the members."""
+    """The JSON object of a packed unit."""
 
     uuid: str
     columns: Values
@@ -42,7 +42,7 @@ class Head:
 
 
 def pack(unit: Unit) -> bytes:
-    """Return a unit as bytes; raises OverflowError if it is larger than 1 GiB."""
+    """Return a packed unit; raises OverflowError if it is larger than 1 GiB."""
     ending = unit.ending or Ending(None, None, ())
     bodies = {"request": unit.request_body, "response": ending.body, "stream": ending.stream}
     described: list[tuple[object, ...]] = [(kind, len(body)) for kind, body in bodies.items() if body is not None]
@@ -58,15 +58,15 @@ def pack(unit: Unit) -> bytes:
     data = json.dumps(head, separators=(",", ":")).encode()
     parts = [body for body in bodies.values() if body is not None] + [data for _, data, _ in unit.segments]
     plain = b"".join([LENGTH.pack(len(data)), data, *parts])
-    if len(plain) > MAX_PLAIN:
+    if len(plain) > MAX_UNPACKED_BYTES:
         raise OverflowError(f"a call of {len(plain)} bytes is too large for a journal")
     return zstandard.compress(plain, 1)
 
 
 def unpack(data: bytes) -> Unit:
-    """Return the unit that was packed; raises ValueError for other bytes.
+    """Return the unit in packed bytes; raises ValueError for anything else.
 
-    Columns that this version does not know are left out; those that the writer's did not know are NULL.
+    Columns that this version does not know are dropped; those that the writer's version did not know are NULL.
     """
     try:
         plain = decompressed(data)
@@ -74,20 +74,20 @@ def unpack(data: bytes) -> Unit:
         head = Head(**json.loads(plain[LENGTH.size : LENGTH.size + length]))
         return built(head, plain, LENGTH.size + length)
     except Exception as error:
-        # Of damaged bytes anything can be raised, RecursionError and MemoryError too; none of it is a fault of ours.
-        raise ValueError(f"no unit of a journal: {type(error).__name__}: {error}") from error
+        # Damaged bytes can raise anything, even RecursionError and MemoryError; none of that is a bug of ours.
+        raise ValueError(f"not a unit of a journal: {type(error).__name__}: {error}") from error
 
 
 def decompressed(data: bytes) -> bytes:
-    """Return what was compressed, whose length its beginning says."""
+    """Decompress a zstd frame after checking its declared size."""
     declared = zstandard.frame_content_size(data)
-    if not 0 <= declared <= MAX_PLAIN:
-        raise ValueError(f"{declared} bytes cannot be what was packed")
+    if not 0 <= declared <= MAX_UNPACKED_BYTES:
+        raise ValueError(f"{declared} bytes cannot be the size of a packed unit")
     return zstandard.decompress(data)
 
 
 def built(head: Head, plain: bytes, offset: int) -> Unit:
-    """Return the unit that a head describes; its bodies begin at `offset`."""
+    """Return the unit described by a head; its bodies begin at `offset`."""
     bodies = dict[object, bytes]()
     segments = list[Segment]()
     for kind, length, *more in head.bodies:
@@ -115,22 +115,22 @@ def built(head: Head, plain: bytes, offset: int) -> Unit:
 
 
 def pairs(times: Times) -> list[tuple[int, int]]:
-    """Return times as JSON cannot hold them; raises ValueError for what are none."""
+    """Return times as tuples, which JSON lacks; raises ValueError if they are not valid."""
     found = [(offset, at) for offset, at in times]
     if not all(type(number) is int and 0 <= number <= MAX_INT64 for pair in found for number in pair):
-        raise ValueError("times that are no numbers")
+        raise ValueError("times that are not numbers")
     return found
 
 
 def checked(unit: Unit) -> Unit:
-    """Return a unit of which any byte may be wrong; raises ValueError if its row is none that a reader could show."""
+    """Validate a unit from possibly damaged bytes; raises ValueError if readers could not show its row."""
     columns = storable(unit.columns)
     for name, value in columns.items():
         if value is not None and type(value) is not COLUMN_TYPES[name]:
             raise ValueError(f"the column {name} is of the wrong type")
     State(cast(str, columns["state"]))
     if not all(is_list_of_texts(columns[name]) for name in ("changes", "warnings")):
-        raise ValueError("a column is no list of texts")
+        raise ValueError("a column is not a list of texts")
     if columns["uuid"] != unit.uuid:
         raise ValueError("the row is of another call")
     if not all(type(number) is int and 0 <= number <= MAX_INT64 for number, _, _ in unit.segments):
@@ -140,7 +140,7 @@ def checked(unit: Unit) -> Unit:
 
 
 def is_list_of_texts(column: object) -> bool:
-    """Tell whether a column is NULL or the JSON of a list of texts."""
+    """Return whether a column is NULL or a JSON array of strings."""
     try:
         listed = json.loads(cast(str, column or "[]"))
     except (ValueError, RecursionError):

@@ -120,7 +120,7 @@ def joined(connection: Connection, exchange_id: int, side: Side) -> bytes | None
 
 @cache
 def pieces_of(side: Side, dialect_name: str) -> Select[bytes]:
-    """Return the query for the pieces of one body of the call `owner`; cached, as building it is slower than running."""
+    """Return the query for the pieces of one body of the call `owner`; cached, because building it is slow."""
     listed = pieces(side, dialect_name)
     source = EXCHANGES.join(listed.source, true()).outerjoin(PARTS, PARTS.c.id == listed.part_id)
     query = select(PARTS.c.data).select_from(source).where(EXCHANGES.c.id == bindparam("owner"))

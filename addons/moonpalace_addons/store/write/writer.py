@@ -220,7 +220,7 @@ class Writer:
     def _turn(self, *, keep: bool, live: bool, look: bool) -> None:
         """Look at what has come and store what can be stored."""
         if look:
-            self._overflow.look()
+            self._overflow.claim_abandoned()
         self._plan(keep=keep)
         if self._push(live=live) and self._most > memory.LARGE and not self._tasks:
             self._most = 0
@@ -332,7 +332,7 @@ class Writer:
 
     def _drain(self) -> None:
         """Store all that there is, and what the store does not take in good time in the journal."""
-        self._overflow.look()
+        self._overflow.claim_abandoned()
         while self._tasks:
             self._plan()
             if self.outage is not None or time.monotonic() > self._deadline:
