@@ -121,7 +121,7 @@ def has_good_body(flow: HTTPFlow, response: Response) -> bool:
 def make_decoder(response: Response) -> Decoder | None:
     """Return what undoes the content encoding of an answer, None if it has none."""
     encoding = response.headers.get("content-encoding", "").strip().lower()
-    return None if encoding in ("", "identity") else Decoder(encoding, max_at_once=MAX_AT_ONCE)
+    return None if encoding in ("", "identity") else Decoder(encoding, max_per_feed=MAX_AT_ONCE)
 
 
 def make_plan(call: Call, settings: Settings) -> Plan | None:

@@ -35,6 +35,6 @@ def merged(stream: bytes) -> object:
     """Return the completion that the events add up to, None if they are no completion's."""
     decoder, merger = make_decoder(limit=len(stream) + 1), Merger()
     for event in (*decoder.feed(stream), *decoder.close()):
-        for value, error in read_data(event).said:
+        for value, error in read_data(event).values:
             merger.feed(value, error)
     return None if merger.is_empty else merger.result()

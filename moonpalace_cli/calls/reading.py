@@ -48,9 +48,9 @@ def event_times(bodies: Bodies, chunks: Sequence[tuple[int, int]]) -> tuple[int,
     if bodies.event_stream is None or not chunks:
         return ()
     from moonpalace_addons.wire.chat.event_data import make_decoder
-    from moonpalace_addons.wire.chat.timing import carrier
+    from moonpalace_addons.wire.chat.timing import chunk_at
 
     decoder = make_decoder(limit=len(bodies.event_stream) + 1)
     ends = [event.end for event in (*decoder.feed(bodies.event_stream), *decoder.close())]
     offsets = [offset for offset, _ in chunks]
-    return tuple(chunks[carrier(offsets, end)][1] for end in ends)
+    return tuple(chunks[chunk_at(offsets, end)][1] for end in ends)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from moonpalace_addons.wire.chat.event_data import make_decoder
-from moonpalace_addons.wire.chat.series import Series, is_growing, series_of
+from moonpalace_addons.wire.chat.series import Series, is_text_piece, series_key
 from moonpalace_cli.redaction.json_strings import KEY, Scalar, replacements, scalars
 from moonpalace_cli.redaction.replacing import Place, Replacement, Visitor, apply
 from moonpalace_cli.text.json_text import JSON_ESCAPES, parse, quote
@@ -49,8 +49,8 @@ def new_data(events: Sequence[str], place: Place, visitor: Visitor) -> dict[int,
             continue
         value = json.loads(text, parse_int=str, parse_float=str)
         for scalar in scalars(text):
-            if not scalar.is_key and is_growing(scalar.path):
-                series.setdefault(series_of(value, scalar.path), []).append(Fragment(number, scalar))
+            if not scalar.is_key and is_text_piece(scalar.path):
+                series.setdefault(series_key(value, scalar.path), []).append(Fragment(number, scalar))
             else:
                 where = place.at(number, *scalar.path, *([KEY] if scalar.is_key else []))
                 add(found, number, scalar, replacements(scalar.value, where, visitor))

@@ -27,7 +27,7 @@ from moonpalace_addons.mitm import flow_control, proxy_server
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings.values import resolve
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
-from moonpalace_addons.wire.loops.loop_guard import Found
+from moonpalace_addons.wire.loops.loop_guard import FoundLoop
 from moonpalace_addons.wire.loops.repeat import Loop
 
 KEY = "sk-clients-own-0123456789"
@@ -491,7 +491,7 @@ def test_partial_stream_is_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> No
     assert [data for _, data in started.chunks] == [b"data: 1\n\nda"]
 
 
-FOUND = Found(1, "content", Loop("period", 400, 3, "ab\n"))
+FOUND = FoundLoop(1, "content", Loop("period", 400, 3, "ab\n"))
 
 
 @pytest.mark.parametrize("hook", ["response", "error"])
@@ -504,7 +504,7 @@ FOUND = Found(1, "content", Loop("period", 400, 3, "ab\n"))
     ],
 )
 def test_what_we_ended_ourselves(
-    rig: Rig, hook: str, found: Found | None, broken: str | None, state: State, kind: str, message: str
+    rig: Rig, hook: str, found: FoundLoop | None, broken: str | None, state: State, kind: str, message: str
 ) -> None:
     """An answer that we cut or broke off ends as that, whether mitmproxy then sees an end or a client that left."""
     flow = a_flow()

@@ -124,14 +124,14 @@ def test_500_connections_at_once(own_mock: MockServer) -> None:
             assert ready, "the mock fell silent"
             most_open = max(most_open, sum(1 for found in received.values() if found))
             for key, _events in ready:
-                read_some(key.fileobj, selector, received)
+                parse_bounded(key.fileobj, selector, received)
     assert most_open == 500
     assert {bytes(found).split(b"\r\n\r\n", 1)[1].count(b"data: ") for found in received.values()} == {5}
     assert all(found.endswith(b"0\r\n\r\n") for found in received.values())
     assert [call.cut_off for call in own_mock.log] == [False] * 500
 
 
-def read_some(found: object, selector: selectors.BaseSelector, received: dict[socket.socket, bytearray]) -> None:
+def parse_bounded(found: object, selector: selectors.BaseSelector, received: dict[socket.socket, bytearray]) -> None:
     """Read what a connection has, and close it at its end."""
     assert isinstance(found, socket.socket)
     data = found.recv(65536)

@@ -15,5 +15,5 @@ def merge_events(events: Iterable[Event]) -> dict[str, object] | None:
     merger = Merger()
     for event in events:
         value = parse_data(event.data)
-        merger.feed(value, api_error.of_event(event, value))
+        merger.feed(value, api_error.find_in_event(event, value))
     return None if merger.is_empty else merger.result()

@@ -139,7 +139,7 @@ def test_values(body: bytes, expected: object) -> None:
 
 def test_a_body_without_end_is_not_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long list is found at the speed of C, whatever its length; all else is made into values, so it has a bound."""
-    monkeypatch.setattr(json_elements, "MAX_SCANNED", 90_000)
+    monkeypatch.setattr(json_elements, "MAX_SCANNED_SIZE", 90_000)
     filled = b"[" + b"[]," * 30_000 + b"[]]"
     found = read_members(b'{"model":"m","messages":' + filled + b"}", ARRAYS)
     assert found is not None

@@ -66,7 +66,7 @@ def test_what_is_not_found(body: bytes) -> None:
 
 @pytest.fixture
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_elements, "LONG", 0)
+    monkeypatch.setattr(json_elements, "FAST_PATH_SIZE", 0)
 
 
 VALUES = st.recursive(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from moonpalace_addons.wire.json_value import MAX_PARSED, parse, read_some
+from moonpalace_addons.wire.json_value import MAX_PARSED_SIZE, parse, parse_bounded
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -60,20 +60,20 @@ def test_bytes(data: bytes) -> None:
 def test_a_large_answer_is_read_in_outline() -> None:
     """What is large in it is not made into values, which would take many times as much memory; what is short is."""
     usage = {"prompt_tokens": 1, "total_tokens": 2}
-    large: list[object] = [[]] * (MAX_PARSED // 3)
+    large: list[object] = [[]] * (MAX_PARSED_SIZE // 3)
     body = json.dumps({"id": "a", "data": large, "usage": usage, "choices": large, "model": None}).encode()
     tracemalloc.start()
     try:
-        assert read_some(body) == {"id": "a", "usage": usage, "model": None}
-        assert tracemalloc.get_traced_memory()[1] < MAX_PARSED
+        assert parse_bounded(body) == {"id": "a", "usage": usage, "model": None}
+        assert tracemalloc.get_traced_memory()[1] < MAX_PARSED_SIZE
     finally:
         tracemalloc.stop()
-    assert read_some(body[:-1]) is None
-    assert read_some(b"[" + body + b"]") is None
-    assert read_some(b'{"id":' + b"[" * MAX_PARSED) is None
+    assert parse_bounded(body[:-1]) is None
+    assert parse_bounded(b"[" + body + b"]") is None
+    assert parse_bounded(b'{"id":' + b"[" * MAX_PARSED_SIZE) is None
 
 
 def test_what_is_not_large_is_read_as_ever() -> None:
     """Below the bound the value is the whole one."""
-    assert read_some(b'{"a":[1,{"b":2}]}') == {"a": [1, {"b": 2}]}
-    assert read_some(b"[") is None
+    assert parse_bounded(b'{"a":[1,{"b":2}]}') == {"a": [1, {"b": 2}]}
+    assert parse_bounded(b"[") is None

@@ -290,25 +290,29 @@ def is_number(line: bytes) -> bool:
 
 
 PARTED: dict[str, tuple[bytes, list[Event]]] = {
-    "LF": (b"data: 1\ndata: 2\n\n", [Event("1", end=8, parted=True), Event("2", end=17)]),
-    "CR": (b"data: 1\rdata: 2\r\r", [Event("1", end=8, parted=True), Event("2", end=17)]),
-    "CRLF": (b"data: 1\r\ndata: 2\r\n\r\n", [Event("1", end=9, parted=True), Event("2", end=19)]),
+    "LF": (b"data: 1\ndata: 2\n\n", [Event("1", end=8, unseparated=True), Event("2", end=17)]),
+    "CR": (b"data: 1\rdata: 2\r\r", [Event("1", end=8, unseparated=True), Event("2", end=17)]),
+    "CRLF": (b"data: 1\r\ndata: 2\r\n\r\n", [Event("1", end=9, unseparated=True), Event("2", end=19)]),
     "no blank line at all": (
         b"data: 1\ndata: 2\ndata: 3\n",
-        [Event("1", end=8, parted=True), Event("2", end=16, parted=True), Event("3", end=24, terminated=False)],
+        [
+            Event("1", end=8, unseparated=True),
+            Event("2", end=16, unseparated=True),
+            Event("3", end=24, terminated=False),
+        ],
     ),
     "after an ordinary one": (
         b"data: 1\n\ndata: 2\ndata: 3\n\n",
-        [Event("1", end=9), Event("2", end=17, parted=True), Event("3", end=26)],
+        [Event("1", end=9), Event("2", end=17, unseparated=True), Event("3", end=26)],
     ),
     "what is not whole by itself is joined": (b"data: a\ndata: 2\n\n", [Event("a\n2", end=17)]),
     "only a first line is": (b"data: a\ndata: 2\ndata: 3\n\n", [Event("a\n2\n3", end=25)]),
-    "a comment after it": (b"data: 1\n: hb\n\n", [Event("1", end=8, parted=True)]),
+    "a comment after it": (b"data: 1\n: hb\n\n", [Event("1", end=8, unseparated=True)]),
     "names": (
         b"event: x\ndata: 1\ndata: 2\nevent: y\ndata: 3\n\ndata: 4\n\n",
         [
-            Event("1", "x", end=17, parted=True),
-            Event("2", "x", end=25, parted=True),
+            Event("1", "x", end=17, unseparated=True),
+            Event("2", "x", end=25, unseparated=True),
             Event("3", "y", end=43),
             Event("4", end=52),
         ],

@@ -7,18 +7,18 @@ from collections.abc import Generator
 import pytest
 
 from moonpalace_addons.wire import word_filter
-from moonpalace_addons.wire.word_filter import EVERYTHING, Gathering, Places, may_hold, places
+from moonpalace_addons.wire.word_filter import MATCH_ALL, BitPositions, FilterBuilder, may_contain, places
 
 NUMBER = 5
 
 
 def filtered(*bodies: str, number: int = NUMBER) -> bytes:
     """Return the filter of these bodies."""
-    gathering = Gathering(number)
+    builder = FilterBuilder(number)
     for body in bodies:
-        for _ in gathering.add(body):
+        for _ in builder.add(body):
             pass
-    return result(gathering.packed())
+    return result(builder.build())
 
 
 def result[T](steps: Generator[None, None, T]) -> T:
@@ -36,7 +36,7 @@ def body(*texts: str) -> str:
 
 
 def has(words: bytes, *tokens: str) -> bool:
-    return may_hold(words, NUMBER, map(places, tokens))
+    return may_contain(words, NUMBER, map(places, tokens))
 
 
 def test_what_is_there_is_found() -> None:
@@ -80,26 +80,26 @@ def test_the_same_text_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> Non
     assert looked == ["one", "two", "three"]
 
 
-@pytest.mark.parametrize("name", ["MOST_TOKENS", "LONGEST"])
+@pytest.mark.parametrize("name", ["MAX_TOKENS", "MAX_BODY_LENGTH"])
 def test_bounds(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """What is too much to be looked into may have everything."""
     monkeypatch.setattr(word_filter, name, 3)
-    assert filtered(body("one two three four")) == EVERYTHING
-    assert has(EVERYTHING, "whatever", "you", "seek")
+    assert filtered(body("one two three four")) == MATCH_ALL
+    assert has(MATCH_ALL, "whatever", "you", "seek")
 
 
 def test_a_mark_that_counts_as_a_letter() -> None:
     """Where the one mark stands that is no letter and matches one, anything may be."""
-    assert filtered(body("\u0345")) == EVERYTHING
+    assert filtered(body("\u0345")) == MATCH_ALL
 
 
 def test_places_fit_into_the_database() -> None:
     """The numbers of bits are positive integers of 63 bits, different for different tokens."""
-    found = [tuple(places(str(token)).within(number)) for token in range(100) for number in (0, 1, 1_023)]
+    found = [tuple(places(str(token)).for_seed(number)) for token in range(100) for number in (0, 1, 1_023)]
     assert all(0 <= place < 2**63 for some in found for place in some)
     assert len(set(found)) == 300
-    assert Places(2**61 - 1, 2**52 - 1, 7).within(1_023)[-1] < 2**63
-    assert [len(places(token).within(0)) for token in ("a", "月", "月之", "ab")] == [7, 7, 4, 7]
+    assert BitPositions(2**61 - 1, 2**52 - 1, 7).for_seed(1_023)[-1] < 2**63
+    assert [len(places(token).for_seed(0)) for token in ("a", "月", "月之", "ab")] == [7, 7, 4, 7]
 
 
 def test_filters_err_in_different_words() -> None:
@@ -107,12 +107,12 @@ def test_filters_err_in_different_words() -> None:
     text = body(" ".join(f"w{number}" for number in range(200)))
     words = [filtered(text, number=number) for number in range(200)]
     for token in ("missing", "absent", "nowhere", "月之"):
-        assert sum(may_hold(each, number, [places(token)]) for number, each in enumerate(words)) < 30
+        assert sum(may_contain(each, number, [places(token)]) for number, each in enumerate(words)) < 30
 
 
 def test_steps_are_short() -> None:
     """A long text is taken in and packed in many steps."""
-    gathering = Gathering(0)
-    steps = list(gathering.add(body(" ".join(f"w{number}" for number in range(50_000)))))
+    builder = FilterBuilder(0)
+    steps = list(builder.add(body(" ".join(f"w{number}" for number in range(50_000)))))
     assert len(steps) > 10
-    assert len(list(gathering.packed())) == 200
+    assert len(list(builder.build())) == 200

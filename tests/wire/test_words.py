@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from moonpalace_addons.wire import words
-from moonpalace_addons.wire.words import IOTA_BELOW, WORD, folded, is_east_asian, slices, sought_tokens, text_tokens
+from moonpalace_addons.wire.words import IOTA_BELOW, WORD, fold_case, is_east_asian, query_tokens, slices, text_tokens
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_tokens_of_texts(text: str, tokens: set[str]) -> None:
 )
 def test_tokens_of_a_word(word: str, tokens: set[str]) -> None:
     """A word that is sought has one token, and a run without spaces those of each one and each two characters."""
-    assert sought_tokens(word) == tokens
+    assert query_tokens(word) == tokens
 
 
 def test_case() -> None:
@@ -58,7 +58,7 @@ def test_case() -> None:
     for character in cased:
         same = re.findall(re.escape(character), everything, re.IGNORECASE)
         assert character in same
-        assert {folded(each) for each in same} == {folded(character)}
+        assert {fold_case(each) for each in same} == {fold_case(character)}
         assert {WORD.match(each) is None for each in same if each != IOTA_BELOW} == {WORD.match(same[-1]) is None} or (
             IOTA_BELOW in same
         )
@@ -69,10 +69,10 @@ def test_slices() -> None:
     """Slices make the text again, and have the tokens that it has, wherever they are cut."""
     text = "One tWo，月之暗面・三四 five_6 naïve\n" * 7
     for size in range(1, 60):
-        words.SLICE, before = size, words.SLICE
+        words.SLICE_LENGTH, before = size, words.SLICE_LENGTH
         try:
             cut = list(slices(text))
         finally:
-            words.SLICE = before
+            words.SLICE_LENGTH = before
         assert "".join(cut) == text
         assert set[str]().union(*map(text_tokens, cut)) == text_tokens(text)

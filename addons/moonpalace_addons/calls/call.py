@@ -11,7 +11,7 @@ from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons.calls.failures import Failure
 from moonpalace_addons.store.tasks import ResponseStarted
-from moonpalace_addons.wire.loops.loop_guard import Found
+from moonpalace_addons.wire.loops.loop_guard import FoundLoop
 
 if TYPE_CHECKING:
     from moonpalace_addons.caching.api import Account
@@ -66,7 +66,7 @@ class Call:
     coerce: bool = False
     hide_usage: bool = False
     adapter: "Adapter | None" = field(default=None, repr=False)
-    found: Found | None = None
+    found: FoundLoop | None = None
     cut_at: int | None = None
     broken: str | None = None
     request_read: bool = False

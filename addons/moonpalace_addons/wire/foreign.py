@@ -11,7 +11,7 @@ from moonpalace_addons.wire.secrets.names import is_secret
 
 MAX_QUOTE = 500
 """Characters that are quoted, if nothing else is said."""
-_LOOKED_AT = 8
+_READ_FACTOR = 8
 """So many times the length is looked at, since what is masked or white space gets shorter."""
 _CUT = "…"
 # A header line as it is, or as Python writes it: `Set-Cookie: x`, `b'Set-Cookie: x\r\n'`, `(b'Set-Cookie', b'x')`.
@@ -24,7 +24,7 @@ _UNPRINTABLE = re.compile(r"[^\n\r\x20-\x7e]|\r(?!\n)")
 
 def quoted(text: str, limit: int = MAX_QUOTE) -> str:
     """Return what may stand of a text in a message of ours."""
-    looked_at = text[: limit * _LOOKED_AT]
+    looked_at = text[: limit * _READ_FACTOR]
     shown = " ".join(printable(mask_formed(without_headers(looked_at))).split())
     whole = len(looked_at) == len(text)
     return shown if whole and len(shown) <= limit else shown[:limit].rstrip() + _CUT

@@ -16,7 +16,7 @@ MAX_HEAD = 16 * 1024
 """Bytes after which the label decides, whatever is still to come."""
 
 BOM = b"\xef\xbb\xbf"
-_WHITE = b" \t\r\n"
+_WHITESPACE = b" \t\r\n"
 _JSON = (b"{", b"[")
 _BEGUN = re.compile(
     rb"(?:[\r\n]|(?:event|id|retry)?:[^\r\n]*[\r\n]|data:?[ \t]*[\r\n])*"  # lines that say nothing of the form
@@ -38,7 +38,7 @@ def form_of(head: bytes, label: str | None, *, is_over: bool = False) -> Form | 
 
     `label` is the content type without its parameters, in lower case; `is_over` says that nothing more comes.
     """
-    text = head.removeprefix(BOM).lstrip(_WHITE)
+    text = head.removeprefix(BOM).lstrip(_WHITESPACE)
     if text.startswith(_JSON):
         return Form.JSON
     is_over = is_over or len(head) >= MAX_HEAD

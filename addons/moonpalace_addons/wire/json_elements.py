@@ -25,11 +25,11 @@ from moonpalace_addons.wire.json_value import parse
 type Span = tuple[int, int]
 """Offsets in the body: of the first byte, and after the last one."""
 
-MAX_SCANNED = 8_000_000
+MAX_SCANNED_SIZE = 8_000_000
 """Bytes beside a body's longest list up to which they are read: each value in them is made, and takes up to 24 times as
 many bytes of memory."""
 
-LONG = 4096
+FAST_PATH_SIZE = 4096
 """Bytes from which a body's longest list is looked for first."""
 
 # raw_decode does this too, after work for every call that adds up over a long array. As floats, integers may be of any
@@ -38,7 +38,7 @@ _scan: Callable[[str, int], tuple[object, int]] = json.JSONDecoder(parse_int=flo
 _SPACE = re.compile(r"[ \t\n\r]*")
 _OPENING = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*\[[ \t\n\r]*")
 _COMMA = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*")
-_TRIES = 4
+_MAX_KEY_SEARCHES = 4
 """How often a key is looked for: it may stand elsewhere too, but hardly ever before a list."""
 _PLAIN_KEY = re.compile(r'"([^"\\\x00-\x1f]*)"[ \t\n\r]*:[ \t\n\r]*')
 _NEXT_KEY = re.compile(r'[ \t\n\r]*,[ \t\n\r]*(?=")')
@@ -57,7 +57,7 @@ class Member:
     elements: tuple[Span, ...] | None = None
 
 
-class FoundList(NamedTuple):
+class ListSpan(NamedTuple):
     """The elements of a list, at least one: where the first begins, where the last ends, and where each stands."""
 
     start: int
@@ -68,32 +68,32 @@ class FoundList(NamedTuple):
 def read_members(body: bytes, arrays: Collection[str] = ()) -> list[Member] | None:
     """Return the members of the JSON object that the body is, in their order; None if it is none, or not valid JSON.
 
-    None too if it is too long to be looked through: more than `MAX_SCANNED` beside the list that is found first.
+    None too if it is too long to be looked through: more than `MAX_SCANNED_SIZE` beside the list that is found first.
     The elements of those members that are arrays and whose key is in `arrays` are found too. Keys that repeat are all
     there. Keys and strings in another encoding than UTF-8 are not noticed.
     """
-    found = find_longest(body, tuple(arrays)) if arrays and len(body) >= LONG else None
-    return (_read_around(body, found, arrays) if found else None) or _read(body, arrays)
+    found = find_longest(body, tuple(arrays)) if arrays and len(body) >= FAST_PATH_SIZE else None
+    return (_read_without_list(body, found, arrays) if found else None) or _read(body, arrays)
 
 
-def _read_around(body: bytes, found: FoundList, arrays: Collection[str]) -> list[Member] | None:
+def _read_without_list(body: bytes, found: ListSpan, arrays: Collection[str]) -> list[Member] | None:
     """Return the members of a body in which a list has been found; None if that is not where it should be."""
     members = _read(body[: found.start] + body[found.end :], arrays) or []
     length = found.end - found.start
     for number, list_ in enumerate(members):
         if list_.elements == () and list_.start < found.start < list_.end:
             whole = Member(list_.key, list_.start, list_.end + length, found.elements)
-            return [*members[:number], whole, *(_moved(member, length) for member in members[number + 1 :])]
+            return [*members[:number], whole, *(_shifted(member, length) for member in members[number + 1 :])]
     return None
 
 
-def _moved(member: Member, length: int) -> Member:
+def _shifted(member: Member, length: int) -> Member:
     elements = member.elements and tuple((start + length, end + length) for start, end in member.elements)
     return Member(member.key, member.start + length, member.end + length, elements)
 
 
 def _read(body: bytes, arrays: Collection[str]) -> list[Member] | None:
-    if len(body) > MAX_SCANNED:
+    if len(body) > MAX_SCANNED_SIZE:
         return None
     try:
         return _read_object(body.decode("latin-1"), arrays)
@@ -104,7 +104,7 @@ def _read(body: bytes, arrays: Collection[str]) -> list[Member] | None:
 def read_value(body: bytes, place: Span) -> object:
     """Return the value at a place; None where it cannot be read: no UTF-8, a number or all of it too long, too deep."""
     start, end = place
-    return parse(body[start:end]) if end - start <= MAX_SCANNED else None
+    return parse(body[start:end]) if end - start <= MAX_SCANNED_SIZE else None
 
 
 def _read_object(text: str, arrays: Collection[str]) -> list[Member]:
@@ -123,7 +123,7 @@ def _read_object(text: str, arrays: Collection[str]) -> list[Member]:
         else:
             _, end = _scan(text, start)
             members.append(Member(str(key), start, end))
-        position = _next(text, end, "}")
+        position = _next_item(text, end, "}")
     if _skip(text, position + 1) != len(text):
         raise ValueError("something after the end")
     return members
@@ -142,11 +142,11 @@ def _read_array(text: str, start: int) -> tuple[list[Span], int]:
         elif text.startswith(", {", end):
             position = end + 2
         else:
-            position = _next(text, end, "]")
+            position = _next_item(text, end, "]")
     return elements, position + 1
 
 
-def _next(text: str, position: int, close: str) -> int:
+def _next_item(text: str, position: int, close: str) -> int:
     """Return where the next part begins: after a comma, or at the closing bracket."""
     if text[position : position + 1] == close:
         return position
@@ -172,7 +172,7 @@ def _skip(text: str, position: int) -> int:
     return space.end() if space else position
 
 
-def find_longest(body: bytes, keys: tuple[str, ...]) -> FoundList | None:
+def find_longest(body: bytes, keys: tuple[str, ...]) -> ListSpan | None:
     """Return the longest of the lists with these keys in a JSON object, None if it is not found.
 
     What is found is a key, a bracket, and valid elements with commas between them. That the key is a member of the
@@ -195,20 +195,20 @@ def _decoder(keys: tuple[str, ...]) -> msgspec.json.Decoder[msgspec.Struct]:
     return msgspec.json.Decoder(msgspec.defstruct("Lists", fields))
 
 
-def _find(body: bytes, key: str, raws: list[msgspec.Raw]) -> FoundList | None:
+def _find(body: bytes, key: str, raws: list[msgspec.Raw]) -> ListSpan | None:
     for start in _openings(body, b'"%b"' % key.encode()):
         comma = _COMMA.match(body, start + len(memoryview(raws[0])))
         between = comma[0] if comma else b","
         joined = between.join(raws)
         if body.startswith(joined, start):
-            return FoundList(start, start + len(joined), tuple(_spans(start, raws, len(between))))
+            return ListSpan(start, start + len(joined), tuple(_spans(start, raws, len(between))))
     return None
 
 
 def _openings(body: bytes, quoted: bytes) -> Iterator[int]:
     """Iterate over the first places where a list behind a key has its first element."""
     end = 0
-    for _ in range(_TRIES):
+    for _ in range(_MAX_KEY_SEARCHES):
         place = body.find(quoted, end)  # many times as fast as a regular expression with the key in it
         if place < 0:
             return

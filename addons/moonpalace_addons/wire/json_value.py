@@ -9,34 +9,34 @@ import msgspec
 _decode = msgspec.json.Decoder().decode
 _NOTHING: Mapping[str, object] = {}
 
-MAX_PARSED = 8_000_000
+MAX_PARSED_SIZE = 8_000_000
 """Bytes of JSON that are made into values at once. Empty lists and objects make 24 times as many bytes of memory."""
-_NAMES = (
+_OUTLINE_KEYS = (
     *("id", "object", "type", "created", "model", "choices", "usage", "finish_reason", "status", "stop_reason"),
     *("incomplete_details", "error", "message", "code", "detail", "msg", "base_resp"),
     *("stream", "max_tokens", "max_completion_tokens"),
 )
 
 
-def read_some(data: bytes) -> object:
+def parse_bounded(data: bytes) -> object:
     """Return what `parse` does; of an object that is too large for that, the members that tell of a call, if short.
 
     An object that has any of them twice counts as having the last.
     """
-    if len(data) <= MAX_PARSED:
+    if len(data) <= MAX_PARSED_SIZE:
         return parse(data)
     try:
         read = _outline().decode(data)
     except (ValueError, RecursionError):
         return None
-    members = ((name, getattr(read, name)) for name in _NAMES)
+    members = ((name, getattr(read, name)) for name in _OUTLINE_KEYS)
     found = {name: memoryview(raw) for name, raw in members if isinstance(raw, msgspec.Raw)}
-    return {name: parse(bytes(raw)) for name, raw in found.items() if len(raw) <= MAX_PARSED // len(_NAMES)}
+    return {name: parse(bytes(raw)) for name, raw in found.items() if len(raw) <= MAX_PARSED_SIZE // len(_OUTLINE_KEYS)}
 
 
 @cache
 def _outline() -> msgspec.json.Decoder[msgspec.Struct]:
-    fields = [(name, msgspec.Raw, msgspec.UNSET) for name in _NAMES]
+    fields = [(name, msgspec.Raw, msgspec.UNSET) for name in _OUTLINE_KEYS]
     return msgspec.json.Decoder(msgspec.defstruct("Outline", fields))
 
 
@@ -52,7 +52,7 @@ def parse(data: bytes | str) -> object:
         return _parse_slowly(data)
 
 
-def dumped(value: object) -> bytes:
+def dump_json(value: object) -> bytes:
     """Return readable JSON; half surrogate pairs, which UTF-8 has no bytes for, stay escaped."""
     try:
         return json.dumps(value, ensure_ascii=False).encode()

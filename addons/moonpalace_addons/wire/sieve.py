@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from moonpalace_addons.wire.sse import DEFAULT_LIMIT
+from moonpalace_addons.wire.sse import DEFAULT_EVENT_LIMIT
 
 
 class Sieve:
@@ -26,7 +26,7 @@ class Sieve:
         """Return what passes of the next bytes."""
         # Of bytes, splitlines() knows exactly the line ends of event streams.
         output = b"".join(self._take(line, ends) for line in data.splitlines(keepends=True))
-        if len(self.held) > DEFAULT_LIMIT:
+        if len(self.held) > DEFAULT_EVENT_LIMIT:
             self._overflowed = True
         if self._overflowed:
             output += self._release()

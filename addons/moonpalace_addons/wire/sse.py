@@ -17,7 +17,7 @@ from collections.abc import Callable
 
 import msgspec
 
-DEFAULT_LIMIT = 16 * 1024 * 1024
+DEFAULT_EVENT_LIMIT = 16 * 1024 * 1024
 DATA, BLANK_LINE = b"data: ", b"\n\n"
 """What stands around the data of nearly all events."""
 
@@ -31,13 +31,14 @@ _DROPPED_LINE = b":"
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """Hold one event: as a struct, since making a frozen dataclass costs more than reading its bytes.
+    """One event. It is a struct because creating a frozen dataclass costs more than reading its bytes.
 
-    `id` is the last event id in force (None before the first one), `retry` is in milliseconds. `end` counts the bytes
-    of the stream up to and with the byte that completed the event: of a CRLF that is the CR, because an event is never
-    held back for an LF that may not come; so `end` is the same however the stream was cut. `terminated` is False for a
-    last event that the stream left without its blank line: its data may be incomplete. `parted` is True for one that
-    had no blank line, but was seen to be whole when the next line began: there is its `end`.
+    `id` is the last event ID in force (None before the first one); `retry` is in milliseconds.
+    `end` counts the bytes of the stream up to and including the byte that completed the event. For a CRLF that is the
+    CR, because an event never waits for an LF that may not come; so `end` does not depend on how the stream was cut.
+    `terminated` is False for a last event that the stream left without its blank line: its data may be incomplete.
+    `unseparated` is True for an event that had no blank line but was recognized as complete when the next line began;
+    `end` is the start of that line.
     """
 
     data: str
@@ -46,7 +47,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     retry: int | None = None
     end: int = 0
     terminated: bool = True
-    parted: bool = False
+    unseparated: bool = False
 
 
 class Decoder:
@@ -60,7 +61,7 @@ class Decoder:
     asked where an event does not end after its first line of data; the name of the event stays in force for the next.
     """
 
-    def __init__(self, limit: int = DEFAULT_LIMIT, is_whole: Callable[[bytes], bool] | None = None) -> None:
+    def __init__(self, limit: int = DEFAULT_EVENT_LIMIT, is_whole: Callable[[bytes], bool] | None = None) -> None:
         self.overflowed = False
         self._limit = limit
         self._is_whole = is_whole
@@ -82,7 +83,7 @@ class Decoder:
             self._after_cr = False
             chunk = chunk.removeprefix(_LF)
         if not self._at_start and _LF not in chunk and _CR not in chunk:
-            events = self._parted(self._fed - len(chunk)) if chunk and not self._rest else []
+            events = self._split_unseparated(self._fed - len(chunk)) if chunk and not self._rest else []
             self._hold(chunk)
             return events
         text = bytes(self._rest) + chunk if self._rest else chunk
@@ -134,20 +135,20 @@ class Decoder:
                     events.append(self._make_event(position + 1))
                 self._begin_event()
             else:
-                events += self._parted(position) if self._data else ()
+                events += self._split_unseparated(position) if self._data else ()
                 if not self._skipping:
                     self._read_field(line.rstrip(_LINE_ENDS))
             position += len(line)
-        events += self._parted(position) if self._data and rest else ()
+        events += self._split_unseparated(position) if self._data and rest else ()
         self._rest.clear()
         self._hold(rest)
         return events
 
-    def _parted(self, position: int) -> list[Event]:
+    def _split_unseparated(self, position: int) -> list[Event]:
         """Return the event that ends where a line begins that is not blank, if there is one."""
         if self._is_whole is None or len(self._data) != 1 or not self._is_whole(self._data[0]):
             return []
-        event, name = self._make_event(position, parted=True), self._type
+        event, name = self._make_event(position, unseparated=True), self._type
         self._begin_event()
         self._type = name
         return [event]
@@ -194,7 +195,7 @@ class Decoder:
         elif name == b"retry" and value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
             self._retry = int(value)
 
-    def _make_event(self, end: int, *, terminated: bool = True, parted: bool = False) -> Event:
+    def _make_event(self, end: int, *, terminated: bool = True, unseparated: bool = False) -> Event:
         return Event(
             data=_LF.join(self._data).decode("utf-8", "replace"),
             event=self._type.decode("utf-8", "replace") or "message",
@@ -202,7 +203,7 @@ class Decoder:
             retry=self._retry,
             end=end,
             terminated=terminated,
-            parted=parted,
+            unseparated=unseparated,
         )
 
     def _begin_event(self) -> None:

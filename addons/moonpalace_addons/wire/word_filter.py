@@ -16,30 +16,30 @@ from hashlib import blake2b
 from itertools import batched
 from math import log
 
-from moonpalace_addons.wire.chat.searched import read, written_texts
+from moonpalace_addons.wire.chat.searched import raw_strings, unescape
 from moonpalace_addons.wire.words import IOTA_BELOW, is_east_asian, slices, text_tokens
 
-PLACES, PAIR_PLACES = 7, 4
+BITS_PER_TOKEN, BITS_PER_PAIR = 7, 4
 """Bits that a token sets, and one of two characters: there are many of these, and a search looks for several."""
 
-MOST_TOKENS = 300_000
+MAX_TOKENS = 300_000
 """Tokens that are gathered, some 30 MB of memory: what has more may have everything."""
 
-LONGEST = 4_000_000
+MAX_BODY_LENGTH = 4_000_000
 """Characters of a body that is looked into: a longer one would keep the proxy from its calls for too long at once."""
 
-STEP = 500
+TOKENS_PER_STEP = 500
 """Tokens that are packed in one step, a millisecond."""
 
-NUMBERS = 1024
+SEEDS = 1024
 """How many numbers of filters make a difference."""
 
-EVERYTHING = b"\xff"
+MATCH_ALL = b"\xff"
 """The filter of texts that may have every word."""
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class BitPositions:
     """Where a token sets `count` bits: at `first` and so many times `step`, from as many on as the filter's number is.
 
     Each is to be taken modulo the bits of the filter; it fits into 63 bits.
@@ -49,50 +49,50 @@ class Places:
     step: int
     count: int
 
-    def within(self, number: int) -> range:
+    def for_seed(self, seed: int) -> range:
         """Return the places in the filter that has this number."""
-        start = self.first + number % NUMBERS * self.step
+        start = self.first + seed % SEEDS * self.step
         return range(start, start + self.count * self.step, self.step)
 
 
-def places(token: str) -> Places:
+def places(token: str) -> BitPositions:
     """Return where a token sets bits."""
-    number = int.from_bytes(blake2b(token.encode(), digest_size=16).digest())
-    return Places(number >> 67, (number & (1 << 52) - 1) | 1, count(token))
+    digest = int.from_bytes(blake2b(token.encode(), digest_size=16).digest())
+    return BitPositions(digest >> 67, (digest & (1 << 52) - 1) | 1, count(token))
 
 
 def count(token: str) -> int:
     """Return how many bits a token sets."""
-    return PAIR_PLACES if len(token) == 2 and is_east_asian(token) else PLACES
+    return BITS_PER_PAIR if len(token) == 2 and is_east_asian(token) else BITS_PER_TOKEN
 
 
-def may_hold(words: bytes, number: int, sought: Iterable[Places]) -> bool:
+def may_contain(words: bytes, seed: int, sought: Iterable[BitPositions]) -> bool:
     """Tell whether the filter with this number has all tokens that set bits at these places."""
     size = len(words) * 8
-    return all(words[(place % size) >> 3] >> (place % size & 7) & 1 for each in sought for place in each.within(number))
+    return all(words[(place % size) >> 3] >> (place % size & 7) & 1 for each in sought for place in each.for_seed(seed))
 
 
 @dataclass(slots=True)
-class Gathering:
+class FilterBuilder:
     """The tokens of many bodies, of which most repeat what others said: each text is looked at once.
 
     `number` is the filter's.
     """
 
-    number: int
+    seed: int
     tokens: set[str] = field(default_factory=set)
     seen: set[bytes] = field(default_factory=set)
     is_full: bool = False
 
     def add(self, body: str) -> Iterator[None]:
         """Take in the texts of a body, in steps of about a millisecond."""
-        self.is_full |= len(body) > LONGEST
-        for written in () if self.is_full else written_texts(body):
+        self.is_full |= len(body) > MAX_BODY_LENGTH
+        for written in () if self.is_full else raw_strings(body):
             mark = blake2b(written.encode("utf-8", "surrogatepass"), digest_size=16).digest()
             if mark in self.seen:
                 continue
             self.seen.add(mark)
-            yield from self._take(read(written))
+            yield from self._take(unescape(written))
 
     def _take(self, text: str) -> Iterator[None]:
         self.is_full |= IOTA_BELOW in text
@@ -100,20 +100,20 @@ class Gathering:
             if self.is_full:
                 return
             self.tokens |= text_tokens(piece)
-            self.is_full = len(self.tokens) > MOST_TOKENS
+            self.is_full = len(self.tokens) > MAX_TOKENS
             yield
 
-    def packed(self) -> Generator[None, None, bytes]:
+    def build(self) -> Generator[None, None, bytes]:
         """Return the filter of all that was taken in, in steps of about a millisecond."""
         if self.is_full:
-            return EVERYTHING
+            return MATCH_ALL
         total = 0
-        for some in batched(self.tokens, STEP):
+        for some in batched(self.tokens, TOKENS_PER_STEP):
             total += sum(map(count, some))
             yield
         bits = bytearray(max(8, round(total / log(2) / 8)))
-        for some in batched(self.tokens, STEP):
-            set_bits(bits, (place for token in some for place in places(token).within(self.number)))
+        for some in batched(self.tokens, TOKENS_PER_STEP):
+            set_bits(bits, (place for token in some for place in places(token).for_seed(self.seed)))
             yield
         return bytes(bits)
 

@@ -14,10 +14,10 @@ EAST_ASIAN += "\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff"
 WORD = re.compile(rf"[{EAST_ASIAN}]+|[^\W{EAST_ASIAN}]+")
 LETTERS = re.compile(rf"[^\W{EAST_ASIAN}]+")
 ASCII_WORD = re.compile(r"\w+", re.ASCII)
-FIRST = re.compile(f"[{EAST_ASIAN}]")
-GAP = re.compile(rf"[^\w{EAST_ASIAN}]")
+EAST_ASIAN_START = re.compile(f"[{EAST_ASIAN}]")
+NON_WORD = re.compile(rf"[^\w{EAST_ASIAN}]")
 
-SLICE = 4_096
+SLICE_LENGTH = 4_096
 """Characters that are looked at in one step, about: that takes a millisecond at most."""
 
 IOTA_BELOW = "\u0345"
@@ -26,27 +26,27 @@ IOTA_BELOW = "\u0345"
 
 def is_east_asian(word: str) -> bool:
     """Tell whether a word is of a script without spaces."""
-    return FIRST.match(word) is not None
+    return EAST_ASIAN_START.match(word) is not None
 
 
 def slices(text: str) -> Iterator[str]:
-    """Cut a text between words into slices of about `SLICE` characters."""
+    """Cut a text between words into slices of about `SLICE_LENGTH` characters."""
     start = 0
     while start < len(text):
-        gap = GAP.search(text, start + SLICE)
+        gap = NON_WORD.search(text, start + SLICE_LENGTH)
         end = gap.end() if gap else len(text)
         yield text[start:end]
         start = end
 
 
-def folded(word: str) -> str:
+def fold_case(word: str) -> str:
     """Return a word so that those are the same that differ in case only, in the eyes of any regular expression."""
     return word.lower() if word.isascii() else word.replace("İ", "i").replace("ı", "i").casefold()
 
 
-def sought_tokens(word: str) -> set[str]:
+def query_tokens(word: str) -> set[str]:
     """Return the tokens that a text has if a search finds this word in it."""
-    return east_asian_tokens(word) if is_east_asian(word) else {folded(word)}
+    return east_asian_tokens(word) if is_east_asian(word) else {fold_case(word)}
 
 
 def text_tokens(text: str) -> set[str]:
@@ -58,7 +58,7 @@ def text_tokens(text: str) -> set[str]:
         if word.isascii():
             found.add(word.lower())
         else:
-            found |= readings(word)
+            found |= word_variants(word)
     return found
 
 
@@ -69,7 +69,7 @@ def east_asian_tokens(text: str) -> set[str]:
     return single.union(first + second for first, second in pairs if first in single and second in single)
 
 
-def readings(word: str) -> set[str]:
+def word_variants(word: str) -> set[str]:
     """Return the tokens of a word with letters beyond ASCII.
 
     Databases differ in what they take for a letter: numbers like ² are none for some, and those that know no language
@@ -77,7 +77,7 @@ def readings(word: str) -> set[str]:
     """
     plain = "".join(character if is_letter(character) else " " for character in word)
     ascii_only = "".join(character if character.isascii() else " " for character in word)
-    return {folded(word), *map(folded, plain.split()), *ascii_only.lower().split()}
+    return {fold_case(word), *map(fold_case, plain.split()), *ascii_only.lower().split()}
 
 
 def is_letter(character: str) -> bool:

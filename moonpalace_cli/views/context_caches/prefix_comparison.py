@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from moonpalace_addons.wire.chat.prefix import HINT_MESSAGES, Content, read_content
+from moonpalace_addons.wire.chat.prefix import INSTRUCTION_ROLES, Content, read_content
 from moonpalace_addons.wire.json_elements import Span
 from moonpalace_addons.wire.json_value import parse
 
@@ -108,7 +108,7 @@ def choose[T](later: Request, candidates: Iterable[tuple[T, Request]]) -> tuple[
 def begins_alike(earlier: Request, later: Request) -> bool:
     """Tell whether two requests begin with the same conversation, and not just with the same instructions."""
     same = later.messages[: common(earlier.messages, later.messages)]
-    return any(role_of(message) not in HINT_MESSAGES for message in same)
+    return any(role_of(message) not in INSTRUCTION_ROLES for message in same)
 
 
 def compare(earlier: Request, later: Request) -> Comparison:

@@ -45,7 +45,7 @@ def brought(event: Event) -> Brought:
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
-        return Brought("error" if api_error.of_event(event, None) else "not JSON", data)
+        return Brought("error" if api_error.find_in_event(event, None) else "not JSON", data)
     parts = [*parts_of(mapping(value)), *error_parts(event, value)] or [("empty", "")]
     kinds = dict.fromkeys(kind for kind, _ in parts)
     return Brought("+".join(filter(None, kinds)) or "empty", " ".join(text for _, text in parts if text))
@@ -63,7 +63,7 @@ def parts_of(event: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 def error_parts(event: Event, value: object) -> Iterator[tuple[str, str]]:
     """Yield the error that the event tells of."""
-    if error := api_error.of_event(event, value):
+    if error := api_error.find_in_event(event, value):
         yield "error", str(error)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from moonpalace_addons.wire.chat.event_data import make_decoder
-from moonpalace_addons.wire.chat.timing import carrier
+from moonpalace_addons.wire.chat.timing import chunk_at
 from moonpalace_cli.views.inspecting.stream_events import brought
 
 LONG = 40
@@ -50,7 +50,7 @@ def moments(stream: bytes, chunks: Sequence[tuple[int, int]]) -> list[Moment]:
     found: list[Moment] = []
     end, before = 0, None
     for number, event in enumerate((*decoder.feed(stream), *decoder.close()), 1):
-        at = chunks[carrier(offsets, event.end)][1] if chunks else None
+        at = chunks[chunk_at(offsets, event.end)][1] if chunks else None
         gap = None if at is None or before is None else at - before
         what = brought(event)
         found.append(Moment(number, at, gap, event.end - end, what.kind, what.text))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from moonpalace_addons.wire.secrets.masking import passed_headers
+from moonpalace_addons.wire.secrets.masking import mask_header_text
 from moonpalace_cli.export import curl, httpie, python_script
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ SENT = [
 @pytest.mark.parametrize(("sent", "name", "scheme"), SENT)
 def test_key_header(call: Callable[..., Call], sent: str, name: str, scheme: str) -> None:
     """The key of whoever runs the command stands where that of the client stood, and nowhere else."""
-    stored, _ = passed_headers(f"Accept: */*\r\n{sent}")
+    stored, _ = mask_header_text(f"Accept: */*\r\n{sent}")
     made = call(request_headers=stored)
     before = f'"{scheme}" + ' if scheme else ""
     commands = {

@@ -18,7 +18,7 @@ from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.upkeep import search_blocks
 from moonpalace_addons.store.upkeep.indexing import index
 from moonpalace_addons.store.upkeep.search_blocks import BLOCK
-from moonpalace_addons.wire.word_filter import Gathering, may_hold, places
+from moonpalace_addons.wire.word_filter import FilterBuilder, may_contain, places
 from moonpalace_addons.wire.words import WORD
 from tests.cli.predicate.conftest import RUN, Calls
 from tests.postgres_server import Databases
@@ -87,10 +87,10 @@ def ids(engine: Engine, where: Condition) -> list[int]:
 
 def packed(body: str) -> bytes:
     """Return the filter of one body."""
-    gathering = Gathering(0)
-    for _ in gathering.add(body):
+    builder = FilterBuilder(0)
+    for _ in builder.add(body):
         pass
-    return result(gathering.packed())
+    return result(builder.build())
 
 
 def result[T](steps: Generator[None, None, T]) -> T:
@@ -118,7 +118,7 @@ def test_nothing_is_missed(engine: Engine) -> None:
         given = words.terms(query)
         sought = [places(token) for token in tokens(given, any_letters=any_letters)]
         holding = ids(engine, searching.exact(given, engine.dialect.name))
-        kept = {call for call, held in enumerate(filters, start=1) if may_hold(held, 0, sought)}
+        kept = {call for call, held in enumerate(filters, start=1) if may_contain(held, 0, sought)}
         missed = [texts[call - 1] for call in holding if call not in kept]
         assert (query, missed) == (query, [])
         found += len(holding)

@@ -132,7 +132,7 @@ def test_everything_else_stays(data: bytes, expected: bytes) -> None:
 
 def test_large_event() -> None:
     """An event past the limit of streams under way is looked at all the same."""
-    data = b'data: {"a": "' + b"x" * (sse.DEFAULT_LIMIT + 1) + b' s3cret!"}\n\n'
+    data = b'data: {"a": "' + b"x" * (sse.DEFAULT_EVENT_LIMIT + 1) + b' s3cret!"}\n\n'
     assert b"s3cret" not in hidden(data)
 
 

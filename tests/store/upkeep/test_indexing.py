@@ -80,7 +80,7 @@ def missing(engine: Engine) -> list[int]:
         return search_blocks.missing(connection, 0, search_blocks.open_block(connection))
 
 
-def may_hold(engine: Engine, *tokens: str) -> bool:
+def may_contain(engine: Engine, *tokens: str) -> bool:
     """Tell whether block 0 may have these tokens, as a search asks."""
     with engine.connect() as connection:
         return search_blocks.without(connection, [places(token) for token in tokens]) == []
@@ -95,9 +95,9 @@ def test_a_block_has_the_words_of_its_calls(engine: Engine, store: Store) -> Non
     store(numbered(BLOCK))
     assert done(engine)
     assert indexed(engine) == [0]
-    assert all(may_hold(engine, word, f"answered{word}") for word in numbered(BLOCK - 1))
-    assert sum(may_hold(engine, f"other{number}") for number in range(100)) < 10
-    assert may_hold(engine)
+    assert all(may_contain(engine, word, f"answered{word}") for word in numbered(BLOCK - 1))
+    assert sum(may_contain(engine, f"other{number}") for number in range(100)) < 10
+    assert may_contain(engine)
 
 
 def test_only_blocks_that_get_no_more_calls(engine: Engine, store: Store) -> None:
@@ -119,7 +119,7 @@ def test_only_blocks_without_calls_under_way(engine: Engine, store: Store) -> No
     assert not done(engine)
     commit(engine, batch)
     assert done(engine)
-    assert may_hold(engine, "answeredword9")
+    assert may_contain(engine, "answeredword9")
 
 
 def test_a_block_of_deleted_calls(engine: Engine, store: Store) -> None:
@@ -152,11 +152,11 @@ def test_a_call_whose_true_end_comes_later(engine: Engine, store: Store, monkeyp
     with writing(engine) as connection:
         assert recovery.recover(connection, ()) == 1
     assert done(engine)
-    assert not may_hold(engine, "answeredword9")
+    assert not may_contain(engine, "answeredword9")
     commit(engine, batch)
     assert indexed(engine) == []
     assert done(engine)
-    assert may_hold(engine, "answeredword9")
+    assert may_contain(engine, "answeredword9")
 
 
 def test_labels_leave_it_alone(engine: Engine, store: Store) -> None:
@@ -213,7 +213,7 @@ def test_a_search_writes_nothing(engine: Engine, store: Store) -> None:
     done(engine)
     statements: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
-    may_hold(engine, "word1")
+    may_contain(engine, "word1")
     assert {one.split()[0] for one in statements} - {"BEGIN"} == {"SELECT"}
     assert not [one for one in statements if "IMMEDIATE" in one]
 

@@ -6,7 +6,7 @@ import pytest
 
 from moonpalace_addons.store.write import answers as store_reading
 from moonpalace_addons.store.write.answers import Received, read
-from moonpalace_addons.wire.json_value import dumped
+from moonpalace_addons.wire.json_value import dump_json
 
 KEY = b"sk-0123456789"
 
@@ -81,7 +81,7 @@ def test_surrogates_that_meet_in_a_merge_are_kept() -> None:
     )
     reading = read(received(halves, "text/event-stream"), ())
     assert json.loads(reading.body)["choices"][0]["message"]["content"] == "🚀"
-    assert json.loads(dumped({"a": "\ud83d"})) == {"a": "\ud83d"}
+    assert json.loads(dump_json({"a": "\ud83d"})) == {"a": "\ud83d"}
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def test_errors(name: str) -> None:
     found = api_error.find(value)
     assert found is not None
     assert (found.kind, found.message, found.status) == told
-    assert api_error.may_hold(json.dumps(value).encode())
+    assert api_error.may_contain(json.dumps(value).encode())
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -180,16 +180,16 @@ def test_events(lines: str, told: Told | None) -> None:
         value = json.loads(event.data)
     except ValueError:
         value = None
-    found = api_error.of_event(event, value)
+    found = api_error.find_in_event(event, value)
     assert (found and (found.kind, found.message, found.status)) == told
-    assert api_error.may_hold(raw) or told is None
+    assert api_error.may_contain(raw) or told is None
 
 
 def test_most_events_are_told_apart_without_parsing() -> None:
     """The cheap test says no to the events of a stream that goes well, what a model writes included."""
     text = json.dumps({"choices": [{"delta": {"content": '{"error": "no", "code": 1}'}, "finish_reason": None}]})
-    assert not api_error.may_hold(f"data: {text}\n\n".encode())
-    assert not api_error.may_hold(b'event: content_block_delta\ndata: {"type": "content_block_delta"}\n\n')
+    assert not api_error.may_contain(f"data: {text}\n\n".encode())
+    assert not api_error.may_contain(b'event: content_block_delta\ndata: {"type": "content_block_delta"}\n\n')
 
 
 def test_the_member_keeps_all_that_the_server_said() -> None:
@@ -253,5 +253,5 @@ ANYTHING = st.recursive(
 @given(ANYTHING, st.booleans(), st.sampled_from(["message", "error"]))
 def test_nothing_is_raised(value: object, failed: bool, name: str) -> None:
     """Whatever a value is, it is told whether it is an error, and what it says."""
-    for found in (api_error.find(value, failed=failed), api_error.of_event(Event(json.dumps(value), name), value)):
+    for found in (api_error.find(value, failed=failed), api_error.find_in_event(Event(json.dumps(value), name), value)):
         assert found is None or (isinstance(str(found), str) and json.dumps(found.member))

@@ -63,7 +63,7 @@ def test_keep_alives(name: str) -> None:
 def test_errors(event: Event, message: str) -> None:
     """An error is told beside the value that it stands in; plain text of the name "error" can be read."""
     data = read_data(event)
-    error = data.said[-1][1]
+    error = data.values[-1][1]
     assert error is not None
     assert (error.message, data.is_odd) == (message, False)
 
@@ -105,8 +105,10 @@ def test_what_is_not_parsed_merges_alike(events: list[str]) -> None:
     quick, slow, reader = Merger(), Merger(), DataReader()
     for event in map(Event, events):
         for merger, data in ((quick, reader.read(event)), (slow, read_data(event))):
-            for value, error in data.said:
+            for value, error in data.values:
                 merger.feed(value, error)
-        channels = [[token_channel(value) for value, _ in data.said] for data in (reader.read(event), read_data(event))]
+        channels = [
+            [token_channel(value) for value, _ in data.values] for data in (reader.read(event), read_data(event))
+        ]
         assert channels[0] == channels[1]
     assert (quick.result(), quick.doubts) == (slow.result(), slow.doubts)

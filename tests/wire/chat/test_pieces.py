@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from moonpalace_addons.wire.chat.pieces import DEEPEST, Doubts, Pieces, index_of, join_text
+from moonpalace_addons.wire.chat.pieces import MAX_DEPTH, Doubts, Pieces, index_of, join_text
 from moonpalace_addons.wire.json_value import parse
 from tests.linear import takes_linear_time
 
@@ -194,7 +194,7 @@ def test_an_index_is_a_whole_number(index: object, expected: int | None) -> None
     assert index_of({}) is None
 
 
-@pytest.mark.parametrize("levels", [DEEPEST - 1, 400, 9_000])
+@pytest.mark.parametrize("levels", [MAX_DEPTH - 1, 400, 9_000])
 @pytest.mark.parametrize(("opening", "closing"), [('{"a": ', "}"), ("[", "]"), ('[{"index": 0, "a": ', "}]")])
 def test_nesting_is_bounded(levels: int, opening: str, closing: str) -> None:
     """However deeply objects and lists lie in each other, pieces of them are gathered; what is too deep stays."""

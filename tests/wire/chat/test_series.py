@@ -2,7 +2,7 @@
 
 import pytest
 
-from moonpalace_addons.wire.chat.series import Path, is_growing, is_surely_growing, series_of
+from moonpalace_addons.wire.chat.series import Path, is_certain_text_piece, is_text_piece, series_key
 
 
 def block(kind: str, inside: str, index: int = 0) -> dict[str, object]:
@@ -40,20 +40,20 @@ DIFFERENT = [
 @pytest.mark.parametrize(("one", "other"), SAME)
 def test_pieces_of_one_text(one: tuple[object, Path], other: tuple[object, Path]) -> None:
     """What a client joins is one series, wherever in a list it stands, and from the beginning of a block on."""
-    assert series_of(*one) == series_of(*other)
+    assert series_key(*one) == series_key(*other)
 
 
 @pytest.mark.parametrize(("one", "other"), DIFFERENT)
 def test_pieces_of_different_texts(one: tuple[object, Path], other: tuple[object, Path]) -> None:
     """Blocks, choices, items and kinds of text that come in turns are not joined."""
-    assert series_of(*one) != series_of(*other)
+    assert series_key(*one) != series_key(*other)
 
 
 def test_what_grows() -> None:
     """Texts grow, names do not; of events of unknown kinds that is not sure."""
-    assert is_growing(TEXT)
-    assert not is_growing(("delta", "name"))
-    assert not is_growing(())
-    assert all(is_surely_growing(*one) for one, _ in SAME[2:])
-    assert not is_surely_growing({"text": "x"}, ("text",))
-    assert not is_surely_growing([{"text": "x"}], (0, "text"))
+    assert is_text_piece(TEXT)
+    assert not is_text_piece(("delta", "name"))
+    assert not is_text_piece(())
+    assert all(is_certain_text_piece(*one) for one, _ in SAME[2:])
+    assert not is_certain_text_piece({"text": "x"}, ("text",))
+    assert not is_certain_text_piece([{"text": "x"}], (0, "text"))

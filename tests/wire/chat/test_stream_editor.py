@@ -181,7 +181,7 @@ def test_too_long_an_event_is_not_held_back(monkeypatch: pytest.MonkeyPatch, end
     """An event past the decoder's bound passes before it is complete and unchanged; usage after it is still hidden."""
     limit = 200
     monkeypatch.setattr(stream_editor, "make_decoder", lambda: sse.Decoder(limit))
-    monkeypatch.setattr(sieve, "DEFAULT_LIMIT", limit)
+    monkeypatch.setattr(sieve, "DEFAULT_EVENT_LIMIT", limit)
     long = event(USAGE | {"x": "y" * 300}, end)
     stream = event(chunk("a"), end) + long + event(USAGE, end) + DONE
     expected = event(chunk("a"), end) + long + DONE

@@ -13,7 +13,7 @@ from moonpalace_addons.wire.chat import stream_editor
 from moonpalace_addons.wire.chat.event_data import make_decoder, read_data
 from moonpalace_addons.wire.chat.merging import DONE, Merger
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
-from moonpalace_addons.wire.loops.loop_guard import Found, LoopGuard
+from moonpalace_addons.wire.loops.loop_guard import FoundLoop, LoopGuard
 from moonpalace_addons.wire.loops.repeat import Detector
 
 
@@ -84,11 +84,11 @@ def pieces(stream: bytes, author: Random) -> list[bytes]:
     return [stream[start:end] for start, end in pairwise(cuts)]
 
 
-def merged_one_by_one(stream: bytes, guard: LoopGuard | None = None) -> tuple[dict[str, object], Found | None, int]:
+def merged_one_by_one(stream: bytes, guard: LoopGuard | None = None) -> tuple[dict[str, object], FoundLoop | None, int]:
     """Return what is merged of events that are all parsed, up to a loop; the loop, and where the event of it ends."""
     merger = Merger()
     for item in make_decoder().feed(stream):
-        for value, error in read_data(item).said:
+        for value, error in read_data(item).values:
             merger.feed(value, error)
             if guard is not None and (found := guard.feed(value)):
                 return merger.result(), found, item.end

@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonpalace_addons.wire.codings.encodings import HELD, Decoder, decode
+from moonpalace_addons.wire.codings.encodings import MAX_HELD, Decoder, decode
 
 TEXT = 'data: {"content": "月之暗面 moon"}\n\n'.encode() * 7
 
@@ -247,7 +247,7 @@ def test_the_output_has_a_bound(encoding: str) -> None:
 
 def test_what_is_held_has_a_bound() -> None:
     """Input that decodes to nothing is not held for ever: past the bound it is lost when an error comes."""
-    empty = SKIPPED_FRAME * (HELD // len(SKIPPED_FRAME) + 2)
+    empty = SKIPPED_FRAME * (MAX_HELD // len(SKIPPED_FRAME) + 2)
     decoder = Decoder("zstd")
     assert decoder.feed(empty) == b""
     assert decoder._held is None
@@ -284,7 +284,7 @@ def test_damaged_bodies_are_survived(data: st.DataObject, name: str) -> None:
 def test_no_piece_decodes_to_more_than_is_borne(pieces: int) -> None:
     """What a few bytes decode to at once has a bound of its own, which is none for a body that comes in many pieces."""
     data = gzip.compress(bytes(3_000_000))
-    decoder = Decoder("gzip", max_at_once=1_000_000)
+    decoder = Decoder("gzip", max_per_feed=1_000_000)
     size = len(data) // pieces + 1
     decoded = b"".join(decoder.feed(data[at : at + size]) for at in range(0, len(data), size))
     assert bytes(3_000_000).startswith(decoded)

@@ -7,16 +7,16 @@ import pytest
 
 from moonpalace_addons.wire.loops.counter_loop import CounterLoop
 
-BLOCK = 256
+BLOCK_LENGTH = 256
 
 
 def first_loop(text: str, threshold: float = 0.5) -> tuple[int, str] | None:
     """Return after how many characters a counter loop is found, with its last unit."""
     counter = CounterLoop(threshold, 300)
-    for start in range(0, len(text) - BLOCK + 1, BLOCK):
-        unit = counter.feed(text[start : start + BLOCK])
+    for start in range(0, len(text) - BLOCK_LENGTH + 1, BLOCK_LENGTH):
+        unit = counter.feed(text[start : start + BLOCK_LENGTH])
         if unit:
-            end = start + BLOCK
+            end = start + BLOCK_LENGTH
             return end, text[end - unit : end]
     return None
 
@@ -51,7 +51,7 @@ def test_counting_is_found(text: str, prefix: int) -> None:
     found = first_loop(before + text)
     assert found is not None
     length = len(text) // 400
-    assert 39 * length - 50 < found[0] - prefix <= max(60 * length, 800 + 2 * BLOCK)
+    assert 39 * length - 50 < found[0] - prefix <= max(60 * length, 800 + 2 * BLOCK_LENGTH)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_memory_is_bounded() -> None:
     counter = CounterLoop(0.5, 300)
     random = Random(2)
     for number in range(1500):
-        long = "".join(random.choices("0123456789", k=BLOCK))
-        counter.feed(long if number % 3 else "1a2 " * (BLOCK // 4))
+        long = "".join(random.choices("0123456789", k=BLOCK_LENGTH))
+        counter.feed(long if number % 3 else "1a2 " * (BLOCK_LENGTH // 4))
         assert len(counter._shadow) <= 41_000
         assert len(counter._numbers) == counter._shadow.count("0")
         assert len(counter._held) <= 600

@@ -4,7 +4,7 @@ from typing import cast
 
 import pytest
 
-from moonpalace_addons.wire.loops.loop_guard import Found, LoopGuard
+from moonpalace_addons.wire.loops.loop_guard import FoundLoop, LoopGuard
 from moonpalace_addons.wire.loops.repeat import Detector, Loop
 
 
@@ -144,4 +144,4 @@ def test_loop_in_any_channel(chunk: object, choice: int, channel: str) -> None:
 )
 def test_what_is_said_of_a_loop(loop: Loop, expected: str) -> None:
     """One line says where the loop is, of which kind, and shows a sample."""
-    assert str(Found(1, "content", loop)) == expected
+    assert str(FoundLoop(1, "content", loop)) == expected

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from moonpalace_addons.wire.loops.novelty import BLOCK, Stall
+from moonpalace_addons.wire.loops.novelty import BLOCK_LENGTH, Stall
 
 SENTENCES = ["I will do it. ", "Let me begin. ", "Starting now. ", "Here is the code. ", "OK. "]
 REMEMBERED, LENGTH, DIFFERENT, NEW = 8192, 3072, 368, 15
@@ -13,18 +13,18 @@ REMEMBERED, LENGTH, DIFFERENT, NEW = 8192, 3072, 368, 15
 
 def blocks(text: str) -> list[str]:
     """Cut a text into whole blocks."""
-    return [text[start : start + BLOCK] for start in range(0, len(text) - BLOCK + 1, BLOCK)]
+    return [text[start : start + BLOCK_LENGTH] for start in range(0, len(text) - BLOCK_LENGTH + 1, BLOCK_LENGTH)]
 
 
 def first_stall(text: str, threshold: float = 0.5) -> int | None:
     """Return after how many characters the text stalls."""
     stall = Stall(threshold)
-    return next((number * BLOCK for number, block in enumerate(blocks(text), 1) if stall.feed(block)), None)
+    return next((number * BLOCK_LENGTH for number, block in enumerate(blocks(text), 1) if stall.feed(block)), None)
 
 
 def expected_stall(text: str) -> int | None:
     """Return the same for a threshold of 0.5, worked out from the definition at every block."""
-    for end in range(LENGTH + BLOCK, len(text) + 1, BLOCK):
+    for end in range(LENGTH + BLOCK_LENGTH, len(text) + 1, BLOCK_LENGTH):
         start = end - LENGTH
         latest = {text[at : at + 8] for at in range(start - 7, end - 7)}
         before = text[max(0, start - REMEMBERED) : start]
@@ -110,8 +110,8 @@ def test_any_code_point_passes() -> None:
     """Lone surrogates and the highest code points are taken as any other character."""
     stall = Stall(0.5)
     wide = "\ud800\U0010ffff\0é"
-    assert not any(stall.feed((wide * BLOCK)[:BLOCK]) for _ in range(12))
-    assert any(stall.feed((wide * BLOCK)[:BLOCK]) for _ in range(12))
+    assert not any(stall.feed((wide * BLOCK_LENGTH)[:BLOCK_LENGTH]) for _ in range(12))
+    assert any(stall.feed((wide * BLOCK_LENGTH)[:BLOCK_LENGTH]) for _ in range(12))
 
 
 def test_memory_is_bounded() -> None:

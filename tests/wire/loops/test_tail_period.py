@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moonpalace_addons.wire.loops.tail_period import Rule, Tail, nearest, tails
+from moonpalace_addons.wire.loops.tail_period import Rule, Tail, nearest_repeat, tails
 
 rules = st.builds(Rule, st.integers(1, 40), st.sampled_from([1.5, 2, 2.43, 3, 13 / 3, 5, 11]), st.integers(1, 30))
 runs = st.tuples(st.text("ab", min_size=1, max_size=25), st.integers(1, 12)).map(lambda part: part[0] * part[1])
@@ -24,7 +24,7 @@ def run_length(text: str, period: int) -> int:
 
 def shortest_loop(text: str, rule: Rule) -> Tail | None:
     """Try every period, one character after the other."""
-    for period in range(1, rule.longest_period + 1):
+    for period in range(1, rule.max_period + 1):
         length = run_length(text, period)
         if length and rule.accepts(period, length):
             return Tail(period, length)
@@ -72,7 +72,7 @@ def test_every_loop_is_true(text: str, rule: Rule, least: int) -> None:
 def test_nearest_never_misses(text: str, size: int, longest: int) -> None:
     """If the last characters recur within the longest period, the distance returned is theirs or nearer, and not 0."""
     recurs = [period for period in range(1, longest + 1) if run_length(text, period) - period >= size]
-    distance = nearest(text, size, longest)
+    distance = nearest_repeat(text, size, longest)
     if recurs:
         assert 0 < distance <= recurs[0]
 

@@ -9,14 +9,23 @@ from hypothesis import strategies as st
 
 from moonpalace_addons.wire.secrets import bodies as secret_bodies
 from moonpalace_addons.wire.secrets.bodies import find
-from moonpalace_addons.wire.secrets.patterns import REACH, Finding
-from moonpalace_addons.wire.secrets.values import Known, known
+from moonpalace_addons.wire.secrets.patterns import LOOKAHEAD, Finding
+from moonpalace_addons.wire.secrets.values import KnownCredentials, known
 
 KEY = "sk-Q7mP2xV9bT4nL8wR3kZ6"
-OWN = "owner-credential-4711"
-KNOWN = known((OWN.encode(),))
+OWN_CREDENTIAL = "owner-credential-4711"
+KNOWN = known((OWN_CREDENTIAL.encode(),))
 SECRETS = st.sampled_from(
-    [KEY, OWN, f"Bearer {KEY}", f'{{"password": "{KEY}"}}', "postgres://me:Hx7Kq9@host/db", f"a.{KEY}", KEY[:9], "none"]
+    [
+        KEY,
+        OWN_CREDENTIAL,
+        f"Bearer {KEY}",
+        f'{{"password": "{KEY}"}}',
+        "postgres://me:Hx7Kq9@host/db",
+        f"a.{KEY}",
+        KEY[:9],
+        "none",
+    ]
 )
 
 
@@ -33,7 +42,7 @@ def forget() -> None:
     secret_bodies._clean.clear()
 
 
-def looked_at_anew(data: bytes, hidden: Known = KNOWN) -> list[Finding]:
+def looked_at_anew(data: bytes, hidden: KnownCredentials = KNOWN) -> list[Finding]:
     """Return what is found without a memory, which stays as it is."""
     bodies, clean = list(secret_bodies._bodies), set(secret_bodies._clean)
     forget()
@@ -67,7 +76,7 @@ def test_what_came_before_makes_no_difference(texts: list[str], more: list[str],
         assert find(data, KNOWN) == looked_at_anew(data)
 
 
-@pytest.mark.parametrize("distance", [*range(40), REACH - 30, REACH, REACH + 30])
+@pytest.mark.parametrize("distance", [*range(40), LOOKAHEAD - 30, LOOKAHEAD, LOOKAHEAD + 30])
 def test_a_secret_that_is_completed(distance: int) -> None:
     """A secret of which an earlier body had a part only, at its end or near it, is found whole."""
     start = body(["word " * 5000])[:-4]
@@ -93,7 +102,7 @@ def test_only_the_end_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> Non
     looked_at = []
     in_block = secret_bodies._in_block
 
-    def noted(data: bytes, start: int, known: Known) -> list[Finding]:
+    def noted(data: bytes, start: int, known: KnownCredentials) -> list[Finding]:
         looked_at.append(start)
         return in_block(data, start, known)
 
@@ -102,7 +111,7 @@ def test_only_the_end_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> Non
     found = find(longer, KNOWN)
     assert [longer[each.start : each.end].decode() for each in found] == [KEY, KEY]
     assert len(looked_at) == 1
-    assert looked_at[0] > len(body(texts)) - REACH - 2100
+    assert looked_at[0] > len(body(texts)) - LOOKAHEAD - 2100
 
 
 def test_memory_is_bounded() -> None:

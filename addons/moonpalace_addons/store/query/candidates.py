@@ -32,7 +32,7 @@ from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.upkeep import search_blocks
 from moonpalace_addons.store.upkeep.search_blocks import block_of_call, first_id
 from moonpalace_addons.wire.word_filter import places
-from moonpalace_addons.wire.words import is_east_asian, is_letter, sought_tokens
+from moonpalace_addons.wire.words import is_east_asian, is_letter, query_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def share(sought: str, engine: Engine) -> tuple[int, int]:
 def tokens(given: Iterable[words.Term], *, any_letters: bool) -> list[str]:
     """Return the index tokens that every call matching these terms has."""
     sought = {word for term in given for word in term if is_whole(word, any_letters=any_letters)}
-    return sorted({token for word in sought for token in sought_tokens(word)})
+    return sorted({token for word in sought for token in query_tokens(word)})
 
 
 def is_whole(word: str, *, any_letters: bool) -> bool:

@@ -34,9 +34,9 @@ from moonpalace_addons.store.query.values import Condition, bound
 from moonpalace_addons.store.records.body_scan import holds, searched_text
 from moonpalace_addons.store.records.body_text import SIDES
 from moonpalace_addons.store.schema import EXCHANGES
-from moonpalace_addons.wire.chat.searched import KEYS
+from moonpalace_addons.wire.chat.searched import SEARCHED_KEYS
 
-NAMED = " || ".join(f'@.key == "{key}"' for key in KEYS)
+NAMED = " || ".join(f'@.key == "{key}"' for key in SEARCHED_KEYS)
 MEMBERS = f'$.** ? (@.type() == "object").keyvalue() ? (@.value.type() == "string" && ({NAMED}))'
 """The searched strings, as an SQL/JSON path."""
 
@@ -76,12 +76,12 @@ def sqlite(given: tuple[words.Term, ...]) -> Condition:
     packed = literal(json.dumps(given), String())
     found = func.moonpalace_words(packed, cast(request, LargeBinary), cast(response, LargeBinary)) == 1
     rare = words.rarest(word for term in given for word in term)
-    likely = or_(may_hold(request, rare), may_hold(response, rare))
+    likely = or_(may_contain(request, rare), may_contain(response, rare))
     whole = select(case((likely, found), else_=false())).select_from(bodies).correlate(EXCHANGES).scalar_subquery()
     return type_coerce(whole, Boolean())
 
 
-def may_hold(body: ColumnElement[str], word: str) -> Condition:
+def may_contain(body: ColumnElement[str], word: str) -> Condition:
     r"""Return the condition that a body may contain a word, literally or as \uXXXX escapes.
 
     ASCII letters are never escaped in practice. LIKE ignores case for ASCII letters only.

@@ -8,7 +8,7 @@ from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.state import State
 from moonpalace_addons.store.upkeep import search_blocks
 from moonpalace_addons.store.upkeep.search_blocks import Call
-from moonpalace_addons.wire.word_filter import Gathering
+from moonpalace_addons.wire.word_filter import FilterBuilder
 
 TOGETHER = 100_000
 """Bytes of bodies that are read at once, beside one call that has more."""
@@ -27,14 +27,14 @@ def index(engine: Engine, block: int) -> Generator[None, None, bool]:
         calls = search_blocks.calls_of(connection, block)
     if not calls or any(call.state == State.IN_FLIGHT for call in calls):
         return False
-    gathering = Gathering(block)
+    builder = FilterBuilder(block)
     for some in portions(calls):
         with engine.connect() as connection:
             bodies = search_blocks.bodies(connection, some)
         for body in bodies:
-            yield from gathering.add(body)
+            yield from builder.add(body)
         yield
-    words = yield from gathering.packed()
+    words = yield from builder.build()
     with writing(engine, alone=True) as connection:
         is_settled = block < search_blocks.open_block(connection)
         if not is_settled or search_blocks.calls_of(connection, block) != calls:

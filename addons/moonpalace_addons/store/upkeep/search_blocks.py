@@ -24,7 +24,7 @@ from moonpalace_addons.store.records.body_scan import searched_text
 from moonpalace_addons.store.records.body_text import SIDES
 from moonpalace_addons.store.records.id_lists import among
 from moonpalace_addons.store.schema import EXCHANGES, SEARCH_BLOCKS
-from moonpalace_addons.wire.word_filter import NUMBERS, Places, may_hold
+from moonpalace_addons.wire.word_filter import SEEDS, BitPositions, may_contain
 
 SHIFT = 6
 BLOCK = 1 << SHIFT
@@ -87,19 +87,19 @@ def put(connection: Connection, block: int, words: bytes) -> None:
     connection.execute(insert(SEARCH_BLOCKS), {"block": block, "words": words})
 
 
-def without(connection: Connection, sought: Sequence[Places]) -> list[int]:
+def without(connection: Connection, sought: Sequence[BitPositions]) -> list[int]:
     """Return the blocks that are indexed and have no call with all the tokens that set bits at these places."""
     if connection.dialect.name == "sqlite":
         rows = connection.execute(select(SEARCH_BLOCKS.c.block, SEARCH_BLOCKS.c.words))
-        return [block for block, words in rows if not may_hold(words, block, sought)]
+        return [block for block, words in rows if not may_contain(words, block, sought)]
     bits = (bit_is_set(each, number) for each in sought for number in range(each.count))
     return list(connection.execute(select(SEARCH_BLOCKS.c.block).where(not_(and_(true(), *bits)))).scalars())
 
 
-def bit_is_set(places: Places, number: int) -> ColumnElement[bool]:
+def bit_is_set(places: BitPositions, number: int) -> ColumnElement[bool]:
     """Return the condition that the bit at one of these places is set in a filter, on PostgreSQL."""
     size = cast(func.length(SEARCH_BLOCKS.c.words), BigInteger) * 8
-    steps = func.mod(SEARCH_BLOCKS.c.block, NUMBERS) + number
+    steps = func.mod(SEARCH_BLOCKS.c.block, SEEDS) + number
     place = literal(places.first, BigInteger) + steps * literal(places.step, BigInteger)
     return func.get_bit(SEARCH_BLOCKS.c.words, cast(func.mod(place, size), Integer)) == 1
 

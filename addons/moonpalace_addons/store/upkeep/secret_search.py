@@ -96,7 +96,7 @@ def found_in(text: Text) -> Iterator[tuple[str, str]]:
 def findings(text: Text) -> list[Finding]:
     """Return the secrets in a text: by their form, by the names of members, of a stream also in pieces."""
     if text.table == "exchanges":
-        return patterns.apart(patterns.find_in(text.data))
+        return patterns.without_overlaps(patterns.find_in(text.data))
     if text.table not in STREAMS:
         return bodies.find(text.data, NONE_KNOWN)
     return [*streams.find(text.data, NONE_KNOWN), *streams.find_split(text.data, NONE_KNOWN)]

@@ -7,12 +7,12 @@ from functools import cached_property
 from moonpalace_addons.store.write import gate
 from moonpalace_addons.wire import sse
 from moonpalace_addons.wire.chat import completion
-from moonpalace_addons.wire.chat.alike import More
 from moonpalace_addons.wire.chat.event_data import DONE_DATA, Data, DataReader, make_decoder
 from moonpalace_addons.wire.chat.merging import Merger
 from moonpalace_addons.wire.chat.stream_editor import REPEAT
+from moonpalace_addons.wire.chat.text_matcher import TextDelta
 from moonpalace_addons.wire.forms import BOM, MAX_HEAD, Form, form_of
-from moonpalace_addons.wire.json_value import MAX_PARSED, dumped, mapping, read_some
+from moonpalace_addons.wire.json_value import MAX_PARSED_SIZE, dump_json, mapping, parse_bounded
 
 LAST_TYPES = ("message_stop", "response.completed", "response.incomplete", "response.failed")
 """The types of the events that end the streams of /anthropic/v1/messages and /v1/responses, which have no `[DONE]`."""
@@ -89,9 +89,9 @@ def read_body(received: Received) -> Reading:
     """Read an answer that is not a stream."""
     warnings = encoding_warning(received)
     is_json = received.form is Form.JSON
-    if is_json and len(received.body) > MAX_PARSED:
+    if is_json and len(received.body) > MAX_PARSED_SIZE:
         warnings.append("the answer is too large to be read as a whole; its bytes are kept")
-    return Reading(read_some(received.body.removeprefix(BOM)) if is_json else None, received.body, [], warnings)
+    return Reading(parse_bounded(received.body.removeprefix(BOM)) if is_json else None, received.body, [], warnings)
 
 
 def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None = None) -> Reading:
@@ -100,7 +100,7 @@ def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None 
     events, is_all = read_events(decoder, received.body)
     is_done = any(data.is_done for _, data in events)
     events = [(event, data) for event, data in events if data is not DONE_DATA]
-    said = [(event.end, value, error) for event, data in events for value, error in data.said]
+    said = [(event.end, value, error) for event, data in events for value, error in data.values]
     parsed = [(end, value) for end, value, _ in said]
     is_done = is_done or any(mapping(value).get("type") in LAST_TYPES for _, value in parsed[-1:])
     is_cut = is_all and bool(events) and not events[-1][0].terminated
@@ -124,7 +124,7 @@ def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None 
     for choice in completion.choices(merged) if cut_at is not None else ():
         if isinstance(choice, dict) and not choice.get("finish_reason"):
             choice["finish_reason"] = REPEAT
-    body = dumped(merged)
+    body = dump_json(merged)
     masked, _ = gate.masked_body(body, hidden)
     return Reading(merged, masked, parsed, warnings, is_cut, is_done, masked != body, is_all)
 
@@ -137,7 +137,7 @@ def read_events(decoder: sse.Decoder, body: bytes) -> tuple[list[tuple[sse.Event
         for event in decoder.feed(body[start : start + SLICE]):
             data = reader.read(event)
             events.append((event, data))
-            if not isinstance(data.said[0][0], More):
+            if not isinstance(data.values[0][0], TextDelta):
                 room -= len(event.data) + VALUE_COST * (event.data.count("{") + event.data.count("["))
         if len(events) > MAX_EVENTS or room < 0:
             return events, False

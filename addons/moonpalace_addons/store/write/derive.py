@@ -18,7 +18,7 @@ from moonpalace_addons.store.write.answers import Reading, Received, read
 from moonpalace_addons.wire.chat import completion, pieces, timing
 from moonpalace_addons.wire.codings import encodings
 from moonpalace_addons.wire.foreign import quoted
-from moonpalace_addons.wire.json_value import mapping, read_some
+from moonpalace_addons.wire.json_value import mapping, parse_bounded
 from moonpalace_addons.wire.secrets import masking
 from moonpalace_addons.wire.status import FIRST_ERROR
 
@@ -39,7 +39,7 @@ MAX_MESSAGE = 2000
 
 CUT_WARNING = "the stream ended without the blank line of its last event, which clients then ignore"
 
-MERGED = pieces.TEXT | {"role"}
+MERGED = pieces.TEXT_KEYS | {"role"}
 """The members of a delta whose pieces are joined."""
 
 type Fields = Mapping[str, object]
@@ -57,7 +57,7 @@ class Outcome:
 
 def request_fields(body: bytes) -> Fields:
     """Return the scalar members of a JSON object, empty for anything else."""
-    parsed = read_some(body)
+    parsed = parse_bounded(body)
     if not isinstance(parsed, dict):
         return {}
     return {name: value for name, value in parsed.items() if isinstance(value, str | int | float | bool)}

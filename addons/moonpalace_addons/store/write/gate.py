@@ -21,7 +21,7 @@ def hidden_in(request: RequestRead) -> tuple[tuple[bytes, ...], Values]:
 
     Those columns go through `storable`, as all do, which masks what is known from elsewhere.
     """
-    headers, found = masking.passed_headers(request.headers)
+    headers, found = masking.mask_header_text(request.headers)
     address, told = passed_address(request.path, request.query)
     return together(request.secrets, tuple(found), told), {"request_headers": headers, **address}
 
@@ -80,13 +80,13 @@ def masked(data: bytes, found: Sequence[Finding]) -> tuple[bytes, list[str]]:
     """Return the data with what was found masked, and the kinds of it."""
     if not found:
         return data, []
-    kinds = sorted({finding.kind for finding in found} - {bodies.OWN})
+    kinds = sorted({finding.kind for finding in found} - {bodies.OWN_CREDENTIAL})
     return masking.overwrite(data, ((finding.start, finding.end) for finding in found)), kinds
 
 
 def settled(data: bytes, hidden: Sequence[bytes], *, in_events: bool) -> int:
     """Return how many bytes of an answer under way can be stored: none of a secret that may still be continued."""
-    return streams.settled(data, known(tuple(hidden)), in_events=in_events)
+    return streams.safe_length(data, known(tuple(hidden)), in_events=in_events)
 
 
 def is_events(data: bytes) -> bool:

@@ -36,7 +36,7 @@ class Answer:
     def __post_init__(self) -> None:
         """Make the decoder for what upstream says it sends; take the secrets out of the headers."""
         self.decoder = encodings.Decoder(self.started.content_encoding)
-        self.headers, found = secrets.passed_headers(self.started.headers)
+        self.headers, found = secrets.mask_header_text(self.started.headers)
         if found:
             self.secrets = gate.together(self.secrets, tuple(found))
 

@@ -22,14 +22,14 @@ from dataclasses import dataclass
 from moonpalace_addons.wire.json_value import mapping
 from moonpalace_addons.wire.sse import Event
 
-_KINDS = ("type", "error_type", "code", "error_code", "status", "status_code", "error")
-_MESSAGES = ("message", "msg", "error_description", "error_msg", "status_msg", "error_message", "detail")
-_ANSWERS = ("choices", "data", "content", "output", "result")
+_KIND_KEYS = ("type", "error_type", "code", "error_code", "status", "status_code", "error")
+_MESSAGE_KEYS = ("message", "msg", "error_description", "error_msg", "status_msg", "error_message", "detail")
+_SUCCESS_KEYS = ("choices", "data", "content", "output", "result")
 """Members of an answer that went well: a code beside them is no error's."""
-_DETAILS = {"detail", "status", "status_code", "code", "type", "title", "instance", "message", "request_id"}
+_DETAIL_KEYS = {"detail", "status", "status_code", "code", "type", "title", "instance", "message", "request_id"}
 _NAME = re.compile(r"[\w.-]{1,80}")
 _SUCCESS = re.compile(r"(ok|success\w*|succeeded|normal|true|(操作|请求|调用)?成功)\W*", re.IGNORECASE)
-_TELLING = frozenset({"error", "type", "base_resp", "code", "error_code", "detail"})
+_ERROR_KEYS = frozenset({"error", "type", "base_resp", "code", "error_code", "detail"})
 """Members of which every error has one, but for those inside a choice and one with "object": "error"."""
 _MARKS = re.compile(rb'"(?:error|error_code|code|base_resp|detail)"|event: ?error')
 
@@ -81,23 +81,27 @@ def find(value: object, *, failed: bool = False) -> ApiError | None:
     `failed` tells that there is one for certain, such as by the status of the answer.
     """
     fields = mapping(value[0] if isinstance(value, list) and len(value) == 1 else value)
-    if not failed and fields.get("object") != "error" and fields.keys().isdisjoint(_TELLING):
-        return _in_choice(fields)  # nearly all events of a stream
+    if not failed and fields.get("object") != "error" and fields.keys().isdisjoint(_ERROR_KEYS):
+        return _choice_error(fields)  # nearly all events of a stream
     if fields.get("type") == "response.failed":
         fields, failed = mapping(fields.get("response")), True
-    return _explicit(fields) or _in_choice(fields) or (_plain(fields) if failed or _is_plain(fields) else None)
+    return (
+        _explicit_error(fields)
+        or _choice_error(fields)
+        or (_bare_error(fields) if failed or _is_bare_error(fields) else None)
+    )
 
 
-def of_event(event: Event, value: object) -> ApiError | None:
+def find_in_event(event: Event, value: object) -> ApiError | None:
     """Return the error that an event tells of, None for any other event; `value` is its data, parsed."""
     named = event.event == "error"
     found = find(value, failed=named)
     if found is None and named:
-        found = _made(None, _text(value) or event.data.strip() or None, None)
+        found = _make_error(None, _text(value) or event.data.strip() or None, None)
     return found
 
 
-def may_hold(data: bytes) -> bool:
+def may_contain(data: bytes) -> bool:
     """Tell, for a fraction of what parsing costs, whether one of the events in `data` may be an error."""
     return _MARKS.search(data) is not None
 
@@ -109,34 +113,40 @@ def body(message: str, kind: str, path: str = "") -> bytes:
     return json.dumps(shape, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def _explicit(fields: Mapping[str, object]) -> ApiError | None:
+def _explicit_error(fields: Mapping[str, object]) -> ApiError | None:
     error = fields.get("error")
     if isinstance(error, dict):
-        return _made(*_told(error), _status(error) or _status(fields), error) if any(error.values()) else None
+        return (
+            _make_error(*_kind_and_message(error), _status(error) or _status(fields), error)
+            if any(error.values())
+            else None
+        )
     if isinstance(error, str) and error:
-        kind, message = _told({**fields, "error": ""})
-        return _made(error if message else kind, message or error, _status(fields))
+        kind, message = _kind_and_message({**fields, "error": ""})
+        return _make_error(error if message else kind, message or error, _status(fields))
     base = mapping(fields.get("base_resp"))
     if base and not _is_success(base.get("status_code")):
-        return _made(*_told(base), _status(base))
+        return _make_error(*_kind_and_message(base), _status(base))
     if error is True or fields.get("type") == "error" or fields.get("object") == "error":
-        return _plain({name: value for name, value in fields.items() if name != "error"}) or _made(None, None, None)
+        return _bare_error({name: value for name, value in fields.items() if name != "error"}) or _make_error(
+            None, None, None
+        )
     return None
 
 
-def _in_choice(fields: Mapping[str, object]) -> ApiError | None:
+def _choice_error(fields: Mapping[str, object]) -> ApiError | None:
     choices = fields.get("choices")
     for choice in map(mapping, choices if isinstance(choices, list) else ()):
         error = choice.get("error")
         if choice.get("finish_reason") == "error" or (error and isinstance(error, dict | str)):
-            found = _explicit({"error": error}) or _made("error", None, None)
+            found = _explicit_error({"error": error}) or _make_error("error", None, None)
             return ApiError(found.kind, found.message, found.status, found.member, ends=False)
     return None
 
 
-def _is_plain(fields: Mapping[str, object]) -> bool:
+def _is_bare_error(fields: Mapping[str, object]) -> bool:
     """Tell whether an object without any word of an error is one for its code or its detail, and its lack of others."""
-    if not fields or fields.get("success") is True or any(fields.get(name) for name in _ANSWERS):
+    if not fields or fields.get("success") is True or any(fields.get(name) for name in _SUCCESS_KEYS):
         return False
     detail, message = fields.get("detail"), _message(fields)
     if _SUCCESS.fullmatch(message or ""):
@@ -144,26 +154,26 @@ def _is_plain(fields: Mapping[str, object]) -> bool:
     codes = [fields[name] for name in ("code", "error_code") if fields.get(name) is not None]
     if codes:
         return message is not None and not any(map(_is_success, codes))
-    return bool(detail) and isinstance(detail, str | list | dict) and fields.keys() <= _DETAILS
+    return bool(detail) and isinstance(detail, str | list | dict) and fields.keys() <= _DETAIL_KEYS
 
 
-def _plain(fields: Mapping[str, object]) -> ApiError | None:
-    kind, message = _told(fields)
+def _bare_error(fields: Mapping[str, object]) -> ApiError | None:
+    kind, message = _kind_and_message(fields)
     if isinstance(fields.get("detail"), dict) and message is None:
         return find(fields["detail"], failed=True)
-    return None if kind is None and message is None else _made(kind, message, _status(fields))
+    return None if kind is None and message is None else _make_error(kind, message, _status(fields))
 
 
-def _told(fields: Mapping[str, object]) -> tuple[str | None, str | None]:
+def _kind_and_message(fields: Mapping[str, object]) -> tuple[str | None, str | None]:
     """Return kind and message: of the members that may tell the kind, the first that is a word, else a number."""
-    values = [fields.get(name) for name in _KINDS]
+    values = [fields.get(name) for name in _KIND_KEYS]
     words = (value for value in values if isinstance(value, str) and value and value != "error")
     numbers = (str(value) for value in values if isinstance(value, int) and not isinstance(value, bool))
     return next(words, None) or next(numbers, None), _message(fields)
 
 
 def _message(fields: Mapping[str, object]) -> str | None:
-    values = (fields.get(name) for name in _MESSAGES)
+    values = (fields.get(name) for name in _MESSAGE_KEYS)
     return next((text for value in values if not isinstance(value, dict) and (text := _text(value))), None)
 
 
@@ -175,7 +185,7 @@ def _text(value: object) -> str:
         return value if isinstance(value, str) else ""
     place = value.get("loc")
     words = [".".join(map(str, place))] if isinstance(place, list) else []
-    told = next((text for name in _MESSAGES if isinstance(text := value.get(name), str) and text), None)
+    told = next((text for name in _MESSAGE_KEYS if isinstance(text := value.get(name), str) and text), None)
     return ": ".join([*words, told or json.dumps(value, ensure_ascii=False)])
 
 
@@ -195,10 +205,11 @@ def _status(fields: Mapping[str, object]) -> int | None:
         if re.fullmatch("[45][0-9]{2}", code, re.ASCII):
             return int(code)
     return next(
-        (_STATUSES[kind] for name in _KINDS if isinstance(kind := fields.get(name), str) and kind in _STATUSES), None
+        (_STATUSES[kind] for name in _KIND_KEYS if isinstance(kind := fields.get(name), str) and kind in _STATUSES),
+        None,
     )
 
 
-def _made(kind: str | None, message: str | None, status: int | None, member: object = None) -> ApiError:
+def _make_error(kind: str | None, message: str | None, status: int | None, member: object = None) -> ApiError:
     made = {name: value for name, value in (("type", kind or "error"), ("message", message)) if value is not None}
     return ApiError(kind, message, status, made if member is None else member)

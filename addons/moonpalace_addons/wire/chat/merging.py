@@ -16,15 +16,15 @@ unless it says no more than the role.
 
 from collections.abc import Mapping
 
-from moonpalace_addons.wire.chat.alike import More
 from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.pieces import Doubts, Pieces, index_of
+from moonpalace_addons.wire.chat.text_matcher import TextDelta
 from moonpalace_addons.wire.chat.tool_calls import ToolCalls
 from moonpalace_addons.wire.json_value import mapping, parse
 
 DONE = "[DONE]"
 
-_OTHER_FACES = ("error", "response.failed")
+_OTHER_API_ERRORS = ("error", "response.failed")
 """Types of events that are errors of /anthropic/v1/messages and /v1/responses, unless among chat chunks."""
 
 
@@ -52,13 +52,13 @@ class Merger:
 
     def feed(self, value: object, error: ApiError | None = None) -> None:
         """Take in the parsed JSON of one event, and the error that it tells of; what is no chat chunk is ignored."""
-        if isinstance(value, More):
+        if isinstance(value, TextDelta):
             self._choice(value.choice).add_text(value.channel, value.text)
             return
         chunk = mapping(value)
         is_chunk = _is_chat_chunk(chunk)
         self._has_chunks = self._has_chunks or is_chunk
-        if error is not None and error.ends and (self._has_chunks or chunk.get("type") not in _OTHER_FACES):
+        if error is not None and error.ends and (self._has_chunks or chunk.get("type") not in _OTHER_API_ERRORS):
             self._error = self._error or error
         if is_chunk:
             self._take_chunk(chunk)

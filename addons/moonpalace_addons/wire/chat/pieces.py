@@ -2,7 +2,7 @@
 
     text           strings within a delta are joined, but for labels such as `status` or `request_id`, which say the
                    same or something newer each time; elsewhere the last one stays
-    identifiers    the first value under a key in `ONCE` that is not empty stays
+    identifiers    the first value under a key in `IDENTIFIER_KEYS` that is not empty stays
     objects        are gathered by the same rules
     lists          elements with an `index` are gathered by it, all others are appended (see `Elements`)
     anything else  the last value stays
@@ -16,12 +16,12 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-TEXT = frozenset(
+TEXT_KEYS = frozenset(
     {"content", "reasoning_content", "reasoning", "refusal", "arguments", "text", "thinking", "transcript", "data"}
     | {"input", "output", "summary", "partial_json"}
 )
 """Texts of which it is known that they come in pieces."""
-ONCE = frozenset({"id", "object", "created", "model", "system_fingerprint", "role", "name", "type"})
+IDENTIFIER_KEYS = frozenset({"id", "object", "created", "model", "system_fingerprint", "role", "name", "type"})
 
 _LABEL = re.compile(
     r"(.*_)?(id|at|reason|type|status|format|time|date|timestamp|fingerprint|provider|tier|version|ur[il]|language"
@@ -31,7 +31,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _MIN_STEPS, _MIN_WHOLE = 3, 10
 """How often a text must have come whole and longer, and how long it must be, to be taken for one that is sent whole."""
 
-DEEPEST = 50
+MAX_DEPTH = 50
 """Levels of objects and lists that are gathered; what lies deeper stays as it came last. It bounds recursion."""
 
 type Doubts = dict[str, None]
@@ -68,11 +68,11 @@ class Pieces:
                 continue
             if isinstance(value, str) and self._is_in_pieces(key):
                 self._feed_text(key, value)
-            elif isinstance(value, dict) and self._level < DEEPEST:
+            elif isinstance(value, dict) and self._level < MAX_DEPTH:
                 self._feed_object(key, value)
-            elif isinstance(value, list) and self._level < DEEPEST:
+            elif isinstance(value, list) and self._level < MAX_DEPTH:
                 self._feed_list(key, value)
-            elif known is None or known == "" or (key not in ONCE and value != ""):
+            elif known is None or known == "" or (key not in IDENTIFIER_KEYS and value != ""):
                 self._values[key] = value
 
     def add_text(self, key: str, text: str) -> None:
@@ -97,7 +97,7 @@ class Pieces:
         return {key: self._value(key, value) for key, value in self._values.items()}
 
     def _is_in_pieces(self, key: str) -> bool:
-        return self._joins and (key in TEXT or (key not in ONCE and not _is_label(key)))
+        return self._joins and (key in TEXT_KEYS or (key not in IDENTIFIER_KEYS and not _is_label(key)))
 
     def _feed_text(self, key: str, value: str) -> None:
         elements = self._lists.get(key)
@@ -166,10 +166,10 @@ class Text:
         """Return the text: its pieces joined, or the last one where each was the whole."""
         if not self._is_whole or len(self.parts) < 2:
             return join_text(self.parts)
-        if not self._steps and key not in TEXT:
+        if not self._steps and key not in TEXT_KEYS:
             doubts[f"{key} came several times with the same text, which is kept once"] = None
             return join_text(self.parts[-1:])
-        is_long = key not in TEXT and len(self.parts[0]) >= _MIN_WHOLE
+        is_long = key not in TEXT_KEYS and len(self.parts[0]) >= _MIN_WHOLE
         if self._steps and (is_long or (self._steps >= _MIN_STEPS and len(self.parts[-1]) >= _MIN_WHOLE)):
             doubts[f"{key} came whole each time, the last is kept"] = None
             return join_text(self.parts[-1:])

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from moonpalace_addons.wire.json_elements import Member, Span, read_members, read_value
 
 ARRAYS = ("messages", "tools")
-OLD_FAMILY = "moonshot-v1"
-HINT_MESSAGES = ("system", "developer")
+MOONSHOT_V1 = "moonshot-v1"
+INSTRUCTION_ROLES = ("system", "developer")
 _DIGEST_SIZE = 16
 _BRACE = ord("{")
 
@@ -76,7 +76,7 @@ def read_content(body: bytes) -> Content | None:
 
 def family(model: str) -> str:
     """Return the name under which caches are made for a model: the sizes of moonshot-v1 share theirs."""
-    return OLD_FAMILY if model == OLD_FAMILY or model.startswith(f"{OLD_FAMILY}-") else model
+    return MOONSHOT_V1 if model == MOONSHOT_V1 or model.startswith(f"{MOONSHOT_V1}-") else model
 
 
 def prefixes(content: Content) -> list[Prefix]:
@@ -138,7 +138,7 @@ def first_messages(content: Content) -> tuple[Span, ...]:
     """Return the places of the instructions at the beginning, and of the message that follows them."""
     for number, place in enumerate(content.messages, 1):
         message = read_value(content.body, place)
-        if not isinstance(message, dict) or message.get("role") not in HINT_MESSAGES:
+        if not isinstance(message, dict) or message.get("role") not in INSTRUCTION_ROLES:
             return content.messages[:number]
     return content.messages
 

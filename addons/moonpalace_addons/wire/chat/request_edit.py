@@ -11,7 +11,7 @@ from moonpalace_addons.wire.json_elements import Member, read_members, read_valu
 
 _USAGE = b'{"include_usage":true}'
 _LISTS = ("messages", "tools")  # their elements are of no use here, but looked for they are read faster
-_ODD = object()
+_UNREADABLE = object()
 
 
 def ask_for_stream(body: bytes) -> bytes | None:
@@ -60,7 +60,7 @@ def _members(body: bytes) -> list[Member] | None:
 
 
 def _value(body: bytes, members: Sequence[Member], key: str) -> object:
-    """Return a member's value, None if there is none, `_ODD` if it cannot be read.
+    """Return a member's value, None if there is none, `_UNREADABLE` if it cannot be read.
 
     Of several with one key it is that of the last, as parsers do.
     """
@@ -68,7 +68,7 @@ def _value(body: bytes, members: Sequence[Member], key: str) -> object:
     if place is None:
         return None
     value = read_value(body, (place.start, place.end))
-    return _ODD if value is None and body[place.start : place.end] != b"null" else value
+    return _UNREADABLE if value is None and body[place.start : place.end] != b"null" else value
 
 
 def _edits(members: Sequence[Member], key: str, new: bytes) -> list[_Edit]:

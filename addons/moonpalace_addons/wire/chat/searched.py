@@ -4,21 +4,21 @@ import json
 import re
 from collections.abc import Iterator
 
-KEYS = (
+SEARCHED_KEYS = (
     *("content", "text", "reasoning_content", "reasoning", "thinking", "refusal", "arguments"),
     *("input", "output", "instructions", "prompt", "system"),
 )
 """The members of JSON objects whose strings are searched."""
 
-MEMBER = re.compile(rf'"(?:{"|".join(KEYS)})"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
+MEMBER = re.compile(rf'"(?:{"|".join(SEARCHED_KEYS)})"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
 
 
-def written_texts(body: str) -> Iterator[str]:
+def raw_strings(body: str) -> Iterator[str]:
     """Give the strings of a JSON body that are searched, as they are written there."""
     return (match[1] for match in MEMBER.finditer(body))
 
 
-def read(written: str) -> str:
+def unescape(written: str) -> str:
     """Return what a string in JSON says, or the string itself if it is none."""
     if "\\" not in written:
         return written
@@ -31,4 +31,4 @@ def read(written: str) -> str:
 
 def texts(body: str) -> Iterator[str]:
     """Give the strings of a JSON body that are searched."""
-    return map(read, written_texts(body))
+    return map(unescape, raw_strings(body))

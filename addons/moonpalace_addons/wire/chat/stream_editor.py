@@ -8,16 +8,16 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from moonpalace_addons.wire.chat.alike import More, Run
 from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.completion import choices
 from moonpalace_addons.wire.chat.event_data import DataReader, make_decoder
 from moonpalace_addons.wire.chat.merging import DONE, Merger
 from moonpalace_addons.wire.chat.pieces import index_of
+from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextRun
 from moonpalace_addons.wire.codings.sniffer import Sniffer
 from moonpalace_addons.wire.forms import EVENT_STREAM, Form
 from moonpalace_addons.wire.json_value import mapping
-from moonpalace_addons.wire.loops.loop_guard import Found, LoopGuard
+from moonpalace_addons.wire.loops.loop_guard import FoundLoop, LoopGuard
 from moonpalace_addons.wire.sieve import Sieve
 from moonpalace_addons.wire.sse import BLANK_LINE, Event
 
@@ -47,7 +47,7 @@ class StreamEditor:
     """
 
     def __init__(self, plan: Plan, label: str | None = EVENT_STREAM) -> None:
-        self.found: Found | None = None
+        self.found: FoundLoop | None = None
         self.passes = False
         self.is_odd = False
         self._is_cut = False
@@ -111,7 +111,7 @@ class StreamEditor:
             return
         self._pending = data
         if self._sniffer is not None:
-            self._look(self._sniffer, data)
+            self._sniff(self._sniffer, data)
         if self.passes:
             self._output += data
             self._pending = b""
@@ -135,9 +135,9 @@ class StreamEditor:
             rest = rest[size:]
         return True
 
-    def _feed_run(self, run: Run, data: bytes, start: int) -> bool:
+    def _feed_run(self, run: TextRun, data: bytes, start: int) -> bool:
         count, found = self._guard.feed_run(run) if self._guard is not None else (len(run.texts), None)
-        self._take_value(More(run.choice, run.channel, "".join(run.texts[:count])))
+        self._take_value(TextDelta(run.choice, run.channel, "".join(run.texts[:count])))
         if found is not None:
             size = sum(len(event) + len(BLANK_LINE) for event in data.split(BLANK_LINE, count)[:count])
             self._cut(Event("", end=start + size), found)
@@ -158,7 +158,7 @@ class StreamEditor:
         if self.found is not None:
             return
         if self._sniffer is not None and self._sniffer.close() is not Form.EVENTS:
-            self._let_pass()
+            self._pass_through()
         if self.passes:
             return
         for event in self._decoder.close():
@@ -179,18 +179,18 @@ class StreamEditor:
         held = self._sieve.held if self._sieve is not None else b""
         return bytes(self._output) + bytes(held) + self._pending
 
-    def _look(self, sniffer: Sniffer, data: bytes) -> None:
+    def _sniff(self, sniffer: Sniffer, data: bytes) -> None:
         """Find out what the body is; as long as that is not known, it is taken for an event stream."""
         form = sniffer.feed(data)
         if form is Form.EVENTS:
             self._sniffer = None
             self._head.clear()
         elif form is not None:
-            self._let_pass()
+            self._pass_through()
         elif self._merger is not None:
             self._head += data
 
-    def _let_pass(self) -> None:
+    def _pass_through(self) -> None:
         self._sniffer, self.passes = None, True
         self._output += self._sieve.close({}) if self._sieve is not None else bytes(self._head)
         self._head.clear()
@@ -201,7 +201,7 @@ class StreamEditor:
         if data.is_odd and not self.is_done:
             self.is_odd, self._is_cut = self.is_odd or event.terminated, not event.terminated
         values = []
-        for value, error in data.said:
+        for value, error in data.values:
             self._take_value(value, error)
             values.append(value)
         if data.is_done:
@@ -216,7 +216,7 @@ class StreamEditor:
             self._merger.feed(value, error)
 
     def _note_end(self, event: Event, *, is_hidden: bool) -> None:
-        if is_hidden or event.parted:
+        if is_hidden or event.unseparated:
             self._ends[event.end] = is_hidden
 
     def _pass(self, count: int) -> None:
@@ -228,13 +228,13 @@ class StreamEditor:
         self._passed += count
         self._ends.clear()
 
-    def _cut(self, event: Event, found: Found) -> None:
+    def _cut(self, event: Event, found: FoundLoop) -> None:
         """End the stream after an event: a reason for every open choice, and `[DONE]`."""
         # All that can fail comes first: a stream that cannot be cut goes on.
         chunks = [self._progress.final_chunk(choice) for choice in self._progress.open_choices]
         ending = self._merged(chunks) if self._merger is not None else _events(chunks)
         self._pass(event.end - self._passed)
-        if event.parted and self._merger is None:
+        if event.unseparated and self._merger is None:
             # Its line end may have been taken already, and may be a lone CR, which an LF would only complete.
             self._output += (self._sieve.close(self._ends) if self._sieve is not None else b"") + b"\n\n"
         elif self._output.endswith(b"\r"):
@@ -275,7 +275,7 @@ class _Progress:
         return sorted(index for index, finished in self._finished.items() if not finished)
 
     def feed(self, chunk: object, error: ApiError | None) -> None:
-        if isinstance(chunk, More):
+        if isinstance(chunk, TextDelta):
             self.has_content = self.has_content or bool(chunk.text)
             return
         if error is not None and not self.is_done and (error.ends or not self.has_content):

@@ -7,14 +7,14 @@ such pieces or texts of their own: they are there in both ways.
 from collections.abc import Iterator, Sequence
 
 from moonpalace_addons.wire.chat.event_data import make_decoder, read_data
-from moonpalace_addons.wire.chat.pieces import DEEPEST, Text
-from moonpalace_addons.wire.chat.searched import KEYS, texts
-from moonpalace_addons.wire.chat.series import Path, Series, is_growing, is_surely_growing, series_of
-from moonpalace_addons.wire.json_value import dumped, parse
+from moonpalace_addons.wire.chat.pieces import MAX_DEPTH, Text
+from moonpalace_addons.wire.chat.searched import SEARCHED_KEYS, texts
+from moonpalace_addons.wire.chat.series import Path, Series, is_certain_text_piece, is_text_piece, series_key
+from moonpalace_addons.wire.json_value import dump_json, parse
 from moonpalace_addons.wire.secrets import bodies, masking
 from moonpalace_addons.wire.secrets.values import known
 
-SEARCHED = frozenset({*KEYS, "delta", "partial_json"})
+MEMBER_KEYS = frozenset({*SEARCHED_KEYS, "delta", "partial_json"})
 MAX_EVENTS = 250_000
 """Events that are looked at: of the words behind them only those are found that are not cut."""
 
@@ -29,7 +29,7 @@ def document(stream: bytes, hidden: Sequence[bytes] = ()) -> str:
 
     Secrets, those that are known (`hidden`) and others by their form, are masked: they may come together here only.
     """
-    written = dumped([{"text": text} for text in dict.fromkeys(joined(stream))])
+    written = dump_json([{"text": text} for text in dict.fromkeys(joined(stream))])
     found = bodies.find(written, known(tuple(hidden)))
     return masking.overwrite(written, ((finding.start, finding.end) for finding in found)).decode("utf-8", "replace")
 
@@ -58,17 +58,17 @@ def of_events(stream: bytes) -> Iterator[str | tuple[Series, str]]:
         else:
             data = read_data(event)
             yield from texts(event.data) if data.is_odd else ()
-            for value, _ in data.said:
+            for value, _ in data.values:
                 yield from of_value(value)
 
 
 def of_value(value: object) -> Iterator[str | tuple[Series, str]]:
     """Give the strings of a value that an event says, likewise."""
     for path, string in strings(value):
-        grows = is_growing(path)
+        grows = is_text_piece(path)
         if grows:
-            yield series_of(value, path), string
-        if not (grows and is_surely_growing(value, path)):
+            yield series_key(value, path), string
+        if not (grows and is_certain_text_piece(value, path)):
             yield string
 
 
@@ -77,11 +77,11 @@ def strings(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
     if isinstance(value, dict):
         for key, member in value.items():
             if isinstance(member, str):
-                if key in SEARCHED and member:
+                if key in MEMBER_KEYS and member:
                     yield (*path, key), member
-            elif len(path) < DEEPEST:
+            elif len(path) < MAX_DEPTH:
                 yield from strings(member, (*path, key))
-    elif isinstance(value, list) and len(path) < DEEPEST:
+    elif isinstance(value, list) and len(path) < MAX_DEPTH:
         for place, element in enumerate(value):
             if isinstance(element, dict | list):
                 yield from strings(element, (*path, place))

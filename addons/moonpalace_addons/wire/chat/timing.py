@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from moonpalace_addons.wire.chat.alike import More
 from moonpalace_addons.wire.chat.completion import choices
+from moonpalace_addons.wire.chat.text_matcher import TextDelta
 from moonpalace_addons.wire.json_value import mapping
 
 _VISIBLE = ("content", "refusal")
@@ -66,7 +66,7 @@ def measure(
     offsets = [offset for offset, _ in chunks]
     carriers, tokens, visible = set(), [], None
     for end, value in events if streamed and chunks else ():
-        number = carrier(offsets, end)
+        number = chunk_at(offsets, end)
         arrived = chunks[number][1]
         carriers.add(number)
         channel = token_channel(value)
@@ -93,7 +93,7 @@ def measure(
 
 def token_channel(chunk: object) -> Literal["visible", "reasoning"] | None:
     """Say which channel the text in a parsed chat chunk belongs to; None without text, visible if both have some."""
-    if isinstance(chunk, More):
+    if isinstance(chunk, TextDelta):
         return ("visible" if chunk.channel in _VISIBLE else "reasoning") if chunk.text else None
     deltas = [mapping(choice.get("delta")) or mapping(choice.get("message")) for choice in choices(mapping(chunk))]
     if any(_has_text(delta, _VISIBLE) or _has_call(delta) for delta in deltas):
@@ -138,7 +138,7 @@ def _percentile(gaps: Sequence[int], percent: int) -> int | None:
     return gaps[math.ceil(len(gaps) * percent / 100) - 1] if gaps else None
 
 
-def carrier(offsets: Sequence[int], end: int) -> int:
+def chunk_at(offsets: Sequence[int], end: int) -> int:
     """Return the number of the chunk that brought the byte before `end`; `offsets` are where chunks end, one at least.
 
     An end past the last chunk can only come from bytes that were lost: the last chunk is the nearest.

@@ -22,7 +22,7 @@ from moonpalace_addons.wire.json_value import mapping
 SAME_INDEX = "several tool calls had the same index, and were told apart by id, name and arguments"
 REPEATED = "the arguments of a tool call came twice, and are kept once"
 GOES_ON = "the arguments of a tool call went on behind their end"
-_BODIES = {"function": "arguments", "custom": "input"}
+_ARGUMENT_KEYS = {"function": "arguments", "custom": "input"}
 """The members of a call that hold its name, and under which key its arguments."""
 
 
@@ -86,7 +86,7 @@ class Piece:
 def read(piece: Mapping[str, object]) -> Piece:
     """Return what a piece tells."""
     kind = "custom" if "custom" in piece and not piece.get("function") else "function"
-    body, key = mapping(piece.get(kind)), _BODIES[kind]
+    body, key = mapping(piece.get(kind)), _ARGUMENT_KEYS[kind]
     return Piece(
         index_of(piece), _text(piece.get("id")), _text(body.get("name")), _text(body.get(key)), f"{kind}.{key}"
     )
@@ -211,17 +211,17 @@ class _Gathered:
             if is_repeated:
                 value = {
                     **value,
-                    **{name: _without(value[name], key) for name, key in _BODIES.items() if name in value},
+                    **{name: _without(value[name], key) for name, key in _ARGUMENT_KEYS.items() if name in value},
                 }
         self._fields.feed(value, without=("index",))
 
     def _arguments(self) -> str:
-        found = ((self._fields.within(name), key) for name, key in _BODIES.items())
+        found = ((self._fields.within(name), key) for name, key in _ARGUMENT_KEYS.items())
         return next((pieces.text(key) for pieces, key in found if pieces is not None), "")
 
     def result(self) -> dict[str, object]:
         result = self._fields.result()
-        for name, key in _BODIES.items():
+        for name, key in _ARGUMENT_KEYS.items():
             body = result.get(name)
             if isinstance(body, dict):
                 if self.call.name:
@@ -243,4 +243,4 @@ def _without(body: object, key: str) -> object:
 
 def _in_order(result: dict[str, object]) -> dict[str, object]:
     """Return a call with its body last."""
-    return dict(sorted(result.items(), key=lambda item: item[0] in _BODIES))
+    return dict(sorted(result.items(), key=lambda item: item[0] in _ARGUMENT_KEYS))

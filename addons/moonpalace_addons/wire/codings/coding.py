@@ -11,7 +11,7 @@ from typing import Protocol
 import brotli  # type: ignore[import-untyped]
 import zstandard
 
-_PIECE = 64 * 1024
+_PIECE_SIZE = 64 * 1024
 # What is left after a gzip member is copied, so a slice bounds the cost of many tiny members.
 _ZLIB_SLICE = 4 * 1024
 # brotli loses the output of the very call that meets an error; small calls lose little.
@@ -116,7 +116,7 @@ class Brotli:
 
     def _process(self, data: bytes) -> bytes:
         try:
-            piece: bytes = self._decompressor.process(data, output_buffer_limit=_PIECE)
+            piece: bytes = self._decompressor.process(data, output_buffer_limit=_PIECE_SIZE)
         except brotli.error as error:
             raise BrokenError(f"br: {error}") from error
         return piece
@@ -169,7 +169,7 @@ def _inflate(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
     while True:
         before = inflater.copy()
         try:
-            piece = inflater.decompress(data, _PIECE)
+            piece = inflater.decompress(data, _PIECE_SIZE)
         except zlib.error as error:
             yield from _salvage(before, data)
             raise BrokenError(f"zlib: {error}") from error
@@ -177,7 +177,7 @@ def _inflate(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
             yield piece
         data = inflater.unconsumed_tail
         # A full piece may have left output inside zlib though no input is left.
-        if inflater.eof or (not data and len(piece) < _PIECE):
+        if inflater.eof or (not data and len(piece) < _PIECE_SIZE):
             return
 
 

@@ -6,7 +6,7 @@ What happens on an error, which is told by `Decoder.error` and never raised:
     after it                         what was decoded stands, nothing more comes
     the end comes too early          "truncated", and one of the two rules above
 
-Bytes fed before are remembered for the first rule up to `HELD`; past it, the second rule holds.
+Bytes fed before are remembered for the first rule up to `MAX_HELD`; past it, the second rule holds.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from moonpalace_addons.wire.codings.coding import CODINGS, BrokenError, Coding
 
 DEFAULT_MAX_OUTPUT = 100_000_000
 """Decoded bytes of a body that are kept."""
-HELD = 1024 * 1024
+MAX_HELD = 1024 * 1024
 TRUNCATED = "truncated"
 
 _IDENTITY = ("", "identity")
@@ -24,18 +24,18 @@ _MAX_CODINGS = 4
 
 
 class Decoder:
-    """Decode one body; `content_encoding` is the header's value, codings in the order in which they were applied.
+    """Decode one body; `content_encoding` is the header's value, with the codings in the order they were applied.
 
-    `max_output` bounds the decoded bytes, also those between two codings, `max_at_once` those that one `feed` makes; at
-    a bound decoding stops with an error.
+    `max_output` limits the decoded bytes, including those between two codings; `max_per_feed` limits those that one
+    `feed` returns. At either limit decoding stops with an error.
     """
 
     def __init__(
-        self, content_encoding: str | None, max_output: int = DEFAULT_MAX_OUTPUT, max_at_once: int = DEFAULT_MAX_OUTPUT
+        self, content_encoding: str | None, max_output: int = DEFAULT_MAX_OUTPUT, max_per_feed: int = DEFAULT_MAX_OUTPUT
     ) -> None:
         self.error: str | None = None
         self._max_output = max_output
-        self._max_at_once = max_at_once
+        self._max_per_feed = max_per_feed
         self._passing = False
         self._stopped = False
         self._held: bytearray | None = bytearray()
@@ -61,12 +61,12 @@ class Decoder:
             self._held += data
         output = []
         try:
-            for piece in self._decode_at_once(data):
+            for piece in self._decode_bounded(data):
                 output.append(piece)
                 self._held = None
         except BrokenError as broken:
             output.append(self._fail(str(broken)))
-        if self._held is not None and len(self._held) > HELD:
+        if self._held is not None and len(self._held) > MAX_HELD:
             self._held = None
         return b"".join(output)
 
@@ -86,13 +86,13 @@ class Decoder:
             return []
         return [CODINGS[name]() for name in reversed(names)]
 
-    def _decode_at_once(self, data: bytes) -> Iterator[bytes]:
-        room = self._max_at_once
+    def _decode_bounded(self, data: bytes) -> Iterator[bytes]:
+        room = self._max_per_feed
         for piece in self._decode(0, data):
             yield piece
             room -= len(piece)
             if room < 0:
-                raise BrokenError(f"decodes to more than {self._max_at_once} bytes at once")
+                raise BrokenError(f"decodes to more than {self._max_per_feed} bytes at once")
 
     def _decode(self, number: int, data: bytes) -> Iterator[bytes]:
         if number == len(self._stages):

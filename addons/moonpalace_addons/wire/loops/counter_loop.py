@@ -14,19 +14,19 @@ from itertools import pairwise
 from moonpalace_addons.wire.loops.tail_period import Rule, Tail, tails
 
 _WINDOW = 32_768
-_COPIES_AT_ONE = 20
-_LENGTH_AT_ONE = 400
+_COPIES_AT_THRESHOLD_1 = 20
+_LENGTH_AT_THRESHOLD_1 = 400
 # How far the shadow may outgrow the window before it is cut: cutting copies it.
 _SLACK = 8192
 # Digits at the end of a block may go on in the next one, but not for ever.
-_LONGEST_HELD = 600
+_MAX_HELD_DIGITS = 600
 # Of longer numbers the last digits: they count on too, memory is bounded, and int() never refuses.
-_MOST_DIGITS = 15
-_LEAST_LETTERS = 4
-_FIRST_WIDE = "\u2e80"
-_LEAST_SAME_STEPS = 0.75
+_MAX_DIGITS = 15
+_MIN_LETTERS = 4
+_EAST_ASIAN_START = "\u2e80"
+_MIN_SAME_STEP_SHARE = 0.75
 # Enough to reject most data before the whole table is looked at; of four steps one may differ.
-_ROWS_FIRST = 5
+_PRECHECK_ROWS = 5
 
 _NUMBER = re.compile("[0-9]+")
 _DIGITS = "0123456789"
@@ -36,8 +36,8 @@ class CounterLoop:
     """Follow a text block by block; memory is bounded by 41,000 characters of shadow and half as many numbers."""
 
     def __init__(self, threshold: float, shortest: int) -> None:
-        copies = _COPIES_AT_ONE / threshold
-        self._rule = Rule(max(shortest, int(_LENGTH_AT_ONE / threshold)), copies, int(_WINDOW / copies))
+        copies = _COPIES_AT_THRESHOLD_1 / threshold
+        self._rule = Rule(max(shortest, int(_LENGTH_AT_THRESHOLD_1 / threshold)), copies, int(_WINDOW / copies))
         self._held = ""
         self._shadow = ""
         self._numbers: list[str] = []
@@ -48,36 +48,38 @@ class CounterLoop:
         for tail in tails(self._shadow, self._rule):
             unit = self._shadow[-tail.period :]
             columns = unit.count("0")
-            if columns and _count_letters(unit) >= _LEAST_LETTERS and self._counts_on(columns, tail):
+            if columns and _count_letters(unit) >= _MIN_LETTERS and self._is_counter(columns, tail):
                 return len(unit) - columns + sum(map(len, self._numbers[-columns:]))
         return None
 
     def _append(self, text: str) -> None:
         held = len(text) - len(text.rstrip(_DIGITS))
-        if held > _LONGEST_HELD:
+        if held > _MAX_HELD_DIGITS:
             held = 0
         end = len(text) - held
         text, self._held = text[:end], text[end:]
         numbers = _NUMBER.findall(text)
         if numbers:
-            self._numbers += [number[-_MOST_DIGITS:] for number in numbers]
+            self._numbers += [number[-_MAX_DIGITS:] for number in numbers]
             text = _NUMBER.sub("0", text)
         self._shadow += text
         if len(self._shadow) > _WINDOW + _SLACK:
             self._shadow = self._shadow[-_WINDOW:]
             del self._numbers[: len(self._numbers) - self._shadow.count("0")]
 
-    def _counts_on(self, columns: int, tail: Tail) -> bool:
+    def _is_counter(self, columns: int, tail: Tail) -> bool:
         rows = tail.length // tail.period
-        return all(_count_on(self._numbers[-columns * height :], columns) for height in (min(rows, _ROWS_FIRST), rows))
+        return all(
+            _is_counting(self._numbers[-columns * height :], columns) for height in (min(rows, _PRECHECK_ROWS), rows)
+        )
 
 
 def _count_letters(unit: str) -> int:
     """Return the number of letters, those of the East Asian scripts counted twice because one is a word."""
-    return sum(2 if char >= _FIRST_WIDE else 1 for char in unit if char.isalpha())
+    return sum(2 if char >= _EAST_ASIAN_START else 1 for char in unit if char.isalpha())
 
 
-def _count_on(numbers: list[str], columns: int) -> bool:
+def _is_counting(numbers: list[str], columns: int) -> bool:
     """Tell whether each column of a table, given row by row, has a steady step, and one of them one that is not 0."""
     counting = False
     for column in range(columns):
@@ -93,4 +95,4 @@ def _main_step(column: list[str]) -> int | None:
     values = [int(number) for number in column]
     steps = Counter(after - before for before, after in pairwise(values))
     step, count = steps.most_common(1)[0]
-    return step if count >= _LEAST_SAME_STEPS * (len(values) - 1) else None
+    return step if count >= _MIN_SAME_STEP_SHARE * (len(values) - 1) else None

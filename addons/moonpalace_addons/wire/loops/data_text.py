@@ -18,7 +18,7 @@ _DATA = re.compile(
     """,
     re.VERBOSE,
 )
-_APART = re.compile(r"\d\W|\W\d")
+_SEPARATED_DIGITS = re.compile(r"\d\W|\W\d")
 """Digits with something between them, which without any letters are numbers in rows."""
 
 
@@ -31,4 +31,4 @@ def looks_like_data(unit: str) -> bool:
     if _DATA.search(twice):
         return True
     has_letters = any(character.isalpha() for character in unit)
-    return not has_letters and _APART.search(twice) is not None
+    return not has_letters and _SEPARATED_DIGITS.search(twice) is not None

@@ -8,14 +8,14 @@ number among the calls of the choice. Texts are never mixed: two tools called in
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from moonpalace_addons.wire.chat.alike import More, Run
 from moonpalace_addons.wire.chat.completion import choices
 from moonpalace_addons.wire.chat.pieces import index_of
+from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextRun
 from moonpalace_addons.wire.chat.tool_calls import Router
 from moonpalace_addons.wire.json_value import mapping
 from moonpalace_addons.wire.loops.repeat import Detector, Loop, Test
 
-KINDS: Mapping[Test, str] = {
+TEST_DESCRIPTIONS: Mapping[Test, str] = {
     "period": "the same {period} characters again and again",
     "near": "hardly anything new",
     "counter": "the same but for a counter",
@@ -26,7 +26,7 @@ _TEXTS = ("content", "reasoning_content", "reasoning")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundLoop:
     """Say where a loop was found: in which choice, in which channel, and what the detector knows of it."""
 
     choice: int
@@ -35,7 +35,7 @@ class Found:
 
     def __str__(self) -> str:
         """Return one line for the row."""
-        kind = KINDS[self.loop.test].format(period=self.loop.period)
+        kind = TEST_DESCRIPTIONS[self.loop.test].format(period=self.loop.period)
         where = f"choice {self.choice}, {self.channel}"
         return f"{where}: a loop ({kind}), found after {self.loop.position} characters: {self.loop.sample!r}"
 
@@ -48,22 +48,22 @@ class LoopGuard:
         self._detectors: dict[tuple[int, str], Detector] = {}
         self._routers: dict[int, Router] = {}
 
-    def feed(self, chunk: object) -> Found | None:
+    def feed(self, chunk: object) -> FoundLoop | None:
         """Take in the parsed JSON of one event; return the first loop that it completes."""
-        texts = ((chunk.choice, chunk.channel, chunk.text),) if isinstance(chunk, More) else self._texts(chunk)
+        texts = ((chunk.choice, chunk.channel, chunk.text),) if isinstance(chunk, TextDelta) else self._texts(chunk)
         for choice, channel, text in texts:
             loop = self._detector(choice, channel).feed(text)
             if loop is not None:
-                return Found(choice, channel, loop)
+                return FoundLoop(choice, channel, loop)
         return None
 
-    def feed_run(self, run: Run) -> tuple[int, Found | None]:
+    def feed_run(self, run: TextRun) -> tuple[int, FoundLoop | None]:
         """Take in what several events say; return how many were taken, and the loop that the last one completes."""
         feed = self._detector(run.choice, run.channel).feed
         for count, text in enumerate(run.texts, 1):
             loop = feed(text)
             if loop is not None:
-                return count, Found(run.choice, run.channel, loop)
+                return count, FoundLoop(run.choice, run.channel, loop)
         return len(run.texts), None
 
     def _detector(self, choice: int, channel: str) -> Detector:

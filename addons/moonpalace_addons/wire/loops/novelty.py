@@ -13,18 +13,18 @@ from itertools import islice
 from math import ceil
 from struct import unpack_from
 
-BLOCK = 256
+BLOCK_LENGTH = 256
 
-_SEQUENCE = 8
-_MOST_DIFFERENT = 368
-_MOST_NEW = 15
-_REMEMBERED = 8192
-_LENGTH_AT_ONE = 1500
+_SEQUENCE_LENGTH = 8
+_MAX_DISTINCT = 368
+_MAX_NEW = 15
+_HISTORY_LENGTH = 8192
+_LENGTH_AT_THRESHOLD_1 = 1500
 # With a threshold so low that more would be needed the test is off: 65,536 characters, as for periods.
-_MOST_BLOCKS = 256
+_MAX_BLOCKS = 256
 # Two of the eight ways to cut a text into sequences side by side are enough to see that most text is various.
-_SAMPLED = (0, 4)
-_ALL = range(_SEQUENCE)
+_SAMPLED_SHIFTS = (0, 4)
+_ALL_SHIFTS = range(_SEQUENCE_LENGTH)
 _SLACK = 4096
 
 
@@ -32,9 +32,9 @@ class Stall:
     """Follow a text block by block; memory is bounded by 78,080 bytes, at a threshold of 0.5 by 15,616."""
 
     def __init__(self, threshold: float) -> None:
-        self._blocks = ceil(_LENGTH_AT_ONE / threshold / BLOCK)
-        self._on = self._blocks <= _MOST_BLOCKS
-        self._length = self._blocks * BLOCK
+        self._blocks = ceil(_LENGTH_AT_THRESHOLD_1 / threshold / BLOCK_LENGTH)
+        self._on = self._blocks <= _MAX_BLOCKS
+        self._length = self._blocks * BLOCK_LENGTH
         self._low = b""
         self._blocks_to_skip = 0
 
@@ -43,37 +43,37 @@ class Stall:
         if not self._on:
             return False
         self._low += block.encode("utf-32-le", "surrogatepass")[::4]
-        kept = self._length + _REMEMBERED
+        kept = self._length + _HISTORY_LENGTH
         if len(self._low) > kept + _SLACK:
             self._low = self._low[-kept:]
         if self._blocks_to_skip:
             self._blocks_to_skip -= 1
             return False
-        return len(self._low) >= self._length + _SEQUENCE - 1 and self._has_stalled()
+        return len(self._low) >= self._length + _SEQUENCE_LENGTH - 1 and self._has_stalled()
 
     def _has_stalled(self) -> bool:
-        for shifts in (_SAMPLED, _ALL):
-            excess = len(self._latest(self._length, shifts)) - _MOST_DIFFERENT
+        for shifts in (_SAMPLED_SHIFTS, _ALL_SHIFTS):
+            excess = len(self._latest(self._length, shifts)) - _MAX_DISTINCT
             if excess > 0:
                 # A block takes the place of an older one, with which no more than its own sequences can go.
-                self._blocks_to_skip = (excess - 1) // (BLOCK // _SEQUENCE * len(shifts))
+                self._blocks_to_skip = (excess - 1) // (BLOCK_LENGTH // _SEQUENCE_LENGTH * len(shifts))
                 return False
         half = self._blocks // 2
-        if self._has_news(half * BLOCK):
+        if self._has_new_sequences(half * BLOCK_LENGTH):
             # These are news as long as the run begins before them.
             self._blocks_to_skip = self._blocks - half
             return False
-        return not self._has_news(self._length)
+        return not self._has_new_sequences(self._length)
 
     def _latest(self, length: int, shifts: Sequence[int]) -> set[int]:
         """Return the different sequences that end in the last `length` characters."""
-        start = len(self._low) - length - _SEQUENCE + 1
-        row = f"<{length // _SEQUENCE}Q"
+        start = len(self._low) - length - _SEQUENCE_LENGTH + 1
+        row = f"<{length // _SEQUENCE_LENGTH}Q"
         return set().union(*(unpack_from(row, self._low, start + shift) for shift in shifts))
 
-    def _has_news(self, length: int) -> bool:
+    def _has_new_sequences(self, length: int) -> bool:
         """Tell whether more than a few sequences in the last `length` characters did not occur before them."""
-        before = self._low[-self._length - _REMEMBERED : -length]
-        sequences = self._latest(length, _ALL)
-        new = (number for number in sequences if number.to_bytes(_SEQUENCE, "little") not in before)
-        return sum(1 for _ in islice(new, _MOST_NEW + 1)) > _MOST_NEW
+        before = self._low[-self._length - _HISTORY_LENGTH : -length]
+        sequences = self._latest(length, _ALL_SHIFTS)
+        new = (number for number in sequences if number.to_bytes(_SEQUENCE_LENGTH, "little") not in before)
+        return sum(1 for _ in islice(new, _MAX_NEW + 1)) > _MAX_NEW

@@ -16,22 +16,22 @@ from typing import Literal
 
 from moonpalace_addons.wire.loops.counter_loop import CounterLoop
 from moonpalace_addons.wire.loops.data_text import looks_like_data
-from moonpalace_addons.wire.loops.novelty import BLOCK, Stall
-from moonpalace_addons.wire.loops.tail_period import Rule, nearest, tails
+from moonpalace_addons.wire.loops.novelty import BLOCK_LENGTH, Stall
+from moonpalace_addons.wire.loops.tail_period import Rule, nearest_repeat, tails
 
 type Test = Literal["period", "near", "counter"]
 
 _STRIDE = 16
-_LONGEST_SAMPLE = 200
+_MAX_SAMPLE = 200
 # Lower ones count as this, which asks for 1,001 copies.
-_LOWEST_THRESHOLD = 0.001
-_LONGEST_PERIOD = 2730
-_LONGEST_WINDOW = 65_536
-_LEAST_LENGTH = 250
+_MIN_THRESHOLD = 0.001
+_MAX_PERIOD = 2730
+_MAX_WINDOW = 65_536
+_MIN_LOOP_LENGTH = 250
 # Of data and code more is legitimate: a matrix of 20 rows and columns, a list of 64 empty values.
-_LEAST_LENGTH_OF_DATA = 2000
+_MIN_DATA_LOOP_LENGTH = 2000
 # From here on a higher min_length only delays: a loop of that length is one, however much is to be tolerated before it.
-_MOST_LENGTH = 2250
+_MAX_MIN_LENGTH = 2250
 # How far the window may outgrow what the rule needs before it is cut: cutting copies it.
 _SLACK = 4096
 
@@ -72,14 +72,14 @@ class Detector:
         self._position = 0
         self._text = ""
         if self._watching:
-            threshold = min(max(threshold, _LOWEST_THRESHOLD), 1.0)
-            shortest = min(_LEAST_LENGTH + min_length // 2, _MOST_LENGTH)
+            threshold = min(max(threshold, _MIN_THRESHOLD), 1.0)
+            shortest = min(_MIN_LOOP_LENGTH + min_length // 2, _MAX_MIN_LENGTH)
             self._rule = _rule(1 + 1 / threshold, shortest)
             self._window = self._rule.window
             # A loop now repeated most of these characters a while ago too: without them no search for that while.
-            overlap = self._rule.least_overlap(1)
-            self._quiet = max(overlap // 2 // _STRIDE, 1) * _STRIDE
-            self._certain = overlap - self._quiet + _STRIDE
+            overlap = self._rule.min_overlap(1)
+            self._search_interval = max(overlap // 2 // _STRIDE, 1) * _STRIDE
+            self._probe_length = overlap - self._search_interval + _STRIDE
             self._next_search = min_length + 1
             self._stall = Stall(threshold)
             self._counter = CounterLoop(threshold, shortest)
@@ -110,23 +110,23 @@ class Detector:
         loop = None
         if self._position >= self._next_search:
             loop = self._find_period()
-        if self._position % BLOCK == 0 and not loop:
+        if self._position % BLOCK_LENGTH == 0 and not loop:
             loop = self._advance_block()
         return loop
 
     def _find_period(self) -> Loop | None:
-        least = nearest(self._text, self._certain, self._rule.longest_period)
-        if not least:
-            self._next_search = self._position + self._quiet
+        min_period = nearest_repeat(self._text, self._probe_length, self._rule.max_period)
+        if not min_period:
+            self._next_search = self._position + self._search_interval
             return None
-        for tail in tails(self._text, self._rule, least):
+        for tail in tails(self._text, self._rule, min_period):
             unit = self._text[-tail.period :]
-            if tail.length >= _LEAST_LENGTH_OF_DATA or not looks_like_data(unit):
+            if tail.length >= _MIN_DATA_LOOP_LENGTH or not looks_like_data(unit):
                 return self._loop("period", unit, tail.period)
         return None
 
     def _advance_block(self) -> Loop | None:
-        block = self._text[-BLOCK:]
+        block = self._text[-BLOCK_LENGTH:]
         stalled = self._stall.feed(block)
         unit = self._counter.feed(block)
         if self._position <= self._min_length:
@@ -136,7 +136,7 @@ class Detector:
         return self._loop("near", self._text) if stalled else None
 
     def _loop(self, test: Test, unit: str, period: int | None = None) -> Loop:
-        return Loop(test, self._position, period, unit[-_LONGEST_SAMPLE:])
+        return Loop(test, self._position, period, unit[-_MAX_SAMPLE:])
 
     def _stop(self) -> None:
         self._watching = False
@@ -145,5 +145,5 @@ class Detector:
 
 
 def _rule(copies: float, shortest: int) -> Rule:
-    longest = min(_LONGEST_PERIOD, int(min(_LONGEST_WINDOW, ceil(copies * _LONGEST_PERIOD)) / copies))
+    longest = min(_MAX_PERIOD, int(min(_MAX_WINDOW, ceil(copies * _MAX_PERIOD)) / copies))
     return Rule(shortest, copies, longest)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from math import ceil
 
 _FIRST_GALLOP = 64
-_LEAST_RUN = 8
+_MIN_RUN = 8
 # Copies are one plus a quotient: where the product with a whole number should be whole, rounding may not add one.
-_ROUNDING = 1e-9
+_ROUNDING_ERROR = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,22 +24,22 @@ class Rule:
     `copies` is over 1 and may be a fraction: a loop of 2.5 copies has half a unit more than two whole ones.
     """
 
-    shortest: int
+    min_length: int
     copies: float
-    longest_period: int
+    max_period: int
 
     @property
     def window(self) -> int:
         """Return how many characters at the end of a text are enough to find every loop."""
-        return max(self.shortest, ceil(self.longest_period * self.copies))
+        return max(self.min_length, ceil(self.max_period * self.copies))
 
     def accepts(self, period: int, length: int) -> bool:
         """Tell whether a run of `length` characters with this period is a loop."""
-        return length >= self.shortest and length >= self.copies * period - _ROUNDING
+        return length >= self.min_length and length >= self.copies * period - _ROUNDING_ERROR
 
-    def least_overlap(self, period: int) -> int:
+    def min_overlap(self, period: int) -> int:
         """Return how many characters any loop with at least this period surely repeats at its end."""
-        return ceil(max(self.shortest - self.shortest / self.copies, (self.copies - 1) * period) - _ROUNDING)
+        return ceil(max(self.min_length - self.min_length / self.copies, (self.copies - 1) * period) - _ROUNDING_ERROR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,47 +50,47 @@ class Tail:
     length: int
 
 
-def nearest(text: str, size: int, longest_period: int) -> int:
+def nearest_repeat(text: str, size: int, max_period: int) -> int:
     """Return a distance at which the last `size` characters may occur again, none nearer; 0 if they do not."""
     end = len(text)
     if end <= size:
         return 0
-    needle = _without_run(text[end - size :])
+    needle = _strip_leading_run(text[end - size :])
     begin = end - len(needle)
-    found = text.rfind(needle, max(0, begin - longest_period), end - 1)
+    found = text.rfind(needle, max(0, begin - max_period), end - 1)
     return begin - found if found >= 0 else 0
 
 
-def tails(text: str, rule: Rule, least: int = 1) -> Iterator[Tail]:
+def tails(text: str, rule: Rule, min_period: int = 1) -> Iterator[Tail]:
     """Yield the loops that `text` ends with, shortest period first, without the multiples of a period.
 
-    `least` may say that there is none with a shorter period; then the search begins there.
+    `min_period` may say that there is none with a shorter period; then the search begins there.
     """
     end = len(text)
-    while least <= rule.longest_period:
-        overlap = rule.least_overlap(least)
-        if end < overlap + least:
+    while min_period <= rule.max_period:
+        overlap = rule.min_overlap(min_period)
+        if end < overlap + min_period:
             return
-        needle = _without_run(text[end - overlap :])
+        needle = _strip_leading_run(text[end - overlap :])
         begin = end - len(needle)
-        found = text.rfind(needle, max(0, begin - rule.longest_period), end - least)
+        found = text.rfind(needle, max(0, begin - rule.max_period), end - min_period)
         if found < 0:
             return
         period = begin - found
         repeated = end - begin + _equal_before(text, found, begin)
         if rule.accepts(period, period + repeated):
             yield Tail(period, period + repeated)
-        least = max(period, repeated) + 1
+        min_period = max(period, repeated) + 1
 
 
-def _without_run(needle: str) -> str:
+def _strip_leading_run(needle: str) -> str:
     """Return the needle without one character's run at its start, if enough is left.
 
     The search compares from the end wherever the first character fits: where spaces or dashes come in long runs that is
     everywhere, and each comparison is long. What follows the run is rarer.
     """
     first = needle[0]
-    if not needle.startswith(first * _LEAST_RUN):
+    if not needle.startswith(first * _MIN_RUN):
         return needle
     rest = needle.lstrip(first)
     return rest if len(rest) * 4 > len(needle) else needle

@@ -11,15 +11,15 @@ from functools import lru_cache
 
 from moonpalace_addons.wire.secrets.names import is_secret, is_secret_member
 
-REACH = 120
+NAME_REACH = 120
 """Bytes before a value in which its name stands."""
-ENDINGS = frozenset(
+VALUE_PREFIXES = frozenset(
     {b"=", b":", b'"', b"'", b"`", b"[", b">", b" ", b"\t", b"\n", b"+", b"%", b"\\", "：".encode()[-1:]}
 )
 """What may stand right before the row of characters that a value is in: sign, quote, blank, beginning of an escape."""
-_LEAST_OF_ONE_KIND = 3
+_MIN_OF_EACH_KIND = 3
 """Digits, and letters, that a value has at least: `my_variable_name_2` is none."""
-_SHORTEST = 16
+_MIN_LENGTH = 16
 _BEFORE_PARAMETERS = frozenset({b"?", b"&", b"#", b"%3F", b"%3f", b"%26", b"%23", b"%253F", b"%2526"})
 
 _WORDS = ("密钥", "密码", "口令", "令牌", "凭证")
@@ -42,7 +42,7 @@ _MARKS += tuple(mark.encode() for mark in ("bearer", "jwt", "assertion", "macaro
 """What is in nearly all telling names: where none of it stands, there is no need to look closer."""
 _VALUE = re.compile(rb"[A-Za-z0-9_.~+/-]{16,}=*(?![A-Za-z0-9_.~+/(-])")  # before a parenthesis is a name of code
 _LAST_ROW = re.compile(rb"[A-Za-z0-9_.~+/-]+\Z")
-_LONGEST_OPEN = 600
+_MAX_OPEN_LENGTH = 600
 """Characters of a value that may still become longer."""
 
 
@@ -55,7 +55,7 @@ def find_at(data: bytes, start: int) -> tuple[int, int] | None:
 
 def begun(text: bytes) -> int:
     """Return how many bytes at the end may be a name and the beginning of its value, which may be a credential."""
-    row = _LAST_ROW.search(text, max(0, len(text) - _LONGEST_OPEN))
+    row = _LAST_ROW.search(text, max(0, len(text) - _MAX_OPEN_LENGTH))
     start = min(_value_start(text, row.start()), len(text)) if row else len(text)
     named = _named(text, start)
     return named + len(text) - start if named else 0
@@ -64,7 +64,7 @@ def begun(text: bytes) -> int:
 def is_mixed(value: bytes) -> bool:
     """Tell whether a value is long enough, and of letters and digits, as a machine draws them."""
     letters = len(value.translate(None, b"0123456789"))
-    return len(value) >= _SHORTEST and _LEAST_OF_ONE_KIND <= letters <= len(value) - _LEAST_OF_ONE_KIND
+    return len(value) >= _MIN_LENGTH and _MIN_OF_EACH_KIND <= letters <= len(value) - _MIN_OF_EACH_KIND
 
 
 def _value_start(data: bytes, start: int) -> int:
@@ -77,7 +77,7 @@ def _value_start(data: bytes, start: int) -> int:
 
 def _named(data: bytes, start: int) -> int:
     """Return how many bytes before a value its telling name begins; 0 if there is none."""
-    return _name_before(data[max(0, start - REACH) : start])
+    return _name_before(data[max(0, start - NAME_REACH) : start])
 
 
 @lru_cache(4096)
@@ -87,11 +87,11 @@ def _name_before(before: bytes) -> int:
     if b"\\u" not in lowered and lowered.isascii() and not any(mark in lowered for mark in _MARKS):
         return 0
     named = _NAME.search(before)
-    return len(before) - named.start() if named and _tells(named["name"], named["before"] or b"") else 0
+    return len(before) - named.start() if named and _is_secret_name(named["name"], named["before"] or b"") else 0
 
 
 @lru_cache(2048)
-def _tells(name: bytes | None, before: bytes) -> bool:
+def _is_secret_name(name: bytes | None, before: bytes) -> bool:
     if name is None:
         return True
     text = name.decode("ascii")

@@ -20,25 +20,25 @@ from urllib.parse import unquote_plus
 
 from moonpalace_addons.wire.secrets import patterns
 from moonpalace_addons.wire.secrets.names import is_secret, is_secret_member
-from moonpalace_addons.wire.secrets.patterns import BEFORE, REACH, Finding
-from moonpalace_addons.wire.secrets.values import Known
+from moonpalace_addons.wire.secrets.patterns import LOOKAHEAD, LOOKBEHIND, Finding
+from moonpalace_addons.wire.secrets.values import KnownCredentials
 
-OWN = "credential of the call"
+OWN_CREDENTIAL = "credential of the call"
 """The kind of what is known to be a secret, rather than found to be one."""
 
 _BLOCK = 16 * 1024
-_REMEMBERED = 10_000
+_MAX_CLEAN_BLOCKS = 10_000
 """Blocks that are remembered, of 160 MB."""
-_MAX_BODIES, _LONGEST_BODY = 16, 1_000_000
+_MAX_BODIES, _MAX_BODY_SIZE = 16, 1_000_000
 """Bodies that are remembered, of 16 MB, and bytes of the longest."""
 _PROBE = 64
 """Bytes that are compared first, and to which the place is found where two bodies begin to differ."""
 _MEMBER = re.compile(rb'"([\w.$-]{1,60})"\s{0,8}:\s{0,8}"')
 _STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 _NAME_REACH = 80
-_SMALL = 4096
+_SMALL_SIZE = 4096
 """Bytes up to which it is quicker to look for what may be in a telling name than to look at all names."""
-_TELLING = (
+_NAME_HINTS = (
     *(b'key"', b'token"', b'signature"', b"secret", b"pass", b"pwd", b"auth", b"credential", b"cookie", b"bearer"),
     *(b"jwt", b"assertion", b"accesskey", b"apikey"),
 )
@@ -62,7 +62,7 @@ class _Body:
     secrets: tuple[bytes, ...]
     found: tuple[Finding, ...]
 
-    def begins_like(self, data: bytes) -> int:
+    def common_prefix(self, data: bytes) -> int:
         """Return how many bytes another body begins with as well; 0 if it is less than half."""
         half = len(self.data) // 2
         if data[half : half + _PROBE] != self.data[half : half + _PROBE]:
@@ -80,28 +80,28 @@ class _Body:
 _bodies: deque[_Body] = deque(maxlen=_MAX_BODIES)
 
 
-def find(data: bytes, known: Known) -> list[Finding]:
+def find(data: bytes, known: KnownCredentials) -> list[Finding]:
     """Return the secrets in a body in the order in which they stand; they do not overlap."""
-    begun, found = _found_before(data, known)
+    begun, found = _found_in_common_prefix(data, known)
     found += [finding for start in range(begun, len(data), _BLOCK) for finding in _in_block(data, start, known)]
-    if _BLOCK <= len(data) <= _LONGEST_BODY:
+    if _BLOCK <= len(data) <= _MAX_BODY_SIZE:
         _bodies.append(_Body(data, known.secrets, tuple(found)))
     if data.find(_UPLOAD, 0, _UPLOAD_BEGINS) >= 0:
         found += _named(_PART.finditer(data))
     elif b"=" in data[:100] and _FORM.match(data):
         found += _named(_FIELD.finditer(data))
-    return patterns.apart(iter(found)) if found else found
+    return patterns.without_overlaps(iter(found)) if found else found
 
 
-def _found_before(data: bytes, known: Known) -> tuple[int, list[Finding]]:
+def _found_in_common_prefix(data: bytes, known: KnownCredentials) -> tuple[int, list[Finding]]:
     """Return up to where a body need not be looked at, and what begins there: it is the same as in an earlier body.
 
     Of what begins near the end of that, the rest may differ: it is looked at again, from the last quote on that is far
     enough from there. Neither rows of letters nor names and values go on behind a quote.
     """
     for body in reversed([*_bodies]) if len(data) >= _BLOCK else ():
-        same = body.begins_like(data) if body.secrets == known.secrets else 0
-        begun = data.rfind(b'"', 0, max(0, same - REACH)) + 1
+        same = body.common_prefix(data) if body.secrets == known.secrets else 0
+        begun = data.rfind(b'"', 0, max(0, same - LOOKAHEAD)) + 1
         if begun > 0:
             found = [finding for finding in body.found if finding.start < begun]
             if all(finding.end < same for finding in found):
@@ -115,37 +115,37 @@ def _found_before(data: bytes, known: Known) -> tuple[int, list[Finding]]:
 def members(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Finding]:
     """Give the values of the members of JSON that are named like a credential and begin in a part of the data."""
     for match in _MEMBER.finditer(data, max(0, start - _NAME_REACH), len(data) if stop is None else stop):
-        if _is_telling(match[1]):
+        if _names_secret(match[1]):
             value = _STRING.match(data, match.end())
             if value is not None and value[0].strip(b"*"):
                 yield Finding("value named like a credential", *value.span())
 
 
-def _may_tell(lowered: bytes) -> bool:
-    for mark in _TELLING:  # noqa: SIM110 - `any` takes twice as long
+def _may_name_secret(lowered: bytes) -> bool:
+    for mark in _NAME_HINTS:  # noqa: SIM110 - `any` takes twice as long
         if mark in lowered:
             return True
     return False
 
 
 @lru_cache(2048)
-def _is_telling(name: bytes) -> bool:
+def _names_secret(name: bytes) -> bool:
     return is_secret_member(name.decode("utf-8", "replace"))
 
 
-def _in_block(data: bytes, start: int, known: Known) -> list[Finding]:
+def _in_block(data: bytes, start: int, known: KnownCredentials) -> list[Finding]:
     stop = min(start + _BLOCK, len(data))
-    told = hash((data[max(0, start - BEFORE) : stop + REACH], known.secrets))
-    if told in _clean:
+    key = hash((data[max(0, start - LOOKBEHIND) : stop + LOOKAHEAD], known.secrets))
+    if key in _clean:
         return []
-    found = [Finding(OWN, *span) for span in known.spans(data, start, stop)]
+    found = [Finding(OWN_CREDENTIAL, *span) for span in known.spans(data, start, stop)]
     found += patterns.find_in(data, start, stop)
-    if stop - start > _SMALL or _may_tell(data[max(0, start - _NAME_REACH) : stop].lower()):
+    if stop - start > _SMALL_SIZE or _may_name_secret(data[max(0, start - _NAME_REACH) : stop].lower()):
         found += members(data, start, stop)
     if not found:
-        if len(_clean) >= _REMEMBERED:
+        if len(_clean) >= _MAX_CLEAN_BLOCKS:
             _clean.clear()
-        _clean.add(told)
+        _clean.add(key)
     return found
 
 

@@ -39,7 +39,7 @@ _ADDRESS = ("/", "http:", "https:", "ws:", "wss:")
 """What the value of a header begins with that is an address: `Location`, `Referer`, `X-Original-URL`."""
 _FOLDED = re.compile(r"\s*\r?\n[ \t]+")
 _LISTS = frozenset({"keys", "tokens"})
-_LONGEST_REMEMBERED = 300
+_MAX_CACHED_LENGTH = 300
 
 
 def credentials(headers: Iterable[tuple[str, str]], path: str = "", query: str = "") -> tuple[bytes, ...]:
@@ -84,13 +84,13 @@ def overwrite(data: bytes, spans: Iterable[Span]) -> bytes:
     return data if masked is None else bytes(masked)
 
 
-def passed_headers(text: str) -> tuple[str, list[bytes]]:
+def mask_header_text(text: str) -> tuple[str, list[bytes]]:
     """Return the text of headers as it may be kept, but for credentials known from elsewhere, and those in it."""
     if _FOLDED.search(text):  # an old way to go on with a value, which mitmproxy lets pass
         text = _FOLDED.sub(" ", text)
     # Clients send most headers with every call.
     lines = [
-        _remembered_line(line) if len(line) < _LONGEST_REMEMBERED else _passed_line(line) for line in text.split("\r\n")
+        _cached_line(line) if len(line) < _MAX_CACHED_LENGTH else _masked_line(line) for line in text.split("\r\n")
     ]
     return "\r\n".join([line for line, _ in lines]), [secret for _, found in lines if found for secret in found]
 
@@ -174,11 +174,11 @@ def _basic_password(token: str) -> str:
 
 
 @lru_cache(4096)
-def _remembered_line(line: str) -> tuple[str, tuple[bytes, ...]]:
-    return _passed_line(line)
+def _cached_line(line: str) -> tuple[str, tuple[bytes, ...]]:
+    return _masked_line(line)
 
 
-def _passed_line(line: str) -> tuple[str, tuple[bytes, ...]]:
+def _masked_line(line: str) -> tuple[str, tuple[bytes, ...]]:
     name, colon, value = line.partition(": ")
     if not colon:
         return mask_formed(line), ()
@@ -266,7 +266,7 @@ def _is_bare_key(segment: str) -> bool:
     """Tell whether a segment looks as if it were drawn by chance, without a form: what stands before an endpoint."""
     has_both = any(map(str.isdigit, segment)) and any(map(str.isalpha, segment))
     longest = max(re.split(r"[-._~]", segment), key=len)
-    return len(longest) >= patterns.SHORTEST and has_both and bool(_BARE_KEY.fullmatch(segment))
+    return len(longest) >= patterns.MIN_ROW_LENGTH and has_both and bool(_BARE_KEY.fullmatch(segment))
 
 
 def _has_form(text: str) -> bool:

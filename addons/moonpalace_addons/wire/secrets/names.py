@@ -15,7 +15,7 @@ def _each(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-_ALWAYS = _each(
+_ALWAYS_SECRET = _each(
     """
     accesskey accesstoken apikey apikeys apisecret apitoken assertion authkey authorisation authorization authtoken
     bearer clientsecret cookie cookies credential credentials idtoken jwt macaroon passcode passphrase passwd
@@ -24,7 +24,7 @@ _ALWAYS = _each(
 )
 """What is a credential wherever it stands."""
 
-_ALONE = _each(
+_SECRET_IN_HEADERS = _each(
     """
     auth authentication authn authz csrf hmac jsessionid key oauth otp pass pat phpsessid pw session sessionid sig
     signature token xsrf
@@ -32,7 +32,7 @@ _ALONE = _each(
 )
 """What is one as the name of a header or parameter, or in it."""
 
-_WHOSE = _each(
+_OWNERS = _each(
     """
     access account admin anthropic api app auth authorization aws azure bearer bot client consumer csrf deploy
     encryption gateway github gitlab goog google hf id identity integration kimi license llm login master moonshot oauth
@@ -42,10 +42,20 @@ _WHOSE = _each(
 )
 """Whose key or token is a credential, in the names of members of a body."""
 
-_JOINED = ("apikey", "token", "secret", "password", "passwd", "authorization", "credential", "credentials", "cookie")
+_SECRET_SUFFIXES = (
+    "apikey",
+    "token",
+    "secret",
+    "password",
+    "passwd",
+    "authorization",
+    "credential",
+    "credentials",
+    "cookie",
+)
 """What a word of a header's name may end in where it was joined with another: `accesstoken`, `cookie2`."""
 
-_ABOUT = _each(
+_METADATA_WORDS = _each(
     """
     alg algorithm budget count exp expiration expires expiry hash length limit method name remaining reset saved scheme
     size spend status ttl type usage used version
@@ -65,18 +75,18 @@ _HARMLESS = _each(
 A session's id is one among them: agents send it with each call, and calls are put together by it.
 """
 
-_LONGEST = 100
+_MAX_NAME_LENGTH = 100
 """Characters of a name that is remembered, and looked at."""
 
 
 def is_secret(name: str) -> bool:
     """Tell whether a header or a parameter of this name holds a credential."""
-    return _is_secret(name[:_LONGEST].strip())
+    return _is_secret(name[:_MAX_NAME_LENGTH].strip())
 
 
 def is_secret_member(name: str) -> bool:
     """Tell whether a member of this name in JSON holds a credential, if it is a string."""
-    return _is_secret_member(name[:_LONGEST])
+    return _is_secret_member(name[:_MAX_NAME_LENGTH])
 
 
 @lru_cache(2048)
@@ -84,7 +94,9 @@ def _is_secret(name: str) -> bool:
     words = _words(name)
     if _is_harmless(name, words):
         return False
-    return _are_keys(words) or any(word in _ALWAYS or word in _ALONE or word.endswith(_JOINED) for word in words)
+    return _are_keys(words) or any(
+        word in _ALWAYS_SECRET or word in _SECRET_IN_HEADERS or word.endswith(_SECRET_SUFFIXES) for word in words
+    )
 
 
 @lru_cache(2048)
@@ -92,18 +104,18 @@ def _is_secret_member(name: str) -> bool:
     words = _words(name)
     if _is_harmless(name, words):
         return False
-    if any(word in _ALWAYS for word in words) or _are_keys(words):
+    if any(word in _ALWAYS_SECRET for word in words) or _are_keys(words):
         return True
-    return words[-1] in ("key", "token", "signature") and not _WHOSE.isdisjoint(words[:-1])
+    return words[-1] in ("key", "token", "signature") and not _OWNERS.isdisjoint(words[:-1])
 
 
 def _are_keys(words: list[str]) -> bool:
-    return words[-1] == "keys" and not _WHOSE.isdisjoint(words[:-1])  # several tokens are a number of them, mostly
+    return words[-1] == "keys" and not _OWNERS.isdisjoint(words[:-1])  # several tokens are a number of them, mostly
 
 
 def _is_harmless(name: str, words: list[str]) -> bool:
     known = {name.lower().replace("_", "-"), "-".join(words)}
-    return not words or words[-1] in _ABOUT or not known.isdisjoint(_HARMLESS)
+    return not words or words[-1] in _METADATA_WORDS or not known.isdisjoint(_HARMLESS)
 
 
 def _words(name: str) -> list[str]:

@@ -15,17 +15,17 @@ from dataclasses import dataclass
 
 from moonpalace_addons.wire.secrets import assignments
 
-SHORTEST = 16
+MIN_ROW_LENGTH = 16
 """Characters of the shortest row that can hold a secret with a prefix."""
-REACH = 4096
+LOOKAHEAD = 4096
 """Bytes that are looked at behind a place, to tell whether a secret begins there; a private key may be longer."""
-BEFORE = 320
+LOOKBEHIND = 320
 """Bytes that are looked at before it."""
-_FEW = 6
+_MAX_PLACEHOLDER_CHARACTERS = 6
 """So many different characters a random key has at least; `sk-xxxxxxxx0000` has fewer."""
-_LONGEST_KEY_BLOCK = 20_000
+_MAX_KEY_BLOCK = 20_000
 """Characters that a private key may have; RSA of 16,384 bits takes 13,000."""
-_LONG_STRETCH = 3000
+_MAX_STRETCH = 3000
 """Characters without anything between them that are an image, or the like, and hold nothing that has a form."""
 _PLACEHOLDERS = frozenset({b"***", b"pass", b"passwd", b"password", b"pw", b"pwd", b"secret", b"xxx"})
 
@@ -103,7 +103,7 @@ _CLASSES = bytes(
     for byte in range(256)
 )
 _CHANGES = re.compile(rb"(?=Aa|aA|A0|0A|a0|0a|/.|./)")
-_LEAST_CHANGES = 12
+_MIN_CHANGES = 12
 
 _IN_ROW, _BETWEEN, _OUTSIDE = b"a", b"b", b" "
 _VIEW = bytes(
@@ -114,17 +114,17 @@ _VIEW = bytes(
     else _OUTSIDE[0]
     for byte in range(256)
 )
-_ROW = _IN_ROW * SHORTEST
+_ROW = _IN_ROW * MIN_ROW_LENGTH
 _AFTER_BEARER = frozenset({b"r ", b"r\t", b"r+", b"20"})
-_TELLING = (b"/", b"+")
-_ESCAPING = (b"\\", b"%", b":")
-_LEAST_STRETCH = 40
+_JOINERS = (b"/", b"+")
+_ESCAPES = (b"\\", b"%", b":")
+_AWS_SECRET_LENGTH = 40
 """Characters of an AWS secret key."""
 
 
 def find(text: str) -> list[Finding]:
     """Return the secrets in the text in the order in which they stand; they do not overlap."""
-    return apart(find_in(text.encode("ascii", "replace")))  # one byte for each character: places stay
+    return without_overlaps(find_in(text.encode("ascii", "replace")))  # one byte for each character: places stay
 
 
 def find_in(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Finding]:
@@ -132,12 +132,12 @@ def find_in(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Fi
     stop = len(data) if stop is None else min(stop, len(data))
     if data.find(_KEY_MARK, start, stop + 64) >= 0:
         yield from _private_keys(data, start, stop)
-    if data.find(b"@", start, stop + BEFORE) >= 0:  # the rare one of the characters, which is found quickest
+    if data.find(b"@", start, stop + LOOKBEHIND) >= 0:  # the rare one of the characters, which is found quickest
         yield from _passwords(data, start, stop)
     yield from _rows(data, start, stop)
 
 
-def apart(findings: Iterator[Finding]) -> list[Finding]:
+def without_overlaps(findings: Iterator[Finding]) -> list[Finding]:
     """Return findings in the order of the text; of those that overlap, the one that begins first."""
     kept: list[Finding] = []
     for finding in sorted(findings, key=lambda finding: (finding.start, -finding.end)):
@@ -148,10 +148,10 @@ def apart(findings: Iterator[Finding]) -> list[Finding]:
 
 def is_random(secret: bytes) -> bool:
     """Tell whether characters seem to be drawn by chance: no words, no placeholder."""
-    if len(set(secret)) <= _FEW:
+    if len(set(secret)) <= _MAX_PLACEHOLDER_CHARACTERS:
         return False
     longest = max(re.split(rb"[-_.]", secret), key=len)
-    if len(longest) >= SHORTEST:
+    if len(longest) >= MIN_ROW_LENGTH:
         return True
     kinds = set(secret.translate(_CLASSES))
     has_digit = any(_DIGIT[0] == kind for kind in longest.translate(_CLASSES))
@@ -163,9 +163,9 @@ def _rows(data: bytes, first: int, stop: int) -> Iterator[Finding]:
 
     This loop is what a text of many long words costs, so it looks closer only where something tells it to.
     """
-    base = max(0, first - BEFORE)
-    view = data[base : stop + REACH].translate(_VIEW)
-    place, limit = first - base, stop - base + SHORTEST - 1
+    base = max(0, first - LOOKBEHIND)
+    view = data[base : stop + LOOKAHEAD].translate(_VIEW)
+    place, limit = first - base, stop - base + MIN_ROW_LENGTH - 1
     while (start := view.find(_ROW, place, limit)) >= 0:
         end = view.find(_OUTSIDE, start)
         end = end if end >= 0 else len(view)
@@ -175,18 +175,18 @@ def _rows(data: bytes, first: int, stop: int) -> Iterator[Finding]:
         # A row that reaches into this part began before it, and was looked at there.
         if start > place or start == 0 or view[start - 1] != _IN_ROW[0]:
             before = data[at - 2 : at] if at > 1 else data[:at]
-            if data[at : at + 2] in _BEGINNINGS or before[-1:] in _ESCAPING:
+            if data[at : at + 2] in _BEGINNINGS or before[-1:] in _ESCAPES:
                 yield from _in_row(data, at, base + row_end)
             dot = data.find(b".", at, base + row_end)
             while dot >= 0:
                 if data[dot + 1 : dot + 3] in _BEGINNINGS:
                     yield from _formed(data, dot + 1)
                 dot = data.find(b".", dot + 1, base + row_end)
-            if before[-1:] in assignments.ENDINGS:
+            if before[-1:] in assignments.VALUE_PREFIXES:
                 yield from _named(data, at)
-            if before[1:] in _TELLING or before in _AFTER_BEARER or end - start >= _LEAST_STRETCH:
+            if before[1:] in _JOINERS or before in _AFTER_BEARER or end - start >= _AWS_SECRET_LENGTH:
                 yield from _in_stretch(data, base + view.rfind(_OUTSIDE, 0, start) + 1, base + end)
-        place = end if end - start > _LONG_STRETCH else row_end
+        place = end if end - start > _MAX_STRETCH else row_end
 
 
 def _named(data: bytes, start: int) -> Iterator[Finding]:
@@ -226,14 +226,14 @@ def _in_stretch(data: bytes, start: int, end: int) -> Iterator[Finding]:
         token = _BEARER_TOKEN.match(data, start)
         if token and is_random(token[0]):
             yield Finding("bearer token", start, token.end())
-    start = data.rfind(b"=", start, end - _LEAST_STRETCH) + 1 or start
-    if end - start >= _LEAST_STRETCH and (key := _SECRET_KEY.match(data, start)) and _is_secret_key(data, key):
+    start = data.rfind(b"=", start, end - _AWS_SECRET_LENGTH) + 1 or start
+    if end - start >= _AWS_SECRET_LENGTH and (key := _SECRET_KEY.match(data, start)) and _is_secret_key(data, key):
         yield Finding("AWS secret key", start, key.end())
 
 
 def _is_secret_key(data: bytes, key: re.Match[bytes]) -> bool:
     classes = key[0].translate(_CLASSES)
-    if not set(b"Aa0") <= set(classes) or len(_CHANGES.findall(classes)) < _LEAST_CHANGES:
+    if not set(b"Aa0") <= set(classes) or len(_CHANGES.findall(classes)) < _MIN_CHANGES:
         return False
     # Without these it may be an id of some kind, unless something says what it is.
     return _OTHER in classes or bool(_SECRET_NAME.search(data[max(0, key.start() - 80) : key.start()]))
@@ -267,7 +267,7 @@ def _private_keys(data: bytes, start: int, stop: int) -> Iterator[Finding]:
         if match is None or not start <= match.start() < stop:
             continue
         # Without its end, what could be the key goes with its beginning.
-        limit = min(len(data), match.end() + _LONGEST_KEY_BLOCK)
+        limit = min(len(data), match.end() + _MAX_KEY_BLOCK)
         end = data.find(_KEY_ENDS, match.end(), limit)
         close = data.find(_RULE, end + len(_KEY_ENDS), limit) if end >= 0 else -1
         position = close + len(_RULE) if close >= 0 else limit

@@ -8,25 +8,25 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from moonpalace_addons.wire.chat.pieces import ONCE
+from moonpalace_addons.wire.chat.pieces import IDENTIFIER_KEYS
 from moonpalace_addons.wire.secrets import assignments, bodies, patterns
-from moonpalace_addons.wire.secrets.bodies import OWN
-from moonpalace_addons.wire.secrets.patterns import REACH, Finding
-from moonpalace_addons.wire.secrets.values import Known, Span
+from moonpalace_addons.wire.secrets.bodies import OWN_CREDENTIAL
+from moonpalace_addons.wire.secrets.patterns import LOOKAHEAD, Finding
+from moonpalace_addons.wire.secrets.values import KnownCredentials, Span
 
 _STRING = rb'"([^"\\]*(?:\\.[^"\\]*)*)"'
 _MEMBER = re.compile(rb'"(\w{1,60})"\s?:\s?(?:' + _STRING + rb"|([0-9]{1,9})(?![0-9.eE]))", re.DOTALL)
 _BLANK_LINE = re.compile(rb"\n\r?\n|\r\r")
-_LEAST_GAP = 4
+_MIN_GAP = 4
 """Bytes between two members of which the first is the last of its event, at least."""
-_CONSTANT = frozenset(name.encode() for name in {*ONCE, "finish_reason", "event", "service_tier"} - {"name"})
+_CONSTANT = frozenset(name.encode() for name in {*IDENTIFIER_KEYS, "finish_reason", "event", "service_tier"} - {"name"})
 _INDEX = b"index"
-_LONGEST_ROW = 600
+_MAX_ROW_LENGTH = 600
 _OPEN_ROW = re.compile(rb"[A-Za-z0-9_.-]+\Z")
 _MARKS = tuple(sorted({mark.encode() for _, mark, _ in patterns.FORMS if len(mark) > 2}))
 
 _SAMPLE = 64 * 1024
-_WORTHWHILE = 20
+_MIN_ENVELOPE = 20
 
 type Series = tuple[bytes, int, tuple[bytes, ...]]
 
@@ -50,22 +50,22 @@ class _Text:
             offset += size
 
 
-def find(data: bytes, known: Known) -> list[Finding]:
+def find(data: bytes, known: KnownCredentials) -> list[Finding]:
     """Return the secrets in a stream that are not in pieces, in order and apart."""
     begin, envelope = _envelope(data)
     if not envelope:
         return bodies.find(data, known)
     # To look at the same id and model again with each event would cost more than all the rest.
     without = bodies.find(data.replace(envelope, b" " * len(envelope)), known)
-    return patterns.apart(iter([*bodies.find(data[:begin], known), *without]))
+    return patterns.without_overlaps(iter([*bodies.find(data[:begin], known), *without]))
 
 
-def find_split(data: bytes, known: Known) -> list[Finding]:
+def find_split(data: bytes, known: KnownCredentials) -> list[Finding]:
     """Return where the pieces stand of those secrets that come in several, in order and apart."""
-    return patterns.apart(finding for text in _texts(data) for finding in _in_text(text, data, known))
+    return patterns.without_overlaps(finding for text in _texts(data) for finding in _in_text(text, data, known))
 
 
-def settled(data: bytes, known: Known, *, in_events: bool = True) -> int:
+def safe_length(data: bytes, known: KnownCredentials, *, in_events: bool = True) -> int:
     """Return how many bytes of an answer that goes on hold no secret, nor its beginning, that may become longer."""
     end = len(data) - _open(data, known)
     for text in _texts(data) if in_events else ():
@@ -83,21 +83,21 @@ def strings(data: bytes) -> Iterator[Span]:
         yield from text.pieces
 
 
-def _open(text: bytes, known: Known) -> int:
-    row = _OPEN_ROW.search(text[-_LONGEST_ROW:])
+def _open(text: bytes, known: KnownCredentials) -> int:
+    row = _OPEN_ROW.search(text[-_MAX_ROW_LENGTH:])
     formed = 0
     if row is not None and (row[0].startswith(_MARKS) or any(word.startswith(_MARKS) for word in row[0].split(b"."))):
-        is_known = any(end == len(text) for _, end in known.spans(text, max(0, len(text) - REACH)))
+        is_known = any(end == len(text) for _, end in known.spans(text, max(0, len(text) - LOOKAHEAD)))
         formed = 0 if is_known else len(row[0])
     end = len(text) - max(known.begun(text), formed, assignments.begun(text))
     # What is whole, and could still be the beginning of itself once more, is not cut there.
-    cut = (start for start, stop in known.spans(text, max(0, end - REACH), end) if start < end < stop)
+    cut = (start for start, stop in known.spans(text, max(0, end - LOOKAHEAD), end) if start < end < stop)
     return len(text) - min(cut, default=end)
 
 
-def _in_text(text: _Text, data: bytes, known: Known) -> Iterator[Finding]:
+def _in_text(text: _Text, data: bytes, known: KnownCredentials) -> Iterator[Finding]:
     joined = text.joined(data)
-    found = [Finding(OWN, *span) for span in known.spans(joined)]
+    found = [Finding(OWN_CREDENTIAL, *span) for span in known.spans(joined)]
     for finding in [*found, *patterns.find_in(joined)]:
         places = list(text.places(finding.start, finding.end))
         if len(places) > 1:
@@ -113,7 +113,7 @@ def _texts(data: bytes) -> list[_Text]:
     # Members are looked for, not events: of tiny ones without any there may be millions.
     for match in _MEMBER.finditer(data):
         name, start = match[1], match.start()
-        if start - end >= _LEAST_GAP and (
+        if start - end >= _MIN_GAP and (
             _BLANK_LINE.search(data, end, start) if has_returns else data.find(b"\n\n", end, start) >= 0
         ):
             _take(texts, event, tuple(indexes))
@@ -148,4 +148,4 @@ def _envelope(data: bytes) -> tuple[int, bytes]:
     # The name of the last member stays: its value is another one each time.
     alike = alike[: max(alike.rfind(b'{"'), alike.rfind(b',"'), 0)]
     begin = len(events[0]) + 2 + len(events[1])
-    return (begin, alike) if len(alike) > _WORTHWHILE else (0, b"")
+    return (begin, alike) if len(alike) > _MIN_ENVELOPE else (0, b"")

@@ -1,7 +1,7 @@
 r"""Find the credentials of a call wherever they turn up again, also in part and in other spellings.
 
 A credential is known from the headers, the query or the settings. In what a client or upstream says it may stand as it
-is, percent-encoded, in base64, with escapes of JSON, or cut: its beginning or its end from `PART` characters on.
+is, percent-encoded, in base64, with escapes of JSON, or cut: its beginning or its end from `MIN_PART` characters on.
 """
 
 import base64
@@ -12,23 +12,23 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from urllib.parse import quote
 
-PART = 12
+MIN_PART = 12
 """Characters of a part of a credential from which on it is one: fewer may be chance, or a prefix that all keys have."""
-_LONG = 16
+_MIN_SPLIT_LENGTH = 16
 """Characters of a credential from which on parts of it, and its base64, are looked for."""
 _ESCAPED = re.compile(rb"\\u00(?:2[bdf]|3[0-9a]|[46][1-9a-f]|[57][0-9a]|5f)", re.IGNORECASE)
 
 type Span = tuple[int, int]
 
 
-class Known:
+class KnownCredentials:
     """The credentials of one call."""
 
     def __init__(self, secrets: Sequence[bytes]) -> None:
         self.secrets = tuple(sorted({secret for secret in secrets if secret}, key=len, reverse=True))
         self.longest = max(map(len, self.secrets), default=0)
         self._needles = tuple(_needles(self.secrets))
-        self._looked_for = tuple(needle for needle, _, _ in self._needles)
+        self._search_terms = tuple(needle for needle, _, _ in self._needles)
         self._escaped: re.Pattern[bytes] | None = None
 
     def spans(self, data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Span]:
@@ -49,7 +49,7 @@ class Known:
 
     def touches(self, data: bytes) -> bool:
         """Tell whether there may be any: a quick look that most texts need no more than."""
-        for needle in self._looked_for:  # `any` takes twice as long
+        for needle in self._search_terms:  # `any` takes twice as long
             if needle in data:
                 return True
         return b"\\u00" in data
@@ -68,19 +68,19 @@ class Known:
 
 
 @lru_cache(256)
-def known(secrets: tuple[bytes, ...]) -> Known:
+def known(secrets: tuple[bytes, ...]) -> KnownCredentials:
     """Return what finds these credentials; calls with the same ones share it."""
-    return Known(secrets)
+    return KnownCredentials(secrets)
 
 
 def _needles(secrets: Sequence[bytes]) -> Iterator[tuple[bytes, bytes, bytes]]:
     """Give what to look for, and what it may go on as and may have begun as."""
     for secret in secrets:
-        if len(secret) < _LONG:
+        if len(secret) < _MIN_SPLIT_LENGTH:
             yield secret, secret, b""
             continue
-        yield secret[:PART], secret, b""
-        yield secret[-PART:], b"", secret
+        yield secret[:MIN_PART], secret, b""
+        yield secret[-MIN_PART:], b"", secret
         yield from ((text, text, b"") for text in _in_base64(secret))
     for secret in secrets:
         yield from ((text, text, b"") for text in _encoded(secret))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonpalace_addons.wire.chat.alike import MAX_MISSES, Alike, More
+from moonpalace_addons.wire.chat.text_matcher import MAX_MISSES, TextDelta, TextEventMatcher
 
 
 def event(delta: object, **more: object) -> dict[str, object]:
@@ -17,8 +17,8 @@ def event(delta: object, **more: object) -> dict[str, object]:
     } | more
 
 
-def learnt(chunk: object, **spelling: object) -> Alike:
-    alike = Alike()
+def learnt(chunk: object, **spelling: object) -> TextEventMatcher:
+    alike = TextEventMatcher()
     alike.learn(json.dumps(chunk, **spelling), chunk)  # type: ignore[arg-type]
     return alike
 
@@ -30,7 +30,7 @@ def test_another_text(channel: str, separators: tuple[str, str], text: str) -> N
     """What differs in its text alone is known, however it is spelt."""
     alike = learnt(event({"role": "assistant", channel: "a"}), separators=separators)
     data = json.dumps(event({"role": "assistant", channel: text}), separators=separators)
-    assert alike.read(data) == More(0, channel, text)
+    assert alike.read(data) == TextDelta(0, channel, text)
 
 
 def test_half_a_surrogate_pair() -> None:
@@ -62,7 +62,7 @@ def test_anything_else(other: object) -> None:
 @pytest.mark.parametrize("data", ["", "[DONE]", '"a"', '""', "null"])
 def test_nothing_learnt(data: str) -> None:
     """As long as nothing is learnt, nothing is alike."""
-    assert Alike().read(data) is None
+    assert TextEventMatcher().read(data) is None
     assert learnt({"error": {"message": "a"}}).read(data) is None
 
 
@@ -93,7 +93,7 @@ def test_not_learnt(chunk: dict[str, object]) -> None:
 def test_twice_the_same_key() -> None:
     """Of two keys the last counts, wherever the text stands: such an event is not learnt."""
     data = json.dumps(event({"content": "a"})).replace('"content"', '"c\\u006fntent": "b", "content"')
-    alike = Alike()
+    alike = TextEventMatcher()
     alike.learn(data.replace('"b", "content": "a"', '"a", "content": "a"'), json.loads(data))
     swapped = json.dumps(event({"content": "a"})).replace('"a"', '"a", "c\\u006fntent": "a"')
     alike.learn(swapped, json.loads(swapped))
@@ -102,7 +102,7 @@ def test_twice_the_same_key() -> None:
 
 def test_a_stream_that_is_always_different() -> None:
     """A stream whose events all differ costs no more than a few that are learnt in vain."""
-    alike = Alike()
+    alike = TextEventMatcher()
     for number in range(MAX_MISSES + 1):
         chunk = event({"content": "a"}, id=f"cmpl-{number}")
         assert alike.read(json.dumps(chunk)) is None

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from moonpalace_addons.wire.chat.pieces import ONCE, index_of
+from moonpalace_addons.wire.chat.pieces import IDENTIFIER_KEYS, index_of
 from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_addons.wire.sse import BLANK_LINE, DATA
 
@@ -30,7 +30,7 @@ _decode_strings = msgspec.json.Decoder(list[str]).decode
 _COMMA = b",\n"
 
 
-class More(msgspec.Struct, frozen=True, gc=False):
+class TextDelta(msgspec.Struct, frozen=True, gc=False):
     """What an event says that is like an earlier one: one more text in a channel of a choice."""
 
     choice: int
@@ -38,7 +38,7 @@ class More(msgspec.Struct, frozen=True, gc=False):
     text: str
 
 
-class Run(msgspec.Struct, frozen=True, gc=False):
+class TextRun(msgspec.Struct, frozen=True, gc=False):
     """What events in a row say that are all like an earlier one; `size` counts their bytes."""
 
     choice: int
@@ -47,7 +47,7 @@ class Run(msgspec.Struct, frozen=True, gc=False):
     size: int
 
 
-class Alike:
+class TextEventMatcher:
     """Know the latest event with nothing but a text to add. What it says of an event is what parsing would say."""
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Alike:
         self._before = self._behind = b"\0"  # the same in bytes, with what makes them an event
         self._misses = 0
 
-    def read(self, data: str) -> More | None:
+    def read(self, data: str) -> TextDelta | None:
         """Return what an event adds, if it is like the one learnt; None for all others, which are to be parsed."""
         head, tail = self._head, self._tail
         if not (data.startswith(head) and data.endswith(tail)):
@@ -66,9 +66,9 @@ class Alike:
         except ValueError:  # more than a string, less than one, or half a surrogate pair
             return None
         self._misses = 0
-        return More(self._choice, self._channel, text)
+        return TextDelta(self._choice, self._channel, text)
 
-    def read_run(self, stream: bytes) -> Run | None:
+    def read_run(self, stream: bytes) -> TextRun | None:
         """Return what the events at the beginning of these bytes add, if all are like the one learnt up to the last."""
         before, behind = self._before, self._behind
         if not stream.startswith(before):
@@ -85,7 +85,7 @@ class Alike:
         if len(texts) != len(strings):
             return None
         self._misses = 0
-        return Run(self._choice, self._channel, texts, end + len(behind))
+        return TextRun(self._choice, self._channel, texts, end + len(behind))
 
     def learn(self, data: str, chunk: object) -> None:
         """Take an event that has been parsed as the one to compare with, if it has nothing but a text to add."""
@@ -118,4 +118,4 @@ def _only_text(chunk: object) -> tuple[int, str, str] | None:
 
 
 def _has_only(fields: Mapping[str, object], *names: str) -> bool:
-    return not any(value for name, value in fields.items() if name not in names and name not in ONCE)
+    return not any(value for name, value in fields.items() if name not in names and name not in IDENTIFIER_KEYS)
