@@ -1,10 +1,10 @@
-"""Tell what the body of an answer is by its first bytes: its label, the Content-Type, may say anything.
+"""Detect the form of a response body from its first bytes, because its Content-Type may be wrong.
 
-byte order mark, white space     say nothing yet; before JSON and before events they may go on for minutes
+byte order mark, whitespace      undecided; both may go on for minutes before JSON or events
 `{`, `[`                         JSON, whatever the label
-a line of an event stream        events: under the label of event streams at once, under any other from the first
-                                 line `data` on that has JSON or `[DONE]` in it, since text may begin like a comment
-anything else, nothing at all    what the label says
+a line of an event stream        events: at once if the label is that of event streams; otherwise from the first
+                                 `data` line that contains JSON or `[DONE]`, since text may begin like a comment
+anything else, or nothing        the form that the label names
 """
 
 import re
@@ -13,20 +13,20 @@ from enum import StrEnum
 EVENT_STREAM = "text/event-stream"
 
 MAX_HEAD = 16 * 1024
-"""Bytes after which the label decides, whatever is still to come."""
+"""Bytes after which the label decides."""
 
 BOM = b"\xef\xbb\xbf"
 _WHITESPACE = b" \t\r\n"
 _JSON = (b"{", b"[")
 _BEGUN = re.compile(
-    rb"(?:[\r\n]|(?:event|id|retry)?:[^\r\n]*[\r\n]|data:?[ \t]*[\r\n])*"  # lines that say nothing of the form
+    rb"(?:[\r\n]|(?:event|id|retry)?:[^\r\n]*[\r\n]|data:?[ \t]*[\r\n])*"  # lines that do not reveal the form
     rb"(?:(?P<data>data: *[{\[])"
     rb"|(?P<open>(?:event|id|retry)?:[^\r\n]*|data:? *|(?:d|da|dat|e|ev|eve|even|event|i|id|r|re|ret|retr|retry)?)\Z)?"
 )
 
 
 class Form(StrEnum):
-    """What a body is."""
+    """The form of a body."""
 
     EVENTS = "events"
     JSON = "json"
@@ -34,9 +34,9 @@ class Form(StrEnum):
 
 
 def form_of(head: bytes, label: str | None, *, is_over: bool = False) -> Form | None:
-    """Return what a body is that begins with `head` (decoded), None if more has to come before it can be told.
+    """Return the form of a body that begins with `head` (decoded), None if more bytes are needed to decide.
 
-    `label` is the content type without its parameters, in lower case; `is_over` says that nothing more comes.
+    `label` is the content type without its parameters, in lower case; `is_over` means that no more bytes follow.
     """
     text = head.removeprefix(BOM).lstrip(_WHITESPACE)
     if text.startswith(_JSON):
@@ -55,5 +55,5 @@ def form_of(head: bytes, label: str | None, *, is_over: bool = False) -> Form | 
 
 
 def is_json(label: str | None) -> bool:
-    """Tell whether a label says that a body is one JSON document; a sequence of them, such as ndjson, is a stream."""
+    """Tell whether a label names a single JSON document; a sequence of them, such as ndjson, is a stream."""
     return label is not None and label.endswith(("/json", "+json"))

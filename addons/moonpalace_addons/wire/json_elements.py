@@ -1,14 +1,13 @@
-"""Find where the members of a JSON object, and the elements of arrays in it, stand in its bytes.
+"""Locate the members of a JSON object, and the elements of its arrays, in its bytes.
 
-The text is read as Latin-1, in which every byte is one character: positions in the text are then positions in the body,
-whatever its UTF-8, and nothing in JSON's grammar needs more than ASCII. All values are read by the json module's own
-scanner and dropped at once, so that a body of megabytes costs milliseconds and no more memory than its largest part.
+The text is decoded as Latin-1, where every byte is one character: positions in the text are positions in the body
+whatever its UTF-8, and the JSON grammar needs nothing beyond ASCII. All values are read by the json module's own
+scanner and dropped at once, so a body of megabytes costs milliseconds and no more memory than its largest part.
 
-A long body is mostly one list of messages. Its elements are found by msgspec, several times as fast: it reads the body
-once, and gives the exact bytes of each element without making values of them. If these bytes, joined, stand behind the
-key and its bracket, each element has its place. What is left, in which this list is empty, is read in the same way as a
-short body: if an empty list is found where the elements have been, the whole is valid, and its members are those of the
-rest.
+A long body is mostly one list of messages. msgspec finds its elements several times as fast: it reads the body once and
+returns the exact bytes of each element without building values. If these bytes, joined, follow the key and its bracket,
+the position of each element is known. The remainder, in which this list is empty, is read like a short body: if it has
+an empty list at that position, the whole body is valid, and its members are those of the remainder.
 """
 
 import json
@@ -26,29 +25,29 @@ type Span = tuple[int, int]
 """Offsets in the body: of the first byte, and after the last one."""
 
 MAX_SCANNED_SIZE = 8_000_000
-"""Bytes beside a body's longest list up to which they are read: each value in them is made, and takes up to 24 times as
-many bytes of memory."""
+"""Maximum bytes scanned, not counting the longest list. Each value in them is built, and takes up to 24 times its size
+in memory."""
 
 FAST_PATH_SIZE = 4096
-"""Bytes from which a body's longest list is looked for first."""
+"""Body size in bytes from which the longest list is located first."""
 
-# raw_decode does this too, after work for every call that adds up over a long array. As floats, integers may be of any
-# length: the digits of what Python reads as an integer are limited.
+# raw_decode does the same, with overhead per call that adds up over a long array. Integers are parsed as floats because
+# Python limits the digits of an int.
 _scan: Callable[[str, int], tuple[object, int]] = json.JSONDecoder(parse_int=float).scan_once  # type: ignore[attr-defined]
 _SPACE = re.compile(r"[ \t\n\r]*")
 _OPENING = re.compile(rb"[ \t\n\r]*:[ \t\n\r]*\[[ \t\n\r]*")
 _COMMA = re.compile(rb"[ \t\n\r]*,[ \t\n\r]*")
 _MAX_KEY_SEARCHES = 4
-"""How often a key is looked for: it may stand elsewhere too, but hardly ever before a list."""
+"""Maximum occurrences of a key that are tried. A key may occur elsewhere, but hardly ever in front of a list."""
 _PLAIN_KEY = re.compile(r'"([^"\\\x00-\x1f]*)"[ \t\n\r]*:[ \t\n\r]*')
 _NEXT_KEY = re.compile(r'[ \t\n\r]*,[ \t\n\r]*(?=")')
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member of the outermost object: its key and where its value stands.
+    """One member of the outermost object: its key and the position of its value.
 
-    `elements` are the places of the value's elements if it is an array that was asked for, else None.
+    `elements` are the positions of the elements if the value is an array that was asked for, else None.
     """
 
     key: str
@@ -58,7 +57,7 @@ class Member:
 
 
 class ListSpan(NamedTuple):
-    """The elements of a list, at least one: where the first begins, where the last ends, and where each stands."""
+    """A list with at least one element: start of the first, end of the last, and the position of each."""
 
     start: int
     end: int
@@ -66,18 +65,18 @@ class ListSpan(NamedTuple):
 
 
 def read_members(body: bytes, arrays: Collection[str] = ()) -> list[Member] | None:
-    """Return the members of the JSON object that the body is, in their order; None if it is none, or not valid JSON.
+    """Return the members of the JSON object in the body, in order; None if it is not a valid JSON object.
 
-    None too if it is too long to be looked through: more than `MAX_SCANNED_SIZE` beside the list that is found first.
-    The elements of those members that are arrays and whose key is in `arrays` are found too. Keys that repeat are all
-    there. Keys and strings in another encoding than UTF-8 are not noticed.
+    Also return None if the body is too long: more than `MAX_SCANNED_SIZE` bytes outside the list located first.
+    Elements are located for members that are arrays and whose key is in `arrays`. Repeated keys are all returned. Keys
+    and strings that are not UTF-8 are not detected.
     """
     found = find_longest(body, tuple(arrays)) if arrays and len(body) >= FAST_PATH_SIZE else None
     return (_read_without_list(body, found, arrays) if found else None) or _read(body, arrays)
 
 
 def _read_without_list(body: bytes, found: ListSpan, arrays: Collection[str]) -> list[Member] | None:
-    """Return the members of a body in which a list has been found; None if that is not where it should be."""
+    """Return the members of a body whose list is located already; None if the list is not where it should be."""
     members = _read(body[: found.start] + body[found.end :], arrays) or []
     length = found.end - found.start
     for number, list_ in enumerate(members):
@@ -97,12 +96,12 @@ def _read(body: bytes, arrays: Collection[str]) -> list[Member] | None:
         return None
     try:
         return _read_object(body.decode("latin-1"), arrays)
-    except (ValueError, RecursionError, StopIteration):  # the last is how the scanner says that no value begins here
+    except (ValueError, RecursionError, StopIteration):  # the scanner raises StopIteration if no value begins here
         return None
 
 
 def read_value(body: bytes, place: Span) -> object:
-    """Return the value at a place; None where it cannot be read: no UTF-8, a number or all of it too long, too deep."""
+    """Return the value at a position; None if it cannot be read: not UTF-8, too long, or nested too deeply."""
     start, end = place
     return parse(body[start:end]) if end - start <= MAX_SCANNED_SIZE else None
 
@@ -130,13 +129,13 @@ def _read_object(text: str, arrays: Collection[str]) -> list[Member]:
 
 
 def _read_array(text: str, start: int) -> tuple[list[Span], int]:
-    """Return the places of an array's elements, and where the array ends."""
+    """Return the positions of an array's elements, and the end of the array."""
     elements: list[Span] = []
     position = _skip(text, start + 1)
     while text[position : position + 1] != "]":
         _, end = _scan(text, position)
         elements.append((position, end))
-        # The common ways to write a comma, without a search: long arrays have many.
+        # The common separators, without a search: long arrays have many.
         if text.startswith(",{", end):
             position = end + 1
         elif text.startswith(", {", end):
@@ -147,7 +146,7 @@ def _read_array(text: str, start: int) -> tuple[list[Span], int]:
 
 
 def _next_item(text: str, position: int, close: str) -> int:
-    """Return where the next part begins: after a comma, or at the closing bracket."""
+    """Return the position of the next item: after a comma, or at the closing bracket."""
     if text[position : position + 1] == close:
         return position
     if quick := _NEXT_KEY.match(text, position):
@@ -173,12 +172,12 @@ def _skip(text: str, position: int) -> int:
 
 
 def find_longest(body: bytes, keys: tuple[str, ...]) -> ListSpan | None:
-    """Return the longest of the lists with these keys in a JSON object, None if it is not found.
+    """Return the longest list under one of these keys in a JSON object, None if it is not found.
 
-    What is found is a key, a bracket, and valid elements with commas between them. That the key is a member of the
-    outermost object, and that the bracket closes, is for the caller to see. A list is not found where something is odd:
-    escapes in the key, white space that changes from comma to comma, a value for one of the keys that is neither a list
-    nor a string nor null. Nothing is found in a body that msgspec calls invalid.
+    The match is a key, a bracket, and valid elements separated by commas. The caller has to check that the key belongs
+    to the outermost object and that the bracket closes. A list is not found if its spelling is unusual: escapes in the
+    key, whitespace that varies between commas, or a value under one of the keys that is not a list, a string or null.
+    Nothing is found in a body that msgspec rejects.
     """
     try:
         read = _decoder(keys).decode(body)
@@ -206,7 +205,7 @@ def _find(body: bytes, key: str, raws: list[msgspec.Raw]) -> ListSpan | None:
 
 
 def _openings(body: bytes, quoted: bytes) -> Iterator[int]:
-    """Iterate over the first places where a list behind a key has its first element."""
+    """Yield the first positions where a list under a key has its first element."""
     end = 0
     for _ in range(_MAX_KEY_SEARCHES):
         place = body.find(quoted, end)  # many times as fast as a regular expression with the key in it

@@ -1,4 +1,4 @@
-"""Read JSON as Python's json module does, but several times as fast."""
+"""Read JSON like Python's json module, several times as fast."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ _decode = msgspec.json.Decoder().decode
 _NOTHING: Mapping[str, object] = {}
 
 MAX_PARSED_SIZE = 8_000_000
-"""Bytes of JSON that are made into values at once. Empty lists and objects make 24 times as many bytes of memory."""
+"""Maximum bytes of JSON parsed at once. Empty lists and objects take 24 times their size in memory."""
 _OUTLINE_KEYS = (
     *("id", "object", "type", "created", "model", "choices", "usage", "finish_reason", "status", "stop_reason"),
     *("incomplete_details", "error", "message", "code", "detail", "msg", "base_resp"),
@@ -19,9 +19,9 @@ _OUTLINE_KEYS = (
 
 
 def parse_bounded(data: bytes) -> object:
-    """Return what `parse` does; of an object that is too large for that, the members that tell of a call, if short.
+    """Return the result of `parse`; of an object too large for that, the short members that describe a call.
 
-    An object that has any of them twice counts as having the last.
+    If such a member occurs twice, the last one counts.
     """
     if len(data) <= MAX_PARSED_SIZE:
         return parse(data)
@@ -41,10 +41,10 @@ def _outline() -> msgspec.json.Decoder[msgspec.Struct]:
 
 
 def parse(data: bytes | str) -> object:
-    """Return the value that JSON says; None for what is none, for nesting too deep and for numbers too long to read.
+    """Return the JSON value; None for invalid JSON, nesting that is too deep and numbers that are too long.
 
-    What msgspec refuses may still be something to the json module: NaN, half surrogate pairs, UTF-16. What it takes
-    it reads in the same way.
+    The json module accepts some input that msgspec rejects: NaN, lone surrogates, UTF-16. Whatever both accept they
+    read in the same way.
     """
     try:
         return _decode(data)
@@ -53,7 +53,7 @@ def parse(data: bytes | str) -> object:
 
 
 def dump_json(value: object) -> bytes:
-    """Return readable JSON; half surrogate pairs, which UTF-8 has no bytes for, stay escaped."""
+    """Return readable JSON; lone surrogates, which UTF-8 cannot encode, stay escaped."""
     try:
         return json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
@@ -61,7 +61,7 @@ def dump_json(value: object) -> bytes:
 
 
 def mapping(value: object) -> Mapping[str, object]:
-    """Return a JSON object as it is, and anything else as an empty one."""
+    """Return a JSON object unchanged, and anything else as an empty mapping."""
     return value if isinstance(value, dict) else _NOTHING
 
 

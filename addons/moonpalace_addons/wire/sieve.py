@@ -1,4 +1,4 @@
-"""Take events out of a stream whose bytes pass on as they are, and as early as they can."""
+"""Remove events from a stream, and pass all other bytes on unchanged and without delay."""
 
 from collections.abc import Mapping
 
@@ -6,12 +6,13 @@ from moonpalace_addons.wire.sse import DEFAULT_EVENT_LIMIT
 
 
 class Sieve:
-    """Let a stream pass but for some events: what may belong to one is held back until the event is complete.
+    """Filter a stream: hold back what may belong to a hidden event until the event is complete.
 
-    Comments and blank lines between events are never held back, and the comments within a hidden event stay. An event
-    longer than the decoder's bound is never read, so it is not held back any longer than that either.
+    Comments and blank lines between events are never held back, and comments within a hidden event stay. An event
+    longer than the decoder's limit is never read, so it is not held back beyond that limit either.
 
-    `ends` are the places in the stream where events end that are hidden (True), or that have no blank line after them.
+    `ends` maps positions in the stream where an event ends to whether it is hidden; an event that is not hidden is
+    listed only if no blank line follows it.
     """
 
     def __init__(self) -> None:
@@ -23,8 +24,8 @@ class Sieve:
         self._overflowed = False
 
     def feed(self, data: bytes, ends: Mapping[int, bool]) -> bytes:
-        """Return what passes of the next bytes."""
-        # Of bytes, splitlines() knows exactly the line ends of event streams.
+        """Return the bytes that pass."""
+        # bytes.splitlines() splits at exactly the line ends of event streams.
         output = b"".join(self._take(line, ends) for line in data.splitlines(keepends=True))
         if len(self.held) > DEFAULT_EVENT_LIMIT:
             self._overflowed = True
@@ -33,17 +34,17 @@ class Sieve:
         return output
 
     def close(self, ends: Mapping[int, bool]) -> bytes:
-        """Return what was held back, unless it is an event without its blank line that is to be hidden."""
+        """Return the held bytes, unless they are a hidden event without its blank line."""
         return self._release(hide=ends.get(self._position, False))
 
     def _take(self, line: bytes, ends: Mapping[int, bool]) -> bytes:
-        """Return what passes with a line, or with a part of one, and with what ended before it."""
+        """Return the bytes that pass after a line, or part of a line, including any event that ended before it."""
         parted = self._release(hide=ends[self._position]) if self.held and self._position in ends else b""
         return parted + self._take_line(line, ends)
 
     def _take_line(self, line: bytes, ends: Mapping[int, bool]) -> bytes:
         begins, after_cr = self._at_line_start, self._after_cr
-        # A decoder has an event end with the first byte of its blank line, be it the CR of a CRLF.
+        # The decoder ends an event with the first byte of its blank line, which may be the CR of a CRLF.
         end = self._position + 1
         self._position += len(line)
         self._at_line_start = line.endswith((b"\n", b"\r"))
@@ -61,7 +62,7 @@ class Sieve:
         return line
 
     def _take_other_half(self, line: bytes) -> bytes:
-        """Return what passes of an LF whose CR came before it: it shares the CR's fate."""
+        """Return what passes of an LF that follows a CR: it is treated like the CR."""
         if self.held:
             self.held += line
             return b""

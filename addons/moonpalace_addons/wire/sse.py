@@ -1,16 +1,16 @@
-"""Decode server-sent events from bytes that were cut anywhere.
+"""Decode server-sent events from bytes that may be cut anywhere.
 
-The grammar is that of the WHATWG HTML standard, section 9.2 "Server-sent events". On bytes: lines are found first and
-text is decoded per event, so a chunk may cut a code point, a line end or the byte order mark. Rules worth knowing:
+The grammar is that of the WHATWG HTML standard, section 9.2 "Server-sent events". Lines are split on bytes and text is
+decoded per event, so a chunk may cut a code point, a line end or the byte order mark. Notable rules:
 
-    line ends     CR, LF or CRLF, mixed at will; a CR ends its line at once, and an LF that follows it belongs to it
-    event         its `data` lines joined by LF; without any `data` line nothing is dispatched
-    `id`          stays in force for later events; a value with a NUL is ignored
-    `retry`       ASCII digits only; belongs to the event in whose lines it stands
-    the end       an event without its blank line is not dispatched by the standard; here it is kept and marked
+    line ends     CR, LF or CRLF, freely mixed; a CR ends its line at once, and an LF that follows belongs to it
+    event         its `data` lines joined by LF; without a `data` line nothing is dispatched
+    `id`          stays in force for later events; a value that contains NUL is ignored
+    `retry`       ASCII digits only; belongs to the event in whose lines it appears
+    end           the standard drops an event without its blank line; here it is returned and marked
 
-Some servers part events by one line end where the grammar wants a blank line. Whoever can tell by one line of data that
-an event is whole has them parted there.
+Some servers separate events by a single line end where the grammar requires a blank line. A caller that can tell from
+one data line that an event is complete has such events split there.
 """
 
 from collections.abc import Callable
@@ -19,14 +19,14 @@ import msgspec
 
 DEFAULT_EVENT_LIMIT = 16 * 1024 * 1024
 DATA, BLANK_LINE = b"data: ", b"\n\n"
-"""What stands around the data of nearly all events."""
+"""Prefix and suffix of the data of nearly all events."""
 
 _BOM = b"\xef\xbb\xbf"
 _CR, _LF = b"\r", b"\n"
 _LINE_ENDS = _CR + _LF
 # Far above any time in milliseconds, and below the number of digits from which int() refuses to work.
 _MAX_RETRY_DIGITS = 18
-# Stands for a line that was too long: a comment, so that whatever follows in the line is ignored with it.
+# Replaces a line that was too long: as a comment, so that the rest of the line is ignored with it.
 _DROPPED_LINE = b":"
 
 
@@ -53,12 +53,12 @@ class Event(msgspec.Struct, frozen=True, gc=False):
 class Decoder:
     """Turn chunks of bytes into events, in time linear in the number of bytes.
 
-    `limit` bounds the bytes of the lines of one event (comments do not add up, but each is bounded too), and with it
-    the memory in use. An event past the limit is dropped, `overflowed` becomes and stays True, and decoding goes on
-    after the next blank line. Bytes that are not UTF-8 become U+FFFD. Nothing is ever raised.
+    `limit` bounds the bytes of the lines of one event, and with it the memory in use. Comments do not add up, but each
+    is bounded too. An event past the limit is dropped, `overflowed` becomes and stays True, and decoding continues
+    after the next blank line. Bytes that are not UTF-8 become U+FFFD. Nothing is raised.
 
-    `is_whole` tells whether a line of data is an event by itself, so that the next line begins another one. It is only
-    asked where an event does not end after its first line of data; the name of the event stays in force for the next.
+    `is_whole` tells whether a data line is an event by itself, so that the next line begins another one. It is only
+    called if an event does not end after its first data line. The event's name then stays in force for the next event.
     """
 
     def __init__(self, limit: int = DEFAULT_EVENT_LIMIT, is_whole: Callable[[bytes], bool] | None = None) -> None:
@@ -90,11 +90,11 @@ class Decoder:
         return self._read_lines(self._without_bom(text) if self._at_start else text)
 
     def may_skip(self, chunk: bytes) -> bool:
-        """Tell whether events may begin with `chunk`, none too long, so that another may read them, see `skip`."""
+        """Tell whether the caller may read the events in `chunk` itself and call `skip` instead of `feed`."""
         return not (self._rest or self._at_start or self._after_cr) and self._is_plain and len(chunk) <= self._limit
 
     def skip(self, count: int) -> None:
-        """Take note of whole events, of this many bytes with LF ends, that another has read."""
+        """Advance past complete events with LF line ends, `count` bytes long, that the caller has read itself."""
         self._fed += count
 
     @property
@@ -102,7 +102,7 @@ class Decoder:
         return not (self._size or self._type or self._skipping or self._retry is not None)
 
     def close(self) -> list[Event]:
-        """Return the event that the stream ended in, if any, marked as not terminated; nothing can be fed after it."""
+        """Return the event that the stream ended in, if any, marked as not terminated; feed nothing afterwards."""
         line = self._without_bom(bytes(self._rest))
         self._rest.clear()
         if line and not self._skipping:
@@ -121,10 +121,10 @@ class Decoder:
 
     def _read_lines(self, text: bytes) -> list[Event]:
         events, text = self._read_ordinary(text)
-        if not text:  # as after nearly every chunk; in `text` was all that was held
+        if not text:  # as after nearly every chunk; `text` included all held bytes
             self._rest.clear()
             return events
-        # Of bytes, splitlines() knows exactly the three line ends of the grammar.
+        # bytes.splitlines() splits at exactly the three line ends of the grammar.
         lines = text.splitlines(keepends=True)
         position = self._fed - len(text)
         rest = lines.pop() if lines and not lines[-1].endswith((_CR, _LF)) else b""
@@ -145,7 +145,7 @@ class Decoder:
         return events
 
     def _split_unseparated(self, position: int) -> list[Event]:
-        """Return the event that ends where a line begins that is not blank, if there is one."""
+        """Return the event that ends where a non-blank line begins, if there is one."""
         if self._is_whole is None or len(self._data) != 1 or not self._is_whole(self._data[0]):
             return []
         event, name = self._make_event(position, unseparated=True), self._type
@@ -154,9 +154,9 @@ class Decoder:
         return [event]
 
     def _read_ordinary(self, text: bytes) -> tuple[list[Event], bytes]:
-        """Return the events at the beginning that have one line `data: …` and LF ends, as nearly all do, and the rest.
+        """Return the leading events that have a single `data: …` line and LF line ends, and the rest of the text.
 
-        The same as reading line by line, at a quarter of its cost.
+        Nearly all events are like this. The result is the same as reading line by line, at a quarter of the cost.
         """
         events = list[Event]()
         if not self._is_plain or _CR in text:

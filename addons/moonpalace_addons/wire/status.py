@@ -3,11 +3,11 @@
 from http import HTTPStatus
 
 FIRST_ERROR = HTTPStatus.BAD_REQUEST
-"""The first status that says of itself that a call failed."""
+"""The lowest status that denotes an error."""
 
 
 def status_line(code: int | None) -> str:
-    """Return a code with its name, as in `200 OK`; empty where no response came, the code alone if it has no name."""
+    """Return a code with its phrase, as in `200 OK`; the code alone if it has none, empty without a response."""
     if code is None:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""Suggest what somebody may have meant by a name that is not known."""
+"""Suggest known names for an unknown one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 def nearest(name: str, known: Iterable[str], most: int = 3, cutoff: float = 0.6) -> list[str]:
-    """Return the known names that are most like this one, else those that contain it; the nearest first."""
+    """Return the most similar known names, best first; if there is none, those that contain the name."""
     from difflib import get_close_matches  # only for an error; it costs 3 ms
 
     name, known = name[:50], list(known)
@@ -15,12 +15,12 @@ def nearest(name: str, known: Iterable[str], most: int = 3, cutoff: float = 0.6)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a question that names the nearest, empty where none is near."""
+    """Return a question that names the nearest matches, empty if there are none."""
     near = nearest(name, known)
     return f"did you mean {either(near)}?" if near else ""
 
 
 def either(words: Sequence[str]) -> str:
-    """Return words as a choice: a, b or c."""
+    """Return the words as a choice: a, b or c."""
     *others, last = words
     return f"{', '.join(others)} or {last}" if others else last

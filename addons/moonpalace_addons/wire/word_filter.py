@@ -1,13 +1,13 @@
-"""A small piece of bytes that tells of any token whether some texts have it, perhaps, or do not, for sure.
+"""A Bloom filter of the words of some texts: it answers "perhaps" or "certainly not" for any token.
 
-It is a Bloom filter: a token sets a few bits, at places that follow from it, in a field of which in the end half is
-set. So of a hundred words that the texts do not have, one is taken for one that they may have. Filters have numbers,
-and in those with other numbers other bits are set: a word that is taken so for one is not by all that have the same.
+Each token sets a few bits, and half of all bits end up set, so one in a hundred absent words is reported as perhaps
+present. Each filter has a seed that changes the bits of a token, so that a false positive of one filter is not one of
+all others.
 
-What it is worth, in CPU on a busy machine of two cores: a search for a word that no text has, in 50,000 calls of 6 KB,
-takes 0.1 s with filters and 1.5 s without (33 s if JSON itself has the word, as "user"); in calls of agent sessions,
-130 KB on average, it takes 18 s without. Filters take 1.4 % of the store, and some 1.8 ms of the writer's process for a
-call, in the background. SQLite's FTS5 with trigrams (without positions) takes 79 % of the store, and 3.2 ms.
+CPU cost on a busy machine with two cores: searching 50,000 calls of 6 KB for a word that no text contains takes 0.1 s
+with filters and 1.5 s without (33 s for a word of the JSON itself, such as "user"). In calls of agent sessions, 130 KB
+on average, it takes 18 s without. Filters take 1.4 % of the store, and about 1.8 ms of the writer's process per call,
+in the background. SQLite's FTS5 with trigrams (without positions) takes 79 % of the store, and 3.2 ms.
 """
 
 from collections.abc import Generator, Iterable, Iterator
@@ -20,29 +20,29 @@ from moonpalace_addons.wire.chat.searched import raw_strings, unescape
 from moonpalace_addons.wire.words import IOTA_BELOW, is_east_asian, slices, text_tokens
 
 BITS_PER_TOKEN, BITS_PER_PAIR = 7, 4
-"""Bits that a token sets, and one of two characters: there are many of these, and a search looks for several."""
+"""Bits that a token sets, and a token of two characters: there are many of these, and a search needs several."""
 
 MAX_TOKENS = 300_000
-"""Tokens that are gathered, some 30 MB of memory: what has more may have everything."""
+"""Maximum tokens of a filter, about 30 MB of memory; texts with more get `MATCH_ALL`."""
 
 MAX_BODY_LENGTH = 4_000_000
-"""Characters of a body that is looked into: a longer one would keep the proxy from its calls for too long at once."""
+"""Maximum characters of an indexed body: a longer one would block the process for too long at once."""
 
 TOKENS_PER_STEP = 500
-"""Tokens that are packed in one step, a millisecond."""
+"""Tokens that are packed in one step, about a millisecond."""
 
 SEEDS = 1024
-"""How many numbers of filters make a difference."""
+"""Number of distinct seeds."""
 
 MATCH_ALL = b"\xff"
-"""The filter of texts that may have every word."""
+"""The filter of texts that may contain every word."""
 
 
 @dataclass(frozen=True, slots=True)
 class BitPositions:
-    """Where a token sets `count` bits: at `first` and so many times `step`, from as many on as the filter's number is.
+    """The `count` bits that a token sets: an arithmetic progression from `first` by `step`, shifted by the seed.
 
-    Each is to be taken modulo the bits of the filter; it fits into 63 bits.
+    Each position is to be taken modulo the bits of the filter; it fits into 63 bits.
     """
 
     first: int
@@ -50,34 +50,31 @@ class BitPositions:
     count: int
 
     def for_seed(self, seed: int) -> range:
-        """Return the places in the filter that has this number."""
+        """Return the positions in the filter that has this seed."""
         start = self.first + seed % SEEDS * self.step
         return range(start, start + self.count * self.step, self.step)
 
 
 def places(token: str) -> BitPositions:
-    """Return where a token sets bits."""
+    """Return the positions of the bits that a token sets."""
     digest = int.from_bytes(blake2b(token.encode(), digest_size=16).digest())
     return BitPositions(digest >> 67, (digest & (1 << 52) - 1) | 1, count(token))
 
 
 def count(token: str) -> int:
-    """Return how many bits a token sets."""
+    """Return the number of bits that a token sets."""
     return BITS_PER_PAIR if len(token) == 2 and is_east_asian(token) else BITS_PER_TOKEN
 
 
 def may_contain(words: bytes, seed: int, sought: Iterable[BitPositions]) -> bool:
-    """Tell whether the filter with this number has all tokens that set bits at these places."""
+    """Tell whether the filter with this seed may contain all tokens that set these bits."""
     size = len(words) * 8
     return all(words[(place % size) >> 3] >> (place % size & 7) & 1 for each in sought for place in each.for_seed(seed))
 
 
 @dataclass(slots=True)
 class FilterBuilder:
-    """The tokens of many bodies, of which most repeat what others said: each text is looked at once.
-
-    `number` is the filter's.
-    """
+    """Collect the tokens of many bodies; a text that repeats is read once. `seed` is the filter's."""
 
     seed: int
     tokens: set[str] = field(default_factory=set)
@@ -85,7 +82,7 @@ class FilterBuilder:
     is_full: bool = False
 
     def add(self, body: str) -> Iterator[None]:
-        """Take in the texts of a body, in steps of about a millisecond."""
+        """Add the texts of a body, in steps of about a millisecond."""
         self.is_full |= len(body) > MAX_BODY_LENGTH
         for written in () if self.is_full else raw_strings(body):
             mark = blake2b(written.encode("utf-8", "surrogatepass"), digest_size=16).digest()
@@ -104,7 +101,7 @@ class FilterBuilder:
             yield
 
     def build(self) -> Generator[None, None, bytes]:
-        """Return the filter of all that was taken in, in steps of about a millisecond."""
+        """Return the filter of all texts added, in steps of about a millisecond."""
         if self.is_full:
             return MATCH_ALL
         total = 0
@@ -119,7 +116,7 @@ class FilterBuilder:
 
 
 def set_bits(bits: bytearray, places: Iterable[int]) -> None:
-    """Set the bits at these places, each modulo the number of bits."""
+    """Set the bits at these positions, each modulo the number of bits."""
     size = len(bits) * 8
     for place in places:
         bit = place % size

@@ -1,8 +1,8 @@
-r"""The words of texts, and what an index has of them.
+"""Split texts into words, and words into the tokens of the search index.
 
-A word is a run of letters, digits and underscores; Chinese, Japanese and Korean, which have no spaces, make runs of
-their own. A token stands for a word in whatever case, or for one or two characters of such a run. Every word that a
-search finds in a text has all its tokens among those of the text; the opposite need not be so.
+A word is a run of letters, digits and underscores; Chinese, Japanese and Korean text, which has no spaces, forms runs
+of its own. A token is a case-folded word, or one or two characters of such a run. If a search finds a word in a text,
+all tokens of the word are among those of the text; the converse need not hold.
 """
 
 import re
@@ -18,14 +18,14 @@ EAST_ASIAN_START = re.compile(f"[{EAST_ASIAN}]")
 NON_WORD = re.compile(rf"[^\w{EAST_ASIAN}]")
 
 SLICE_LENGTH = 4_096
-"""Characters that are looked at in one step, about: that takes a millisecond at most."""
+"""Approximate characters read in one step, which takes a millisecond at most."""
 
 IOTA_BELOW = "\u0345"
-"""The one character that is no letter and that Python's regular expressions take for one, a Greek iota."""
+"""The only character that is not a letter but matches as one in Python's regular expressions, a Greek iota."""
 
 
 def is_east_asian(word: str) -> bool:
-    """Tell whether a word is of a script without spaces."""
+    """Tell whether a word belongs to a script without spaces."""
     return EAST_ASIAN_START.match(word) is not None
 
 
@@ -40,17 +40,17 @@ def slices(text: str) -> Iterator[str]:
 
 
 def fold_case(word: str) -> str:
-    """Return a word so that those are the same that differ in case only, in the eyes of any regular expression."""
+    """Return a word folded so that words match that any regular expression treats as equal but for case."""
     return word.lower() if word.isascii() else word.replace("İ", "i").replace("ı", "i").casefold()
 
 
 def query_tokens(word: str) -> set[str]:
-    """Return the tokens that a text has if a search finds this word in it."""
+    """Return the tokens that every text has in which a search finds this word."""
     return east_asian_tokens(word) if is_east_asian(word) else {fold_case(word)}
 
 
 def text_tokens(text: str) -> set[str]:
-    """Return the tokens of a text, which must not hold `IOTA_BELOW`."""
+    """Return the tokens of a text, which must not contain `IOTA_BELOW`."""
     if text.isascii():
         return set(ASCII_WORD.findall(text.lower()))
     found = east_asian_tokens(text)
@@ -63,7 +63,7 @@ def text_tokens(text: str) -> set[str]:
 
 
 def east_asian_tokens(text: str) -> set[str]:
-    """Return each character of a script without spaces, and each two that follow each other."""
+    """Return each character of a script without spaces, and each pair of adjacent ones."""
     single = {character for character in set(text) if is_east_asian(character)}
     pairs = set(pairwise(text)) if single else ()
     return single.union(first + second for first, second in pairs if first in single and second in single)
@@ -72,8 +72,8 @@ def east_asian_tokens(text: str) -> set[str]:
 def word_variants(word: str) -> set[str]:
     """Return the tokens of a word with letters beyond ASCII.
 
-    Databases differ in what they take for a letter: numbers like ² are none for some, and those that know no language
-    know only the letters of ASCII. So what stands between such characters counts as words too.
+    Databases disagree on what a letter is: some exclude numbers such as ², and those without a locale know ASCII
+    letters only. So the parts between such characters count as words too.
     """
     plain = "".join(character if is_letter(character) else " " for character in word)
     ascii_only = "".join(character if character.isascii() else " " for character in word)
@@ -81,5 +81,5 @@ def word_variants(word: str) -> set[str]:
 
 
 def is_letter(character: str) -> bool:
-    """Tell whether everybody takes a character for a part of a word."""
+    """Tell whether every database treats a character as part of a word."""
     return character.isalpha() or character.isdecimal() or character == "_"

@@ -1,4 +1,4 @@
-"""Tell whether an answer, or an event of a stream, says that the call failed: the one place that knows the shapes.
+"""Detect that a response, or an event of a stream, reports an error: the only module that knows the formats.
 
     {"error": {…}}, {"error": "…"}                      OpenAI, Anthropic (with "type": "error"), Ollama, TGI
     [{"error": {…}}]                                    Gemini
@@ -10,8 +10,8 @@
     {"code": …, "msg": …}, with "message" or "error_…"  gateways, in every answer: 0, 200, "ok" … are success
     {"detail": …}                                       FastAPI, RFC 9457
 
-The last two say little: they count only where nothing of an answer stands beside them. An event of the name "error" is
-one whatever its data are, as is any answer whose status says so; there only the kind and the message are looked for.
+The last two are ambiguous: they count only without any part of an answer beside them. An event named "error" is an
+error whatever its data, as is any response whose status says so; then only the kind and the message are read.
 """
 
 import json
@@ -25,15 +25,15 @@ from moonpalace_addons.wire.sse import Event
 _KIND_KEYS = ("type", "error_type", "code", "error_code", "status", "status_code", "error")
 _MESSAGE_KEYS = ("message", "msg", "error_description", "error_msg", "status_msg", "error_message", "detail")
 _SUCCESS_KEYS = ("choices", "data", "content", "output", "result")
-"""Members of an answer that went well: a code beside them is no error's."""
+"""Members of a successful answer: a code beside them is not an error's."""
 _DETAIL_KEYS = {"detail", "status", "status_code", "code", "type", "title", "instance", "message", "request_id"}
 _NAME = re.compile(r"[\w.-]{1,80}")
 _SUCCESS = re.compile(r"(ok|success\w*|succeeded|normal|true|(操作|请求|调用)?成功)\W*", re.IGNORECASE)
 _ERROR_KEYS = frozenset({"error", "type", "base_resp", "code", "error_code", "detail"})
-"""Members of which every error has one, but for those inside a choice and one with "object": "error"."""
+"""Every error has one of these members, except one inside a choice and one with "object": "error"."""
 _MARKS = re.compile(rb'"(?:error|error_code|code|base_resp|detail)"|event: ?error')
 
-# The kinds that the API and those like it document, for errors that name no status.
+# Error kinds documented by the API and similar ones, for errors that name no status.
 _STATUSES = {
     "invalid_request_error": 400,
     "content_filter": 400,
@@ -58,10 +58,10 @@ _STATUSES = {
 
 @dataclass(frozen=True, slots=True)
 class ApiError:
-    """What an answer says of its failure; `kind` and `message` are None where it does not say.
+    """The error in a response; `kind` and `message` are None if the response does not give them.
 
-    `member` is the `error` that an answer of the API in its own shape would have. `ends` tells whether SDKs stop to
-    read a stream there: an error inside a choice ends that choice only.
+    `member` is the `error` member that a response of the API in its own format would have. `ends` tells whether SDKs
+    stop reading a stream there: an error inside a choice ends that choice only.
     """
 
     kind: str | None
@@ -76,9 +76,9 @@ class ApiError:
 
 
 def find(value: object, *, failed: bool = False) -> ApiError | None:
-    """Return the error in `value`, the parsed JSON of an answer or of an event's data; None if it says of none.
+    """Return the error in `value`, the parsed JSON of a response or of an event's data; None if there is none.
 
-    `failed` tells that there is one for certain, such as by the status of the answer.
+    `failed` means that there certainly is one, for example because of the status.
     """
     fields = mapping(value[0] if isinstance(value, list) and len(value) == 1 else value)
     if not failed and fields.get("object") != "error" and fields.keys().isdisjoint(_ERROR_KEYS):
@@ -93,7 +93,7 @@ def find(value: object, *, failed: bool = False) -> ApiError | None:
 
 
 def find_in_event(event: Event, value: object) -> ApiError | None:
-    """Return the error that an event tells of, None for any other event; `value` is its data, parsed."""
+    """Return the error that an event reports, None for any other event; `value` is its parsed data."""
     named = event.event == "error"
     found = find(value, failed=named)
     if found is None and named:
@@ -102,12 +102,12 @@ def find_in_event(event: Event, value: object) -> ApiError | None:
 
 
 def may_contain(data: bytes) -> bool:
-    """Tell, for a fraction of what parsing costs, whether one of the events in `data` may be an error."""
+    """Tell, for a fraction of the cost of parsing, whether one of the events in `data` may be an error."""
     return _MARKS.search(data) is not None
 
 
 def body(message: str, kind: str, path: str = "") -> bytes:
-    """Return an error of our own as the API has it: in Anthropic's shape where `path` is one of its face's."""
+    """Return an error of our own in the API's format: Anthropic's if `path` belongs to its endpoints."""
     error = {"error": {"message": message, "type": kind}}
     shape = {"type": "error", **error} if re.search(r"/anthropic/|/messages([/?]|$)", path) else error
     return json.dumps(shape, ensure_ascii=False).encode("utf-8", "replace")
@@ -145,7 +145,7 @@ def _choice_error(fields: Mapping[str, object]) -> ApiError | None:
 
 
 def _is_bare_error(fields: Mapping[str, object]) -> bool:
-    """Tell whether an object without any word of an error is one for its code or its detail, and its lack of others."""
+    """Tell whether an object without an explicit error is one because it has a code or detail, and no answer."""
     if not fields or fields.get("success") is True or any(fields.get(name) for name in _SUCCESS_KEYS):
         return False
     detail, message = fields.get("detail"), _message(fields)
@@ -165,7 +165,7 @@ def _bare_error(fields: Mapping[str, object]) -> ApiError | None:
 
 
 def _kind_and_message(fields: Mapping[str, object]) -> tuple[str | None, str | None]:
-    """Return kind and message: of the members that may tell the kind, the first that is a word, else a number."""
+    """Return kind and message; the kind is the first member that is a word, else a number."""
     values = [fields.get(name) for name in _KIND_KEYS]
     words = (value for value in values if isinstance(value, str) and value and value != "error")
     numbers = (str(value) for value in values if isinstance(value, int) and not isinstance(value, bool))
@@ -178,7 +178,7 @@ def _message(fields: Mapping[str, object]) -> str | None:
 
 
 def _text(value: object) -> str:
-    """Return a message as text; FastAPI's list of what is wrong with a request as a sentence."""
+    """Return a message as text, and FastAPI's list of validation errors as a sentence."""
     if isinstance(value, list):
         return "; ".join(filter(None, map(_text, value)))
     if not isinstance(value, dict):
@@ -190,7 +190,7 @@ def _text(value: object) -> str:
 
 
 def _is_success(code: object) -> bool:
-    """Tell whether a code is that of success, or none at all."""
+    """Tell whether a code means success, or is not a code at all."""
     text = str(code)
     if not isinstance(code, int | str) or not _NAME.fullmatch(text):
         return True
@@ -199,7 +199,7 @@ def _is_success(code: object) -> bool:
 
 
 def _status(fields: Mapping[str, object]) -> int | None:
-    """Return the HTTP status that an error names, else the one that its kind has."""
+    """Return the HTTP status that an error names, else the one of its kind."""
     for name in ("code", "status", "status_code"):
         code = str(fields.get(name))
         if re.fullmatch("[45][0-9]{2}", code, re.ASCII):

@@ -1,7 +1,7 @@
-"""Read a finished answer of the API, tolerant of whatever stands there.
+"""Read a finished answer of the API, tolerating any malformed member.
 
-Three shapes are known, by their documents: `chat.completion` of /v1/chat/completions, `response` of /v1/responses and
-`message` of /anthropic/v1/messages. A value of a wrong type counts as missing; a bool is no number.
+Three documented formats are supported: `chat.completion` of /v1/chat/completions, `response` of /v1/responses and
+`message` of /anthropic/v1/messages. A value of the wrong type counts as missing; a bool is not a number.
 """
 
 import re
@@ -14,7 +14,7 @@ from moonpalace_addons.wire.json_value import mapping
 
 WARNING = "it seems that your max_tokens value is too small, please set a larger value"
 
-# The models that are named after their context window.
+# Models named after their context window.
 _WINDOW = re.compile(r"moonshot-v1-(8|32|128)k\b")
 _REASONING_SHARE = 0.9
 _NOTHING: Mapping[str, object] = {}
@@ -22,7 +22,7 @@ _NOTHING: Mapping[str, object] = {}
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Hold the tokens of a call; None where the answer does not tell. `prompt_tokens` includes `cached_tokens`."""
+    """The tokens of a call; None if the answer does not give them. `prompt_tokens` includes `cached_tokens`."""
 
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -33,7 +33,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Hold what a stored call tells about its answer."""
+    """The fields of a stored call that come from its answer."""
 
     id: str | None = None
     model: str | None = None
@@ -43,12 +43,12 @@ class Summary:
 
 
 def summarize(completion: object, *, failed: bool = False) -> Summary:
-    """Return what `completion`, the parsed JSON of an answer, tells; never raise.
+    """Return the summary of `completion`, the parsed JSON of an answer; never raise.
 
-    `failed` says that it is an error whatever it looks like, by its status.
+    `failed` means that it is an error by its status, whatever it looks like.
 
-    Of several choices the first finish reason that is not "stop" counts. /v1/responses gives the reason why it is
-    incomplete, or else its status; /messages its stop reason.
+    The first finish reason that is not "stop" counts. /v1/responses gives the reason why it is incomplete, or else its
+    status; /messages its stop reason.
     """
     answer = mapping(completion)
     return Summary(
@@ -61,9 +61,9 @@ def summarize(completion: object, *, failed: bool = False) -> Summary:
 
 
 def answer_id(value: object) -> str | None:
-    """Return the id of an answer: of a completion, a response or a message, or of one that an event begins or goes on.
+    """Return the ID of an answer: of a completion, response or message, or of one that an event starts or continues.
 
-    Other objects, such as files and batches, have ids too, which are none of answers.
+    Other objects, such as files and batches, have IDs too, but are not answers.
     """
     fields = mapping(value)
     kind = fields.get("type")
@@ -78,14 +78,15 @@ def answer_id(value: object) -> str | None:
 def truncation_warning(request: object, completion: object, *, streamed: bool, status: int) -> str | None:
     """Return the warning for an answer with a choice that ended by "length" or without a finish reason, else None.
 
-    `request` and `completion` are parsed JSON, the completion merged if it was a stream. None too unless the status is
-    2xx, and for answers that are no chat completion or that hold an error, which is then the reason of their end.
+    `request` and `completion` are parsed JSON, the completion merged if it was a stream. Also return None unless the
+    status is 2xx, for answers that are not chat completions, and for answers with an error, which then is the reason of
+    their end.
 
-    The suggestion, for answers that were not streamed: where the name of the model asked for tells its context window,
-    the window less the prompt's tokens; else twice the tokens used, or twice the limit of the request if that is more.
-    Without these numbers there is none.
+    The suggested limit, for answers that were not streamed: if the name of the requested model gives its context
+    window, the window minus the prompt's tokens; else twice the tokens used, or twice the limit of the request if that
+    is more. Without these numbers there is no suggestion.
 
-    The warning is the documented sentence; what is known beyond it follows, each only where it applies:
+    The warning is the documented sentence, followed by each of these that applies:
 
         " (suggested max_tokens: N)"
         "; reasoning used up the budget (45 of 48 tokens)", as `max_completion_tokens` counts reasoning too
@@ -107,7 +108,7 @@ def choices(answer: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
 
 
 def whole_number(value: object) -> int | None:
-    """Return an int that is none of the bools, not negative, and not past all counting; None for anything else."""
+    """Return a non-negative int below 2**63 that is not a bool; None for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
 
 
@@ -157,7 +158,7 @@ def _input_tokens(usage: Mapping[str, object]) -> int | None:
     tokens = whole_number(usage.get("input_tokens"))
     if tokens is None:
         return None
-    # /messages counts what was read from a cache or written to it apart; in /v1/responses these keys do not exist.
+    # /messages counts tokens read from or written to a cache separately; /v1/responses does not have these keys.
     apart = (whole_number(usage.get(f"cache_{kind}_input_tokens")) for kind in ("read", "creation"))
     return tokens + sum(number or 0 for number in apart)
 
@@ -185,7 +186,7 @@ def _clauses(
 
 
 def _window(asked: Mapping[str, object], answer: Mapping[str, object]) -> int | None:
-    # The model asked for comes first: `moonshot-v1-auto` is answered by one of several windows.
+    # The requested model comes first: `moonshot-v1-auto` is answered by one of several windows.
     name = next((model for model in (asked.get("model"), answer.get("model")) if isinstance(model, str)), "")
     match = _WINDOW.match(name)
     return int(match[1]) * 1024 if match else None

@@ -1,9 +1,9 @@
-"""Read the data of the API's events: one JSON value an event, and servers' deviations from that.
+"""Read the data of the API's events: one JSON value per event, and servers' deviations from that.
 
-several values     parted by one line end where a blank line should stand, by servers of Kimi-K2.5 and GLM
-`[DONE]`           says that nothing follows, and is no value
-keep-alives        events without data, with `null`, or with a name that says that they are nothing else
-anything else      cannot be read, so that what it said is missing from whatever is made of the stream
+several values     separated by one line end instead of a blank line, by servers of Kimi-K2.5 and GLM
+`[DONE]`           marks the end, and is not a value
+keep-alives        events without data, with `null`, or with the name of a keep-alive
+anything else      unreadable: it is missing from everything that is derived from the stream
 """
 
 from collections.abc import Iterator
@@ -23,9 +23,9 @@ _KEEP_ALIVE = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
 
 
 class Data(msgspec.Struct, frozen=True, gc=False):
-    """What an event says: JSON values in order, each with the error that it tells of. A struct for its low cost.
+    """The JSON values of an event in order, each with the error that it reports. A struct because it is cheap.
 
-    An event without any, as `[DONE]`, says None. `is_odd` tells whether some of the data cannot be read.
+    An event without values, such as `[DONE]`, has one None. `is_odd` tells whether part of the data is unreadable.
     """
 
     values: tuple[tuple[object, ApiError | None], ...] = ((None, None),)
@@ -34,31 +34,31 @@ class Data(msgspec.Struct, frozen=True, gc=False):
 
 
 DONE_DATA = Data(is_done=True)
-"""What `[DONE]` says."""
+"""The data of `[DONE]`."""
 
 _NO_DATA, _ODD_DATA = Data(), Data(is_odd=True)
 
 
 def make_decoder(limit: int = DEFAULT_EVENT_LIMIT) -> Decoder:
-    """Return a decoder that parts the API's events wherever a server parts them."""
+    """Return a decoder that also separates events that a server does not separate by a blank line."""
     return Decoder(limit, _is_whole)
 
 
 class DataReader:
-    """Read the events of one stream: most of them without parsing them, see `wire/chat/text_matcher.py`."""
+    """Read the events of one stream, most of them without parsing: see `wire/chat/text_matcher.py`."""
 
     def __init__(self) -> None:
         self._matcher = TextEventMatcher()
 
     def read_run(self, decoder: Decoder, stream: bytes) -> TextRun | None:
-        """Return what the events say with which these bytes begin, and have the decoder skip them, or None."""
+        """Return the texts of the events at the start of these bytes, and make the decoder skip them; or None."""
         run = self._matcher.read_run(stream) if decoder.may_skip(stream) else None
         if run is not None:
             decoder.skip(run.size)
         return run
 
     def read(self, event: Event) -> Data:
-        """Return what an event says; `TextDelta` in place of a value that is an earlier one's with another text."""
+        """Return the data of an event; a value that matches an earlier one is a `TextDelta`."""
         if event.event != "message":
             return read_data(event)
         more = self._matcher.read(event.data)
@@ -72,9 +72,9 @@ class DataReader:
 
 
 def read_data(event: Event) -> Data:
-    """Return what an event says; data that are no JSON are tried line by line."""
+    """Return the data of an event; data that is not JSON is read line by line."""
     if event.data == DONE and event.event == "message":
-        return DONE_DATA  # at once: that it is no JSON takes as long to find out as ten events take to read
+        return DONE_DATA  # a shortcut: a failed parse takes as long as reading ten events
     value = parse(event.data)
     error = api_error.find_in_event(event, value)
     if value is not None or error is not None:

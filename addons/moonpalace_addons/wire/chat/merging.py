@@ -1,17 +1,17 @@
-"""Merge the chunks of a streamed chat completion into the answer that the API would have given without streaming.
+"""Merge the chunks of a streamed chat completion into the answer that the API gives without streaming.
 
-    deltas         texts are joined, lists and objects gathered (see `wire/chat/pieces.py`)
+    deltas         texts are joined, lists and objects merged (see `wire/chat/pieces.py`)
     identifiers    `id`, `created`, `model`, `role`, … : the first that is not empty
-    choices        found by `index`, else by position
-    tool calls     found by `id`, `index` or position (see `wire/chat/tool_calls.py`)
+    choices        matched by `index`, else by position
+    tool calls     matched by `id`, `index` or position (see `wire/chat/tool_calls.py`)
     logprobs       all lists are extended
-    usage          the last at top level; only if there is none, the last that stood in a choice; never added up, and
-                   an empty one counts as none where there is another
+    usage          the last at top level; if there is none, the last one in a choice; never added up, and an empty
+                   one is used only if there is no other
     error          the first one, kept at top level; one in a choice stays there
-    anything else  the last value that is neither null nor an empty text stays
+    anything else  the last value that is neither null nor an empty text
 
-A chunk that carries a `message` instead of a `delta` states the whole message so far: it replaces what was gathered,
-unless it says no more than the role.
+A chunk that has a `message` instead of a `delta` contains the whole message so far: it replaces the collected one,
+unless it has nothing but the role.
 """
 
 from collections.abc import Mapping
@@ -25,11 +25,11 @@ from moonpalace_addons.wire.json_value import mapping, parse
 DONE = "[DONE]"
 
 _OTHER_API_ERRORS = ("error", "response.failed")
-"""Types of events that are errors of /anthropic/v1/messages and /v1/responses, unless among chat chunks."""
+"""Event types that are errors of /anthropic/v1/messages and /v1/responses, unless chat chunks came before."""
 
 
 class Merger:
-    """Gather the chunks of one stream; time and memory are linear in what is fed."""
+    """Merge the chunks of one stream; time and memory are linear in the input."""
 
     def __init__(self) -> None:
         self._doubts: Doubts = {}
@@ -42,16 +42,16 @@ class Merger:
 
     @property
     def is_empty(self) -> bool:
-        """Say whether nothing that was fed belonged to a chat completion, not even an error."""
+        """Tell whether nothing fed belonged to a chat completion, not even an error."""
         return not self._has_chunks and self._error is None
 
     @property
     def doubts(self) -> list[str]:
-        """Return what of the stream could be meant otherwise than the result has it, in words."""
+        """Return the ambiguities of the stream that the result had to resolve, in words."""
         return list(self._doubts)
 
     def feed(self, value: object, error: ApiError | None = None) -> None:
-        """Take in the parsed JSON of one event, and the error that it tells of; what is no chat chunk is ignored."""
+        """Add the parsed JSON of one event, and the error that it reports; ignore other values than chat chunks."""
         if isinstance(value, TextDelta):
             self._choice(value.choice).add_text(value.channel, value.text)
             return
@@ -74,7 +74,7 @@ class Merger:
                 self._take_choice(position, choice)
 
     def result(self) -> dict[str, object]:
-        """Return the `chat.completion` of what was fed so far; of an error alone, `{"error": …}`."""
+        """Return the `chat.completion` merged so far; for an error alone, `{"error": …}`."""
         error = {} if self._error is None else {"error": self._error.member}
         if not self._has_chunks:
             return error
@@ -103,7 +103,7 @@ class Merger:
 
 
 def parse_data(data: str) -> object:
-    """Return the JSON value in an event's data; None for `[DONE]` and whatever else is not JSON."""
+    """Return the JSON value of an event's data; None for `[DONE]` and anything else that is not JSON."""
     return None if data.strip() == DONE else parse(data)
 
 
@@ -188,5 +188,5 @@ def _is_chat_chunk(chunk: Mapping[str, object]) -> bool:
         return False
     if "choices" in chunk or (isinstance(name, str) and name.startswith("chat.completion")):
         return True
-    # The events of the other faces of the API, /v1/responses and /anthropic, all have a `type`.
+    # Events of the other endpoints, /v1/responses and /anthropic, all have a `type`.
     return "usage" in chunk and "type" not in chunk

@@ -1,15 +1,15 @@
-"""Gather JSON that arrives in pieces: the rules that every level of a streamed answer shares.
+"""Merge JSON that arrives in pieces, by the rules that every level of a streamed answer shares.
 
-    text           strings within a delta are joined, but for labels such as `status` or `request_id`, which say the
-                   same or something newer each time; elsewhere the last one stays
-    identifiers    the first value under a key in `IDENTIFIER_KEYS` that is not empty stays
-    objects        are gathered by the same rules
-    lists          elements with an `index` are gathered by it, all others are appended (see `Elements`)
-    anything else  the last value stays
-    null, ""       never overwrite a value: some servers send them where others leave the member out
+    text           strings within a delta are joined, except labels such as `status` or `request_id`, which repeat or
+                   update a value; elsewhere the last one is kept
+    identifiers    the first value under a key in `IDENTIFIER_KEYS` that is not empty is kept
+    objects        are merged by the same rules
+    lists          elements with an `index` are merged by it, all others are appended (see `Elements`)
+    anything else  the last value is kept
+    null, ""       never overwrite a value: some servers send them where others omit the member
 
-Some servers send a text or a list whole each time, as far as it has come. That is told by what comes: each piece begins
-with the one before. What is taken for such, and all else that could be meant otherwise, is noted as a doubt.
+Some servers send the whole text or list so far each time. This is detected from the pieces: each begins with the one
+before. Such detections, and everything else that is ambiguous, are recorded as doubts.
 """
 
 import re
@@ -20,7 +20,7 @@ TEXT_KEYS = frozenset(
     {"content", "reasoning_content", "reasoning", "refusal", "arguments", "text", "thinking", "transcript", "data"}
     | {"input", "output", "summary", "partial_json"}
 )
-"""Texts of which it is known that they come in pieces."""
+"""Texts that are known to arrive in pieces."""
 IDENTIFIER_KEYS = frozenset({"id", "object", "created", "model", "system_fingerprint", "role", "name", "type"})
 
 _LABEL = re.compile(
@@ -29,19 +29,19 @@ _LABEL = re.compile(
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MIN_STEPS, _MIN_WHOLE = 3, 10
-"""How often a text must have come whole and longer, and how long it must be, to be taken for one that is sent whole."""
+"""How often a text must have grown, and its minimum length, to be treated as one that is sent whole each time."""
 
 MAX_DEPTH = 50
-"""Levels of objects and lists that are gathered; what lies deeper stays as it came last. It bounds recursion."""
+"""Nesting levels that are merged; deeper values keep the last state. It bounds recursion."""
 
 type Doubts = dict[str, None]
-"""What could be meant otherwise than it was taken, in words, in order."""
+"""Ambiguities and how they were resolved, in words, in order."""
 
 
 class Pieces:
-    """Gather one object; time and memory are linear in what is fed.
+    """Merge one object; time and memory are linear in the input.
 
-    `joins` says that texts come in pieces, `appends` that a list which comes again may be more of it.
+    `joins` means that texts arrive in pieces, `appends` that a list which arrives again may be a continuation.
     """
 
     __slots__ = ("_appends", "_doubts", "_joins", "_level", "_lists", "_objects", "_texts", "_values")
@@ -59,7 +59,7 @@ class Pieces:
         self._lists: dict[str, Elements] = {}
 
     def feed(self, piece: Mapping[str, object], without: Sequence[str] = ()) -> None:
-        """Take in one piece, except for the keys in `without`."""
+        """Add one piece, except for the keys in `without`."""
         for key, value in piece.items():
             if key in without:
                 continue
@@ -76,24 +76,24 @@ class Pieces:
                 self._values[key] = value
 
     def add_text(self, key: str, text: str) -> None:
-        """Take in a piece that has nothing but a text."""
+        """Add a piece that consists of a single text."""
         self._values.setdefault(key, None)
         self._feed_text(key, text)
 
     def get(self, key: str) -> object:
-        """Return the value that stands under `key` so far; of text, objects and lists nothing."""
+        """Return the current value under `key`, None for texts, objects and lists."""
         return self._values.get(key)
 
     def text(self, key: str) -> str:
-        """Return the text under `key` so far, all of its pieces."""
+        """Return all text under `key` so far."""
         return join_text(self._texts[key].parts) if key in self._texts else ""
 
     def within(self, key: str) -> "Pieces | None":
-        """Return what is gathered of the object under `key`."""
+        """Return the merged object under `key`."""
         return self._objects.get(key)
 
     def result(self) -> dict[str, object]:
-        """Return the object, its keys in the order of their first appearance."""
+        """Return the object, its keys in order of first appearance."""
         return {key: self._value(key, value) for key, value in self._values.items()}
 
     def _is_in_pieces(self, key: str) -> bool:
@@ -112,7 +112,7 @@ class Pieces:
     def _feed_object(self, key: str, value: Mapping[str, object]) -> None:
         found = self._objects.get(key)
         if found is None:
-            # Arguments that come as an object are no text in pieces.
+            # Arguments sent as an object are not text in pieces.
             joins = self._joins and key != "arguments"
             found = self._objects[key] = Pieces(self._doubts, joins=joins, appends=self._appends, level=self._level + 1)
         found.feed(value)
@@ -143,17 +143,17 @@ class Pieces:
 
 
 class Text:
-    """Gather one text; `parts` are its pieces, without the empty ones."""
+    """Collect one text; `parts` are its pieces, without empty ones."""
 
     __slots__ = ("_is_whole", "_steps", "parts")
 
     def __init__(self) -> None:
         self.parts: list[str] = []
-        self._is_whole = True  # so far each piece begins with the one before
-        self._steps = 0  # how often it was longer
+        self._is_whole = True  # every piece so far begins with the one before
+        self._steps = 0  # how often a piece was longer than the one before
 
     def add(self, part: str) -> None:
-        """Take in a piece."""
+        """Add a piece."""
         if not part:
             return
         if self._is_whole and self.parts:
@@ -163,7 +163,7 @@ class Text:
         self.parts.append(part)
 
     def result(self, key: str, doubts: Doubts) -> str:
-        """Return the text: its pieces joined, or the last one where each was the whole."""
+        """Return the text: its pieces joined, or the last one if each was the whole text."""
         if not self._is_whole or len(self.parts) < 2:
             return join_text(self.parts)
         if not self._steps and key not in TEXT_KEYS:
@@ -177,11 +177,11 @@ class Text:
 
 
 class Elements:
-    """Gather one list.
+    """Merge one list.
 
-    Elements with an `index` are gathered by it, and by `type` and `id` where two differ there. Others are appended; but
-    a list that repeats all that is there, and goes on, replaces it, as does one that only repeats it, unless it may be
-    more of the same.
+    Elements with an `index` are merged by it, and by `type` and `id` where these differ. Others are appended. A list
+    that repeats all elements so far and adds some replaces them, as does one that only repeats them, unless it may be a
+    continuation.
     """
 
     __slots__ = ("_appends", "_doubts", "_joins", "_key", "_known", "_latest", "_level", "_order", "has_parts", "items")
@@ -200,7 +200,7 @@ class Elements:
         self._order: list[int] = []
 
     def feed(self, elements: list[object]) -> None:
-        """Take in a list."""
+        """Add a list."""
         if not any(isinstance(element, dict) and index_of(element) is not None for element in elements):
             self._extend(elements)
             return
@@ -212,7 +212,7 @@ class Elements:
                 self.items.append(element)
 
     def add_text(self, text: str) -> None:
-        """Take in text that came where others came as elements."""
+        """Add text that arrived where other pieces were lists."""
         if not (self.items and isinstance(self.items[-1], Text)):
             self.items.append(Text())
             self._doubts[f"{self._key} came as text and as a list, kept as a list"] = None
@@ -221,7 +221,7 @@ class Elements:
             last.add(text)
 
     def result(self) -> list[object]:
-        """Return the list; if all of it has indexes, in their order."""
+        """Return the list, ordered by index if every element has one."""
         items = self.items
         if len(self._order) == len(items):
             items = [items[place] for place in sorted(range(len(items)), key=self._order.__getitem__)]
@@ -276,7 +276,7 @@ def _is_label(key: str) -> bool:
 
 
 def join_text(parts: list[str]) -> str:
-    """Join text; where a surrogate pair was cut between two parts, make it one character again."""
+    """Join text; if a surrogate pair was cut between two parts, restore the character."""
     text = "".join(parts)
     if text.isascii() or not _SURROGATE.search(text):
         return text
@@ -284,6 +284,6 @@ def join_text(parts: list[str]) -> str:
 
 
 def index_of(piece: Mapping[str, object]) -> int | None:
-    """Return the `index` of a choice or tool call; None where it is missing or no whole number."""
+    """Return the `index` of a choice or tool call; None if it is missing or not a whole number."""
     index = piece.get("index")
     return index if isinstance(index, int) and not isinstance(index, bool) else None

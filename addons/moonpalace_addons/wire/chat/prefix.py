@@ -1,8 +1,8 @@
-"""Hash the beginnings of a chat request: its tools, then its first message, its first two, and so on.
+"""Hash the prefixes of a chat request: its tools, then its first message, its first two, and so on.
 
-What is hashed is the exact bytes of each element: two beginnings that differ in anything that the API sees (roles,
-names, tool calls, images, the order of keys) have different hashes. Elements are objects, which end where their brace
-closes, so that nothing need stand between them.
+The exact bytes of each element are hashed: prefixes that differ in anything that the API sees (roles, names, tool
+calls, images, the order of keys) have different hashes. Elements are objects, which end at their closing brace, so no
+separator is needed.
 """
 
 import hashlib
@@ -20,9 +20,9 @@ _BRACE = ord("{")
 
 
 class Prefix(NamedTuple):
-    """A beginning: `messages` is how many messages it has beside the tools, `size` the bytes of all of them.
+    """A prefix: `messages` is its number of messages after the tools, `size` the bytes of all its elements.
 
-    No dataclass, since a long history has thousands of them.
+    Not a dataclass, since a long history has thousands of them.
     """
 
     digest: bytes
@@ -32,7 +32,7 @@ class Prefix(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The content of a chat request: where its tools and messages stand in `body`, and for which model it is."""
+    """The content of a chat request: its model, and the positions of its tools and messages in `body`."""
 
     body: bytes = field(repr=False)
     model: str
@@ -51,11 +51,11 @@ class Content:
 
 
 def read_content(body: bytes) -> Content | None:
-    """Return the content of a chat request; None where it cannot be told for certain.
+    """Return the content of a chat request; None if it is not certain.
 
-    That is: a body that is no JSON object, one with a key twice (which of the two the API takes is not known), one
-    whose `model` is no string, whose `messages` are no array of objects, at least one, or whose `tools` are neither
-    such an array nor null.
+    It is uncertain if the body is not a JSON object or has a key twice (which of the two the API uses is unknown), if
+    `model` is not a string, if `messages` is not a non-empty array of objects, or if `tools` is neither an array of
+    objects nor null.
     """
     members = read_members(body, ARRAYS)
     if members is None or len({member.key for member in members}) != len(members):
@@ -75,15 +75,15 @@ def read_content(body: bytes) -> Content | None:
 
 
 def family(model: str) -> str:
-    """Return the name under which caches are made for a model: the sizes of moonshot-v1 share theirs."""
+    """Return the model name under which caches are created: all sizes of moonshot-v1 share one."""
     return MOONSHOT_V1 if model == MOONSHOT_V1 or model.startswith(f"{MOONSHOT_V1}-") else model
 
 
 def prefixes(content: Content) -> list[Prefix]:
-    """Return the beginnings that cover more than half of the content, the longest first.
+    """Return the prefixes that cover more than half of the content, longest first.
 
     A last message that the answer shall continue (`partial`) ends none of them: the next request of the conversation
-    has it in another form. The model's family counts, since caches belong to it.
+    has it in another form. The model's family is part of the hash, since caches belong to it.
     """
     body, least, size = memoryview(content.body), content.size // 2, 0
     name = family(content.model).encode("utf-8", "surrogatepass")
@@ -111,7 +111,7 @@ def is_continued(content: Content) -> bool:
 
 
 def cache_request(content: Content, prefix: Prefix, ttl: int) -> bytes:
-    """Return the body that asks the API for a cache of a prefix, its elements byte for byte; `ttl` is in seconds."""
+    """Return the request body that creates a cache of a prefix, its elements byte for byte; `ttl` is in seconds."""
 
     def joined(spans: tuple[Span, ...]) -> bytes:
         return b"[" + b",".join(content.body[start:end] for start, end in spans) + b"]"
@@ -135,7 +135,7 @@ def key_hint(content: Content) -> str:
 
 
 def first_messages(content: Content) -> tuple[Span, ...]:
-    """Return the places of the instructions at the beginning, and of the message that follows them."""
+    """Return the positions of the leading instructions, and of the message that follows them."""
     for number, place in enumerate(content.messages, 1):
         message = read_value(content.body, place)
         if not isinstance(message, dict) or message.get("role") not in INSTRUCTION_ROLES:
@@ -144,7 +144,7 @@ def first_messages(content: Content) -> tuple[Span, ...]:
 
 
 def with_member(content: Content, key: str, value: str) -> bytes:
-    """Return the body with one more member at its end, all other bytes as they were."""
+    """Return the body with a member added at its end, all other bytes unchanged."""
     end = content.members[-1].end
     added = f",{json.dumps(key)}:{json.dumps(value)}".encode()
     return content.body[:end] + added + content.body[end:]

@@ -1,7 +1,7 @@
-"""Ask for a stream in the bytes of a request, and change nothing else in them.
+"""Ask for a stream in the bytes of a request, and change nothing else.
 
-Key order, white space, number formats, duplicate keys and escapes stay as the client wrote them: the body is not parsed
-and written again, but a few bytes are put in at the right places.
+Key order, whitespace, number formats, duplicate keys and escapes stay as the client wrote them: the body is not parsed
+and serialized again; a few bytes are inserted.
 """
 
 from collections.abc import Sequence
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from moonpalace_addons.wire.json_elements import Member, read_members, read_value
 
 _USAGE = b'{"include_usage":true}'
-_LISTS = ("messages", "tools")  # their elements are of no use here, but looked for they are read faster
+_LISTS = ("messages", "tools")  # the elements are not used, but a body is read faster if they are located
 _UNREADABLE = object()
 
 
 def ask_for_stream(body: bytes) -> bytes | None:
-    """Return the body with `stream: true` and `stream_options.include_usage: true`; None where it is to be left alone.
+    """Return the body with `stream: true` and `stream_options.include_usage: true`; None if it must not be changed.
 
-    That is: a body that is no JSON object in UTF-8, one whose `stream` is there and neither false nor null, and one
-    whose `stream_options` is there and neither an object nor null. The body is read once.
+    That is the case if the body is not a JSON object in UTF-8, if `stream` is present and neither false nor null, or if
+    `stream_options` is present and neither an object nor null. The body is read once.
     """
     members = _members(body)
     if members is None:
@@ -31,9 +31,10 @@ def ask_for_stream(body: bytes) -> bytes | None:
 
 
 def ask_for_usage(body: bytes) -> bytes | None:
-    """Return the body of a streaming request with `stream_options.include_usage: true`; None where that is not needed.
+    """Return the body of a streaming request with `stream_options.include_usage: true`; None if not needed.
 
-    That is: where it is there already, and whatever `ask_for_stream` would leave alone.
+    It is not needed if the option is set already, and the body must not be changed in the cases that `ask_for_stream`
+    lists.
     """
     members = _members(body)
     if members is None or _value(body, members, "stream") is not True:
@@ -44,7 +45,7 @@ def ask_for_usage(body: bytes) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class _Edit:
-    """Put `new` in the place of body[start:end]; without a place, add it as the last member."""
+    """Replace body[start:end] by `new`; without a position, add it as the last member."""
 
     new: bytes
     start: int = -1
@@ -60,9 +61,9 @@ def _members(body: bytes) -> list[Member] | None:
 
 
 def _value(body: bytes, members: Sequence[Member], key: str) -> object:
-    """Return a member's value, None if there is none, `_UNREADABLE` if it cannot be read.
+    """Return a member's value, None if it is missing, `_UNREADABLE` if it cannot be read.
 
-    Of several with one key it is that of the last, as parsers do.
+    Of repeated keys the last one counts, as it does for parsers.
     """
     place = next((member for member in reversed(members) if member.key == key), None)
     if place is None:
@@ -72,13 +73,13 @@ def _value(body: bytes, members: Sequence[Member], key: str) -> object:
 
 
 def _edits(members: Sequence[Member], key: str, new: bytes) -> list[_Edit]:
-    """Return what sets a member: all places where it stands, else a new one at the end."""
+    """Return the edits that set a member: all its occurrences, else a new one at the end."""
     present = [_Edit(new, member.start, member.end) for member in members if member.key == key]
     return present or [_Edit(b'"%s":%s' % (key.encode(), new))]
 
 
 def _usage_edits(body: bytes, members: Sequence[Member]) -> list[_Edit] | None:
-    """Return what asks for usage: nothing if that is asked already, None if the options are odd."""
+    """Return the edits that ask for usage: none if it is asked for already, None if the options are invalid."""
     options = _value(body, members, "stream_options")
     if options is None:
         return _edits(members, "stream_options", _USAGE)
@@ -93,7 +94,7 @@ def _usage_edits(body: bytes, members: Sequence[Member]) -> list[_Edit] | None:
 
 
 def _edited(body: bytes, members: Sequence[Member], edits: Sequence[_Edit]) -> bytes:
-    """Return an object with edits made in it."""
+    """Return an object with the edits applied."""
     added = b",".join(edit.new for edit in edits if edit.start < 0)
     placed = [edit for edit in edits if edit.start >= 0]
     if added:

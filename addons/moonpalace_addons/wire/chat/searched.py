@@ -1,4 +1,4 @@
-"""The strings in messages and answers that are searched for words."""
+"""Extract the strings of requests and answers that a search for words covers."""
 
 import json
 import re
@@ -8,18 +8,18 @@ SEARCHED_KEYS = (
     *("content", "text", "reasoning_content", "reasoning", "thinking", "refusal", "arguments"),
     *("input", "output", "instructions", "prompt", "system"),
 )
-"""The members of JSON objects whose strings are searched."""
+"""Members of JSON objects whose strings are searched."""
 
 MEMBER = re.compile(rf'"(?:{"|".join(SEARCHED_KEYS)})"\s*:\s*"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
 
 
 def raw_strings(body: str) -> Iterator[str]:
-    """Give the strings of a JSON body that are searched, as they are written there."""
+    """Yield the searched strings of a JSON body, still escaped."""
     return (match[1] for match in MEMBER.finditer(body))
 
 
 def unescape(written: str) -> str:
-    """Return what a string in JSON says, or the string itself if it is none."""
+    """Return the value of a JSON string, or the string itself if it is invalid."""
     if "\\" not in written:
         return written
     try:
@@ -30,5 +30,5 @@ def unescape(written: str) -> str:
 
 
 def texts(body: str) -> Iterator[str]:
-    """Give the strings of a JSON body that are searched."""
+    """Yield the searched strings of a JSON body."""
     return map(unescape, raw_strings(body))

@@ -1,7 +1,7 @@
-"""Change a chat stream on its way to the client: cut it at a loop, merge it to one answer, or hide its usage.
+"""Edit a chat stream on its way to the client: cut it at a loop, merge it into one answer, or hide its usage.
 
-Bytes that need no change come out as they went in, comments and odd line ends included, and as early: an event that is
-held back until it is complete is one that may have to go.
+Bytes that need no change pass unchanged, including comments and unusual line ends, and without delay: only an event
+that may have to be removed is held back until it is complete.
 """
 
 import json
@@ -27,7 +27,7 @@ _TOP = ("id", "object", "created", "model", "system_fingerprint")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Say what is to be done with a stream; `make_guard` makes the loop guard, None for no guard."""
+    """The edits to make; `make_guard` creates the loop guard, None disables it."""
 
     coerce: bool = False
     hide_usage: bool = False
@@ -35,15 +35,15 @@ class Plan:
 
 
 class StreamEditor:
-    """Turn decoded chunks of an event stream into what the client gets, to be fetched with `take`.
+    """Turn decoded chunks of an event stream into the client's bytes, which `take` returns.
 
-    `found` is set when a loop ended the stream: nothing comes after that. `is_whole` tells after `close` whether the
-    answer came to its end; with `coerce` there is no output before the end, and none at all unless it is whole. A body
-    that turns out to be no event stream by its first bytes, whatever its `label`, `passes` as it is. `is_odd` tells
-    whether there was an event that cannot be read, so that what is merged lacks it.
+    `found` is set if a loop ended the stream; no output follows. After `close`, `is_whole` tells whether the answer is
+    complete; with `coerce` there is no output before the end, and none unless it is complete. A body whose first bytes
+    are not an event stream, whatever its `label`, `passes` unchanged. `is_odd` tells whether an event was unreadable,
+    so that the merged answer lacks it.
 
-    Memory: the last incomplete event, twice with `hide_usage`, and with `coerce` the merged answer. Whatever is raised
-    in the middle of `feed` or `close`, `rest` still knows every byte that was not taken.
+    Memory: the last incomplete event, twice with `hide_usage`, and with `coerce` the merged answer. If `feed` or
+    `close` raises, `rest` still returns every byte that was not taken.
     """
 
     def __init__(self, plan: Plan, label: str | None = EVENT_STREAM) -> None:
@@ -66,39 +66,39 @@ class StreamEditor:
 
     @property
     def passed(self) -> int:
-        """Return how many bytes of the stream count for the client: all that were fed, or those up to the cut."""
+        """Return how many bytes of the stream count for the client: all bytes fed, or those up to the cut."""
         return self._passed
 
     @property
     def is_done(self) -> bool:
-        """Tell whether nothing of the answer can follow: there was `[DONE]`, or an error."""
+        """Tell whether no part of the answer can follow, because of `[DONE]` or an error."""
         return self._progress.is_done
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether nothing of the answer is missing, though the stream may go on: each end and the usage came."""
+        """Tell whether no part of the answer is missing: every choice has ended and the usage has arrived."""
         return not self.passes and self.is_whole and (self.is_done or self._progress.has_usage)
 
     @property
     def has_content(self) -> bool:
-        """Tell whether there was anything of an answer yet, beyond that there will be one."""
+        """Tell whether any part of an answer has arrived, beyond its announcement."""
         return self._progress.has_content
 
     @property
     def error(self) -> ApiError | None:
-        """Return the error that the stream told of before it was over."""
+        """Return the error that the stream reported before it was over."""
         return self._progress.error
 
     @property
     def has_gap(self) -> bool:
-        """Tell whether what is merged lacks an event: one that was too long to be read."""
+        """Tell whether the merged answer lacks an event that was too long to be read."""
         return self._merger is not None and self._decoder.overflowed
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether the stream said that it is over, by `[DONE]` or a reason for every choice.
+        """Tell whether the stream reported its end, by `[DONE]` or a finish reason for every choice.
 
-        What is merged is whole only if all of it could be read, and if it told of no error.
+        A merged answer is whole only if every event was readable, and none reported an error.
         """
         if self.passes or self._merger is None:
             return self.passes or self._progress.is_whole
@@ -106,7 +106,7 @@ class StreamEditor:
         return self._progress.is_whole and not is_broken
 
     def feed(self, data: bytes) -> None:
-        """Take in the next bytes."""
+        """Add the next bytes."""
         if self.found is not None:
             return
         self._pending = data
@@ -120,13 +120,13 @@ class StreamEditor:
             self._pass(len(data))
 
     def _take_in(self, data: bytes) -> bool:
-        """Read what came, whole runs of events at once where that is possible; return False if the stream is over."""
+        """Read the bytes, whole runs of events at once where possible; return False if the stream is over."""
         rest, least = data, 0
         while rest:
             run = self._reader.read_run(self._decoder, rest)
             if run is not None:
                 size, goes_on = run.size, self._feed_run(run, rest, self._passed + len(data) - len(rest))
-            else:  # an event, and each time more: perhaps only a few are not alike
+            else:  # one event, doubled each time: perhaps only a few do not match
                 end = rest.find(BLANK_LINE, least)
                 size = end + len(BLANK_LINE) if end >= 0 else len(rest)
                 goes_on, least = self._feed_events(rest[:size]), 2 * size
@@ -150,11 +150,11 @@ class StreamEditor:
                     self._cut(event, found)
                     return False
             if self._merger is not None and (self.is_odd or self.error is not None):
-                return False  # nothing is to come of it any more
+                return False  # no merged answer is possible any more
         return True
 
     def close(self) -> None:
-        """Take note of the clean end of the stream; a loop in an event that it left incomplete is none to interrupt."""
+        """End the stream; a loop in an incomplete last event is not cut."""
         if self.found is not None:
             return
         if self._sniffer is not None and self._sniffer.close() is not Form.EVENTS:
@@ -169,18 +169,18 @@ class StreamEditor:
             self._output += self._merged()
 
     def take(self) -> bytes:
-        """Return what the client gets now."""
+        """Return the output for the client so far."""
         output = bytes(self._output)
         self._output.clear()
         return output
 
     def rest(self) -> bytes:
-        """Return all that has not been taken, unedited: for the case that editing failed half-way."""
+        """Return all bytes that were not taken, unedited, for the case that editing failed."""
         held = self._sieve.held if self._sieve is not None else b""
         return bytes(self._output) + bytes(held) + self._pending
 
     def _sniff(self, sniffer: Sniffer, data: bytes) -> None:
-        """Find out what the body is; as long as that is not known, it is taken for an event stream."""
+        """Detect the form of the body; until it is known, treat it as an event stream."""
         form = sniffer.feed(data)
         if form is Form.EVENTS:
             self._sniffer = None
@@ -196,7 +196,7 @@ class StreamEditor:
         self._head.clear()
 
     def _read(self, event: Event) -> list[object]:
-        """Return the JSON values that an event says."""
+        """Return the JSON values of an event."""
         data = self._reader.read(event)
         if data.is_odd and not self.is_done:
             self.is_odd, self._is_cut = self.is_odd or event.terminated, not event.terminated
@@ -220,7 +220,7 @@ class StreamEditor:
             self._ends[event.end] = is_hidden
 
     def _pass(self, count: int) -> None:
-        """Move the first pending bytes to the output, except for what is hidden, withheld or merged."""
+        """Move the first pending bytes to the output, except those that are hidden, held back or merged."""
         if self._merger is None:
             passing = self._pending[:count]
             self._output += passing if self._sieve is None else self._sieve.feed(passing, self._ends)
@@ -229,8 +229,8 @@ class StreamEditor:
         self._ends.clear()
 
     def _cut(self, event: Event, found: FoundLoop) -> None:
-        """End the stream after an event: a reason for every open choice, and `[DONE]`."""
-        # All that can fail comes first: a stream that cannot be cut goes on.
+        """End the stream after an event: a finish reason for every open choice, and `[DONE]`."""
+        # Everything that can fail comes first: a stream that cannot be cut goes on.
         chunks = [self._progress.final_chunk(choice) for choice in self._progress.open_choices]
         ending = self._merged(chunks) if self._merger is not None else _events(chunks)
         self._pass(event.end - self._passed)
@@ -238,7 +238,7 @@ class StreamEditor:
             # Its line end may have been taken already, and may be a lone CR, which an LF would only complete.
             self._output += (self._sieve.close(self._ends) if self._sieve is not None else b"") + b"\n\n"
         elif self._output.endswith(b"\r"):
-            self._output += b"\n"  # the other half of a CRLF; after a lone CR it belongs to the same line end
+            self._output += b"\n"  # completes a CRLF; after a lone CR it belongs to the same line end
         self._output += ending
         self._pending = b""
         self.found = found
@@ -251,12 +251,12 @@ class StreamEditor:
         result = self._merger.result()
         try:
             return json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()
-        except UnicodeEncodeError:  # half a surrogate pair, for which UTF-8 has no bytes
+        except UnicodeEncodeError:  # a lone surrogate, which UTF-8 cannot encode
             return json.dumps(result, separators=(",", ":")).encode()
 
 
 class _Progress:
-    """Know which choices of a stream are open, and what its chunks have in common."""
+    """Track which choices of a stream are open, and the members that its chunks have in common."""
 
     def __init__(self) -> None:
         self._top: dict[str, object] = {}
@@ -314,7 +314,7 @@ def _events(chunks: Iterable[object]) -> bytes:
 
 
 def merged(stream: bytes) -> bytes | None:
-    """Return the merged answer of a stream, read anew, None if it is not whole: for when editing it failed half-way."""
+    """Return the merged answer of a stream read from the start, None if it is not whole: used after editing failed."""
     editor = StreamEditor(Plan(coerce=True))
     editor.feed(stream)
     editor.close()

@@ -1,7 +1,7 @@
-"""The texts of a stream that is not merged, put together from its events, so that words that were cut can be found.
+"""Join the texts of a stream that is not merged from its events, so that words cut between events can be found.
 
-What stands in events of known kinds as a piece of a text is joined to it. Strings of events of unknown kinds may be
-such pieces or texts of their own: they are there in both ways.
+Pieces of a text in events of known kinds are joined. Strings in events of unknown kinds may be pieces or separate
+texts: they are included both ways.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,18 +16,18 @@ from moonpalace_addons.wire.secrets.values import known
 
 MEMBER_KEYS = frozenset({*SEARCHED_KEYS, "delta", "partial_json"})
 MAX_EVENTS = 250_000
-"""Events that are looked at: of the words behind them only those are found that are not cut."""
+"""Maximum events that are joined; later events are searched for uncut words only."""
 
 
 def of_answer(stream: bytes | None, answer: bytes | None, hidden: Sequence[bytes] = ()) -> str | None:
-    """Return the texts of a stream that is kept as the answer as well, None for one that is merged, and for none."""
+    """Return the texts of a stream stored unmerged, None if it is merged or there is none."""
     return document(stream, hidden) if stream is not None and stream == answer else None
 
 
 def document(stream: bytes, hidden: Sequence[bytes] = ()) -> str:
-    """Return a JSON document that has the texts of a stream, each once, as values that are searched for words.
+    """Return a JSON document with the texts of a stream, each once, as values that a word search covers.
 
-    Secrets, those that are known (`hidden`) and others by their form, are masked: they may come together here only.
+    Known secrets (`hidden`) and those recognized by their form are masked: they may become complete only here.
     """
     written = dump_json([{"text": text} for text in dict.fromkeys(joined(stream))])
     found = bodies.find(written, known(tuple(hidden)))
@@ -35,7 +35,7 @@ def document(stream: bytes, hidden: Sequence[bytes] = ()) -> str:
 
 
 def joined(stream: bytes) -> Iterator[str]:
-    """Give the texts of a stream."""
+    """Yield the texts of a stream."""
     growing: dict[Series, Text] = {}
     for text in of_events(stream):
         if isinstance(text, str):
@@ -48,7 +48,7 @@ def joined(stream: bytes) -> Iterator[str]:
 
 
 def of_events(stream: bytes) -> Iterator[str | tuple[Series, str]]:
-    """Give the strings of the events: those that are pieces of a text with what tells this text."""
+    """Yield the strings of the events; a piece of a text comes with the key of that text."""
     decoder = make_decoder(limit=len(stream) + 1)
     for number, event in enumerate((*decoder.feed(stream), *decoder.close())):
         if number >= MAX_EVENTS:
@@ -63,7 +63,7 @@ def of_events(stream: bytes) -> Iterator[str | tuple[Series, str]]:
 
 
 def of_value(value: object) -> Iterator[str | tuple[Series, str]]:
-    """Give the strings of a value that an event says, likewise."""
+    """Yield the strings of one value of an event in the same way."""
     for path, string in strings(value):
         grows = is_text_piece(path)
         if grows:
@@ -73,7 +73,7 @@ def of_value(value: object) -> Iterator[str | tuple[Series, str]]:
 
 
 def strings(value: object, path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Give the strings in a value that are searched, with the keys to them."""
+    """Yield the searched strings in a value, with their paths."""
     if isinstance(value, dict):
         for key, member in value.items():
             if isinstance(member, str):

@@ -1,12 +1,12 @@
-"""Recognise the events of a chat stream that differ from an earlier one in their text alone, without parsing them.
+"""Match events of a chat stream that differ from an earlier event only in one text, without parsing them.
 
 Nearly all events of a stream are one text, a few characters long, within some hundred bytes that never change:
 
     {"id":"cmpl-1","model":"kimi-k2.6","choices":[{"index":0,"delta":{"content":"word "},"finish_reason":null}]}
 
-What stands before and behind the text is learnt from an event that was parsed. A later event that begins and ends
-with the same characters, with one JSON string between, is the same object but for that text. Of events that came
-together one split gives the texts, since what stands between these is always the same.
+The bytes before and after the text are learnt from an event that was parsed. A later event that begins and ends with
+the same characters, with one JSON string between, is the same object except for that text. For several events in one
+chunk a single split gives all texts, since the bytes between them are always the same.
 """
 
 import re
@@ -20,18 +20,18 @@ from moonpalace_addons.wire.sse import BLANK_LINE, DATA
 
 CHANNELS = ("content", "reasoning_content", "reasoning")
 MAX_MISSES = 8
-"""Events in a row that were learnt in vain, after which nothing more is learnt: in this stream each is different."""
+"""Consecutive events learnt without a match after which learning stops: every event of this stream is different."""
 _STRING = re.compile(r'\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 _PROBE = "probe"
 
 _decode_string = msgspec.json.Decoder(str).decode
 _decode_strings = msgspec.json.Decoder(list[str]).decode
-# No string of JSON holds a line end as it is: none can go on behind this one, so that as many strings are one each.
+# A JSON string contains no literal line end: no string can continue past this separator, so each string is one element.
 _COMMA = b",\n"
 
 
 class TextDelta(msgspec.Struct, frozen=True, gc=False):
-    """What an event says that is like an earlier one: one more text in a channel of a choice."""
+    """The content of a matching event: one more text in a channel of a choice."""
 
     choice: int
     channel: str
@@ -39,7 +39,7 @@ class TextDelta(msgspec.Struct, frozen=True, gc=False):
 
 
 class TextRun(msgspec.Struct, frozen=True, gc=False):
-    """What events in a row say that are all like an earlier one; `size` counts their bytes."""
+    """The content of consecutive matching events; `size` counts their bytes."""
 
     choice: int
     channel: str
@@ -48,28 +48,28 @@ class TextRun(msgspec.Struct, frozen=True, gc=False):
 
 
 class TextEventMatcher:
-    """Know the latest event with nothing but a text to add. What it says of an event is what parsing would say."""
+    """Remember the latest event that only adds a text. A match gives exactly what parsing would give."""
 
     def __init__(self) -> None:
         self._choice, self._channel = 0, ""
-        self._head, self._tail = "\0", ""  # like nothing, until there is something to be like
-        self._before = self._behind = b"\0"  # the same in bytes, with what makes them an event
+        self._head, self._tail = "\0", ""  # matches nothing until an event is learnt
+        self._before = self._behind = b"\0"  # the same as bytes, with the framing of an event
         self._misses = 0
 
     def read(self, data: str) -> TextDelta | None:
-        """Return what an event adds, if it is like the one learnt; None for all others, which are to be parsed."""
+        """Return the text that an event adds if it matches the learnt one; None for others, which have to be parsed."""
         head, tail = self._head, self._tail
         if not (data.startswith(head) and data.endswith(tail)):
             return None
         try:
             text = _decode_string(data[len(head) : len(data) - len(tail)])
-        except ValueError:  # more than a string, less than one, or half a surrogate pair
+        except ValueError:  # not exactly one string, or a lone surrogate
             return None
         self._misses = 0
         return TextDelta(self._choice, self._channel, text)
 
     def read_run(self, stream: bytes) -> TextRun | None:
-        """Return what the events at the beginning of these bytes add, if all are like the one learnt up to the last."""
+        """Return the texts of the events at the start of the bytes, if all up to the last one match."""
         before, behind = self._before, self._behind
         if not stream.startswith(before):
             return None
@@ -88,7 +88,7 @@ class TextEventMatcher:
         return TextRun(self._choice, self._channel, texts, end + len(behind))
 
     def learn(self, data: str, chunk: object) -> None:
-        """Take an event that has been parsed as the one to compare with, if it has nothing but a text to add."""
+        """Learn a parsed event as the one to compare with, if it only adds a text."""
         if self._misses >= MAX_MISSES or (found := _only_text(chunk)) is None:
             return
         self._misses += 1
@@ -104,7 +104,7 @@ class TextEventMatcher:
 
 
 def _only_text(chunk: object) -> tuple[int, str, str] | None:
-    """Return choice, channel and text of a chunk that, but for its text, says only what may be said again."""
+    """Return choice, channel and text of a chunk whose other members may be repeated without effect."""
     fields = mapping(chunk)
     choices = fields.get("choices")
     if not isinstance(choices, list) or len(choices) != 1 or not _has_only(fields, "choices"):

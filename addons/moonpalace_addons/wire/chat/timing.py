@@ -1,8 +1,8 @@
-"""Derive the timing of a call from the times at which its chunks arrived.
+"""Compute the timing of a call from the arrival times of its chunks.
 
-All times are whole nanoseconds of one monotonic clock. An event counts as arrived with the chunk that holds the byte
-which completed it. A token event is one whose delta has text of any channel: content, reasoning, refusal, or the name
-or arguments of a tool or function call; it is visible unless all its text is reasoning.
+All times are whole nanoseconds of one monotonic clock. An event arrives with the chunk that contains the byte that
+completes it. A token event is one whose delta has text in any channel: content, reasoning, refusal, or the name or
+arguments of a tool or function call; it is visible unless all its text is reasoning.
 """
 
 import math
@@ -92,7 +92,7 @@ def measure(
 
 
 def token_channel(chunk: object) -> Literal["visible", "reasoning"] | None:
-    """Say which channel the text in a parsed chat chunk belongs to; None without text, visible if both have some."""
+    """Return the channel of the text in a parsed chat chunk; None without text, visible if both have some."""
     if isinstance(chunk, TextDelta):
         return ("visible" if chunk.channel in _VISIBLE else "reasoning") if chunk.text else None
     deltas = [mapping(choice.get("delta")) or mapping(choice.get("message")) for choice in choices(mapping(chunk))]
@@ -106,7 +106,7 @@ def _has_text(fields: Mapping[str, object], names: tuple[str, ...]) -> bool:
 
 
 def _has_call(delta: Mapping[str, object]) -> bool:
-    if "tool_calls" not in delta and "function_call" not in delta:  # most of the many that a stream has
+    if "tool_calls" not in delta and "function_call" not in delta:  # a shortcut for most chunks of a stream
         return False
     calls = delta.get("tool_calls")
     functions = [mapping(mapping(call).get("function")) for call in (calls if isinstance(calls, list) else ())]
@@ -139,8 +139,8 @@ def _percentile(gaps: Sequence[int], percent: int) -> int | None:
 
 
 def chunk_at(offsets: Sequence[int], end: int) -> int:
-    """Return the number of the chunk that brought the byte before `end`; `offsets` are where chunks end, one at least.
+    """Return the index of the chunk with the byte before `end`; `offsets` are the ends of chunks, at least one.
 
-    An end past the last chunk can only come from bytes that were lost: the last chunk is the nearest.
+    An end past the last chunk can only come from lost bytes: the last chunk is the nearest.
     """
     return min(bisect_left(offsets, end), len(offsets) - 1)

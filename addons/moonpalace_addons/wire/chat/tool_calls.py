@@ -1,15 +1,15 @@
-"""Gather the tool calls of one message from its deltas.
+"""Merge the tool calls of one message from its deltas.
 
-A piece belongs to the call with its `id`, unless it has another `index` than that; else to the latest with its `index`;
-without either, to the call that stood at its position in the latest list that named its calls (by index, by id or by
-beginning them). Every call stays open: pieces of an earlier one may come after a later one has begun.
+A piece belongs to the call with its `id`, unless its `index` differs; else to the latest call with its `index`; without
+either, to the call at its position in the latest list that identified its calls (by index, by ID or by starting them).
+Every call stays open: pieces of an earlier one may arrive after a later one has started.
 
-Servers say `index: 0` of all calls, a fresh id with each piece of one, or the name with each. So a piece begins another
-call only if it has a name, and so has the call that it would belong to:
+Some servers send `index: 0` for all calls, a new ID with each piece, or the name with each. So a piece starts another
+call only if both it and the call that it would belong to have a name:
 
-    another name   begins one if the id is another too, or arguments have come; else it goes on with the name
-    the same name  begins one if the arguments that have come are whole JSON, or if there are none and the id is another
-    neither index nor a known id: a name begins one too, as does an id where there is no call without whole arguments
+    another name   starts one if the ID differs too, or arguments have arrived; else it continues the name
+    the same name  starts one if the arguments are complete JSON, or if there are none and the ID differs
+    neither index nor a known ID: a name starts one too, as does an ID if every call has complete arguments
 """
 
 import re
@@ -23,14 +23,14 @@ SAME_INDEX = "several tool calls had the same index, and were told apart by id, 
 REPEATED = "the arguments of a tool call came twice, and are kept once"
 GOES_ON = "the arguments of a tool call went on behind their end"
 _ARGUMENT_KEYS = {"function": "arguments", "custom": "input"}
-"""The members of a call that hold its name, and under which key its arguments."""
+"""Members of a call that hold its name, each with the key of its arguments."""
 
 
 _MARKS = re.compile(r'\\.|[\\"{}[\]]', re.DOTALL)
 
 
 class Balance:
-    """Follow one text; time is linear in what is fed, memory is constant. `size` counts the characters."""
+    """Track the brackets of one text; time is linear, memory constant. `size` counts the characters."""
 
     __slots__ = ("_depth", "_in_string", "_is_escaped", "_is_opened", "size")
 
@@ -43,11 +43,11 @@ class Balance:
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether an object or a list was opened, and all that was is closed."""
+        """Tell whether an object or a list was opened, and everything that was opened is closed."""
         return self._is_opened and self._depth <= 0 and not self._in_string
 
     def feed(self, text: str) -> None:
-        """Take in the next piece."""
+        """Add the next piece."""
         self.size += len(text)
         if self._is_escaped and text:
             text, self._is_escaped = text[1:], False
@@ -63,7 +63,7 @@ class Balance:
 
 @dataclass(slots=True)
 class Call:
-    """What is known of one call, to find its pieces by; `label` tells it from the others of its message."""
+    """What identifies the pieces of one call; `label` distinguishes it from others of its message."""
 
     label: object
     index: int | None = None
@@ -74,7 +74,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What a piece tells of its call; `text` is a piece of the arguments, which stand at `place`."""
+    """The fields of a piece; `text` is a piece of the arguments, which belong to `place`."""
 
     index: int | None
     id: str
@@ -84,7 +84,7 @@ class Piece:
 
 
 def read(piece: Mapping[str, object]) -> Piece:
-    """Return what a piece tells."""
+    """Return the fields of a piece."""
     kind = "custom" if "custom" in piece and not piece.get("function") else "function"
     body, key = mapping(piece.get(kind)), _ARGUMENT_KEYS[kind]
     return Piece(
@@ -93,7 +93,7 @@ def read(piece: Mapping[str, object]) -> Piece:
 
 
 class Router:
-    """Find the call of every piece; memory is that of the calls, not of their arguments."""
+    """Assign every piece to its call; memory is that of the calls, not of their arguments."""
 
     def __init__(self) -> None:
         self.shares_index = False
@@ -103,7 +103,7 @@ class Router:
         self._latest: list[Call] = []
 
     def route(self, pieces: list[object]) -> Iterator[tuple[Mapping[str, object], Piece, Call]]:
-        """Yield the pieces in one delta's `tool_calls`, what each tells, and its call without that piece."""
+        """Yield the pieces in one delta's `tool_calls`, their fields, and the call before the piece is added."""
         touched: list[Call] = []
         begun = self._begun
         named = False
@@ -123,7 +123,7 @@ class Router:
         call = self._by_id.get(piece.id)
         if piece.index is None:
             return call or self._at(position, piece)
-        # A call that has only been known by its id may get its index later; one with another index is another call.
+        # A call known only by its ID may get its index later; a different index means another call.
         if call is not None and call.index in (None, piece.index):
             return call
         call = self._by_index.get(piece.index)
@@ -133,7 +133,7 @@ class Router:
         call = self._latest[position] if position < len(self._latest) else None
         if call is None:
             return None
-        if piece.id:  # an id that is not known
+        if piece.id:  # an unknown ID
             goes_on = not piece.name and bool(call.name) and not call.arguments.is_complete
         else:
             goes_on = not (piece.name and call.name and piece.name != call.name) and not _begins_another(call, piece)
@@ -159,7 +159,7 @@ class Router:
 
 
 def _begins_another(call: Call, piece: Piece) -> bool:
-    """Tell whether a piece that says the index of a call, or comes at its position, is of a new one."""
+    """Tell whether a piece with the index of a call, or at its position, starts a new one."""
     if not piece.name or not call.name:
         return False
     is_new = bool(piece.id and call.id and piece.id != call.id)
@@ -173,7 +173,7 @@ def _begins_another(call: Call, piece: Piece) -> bool:
 
 
 class ToolCalls:
-    """Gather the elements of `tool_calls`."""
+    """Merge the elements of `tool_calls`."""
 
     def __init__(self, doubts: Doubts | None = None) -> None:
         self._doubts: Doubts = {} if doubts is None else doubts
@@ -181,7 +181,7 @@ class ToolCalls:
         self._calls: dict[int, _Gathered] = {}
 
     def feed(self, pieces: list[object]) -> None:
-        """Take in the `tool_calls` of one delta."""
+        """Add the `tool_calls` of one delta."""
         for value, piece, call in self._router.route(pieces):
             gathered = self._calls.get(id(call))
             if gathered is None:
@@ -191,7 +191,10 @@ class ToolCalls:
             self._doubts[SAME_INDEX] = None
 
     def result(self) -> list[dict[str, object]]:
-        """Return the calls as an answer without streaming has them: by index or else as they began, without `index`."""
+        """Return the calls as an unstreamed answer has them: by index or else in order of appearance.
+
+        They have no `index`.
+        """
         calls = list(self._calls.values())
         indexes = [number if each.call.index is None else each.call.index for number, each in enumerate(calls)]
         return [calls[number].result() for number in sorted(range(len(calls)), key=indexes.__getitem__)]
@@ -204,7 +207,7 @@ class _Gathered:
         self._fields = Pieces(doubts, joins=True, appends=True)
 
     def feed(self, value: Mapping[str, object], piece: Piece) -> None:
-        """Take in a piece, before the call knows it."""
+        """Add a piece, before the call is updated with it."""
         if self.call.arguments.is_complete and piece.text.strip():
             is_repeated = len(piece.text) == self.call.arguments.size and piece.text == self._arguments()
             self._doubts[REPEATED if is_repeated else GOES_ON] = None

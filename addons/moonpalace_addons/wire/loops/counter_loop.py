@@ -1,10 +1,10 @@
-"""Find a loop whose rounds are the same but for numbers that count on.
+"""Detect a loop whose rounds differ only by numbers that count up or down.
 
-The text is followed through its shadow, in which every run of ASCII digits is a single "0", beside a list of those
-numbers. Where the shadow ends in a loop, its numbers form a table with one row for each round. It is a counter loop
-when each column has the same step most of the time and one of them a step that is not zero. A unit needs letters:
-tables, matrices and the numbers from 1 to 1000 are no loops. Families of 32 registers, cases or files are legitimate
-text, so more copies are asked for than where a unit is repeated exactly.
+Every run of ASCII digits is replaced by a single "0", and the numbers are kept in a list. Where the replaced text (the
+shadow) ends in a loop, its numbers form a table with one row per round. It is a counter loop if each column has a
+constant step most of the time, and at least one step is not zero. A unit needs letters: tables, matrices and the
+numbers from 1 to 1000 are no loops. Families of 32 registers, cases or files are legitimate text, so more copies are
+required than for exact repetition.
 """
 
 import re
@@ -16,16 +16,16 @@ from moonpalace_addons.wire.loops.tail_period import Rule, Tail, tails
 _WINDOW = 32_768
 _COPIES_AT_THRESHOLD_1 = 20
 _LENGTH_AT_THRESHOLD_1 = 400
-# How far the shadow may outgrow the window before it is cut: cutting copies it.
+# Slack of the shadow over the window before it is cut, because cutting copies it.
 _SLACK = 8192
-# Digits at the end of a block may go on in the next one, but not for ever.
+# Digits at the end of a block may continue in the next one, but not without limit.
 _MAX_HELD_DIGITS = 600
-# Of longer numbers the last digits: they count on too, memory is bounded, and int() never refuses.
+# Longer numbers keep their last digits: these count up too, memory is bounded, and int() never fails.
 _MAX_DIGITS = 15
 _MIN_LETTERS = 4
 _EAST_ASIAN_START = "\u2e80"
 _MIN_SAME_STEP_SHARE = 0.75
-# Enough to reject most data before the whole table is looked at; of four steps one may differ.
+# Rows checked before the whole table, enough to reject most data; one of the four steps may differ.
 _PRECHECK_ROWS = 5
 
 _NUMBER = re.compile("[0-9]+")
@@ -75,12 +75,12 @@ class CounterLoop:
 
 
 def _count_letters(unit: str) -> int:
-    """Return the number of letters, those of the East Asian scripts counted twice because one is a word."""
+    """Return the number of letters; letters of East Asian scripts count twice because one is a word."""
     return sum(2 if char >= _EAST_ASIAN_START else 1 for char in unit if char.isalpha())
 
 
 def _is_counting(numbers: list[str], columns: int) -> bool:
-    """Tell whether each column of a table, given row by row, has a steady step, and one of them one that is not 0."""
+    """Tell whether each column of a table, given row by row, has a steady step, and at least one is not 0."""
     counting = False
     for column in range(columns):
         step = _main_step(numbers[column::columns])
@@ -91,7 +91,7 @@ def _is_counting(numbers: list[str], columns: int) -> bool:
 
 
 def _main_step(column: list[str]) -> int | None:
-    """Return the difference that nearly all neighbours in a column have, None if there is none."""
+    """Return the difference between nearly all neighbours in a column, None if there is none."""
     values = [int(number) for number in column]
     steps = Counter(after - before for before, after in pairwise(values))
     step, count = steps.most_common(1)[0]

@@ -1,6 +1,6 @@
-"""Tell data and code from prose by a unit of text that is repeated: a row of a table, a line of JSON, a call.
+"""Classify a repeated unit of text as data or code (a table row, a line of JSON, a call) rather than prose.
 
-Data repeats itself legitimately where prose does not: nine rows of zeros are a matrix, nine equal sentences are none.
+Data repeats itself legitimately where prose does not: nine rows of zeros are a matrix, nine equal sentences are a loop.
 """
 
 import re
@@ -19,13 +19,13 @@ _DATA = re.compile(
     re.VERBOSE,
 )
 _SEPARATED_DIGITS = re.compile(r"\d\W|\W\d")
-"""Digits with something between them, which without any letters are numbers in rows."""
+"""Digits with a separator: in a unit without letters, these are rows of numbers."""
 
 
 def looks_like_data(unit: str) -> bool:
-    """Tell whether a unit, which is repeated, is rather one of data or code than one of prose.
+    """Tell whether a repeated unit is more likely data or code than prose.
 
-    It may begin anywhere: what stands at its end goes on at its start.
+    The unit may begin anywhere: its end continues at its start.
     """
     twice = unit + unit
     if _DATA.search(twice):

@@ -1,7 +1,7 @@
-"""Watch every text of a chat stream for loops: each choice and each channel has a detector of its own.
+"""Detect loops in the texts of a chat stream, with one detector per choice and channel.
 
 Channels are `content`, `reasoning_content`, `reasoning`, `function_call.arguments` and, for each tool call,
-`tool_calls.N.function.arguments` or `tool_calls.N.custom.input`, where N is the call's index, else its id, else its
+`tool_calls.N.function.arguments` or `tool_calls.N.custom.input`, where N is the call's index, else its ID, else its
 number among the calls of the choice. Texts are never mixed: two tools called in turn are no loop.
 """
 
@@ -27,7 +27,7 @@ _TEXTS = ("content", "reasoning_content", "reasoning")
 
 @dataclass(frozen=True, slots=True)
 class FoundLoop:
-    """Say where a loop was found: in which choice, in which channel, and what the detector knows of it."""
+    """A loop: its choice, its channel, and the detector's result."""
 
     choice: int
     channel: str
@@ -41,7 +41,7 @@ class FoundLoop:
 
 
 class LoopGuard:
-    """Feed the texts of the chunks to their detectors; memory is bounded per channel by the detector's."""
+    """Feed the texts of chunks to their detectors; memory per channel is bounded by the detector's."""
 
     def __init__(self, make_detector: Callable[[], Detector]) -> None:
         self._make_detector = make_detector
@@ -49,7 +49,7 @@ class LoopGuard:
         self._routers: dict[int, Router] = {}
 
     def feed(self, chunk: object) -> FoundLoop | None:
-        """Take in the parsed JSON of one event; return the first loop that it completes."""
+        """Read the parsed JSON of one event; return the first loop that it completes."""
         texts = ((chunk.choice, chunk.channel, chunk.text),) if isinstance(chunk, TextDelta) else self._texts(chunk)
         for choice, channel, text in texts:
             loop = self._detector(choice, channel).feed(text)
@@ -58,7 +58,7 @@ class LoopGuard:
         return None
 
     def feed_run(self, run: TextRun) -> tuple[int, FoundLoop | None]:
-        """Take in what several events say; return how many were taken, and the loop that the last one completes."""
+        """Read the texts of several events; return how many were read, and the loop that the last one completes."""
         feed = self._detector(run.choice, run.channel).feed
         for count, text in enumerate(run.texts, 1):
             loop = feed(text)
@@ -74,7 +74,7 @@ class LoopGuard:
         return detector
 
     def _texts(self, chunk: object) -> Iterator[tuple[int, str, str]]:
-        """Iterate over (choice, channel, text) of a chunk, without empty texts."""
+        """Yield (choice, channel, text) of a chunk, without empty texts."""
         for position, choice in enumerate(choices(mapping(chunk))):
             index = index_of(choice)
             number = position if index is None else index

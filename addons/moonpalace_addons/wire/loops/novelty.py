@@ -1,11 +1,11 @@
-"""Notice a text that goes on without anything new: a loop whose rounds differ by a word or in their order.
+"""Detect a text that goes on without anything new: a loop whose rounds differ by a word or in their order.
 
-Only the sequences of 8 characters count. A text has stalled when its last characters, some thousands by the threshold,
-have few different sequences, nearly all of which occurred in the 8,192 characters before too. Legitimate data with the
-same keys in every record has new values, and more of them than that.
+Only sequences of 8 characters count. A text has stalled if its last characters, some thousands depending on the
+threshold, contain few distinct sequences, nearly all of which also occur in the 8,192 characters before. Legitimate
+data with the same keys in every record has more new values than that.
 
-Kept are the low bytes of the code points. So a sequence is one number, built eight times as fast as a string, and two
-sequences of one text that agree in all eight bytes are the same for all practical ends.
+Only the low byte of each code point is kept. A sequence is then a single number, built eight times as fast as a string,
+and two sequences of one text that agree in all eight bytes are practically always equal.
 """
 
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ _MAX_DISTINCT = 368
 _MAX_NEW = 15
 _HISTORY_LENGTH = 8192
 _LENGTH_AT_THRESHOLD_1 = 1500
-# With a threshold so low that more would be needed the test is off: 65,536 characters, as for periods.
+# The test is off if the threshold is so low that it needs more: 65,536 characters, as for periods.
 _MAX_BLOCKS = 256
-# Two of the eight ways to cut a text into sequences side by side are enough to see that most text is various.
+# Two of the eight alignments are enough to see that most text is varied.
 _SAMPLED_SHIFTS = (0, 4)
 _ALL_SHIFTS = range(_SEQUENCE_LENGTH)
 _SLACK = 4096
@@ -55,18 +55,18 @@ class Stall:
         for shifts in (_SAMPLED_SHIFTS, _ALL_SHIFTS):
             excess = len(self._latest(self._length, shifts)) - _MAX_DISTINCT
             if excess > 0:
-                # A block takes the place of an older one, with which no more than its own sequences can go.
+                # Each block replaces an older one, which can remove no more sequences than it has itself.
                 self._blocks_to_skip = (excess - 1) // (BLOCK_LENGTH // _SEQUENCE_LENGTH * len(shifts))
                 return False
         half = self._blocks // 2
         if self._has_new_sequences(half * BLOCK_LENGTH):
-            # These are news as long as the run begins before them.
+            # These stay new as long as the run begins before them.
             self._blocks_to_skip = self._blocks - half
             return False
         return not self._has_new_sequences(self._length)
 
     def _latest(self, length: int, shifts: Sequence[int]) -> set[int]:
-        """Return the different sequences that end in the last `length` characters."""
+        """Return the distinct sequences that end in the last `length` characters."""
         start = len(self._low) - length - _SEQUENCE_LENGTH + 1
         row = f"<{length // _SEQUENCE_LENGTH}Q"
         return set().union(*(unpack_from(row, self._low, start + shift) for shift in shifts))

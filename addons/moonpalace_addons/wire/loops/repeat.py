@@ -2,12 +2,13 @@
 
 Three tests, each for one kind of loop:
 
-    period    the same unit again and again (`tail_period`), looked for at every 16th character
+    period    the same unit repeated exactly (`tail_period`), tested at every 16th character
     near      rounds that differ by a word or in their order (`novelty`), at every 256th
-    counter   rounds that differ by numbers that count on (`counter_loop`), at every 256th
+    counter   rounds that differ by numbers that count (`counter_loop`), at every 256th
 
-All look at the end of the text only, so that how soon a loop is found does not depend on how much came before it. Text
-is measured in characters (code points). What a user asked to be repeated looks like a loop: no text alone tells.
+All tests look at the end of the text only, so the delay of detection does not depend on how much text came before.
+Lengths are in characters (code points). Repetition that a user asked for looks like a loop too: the text alone cannot
+tell.
 """
 
 from dataclasses import dataclass
@@ -23,26 +24,26 @@ type Test = Literal["period", "near", "counter"]
 
 _STRIDE = 16
 _MAX_SAMPLE = 200
-# Lower ones count as this, which asks for 1,001 copies.
+# Lower thresholds count as this one, which requires 1,001 copies.
 _MIN_THRESHOLD = 0.001
 _MAX_PERIOD = 2730
 _MAX_WINDOW = 65_536
 _MIN_LOOP_LENGTH = 250
-# Of data and code more is legitimate: a matrix of 20 rows and columns, a list of 64 empty values.
+# Data and code repeat more: a matrix of 20 rows and columns, a list of 64 empty values.
 _MIN_DATA_LOOP_LENGTH = 2000
-# From here on a higher min_length only delays: a loop of that length is one, however much is to be tolerated before it.
+# A higher min_length than this only delays detection: a repetition of that length is a loop anyway.
 _MAX_MIN_LENGTH = 2250
-# How far the window may outgrow what the rule needs before it is cut: cutting copies it.
+# Slack of the text over the window before it is cut, because cutting copies it.
 _SLACK = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """Hold which test found a loop, and where.
+    """A loop: which test found it, and where.
 
-    `position` is the number of characters that had been seen then, `period` the length of the unit in characters where
-    the rounds are all the same, `sample` the end of the loop: its last unit, or as much of it as 200 characters hold;
-    where rounds differ in their order, the last 200 characters.
+    `position` is the number of characters seen by then. `period` is the length of the unit in characters if all rounds
+    are equal. `sample` is the end of the loop: its last unit, at most 200 characters of it; if rounds differ in their
+    order, the last 200 characters.
     """
 
     test: Test
@@ -52,15 +53,16 @@ class Loop:
 
 
 class Detector:
-    """Watch one text, fed in order in pieces of any size, for loops; how it is cut makes no difference.
+    """Watch one text for loops. It is fed in order in pieces of any size; the cuts make no difference.
 
-    `threshold`, between 0 and 1, says how much repetition is tolerated: a loop has been found when what is new in it is
-    no more than that share of what repeats it (0.5: three copies). The higher it is, the earlier a loop is found; 0 is
-    never. Nothing is found while `min_length` characters or fewer have been seen, and a loop is at least 250 characters
-    and half of `min_length` long, one whose unit looks like data or code at least 2,000. The first loop found stays in
-    `fired`; `length` counts all that was fed.
+    `threshold`, between 0 and 1, is the tolerated repetition: a loop is found when its new part is at most that share
+    of the part that repeats it (0.5: three copies). A higher threshold finds loops earlier; 0 disables detection.
+    Nothing is found in the first `min_length` characters. A loop has at least 250 characters plus half of `min_length`,
+    and at least 2,000 if its unit looks like data or code. The first loop stays in `fired`; `length` counts all
+    characters fed.
 
-    Memory: at most about 70,000 characters, at 0.5 about 12,300, and what `novelty` and `counter_loop` state.
+    Memory: at most about 70,000 characters, at 0.5 about 12,300, plus the limits stated by `novelty` and
+    `counter_loop`.
     """
 
     def __init__(self, threshold: float, min_length: int) -> None:
@@ -76,7 +78,8 @@ class Detector:
             shortest = min(_MIN_LOOP_LENGTH + min_length // 2, _MAX_MIN_LENGTH)
             self._rule = _rule(1 + 1 / threshold, shortest)
             self._window = self._rule.window
-            # A loop now repeated most of these characters a while ago too: without them no search for that while.
+            # A loop that ends here repeated most of these characters some time ago: without them, skip the search for
+            # that long.
             overlap = self._rule.min_overlap(1)
             self._search_interval = max(overlap // 2 // _STRIDE, 1) * _STRIDE
             self._probe_length = overlap - self._search_interval + _STRIDE

@@ -1,10 +1,11 @@
-"""Find the periods with which a text ends: a unit that is repeated, exactly, up to the last character.
+"""Find the periods at the end of a text: a unit that is repeated exactly up to the last character.
 
-A text ends with period p over L characters when each of its last L characters, but for the first p, equals the one p
-before it. If L is as long as a rule asks, then at least the last `overlap` characters occur once more, p earlier, with
-`overlap` known in advance. So one search for that needle from the end finds the shortest candidate. A shorter needle
-would find the same, but indentation alone gives thousands of candidates for one of 16 characters. After a candidate
-with too short a run, Fine and Wilf's theorem says how far the next one is at least, so few searches are needed.
+A text ends with period p over L characters if each of its last L characters, except the first p, equals the one p
+before it. If L is as long as a rule requires, at least the last `overlap` characters occur once more, p earlier, with
+`overlap` known in advance. So a single search for that needle from the end finds the shortest candidate. A shorter
+needle would find the same, but indentation alone gives thousands of candidates for a needle of 16 characters. After a
+candidate whose run is too short, Fine and Wilf's theorem gives a lower bound for the next period, so few searches are
+needed.
 """
 
 from collections.abc import Iterator
@@ -13,15 +14,15 @@ from math import ceil
 
 _FIRST_GALLOP = 64
 _MIN_RUN = 8
-# Copies are one plus a quotient: where the product with a whole number should be whole, rounding may not add one.
+# Copies are one plus a quotient: rounding must not push a product that should be whole over the next integer.
 _ROUNDING_ERROR = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Hold what counts as a loop: its least length, its least number of copies, and its longest period in characters.
+    """The definition of a loop: minimum length, minimum number of copies, maximum period, in characters.
 
-    `copies` is over 1 and may be a fraction: a loop of 2.5 copies has half a unit more than two whole ones.
+    `copies` is greater than 1 and may be a fraction: a loop of 2.5 copies has half a unit more than two whole ones.
     """
 
     min_length: int
@@ -38,20 +39,20 @@ class Rule:
         return length >= self.min_length and length >= self.copies * period - _ROUNDING_ERROR
 
     def min_overlap(self, period: int) -> int:
-        """Return how many characters any loop with at least this period surely repeats at its end."""
+        """Return the minimum number of characters that a loop with at least this period repeats at its end."""
         return ceil(max(self.min_length - self.min_length / self.copies, (self.copies - 1) * period) - _ROUNDING_ERROR)
 
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """Hold a period and over how many characters at the end of the text it holds."""
+    """A period, and the number of characters at the end of the text over which it holds."""
 
     period: int
     length: int
 
 
 def nearest_repeat(text: str, size: int, max_period: int) -> int:
-    """Return a distance at which the last `size` characters may occur again, none nearer; 0 if they do not."""
+    """Return the shortest distance at which the last `size` characters may repeat; 0 if they do not."""
     end = len(text)
     if end <= size:
         return 0
@@ -62,9 +63,9 @@ def nearest_repeat(text: str, size: int, max_period: int) -> int:
 
 
 def tails(text: str, rule: Rule, min_period: int = 1) -> Iterator[Tail]:
-    """Yield the loops that `text` ends with, shortest period first, without the multiples of a period.
+    """Yield the loops that `text` ends with, shortest period first, without multiples of a period.
 
-    `min_period` may say that there is none with a shorter period; then the search begins there.
+    `min_period` starts the search there, if shorter periods are known to be absent.
     """
     end = len(text)
     while min_period <= rule.max_period:
@@ -84,9 +85,9 @@ def tails(text: str, rule: Rule, min_period: int = 1) -> Iterator[Tail]:
 
 
 def _strip_leading_run(needle: str) -> str:
-    """Return the needle without one character's run at its start, if enough is left.
+    """Return the needle without a run of one character at its start, if enough of it is left.
 
-    The search compares from the end wherever the first character fits: where spaces or dashes come in long runs that is
+    The search compares from the end wherever the first character matches. In long runs of spaces or dashes that is
     everywhere, and each comparison is long. What follows the run is rarer.
     """
     first = needle[0]
@@ -97,7 +98,7 @@ def _strip_leading_run(needle: str) -> str:
 
 
 def _equal_before(text: str, left: int, right: int) -> int:
-    """Return how many characters before `left` equal those before `right`, by slices: doubled, then halved."""
+    """Return how many characters before `left` equal those before `right`, by a galloping search."""
     start = left
     size = _FIRST_GALLOP
     while left >= size and text[left - size : left] == text[right - size : right]:
