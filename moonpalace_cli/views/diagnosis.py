@@ -21,7 +21,7 @@ UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 def report_text(report: Report) -> Iterator[str]:
     """Give the lines of a report."""
-    from moonpalace_addons.store.upkeep.health import living
+    from moonpalace_addons.store.upkeep.health import live_proxies
 
     yield line("database", report.database)
     yield line("version", f"MoonPalace {report.version}, schema {report.schema}")
@@ -34,7 +34,7 @@ def report_text(report: Report) -> Iterator[str]:
     yield line("calls", ", ".join(f"{number} {state}" for state, number in report.rows.items()) or "none")
     if report.unused_pieces:
         yield line("unused", f"{report.unused_pieces} pieces of bodies, {size(report.unused_bytes)}, for mpal cleanup")
-    alive = living(report)
+    alive = live_proxies(report)
     yield line("proxies", "; ".join(proxy(run) for run in alive) or "none running")
     yield line("backlog", backlog(report))
     for backup in report.backups:
@@ -82,7 +82,7 @@ def size(bytes_: int) -> str:
 
 def report_json(report: Report) -> dict[str, object]:
     """Return a report as a JSON object; sizes are in bytes, moments in ISO 8601."""
-    from moonpalace_addons.store.upkeep.health import living
+    from moonpalace_addons.store.upkeep.health import live_proxies
 
     return {
         "database": report.database,
@@ -96,7 +96,7 @@ def report_json(report: Report) -> dict[str, object]:
         "rows": report.rows,
         "unused_pieces": report.unused_pieces,
         "unused_bytes": report.unused_bytes,
-        "proxies": [proxy_json(run) for run in living(report)],
+        "proxies": [proxy_json(run) for run in live_proxies(report)],
         "journals": [
             {"path": str(found.path), "size": found.size, "in_use": found.in_use}
             for found in report.journals

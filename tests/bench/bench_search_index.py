@@ -14,13 +14,13 @@ from moonpalace_addons.store.database.engine import open_store, writing
 from moonpalace_addons.store.schema import EXCHANGES, SEARCH_BLOCKS
 from moonpalace_addons.store.upkeep import health_rows
 from moonpalace_addons.store.upkeep.indexing import index
-from moonpalace_addons.store.upkeep.search_blocks import BLOCK
+from moonpalace_addons.store.upkeep.search_blocks import BLOCK_SIZE
 from tests.batches import Batch
 from tests.bench import query_corpus
 from tests.bench.bench_store import begun
 from tests.bench.store_load import Author, Call, session, tasks
 
-CALLS = 16 * BLOCK
+CALLS = 16 * BLOCK_SIZE
 SIZE = 5_000
 CHARACTERS = [chr(code) for code in range(0x4E00, 0x4E00 + 3_500)]
 ENGLISH = 60_000
@@ -48,13 +48,13 @@ def measured(name: str, calls: list[Call]) -> Iterator[str]:
         batch, author = begun(engine), Author(3)
         for number, call in enumerate(calls):
             write(engine, batch, call, number, author)
-        began, longest, blocks = time.thread_time(), 0.0, len(calls) // BLOCK
+        began, longest, blocks = time.thread_time(), 0.0, len(calls) // BLOCK_SIZE
         for block in range(blocks):
             before = time.thread_time()
             for _ in index(engine, block):
                 now = time.thread_time()
                 longest, before = max(longest, now - before), now
-        each = (time.thread_time() - began) / blocks / BLOCK
+        each = (time.thread_time() - began) / blocks / BLOCK_SIZE
         yield f"{name}: {share(engine)}; {each * 1e3:.2f} ms for a call, the longest step {longest * 1e3:.0f} ms"
         engine.dispose()
 

@@ -19,7 +19,7 @@ from moonpalace_addons.store.records import runs
 from moonpalace_addons.store.schema import REVISION, TAGS
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
 from moonpalace_addons.store.upkeep.indexing import index
-from moonpalace_addons.store.upkeep.search_blocks import BLOCK
+from moonpalace_addons.store.upkeep.search_blocks import BLOCK_SIZE
 from tests.batches import Batch
 
 CALLS = 100_000
@@ -68,7 +68,7 @@ def write(file: Path, calls: int) -> None:
     with writing(engine) as connection:
         rows = [{"exchange_id": number, "tag": "seen"} for number in range(1, calls + 1, 1_000)]
         connection.execute(insert(TAGS), rows)
-    for block in range(calls // BLOCK):
+    for block in range(calls // BLOCK_SIZE):
         for _ in index(engine, block):
             pass
     engine.dispose()

@@ -16,7 +16,7 @@ from moonpalace_addons.store.records import contents, runs
 from moonpalace_addons.store.schema import METADATA, REVISION
 from moonpalace_addons.store.upkeep import health_rows, search_blocks
 from moonpalace_addons.store.upkeep.indexing import catch_up
-from moonpalace_addons.store.upkeep.search_blocks import BLOCK
+from moonpalace_addons.store.upkeep.search_blocks import BLOCK_SIZE
 
 RUN = {"id": "1" * 36, "host": "here", "pid": 1, "version": "0", "started_at": 0, "heartbeat_at": 0}
 EARLIER = ("0001", "0002", "0003", "0004", "0005")
@@ -60,7 +60,7 @@ def test_an_earlier_store_is_brought_up_to_date(url: str, revision: str) -> None
     with writing(old) as connection:
         runs.begin_run(connection, dict(RUN))
         connection.execute(text(PART), {"hash": b"h", "data": BODY})
-        for number in range(BLOCK):
+        for number in range(BLOCK_SIZE):
             connection.execute(text(CALL), {"uuid": str(number), "run_id": RUN["id"]})
     old.dispose()
     engine = open_store(url)
@@ -68,14 +68,14 @@ def test_an_earlier_store_is_brought_up_to_date(url: str, revision: str) -> None
         assert health_rows.revision(connection) == REVISION
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, METADATA) == []
-    assert contents.bodies(engine, BLOCK).request == BODY
+    assert contents.bodies(engine, BLOCK_SIZE).request == BODY
     catch_up(engine)
     with engine.connect() as connection:
         assert search_blocks.missing(connection, 0, 1) == []
     engine.dispose()
 
 
-@pytest.mark.parametrize("streams", [1, 2 * BLOCK + 5])
+@pytest.mark.parametrize("streams", [1, 2 * BLOCK_SIZE + 5])
 def test_streams_of_earlier_stores_are_found(url: str, streams: int) -> None:
     """A stream that is not merged gets its texts, and is indexed anew with its block; all others stay as they are."""
     old = made(url, "0005")
@@ -85,7 +85,7 @@ def test_streams_of_earlier_stores_are_found(url: str, streams: int) -> None:
         runs.begin_run(connection, dict(RUN))
         for name, body in (("h", BODY), ("s", stream)):
             connection.execute(text(PART), {"hash": name.encode(), "data": body})
-        for number in range(4 * BLOCK):
+        for number in range(4 * BLOCK_SIZE):
             is_stream = 1 <= number <= streams
             connection.execute(text(CALL), {"uuid": str(number), "run_id": RUN["id"]})
             given = {"call": number + 1, "parts": "[2]" if is_stream else "[1]", "data": zstandard.compress(stream)}

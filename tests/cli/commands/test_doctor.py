@@ -94,7 +94,7 @@ DEAD = (
     [
         ((NO_PIECE,), "1 calls have lost a piece of a body: 1"),
         (("UPDATE exchanges SET response_parts = 'nonsense' WHERE id = 1",), "1 calls have lost a piece of a body: 1"),
-        ((NO_OWNER,), "belongs to a row of exchanges that is not there"),
+        ((NO_OWNER,), "refers to a row of exchanges that does not exist"),
         (DEAD, "1 calls are in flight of a proxy that has died"),
     ],
 )
@@ -159,7 +159,7 @@ def test_left_of_a_killed_upgrade(mpal: Mpal, file: Path) -> None:
     (file.parent / ".moonpalace.sqlite.upgrade").mkdir()
     printed = mpal("doctor")
     assert printed.code == 1
-    assert "is left of an upgrade that was interrupted" in printed.out
+    assert "is left from an interrupted upgrade" in printed.out
 
 
 def test_full_disk(mpal: Mpal, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,8 +189,8 @@ def test_what_only_looks_like_calls(mpal: Mpal, file: Path) -> None:
     os.mkfifo(pipe)
     printed = mpal("doctor")
     assert printed.code == 1
-    assert f"{other} has the name of a journal and is none that can be read: another version" in printed.out
-    assert f"{pipe} has the name of a journal and is none that can be read: it is not a regular file" in printed.out
+    assert f"{other} has the name of a journal but cannot be read: another version" in printed.out
+    assert f"{pipe} has the name of a journal but cannot be read: it is not a regular file" in printed.out
     assert "calls wait in" not in printed.out
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from moonpalace_addons.store.query.explaining import index_in
 from moonpalace_addons.store.upkeep.indexing import catch_up
-from moonpalace_addons.store.upkeep.search_blocks import BLOCK
+from moonpalace_addons.store.upkeep.search_blocks import BLOCK_SIZE
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store
@@ -91,7 +91,7 @@ def test_no_index(mpal: Callable[..., Outcome], text: str) -> None:
 
 def test_search(store: Store, mpal: Callable[..., Outcome]) -> None:
     """Of each search it is said how many calls it looks into, as far as the index of words spares any."""
-    for _ in range(2 * BLOCK):
+    for _ in range(2 * BLOCK_SIZE):
         store.add()
     lines = mpal("predicate", "text ~ 'nowhere' || not text ~ 'no where'").out.splitlines()
     searches = [f"Search: '{sought}': all calls are looked into" for sought in ("nowhere", "no where")]

@@ -17,7 +17,7 @@ from moonpalace_addons.store.records import runs
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.upkeep import search_blocks
 from moonpalace_addons.store.upkeep.indexing import index
-from moonpalace_addons.store.upkeep.search_blocks import BLOCK
+from moonpalace_addons.store.upkeep.search_blocks import BLOCK_SIZE
 from moonpalace_addons.wire.word_filter import FilterBuilder, may_contain, places
 from moonpalace_addons.wire.words import WORD
 from tests.cli.predicate.conftest import RUN, Calls
@@ -27,7 +27,7 @@ LETTERS = "aAbBsSkKiI1_"
 ODD = "éÉıİſßẞµμÅÅKςσΣιͅᾳǆǅǄﬁﬅﬆ²½Ⅷⅷⓐ٣яЯθϑ\u0308\u200dहि\ud83d\u0000"
 EAST = "月之暗面的・アイｱ한국〆㍿𠀀"
 SIGNS = '  ,.-"\\\n\t/😀'
-CALLS = 6 * BLOCK
+CALLS = 6 * BLOCK_SIZE
 WORDS = [f"{letter}{number}" for letter in ("cat", "CAFÉ", "猫月", "дом") for number in range(200)]
 QUERIES = 100
 SEARCHES = 12
@@ -147,7 +147,7 @@ def test_words_that_are_cut(engine: Engine) -> None:
     """In streams that are not merged a search finds what it finds in the same texts whole, indexed or not."""
     chance = random.Random(29)
     calls = Calls(engine)
-    texts = [random_text(chance).replace("\ud83d", "") + chance.choice(WORDS) for _ in range(BLOCK)]
+    texts = [random_text(chance).replace("\ud83d", "") + chance.choice(WORDS) for _ in range(BLOCK_SIZE)]
     calls.add_bodies(("", {"content": text}) for text in texts)
     calls.add_bodies(("", streamed(chance, text)) for text in texts)
     found = 0
@@ -157,8 +157,8 @@ def test_words_that_are_cut(engine: Engine) -> None:
             assert result(index(engine, 1))
         query = random_query(chance, texts)
         holding = ids(engine, searching.condition(query, engine)) if WORD.search(query) else []
-        whole = [call for call in holding if call <= BLOCK]
-        assert (query, [call - BLOCK for call in holding if call > BLOCK]) == (query, whole)
+        whole = [call for call in holding if call <= BLOCK_SIZE]
+        assert (query, [call - BLOCK_SIZE for call in holding if call > BLOCK_SIZE]) == (query, whole)
         found += len(whole)
     assert found > 50
 
@@ -166,7 +166,7 @@ def test_words_that_are_cut(engine: Engine) -> None:
 def fill(engine: Engine, chance: random.Random) -> Calls:
     """Store calls whose blocks have different words, and index all but the last blocks and one amid them."""
     calls = Calls(engine)
-    some = [chance.sample(WORDS[number // BLOCK * 20 :: 7], k=4) for number in range(CALLS)]
+    some = [chance.sample(WORDS[number // BLOCK_SIZE * 20 :: 7], k=4) for number in range(CALLS)]
     calls.add_bodies((written(chance, " ".join(four)), {"content": f"{four[0][::-1]} ac"}) for four in some)
     for block in (0, 1, 3, 4):
         assert result(index(engine, block))

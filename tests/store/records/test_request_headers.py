@@ -145,7 +145,7 @@ def test_headers_that_come_back_during_a_sweep_stay(engine: Engine, add: Add) ->
     old = bare(engine, add, SDK)
     with writing(engine, alone=True) as connection:
         retention.delete_calls(connection, [old], include_labelled=False)
-    notes = unused.look(engine)
+    notes = unused.scan(engine)
     assert len(notes.unused) == 1
     new = bare(engine, add, SDK)
     with writing(engine, alone=True) as connection:

@@ -158,7 +158,7 @@ def test_a_piece_that_comes_back_during_a_sweep_stays(engine: Engine, store: Sto
     calls = [store(body(number)) for number in (1, 2)]
     with writing(engine, alone=True) as connection:
         retention.delete_calls(connection, calls, include_labelled=False)
-    notes = unused.look(engine)
+    notes = unused.scan(engine)
     again = store(body(1))  # a call uses the pieces of the first again
     other = store(body(2))  # and another those of the second, and is deleted, while yet another has them
     last = store(body(2))
@@ -211,7 +211,7 @@ def test_the_file_becomes_smaller(
     """After a clean-up the file is smaller by what went, and its log is cut off; a vacuum leaves no free page."""
     for number in range(30):
         store(body(number))
-    space.take_in_log(engine)
+    space.truncate_log(engine)
     before = file.stat().st_size
     cleaned = cleaning.clean(engine, Rule(keep_last=2), None, go_on)
     if vacuum:

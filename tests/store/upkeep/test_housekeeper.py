@@ -133,5 +133,5 @@ def test_trouble_is_logged_once(
     for _ in range(4):
         keeper.look()
     assert [record.getMessage() for record in caplog.records] == [
-        "store: old calls could not be deleted: disk full; it is tried again"
+        "store: old calls could not be deleted: disk full; retrying later"
     ] * 2

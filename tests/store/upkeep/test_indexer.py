@@ -11,8 +11,8 @@ from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead
 from moonpalace_addons.store.upkeep import indexer as indexer_module
 from moonpalace_addons.store.upkeep import indexing, search_blocks
-from moonpalace_addons.store.upkeep.indexer import REST, Indexer
-from moonpalace_addons.store.upkeep.search_blocks import BLOCK
+from moonpalace_addons.store.upkeep.indexer import PAUSE_FACTOR, Indexer
+from moonpalace_addons.store.upkeep.search_blocks import BLOCK_SIZE
 from tests.batches import Batch
 
 type Steps = Generator[None, None, bool]
@@ -26,7 +26,7 @@ def store(
 
     def put(blocks: int) -> None:
         batch = Batch(run_id, b"k" * 32)
-        for _ in range(blocks * BLOCK):
+        for _ in range(blocks * BLOCK_SIZE):
             call = request_read()
             batch.plan([call, ended(call)], keep=False)
         with writing(engine) as connection:
@@ -118,7 +118,7 @@ def test_blocks_that_changed_are_found(
         search_blocks.forget(connection, [1])
     indexer.look()
     assert asked == [2, 1, 0]
-    monkeypatch.setattr(indexer_module, "WHOLE", 0)
+    monkeypatch.setattr(indexer_module, "FULL_SCAN_INTERVAL", 0)
     indexer.look()
     assert asked == [2, 1, 0, 1]
 
@@ -136,8 +136,8 @@ def test_it_rests(indexer: Indexer, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(time, "perf_counter", lambda: now)
     monkeypatch.setattr(threading.Event, "wait", lambda _, seconds: rests.append(seconds))
-    assert indexer._do(work())
-    assert rests == [pytest.approx(0.0025 * REST), pytest.approx(0.01 * REST)]
+    assert indexer._run(work())
+    assert rests == [pytest.approx(0.0025 * PAUSE_FACTOR), pytest.approx(0.01 * PAUSE_FACTOR)]
 
 
 def test_a_stop_ends_it(engine: Engine, store: Callable[[int], None], indexer: Indexer) -> None:
@@ -163,5 +163,5 @@ def test_trouble_is_logged_once(
     for _ in range(4):
         indexer.look()
     assert [record.getMessage() for record in caplog.records] == [
-        "store: the index of words could not be kept: disk full; it is tried again"
+        "store: the index of words could not be kept: disk full; retrying later"
     ] * 2

@@ -13,7 +13,7 @@ from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseSt
 from moonpalace_addons.store.upkeep import cleaning, indexing, search_blocks
 from moonpalace_addons.store.upkeep.indexing import index
 from moonpalace_addons.store.upkeep.retention import Rule
-from moonpalace_addons.store.upkeep.search_blocks import BLOCK
+from moonpalace_addons.store.upkeep.search_blocks import BLOCK_SIZE
 from moonpalace_addons.store.write import recovery
 from moonpalace_addons.wire.word_filter import places
 from tests.batches import Batch
@@ -92,30 +92,30 @@ def numbered(number: int) -> list[str]:
 
 def test_a_block_has_the_words_of_its_calls(engine: Engine, store: Store) -> None:
     """What requests and answers say may be there; hardly anything else is taken for it."""
-    store(numbered(BLOCK))
+    store(numbered(BLOCK_SIZE))
     assert done(engine)
     assert indexed(engine) == [0]
-    assert all(may_contain(engine, word, f"answered{word}") for word in numbered(BLOCK - 1))
+    assert all(may_contain(engine, word, f"answered{word}") for word in numbered(BLOCK_SIZE - 1))
     assert sum(may_contain(engine, f"other{number}") for number in range(100)) < 10
     assert may_contain(engine)
 
 
 def test_only_blocks_that_get_no_more_calls(engine: Engine, store: Store) -> None:
     """A block is indexed once the last of its ids has been given, and not before."""
-    store(numbered(BLOCK - 2))
+    store(numbered(BLOCK_SIZE - 2))
     assert missing(engine) == []
     assert not done(engine)
     store(numbered(1))
     assert missing(engine) == [0]
     assert done(engine)
     assert missing(engine) == []
-    store(numbered(2 * BLOCK))
+    store(numbered(2 * BLOCK_SIZE))
     assert missing(engine) == [2, 1]
 
 
 def test_only_blocks_without_calls_under_way(engine: Engine, store: Store) -> None:
     """A block waits for the end of all its calls."""
-    batch = store(numbered(BLOCK), under_way=frozenset(["word9"]))
+    batch = store(numbered(BLOCK_SIZE), under_way=frozenset(["word9"]))
     assert not done(engine)
     commit(engine, batch)
     assert done(engine)
@@ -124,16 +124,16 @@ def test_only_blocks_without_calls_under_way(engine: Engine, store: Store) -> No
 
 def test_a_block_of_deleted_calls(engine: Engine, store: Store) -> None:
     """A block without any call is not asked for, and cannot be indexed."""
-    store(numbered(2 * BLOCK))
+    store(numbered(2 * BLOCK_SIZE))
     with writing(engine) as connection:
-        connection.execute(text(f"DELETE FROM exchanges WHERE id < {BLOCK}"))
+        connection.execute(text(f"DELETE FROM exchanges WHERE id < {BLOCK_SIZE}"))
     assert missing(engine) == [1]
     assert not done(engine, 0)
 
 
 def test_a_call_that_changes_meanwhile(engine: Engine, store: Store) -> None:
     """If a call changes or goes while the words are gathered, nothing is said about its block."""
-    store(numbered(BLOCK))
+    store(numbered(BLOCK_SIZE))
     for change in ("UPDATE exchanges SET response_parts = NULL", "DELETE FROM exchanges"):
         steps = index(engine, 0)
         next(steps)
@@ -146,7 +146,7 @@ def test_a_call_that_changes_meanwhile(engine: Engine, store: Store) -> None:
 
 def test_a_call_whose_true_end_comes_later(engine: Engine, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A block that was indexed with what another proxy took for the end of a call is not indexed any more."""
-    batch = store(numbered(BLOCK), under_way=frozenset(["word9"]))
+    batch = store(numbered(BLOCK_SIZE), under_way=frozenset(["word9"]))
     monkeypatch.setattr(recovery, "SILENT_MOST", -1)
     monkeypatch.setattr(runs, "database_started", lambda: literal(0))
     with writing(engine) as connection:
@@ -161,7 +161,7 @@ def test_a_call_whose_true_end_comes_later(engine: Engine, store: Store, monkeyp
 
 def test_labels_leave_it_alone(engine: Engine, store: Store) -> None:
     """What changes nothing about the texts of a call changes nothing about the index."""
-    store(numbered(BLOCK))
+    store(numbered(BLOCK_SIZE))
     assert done(engine)
     with writing(engine) as connection:
         exchanges.update_exchanges(connection, [{"id": 7, "category": "goodcase"}])
@@ -170,7 +170,7 @@ def test_labels_leave_it_alone(engine: Engine, store: Store) -> None:
 
 def test_several_at_once(engine: Engine, store: Store) -> None:
     """Two proxies that index the same block do no harm to each other."""
-    store(numbered(BLOCK))
+    store(numbered(BLOCK_SIZE))
     first, second = index(engine, 0), index(engine, 0)
     next(first)
     next(second)
@@ -181,9 +181,9 @@ def test_several_at_once(engine: Engine, store: Store) -> None:
 
 def test_it_goes_with_its_calls(engine: Engine, store: Store) -> None:
     """A clean-up deletes what the index has of blocks that have no calls any more."""
-    store(numbered(3 * BLOCK))
+    store(numbered(3 * BLOCK_SIZE))
     assert [done(engine, block) for block in (0, 1, 2)] == [True] * 3
-    cleaning.clean(engine, Rule(keep_last=BLOCK + 5), None, threading.Event())
+    cleaning.clean(engine, Rule(keep_last=BLOCK_SIZE + 5), None, threading.Event())
     assert indexed(engine) == [1, 2]
     with writing(engine) as connection:
         connection.execute(text("DELETE FROM exchanges"))
@@ -193,8 +193,8 @@ def test_it_goes_with_its_calls(engine: Engine, store: Store) -> None:
 
 def test_bodies_are_read_in_portions(engine: Engine, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not all bodies of a block are in memory at once."""
-    store(numbered(BLOCK))
-    monkeypatch.setattr(indexing, "TOGETHER", 300)
+    store(numbered(BLOCK_SIZE))
+    monkeypatch.setattr(indexing, "READ_SIZE", 300)
     read = list[int]()
 
     def bodies(_: Connection, calls: Sequence[int]) -> list[str]:
@@ -203,13 +203,13 @@ def test_bodies_are_read_in_portions(engine: Engine, store: Store, monkeypatch: 
 
     monkeypatch.setattr(search_blocks, "bodies", bodies)
     done(engine)
-    assert sum(read) == BLOCK - 1
+    assert sum(read) == BLOCK_SIZE - 1
     assert max(read) < 10
 
 
 def test_a_search_writes_nothing(engine: Engine, store: Store) -> None:
     """To ask the index takes no lock."""
-    store(numbered(BLOCK))
+    store(numbered(BLOCK_SIZE))
     done(engine)
     statements: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *arguments: statements.append(arguments[2]))
@@ -220,10 +220,10 @@ def test_a_search_writes_nothing(engine: Engine, store: Store) -> None:
 
 def test_catching_up(engine: Engine, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """All is indexed at once if it is little; if it is much, nothing is."""
-    store(numbered(3 * BLOCK))
-    monkeypatch.setattr(indexing, "FEW", 2)
+    store(numbered(3 * BLOCK_SIZE))
+    monkeypatch.setattr(indexing, "MAX_CATCH_UP_BLOCKS", 2)
     indexing.catch_up(engine)
     assert indexed(engine) == []
-    monkeypatch.setattr(indexing, "FEW", 3)
+    monkeypatch.setattr(indexing, "MAX_CATCH_UP_BLOCKS", 3)
     indexing.catch_up(engine)
     assert indexed(engine) == [0, 1, 2]

@@ -12,7 +12,7 @@ from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.schema import TAGS
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.upkeep import retention
-from moonpalace_addons.store.upkeep.retention import Found, Rule
+from moonpalace_addons.store.upkeep.retention import Expired, Rule
 from moonpalace_addons.store.write.body_parts import LONGEST
 
 MOMENT = datetime(2026, 11, 22, 17, 27, 2, tzinfo=UTC)
@@ -64,7 +64,7 @@ def calls(engine: Engine, add: Add) -> list[int]:
 )
 def test_what_goes_by_a_rule(engine: Engine, calls: list[int], rule: Rule, going: list[int], labelled: int) -> None:
     """Each condition makes calls go by itself; labelled ones only if asked for, those under way never."""
-    assert retention.expired(engine, rule) == Found([calls[number] for number in going], labelled)
+    assert retention.expired(engine, rule) == Expired([calls[number] for number in going], labelled)
     assert retention.any_expired(engine, rule) == bool(going)
 
 
@@ -79,11 +79,11 @@ def test_room_is_counted_with_the_last_call_that_has_a_piece(engine: Engine, add
     large = bytes(range(1, 101)) * LONGEST
     ids = [add(request=large, response=None), add(request=large, note="n"), add(request=large), add(request=b"small")]
     few = retention.oldest(engine, 100, include_labelled=False)
-    assert few == Found(ids[:1], 1)
-    assert retention.oldest(engine, 5000, include_labelled=False) == Found([ids[0], ids[2], ids[3]], 1)
-    assert retention.oldest(engine, 5000, include_labelled=True) == Found(ids[:3], 0)
-    assert retention.oldest(engine, 10**12, include_labelled=True) == Found(ids, 0)
-    assert retention.oldest(engine, 0, include_labelled=True) == Found([], 0)
+    assert few == Expired(ids[:1], 1)
+    assert retention.oldest(engine, 5000, include_labelled=False) == Expired([ids[0], ids[2], ids[3]], 1)
+    assert retention.oldest(engine, 5000, include_labelled=True) == Expired(ids[:3], 0)
+    assert retention.oldest(engine, 10**12, include_labelled=True) == Expired(ids, 0)
+    assert retention.oldest(engine, 0, include_labelled=True) == Expired([], 0)
 
 
 def test_calls_are_deleted_with_what_they_carried(engine: Engine, add: Add, rows: Count) -> None:

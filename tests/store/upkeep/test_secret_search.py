@@ -65,7 +65,7 @@ def test_every_column_is_searched(engine: Engine, call: int, name: str) -> None:
     [
         ("request_headers", "A: b\r\nX-Api-Key: short\r\n", "header X-Api-Key"),
         ("response_headers", "set-cookie: a=b\r\n", "header set-cookie"),
-        ("query", "limit=3&token=short", "parameter of a query that is named like a credential"),
+        ("query", "limit=3&token=short", "query parameter named like a credential"),
     ],
 )
 def test_names_tell_too(engine: Engine, call: int, column: str, value: str, kind: str) -> None:
@@ -111,7 +111,7 @@ def test_piece_of_no_call_is_told(engine: Engine, call: int) -> None:
     put(engine, contents.Body(call, "request", KEY.encode()))
     with writing(engine) as connection:
         connection.execute(update(EXCHANGES).values(request_parts=None))
-    assert search(engine) == [Hit(None, "a piece that no call has any more", "API key", SHOWN)]
+    assert search(engine) == [Hit(None, "a piece that no call uses", "API key", SHOWN)]
 
 
 def test_streams_are_searched(engine: Engine, call: int) -> None:

@@ -13,7 +13,7 @@ from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records import runs
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.upkeep import steps
-from moonpalace_addons.store.upkeep.steps import ALONE_STEP, MIN_ROWS, PAUSE_SHARE, SHARED_STEP, Pace
+from moonpalace_addons.store.upkeep.steps import EXCLUSIVE_STEP, MIN_ROWS, PAUSE_SHARE, SHARED_STEP, Pace
 from moonpalace_addons.store.write.host import new_run
 from moonpalace_addons.store.write.recovery import is_in_use
 
@@ -64,9 +64,9 @@ def test_a_step_takes_the_time_that_it_may() -> None:
     assert pace.note(1000, SHARED_STEP * 2, shared=True) == pytest.approx(PAUSE_SHARE * SHARED_STEP * 2)
     assert pace.amount(shared=True) == 500
     assert pace.amount(shared=False) == 4000
-    assert pace.note(4000, ALONE_STEP, shared=False) == 0
+    assert pace.note(4000, EXCLUSIVE_STEP, shared=False) == 0
     assert pace.amount(shared=False) == 4000
-    assert pace.amount(shared=True) == pytest.approx(4000 * SHARED_STEP / ALONE_STEP, abs=1)
+    assert pace.amount(shared=True) == pytest.approx(4000 * SHARED_STEP / EXCLUSIVE_STEP, abs=1)
     pace.note(12, 9.0, shared=True)
     assert pace.amount(shared=True) == 10
     pace.note(9000, 0.0, shared=True)

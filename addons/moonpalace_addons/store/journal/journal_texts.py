@@ -7,7 +7,7 @@ from pathlib import Path
 from moonpalace_addons.store.journal.framing import frames
 from moonpalace_addons.store.journal.journal_file import opened, read_head
 from moonpalace_addons.store.journal.unit_bytes import unpack
-from moonpalace_addons.store.upkeep.texts import LEFT_OUT, Text
+from moonpalace_addons.store.upkeep.texts import EXCLUDED, Text
 from moonpalace_addons.store.write.units import Unit
 
 
@@ -43,7 +43,7 @@ def journal_texts(path: Path) -> Iterator[Text]:
 def texts_of(unit: Unit) -> Iterator[Text]:
     """Yield the texts of a call, each with the table and column that it would be stored in."""
     for column, value in unit.columns.items():
-        if isinstance(value, str) and column not in LEFT_OUT:
+        if isinstance(value, str) and column not in EXCLUDED:
             yield Text("exchanges", column, unit.uuid, value.encode("utf-8", "surrogatepass"))
     segments = b"".join(data for _, data, _ in unit.segments)
     bodies = {("parts", "request body"): unit.request_body, ("response_segments", "data"): segments}

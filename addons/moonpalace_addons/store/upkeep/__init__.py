@@ -1,1 +1,1 @@
-"""Keeping a store small, sound and quickly searched: retention, clean-up, index, health, secrets."""
+"""Maintain a store: retention, clean-up, word index, health checks, secret scan."""

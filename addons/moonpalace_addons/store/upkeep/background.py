@@ -1,4 +1,4 @@
-"""What is done to the store again and again beside the writing, each on a thread of its own that never raises."""
+"""Periodic background maintenance of the store, each task on a thread of its own that never raises."""
 
 import logging
 import threading
@@ -8,13 +8,13 @@ from moonpalace_addons.store.database.outage import words
 
 logger = logging.getLogger(__name__)
 
-JOIN_MOST = 10.0
+JOIN_TIMEOUT = 10.0
 
 
 class Upkeep(ABC):
-    """Look after one thing: `first` seconds after the start, then `interval` seconds after each look.
+    """A maintenance task that runs `first` seconds after the start, then `interval` seconds after each run.
 
-    `failure` says what could not be done, for the log.
+    `failure` is the log message for a failed run.
     """
 
     def __init__(self, name: str, *, first: float, interval: float, failure: str) -> None:
@@ -27,19 +27,19 @@ class Upkeep(ABC):
 
     @property
     def is_wanted(self) -> bool:
-        """Tell whether there is anything to look after."""
+        """Return whether the task is needed."""
         return True
 
     def start(self) -> None:
-        """Start the thread, if there is anything to look after."""
+        """Start the thread if the task is needed."""
         if self.is_wanted:
             self._thread.start()
 
     def stop(self) -> None:
-        """Stop after the step that is being done."""
+        """Stop after the current step."""
         self.stopping.set()
         if self._thread.is_alive():
-            self._thread.join(JOIN_MOST)
+            self._thread.join(JOIN_TIMEOUT)
 
     def _work(self) -> None:
         pause = self.first
@@ -48,17 +48,17 @@ class Upkeep(ABC):
             pause = self.interval
 
     def look(self) -> None:
-        """Do what is to be done; whatever goes wrong is logged, once for the same trouble."""
+        """Run the task once; an error is logged unless it repeats the previous one."""
         try:
             self.do()
-        except Exception as error:  # noqa: BLE001 - a thread that has died looks after nothing
-            said = words(error)
-            if said != self.last_error:
-                logger.warning("store: %s: %s; it is tried again", self.failure, said)
-            self.last_error = said
+        except Exception as error:  # noqa: BLE001 - the thread must survive
+            message = words(error)
+            if message != self.last_error:
+                logger.warning("store: %s: %s; retrying later", self.failure, message)
+            self.last_error = message
         else:
             self.last_error = None
 
     @abstractmethod
     def do(self) -> None:
-        """Do what is to be done, in steps between which `stopping` is asked; may raise anything."""
+        """Do the work in steps, checking `stopping` between them; may raise anything."""

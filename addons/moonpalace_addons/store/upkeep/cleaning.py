@@ -1,4 +1,4 @@
-"""Delete calls with all that only they carried, and give the room back, in steps so small that nobody has to wait."""
+"""Delete calls with their unshared pieces and free the disk space, in steps small enough not to delay others."""
 
 import threading
 import time
@@ -14,22 +14,22 @@ from moonpalace_addons.store.upkeep.retention import Rule
 from moonpalace_addons.store.upkeep.steps import Pace, in_steps
 from moonpalace_addons.store.write import recovery
 
-CACHE = 32_000_000
-"""Bytes of an SQLite file to keep in memory: the index of a million pieces."""
+CACHE_SIZE = 32_000_000
+"""Page cache for SQLite in bytes: enough for the index of a million pieces."""
 
 MIN_PAGES, MAX_PAGES = 64, 16_384
-"""Pages of an SQLite file to be given back in one step."""
+"""Pages of an SQLite file freed in one step."""
 
-ROUNDS = 8
-"""How often to look again whether a store has become as small as it should: the room of a call is an estimate."""
+MAX_ROUNDS = 8
+"""Rounds of deletion towards a maximum size, because the size of a call is an estimate."""
 
-TRIES, PAUSE = 20, 0.05
-"""How often, and after how many seconds each, to try to cut the log off while readers are in the way."""
+TRUNCATE_ATTEMPTS, TRUNCATE_INTERVAL = 20, 0.05
+"""Attempts to truncate the log while readers block it, and the seconds between them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """What a clean-up did, or would do: calls deleted, calls that stay only for their labels, bytes of the store."""
+    """The result of a clean-up: calls deleted, calls kept only for their labels, sizes of the store in bytes."""
 
     deleted: int
     labelled: int
@@ -38,7 +38,7 @@ class Cleaned:
 
 
 def preview(engine: Engine, rule: Rule, max_size: int | None) -> Cleaned:
-    """Say which calls `clean` would delete; the size after it is unknown, and given as it is."""
+    """Return what `clean` would delete; the size after it is unknown and given as the present size."""
     found = retention.expired(engine, rule)
     calls, labelled = set(found.calls), found.labelled
     size = space.size(engine)
@@ -50,21 +50,21 @@ def preview(engine: Engine, rule: Rule, max_size: int | None) -> Cleaned:
 
 
 def clean(engine: Engine, rule: Rule, max_size: int | None, stop: threading.Event) -> Cleaned:
-    """Delete the calls that go by the rule and then, while the store is larger than `max_size` bytes, the oldest ones.
+    """Delete the calls selected by the rule and then, while the store is larger than `max_size` bytes, the oldest.
 
-    Ends early, with nothing half done, once `stop` is set.
+    Stops between transactions once `stop` is set.
     """
-    with with_cache(engine, CACHE) as roomy:
+    with with_cache(engine, CACHE_SIZE) as roomy:
         return clean_up(roomy, rule, max_size, stop)
 
 
 def clean_up(engine: Engine, rule: Rule, max_size: int | None, stop: threading.Event) -> Cleaned:
-    """Do what `clean` does on an engine of its own."""
+    """Run `clean` on an engine with a large page cache."""
     before = space.size(engine)
     found = retention.expired(engine, rule)
     deleted, labelled = delete(engine, found.calls, rule, stop), found.labelled
     sweep(engine, stop)
-    for _ in range(ROUNDS if max_size is not None else 0):
+    for _ in range(MAX_ROUNDS if max_size is not None else 0):
         excess = space.size(engine) - (max_size or 0)
         if excess <= 0 or stop.is_set():
             break
@@ -74,39 +74,39 @@ def clean_up(engine: Engine, rule: Rule, max_size: int | None, stop: threading.E
             break
         deleted += delete(engine, found.calls, rule, stop)
         sweep(engine, stop)
-    give_back(engine, stop)
+    free_space(engine, stop)
     return Cleaned(deleted, labelled, before, space.size(engine))
 
 
 def compact(engine: Engine, cleaned: Cleaned) -> Cleaned:
-    """Write the store anew after a clean-up, as small as can be; whoever else writes has to wait."""
+    """Rewrite the store after a clean-up to its minimal size; other writers have to wait."""
     space.rewrite(engine)
     if engine.dialect.name == "sqlite":
-        space.take_in_log(engine)
+        space.truncate_log(engine)
     return replace(cleaned, size_after=space.size(engine))
 
 
 def delete(engine: Engine, calls: Sequence[int], rule: Rule, stop: threading.Event) -> int:
-    """Delete calls, unless they have been labelled since they were found; return how many."""
+    """Delete calls, except those labelled since they were selected; return their number."""
     work = partial(retention.delete_calls, include_labelled=rule.include_labelled)
     return in_steps(engine, calls, work, stop)
 
 
 def sweep(engine: Engine, stop: threading.Event) -> int:
-    """Delete the pieces that no call has, and what the index has of calls that are gone; return how many pieces."""
+    """Delete unused pieces, and index blocks without calls; return the number of pieces."""
     with engine.connect() as connection:
         blocks = search_blocks.empty(connection)
     in_steps(engine, blocks, search_blocks.forget, stop)
-    notes = unused.look(engine)
+    notes = unused.scan(engine)
     if notes.new:
         in_steps(engine, notes.new, unused.note, stop)
-        notes = unused.look(engine)
+        notes = unused.scan(engine)
     in_steps(engine, notes.used, partial(unused.forget, tokens=notes.tokens), stop)
     return in_steps(engine, notes.unused, partial(unused.delete_pieces, tokens=notes.tokens), stop)
 
 
-def give_back(engine: Engine, stop: threading.Event) -> None:
-    """Give free pages of an SQLite file back to the disk, and cut its log off."""
+def free_space(engine: Engine, stop: threading.Event) -> None:
+    """Return free pages of an SQLite file to the file system, and truncate its log."""
     if engine.dialect.name != "sqlite":
         return
     pace, left, before = Pace(MIN_PAGES, MIN_PAGES, MAX_PAGES), space.shrink(engine, 1), 0
@@ -116,6 +116,6 @@ def give_back(engine: Engine, stop: threading.Event) -> None:
         began, pages = time.monotonic(), pace.amount(shared=shared)
         before, left = left, space.shrink(engine, pages)
         stop.wait(pace.note(pages, time.monotonic() - began, shared=shared))
-    for _ in range(TRIES):
-        if space.take_in_log(engine) or stop.wait(PAUSE):
+    for _ in range(TRUNCATE_ATTEMPTS):
+        if space.truncate_log(engine) or stop.wait(TRUNCATE_INTERVAL):
             break

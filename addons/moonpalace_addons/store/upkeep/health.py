@@ -1,4 +1,4 @@
-"""Look a store over: what is in it, who uses it, and what is wrong with it."""
+"""Check a store's health: its content, its users and its problems."""
 
 import shutil
 import stat
@@ -17,14 +17,14 @@ from moonpalace_addons.store.upkeep.health_rows import Run
 from moonpalace_addons.store.write import recovery
 from moonpalace_addons.version import __version__
 
-LEAST_FREE = 200_000_000
-"""Bytes that the disk should have to spare: a long session with images may write as much within an hour."""
+MIN_FREE_DISK = 200_000_000
+"""Free bytes below which the disk is reported: a long session with images may write as much within an hour."""
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong, and what to do about it."""
+    """A problem, and advice on what to do."""
 
     what: str
     advice: str
@@ -32,7 +32,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """How a store is. Sizes are in bytes; what a kind of database does not have is None or empty."""
+    """The health of a store. Sizes are in bytes; values that a database does not have are None or empty."""
 
     database: str
     version: str = __version__
@@ -53,23 +53,25 @@ class Report:
 
 
 def examine(engine: Engine, url: str, home: Path) -> Report:
-    """Return how the store is; `home` is the folder of MoonPalace's own files."""
+    """Check the store's health; `home` is MoonPalace's folder."""
     file = sqlite_file(parse_url(url))
     report = Report(shown(parse_url(url)), journals=journal_place.files(url, home), kept=journal_place.kept(url, home))
     with engine.connect() as connection:
-        look_inside(connection, report)
-    report.findings += [Finding(*pair) for pair in (*found_inside(report), *found_in_journals(report, url, home))]
+        inspect_database(connection, report)
+    report.findings += [Finding(*pair) for pair in (*database_problems(report), *journal_problems(report, url, home))]
     if file is not None:
-        look_at_files(file, report)
-        report.findings += [Finding(*pair) for pair in (*found_in_permissions(file, home, report), *found_beside(file))]
-    if report.free_disk is not None and report.free_disk < LEAST_FREE:
+        inspect_files(file, report)
+        report.findings += [
+            Finding(*pair) for pair in (*permission_problems(file, home, report), *upgrade_problems(file))
+        ]
+    if report.free_disk is not None and report.free_disk < MIN_FREE_DISK:
         advice = "free some, or delete old calls: mpal cleanup --vacuum"
         report.findings.append(Finding(f"the disk has only {report.free_disk / 1e6:,.0f} MB left", advice))
     return report
 
 
-def look_inside(connection: Connection, report: Report) -> None:
-    """Note what the database tells, and the damage that it finds."""
+def inspect_database(connection: Connection, report: Report) -> None:
+    """Fill in what the database reports, and the damage that it finds."""
     report.schema = health_rows.revision(connection)
     report.journal_mode = health_rows.journal_mode(connection)
     report.size = health_rows.database_size(connection)
@@ -77,14 +79,14 @@ def look_inside(connection: Connection, report: Report) -> None:
     copy = "copy the file away before anything else; sqlite3 FILE .recover gets out of it what can be got"
     report.findings += [Finding(f"the database is damaged: {line}", copy) for line in damage]
     if damage:
-        return  # what follows would stumble over it
+        return  # the other queries would fail
     report.tables = health_rows.table_sizes(connection)
     report.rows = health_rows.rows_by_state(connection)
     report.unused_pieces, report.unused_bytes = health_rows.unused_pieces(connection)
     report.proxies = health_rows.unended_runs(connection)
     if lost := health_rows.damaged_calls(connection):
-        named = ", ".join(str(number) for number in lost[: health_rows.SHOWN]) + (
-            ", …" if len(lost) > health_rows.SHOWN else ""
+        named = ", ".join(str(number) for number in lost[: health_rows.MAX_LISTED]) + (
+            ", …" if len(lost) > health_rows.MAX_LISTED else ""
         )
         what = f"{len(lost)} calls have lost a piece of a body: {named}"
         report.findings.append(
@@ -93,16 +95,16 @@ def look_inside(connection: Connection, report: Report) -> None:
 
 
 type Pairs = Iterator[tuple[str, str]]
-"""What is wrong, and what to do."""
+"""Pairs of a problem and advice."""
 
 
-def living(report: Report) -> list[Run]:
-    """Return the proxies that work."""
+def live_proxies(report: Report) -> list[Run]:
+    """Return the proxies that are alive."""
     return [run for run in report.proxies if recovery.is_alive(run.open_run)]
 
 
-def found_inside(report: Report) -> Pairs:
-    """Tell what is wrong with what the database told."""
+def database_problems(report: Report) -> Pairs:
+    """Yield the problems that the database's report shows."""
     dead = [run for run in report.proxies if run.in_flight and not recovery.is_alive(run.open_run)]
     if left := sum(run.in_flight for run in dead):
         yield f"{left} calls are in flight of a proxy that has died", "the next mpal start finishes them"
@@ -113,19 +115,19 @@ def found_inside(report: Report) -> Pairs:
         )
 
 
-def found_in_journals(report: Report, url: str, home: Path) -> Pairs:
-    """Tell which calls wait beside the store, or could not be stored, and what only looks like that."""
+def journal_problems(report: Report, url: str, home: Path) -> Pairs:
+    """Yield journals with calls that are not stored yet or could not be stored, and files that are not journals."""
     for found in report.journals:
         size = f"{found.size / 1e6:,.1f} MB of calls wait in {found.path}"
         if found.problem:
             yield (
-                f"{found.path} has the name of a journal and is none that can be read: {found.problem}",
-                "the proxy leaves it alone; see whose it is, and move it away",
+                f"{found.path} has the name of a journal but cannot be read: {found.problem}",
+                "the proxy ignores it; find out what it is, and move it away",
             )
         elif found.in_use:
             yield (
-                f"{size}, as the store does not take them",
-                "the proxy's log says why; it stores them when that is over",
+                f"{size}, because the store does not accept them",
+                "the proxy's log has the reason; it stores them once the store accepts them again",
             )
         else:
             yield f"{size}, left by a proxy that has ended", "the next mpal start stores them"
@@ -138,22 +140,22 @@ def found_in_journals(report: Report, url: str, home: Path) -> Pairs:
         yield f"calls of another store wait in {path}", "start mpal once with the --database that they were made with"
 
 
-def look_at_files(file: Path, report: Report) -> None:
-    """Note what the file system tells."""
-    log = beside(file, "-wal")
+def inspect_files(file: Path, report: Report) -> None:
+    """Fill in what the file system reports."""
+    log = companion(file, "-wal")
     report.log_size = log.stat().st_size if log.exists() else 0
     report.free_disk = shutil.disk_usage(file.parent).free
     report.backups = backups(file)
 
 
-def beside(file: Path, ending: str) -> Path:
-    """Return a file that SQLite keeps beside another."""
+def companion(file: Path, ending: str) -> Path:
+    """Return the path of a file that SQLite keeps next to the database."""
     return file.with_name(file.name + ending)
 
 
-def found_in_permissions(file: Path, home: Path, report: Report) -> Pairs:
-    """Tell which files others may read; of the folder only where it is our own."""
-    own = [beside(file, ending) for ending in ("", "-wal", "-shm", "-journal")]
+def permission_problems(file: Path, home: Path, report: Report) -> Pairs:
+    """Yield files that other users can access, and the folder if it is our own."""
+    own = [companion(file, ending) for ending in ("", "-wal", "-shm", "-journal")]
     for path in [*own, *(found.path for found in report.journals if not found.problem), *report.kept, *report.backups]:
         if path.exists() and (mode := path.stat().st_mode) & OTHERS:
             yield f"{path} can be used by others (mode {stat.S_IMODE(mode):04o})", f"chmod 600 {path}"
@@ -161,8 +163,8 @@ def found_in_permissions(file: Path, home: Path, report: Report) -> Pairs:
         yield f"{home} can be used by others (mode {stat.S_IMODE(mode):04o})", f"chmod 700 {home}"
 
 
-def found_beside(file: Path) -> Pairs:
-    """Tell what an upgrade that was killed has left."""
+def upgrade_problems(file: Path) -> Pairs:
+    """Yield the leftovers of a killed upgrade."""
     folder = Places(file).folder
     if folder.exists():
-        yield f"{folder} is left of an upgrade that was interrupted", f"rm -r {folder}"
+        yield f"{folder} is left from an interrupted upgrade", f"rm -r {folder}"

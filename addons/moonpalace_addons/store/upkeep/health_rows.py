@@ -1,4 +1,4 @@
-"""What the database tells about its own state: values in, values out."""
+"""Query the database about its own state."""
 
 from dataclasses import dataclass
 
@@ -13,13 +13,13 @@ from moonpalace_addons.store.state import State
 from moonpalace_addons.store.upkeep.unused import HEADERS, used_ids
 
 SIDES: tuple[Side, ...] = ("request", "response")
-SHOWN = 10
-"""How many of the calls that are damaged are named."""
+MAX_LISTED = 10
+"""Damaged calls and rows that are listed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A proxy that has not written down its end. Microseconds: since the epoch, and since it was last heard of."""
+    """A proxy that has not recorded its end; `started_at` is in microseconds since the epoch."""
 
     open_run: OpenRun
     version: str
@@ -34,7 +34,7 @@ def revision(connection: Connection) -> str:
 
 
 def journal_mode(connection: Connection) -> str | None:
-    """Return how SQLite keeps changes apart, None for another database."""
+    """Return SQLite's journal mode, None for another database."""
     if connection.dialect.name != "sqlite":
         return None
     mode: str = connection.execute(text("PRAGMA journal_mode")).scalar_one()
@@ -42,7 +42,7 @@ def journal_mode(connection: Connection) -> str | None:
 
 
 def rows_by_state(connection: Connection) -> dict[str, int]:
-    """Return how many calls are in each state."""
+    """Return the number of calls in each state."""
     query = (
         select(EXCHANGES.c.state, func.count().label("number")).group_by(EXCHANGES.c.state).order_by(EXCHANGES.c.state)
     )
@@ -50,7 +50,7 @@ def rows_by_state(connection: Connection) -> dict[str, int]:
 
 
 def table_sizes(connection: Connection) -> dict[str, int]:
-    """Return the bytes of each table with its indexes, the largest first; empty where the database cannot tell."""
+    """Return the size in bytes of each table with its indexes, largest first; empty if the database cannot tell."""
     names = list(METADATA.tables)
     if connection.dialect.name != "sqlite":
         sizes = {name: connection.execute(select(func.pg_total_relation_size(name))).scalar_one() for name in names}
@@ -59,13 +59,13 @@ def table_sizes(connection: Connection) -> dict[str, int]:
         try:
             found = {str(name): int(size) for name, size in connection.execute(text(query))}
         except DBAPIError:
-            return {}  # an SQLite without the table of statistics
+            return {}  # an SQLite built without dbstat
         sizes = {name: found.get(name, 0) for name in names}
     return dict(sorted(sizes.items(), key=lambda item: (-item[1], item[0])))
 
 
 def database_size(connection: Connection) -> int:
-    """Return the bytes of the whole database."""
+    """Return the size of the whole database in bytes."""
     if connection.dialect.name != "sqlite":
         return int(connection.execute(select(func.pg_database_size(func.current_database()))).scalar_one())
     pages = connection.execute(text("PRAGMA page_count")).scalar_one()
@@ -73,18 +73,18 @@ def database_size(connection: Connection) -> int:
 
 
 def broken(connection: Connection) -> list[str]:
-    """Return what SQLite's own checks find, at most a few lines."""
+    """Return the damage that SQLite's checks find, in a few lines at most."""
     if connection.dialect.name != "sqlite":
         return []
-    lines = [str(line) for (line,) in connection.execute(text(f"PRAGMA quick_check({SHOWN})"))]
+    lines = [str(line) for (line,) in connection.execute(text(f"PRAGMA quick_check({MAX_LISTED})"))]
     found = [] if lines == ["ok"] else lines
-    for row in connection.execute(text("PRAGMA foreign_key_check")).fetchmany(SHOWN):
-        found.append(f"row {row[1]} of {row[0]} belongs to a row of {row[2]} that is not there")
+    for row in connection.execute(text("PRAGMA foreign_key_check")).fetchmany(MAX_LISTED):
+        found.append(f"row {row[1]} of {row[0]} refers to a row of {row[2]} that does not exist")
     return found
 
 
 def damaged_calls(connection: Connection) -> list[int]:
-    """Return the calls whose bodies have lost a piece, or that have lost their headers."""
+    """Return the calls with missing pieces of bodies or headers."""
     ids: set[int] = set()
     for headers in HEADERS:
         source = EXCHANGES.outerjoin(PARTS, PARTS.c.id == headers)
@@ -102,7 +102,7 @@ def damaged_calls(connection: Connection) -> list[int]:
 
 
 def unused_pieces(connection: Connection) -> tuple[int, int]:
-    """Return how many pieces belong to no call, and their bytes."""
+    """Return the number of unused pieces and their total size in bytes."""
     listed_ids = union(*used_ids(connection.dialect.name)).subquery()
     query = select(func.count(), func.coalesce(func.sum(func.length(PARTS.c.data)), 0)).where(
         PARTS.c.id.not_in(select(listed_ids.c.id))
@@ -112,17 +112,17 @@ def unused_pieces(connection: Connection) -> tuple[int, int]:
 
 
 def unended_runs(connection: Connection) -> list[Run]:
-    """Return the proxies that have not written down their end, those that died among them."""
+    """Return the proxies that have not recorded their end, including dead ones."""
     silent = database_now() - func.max(RUNS.c.heartbeat_at, database_started())
     if connection.dialect.name != "sqlite":
         silent = database_now() - func.greatest(RUNS.c.heartbeat_at, database_started())
-    under_way = (
+    in_flight_count = (
         select(func.count())
         .select_from(EXCHANGES)
         .where(EXCHANGES.c.run_id == RUNS.c.id, EXCHANGES.c.state == State.IN_FLIGHT)
         .scalar_subquery()
     )
-    columns = (RUNS.c.id, RUNS.c.host, RUNS.c.pid, silent, RUNS.c.version, RUNS.c.started_at, under_way)
+    columns = (RUNS.c.id, RUNS.c.host, RUNS.c.pid, silent, RUNS.c.version, RUNS.c.started_at, in_flight_count)
     query = select(*columns).where(RUNS.c.ended_at.is_(None)).order_by(RUNS.c.started_at)
     return [
         Run(OpenRun(run_id, host, pid, False, int(quiet)), version, started_at, in_flight)

@@ -1,4 +1,4 @@
-"""Keep the store within its age and size while the proxy runs."""
+"""Enforce the store's maximum age and size while the proxy runs."""
 
 import logging
 import threading
@@ -12,37 +12,37 @@ from moonpalace_addons.store.upkeep.retention import Rule
 
 logger = logging.getLogger(__name__)
 
-FIRST = 30.0
-"""Seconds after the start of the proxy to the first look."""
+FIRST_DELAY = 30.0
+"""Seconds from the start of the proxy to the first run."""
 
 INTERVAL = 300.0
-"""Seconds from one look to the next."""
+"""Seconds between runs."""
 
 
 class Housekeeper(Upkeep):
-    """Delete what is older than `days`, and the oldest calls while the store is larger than `max_size` bytes."""
+    """Delete calls older than `days`, and the oldest while the store is larger than `max_size` bytes."""
 
     def __init__(self, engine: Engine, *, days: int | None, max_size: int | None) -> None:
         failure = "old calls could not be deleted"
-        super().__init__("moonpalace-housekeeper", first=FIRST, interval=INTERVAL, failure=failure)
+        super().__init__("moonpalace-housekeeper", first=FIRST_DELAY, interval=INTERVAL, failure=failure)
         self.engine = engine
         self.days = days
         self.max_size = max_size
 
     @property
     def is_wanted(self) -> bool:
-        """Tell whether there is anything to be kept within."""
+        """Return whether there is a limit."""
         return self.days is not None or self.max_size is not None
 
     def do(self) -> None:
-        """Clean the store up if it needs that."""
+        """Clean up the store if it exceeds its limits."""
         enforce(self.engine, days=self.days, max_size=self.max_size, stop=self.stopping)
 
 
 def enforce(engine: Engine, *, days: int | None, max_size: int | None, stop: threading.Event) -> int:
-    """Delete calls older than `days` and, while the store is larger than `max_size` bytes, the oldest; return how many.
+    """Delete calls older than `days` and, while the store exceeds `max_size` bytes, the oldest; return their number.
 
-    Labelled calls stay. Also finishes what an earlier clean-up left undone. Costs little where nothing is to be done.
+    Labelled calls are kept. Also finishes an interrupted clean-up. Cheap if there is nothing to do.
     """
     before = datetime.now(UTC) - timedelta(days=days) if days is not None else None
     rule = Rule(before=before)

@@ -1,7 +1,7 @@
-"""Keep the index of words while the proxy runs, in a part of the time only.
+"""Update the word index while the proxy runs, at a limited rate.
 
-A thread that works keeps the others of its process from working, the one that stores calls too, and takes a processor:
-so it rests after each step of a few milliseconds, for several times as long.
+A busy thread blocks the other threads of its process (the GIL), including the one that stores calls, and occupies a
+processor. It therefore pauses after every few milliseconds of work.
 """
 
 import time
@@ -12,45 +12,45 @@ from sqlalchemy import Engine
 from moonpalace_addons.store.upkeep import indexing, search_blocks
 from moonpalace_addons.store.upkeep.background import Upkeep
 
-FIRST = 5.0
-"""Seconds after the start of the proxy to the first look."""
+FIRST_DELAY = 5.0
+"""Seconds from the start of the proxy to the first run."""
 
 INTERVAL = 10.0
-"""Seconds from the end of one look to the next."""
+"""Seconds from the end of one run to the next."""
 
-WHOLE = 600.0
-"""Seconds after which a look goes through all calls again, and not only through those since the last."""
+FULL_SCAN_INTERVAL = 600.0
+"""Seconds between runs that check all calls rather than only new ones."""
 
-STEP = 0.002
-"""Seconds of work after which it rests."""
+WORK_TIME = 0.002
+"""Seconds of work between pauses."""
 
-REST = 2
-"""Times as long as it has worked."""
+PAUSE_FACTOR = 2
+"""Length of a pause as a multiple of the work before it."""
 
 
 class Indexer(Upkeep):
-    """Index each block of calls once all of them are over."""
+    """Index each block of calls once all of its calls have ended."""
 
     def __init__(self, engine: Engine) -> None:
         failure = "the index of words could not be kept"
-        super().__init__("moonpalace-indexer", first=FIRST, interval=INTERVAL, failure=failure)
+        super().__init__("moonpalace-indexer", first=FIRST_DELAY, interval=INTERVAL, failure=failure)
         self.engine = engine
         self._from = 0
-        self._looked = time.monotonic()
+        self._full_scan_at = time.monotonic()
 
     def do(self) -> None:
-        """Index what can be."""
+        """Index the blocks that are complete."""
         now = time.monotonic()
-        if now - self._looked >= WHOLE:
-            self._from, self._looked = 0, now
+        if now - self._full_scan_at >= FULL_SCAN_INTERVAL:
+            self._from, self._full_scan_at = 0, now
         with self.engine.connect() as connection:
             end = search_blocks.open_block(connection)
             blocks = search_blocks.missing(connection, self._from, end)
-        left = [block for block in blocks if not self._do(indexing.index(self.engine, block))]
+        left = [block for block in blocks if not self._run(indexing.index(self.engine, block))]
         self._from = min(left, default=end)
 
-    def _do(self, steps: Generator[None, None, bool]) -> bool:
-        """Take the steps, with rests; return what they return, False if it is told to stop."""
+    def _run(self, steps: Generator[None, None, bool]) -> bool:
+        """Run the steps with pauses; return their result, False if stopped."""
         began = time.perf_counter()
         while not self.stopping.is_set():
             try:
@@ -58,7 +58,7 @@ class Indexer(Upkeep):
             except StopIteration as ended:
                 return bool(ended.value)
             took = time.perf_counter() - began
-            if took >= STEP:
-                self.stopping.wait(took * REST)
+            if took >= WORK_TIME:
+                self.stopping.wait(took * PAUSE_FACTOR)
                 began = time.perf_counter()
         return False

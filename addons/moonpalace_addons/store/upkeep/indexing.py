@@ -1,4 +1,4 @@
-"""Put the words of calls into the index, a block of calls at a time, in steps of about a millisecond."""
+"""Index the words of calls, one block at a time, in steps of about a millisecond."""
 
 from collections.abc import Generator, Iterator, Sequence
 
@@ -10,18 +10,18 @@ from moonpalace_addons.store.upkeep import search_blocks
 from moonpalace_addons.store.upkeep.search_blocks import Call
 from moonpalace_addons.wire.word_filter import FilterBuilder
 
-TOGETHER = 100_000
-"""Bytes of bodies that are read at once, beside one call that has more."""
+READ_SIZE = 100_000
+"""Bytes of bodies read at once; a single call may have more."""
 
-FEW = 32
-"""Blocks: 2,000 calls of some KB take two seconds."""
+MAX_CATCH_UP_BLOCKS = 32
+"""Blocks that `catch_up` indexes: 2,000 calls of some KB take two seconds."""
 
 
 def index(engine: Engine, block: int) -> Generator[None, None, bool]:
-    """Index a block; return False if that cannot be done yet: a call of it is under way, has changed, or may come.
+    """Index a block; return False if a call of it is in flight, has changed, or may still be added.
 
-    The words are gathered while others write; what says that they are all is a look, with nobody else writing, at the
-    same calls. On PostgreSQL, too, no call can then come any more whose id is less than one that is there.
+    The words are gathered while others write. The block is then stored in an exclusive transaction, only if its calls
+    are unchanged; on PostgreSQL, too, no call with a lower id can appear after that.
     """
     with engine.connect() as connection:
         calls = search_blocks.calls_of(connection, block)
@@ -44,10 +44,10 @@ def index(engine: Engine, block: int) -> Generator[None, None, bool]:
 
 
 def portions(calls: Sequence[Call]) -> Iterator[list[int]]:
-    """Give the ids of calls in lists of those that are to be read together."""
+    """Yield lists of the ids of calls to be read together."""
     portion, total = list[int](), 0
     for call in calls:
-        if portion and total + call.size > TOGETHER:
+        if portion and total + call.size > READ_SIZE:
             yield portion
             portion, total = [], 0
         portion.append(call.id)
@@ -57,9 +57,9 @@ def portions(calls: Sequence[Call]) -> Iterator[list[int]]:
 
 
 def catch_up(engine: Engine) -> None:
-    """Index what is not yet indexed, if that takes a few seconds at most: more is left to the proxy."""
+    """Index missing blocks if that takes a few seconds at most; more are left to the proxy."""
     with engine.connect() as connection:
         blocks = search_blocks.missing(connection, 0, search_blocks.open_block(connection))
-    for block in blocks if len(blocks) <= FEW else ():
+    for block in blocks if len(blocks) <= MAX_CATCH_UP_BLOCKS else ():
         for _ in index(engine, block):
             pass

@@ -1,4 +1,4 @@
-"""Which calls are to go, how much room that makes, and their deletion."""
+"""Select expired calls, estimate the space that they take, and delete them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,18 +33,18 @@ from moonpalace_addons.store.state import State
 from moonpalace_addons.store.upkeep import unused
 from moonpalace_addons.store.upkeep.space import stream_length
 
-ROW = 700
-"""Bytes that a call takes beside its bodies and headers: the other columns and the indexes."""
+ROW_OVERHEAD = 700
+"""Bytes of a call besides its bodies and headers: the other columns and the indexes."""
 
-PIECE = 64
-"""Bytes that a piece takes beside its data."""
+PIECE_OVERHEAD = 64
+"""Bytes of a piece besides its data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Say which calls go: those that began before a moment, and all but the last so many.
+    """A retention rule: delete calls that began before `before`, and all except the newest `keep_last`.
 
-    Calls with a category, a tag or a note stay unless `include_labelled`; calls under way stay always.
+    Calls with a category, a tag or a note are kept unless `include_labelled`; calls in flight are always kept.
     """
 
     before: datetime | None = None
@@ -53,15 +53,15 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The calls that go by a rule, oldest first, and how many stay only because they are labelled."""
+class Expired:
+    """The calls to delete, oldest first, and the number of calls kept only because they are labelled."""
 
     calls: list[int]
     labelled: int
 
 
-def expired(engine: Engine, rule: Rule) -> Found:
-    """Return the calls that go by a rule."""
+def expired(engine: Engine, rule: Rule) -> Expired:
+    """Return the calls that a rule deletes."""
     with engine.connect() as connection:
         condition = and_(over(), aged(connection, rule))
         going = condition if rule.include_labelled else and_(condition, ~labelled())
@@ -70,20 +70,20 @@ def expired(engine: Engine, rule: Rule) -> Found:
         if not rule.include_labelled:
             count = select(func.count()).select_from(EXCHANGES).where(condition, labelled())
             staying = connection.execute(count).scalar_one()
-    return Found(list(calls), staying)
+    return Expired(list(calls), staying)
 
 
 def any_expired(engine: Engine, rule: Rule) -> bool:
-    """Tell whether any call goes by a rule."""
+    """Return whether a rule deletes any call."""
     with engine.connect() as connection:
         going = and_(over(), aged(connection, rule), *([] if rule.include_labelled else [~labelled()]))
         return connection.execute(select(EXCHANGES.c.id).where(going).limit(1)).first() is not None
 
 
-def oldest(engine: Engine, room: int, *, include_labelled: bool) -> Found:
-    """Return the oldest calls that must go to make so many bytes of room, about; all if that is not enough.
+def oldest(engine: Engine, room: int, *, include_labelled: bool) -> Expired:
+    """Return the oldest calls that take about `room` bytes together; all calls if that is not enough.
 
-    What calls share is counted with the last that has it. `labelled` counts all labelled calls.
+    Shared pieces count for the newest call that uses them. `labelled` counts all labelled calls.
     """
     going = over() if include_labelled else and_(over(), ~labelled())
     with engine.connect() as connection:
@@ -92,11 +92,11 @@ def oldest(engine: Engine, room: int, *, include_labelled: bool) -> Found:
         shared = {row.last: int(row.freed) for row in connection.execute(freed_by_age(connection, going))}
         rows = connection.execute(own_bytes(going))
         calls = list(until(room, ((row.started_at, row.id, int(row.own)) for row in rows), shared))
-    return Found(calls, staying)
+    return Expired(calls, staying)
 
 
 def until(room: int, rows: Iterator[tuple[int, int, int]], shared: dict[int, int]) -> Iterator[int]:
-    """Iterate over the ids of (moment, id, bytes of its own) until, with `shared` by moment, there is enough room."""
+    """Yield the ids of rows (time, id, own bytes) until they and `shared`, by time, add up to `room` bytes."""
     for moment, alike in groupby(rows, key=lambda row: row[0]):
         if room <= 0:
             return
@@ -107,18 +107,18 @@ def until(room: int, rows: Iterator[tuple[int, int, int]], shared: dict[int, int
 
 
 def over() -> ColumnElement[bool]:
-    """Return the condition for calls that are not under way."""
+    """Return the condition for calls that are not in flight."""
     return EXCHANGES.c.state != State.IN_FLIGHT
 
 
 def labelled() -> ColumnElement[bool]:
-    """Return the condition for calls that somebody has labelled."""
+    """Return the condition for labelled calls."""
     tagged = exists().where(TAGS.c.exchange_id == EXCHANGES.c.id)
     return or_(EXCHANGES.c.category.is_not(None), EXCHANGES.c.note.is_not(None), tagged)
 
 
 def aged(connection: Connection, rule: Rule) -> ColumnElement[bool]:
-    """Return the condition for calls that a rule makes go by their age."""
+    """Return the condition for calls that a rule deletes by age."""
     conditions: list[ColumnElement[bool]] = []
     if rule.before is not None:
         conditions.append(EXCHANGES.c.started_at < microseconds(rule.before))
@@ -131,17 +131,17 @@ def aged(connection: Connection, rule: Rule) -> ColumnElement[bool]:
 
 
 def own_bytes(going: ColumnElement[bool]) -> Executable:
-    """Return the query for moment, id and bytes that are its own of each of these calls, oldest first."""
+    """Return the query for time, id and own bytes of each of these calls, oldest first."""
     columns = ("request_headers", "response_headers", "request_parts", "response_parts")
     lengths = [func.length(func.coalesce(EXCHANGES.c[name], "")) for name in columns]
     stream = func.coalesce(stream_length(), 0)
-    own = sum(lengths, stream + ROW).label("own")
+    own = sum(lengths, stream + ROW_OVERHEAD).label("own")
     source = EXCHANGES.outerjoin(EVENT_STREAMS, EVENT_STREAMS.c.exchange_id == EXCHANGES.c.id)
     return select(*AGE, own).select_from(source).where(going).order_by(*OLDEST_FIRST)
 
 
 def freed_by_age(connection: Connection, going: ColumnElement[bool]) -> Executable:
-    """Return the query for how many bytes of pieces are free once the calls until a moment, the column `last`, went."""
+    """Return the query for the bytes of pieces that become unused when the calls up to the time `last` are deleted."""
     moment = case((going, EXCHANGES.c.started_at), else_=literal(MAX_INT64)).label("moment")
     listed = [pieces(side, connection.dialect.name) for side in SIDES]
     uses = union_all(
@@ -153,15 +153,15 @@ def freed_by_age(connection: Connection, going: ColumnElement[bool]) -> Executab
     ).subquery()
     last = func.max(uses.c.moment).label("last")
     by_piece = select(uses.c.part, last).group_by(uses.c.part).subquery()
-    freed = func.sum(func.length(PARTS.c.data) + PIECE).label("freed")
+    freed = func.sum(func.length(PARTS.c.data) + PIECE_OVERHEAD).label("freed")
     source = by_piece.join(PARTS, PARTS.c.id == by_piece.c.part)
     return select(by_piece.c.last, freed).select_from(source).group_by(by_piece.c.last)
 
 
 def delete_calls(connection: Connection, calls: Sequence[int], *, include_labelled: bool) -> int:
-    """Delete those of these calls that may go, with all that they carried; return how many, in a transaction alone.
+    """Delete those of the calls that may be deleted; return their number. Needs an exclusive transaction.
 
-    Their pieces are noted as perhaps unused.
+    Their pieces are noted as possibly unused.
     """
     going = over() if include_labelled else and_(over(), ~labelled())
     query = select(EXCHANGES.c.id).where(among(EXCHANGES.c.id, calls, connection.dialect.name), going)

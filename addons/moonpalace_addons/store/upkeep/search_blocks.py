@@ -1,4 +1,4 @@
-"""The index of the words of calls, by blocks of 64 ids that follow each other: values in, values out."""
+"""The rows of the word index, one per block of 64 consecutive ids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ from moonpalace_addons.store.schema import EXCHANGES, SEARCH_BLOCKS
 from moonpalace_addons.wire.word_filter import SEEDS, BitPositions, may_contain
 
 SHIFT = 6
-BLOCK = 1 << SHIFT
-"""Calls in a block: with more the index is smaller, and more calls are looked into for each that has the words."""
+BLOCK_SIZE = 1 << SHIFT
+"""Calls per block: larger blocks make a smaller index, but more calls are read for each match."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call as far as what is searched depends on it; `size` are the bytes that its bodies have, about."""
+    """The columns of a call that determine what is searched; `size` is the approximate size of its bodies."""
 
     id: int
     state: str
@@ -48,18 +48,18 @@ def first_id(block: int) -> int:
 
 
 def block_of_call() -> ColumnElement[int]:
-    """Return the block of a call in a query."""
+    """Return the expression for the block of a call."""
     return EXCHANGES.c.id.op(">>", return_type=BigInteger())(literal(SHIFT, Integer()))
 
 
 def open_block(connection: Connection) -> int:
-    """Return the block that the next call may be in: those before it get no new calls, but for commits under way."""
+    """Return the block of the next call; earlier blocks get no new calls, except from uncommitted transactions."""
     newest: int | None = connection.execute(select(func.max(EXCHANGES.c.id))).scalar()
     return 0 if newest is None else (newest + 1) >> SHIFT
 
 
 def missing(connection: Connection, first: int, end: int) -> list[int]:
-    """Return those blocks from `first` to before `end` that have calls and are not indexed, the newest first."""
+    """Return the blocks from `first` up to `end` (exclusive) that have calls and are not indexed, newest first."""
     query = select(block_of_call()).where(EXCHANGES.c.id >= first_id(first), EXCHANGES.c.id < first_id(end)).distinct()
     indexed = set(connection.execute(select(SEARCH_BLOCKS.c.block).where(SEARCH_BLOCKS.c.block >= first)).scalars())
     return sorted(set(connection.execute(query).scalars()) - indexed, reverse=True)
@@ -74,7 +74,7 @@ def calls_of(connection: Connection, block: int) -> list[Call]:
 
 
 def bodies(connection: Connection, calls: Sequence[int]) -> list[str]:
-    """Return what is searched of these calls."""
+    """Return the searched texts of these calls."""
     name = connection.dialect.name
     columns = [searched_text(side, name) for side in SIDES]
     rows = connection.execute(select(*columns).select_from(EXCHANGES).where(EXCHANGES.c.id.in_(calls)))
@@ -82,13 +82,13 @@ def bodies(connection: Connection, calls: Sequence[int]) -> list[str]:
 
 
 def put(connection: Connection, block: int, words: bytes) -> None:
-    """Write down the words of a block, which is to be none that has a row, in a transaction alone."""
+    """Store the words of a block, replacing its row. Needs an exclusive transaction."""
     connection.execute(delete(SEARCH_BLOCKS).where(SEARCH_BLOCKS.c.block == block))
     connection.execute(insert(SEARCH_BLOCKS), {"block": block, "words": words})
 
 
 def without(connection: Connection, sought: Sequence[BitPositions]) -> list[int]:
-    """Return the blocks that are indexed and have no call with all the tokens that set bits at these places."""
+    """Return the indexed blocks without a call that has all the tokens with bits at these places."""
     if connection.dialect.name == "sqlite":
         rows = connection.execute(select(SEARCH_BLOCKS.c.block, SEARCH_BLOCKS.c.words))
         return [block for block, words in rows if not may_contain(words, block, sought)]
@@ -105,18 +105,18 @@ def bit_is_set(places: BitPositions, number: int) -> ColumnElement[bool]:
 
 
 def knows_letters(connection: Connection) -> bool:
-    """Tell whether PostgreSQL takes letters beyond ASCII for letters: in a database without a language it does not."""
+    """Return whether PostgreSQL recognizes non-ASCII letters, which depends on the database's locale."""
     return connection.execute(select(literal("é").regexp_match("^[[:alnum:]]$"))).scalar_one()
 
 
 def empty(connection: Connection) -> list[int]:
-    """Return the blocks that are indexed and have no calls any more."""
-    first = SEARCH_BLOCKS.c.block * BLOCK
-    has_calls = exists().where(EXCHANGES.c.id.between(first, first + (BLOCK - 1)))
+    """Return the indexed blocks without calls."""
+    first = SEARCH_BLOCKS.c.block * BLOCK_SIZE
+    has_calls = exists().where(EXCHANGES.c.id.between(first, first + (BLOCK_SIZE - 1)))
     return list(connection.execute(select(SEARCH_BLOCKS.c.block).where(~has_calls)).scalars())
 
 
 def forget(connection: Connection, blocks: Sequence[int]) -> int:
-    """Delete these blocks from the index; return how many."""
+    """Delete blocks from the index; return their number."""
     connection.execute(delete(SEARCH_BLOCKS).where(among(SEARCH_BLOCKS.c.block, blocks, connection.dialect.name)))
     return len(blocks)

@@ -1,4 +1,4 @@
-"""Look through the whole store for what looks like a key or token: by what the gate looks for, at what it let in."""
+"""Scan the whole store for keys and tokens, with the patterns that the gate uses."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from moonpalace_addons.wire.secrets.patterns import Finding
 from moonpalace_addons.wire.secrets.values import known
 
 HEADERS = ("request_headers", "response_headers")
-SHOWN = 4
-"""Characters of a secret that are shown, to find it again by."""
-LEAST = 12
-"""Characters of the shortest secret of which any are shown."""
+SHOWN_CHARACTERS = 4
+"""Characters of a secret that are shown to identify it."""
+MIN_SHOWN_LENGTH = 12
+"""Shorter secrets are not shown at all."""
 STREAMS = ("event_streams", "response_segments")
 NONE_KNOWN = known(())
 NAMES = {"exchange_tags": "tag", "event_streams": "event stream", "response_segments": "answer under way"}
 
 type Progress = Callable[[int], None]
-"""Called with the bytes of each text that has been looked through."""
+"""Called with the size of each scanned text in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """What looks like a secret: the call it is in, None outside of calls, the field, the kind, and a masked form."""
+    """A possible secret: its call (None outside of calls), field, kind and masked form."""
 
     call: int | None
     field: str
@@ -39,7 +39,7 @@ class Hit:
 
 
 def search(engine: Engine, progress: Progress = lambda _: None) -> list[Hit]:
-    """Return what looks like a secret anywhere in the store, by call; the same one of a field is given once."""
+    """Return the possible secrets in the store, sorted by call; each is reported once per field."""
     hits: set[tuple[Hit, int | None]] = set()
     with engine.connect() as connection:
         for text in texts.texts(connection):
@@ -53,16 +53,16 @@ def search(engine: Engine, progress: Progress = lambda _: None) -> list[Hit]:
     for hit, part in hits:
         if part is not None:
             placed |= {Hit(call, field, hit.kind, hit.masked) for call, field in owners.get(part, ())} or {
-                Hit(None, "a piece that no call has any more", hit.kind, hit.masked)
+                Hit(None, "a piece that no call uses", hit.kind, hit.masked)
             }
     return sorted(placed, key=lambda hit: (hit.call or 0, hit.field, hit.kind, hit.masked))
 
 
 def search_journal(path: Path, progress: Progress = lambda _: None) -> Iterator[Hit]:
-    """Give what looks like a secret in the calls that wait in a journal, which have no numbers yet.
+    """Yield the possible secrets in the calls of a journal, which have no ids yet.
 
-    Raises ValueError if another version of MoonPalace wrote it, or, after all else, if a part of it cannot be read;
-    OSError if nothing of it can.
+    Raises ValueError if another version of MoonPalace wrote it or, after all hits, if a part of it cannot be read;
+    OSError if none of it can.
     """
     hits: set[Hit] = set()
     try:
@@ -76,7 +76,7 @@ def search_journal(path: Path, progress: Progress = lambda _: None) -> Iterator[
 
 
 def found_in(text: Text) -> Iterator[tuple[str, str]]:
-    """Give the kind and the masked form of each secret in a text."""
+    """Yield the kind and the masked form of each secret in a text."""
     found = findings(text)
     for finding in found:
         yield finding.kind, masked(text.data[finding.start : finding.end].decode("utf-8", "replace"))
@@ -88,13 +88,13 @@ def found_in(text: Text) -> Iterator[tuple[str, str]]:
             if masking.mask_value(name, value) != value and (is_secret(name) or not patterns.find(value)):
                 yield f"header {name.strip()}", "…"
     elif text.column == "query" and not found and masking.mask_query(content) != content:
-        yield "parameter of a query that is named like a credential", "…"
+        yield "query parameter named like a credential", "…"
     elif text.column == "path" and not found and masking.mask_path(content) != content:
         yield "key in a path", "…"
 
 
 def findings(text: Text) -> list[Finding]:
-    """Return the secrets in a text: by their form, by the names of members, of a stream also in pieces."""
+    """Return the secrets in a text: by pattern, by member name and, in streams, split across events."""
     if text.table == "exchanges":
         return patterns.without_overlaps(patterns.find_in(text.data))
     if text.table not in STREAMS:
@@ -103,11 +103,11 @@ def findings(text: Text) -> list[Finding]:
 
 
 def field_name(text: Text) -> str:
-    """Return what users call the place of a text."""
+    """Return the name of a text's place, as users know it."""
     return NAMES.get(text.table, text.column if text.table == "exchanges" else f"{text.table}.{text.column}")
 
 
 def masked(secret: str) -> str:
-    """Return the beginning of a secret and how long it is; nothing of a short one."""
-    beginning = secret[:SHOWN] if len(secret) >= LEAST else ""
+    """Return the beginning of a secret and its length; nothing of a short secret."""
+    beginning = secret[:SHOWN_CHARACTERS] if len(secret) >= MIN_SHOWN_LENGTH else ""
     return f"{beginning}… ({len(secret)} characters)"

@@ -1,7 +1,7 @@
-"""Change much of a store in short transactions, so that nobody who uses it meanwhile waits for long.
+"""Change many rows in short transactions, so that other users of the store never wait long.
 
-While a proxy uses the store, its writer waits for a whole step. Who else writes, `mpal label` or a proxy that starts,
-waits once, and may wait longer.
+While a proxy uses the store, its writer waits for at most one step. Other writers, such as `mpal label` or a starting
+proxy, wait once and may wait longer.
 """
 
 import threading
@@ -14,23 +14,23 @@ from sqlalchemy import Connection, Engine
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.write import recovery
 
-SHARED_STEP, ALONE_STEP = 0.05, 0.5
-"""Seconds that a step is to take while a proxy uses the store, and while none does."""
+SHARED_STEP, EXCLUSIVE_STEP = 0.05, 0.5
+"""Target seconds per step while a proxy uses the store, and while none does."""
 
 PAUSE_SHARE = 0.4
-"""Seconds of pause for each second of a step, while a proxy uses the store."""
+"""Length of a pause relative to the step before it, while a proxy uses the store."""
 
 MIN_ROWS, FIRST_ROWS, MAX_ROWS = 50, 100, 50_000
-"""Rows in one step. A transaction of one row costs about what one of 50 does: on a machine with much else to do steps
-are slow however small they are, and smaller ones would never come to an end."""
+"""Rows per step. A transaction of one row costs about as much as one of 50, so on a busy machine smaller steps would
+not be faster, and the work would never finish."""
 
 MAX_GROWTH = 4
-"""How many times the rows of one step the next one may have."""
+"""Maximum growth from one step to the next, as a factor."""
 
 
 @dataclass(slots=True)
 class Pace:
-    """How much to do in one step, learned from the time that the last one took."""
+    """The size of the next step, adapted to the duration of the last one."""
 
     minimum: int = MIN_ROWS
     first: int = FIRST_ROWS
@@ -39,15 +39,15 @@ class Pace:
     _took: float = 0.0
 
     def amount(self, *, shared: bool) -> int:
-        """Return how much to do next; `shared` says whether a proxy uses the store."""
+        """Return the size of the next step; `shared` means that a proxy uses the store."""
         if not self._done:
             return self.first
-        step = SHARED_STEP if shared else ALONE_STEP
+        step = SHARED_STEP if shared else EXCLUSIVE_STEP
         in_time = int(self._done * min(step / self._took, MAX_GROWTH)) if self._took else self._done * MAX_GROWTH
         return max(self.minimum, min(self.maximum, in_time))
 
     def note(self, done: int, took: float, *, shared: bool) -> float:
-        """Learn from a step that did so much in so many seconds; return for how long to pause."""
+        """Record a step of size `done` that took `took` seconds; return the seconds to pause."""
         self._done, self._took = done, took
         return took * PAUSE_SHARE if shared else 0.0
 
@@ -55,7 +55,7 @@ class Pace:
 def in_steps[T](
     engine: Engine, items: Sequence[T], work: Callable[[Connection, Sequence[T]], int], stop: threading.Event
 ) -> int:
-    """Do the work on all items, a part of them in each transaction; return the sum of what it returns."""
+    """Apply `work` to all items, some per exclusive transaction; return the sum of its results."""
     total = at = 0
     pace = Pace()
     while at < len(items) and not stop.is_set():

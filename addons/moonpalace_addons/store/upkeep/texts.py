@@ -1,4 +1,4 @@
-"""Everything in the store that is text, for who looks through all of it: values in, values out."""
+"""Iterate over all texts in the store, for the secret scan."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,16 +11,16 @@ from moonpalace_addons.store.records.body_text import Side, pieces
 from moonpalace_addons.store.records.expressions import HEADERS
 from moonpalace_addons.store.schema import CONTEXT_CACHES, EVENT_STREAMS, EXCHANGES, PARTS, RUNS, SEGMENTS, TAGS
 
-ROWS_AT_ONCE = 500
-LARGE_AT_ONCE = 20
+BATCH_SIZE = 500
+LARGE_BATCH_SIZE = 20
 SIDES: tuple[Side, ...] = ("request", "response")
-# What is written by us alone, and bodies, which are looked through piece by piece.
-LEFT_OUT = frozenset({"uuid", "run_id", "state", "key_fingerprint", "request_parts", "response_parts"})
+# Columns that only we write, and bodies, which are scanned piece by piece.
+EXCLUDED = frozenset({"uuid", "run_id", "state", "key_fingerprint", "request_parts", "response_parts"})
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text in the store: the table, its column, the number of the row (of pieces, that of the piece)."""
+    """A text in the store: table, column, id of the row, and UTF-8 data."""
 
     table: str
     column: str
@@ -29,29 +29,29 @@ class Text:
 
 
 def texts(connection: Connection) -> Iterator[Text]:
-    """Give every text, streams unpacked, each piece of a body once; holds a few rows at a time in memory."""
-    yield from columns_of(connection, EXCHANGES, "id", ROWS_AT_ONCE)
+    """Yield every text, streams decompressed and each piece once, with a few rows in memory at a time."""
+    yield from columns_of(connection, EXCHANGES, "id", BATCH_SIZE)
     yield from tags(connection)
-    yield from columns_of(connection, CONTEXT_CACHES, "id", ROWS_AT_ONCE)
+    yield from columns_of(connection, CONTEXT_CACHES, "id", BATCH_SIZE)
     yield from runs(connection)
-    yield from columns_of(connection, PARTS, "id", LARGE_AT_ONCE)
-    for found in columns_of(connection, EVENT_STREAMS, "exchange_id", LARGE_AT_ONCE):
+    yield from columns_of(connection, PARTS, "id", LARGE_BATCH_SIZE)
+    for found in columns_of(connection, EVENT_STREAMS, "exchange_id", LARGE_BATCH_SIZE):
         data = zstandard.decompress(found.data) if found.column == "data" else found.data
         yield Text(found.table, found.column, found.row, data)
     yield from segments(connection)
 
 
-def columns_of(connection: Connection, table: Table, key: str, at_once: int) -> Iterator[Text]:
-    """Give the texts, or the column `data`, of every row of a table."""
+def columns_of(connection: Connection, table: Table, key: str, batch_size: int) -> Iterator[Text]:
+    """Yield the text columns and the column `data` of every row of a table."""
     columns = [
         HEADERS.get(column.name, column)
         for column in table.c
-        if (isinstance(column.type, String) and column.name not in LEFT_OUT)
+        if (isinstance(column.type, String) and column.name not in EXCLUDED)
         or (isinstance(column.type, LargeBinary) and column.name == "data")
     ]
     last = 0
     while True:
-        query = select(table.c[key], *columns).where(table.c[key] > last).order_by(table.c[key]).limit(at_once)
+        query = select(table.c[key], *columns).where(table.c[key] > last).order_by(table.c[key]).limit(batch_size)
         rows = connection.execute(query).all()
         for number, *values in rows:
             for column, value in zip(columns, values, strict=True):
@@ -64,19 +64,19 @@ def columns_of(connection: Connection, table: Table, key: str, at_once: int) -> 
 
 
 def tags(connection: Connection) -> Iterator[Text]:
-    """Give the tags."""
+    """Yield the tags."""
     for number, tag in connection.execute(select(TAGS.c.exchange_id, TAGS.c.tag).order_by(TAGS.c.exchange_id)):
         yield Text("exchange_tags", "tag", number, tag.encode())
 
 
 def runs(connection: Connection) -> Iterator[Text]:
-    """Give what the runs of proxies hold."""
+    """Yield the host names of runs."""
     for run_id, host in connection.execute(select(RUNS.c.id, RUNS.c.host)):
         yield Text("runs", "host", run_id, host.encode())
 
 
 def segments(connection: Connection) -> Iterator[Text]:
-    """Give what has come of the answers under way, whole: a secret may lie across two pieces."""
+    """Yield the answers in flight, each as a whole, because a secret may span two segments."""
     query = select(SEGMENTS.c.exchange_id).distinct().order_by(SEGMENTS.c.exchange_id)
     for number in connection.execute(query).scalars().all():
         rows = select(SEGMENTS.c.data).where(SEGMENTS.c.exchange_id == number).order_by(SEGMENTS.c.sequence)
@@ -84,12 +84,12 @@ def segments(connection: Connection) -> Iterator[Text]:
 
 
 def calls_with(connection: Connection, part_ids: Iterable[int]) -> dict[int, list[tuple[int, str]]]:
-    """Return which calls have these pieces, and in what: "request body" or "request_headers", or of the response.
+    """Return the calls that use these pieces, with the field: "request body", "request_headers" or of the response.
 
-    A piece that no call has is left out.
+    Pieces that no call uses are left out.
     """
     found: dict[int, list[tuple[int, str]]] = {}
-    for some, side in product(batched(part_ids, ROWS_AT_ONCE), SIDES):
+    for some, side in product(batched(part_ids, BATCH_SIZE), SIDES):
         headers = EXCHANGES.c[f"{side}_headers_part"]
         for part_id, exchange_id in connection.execute(select(headers, EXCHANGES.c.id).where(headers.in_(some))):
             found.setdefault(part_id, []).append((exchange_id, f"{side}_headers"))
