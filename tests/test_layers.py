@@ -145,6 +145,36 @@ def test_nothing_below_imports_the_command_line() -> None:
     assert [found for found in below if within(found.imported, "moonpalace_cli")] == []
 
 
+ROOT_MODULES = {file.stem for file in (ADDONS / OURS).glob("*.py")} - {"__init__", "bundle"}
+SHARED = {"errors", "version"}
+"""What every module may import from the root."""
+SERVICES = {"configuration", "recorder"}
+"""Addons that all other addons may use; `bundle` hands in whatever else one needs of another."""
+
+
+def from_root(file: Path) -> set[str]:
+    """Return the modules of the root that a file imports and may not."""
+    if file == ADDONS / OURS / "bundle.py":
+        return set()
+    may = SHARED | SERVICES if file.parent == ADDONS / OURS else SHARED
+    names = {found.imported.removeprefix(f"{OURS}.").partition(".")[0] for found in imports(file)}
+    return (names & ROOT_MODULES) - may
+
+
+@pytest.mark.parametrize("file", [file for file in ADDON_FILES if file.is_relative_to(ADDONS / OURS)], ids=short)
+def test_addons_do_not_know_each_other(file: Path) -> None:
+    """Addons import rooms and the two services that all share; rooms import no addon."""
+    assert from_root(file) == set()
+
+
+def test_the_addons_are_known() -> None:
+    """Were the addons not found, or their imports not, the test above would say nothing."""
+    assert {"capture", "context_cache", "edit_stream"} <= ROOT_MODULES - SHARED - SERVICES
+    assert {
+        found.imported.split(".")[1] for found in imports(ADDONS / OURS / "context_cache.py") if OURS in found.imported
+    } >= SERVICES
+
+
 def internals_used(file: Path) -> Iterator[str]:
     """Find imports of mitmproxy's internals, and attributes with `_` of anything but one's own objects."""
     for found in imports(file):

@@ -37,7 +37,6 @@ def make_addons(settings: Settings | None = None, announce: Callable[[str], None
     log_filter.install()
     configuration, calls = Configuration(settings), Calls()
     recorder, causes = Recorder(configuration, exits=settings is None), Causes()
-    capture = Capture(configuration, recorder, calls, causes)
     return [
         configuration,
         Access(configuration, calls),
@@ -45,13 +44,13 @@ def make_addons(settings: Settings | None = None, announce: Callable[[str], None
         causes,
         ForceStream(configuration, calls),
         ContextCache(configuration, calls, recorder),
-        Tunnels(calls, capture),
-        capture,
+        Tunnels(calls, recorder),
+        Capture(configuration, recorder, calls, causes.of),
         EditStream(configuration, calls),
         recorder,
         Deadline(configuration, calls),
         Descriptors(configuration),
-        JsonErrors(configuration, causes),
+        JsonErrors(configuration, causes.of),
         ReverseProxy(configuration, opens=settings is not None),
         Listening(configuration, announce),
     ]

@@ -4,18 +4,22 @@ import time
 
 from mitmproxy.http import HTTPFlow, Response
 
+from moonpalace_addons.caching.call_state import ContextCacheState
 from moonpalace_addons.calls.body_limits import declared_length, refuse_larger
 from moonpalace_addons.calls.call import Call, Calls
-from moonpalace_addons.calls.failures import PROXY_STOPPED, REPEATING, UPSTREAM_CUT, Failure
+from moonpalace_addons.calls.ending import ended
+from moonpalace_addons.calls.failures import PROXY_STOPPED, Failure, FailureOf
+from moonpalace_addons.calls.giving_up import STOPPED
+from moonpalace_addons.calls.kept_answer import KeptAnswer
 from moonpalace_addons.calls.opening import Hold
+from moonpalace_addons.calls.stream_edit import adapter_of, is_forced, reason
 from moonpalace_addons.calls.tap import Tap
-from moonpalace_addons.causes import Causes
+from moonpalace_addons.calls.tunnel import Tunnel
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.mitm import flow_control
-from moonpalace_addons.mitm.headers import as_text, media_type, pairs
+from moonpalace_addons.mitm.headers import as_text, by_name, media_type, pairs
 from moonpalace_addons.recorder import Recorder
-from moonpalace_addons.stopping import STOPPED
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
+from moonpalace_addons.store.tasks import RequestRead, ResponseStarted, State
 from moonpalace_addons.wire.foreign import quoted
 from moonpalace_addons.wire.forms import is_json
 
@@ -27,11 +31,11 @@ class Capture:
 
     name = "moonpalace-capture"
 
-    def __init__(self, configuration: Configuration, recorder: Recorder, calls: Calls, causes: Causes) -> None:
+    def __init__(self, configuration: Configuration, recorder: Recorder, calls: Calls, failure_of: FailureOf) -> None:
         self.configuration = configuration
         self.recorder = recorder
         self.calls = calls
-        self.causes = causes
+        self.failure_of = failure_of
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Begin a call, with the headers as the client sent them."""
@@ -40,8 +44,8 @@ class Capture:
         path, _, query = flow.request.path.partition("?")
         # mitmproxy's own date of the request is of the wall clock: a moment for the row, no beginning of a measure.
         room = self.configuration.settings.max_body
-        headers, together = pairs(flow.request.headers), self.calls.together
-        call = Call(flow, time.monotonic_ns(), headers, query, path, room=room, together=together)
+        answer = KeptAnswer(room, self.calls.room)
+        call = Call(flow, time.monotonic_ns(), pairs(flow.request.headers), query, path, answer)
         self.calls.begin(call)
         refuse_larger(call, declared_length(flow), self.configuration.settings.max_body)
 
@@ -62,8 +66,6 @@ class Capture:
 
     def _put_request(self, call: Call, body: bytes) -> None:
         call.request_read = True
-        key = call.upstream_key.encode() if call.upstream_key else api_key(call.headers)
-        named = {name.lower(): value for name, value in call.headers}
         self.recorder.put(
             RequestRead(
                 uuid=call.uuid,
@@ -73,14 +75,14 @@ class Capture:
                 path=call.path,
                 query=call.query,
                 headers=as_text(call.headers),
-                content_type=media_type(named.get("content-type")),
-                content_encoding=named.get("content-encoding"),
-                client_request_id=named.get("x-request-id"),
+                content_type=media_type(call.named.get("content-type")),
+                content_encoding=call.named.get("content-encoding"),
+                client_request_id=call.named.get("x-request-id"),
                 body=body,
-                api_key=key,
+                api_key=call.api_key,
                 secrets=self.configuration.own_secrets(),
                 changes=tuple(call.changes),
-                coerced=call.coerce,
+                coerced=is_forced(call),
             )
         )
 
@@ -96,17 +98,23 @@ class Capture:
         call.response = started(call, flow.response)
         if flow.response.status_code == SWITCHING_PROTOCOLS:
             return  # what follows is no body
-        if flow.response.stream or not (call.hold or is_json(call.response.content_type)):
+        cache = call.find(ContextCacheState)
+        is_collected = cache is not None and cache.hold
+        if flow.response.stream or not (is_collected or is_json(call.response.content_type)):
             call.streaming = True
             flow.response.stream = Tap(call)
             self._announce(call)
-        elif not call.hold:
-            hold = Hold(flow, call, lambda: self._announce(call))
-            call.opening = hold if flow_control.hold_answer(flow, hold) else None
-        is_collected = not (call.streaming or call.opening)  # by mitmproxy's server, which gives it to `response`
-        if call.coerce and not call.hold and not is_collected:  # what comes is kept from the beginning
-            self._announce(call)
+        elif not is_collected:
+            self._hold(call)
         call.overhead += time.monotonic_ns() - began
+
+    def _hold(self, call: Call) -> None:
+        hold = Hold(call.flow, call, lambda: self._announce(call))
+        if not flow_control.hold_answer(call.flow, hold):
+            return
+        call.add(hold)
+        if is_forced(call):  # what comes is kept from the beginning
+            self._announce(call)
 
     def _announce(self, call: Call) -> None:
         """Tell the writer that an answer has begun, once; it takes what comes of it from then on."""
@@ -117,7 +125,7 @@ class Capture:
     def response(self, flow: HTTPFlow) -> None:
         """End a call that went well."""
         call = self.calls.get(flow)
-        if call is not None and call.is_tunnel:
+        if call is not None and call.find(Tunnel) is not None:
             self._announce(call)
             return
         call = self.calls.end(flow)
@@ -126,50 +134,29 @@ class Capture:
         began = time.monotonic_ns()
         if call.response is None and call.request_read:  # that of a second try, which came whole
             call.response = started(call, flow.response)
-        if flow.response.raw_content and not (call.chunks or call.announced):
-            call.keep(call.now(), flow.response.raw_content)
+        if flow.response.raw_content and not (call.answer.chunks or call.announced):
+            call.answer.keep(call.now(), flow.response.raw_content)
         call.overhead += time.monotonic_ns() - began
         if not call.request_read:  # it was answered by us before it had been read
             self._put_request(call, b"")
-        if call.given_up is not None:
-            failure, message = call.given_up
-            self._put_end(call, failure.state, failure, message)
-        elif call.found is not None:
-            self._put_end(call, State.REPEAT_INTERRUPTED, REPEATING, str(call.found))
-        elif call.broken is not None:
-            self._put_end(call, UPSTREAM_CUT.state, UPSTREAM_CUT, call.broken)
-        else:
-            self._put_end(call, State.COMPLETED)
+        self.recorder.put(ended(call, *(reason(call) or ())))
 
     def error(self, flow: HTTPFlow) -> None:
         """End a call that failed, with what had come of its answer."""
         call = self.calls.end(flow)
         if call is None:
             return
-        message = quoted(flow.error.msg) if flow.error else "unknown error"
         call.unsent = flow_control.unsent_at_end(flow, call.unsent)
-        failure = self.causes.of(flow)
+        failure = self.failure_of(flow)
         if not call.request_read:
             self._put_request(call, b"")
-        is_uncaptured = call.response is not None and not (call.chunks or call.announced)
+        is_uncaptured = call.response is not None and not (call.answer.chunks or call.announced)
         if is_uncaptured and (partial := flow_control.partial_body(flow)):
-            call.keep(call.now(), partial)
-        if call.found is not None:
-            failure, message = REPEATING, str(call.found)
-        elif call.broken is not None:
-            failure, message = UPSTREAM_CUT, call.broken
-        elif call.given_up is not None:
-            failure, message = call.given_up
-        elif is_whole(call, failure):
-            self._put_end(call, State.COMPLETED)
-            return
-        self._put_end(call, failure.state, failure, message)
-
-    def end_tunnel(self, call: Call, failure: Failure | None, message: str) -> None:
-        """End a call whose answer led to another protocol, which has ended."""
-        if call.given_up is not None:
-            failure, message = call.given_up
-        self._put_end(call, failure.state if failure else State.COMPLETED, failure, message if failure else None)
+            call.answer.keep(call.now(), partial)
+        why = reason(call)
+        if why is None and not is_whole(call, failure):
+            why = failure, quoted(flow.error.msg) if flow.error else "unknown error"
+        self.recorder.put(ended(call, *(why or ())))
 
     def done(self) -> None:
         """End the calls of which mitmproxy has not said how they ended; `Stopping` has had it end them all."""
@@ -177,53 +164,27 @@ class Capture:
             self.calls.end(call.flow)
             if not call.request_read:
                 self._put_request(call, b"")
-            failure, message = call.given_up or (PROXY_STOPPED, STOPPED)
-            self._put_end(call, failure.state, failure, message)
-
-    def _put_end(self, call: Call, state: State, failure: Failure | None = None, message: str | None = None) -> None:
-        self.recorder.put(
-            ExchangeEnded(
-                uuid=call.uuid,
-                at=call.now(),
-                state=state,
-                overhead=call.overhead,
-                error_kind=failure.kind if failure else None,
-                error_message=message,
-                response=None if call.announced else call.response,
-                warnings=tuple(call.warnings),
-                cut_at=call.cut_at,
-                unsent=call.unsent if state is not State.COMPLETED else 0,
-                dropped=call.dropped,
-                cache_outcome=call.cache_outcome,
-            )
-        )
+            self.recorder.put(ended(call, *(call.given_up or (PROXY_STOPPED, STOPPED))))
 
 
 def is_whole(call: Call, failure: Failure) -> bool:
     """Tell whether a client has got all of an answer though it failed, or gets it now."""
     if flow_control.was_ended(call.flow):
         return True
-    return failure.state is State.UPSTREAM_FAILED and call.adapter is not None and call.adapter.finish()
+    adapter = adapter_of(call)
+    return failure.state is State.UPSTREAM_FAILED and adapter is not None and adapter.finish()
 
 
 def started(call: Call, response: Response) -> ResponseStarted:
     """Return what the row says of the head of an answer that has just come."""
+    headers = pairs(response.headers)
+    named = by_name(headers)
     return ResponseStarted(
         uuid=call.uuid,
         at=call.now(),
         status_code=response.status_code,
-        headers=as_text(pairs(response.headers)),
-        content_type=media_type(response.headers.get("content-type")),
-        content_encoding=response.headers.get("content-encoding"),
-        chunks=call.chunks,
+        headers=as_text(headers),
+        content_type=media_type(named.get("content-type")),
+        content_encoding=named.get("content-encoding"),
+        chunks=call.answer.chunks,
     )
-
-
-def api_key(headers: list[tuple[str, str]]) -> bytes | None:
-    """Return the API key that a client sent, in either of the two headers that the API's faces know."""
-    named = {name.lower(): value for name, value in headers}
-    scheme, _, token = named.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip().encode()
-    key = named.get("x-api-key", "").strip()
-    return key.encode() or None

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 from mitmproxy.http import HTTPFlow, Response
 
-from moonpalace_addons.caching.api import Account, CachingApi, answer_text
+from moonpalace_addons.caching.api import Account, CachingApi, Ready, answer_text
+from moonpalace_addons.caching.call_state import ContextCacheState
 from moonpalace_addons.calls.call import Call, Calls
+from moonpalace_addons.calls.chat_requests import CHAT, is_plain_chat
 from moonpalace_addons.calls.failures import UPSTREAM_PROTOCOL
-from moonpalace_addons.capture import api_key
+from moonpalace_addons.calls.stream_edit import StreamEdit
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.force_stream import CHAT, is_plain_chat
 from moonpalace_addons.mitm import flow_control, own_requests
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings.values import Settings
@@ -26,7 +27,7 @@ from moonpalace_addons.wire.foreign import quoted
 from moonpalace_addons.wire.secrets import masking
 
 if TYPE_CHECKING:
-    from moonpalace_addons.caching.lifecycle import Caches, Ready
+    from moonpalace_addons.caching.lifecycle import Caches
 
 logger = logging.getLogger(__name__)
 
@@ -111,28 +112,29 @@ class ContextCache:
         if self.caches is None or account is None or not found or chooses_itself(call, content):
             return
         ready = await self.caches.find(account, found)
-        call.cache_outcome = MISS
+        state = call.state(ContextCacheState)
+        state.outcome = MISS
         if ready is None:
             making = self.caches.make(account, content, found[0])
             if making is not None:
-                call.cache_outcome = CREATED
-                making.add_done_callback(lambda task: self._made(call, task))
+                state.outcome = CREATED
+                making.add_done_callback(lambda task: self._made(call, state, task))
             making = making or self.caches.making(account, found[0])
             if making is not None and settings.cache_wait:
                 ready = await result_within(making, settings.cache_wait)
         if ready is not None:
             use(call, account, ready, settings.cache_ttl)
 
-    def _made(self, call: Call, making: "asyncio.Task[Ready | None]") -> None:
+    def _made(self, call: Call, state: ContextCacheState, making: asyncio.Task[Ready | None]) -> None:
         """Take back that a cache was created where none was, in the row too if the call is over."""
-        if call.cache_outcome != CREATED or (not making.cancelled() and making.result() is not None):
+        if state.outcome != CREATED or (not making.cancelled() and making.result() is not None):
             return
-        call.cache_outcome = MISS
+        state.outcome = MISS
         if self.calls.get(call.flow) is not call and self.caches is not None:
             self.caches.none_made(call.uuid)
 
     def _account(self, call: Call) -> Account | None:
-        key = call.upstream_key.encode() if call.upstream_key else api_key(call.headers)
+        key = call.api_key
         if key is None or self.caches is None:
             return None
         endpoint = self.configuration.endpoint_of(call.flow)
@@ -143,42 +145,48 @@ class ContextCache:
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         """See whether the API used the cache; an answer that may be about what we added is held until it is whole."""
-        call = self.calls.get(flow)
-        if call is None or flow.response is None:
+        state = self._state(flow)
+        if state is None or flow.response is None:
             return
-        if flow.response.status_code in REFUSALS and (call.cache is not None or call.unhinted is not None):
-            call.hold = True
+        if flow.response.status_code in REFUSALS and (state.cache is not None or state.unhinted is not None):
+            state.hold = True
             flow_control.offer_second_try(flow)
-        elif call.cache is not None and self.caches is not None:
-            self._answered(call, flow.response, self.caches, *call.cache)
+        elif state.cache is not None and self.caches is not None:
+            self._answered(state, flow.response, self.caches, *state.cache)
+
+    def _state(self, flow: HTTPFlow) -> ContextCacheState | None:
+        call = self.calls.get(flow)
+        return None if call is None else call.find(ContextCacheState)
 
     @staticmethod
-    def _answered(call: Call, response: Response, caches: "Caches", account: Account, ready: "Ready") -> None:
+    def _answered(
+        state: ContextCacheState, response: Response, caches: "Caches", account: Account, ready: Ready
+    ) -> None:
         if response.headers.get(USED) == ready.cache_id or saved_tokens(response):
-            call.cache_outcome = CREATED if call.cache_outcome == CREATED else HIT
+            state.outcome = CREATED if state.outcome == CREATED else HIT
             caches.used(account, ready)
         else:
-            call.cache_outcome = UNUSED
+            state.outcome = UNUSED
 
     def moonpalace_refused(self, flow: HTTPFlow) -> None:
         """Have a call that was refused because of its hint or its cache sent again without, once for each."""
-        call = self.calls.get(flow)
-        if call is None or flow.response is None:
+        call, state = self.calls.get(flow), self._state(flow)
+        if call is None or state is None or flow.response is None:
             return
-        call.hold = False
-        unhinted, call.unhinted = call.unhinted, None
+        state.hold = False
+        unhinted, state.unhinted = state.unhinted, None
         if unhinted is not None and HINT in answer_text(flow.response):
             self._without_hint(call, flow.response, unhinted)
-        elif call.cache is not None and self.caches is not None:
-            self._without_cache(call, flow.response, self.caches, *call.cache)
+        elif state.cache is not None and self.caches is not None:
+            self._without_cache(call, state, flow.response, self.caches, *state.cache)
 
     def response(self, flow: HTTPFlow) -> Awaitable[None] | None:
         """Do the same where mitmproxy's server runs, which calls no such hook: the second answer comes whole.
 
         Nothing is returned where there is nothing to wait for, as in `request`.
         """
-        call = self.calls.get(flow)
-        return self._refused(flow, call) if call is not None and call.hold else None
+        call, state = self.calls.get(flow), self._state(flow)
+        return self._refused(flow, call) if call is not None and state is not None and state.hold else None
 
     async def _refused(self, flow: HTTPFlow, call: Call) -> None:
         self.moonpalace_refused(flow)
@@ -194,16 +202,22 @@ class ContextCache:
         again(call)
 
     def _without_cache(
-        self, call: Call, response: Response, caches: "Caches", account: Account, ready: "Ready"
+        self,
+        call: Call,
+        state: ContextCacheState,
+        response: Response,
+        caches: "Caches",
+        account: Account,
+        ready: Ready,
     ) -> None:
-        call.cache = None
+        state.cache = None
         if not names_cache(response, ready.cache_id):
-            call.cache_outcome = UNUSED
+            state.outcome = UNUSED
             return
         caches.drop(account, ready)
         for name in (USE, RESET):
             call.flow.request.headers.pop(name, None)
-        call.cache_outcome = REFUSED
+        state.outcome = REFUSED
         status = response.status_code
         call.warnings.append(
             f"the API refused the context cache {ready.cache_id} with {status}: the call was sent again without it"
@@ -226,7 +240,7 @@ def hint(call: Call, content: Content) -> None:
     flow = call.flow
     if call.body is None:
         call.body = flow.request.raw_content
-    call.unhinted = flow.request.raw_content
+    call.state(ContextCacheState).unhinted = flow.request.raw_content
     flow.request.content = with_member(content, HINT, key_hint(content))
     call.changes.append(f"body: {HINT} added")
 
@@ -241,7 +255,7 @@ async def second_answer(call: Call) -> Response:
     request = call.flow.request.copy()
     if call.body is not None:
         request.content = call.body
-    call.coerce = call.hide_usage = False
+    call.add(StreamEdit())
     flow = await own_requests.fetch(request)
     if flow.response is not None and flow.error is None:
         return flow.response
@@ -250,12 +264,13 @@ async def second_answer(call: Call) -> Response:
     return Response.make(502, body, {"Content-Type": "application/json"})
 
 
-def use(call: Call, account: Account, ready: "Ready", ttl: int) -> None:
+def use(call: Call, account: Account, ready: Ready, ttl: int) -> None:
     """Name a cache in a request."""
     call.flow.request.headers[USE] = ready.cache_id
     call.flow.request.headers[RESET] = str(ttl)
-    call.cache = (account, ready)
-    call.cache_outcome = CREATED if call.cache_outcome == CREATED else UNUSED
+    state = call.state(ContextCacheState)
+    state.cache = (account, ready)
+    state.outcome = CREATED if state.outcome == CREATED else UNUSED
     call.changes.append(f"headers: {USE}: {ready.cache_id}, {RESET}: {ttl}")
 
 
@@ -278,7 +293,7 @@ def names_cache(response: Response, cache_id: str) -> bool:
     return cache_id in text or NAMES_CACHE.search(text) is not None
 
 
-async def result_within(making: "asyncio.Task[Ready | None]", seconds: float) -> "Ready | None":
+async def result_within(making: asyncio.Task[Ready | None], seconds: float) -> Ready | None:
     """Return the cache that is being made if it is there in time; it is made all the same."""
     done, _ = await asyncio.wait({making}, timeout=seconds)
     return making.result() if done and not making.cancelled() else None

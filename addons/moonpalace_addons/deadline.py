@@ -5,9 +5,11 @@ import contextlib
 import logging
 import time
 
+from moonpalace_addons.calls.activity import Activity
 from moonpalace_addons.calls.call import Call, Calls
 from moonpalace_addons.calls.failures import CLIENT_SILENT, TUNNEL_IDLE, UPSTREAM_SILENT, Failure
 from moonpalace_addons.calls.giving_up import give_up
+from moonpalace_addons.calls.tunnel import Tunnel
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.mitm import flow_control
 
@@ -46,7 +48,7 @@ class Deadline:
         if silence(call) > limit:
             end_silence(call, limit)
         else:
-            call.activity = flow_control.postpone_timeout(call.flow)
+            activity_of(call).mark = flow_control.postpone_timeout(call.flow)
 
     async def done(self) -> None:
         """Stop looking."""
@@ -63,9 +65,9 @@ def note_progress(call: Call) -> None:
     set at any moment: when it happened is not asked, only whether something has since the last look.
     """
     if call.touched is None:
-        activity = flow_control.last_activity(call.flow)
-        if activity is None or activity != call.activity:
-            call.activity, call.active_at = activity, time.monotonic_ns()
+        mark, activity = flow_control.last_activity(call.flow), activity_of(call)
+        if mark is None or mark != activity.mark:
+            activity.mark, activity.at = mark, time.monotonic_ns()
         return
     unsent = flow_control.unsent(call.flow)
     if unsent < call.unsent:
@@ -75,7 +77,12 @@ def note_progress(call: Call) -> None:
 
 def silence(call: Call) -> float:
     """Return the seconds since something last came of the answer or, before that, since anything happened."""
-    return (time.monotonic_ns() - (call.active_at if call.touched is None else call.touched)) / 1e9
+    return (time.monotonic_ns() - (activity_of(call).at if call.touched is None else call.touched)) / 1e9
+
+
+def activity_of(call: Call) -> Activity:
+    """Return what was seen of a call; it began with its request."""
+    return call.find(Activity) or call.add(Activity(call.started))
 
 
 def end_silence(call: Call, limit: float) -> None:
@@ -86,7 +93,7 @@ def end_silence(call: Call, limit: float) -> None:
 
 def whose_silence(call: Call) -> tuple[Failure, str]:
     """Tell what to call the failure of a silent call: its client may have been the one to wait for."""
-    if call.is_tunnel:
+    if call.find(Tunnel) is not None:
         return TUNNEL_IDLE, "nothing passed through the tunnel"
     if call.flow.request.timestamp_end is None:
         return CLIENT_SILENT, "no byte of the request"

@@ -10,6 +10,7 @@ from mitmproxy.http import HTTPFlow, Response
 from moonpalace_addons.calls.adapter import Adapter
 from moonpalace_addons.calls.call import Call, Calls
 from moonpalace_addons.calls.opening import Forced, Hold
+from moonpalace_addons.calls.stream_edit import StreamEdit, adapter_of
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.mitm import flow_control
 from moonpalace_addons.mitm.headers import media_type, set_headers
@@ -26,6 +27,7 @@ MAX_AT_ONCE = 2_000_000
 """Bytes to which one piece of a stream may be decoded, all of which is looked at before another call goes on."""
 UNREADABLE = "the stream passed as it came, without a look for loops or usage"
 NO_BODY = (204, 205, 304)
+UNEDITED = StreamEdit()
 
 
 class EditStream:
@@ -59,18 +61,19 @@ class EditStream:
         def make_adapter() -> Adapter:
             return Adapter(flow, call, decoder, StreamEditor(plan, label), coerce=plan.coerce)
 
-        if isinstance(call.opening, Hold) and not plan.coerce:
-            call.opening.make_adapter = make_adapter
+        if (hold := call.find(Hold)) is not None and not plan.coerce:
+            hold.make_adapter = make_adapter
             return
-        call.adapter = adapter = make_adapter()
+        edit = call.state(StreamEdit)
+        edit.adapter = adapter = make_adapter()
         if plan.coerce:
             forced = Forced(flow, call, adapter)
             if flow_control.hold_answer(flow, forced):
-                call.opening, call.streaming, flow.response.stream = forced, False, False
+                call.streaming, flow.response.stream = False, False
                 return
             adapter.is_held = False
             if label not in (EVENT_STREAM, None):  # mitmproxy's server has to go by what an answer is called
-                call.adapter = None
+                edit.adapter = None
                 return
         call.streaming, flow.response.stream = True, adapter
         set_headers(flow, coerce=plan.coerce)
@@ -85,8 +88,8 @@ class EditStream:
         while True:
             await asyncio.sleep(min(0.2, interval / 4))
             for call in self.calls:
-                if call.adapter is not None:
-                    self._look(call, call.adapter, interval)
+                if (adapter := adapter_of(call)) is not None:
+                    self._look(call, adapter, interval)
 
     @staticmethod
     def _look(call: Call, adapter: Adapter, interval: float) -> None:
@@ -127,10 +130,11 @@ def make_decoder(response: Response) -> Decoder | None:
 def make_plan(call: Call, settings: Settings) -> Plan | None:
     """Return what is to be done with a call's stream, None for nothing."""
     guarded = settings.detect_repeat and settings.repeat_threshold > 0 and call.is_chat
-    if not (call.coerce or call.hide_usage or guarded):
+    edit = call.find(StreamEdit) or UNEDITED
+    if not (edit.coerce or edit.hide_usage or guarded):
         return None
 
     def make_guard() -> LoopGuard:
         return LoopGuard(lambda: Detector(settings.repeat_threshold, settings.repeat_min_length))
 
-    return Plan(coerce=call.coerce, hide_usage=call.hide_usage, make_guard=make_guard if guarded else None)
+    return Plan(coerce=edit.coerce, hide_usage=edit.hide_usage, make_guard=make_guard if guarded else None)

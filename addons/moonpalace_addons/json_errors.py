@@ -2,8 +2,7 @@
 
 from mitmproxy.http import HTTPFlow
 
-from moonpalace_addons.calls.failures import BAD_REQUEST
-from moonpalace_addons.causes import Causes
+from moonpalace_addons.calls.failures import BAD_REQUEST, FailureOf
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.mitm import flow_control
 from moonpalace_addons.wire.chat import api_error
@@ -15,9 +14,9 @@ class JsonErrors:
 
     name = "moonpalace-json-errors"
 
-    def __init__(self, configuration: Configuration, causes: Causes) -> None:
+    def __init__(self, configuration: Configuration, failure_of: FailureOf) -> None:
         self.configuration = configuration
-        self.causes = causes
+        self.failure_of = failure_of
 
     def error(self, flow: HTTPFlow) -> None:
         """Give the client a 502 or 504 with the reason; a 400 if its request is what mitmproxy refused.
@@ -26,7 +25,7 @@ class JsonErrors:
         """
         if not self.configuration.concerns(flow) or flow.error is None:
             return
-        failure = self.causes.of(flow)
+        failure = self.failure_of(flow)
         is_refusal = failure.kind == BAD_REQUEST.kind
         if flow.request.timestamp_end is None and not is_refusal:
             return

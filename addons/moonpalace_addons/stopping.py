@@ -17,7 +17,7 @@ from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons.calls.call import Calls
 from moonpalace_addons.calls.failures import PROXY_STOPPED
-from moonpalace_addons.calls.giving_up import give_up
+from moonpalace_addons.calls.giving_up import STOPPED, give_up
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.mitm import client_connections, flow_control
 from moonpalace_addons.mitm.proxy_server import proxyserver
@@ -32,7 +32,6 @@ FLUSH = 1.0
 
 LOOK_INTERVAL = 0.02
 
-STOPPED = "the proxy was stopped while this call was under way"
 UNTAKEN = "bytes of the answer that its client had not taken when the proxy was stopped"
 
 

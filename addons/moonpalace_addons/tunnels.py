@@ -9,7 +9,6 @@ other protocols   on mitmproxy's own server those of TCP flows, which have the s
 """
 
 import time
-from dataclasses import dataclass, field
 
 from mitmproxy import ctx
 from mitmproxy.connection import Client
@@ -18,30 +17,15 @@ from mitmproxy.tcp import TCPFlow, TCPMessage
 from mitmproxy.websocket import WebSocketMessage
 
 from moonpalace_addons.calls.call import Call, Calls
+from moonpalace_addons.calls.ending import ended
 from moonpalace_addons.calls.failures import CLIENT_LEFT, KILLED, UPSTREAM_CUT, Failure
-from moonpalace_addons.capture import Capture
+from moonpalace_addons.calls.tunnel import PASSED, Tunnel
+from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.wire.foreign import quoted
 
 SWITCHING = 101
-PASSED = "moonpalace_passed"
-"""In the metadata of a flow: bytes to the API, bytes to the client, whether the client ended it, if anybody did."""
 NO_STATUS, ABNORMAL = 1005, 1006
 """What stands for the code of a WebSocket that was closed without one, and of one that was not closed at all."""
-
-
-@dataclass(slots=True)
-class Tunnel:
-    """An open tunnel: what has passed from the client (True) and from the API (False)."""
-
-    protocol: str
-    began: float
-    messages: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
-    size: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
-
-    def count(self, message: WebSocketMessage | TCPMessage) -> None:
-        """Count a message."""
-        self.messages[message.from_client] += 1
-        self.size[message.from_client] += len(message.content)
 
 
 class Tunnels:
@@ -49,9 +33,9 @@ class Tunnels:
 
     name = "moonpalace-tunnels"
 
-    def __init__(self, calls: Calls, capture: Capture) -> None:
+    def __init__(self, calls: Calls, recorder: Recorder) -> None:
         self.calls = calls
-        self.capture = capture
+        self.recorder = recorder
         self._open: dict[str, tuple[Call, Tunnel]] = {}
         """By the id of the client's connection, which a tunnel has for itself."""
 
@@ -63,8 +47,8 @@ class Tunnels:
         name = (
             "WebSocket" if flow.websocket is not None else quoted(flow.response.headers.get("upgrade", "unknown"), 40)
         )
-        call.is_tunnel = call.streaming = True
-        self._open[flow.client_conn.id] = call, Tunnel(name, time.monotonic())
+        call.streaming = True
+        self._open[flow.client_conn.id] = call, call.add(Tunnel(name, time.monotonic()))
 
     def websocket_message(self, flow: HTTPFlow) -> None:
         """Count a message."""
@@ -78,7 +62,8 @@ class Tunnels:
     def _take(self, client: Client, messages: list[WebSocketMessage] | list[TCPMessage]) -> None:
         if client.id not in self._open:
             return
-        self._open[client.id][1].count(messages[-1])
+        last = messages[-1]
+        self._open[client.id][1].count(len(last.content), from_client=last.from_client)
         # Where nobody can look at them or save them, they would be in memory until the end.
         if ctx.master.addons.get("view") is None and ctx.master.addons.get("dumper") is None:
             del messages[:-1]
@@ -122,12 +107,13 @@ class Tunnels:
         if call is None or tunnel is None or self.calls.end(call.flow) is None:
             return
         if call.given_up is not None:
-            ended = "the proxy ended it"
+            how_ended = "the proxy ended it"
         else:
             side = {True: "the client ended it", False: "the API ended it", None: "it ended"}[by_client]
-            ended = f"{side} {how}".strip()
-        call.warnings.append(f"{told(tunnel)}; {ended} after {time.monotonic() - tunnel.began:.1f} s")
-        self.capture.end_tunnel(call, failure, ended)
+            how_ended = f"{side} {how}".strip()
+        call.warnings.append(f"{told(tunnel)}; {how_ended} after {time.monotonic() - tunnel.began:.1f} s")
+        why = call.given_up or ((failure, how_ended) if failure is not None else ())
+        self.recorder.put(ended(call, *why))
 
 
 def told(tunnel: Tunnel) -> str:

@@ -10,25 +10,30 @@ from mitmproxy.http import Headers, HTTPFlow, Response
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import taddons, tflow, tutils
 
+from moonpalace_addons.caching.call_state import ContextCacheState
+from moonpalace_addons.calls.adapter import Adapter
 from moonpalace_addons.calls.call import Calls
 from moonpalace_addons.calls.failures import (
     BAD_REQUEST,
     CLIENT_LEFT,
     CLIENT_SILENT,
+    PROXY_STOPPED,
+    REPEATING,
     UPSTREAM_CUT,
     UPSTREAM_RESET,
     UPSTREAM_SILENT,
     Failure,
 )
-from moonpalace_addons.capture import Capture, api_key
+from moonpalace_addons.calls.opening import Hold
+from moonpalace_addons.calls.stream_edit import StreamEdit
+from moonpalace_addons.capture import Capture
 from moonpalace_addons.causes import Causes
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.mitm import flow_control, proxy_server
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings.values import resolve
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
-from moonpalace_addons.wire.loops.loop_guard import FoundLoop
-from moonpalace_addons.wire.loops.repeat import Loop
+from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
 
 KEY = "sk-clients-own-0123456789"
 REVERSE = "reverse:https://api.moonshot.cn"
@@ -65,7 +70,7 @@ class Rig:
         configuration = Configuration(resolve(values, {"MOONPALACE_HOME": "/nowhere"}))
         self.kept = Kept(configuration)
         self.causes = Known()
-        self.capture = Capture(configuration, self.kept, Calls(), self.causes)
+        self.capture = Capture(configuration, self.kept, Calls(), self.causes.of)
 
     def ask(self, flow: HTTPFlow) -> None:
         """Send the request of a flow past the capture."""
@@ -206,24 +211,6 @@ def test_key_that_upstream_gets_is_the_one_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        ([("Authorization", "Bearer sk-1")], b"sk-1"),
-        ([("AUTHORIZATION", "bearer  sk-1 ")], b"sk-1"),
-        ([("x-api-key", " sk-2 ")], b"sk-2"),
-        ([("Authorization", "Bearer sk-1"), ("X-Api-Key", "sk-2")], b"sk-1"),
-        ([("Authorization", "Basic dTpw"), ("X-Api-Key", "sk-2")], b"sk-2"),
-        ([("Authorization", "Bearer ")], None),
-        ([("Authorization", "sk-1")], None),
-        ([], None),
-    ],
-)
-def test_api_key(headers: list[tuple[str, str]], expected: bytes | None) -> None:
-    """The client's key is in the Authorization of the OpenAI face, or the X-Api-Key of the Anthropic one."""
-    assert api_key(headers) == expected
-
-
-@pytest.mark.parametrize(
     ("mode", "expected"),
     [
         ("reverse:https://api.moonshot.ai", "https://api.moonshot.ai"),
@@ -310,7 +297,7 @@ def test_what_may_be_held_back(
     assert callable(flow.response.stream) is not is_held
     call = rig.capture.calls.get(flow)
     assert call is not None
-    assert (call.opening is not None, call.announced, call.streaming) == (is_held, not is_held, not is_held)
+    assert (call.find(Hold) is not None, call.announced, call.streaming) == (is_held, not is_held, not is_held)
 
 
 def test_answer_that_turns_out_to_be_no_document(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,7 +308,7 @@ def test_answer_that_turns_out_to_be_no_document(rig: Rig, monkeypatch: pytest.M
     rig.begin_answer(flow, "application/json")
     call = rig.capture.calls.get(flow)
     assert call is not None
-    opening = call.opening
+    opening = call.find(Hold)
     assert opening is not None
     assert rig.kinds() == [RequestRead]
     assert opening.take([b"data: {}\n\n"]) == [b"data: {}\n\n"]
@@ -376,7 +363,7 @@ def test_an_answer_that_is_held(rig: Rig) -> None:
     rig.ask(flow)
     call = rig.capture.calls.get(flow)
     assert call is not None
-    call.hold, call.cache_outcome = True, "refused"
+    call.add(ContextCacheState(hold=True, outcome="refused"))
     rig.begin_answer(flow, "text/html", b"gone")
     assert flow.response is not None
     assert flow.response.stream is False
@@ -491,33 +478,29 @@ def test_partial_stream_is_kept(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> No
     assert [data for _, data in started.chunks] == [b"data: 1\n\nda"]
 
 
-FOUND = FoundLoop(1, "content", Loop("period", 400, 3, "ab\n"))
-
-
 @pytest.mark.parametrize("hook", ["response", "error"])
 @pytest.mark.parametrize(
-    ("found", "broken", "state", "kind", "message"),
-    [
-        (FOUND, None, State.REPEAT_INTERRUPTED, "repeat", str(FOUND)),
-        (None, "not whole", State.UPSTREAM_FAILED, "upstream_cut", "not whole"),
-        (FOUND, "not whole", State.REPEAT_INTERRUPTED, "repeat", str(FOUND)),
-    ],
+    ("failure", "state", "kind"),
+    [(REPEATING, State.REPEAT_INTERRUPTED, "repeat"), (UPSTREAM_CUT, State.UPSTREAM_FAILED, "upstream_cut")],
 )
+@pytest.mark.parametrize("given_up", [None, (PROXY_STOPPED, "the proxy was stopped")])
 def test_what_we_ended_ourselves(
-    rig: Rig, hook: str, found: FoundLoop | None, broken: str | None, state: State, kind: str, message: str
+    rig: Rig, hook: str, failure: Failure, state: State, kind: str, given_up: tuple[Failure, str] | None
 ) -> None:
-    """An answer that we cut or broke off ends as that, whether mitmproxy then sees an end or a client that left."""
+    """An answer that we cut or broke off ends as that, whatever mitmproxy then sees or else ends the call later."""
     flow = a_flow()
     rig.ask(flow)
     rig.begin_answer(flow, "text/event-stream")
     call = rig.capture.calls.get(flow)
     assert call is not None
-    call.found, call.broken = found, broken
+    adapter = Adapter(flow, call, None, StreamEditor(Plan(coerce=False)), coerce=False)
+    adapter.failure, call.given_up = (failure, "a loop"), given_up
+    call.add(StreamEdit(adapter=adapter))
     call.warnings.append("a warning")
     flow.error = Error("Client disconnected.") if hook == "error" else None
     getattr(rig.capture, hook)(flow)
     end = rig.end()
-    assert (end.state, end.error_kind, end.error_message) == (state, kind, message)
+    assert (end.state, end.error_kind, end.error_message) == (state, kind, "a loop")
     assert end.warnings == ("a warning",)
 
 
@@ -528,7 +511,8 @@ def test_request_that_was_changed_is_noted_as_it_came(rig: Rig, body: bytes | No
     rig.capture.requestheaders(flow)
     call = rig.capture.calls.get(flow)
     assert call is not None
-    call.body, call.coerce = body, body is not None
+    call.body = body
+    call.add(StreamEdit(coerce=body is not None))
     call.changes.append("body: changed")
     rig.capture.request(flow)
     (task,) = rig.requests()
@@ -574,7 +558,7 @@ def test_a_forced_answer_that_mitmproxy_collects(rig: Rig) -> None:
     rig.ask(flow)
     call = rig.capture.calls.get(flow)
     assert call is not None
-    call.coerce = True
+    call.add(StreamEdit(coerce=True))
     rig.begin_answer(flow, "application/json", b'{"error": {}}')
     rig.capture.response(flow)
     response = rig.end().response

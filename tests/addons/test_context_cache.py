@@ -11,9 +11,10 @@ from mitmproxy.http import Headers, HTTPFlow, Request, Response
 from mitmproxy.test import tflow, tutils
 
 from moonpalace_addons import context_cache
-from moonpalace_addons.caching.api import Account
-from moonpalace_addons.caching.lifecycle import Ready
+from moonpalace_addons.caching.api import Account, Ready
+from moonpalace_addons.caching.call_state import ContextCacheState
 from moonpalace_addons.calls.call import Call, Calls
+from moonpalace_addons.calls.stream_edit import StreamEdit
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.context_cache import ContextCache, chooses_itself, names_cache
 from moonpalace_addons.mitm import flow_control, own_requests
@@ -89,6 +90,11 @@ def a_call(calls: Calls, body: bytes = BODY, path: str = "/v1/chat/completions",
     return call
 
 
+def state(call: Call) -> ContextCacheState:
+    """Return what the addon knows of a call."""
+    return call.state(ContextCacheState)
+
+
 def asked(call: Call, hooks: ContextCache) -> Call:
     """Let the request pass the hook."""
     finish(hooks.request(call.flow))
@@ -122,7 +128,7 @@ def test_a_cache_is_named() -> None:
     assert call.flow.request.headers["X-Msh-Context-Cache-Reset-TTL"] == "90"
     assert (call.flow.request.raw_content, call.body) == (BODY, None)
     assert call.changes == ["headers: X-Msh-Context-Cache: cache-1, X-Msh-Context-Cache-Reset-TTL: 90"]
-    assert (call.cache_outcome, caches.told) == ("unused", ["find /v1 sk-mine-0123456789"])
+    assert (state(call).outcome, caches.told) == ("unused", ["find /v1 sk-mine-0123456789"])
 
 
 UNTOUCHED: dict[str, dict[str, object]] = {
@@ -147,7 +153,7 @@ def test_what_is_left_alone(which: str) -> None:
     asked(call, hooks)
     assert call.flow.request.get_state()["headers"] == before.get_state()["headers"]
     assert call.flow.request.raw_content == before.raw_content
-    assert (call.cache_outcome, call.changes, caches.told) == (None, [], [])
+    assert (state(call).outcome, call.changes, caches.told) == (None, [], [])
 
 
 def test_the_configured_key_counts() -> None:
@@ -181,14 +187,14 @@ def test_a_cache_is_created_only_if_it_was(made: Ready | None, over: bool, outco
         waiting = hooks.request(call.flow)
         assert waiting is not None
         await waiting
-        assert call.cache_outcome == "created"
+        assert state(call).outcome == "created"
         if over:
             calls.end(call.flow)
         task.set_result(made)
         await asyncio.sleep(0)
 
     asyncio.run(ask())
-    assert (call.cache_outcome, caches.told[2:]) == (outcome, told)
+    assert (state(call).outcome, caches.told[2:]) == (outcome, told)
 
 
 def test_nothing_to_wait_for() -> None:
@@ -233,7 +239,7 @@ def test_what_an_answer_says(
     hooks, calls = addon(caches, cache_min_bytes="1000")
     call = asked(a_call(calls), hooks)
     answered(hooks, call, status, headers)
-    assert (call.cache_outcome, caches.told[1:], call.hold) == (outcome, told, hold)
+    assert (state(call).outcome, caches.told[1:], state(call).hold) == (outcome, told, hold)
     assert (offered == [call.flow]) is hold
 
 
@@ -258,11 +264,11 @@ def test_a_refusal(body: bytes, again: bool) -> None:
     assert ("X-Msh-Context-Cache" in call.flow.request.headers) is not again
     assert ("X-Msh-Context-Cache-Reset-TTL" in call.flow.request.headers) is not again
     assert caches.told[1:] == (["drop cache-1"] if again else [])
-    assert call.cache_outcome == ("refused" if again else "unused")
+    assert state(call).outcome == ("refused" if again else "unused")
     assert call.warnings == (
         ["the API refused the context cache cache-1 with 404: the call was sent again without it"] if again else []
     )
-    assert (call.cache, call.hold) == (None, False)
+    assert (state(call).cache, state(call).hold) == (None, False)
 
 
 @pytest.mark.parametrize("failed", [False, True])
@@ -277,7 +283,8 @@ def test_a_refusal_on_mitmproxys_server(monkeypatch: pytest.MonkeyPatch, failed:
     monkeypatch.setattr(own_requests, "fetch", fetch)
     hooks, calls = addon(Caches(a_cache()), cache_min_bytes="1000")
     call = asked(a_call(calls), hooks)
-    call.hold, call.coerce, call.body = True, True, BODY
+    state(call).hold, call.body = True, BODY
+    call.add(StreamEdit(coerce=True))
     call.flow.request.content = b"changed"
     call.flow.response = Response.make(404, b"cache-1 is gone")
     finish(hooks.response(call.flow))
@@ -285,7 +292,11 @@ def test_a_refusal_on_mitmproxys_server(monkeypatch: pytest.MonkeyPatch, failed:
     assert [request.raw_content for request in sent] == [BODY]
     assert "X-Msh-Context-Cache" not in sent[0].headers
     assert call.flow.response is not None
-    assert (call.flow.response.status_code, call.coerce, call.hold) == (502 if failed else 200, False, False)
+    assert (call.flow.response.status_code, call.find(StreamEdit), state(call).hold) == (
+        502 if failed else 200,
+        StreamEdit(),
+        False,
+    )
 
 
 def test_the_hint() -> None:
@@ -295,7 +306,7 @@ def test_the_hint() -> None:
     sent = json.loads(call.flow.request.raw_content or b"")
     assert sent.pop("prompt_cache_key").startswith("mp-")
     assert sent == json.loads(BODY)
-    assert (call.body, call.changes, call.cache_outcome) == (BODY, ["body: prompt_cache_key added"], None)
+    assert (call.body, call.changes, state(call).outcome) == (BODY, ["body: prompt_cache_key added"], None)
     call = a_call(calls)
     call.body = b"before"
     assert asked(call, hooks).body == b"before"

@@ -16,7 +16,7 @@ from moonpalace_addons.calls.call import Call, Calls
 from moonpalace_addons.calls.failures import CLIENT_SILENT, UPSTREAM_SILENT
 from moonpalace_addons.calls.tap import Tap
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.deadline import Deadline, end_silence, note_progress, silence, whose_silence
+from moonpalace_addons.deadline import Deadline, activity_of, end_silence, note_progress, silence, whose_silence
 from moonpalace_addons.mitm import flow_control
 from moonpalace_addons.settings.values import resolve
 from tests.addons.proxied import proxied
@@ -210,7 +210,7 @@ def test_silence_before_the_headers(monkeypatch: pytest.MonkeyPatch, events: tup
     activity, call = Activity(monkeypatch), a_call()
     for event in events:
         activity.last[call.flow.id] = event
-        call.active_at -= 60_000_000_000
+        activity_of(call).at -= 60_000_000_000
         note_progress(call)
     assert (silence(call) >= 60) is (events == (1.0, 1.0))
 

@@ -12,6 +12,7 @@ from mitmproxy.test import tflow, tutils
 from moonpalace_addons.calls.adapter import LINGERED, Adapter
 from moonpalace_addons.calls.call import Call, Calls
 from moonpalace_addons.calls.opening import Forced, Hold
+from moonpalace_addons.calls.stream_edit import StreamEdit, adapter_of
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.edit_stream import UNREADABLE, EditStream, make_plan
 from moonpalace_addons.mitm import flow_control
@@ -86,7 +87,7 @@ GUARD = {"detect_repeat": "true"}
 def test_headers_are_true(coerce: bool, client: str, api: str, expected: dict[str, str], more: dict[str, str]) -> None:
     """Length and encodings are those of what is sent, in words that the client's version of HTTP knows."""
     rig = Rig(**GUARD)
-    rig.call.coerce = coerce
+    rig.call.add(StreamEdit(coerce))
     rig.flow.request.http_version = client
     fields = Headers([(name.replace("_", "-").encode(), value.encode()) for name, value in more.items()])
     fields["Content-Type"] = "text/event-stream; charset=utf-8"
@@ -104,11 +105,11 @@ def test_headers_are_true(coerce: bool, client: str, api: str, expected: dict[st
 def test_adapter_is_put_in(coerce: bool, hide: bool, given: dict[str, str]) -> None:
     """An answer that is to be merged, sifted or guarded goes through an adapter, which its call knows."""
     rig = Rig(**given)
-    rig.call.coerce, rig.call.hide_usage = coerce, hide
+    rig.call.add(StreamEdit(coerce, hide))
     rig.answer()
     adapter = rig.stream()
     assert isinstance(adapter, Adapter)
-    assert (rig.call.adapter, rig.call.streaming, adapter.coerce) == (adapter, True, coerce)
+    assert (adapter_of(rig.call), rig.call.streaming, adapter.coerce) == (adapter, True, coerce)
 
 
 @pytest.mark.parametrize(
@@ -124,13 +125,13 @@ def test_adapter_is_put_in(coerce: bool, hide: bool, given: dict[str, str]) -> N
 def test_other_answers_pass_untouched(headers: dict[str, str]) -> None:
     """Errors of the API and empty answers stay what they are, headers too."""
     rig = Rig(force_stream="true", **GUARD)
-    rig.call.coerce = True
+    rig.call.add(StreamEdit(coerce=True))
     status = int(headers.pop("status", "200"))
     before = {"Content-Type": "text/event-stream", "Content-Encoding": "gzip"}
     got = rig.answer(status=status, Content_Encoding="gzip", **headers)
     changed = {name.replace("_", "-"): value for name, value in headers.items()}
     assert dict(got) == {name: value for name, value in (before | changed).items() if value}
-    assert (rig.call.adapter, rig.stream(), rig.call.streaming) == (None, False, False)
+    assert (adapter_of(rig.call), rig.stream(), rig.call.streaming) == (None, False, False)
 
 
 @pytest.mark.parametrize("status", [200, 201, 206, 299])
@@ -141,13 +142,13 @@ def test_what_was_forced_is_held_back_until_its_form_is_known(
     """Whatever it is called, an answer may be the stream that was asked for: its head waits, untouched."""
     gates = held_back(monkeypatch)
     rig = Rig(force_stream="true", **GUARD)
-    rig.call.coerce = True
+    rig.call.add(StreamEdit(coerce=True))
     got = rig.answer(status=status, Content_Type=label, Content_Length="500")
     assert dict(got) == ({"Content-Type": label} if label else {}) | {"Content-Length": "500"}
-    assert [rig.call.opening] == gates
-    assert isinstance(rig.call.opening, Forced)
+    (opening,) = gates
+    assert isinstance(opening, Forced)
     assert (rig.stream(), rig.call.streaming) == (False, False)
-    assert rig.call.adapter is rig.call.opening.adapter
+    assert adapter_of(rig.call) is opening.adapter
 
 
 @pytest.mark.parametrize("label", ["text/event-stream", "text/plain", "application/octet-stream", ""])
@@ -163,15 +164,15 @@ def test_a_stream_that_is_called_json_is_watched(monkeypatch: pytest.MonkeyPatch
     rig = Rig(**GUARD)
     held_back(monkeypatch)
     rig.flow.response = tutils.tresp(headers=Headers([(b"Content-Type", b"application/json")]), content=None)
-    rig.call.opening = hold = Hold(rig.flow, rig.call)
+    hold = rig.call.add(Hold(rig.flow, rig.call))
     rig.addon.responseheaders(rig.flow)
     assert hold.make_adapter is not None
     assert hold.take([STREAM[:9]]) == [STREAM[:9]]
     adapter = rig.stream()
     assert isinstance(adapter, Adapter)
-    assert rig.call.adapter is adapter
+    assert adapter_of(rig.call) is adapter
     assert [*adapter(STREAM[9:]), *adapter(b"")] == [STREAM[9:]]
-    assert [data for _, data in rig.call.chunks] == [STREAM[:9], STREAM[9:]]
+    assert [data for _, data in rig.call.answer.chunks] == [STREAM[:9], STREAM[9:]]
 
 
 def test_head_and_unknown_calls_pass_untouched() -> None:
@@ -189,7 +190,7 @@ def test_head_and_unknown_calls_pass_untouched() -> None:
 def test_encoding_that_we_do_not_know(coerce: bool) -> None:
     """A stream in an unknown encoding keeps its header and passes; only one that must be merged is tried as it is."""
     rig = Rig(**GUARD)
-    rig.call.coerce = coerce
+    rig.call.add(StreamEdit(coerce))
     headers = rig.answer(Content_Encoding="utf-8")
     assert rig.call.warnings == ([] if coerce else [UNREADABLE])
     if not coerce:
@@ -263,15 +264,22 @@ def beat(rig: Rig, until: Callable[[], bool]) -> None:
     asyncio.run(run())
 
 
+def adapter_in(call: Call) -> Adapter:
+    """Return what changes the stream of a call."""
+    adapter = adapter_of(call)
+    assert adapter is not None
+    return adapter
+
+
 def waiting(rig: Rig, *, coerce: bool = True) -> Call:
     """Add a call whose client has waited for a long time."""
     flow = tflow.tflow(resp=True)
-    call = Call(flow, 0, [], "", "/v1/chat/completions", coerce=coerce)
+    call = Call(flow, 0, [], "", "/v1/chat/completions")
+    call.add(StreamEdit(coerce))
     rig.calls.begin(call)
     flow.response = tutils.tresp(headers=Headers([(b"Content-Type", b"text/event-stream")]), content=None)
     rig.addon.responseheaders(flow)
-    assert call.adapter is not None
-    call.adapter.sent_at = time.monotonic() - 60
+    adapter_in(call).sent_at = time.monotonic() - 60
     return call
 
 
@@ -282,9 +290,8 @@ def test_only_clients_that_wait_get_heartbeats(monkeypatch: pytest.MonkeyPatch) 
     rig = Rig(force_stream="true", heartbeat="0.01", **GUARD)
     waits, ended = waiting(rig), waiting(rig)
     waiting(rig, coerce=False)
-    assert ended.adapter is not None
-    list(ended.adapter(STREAM))
-    list(ended.adapter(b""))
+    list(adapter_in(ended)(STREAM))
+    list(adapter_in(ended)(b""))
     beat(rig, lambda: len(given) >= 3)
     assert set(map(id, given)) == {id(waits.flow)}
 
@@ -298,20 +305,17 @@ def test_only_an_answer_that_is_all_there_is_ended(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(flow_control, "can_finish", lambda flow: flow is not sealed.flow)
     rig = Rig(force_stream="true", heartbeat="0.01", **GUARD)
     sealed: Call = waiting(rig)
-    assert sealed.adapter is not None
-    list(sealed.adapter(STREAM))
+    list(adapter_in(sealed)(STREAM))
     sealed.touched = time.monotonic_ns() - 60_000_000_000
     lingers, goes_on, came, streams = waiting(rig), waiting(rig), waiting(rig), waiting(rig, coerce=False)
     for call, data in ((lingers, STREAM), (goes_on, STREAM[:80]), (came, STREAM), (streams, STREAM)):
-        assert call.adapter is not None
-        list(call.adapter(data))
+        list(adapter_in(call)(data))
         call.touched = time.monotonic_ns() + (60_000_000_000 if call is came else -60_000_000_000)
     beat(rig, lambda: len(beats) >= 4)
     assert over == [lingers.flow]
     assert lingers.warnings == [LINGERED]
     assert set(map(id, beats)) == {id(goes_on.flow), id(came.flow), id(sealed.flow)}
-    assert lingers.adapter is not None
-    assert b"".join(lingers.adapter(b"")).startswith(b'{"object":"chat.completion"')
+    assert b"".join(adapter_in(lingers)(b"")).startswith(b'{"object":"chat.completion"')
 
 
 def test_fault_with_one_call_leaves_the_others_their_heartbeats(

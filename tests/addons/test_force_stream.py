@@ -8,8 +8,10 @@ from mitmproxy.http import Headers, HTTPFlow, Response
 from mitmproxy.test import tflow, tutils
 
 from moonpalace_addons.calls.call import Call, Calls
+from moonpalace_addons.calls.chat_requests import is_plain_chat
+from moonpalace_addons.calls.stream_edit import StreamEdit
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.force_stream import ForceStream, is_plain_chat
+from moonpalace_addons.force_stream import ForceStream
 from moonpalace_addons.settings.values import resolve
 
 BODY = b'{"model":"kimi-k3",  "temperature":0.30, "messages":[]}'
@@ -59,7 +61,7 @@ def test_request_becomes_one_for_a_stream(flow: HTTPFlow) -> None:
     call = asked(flow, force_stream="true")
     assert flow.request.raw_content == FORCED
     assert flow.request.headers["Content-Length"] == str(len(FORCED))
-    assert (call.coerce, call.hide_usage, call.body, call.changes) == (True, False, BODY, [CHANGED])
+    assert (call.find(StreamEdit), call.body, call.changes) == (StreamEdit(coerce=True), BODY, [CHANGED])
 
 
 def test_chunked_request_stays_chunked() -> None:
@@ -95,7 +97,7 @@ def test_what_is_left_alone(name: str) -> None:
     before = flow.request.get_state()
     call = asked(flow, force_stream="true")
     assert flow.request.get_state() == before
-    assert (call.coerce, call.hide_usage, call.body, call.changes) == (False, False, None, [])
+    assert (call.find(StreamEdit), call.body, call.changes) == (None, None, [])
 
 
 @pytest.mark.parametrize(
@@ -114,21 +116,21 @@ def test_usage_is_asked_for(settings: dict[str, str], body: bytes, expected: byt
     flow = a_flow(body)
     call = asked(flow, **settings)
     assert flow.request.raw_content == (expected or body)
-    assert (call.coerce, call.hide_usage) == (False, expected is not None)
+    assert call.find(StreamEdit) == (StreamEdit(hide_usage=True) if expected else None)
     assert (call.body, call.changes) == ((body, [CHANGED_USAGE]) if expected else (None, []))
 
 
 def test_both_settings_do_one_thing_to_one_request() -> None:
     """A request that is forced to be a stream has no usage to hide: the merged answer is to have it."""
     call = asked(a_flow(), force_stream="true", stream_usage="true")
-    assert (call.coerce, call.hide_usage, call.changes) == (True, False, [CHANGED])
+    assert (call.find(StreamEdit), call.changes) == (StreamEdit(coerce=True), [CHANGED])
 
 
 def test_refused_call_is_left_alone() -> None:
     """A request that another addon has answered goes nowhere, and is not changed."""
     flow = a_flow()
     flow.response = Response.make(403)
-    assert not asked(flow, force_stream="true").coerce
+    assert asked(flow, force_stream="true").find(StreamEdit) is None
     assert flow.request.raw_content == BODY
 
 

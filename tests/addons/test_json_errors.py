@@ -54,7 +54,7 @@ def fail(flow: HTTPFlow, failure: Failure = UPSTREAM_CUT) -> None:
         def of(self, _: HTTPFlow) -> Failure:
             return failure
 
-    JsonErrors(Configuration(resolve({}, {"MOONPALACE_HOME": "/nowhere"})), Known()).error(flow)
+    JsonErrors(Configuration(resolve({}, {"MOONPALACE_HOME": "/nowhere"})), Known().of).error(flow)
 
 
 @pytest.mark.parametrize(

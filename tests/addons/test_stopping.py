@@ -11,12 +11,13 @@ from mitmproxy.http import HTTPFlow
 from moonpalace_addons import stopping
 from moonpalace_addons.calls.call import Call, Calls
 from moonpalace_addons.calls.failures import PROXY_STOPPED
+from moonpalace_addons.calls.giving_up import STOPPED
 from moonpalace_addons.calls.tap import Tap
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.mitm import flow_control
 from moonpalace_addons.mitm.proxy_server import proxyserver
 from moonpalace_addons.settings.values import resolve
-from moonpalace_addons.stopping import STOPPED, UNTAKEN, Stopping
+from moonpalace_addons.stopping import UNTAKEN, Stopping
 from tests.addons.proxied import ask, proxied, read_chunk
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -123,7 +124,7 @@ def test_what_lasts_is_cut(monkeypatch: pytest.MonkeyPatch, signalled: bool) -> 
             await ending
         (call,) = watched.known
         assert call.given_up == (PROXY_STOPPED, STOPPED)
-        assert [piece for _, piece in call.chunks] == [b"piece"]
+        assert [piece for _, piece in call.answer.chunks] == [b"piece"]
 
     asyncio.run(run())
 

@@ -56,6 +56,17 @@ class CacheInfo:
     expires_at: float | None
 
 
+@dataclass(slots=True)
+class Ready:
+    """A cache that can be used until `expires_at`, a time of the monotonic clock; `uses` have not been written down."""
+
+    number: int
+    cache_id: str
+    messages: int
+    expires_at: float
+    uses: int = 0
+
+
 class CachingError(Exception):
     """Raised if a cache cannot be created."""
 

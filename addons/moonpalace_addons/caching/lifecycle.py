@@ -17,6 +17,7 @@ from moonpalace_addons.caching.api import (
     CachingApi,
     CachingError,
     CachingUnsupportedError,
+    Ready,
 )
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.records import context_caches as records
@@ -35,17 +36,6 @@ EXPIRY_MARGIN = 1.0
 FLUSH_INTERVAL = 1.0
 CORRECTION_DELAYS = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
 """Seconds between attempts to correct the row of a call, which may not be written yet."""
-
-
-@dataclass(slots=True)
-class Ready:
-    """A cache that can be used until `expires_at`, a time of the monotonic clock; `uses` have not been written down."""
-
-    number: int
-    cache_id: str
-    messages: int
-    expires_at: float
-    uses: int = 0
 
 
 @dataclass(slots=True)

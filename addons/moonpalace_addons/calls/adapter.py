@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons.calls.call import Call
-from moonpalace_addons.calls.failures import UPSTREAM_CUT
+from moonpalace_addons.calls.failures import REPEATING, UPSTREAM_CUT, Failure
 from moonpalace_addons.calls.tap import Tap
 from moonpalace_addons.mitm import flow_control
 from moonpalace_addons.wire.chat import api_error
@@ -51,6 +51,9 @@ class Adapter:
     from all that came. If decoding fails too, or if there is no whole answer to merge, the client's connection is
     closed: a broken transfer, never one that looks whole. While the head of the answer `is_held` back, there may be a
     `refusal` instead; or it `breaks`: the connection is to be closed once the head is out.
+
+    `failure` is why it ended an answer: a loop, after `cut_at` bytes of the stream, or what kept the answer from being
+    whole.
     """
 
     def __init__(
@@ -67,6 +70,8 @@ class Adapter:
         self.has_lingered = False
         self.is_held = self.breaks = False
         self.refusal: Refusal | None = None
+        self.failure: tuple[Failure, str] | None = None
+        self.cut_at: int | None = None
         self.sent_at = time.monotonic()
         self.held = bytearray()
 
@@ -191,7 +196,7 @@ class Adapter:
     def _end_early(self, *, is_over: bool) -> None:
         """Stop the answer here, and upstream with it unless that is over already."""
         self.ended = True
-        self.call.found, self.call.cut_at = self.editor.found, self.editor.passed
+        self.failure, self.cut_at = (REPEATING, str(self.editor.found)), self.editor.passed
         self.call.warnings.append(LOOP_WARNING)
         if not is_over:
             flow_control.end_response(self.flow)
@@ -202,7 +207,7 @@ class Adapter:
         That is an error as long as there is no content; else its connection is closed, once it has got the head.
         """
         self.ended = True
-        self.call.broken = reason
+        self.failure = self.failure or (UPSTREAM_CUT, reason)
         self.call.warnings.append(reason)
         if self.is_held and self.has_begun:
             self.breaks = True

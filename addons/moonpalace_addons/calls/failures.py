@@ -4,7 +4,10 @@ import errno
 import re
 import socket
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons.store.state import State
 
@@ -17,6 +20,9 @@ class Failure:
     kind: str
     status: int | None
 
+
+type FailureOf = Callable[[HTTPFlow], Failure]
+"""Tells what kind of failure the error of a flow is."""
 
 CLIENT_LEFT = Failure(State.CLIENT_DISCONNECTED, "client_disconnected", None)
 BAD_REQUEST = Failure(State.CLIENT_DISCONNECTED, "bad_request", 400)

@@ -5,6 +5,8 @@ from moonpalace_addons.calls.failures import Failure
 from moonpalace_addons.mitm import flow_control
 from moonpalace_addons.wire.chat import api_error
 
+STOPPED = "the proxy was stopped while this call was under way"
+
 
 def give_up(call: Call, failure: Failure, message: str, *, flush: bool = False) -> None:
     """End a call as failed for a reason of ours; with `flush`, what its client was sent reaches it first."""

@@ -20,6 +20,7 @@ from mitmproxy.net.http import status_codes
 
 from moonpalace_addons.calls.adapter import Adapter, Refusal
 from moonpalace_addons.calls.call import Call
+from moonpalace_addons.calls.stream_edit import StreamEdit
 from moonpalace_addons.calls.tap import Tap
 from moonpalace_addons.mitm import flow_control
 from moonpalace_addons.mitm.headers import media_type, set_headers
@@ -129,7 +130,7 @@ class Hold:
             return held
         adapter = self.make_adapter()
         set_headers(self.flow, coerce=False)
-        self.call.adapter = self.flow.response.stream = adapter
+        self.call.state(StreamEdit).adapter = self.flow.response.stream = adapter
         return adapter.catch_up(held)
 
 
@@ -199,7 +200,7 @@ class Forced:
 
     def _leave(self) -> Sequence[bytes] | None:
         """Have an answer that is no event stream pass as it is, with its own head."""
-        self.call.adapter = None
+        self.call.state(StreamEdit).adapter = None
         self._hold = Hold(self.flow, self.call)
         came, self._came = self._came, []
         return self._hold.take(came, tapped=True)
@@ -221,7 +222,7 @@ class Forced:
 
 def begin(flow: HTTPFlow, call: Call, stream: Tap | Adapter, announce: Callable[[], None] = lambda: None) -> None:
     """Note that an answer begins to pass, through `stream`."""
-    call.opening, call.streaming = None, True
+    call.streaming = True
     announce()
     if flow.response is not None:
         flow.response.stream = stream

@@ -17,6 +17,7 @@ class Tap:
 
     def __init__(self, call: Call) -> None:
         self.call = call
+        self.answer = call.answer
         self.started = call.started
         self.failed = False
         # The headers are the first that upstream sends: from now on its own silence counts, not what we do meanwhile.
@@ -34,7 +35,7 @@ class Tap:
         try:
             if pieces and not self.failed:
                 self.call.touched = now = time.monotonic_ns()
-                self.call.keep(now - self.started, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+                self.answer.keep(now - self.started, pieces[0] if len(pieces) == 1 else b"".join(pieces))
         except Exception:
             self.failed = True
             self.call.warnings.append(INCOMPLETE)

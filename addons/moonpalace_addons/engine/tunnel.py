@@ -7,8 +7,8 @@ from mitmproxy.websocket import WebSocketData
 
 from moonpalace_addons.calls.control import CONTROLS
 from moonpalace_addons.calls.failures import CLIENT_LEFT, of_exception
+from moonpalace_addons.calls.tunnel import PASSED
 from moonpalace_addons.engine.websocket import Messages
-from moonpalace_addons.tunnels import PASSED
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.api import ApiConnection

@@ -8,6 +8,18 @@ def pairs(headers: Headers) -> list[tuple[str, str]]:
     return [(name.decode("utf-8", "replace"), value.decode("utf-8", "replace")) for name, value in headers.fields]
 
 
+def by_name(headers: list[tuple[str, str]]) -> dict[str, str]:
+    """Return values by their names in lower case, those of one name joined as HTTP does it.
+
+    It costs less than one look into mitmproxy's headers.
+    """
+    named: dict[str, str] = {}
+    for name, value in headers:
+        key = name.lower()
+        named[key] = f"{named[key]}, {value}" if key in named else value
+    return named
+
+
 def as_text(headers: list[tuple[str, str]]) -> str:
     r"""Return headers as they are stored: `Name: value\r\n` lines."""
     return "".join([f"{name}: {value}\r\n" for name, value in headers])

@@ -24,6 +24,7 @@ from moonpalace_addons.calls.adapter import (
     Adapter,
 )
 from moonpalace_addons.calls.call import Call
+from moonpalace_addons.calls.failures import REPEATING, UPSTREAM_CUT
 from moonpalace_addons.mitm import flow_control
 from moonpalace_addons.wire import sse
 from moonpalace_addons.wire.chat import stream_editor
@@ -99,8 +100,8 @@ def test_every_piece_passes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A guarded stream without a loop passes piece by piece, is kept, and ends without a word."""
     rig = Rig(monkeypatch)
     assert rig.send(PIECES) == [*PIECES, b""]
-    assert [data for _, data in rig.call.chunks] == PIECES
-    assert (rig.call.warnings, rig.call.found, rig.call.broken, rig.ended, rig.closed) == ([], None, None, [], [])
+    assert [data for _, data in rig.call.answer.chunks] == PIECES
+    assert (rig.call.warnings, rig.adapter.failure, rig.ended, rig.closed) == ([], None, [], [])
 
 
 def test_encoded_stream_passes_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +110,7 @@ def test_encoded_stream_passes_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     encoded = gzip.compress(STREAM)
     pieces = [encoded[at : at + 1] for at in range(len(encoded))]
     assert b"".join(rig.send(pieces)) == STREAM
-    assert [data for _, data in rig.call.chunks] == pieces
+    assert [data for _, data in rig.call.answer.chunks] == pieces
     assert rig.call.warnings == []
 
 
@@ -121,7 +122,7 @@ def test_coerced_answer_comes_at_the_end(monkeypatch: pytest.MonkeyPatch, encodi
     *before, last = rig.send([body[:50], body[50:]])
     assert before == [b"", b""]
     assert json.loads(last) == ANSWER
-    assert (rig.call.warnings, rig.call.broken, rig.closed) == ([], None, [])
+    assert (rig.call.warnings, rig.adapter.failure, rig.closed) == ([], None, [])
     assert not rig.adapter.held
 
 
@@ -133,7 +134,7 @@ def test_coerced_answer_that_is_not_whole_breaks_off(monkeypatch: pytest.MonkeyP
     rig = Rig(monkeypatch, coerce=True)
     assert b"".join(rig.send(pieces)) == b""
     assert rig.closed == [rig.call.flow]
-    assert (rig.call.broken, rig.call.warnings) == (NOT_WHOLE, [NOT_WHOLE])
+    assert (rig.adapter.failure, rig.call.warnings) == ((UPSTREAM_CUT, NOT_WHOLE), [NOT_WHOLE])
     assert rig.send([STREAM]) == [b"", b""]
 
 
@@ -154,7 +155,7 @@ def test_answer_that_cannot_be_whole_any_more_breaks_off_at_once(
         rig = Rig(monkeypatch, coerce=coerce)
         sent = [chunk("Hello"), data, chunk("", "stop") + DONE]
         assert rig.send(sent) == ([b""] * 4 if coerce else [*sent, b""])
-        assert (rig.call.broken, len(rig.closed)) == ((reason, 1) if coerce else (None, 0))
+        assert (rig.adapter.failure, len(rig.closed)) == (((UPSTREAM_CUT, reason), 1) if coerce else (None, 0))
 
 
 @pytest.mark.parametrize("hide", [False, True])
@@ -166,7 +167,7 @@ def test_what_is_no_stream_passes(monkeypatch: pytest.MonkeyPatch, coerce: bool,
     assert first == [b" " if coerce else b"", b'{"error": ']
     assert not rig.adapter.wants_heartbeat(time.monotonic() + 1000, 10)
     assert rig.send([b'"x"}']) == [b'"x"}', b""]
-    assert (rig.call.warnings, rig.call.broken, rig.closed) == ([], None, [])
+    assert (rig.call.warnings, rig.adapter.failure, rig.closed) == ([], None, [])
 
 
 # ---- loops --------------------------------------------------------------------------------------------------------
@@ -190,8 +191,9 @@ def test_loop_ends_both_sides(monkeypatch: pytest.MonkeyPatch, coerce: bool) -> 
     assert rig.ended == [rig.call.flow]
     assert rig.closed == []
     assert rig.call.warnings == [LOOP_WARNING]
-    assert rig.call.found is not None
-    assert rig.call.found.channel == "content"
+    assert rig.adapter.failure is not None
+    assert rig.adapter.failure[0] == REPEATING
+    assert "content" in rig.adapter.failure[1]
 
 
 def test_loop_in_what_comes_with_the_end_needs_no_ending(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +202,8 @@ def test_loop_in_what_comes_with_the_end_needs_no_ending(monkeypatch: pytest.Mon
     monkeypatch.setattr(rig.adapter, "_decode", lambda data: (b"" if data else chunk("LOOP"), False))
     assert rig.send([b"x"])[-1].endswith(DONE)
     assert rig.ended == []
-    assert rig.call.found is not None
+    assert rig.adapter.failure is not None
+    assert rig.adapter.failure[0] == REPEATING
 
 
 def test_event_that_cannot_be_read_breaks_off_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,7 +214,7 @@ def test_event_that_cannot_be_read_breaks_off_at_once(monkeypatch: pytest.Monkey
         rig = Rig(monkeypatch, coerce=coerce)
         output = rig.send([chunk("a"), long, STREAM])
         assert output == ([b""] * 4 if coerce else [chunk("a"), long, STREAM, b""])
-        assert (rig.call.broken, len(rig.closed)) == ((TOO_LARGE, 1) if coerce else (None, 0))
+        assert (rig.adapter.failure, len(rig.closed)) == (((UPSTREAM_CUT, TOO_LARGE), 1) if coerce else (None, 0))
 
 
 # ---- heartbeats ---------------------------------------------------------------------------------------------------
@@ -223,7 +226,7 @@ def test_heartbeat_is_white_space_of_json(monkeypatch: pytest.MonkeyPatch) -> No
     output = rig.send([PIECES[0], flow_control.HEARTBEAT, *PIECES[1:], flow_control.HEARTBEAT])
     assert output[1] == output[4] == b" "
     assert json.loads(b"".join(output)) == ANSWER
-    assert [data for _, data in rig.call.chunks] == PIECES
+    assert [data for _, data in rig.call.answer.chunks] == PIECES
     assert list(rig.adapter(flow_control.HEARTBEAT)) == []
 
 
@@ -313,7 +316,7 @@ def test_fault_in_editing_costs_no_byte(
     happened = name != "close" or number == 0
     assert only_error(caplog) is happened
     assert rig.call.warnings == ([NOT_EDITED] if happened else [])
-    assert (rig.closed, rig.call.broken, rig.adapter.ended) == ([], None, True)
+    assert (rig.closed, rig.adapter.failure, rig.adapter.ended) == ([], None, True)
 
 
 def test_fault_in_hiding_costs_no_byte(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,7 +346,7 @@ def test_fault_in_editing_costs_no_merged_answer(
     output = rig.send([STREAM[at : at + 60] for at in range(0, len(STREAM), 60)])
     assert (set(output[:-1]), json.loads(output[-1])) == ({b""}, ANSWER)
     assert only_error(caplog)
-    assert (rig.call.warnings, rig.call.broken) == ([NOT_EDITED], None)
+    assert (rig.call.warnings, rig.adapter.failure) == ([NOT_EDITED], None)
 
 
 def test_fault_does_not_make_half_an_answer_look_whole(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,7 +354,7 @@ def test_fault_does_not_make_half_an_answer_look_whole(monkeypatch: pytest.Monke
     rig = Rig(monkeypatch, coerce=True)
     monkeypatch.setattr(rig.adapter.editor, "feed", fails_from(0, rig.adapter.editor.feed))
     assert b"".join(rig.send([chunk("Hello")])) == b""
-    assert (rig.call.broken, rig.closed) == (NOT_WHOLE, [rig.call.flow])
+    assert (rig.adapter.failure, rig.closed) == ((UPSTREAM_CUT, NOT_WHOLE), [rig.call.flow])
 
 
 def test_fault_that_merging_anew_meets_too_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -359,7 +362,7 @@ def test_fault_that_merging_anew_meets_too_breaks_off(monkeypatch: pytest.Monkey
     rig = Rig(monkeypatch, coerce=True)
     monkeypatch.setattr(Merger, "feed", fails_from(0, Merger.feed))
     assert b"".join(rig.send(PIECES)) == b""
-    assert (rig.call.broken, rig.closed) == (NOT_PASSED_ON, [rig.call.flow])
+    assert (rig.adapter.failure, rig.closed) == ((UPSTREAM_CUT, NOT_PASSED_ON), [rig.call.flow])
     assert rig.call.warnings == [NOT_EDITED, NOT_PASSED_ON]
 
 
@@ -383,7 +386,7 @@ def test_fault_in_keeping_costs_the_client_nothing(
 ) -> None:
     """If the tap fails, the client gets its answer, edited."""
     rig = Rig(monkeypatch, coerce=coerce)
-    rig.call.chunks = Refusing()
+    rig.call.answer.chunks = Refusing()
     output = b"".join(rig.send(PIECES))
     assert (json.loads(output) == ANSWER) if coerce else (output == STREAM)
     assert only_error(caplog)
@@ -405,7 +408,7 @@ def test_fault_that_loses_bytes_breaks_off(
         monkeypatch.setattr(rig.adapter.editor, "rest", fails_from(0, StreamEditor.rest))
     assert b"".join(rig.send([encoded[40:]])) == b""
     assert STREAM.startswith(first)
-    assert (rig.call.broken, rig.closed) == (NOT_PASSED_ON, [rig.call.flow])
+    assert (rig.adapter.failure, rig.closed) == ((UPSTREAM_CUT, NOT_PASSED_ON), [rig.call.flow])
     assert caplog.records[-1].levelno == logging.ERROR
 
 
@@ -420,7 +423,7 @@ def test_encoding_that_loses_bytes_breaks_off(monkeypatch: pytest.MonkeyPatch, c
     output = b"".join(rig.send([gzip.compress(STREAM)[:end]]))
     assert output == b"" if coerce else STREAM.startswith(output)
     assert rig.call.warnings == [NOT_WHOLE]
-    assert (rig.call.broken, rig.closed) == (NOT_WHOLE, [rig.call.flow])
+    assert (rig.adapter.failure, rig.closed) == ((UPSTREAM_CUT, NOT_WHOLE), [rig.call.flow])
 
 
 def test_corrupt_encoding_breaks_off_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons.calls.adapter import Adapter
 from moonpalace_addons.calls.call import Call
+from moonpalace_addons.calls.stream_edit import StreamEdit
 from moonpalace_addons.mitm.headers import set_headers
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
 from tests.addons.proxied import ask, proxied, read_chunk
@@ -29,7 +30,7 @@ class Forced:
         assert flow.response is not None
         call = Call(flow, 0, [], "", "/v1/chat/completions")
         self.adapter = Adapter(flow, call, None, StreamEditor(Plan(coerce=True)), coerce=True)
-        flow.response.stream = call.adapter = self.adapter
+        flow.response.stream = call.state(StreamEdit).adapter = self.adapter
         set_headers(flow, coerce=True)
 
     def error(self, _: HTTPFlow) -> None:

@@ -1,5 +1,8 @@
 """The calls under way."""
 
+from dataclasses import dataclass
+
+import pytest
 from mitmproxy.test import tflow
 
 from moonpalace_addons.calls.call import Call, Calls
@@ -34,10 +37,10 @@ def test_calls_may_end_while_they_are_iterated() -> None:
 def test_calls_share_nothing() -> None:
     """Two calls have chunks, changes and warnings of their own."""
     first, second = a_call(), a_call()
-    first.chunks.append((0, b"x"))
+    first.answer.chunks.append((0, b"x"))
     first.changes.append("x")
     first.warnings.append("x")
-    assert (list(second.chunks), second.changes, second.warnings) == ([], [], [])
+    assert (list(second.answer.chunks), second.changes, second.warnings) == ([], [], [])
 
 
 def test_time_counts_from_the_start() -> None:
@@ -51,5 +54,55 @@ def test_representation_holds_no_secret() -> None:
     """What a traceback or a log may show of a call has neither headers nor the key nor bytes of the answer."""
     call = a_call()
     call.upstream_key = "sk-2"
-    call.chunks.append((0, b"sk-3"))
+    call.answer.chunks.append((0, b"sk-3"))
     assert "sk-" not in repr(call)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([("Authorization", "Bearer sk-1")], b"sk-1"),
+        ([("AUTHORIZATION", "bearer  sk-1 ")], b"sk-1"),
+        ([("x-api-key", " sk-2 ")], b"sk-2"),
+        ([("Authorization", "Bearer sk-1"), ("X-Api-Key", "sk-2")], b"sk-1"),
+        ([("Authorization", "Basic dTpw"), ("X-Api-Key", "sk-2")], b"sk-2"),
+        ([("Authorization", "Bearer ")], None),
+        ([("Authorization", "sk-1")], None),
+        ([], None),
+    ],
+)
+def test_key_of_the_client(headers: list[tuple[str, str]], expected: bytes | None) -> None:
+    """The client's key is in the Authorization of the OpenAI face, or the X-Api-Key of the Anthropic one."""
+    assert Call(tflow.tflow(), 0, headers, "", "/").api_key == expected
+
+
+def test_the_configured_key_comes_first() -> None:
+    """Where the proxy sends a key of its own, that is the key of the call."""
+    call = a_call()
+    call.upstream_key = "sk-2"
+    assert call.api_key == b"sk-2"
+
+
+@dataclass(slots=True)
+class First:
+    """A state of some addon."""
+
+    number: int = 0
+
+
+@dataclass(slots=True)
+class Second(First):
+    """A state of another one."""
+
+
+def test_states_are_found_by_type() -> None:
+    """Each type has one state of each call: made when it is first asked for, and replaced by one that is added."""
+    call, other = a_call(), a_call()
+    assert call.find(First) is None
+    first = call.state(First)
+    first.number = 1
+    assert call.state(First) is call.find(First) is first
+    assert (call.find(Second), other.find(First)) == (None, None)
+    second = call.add(Second(2))
+    assert (call.find(First), call.find(Second)) == (first, second)
+    assert call.add(First(3)) is call.find(First)

@@ -13,7 +13,9 @@ from mitmproxy.test import tflow, tutils
 from moonpalace_addons.calls import opening
 from moonpalace_addons.calls.adapter import BEGAN_WITH_ERROR, NOT_WHOLE, UNREADABLE, Adapter
 from moonpalace_addons.calls.call import Call
+from moonpalace_addons.calls.failures import UPSTREAM_CUT, Failure
 from moonpalace_addons.calls.opening import MAX_HELD, Forced, Hold
+from moonpalace_addons.calls.stream_edit import StreamEdit, adapter_of
 from moonpalace_addons.edit_stream import make_decoder
 from moonpalace_addons.mitm import flow_control
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
@@ -56,16 +58,15 @@ class Rig:
 
     def hold(self) -> Hold:
         """Return what holds the answer back."""
-        self.call.opening = hold = Hold(self.flow, self.call, self.announce)
-        return hold
+        return self.call.add(Hold(self.flow, self.call, self.announce))
 
     def forced(self, label: str = "text/event-stream") -> Forced:
         """Return what holds the answer back as a forced stream."""
         assert self.flow.response is not None
         editor = StreamEditor(Plan(coerce=True), label)
         adapter = Adapter(self.flow, self.call, make_decoder(self.flow.response), editor, coerce=True)
-        self.call.adapter, self.call.opening = adapter, Forced(self.flow, self.call, adapter)
-        return self.call.opening
+        self.call.add(StreamEdit(coerce=True, adapter=adapter))
+        return Forced(self.flow, self.call, adapter)
 
     def stream(self) -> object:
         """Return what the answer passes through."""
@@ -97,8 +98,8 @@ def test_a_document_is_held_back_until_it_is_whole(monkeypatch: pytest.MonkeyPat
     hold = rig.hold()
     assert took(hold, begin, b'"a": 1', b"}") == [None] * 4
     assert hold.whole == begin + b'"a": 1}'
-    assert [data for _, data in rig.call.chunks] == [begin, b'"a": 1', b"}"]
-    assert (rig.announced, rig.call.streaming, rig.stream(), rig.call.opening) == (0, False, False, hold)
+    assert [data for _, data in rig.call.answer.chunks] == [begin, b'"a": 1', b"}"]
+    assert (rig.announced, rig.call.streaming, rig.stream()) == (0, False, False)
 
 
 @pytest.mark.parametrize("first", [b"\n", b" ", b": hb\n\n", b"data: {", b"[", b'"', b"x", b"\xff"])
@@ -106,7 +107,7 @@ def test_all_else_passes_at_once(monkeypatch: pytest.MonkeyPatch, first: bytes) 
     """White space that comes alone, events and whatever is no object pass with their first byte."""
     rig = Rig(monkeypatch)
     assert took(rig.hold(), first)[0] == [first]
-    assert (rig.announced, rig.call.streaming, rig.call.opening) == (1, True, None)
+    assert (rig.announced, rig.call.streaming) == (1, True)
     assert callable(rig.stream())
     assert rig.head()[1]["Transfer-Encoding"] == "chunked"
 
@@ -179,7 +180,7 @@ def test_no_heartbeat_gets_into_a_document(monkeypatch: pytest.MonkeyPatch) -> N
     stream = rig.stream()
     assert callable(stream)
     assert stream(flow_control.HEARTBEAT) == []
-    assert len(rig.call.chunks) == 2
+    assert len(rig.call.answer.chunks) == 2
 
 
 def test_fault_costs_no_byte(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -207,8 +208,8 @@ def test_the_head_goes_out_with_the_first_content(monkeypatch: pytest.MonkeyPatc
     rig = Rig(monkeypatch, "text/event-stream", "gzip")
     packed = [gzip.compress(part) for part in (b": hb\n\n", ROLE, HELLO)]
     assert took(rig.forced(), *packed)[:3] == [None, None, []]
-    assert (rig.head(), rig.call.streaming, rig.call.opening, rig.stream()) == (COERCED, True, None, rig.call.adapter)
-    assert [data for _, data in rig.call.chunks] == packed
+    assert (rig.head(), rig.call.streaming, rig.stream()) == (COERCED, True, adapter_of(rig.call))
+    assert [data for _, data in rig.call.answer.chunks] == packed
 
 
 def test_the_head_goes_out_with_the_first_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,19 +219,26 @@ def test_the_head_goes_out_with_the_first_heartbeat(monkeypatch: pytest.MonkeyPa
     assert forced.take([ROLE]) is None
     assert forced.beat() == [b" "]
     assert rig.head() == COERCED
-    adapter = rig.call.adapter
+    adapter = adapter_of(rig.call)
     assert adapter is not None
     assert list(adapter(ERROR)) == []
     assert (rig.closed, adapter.refusal) == ([rig.flow], None)
 
 
+def failure_of(rig: Rig) -> tuple[Failure, str] | None:
+    """Return why the adapter of a forced stream ended it."""
+    adapter = adapter_of(rig.call)
+    assert adapter is not None
+    return adapter.failure
+
+
 @pytest.mark.parametrize("before", [b"", b": hb\n\n", ROLE])
 @pytest.mark.parametrize(
-    ("data", "status", "kind", "broken", "warning"),
+    ("data", "status", "kind", "failure", "warning"),
     [
         (ERROR + HELLO, 429, "rate_limit_reached_error", None, f"{BEGAN_WITH_ERROR} 429"),
         (event({"error": {"message": "?"}}), 500, None, None, f"{BEGAN_WITH_ERROR} 500"),
-        (event("nope") + HELLO, 502, "upstream_cut", UNREADABLE, UNREADABLE),
+        (event("nope") + HELLO, 502, "upstream_cut", (UPSTREAM_CUT, UNREADABLE), UNREADABLE),
     ],
 )
 def test_what_fails_before_any_content_has_a_status(
@@ -239,7 +247,7 @@ def test_what_fails_before_any_content_has_a_status(
     data: bytes,
     status: int,
     kind: str | None,
-    broken: str | None,
+    failure: tuple[Failure, str] | None,
     warning: str,
 ) -> None:
     """The client gets an error in JSON, and nothing of what may still come; the API is asked for no more."""
@@ -255,7 +263,7 @@ def test_what_fails_before_any_content_has_a_status(
     )
     assert "Transfer-Encoding" not in headers
     assert json.loads(forced.whole)["error"].get("type") == kind
-    assert (rig.call.broken, rig.call.warnings, rig.ended) == (broken, [warning], [rig.flow])
+    assert (failure_of(rig), rig.call.warnings, rig.ended) == (failure, [warning], [rig.flow])
     assert (rig.call.streaming, rig.stream(), rig.closed) == (False, False, [])
 
 
@@ -266,7 +274,7 @@ def test_a_stream_of_nothing_has_a_status(monkeypatch: pytest.MonkeyPatch, piece
     forced = rig.forced()
     assert set(took(forced, *pieces)) == {None}
     assert (rig.head()[0], json.loads(forced.whole)["error"]["type"]) == (502, "upstream_cut")
-    assert (rig.call.broken, rig.ended, rig.closed) == (NOT_WHOLE, [], [])
+    assert (failure_of(rig), rig.ended, rig.closed) == ((UPSTREAM_CUT, NOT_WHOLE), [], [])
 
 
 @pytest.mark.parametrize("data", [HELLO + ERROR, HELLO + event("nope") + STOP, STOP + ERROR])
@@ -276,7 +284,7 @@ def test_what_fails_after_content_breaks(monkeypatch: pytest.MonkeyPatch, data: 
     forced = rig.forced()
     assert took(forced, data)[0] == []
     assert (forced.breaks, rig.head(), rig.call.streaming) == (True, COERCED, True)
-    assert rig.call.broken
+    assert failure_of(rig)
 
 
 def test_an_answer_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,8 +301,8 @@ def test_json_instead_of_a_stream_keeps_its_head(monkeypatch: pytest.MonkeyPatch
     before, packed = rig.head(), gzip.compress(b'\n{"a": 1}')
     forced = rig.forced(label)
     assert set(took(forced, packed[:-2], packed[-2:])) == {None}
-    assert (forced.whole, rig.head(), rig.call.adapter) == (packed, before, None)
-    assert [data for _, data in rig.call.chunks] == [packed[:-2], packed[-2:]]
+    assert (forced.whole, rig.head(), adapter_of(rig.call)) == (packed, before, None)
+    assert [data for _, data in rig.call.answer.chunks] == [packed[:-2], packed[-2:]]
 
 
 def test_a_page_instead_of_a_stream_passes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,7 +310,7 @@ def test_a_page_instead_of_a_stream_passes(monkeypatch: pytest.MonkeyPatch) -> N
     rig = Rig(monkeypatch, "text/html")
     before = rig.head()
     assert took(rig.forced("text/html"), b"\n", b"<html>")[:2] == [None, [b"\n", b"<html>"]]
-    assert (rig.head(), rig.call.streaming, rig.call.adapter) == (before, True, None)
+    assert (rig.head(), rig.call.streaming, adapter_of(rig.call)) == (before, True, None)
 
 
 @pytest.mark.parametrize(("label", "body"), [("application/json", b""), ("", b"\n"), ("text/plain", b"data")])

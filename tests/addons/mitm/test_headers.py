@@ -3,7 +3,7 @@
 import pytest
 from mitmproxy.http import Headers
 
-from moonpalace_addons.mitm.headers import as_text, media_type, pairs
+from moonpalace_addons.mitm.headers import as_text, by_name, media_type, pairs
 
 
 def test_pairs_keep_order_case_and_repetition() -> None:
@@ -37,3 +37,9 @@ def test_text_is_one_line_a_header() -> None:
 def test_media_type(content_type: str | None, expected: str | None) -> None:
     """A media type has neither parameters nor upper case."""
     assert media_type(content_type) == expected
+
+
+def test_values_by_name() -> None:
+    """A name in any case finds its value; values of one name are joined in their order."""
+    found = by_name([("Content-Type", "text/plain"), ("VARY", "Origin"), ("vary", "Accept")])
+    assert found == {"content-type": "text/plain", "vary": "Origin, Accept"}

@@ -1,0 +1,26 @@
+"""What the writer is told at the end of a call."""
+
+from moonpalace_addons.caching.call_state import ContextCacheState
+from moonpalace_addons.calls.call import Call
+from moonpalace_addons.calls.failures import Failure
+from moonpalace_addons.calls.stream_edit import adapter_of
+from moonpalace_addons.store.tasks import ExchangeEnded, State
+
+
+def ended(call: Call, failure: Failure | None = None, message: str | None = None) -> ExchangeEnded:
+    """Return the task that ends a call, which went well if there is no failure."""
+    adapter, cache = adapter_of(call), call.find(ContextCacheState)
+    return ExchangeEnded(
+        uuid=call.uuid,
+        at=call.now(),
+        state=failure.state if failure is not None else State.COMPLETED,
+        overhead=call.overhead,
+        error_kind=failure.kind if failure is not None else None,
+        error_message=message if failure is not None else None,
+        response=None if call.announced else call.response,
+        warnings=tuple(call.warnings),
+        cut_at=adapter.cut_at if adapter is not None else None,
+        unsent=call.unsent if failure is not None else 0,
+        dropped=call.answer.dropped,
+        cache_outcome=cache.outcome if cache is not None else None,
+    )
