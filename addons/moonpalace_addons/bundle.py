@@ -1,4 +1,4 @@
-"""Put the addons together: which there are, and in which order mitmproxy calls them."""
+"""The list of addons, in the order in which mitmproxy calls them."""
 
 from collections.abc import Callable
 
@@ -23,16 +23,16 @@ from moonpalace_addons.tunnels import Tunnels
 
 
 def make_addons(settings: Settings | None = None, announce: Callable[[str], None] | None = None) -> list[object]:
-    """Return new addons; without `settings` they find them in mitmproxy's options, the environment and config.yaml.
+    """Return new addons; without `settings`, they are resolved from mitmproxy's options, variables and config.yaml.
 
-    `announce` is told the base URLs for clients, by default the log is.
+    `announce` is called with each base URL for clients; by default they are logged.
 
-    The order matters. Access first: if another addon fails at a request, mitmproxy skips those after it. Stopping
-    before all that ends with the proxy, since calls go on while it waits for them. Capture before what changes requests
-    and errors, so that it sees what clients sent and what really went wrong; the context cache before it all the same,
-    since it says what capture notes. The recorder after capture, so that what capture says at the end is still stored.
-    Last what opens the sockets, and then what looks at them and lets clients in, for whom all
-    others have to be ready.
+    The order matters. Access is first: if another addon fails at a request, mitmproxy skips those after it. Stopping
+    precedes all that end with the proxy, as calls continue while it waits for them. ForceStream and ContextCache
+    precede Capture, which records their changes; Capture precedes EditStream and JsonErrors, so that it sees the
+    original answers and errors. The recorder follows Capture, so that calls that Capture ends at the shutdown are
+    stored. ReverseProxy, which opens the sockets, and Listening, which then lets clients in, are last, as all others
+    must be ready.
     """
     log_filter.install()
     configuration, calls = Configuration(settings), Calls()

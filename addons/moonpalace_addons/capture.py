@@ -1,4 +1,4 @@
-"""Capture calls: note what is asked and answered, and hand it to the writer. The bytes pass as they are."""
+"""Capture calls: pass requests, answers and their ends to the writer. The bytes pass unchanged."""
 
 import time
 
@@ -27,7 +27,7 @@ SWITCHING_PROTOCOLS = 101
 
 
 class Capture:
-    """Turn flows into exchanges."""
+    """Record flows as exchanges."""
 
     name = "moonpalace-capture"
 
@@ -38,11 +38,11 @@ class Capture:
         self.failure_of = failure_of
 
     def requestheaders(self, flow: HTTPFlow) -> None:
-        """Begin a call, with the headers as the client sent them."""
+        """Start a call, with the headers that the client sent."""
         if flow.response is not None or not self.configuration.concerns(flow):
             return
         path, _, query = flow.request.path.partition("?")
-        # mitmproxy's own date of the request is of the wall clock: a moment for the row, no beginning of a measure.
+        # mitmproxy's own timestamp is of the wall clock: right for the row, but not for measuring durations.
         room = self.configuration.settings.max_body
         answer = KeptAnswer(room, self.calls.room)
         call = Call(flow, time.monotonic_ns(), pairs(flow.request.headers), query, path, answer)
@@ -50,7 +50,7 @@ class Capture:
         refuse_larger(call, declared_length(flow), self.configuration.settings.max_body)
 
     def request(self, flow: HTTPFlow) -> None:
-        """Have the row written: the request has been read whole."""
+        """Have the row written, as the request is complete."""
         call = self.calls.get(flow)
         if call is None:
             return
@@ -87,9 +87,9 @@ class Capture:
         )
 
     def responseheaders(self, flow: HTTPFlow) -> None:
-        """Decide how the answer passes: as it arrives, or, if it may be a JSON document, as `opening` says.
+        """Stream the answer as it arrives, or, if it may be a JSON document, hold it (see `calls/opening.py`).
 
-        mitmproxy's own server cannot hold an answer back: it collects what may be JSON, in memory and without a bound.
+        mitmproxy's own server cannot hold an answer back: it collects possible JSON in memory, without a limit.
         """
         call = self.calls.get(flow)
         if call is None or flow.response is None:
@@ -97,7 +97,7 @@ class Capture:
         began = time.monotonic_ns()
         call.response = started(call, flow.response)
         if flow.response.status_code == SWITCHING_PROTOCOLS:
-            return  # what follows is no body
+            return  # no body follows
         cache = call.find(ContextCacheState)
         is_collected = cache is not None and cache.hold
         if flow.response.stream or not (is_collected or is_json(call.response.content_type)):
@@ -117,13 +117,13 @@ class Capture:
             self._announce(call)
 
     def _announce(self, call: Call) -> None:
-        """Tell the writer that an answer has begun, once; it takes what comes of it from then on."""
+        """Tell the writer once that an answer has started; from then on it reads the answer's chunks."""
         if call.response is not None and not call.announced:
             call.announced = True
             self.recorder.put(call.response)
 
     def response(self, flow: HTTPFlow) -> None:
-        """End a call that went well."""
+        """End a successful call."""
         call = self.calls.get(flow)
         if call is not None and call.find(Tunnel) is not None:
             self._announce(call)
@@ -142,7 +142,7 @@ class Capture:
         self.recorder.put(ended(call, *(reason(call) or ())))
 
     def error(self, flow: HTTPFlow) -> None:
-        """End a call that failed, with what had come of its answer."""
+        """End a failed call, with the received part of its answer."""
         call = self.calls.end(flow)
         if call is None:
             return
@@ -159,7 +159,7 @@ class Capture:
         self.recorder.put(ended(call, *(why or ())))
 
     def done(self) -> None:
-        """End the calls of which mitmproxy has not said how they ended; `Stopping` has had it end them all."""
+        """End calls whose end mitmproxy has not reported, though `Stopping` has closed all connections."""
         for call in self.calls:
             self.calls.end(call.flow)
             if not call.request_read:
@@ -168,15 +168,15 @@ class Capture:
 
 
 def is_whole(call: Call, failure: Failure) -> bool:
-    """Tell whether a client has got all of an answer though it failed, or gets it now."""
-    if flow_control.was_ended(call.flow):
+    """Tell whether the client got a complete answer although the call failed, finishing it if possible."""
+    if flow_control.was_ended_early(call.flow):
         return True
     adapter = adapter_of(call)
     return failure.state is State.UPSTREAM_FAILED and adapter is not None and adapter.finish()
 
 
 def started(call: Call, response: Response) -> ResponseStarted:
-    """Return what the row says of the head of an answer that has just come."""
+    """Return the task with the head of an answer."""
     headers = pairs(response.headers)
     named = by_name(headers)
     return ResponseStarted(

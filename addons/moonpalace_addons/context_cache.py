@@ -1,4 +1,4 @@
-"""Use context caches for long chat completions, and hint at the API's own: the hooks."""
+"""Use context caches for long chat completions, and add prompt_cache_key hints."""
 
 import asyncio
 import contextlib
@@ -37,18 +37,18 @@ USED = "Msh-Context-Cache-Id"
 SAVED = "Msh-Context-Cache-Token-Saved"
 HINT = "prompt_cache_key"
 HINT_PAUSE = 3600.0
-"""Seconds for which an endpoint that refuses hints gets none."""
+"""Seconds for which an endpoint that refused a hint gets none."""
 REFUSALS = (400, 404)
 NAMES_CACHE = re.compile(r"cach(e|ing)", re.IGNORECASE)
 
 HIT, MISS, CREATED, REFUSED, UNUSED = "hit", "miss", "created", "refused", "unused"
-"""What a row says: the API used a cache; there was none to use; there was none, and one was made beside or before the
-call; the API refused the cache, and the call was sent again; the answer says nothing of the cache that the request
-named."""
+"""Stored outcomes: the API used a cache; there was no cache; there was none, and one was created during or before the
+call; the API refused the cache, and the call was sent again without it; the answer does not mention the cache that the
+request named."""
 
 
 class ContextCache:
-    """Name a cache in requests that begin with one, and have one made for those that begin with none."""
+    """Add the matching cache to a request, or have one created if none matches."""
 
     name = "moonpalace-context-cache"
 
@@ -62,26 +62,26 @@ class ContextCache:
         self._watch: asyncio.Task[None] | None = None
 
     async def running(self) -> None:
-        """Begin to keep caches, if that is wanted."""
+        """Open the caches, if `auto-cache` is on."""
         if not self.configuration.ready or self.recorder.writer is None or not self.configuration.settings.auto_cache:
             return
         settings = self.configuration.settings
-        # What reaches the store from this process costs its start 0.3 s: only who wants caches has it.
+        # Importing the store takes 0.3 s, which only users of caches should pay.
         from moonpalace_addons.caching.lifecycle import Caches
         from moonpalace_addons.store.records import cache_access
 
         try:
             access, self._key = await asyncio.to_thread(cache_access.open_access, settings.database)
         except StoreError as error:
-            logger.error("context cache: calls go on without: %s", error)  # noqa: TRY400 - one line
+            logger.error("context cache: unavailable, calls continue without it: %s", error)  # noqa: TRY400 - one line
             return
         self.caches = Caches(access, CachingApi(), ttl=settings.cache_ttl, cleanup=settings.cache_cleanup)
         self._watch = asyncio.create_task(self.caches.watch())
 
     def request(self, flow: HTTPFlow) -> Awaitable[None] | None:
-        """Add the hint and the cache; whatever goes wrong leaves the request as it was, and the addons after this.
+        """Add the hint and the cache; on failure the request stays unchanged, and later addons still run.
 
-        Nothing is returned, and so nothing waited for, where there is nothing to do.
+        Return None, so that mitmproxy has nothing to await, if there is nothing to do.
         """
         call = self.calls.get(flow)
         if call is None or flow.response is not None or not self._concerns(flow):
@@ -92,7 +92,7 @@ class ContextCache:
         try:
             await self._prepare(call, self.configuration.settings)
         except Exception:
-            logger.exception("context cache: a call goes on without one because of a fault in MoonPalace")
+            logger.exception("context cache: a call continues without a cache because of a fault in MoonPalace")
 
     def _concerns(self, flow: HTTPFlow) -> bool:
         settings = self.configuration.settings
@@ -126,7 +126,7 @@ class ContextCache:
             use(call, account, ready, settings.cache_ttl)
 
     def _made(self, call: Call, state: ContextCacheState, making: asyncio.Task[Ready | None]) -> None:
-        """Take back that a cache was created where none was, in the row too if the call is over."""
+        """Revert the outcome `created` if the creation failed, in the row too if the call is over."""
         if state.outcome != CREATED or (not making.cancelled() and making.result() is not None):
             return
         state.outcome = MISS
@@ -144,13 +144,13 @@ class ContextCache:
         return time.monotonic() >= self._hints_from.get(self.configuration.endpoint_of(call.flow), 0.0)
 
     def responseheaders(self, flow: HTTPFlow) -> None:
-        """See whether the API used the cache; an answer that may be about what we added is held until it is whole."""
+        """Check whether the API used the cache; hold an answer that may refuse our additions until it is complete."""
         state = self._state(flow)
         if state is None or flow.response is None:
             return
         if flow.response.status_code in REFUSALS and (state.cache is not None or state.unhinted is not None):
             state.hold = True
-            flow_control.offer_second_try(flow)
+            flow_control.allow_retry(flow)
         elif state.cache is not None and self.caches is not None:
             self._answered(state, flow.response, self.caches, *state.cache)
 
@@ -169,7 +169,7 @@ class ContextCache:
             state.outcome = UNUSED
 
     def moonpalace_refused(self, flow: HTTPFlow) -> None:
-        """Have a call that was refused because of its hint or its cache sent again without, once for each."""
+        """Resend a call that was refused because of its hint or cache without it, once for each."""
         call, state = self.calls.get(flow), self._state(flow)
         if call is None or state is None or flow.response is None:
             return
@@ -181,9 +181,9 @@ class ContextCache:
             self._without_cache(call, state, flow.response, self.caches, *state.cache)
 
     def response(self, flow: HTTPFlow) -> Awaitable[None] | None:
-        """Do the same where mitmproxy's server runs, which calls no such hook: the second answer comes whole.
+        """Do the same on mitmproxy's server, which does not call `moonpalace_refused`; the new answer is not streamed.
 
-        Nothing is returned where there is nothing to wait for, as in `request`.
+        Return None if there is nothing to await, as in `request`.
         """
         call, state = self.calls.get(flow), self._state(flow)
         return self._refused(flow, call) if call is not None and state is not None and state.hold else None
@@ -198,7 +198,7 @@ class ContextCache:
         self._hints_from[endpoint] = time.monotonic() + HINT_PAUSE
         call.flow.request.content = body
         call.warnings.append(f"the API refused {HINT} with {response.status_code}: the call was sent again without it")
-        logger.warning("context cache: %s refuses %s; calls go on without it for an hour", endpoint, HINT)
+        logger.warning("context cache: %s refuses %s; calls continue without it for an hour", endpoint, HINT)
         again(call)
 
     def _without_cache(
@@ -222,11 +222,11 @@ class ContextCache:
         call.warnings.append(
             f"the API refused the context cache {ready.cache_id} with {status}: the call was sent again without it"
         )
-        logger.warning("context cache %s: refused with %d; the call is sent again without it", ready.cache_id, status)
+        logger.warning("context cache %s: refused with %d; sent the call again without it", ready.cache_id, status)
         again(call)
 
     async def done(self) -> None:
-        """Stop, and write down which caches were used."""
+        """Stop, and store which caches were used."""
         if self._watch is not None:
             self._watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -246,12 +246,12 @@ def hint(call: Call, content: Content) -> None:
 
 
 def again(call: Call) -> None:
-    """Take the answer away, so that the request, as it is now, is sent again."""
+    """Remove the answer, so that the changed request is sent again."""
     call.flow.response, call.response = None, None
 
 
 async def second_answer(call: Call) -> Response:
-    """Ask again, for what the client has asked for, without a change of ours."""
+    """Send the client's original request, and return its answer."""
     request = call.flow.request.copy()
     if call.body is not None:
         request.content = call.body
@@ -265,7 +265,7 @@ async def second_answer(call: Call) -> Response:
 
 
 def use(call: Call, account: Account, ready: Ready, ttl: int) -> None:
-    """Name a cache in a request."""
+    """Add the headers that name a cache to a request."""
     call.flow.request.headers[USE] = ready.cache_id
     call.flow.request.headers[RESET] = str(ttl)
     state = call.state(ContextCacheState)
@@ -275,7 +275,7 @@ def use(call: Call, account: Account, ready: Ready, ttl: int) -> None:
 
 
 def chooses_itself(call: Call, content: Content) -> bool:
-    """Tell whether the client names a cache of its own, in a header or as the first message."""
+    """Tell whether the client uses a cache of its own, named in a header or in the first message."""
     if USE in call.flow.request.headers:
         return True
     start, end = content.messages[0]
@@ -283,7 +283,7 @@ def chooses_itself(call: Call, content: Content) -> bool:
 
 
 def saved_tokens(response: Response) -> bool:
-    """Tell whether an answer says that a context cache saved tokens."""
+    """Tell whether an answer reports tokens saved by a context cache."""
     return response.headers.get(SAVED, "0").strip() not in ("", "0")
 
 
@@ -294,6 +294,6 @@ def names_cache(response: Response, cache_id: str) -> bool:
 
 
 async def result_within(making: asyncio.Task[Ready | None], seconds: float) -> Ready | None:
-    """Return the cache that is being made if it is there in time; it is made all the same."""
+    """Return the cache if it is created within `seconds`; its creation continues otherwise."""
     done, _ = await asyncio.wait({making}, timeout=seconds)
     return making.result() if done and not making.cancelled() else None

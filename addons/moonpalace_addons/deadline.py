@@ -1,4 +1,4 @@
-"""Give up calls of which nothing has been heard for too long, and say whose silence it was."""
+"""End calls without activity for longer than `idle-timeout`, and record which side was silent."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Deadline:
-    """Look at all calls now and then; one timer for all costs less than one for each chunk of each call."""
+    """Check all calls periodically: one timer for all is cheaper than resetting one for each chunk."""
 
     name = "moonpalace-deadline"
 
@@ -27,7 +27,7 @@ class Deadline:
         self._task: asyncio.Task[None] | None = None
 
     def running(self) -> None:
-        """Start looking."""
+        """Start the checks."""
         if self.configuration.ready:
             self._task = asyncio.create_task(self._watch(self.configuration.settings.idle_timeout))
 
@@ -38,7 +38,7 @@ class Deadline:
                 try:
                     self._look(call, limit)
                 except Exception:
-                    logger.exception("a silent call could not be given up; mitmproxy's own limit ends it")
+                    logger.exception("a silent call could not be ended; mitmproxy's own timeout will end it")
 
     @staticmethod
     def _look(call: Call, limit: float) -> None:
@@ -51,7 +51,7 @@ class Deadline:
             activity_of(call).mark = flow_control.postpone_timeout(call.flow)
 
     async def done(self) -> None:
-        """Stop looking."""
+        """Stop the checks."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -59,10 +59,10 @@ class Deadline:
 
 
 def note_progress(call: Call) -> None:
-    """Take what a client takes of an answer for a sign of life, as upstream may have to wait for it.
+    """Count data that the client reads as activity, as upstream may have to wait for the client.
 
-    Before the answer, all that happens on the connections is one. mitmproxy dates it by the wall clock, which may be
-    set at any moment: when it happened is not asked, only whether something has since the last look.
+    Before the answer, any event on the connections counts. mitmproxy dates events by the wall clock, which may be set
+    at any time, so only a change since the last check matters, not the time.
     """
     if call.touched is None:
         mark, activity = flow_control.last_activity(call.flow), activity_of(call)
@@ -76,7 +76,7 @@ def note_progress(call: Call) -> None:
 
 
 def silence(call: Call) -> float:
-    """Return the seconds since something last came of the answer or, before that, since anything happened."""
+    """Return the seconds since the last data of the answer or, before it, since any activity."""
     return (time.monotonic_ns() - (activity_of(call).at if call.touched is None else call.touched)) / 1e9
 
 
@@ -86,13 +86,13 @@ def activity_of(call: Call) -> Activity:
 
 
 def end_silence(call: Call, limit: float) -> None:
-    """Give a silent call up, and say whose silence it was."""
+    """End a silent call, with the side that was silent."""
     failure, what = whose_silence(call)
     give_up(call, failure, f"{what} for {limit:g} s (setting idle-timeout)")
 
 
 def whose_silence(call: Call) -> tuple[Failure, str]:
-    """Tell what to call the failure of a silent call: its client may have been the one to wait for."""
+    """Return the failure of a silent call and its description: the client or upstream was silent."""
     if call.find(Tunnel) is not None:
         return TUNNEL_IDLE, "nothing passed through the tunnel"
     if call.flow.request.timestamp_end is None:

@@ -1,4 +1,4 @@
-"""Change chat streams on their way to the client: merge forced ones, cut loops, hide usage; the answer's side of it."""
+"""Edit chat streams: merge forced ones, end loops, hide usage. `force_stream` edits the requests."""
 
 import asyncio
 import contextlib
@@ -24,14 +24,14 @@ from moonpalace_addons.wire.loops.repeat import Detector
 logger = logging.getLogger(__name__)
 
 MAX_AT_ONCE = 2_000_000
-"""Bytes to which one piece of a stream may be decoded, all of which is looked at before another call goes on."""
-UNREADABLE = "the stream passed as it came, without a look for loops or usage"
+"""Decoded bytes of one piece of a stream, which is processed in one turn of the event loop."""
+UNREADABLE = "the stream was passed on unchanged, without checks for loops or usage"
 NO_BODY = (204, 205, 304)
 UNEDITED = StreamEdit()
 
 
 class EditStream:
-    """Install an adapter where a stream has to be changed; all other answers pass untouched."""
+    """Install an adapter where a stream must be edited; all other answers pass unchanged."""
 
     name = "moonpalace-edit-stream"
 
@@ -41,12 +41,12 @@ class EditStream:
         self._beats: asyncio.Task[None] | None = None
 
     def running(self) -> None:
-        """Start to look at what clients wait for."""
+        """Start sending heartbeats to clients of forced streams."""
         if self.configuration.ready and self.configuration.settings.force_stream:
             self._beats = asyncio.create_task(self._watch(self.configuration.settings.heartbeat))
 
     def responseheaders(self, flow: HTTPFlow) -> None:
-        """Put the adapter between upstream and the client, with headers that are true of what it sends."""
+        """Install the adapter, and update the headers to match its output."""
         call = self.calls.get(flow)
         if call is None or flow.response is None or not has_good_body(flow, flow.response):
             return
@@ -72,15 +72,15 @@ class EditStream:
                 call.streaming, flow.response.stream = False, False
                 return
             adapter.is_held = False
-            if label not in (EVENT_STREAM, None):  # mitmproxy's server has to go by what an answer is called
+            if label not in (EVENT_STREAM, None):  # mitmproxy's server has to rely on the content type
                 edit.adapter = None
                 return
         call.streaming, flow.response.stream = True, adapter
         set_headers(flow, coerce=plan.coerce)
-        flow_control.announce_end(flow)
+        flow_control.announce_close(flow)
 
     def response(self, flow: HTTPFlow) -> None:
-        """Close the upstream of a stream that was ended in its place, so that no more tokens are paid for."""
+        """Close the upstream connection of a stream that was ended early, so that it generates no more tokens."""
         if flow.metadata.get(flow_control.ENDED_EARLY):
             flow_control.close_upstream(flow)
 
@@ -93,7 +93,7 @@ class EditStream:
 
     @staticmethod
     def _look(call: Call, adapter: Adapter, interval: float) -> None:
-        """Give a client that waits a heartbeat, or the end of an answer that is all there."""
+        """Send a heartbeat to a waiting client, or end an answer that is complete."""
         now = time.monotonic()
         try:
             if adapter.lingers(now) and flow_control.can_finish(call.flow):
@@ -101,11 +101,11 @@ class EditStream:
             elif adapter.wants_heartbeat(now, interval):
                 flow_control.inject_heartbeat(call.flow)
         except Exception:
-            # One fault must not take the heartbeats of all other calls with it.
-            logger.exception("a waiting client cannot be given a heartbeat because of a fault in MoonPalace")
+            # A fault in one call must not stop the heartbeats of the others.
+            logger.exception("could not send a heartbeat to a waiting client because of a fault in MoonPalace")
 
     async def done(self) -> None:
-        """Stop looking."""
+        """Stop the heartbeats."""
         if self._beats is not None:
             self._beats.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -113,22 +113,22 @@ class EditStream:
 
 
 def has_good_body(flow: HTTPFlow, response: Response) -> bool:
-    """Tell whether there is something in an answer that went well so far; errors of the API pass as they are.
+    """Tell whether an answer is successful and has a body; the API's errors pass unchanged.
 
-    mitmproxy does not stream what it knows to have no bytes.
+    mitmproxy does not stream bodies that are known to be empty.
     """
     is_empty = flow.request.method == "HEAD" or response.headers.get("content-length", "").strip() == "0"
     return 200 <= response.status_code < 300 and response.status_code not in NO_BODY and not is_empty
 
 
 def make_decoder(response: Response) -> Decoder | None:
-    """Return what undoes the content encoding of an answer, None if it has none."""
+    """Return the decoder of an answer's content encoding, or None."""
     encoding = response.headers.get("content-encoding", "").strip().lower()
     return None if encoding in ("", "identity") else Decoder(encoding, max_per_feed=MAX_AT_ONCE)
 
 
 def make_plan(call: Call, settings: Settings) -> Plan | None:
-    """Return what is to be done with a call's stream, None for nothing."""
+    """Return the edits of a call's stream, or None."""
     guarded = settings.detect_repeat and settings.repeat_threshold > 0 and call.is_chat
     edit = call.find(StreamEdit) or UNEDITED
     if not (edit.coerce or edit.hide_usage or guarded):

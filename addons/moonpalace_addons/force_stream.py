@@ -1,4 +1,4 @@
-"""Ask the API for a stream where the client did not, or for the usage of a stream: the request's side of it."""
+"""Request a stream where the client did not, or the usage of a stream. `edit_stream` edits the answers."""
 
 from mitmproxy.http import HTTPFlow
 
@@ -10,7 +10,7 @@ from moonpalace_addons.wire.chat.request_edit import ask_for_stream, ask_for_usa
 
 
 class ForceStream:
-    """Edit the requests of chat completions; `edit_stream` turns the answers back into what the client expects."""
+    """Edit the requests of chat completions; `edit_stream` restores the form that the client expects."""
 
     name = "moonpalace-force-stream"
 
@@ -19,7 +19,7 @@ class ForceStream:
         self.calls = calls
 
     def request(self, flow: HTTPFlow) -> None:
-        """Put the two fields in, if the setting asks for it and the request is one that can be understood."""
+        """Set the fields that the settings require, if the request can be parsed."""
         call = self.calls.get(flow)
         if call is None or flow.response is not None or not is_plain_chat(flow):
             return

@@ -1,4 +1,4 @@
-"""Answer in the API's own shape when upstream fails; mitmproxy would send HTML."""
+"""Answer upstream failures in the API's JSON error format, where mitmproxy would send HTML."""
 
 from mitmproxy.http import HTTPFlow
 
@@ -10,7 +10,7 @@ from moonpalace_addons.wire.foreign import quoted
 
 
 class JsonErrors:
-    """Turn failures before the first byte of an answer into JSON."""
+    """Send failures before the first byte of an answer as JSON."""
 
     name = "moonpalace-json-errors"
 
@@ -19,9 +19,9 @@ class JsonErrors:
         self.failure_of = failure_of
 
     def error(self, flow: HTTPFlow) -> None:
-        """Give the client a 502 or 504 with the reason; a 400 if its request is what mitmproxy refused.
+        """Answer 502 or 504 with the reason, or 400 if mitmproxy refused the request.
 
-        A client that broke off its own request gets nothing: upstream has not been asked.
+        A client that did not complete its request gets no answer.
         """
         if not self.configuration.concerns(flow) or flow.error is None:
             return

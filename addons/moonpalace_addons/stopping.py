@@ -1,7 +1,7 @@
-"""End the proxy: take no new connections, let calls end, cut the others off, and know what each client has got.
+"""Graceful shutdown: stop listening, let calls finish for a grace period, end the rest, and record what was not sent.
 
-mitmproxy waits for the hook `done` when it is told to stop, be it by `mpal start`, mitmdump or mitmweb: all of it
-happens there, on a loop that goes on. Afterwards no client is connected, however long the store takes.
+mitmproxy awaits the hook `done` when `mpal start`, mitmdump or mitmweb stops, so all of this happens there, while the
+event loop runs. Afterwards no client is connected, however long the store takes.
 """
 
 import asyncio
@@ -25,10 +25,10 @@ from moonpalace_addons.mitm.proxy_server import proxyserver
 logger = logging.getLogger("moonpalace")
 
 GRACE = 5.0
-"""Seconds that calls under way have to end by themselves; a second signal cuts them short."""
+"""Seconds for calls in progress to finish; a second signal ends the wait."""
 
 FLUSH = 1.0
-"""Seconds that clients then have to take what they were sent."""
+"""Seconds for clients to receive pending data after that."""
 
 LOOK_INTERVAL = 0.02
 
@@ -36,7 +36,7 @@ UNTAKEN = "bytes of the answer that its client had not taken when the proxy was 
 
 
 class Stopping:
-    """Stop in good order."""
+    """Shut the proxy down gracefully."""
 
     name = "moonpalace-stopping"
 
@@ -46,7 +46,7 @@ class Stopping:
         self.has_begun = False
 
     def running(self) -> None:
-        """Take the end of the terminal for a signal to stop, unless it is to be outlived (nohup)."""
+        """Shut down on SIGHUP (the terminal is closed), unless it is ignored (nohup)."""
         if self.configuration.ready and hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
             terminal = [descriptor for descriptor in (0, 1, 2) if os.isatty(descriptor)]
 
@@ -58,12 +58,12 @@ class Stopping:
                 asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
 
     def requestheaders(self, flow: HTTPFlow) -> None:
-        """Let a request that crossed the signal be the last of its connection."""
+        """Close the connection after a request that arrived during the shutdown."""
         if self.has_begun:
             flow.request.headers["Connection"] = "close"
 
     async def done(self) -> None:
-        """Stop listening, wait for calls, cut off the rest; the addons after this are told when all is over."""
+        """Stop listening, wait for calls, and end the rest, before the `done` of later addons runs."""
         if not self.configuration.ready:
             return
         self.has_begun = True
@@ -76,7 +76,7 @@ class Stopping:
 
     async def _let_end(self, hurry: asyncio.Event) -> None:
         if count := len(list(self.calls)):
-            logger.info("MoonPalace stops: calls under way (%d) have %g s; a second signal ends them", count, GRACE)
+            logger.info("MoonPalace stops: calls in progress (%d) have %g s; a second signal ends them", count, GRACE)
         ends = time.monotonic() + GRACE
         while client_connections.drain() and not hurry.is_set() and time.monotonic() < ends:
             with contextlib.suppress(TimeoutError):
@@ -89,9 +89,9 @@ class Stopping:
             give_up(call, PROXY_STOPPED, STOPPED, flush=True)
 
     async def _close(self) -> None:
-        """Close what is left; what was sent goes out first, if its client takes it.
+        """Close the remaining connections once pending data is sent.
 
-        Until mitmproxy has told of the end of a call, its client may still get something: that is waited for too.
+        A client may still get data until mitmproxy reports the end of its call, so those reports are awaited too.
         """
         transports = client_connections.close_all()
         ends = time.monotonic() + FLUSH
@@ -106,7 +106,7 @@ class Stopping:
 
 
 def on_signals(act: Callable[[], None]) -> None:
-    """Have the signals that stop a proxy do something from now on."""
+    """Call `act` on the signals that stop the proxy."""
     loop = asyncio.get_running_loop()
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
         number = getattr(signal, name, None)
@@ -117,11 +117,11 @@ def on_signals(act: Callable[[], None]) -> None:
         except NotImplementedError:  # Windows
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
         except (RuntimeError, ValueError):
-            return  # not in the main thread: there are none to be had
+            return  # not in the main thread, which alone gets signals
 
 
 def let_go(terminal: list[int]) -> None:
-    """Write to nowhere what would go to a terminal that is gone: mitmdump exits at once where it cannot print."""
+    """Redirect the output of a closed terminal to /dev/null: mitmdump exits at once if it cannot print."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in terminal:
         os.dup2(nowhere, descriptor)

@@ -1,11 +1,11 @@
-"""Follow what an answer 101 leads to, a WebSocket or another protocol, until its end: how much passed, who ended it.
+"""Record the tunnels after an answer 101 (WebSocket or another protocol): how much data passed, and who ended them.
 
-What passes is not kept; the row of the call says so, and how much it was. A tunnel is a call under way as long as it
-is open, so that it ends with an error if nothing passes for too long, or if the proxy stops.
+The data is not stored; the row of the call says so, and how much it was. A call is in progress while its tunnel is
+open, so it ends with an error if the tunnel is idle for too long or the proxy stops.
 
 WebSocket         the hooks `websocket_message` and `websocket_end`, on both servers
-other protocols   on mitmproxy's own server those of TCP flows, which have the same client, and do not tell who ended
-                  it; our engine counts by itself, and calls `moonpalace_tunnel_end` with `PASSED` in the metadata
+other protocols   on mitmproxy's own server the hooks of TCP flows, which have the same client, and do not tell who
+                  ended them; our engine counts itself, and calls `moonpalace_tunnel_end` with `PASSED` in the metadata
 """
 
 import time
@@ -25,11 +25,11 @@ from moonpalace_addons.wire.foreign import quoted
 
 SWITCHING = 101
 NO_STATUS, ABNORMAL = 1005, 1006
-"""What stands for the code of a WebSocket that was closed without one, and of one that was not closed at all."""
+"""Close codes that mean no code, and a connection lost without a close frame (RFC 6455, section 7.4.1)."""
 
 
 class Tunnels:
-    """Keep the calls of tunnels open until these end."""
+    """Keep the calls of tunnels open until the tunnels end."""
 
     name = "moonpalace-tunnels"
 
@@ -37,10 +37,10 @@ class Tunnels:
         self.calls = calls
         self.recorder = recorder
         self._open: dict[str, tuple[Call, Tunnel]] = {}
-        """By the id of the client's connection, which a tunnel has for itself."""
+        """By the ID of the client's connection, which a tunnel does not share."""
 
     def response(self, flow: HTTPFlow) -> None:
-        """Begin; the call goes on, with a client that has the head of its answer."""
+        """Start a tunnel; its call continues."""
         call = self.calls.get(flow)
         if call is None or flow.response is None or flow.response.status_code != SWITCHING:
             return
@@ -64,12 +64,12 @@ class Tunnels:
             return
         last = messages[-1]
         self._open[client.id][1].count(len(last.content), from_client=last.from_client)
-        # Where nobody can look at them or save them, they would be in memory until the end.
+        # Without an addon that shows or saves them, they would fill the memory until the end.
         if ctx.master.addons.get("view") is None and ctx.master.addons.get("dumper") is None:
             del messages[:-1]
 
     def websocket_end(self, flow: HTTPFlow) -> None:
-        """End the call of a WebSocket: whose side went away without closing it has broken it."""
+        """End the call of a WebSocket, as failed if one side disconnected without a close frame."""
         websocket = flow.websocket
         if websocket is None:
             return
@@ -99,7 +99,7 @@ class Tunnels:
         self._end(flow.client_conn, by_client, "", failure)
 
     def client_disconnected(self, client: Client) -> None:
-        """End the call of a tunnel that had no time to begin."""
+        """End the call of a tunnel that did not start."""
         self._end(client, True, "before anything could pass", CLIENT_LEFT)
 
     def _end(self, client: Client, by_client: bool | None, how: str, failure: Failure | None = None) -> None:
@@ -117,7 +117,7 @@ class Tunnels:
 
 
 def told(tunnel: Tunnel) -> str:
-    """Say what has passed through a tunnel, and that it is not kept."""
+    """Return a warning that a tunnel's data is not kept, with its amount."""
     counts = []
     for from_client, side in ((True, "the client"), (False, "the API")):
         messages = f"{tunnel.messages[from_client]} messages, " if tunnel.protocol == "WebSocket" else ""

@@ -213,7 +213,7 @@ def test_a_fault_of_ours(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCapt
     hooks, calls = addon(Caches(a_cache()))
     call = asked(a_call(calls, BODY * 3), hooks)
     assert call.flow.request.raw_content == BODY * 3
-    assert "goes on without one because of a fault in MoonPalace" in caplog.text
+    assert "continues without a cache because of a fault in MoonPalace" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_what_an_answer_says(
 ) -> None:
     """An answer that names the cache or its savings is a hit; one that may refuse it is held."""
     offered: list[HTTPFlow] = []
-    monkeypatch.setattr(flow_control, "offer_second_try", offered.append)
+    monkeypatch.setattr(flow_control, "allow_retry", offered.append)
     caches = Caches(a_cache())
     hooks, calls = addon(caches, cache_min_bytes="1000")
     call = asked(a_call(calls), hooks)

@@ -177,7 +177,7 @@ def test_fault_with_one_call_does_not_stop_the_watch(
     monkeypatch.setattr(flow_control, "last_activity", last_activity)
     watch(calls, lambda: bool(connections.answers))
     assert [flow for flow, _, _ in connections.answers] == [silent.flow]
-    assert "a silent call could not be given up" in caplog.text
+    assert "a silent call could not be ended" in caplog.text
 
 
 def test_without_settings_nothing_runs() -> None:

@@ -173,7 +173,7 @@ def test_a_refused_hint(start: Start) -> None:
     with start("--cache-key-hint", cached=False) as user:
         for turn in (1, 2):
             assert user.ask(history(turn), model="mock-no-hints")[0] == f"question {turn}"
-        user.proxy.log.wait_for("refuses prompt_cache_key; calls go on without it for an hour")
+        user.proxy.log.wait_for("refuses prompt_cache_key; calls continue without it for an hour")
         rows = user.rows(2)
     calls = user.served(CHAT)
     assert [call.status for call in calls] == [400, 200, 200]

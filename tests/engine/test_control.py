@@ -85,7 +85,7 @@ class Retrying:
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         """Do as the context cache does with a refusal."""
-        flow_control.offer_second_try(flow)
+        flow_control.allow_retry(flow)
 
 
 def test_a_refusal_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

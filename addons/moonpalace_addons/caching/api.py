@@ -58,7 +58,7 @@ class CacheInfo:
 
 @dataclass(slots=True)
 class Ready:
-    """A cache that can be used until `expires_at`, a time of the monotonic clock; `uses` have not been written down."""
+    """A usable cache. `expires_at` is a time of the monotonic clock, `uses` the number of uses not stored yet."""
 
     number: int
     cache_id: str

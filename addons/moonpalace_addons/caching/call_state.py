@@ -1,4 +1,4 @@
-"""The state of a call that uses a context cache, or has a hint to the API's own caches."""
+"""State of a call that uses a context cache, or a hint for the API's own caching."""
 
 from dataclasses import dataclass, field
 
@@ -7,10 +7,10 @@ from moonpalace_addons.caching.api import Account, Ready
 
 @dataclass(slots=True)
 class ContextCacheState:
-    """What `context_cache` knows of a call.
+    """The state that `context_cache` keeps of a call.
 
-    `cache` is the cache that the request names, `outcome` what came of that, `unhinted` the body before a hint was
-    added. `hold` has the answer collected until it is whole, since it may be about what we added.
+    `cache` is the cache that the request names, `outcome` the stored outcome, `unhinted` the body without the hint.
+    `hold` means that the answer is collected until it is complete, as it may refuse our additions.
     """
 
     cache: tuple[Account, Ready] | None = field(default=None, repr=False)

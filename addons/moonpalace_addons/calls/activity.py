@@ -1,13 +1,13 @@
-"""The state of a call that is watched for silence."""
+"""The last activity of a call, for the idle timeout."""
 
 from dataclasses import dataclass
 
 
 @dataclass(slots=True)
 class Activity:
-    """What was last seen to happen on the connections of a call before its answer.
+    """The last event on the connections of a call before its answer.
 
-    `at` is in nanoseconds of the monotonic clock; `mark` tells one event from the next.
+    `at` is in nanoseconds of the monotonic clock; `mark` changes with each event.
     """
 
     at: int

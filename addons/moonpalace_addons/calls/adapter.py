@@ -1,4 +1,4 @@
-"""The chain between upstream and a client whose stream is changed: tap, decode, edit. It never raises."""
+"""Edit a stream between upstream and the client: tap, decode, edit. It never raises."""
 
 import json
 import logging
@@ -24,36 +24,35 @@ NOT_EDITED = "the stream was not edited to its end because of a fault in MoonPal
 NOT_PASSED_ON = "the answer could not be passed on because of a fault in MoonPalace"
 LINGERED = "upstream did not end its answer after [DONE], so MoonPalace did"
 TOO_LARGE = "an event of the stream is too large to be merged into an answer"
-UNREADABLE = "an event of the stream cannot be read, so that an answer would lack it"
+UNREADABLE = "an event of the stream is unreadable, so the merged answer would be incomplete"
 IN_STREAM = "the API ended the stream with an error"
-BEGAN_WITH_ERROR = "the stream began with an error, which its client got with the status"
+BEGAN_WITH_ERROR = "the stream began with an error, which the client got with the status"
 NOT_WHOLE = "the stream ended before the answer was complete"
 
 SERVER_ERROR, BAD_GATEWAY = 500, 502
-"""The status of an error of the API that names none, and of one that is not the API's."""
+"""Status of an API error without one, and of errors that are not the API's."""
 
 LINGER = 1.0
-"""Seconds that upstream may take to end an answer of which nothing more can come."""
+"""Seconds for upstream to end an answer that is complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What a client gets instead of an answer."""
+    """An error sent instead of an answer."""
 
     status: int
     body: bytes
 
 
 class Adapter:
-    """Called by mitmproxy with each piece of the body as it came, and with `b""` at a clean end.
+    """A response's stream: called with each piece of the body as it arrives, and with `b""` at a clean end.
 
-    If editing fails, what follows passes unedited (decoded, since the headers say so), and a merged answer is made anew
-    from all that came. If decoding fails too, or if there is no whole answer to merge, the client's connection is
-    closed: a broken transfer, never one that looks whole. While the head of the answer `is_held` back, there may be a
-    `refusal` instead; or it `breaks`: the connection is to be closed once the head is out.
+    If editing fails, the rest passes unedited (but decoded, as the headers say), and a merged answer is built from all
+    received data. If decoding fails too, or there is no complete answer to merge, the client's connection is closed: a
+    truncated answer never looks complete. While the head of the answer `is_held` back, a `refusal` may replace it; if
+    it `breaks`, the connection is closed after the head.
 
-    `failure` is why it ended an answer: a loop, after `cut_at` bytes of the stream, or what kept the answer from being
-    whole.
+    `failure` is why it ended an answer: a loop, after `cut_at` bytes of the stream, or why the answer is incomplete.
     """
 
     def __init__(
@@ -77,26 +76,26 @@ class Adapter:
 
     @property
     def has_begun(self) -> bool:
-        """Tell whether the client may be told that there will be an answer: some of it has come, or all."""
+        """Tell whether the head may be sent: content has arrived, or the answer is complete."""
         return self.editor.has_content or self.editor.is_complete
 
     def wants_heartbeat(self, now: float, interval: float) -> bool:
-        """Tell whether the client has heard nothing for so long that a gateway might give up."""
+        """Tell whether nothing has been sent to the client for `interval` seconds."""
         return self._waits and now - self.sent_at >= interval
 
     def lingers(self, now: float) -> bool:
-        """Tell whether a client waits for an answer that is all there, only because upstream does not end it."""
+        """Tell whether an answer is complete, but upstream has not ended it for `LINGER` seconds."""
         touched = self.call.touched
         return self._waits and self.editor.is_done and touched is not None and now - touched / 1e9 >= LINGER
 
     def end_lingering(self) -> None:
-        """End an answer in place of its upstream."""
+        """End an answer before its upstream does."""
         self.has_lingered = True
         self.call.warnings.append(LINGERED)
         flow_control.end_response(self.flow)
 
     def finish(self) -> bool:
-        """Give a client its merged answer though the stream broke off, if that was behind its end; tell if it could."""
+        """Send the merged answer if the stream was lost after its last event; tell whether that was possible."""
         if not (self.coerce and self.editor.is_complete) or self.ended or self.is_held:
             return False
         output = self._edit(b"", final=True)
@@ -108,18 +107,18 @@ class Adapter:
         return self.coerce and not (self.ended or self.has_lingered or self.editor.passes)
 
     def __call__(self, data: bytes) -> Sequence[bytes]:
-        """Return what the client gets; an empty list for nothing, since an empty piece would end its transfer."""
+        """Return the pieces for the client; none is empty, as that would end a chunked body."""
         if data is flow_control.HEARTBEAT and not self.ended:
             self.sent_at = time.monotonic()
             return [b" "] if self.coerce else []
         return self.together((data,) if data else ())
 
     def together(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
-        """Do the same for pieces that came at the same time; none are the end."""
+        """Do the same for pieces that arrived together; an empty sequence is the end."""
         return [] if self.ended else self._taken(self.tap.together(pieces))
 
     def catch_up(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
-        """Do the same for pieces that the row has already."""
+        """Do the same for pieces that are already captured."""
         return self._taken(pieces) if any(pieces) else []
 
     def _taken(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
@@ -129,7 +128,7 @@ class Adapter:
             logger.exception("an answer cannot be passed on because of a fault in MoonPalace")
             output = self.break_off(NOT_PASSED_ON)
         if self.ended:
-            self.held.clear()  # mitmweb keeps flows, and with them their adapters
+            self.held.clear()  # mitmweb keeps flows, and so their adapters, in memory
         if output:
             self.sent_at = time.monotonic()
         return [output] if output else []
@@ -151,18 +150,18 @@ class Adapter:
         return output or b""
 
     def _decode(self, data: bytes) -> tuple[bytes, bool]:
-        """Return what the next bytes decode to, and whether any of the body is lost with them."""
+        """Return the decoded bytes, and whether some of the body could not be decoded."""
         if self.decoder is None:
             return data, False
         known = self.decoder.error
         decoded = self.decoder.feed(data) if data else self.decoder.close()
         if self.decoder.error == known:
             return decoded, False
-        # What comes back as it is was never encoded, whatever the headers said.
+        # Data that is returned unchanged was not encoded, whatever the headers said.
         return decoded, not (decoded.endswith(data) if data else decoded)
 
     def _edit(self, decoded: bytes, *, final: bool) -> bytes | None:
-        """Return what the client gets, None if at the end there is no whole answer for it."""
+        """Return the bytes for the client, or None if the answer is incomplete at its end."""
         if self.failed:
             return self._unedited(decoded, final=final)
         try:
@@ -173,12 +172,12 @@ class Adapter:
         except Exception:
             self.failed = True
             self.call.warnings.append(NOT_EDITED)
-            logger.exception("editing a stream failed because of a fault in MoonPalace; it passes as it is")
+            logger.exception("editing a stream failed because of a fault in MoonPalace; it is passed on unedited")
             return self._unedited(self.editor.rest(), final=final)
         return None if final and self.coerce and not self.editor.is_whole else output
 
     def _pass_error(self, error: ApiError) -> bytes:
-        """Give the client the error that the API ended a stream with, as far as that is still possible."""
+        """Return the API's error at the end of a stream to the client, if the head is still held."""
         if not self.is_held or self.has_begun:
             return self.break_off(f"{IN_STREAM}: {error}")
         status = error.status or SERVER_ERROR
@@ -194,7 +193,7 @@ class Adapter:
         return merged(bytes(self.held)) if final else b""
 
     def _end_early(self, *, is_over: bool) -> None:
-        """Stop the answer here, and upstream with it unless that is over already."""
+        """End the answer here, and upstream's unless it is over."""
         self.ended = True
         self.failure, self.cut_at = (REPEATING, str(self.editor.found)), self.editor.passed
         self.call.warnings.append(LOOP_WARNING)
@@ -202,9 +201,9 @@ class Adapter:
             flow_control.end_response(self.flow)
 
     def break_off(self, reason: str) -> bytes:
-        """End an answer in its midst, for a reason that goes into the row; return what the client gets.
+        """End an incomplete answer, and store the reason; return the bytes for the client.
 
-        That is an error as long as there is no content; else its connection is closed, once it has got the head.
+        Before any content the client gets an error; later its connection is closed, after the head.
         """
         self.ended = True
         self.failure = self.failure or (UPSTREAM_CUT, reason)
@@ -212,7 +211,7 @@ class Adapter:
         if self.is_held and self.has_begun:
             self.breaks = True
         elif self.is_held:
-            message = f"MoonPalace got no whole answer: {reason}"
+            message = f"MoonPalace got no complete answer: {reason}"
             self.refusal = Refusal(BAD_GATEWAY, api_error.body(message, UPSTREAM_CUT.kind, self.flow.request.path))
         else:
             flow_control.close_client(self.flow)

@@ -1,4 +1,4 @@
-"""The calls under way: what all addons need of one, and what each of them knows of it beside that."""
+"""The calls in progress: state that all addons share, and state of single addons."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -16,21 +16,21 @@ from moonpalace_addons.store.tasks import ResponseStarted
 
 @dataclass(slots=True)
 class Call:
-    """One call under way: what all addons need.
+    """One call in progress: the state that all addons share.
 
-    `started` and `touched` are nanoseconds of the monotonic clock; `overhead` are nanoseconds. `uuid` is its own, not
-    the flow's: mitmweb replays flows, and each time is a call.
+    `started` and `touched` are in nanoseconds of the monotonic clock, `overhead` in nanoseconds. `uuid` is not the
+    flow's ID: mitmweb replays flows, and each replay is a call.
 
-    `headers`, `path` and `query` are what the client sent, `named` the headers by their names in lower case. `body` is
-    what it sent if an addon has changed that, `upstream_key` what replaces its key. `changes` and `warnings` go into
-    the row.
+    `headers`, `path` and `query` are as the client sent them; `named` are the headers by lower-case name. `body` is the
+    client's body if an addon has changed it, `upstream_key` the key that replaces the client's. `changes` and
+    `warnings` are stored.
 
-    `response` is the head of the answer as the row has it. `streaming` tells whether the client gets an answer by now,
-    `touched` when upstream last sent some of it or the client took some that waited, which is `unsent` bytes.
-    `given_up` is why the proxy gave the call up. `request_read` and `announced` tell whether the writer has the request
+    `response` is the head of the answer as stored. `streaming` tells whether the answer is being sent to the client,
+    `touched` when upstream last sent data or the client last read pending data, of which there are `unsent` bytes.
+    `given_up` is why the proxy ended the call. `request_read` and `announced` tell whether the writer has the request
     and the head of the answer.
 
-    What only some calls need is an addon's own state: `find`, `add` and `state` keep one for each type.
+    State that only some calls need belongs to an addon: `find`, `add` and `state` keep one object of each type.
     """
 
     flow: HTTPFlow
@@ -56,20 +56,20 @@ class Call:
     _states: dict[type[Any], Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Note the headers by name."""
+        """Index the headers by name."""
         self.named = {name.lower(): value for name, value in self.headers}
 
     def find[State](self, kind: type[State]) -> State | None:
-        """Return the state of this type, None if no addon has added one."""
+        """Return the state of this type, or None if no addon added one."""
         return self._states.get(kind)
 
     def add[State](self, state: State) -> State:
-        """Add a state, in place of one of the same type; return it."""
+        """Add a state, replacing one of the same type, and return it."""
         self._states[type(state)] = state
         return state
 
     def state[State](self, kind: type[State]) -> State:
-        """Return the state of this type, made now if there is none."""
+        """Return the state of this type, creating it if there is none."""
         found: State | None = self._states.get(kind)
         return self.add(kind()) if found is None else found
 
@@ -80,7 +80,7 @@ class Call:
 
     @property
     def api_key(self) -> bytes | None:
-        """Return the API key that goes upstream: ours, or the client's."""
+        """Return the API key sent upstream: the configured one or the client's."""
         return self.upstream_key.encode() if self.upstream_key else client_key(self.named)
 
     def now(self) -> int:
@@ -89,7 +89,7 @@ class Call:
 
 
 def client_key(named: Mapping[str, str]) -> bytes | None:
-    """Return the API key that a client sent, in either of the two headers that the API's faces know."""
+    """Return the API key in the client's Authorization or x-api-key header, or None."""
     scheme, _, token = named.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip().encode()
@@ -98,7 +98,7 @@ def client_key(named: Mapping[str, str]) -> bytes | None:
 
 
 class Calls:
-    """The calls under way by their flow's id; flows that are not captured have none."""
+    """The calls in progress, by flow; flows that are not captured have none."""
 
     def __init__(self) -> None:
         self._calls: dict[str, Call] = {}
@@ -109,16 +109,16 @@ class Calls:
         self._calls[call.flow.id] = call
 
     def get(self, flow: HTTPFlow) -> Call | None:
-        """Return the call of a flow, None if it is not captured or is over."""
+        """Return the call of a flow, or None if it is not captured or is over."""
         return self._calls.get(flow.id)
 
     def end(self, flow: HTTPFlow) -> Call | None:
-        """Take the call of a flow out, the first time that this is asked."""
+        """Remove and return the call of a flow, or None if it was already removed."""
         call = self._calls.pop(flow.id, None)
         if call is not None:
             call.answer.give_back()
         return call
 
     def __iter__(self) -> Iterator[Call]:
-        """Iterate over a copy: what looks at calls may end them."""
+        """Iterate over a copy, as the loop may end calls."""
         return iter(list(self._calls.values()))

@@ -1,15 +1,15 @@
-"""Which requests are chat completions that addons may change."""
+"""Detection of chat completions that addons may edit."""
 
 from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons.mitm.headers import media_type
 
 CHAT = "/chat/completions"
-"""How the path ends, whatever stands before it."""
+"""Suffix of the path, whatever its prefix."""
 
 
 def is_plain_chat(flow: HTTPFlow) -> bool:
-    """Tell whether a request is a chat completion whose body is JSON and not encoded."""
+    """Tell whether a request is a chat completion with a JSON body without content encoding."""
     request = flow.request
     return (
         request.method == "POST"

@@ -68,7 +68,7 @@ class Control(Protocol):
 
     def hold_answer(self, gate: Gate) -> None: ...  # noqa: D102
 
-    def offer_second_try(self) -> None: ...  # noqa: D102
+    def allow_retry(self) -> None: ...  # noqa: D102
 
 
 CONTROLS: dict[str, Control] = {}

@@ -1,4 +1,4 @@
-"""What the writer is told at the end of a call."""
+"""The writer's task at the end of a call."""
 
 from moonpalace_addons.caching.call_state import ContextCacheState
 from moonpalace_addons.calls.call import Call
@@ -8,7 +8,7 @@ from moonpalace_addons.store.tasks import ExchangeEnded, State
 
 
 def ended(call: Call, failure: Failure | None = None, message: str | None = None) -> ExchangeEnded:
-    """Return the task that ends a call, which went well if there is no failure."""
+    """Return the task that ends a call, as completed if there is no failure."""
     adapter, cache = adapter_of(call), call.find(ContextCacheState)
     return ExchangeEnded(
         uuid=call.uuid,

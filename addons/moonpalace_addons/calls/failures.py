@@ -1,4 +1,4 @@
-"""Say what went wrong with a call, in the terms that users search for: by the types and numbers of exceptions."""
+"""Kinds of failures, as stored and searched for, and their classification by exception type and errno."""
 
 import errno
 import re
@@ -14,7 +14,7 @@ from moonpalace_addons.store.state import State
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """How a call failed: its state, the kind of the error, and the status to answer with while one can be sent."""
+    """A kind of failure: the call's state, the error kind, and the status to answer with if one can be sent."""
 
     state: State
     kind: str
@@ -22,7 +22,7 @@ class Failure:
 
 
 type FailureOf = Callable[[HTTPFlow], Failure]
-"""Tells what kind of failure the error of a flow is."""
+"""Returns the failure of a flow."""
 
 CLIENT_LEFT = Failure(State.CLIENT_DISCONNECTED, "client_disconnected", None)
 BAD_REQUEST = Failure(State.CLIENT_DISCONNECTED, "bad_request", 400)
@@ -67,15 +67,15 @@ TYPES = (
     (ConnectionAbortedError, UPSTREAM_RESET),
     (BrokenPipeError, UPSTREAM_RESET),
 )
-"""Those that may come without a number."""
+"""Exceptions that may have no errno."""
 
 
 def of_exception(error: BaseException | None) -> Failure:
-    """Return what kind of failure an exception on a connection to upstream is."""
+    """Return the failure for an exception on an upstream connection."""
     for kind, failure in TYPES:
         if isinstance(error, kind):
             return failure
-    # asyncio makes one OSError of those of several addresses, with their numbers in its text and no number of its own.
+    # For several addresses asyncio raises one OSError without an errno, whose text contains the numbers.
     for number in [getattr(error, "errno", None), *map(int, re.findall(r"\[Errno (\d+)\]", str(error)))]:
         if number in NUMBERS:
             return NUMBERS[number]

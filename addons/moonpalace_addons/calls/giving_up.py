@@ -1,4 +1,4 @@
-"""Give a call up: its client gets an error while there is none of the answer, else a broken transfer."""
+"""End a call for a reason of ours: with an error before the answer, else by closing the connection."""
 
 from moonpalace_addons.calls.call import Call
 from moonpalace_addons.calls.failures import Failure
@@ -9,7 +9,7 @@ STOPPED = "the proxy was stopped while this call was under way"
 
 
 def give_up(call: Call, failure: Failure, message: str, *, flush: bool = False) -> None:
-    """End a call as failed for a reason of ours; with `flush`, what its client was sent reaches it first."""
+    """End a call as failed; with `flush`, pending data is sent to the client first."""
     call.given_up = failure, message
     body = api_error.body(message, failure.kind, call.path)
     if call.streaming or failure.status is None or not flow_control.answer_and_close(call.flow, failure.status, body):

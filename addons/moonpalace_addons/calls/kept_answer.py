@@ -1,28 +1,28 @@
-"""Keep the bytes of answers within a bound: one for each answer, and one for all that are under way."""
+"""Captured bytes of answers, limited for each answer and for all answers in progress."""
 
 from collections import deque
 from dataclasses import dataclass, field
 
 CHUNK_COST = 16
-"""Bytes that the time and the length of a chunk take: an answer of tiny ones must not take many times its size."""
+"""Overhead of a chunk in bytes: an answer of tiny chunks must not take many times its size."""
 DEFAULT_ROOM = 100_000_000
 OWN_ROOM = 1_000_000
-"""Bytes of an answer that are kept whatever the others take."""
+"""Bytes of an answer that are kept whatever the other answers take."""
 
 
 @dataclass(slots=True)
 class SharedRoom:
-    """What the answers under way take together, beyond `OWN_ROOM` of each."""
+    """Memory that the answers in progress share: bytes beyond `OWN_ROOM` of each."""
 
     taken: int = 0
 
 
 @dataclass(slots=True)
 class KeptAnswer:
-    """What has come of an answer, as chunks with the nanoseconds since the request began.
+    """The received part of an answer, as chunks with their time in nanoseconds since the start of the request.
 
-    `room` is how many bytes more may be kept, `dropped` how many were not. `kept` is what has been kept with the cost
-    of its chunks, `taken` how much of that counts in `shared`.
+    `room` is the number of bytes that may still be kept, `dropped` of those that were not. `kept` includes the overhead
+    of the chunks, and `taken` is the part of it that counts in `shared`.
     """
 
     room: int = DEFAULT_ROOM
@@ -33,7 +33,7 @@ class KeptAnswer:
     taken: int = 0
 
     def keep(self, at: int, data: bytes) -> None:
-        """Keep a chunk as long as there is room: nothing more once something did not fit."""
+        """Keep a chunk if there is room; once one did not fit, keep nothing more."""
         cost = len(data) + CHUNK_COST
         if not self._shares(cost):
             self.room = -cost
@@ -47,7 +47,7 @@ class KeptAnswer:
         self.dropped += len(data) - fits
 
     def _shares(self, cost: int) -> bool:
-        """Tell whether there is room among all answers, which together may take what one may."""
+        """Tell whether there is shared room: all answers together may take as much as one alone."""
         self.kept += cost
         beyond = min(cost, self.kept - OWN_ROOM)
         if beyond <= 0 or self.room < 0:
@@ -59,6 +59,6 @@ class KeptAnswer:
         return True
 
     def give_back(self) -> None:
-        """Leave the shared room to others, once the call is over."""
+        """Release the shared room at the end of the call."""
         self.shared.taken -= self.taken
         self.taken = 0

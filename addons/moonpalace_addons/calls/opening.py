@@ -1,13 +1,13 @@
-"""Wait with the head of an answer until its first bytes show how it passes.
+"""Hold the head of an answer back until its first bytes show how to pass it on.
 
-A JSON document is held back until it is whole, so that one that is cut becomes an error with a status instead of half a
-document. White space before it, which servers send to keep a connection alive, passes at once: from then on the status
-is out, and a cut is a broken transfer. So it is where a document is larger than `MAX_HELD` or, unless its length was
-said, takes longer than `HOLD_TIME` from its first byte on. Whatever is no document passes at once too, events above
-all, whatever its label.
+A JSON document is held until it is complete, so that a truncated one becomes an error with a status instead of half a
+document. Whitespace before it, which servers send to keep a connection alive, passes at once: then the status has been
+sent, and truncation closes the connection. The same holds for a document larger than `MAX_HELD` or, without a
+Content-Length, one that takes longer than `HOLD_TIME` from its first byte. Anything else, events above all, passes at
+once, whatever its content type.
 
-A forced stream waits for its first content, or for the first heartbeat: if it fails before, its client gets an error
-with a fitting status.
+A forced stream is held until its first content or the first heartbeat: if it fails before, its client gets an error
+with a matching status.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ from moonpalace_addons.wire.codings.sniffer import Sniffer
 logger = logging.getLogger(__name__)
 
 HOLD_TIME = 1.0
-"""Seconds for which a JSON document is held back that may still be written: its length was not said."""
+"""Seconds for which a JSON document without a Content-Length is held back."""
 
 MAX_HELD = 4 * 1024 * 1024
 """Bytes of a JSON document that are held back."""
@@ -38,9 +38,9 @@ RETRY_INTERVAL = 0.05
 
 
 class Hold:
-    """Hold a JSON document back until it is whole; let all else pass as it comes.
+    """Hold a JSON document back until it is complete; pass everything else as it arrives.
 
-    `make_adapter` is set where a stream is to be changed, `announce` is called when the answer begins to pass.
+    `make_adapter` is set if a stream must be edited; `announce` is called when the answer starts to pass.
     """
 
     def __init__(self, flow: HTTPFlow, call: Call, announce: Callable[[], None] = lambda: None) -> None:
@@ -60,32 +60,32 @@ class Hold:
 
     @property
     def whole(self) -> bytes:
-        """Return what is held back."""
+        """Return the held data."""
         return b"".join(self._held)
 
     def take(self, pieces: Sequence[bytes], *, tapped: bool = False) -> Sequence[bytes] | None:
-        """Take in pieces; return what the client gets once the answer passes, None until then."""
+        """Add pieces; return the pieces for the client once the answer passes, None until then."""
         if not tapped:
             self._tap.together(pieces)
         self._held += pieces
         try:
             waits = self._waits(pieces)
         except Exception:
-            logger.exception("an answer passes without a look at it because of a fault in MoonPalace")
+            logger.exception("an answer is passed on without inspection because of a fault in MoonPalace")
             waits = False
         return None if waits else self._open()
 
     def beat(self) -> Sequence[bytes] | None:
-        """Do the same when time has passed."""
+        """Check whether the hold has timed out."""
         return self._open() if self._is_late() else None
 
     def end(self) -> Sequence[bytes] | None:
-        """Take note of the end: what is held back is whole."""
+        """Handle the end: the held data is complete."""
         self._stop_timer()
         return None
 
     def _waits(self, pieces: Sequence[bytes]) -> bool:
-        """Tell whether the answer may be a JSON object, which is of no use to a client before it is whole."""
+        """Tell whether the answer may be a JSON object, which a client cannot use before it is complete."""
         for piece in pieces:
             self._sniffer.feed(piece)
             self._size += len(piece)
@@ -100,7 +100,7 @@ class Hold:
         return self._since is not None and time.monotonic() - self._since >= HOLD_TIME
 
     def _look(self) -> None:
-        """Have `beat` called, on the way that all of the answer takes; again if that is not possible just now."""
+        """Trigger `beat` through the engine; retry if that is not possible now."""
         self._timer = None
         if flow_control.is_over(self.flow):
             return
@@ -108,7 +108,7 @@ class Hold:
         try:
             flow_control.inject_heartbeat(self.flow)
         except Exception:
-            logger.exception("an answer is held back for longer than it should because of a fault in MoonPalace")
+            logger.exception("an answer is held back too long because of a fault in MoonPalace")
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -121,11 +121,11 @@ class Hold:
         try:
             return self._changed(held)
         except Exception:
-            logger.exception("a stream passes as it is because of a fault in MoonPalace")
+            logger.exception("a stream is passed on unedited because of a fault in MoonPalace")
             return held
 
     def _changed(self, held: Sequence[bytes]) -> Sequence[bytes]:
-        """Return what is held back as the adapter changes it, if there is to be one."""
+        """Return the held data, edited by the adapter if there is one."""
         if self.make_adapter is None or self.flow.response is None:
             return held
         adapter = self.make_adapter()
@@ -135,7 +135,7 @@ class Hold:
 
 
 class Forced:
-    """Hold back the head of a forced stream until there is some content; leave what is no stream to a `Hold`."""
+    """Hold the head of a forced stream back until its first content; pass anything else to a `Hold`."""
 
     def __init__(self, flow: HTTPFlow, call: Call, adapter: Adapter) -> None:
         self.flow = flow
@@ -147,7 +147,7 @@ class Forced:
         adapter.is_held = True
 
     def take(self, pieces: Sequence[bytes]) -> Sequence[bytes] | None:
-        """Take in pieces; return what the client gets once the answer passes, None until then."""
+        """Add pieces; return the pieces for the client once the answer passes, None until then."""
         if self._hold is not None:
             return self._hold.take(pieces)
         if self.adapter.refusal is not None:
@@ -164,11 +164,11 @@ class Forced:
 
     @property
     def breaks(self) -> bool:
-        """Tell whether nothing may follow the head, not even its end."""
+        """Tell whether the connection must be closed after the head."""
         return self.adapter.breaks
 
     def beat(self) -> Sequence[bytes] | None:
-        """Begin to answer with a heartbeat."""
+        """Start the answer with a heartbeat."""
         if self._hold is not None:
             return self._hold.beat()
         if self.adapter.refusal is not None:
@@ -176,7 +176,7 @@ class Forced:
         return self._open(self.adapter(flow_control.HEARTBEAT))
 
     def end(self) -> Sequence[bytes] | None:
-        """Take note of the end; return the answer, None if the client gets something else, which is `whole`."""
+        """Handle the end; return the answer, or None if the client gets `whole` instead."""
         if self._hold is None and self.adapter.refusal is None:
             output = self.adapter.together(())
             if self.adapter.refusal is not None:
@@ -199,14 +199,14 @@ class Forced:
         return output
 
     def _leave(self) -> Sequence[bytes] | None:
-        """Have an answer that is no event stream pass as it is, with its own head."""
+        """Pass an answer that is not an event stream unchanged, with its own head."""
         self.call.state(StreamEdit).adapter = None
         self._hold = Hold(self.flow, self.call)
         came, self._came = self._came, []
         return self._hold.take(came, tapped=True)
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Make the answer an error."""
+        """Replace the answer by an error."""
         response = self.flow.response
         if response is None:
             return
@@ -221,7 +221,7 @@ class Forced:
 
 
 def begin(flow: HTTPFlow, call: Call, stream: Tap | Adapter, announce: Callable[[], None] = lambda: None) -> None:
-    """Note that an answer begins to pass, through `stream`."""
+    """Start passing an answer through `stream`."""
     call.streaming = True
     announce()
     if flow.response is not None:

@@ -1,4 +1,4 @@
-"""The state of a call whose stream is changed on its way: `force_stream` begins it, `edit_stream` carries it out."""
+"""State of a call whose stream is edited: set by `force_stream`, used by `edit_stream`."""
 
 from dataclasses import dataclass, field
 
@@ -9,9 +9,9 @@ from moonpalace_addons.calls.failures import Failure
 
 @dataclass(slots=True)
 class StreamEdit:
-    """How an answer has to be changed back because its request was changed, and what changes it once it comes.
+    """How an answer must be edited because its request was changed, and the adapter that does it.
 
-    `coerce`: upstream streams what the client wants as one document. `hide_usage`: the client did not ask for usage.
+    `coerce`: upstream streams, but the client expects one document. `hide_usage`: the client did not request usage.
     """
 
     coerce: bool = False
@@ -20,18 +20,18 @@ class StreamEdit:
 
 
 def adapter_of(call: Call) -> Adapter | None:
-    """Return what changes the stream of a call, None if it passes as it is."""
+    """Return the adapter that edits the stream of a call, or None."""
     edit = call.find(StreamEdit)
     return edit.adapter if edit is not None else None
 
 
 def is_forced(call: Call) -> bool:
-    """Tell whether upstream streams what the client wants as one document."""
+    """Tell whether upstream streams although the client expects one document."""
     edit = call.find(StreamEdit)
     return edit is not None and edit.coerce
 
 
 def reason(call: Call) -> tuple[Failure, str] | None:
-    """Return why MoonPalace ended a call, None if it did not: what its stream showed comes before giving it up."""
+    """Return why MoonPalace ended a call, or None; the adapter's reason takes precedence over `given_up`."""
     adapter = adapter_of(call)
     return (adapter.failure if adapter is not None else None) or call.given_up

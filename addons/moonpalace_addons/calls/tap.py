@@ -1,4 +1,4 @@
-"""The first link of the chain between upstream and client: keep the bytes of an answer, and let them pass."""
+"""Capture the bytes of an answer as they pass through."""
 
 import logging
 import time
@@ -13,25 +13,25 @@ INCOMPLETE = "capture failed in mid-stream: the stored answer is incomplete"
 
 
 class Tap:
-    """Let the bytes of a response pass, and keep them with the times of their arrival."""
+    """A response's stream that passes data unchanged, and stores it with its time of arrival."""
 
     def __init__(self, call: Call) -> None:
         self.call = call
         self.answer = call.answer
         self.started = call.started
         self.failed = False
-        # The headers are the first that upstream sends: from now on its own silence counts, not what we do meanwhile.
+        # Upstream has sent the headers: from now on only its own silence counts.
         call.touched = time.monotonic_ns()
 
     def __call__(self, data: bytes) -> bytes | Sequence[bytes]:
-        """Return `data` unchanged, at once; whatever goes wrong here costs the row, never the client."""
-        if data is HEARTBEAT:  # meant for an answer that was still held back
+        """Return `data` unchanged; an error here affects the row, never the client."""
+        if data is HEARTBEAT:  # for an answer that was still held back
             return []
         self.together((data,) if data else ())
         return data
 
     def together(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
-        """Do the same for pieces that came at the same time."""
+        """Do the same for pieces that arrived together."""
         try:
             if pieces and not self.failed:
                 self.call.touched = now = time.monotonic_ns()
@@ -39,5 +39,5 @@ class Tap:
         except Exception:
             self.failed = True
             self.call.warnings.append(INCOMPLETE)
-            logger.exception("capture failed in mid-stream; the answer passes on")
+            logger.exception("capture failed in mid-stream; the answer is still passed on")
         return pieces

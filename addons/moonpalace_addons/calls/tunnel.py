@@ -1,14 +1,14 @@
-"""The state of a call that has become a tunnel: what has passed through it."""
+"""State of a call that has become a tunnel."""
 
 from dataclasses import dataclass, field
 
 PASSED = "moonpalace_passed"
-"""In the metadata of a flow: bytes to the API, bytes to the client, whether the client ended it, if anybody did."""
+"""Metadata key of a flow: bytes to the API, bytes to the client, whether the client ended it (None if neither)."""
 
 
 @dataclass(slots=True)
 class Tunnel:
-    """An open tunnel: what has passed from the client (True) and from the API (False)."""
+    """An open tunnel, with the amounts of data from the client (True) and from the API (False)."""
 
     protocol: str
     began: float

@@ -52,7 +52,7 @@ class BaseJourney:
         self._waiting: deque[Event | CallError] = deque()
         self._body: list[bytes] = []
         self._size = 0
-        self.ends_early = self.has_second_try = False
+        self.ends_early = self.may_retry = False
         self.is_failing = self.is_answered = False
         self.gate: Gate | None = None
         self.delivery = Delivery(

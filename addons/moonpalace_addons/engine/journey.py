@@ -156,7 +156,7 @@ class Journey(BaseJourney):
         response = self.flow.response
         if response is None:
             raise InternalError("an addon removed the answer")
-        if response.stream and not self.has_second_try and response.data.status_code != 101:
+        if response.stream and not self.may_retry and response.data.status_code != 101:
             self.phase = Phase.STREAM
             self.delivery.begin(response)
 
@@ -172,7 +172,7 @@ class Journey(BaseJourney):
         elif self.phase is Phase.BUFFERED:
             self._body += pieces
             self._size += sum(map(len, pieces))
-            if self.has_second_try and self._size > MAX_REFUSAL_SIZE:
+            if self.may_retry and self._size > MAX_REFUSAL_SIZE:
                 raise ResponseError(f"the API refused the request with more than {MAX_REFUSAL_SIZE} bytes")
 
     def pass_to_gate(self, gate: Gate, event: list[bytes] | Literal["beat", "end"]) -> None:
@@ -206,8 +206,8 @@ class Journey(BaseJourney):
             return
         response.data.content = b"".join(self._body)
         self._body = []
-        if self.has_second_try:
-            self.has_second_try = False
+        if self.may_retry:
+            self.may_retry = False
             self._hook("moonpalace_refused", self._refusal_seen)
         else:
             self._end_whole()

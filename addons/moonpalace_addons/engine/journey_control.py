@@ -108,6 +108,6 @@ class JourneyControl:
         """Have a gate hold the answer back instead of collecting it."""
         self._journey.gate = gate
 
-    def offer_second_try(self) -> None:
+    def allow_retry(self) -> None:
         """Call `moonpalace_refused` once the answer is complete."""
-        self._journey.has_second_try = True
+        self._journey.may_retry = True

@@ -110,7 +110,7 @@ def close_upstream(flow: HTTPFlow) -> None:
         handler.close_connection(flow.server_conn)
 
 
-def announce_end(flow: HTTPFlow) -> None:
+def announce_close(flow: HTTPFlow) -> None:
     """Add `Connection: close` to an answer that may be ended early on mitmproxy's server.
 
     A client that reuses the connection at once would otherwise find it closed. Our engine keeps it open.
@@ -155,7 +155,7 @@ def _flush_stream(flow: HTTPFlow) -> bytes:
     return last if isinstance(last, bytes) else b"".join(last or ())
 
 
-def was_ended(flow: HTTPFlow) -> bool:
+def was_ended_early(flow: HTTPFlow) -> bool:
     """Tell whether mitmproxy's server closed a client's connection because of `end_response`."""
     return control_of(flow) is None and ENDED_EARLY in flow.metadata
 
@@ -185,7 +185,7 @@ def hold_answer(flow: HTTPFlow, gate: Gate) -> bool:
     return control is not None
 
 
-def offer_second_try(flow: HTTPFlow) -> None:
+def allow_retry(flow: HTTPFlow) -> None:
     """Call the hook `moonpalace_refused` once this answer is complete, before it is passed on.
 
     If the hook removes the answer (`flow.response = None`), the request, which it may change, is sent again, and the
@@ -193,7 +193,7 @@ def offer_second_try(flow: HTTPFlow) -> None:
     that is not streamed. Does nothing on mitmproxy's server.
     """
     if (control := control_of(flow)) is not None:
-        control.offer_second_try()
+        control.allow_retry()
 
 
 def last_activity(flow: HTTPFlow) -> float | None:

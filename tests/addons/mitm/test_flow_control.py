@@ -225,7 +225,7 @@ def test_the_end_of_a_connection_is_announced(flow: HTTPFlow, version: str, said
     """A client of mitmproxy's server gets `Connection: close`, which HTTP/2 does not have."""
     flow.response = tutils.tresp()
     flow.request.http_version = version
-    flow_control.announce_end(flow)
+    flow_control.announce_close(flow)
     assert flow.response.headers.get("connection") == said
 
 
@@ -233,6 +233,6 @@ def test_what_mitmproxys_server_cannot_do(handler: Handler, flow: HTTPFlow) -> N
     """On mitmproxy's server there are neither heartbeats nor held answers."""
     flow.response = tutils.tresp()
     flow_control.inject_heartbeat(flow)
-    flow_control.offer_second_try(flow)
+    flow_control.allow_retry(flow)
     assert not flow_control.hold_answer(flow, cast(Gate, None))
     assert (handler.writer.sent, handler.closed) == (b"", [])
