@@ -1,7 +1,6 @@
-"""Put off imports that libraries make for uses that a short command never comes to.
+"""Defer imports that libraries make for features that a short command does not use.
 
-Of the 671 ms of CPU that `mpal list` takes on a busy machine (python alone takes 23), asyncio would take 68 more, and
-wcwidth 25.
+`mpal list` takes 671 ms of CPU on a busy machine (Python alone takes 23); asyncio would add 68, and wcwidth 25.
 """
 
 import importlib
@@ -12,31 +11,31 @@ from collections.abc import Mapping
 from types import ModuleType
 
 ASYNCIO = {"iscoroutine": inspect.iscoroutine}
-"""What SQLAlchemy takes from asyncio while it is imported itself; the rest it needs for asynchronous engines only."""
+"""The attributes that SQLAlchemy reads from asyncio at import; it needs the rest for asynchronous engines only."""
 
 
 class DeferredModule(ModuleType):
-    """Stand for a module that is imported when something of it is first used."""
+    """A stand-in for a module that is imported on first use."""
 
     def __getattr__(self, name: str) -> object:
-        """Import the module, and give what was asked for."""
+        """Import the module, and return its attribute."""
         if sys.modules.get(self.__name__) is self:
             del sys.modules[self.__name__]
         return getattr(importlib.import_module(self.__name__), name)
 
 
 class DeferredPackage(DeferredModule):
-    """Stand for a package that is imported when something of it is first used that is no module of it."""
+    """A stand-in for a package that is imported when an attribute other than a submodule is first used."""
 
     def __getattr__(self, name: str) -> object:
-        """Import the module of this name, if there is one, else the package."""
+        """Import the submodule of this name, if there is one, else the package."""
         if sys.modules.get(self.__name__) is self and importlib.util.find_spec(f"{self.__name__}.{name}"):
             return importlib.import_module(f"{self.__name__}.{name}")
         return super().__getattr__(name)
 
 
 def defer(name: str, known: Mapping[str, object] | None = None) -> None:
-    """Have the next `import name` give a stand-in, which knows only `known`; nothing if the module is there already."""
+    """Make the next `import name` return a stand-in that has only `known`, unless the module is loaded already."""
     if name not in sys.modules:
         module = DeferredModule(name)
         vars(module).update(known or {})
@@ -44,7 +43,7 @@ def defer(name: str, known: Mapping[str, object] | None = None) -> None:
 
 
 def defer_package(name: str) -> None:
-    """Have modules of a package imported without what it imports itself; nothing if the package is there already."""
+    """Import a package's submodules without running its `__init__`, unless it is loaded already."""
     found = importlib.util.find_spec(name)
     if name not in sys.modules and found is not None and found.submodule_search_locations is not None:
         package = DeferredPackage(name)

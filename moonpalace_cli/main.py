@@ -1,4 +1,4 @@
-"""Run `mpal`: find the command, and turn errors into one line and an exit code."""
+"""Entry point of `mpal`: find the command, and turn errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -33,33 +33,33 @@ COMMANDS = {
     "predicate": ("predicate", "Explain a predicate: its meaning, its SQL, and whether it uses an index."),
     "start": ("start", "Start the proxy."),
 }
-"""Each command's module in `moonpalace_cli.commands`, where it is called `command`, and its line in the help.
+"""The module of each command in `moonpalace_cli.commands`, which defines `command`, and its line in the help.
 
-The modules are imported when they run: all of them together cost many times what `mpal --help` may take.
+A module is imported when its command runs: importing all of them would make `mpal --help` many times slower.
 """
 
 
 class UnexpectedError(MoonPalaceError):
-    """Report a bug of ours in one line."""
+    """A bug of ours, reported in one line."""
 
 
 class OutputError(MoonPalaceError):
-    """Report that standard output takes no more."""
+    """Standard output cannot be written to."""
 
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
-"""What a write to standard output fails with, be it closed; whoever writes to a file of ours names it."""
+"""Errors of writes to a full or closed standard output; errors of our own files name the file."""
 
 
 class CommandGroup(click.Group):
-    """Import each command when it is asked for."""
+    """A group that imports each command on demand."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, sorted."""
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command; None for a name that is none."""
+        """Import a command; return None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
         module, _ = COMMANDS[cmd_name]
@@ -69,7 +69,7 @@ class CommandGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, and answer an unknown name with the nearest ones."""
+        """Find the command; for an unknown name suggest the nearest ones."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
             hint = did_you_mean(name, COMMANDS)
@@ -82,7 +82,7 @@ class CommandGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in sorted(COMMANDS.items())])
 
     def invoke(self, ctx: click.Context) -> object:
-        """Run the command; what nobody foresaw becomes one line unless --traceback is given."""
+        """Run the command; report an unexpected exception in one line unless --traceback is given."""
         try:
             return super().invoke(ctx)
         except (MoonPalaceError, click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
@@ -109,7 +109,7 @@ class CommandGroup(click.Group):
 def cli(context: click.Context, endpoint: str | None, traceback: bool) -> None:
     """Debug the Kimi (Moonshot AI) API: a proxy that stores every call, and commands to search and export them."""
     if endpoint is not None:
-        # As if the command had been given it: `setting_flags` calls it so. The command's own flag still wins.
+        # As if it were given to the command: `setting_flags` uses it as a default, and the command's own flag wins.
         context.default_map = {name: {"setting_endpoint": endpoint} for name in COMMANDS}
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
@@ -133,15 +133,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         return stop_writing()
-    except OSError as error:  # the last flush
+    except OSError as error:  # the final flush
         stop_writing()
         return report(f"cannot write the output: {error.strerror}", 1)
     return code if isinstance(code, int) else 0
 
 
 def report(message: str, exit_code: int, detail: str = "") -> int:
-    """Print an error as one line, and below it what shows where it arose; give its exit code."""
-    with contextlib.suppress(OSError):  # nobody can be told why nobody can be told
+    """Print an error in one line, and below it its origin; return its exit code."""
+    with contextlib.suppress(OSError):  # standard error is closed too
         click.echo(escaped(f"Error: {' '.join(message.splitlines())}"), err=True)
         if detail:
             click.echo(escaped(detail), err=True)
@@ -149,7 +149,7 @@ def report(message: str, exit_code: int, detail: str = "") -> int:
 
 
 def usage_error(error: click.ClickException) -> str:
-    """Return click's message in one line, with the way to the help."""
+    """Return click's message in one line, with a pointer to the help."""
     message = " ".join(error.format_message().split())
     if isinstance(error, click.UsageError) and error.ctx is not None:
         message = f"{message.rstrip('.')} (see {error.ctx.command_path} --help)"
@@ -157,7 +157,7 @@ def usage_error(error: click.ClickException) -> str:
 
 
 def stop_writing() -> int:
-    """Point standard output at nothing, so that the interpreter's last flush does not fail at a closed pipe again."""
+    """Redirect standard output to nothing, so that the interpreter's final flush does not fail again."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1

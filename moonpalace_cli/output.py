@@ -1,4 +1,4 @@
-"""Write to whatever standard output is: a terminal, a pipe, one that knows no Chinese."""
+"""Write to standard output, whether it is a terminal, a pipe, or in an encoding without Chinese."""
 
 import io
 import os
@@ -15,45 +15,45 @@ CONTROL = re.compile(
     "\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000110bd\U000110cd\U00013430-\U0001345f\U0001bca0-\U0001bca3"
     "\U0001d173-\U0001d17a\U000e0001-\U000e007f]"
 )
-"""What a terminal would obey, or hide, rather than show: controls, marks of format and direction, line separators."""
+"""Characters that a terminal would interpret or hide: controls, format and direction marks, line separators."""
 OURS = re.compile(r"(\x1b\[(?:[0-9;]*m|K|\?25[hl])|\r)")
-"""What we, and click for us, write to a terminal: colours, and the few moves of a bar that grows."""
+"""The sequences that we, and click for us, write to a terminal: colours, and the cursor moves of a progress bar."""
 
 
 class Terminal(io.TextIOWrapper):
-    """A terminal that gets nothing but what it can print, whatever a command forgot to look at."""
+    """A terminal stream that escapes everything it cannot print, as a safety net for all commands."""
 
     def __init__(self, stream: io.TextIOWrapper) -> None:
         super().__init__(stream.buffer, stream.encoding, "backslashreplace", line_buffering=True)
-        self._shadowed = stream  # which would close the terminal if nobody had it any more
+        self._shadowed = stream  # keep a reference: its finalizer would close the terminal
 
     def isatty(self) -> bool:
-        """Tell what the stream that it stands for tells."""
+        """Return what the wrapped stream returns."""
         return self._shadowed.isatty()
 
     def write(self, text: str, /) -> int:
-        """Write a text, with escapes for what is not printable."""
+        """Write a text, with escapes for non-printable characters."""
         super().write(harmless(text))
         return len(text)
 
 
 STREAMS = (("stdin", "r", os.O_RDONLY), ("stdout", "w", os.O_RDONLY), ("stderr", "w", os.O_WRONLY))
-"""The standard streams by their numbers, and how those that are closed are opened.
+"""The standard streams by number, and how closed ones are opened.
 
-What goes to a closed standard output is missed: writing to it has to fail. What goes to standard error is not.
+Writing to a closed standard output must fail, since its data is lost. Standard error may be dropped.
 """
 
 
 def open_missing_streams() -> None:
-    """Open the standard streams that were closed when we began, before another file or socket gets their numbers."""
+    """Open standard streams that were closed at start, before another file or socket gets their numbers."""
     for number, (name, mode, flags) in enumerate(STREAMS):
         if getattr(sys, name) is None:
-            os.open(os.devnull, flags)  # gets the lowest number that is free
+            os.open(os.devnull, flags)  # gets the lowest free number
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
 
 
 def make_streams_lenient() -> None:
-    """Let both streams escape what their encoding lacks instead of failing, and what a terminal cannot print."""
+    """Make both streams escape characters that their encoding lacks or that a terminal cannot print."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper):
@@ -68,47 +68,47 @@ def is_terminal() -> bool:
 
 
 def terminal_width() -> int | None:
-    """Return the columns of the terminal, None where standard output is none."""
+    """Return the columns of the terminal, None if standard output is not one."""
     return shutil.get_terminal_size().columns if is_terminal() else None
 
 
 def is_utf8() -> bool:
-    """Tell whether standard output is in UTF-8."""
+    """Tell whether standard output is UTF-8."""
     return sys.stdout.encoding.lower().replace("-", "") == "utf8"
 
 
 def ellipsis() -> str:
-    """Return a mark of one column for what was left out, of which standard output is sure to know the width."""
+    """Return an ellipsis of one column that standard output can encode."""
     return "…" if is_utf8() else "~"
 
 
 def visible(text: str) -> str:
-    """Return the text with escapes for what standard output cannot show and for what a terminal would obey."""
+    """Return the text with escapes for what standard output cannot show or a terminal would interpret."""
     encoding = sys.stdout.encoding
     shown = escaped(text.expandtabs(4))
     return shown if shown.isascii() else shown.encode(encoding, JSON_ESCAPES).decode(encoding)
 
 
 def escaped(text: str) -> str:
-    """Return the text with the escapes of JSON for what a terminal would obey, line ends apart."""
+    """Return the text with JSON escapes for what a terminal would interpret, except line ends."""
     return text if text.isprintable() else CONTROL.sub(escape, text)
 
 
 def escape(found: re.Match[str]) -> str:
-    """Return the escape of a character, of two halves where it is one beyond U+FFFF."""
+    """Return the escape of a character, as a surrogate pair beyond U+FFFF."""
     units = found[0].encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))
 
 
 def harmless(text: str) -> str:
-    """Return what a command writes to a terminal, with escapes for what is neither printable nor of our making."""
+    """Return a command's output for a terminal, with escapes for everything not printable, except our own sequences."""
     if text.isprintable():
         return text
     return "".join([piece if place % 2 else escaped(piece) for place, piece in enumerate(OURS.split(text))])
 
 
 def print_json(text: str, *, end: bool = True) -> None:
-    """Print JSON text so that it stays JSON: what goes to a file or a pipe is valid UTF-8 whatever the locale.
+    """Print JSON text; in a file or pipe it is valid UTF-8 whatever the locale.
 
     Without `end` no line end is added.
     """
@@ -118,7 +118,7 @@ def print_json(text: str, *, end: bool = True) -> None:
 
 
 def print_text(text: str) -> None:
-    """Print text as it is into files and pipes (in UTF-8), made visible on a terminal."""
+    """Print text unchanged into files and pipes (in UTF-8), and escaped on a terminal."""
     if is_terminal():
         click.echo(visible(text), nl=False)
     else:

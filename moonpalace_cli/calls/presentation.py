@@ -37,11 +37,11 @@ def status(exchange: Exchange) -> str:
 
 def metadata(exchange: Exchange) -> dict[str, str]:
     """Return what `inspect` and `export` say about a call: strings under sorted keys, none for what is unknown."""
-    values = {name: said(field, exchange) for field in CATALOGUE for name in field.metadata.split()}
+    values = {name: field_text(field, exchange) for field in CATALOGUE for name in field.metadata.split()}
     return {name: value for name, value in sorted(values.items()) if value}
 
 
-def said(field: Field, exchange: Exchange) -> str:
+def field_text(field: Field, exchange: Exchange) -> str:
     """Return what the metadata have for a field: durations in whole milliseconds."""
     value = field.of(exchange)
     if field.name == "status":

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.contents import Bodies
     from moonpalace_addons.store.records.exchanges import Exchange
 
-AT_ONCE = 200
+BATCH_SIZE = 200
 """Calls whose rows are read together; bodies are read one by one."""
 
 
@@ -35,7 +35,7 @@ def read_calls(engine: Engine, ids: Sequence[int], *, timed: bool = False) -> It
     from moonpalace_addons.store.read import selection
     from moonpalace_addons.store.records import contents, labels
 
-    for some in batched(ids, AT_ONCE):
+    for some in batched(ids, BATCH_SIZE):
         tags = labels.tags_of(engine, some)
         for exchange in selection.in_order(engine, some):
             bodies = contents.bodies(engine, exchange.id)

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("id", "cache_id", "state", "model", "messages", "bytes", "tokens", "uses", "used_at", "expires_at")
 CHAT = "/chat/completions"
-EARLIER = 50
-"""Calls that are looked at for the one that a call continues."""
+MAX_EARLIER_CALLS = 50
+"""Maximum earlier calls compared to find the one that a call continues."""
 
 
 @click.group("cache", short_help="Show context caches, and why a prompt was not cached.", invoke_without_command=True)
@@ -143,7 +143,7 @@ def why(row_id: int | None, chatcmpl: str | None, request_id: str | None, as_jso
 
 
 def check_path(call: Exchange) -> None:
-    """Raise MoonPalaceError for a call whose prompt cannot be compared: it is not known what the API caches of it."""
+    """Raise MoonPalaceError for a call to an endpoint whose caching is unknown."""
     if not call.path.endswith(CHAT):
         known = f"; {cached_of(call)}" if call.cached_tokens is not None else ""
         raise MoonPalaceError(
@@ -158,11 +158,11 @@ def cached_of(call: Exchange) -> str:
 
 
 def print_alone(call: Exchange, *, as_json: bool) -> None:
-    """Say that a call continues none."""
+    """Report that a call does not continue another one."""
     if as_json:
         print_json(json.dumps({"id": call.id, "earlier_id": None, "cached_tokens": call.cached_tokens}))
         return
-    text = f"call {call.id} continues none of the {EARLIER} calls before it"
+    text = f"call {call.id} continues none of the {MAX_EARLIER_CALLS} calls before it"
     if call.cached_tokens:
         click.echo(f"{text}, yet {cached_of(call)}: another call, older or not in this store, began in the same way")
     else:
@@ -182,13 +182,13 @@ def continued(engine: Engine, call: Exchange, request: Request) -> tuple[Exchang
     from moonpalace_addons.store.read import conversations
     from moonpalace_cli.views.context_caches.prefix_comparison import choose
 
-    chats = conversations.earlier_chats(engine, call, limit=EARLIER)  # the newest first
+    chats = conversations.earlier_chats(engine, call, limit=MAX_EARLIER_CALLS)  # the newest first
     requests = ((earlier, read(engine, earlier)) for earlier in chats)
     return choose(request, ((earlier, before) for earlier, before in requests if before is not None))
 
 
 def record(cache: ContextCache, written: Callable[[int], str]) -> dict[str, str | int | None]:
-    """Return a cache as `list` shows it, with its times as they are to be written."""
+    """Return a cache as `list` shows it, with its times formatted by `written`."""
     expired = cache.expires_at <= time.time_ns() // 1000
     return {
         "id": cache.id,
@@ -205,10 +205,10 @@ def record(cache: ContextCache, written: Callable[[int], str]) -> dict[str, str 
 
 
 def shown_time(microseconds: int) -> str:
-    """Return a moment in local time, for people."""
+    """Return a time in local time, for people."""
     return local_time(datetime.fromtimestamp(microseconds / 1e6, UTC))
 
 
 def iso_time(microseconds: int) -> str:
-    """Return a moment for programs, as `mpal list --json` writes it."""
+    """Return a time for programs, in the format of `mpal list --json`."""
     return iso(datetime.fromtimestamp(microseconds / 1e6, UTC))

@@ -1,4 +1,4 @@
-"""`mpal cleanup`: delete old calls, with the room that they took."""
+"""`mpal cleanup`: delete old calls and free their space."""
 
 import json
 from datetime import datetime, timedelta
@@ -10,7 +10,7 @@ from moonpalace_addons.settings import kinds
 from moonpalace_cli.calls.presentation import TIME_FORMAT
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.moments import parse_moment
-from moonpalace_cli.flags.numbers import Whole
+from moonpalace_cli.flags.numbers import WholeNumber
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json
 
@@ -31,7 +31,7 @@ def parse_size(context: click.Context, parameter: click.Parameter, text: str | N
 
 
 def week_ago() -> datetime:
-    """Return the beginning of the day seven days ago, local time."""
+    """Return the start of the day seven days ago, local time."""
     day = datetime.now().astimezone() - timedelta(days=DAYS_KEPT)
     return datetime.fromisoformat(day.strftime("%Y-%m-%d")).astimezone()
 
@@ -44,7 +44,7 @@ def week_ago() -> datetime:
     show_default="the date seven days ago, if neither --keep-last nor --max-size is given",
     help="Delete calls that began before this time: 2024-07-29, '2024-07-29 21:30', -30d, today; local time.",
 )
-@click.option("--keep-last", metavar="NUMBER", type=Whole(), help="Keep only the newest N calls.")
+@click.option("--keep-last", metavar="NUMBER", type=WholeNumber(), help="Keep only the newest N calls.")
 @click.option(
     "--max-size",
     metavar="SIZE",
@@ -126,7 +126,7 @@ def report(
 
 
 def counted(number: int) -> str:
-    """Return a number of calls."""
+    """Return a number of calls as text."""
     return "1 call" if number == 1 else f"{number} calls"
 
 

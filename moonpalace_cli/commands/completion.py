@@ -1,4 +1,4 @@
-"""`mpal completion`: the script that teaches a shell to complete mpal's commands and flags."""
+"""`mpal completion`: the shell completion scripts."""
 
 import click
 from click.shell_completion import get_completion_class

@@ -1,4 +1,4 @@
-"""`mpal demo`: everything at work on one machine, without an account or a network."""
+"""`mpal demo`: a tour with a mock API, without an account or a network."""
 
 import json
 import os
@@ -19,13 +19,13 @@ import click
 
 from moonpalace_addons.errors import MoonPalaceError
 
-START_MOST = 60.0
+START_TIMEOUT = 60.0
 SHOWN, WIDTH = 4, 150
-"""How many lines of an answer are shown, and how much of each."""
+"""Lines shown of an answer, and characters of each."""
 
 KEY = "sk-demo-this-key-is-stored-nowhere"
 PAUSE = 0.02
-"""Seconds between the mock's events, so that the times of a stream have something to say."""
+"""Seconds between the mock's events, so that streams have visible timings."""
 
 CALLS: tuple[tuple[str, Mapping[str, object]], ...] = (
     (
@@ -75,7 +75,7 @@ def command() -> None:
 
 
 def clean_environment(folder: Path) -> dict[str, str]:
-    """Return the environment without the user's own settings, working in `folder`."""
+    """Return the environment without the user's own settings, with `folder` as the data folder."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MOONPALACE_")}
     source = os.pathsep.join(str(Path(module).parents[level]) for module, level in own_modules())
     path = os.pathsep.join(part for part in (source, kept.get("PYTHONPATH", "")) if part)
@@ -83,7 +83,7 @@ def clean_environment(folder: Path) -> dict[str, str]:
 
 
 def own_modules() -> list[tuple[str, int]]:
-    """Return this package's files with how many folders up their source root is, for the child processes."""
+    """Return this package's files, each with its depth below the source root, for the child processes."""
     import moonpalace_addons
 
     return [(__file__, 2), (str(moonpalace_addons.__file__), 1)]
@@ -91,7 +91,7 @@ def own_modules() -> list[tuple[str, int]]:
 
 @contextmanager
 def proxy(endpoint: str, environment: Mapping[str, str]) -> Iterator[tuple[str, "LogReader"]]:
-    """Run `mpal start` on a free port, and give its base_url and its log."""
+    """Run `mpal start` on a free port, and yield its base_url and its log."""
     arguments = ["start", "--port", "0", "--endpoint", endpoint]
     with subprocess.Popen(mpal_command(*arguments), env=environment, stderr=subprocess.PIPE) as child:
         log = LogReader(cast(IO[bytes], child.stderr).fileno())
@@ -106,7 +106,7 @@ def proxy(endpoint: str, environment: Mapping[str, str]) -> Iterator[tuple[str, 
 
 
 class LogReader:
-    """Pass a log on and find things in it."""
+    """Forward a log and search it."""
 
     def __init__(self, descriptor: int) -> None:
         os.set_blocking(descriptor, False)
@@ -114,12 +114,12 @@ class LogReader:
         self.text = ""
 
     def wait_for(self, pattern: str) -> str | None:
-        """Return what the pattern's group matches as soon as it is there; None at the end, or after `START_MOST` s."""
-        deadline = time.monotonic() + START_MOST
+        """Return the pattern's group as soon as it matches; None at the end or after `START_TIMEOUT` seconds."""
+        deadline = time.monotonic() + START_TIMEOUT
         while time.monotonic() < deadline:
             try:
                 piece = os.read(self.descriptor, 65536).decode("utf-8", "replace")
-                if not piece:  # the process has ended
+                if not piece:  # the process has exited
                     return None
             except BlockingIOError:
                 piece = ""
@@ -139,7 +139,7 @@ def call(base_url: str, body: Mapping[str, object]) -> None:
         json.dumps(body, ensure_ascii=False).encode(),
         {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}", **pace},
     )
-    # A proxy from the environment must not see the demo's calls, nor break them.
+    # A proxy from the environment must not see or break the demo's calls.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=10) as answer:
@@ -166,10 +166,10 @@ def mpal_command(*arguments: str) -> list[str]:
 
 
 def say(text: str) -> None:
-    """Explain what comes next."""
+    """Print an explanation of the next step."""
     click.secho(f"\n{text}", bold=True)
 
 
 def show(text: str) -> None:
-    """Show a command as the user would type it."""
+    """Print a command as the user would type it."""
     click.secho(f"$ {text}", fg="cyan")

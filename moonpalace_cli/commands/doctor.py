@@ -1,4 +1,4 @@
-"""`mpal doctor`: how the store is, and whether a secret has got into it."""
+"""`mpal doctor`: check the store's health, and search it for secrets."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def command(context: click.Context, for_secrets: bool, as_json: bool, settings: 
 
 
 def examine(settings: Settings, *, as_json: bool) -> bool:
-    """Print how the store is; return whether nothing is wrong."""
+    """Print the store's health; return whether there is no problem."""
     try:
         with opened(settings.database) as engine:
             from moonpalace_addons.settings.config_file import exposed_secrets
@@ -64,7 +64,7 @@ def examine(settings: Settings, *, as_json: bool) -> bool:
 
 
 def search(settings: Settings, *, as_json: bool) -> bool:
-    """Print what looks like a secret; return whether nothing does."""
+    """Print text that looks like a secret; return whether there is none."""
     size = 0
 
     def count(more: int) -> None:
@@ -88,7 +88,7 @@ def search(settings: Settings, *, as_json: bool) -> bool:
 
 
 def search_journals(settings: Settings, progress: Callable[[int], None]) -> Iterator[Hit]:
-    """Give what looks like a secret in the calls that wait for the store; tell of the journals that cannot be read."""
+    """Yield suspected secrets in journaled calls; report journals that cannot be read."""
     from moonpalace_addons.store.journal import journal_place
     from moonpalace_addons.store.upkeep.secret_search import search_journal
 
@@ -101,12 +101,12 @@ def search_journals(settings: Settings, progress: Callable[[int], None]) -> Iter
 
 
 def hit_json(hit: Hit) -> dict[str, str | int | None]:
-    """Return one find for --json."""
+    """Return one hit for --json."""
     return {"call": hit.call, "field": hit.field, "kind": hit.kind, "masked": hit.masked}
 
 
 def verdict(hits: list[Hit]) -> str:
-    """Return what the search came to."""
+    """Return a summary of the search."""
     calls = len({hit.call for hit in hits if hit.call is not None})
     if not hits:
         return "nothing looks like a key or token"

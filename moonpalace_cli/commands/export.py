@@ -10,7 +10,7 @@ import click
 from moonpalace_cli.flags.completing import complete_tag
 from moonpalace_cli.flags.labelling import category_of, parse_tags
 from moonpalace_cli.flags.lookup import opened
-from moonpalace_cli.flags.selecting import Wanted, selection_flags
+from moonpalace_cli.flags.selecting import CallSelection, selection_flags
 from moonpalace_cli.flags.setting_flags import setting_flags
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ BUNDLE = ".zip"
 @click.option("--allow-secrets", is_flag=True, help="Export calls unchanged even if they seem to contain a secret.")
 @setting_flags("database", "endpoint", "redact-pattern")
 def command(
-    wanted: Wanted,
+    wanted: CallSelection,
     good: bool,
     bad: bool,
     tags: tuple[str, ...],
@@ -129,7 +129,7 @@ def command(
 
 
 def format_name(form: str | None, *, as_curl: bool, as_report: bool) -> str | None:
-    """Return the name of the format asked for, None for none; raise UsageError for several."""
+    """Return the name of the requested format, None for the default; raise UsageError for several."""
     given = [*([form] if form else []), *(["curl"] if as_curl else []), *(["report"] if as_report else [])]
     if len(set(given)) > 1:
         raise click.UsageError("--format, --curl and --report exclude each other")
@@ -137,7 +137,7 @@ def format_name(form: str | None, *, as_curl: bool, as_report: bool) -> str | No
 
 
 def label(engine: Engine, ids: Sequence[int], category: str | None, tags: tuple[str, ...]) -> None:
-    """Store what the flags say of the calls."""
+    """Store the labels given by the flags."""
     from moonpalace_addons.store.records import labels
 
     changes = labels.Change(category=category, tag=tags)
@@ -146,7 +146,7 @@ def label(engine: Engine, ids: Sequence[int], category: str | None, tags: tuple[
 
 
 def destination(name: str, directory: Path | None, output: str, *, many: bool, force: bool) -> Destination:
-    """Return where the calls go."""
+    """Return the destination of the export."""
     from moonpalace_cli.export import destinations
     from moonpalace_cli.export.formats import FORMATS
 

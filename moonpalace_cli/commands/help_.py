@@ -1,4 +1,4 @@
-"""`mpal help`: the help of any command, and what the columns mean."""
+"""`mpal help`: the help of any command, and the meaning of the columns."""
 
 import click
 
@@ -36,7 +36,7 @@ def columns_text(context: click.Context) -> str:
 
 
 def find_command(group_context: click.Context, name: str) -> click.Command:
-    """Return a group's command of that name; raises UsageError for a name that is none."""
+    """Return a group's command of that name; raise UsageError for an unknown name."""
     group = group_context.command
     if isinstance(group, click.Group):
         _, found, _ = group.resolve_command(group_context, [name])

@@ -1,4 +1,4 @@
-"""`mpal import`: take calls over from another store."""
+"""`mpal import`: import calls from another store."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def parse_source(context: click.Context, parameter: click.Parameter, text: str) -> str:
-    """Return the URL of the store that calls are taken from, given as --database is."""
+    """Return the URL of the source store, given in the same way as --database."""
     try:
         return str(BY_NAME["database"].kind.parse(text))
     except (ValueError, OSError) as error:
-        hint = "is neither a file nor an SQLAlchemy URL"  # which may hold a password, and is not repeated
+        hint = "is neither a file nor an SQLAlchemy URL"  # may contain a password, so it is not quoted
         raise click.BadParameter(hint, context, parameter) from error
 
 
@@ -51,7 +51,7 @@ def command(source: str, dry_run: bool, as_json: bool, settings: Settings) -> No
 
 
 def take_over(source: str, database: str, *, dry_run: bool) -> Counts:
-    """Take the calls over, with a bar on a terminal."""
+    """Import the calls, with a progress bar on a terminal."""
     if source == database:
         raise StoreError("a store cannot be imported into itself: give another one")
     from moonpalace_addons.store.database.engine import open_store  # see `lookup.opened`
@@ -70,7 +70,7 @@ def take_over(source: str, database: str, *, dry_run: bool) -> Counts:
 
 
 def sentence(counts: Counts, *, dry_run: bool) -> str:
-    """Return what became of the calls."""
+    """Return a summary of the import."""
     calls = "1 call" if counts.imported == 1 else f"{counts.imported} calls"
     parts = [f"{'would import' if dry_run else 'imported'} {calls}"]
     if counts.present:

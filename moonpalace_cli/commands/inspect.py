@@ -1,4 +1,4 @@
-"""`mpal inspect`: one call in full."""
+"""`mpal inspect`: show one call in full."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def parse_parts(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[str]:
-    """Return the names given by --print, once each, in the order given."""
+    """Return the names given by --print, without duplicates, in the order given."""
     names = split(values)
     for name in names:
         if name not in PARTS:
@@ -40,7 +40,7 @@ def parse_parts(context: click.Context, parameter: click.Parameter, values: tupl
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is printed of a call."""
+    """The parts and formats to print."""
 
     parts: Sequence[str]
     request: bool
@@ -109,7 +109,7 @@ def command(
 
 
 def refuse_contradictions(shown: Shown) -> None:
-    """Raise UsageError for options that do not go together."""
+    """Raise UsageError for options that exclude each other."""
     if shown.as_json and (shown.parts or shown.request or shown.response):
         raise click.UsageError("--json prints everything: leave out --print, --print-request and --print-response")
     if shown.parts and (shown.request or shown.response):
@@ -125,7 +125,7 @@ def refuse_contradictions(shown: Shown) -> None:
 
 
 def newest(engine: Engine) -> Exchange:
-    """Return the newest call; raises NotFoundError where there is none."""
+    """Return the newest call; raise NotFoundError if there is none."""
     from moonpalace_addons.store.records import exchanges
 
     found = exchanges.latest(engine, limit=1)
@@ -135,7 +135,7 @@ def newest(engine: Engine) -> Exchange:
 
 
 def print_call(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
-    """Print of a call what is asked for."""
+    """Print the requested parts of a call."""
     if shown.timeline:
         print_timeline(engine, exchange, bodies, shown)
     elif shown.chat:
@@ -183,7 +183,7 @@ def print_messages(exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
 
 
 def shown_message(message: str | bytes) -> str:
-    """Return a message for a terminal, which does not get a body that is no text."""
+    """Return a message for a terminal, without a body that is not text."""
     if isinstance(message, bytes):
         head, _, body = message.partition(b"\n\n")
         message = f"{head.decode()}\n\n({len(body):,} bytes that are not UTF-8 text; pipe the output to get them)\n"
@@ -201,7 +201,7 @@ def print_table(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown
 
 
 def print_timeline(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
-    """Print the events of a stream in time."""
+    """Print the timeline of a stream."""
     from moonpalace_addons.store.records import contents
     from moonpalace_cli.views.inspecting import timeline, timeline_table
 

@@ -1,4 +1,4 @@
-"""`mpal label`: say of calls what they are."""
+"""`mpal label`: set and show labels of calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from moonpalace_cli.flags.completing import complete_tag
 from moonpalace_cli.flags.labelling import category_of, parse_note, parse_tags
 from moonpalace_cli.flags.lookup import opened
-from moonpalace_cli.flags.selecting import Wanted, selection_flags
+from moonpalace_cli.flags.selecting import CallSelection, selection_flags
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json, visible
 from moonpalace_cli.text.tables import box
@@ -50,7 +50,7 @@ COLUMNS = ("id", "category", "tags", "note")
 @click.option("--json", "as_json", is_flag=True, help="Print the resulting labels, one JSON object per line.")
 @setting_flags("database")
 def command(
-    wanted: Wanted,
+    wanted: CallSelection,
     good: bool,
     bad: bool,
     clear: bool,

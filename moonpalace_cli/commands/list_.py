@@ -1,4 +1,4 @@
-"""`mpal list`: the newest calls."""
+"""`mpal list`: list the newest calls."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from moonpalace_cli.flags.name_lists import (
     parse_columns,
     parse_order,
 )
-from moonpalace_cli.flags.numbers import Whole
+from moonpalace_cli.flags.numbers import WholeNumber
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.views.listing.actions import (
     Order,
@@ -39,7 +39,7 @@ from moonpalace_cli.views.listing.columns import LABELS, VERBOSE
 if TYPE_CHECKING:
     from moonpalace_addons.settings.values import Settings
 
-LARGEST_LIMIT = 2**31 - 1
+MAX_LIMIT = 2**31 - 1
 
 
 @click.command("list", short_help="List the newest calls.")
@@ -47,7 +47,7 @@ LARGEST_LIMIT = 2**31 - 1
     "-n",
     "--n",
     "limit",
-    type=Whole(0, LARGEST_LIMIT),
+    type=WholeNumber(0, MAX_LIMIT),
     default=10,
     show_default="10, with --export all",
     help="Calls to list; 0 lists all.",
@@ -150,20 +150,20 @@ def command(
 
 
 EXCLUSIVE = ("count", "stats", "watch", "export_to")
-WITHOUT = {
+INCOMPATIBLE = {
     "count": ("limit", "columns", "order", "verbose"),
     "stats": ("columns", "order", "verbose"),
     "watch": ("order",),
     "columns": ("verbose",),
 }
-"""What makes no sense together with an option."""
+"""Options that exclude each other."""
 
 
 def refuse_contradictions(context: click.Context) -> None:
-    """Raise UsageError for options that do not go together."""
+    """Raise UsageError for options that exclude each other."""
     flags = {parameter.name: max(parameter.opts, key=len) for parameter in context.command.params}
     given = [name for name in flags if name and context.get_parameter_source(name) is not ParameterSource.DEFAULT]
-    pairs = [(one, other) for one in given for other in given if other in WITHOUT.get(one, ())]
+    pairs = [(one, other) for one in given for other in given if other in INCOMPATIBLE.get(one, ())]
     modes = [name for name in EXCLUSIVE if name in given]
     if "redact" in given and "export_to" not in given:
         raise click.UsageError("--redact is for --export")

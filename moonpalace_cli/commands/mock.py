@@ -1,4 +1,4 @@
-"""The command that serves a mock of the Kimi API."""
+"""`mpal mock`: serve a mock of the Kimi API."""
 
 import contextlib
 import signal
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from moonpalace_cli.flags.numbers import Whole
+from moonpalace_cli.flags.numbers import WholeNumber
 from moonpalace_cli.output import escaped
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ PORT = 9990
 
 
 class MockCommand(click.Command):
-    """Name all scenarios in the help."""
+    """A command whose help lists all scenarios."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of scenarios."""
@@ -34,7 +34,7 @@ class MockCommand(click.Command):
     default=PORT,
     show_default=True,
     envvar="MOONPALACE_MOCK_PORT",
-    type=Whole(0, 65535),
+    type=WholeNumber(0, 65535),
     help="Port to listen on; 0 takes a free one. [env: MOONPALACE_MOCK_PORT]",
 )
 @click.option(
@@ -105,6 +105,6 @@ def _print_call(served: "Served") -> None:
     model = f" {served.model}" if served.model else ""
     events = f" {served.sent_events}/{served.total_events} events" if served.total_events else ""
     left = ", the client left" if served.cut_off else ""
-    # The call must be answered though nobody reads the lines any more.
+    # The call must be answered even if the output is closed.
     with contextlib.suppress(OSError):
         click.echo(escaped(f"{served.method} {served.path}{model} {served.status}{events}{left}"), err=True)

@@ -1,4 +1,4 @@
-"""`mpal predicate`: what a predicate means, and how the store goes about it."""
+"""`mpal predicate`: explain a predicate and its execution plan."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.query.plans import Plan
     from moonpalace_addons.store.query.tree import Node
 
-LONGEST = 1000
+MAX_SHOWN = 1000
 """Characters of a value, or of a step of a plan, that are shown."""
 
 
@@ -66,7 +66,7 @@ def command(text: str, settings: Settings) -> None:
 
 @contextmanager
 def store_or_empty(database: str) -> Iterator[Engine]:
-    """Give an engine on the store, or on an empty one in memory where there is none yet."""
+    """Yield an engine on the store, or on an empty one in memory if it does not exist."""
     from moonpalace_addons.store.database.engine import parse_url, sqlite_file
 
     file = sqlite_file(parse_url(database))
@@ -85,7 +85,7 @@ def store_or_empty(database: str) -> Iterator[Engine]:
 
 
 def lines(tree: Node, plan: Plan, shares: Mapping[str, tuple[int, int]]) -> Iterator[str]:
-    """Give what is printed; `shares` are, of each search, the calls that it looks into, and all calls."""
+    """Yield the output; `shares` gives for each search the number of calls it reads, and of all calls."""
     from moonpalace_addons.store.query.explaining import index_in, outline
 
     yield "Predicate:"
@@ -103,5 +103,5 @@ def lines(tree: Node, plan: Plan, shares: Mapping[str, tuple[int, int]]) -> Iter
 
 
 def shortened(text: str) -> str:
-    """Return a text without its middle if it is as long as the list of calls that a search looks into."""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
+    """Return a text without its middle if it is very long, such as the list of calls that a search reads."""
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN // 2]} … {text[-MAX_SHOWN // 2 :]}"

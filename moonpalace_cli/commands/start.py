@@ -4,17 +4,17 @@ import click
 
 from moonpalace_addons.settings.values import Settings
 from moonpalace_cli.deferred_imports import defer_package
-from moonpalace_cli.flags.numbers import Whole
+from moonpalace_cli.flags.numbers import WholeNumber
 from moonpalace_cli.flags.setting_flags import setting_flags
 
 
 @click.command("start", short_help="Start the proxy.")
 @setting_flags()
 @click.option("--web", is_flag=True, help="Run inside mitmweb and open its page in the browser, to watch calls live.")
-@click.option("--web-port", type=Whole(0, 65535), default=8081, show_default=True, help="mitmweb's port.")
+@click.option("--web-port", type=WholeNumber(0, 65535), default=8081, show_default=True, help="mitmweb's port.")
 @click.option(
     "--workers",
-    type=Whole(1, 256),
+    type=WholeNumber(1, 256),
     default=1,
     show_default=True,
     help="Number of processes that serve on the port.",
@@ -29,7 +29,7 @@ def command(settings: Settings, web: bool, web_port: int, workers: int) -> None:
         serve_with_workers(settings, workers, web=web)
         return
     if not web:
-        defer_package("mitmproxy.addons")  # all of mitmproxy's addons, most of them never used, cost 0.4 s
+        defer_package("mitmproxy.addons")  # importing all of mitmproxy's addons, most of them unused, costs 0.4 s
     # mitmproxy costs 0.6 s.
     from moonpalace_cli.proxy import console_log, serving
 
@@ -44,7 +44,7 @@ def command(settings: Settings, web: bool, web_port: int, workers: int) -> None:
 
 
 def serve_with_workers(settings: Settings, count: int, *, web: bool) -> None:
-    """Serve with several processes; this one needs nothing of mitmproxy."""
+    """Serve with several processes; this one does not import mitmproxy."""
     from moonpalace_cli.proxy import console_log, workers  # asyncio costs 0.05 s
 
     if web:

@@ -11,13 +11,13 @@ from typing import BinaryIO
 
 from moonpalace_addons.errors import MoonPalaceError
 
-LONGEST_STEM = 200
+MAX_STEM_LENGTH = 200
 """Characters of a name; file systems take 255 bytes, ending and number included."""
 
 
 def safe_stem(name: str) -> str:
     """Return a file name for what an API called a thing: no separators, no leading dots, no surprises."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", name)[:LONGEST_STEM].lstrip(".-")
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name)[:MAX_STEM_LENGTH].lstrip(".-")
 
 
 def write_new(folder: Path, stem: str, ending: str, content: bytes, *, otherwise: str = "") -> Path:
@@ -69,7 +69,7 @@ def writing_over(path: Path) -> Iterator[BinaryIO]:
             with target.open("wb") as file:
                 yield file
             return
-        descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:LONGEST_STEM]}.", dir=target.parent)
+        descriptor, name = tempfile.mkstemp(prefix=f".{target.name[:MAX_STEM_LENGTH]}.", dir=target.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 yield file

@@ -2,7 +2,7 @@
 
 import re
 
-SHORTEST_FENCE = 3
+MIN_FENCE_LENGTH = 3
 RUN = re.compile("`+")
 SPECIAL = re.compile(r"([\\`*\[\]<>])")
 
@@ -10,7 +10,7 @@ SPECIAL = re.compile(r"([\\`*\[\]<>])")
 def fenced(text: str, language: str = "") -> str:
     """Return a block of code; its fence is longer than any run of backticks in the text."""
     longest = max((len(run) for run in RUN.findall(text)), default=0)
-    fence = "`" * max(SHORTEST_FENCE, longest + 1)
+    fence = "`" * max(MIN_FENCE_LENGTH, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
 
 

@@ -12,7 +12,7 @@ from moonpalace_cli.export.curl import LEFT_OUT, headers_of, key_header
 if TYPE_CHECKING:
     from moonpalace_cli.calls.reading import Call
 
-LONGEST_LITERAL = 1000
+MAX_LITERAL_LENGTH = 1000
 """Characters of one line of the body; editors stumble over lines of a megabyte."""
 ALWAYS_WITH_LENGTH = ("POST", "PUT", "PATCH")
 SEND = """\
@@ -72,9 +72,9 @@ def literal(body: bytes) -> str:
     if not is_text(body):
         return f'base64.b64decode("""\n{base64.encodebytes(body).decode()}""")'
     pieces = [
-        repr(line[start : start + LONGEST_LITERAL])
+        repr(line[start : start + MAX_LITERAL_LENGTH])
         for line in body.decode().splitlines(keepends=True)
-        for start in range(0, len(line), LONGEST_LITERAL)
+        for start in range(0, len(line), MAX_LITERAL_LENGTH)
     ]
     if len(pieces) == 1:
         return f"{pieces[0]}.encode()"

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 type Step = Callable[[], None]
 """Called once for each call."""
 
-STEPS = 200
+MAX_PROGRESS_UPDATES = 200
 """How often the bar moves at most."""
-FEW = 20
+QUIET_LIMIT = 20
 """Calls up to which no progress is shown."""
 
 
@@ -134,11 +134,11 @@ def refuse_secrets(engine: Engine, ids: Sequence[int], plan: Plan) -> None:
 @contextmanager
 def progress(ids: Sequence[int], plan: Plan, label: str) -> Iterator[Step]:
     """Give what is called once a call; a bar is shown where there are many and somebody can see it."""
-    if not plan.shows_progress or len(ids) <= FEW or not sys.stderr.isatty():
+    if not plan.shows_progress or len(ids) <= QUIET_LIMIT or not sys.stderr.isatty():
         yield lambda: None
         return
     with click.progressbar(
-        length=len(ids), label=label, file=sys.stderr, update_min_steps=len(ids) // STEPS + 1
+        length=len(ids), label=label, file=sys.stderr, update_min_steps=len(ids) // MAX_PROGRESS_UPDATES + 1
     ) as bar:
         yield lambda: bar.update(1)
 

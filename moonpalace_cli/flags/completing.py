@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     type Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
-PATIENCE = 1.5
+TIMEOUT = 1.5
 """Seconds that a user who pressed Tab waits; a database on another machine may take longer than that to answer."""
 
 
@@ -34,7 +34,7 @@ def from_store(offer: Callable[[Engine, str], list[CompletionItem]]) -> Completi
 
         thread = threading.Thread(target=ask, daemon=True)
         thread.start()
-        thread.join(PATIENCE)
+        thread.join(TIMEOUT)
         return list(found)
 
     return complete

@@ -6,8 +6,8 @@ import click
 
 from moonpalace_cli.output import CONTROL
 
-LONGEST_TAG = 100
-LONGEST_NOTE = 10_000
+MAX_TAG = 100
+MAX_NOTE = 10_000
 """Characters; a note is for people, and a call has its own bodies for the rest."""
 
 
@@ -15,9 +15,11 @@ def parse_tags(context: click.Context, parameter: click.Parameter, values: tuple
     """Return the tags, once each, in the order given; a tag is one line of text."""
     tags = tuple(dict.fromkeys(value.strip() for value in values))
     for tag in tags:
-        if not is_text(tag) or "\n" in tag or "\t" in tag or len(tag) > LONGEST_TAG:
+        if not is_text(tag) or "\n" in tag or "\t" in tag or len(tag) > MAX_TAG:
             raise click.BadParameter(
-                f"{tag[:LONGEST_TAG]!r} is no tag: give one line of 1 to {LONGEST_TAG} characters", context, parameter
+                f"{tag[:MAX_TAG]!r} is no tag: give one line of 1 to {MAX_TAG} characters",
+                context,
+                parameter,
             )
     return tags
 
@@ -26,8 +28,8 @@ def parse_note(context: click.Context, parameter: click.Parameter, value: str | 
     """Return the note; an empty one takes away what there is."""
     if value is None or not value.strip():
         return None if value is None else ""
-    if not is_text(value) or len(value) > LONGEST_NOTE:
-        raise click.BadParameter(f"a note is text of at most {LONGEST_NOTE:,} characters", context, parameter)
+    if not is_text(value) or len(value) > MAX_NOTE:
+        raise click.BadParameter(f"a note is text of at most {MAX_NOTE:,} characters", context, parameter)
     return value.strip()
 
 

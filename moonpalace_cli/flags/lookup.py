@@ -11,14 +11,14 @@ import click
 from moonpalace_addons.errors import NotFoundError, StoreError
 from moonpalace_cli.deferred_imports import ASYNCIO, defer
 from moonpalace_cli.flags.completing import complete_chatcmpl, complete_id, complete_request_id
-from moonpalace_cli.flags.numbers import Whole
+from moonpalace_cli.flags.numbers import WholeNumber
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from moonpalace_addons.store.records.exchanges import Exchange
 
-LARGEST_ID = 2**63 - 1
+MAX_ID = 2**63 - 1
 
 
 def identifier_flags[**P, T](function: Callable[P, T]) -> Callable[P, T]:
@@ -27,7 +27,7 @@ def identifier_flags[**P, T](function: Callable[P, T]) -> Callable[P, T]:
         click.option(
             "--id",
             "row_id",
-            type=Whole(1, LARGEST_ID),
+            type=WholeNumber(1, MAX_ID),
             shell_complete=complete_id,
             help="Number of the call, as list shows it.",
         ),

@@ -11,8 +11,8 @@ import click
 
 from moonpalace_addons.errors import NotFoundError
 from moonpalace_cli.flags.completing import complete_chatcmpl, complete_id, complete_request_id
-from moonpalace_cli.flags.lookup import LARGEST_ID, find_call
-from moonpalace_cli.flags.numbers import Whole
+from moonpalace_cli.flags.lookup import MAX_ID, find_call
+from moonpalace_cli.flags.numbers import WholeNumber
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -23,7 +23,7 @@ NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CallSelection:
     """Which calls are asked for."""
 
     ids: tuple[int, ...] = ()
@@ -93,7 +93,7 @@ def selection_flags[R](function: Callable[..., R]) -> Callable[..., R]:
 
     @functools.wraps(function)
     def with_wanted(*args: object, **arguments: object) -> R:
-        wanted = Wanted(**{name: arguments.pop(f"wanted_{name}") for name in Wanted.__slots__})  # type: ignore[arg-type]
+        wanted = CallSelection(**{name: arguments.pop(f"wanted_{name}") for name in CallSelection.__slots__})  # type: ignore[arg-type]
         wanted.check()
         return function(*args, wanted=wanted, **arguments)
 
@@ -101,7 +101,7 @@ def selection_flags[R](function: Callable[..., R]) -> Callable[..., R]:
         click.option(
             "--id",
             "wanted_ids",
-            type=Whole(1, LARGEST_ID),
+            type=WholeNumber(1, MAX_ID),
             multiple=True,
             shell_complete=complete_id,
             help="Number of the call, as list shows it; may be given several times.",
@@ -123,7 +123,7 @@ def selection_flags[R](function: Callable[..., R]) -> Callable[..., R]:
         click.option(
             "--last",
             "wanted_last",
-            type=Whole(1, LARGEST_ID),
+            type=WholeNumber(1, MAX_ID),
             is_flag=False,
             flag_value="1",
             metavar="[N]",

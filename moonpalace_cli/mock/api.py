@@ -37,8 +37,8 @@ CACHE_HEADER = "X-Msh-Context-Cache"
 RESET_HEADER = "X-Msh-Context-Cache-Reset-TTL"
 CONTEXT_CACHING = ("moonshot-v1", "mock-cache")  # models that begin so cache nothing by themselves
 WRONG_KEYS = "sk-wrong"  # how a key begins that the mock does not accept
-LONGEST_DELAY = 3600.0  # seconds
-MOST_EVENTS = 200_000
+MAX_DELAY = 3600.0  # seconds
+MAX_EVENTS = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,12 +117,12 @@ class Api:
         return self._prefixes.cached_tokens(owner_of(_key(call)), request.model, request.messages, request.offered)
 
     def _scenario(self, model: str, call: Call) -> Scenario:
-        events = _number(call, EVENTS_HEADER, MOST_EVENTS)
+        events = _number(call, EVENTS_HEADER, MAX_EVENTS)
         known = self._scenarios if events is None else self.scenarios(max(1, int(events)))
         if model not in known and model.startswith("mock-"):
             raise RejectedError(not_found(f"Not found the model {model}: GET /v1/models lists what there is"))
         scenario = known.get(model, known[DEFAULT_MODEL])
-        delay = _number(call, DELAY_HEADER, LONGEST_DELAY)
+        delay = _number(call, DELAY_HEADER, MAX_DELAY)
         return scenario if delay is None else replace(scenario, delivery=replace(scenario.delivery, pause=delay))
 
     def _models(self, call: Call) -> Answer:

@@ -18,7 +18,7 @@ from moonpalace_cli.mock.completions import Fields
 from moonpalace_cli.mock.failures import Failure, RejectedError, invalid, not_found
 
 DEFAULT_TTL = 3600  # seconds
-MOST_CACHES = 10_000  # the oldest give way
+MAX_CACHES = 10_000  # the oldest give way
 FAMILY = "moonshot-v1"
 
 _canonical = json.JSONEncoder(sort_keys=True).encode
@@ -66,7 +66,7 @@ class Caches:
             metadata=value.get("metadata"),
         )
         self._kept[cache.id] = cache
-        if len(self._kept) > MOST_CACHES:
+        if len(self._kept) > MAX_CACHES:
             del self._kept[next(iter(self._kept))]
         return cache
 

@@ -9,12 +9,12 @@ from moonpalace_cli.mock.failures import RejectedError, invalid
 type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 
 ATTACHMENT_TOKENS = 1024  # what an image or a file in a message counts
-MOST_CHOICES = 128
+MAX_CHOICES = 128
 DEFAULT_MODEL = "mock-echo"
 
 _canonical = json.JSONEncoder(sort_keys=True).encode
 # The same question must have the same ids whichever way the answer is carried.
-_CARRIAGE = frozenset({"stream", "stream_options"})
+_TRANSPORT_PARAMETERS = frozenset({"stream", "stream_options"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +152,8 @@ def parse_positive(value: dict[str, Json], name: str) -> int | None:
 
 def _choices(value: dict[str, Json]) -> int:
     found = parse_positive(value, "n") or 1
-    if found > MOST_CHOICES:
-        raise RejectedError(invalid(f"n must not be above {MOST_CHOICES}"))
+    if found > MAX_CHOICES:
+        raise RejectedError(invalid(f"n must not be above {MAX_CHOICES}"))
     return found
 
 
@@ -174,5 +174,5 @@ def _tool(function: Json) -> Tool | None:
 
 
 def _digest(value: dict[str, Json]) -> str:
-    question = {name: part for name, part in value.items() if name not in _CARRIAGE}
+    question = {name: part for name, part in value.items() if name not in _TRANSPORT_PARAMETERS}
     return hashlib.sha256(_canonical(question).encode()).hexdigest()

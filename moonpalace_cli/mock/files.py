@@ -7,7 +7,7 @@ from moonpalace_cli.mock.chat_request import Json
 from moonpalace_cli.mock.completions import Fields
 from moonpalace_cli.mock.failures import RejectedError, not_found
 
-MOST_FILES = 100  # the oldest give way
+MAX_FILES = 100  # the oldest give way
 CREATED = 1_760_000_000  # seconds since 1970
 
 
@@ -26,7 +26,7 @@ class Upload:
 
 
 class Files:
-    """Keep uploaded files, not more than `MOST_FILES`."""
+    """Keep uploaded files, not more than `MAX_FILES`."""
 
     def __init__(self) -> None:
         self._kept: dict[str, Upload] = {}
@@ -34,7 +34,7 @@ class Files:
     def add(self, upload: Upload) -> Fields:
         """Keep a file and return its description."""
         self._kept[upload.file_id] = upload
-        if len(self._kept) > MOST_FILES:
+        if len(self._kept) > MAX_FILES:
             del self._kept[next(iter(self._kept))]
         return _description(upload)
 

@@ -9,7 +9,7 @@ from moonpalace_cli.mock.chat_request import Json, count_tokens, message_text, m
 
 BLOCK = 256  # tokens
 BYTES_PER_TOKEN = 4
-MOST_BLOCKS = 200_000  # the oldest give way
+MAX_BLOCKS = 200_000  # the oldest give way
 
 _canonical = json.JSONEncoder(sort_keys=True).encode
 
@@ -27,7 +27,7 @@ class PrefixCaching:
         for block in blocks:
             self._blocks[block] = None
             self._blocks.move_to_end(block)
-        while len(self._blocks) > MOST_BLOCKS:
+        while len(self._blocks) > MAX_BLOCKS:
             self._blocks.popitem(last=False)
         return known * BLOCK
 

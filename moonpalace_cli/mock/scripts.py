@@ -20,7 +20,7 @@ THOUGHTS = (
 LOOP = "The moon rises over the palace and the rabbit begins to grind again. "
 REASONING_BUDGET = 48  # tokens, when the request names no limit
 LENGTH_BUDGET = 16
-LONGEST = 32_768  # tokens that a script writes however much the request allows
+MAX_TOKENS = 32_768  # tokens that a script writes however much the request allows
 SCHEMA_DEPTH = 8  # a schema may contain itself
 
 
@@ -42,13 +42,13 @@ def reasoning(request: ChatRequest) -> list[Choice]:
 
 def length(request: ChatRequest) -> list[Choice]:
     """Tell a story that is always longer than the budget."""
-    budget = min(request.budget or LENGTH_BUDGET, LONGEST)
+    budget = min(request.budget or LENGTH_BUDGET, MAX_TOKENS)
     return [said(STORY * (1 + 4 * budget // len(STORY)), "length")] * request.n
 
 
 def endless_reasoning(request: ChatRequest) -> list[Choice]:
     """Think until the budget is used up and say nothing."""
-    budget = min(request.budget or REASONING_BUDGET, LONGEST)
+    budget = min(request.budget or REASONING_BUDGET, MAX_TOKENS)
     return [Choice(Message("", THOUGHTS * (1 + 4 * budget // len(THOUGHTS))), "length")] * request.n
 
 

@@ -21,10 +21,10 @@ from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.sending import Sending
 from moonpalace_cli.mock.served import Served, ServedLog
 
-LARGEST_BODY = 128 << 20  # bytes; the API takes 100 MB
+MAX_BODY_SIZE = 128 << 20  # bytes; the API takes 100 MB
 BACKLOG = 1024  # connections that may wait at once
 ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 read, not bound to
-_STOP_LIMIT = 5.0  # seconds
+_STOP_TIMEOUT = 5.0  # seconds
 
 _logger = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class MockServer:
             return
         loop, stopping = running
         loop.call_soon_threadsafe(stopping.set)
-        thread.join(_STOP_LIMIT)
+        thread.join(_STOP_TIMEOUT)
         if self._certificate is not None:
             self._certificate.close()
 
@@ -121,8 +121,8 @@ class MockServer:
         server = HTTPServer(
             self._answer,
             ssl_options=self._certificate.context() if self._certificate else None,
-            max_body_size=LARGEST_BODY,
-            max_buffer_size=LARGEST_BODY,
+            max_body_size=MAX_BODY_SIZE,
+            max_buffer_size=MAX_BODY_SIZE,
         )
         # Idle connections may stay; a timer for each request costs a tenth of the throughput.
         server.conn_params.header_timeout = None

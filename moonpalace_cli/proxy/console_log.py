@@ -13,16 +13,16 @@ import click
 from moonpalace_addons.wire.foreign import printable
 
 CAPACITY = 1_000
-CLOSE_MOST = 2.0
+CLOSE_TIMEOUT = 2.0
 
 STYLES = {"good": "green", "bad": "red", "warning": "yellow", "quiet": "bright_black"}
 LEVELS = {logging.WARNING: "warning", logging.ERROR: "bad", logging.CRITICAL: "bad"}
 
 
 class ConsoleLog(QueueHandler):
-    """Print on a thread of its own: a terminal that is stopped, or a full pipe, must hold up neither calls nor rows.
+    """Print in a separate thread: a stopped terminal or a full pipe must not block calls or rows.
 
-    Past `CAPACITY` waiting messages new ones are dropped and counted.
+    If `CAPACITY` messages are waiting, new ones are dropped and counted.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -42,12 +42,12 @@ class ConsoleLog(QueueHandler):
             self.dropped += 1
 
     def finish(self) -> None:
-        """Print what waits, unless nobody reads it."""
+        """Print the waiting messages, unless nobody reads them."""
         try:
-            self.waiting.put(None, timeout=CLOSE_MOST)
+            self.waiting.put(None, timeout=CLOSE_TIMEOUT)
         except queue.Full:
             return
-        self._thread.join(CLOSE_MOST)
+        self._thread.join(CLOSE_TIMEOUT)
 
     def _print_all(self) -> None:
         while (record := self.waiting.get()) is not None:
@@ -58,7 +58,7 @@ class ConsoleLog(QueueHandler):
                     self.stream.write(f"{prefix(time.time())} {dropped} log messages were dropped\n")
                 self.stream.flush()
             except (OSError, ValueError):
-                continue  # nobody reads any more; the rows are what counts
+                continue  # the reader is gone; only the rows matter
 
     def _text(self, record: logging.LogRecord) -> str:
         message = record.getMessage().split("\n")
@@ -76,17 +76,17 @@ class ConsoleLog(QueueHandler):
 
 
 def prefix(moment: float) -> str:
-    """Return what every line begins with; the time is local."""
+    """Return the prefix of every line; the time is local."""
     return time.strftime("[MoonPalace] %Y/%m/%d %H:%M:%S", time.localtime(moment))
 
 
 def install() -> ConsoleLog:
-    """Send what MoonPalace says, and the warnings of everything else, to standard error."""
+    """Send MoonPalace's log, and warnings of all other loggers, to standard error."""
     handler = ConsoleLog(sys.stderr)
     root = logging.getLogger()
     root.setLevel(logging.WARNING)
     root.addHandler(handler)
     logging.getLogger("moonpalace").setLevel(logging.INFO)
-    # mitmweb's page asks for style sheets that are not installed; that is no news for the user of a proxy.
+    # mitmweb's page requests style sheets that are not installed; users of a proxy need not know.
     logging.getLogger("tornado.access").setLevel(logging.ERROR)
     return handler

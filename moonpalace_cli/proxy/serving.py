@@ -1,4 +1,4 @@
-"""Run the addons in this process, on a mitmproxy master that has only what a reverse proxy needs."""
+"""Run the addons in this process, on a mitmproxy master reduced to what a reverse proxy needs."""
 
 import asyncio
 import contextlib
@@ -27,20 +27,21 @@ from moonpalace_addons.store.database.private import make_home
 from moonpalace_cli.proxy.listening_errors import cannot_listen
 
 GARBAGE_THRESHOLDS = (2_000, 10, 10)
-"""Of the garbage collector: calls make garbage in cycles, and each collection holds up the streams for milliseconds."""
+"""Thresholds of the garbage collector: calls create cyclic garbage, and each collection delays streams by
+milliseconds."""
 
 
 class Tls(TlsConfig):
-    """TLS of mitmproxy's own server, without a look at every request for whether it asks for a revocation list."""
+    """TLS of mitmproxy's own server, without checking every request for a revocation list."""
 
     name = "tlsconfig"
 
     def request(self, flow: HTTPFlow) -> None:
-        """Do nothing: such lists are for the clients of a forward proxy that makes certificates."""
+        """Do nothing: revocation lists are for clients of a forward proxy that issues certificates."""
 
 
 class StartupCheck(MitmLogHandler):
-    """Turn errors that mitmproxy logs while it starts into an exception; Master.run looks for it by this name."""
+    """Turn errors that mitmproxy logs during startup into an exception; Master.run finds it by this name."""
 
     name = "errorcheck"
 
@@ -49,19 +50,19 @@ class StartupCheck(MitmLogHandler):
         self.settings = settings
         self.console = console
         self.errors: list[str] = []
-        # What becomes the one line of the exception need not be said in the log as well.
+        # The exception's message need not be logged as well.
         console.addFilter(self._is_no_error)
         self.install()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note an error."""
+        """Record an error."""
         self.errors.append(record.getMessage().removeprefix("Error: "))
 
     async def shutdown_if_errored(self) -> None:
-        """Raise MoonPalaceError with the reason why the proxy does not start."""
+        """Raise MoonPalaceError with the reason if the proxy did not start."""
         await asyncio.sleep(0)
         if self.errors:
-            self.uninstall()  # what mitmproxy says of the same once more stays out of the log
+            self.uninstall()  # keeps mitmproxy's repetition out of the log
             raise MoonPalaceError(self._listening_failure() or self.errors[0].splitlines()[0])
 
     def _listening_failure(self) -> str | None:
@@ -69,7 +70,7 @@ class StartupCheck(MitmLogHandler):
         return next((cannot_listen(self.settings, each) for each in failures if isinstance(each, OSError)), None)
 
     def finish(self) -> None:
-        """Stop noting: from now on an error is for the log."""
+        """Stop recording: from now on errors go to the log."""
         self.console.removeFilter(self._is_no_error)
         self.uninstall()
 
@@ -81,29 +82,29 @@ class StartupCheck(MitmLogHandler):
 def serve(
     settings: Settings, console: logging.Handler, *more: object, announce: Callable[[str], None] | None = None
 ) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP; raises MoonPalaceError if the proxy cannot start.
+    """Serve until SIGTERM, SIGINT or SIGHUP; raise MoonPalaceError if the proxy cannot start.
 
-    `more` are addons that come first; `announce` is told the base URL once all is ready, instead of the log.
+    `more` are addons that come first; `announce` receives the base URL when the proxy is ready, instead of the log.
     """
     allow_many_connections()
-    gc.freeze()  # what was imported stays: no collection need look at it again
+    gc.freeze()  # imported objects stay: collections need not scan them
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     asyncio.run(run(settings, console, *more, announce=announce))
 
 
 def serve_web(settings: Settings, console: logging.Handler, web_port: int) -> None:
-    """Serve inside mitmweb, whose page listens on `web_port` of this machine."""
+    """Serve inside mitmweb, whose page listens on `web_port` of the loopback interface."""
     asyncio.run(run_web(settings, console, web_port))
 
 
 def allow_many_connections() -> None:
-    """Raise the limit of open files to what the system lets us: a call takes two, and many start with 1,024."""
+    """Raise the limit of open files to the hard limit: a call takes two, and the default is often 1,024."""
     if sys.platform == "win32":
         return  # there is no limit that can be raised
     import resource
 
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):  # macOS names a limit that it does not grant
+    with contextlib.suppress(ValueError, OSError):  # macOS reports a limit that it does not grant
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
@@ -119,7 +120,7 @@ async def run(
 
 
 def leave_out_log_hooks() -> None:
-    """Do without a hook for each line of the log, which wakes the event loop and is out of use."""
+    """Remove the hook for each log line, which wakes the event loop and is deprecated."""
     for handler in logging.getLogger().handlers[:]:
         if isinstance(handler, LegacyLogEvents):
             handler.uninstall()

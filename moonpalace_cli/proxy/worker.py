@@ -1,7 +1,7 @@
 """One of several processes that serve on one port: `python -m moonpalace_cli.proxy.worker`, started by `workers`.
 
-Its standard input has the settings, and ends with the process that started it; on standard output it says, in one line
-of JSON, that it is ready or why it does not start. Its log goes where that process's goes.
+Standard input carries the settings, and reaches its end when the parent process exits. On standard output it reports,
+in one line of JSON, that it is ready or why it did not start. Its log goes where the parent's goes.
 """
 
 import json
@@ -16,7 +16,7 @@ from moonpalace_cli.deferred_imports import defer_package
 
 
 class Parent:
-    """Stop as soon as the process is gone that started this one."""
+    """Stop when the parent process exits."""
 
     name = "moonpalace-parent"
 
@@ -24,7 +24,7 @@ class Parent:
         self._pipe = pipe
 
     def running(self) -> None:
-        """Wait for the end of what it says."""
+        """Wait for the end of the parent's pipe."""
         from mitmproxy import ctx
 
         master = ctx.master
@@ -38,7 +38,7 @@ class Parent:
 
 
 def main() -> int:
-    """Serve until a signal, or the end of the parent; return the exit code."""
+    """Serve until a signal or the end of the parent; return the exit code."""
     settings: Settings = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the process that started this one
     defer_package("mitmproxy.addons")  # as `mpal start` does
     from moonpalace_addons.engine import mode
@@ -64,7 +64,7 @@ def main() -> int:
 
 
 def say(what: dict[str, str]) -> None:
-    """Tell the process that started this one."""
+    """Report to the parent process."""
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 

@@ -1,8 +1,8 @@
-"""Serve with several processes on one port, as `mpal start --workers N` does: start them, stop them, replace the dead.
+"""Serve with several processes on one port (`mpal start --workers N`): start, stop and restart them.
 
-Each is a proxy of its own, with a process that writes to the store they share. The system divides connections among
-them (SO_REUSEPORT). The port is held by this process, which listens on nothing: another program cannot take it while a
-worker is missing. A worker that dies is started again, after a pause that grows if it keeps dying soon.
+Each is a proxy of its own, with a writer process for the shared store. The system distributes connections among them
+(SO_REUSEPORT). This process holds the port without listening, so that no other program can take it while a worker is
+missing. A worker that dies is restarted, after a growing pause if it keeps dying early.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ from moonpalace_cli.proxy.listening_errors import cannot_listen
 
 logger = logging.getLogger("moonpalace")
 
-SOON = 10.0
-"""Seconds within which a worker that dies has been of no use: the next one has to wait."""
+EARLY_EXIT_LIMIT = 10.0
+"""Seconds within which a dying worker counts as failed, so that the next one has to wait."""
 MAX_PAUSE = 30.0
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 def serve(settings: Settings, count: int) -> None:
-    """Serve until a signal; raises MoonPalaceError if the workers cannot start, or could not store all calls."""
+    """Serve until a signal; raise MoonPalaceError if the workers cannot start, or could not store all calls."""
     if settings.engine != "moonpalace":
         raise MoonPalaceError("--workers works with the engine moonpalace only: leave out --engine mitmproxy")
     with held_port(settings) as port:
@@ -40,7 +40,7 @@ def serve(settings: Settings, count: int) -> None:
 
 @contextlib.contextmanager
 def held_port(settings: Settings) -> Iterator[int]:
-    """Give the port to listen on, held for this process and its children; nobody else may have it."""
+    """Yield the port to listen on, reserved for this process and its children."""
     with bound(settings, settings.port, shared=False) as alone:
         port: int = alone.getsockname()[1]
     with bound(settings, port, shared=True):
@@ -48,7 +48,7 @@ def held_port(settings: Settings) -> Iterator[int]:
 
 
 def bound(settings: Settings, port: int, *, shared: bool) -> socket.socket:
-    """Return a socket with the address, which others of this user may have too if it is `shared`."""
+    """Return a socket bound to the address; `shared` lets other processes of this user bind it too."""
     if sys.platform == "win32":
         raise MoonPalaceError("--workers is not possible on Windows, where processes cannot share a port")
     try:
@@ -62,7 +62,7 @@ def bound(settings: Settings, port: int, *, shared: bool) -> socket.socket:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind(address)
             if not shared:
-                sock.listen()  # which a socket that others listen on refuses
+                sock.listen()  # fails if another process listens
         except OSError:
             sock.close()
             raise
@@ -72,8 +72,8 @@ def bound(settings: Settings, port: int, *, shared: bool) -> socket.socket:
 
 
 @dataclass(slots=True)
-class Told:
-    """What a worker has said at its start."""
+class WorkerReport:
+    """A worker's report at startup."""
 
     url: str | None = None
     error: str | None = None
@@ -91,7 +91,7 @@ class Workers:
         self._lost = False
 
     async def run(self) -> None:
-        """Start them, say so once all are ready, and see to them until a signal comes."""
+        """Start the workers, announce when all are ready, and supervise them until a signal comes."""
         loop = asyncio.get_running_loop()
         for name in SIGNALS:
             number = getattr(signal, name)
@@ -112,14 +112,14 @@ class Workers:
             raise MoonPalaceError("not all calls could be stored: the log says how many, and why")
 
     def _stop(self) -> None:
-        """Have all end as a proxy does that gets the signal; a second one cuts their calls short."""
+        """Stop all workers as the signal stops a proxy; a second signal cuts their calls short."""
         self._stopping.set()
         for process in self._processes.values():
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGTERM)
 
     async def _started(self, number: int) -> str:
-        """Start a worker; return where it listens, or raise MoonPalaceError if it does not."""
+        """Start a worker; return its address, or raise MoonPalaceError if it does not start."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", "moonpalace_cli.proxy.worker"),
             stdin=asyncio.subprocess.PIPE,
@@ -137,9 +137,9 @@ class Workers:
             process.terminate()
         line = await process.stdout.readline()
         told = (
-            Told(**json.loads(line))
+            WorkerReport(**json.loads(line))
             if line.strip()
-            else Told(error=f"a worker ended with {ending(await process.wait())}")
+            else WorkerReport(error=f"a worker ended with {ending(await process.wait())}")
         )
         if told.url is None:
             raise MoonPalaceError(str(told.error))
@@ -147,7 +147,7 @@ class Workers:
         return told.url
 
     async def _keep(self, number: int) -> None:
-        """See to a worker that runs, and to those that take its place."""
+        """Supervise a running worker, and its replacements."""
         pause = 0.0
         while True:
             began = time.monotonic()
@@ -158,7 +158,7 @@ class Workers:
                     logger.error("worker %d (process %d) ended with %s", number + 1, process.pid, ending(code))
                 self._lost = self._lost or (number in self._ready and code > 0)
                 return
-            pause = 0.0 if time.monotonic() - began > SOON else min(MAX_PAUSE, 2 * pause or 1.0)
+            pause = 0.0 if time.monotonic() - began > EARLY_EXIT_LIMIT else min(MAX_PAUSE, 2 * pause or 1.0)
             logger.error(
                 "worker %d (process %d) ended with %s, another takes its place%s",
                 *(number + 1, process.pid, ending(code)),
@@ -176,5 +176,5 @@ class Workers:
 
 
 def ending(code: int) -> str:
-    """Say how a process ended."""
+    """Return how a process ended, in words."""
     return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundSecret:
     """A secret in a call: what it is, and where it stands."""
 
     kind: str
@@ -29,11 +29,11 @@ class Watch:
     """Note the secrets in all texts, and replace nothing."""
 
     def __init__(self) -> None:
-        self.found: list[Found] = []
+        self.found: list[FoundSecret] = []
 
     def text(self, place: Place, text: str) -> Sequence[Replacement]:
         """Look at one text."""
-        self.found += [Found(finding.kind, place) for finding in patterns.find(text)]
+        self.found += [FoundSecret(finding.kind, place) for finding in patterns.find(text)]
         return []
 
     def binary(self, place: Place, data: bytes) -> bytes:
@@ -42,7 +42,7 @@ class Watch:
         return data
 
 
-def secrets_in(call: Call) -> list[Found]:
+def secrets_in(call: Call) -> list[FoundSecret]:
     """Return the secrets that a call seems to carry, in the order of its parts."""
     watch = Watch()
     rewrite(call, watch)

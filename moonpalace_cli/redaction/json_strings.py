@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from moonpalace_cli.redaction.replacing import Place, Replacement, Visitor, apply
 from moonpalace_cli.text.json_text import LEXEME, parse, quote
 
-DEEPEST = 3
+MAX_JSON_DEPTH = 3
 """How often JSON may stand in a string of JSON, as the arguments of a tool call do."""
 KEY = "(a key)"
 """What stands in the path to a key, which is not named by the key above it."""
@@ -68,7 +68,7 @@ def json_replacements(text: str, place: Place, visitor: Visitor, depth: int = 0)
     found: list[Replacement] = []
     for scalar in scalars(text):
         where = place.at(*scalar.path, *([KEY] if scalar.is_key else []))
-        inner = replacements(scalar.value, where, visitor, DEEPEST if scalar.is_key else depth)
+        inner = replacements(scalar.value, where, visitor, MAX_JSON_DEPTH if scalar.is_key else depth)
         if inner:
             found.append(Replacement(scalar.start, scalar.end, quote(apply(scalar.value, inner))))
     return found
@@ -76,6 +76,6 @@ def json_replacements(text: str, place: Place, visitor: Visitor, depth: int = 0)
 
 def replacements(text: str, place: Place, visitor: Visitor, depth: int = 0) -> list[Replacement]:
     """Return the replacements in a text: inside of its strings where it is JSON, else anywhere."""
-    if depth < DEEPEST and text.lstrip()[:1] in ("{", "[") and parse(text) is not None:
+    if depth < MAX_JSON_DEPTH and text.lstrip()[:1] in ("{", "[") and parse(text) is not None:
         return json_replacements(text, place, visitor, depth + 1)
     return list(visitor.text(place, text))

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
 
     type FindMatches = Callable[[str], Iterable[tuple[int, int]]]
 
-SHORTEST_KNOWN = 8
+MIN_KNOWN_LENGTH = 8
 """Characters from which on a value is replaced wherever it turns up: a shorter one is too likely to be a word."""
-SHORTEST_FILE = 200
+MIN_FILE_LENGTH = 200
 """Characters from which on base64 is taken for a file."""
 DIGITS = 12
 PERSON = b"mpal redaction"  # so that pseudonyms are no fingerprints of API keys, which have the same key
@@ -83,7 +83,7 @@ class Pseudonyms:
         if not text:
             return []
         name = place.name
-        if name in FILE_MEMBERS and len(text) >= SHORTEST_FILE and BASE64.fullmatch(text):
+        if name in FILE_MEMBERS and len(text) >= MIN_FILE_LENGTH and BASE64.fullmatch(text):
             return whole(text, self.placeholder("file", text.encode()))
         if "logprobs" in place.path and name in ("token", "bytes"):
             return whole(text, "*")  # the answer's text once more, in pieces that are too small to be looked at
@@ -170,7 +170,7 @@ def known_values(call: Call) -> dict[str, str]:
 def note_known(found: dict[str, str], place: Place, value: object) -> None:
     """Remember a value that names somebody and is long enough to be no ordinary word."""
     kind = kind_of_member(place)
-    if kind in ("account", "user") and isinstance(value, str) and len(value) >= SHORTEST_KNOWN:
+    if kind in ("account", "user") and isinstance(value, str) and len(value) >= MIN_KNOWN_LENGTH:
         found.setdefault(value, kind)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 INDENT = "    "
-DEEPEST_INDENTED = 32
+MAX_INDENT_DEPTH = 32
 """Levels that get lines of their own: what lies deeper stands in one line, or 6 KB of brackets would become 36 MB."""
 LEXEME = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
@@ -77,15 +77,15 @@ def reindent(text: str, level: int = 0) -> str:
     for lexeme in LEXEME.findall(text):
         if lexeme in "}]":
             level -= 1
-            pieces.append(lexeme if opened or level >= DEEPEST_INDENTED else "\n" + INDENT * level + lexeme)
+            pieces.append(lexeme if opened or level >= MAX_INDENT_DEPTH else "\n" + INDENT * level + lexeme)
             opened = False
             continue
-        if opened and level <= DEEPEST_INDENTED:
+        if opened and level <= MAX_INDENT_DEPTH:
             pieces.append("\n" + INDENT * level)
         opened = lexeme in "{["
         level += opened
         if lexeme == ",":
-            pieces.append(",\n" + INDENT * level if level <= DEEPEST_INDENTED else ", ")
+            pieces.append(",\n" + INDENT * level if level <= MAX_INDENT_DEPTH else ", ")
         elif lexeme == ":":
             pieces.append(": ")
         else:

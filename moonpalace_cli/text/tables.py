@@ -8,7 +8,7 @@ from moonpalace_cli.deferred_imports import defer
 STYLE = re.compile("\x1b\\[[0-9;]*m")
 """Our own colours: what comes from elsewhere has been through `output.visible`, which leaves no escapes."""
 
-LONGEST = 32
+MAX_CLUSTER_LENGTH = 32
 """Characters that one column may take, marks and joiners counted."""
 
 
@@ -79,7 +79,7 @@ def end_of_piece(line: str, start: int, width: int) -> int:
 
     used, end = 0, start
     # A piece is never longer than this many characters unless most of them combine; then it ends a little early.
-    for character in iter_graphemes(line[start : start + LONGEST * (width + 1)]):
+    for character in iter_graphemes(line[start : start + MAX_CLUSTER_LENGTH * (width + 1)]):
         columns = max(0, wcswidth(character))
         if used + columns > width and used:
             return end

@@ -9,7 +9,7 @@ from typing import IO
 from moonpalace_addons.writer_process import messages
 from moonpalace_addons.writer_process.messages import CAPACITY
 
-CLOSE_MOST = 5.0
+CLOSE_TIMEOUT = 5.0
 
 
 class Reports(QueueHandler):
@@ -34,7 +34,7 @@ class Reports(QueueHandler):
     def finish(self) -> None:
         """Send what waits, unless nobody takes it."""
         self._waiting.put(None)
-        self._thread.join(CLOSE_MOST)
+        self._thread.join(CLOSE_TIMEOUT)
 
     def _send_all(self) -> None:
         is_heard = True

@@ -14,7 +14,7 @@ BLOCK = 256
 BEFORE, AFTER = 24, 56
 """Characters that are shown of a change: before it, and from it on."""
 UNCACHED = frozenset({"messages", "tools", "model"})
-CARRIAGE = frozenset({"stream", "stream_options"})
+TRANSPORT_PARAMETERS = frozenset({"stream", "stream_options"})
 """Parameters that say how the answer travels, which a proxy changes by itself."""
 
 type Kind = Literal["changed", "put in", "left out"]
@@ -166,7 +166,7 @@ def excerpt(message: bytes, offset: int) -> str:
 
 def changed_parameters(earlier: Mapping[str, bytes], later: Mapping[str, bytes]) -> tuple[str, ...]:
     """Return a text for each other parameter that differs: its name, what it was, what it is."""
-    names = sorted((earlier.keys() | later.keys()) - CARRIAGE)
+    names = sorted((earlier.keys() | later.keys()) - TRANSPORT_PARAMETERS)
     return tuple(
         f"{name} {shown(earlier.get(name))} -> {shown(later.get(name))}"
         for name in names

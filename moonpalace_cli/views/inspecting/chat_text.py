@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
 
 INDENT = "  "
-NARROWEST = 20
+MIN_TEXT_WIDTH = 20
 ROLES = {"system": FAINT, "user": BOLD + KEY, "assistant": BOLD + STRING, "tool": BOLD}
 """Colours of the headings."""
 
@@ -72,7 +72,7 @@ def heading(title: str, note: str, role: str, width: int | None, *, colour: bool
     """Return the line above a message, in several if the terminal is narrow."""
     dash = ("=" if strong else "-") if not is_utf8() else "═" if strong else "─"
     line = visible(f"{dash * 2} {title}" + (f" ({note})" if note else "")).replace("\n", " ")
-    lines = fold(line, max(width, NARROWEST)) if width else [line]
+    lines = fold(line, max(width, MIN_TEXT_WIDTH)) if width else [line]
     return [paint(piece, ROLES.get(role, BOLD)) for piece in lines] if colour else lines
 
 
@@ -98,7 +98,7 @@ def one_part(part: Part, width: int | None, *, colour: bool) -> Iterator[str]:
 def indented(text: str, indent: str, width: int | None, style: str) -> Iterator[str]:
     """Yield the lines of a text, folded where a terminal sets the width."""
     for line in visible(text.replace("\r\n", "\n")).split("\n"):
-        for piece in fold(line, max(NARROWEST, width - len(indent))) if width else [line]:
+        for piece in fold(line, max(MIN_TEXT_WIDTH, width - len(indent))) if width else [line]:
             shown = f"{indent}{piece}".rstrip()
             yield paint(shown, style) if style else shown
 

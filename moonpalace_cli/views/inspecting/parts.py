@@ -22,7 +22,7 @@ SENTENCE = "error"
 WRAPPED = ("request_body", "response_body", SENTENCE)
 BODY_WIDTH = 48
 """Columns of a body where no terminal sets the width, as the original has them."""
-NARROWEST = 32
+MIN_TEXT_WIDTH = 32
 """Columns that what is wrapped must get to stand beside other parts, which keep their width."""
 
 
@@ -62,7 +62,7 @@ def parts_table(texts: Mapping[str, str], width: int | None, *, colour: bool = F
     wrapped = {name: columns for name, columns in natural.items() if name in WRAPPED}
     left = width - frame_width(len(texts)) - sum(natural.values()) + sum(wrapped.values())
     given = dict(zip(wrapped, share(list(wrapped.values()), left), strict=True))
-    if left >= 0 and all(given[name] >= min(wrapped[name], NARROWEST) for name in wrapped):
+    if left >= 0 and all(given[name] >= min(wrapped[name], MIN_TEXT_WIDTH) for name in wrapped):
         return table(texts, given, colour=colour)
     alone = max(1, width - frame_width(1))
     return "\n".join(table({name: text}, {name: alone}, colour=colour) for name, text in texts.items())

@@ -9,7 +9,7 @@ from moonpalace_cli.views.inspecting.stream_events import brought
 
 LONG = 40
 """Events from which on runs of like events are summed up."""
-SHORTEST_RUN = 4
+MIN_RUN_LENGTH = 4
 STALLS_KEPT = 8
 """The longest gaps always begin a line of their own."""
 
@@ -84,7 +84,7 @@ def gathered(found: Sequence[Moment], stall: int) -> Iterator[Run]:
         if not is_over:
             continue
         run = found[start:place]
-        if len(run) < SHORTEST_RUN:
+        if len(run) < MIN_RUN_LENGTH:
             yield from (Run((moment,)) for moment in run)
         else:
             yield Run(tuple(run))

@@ -22,11 +22,11 @@ HEADERS = ("event", "time", "gap", "", "bytes", "kind", "brought")
 BAR = 10
 TEXT = 60
 """Columns of what events brought where no terminal sets the width."""
-NARROWEST = 32
+MIN_TEXT_WIDTH = 32
 """Columns that this text should have: for fewer, bars and bytes make room."""
-SHORTEST = 8
+MIN_WIDTH = 8
 MARK, SHORT_MARK = "longest", "<<"
-ALARMING = 500_000_000
+ALARM_GAP = 500_000_000
 """Nanoseconds from which on the longest gap is shown in the colour of an alarm."""
 
 
@@ -42,12 +42,12 @@ def table(
     rows = [opening(exchange), *(row(run, worst, most, blocks=blocks) for run in lines), end]
     rows = [[visible(cell) for cell in line] for line in rows if line]
     headers = list(HEADERS)
-    if width is not None and room_for_text(rows, headers, width) < NARROWEST:
+    if width is not None and room_for_text(rows, headers, width) < MIN_TEXT_WIDTH:
         rows, headers = narrowed(rows), narrowed([headers])[0]
-    room = TEXT if width is None else max(SHORTEST, room_for_text(rows, headers, width))
+    room = TEXT if width is None else max(MIN_WIDTH, room_for_text(rows, headers, width))
     for line in rows:
         line[-1] = cut_end(line[-1], room)
-        if colour and most >= ALARMING and line[3].endswith((MARK, SHORT_MARK)):
+        if colour and most >= ALARM_GAP and line[3].endswith((MARK, SHORT_MARK)):
             line[3] = paint(line[3], ALARM)
     title = summary(exchange, found, worst, silence)
     return "\n".join([*(fold(title, width) if width else [title]), box(headers, rows)])

@@ -7,7 +7,7 @@ from moonpalace_cli.output import ellipsis
 from moonpalace_cli.text.tables import box, cut, display_width, fold, frame_width, pad, share
 
 COMFORTABLE = 12
-SHORTEST = 8
+MIN_WIDTH = 8
 
 
 def lay_out(
@@ -26,7 +26,7 @@ def lay_out(
             [break_words(cell) if fit(column) == "break" else cell for column, cell in zip(columns, row, strict=True)]
             for row in (headers, *rows)
         ]
-        narrow = shorten(columns, broken[1:], width, SHORTEST, broken[0])
+        narrow = shorten(columns, broken[1:], width, MIN_WIDTH, broken[0])
     return narrow if narrow is not None else blocks(headers, rows)
 
 

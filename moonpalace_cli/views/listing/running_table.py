@@ -6,7 +6,7 @@ from moonpalace_addons.store.fields import FIELDS
 from moonpalace_cli.text.tables import frame_width, pad
 from moonpalace_cli.views.listing.layout import block, fit, fitted, natural_widths, shorten_cell
 
-SHORTEST = 8
+MIN_WIDTH = 8
 
 
 class RunningTable:
@@ -19,7 +19,7 @@ class RunningTable:
         natural = [max(there, FIELDS[column].width) for there, column in zip(found, columns, strict=True)]
         self._widths: list[int] | None = natural
         if width is not None and sum(natural) + frame_width(len(columns)) > width:
-            self._widths = fitted(columns, natural, width, SHORTEST)
+            self._widths = fitted(columns, natural, width, MIN_WIDTH)
 
     def head(self) -> str:
         """Return what stands above the rows; empty where each row is a block."""

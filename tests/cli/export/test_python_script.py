@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonpalace_cli.export.python_script import LONGEST_LITERAL, literal, script
+from moonpalace_cli.export.python_script import MAX_LITERAL_LENGTH, literal, script
 
 if TYPE_CHECKING:
     from moonpalace_cli.calls.reading import Call
@@ -33,7 +33,7 @@ def test_long_bodies(body: bytes) -> None:
     """A long body stands on several lines of bounded length."""
     text = literal(body)
     assert meaning(text) == body
-    assert max(map(len, text.split("\n"))) <= 2 * LONGEST_LITERAL
+    assert max(map(len, text.split("\n"))) <= 2 * MAX_LITERAL_LENGTH
 
 
 def test_script(call: Callable[..., Call]) -> None:

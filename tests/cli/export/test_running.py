@@ -11,7 +11,7 @@ import pytest
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_cli.export.destinations import to_standard_output
 from moonpalace_cli.export.formats import FORMATS
-from moonpalace_cli.export.running import FEW, Plan, export, export_listed
+from moonpalace_cli.export.running import QUIET_LIMIT, Plan, export, export_listed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,8 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("calls", "shows_progress", "seen"), [(FEW, True, False), (FEW + 1, True, True), (FEW + 1, False, False)]
+    ("calls", "shows_progress", "seen"),
+    [(QUIET_LIMIT, True, False), (QUIET_LIMIT + 1, True, True), (QUIET_LIMIT + 1, False, False)],
 )
 def test_progress(
     store: Store,

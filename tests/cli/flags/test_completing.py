@@ -66,7 +66,7 @@ def test_broken_stores(tmp_path: Path, content: bytes) -> None:
 
 def test_slow_stores(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A store that does not answer is given up."""
-    monkeypatch.setattr(completing, "PATIENCE", 0.05)
+    monkeypatch.setattr(completing, "TIMEOUT", 0.05)
     released = threading.Event()
 
     def never(_: Engine, __: str) -> list[CompletionItem]:

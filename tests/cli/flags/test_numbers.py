@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING
 import click
 import pytest
 
-from moonpalace_cli.flags.numbers import LARGEST, Whole
+from moonpalace_cli.flags.numbers import MAX_INTEGER, WholeNumber
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome
 
 
 @pytest.mark.parametrize(
-    ("text", "number"), [("7", 7), (" 007 ", 7), ("+9", 9), ("0", 0), (str(LARGEST), LARGEST), (12, 12)]
+    ("text", "number"), [("7", 7), (" 007 ", 7), ("+9", 9), ("0", 0), (str(MAX_INTEGER), MAX_INTEGER), (12, 12)]
 )
 def test_numbers(text: str | int, number: int) -> None:
     """Digits are a number, with a sign or without, and so is what is one already."""
-    assert Whole().convert(text, None, None) == number
+    assert WholeNumber().convert(text, None, None) == number
 
 
-@pytest.mark.parametrize("text", ["", "x", "1.5", "1_0", "-1", "٣", str(LARGEST + 1), "9" * 5000])
+@pytest.mark.parametrize("text", ["", "x", "1.5", "1_0", "-1", "٣", str(MAX_INTEGER + 1), "9" * 5000])
 def test_what_is_no_number(text: str) -> None:
     """Anything else is refused, shown only in part."""
     with pytest.raises(click.BadParameter, match=r"^.{,52} must be a whole number, 0 or more$"):
-        Whole().convert(text, None, None)
+        WholeNumber().convert(text, None, None)
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def unread() -> Iterator[TextIO]:
 
 def test_pipe_that_nobody_reads(unread: TextIO, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full pipe holds up neither logging nor, for longer than the limit, the end of the proxy."""
-    monkeypatch.setattr(console_log, "CLOSE_MOST", 0.05)
+    monkeypatch.setattr(console_log, "CLOSE_TIMEOUT", 0.05)
     handler = ConsoleLog(unread)
     began = time.monotonic()
     for number in range(1000):
@@ -169,7 +169,7 @@ def test_pipe_that_nobody_reads(unread: TextIO, monkeypatch: pytest.MonkeyPatch)
 
 def test_finish_gives_up_on_a_full_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where the queue itself is full, the end does not wait for it."""
-    monkeypatch.setattr(console_log, "CLOSE_MOST", 0.05)
+    monkeypatch.setattr(console_log, "CLOSE_TIMEOUT", 0.05)
     stream = Gate()
     handler = ConsoleLog(stream)
     handler.waiting.maxsize = 1

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moonpalace_cli.text.json_text import (
-    DEEPEST_INDENTED,
     JSON_ESCAPES,
+    MAX_INDENT_DEPTH,
     Json,
     Verbatim,
     dumps,
@@ -40,7 +40,7 @@ def test_deep_nesting_takes_bounded_room(text: str) -> None:
     printed = reindent(text)
     assert parse(printed) is not None
     assert "".join(printed.split()) == text
-    assert max(len(line) - len(line.lstrip()) for line in printed.split("\n")) == 4 * DEEPEST_INDENTED
+    assert max(len(line) - len(line.lstrip()) for line in printed.split("\n")) == 4 * MAX_INDENT_DEPTH
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""HTTP content codings: gzip, deflate, br and zstd, undone as the bytes arrive."""
+"""Incremental decoders of the HTTP content codings gzip, deflate, br and zstd."""

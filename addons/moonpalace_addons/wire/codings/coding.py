@@ -1,7 +1,7 @@
-"""Undo one HTTP content coding as its bytes arrive: gzip, deflate, br or zstd.
+"""Incremental decoders of one HTTP content coding: gzip, deflate, br or zstd.
 
-Each coding gives decoded pieces of bounded size, so that whoever asks for them can stop before a few bytes of input
-have become gigabytes of output.
+Each yields decoded pieces of bounded size, so that the caller can stop before a few bytes of input have become
+gigabytes of output.
 """
 
 import zlib
@@ -12,33 +12,33 @@ import brotli  # type: ignore[import-untyped]
 import zstandard
 
 _PIECE_SIZE = 64 * 1024
-# What is left after a gzip member is copied, so a slice bounds the cost of many tiny members.
+# zlib copies the rest after a gzip member, so slices bound the cost of many tiny members.
 _ZLIB_SLICE = 4 * 1024
-# brotli loses the output of the very call that meets an error; small calls lose little.
+# brotli loses the output of the call that fails; small calls lose little.
 _BROTLI_SLICE = 1024
-# zstandard cannot bound the output of a call; 4 bytes of input make at most 128 KiB of it.
+# zstandard cannot bound the output of a call; 4 bytes of input yield at most 128 KiB.
 _ZSTD_SLICE = 256
 
 _ZLIB_WRAPPER, _GZIP_WRAPPER, _NO_WRAPPER = 15, 31, -15
 
 
 class BrokenError(Exception):
-    """Report bytes that do not follow their coding; the text says what is wrong with them."""
+    """Raised for bytes that violate their coding; the message describes the error."""
 
 
 class Coding(Protocol):
-    """Undo one coding."""
+    """The decoder of one coding."""
 
     @property
     def is_complete(self) -> bool:
-        """Say whether the body may end here: before its first byte or after a last one."""
+        """Tell whether the body may end here: before its first byte or after a last one."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield what `data` decodes to, in pieces that are not empty; raise `BrokenError` where that ends."""
+        """Yield what `data` decodes to, in non-empty pieces; raise `BrokenError` where decoding fails."""
 
 
 class Gzip:
-    """Undo RFC 1952: any number of members, NUL bytes after a member are padding."""
+    """Decode RFC 1952: any number of members; NUL bytes after a member are padding."""
 
     def __init__(self) -> None:
         self._inflater: zlib._Decompress | None = None
@@ -46,7 +46,7 @@ class Gzip:
 
     @property
     def is_complete(self) -> bool:
-        """Say whether no member is open."""
+        """Tell whether no member is open."""
         return self._inflater is None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -64,7 +64,7 @@ class Gzip:
 
 
 class Deflate:
-    """Undo RFC 1950, or the bare RFC 1951 that some servers send under the same name."""
+    """Decode RFC 1950, or the bare RFC 1951 that some servers send under the same name."""
 
     def __init__(self) -> None:
         self._inflater: zlib._Decompress | None = None
@@ -72,7 +72,7 @@ class Deflate:
 
     @property
     def is_complete(self) -> bool:
-        """Say whether the last block has come, or nothing yet."""
+        """Tell whether the last block has arrived, or nothing yet."""
         return self._inflater.eof if self._inflater else not self._head
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -92,7 +92,7 @@ class Deflate:
 
 
 class Brotli:
-    """Undo RFC 7932."""
+    """Decode RFC 7932."""
 
     def __init__(self) -> None:
         self._decompressor = brotli.Decompressor()
@@ -100,7 +100,7 @@ class Brotli:
 
     @property
     def is_complete(self) -> bool:
-        """Say whether the last block has come, or nothing yet."""
+        """Tell whether the last block has arrived, or nothing yet."""
         return not self._has_input or bool(self._decompressor.is_finished())
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -123,7 +123,7 @@ class Brotli:
 
 
 class Zstd:
-    """Undo RFC 8878: any number of frames, those to be skipped included."""
+    """Decode RFC 8878: any number of frames, including skippable ones."""
 
     def __init__(self) -> None:
         self._decompressor = zstandard.ZstdDecompressor()
@@ -131,7 +131,7 @@ class Zstd:
 
     @property
     def is_complete(self) -> bool:
-        """Say whether no frame is open."""
+        """Tell whether no frame is open."""
         return self._frame is None
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -182,7 +182,7 @@ def _inflate(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
 
 
 def _salvage(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
-    # The call that meets an error gives nothing of what it had decoded before it, so that part is done again.
+    # The call that fails returns none of the output before the error, so that part is decoded again.
     for byte in _slices(data, 1):
         try:
             piece = inflater.decompress(byte)
@@ -193,5 +193,5 @@ def _salvage(inflater: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
 
 
 def _has_zlib_header(head: bytes) -> bool:
-    # A bare stream can begin like this only with a stored block whose padding is not zero, which no encoder writes.
+    # A bare stream begins like this only if a stored block has non-zero padding, which no encoder writes.
     return head[0] & 0x0F == zlib.DEFLATED and int.from_bytes(head[:2]) % 31 == 0

@@ -1,12 +1,12 @@
-"""Undo HTTP content encodings as the bytes arrive: gzip, deflate, br, zstd and lists of them (RFC 9110, section 8.4).
+"""Decode HTTP content encodings incrementally: gzip, deflate, br, zstd and lists of them (RFC 9110, section 8.4).
 
-What happens on an error, which is told by `Decoder.error` and never raised:
+Errors are reported by `Decoder.error` and never raised:
 
-    before the first decoded byte    the bytes come back as they are, those fed before included
-    after it                         what was decoded stands, nothing more comes
-    the end comes too early          "truncated", and one of the two rules above
+    before the first decoded byte    the bytes are returned undecoded, including those fed before
+    after it                         the decoded part is kept, nothing more is returned
+    premature end                    "truncated", and one of the two rules above
 
-Bytes fed before are remembered for the first rule up to `MAX_HELD`; past it, the second rule holds.
+Up to `MAX_HELD` bytes are kept for the first rule; beyond that, the second rule applies.
 """
 
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from moonpalace_addons.wire.codings.coding import CODINGS, BrokenError, Coding
 
 DEFAULT_MAX_OUTPUT = 100_000_000
-"""Decoded bytes of a body that are kept."""
+"""Maximum decoded bytes of a body that are kept."""
 MAX_HELD = 1024 * 1024
 TRUNCATED = "truncated"
 
 _IDENTITY = ("", "identity")
-# A longer list has no honest use, and each coding multiplies the work that a few bytes can cause.
+# A longer list has no legitimate use, and each coding multiplies the work that a few bytes can cause.
 _MAX_CODINGS = 4
 
 
@@ -49,11 +49,11 @@ class Decoder:
 
     @property
     def passes(self) -> bool:
-        """Tell whether everything comes back as it is fed."""
+        """Tell whether everything is returned as it is fed."""
         return self._passing
 
     def feed(self, data: bytes) -> bytes:
-        """Return what `data` decodes to, as far as it can be told yet."""
+        """Return the decoded bytes available so far."""
         if self._passing or self._stopped or not data:
             return data if self._passing else b""
         self._has_input = True
@@ -71,7 +71,7 @@ class Decoder:
         return b"".join(output)
 
     def close(self) -> bytes:
-        """Return what is left: nothing, unless the body was cut before its first decoded byte."""
+        """Return the remaining bytes: none, unless the body was cut before its first decoded byte."""
         if self._passing or self._stopped or not self._has_input or all(stage.is_complete for stage in self._stages):
             return b""
         return self._fail(TRUNCATED)
@@ -116,7 +116,7 @@ class Decoder:
 
 
 def decode(data: bytes, content_encoding: str | None, max_output: int = DEFAULT_MAX_OUTPUT) -> tuple[bytes, str | None]:
-    """Decode a whole body; return it with the error, if there was one, by the rules at the top of this module."""
+    """Decode a whole body; return it with the error, if any, by the rules at the top of this module."""
     decoder = Decoder(content_encoding, max_output)
     decoded = decoder.feed(data) + decoder.close()
     return decoded, decoder.error

@@ -1,11 +1,11 @@
-"""Look at the first bytes of a body as they come from the network, encoded and cut anywhere."""
+"""Detect the form of a body from its first bytes, which arrive encoded and cut anywhere."""
 
 from moonpalace_addons.wire.codings.encodings import Decoder
 from moonpalace_addons.wire.forms import BOM, MAX_HEAD, Form, form_of
 
 
 class Sniffer:
-    """Find out the form of a body; memory is bounded by `MAX_HEAD`. `form` is None until it can be told."""
+    """Detect the form of a body; memory is bounded by `MAX_HEAD`. `form` is None until it is known."""
 
     def __init__(self, label: str | None, content_encoding: str | None = None) -> None:
         self.form: Form | None = None
@@ -15,23 +15,23 @@ class Sniffer:
 
     @property
     def has_begun(self) -> bool:
-        """Tell whether there was anything in the body yet, be it a blank."""
+        """Tell whether the body has begun, even if only with whitespace."""
         return not BOM.startswith(self._head)
 
     @property
     def is_object(self) -> bool:
-        """Tell whether it is a JSON object, from its first byte on."""
+        """Tell whether the body is a JSON object, judged by its first byte."""
         return self.form is Form.JSON and self._head.removeprefix(BOM).lstrip().startswith(b"{")
 
     def feed(self, data: bytes) -> Form | None:
-        """Take in the next bytes; return the form."""
+        """Add the next bytes; return the form."""
         if self.form is None:
             self._head += self._decoder.feed(data)[:MAX_HEAD]
             self.form = form_of(self._head, self._label)
         return self.form
 
     def close(self) -> Form:
-        """Take note of the end; return the form."""
+        """End the body; return the form."""
         if self.form is None:
             self._head += self._decoder.close()
             self.form = form_of(self._head, self._label, is_over=True) or Form.OTHER

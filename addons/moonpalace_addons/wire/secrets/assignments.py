@@ -1,9 +1,9 @@
-r"""Tell by the name before it that a value in running text is a credential.
+r"""Detect credentials in running text by the name in front of them.
 
-`OPENAI_API_KEY=…` of an `.env` file, `x-api-key: …` of a command, `{\"access_token\": \"…\"}` in the arguments of a
-tool, `https://host/?X-Amz-Signature=…`, `["Authorization", "…"]`: what parts the name from its value is one of a few
-signs, with quotes, escapes of JSON at any depth, percent-encoding and blanks around them. Since a text may be about
-anything, the name has to be as telling as that of a member of a body, and the value drawn by chance.
+`OPENAI_API_KEY=…` of an `.env` file, `x-api-key: …` of a command, `{\"access_token\": \"…\"}` in a tool's arguments,
+`https://host/?X-Amz-Signature=…`, `["Authorization", "…"]`: name and value are separated by one of a few signs, with
+quotes, JSON escapes at any depth, percent-encoding and whitespace around them. Since a text may be about anything, the
+name must be as specific as that of a member of a body, and the value must look random.
 """
 
 import re
@@ -12,13 +12,13 @@ from functools import lru_cache
 from moonpalace_addons.wire.secrets.names import is_secret, is_secret_member
 
 NAME_REACH = 120
-"""Bytes before a value in which its name stands."""
+"""Bytes before a value that may contain its name."""
 VALUE_PREFIXES = frozenset(
     {b"=", b":", b'"', b"'", b"`", b"[", b">", b" ", b"\t", b"\n", b"+", b"%", b"\\", "：".encode()[-1:]}
 )
-"""What may stand right before the row of characters that a value is in: sign, quote, blank, beginning of an escape."""
+"""Bytes that may precede the characters of a value: a sign, quote, whitespace, or the start of an escape."""
 _MIN_OF_EACH_KIND = 3
-"""Digits, and letters, that a value has at least: `my_variable_name_2` is none."""
+"""Minimum digits, and minimum letters, of a value: `my_variable_name_2` is not one."""
 _MIN_LENGTH = 16
 _BEFORE_PARAMETERS = frozenset({b"?", b"&", b"#", b"%3F", b"%3f", b"%26", b"%23", b"%253F", b"%2526"})
 
@@ -38,23 +38,24 @@ _NAME = re.compile(
     + _AROUND + _SIGN + _AROUND + _SCHEME + rb"\Z"
 )  # fmt: skip
 _MARKS = tuple(mark.encode() for mark in ("key", "token", "secret", "pass", "pwd", "auth", "credential", "cookie"))
+"""Parts of nearly all names of secrets: a name without any of them needs no closer look."""
 _MARKS += tuple(mark.encode() for mark in ("bearer", "jwt", "assertion", "macaroon", "sig", "session", "csrf", "hmac"))
 """What is in nearly all telling names: where none of it stands, there is no need to look closer."""
-_VALUE = re.compile(rb"[A-Za-z0-9_.~+/-]{16,}=*(?![A-Za-z0-9_.~+/(-])")  # before a parenthesis is a name of code
+_VALUE = re.compile(rb"[A-Za-z0-9_.~+/-]{16,}=*(?![A-Za-z0-9_.~+/(-])")  # a name before a parenthesis is code
 _LAST_ROW = re.compile(rb"[A-Za-z0-9_.~+/-]+\Z")
 _MAX_OPEN_LENGTH = 600
-"""Characters of a value that may still become longer."""
+"""Maximum length of a value that may still grow, in characters."""
 
 
 def find_at(data: bytes, start: int) -> tuple[int, int] | None:
-    """Return where the credential stands that begins with the row at `start`, if what is before says that it is one."""
+    """Return the span of the credential in the row at `start`, if the text before names it."""
     start = _value_start(data, start)
     value = _VALUE.match(data, start)
     return value.span() if value is not None and is_mixed(value[0]) and _named(data, start) else None
 
 
 def begun(text: bytes) -> int:
-    """Return how many bytes at the end may be a name and the beginning of its value, which may be a credential."""
+    """Return how many bytes at the end may be a name and the start of its value, a possible credential."""
     row = _LAST_ROW.search(text, max(0, len(text) - _MAX_OPEN_LENGTH))
     start = min(_value_start(text, row.start()), len(text)) if row else len(text)
     named = _named(text, start)
@@ -62,13 +63,13 @@ def begun(text: bytes) -> int:
 
 
 def is_mixed(value: bytes) -> bool:
-    """Tell whether a value is long enough, and of letters and digits, as a machine draws them."""
+    """Tell whether a value is long enough and mixes letters and digits as machine-made values do."""
     letters = len(value.translate(None, b"0123456789"))
     return len(value) >= _MIN_LENGTH and _MIN_OF_EACH_KIND <= letters <= len(value) - _MIN_OF_EACH_KIND
 
 
 def _value_start(data: bytes, start: int) -> int:
-    # The rest of an escape is no part of the value, as the `n` of a line end.
+    # The rest of an escape, such as the `n` of a line end, is not part of the value.
     before = data[max(0, start - 1) : start]
     if before == b"%":
         return start + (4 if data[start : start + 2] == b"25" else 2)
@@ -76,13 +77,13 @@ def _value_start(data: bytes, start: int) -> int:
 
 
 def _named(data: bytes, start: int) -> int:
-    """Return how many bytes before a value its telling name begins; 0 if there is none."""
+    """Return how many bytes before a value the name of a secret begins; 0 if there is none."""
     return _name_before(data[max(0, start - NAME_REACH) : start])
 
 
 @lru_cache(4096)
 def _name_before(before: bytes) -> int:
-    # The same members stand before values again and again.
+    # The same members precede values again and again.
     lowered = before.lower()
     if b"\\u" not in lowered and lowered.isascii() and not any(mark in lowered for mark in _MARKS):
         return 0

@@ -1,13 +1,13 @@
-"""Find the secrets in a body, and mask them so that all else stays where it was, byte for byte.
+"""Find the secrets in a body, so that they can be masked with all other bytes in place.
 
-Masked are the credentials of the call wherever they are, what has the form of a credential (see
-`wire.secrets.patterns`), and the values of members of JSON, fields of forms and parts of uploads that are named like
-one. That a foreign key in a prompt is masked too is a choice: bodies are kept as the client sent them, but no secret is
-kept at all. A body in which that happened is marked, since it is not what was sent.
+Masked are the credentials of the call wherever they occur, everything in the form of a credential (see
+`wire.secrets.patterns`), and the values of JSON members, form fields and upload parts named like one. Foreign keys in a
+prompt are masked too, by choice: bodies are kept as the client sent them, but no secret is kept at all. A body with a
+mask is marked, since it is not what was sent.
 
-An agent resends its history with every call. So the last bodies are remembered with what was found in them, and the
-beginning that a body has in common with one of them is not looked at again; nor are blocks in which nothing was found,
-which cost no more than their hash.
+An agent resends its history with every call. So recent bodies are cached with their findings, and a prefix that a body
+shares with one of them is not searched again; nor are blocks in which nothing was found, which cost no more than their
+hash.
 """
 
 import re
@@ -24,20 +24,20 @@ from moonpalace_addons.wire.secrets.patterns import LOOKAHEAD, LOOKBEHIND, Findi
 from moonpalace_addons.wire.secrets.values import KnownCredentials
 
 OWN_CREDENTIAL = "credential of the call"
-"""The kind of what is known to be a secret, rather than found to be one."""
+"""The kind of findings that are known credentials, not recognized ones."""
 
 _BLOCK = 16 * 1024
 _MAX_CLEAN_BLOCKS = 10_000
-"""Blocks that are remembered, of 160 MB."""
+"""Maximum cached blocks, of 160 MB."""
 _MAX_BODIES, _MAX_BODY_SIZE = 16, 1_000_000
-"""Bodies that are remembered, of 16 MB, and bytes of the longest."""
+"""Maximum cached bodies, of 16 MB, and maximum bytes of each."""
 _PROBE = 64
-"""Bytes that are compared first, and to which the place is found where two bodies begin to differ."""
+"""Bytes that are compared first, and the precision with which the first difference of two bodies is located."""
 _MEMBER = re.compile(rb'"([\w.$-]{1,60})"\s{0,8}:\s{0,8}"')
 _STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 _NAME_REACH = 80
 _SMALL_SIZE = 4096
-"""Bytes up to which it is quicker to look for what may be in a telling name than to look at all names."""
+"""Bytes up to which searching for parts of secret names is faster than checking all names."""
 _NAME_HINTS = (
     *(b'key"', b'token"', b'signature"', b"secret", b"pass", b"pwd", b"auth", b"credential", b"cookie", b"bearer"),
     *(b"jwt", b"assertion", b"accesskey", b"apikey"),
@@ -49,21 +49,21 @@ _PART = re.compile(
 )
 _UPLOAD = b"form-data"
 _UPLOAD_BEGINS = 4096
-"""Bytes in which the first part of an upload begins, behind what may stand before it."""
+"""Bytes within which the first part of an upload begins, after any preamble."""
 
 _clean: set[int] = set()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Body:
-    """A body that is remembered, with what was found in its blocks for these credentials."""
+    """A cached body, with the findings in its blocks for these credentials."""
 
     data: bytes
     secrets: tuple[bytes, ...]
     found: tuple[Finding, ...]
 
     def common_prefix(self, data: bytes) -> int:
-        """Return how many bytes another body begins with as well; 0 if it is less than half."""
+        """Return how many leading bytes another body shares; 0 if it is less than half."""
         half = len(self.data) // 2
         if data[half : half + _PROBE] != self.data[half : half + _PROBE]:
             return 0
@@ -81,7 +81,7 @@ _bodies: deque[_Body] = deque(maxlen=_MAX_BODIES)
 
 
 def find(data: bytes, known: KnownCredentials) -> list[Finding]:
-    """Return the secrets in a body in the order in which they stand; they do not overlap."""
+    """Return the secrets in a body in order of position, without overlaps."""
     begun, found = _found_in_common_prefix(data, known)
     found += [finding for start in range(begun, len(data), _BLOCK) for finding in _in_block(data, start, known)]
     if _BLOCK <= len(data) <= _MAX_BODY_SIZE:
@@ -94,10 +94,10 @@ def find(data: bytes, known: KnownCredentials) -> list[Finding]:
 
 
 def _found_in_common_prefix(data: bytes, known: KnownCredentials) -> tuple[int, list[Finding]]:
-    """Return up to where a body need not be looked at, and what begins there: it is the same as in an earlier body.
+    """Return the size of the prefix shared with an earlier body, and the findings in it.
 
-    Of what begins near the end of that, the rest may differ: it is looked at again, from the last quote on that is far
-    enough from there. Neither rows of letters nor names and values go on behind a quote.
+    What follows the shared part may change a finding near its end, so the search resumes at the last quote that is far
+    enough before it. Neither rows of letters nor names and values continue past a quote.
     """
     for body in reversed([*_bodies]) if len(data) >= _BLOCK else ():
         same = body.common_prefix(data) if body.secrets == known.secrets else 0
@@ -105,7 +105,7 @@ def _found_in_common_prefix(data: bytes, known: KnownCredentials) -> tuple[int, 
         if begun > 0:
             found = [finding for finding in body.found if finding.start < begun]
             if all(finding.end < same for finding in found):
-                with suppress(ValueError):  # another thread was first
+                with suppress(ValueError):  # another thread removed it first
                     if same > len(body.data) - _BLOCK:
                         _bodies.remove(body)
                 return begun, found
@@ -113,7 +113,7 @@ def _found_in_common_prefix(data: bytes, known: KnownCredentials) -> tuple[int, 
 
 
 def members(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Finding]:
-    """Give the values of the members of JSON that are named like a credential and begin in a part of the data."""
+    """Yield the values of JSON members that are named like a credential and begin in a part of the data."""
     for match in _MEMBER.finditer(data, max(0, start - _NAME_REACH), len(data) if stop is None else stop):
         if _names_secret(match[1]):
             value = _STRING.match(data, match.end())

@@ -1,10 +1,10 @@
-"""Keep secrets out of whatever is stored, logged or exported: the gate for headers, addresses and short texts.
+"""Mask secrets in everything that is stored, logged or exported: headers, addresses and short texts.
 
-Three things give a secret away, wherever it stands: its name (`names`), the form that its issuer gave it (`patterns`),
-and that it is a credential of the same call (`values`). What is masked keeps its name, so that a reader sees that it
-was there. Bodies pass `bodies`, streams `streams`: masks in these are as long as what they hide.
+A secret is recognized by its name (`names`), by its issuer's format (`patterns`), or as a credential of the same call
+(`values`). What is masked keeps its name, so that a reader sees that it was there. Bodies are handled by `bodies`,
+streams by `streams`: their masks are as long as what they hide.
 
-A stored call tells keys apart by a fingerprint that cannot be turned back, nor compared between stores.
+A stored call tells keys apart by a fingerprint that cannot be reversed, nor compared between stores.
 """
 
 import base64
@@ -19,12 +19,12 @@ from moonpalace_addons.wire.secrets.names import is_secret
 from moonpalace_addons.wire.secrets.values import Span, known
 
 MIN_LENGTH = 8
-"""Characters of a credential that is masked wherever it turns up: a shorter one is too likely to be a word."""
+"""Minimum characters of a credential that is masked everywhere: a shorter one is too likely to be a word."""
 MASK = "***"
 
 _BEARER = re.compile(r"(?:bearer\s+)+", re.IGNORECASE)
 _SCHEME = re.compile(r"(bearer|basic|digest|negotiate|token)[ \t]+(?=[^ \t])", re.IGNORECASE)
-"""What may stay of the value: which kind of credential was sent is what a user looks for (RFC 9110, section 11.4)."""
+"""The part of the value that may be kept: users look for the kind of credential (RFC 9110, section 11.4)."""
 # A parameter of an address, of a cookie or of a challenge, anywhere in the value of a header.
 _PARAMETER = re.compile(r"((?:^|[?&;,#\s])([\w.%~-]{1,100})=)(\"[^\"]*\"|[^&;,#\s\"'<>]*)")
 # A name may follow a ";" too, but a value reaches to the next "&": the URL standard knows no other separator.
@@ -36,18 +36,18 @@ _ENDPOINT = re.compile(
 )
 _BARE_KEY = re.compile(r"[A-Za-z0-9._~-]{20,}")
 _ADDRESS = ("/", "http:", "https:", "ws:", "wss:")
-"""What the value of a header begins with that is an address: `Location`, `Referer`, `X-Original-URL`."""
+"""Prefixes of header values that are addresses: `Location`, `Referer`, `X-Original-URL`."""
 _FOLDED = re.compile(r"\s*\r?\n[ \t]+")
 _LISTS = frozenset({"keys", "tokens"})
 _MAX_CACHED_LENGTH = 300
 
 
 def credentials(headers: Iterable[tuple[str, str]], path: str = "", query: str = "") -> tuple[bytes, ...]:
-    """Return the secret values in headers and an address, longest first, once each, those under 8 bytes left out.
+    """Return the secret values in headers and an address, longest first, without duplicates or those under 8 bytes.
 
-    These are: of `Bearer X` the X; of `Basic X` the X and the password in it (where that is empty, the user name); of
-    another scheme what follows it; the value of a key header; the value of each cookie, without quotes; what parameters
-    that are named like credentials have as values, also in their percent-encoding.
+    For `Bearer X` that is X; for `Basic X` it is X and its password (if that is empty, the user name); for another
+    scheme the rest of the value; the value of a key header; the value of each cookie, without quotes; the values of
+    parameters named like credentials, also percent-encoded.
     """
     found = {value for header in headers for value in _secret_values(*header)}
     if query:
@@ -70,12 +70,12 @@ def mask_known(text: str, secrets: Sequence[bytes]) -> str:
 
 
 def mask_formed(text: str) -> str:
-    """Replace what has the form of a credential by as many `*` as it has characters."""
+    """Replace text in the form of a credential by as many `*` as it has characters."""
     return _overwritten(text, ((found.start, found.end) for found in patterns.find_in(_as_bytes(text))))
 
 
 def overwrite(data: bytes, spans: Iterable[Span]) -> bytes:
-    """Return the data with `*` in these places; the same object if there are none."""
+    """Return the data with these spans replaced by `*`; the same object if there are none."""
     masked: bytearray | None = None
     for start, end in spans:
         if masked is None:
@@ -85,8 +85,11 @@ def overwrite(data: bytes, spans: Iterable[Span]) -> bytes:
 
 
 def mask_header_text(text: str) -> tuple[str, list[bytes]]:
-    """Return the text of headers as it may be kept, but for credentials known from elsewhere, and those in it."""
-    if _FOLDED.search(text):  # an old way to go on with a value, which mitmproxy lets pass
+    """Return the header text with credentials masked, and the credentials found in it.
+
+    Credentials that are known from elsewhere are not masked here.
+    """
+    if _FOLDED.search(text):  # obsolete line folding, which mitmproxy accepts
         text = _FOLDED.sub(" ", text)
     # Clients send most headers with every call.
     lines = [
@@ -96,7 +99,7 @@ def mask_header_text(text: str) -> tuple[str, list[bytes]]:
 
 
 def mask_value(name: str, value: str) -> str:
-    """Return what may be kept of the value of a header."""
+    """Return the part of a header's value that may be kept."""
     name = name.strip().lower()
     if name == _PROTOCOL:
         return ", ".join(shown + (MASK if secret else "") for shown, secret in _protocols(value))
@@ -113,26 +116,26 @@ def mask_value(name: str, value: str) -> str:
 
 
 def is_masked(name: str, value: str) -> bool:
-    """Tell whether a stored header is one whose value was not kept."""
+    """Tell whether the value of a stored header was masked."""
     return value.endswith(MASK) and is_secret(name)
 
 
 def mask_query(query: str) -> str:
-    """Replace the values of parameters that are named like credentials, or hold one, by `***`.
+    """Replace the values of parameters that are named like credentials, or contain one, by `***`.
 
-    Names are compared without regard to case, percent-encoding and the difference between `-` and `_`; all else stays
-    as it was.
+    Names are compared regardless of case, percent-encoding and the difference between `-` and `_`; everything else is
+    unchanged.
     """
     return "&".join(_masked_parameter(parameter) for parameter in query.split("&")) if query else query
 
 
 def mask_path(path: str) -> str:
-    """Replace what is a key in a path, as in `/v1/KEY/chat/completions` or `/bot<token>/`, by as many `*`."""
+    """Replace a key in a path, as in `/v1/KEY/chat/completions` or `/bot<token>/`, by as many `*`."""
     return _overwritten(path, _path_spans(path))
 
 
 def fingerprint(credential: bytes, store_key: bytes) -> str:
-    """Return 16 hexadecimal digits that stand for a credential in one store: BLAKE2b under its key (up to 64 bytes)."""
+    """Return 16 hexadecimal digits that identify a credential in one store: BLAKE2b with its key (up to 64 bytes)."""
     return hashlib.blake2b(credential, key=store_key, digest_size=8).hexdigest()
 
 
@@ -144,7 +147,7 @@ def _secret_values(name: str, value: str) -> Iterator[str]:
         if "=" in value:
             yield from (match[3].strip('"') for match in _PARAMETER.finditer(value) if is_secret(unquote(match[2])))
     elif "cookie" in name:
-        # What follows the first pair of a Set-Cookie are attributes such as the path.
+        # Only the first pair of a Set-Cookie is the cookie; the rest are attributes such as the path.
         pairs = value.split(";")[: 1 if name.startswith("set-") else None]
         yield from ((pair.partition("=")[2] or pair).strip(' "') for pair in pairs if not pair.endswith("="))
     elif "authorization" in name:
@@ -156,7 +159,7 @@ def _secret_values(name: str, value: str) -> Iterator[str]:
 
 def _authorization_values(value: str) -> Iterator[str]:
     scheme, *rest = value.split(maxsplit=1) or [""]
-    # Without a scheme the whole value is the key; with one, some clients repeat it before the key.
+    # Without a scheme the whole value is the key; some clients repeat the scheme before the key.
     token = _BEARER.sub("", rest[0] if rest else value, count=1)
     yield token
     yield from (match[3].strip('"') for match in _PARAMETER.finditer(token) if is_secret(match[2]))
@@ -191,14 +194,14 @@ def _without_value(parameter: re.Match[str]) -> str:
 
 
 def _without_member(member: re.Match[str]) -> str:
-    # A configuration for a gateway, not a body: here every name that tells is meant so.
+    # This is a gateway's configuration, not a body, so any name of a secret counts.
     return member[0][: member.start(2) - member.start()] + MASK + '"' if is_secret(member[1]) else member[0]
 
 
 def _protocols(value: str) -> Iterator[tuple[str, str]]:
-    """Give what may be shown of each protocol that a WebSocket offers, and the credential that browsers put there.
+    """Yield the visible part of each protocol that a WebSocket offers, and its credential.
 
-    They can send no headers, so APIs take `openai-insecure-api-key.KEY`, or a pair like `access_token, KEY`.
+    Browsers cannot send headers, so APIs accept `openai-insecure-api-key.KEY`, or a pair like `access_token, KEY`.
     """
     names_next = False
     for protocol in value.split(","):
@@ -238,7 +241,7 @@ def _parameter_values(parameter: str) -> Iterator[str]:
 
 @lru_cache(512)
 def _path_spans(path: str) -> tuple[Span, ...]:
-    """Return where keys stand in a path."""
+    """Return the spans of keys in a path."""
     spans: list[Span] = []
     start = 0
     named = False
@@ -263,7 +266,7 @@ def _path_spans(path: str) -> tuple[Span, ...]:
 
 
 def _is_bare_key(segment: str) -> bool:
-    """Tell whether a segment looks as if it were drawn by chance, without a form: what stands before an endpoint."""
+    """Tell whether a segment looks random, though it has no known form: such a key may precede an endpoint."""
     has_both = any(map(str.isdigit, segment)) and any(map(str.isalpha, segment))
     longest = max(re.split(r"[-._~]", segment), key=len)
     return len(longest) >= patterns.MIN_ROW_LENGTH and has_both and bool(_BARE_KEY.fullmatch(segment))
@@ -280,4 +283,4 @@ def _overwritten(text: str, spans: Iterable[Span]) -> str:
 
 
 def _as_bytes(text: str) -> bytes:
-    return text.encode("ascii", "replace")  # one byte for each character: places stay
+    return text.encode("ascii", "replace")  # one byte per character keeps positions

@@ -1,8 +1,8 @@
-"""Tell by its name what holds a credential: a header, a parameter of a query, a member of JSON.
+"""Detect names of credentials: of a header, a query parameter, or a JSON member.
 
-A name is taken apart into words: `X-Api-Key`, `api_key`, `apiKey` and `apikey` are the same to it. Of headers and
-parameters one telling word is enough. In bodies words such as key and token have other meanings (a `token` of logprobs,
-the `signature` of a thought), so there another word has to say whose they are.
+A name is split into words: `X-Api-Key`, `api_key`, `apiKey` and `apikey` are equivalent. In headers and parameters one
+such word is enough. In bodies, words such as key and token have other meanings (a `token` of logprobs, the `signature`
+of a thought), so another word has to name the owner.
 """
 
 import re
@@ -22,7 +22,7 @@ _ALWAYS_SECRET = _each(
     password passwords privatekey pwd refreshtoken secret secretkey secrets sessiontoken
     """
 )
-"""What is a credential wherever it stands."""
+"""Words that name a credential everywhere."""
 
 _SECRET_IN_HEADERS = _each(
     """
@@ -30,7 +30,7 @@ _SECRET_IN_HEADERS = _each(
     signature token xsrf
     """
 )
-"""What is one as the name of a header or parameter, or in it."""
+"""Words that name one in a header or parameter."""
 
 _OWNERS = _each(
     """
@@ -40,7 +40,7 @@ _OWNERS = _each(
     subscription upstream user vault virtual webhook xsrf
     """
 )
-"""Whose key or token is a credential, in the names of members of a body."""
+"""Owners whose key or token is a credential, in names of body members."""
 
 _SECRET_SUFFIXES = (
     "apikey",
@@ -53,7 +53,7 @@ _SECRET_SUFFIXES = (
     "credentials",
     "cookie",
 )
-"""What a word of a header's name may end in where it was joined with another: `accesstoken`, `cookie2`."""
+"""Endings of joined words in header names: `accesstoken`, `cookie2`."""
 
 _METADATA_WORDS = _each(
     """
@@ -61,7 +61,7 @@ _METADATA_WORDS = _each(
     size spend status ttl type usage used version
     """
 )
-"""What a name ends in that tells of a credential and is none: `token_type`, `Msh-Context-Cache-Token-Saved`."""
+"""Last words of names that describe a credential but are not one: `token_type`, `Msh-Context-Cache-Token-Saved`."""
 
 _HARMLESS = _each(
     """
@@ -70,22 +70,22 @@ _HARMLESS = _each(
     x-claude-code-session-id x-idempotency-key x-opencode-session x-public-key x-session-affinity
     """
 )
-"""What is named like a credential and is known to be none: it groups calls, or names a cache or a repetition.
+"""Names that look like a credential's but are known not to be: they group calls, or name a cache or a retry.
 
-A session's id is one among them: agents send it with each call, and calls are put together by it.
+Session IDs are among them: agents send one with each call, and calls are grouped by it.
 """
 
 _MAX_NAME_LENGTH = 100
-"""Characters of a name that is remembered, and looked at."""
+"""Maximum characters of a name that are read and cached."""
 
 
 def is_secret(name: str) -> bool:
-    """Tell whether a header or a parameter of this name holds a credential."""
+    """Tell whether a header or a parameter of this name contains a credential."""
     return _is_secret(name[:_MAX_NAME_LENGTH].strip())
 
 
 def is_secret_member(name: str) -> bool:
-    """Tell whether a member of this name in JSON holds a credential, if it is a string."""
+    """Tell whether a JSON member of this name contains a credential, if it is a string."""
     return _is_secret_member(name[:_MAX_NAME_LENGTH])
 
 
@@ -110,7 +110,7 @@ def _is_secret_member(name: str) -> bool:
 
 
 def _are_keys(words: list[str]) -> bool:
-    return words[-1] == "keys" and not _OWNERS.isdisjoint(words[:-1])  # several tokens are a number of them, mostly
+    return words[-1] == "keys" and not _OWNERS.isdisjoint(words[:-1])  # "tokens" is mostly a count
 
 
 def _is_harmless(name: str, words: list[str]) -> bool:

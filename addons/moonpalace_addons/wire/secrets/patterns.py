@@ -1,12 +1,12 @@
-r"""Find what looks like a credential in a text, by the form that its issuer gives it.
+"""Recognize credentials in text by the format of their issuer.
 
-Only forms that a machine made are found: a prefix that the issuer chose, and enough characters after it that are drawn
-by chance, so that neither `sk-your-key-here` nor `sk-learn-tutorial-version-1` is one. What is found is right nearly
-always; what is not found may be a secret all the same, such as a password in a sentence.
+Only machine-made formats are recognized: the issuer's prefix, followed by enough random characters, so that neither
+`sk-your-key-here` nor `sk-learn-tutorial-version-1` matches. There are few false positives; text without a match may
+still contain a secret, such as a password in a sentence.
 
-The time is linear in the length of the text, whatever is in it, and small: prose is passed over at the speed of
-`bytes.find`. Nearly all forms have sixteen letters and digits in a row, which few words have, so the text is turned
-into a `view` that shows the kinds of its characters only, and such rows are looked for in that.
+The time is linear in the length of any text, and small: prose is skipped at the speed of `bytes.find`. Nearly all
+formats have sixteen letters and digits in a row, which few words have, so the text is translated into a `view` of
+character classes, which is searched for such rows.
 """
 
 import re
@@ -16,23 +16,23 @@ from dataclasses import dataclass
 from moonpalace_addons.wire.secrets import assignments
 
 MIN_ROW_LENGTH = 16
-"""Characters of the shortest row that can hold a secret with a prefix."""
+"""Minimum characters in a row that can contain a secret with a prefix."""
 LOOKAHEAD = 4096
-"""Bytes that are looked at behind a place, to tell whether a secret begins there; a private key may be longer."""
+"""Bytes read after a position to recognize a secret that begins there; a private key may be longer."""
 LOOKBEHIND = 320
-"""Bytes that are looked at before it."""
+"""Bytes read before a position."""
 _MAX_PLACEHOLDER_CHARACTERS = 6
-"""So many different characters a random key has at least; `sk-xxxxxxxx0000` has fewer."""
+"""Distinct characters up to which a value counts as a placeholder, such as `sk-xxxxxxxx0000`."""
 _MAX_KEY_BLOCK = 20_000
-"""Characters that a private key may have; RSA of 16,384 bits takes 13,000."""
+"""Maximum characters of a private key; RSA of 16,384 bits takes 13,000."""
 _MAX_STRETCH = 3000
-"""Characters without anything between them that are an image, or the like, and hold nothing that has a form."""
+"""Maximum characters without a separator: longer stretches are images or the like, and contain no credential."""
 _PLACEHOLDERS = frozenset({b"***", b"pass", b"passwd", b"password", b"pw", b"pwd", b"secret", b"xxx"})
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One secret: what it is, for people, and where it stands in the text."""
+    """A secret: its kind, for people, and its span."""
 
     kind: str
     start: int
@@ -77,7 +77,7 @@ FORMS = (
     ("DigitalOcean token", "dop_v1_", "[a-f0-9]{40,}"),
     ("JSON web token", "eyJ", rf"{_B64}{{8,}}\.eyJ{_B64}{{8,}}\.{_B64}{{8,}}"),
 )
-"""Of each form what it is, what it begins with, and a pattern of what follows."""
+"""The kind, prefix and remaining pattern of each format."""
 
 _FORM = re.compile("|".join(f"({re.escape(mark)}(?:{rest}))" for _, mark, rest in FORMS).encode())
 _BEGINNINGS = frozenset([*(mark[:2].encode() for _, mark, _ in FORMS), b"bo"])
@@ -123,22 +123,22 @@ _AWS_SECRET_LENGTH = 40
 
 
 def find(text: str) -> list[Finding]:
-    """Return the secrets in the text in the order in which they stand; they do not overlap."""
+    """Return the secrets in the text in order of position, without overlaps."""
     return without_overlaps(find_in(text.encode("ascii", "replace")))  # one byte for each character: places stay
 
 
 def find_in(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Finding]:
-    """Give the secrets that begin in a part of the data, in no order; they may overlap."""
+    """Yield the secrets that begin in a part of the data, unordered; they may overlap."""
     stop = len(data) if stop is None else min(stop, len(data))
     if data.find(_KEY_MARK, start, stop + 64) >= 0:
         yield from _private_keys(data, start, stop)
-    if data.find(b"@", start, stop + LOOKBEHIND) >= 0:  # the rare one of the characters, which is found quickest
+    if data.find(b"@", start, stop + LOOKBEHIND) >= 0:  # the rarest of the characters, which is found fastest
         yield from _passwords(data, start, stop)
     yield from _rows(data, start, stop)
 
 
 def without_overlaps(findings: Iterator[Finding]) -> list[Finding]:
-    """Return findings in the order of the text; of those that overlap, the one that begins first."""
+    """Return findings in order of position; of overlapping ones, the one that begins first."""
     kept: list[Finding] = []
     for finding in sorted(findings, key=lambda finding: (finding.start, -finding.end)):
         if not kept or finding.start >= kept[-1].end:
@@ -147,7 +147,7 @@ def without_overlaps(findings: Iterator[Finding]) -> list[Finding]:
 
 
 def is_random(secret: bytes) -> bool:
-    """Tell whether characters seem to be drawn by chance: no words, no placeholder."""
+    """Tell whether the characters look random: no words, no placeholder."""
     if len(set(secret)) <= _MAX_PLACEHOLDER_CHARACTERS:
         return False
     longest = max(re.split(rb"[-_.]", secret), key=len)
@@ -159,9 +159,9 @@ def is_random(secret: bytes) -> bool:
 
 
 def _rows(data: bytes, first: int, stop: int) -> Iterator[Finding]:
-    """Give the secrets that begin in rows of letters, digits, `_`, `-` and `.`, and in what `/` and `+` join these to.
+    """Yield the secrets that begin in rows of letters, digits, `_`, `-` and `.`, or in rows joined by `/` and `+`.
 
-    This loop is what a text of many long words costs, so it looks closer only where something tells it to.
+    This loop determines the cost of a text of many long words, so it only looks closer at the positions that qualify.
     """
     base = max(0, first - LOOKBEHIND)
     view = data[base : stop + LOOKAHEAD].translate(_VIEW)
@@ -172,7 +172,7 @@ def _rows(data: bytes, first: int, stop: int) -> Iterator[Finding]:
         row_end = view.find(_BETWEEN, start, end)
         row_end = row_end if row_end >= 0 else end
         at = base + start
-        # A row that reaches into this part began before it, and was looked at there.
+        # A row that reaches into this part was searched where it began.
         if start > place or start == 0 or view[start - 1] != _IN_ROW[0]:
             before = data[at - 2 : at] if at > 1 else data[:at]
             if data[at : at + 2] in _BEGINNINGS or before[-1:] in _ESCAPES:
@@ -198,7 +198,7 @@ def _named(data: bytes, start: int) -> Iterator[Finding]:
 def _in_row(data: bytes, start: int, end: int) -> Iterator[Finding]:
     before = data[max(0, start - 1) : start]
     if before == b"\\":
-        # An escape before a secret must not look like a part of its first word, as the n of \n in JSON would.
+        # An escape before a secret must not count as part of its first word, like the n of \n in JSON.
         start += 5 if data[start : start + 1] == b"u" else 1
     elif before == b"%":
         start += 2
@@ -221,7 +221,7 @@ def _formed(data: bytes, start: int) -> Iterator[Finding]:
 
 
 def _in_stretch(data: bytes, start: int, end: int) -> Iterator[Finding]:
-    """Give the secret that a stretch of rows is, with `/` and `+` between them."""
+    """Yield the secret that consists of rows joined by `/` and `+`."""
     if data[start - 1 : start] in (b" ", b"\t", b"+", b"0") and _BEARER.search(data[max(0, start - 16) : start]):
         token = _BEARER_TOKEN.match(data, start)
         if token and is_random(token[0]):
@@ -235,7 +235,7 @@ def _is_secret_key(data: bytes, key: re.Match[bytes]) -> bool:
     classes = key[0].translate(_CLASSES)
     if not set(b"Aa0") <= set(classes) or len(_CHANGES.findall(classes)) < _MIN_CHANGES:
         return False
-    # Without these it may be an id of some kind, unless something says what it is.
+    # Without `/` or `+` it may be an ID, unless the text before names it.
     return _OTHER in classes or bool(_SECRET_NAME.search(data[max(0, key.start() - 80) : key.start()]))
 
 
@@ -248,7 +248,7 @@ def _passwords(data: bytes, start: int, stop: int) -> Iterator[Finding]:
                 yield Finding("password in a URL", match.start(2), match.end(2))
             if (
                 match is not None and assignments.is_mixed(match[1]) and is_random(match[1])
-            ):  # APIs take a token as the user's name
+            ):  # APIs accept a token as the user name
                 yield Finding("token in a URL", match.start(1), match.end(1))
             place = data.find(mark, place + len(mark), stop + len(mark))
 
@@ -266,7 +266,7 @@ def _private_keys(data: bytes, start: int, stop: int) -> Iterator[Finding]:
         match = _KEY_BEGINS.search(data, max(0, mark - 60), mark + 40)
         if match is None or not start <= match.start() < stop:
             continue
-        # Without its end, what could be the key goes with its beginning.
+        # Without an end marker, everything that may be the key is included.
         limit = min(len(data), match.end() + _MAX_KEY_BLOCK)
         end = data.find(_KEY_ENDS, match.end(), limit)
         close = data.find(_RULE, end + len(_KEY_ENDS), limit) if end >= 0 else -1

@@ -1,7 +1,7 @@
-"""Find the secrets in a stream that come in pieces: a credential that a model repeats is cut over many deltas.
+"""Find secrets in a stream: a credential that a model repeats is cut across many deltas.
 
-The strings that a client would join are looked at together: those of the same name in events with the same indexes.
-This needs no knowledge of any dialect, and no parsing: the strings are found in the bytes, where they are masked.
+Strings that a client would join are searched together: those of the same name in events with the same indexes. This
+needs no knowledge of a dialect and no parsing: strings are located in the bytes, where they are masked.
 """
 
 import re
@@ -18,7 +18,7 @@ _STRING = rb'"([^"\\]*(?:\\.[^"\\]*)*)"'
 _MEMBER = re.compile(rb'"(\w{1,60})"\s?:\s?(?:' + _STRING + rb"|([0-9]{1,9})(?![0-9.eE]))", re.DOTALL)
 _BLANK_LINE = re.compile(rb"\n\r?\n|\r\r")
 _MIN_GAP = 4
-"""Bytes between two members of which the first is the last of its event, at least."""
+"""Minimum bytes between two members of different events."""
 _CONSTANT = frozenset(name.encode() for name in {*IDENTIFIER_KEYS, "finish_reason", "event", "service_tier"} - {"name"})
 _INDEX = b"index"
 _MAX_ROW_LENGTH = 600
@@ -33,7 +33,7 @@ type Series = tuple[bytes, int, tuple[bytes, ...]]
 
 @dataclass(slots=True)
 class _Text:
-    """A text in pieces: where each stands in the stream."""
+    """A text in pieces, with the position of each in the stream."""
 
     pieces: list[Span] = field(default_factory=list)
 
@@ -41,7 +41,7 @@ class _Text:
         return b"".join([data[start:end] for start, end in self.pieces])
 
     def places(self, start: int, end: int) -> Iterator[Span]:
-        """Give where a stretch of the joined text stands in the stream."""
+        """Yield the spans in the stream that a part of the joined text covers."""
         offset = 0
         for first, last in self.pieces:
             size = last - first
@@ -51,22 +51,22 @@ class _Text:
 
 
 def find(data: bytes, known: KnownCredentials) -> list[Finding]:
-    """Return the secrets in a stream that are not in pieces, in order and apart."""
+    """Return the secrets in a stream that are not split, in order and without overlaps."""
     begin, envelope = _envelope(data)
     if not envelope:
         return bodies.find(data, known)
-    # To look at the same id and model again with each event would cost more than all the rest.
+    # Searching the same ID and model in each event would cost more than everything else.
     without = bodies.find(data.replace(envelope, b" " * len(envelope)), known)
     return patterns.without_overlaps(iter([*bodies.find(data[:begin], known), *without]))
 
 
 def find_split(data: bytes, known: KnownCredentials) -> list[Finding]:
-    """Return where the pieces stand of those secrets that come in several, in order and apart."""
+    """Return the spans of the pieces of split secrets, in order and without overlaps."""
     return patterns.without_overlaps(finding for text in _texts(data) for finding in _in_text(text, data, known))
 
 
 def safe_length(data: bytes, known: KnownCredentials, *, in_events: bool = True) -> int:
-    """Return how many bytes of an answer that goes on hold no secret, nor its beginning, that may become longer."""
+    """Return how many bytes of an unfinished answer contain no secret, nor the start of one, that may still grow."""
     end = len(data) - _open(data, known)
     for text in _texts(data) if in_events else ():
         joined = text.joined(data)
@@ -78,7 +78,7 @@ def safe_length(data: bytes, known: KnownCredentials, *, in_events: bool = True)
 
 
 def strings(data: bytes) -> Iterator[Span]:
-    """Give where the strings of a stream stand that are pieces of a text."""
+    """Yield the spans of strings in a stream that are pieces of a text."""
     for text in _texts(data):
         yield from text.pieces
 
@@ -90,7 +90,7 @@ def _open(text: bytes, known: KnownCredentials) -> int:
         is_known = any(end == len(text) for _, end in known.spans(text, max(0, len(text) - LOOKAHEAD)))
         formed = 0 if is_known else len(row[0])
     end = len(text) - max(known.begun(text), formed, assignments.begun(text))
-    # What is whole, and could still be the beginning of itself once more, is not cut there.
+    # A complete credential that could also be the start of another is not cut.
     cut = (start for start, stop in known.spans(text, max(0, end - LOOKAHEAD), end) if start < end < stop)
     return len(text) - min(cut, default=end)
 
@@ -105,12 +105,12 @@ def _in_text(text: _Text, data: bytes, known: KnownCredentials) -> Iterator[Find
 
 
 def _texts(data: bytes) -> list[_Text]:
-    """Return the texts of a stream that come in several pieces."""
+    """Return the texts of a stream that arrive in several pieces."""
     texts: dict[Series, _Text] = {}
     event: list[tuple[bytes, Span]] = []
     indexes: list[bytes] = []
     end, has_returns = 0, b"\r" in data
-    # Members are looked for, not events: of tiny ones without any there may be millions.
+    # Search for members, not events: there may be millions of tiny events without any.
     for match in _MEMBER.finditer(data):
         name, start = match[1], match.start()
         if start - end >= _MIN_GAP and (
@@ -131,21 +131,21 @@ def _texts(data: bytes) -> list[_Text]:
 def _take(texts: dict[Series, _Text], event: list[tuple[bytes, Span]], indexes: tuple[bytes, ...]) -> None:
     seen: dict[bytes, int] = {}
     for name, span in event:
-        # The tokens of log probabilities are one text, however many an event has.
+        # The tokens of log probabilities form one text, however many an event has.
         number = 0 if name == b"token" else seen.get(name, 0)
         seen[name] = number + 1
         texts.setdefault((name, number, indexes), _Text()).pieces.append(span)
 
 
 def _envelope(data: bytes) -> tuple[int, bytes]:
-    """Return what all events begin with, if that is worthwhile, and where the first two end that have it."""
+    """Return the common prefix of events, if it is long enough, and the end of the first two events that have it."""
     events = data[:_SAMPLE].split(b"\n\n", 3)
     if len(events) <= 3:
         return 0, b""
     alike = events[1][
         : next((at for at, pair in enumerate(zip(events[1], events[2], strict=False)) if pair[0] != pair[1]), 0)
     ]
-    # The name of the last member stays: its value is another one each time.
+    # Keep the name of the last member: its value varies.
     alike = alike[: max(alike.rfind(b'{"'), alike.rfind(b',"'), 0)]
     begin = len(events[0]) + 2 + len(events[1])
     return (begin, alike) if len(alike) > _MIN_ENVELOPE else (0, b"")

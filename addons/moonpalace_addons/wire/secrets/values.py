@@ -1,7 +1,7 @@
-r"""Find the credentials of a call wherever they turn up again, also in part and in other spellings.
+"""Find known credentials in data, including parts of them and other encodings.
 
-A credential is known from the headers, the query or the settings. In what a client or upstream says it may stand as it
-is, percent-encoded, in base64, with escapes of JSON, or cut: its beginning or its end from `MIN_PART` characters on.
+A credential is known from the headers, the query or the settings. A client or upstream may repeat it literally,
+percent-encoded, in base64, with JSON escapes, or cut: at least `MIN_PART` characters of its start or end.
 """
 
 import base64
@@ -13,9 +13,9 @@ from functools import lru_cache
 from urllib.parse import quote
 
 MIN_PART = 12
-"""Characters of a part of a credential from which on it is one: fewer may be chance, or a prefix that all keys have."""
+"""Minimum length of a part that is treated as the credential: fewer characters may be chance or a common prefix."""
 _MIN_SPLIT_LENGTH = 16
-"""Characters of a credential from which on parts of it, and its base64, are looked for."""
+"""Minimum length of a credential whose parts, and base64 form, are searched for."""
 _ESCAPED = re.compile(rb"\\u00(?:2[bdf]|3[0-9a]|[46][1-9a-f]|[57][0-9a]|5f)", re.IGNORECASE)
 
 type Span = tuple[int, int]
@@ -32,7 +32,7 @@ class KnownCredentials:
         self._escaped: re.Pattern[bytes] | None = None
 
     def spans(self, data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Span]:
-        """Give where a credential or a part of one begins in a part of the data; places may overlap."""
+        """Yield spans of credentials, or parts of one, that begin in a part of the data; spans may overlap."""
         stop = len(data) if stop is None else min(stop, len(data))
         for needle, begins, ends in self._needles:
             place = data.find(needle, start, stop + len(needle) - 1)
@@ -48,20 +48,20 @@ class KnownCredentials:
             yield from (match.span() for match in self._as_escaped().finditer(data, start))
 
     def touches(self, data: bytes) -> bool:
-        """Tell whether there may be any: a quick look that most texts need no more than."""
+        """Tell whether there may be any: a fast check that is enough for most texts."""
         for needle in self._search_terms:  # `any` takes twice as long
             if needle in data:
                 return True
         return b"\\u00" in data
 
     def begun(self, data: bytes) -> int:
-        """Return how many bytes at the end of the data may be the beginning of a credential that is still to come."""
+        """Return how many bytes at the end of the data may be the start of a credential still to come."""
         ends = data[-self.longest :]
         lengths = (size for secret in self.secrets for size in range(1, len(secret)) if ends.endswith(secret[:size]))
         return max(lengths, default=0)
 
     def _as_escaped(self) -> re.Pattern[bytes]:
-        r"""Return what finds the credentials with any of their characters written as `\u0041`."""
+        r"""Return the pattern of the credentials with any of their characters written as `\u0041`."""
         if self._escaped is None:
             self._escaped = re.compile(b"|".join(b"".join(map(_spellings, secret)) for secret in self.secrets))
         return self._escaped
@@ -69,12 +69,12 @@ class KnownCredentials:
 
 @lru_cache(256)
 def known(secrets: tuple[bytes, ...]) -> KnownCredentials:
-    """Return what finds these credentials; calls with the same ones share it."""
+    """Return the finder of these credentials; calls with the same ones share it."""
     return KnownCredentials(secrets)
 
 
 def _needles(secrets: Sequence[bytes]) -> Iterator[tuple[bytes, bytes, bytes]]:
-    """Give what to look for, and what it may go on as and may have begun as."""
+    """Yield the bytes to search for, the bytes that may follow them, and those that may precede them."""
     for secret in secrets:
         if len(secret) < _MIN_SPLIT_LENGTH:
             yield secret, secret, b""
@@ -97,11 +97,11 @@ def _encoded(secret: bytes) -> set[bytes]:
 
 
 def _in_base64(secret: bytes) -> set[bytes]:
-    """Return what the base64 of any text has in it that has the secret in it, whatever stands before and after it."""
+    """Return the substrings that the base64 of any text with the secret contains, whatever surrounds it."""
     found: set[bytes] = set()
     for shift in range(3):
         text = base64.b64encode(b"\0" * shift + secret)
-        # The characters that hold bits of what stands before or after are left out.
+        # Omit characters that include bits of the surrounding text.
         inner = text[(0, 2, 3)[shift] : (len(secret) + shift) * 8 // 6]
         found |= {inner, inner.translate(bytes.maketrans(b"+/", b"-_"))}
     return found
