@@ -1,1 +1,1 @@
-"""A stored call read whole, and what users see of it."""
+"""A stored call read whole, and its representation for users."""

@@ -1,4 +1,4 @@
-"""Give the bodies of a call as parsed JSON; of a stream, the completion that its events add up to so far."""
+"""Parse the bodies of a call as JSON; a stream is merged into a completion."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def asked_and_answered(bodies: Bodies) -> tuple[object, object]:
-    """Return what the request and the answer mean as JSON; None for what is none."""
+    """Return the request and the answer as parsed JSON; None for a body that is not JSON."""
     answer = parsed(bodies.response)
     if answer is None and bodies.event_stream is not None:
         answer = parsed(bodies.event_stream) or merged(bodies.event_stream)
@@ -21,7 +21,7 @@ def asked_and_answered(bodies: Bodies) -> tuple[object, object]:
 
 
 def parsed(data: bytes | None) -> object:
-    """Return what the bytes mean as JSON, None where they are none."""
+    """Return the parsed JSON, None if it is invalid."""
     if not data:
         return None
     try:
@@ -32,7 +32,7 @@ def parsed(data: bytes | None) -> object:
 
 
 def merged(stream: bytes) -> object:
-    """Return the completion that the events add up to, None if they are no completion's."""
+    """Return the completion merged from the events, None if they are not those of one."""
     decoder, merger = make_decoder(limit=len(stream) + 1), Merger()
     for event in (*decoder.feed(stream), *decoder.close()):
         for value, error in read_data(event).values:

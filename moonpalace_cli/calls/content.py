@@ -1,4 +1,4 @@
-"""Tell what a stored body is: JSON, other text, or bytes; and which of them answers a call."""
+"""Classify a stored body as JSON, other text, or bytes, and select the body that answers a call."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class Answer:
     events: Content | None
 
     def shown(self, *, merged: bool) -> Content:
-        """Return the raw events of a stream, or with `merged` the completion where there is one; else the body."""
+        """Return the raw events of a stream, or with `merged` its completion if there is one; else the body."""
         if self.events is None or (merged and self.body is not None):
             return self.body if self.body is not None else ""
         return self.events
 
 
 def read(data: bytes | None) -> Content:
-    """Return what the bytes are; the empty text for none."""
+    """Return the content of a body; the empty text for None."""
     if not data:
         return ""
     try:
@@ -43,7 +43,7 @@ def read(data: bytes | None) -> Content:
 
 
 def answer(exchange: Exchange, bodies: Bodies) -> Answer:
-    """Return the response; of a call under way, what has come so far."""
+    """Return the response; for a call in flight, the part received so far."""
     if bodies.event_stream is None:
         return Answer(read(bodies.response), None)
     form = form_of(bodies.event_stream[:MAX_HEAD], exchange.response_content_type, is_over=True)
@@ -54,7 +54,7 @@ def answer(exchange: Exchange, bodies: Bodies) -> Answer:
 
 
 def as_text(data: bytes) -> str | bytes:
-    """Return the text, or the bytes where they are not UTF-8."""
+    """Return the text, or the bytes if they are not UTF-8."""
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -62,7 +62,7 @@ def as_text(data: bytes) -> str | bytes:
 
 
 def readable(content: Content) -> str:
-    """Return the body for reading: JSON indented, text as it is, a sentence for bytes."""
+    """Return a readable body: JSON indented, text unchanged, a sentence for bytes."""
     if isinstance(content, Verbatim):
         return reindent(content.text)
     if isinstance(content, bytes):

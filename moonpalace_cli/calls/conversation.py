@@ -1,10 +1,10 @@
-"""Read a conversation out of a request and its answer, for the three faces of the API.
+"""Extract the conversation from a request and its answer, for all three endpoints of the API.
 
     /v1/chat/completions      `messages`, `choices`
     /anthropic/v1/messages    `system`, `messages` with blocks of content, `content`
     /v1/responses             `instructions`, `input`, `output`
 
-Nothing is ever refused: what is not known is shown as the JSON that it is.
+Nothing is rejected: unknown content is shown as JSON.
 """
 
 import json
@@ -20,14 +20,14 @@ from moonpalace_cli.calls.placeholders import DATA_URL, placeholder
 from moonpalace_cli.text.json_text import reindent
 
 DATA = re.compile(r""""data:[^"\\]*(?:\\.[^"\\]*)*"(?!\s*:)""")
-"""A string in JSON, and no key, with a URL that holds data."""
+"""A JSON string, but not a key, that contains a `data:` URL."""
 
 type Kind = Literal["text", "reasoning", "call", "media", "json"]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a message; `label` is the name of a called tool, with the id of the call."""
+    """A part of a message; `label` is the name of a called tool, with the ID of the call."""
 
     kind: Kind
     text: str
@@ -36,7 +36,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A message; `note` says more about its role, such as which call a tool answers."""
+    """A message; `note` adds to its role, such as which call a tool answers."""
 
     role: str
     parts: tuple[Part, ...]
@@ -44,7 +44,7 @@ class Turn:
 
 
 def asked(request: object) -> list[Turn]:
-    """Return the messages of a request, in order, with the names of its tools before them."""
+    """Return the messages of a request, in order, after a turn with the names of its tools."""
     body = mapping(request)
     system = [Turn("system", tuple(content_parts(body[name]))) for name in ("system", "instructions") if body.get(name)]
     messages = body.get("messages", body.get("input"))
@@ -57,7 +57,7 @@ def asked(request: object) -> list[Turn]:
 
 
 def answered(answer: object) -> list[Turn]:
-    """Return what came back: a message for each choice, or the error."""
+    """Return the answer: a message for each choice, or the error."""
     body = mapping(answer)
     turns = [choice_turn(choice) for choice in choices(body)]
     if isinstance(output := body.get("output"), list):
@@ -91,7 +91,7 @@ def choice_turn(choice: Mapping[str, object]) -> Turn:
 
 
 def message_turns(message: object, role: str = "") -> Iterator[Turn]:
-    """Yield the turns of a message: Anthropic's results of tools stand in messages of the user."""
+    """Yield the turns of a message: Anthropic's tool results are part of user messages."""
     fields = mapping(message)
     if not fields:
         yield Turn(role or "?", (Part("json", as_json(message)),))
@@ -151,7 +151,7 @@ def content_parts(content: object) -> Iterator[Part]:
 
 
 def block_part(block: Mapping[str, object]) -> Part:
-    """Return the part that a block of content is."""
+    """Return the part for a block of content."""
     kind = block.get("type")
     if kind in ("tool_use", "function_call", "server_tool_use"):
         arguments = block.get("input") if kind != "function_call" else block.get("arguments")
@@ -184,18 +184,18 @@ def call_part(name: object, id_: object, arguments: object) -> Part:
 
 def as_json(value: object) -> str:
     """Return the value as indented JSON, with placeholders for long strings of data."""
-    # By its text, however deeply it is nested: the value itself could only be walked through by recursion.
+    # On the text, because nesting may be deeper than recursion allows.
     return reindent(DATA.sub(named_data, json.dumps(value, ensure_ascii=False, default=str)))
 
 
 def named_data(string: re.Match[str]) -> str:
-    """Return what names a string with a `data:` URL, in quotes; a string that only begins so as it is."""
+    """Return a placeholder, in quotes, for a string with a `data:` URL; any other string is unchanged."""
     url = json.loads(string[0])
     return json.dumps(placeholder({"url": url}), ensure_ascii=False) if DATA_URL.match(url) else string[0]
 
 
 def usage_line(answer: object) -> str:
-    """Return the tokens of the answer in one line, empty where it does not tell."""
+    """Return the tokens of the answer in one line, empty if it does not give them."""
     usage = summarize(answer).usage
     if usage.prompt_tokens is None and usage.completion_tokens is None:
         return ""

@@ -1,4 +1,4 @@
-"""Write a call the way HTTP/1.1 writes it: first line, headers, a blank line, the body."""
+"""Format a call as HTTP/1.1: first line, headers, a blank line, the body."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def response_message(exchange: Exchange, bodies: Bodies, *, merged: bool) -> str
 
 
 def message(first_line: str, headers: str, content: Content) -> str | bytes:
-    """Return the message with plain line ends; JSON is indented, other bodies are as they are."""
+    """Return the message with plain line ends; JSON is indented, other bodies are unchanged."""
     head = "\n".join([first_line, *header_lines(headers), "", ""])
     if isinstance(content, bytes):
         return head.encode() + content

@@ -1,4 +1,4 @@
-"""Name images, sounds and files inside messages instead of printing them."""
+"""Replace images, sounds and files inside messages by placeholders."""
 
 import re
 from collections.abc import Mapping
@@ -18,13 +18,13 @@ KINDS = {
     "input_file": "file",
     "file": "file",
 }
-"""What the types of blocks hold."""
+"""The media of block types."""
 
 
 def placeholder(block: Mapping[str, object]) -> str | None:
-    """Return what stands for a block that holds an image or the like: its type and size, or its address.
+    """Return the placeholder of a media block: its type and size, or its address.
 
-    None where the block is none of these.
+    Return None for any other block.
     """
     kind = str(block.get("type") or "")
     if kind and kind not in KINDS:
@@ -42,7 +42,7 @@ def placeholder(block: Mapping[str, object]) -> str | None:
 
 
 def from_url(what: str, url: str) -> str:
-    """Return what stands for what an address leads to; of a `data:` URL, its type and size."""
+    """Return the placeholder of an address; for a `data:` URL, its type and size."""
     found = DATA_URL.match(url)
     if found is None:
         return f"[{what} {url[:SHOWN]}{'…' if len(url) > SHOWN else ''}]"
@@ -51,12 +51,12 @@ def from_url(what: str, url: str) -> str:
 
 
 def decoded(data: str) -> int:
-    """Return how many bytes a text in base64 stands for."""
+    """Return the decoded size of a base64 text."""
     return len(data) * 3 // 4 - data[-2:].count("=")
 
 
 def size(number: int) -> str:
-    """Return a number of bytes for reading."""
+    """Return a number of bytes in readable form."""
     if number < 1000:
         return f"{number} bytes"
     return f"{number / 1000:.1f} kB" if number < 1_000_000 else f"{number / 1_000_000:.1f} MB"

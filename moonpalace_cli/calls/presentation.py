@@ -1,4 +1,4 @@
-"""Turn a stored call into what users see of it: metadata, status, times."""
+"""Format the metadata, status and times of a stored call."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
 
 
 def local_time(moment: datetime) -> str:
-    """Return the moment in local time, as the tables show it."""
+    """Return the time in the local zone, in the format of the tables."""
     return moment.astimezone().strftime(TIME_FORMAT)
 
 
 def has_failed(exchange: Exchange) -> bool:
-    """Tell whether the call failed though its status, if it has one, does not say so.
+    """Tell whether the call failed in a way that its status, if any, does not show.
 
-    It ended otherwise than with a whole answer, or the answer holds an error; one of 4xx or 5xx says it by its status.
+    That is a call without a complete answer, or with an error in its answer; statuses 4xx and 5xx speak for themselves.
     """
     return exchange.state not in (State.COMPLETED, State.IN_FLIGHT) or exchange.holds_error
 
@@ -36,13 +36,13 @@ def status(exchange: Exchange) -> str:
 
 
 def metadata(exchange: Exchange) -> dict[str, str]:
-    """Return what `inspect` and `export` say about a call: strings under sorted keys, none for what is unknown."""
+    """Return the metadata of `inspect` and `export`: strings under sorted keys, empty if unknown."""
     values = {name: field_text(field, exchange) for field in CATALOGUE for name in field.metadata.split()}
     return {name: value for name, value in sorted(values.items()) if value}
 
 
 def field_text(field: Field, exchange: Exchange) -> str:
-    """Return what the metadata have for a field: durations in whole milliseconds."""
+    """Return a field as the metadata show it: durations in whole milliseconds."""
     value = field.of(exchange)
     if field.name == "status":
         return status_line(exchange.status_code)

@@ -1,4 +1,4 @@
-"""Read whole calls, with what they carried and what users call them, one at a time."""
+"""Read whole calls with their bodies and labels, one at a time."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Call:
 
 
 def read_calls(engine: Engine, ids: Sequence[int], *, timed: bool = False) -> Iterator[Call]:
-    """Give the calls in the order of their ids; without `timed` there are no times of events.
+    """Yield the calls in the order of their IDs; without `timed` they have no event times.
 
-    Calls that were deleted meanwhile are left out.
+    Calls that were deleted in the meantime are skipped.
     """
     from moonpalace_addons.store.read import selection
     from moonpalace_addons.store.records import contents, labels
@@ -44,7 +44,7 @@ def read_calls(engine: Engine, ids: Sequence[int], *, timed: bool = False) -> It
 
 
 def event_times(bodies: Bodies, chunks: Sequence[tuple[int, int]]) -> tuple[int, ...]:
-    """Return when each event of a stream was complete: when the chunk with its last byte came."""
+    """Return the completion time of each event of a stream: the arrival of the chunk with its last byte."""
     if bodies.event_stream is None or not chunks:
         return ()
     from moonpalace_addons.wire.chat.event_data import make_decoder

@@ -1,1 +1,1 @@
-"""Write stored calls in the formats that other programs read: one module for each."""
+"""Export formats: one module each."""

@@ -1,4 +1,4 @@
-"""What a stored call to chat completions asked for and was answered."""
+"""The request and the answer of a stored call to chat completions."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ PATH = "/chat/completions"
 
 
 def parsed(data: bytes | None) -> object:
-    """Return what the bytes mean as JSON, None where they are none."""
+    """Return the parsed JSON, None if it is invalid."""
     return parse(data or b"")
 
 
 def request_members(call: Call) -> Members:
-    """Return the request to chat completions; raise UnfitError for another call and for a body that is none."""
+    """Return the request to chat completions; raise UnfitError for other calls and for an invalid body."""
     if call.exchange.method != "POST" or not call.exchange.path.endswith(PATH) or "/anthropic/" in call.exchange.path:
         raise UnfitError("is no chat completion")
     body = parsed(call.bodies.request)
@@ -32,7 +32,7 @@ def request_members(call: Call) -> Members:
 
 
 def answered_message(call: Call) -> Members | None:
-    """Return the message that answers, of several choices the first; of a stream the merged one. None for none."""
+    """Return the answering message: of the first choice, merged if it was a stream. None without one."""
     body = parsed(call.bodies.response)
     choices = body.get("choices") if isinstance(body, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
@@ -41,7 +41,7 @@ def answered_message(call: Call) -> Members | None:
 
 
 def text_of(content: object) -> str:
-    """Return the text of a message's content; a part that is no text is named in brackets."""
+    """Return the text of a message's content; parts that are not text are named in brackets."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):

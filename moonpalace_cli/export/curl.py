@@ -1,4 +1,4 @@
-"""Write the curl command that sends a stored request again."""
+"""Write a curl command that repeats a stored request."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ LEFT_OUT = {
     "transfer-encoding",
 }
 KEY_HEADERS = ("authorization", "x-api-key", "api-key")
-"""The headers that clients send their key in; of several the first counts, as with the API."""
+"""Headers in which clients send their key; the first one counts, as it does for the API."""
 ARGUMENT_LIMIT = 100_000
-"""Bytes of a body that may stand on the command line: Linux refuses single arguments of 128 KiB."""
+"""Maximum bytes of a body on the command line: Linux rejects single arguments of 128 KiB."""
 
 
 def command(exchange: Exchange, body: bytes, *, encoding: str = "utf-8") -> str:
     """Return a command for sh that sends the request with the caller's `$MOONSHOT_API_KEY`.
 
-    `encoding` is that of the terminal it is copied from: a body that it cannot show goes through base64.
+    `encoding` is that of the terminal it is copied from: a body that it cannot represent goes through base64.
     """
     with_data = has_data(exchange, body)
     head = "curl --head" if exchange.method == "HEAD" else f"curl -X {quote(exchange.method)}"
@@ -57,7 +57,7 @@ def header_options(exchange: Exchange) -> list[str]:
     options = []
     for name, value in headers_of(exchange):
         if name.lower() not in LEFT_OUT:
-            # curl takes "Name:" for "leave it out" and "Name;" for an empty one.
+            # "Name:" makes curl omit a header, "Name;" sends it empty.
             options.append(f"-H {quote(f'{name}: {value}' if value else f'{name};')}")
     if accepts_encodings(exchange):
         options.append("--compressed")
@@ -65,7 +65,7 @@ def header_options(exchange: Exchange) -> list[str]:
 
 
 def added_by_curl(exchange: Exchange, body: bytes, *, has_data: bool) -> list[str]:
-    """Return the headers that curl would add by itself and the client did not send."""
+    """Return options that remove headers which curl adds and the client did not send."""
     added = ["User-Agent", "Accept"]
     if has_data:
         added.append("Content-Type")
@@ -76,12 +76,12 @@ def added_by_curl(exchange: Exchange, body: bytes, *, has_data: bool) -> list[st
 
 
 def has_data(exchange: Exchange, body: bytes) -> bool:
-    """Tell whether the request has a body, be it an empty one."""
+    """Tell whether the request has a body, even an empty one."""
     return exchange.method != "HEAD" and (bool(body) or exchange.method in ("POST", "PUT", "PATCH"))
 
 
 def key_header(exchange: Exchange) -> tuple[str, str]:
-    """Return the name of the header in which the client sent its key, and what stands there before the key."""
+    """Return the name of the header in which the client sent its key, and the text before the key."""
     masked = {
         name.lower(): (name, value) for name, value in header_pairs(exchange.request_headers) if is_masked(name, value)
     }
@@ -90,12 +90,12 @@ def key_header(exchange: Exchange) -> tuple[str, str]:
 
 
 def headers_of(exchange: Exchange) -> list[tuple[str, str]]:
-    """Return the client's headers, but for those whose values were not kept."""
+    """Return the client's headers, except those whose values were masked."""
     return [pair for pair in header_pairs(exchange.request_headers) if not is_masked(*pair)]
 
 
 def accepts_encodings(exchange: Exchange) -> bool:
-    """Tell whether the client took compressed answers."""
+    """Tell whether the client accepted compressed answers."""
     values = ",".join(value for name, value in headers_of(exchange) if name.lower() == "accept-encoding")
     return any(part.partition(";")[0].strip() not in ("", "identity") for part in values.split(","))
 

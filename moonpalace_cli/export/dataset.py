@@ -1,4 +1,4 @@
-"""A line of chat data for fine-tuning and evaluation: the messages with the answer at their end, and the tools."""
+"""A line of chat data for fine-tuning and evaluation: the messages including the answer, and the tools."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from moonpalace_cli.calls.reading import Call
 
 ASIDE = ("tools", "parallel_tool_calls")
-"""Members of the request that the data need beside the messages."""
+"""Members of the request that the data needs besides the messages."""
 
 
 def line(call: Call, _: str = "") -> str:
-    """Return the line; raise UnfitError for what is no chat completion and for one without a whole answer."""
+    """Return the line; raise UnfitError for other calls and for those without a complete answer."""
     request = request_members(call)
     status = call.exchange.status_code
     if call.exchange.state is not State.COMPLETED:
@@ -32,7 +32,7 @@ def line(call: Call, _: str = "") -> str:
 
 
 def answer(message: Members) -> Members:
-    """Return the answer as a message of a request: with its role, without members that say nothing."""
+    """Return the answer as a message of a request: with its role, without empty members."""
     told = {name: value for name, value in message.items() if value is not None and value != []}
     return {"role": "assistant", **told}
 

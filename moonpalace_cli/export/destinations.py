@@ -1,4 +1,4 @@
-"""Where exports go: standard output, one file, a folder of files, a zip bundle with an index."""
+"""Destinations of exports: standard output, one file, a folder of files, a zip bundle with an index."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ INDEX = "index.json"
 
 
 class Put(Protocol):
-    """What takes the calls one after another; a returned path is that of a file of the call's own."""
+    """The consumer of the calls; a returned path is that of the call's own file."""
 
     def __call__(self, call: Call, text: str, /) -> Path | None:
-        """Take a call's text."""
+        """Write a call's text."""
 
 
 type Destination = AbstractContextManager[Put]
 
 
 def file_stem(exchange: Exchange) -> str:
-    """Return the documented file name without its ending: the completion's id, else the request's, else our own."""
+    """Return the documented file name without its ending: the completion's ID, else the request's, else ours."""
     return safe_stem(exchange.chatcmpl_id or exchange.msh_request_id or "") or f"moonpalace-{exchange.id}"
 
 
 def otherwise(exchange: Exchange) -> str:
-    """Return the name for a call whose first name is taken."""
+    """Return the alternative name, for a call whose file name is taken."""
     return f"{file_stem(exchange)}-{exchange.id}"
 
 
 def joined(form: Format, write: Callable[[str], None], *, many: bool) -> Iterator[Put]:
-    """Give what writes calls after another into one text, framed as the format wants it."""
+    """Yield a consumer that writes all calls into one text, framed as the format requires."""
     framed = many or form.framed
     count = 0
 
@@ -64,12 +64,12 @@ def joined(form: Format, write: Callable[[str], None], *, many: bool) -> Iterato
 
 @contextmanager
 def to_standard_output(form: Format, *, many: bool) -> Iterator[Put]:
-    """Print the calls, as they go to a terminal or a pipe."""
+    """Print the calls to a terminal or a pipe."""
     yield from joined(form, printer(form), many=many)
 
 
 def printer(form: Format) -> Callable[[str], None]:
-    """Return what prints a piece of text without a line end of its own."""
+    """Return a function that prints a piece of text without adding a line end."""
     if form.kind == "json":
         return lambda text: print_json(text, end=False)
     if form.kind == "prose" or not is_terminal():
@@ -78,25 +78,25 @@ def printer(form: Format) -> Callable[[str], None]:
 
 
 def print_code(text: str) -> None:
-    """Print code on a terminal: it escapes by itself what must not be shown, and here what cannot be."""
+    """Print code on a terminal: it escapes control characters itself, and characters that cannot be shown here."""
     coding = sys.stdout.encoding
     click.echo(text.encode(coding, "backslashreplace").decode(coding), nl=False)
 
 
 @contextmanager
 def to_file(form: Format, path: Path, *, many: bool) -> Iterator[Put]:
-    """Write one file, which takes the place of whatever was there when all is written."""
+    """Write one file, which replaces an existing one when it is complete."""
     with writing_over(path) as file:
         yield from joined(form, lambda text: unused(file.write(form.encode(text))), many=many)
 
 
 def unused(_: object) -> None:
-    """Take a result that nobody needs."""
+    """Discard a result."""
 
 
 @contextmanager
 def to_folder(form: Format, folder: Path, *, many: bool, force: bool) -> Iterator[Put]:
-    """Write a file for each call; one that is there stays, unless `force`, and the new one gets another name."""
+    """Write a file for each call; an existing file is kept, unless `force`, and the new one is renamed."""
     written: set[Path] = set()
 
     def put(call: Call, text: str) -> Path:
@@ -114,7 +114,7 @@ def to_folder(form: Format, folder: Path, *, many: bool, force: bool) -> Iterato
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder; raises MoonPalaceError where that cannot be done."""
+    """Create the folder; raise MoonPalaceError on failure."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -122,7 +122,7 @@ def make_folder(folder: Path) -> None:
 
 
 def alone(form: Format, text: str) -> str:
-    """Return the text of a file that holds one call."""
+    """Return the text of a file with a single call."""
     return (f"{form.opening}{text}{form.closing}" if form.framed else text) + "\n"
 
 
@@ -139,7 +139,7 @@ def to_bundle(form: Format, path: Path) -> Iterator[Put]:
             names = candidates(Path(), file_stem(call.exchange), form.ending, otherwise(call.exchange))
             name = next(str(name) for name in names if str(name) not in bundle.NameToInfo and str(name) != INDEX)
             bundle.writestr(member(name, call), form.encode(alone(form, text)))
-            # Not kept in memory: an index can have any number of lines.
+            # Not kept in memory: an index may have any number of lines.
             index.write(b",\n" if index.tell() else b"[\n")
             index.write(json.dumps(index_row(name, call), ensure_ascii=False).encode("utf-8", JSON_ESCAPES))
 
@@ -149,7 +149,7 @@ def to_bundle(form: Format, path: Path) -> Iterator[Put]:
 
 
 def member(name: str, call: Call) -> zipfile.ZipInfo:
-    """Return what the bundle says of a file: made when the call began, for its owner alone."""
+    """Return the zip entry of a file, dated by the call's start, readable by its owner only."""
     began = call.exchange.started_at.astimezone()
     moment = (began.year, began.month, began.day, began.hour, began.minute, began.second)
     info = zipfile.ZipInfo(name, max((1980, 1, 1, 0, 0, 0), moment))
@@ -159,7 +159,7 @@ def member(name: str, call: Call) -> zipfile.ZipInfo:
 
 
 def copy_index(index: IO[bytes], bundle: zipfile.ZipFile) -> None:
-    """Put the index into the bundle."""
+    """Write the index into the bundle."""
     index.seek(0)
     info = zipfile.ZipInfo(INDEX)
     info.compress_type = zipfile.ZIP_DEFLATED
@@ -169,7 +169,7 @@ def copy_index(index: IO[bytes], bundle: zipfile.ZipFile) -> None:
 
 
 def index_row(name: str, call: Call) -> dict[str, object]:
-    """Return what the index says of a call."""
+    """Return the index entry of a call."""
     exchange = call.exchange
     return {
         "file": name,
@@ -189,5 +189,5 @@ def index_row(name: str, call: Call) -> dict[str, object]:
 
 
 def encoding(form: Format, *, printed: bool) -> str:
-    """Return the encoding that the text is for: that of the terminal which it can be copied from, else UTF-8."""
+    """Return the target encoding: that of the terminal from which the text may be copied, else UTF-8."""
     return sys.stdout.encoding if printed and form.kind == "code" and is_terminal() else "utf-8"

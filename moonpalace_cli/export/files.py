@@ -1,4 +1,4 @@
-"""Write exports to files that only their owner can read, and never over another file."""
+"""Write export files that only their owner can read, without overwriting other files."""
 
 import os
 import re
@@ -12,19 +12,18 @@ from typing import BinaryIO
 from moonpalace_addons.errors import MoonPalaceError
 
 MAX_STEM_LENGTH = 200
-"""Characters of a name; file systems take 255 bytes, ending and number included."""
+"""Maximum characters of a name; file systems allow 255 bytes, including ending and number."""
 
 
 def safe_stem(name: str) -> str:
-    """Return a file name for what an API called a thing: no separators, no leading dots, no surprises."""
+    """Return a safe file name for an identifier of an API: no separators, no leading dots."""
     return re.sub(r"[^A-Za-z0-9._-]", "_", name)[:MAX_STEM_LENGTH].lstrip(".-")
 
 
 def write_new(folder: Path, stem: str, ending: str, content: bytes, *, otherwise: str = "") -> Path:
-    """Write a new file and return its path; one of the same name and content is left as it is and returned.
+    """Write a new file and return its path; an existing one with the same name and content is returned unchanged.
 
-    A name taken by something else gives way to `otherwise`, or gets -2, -3, …. Raises MoonPalaceError where nothing can
-    be written.
+    If the name is taken, try `otherwise`, or append -2, -3, …. Raise MoonPalaceError if nothing can be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +41,7 @@ def write_new(folder: Path, stem: str, ending: str, content: bytes, *, otherwise
 
 
 def candidates(folder: Path, stem: str, ending: str, otherwise: str = "") -> Iterator[Path]:
-    """Give the names to try, in order; `otherwise` spares many files that want one name a long search."""
+    """Yield the names to try, in order; `otherwise` avoids a long search if many files want one name."""
     yield folder / f"{stem}{ending}"
     if otherwise:
         yield folder / f"{otherwise}{ending}"
@@ -52,16 +51,16 @@ def candidates(folder: Path, stem: str, ending: str, otherwise: str = "") -> Ite
 
 
 def write_over(path: Path, content: bytes) -> None:
-    """Write the file, whatever was in it; raises MoonPalaceError where it cannot be written."""
+    """Write the file, replacing an existing one; raise MoonPalaceError on failure."""
     with writing_over(path) as file:
         file.write(content)
 
 
 @contextmanager
 def writing_over(path: Path) -> Iterator[BinaryIO]:
-    """Give a file that takes the place of whatever was there, once all of it is written; it is its owner's alone.
+    """Yield a file that replaces an existing one when it is complete; only its owner can read it.
 
-    What is no file, such as a pipe, is written at once. Raises MoonPalaceError where the file cannot be written.
+    Special files, such as pipes, are written directly. Raise MoonPalaceError if the file cannot be written.
     """
     try:
         target = path.resolve()
@@ -84,7 +83,7 @@ def writing_over(path: Path) -> Iterator[BinaryIO]:
 
 
 def write(path: Path, content: bytes, flag: int) -> None:
-    """Write the file; a new one can be read by its owner only, and is not left behind half-written."""
+    """Write the file; a new one is readable by its owner only, and is removed if writing fails."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flag, 0o600)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -1,4 +1,4 @@
-"""The table of formats: what a call becomes in each, and how many of them make one file."""
+"""The table of export formats."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One format: `text` gives a call for an output in an encoding, or raises UnfitError.
+    """An export format: `text` converts a call to text for an output encoding, or raises UnfitError.
 
-    Several calls in one file stand between `opening` and `closing`, with `separator` between them; one alone too if
-    `framed`. `kind` says how it is to be printed. With `timed` the times of events are read.
+    Several calls in one file are written between `opening` and `closing`, separated by `separator`; a single one too if
+    `framed`. `kind` selects how it is printed. `timed` formats read the times of events.
     """
 
     ending: str
@@ -31,7 +31,7 @@ class Format:
     timed: bool = False
 
     def encode(self, text: str) -> bytes:
-        """Return the text for a file, with escapes for what UTF-8 cannot hold."""
+        """Return the text for a file, with escapes for characters that UTF-8 cannot encode."""
         return text.encode("utf-8", JSON_ESCAPES if self.kind == "json" else "backslashreplace")
 
 

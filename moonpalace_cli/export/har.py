@@ -1,7 +1,7 @@
 """An entry of an HTTP Archive (HAR 1.2), which browsers, mitmproxy and most debugging tools read.
 
-Times are milliseconds. What the format has no place for stands under names that begin with `_`, as it demands: the
-events of a stream with their times, the completion that they merge to, our own metadata and labels.
+Times are milliseconds. Data without a place in the format has names that begin with `_`, as the format requires: the
+timed events of a stream, the completion merged from them, our own metadata and labels.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def request(call: Call) -> dict[str, Json]:
 
 
 def response(call: Call) -> dict[str, Json]:
-    """Return the response; of a stream the events as they came."""
+    """Return the response; for a stream the raw events."""
     exchange, bodies = call.exchange, call.bodies
     body = bodies.event_stream if bodies.event_stream is not None else bodies.response or b""
     told = header_pairs(exchange.response_headers or "")
@@ -98,7 +98,7 @@ def response(call: Call) -> dict[str, Json]:
 
 
 def headers(stored: str) -> list[Json]:
-    """Return headers; a content encoding that readers do not know is left out, since they would refuse the file."""
+    """Return headers without a content encoding that readers do not know, since they would reject the file."""
     return [
         {"name": name, "value": value}
         for name, value in header_pairs(stored)
@@ -107,7 +107,7 @@ def headers(stored: str) -> list[Json]:
 
 
 def text(body: bytes) -> dict[str, Json]:
-    """Return a body as text, in base64 where it is none."""
+    """Return a body as text, in base64 if it is not text."""
     try:
         return {"text": body.decode()}
     except UnicodeDecodeError:
@@ -133,6 +133,6 @@ def events(call: Call) -> list[Json]:
 
 
 def labels(call: Call) -> dict[str, Json]:
-    """Return what users call the call."""
+    """Return the labels of the call."""
     found: dict[str, Json] = {"category": call.exchange.category, "note": call.exchange.note, "tags": list(call.tags)}
     return {name: value for name, value in found.items() if value}

@@ -1,4 +1,4 @@
-"""The HTTPie command that sends a stored request again (HTTPie 3 or later)."""
+"""An HTTPie command that repeats a stored request (HTTPie 3 or later)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from moonpalace_cli.export.curl import LEFT_OUT, has_data, headers_of, is_argume
 if TYPE_CHECKING:
     from moonpalace_cli.calls.reading import Call
 
-# HTTPie reads `Name:=…` and `Name:@…` as something else than a header; a backslash says that it is none.
+# `Name:=…` and `Name:@…` are not headers for HTTPie; a backslash escapes the value.
 SPECIAL = re.compile(r"^[=@:;]")
 
 

@@ -1,4 +1,4 @@
-"""The documented JSON object: for reading with four spaces a level, or as one line of JSON Lines."""
+"""The documented JSON object: indented by four spaces, or as one line of JSON Lines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def document(call: Call, _: str = "") -> str:
 
 
 def line(call: Call, _: str = "") -> str:
-    """Return the object of a call in one line; numbers and keys stay as they were written."""
+    """Return the object of a call in one line; numbers and keys keep their spelling."""
     return compact(document(call))
 
 

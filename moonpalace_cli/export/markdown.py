@@ -1,4 +1,4 @@
-"""Write text into Markdown so that it stays the text it is."""
+"""Escape text for Markdown."""
 
 import re
 
@@ -15,7 +15,7 @@ def fenced(text: str, language: str = "") -> str:
 
 
 def code(text: str) -> str:
-    """Return a piece of code inside of a line."""
+    """Return inline code."""
     line = " ".join(text.split())
     longest = max((len(run) for run in RUN.findall(line)), default=0)
     fence = "`" * (longest + 1)
@@ -24,7 +24,7 @@ def code(text: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return a line of ordinary text; no emphasis, link or tag comes of it."""
+    """Return a line of plain text, escaped so that it contains no emphasis, link or tag."""
     return SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
@@ -36,7 +36,7 @@ def table(rows: list[tuple[str, str]]) -> str:
 
 
 def shortened(text: str, limit: int) -> str:
-    """Return the text, of a long one the beginning and the end with a line between them that says what is missing."""
+    """Return the text; a long one is reduced to its beginning and end, with a line that states what is missing."""
     if len(text) <= limit:
         return text
     head, tail = limit * 3 // 4, limit // 4

@@ -1,6 +1,6 @@
-"""A line of the file that a batch at the API takes: the request alone, to be asked again with many others.
+"""A line of an input file for the batch API: a request to be repeated with many others.
 
-The API wants one model for a file, and no streams: `stream` and `stream_options` are left out of the body.
+The API requires one model per file, and no streams: `stream` and `stream_options` are removed from the body.
 """
 
 from __future__ import annotations

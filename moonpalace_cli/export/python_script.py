@@ -1,4 +1,4 @@
-"""A Python script that sends a stored request again, with the standard library alone."""
+"""A Python script that repeats a stored request with the standard library alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from moonpalace_cli.calls.reading import Call
 
 MAX_LITERAL_LENGTH = 1000
-"""Characters of one line of the body; editors stumble over lines of a megabyte."""
+"""Maximum characters of a line of the body; editors are slow with lines of a megabyte."""
 ALWAYS_WITH_LENGTH = ("POST", "PUT", "PATCH")
 SEND = """\
 response = connection.getresponse()
@@ -54,7 +54,7 @@ def script(call: Call, _: str = "") -> str:
 
 
 def header_value(value: str) -> str:
-    """Return a header's value as Python; what is not ASCII goes as UTF-8, as it was stored."""
+    """Return a header's value as Python; non-ASCII characters are sent as UTF-8, as stored."""
     return repr(value) if value.isascii() else f"{value!r}.encode()"
 
 
@@ -68,7 +68,7 @@ def is_text(body: bytes) -> bool:
 
 
 def literal(body: bytes) -> str:
-    """Return Python for the bytes of a body: readable where they are text, else base64."""
+    """Return the bytes of a body as Python: readable if they are text, else base64."""
     if not is_text(body):
         return f'base64.b64decode("""\n{base64.encodebytes(body).decode()}""")'
     pieces = [

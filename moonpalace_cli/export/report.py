@@ -1,4 +1,4 @@
-"""The report of a call for an issue tracker or an e-mail, in Markdown: a title, what was asked, what came, when."""
+"""A Markdown report of a call for an issue tracker or an e-mail: title, request, answer, timing."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from moonpalace_cli.calls.reading import Call
 
 TITLE = 120
-"""Characters of a title that trackers show in one line."""
+"""Maximum characters of a title, which trackers show in one line."""
 MESSAGE = 3000
-"""Characters of one message, body or command; trackers take some 65,000 in all."""
+"""Maximum characters of a message, body or command; trackers accept about 65,000 in total."""
 MESSAGES = 8
-"""How many of the last messages are shown."""
+"""Number of latest messages shown."""
 KINDS = {"goodcase": "Good case", "badcase": "Bad case"}
 FACTS = (
     "moonpalace_id",
@@ -72,7 +72,7 @@ def title(call: Call) -> str:
 
 
 def ending(call: Call) -> str:
-    """Return in some words how the call ended."""
+    """Return a short description of how the call ended."""
     exchange = call.exchange
     if has_failed(exchange):
         return error_text(exchange)
@@ -90,7 +90,7 @@ def facts(call: Call) -> str:
 
 
 def asked(call: Call) -> str:
-    """Return the request: of a chat completion its parameters and its last messages, else the body."""
+    """Return the request: parameters and latest messages of a chat completion, else the body."""
     address = f"{call.exchange.method} {url(call.exchange)}"
     try:
         request = request_members(call)
@@ -106,7 +106,7 @@ def asked(call: Call) -> str:
 
 
 def parameters(request: Members) -> list[str]:
-    """Return the parameters of a chat completion, one a line; of tools their names."""
+    """Return the parameters of a chat completion, one per line; tools by name."""
     lines = []
     for name, value in request.items():
         if name == "tools" and isinstance(value, list):
@@ -130,7 +130,7 @@ def as_json(value: object) -> str:
 
 
 def message_blocks(message: object) -> list[str]:
-    """Return a message: who said it, then what."""
+    """Return a message: its role, then its content."""
     if not isinstance(message, dict):
         return [fenced(shortened(as_json(message), MESSAGE))]
     blocks = [f"**{escaped(str(message.get('role', 'message')))}**"]
@@ -147,7 +147,7 @@ def message_blocks(message: object) -> list[str]:
 
 
 def came(call: Call) -> str:
-    """Return the answer: the message, else the body as it came, and why the call failed."""
+    """Return the answer: the message, else the raw body, and the reason of a failure."""
     blocks = [fenced(error_text(call.exchange))] if has_failed(call.exchange) else []
     message = answered_message(call)
     if message is not None:
@@ -157,7 +157,7 @@ def came(call: Call) -> str:
 
 
 def again(call: Call) -> str:
-    """Return the curl command, or for a long one how to get it."""
+    """Return the curl command; if it is long, the command that prints it."""
     command = curl.command(call.exchange, call.bodies.request or b"")
     if len(command) > MESSAGE:
         return f"The request is long; `mpal export --id {call.exchange.id} --curl --redact` writes it as a command."
@@ -165,7 +165,7 @@ def again(call: Call) -> str:
 
 
 def versions(call: Call) -> str:
-    """Return the versions of what took part."""
+    """Return the versions of the software involved."""
     sent = {name.lower(): value for name, value in curl.headers_of(call.exchange)}
     client = sent.get("user-agent", "unknown")
     runtime = " ".join(sent[name] for name in ("x-stainless-runtime", "x-stainless-runtime-version") if name in sent)

@@ -1,4 +1,4 @@
-"""Export calls: read them one at a time, check or redact them, and hand them on in a format."""
+"""Run an export: read calls one at a time, check or redact them, and write them in a format."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ type Step = Callable[[], None]
 """Called once for each call."""
 
 MAX_PROGRESS_UPDATES = 200
-"""How often the bar moves at most."""
+"""Maximum updates of the progress bar."""
 QUIET_LIMIT = 20
-"""Calls up to which no progress is shown."""
+"""Maximum calls exported without a progress bar."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How calls are exported; without a redactor and without `allow_secrets`, one that carries a secret stops all.
+    """The options of an export; without a redactor and `allow_secrets`, a call with a secret stops the export.
 
-    Of a call's tags the `first_tags` stand before the others.
+    `first_tags` come first among a call's tags.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of an export; `left_out` are the reasons, with how many calls each one kept out."""
+    """The result of an export; `left_out` maps each reason to the number of calls skipped for it."""
 
     exported: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
@@ -71,10 +71,10 @@ class Outcome:
 
 
 def export(engine: Engine, ids: Sequence[int], plan: Plan, destination: Destination) -> Iterator[Path]:
-    """Export the calls, and give the path of each file that one call got for itself.
+    """Export the calls, and yield the path of each file of a single call.
 
-    Raises MoonPalaceError for a secret before anything is written, and where no call at all has a place in the format.
-    Which calls were left out is said on standard error.
+    Raise MoonPalaceError for a secret before anything is written, and if no call fits the format. Skipped calls are
+    reported on standard error.
     """
     if plan.redactor is None and not plan.allow_secrets:
         refuse_secrets(engine, ids, plan)
@@ -93,7 +93,7 @@ def export(engine: Engine, ids: Sequence[int], plan: Plan, destination: Destinat
 
 
 def written(call: Call, plan: Plan, outcome: Outcome) -> str | None:
-    """Return the text of a call in the format, None for one that has no place there; count both."""
+    """Return the text of a call in the format, None if it does not fit; count both."""
     tags = (*plan.first_tags, *(tag for tag in call.tags if tag not in plan.first_tags))
     call = replace(call, tags=tags)
     try:
@@ -106,7 +106,7 @@ def written(call: Call, plan: Plan, outcome: Outcome) -> str | None:
 
 
 def refuse_nothing(ids: Sequence[int], plan: Plan, outcome: Outcome) -> None:
-    """Raise MoonPalaceError where nothing was exported."""
+    """Raise MoonPalaceError if nothing was exported."""
     if outcome.exported:
         return
     if not outcome.left_out:
@@ -133,7 +133,7 @@ def refuse_secrets(engine: Engine, ids: Sequence[int], plan: Plan) -> None:
 
 @contextmanager
 def progress(ids: Sequence[int], plan: Plan, label: str) -> Iterator[Step]:
-    """Give what is called once a call; a bar is shown where there are many and somebody can see it."""
+    """Yield a function to call once per call; a bar is shown on a terminal if there are many."""
     if not plan.shows_progress or len(ids) <= QUIET_LIMIT or not sys.stderr.isatty():
         yield lambda: None
         return
@@ -146,9 +146,9 @@ def progress(ids: Sequence[int], plan: Plan, label: str) -> Iterator[Step]:
 def export_listed(
     engine: Engine, ids: Sequence[int], folder: Path, *, pattern: str | None, redact: bool, escaped: bool
 ) -> None:
-    """Write the documented JSON of each call into a folder, as `mpal list --export` does, and say how many there are.
+    """Write the documented JSON of each call into a folder, for `mpal list --export`, and print the count.
 
-    `pattern` is the settings' own one for redacting.
+    `pattern` is the redaction pattern of the settings.
     """
     plan = Plan("json", redactor(engine, pattern) if redact else None, escaped=escaped, shows_progress=True)
     count = exhaust(export(engine, ids, plan, to_folder(plan.form, folder, many=True, force=False)))
@@ -156,10 +156,10 @@ def export_listed(
 
 
 def exhaust(paths: Iterable[Path]) -> int:
-    """Return how many paths there are, all of them taken."""
+    """Consume the paths, and return their number."""
     return sum(1 for _ in paths)
 
 
 def say_exported(count: int, folder: Path) -> None:
-    """Say how many files a folder got, on standard error."""
+    """Print the number of files written to a folder, on standard error."""
     click.echo(f"exported {count:,} call{'' if count == 1 else 's'} into {folder}", err=True)

@@ -1,5 +1,5 @@
-"""The reason why a call has no place in a format."""
+"""The reason why a call does not fit a format."""
 
 
 class UnfitError(Exception):
-    """Say why a call is left out; the text goes on after "call 5 "."""
+    """Raised with the reason why a call is skipped; the message continues "call 5 "."""

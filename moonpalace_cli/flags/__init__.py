@@ -1,1 +1,1 @@
-"""The flags that commands share: how each is read, and what it offers the shell."""
+"""Flags shared by commands: their parsing and shell completion."""

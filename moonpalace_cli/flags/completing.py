@@ -1,4 +1,4 @@
-"""Offer the shell what is in the store: ids, completions, tags. Never fails, and gives up where it would be slow."""
+"""Shell completion from the store: IDs, completions, tags. It never fails, and gives up if it takes too long."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     type Completion = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 TIMEOUT = 1.5
-"""Seconds that a user who pressed Tab waits; a database on another machine may take longer than that to answer."""
+"""Seconds after which completion gives up; a database on another machine may take longer to answer."""
 
 
 def from_store(offer: Callable[[Engine, str], list[CompletionItem]]) -> Completion:
-    """Return a completion that asks the store of the command line at hand."""
+    """Return a completion that queries the store of the current command line."""
 
     def complete(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
         found: list[CompletionItem] = []
 
         def ask() -> None:
-            # Whatever goes wrong: the shell has no place to show it.
+            # Catch everything: the shell cannot show an error.
             with suppress(BaseException):
                 found.extend(asked(context, offer, incomplete))
 
@@ -43,7 +43,7 @@ def from_store(offer: Callable[[Engine, str], list[CompletionItem]]) -> Completi
 def asked(
     context: click.Context, offer: Callable[[Engine, str], list[CompletionItem]], incomplete: str
 ) -> list[CompletionItem]:
-    """Return what the store offers; one that is missing, or that is not up to date, is not touched."""
+    """Return the store's suggestions; a store that is missing or needs migration is not touched."""
     from moonpalace_addons.settings.values import resolve
     from moonpalace_addons.store.database.engine import make_engine, parse_url, sqlite_file
 
@@ -54,7 +54,7 @@ def asked(
     file = sqlite_file(url)
     if file is not None and not file.is_file():
         return []
-    engine = make_engine(url)  # and not open_store, which may have much to bring up to date
+    engine = make_engine(url)  # not open_store, which may start a migration
     try:
         return offer(engine, incomplete)
     finally:
@@ -71,7 +71,7 @@ def ids(engine: Engine, incomplete: str) -> list[CompletionItem]:
 
 
 def names(column: str) -> Callable[[Engine, str], list[CompletionItem]]:
-    """Return what offers the newest identifiers in a column."""
+    """Return a completion for the newest identifiers in a column."""
 
     def offer(engine: Engine, incomplete: str) -> list[CompletionItem]:
         from moonpalace_addons.store.read import selection

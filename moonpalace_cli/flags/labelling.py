@@ -1,4 +1,4 @@
-"""The flags that label calls, and what may be a label."""
+"""Flags that label calls, and the validation of labels."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from moonpalace_cli.output import CONTROL
 
 MAX_TAG = 100
 MAX_NOTE = 10_000
-"""Characters; a note is for people, and a call has its own bodies for the rest."""
+"""Maximum characters of a note; it is for people, and other data is in the bodies."""
 
 
 def parse_tags(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the tags, once each, in the order given; a tag is one line of text."""
+    """Return the tags without duplicates, in the order given; a tag is one line of text."""
     tags = tuple(dict.fromkeys(value.strip() for value in values))
     for tag in tags:
         if not is_text(tag) or "\n" in tag or "\t" in tag or len(tag) > MAX_TAG:
@@ -25,7 +25,7 @@ def parse_tags(context: click.Context, parameter: click.Parameter, values: tuple
 
 
 def parse_note(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """Return the note; an empty one takes away what there is."""
+    """Return the note; an empty one removes the existing note."""
     if value is None or not value.strip():
         return None if value is None else ""
     if not is_text(value) or len(value) > MAX_NOTE:
@@ -34,12 +34,12 @@ def parse_note(context: click.Context, parameter: click.Parameter, value: str | 
 
 
 def is_text(value: str) -> bool:
-    """Tell whether a database and a terminal can take it."""
+    """Tell whether databases and terminals can represent the value."""
     return bool(value) and not CONTROL.search(value) and value.encode("utf-8", "replace").decode() == value
 
 
 def category_of(*, good: bool, bad: bool) -> str | None:
-    """Return the category that the flags say, None for none; raise UsageError for both."""
+    """Return the category given by the flags, None for none; raise UsageError for both."""
     if good and bad:
         raise click.UsageError("--good and --bad exclude each other")
     return "goodcase" if good else "badcase" if bad else None

@@ -1,4 +1,4 @@
-"""Find the one stored call that a command's --id, --chatcmpl and --requestid ask for."""
+"""Find the stored call given by a command's --id, --chatcmpl and --requestid."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ def identifier_flags[**P, T](function: Callable[P, T]) -> Callable[P, T]:
 
 @contextmanager
 def opened(database: str) -> Iterator[Engine]:
-    """Give an engine on the store; what the database complains about becomes a StoreError of one line."""
-    # asyncio, with the TLS library that it brings, would be an eighth of the time of `mpal list`.
+    """Yield an engine on the store; turn database errors into a StoreError of one line."""
+    # asyncio, with the TLS library that it imports, would take an eighth of the time of `mpal list`.
     defer("asyncio", ASYNCIO)
     # 0.3 s, which `mpal list --help` and shell completion need not pay.
     from sqlalchemy.exc import SQLAlchemyError
@@ -71,9 +71,9 @@ def opened(database: str) -> Iterator[Engine]:
 
 
 def find_call(engine: Engine, *, row_id: int | None, chatcmpl: str | None, request_id: str | None) -> Exchange:
-    """Return the newest call for which all given identifiers hold, and name the others on standard error.
+    """Return the newest call that matches all given identifiers, and name the others on standard error.
 
-    Raises UsageError without any identifier, NotFoundError without any match.
+    Raise UsageError without any identifier, NotFoundError without a match.
     """
     from moonpalace_addons.store.records import exchanges
 

@@ -1,4 +1,4 @@
-"""Read options that take a time."""
+"""Parse options that take a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from moonpalace_addons.store.query import times
 
 
 def parse_moment(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
-    """Return the first moment of the period that the text names, with its time zone."""
+    """Return the start of the period that the text names, with its time zone."""
     try:
         return None if text is None else times.since(text, datetime.now(UTC))
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Read lists of names with commas between them, and complete them in the shell."""
+"""Parse and complete comma-separated lists of names."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ PATHS = (
     "response_body.choices.0.message.content",
     "response_body.usage.total_tokens",
 )
-"""Paths into bodies that predicates often ask for."""
+"""Paths into bodies that predicates use often."""
 LAST_WORD = re.compile(r"[\w.*-]*\Z", re.ASCII)
 
 
 def split(values: Iterable[str]) -> list[str]:
-    """Return the names in these lists, once each, in the order given."""
+    """Return the names in these lists, without duplicates, in the order given."""
     return list(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
 
 
 def parse_columns(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the columns named by --columns; an unknown one is answered with the nearest."""
+    """Return the columns named by --columns; for an unknown one suggest the nearest."""
     for name in (names := split(values)):
         check_column(name, context, parameter)
     if values and not names:
@@ -42,7 +42,7 @@ def parse_columns(context: click.Context, parameter: click.Parameter, values: tu
 
 
 def parse_order(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[Field, bool] | None:
-    """Return the field named by --sort, with whether a minus before it asks for the greatest first."""
+    """Return the field named by --sort, and whether a leading minus asks for descending order."""
     if value is None:
         return None
     name = value.strip().removeprefix("-")
@@ -54,14 +54,14 @@ def parse_order(context: click.Context, parameter: click.Parameter, value: str |
 
 
 def check_column(name: str, context: click.Context, parameter: click.Parameter) -> None:
-    """Refuse a name that no column has."""
+    """Reject an unknown column."""
     if name not in BY_NAME:
         hint = did_you_mean(name.lower(), BY_NAME) or "mpal help columns tells all"
         raise click.BadParameter(f"there is no column {name!r}; {hint}", context, parameter)
 
 
 def completes(known: Callable[[], Sequence[str]]) -> Complete:
-    """Return a completion for a list of these names with commas; those given already are not offered again."""
+    """Return a completion for a comma-separated list of these names; names given already are not offered again."""
 
     def complete(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
@@ -77,12 +77,12 @@ def complete_columns(context: click.Context, parameter: click.Parameter, incompl
 
 
 def complete_order(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Complete --sort; what begins with a minus is an option for click, and never comes here."""
+    """Complete --sort; a word with a leading minus is an option for click, and is not passed here."""
     return [name for name, column in BY_NAME.items() if column.field.is_sortable and name.startswith(incomplete)]
 
 
 def complete_fields(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[str]:
-    """Complete the last word of a predicate where it may be a field."""
+    """Complete the last word of a predicate if it may be a field."""
     found = LAST_WORD.search(incomplete)
     word = found[0] if found else ""
     before = incomplete[: len(incomplete) - len(word)]

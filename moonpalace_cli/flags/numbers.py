@@ -1,4 +1,4 @@
-"""Read whole numbers that users write."""
+"""Parse whole numbers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 import click
 
 MAX_INTEGER = 2**63 - 1
-"""The largest number that a database holds."""
+"""The largest integer that a database can store."""
 MAX_SHOWN = 2**31 - 1
-"""A bound that nobody needs to be told."""
+"""The help and error messages omit an upper bound from here on."""
 
 
 class WholeNumber(click.types.IntParamType):
-    """A whole number between two others; the help need not tell what is only a database's limit."""
+    """A whole number within bounds; the help omits bounds that are only a database's limit."""
 
     name = "number"
 
@@ -22,7 +22,7 @@ class WholeNumber(click.types.IntParamType):
         self.upper = upper
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number; fails with what is allowed."""
+        """Return the number; fail with the allowed range."""
         text = str(value).strip()
         number = int(text) if re.fullmatch(r"[+-]?[0-9]{1,19}", text) else None
         if number is None or not self.lower <= number <= self.upper:

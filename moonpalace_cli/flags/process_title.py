@@ -1,30 +1,30 @@
-"""Take secrets on the command line out of the process list, which every user of the machine can read."""
+"""Hide command-line secrets from the process list, which every user of the machine can read."""
 
 import re
 from collections.abc import Iterator, Sequence
 
 USER = re.compile(r"(?<=://).*@")
-"""What stands before the `@` of a URL: the user, and what may be a password, which may have an `@` in it."""
+"""The part before the `@` of a URL: user and possibly password, which may contain an `@`."""
 SITE_USER = re.compile(r"[^@/]*@")
-"""The same of a proxy that is given without its scheme."""
+"""The same for a proxy given without its scheme."""
 PASSWORD = re.compile(r"(?<=password=)[^&\s]+")
-"""A password in the query of a URL, or in a connection string, where PostgreSQL takes it too."""
+"""A password in the query of a URL or in a connection string, which PostgreSQL accepts too."""
 
 ROW = re.compile(r"[A-Za-z0-9_.-]{16}")
-"""What all that looks like a key has: to look closer costs each command some milliseconds."""
+"""A pattern that everything like a key matches, because a full check costs each command some milliseconds."""
 
 LONG = ("--key", "--token")
 SHORT = ("-k",)
 PROXY = "--upstream-proxy"
-"""The flags of secrets, and of a URL without a scheme; the table of settings has them too, and costs as much."""
+"""The flags of secrets, and of a URL without a scheme; importing the table of settings for them would cost as much."""
 
 
 def hide_secrets(arguments: Sequence[str]) -> None:
-    """Show `***` in the process list for whatever secrets are among the arguments, of whichever command they are."""
+    """Replace all secrets among the arguments by `***` in the process list, whatever the command."""
     found = set(secrets(arguments)) - {""}
     if not found:
         return
-    import setproctitle  # costs each command some milliseconds
+    import setproctitle  # importing it costs some milliseconds
 
     title = shown = setproctitle.getproctitle()
     for secret in sorted(found, key=len, reverse=True):
@@ -34,7 +34,7 @@ def hide_secrets(arguments: Sequence[str]) -> None:
 
 
 def secrets(arguments: Sequence[str]) -> Iterator[str]:
-    """Iterate over what must not show: values of secret flags, users and passwords of URLs, what looks like a key."""
+    """Yield the secrets: values of secret flags, users and passwords of URLs, and text that looks like a key."""
     flag = ""
     for argument in arguments:
         name, _, given = argument.partition("=") if argument.startswith("--") else (flag, "", argument)
@@ -50,7 +50,7 @@ def secrets(arguments: Sequence[str]) -> Iterator[str]:
 
 
 def formed(argument: str) -> Iterator[str]:
-    """Iterate over what has the form of a key."""
+    """Yield the text in the form of a key."""
     from moonpalace_addons.wire.secrets import patterns
 
     return (argument[found.start : found.end] for found in patterns.find(argument))

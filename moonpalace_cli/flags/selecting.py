@@ -1,4 +1,4 @@
-"""Choose the calls that a command works on: by identifiers, by predicates, the last ones, or all."""
+"""Select the calls that a command works on: by identifiers, by predicates, the last ones, or all."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 GROUP = "at least one of the flags in the group [id chatcmpl requestid] is required, or --last, --predicate, --all"
 NAMED = 10
-"""How many ids a message names."""
+"""Maximum IDs named in a message."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallSelection:
-    """Which calls are asked for."""
+    """The requested calls."""
 
     ids: tuple[int, ...] = ()
     chatcmpl: str | None = None
@@ -35,11 +35,11 @@ class CallSelection:
 
     @property
     def is_many(self) -> bool:
-        """Tell whether any number of calls is asked for, however many there are."""
+        """Tell whether the request may match any number of calls."""
         return self.all or bool(self.predicates) or len(self.ids) > 1 or (self.last or 0) > 1
 
     def check(self) -> None:
-        """Raise UsageError for what makes no sense together, and where nothing is asked for."""
+        """Raise UsageError for options that exclude each other, and if nothing is requested."""
         names = {"--id": self.ids, "--chatcmpl": self.chatcmpl, "--requestid": self.request_id}
         identifiers = [name for name, value in names.items() if value]
         others = {"--predicate": self.predicates, "--last": self.last, "--all": self.all}
@@ -53,9 +53,9 @@ class CallSelection:
             raise click.UsageError("{} and {} do not go together".format(*pairs[0]))
 
     def find(self, engine: Engine) -> list[int]:
-        """Return the ids of the calls, oldest first, several given ones in the order given.
+        """Return the IDs of the calls, oldest first; given IDs in the order given.
 
-        Raises NotFoundError where there are none, or one of the ids is not there.
+        Raise NotFoundError if there are none, or if one of the IDs does not exist.
         """
         from moonpalace_addons.store.read import selection
 
@@ -77,7 +77,7 @@ class CallSelection:
 
 
 def known(engine: Engine, ids: tuple[int, ...]) -> list[int]:
-    """Return the ids, each once; raise NotFoundError that names those that no call has."""
+    """Return the IDs without duplicates; raise NotFoundError that names those that do not exist."""
     from moonpalace_addons.store.read import selection
 
     there = {exchange.id for exchange in selection.in_order(engine, ids)}
@@ -89,7 +89,7 @@ def known(engine: Engine, ids: tuple[int, ...]) -> list[int]:
 
 
 def selection_flags[R](function: Callable[..., R]) -> Callable[..., R]:
-    """Add the flags that choose calls; the command gets them as one argument `wanted`, checked."""
+    """Add the flags that select calls; the command receives them as one checked argument `wanted`."""
 
     @functools.wraps(function)
     def with_wanted(*args: object, **arguments: object) -> R:

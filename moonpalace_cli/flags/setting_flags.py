@@ -1,4 +1,4 @@
-"""The flags of commands that work with settings, made from the table of settings."""
+"""Flags of commands that use settings, generated from the table of settings."""
 
 import functools
 import os
@@ -10,15 +10,15 @@ import click
 from moonpalace_addons.settings.table import BY_NAME, TABLE, Setting
 from moonpalace_addons.settings.values import resolve
 
-# Parameters of ours stand beside the command's own: the prefix keeps them apart.
+# The prefix separates these parameters from the command's own.
 _PREFIX = "setting_"
 
 
 def setting_flags[R](*names: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
-    """Add the flags of these settings (all of them without names) and --config to a click command.
+    """Add the flags of these settings (without names, of all) and --config to a click command.
 
-    The command gets one argument `settings`, resolved from its flags, the environment and config.yaml; settings that
-    are not named have their defaults there. SettingError goes to the caller.
+    The command receives one argument `settings`, resolved from its flags, the environment and config.yaml; other
+    settings have their defaults there. SettingError propagates to the caller.
     """
     chosen = [setting for setting in TABLE if setting.name in names or not names]
     unknown = set(names) - set(BY_NAME)

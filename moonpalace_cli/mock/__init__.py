@@ -1,1 +1,1 @@
-"""A server that behaves like the Kimi API, and badly on request."""
+"""A mock of the Kimi API that can also misbehave on request."""

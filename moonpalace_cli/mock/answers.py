@@ -1,4 +1,4 @@
-"""Answers of the API before they are bytes on a connection: status, headers, and a body or a stream."""
+"""Answers of the API as values: status, headers, and a body or a stream."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The context caches of the mock: making, finding and using them, and their time to live."""
+"""The context caches of the mock: creation, lookup, use, and time to live."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Reading of a chat request: what the mock needs to know of it to answer."""
+"""Parse a chat request, as far as the mock needs it to answer."""
 
 import hashlib
 import json
@@ -50,7 +50,7 @@ class ChatRequest:
 
 
 def count_tokens(text: str) -> int:
-    """Count tokens by the mock's rule: one for every four bytes of UTF-8 begun."""
+    """Count tokens by the mock's rule: one per four bytes of UTF-8, rounded up."""
     return (len(text.encode("utf-8", "surrogatepass")) + 3) // 4
 
 

@@ -1,4 +1,4 @@
-"""The chunks that carry a completion as a stream."""
+"""Split a completion into the chunks of a stream."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ class Streaming:
 
 
 def as_chunks(completion: Completion, streaming: Streaming) -> list[Fields]:
-    """Return the chunks of the completion in the order in which they are streamed, choices in turn.
+    """Return the chunks of the completion in streaming order, choices in turn.
 
-    Each comes without what `chunk_head` gives, which all of them share.
+    Each lacks the common fields of `chunk_head`.
     """
     turns = zip_longest(*(_choice_rows(index, choice, streaming) for index, choice in enumerate(completion.choices)))
     rows = [row for turn in turns for row in turn if row is not None]

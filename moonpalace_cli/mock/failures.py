@@ -1,4 +1,4 @@
-"""The errors of the Kimi API, in the shape and with the types it uses."""
+"""The errors of the Kimi API, in its format and with its types."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class Failure:
 
 
 class RejectedError(Exception):
-    """Carry the failure that a request brought on itself."""
+    """Raised with the failure of an invalid request."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -23,12 +23,12 @@ class RejectedError(Exception):
 
 
 def invalid(message: str) -> Failure:
-    """Return the failure for a request that the API cannot accept as it is."""
+    """Return the failure for an invalid request."""
     return Failure(400, "invalid_request_error", f"Invalid request: {message}")
 
 
 def not_found(what: str) -> Failure:
-    """Return the failure for a path, file or model that is not there."""
+    """Return the failure for an unknown path, file or model."""
     return Failure(404, "resource_not_found_error", what)
 
 

@@ -51,7 +51,7 @@ class Files:
         return self._find(file_id).content
 
     def remove(self, file_id: str) -> Fields:
-        """Forget a file, or raise `RejectedError` with status 404."""
+        """Delete a file, or raise `RejectedError` with status 404."""
         self._find(file_id)
         del self._kept[file_id]
         return {"id": file_id, "object": "file", "deleted": True}

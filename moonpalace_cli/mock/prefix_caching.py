@@ -1,4 +1,4 @@
-"""The caching that newer models do by themselves: what a prompt has in common with earlier ones, in blocks."""
+"""The automatic caching of newer models: the prefix that a prompt shares with earlier ones, in blocks."""
 
 import hashlib
 import json
@@ -15,13 +15,13 @@ _canonical = json.JSONEncoder(sort_keys=True).encode
 
 
 class PrefixCaching:
-    """Remember the prompts that were sent, block by block."""
+    """Remember prompts block by block."""
 
     def __init__(self) -> None:
         self._blocks: OrderedDict[bytes, None] = OrderedDict()
 
     def cached_tokens(self, owner: str, model: str, messages: Sequence[dict[str, Json]], tools: Json) -> int:
-        """Return how many tokens of a prompt an earlier one of the same key and model began with; remember it."""
+        """Return the tokens that a prompt shares with an earlier one of the same key and model; remember it."""
         blocks = block_hashes(_canonical([owner, model, tools]), messages)
         known = next((number for number, block in enumerate(blocks) if block not in self._blocks), len(blocks))
         for block in blocks:
@@ -33,7 +33,7 @@ class PrefixCaching:
 
 
 def block_hashes(seed: str, messages: Sequence[dict[str, Json]]) -> list[bytes]:
-    """Return a hash for each whole block of a prompt, which stands for all that is before its end."""
+    """Return a hash for each complete block of a prompt; it covers everything up to the block's end."""
     state, filled = hashlib.sha256(seed.encode()), 0
     hashes: list[bytes] = []
     for message in messages:

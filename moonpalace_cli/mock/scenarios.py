@@ -1,4 +1,4 @@
-"""The scenarios of the mock: what each says, how it is streamed and how its connection ends."""
+"""The scenarios of the mock: the text of each, its streaming, and the end of its connection."""
 
 import re
 from collections.abc import Callable, Mapping

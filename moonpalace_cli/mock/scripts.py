@@ -1,4 +1,4 @@
-"""What the mock says: one function per kind of answer, from a request to the choices of a completion."""
+"""The texts of the mock: one function per kind of answer, from a request to the choices of a completion."""
 
 import json
 from collections.abc import Callable

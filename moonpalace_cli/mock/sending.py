@@ -1,6 +1,6 @@
-"""Sending of one answer over a connection, as well or as badly as its delivery says.
+"""Send one answer over a connection, including the faults that its delivery asks for.
 
-The framing is written here rather than by Tornado, which rightly refuses to send a body that is shorter than announced.
+The framing is written here rather than by Tornado, which refuses to send a body shorter than announced.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The mock as a server in a thread of its own."""
+"""Run the mock as a server in a thread of its own."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""How a stream is written as bytes."""
+"""Serialize a stream to bytes."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""Look at every text of a call, to replace what must not be passed on or to tell where it stands."""
+"""Visit every text of a call, to replace or to report sensitive data."""

@@ -1,4 +1,4 @@
-"""Show every text of a call to a visitor, and give the call as the visitor wants it."""
+"""Pass every text of a call to a visitor, and apply the replacements that it returns."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def rewrite(call: Call, visitor: Visitor) -> Call:
-    """Return the call with all the replacements that the visitor makes."""
+    """Return the call with all the visitor's replacements."""
     tags = tuple(rewrite_text(tag, Place("tag"), visitor) for tag in call.tags)
     exchange = rewrite_exchange(call.exchange, visitor)
     return replace(call, exchange=exchange, bodies=rewrite_bodies(call, visitor), tags=tags)
 
 
 def rewrite_exchange(exchange: Exchange, visitor: Visitor) -> Exchange:
-    """Return the row of a call with the replacements made; ids of calls and completions are what reports need."""
+    """Return the row of a call with the replacements; IDs of calls and completions stay, since reports need them."""
     answered = exchange.response_headers
     return replace(
         exchange,
@@ -71,7 +71,7 @@ def rewrite_query(query: str, visitor: Visitor) -> str:
 
 
 def rewrite_parameter(parameter: str, visitor: Visitor) -> str:
-    """Return one `name=value` of a query string; one that nothing is replaced in stays as it was written."""
+    """Return one `name=value` of a query string; without a replacement it keeps its spelling."""
     name, separator, value = parameter.partition("=")
     meant = unquote_plus(value if separator else name)
     place = Place("request query", (unquote_plus(name),)) if separator else Place("request query")
@@ -82,7 +82,7 @@ def rewrite_parameter(parameter: str, visitor: Visitor) -> str:
 
 
 def rewrite_bodies(call: Call, visitor: Visitor) -> Bodies:
-    """Return the bodies with the replacements made; a stream is looked at event by event."""
+    """Return the bodies with the replacements; a stream is processed event by event."""
     bodies = call.bodies
     request = bodies.request
     if request is not None:
@@ -95,7 +95,7 @@ def rewrite_bodies(call: Call, visitor: Visitor) -> Bodies:
     response = bodies.response
     if response is not None:
         if response == bodies.event_stream and events is not None:
-            response = events  # a stream that merges to nothing
+            response = events  # a stream without a merged completion
         else:
             response = rewrite_body(response, Place("response body"), visitor)
     return replace(bodies, request=request, response=response, event_stream=events)

@@ -1,4 +1,4 @@
-"""Tell whether a call seems to carry a secret, and where."""
+"""Detect secrets in a call, with their positions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FoundSecret:
-    """A secret in a call: what it is, and where it stands."""
+    """A secret in a call: its kind and its place."""
 
     kind: str
     place: Place
@@ -26,24 +26,24 @@ class FoundSecret:
 
 
 class Watch:
-    """Note the secrets in all texts, and replace nothing."""
+    """Record the secrets in all texts, without replacing any."""
 
     def __init__(self) -> None:
         self.found: list[FoundSecret] = []
 
     def text(self, place: Place, text: str) -> Sequence[Replacement]:
-        """Look at one text."""
+        """Check one text."""
         self.found += [FoundSecret(finding.kind, place) for finding in patterns.find(text)]
         return []
 
     def binary(self, place: Place, data: bytes) -> bytes:
-        """Look at a body that is not text, as far as that can be done."""
+        """Check a body that is not text, as far as possible."""
         self.text(place, data.decode("latin-1"))
         return data
 
 
 def secrets_in(call: Call) -> list[FoundSecret]:
-    """Return the secrets that a call seems to carry, in the order of its parts."""
+    """Return the suspected secrets of a call, in the order of its parts."""
     watch = Watch()
     rewrite(call, watch)
     return watch.found

@@ -1,8 +1,8 @@
-"""Replace inside the events of a stream, also what was cut over several of them.
+"""Replace text inside the events of a stream, including text that is cut across several of them.
 
-The pieces of a text that a client would put together (such as the `content` of the deltas of one choice) are looked at
-together. What is found there stands in the event in which it begins, and the rest of it is gone from the others. All
-bytes that are no part of a changed event stay as they were.
+Pieces that a client would join (such as the `content` of the deltas of one choice) are searched together. A replacement
+is written to the event in which the match begins, and the rest of the match is removed from the others. Bytes outside
+of changed events stay as they were.
 """
 
 import json
@@ -20,7 +20,7 @@ BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """A piece of a text: the event that it came in, and the string there."""
+    """A piece of a text: its event, and the string in it."""
 
     event: int
     scalar: Scalar
@@ -40,7 +40,7 @@ def rewrite_events(data: bytes, place: Place, visitor: Visitor) -> bytes:
 
 
 def new_data(events: Sequence[str], place: Place, visitor: Visitor) -> dict[int, str]:
-    """Return the new data of the events that change, by their number."""
+    """Return the new data of changed events, by their number."""
     found: dict[int, list[Replacement]] = {}
     series: dict[Series, list[Fragment]] = {}
     for number, text in enumerate(events):
@@ -61,7 +61,7 @@ def new_data(events: Sequence[str], place: Place, visitor: Visitor) -> dict[int,
 
 
 def add(found: dict[int, list[Replacement]], number: int, scalar: Scalar, inner: Sequence[Replacement]) -> None:
-    """Note that a string of an event gets another text."""
+    """Record the replacements in a string of an event."""
     if inner:
         new = Replacement(scalar.start, scalar.end, quote(apply(scalar.value, inner)))
         found.setdefault(number, []).append(new)
@@ -75,14 +75,14 @@ def in_order(changes: Iterable[Replacement]) -> list[Replacement]:
 def spread(
     fragments: Sequence[Fragment], place: Place, visitor: Visitor
 ) -> Iterable[tuple[Fragment, list[Replacement]]]:
-    """Give each piece of a text that changes, with the replacements in it."""
+    """Yield each changed piece of a text, with the replacements in it."""
     text = "".join(fragment.scalar.value for fragment in fragments)
     first = fragments[0]
     changes = replacements(text, place.at(first.event, *first.scalar.path), visitor)
     start = 0
     for fragment in fragments:
         end = start + len(fragment.scalar.value)
-        # What begins here comes here; of what began before, the rest goes.
+        # A match is replaced in the piece where it begins, and removed from the others.
         inner = [
             Replacement(
                 max(change.start, start) - start,

@@ -1,4 +1,4 @@
-"""Replace inside the strings and numbers of JSON text, and leave everything else as it was written."""
+"""Replace text inside the strings and numbers of JSON, and keep the spelling of everything else."""
 
 import json
 from collections.abc import Iterator
@@ -8,9 +8,9 @@ from moonpalace_cli.redaction.replacing import Place, Replacement, Visitor, appl
 from moonpalace_cli.text.json_text import LEXEME, parse, quote
 
 MAX_JSON_DEPTH = 3
-"""How often JSON may stand in a string of JSON, as the arguments of a tool call do."""
+"""Maximum nesting of JSON within strings of JSON, such as the arguments of a tool call."""
 KEY = "(a key)"
-"""What stands in the path to a key, which is not named by the key above it."""
+"""Stands in the path for a key, which is not named by the key above it."""
 MARKS = frozenset("{}[],:")
 WORDS = frozenset({"true", "false", "null"})
 
@@ -27,7 +27,7 @@ class Scalar:
 
 
 def scalars(text: str) -> Iterator[Scalar]:
-    """Give the strings and numbers of JSON text, which must be valid; of a number the digits are the value."""
+    """Yield the strings and numbers of valid JSON text; the value of a number is its digits."""
     path: list[str | int] = []
     expects_key = False
     for match in LEXEME.finditer(text):
@@ -42,7 +42,7 @@ def scalars(text: str) -> Iterator[Scalar]:
 
 
 def follow(mark: str, path: list[str | int]) -> bool:
-    """Bring the path to where a mark leads; tell whether a key comes next."""
+    """Update the path for a mark; tell whether a key comes next."""
     if mark == "{":
         path.append("")
         return True
@@ -59,12 +59,12 @@ def follow(mark: str, path: list[str | int]) -> bool:
 
 
 def unquoted(lexeme: str) -> str:
-    """Return what a string of JSON text means."""
+    """Return the value of a JSON string."""
     return str(json.loads(lexeme)) if "\\" in lexeme else lexeme[1:-1]
 
 
 def json_replacements(text: str, place: Place, visitor: Visitor, depth: int = 0) -> list[Replacement]:
-    """Return the replacements in JSON text that replacing in its strings and numbers comes to."""
+    """Return the replacements in JSON text that result from those in its strings and numbers."""
     found: list[Replacement] = []
     for scalar in scalars(text):
         where = place.at(*scalar.path, *([KEY] if scalar.is_key else []))
@@ -75,7 +75,7 @@ def json_replacements(text: str, place: Place, visitor: Visitor, depth: int = 0)
 
 
 def replacements(text: str, place: Place, visitor: Visitor, depth: int = 0) -> list[Replacement]:
-    """Return the replacements in a text: inside of its strings where it is JSON, else anywhere."""
+    """Return the replacements in a text: inside its strings if it is JSON, else anywhere."""
     if depth < MAX_JSON_DEPTH and text.lstrip()[:1] in ("{", "[") and parse(text) is not None:
         return json_replacements(text, place, visitor, depth + 1)
     return list(visitor.text(place, text))

@@ -1,4 +1,4 @@
-"""Make what redacts the calls of a store, with the settings' own pattern."""
+"""Create the redactor of a store, with the pattern of the settings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def redactor(engine: Engine, pattern: str | None) -> Redactor:
-    """Return what redacts; pseudonyms are made with the key of this store. Raises SettingError for a bad pattern."""
+    """Return the redactor; pseudonyms use the key of this store. Raise SettingError for an invalid pattern."""
     from moonpalace_addons.store.records import identity
 
     matches = finder(pattern) if pattern else None
@@ -22,7 +22,7 @@ def redactor(engine: Engine, pattern: str | None) -> Redactor:
 
 
 def finder(pattern: str) -> Callable[[str], Iterator[tuple[int, int]]]:
-    """Return what gives where the pattern matches; RE2 takes linear time, whatever the pattern and the text are."""
+    """Return a function that yields the pattern's matches; RE2 takes linear time for any pattern and text."""
     import re2  # type: ignore[import-untyped]
 
     options = re2.Options()
@@ -34,7 +34,7 @@ def finder(pattern: str) -> Callable[[str], Iterator[tuple[int, int]]]:
         raise SettingError(f"redact-pattern: {pattern!r} is no regular expression of RE2: {reason}") from None
 
     def find(text: str) -> Iterator[tuple[int, int]]:
-        # Half a surrogate pair has no UTF-8; as long as one character stands for another, the places stay.
+        # A lone surrogate has no UTF-8; replacing it by one character keeps positions.
         encodable = text.encode("utf-8", "replace").decode()
         return (match.span() for match in compiled.finditer(encodable) if match.end() > match.start())
 

@@ -1,14 +1,14 @@
-"""Replace what tells people, accounts and keys apart by stable pseudonyms.
+"""Replace data that identifies people, accounts and keys by stable pseudonyms.
 
-The same value gets the same pseudonym in all exports of one store, and nobody without the store can find the value that
-a pseudonym stands for. What is replaced:
+The same value gets the same pseudonym in all exports of one store, and the value cannot be derived from a pseudonym
+without the store. Replaced are:
 
-    secrets       what `wire.secrets.patterns` finds, and the values of members and parameters named like a password
-    accounts      the headers Msh-Uid, Msh-Gid, … with their values wherever they turn up; ids like `org-…`, `ak-…`
-    users         members and headers named like a user's id, with their values wherever they turn up
+    secrets       matches of `wire.secrets.patterns`, and values of members and parameters named like a password
+    accounts      the headers Msh-Uid, Msh-Gid, … with their values wherever they occur; IDs like `org-…`, `ak-…`
+    users         members and headers named like a user's ID, with their values wherever they occur
     e-mail        addresses anywhere
-    files         `data:` URLs, base64 members, bodies that are not text: a placeholder says their type and size
-    matches       what the settings' own pattern matches
+    files         `data:` URLs, base64 members, bodies that are not text: the placeholder states type and size
+    matches       matches of the settings' pattern
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ if TYPE_CHECKING:
     type FindMatches = Callable[[str], Iterable[tuple[int, int]]]
 
 MIN_KNOWN_LENGTH = 8
-"""Characters from which on a value is replaced wherever it turns up: a shorter one is too likely to be a word."""
+"""Minimum characters of a value that is replaced everywhere: a shorter one is too likely to be a word."""
 MIN_FILE_LENGTH = 200
-"""Characters from which on base64 is taken for a file."""
+"""Minimum characters of base64 that is treated as a file."""
 DIGITS = 12
-PERSON = b"mpal redaction"  # so that pseudonyms are no fingerprints of API keys, which have the same key
+PERSON = b"mpal redaction"  # distinguishes pseudonyms from fingerprints of API keys, which use the same key
 
-# Both ends of an address are scanned from its @, a bounded way: no text makes the search slow.
+# Both parts of an address are scanned from its @ within bounds: no text makes the search slow.
 LOCAL_PART = re.compile(r"[A-Za-z0-9._%+-]{1,64}\Z")
 DOMAIN = re.compile(r"@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}")
 ACCOUNT_ID = re.compile(r"(?<![A-Za-z0-9_-])(?:ak|org|proj|project|user)-(?=[A-Za-z]*[0-9])[A-Za-z0-9]{12,}")
@@ -59,19 +59,19 @@ type Span = tuple[int, int, str]
 
 
 class Redactor:
-    """Redact calls; `key` is the store's, `matches` finds what the settings' pattern matches."""
+    """Redact calls; `key` is the store's, `matches` finds the matches of the settings' pattern."""
 
     def __init__(self, key: bytes, matches: FindMatches | None = None) -> None:
         self._key = key
         self._matches = matches
 
     def redact(self, call: Call) -> Call:
-        """Return the call without anything that tells people, accounts and keys."""
+        """Return the call without data that identifies people, accounts and keys."""
         return rewrite(call, Pseudonyms(self._key, known_values(call), self._matches))
 
 
 class Pseudonyms:
-    """Replace what is found in one call; `known` are values to be replaced wherever they turn up, with their kinds."""
+    """The replacements of one call; `known` are values to replace everywhere, with their kinds."""
 
     def __init__(self, key: bytes, known: dict[str, str], matches: FindMatches | None) -> None:
         self._key = key
@@ -86,7 +86,7 @@ class Pseudonyms:
         if name in FILE_MEMBERS and len(text) >= MIN_FILE_LENGTH and BASE64.fullmatch(text):
             return whole(text, self.placeholder("file", text.encode()))
         if "logprobs" in place.path and name in ("token", "bytes"):
-            return whole(text, "*")  # the answer's text once more, in pieces that are too small to be looked at
+            return whole(text, "*")  # repeats the answer's text in pieces too small to be searched
         kind = kind_of_member(place)
         spans = merged(self.spans(text))
         if kind is not None and [(start, end) for start, end, _ in spans] != [(0, len(text))]:
@@ -94,11 +94,11 @@ class Pseudonyms:
         return [Replacement(start, end, self.instead(kind, text[start:end])) for start, end, kind in spans]
 
     def binary(self, place: Place, data: bytes) -> bytes:
-        """Return a placeholder: what is no text cannot be looked into."""
+        """Return a placeholder, since the data cannot be searched."""
         return self.placeholder("application/octet-stream", data).encode()
 
     def spans(self, text: str) -> Iterator[Span]:
-        """Give what is to be replaced in a text, with its kind."""
+        """Yield the spans to replace in a text, with their kinds."""
         if "data:" in text:
             yield from ((match.start(), match.end(), match[1]) for match in DATA_URL.finditer(text))
         yield from ((found.start, found.end, "secret") for found in patterns.find(text))
@@ -112,17 +112,17 @@ class Pseudonyms:
             yield from ((start, end, "match") for start, end in self._matches(text))
 
     def instead(self, kind: str, text: str) -> str:
-        """Return what shall stand for a piece of text."""
+        """Return the replacement of a piece of text."""
         if "/" in kind:
             return self.placeholder(kind, text.partition(",")[2].encode())
         return self.pseudonym(kind, text)
 
     def pseudonym(self, kind: str, value: str) -> str:
-        """Return the name that stands for a value; e-mail addresses differ by more than the case of their letters."""
+        """Return the pseudonym of a value; e-mail addresses are compared regardless of case."""
         return f"{kind}-{self.digest((value.lower() if kind == 'email' else value).encode('utf-8', 'surrogatepass'))}"
 
     def placeholder(self, kind: str, data: bytes) -> str:
-        """Return what stands for a file: its type, its bytes, and a name that is the same for the same file."""
+        """Return the placeholder of a file: its type, its size, and a name that is the same for the same file."""
         size = len(data)
         if kind != "application/octet-stream":
             compact = re.sub(rb"[\s=]", b"", data)
@@ -130,12 +130,12 @@ class Pseudonyms:
         return f"[{kind}, {size} bytes, {self.digest(data)}]"
 
     def digest(self, value: bytes) -> str:
-        """Return digits that stand for a value, and that only this store can make."""
+        """Return the digest of a value, keyed with this store's key."""
         return hashlib.blake2b(value, key=self._key, person=PERSON, digest_size=DIGITS // 2).hexdigest()
 
 
 def kind_of_member(place: Place) -> str | None:
-    """Return the kind of what stands under a name, whatever it says; None for a name that means nothing."""
+    """Return the kind of a member by its name, whatever its value; None for other names."""
     name = place.name
     if place.part.endswith("header"):
         return "account" if name in ACCOUNT_HEADERS else "user" if name in USER_HEADERS else None
@@ -149,7 +149,7 @@ def kind_of_member(place: Place) -> str | None:
 
 
 def known_values(call: Call) -> dict[str, str]:
-    """Return the values by which a call names its account and its user, with their kinds."""
+    """Return the values that identify the account and user of a call, with their kinds."""
     found: dict[str, str] = {}
     for headers in (call.exchange.request_headers, call.exchange.response_headers or ""):
         for line in header_lines(headers):
@@ -168,14 +168,14 @@ def known_values(call: Call) -> dict[str, str]:
 
 
 def note_known(found: dict[str, str], place: Place, value: object) -> None:
-    """Remember a value that names somebody and is long enough to be no ordinary word."""
+    """Record an identifying value that is long enough not to be an ordinary word."""
     kind = kind_of_member(place)
     if kind in ("account", "user") and isinstance(value, str) and len(value) >= MIN_KNOWN_LENGTH:
         found.setdefault(value, kind)
 
 
 def addresses(text: str) -> Iterator[tuple[int, int]]:
-    """Give where the e-mail addresses stand in a text."""
+    """Yield the spans of e-mail addresses in a text."""
     for match in DOMAIN.finditer(text):
         local = LOCAL_PART.search(text, max(0, match.start() - 64), match.start())
         if local is not None:
@@ -183,7 +183,7 @@ def addresses(text: str) -> Iterator[tuple[int, int]]:
 
 
 def places_of(value: str, text: str) -> Iterator[int]:
-    """Give where a value stands in a text."""
+    """Yield the positions of a value in a text."""
     start = text.find(value)
     while start >= 0:
         yield start
@@ -191,7 +191,7 @@ def places_of(value: str, text: str) -> Iterator[int]:
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:
-    """Return the spans in order, those that overlap made one, which has the kind of the first."""
+    """Return the spans in order; overlapping ones are merged and have the kind of the first."""
     apart: list[Span] = []
     for start, end, kind in sorted(spans, key=lambda span: (span[0], -span[1])):
         if apart and start < apart[-1][1]:

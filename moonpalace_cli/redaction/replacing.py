@@ -1,4 +1,4 @@
-"""Say what to replace in a text, and do it."""
+"""Replacements in a text, and their application."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """One piece of a text and what shall stand there instead."""
+    """A piece of text and its replacement."""
 
     start: int
     end: int
@@ -16,21 +16,21 @@ class Replacement:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a text stands: in which part of a call, and the keys that lead to it there."""
+    """The place of a text: the part of the call, and the path of keys in it."""
 
     part: str
     path: tuple[str | int, ...] = ()
 
     @property
     def name(self) -> str:
-        """Return the key or header name that the text stands under, in lower case; empty for none."""
+        """Return the innermost key or header name in lower case; empty without one."""
         for key in reversed(self.path):
             if isinstance(key, str):
                 return key.lower()
         return ""
 
     def at(self, *keys: str | int) -> "Place":
-        """Return a place further in."""
+        """Return the place below these keys."""
         return Place(self.part, (*self.path, *keys))
 
     def __str__(self) -> str:
@@ -38,17 +38,17 @@ class Place:
 
 
 class Visitor(Protocol):
-    """What is shown every text of a call, and every body that is not text."""
+    """Receives every text of a call, and every body that is not text."""
 
     def text(self, place: Place, text: str) -> Sequence[Replacement]:
-        """Return what to replace, in the order of the text and apart from each other."""
+        """Return the replacements, in order and without overlaps."""
 
     def binary(self, place: Place, data: bytes) -> bytes:
-        """Return what shall stand for a body that is not UTF-8."""
+        """Return the replacement of a body that is not UTF-8."""
 
 
 def apply(text: str, replacements: Iterable[Replacement]) -> str:
-    """Return the text with the replacements made, which are in order and apart."""
+    """Return the text with the replacements, which are in order and do not overlap."""
     pieces: list[str] = []
     position = 0
     for replacement in replacements:
@@ -58,5 +58,5 @@ def apply(text: str, replacements: Iterable[Replacement]) -> str:
 
 
 def whole(text: str, instead: str) -> list[Replacement]:
-    """Return the replacement of all of a text."""
+    """Return the replacement of an entire text."""
     return [Replacement(0, len(text), instead)]

@@ -1,4 +1,4 @@
-"""Colour JSON, and the HTTP messages and events around it, for a terminal."""
+"""Colour JSON, HTTP messages and events for a terminal."""
 
 import os
 import re
@@ -17,7 +17,7 @@ HEADER = re.compile(r"[\w.-]+:", re.ASCII)
 
 
 def wanted() -> bool:
-    """Tell whether standard output shows colours, and nobody has asked for none (https://no-color.org)."""
+    """Tell whether standard output supports colours and the user has not disabled them (https://no-color.org)."""
     return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
@@ -27,19 +27,19 @@ def paint(text: str, colour: str) -> str:
 
 
 def looks_like_json(text: str) -> bool:
-    """Tell whether the text begins as a JSON object or array does."""
+    """Tell whether the text begins like a JSON object or array."""
     return text.lstrip()[:1] in ("{", "[")
 
 
 def paint_body(text: str) -> str:
-    """Return a body in colours: JSON that has been indented, or events; other text as it is."""
+    """Return a body in colours: indented JSON, or events; other text unchanged."""
     if looks_like_json(text):
         return "\n".join(paint_pieces([line])[0] for line in text.split("\n"))
     return "\n".join(paint_event_line(line) for line in text.split("\n"))
 
 
 def paint_event_line(line: str) -> str:
-    """Return a line of an event stream with its field faint and its JSON in colours; any other line as it is."""
+    """Return a line of an event stream with a faint field and coloured JSON; any other line unchanged."""
     found = FIELD.match(line)
     if found is None:
         return line
@@ -61,7 +61,7 @@ def paint_header(line: str) -> str:
 
 
 def paint_pieces(pieces: Sequence[str]) -> list[str]:
-    """Return the pieces that a line of JSON was cut into, each in colours of its own."""
+    """Return the pieces of a wrapped line of JSON, each with colours of its own."""
     spans = list(spans_of("".join(pieces)))
     painted, start = [], 0
     for piece in pieces:
@@ -71,7 +71,7 @@ def paint_pieces(pieces: Sequence[str]) -> list[str]:
 
 
 def spans_of(line: str) -> Iterator[tuple[int, int, str]]:
-    """Yield (start, end, colour) for what a line of JSON has in colours."""
+    """Yield (start, end, colour) of the coloured parts of a line of JSON."""
     for found in TOKEN.finditer(line):
         kind = found.lastgroup
         if found["string"] is not None:
@@ -81,7 +81,7 @@ def spans_of(line: str) -> Iterator[tuple[int, int, str]]:
 
 
 def paint_between(piece: str, start: int, spans: Sequence[tuple[int, int, str]]) -> str:
-    """Return the piece, which begins at `start` of its line, with its share of the spans in colours."""
+    """Return the piece, which begins at `start` of its line, coloured by the spans that overlap it."""
     result, at, end = "", start, start + len(piece)
     for first, last, colour in spans:
         left, right = max(first, at), min(last, end)

@@ -1,4 +1,4 @@
-"""Sort durations into the steps of a scale, and draw how many fall into each."""
+"""Compute and draw histograms of durations on a logarithmic scale."""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from itertools import count
 from moonpalace_cli.text.durations import MILLISECOND, duration
 
 STEPS = (1, 2, 5)
-"""A logarithmic scale that people can read: 1, 2, 5, 10, 20, 50 … milliseconds."""
+"""A logarithmic scale that is easy to read: 1, 2, 5, 10, 20, 50 … milliseconds."""
 EIGHTHS = " ▏▎▍▌▋▊▉"
 FULL = "█"
 PLAIN = "#"
@@ -16,14 +16,14 @@ PLAIN = "#"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """How many durations are at most `up_to` nanoseconds, and more than the step before."""
+    """The number of durations of at most `up_to` nanoseconds that exceed the step before."""
 
     up_to: int
     calls: int
 
 
 def steps(ordered: Sequence[int]) -> list[Step]:
-    """Return the steps from the first to the last that one of the sorted durations falls into."""
+    """Return the steps from the first to the last that contain one of the sorted durations."""
     found: list[Step] = []
     done = 0
     for limit in scale():
@@ -37,13 +37,13 @@ def steps(ordered: Sequence[int]) -> list[Step]:
 
 
 def scale() -> Iterator[int]:
-    """Give the limits of the steps, in nanoseconds."""
+    """Yield the limits of the steps, in nanoseconds."""
     for power in count():
         yield from (step * MILLISECOND * 10**power for step in STEPS)
 
 
 def draw(title: str, lines: Sequence[Step], width: int, *, blocks: bool) -> str:
-    """Return a line for each step with a bar of at most `width` columns; of `#` where there are no `blocks`."""
+    """Return a line for each step with a bar of at most `width` columns, drawn with `#` without `blocks`."""
     most = max((step.calls for step in lines), default=0)
     limits = [f"<= {duration(step.up_to)}" for step in lines]
     labels = max(map(len, limits), default=0)
@@ -57,7 +57,7 @@ def draw(title: str, lines: Sequence[Step], width: int, *, blocks: bool) -> str:
 
 
 def bar(value: float, most: float, width: int, *, blocks: bool) -> str:
-    """Return a bar as long as the share of `most`; anything above nothing is seen."""
+    """Return a bar in proportion to `most`; any positive value is visible."""
     if value <= 0 or most <= 0:
         return ""
     eighths = max(1, round(8 * width * value / most))

@@ -1,7 +1,7 @@
-r"""Print JSON readably without passing its values through Python.
+r"""Format JSON without converting its values to Python.
 
-Numbers keep their digits (`1.10`, 30-digit integers), objects their order and even their duplicate keys: what a client
-really sent is what a debugging tool must show. Only white space changes, and `\uXXXX` becomes the character itself.
+Numbers keep their digits (`1.10`, 30-digit integers), objects their order and even duplicate keys: a debugging tool
+must show what a client really sent. Only whitespace changes, and `\uXXXX` becomes the character itself.
 """
 
 import codecs
@@ -13,25 +13,25 @@ from typing import NoReturn
 
 INDENT = "    "
 MAX_INDENT_DEPTH = 32
-"""Levels that get lines of their own: what lies deeper stands in one line, or 6 KB of brackets would become 36 MB."""
+"""Levels that are indented; deeper ones stay on one line, or 6 KB of brackets would become 36 MB."""
 LEXEME = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
 @dataclass(frozen=True, slots=True)
 class Verbatim:
-    """Valid JSON text, to be printed with its own numbers and keys; made by `parse`."""
+    """Valid JSON text, printed with its own numbers and keys; created by `parse`."""
 
     text: str
 
 
 ENCODER = json.JSONEncoder(ensure_ascii=False)
-"""Made once: `json.dumps` would make one for every value."""
+"""Created once: `json.dumps` would create one per value."""
 
 type Json = bool | int | float | str | Verbatim | Sequence[Json] | Mapping[str, Json] | None
 
 
 def parse(text: str) -> Verbatim | None:
-    """Return the text as JSON, None where it is not (NaN and Infinity are not)."""
+    """Return the text as JSON, None if it is invalid (as NaN and Infinity are)."""
     try:
         # Numbers stay strings here: one of more than 4,300 digits would be an error.
         json.loads(text, parse_int=str, parse_float=str, parse_constant=refuse_constant)
@@ -41,12 +41,12 @@ def parse(text: str) -> Verbatim | None:
 
 
 def refuse_constant(name: str) -> NoReturn:
-    """Refuse what Python's parser takes beyond JSON."""
+    """Reject constants that Python's parser accepts beyond JSON."""
     raise ValueError(name)
 
 
 def dumps(value: Json, level: int = 0) -> str:
-    """Return the value as JSON text, four spaces a level; `level` is where its first line stands."""
+    """Return the value as JSON text, indented by four spaces; `level` is that of its first line."""
     if isinstance(value, Verbatim):
         return reindent(value.text, level)
     if isinstance(value, Mapping):
@@ -71,7 +71,7 @@ def quote(value: bool | float | str | None) -> str:
 
 
 def reindent(text: str, level: int = 0) -> str:
-    """Return JSON text with new white space; the text must be valid."""
+    """Return JSON text with new whitespace; the text must be valid."""
     pieces: list[str] = []
     opened = False
     for lexeme in LEXEME.findall(text):
@@ -94,12 +94,12 @@ def reindent(text: str, level: int = 0) -> str:
 
 
 def escape_html(text: str) -> str:
-    """Escape `<`, `>` and `&` in JSON text, where they stand in strings only."""
+    """Escape `<`, `>` and `&` in JSON text; they occur in strings only."""
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
 def escape_unencodable(error: UnicodeError) -> tuple[str, int]:
-    """Give the JSON escapes of the characters that an encoding lacks; a handler for `str.encode`."""
+    """Return the JSON escapes of the characters that an encoding lacks; a handler for `str.encode`."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     missing = error.object[error.start : error.end]

@@ -1,4 +1,4 @@
-"""Draw boxed tables, aligned and wrapped by the width that a terminal gives each character."""
+"""Draw boxed tables, aligned and wrapped by the display width of characters."""
 
 import re
 from collections.abc import Sequence
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from moonpalace_cli.deferred_imports import defer
 
 STYLE = re.compile("\x1b\\[[0-9;]*m")
-"""Our own colours: what comes from elsewhere has been through `output.visible`, which leaves no escapes."""
+"""Our own colours; foreign text has passed `output.visible`, which leaves no escapes."""
 
 MAX_CLUSTER_LENGTH = 32
-"""Characters that one column may take, marks and joiners counted."""
+"""Maximum characters per column, including marks and joiners."""
 
 
 def box(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -26,17 +26,17 @@ def box(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def frame_width(columns: int) -> int:
-    """Return the columns that the frame of such a table takes itself."""
+    """Return the columns that the frame of such a table takes."""
     return len("| ") + len(" | ") * (columns - 1) + len(" |")
 
 
 def pad(text: str, width: int) -> str:
-    """Return the text filled up with spaces to a display width."""
+    """Return the text padded with spaces to a display width."""
     return text + " " * (width - display_width(text))
 
 
 def display_width(text: str) -> int:
-    """Return the columns that a terminal gives the text; the only escapes in it may be our own colours."""
+    """Return the display width of the text, which may contain our own colours as its only escapes."""
     if "\x1b" in text:
         text = STYLE.sub("", text)
     if text.isascii():
@@ -48,7 +48,7 @@ def display_width(text: str) -> int:
 
 
 def fold(line: str, width: int) -> list[str]:
-    """Return the line in pieces of at most `width` columns, broken at spaces where there are some, to be read."""
+    """Return the line in pieces of at most `width` columns, broken at spaces where possible."""
     pieces, start = list[str](), 0
     while True:
         end = end_of_piece(line, start, width)
@@ -62,7 +62,7 @@ def fold(line: str, width: int) -> list[str]:
 
 
 def cut(line: str, width: int) -> list[str]:
-    """Return the line in pieces of at most `width` columns; what combines with a character stays with it."""
+    """Return the line in pieces of at most `width` columns; combining characters stay with their base."""
     pieces, start = list[str](), 0
     while start < len(line):
         end = end_of_piece(line, start, width)
@@ -72,13 +72,13 @@ def cut(line: str, width: int) -> list[str]:
 
 
 def end_of_piece(line: str, start: int, width: int) -> int:
-    """Return how far a piece of `width` columns reaches from `start`; it has one character at least."""
+    """Return the end of a piece of `width` columns from `start`; it has at least one character."""
     if line[start : start + width + 1].isascii():
         return min(start + max(1, width), len(line))
     from wcwidth import iter_graphemes, wcswidth
 
     used, end = 0, start
-    # A piece is never longer than this many characters unless most of them combine; then it ends a little early.
+    # A longer piece consists mostly of combining characters; then it ends a little early.
     for character in iter_graphemes(line[start : start + MAX_CLUSTER_LENGTH * (width + 1)]):
         columns = max(0, wcswidth(character))
         if used + columns > width and used:

@@ -1,1 +1,1 @@
-"""What `mpal` shows of calls and of the store."""
+"""Views of calls and of the store."""

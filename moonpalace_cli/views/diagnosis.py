@@ -1,4 +1,4 @@
-"""Put what the doctor finds into lines and JSON."""
+"""Format the doctor's report as lines and JSON."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
 
 
 def report_text(report: Report) -> Iterator[str]:
-    """Give the lines of a report."""
+    """Yield the lines of a report."""
     from moonpalace_addons.store.upkeep.health import live_proxies
 
     yield line("database", report.database)
@@ -49,7 +49,7 @@ def report_text(report: Report) -> Iterator[str]:
 
 
 def backlog(report: Report) -> str:
-    """Return what waits for the store outside of it, and how much of that a proxy has in memory at most."""
+    """Return the calls that wait outside of the store, and the maximum that a proxy keeps in memory."""
     from moonpalace_addons.store.write.memory import MEMORY, WINDOW
 
     journals = [found for found in report.journals if not found.problem]
@@ -121,6 +121,6 @@ def proxy_json(run: Run) -> dict[str, object]:
 
 
 def hits_text(hits: list[Hit]) -> Iterator[str]:
-    """Give the lines of a table of what looks like a secret."""
+    """Yield the lines of a table of suspected secrets."""
     rows = [[str(hit.call or ""), hit.field, hit.kind, hit.masked] for hit in hits]
     yield from box(["id", "field", "kind", "secret"], rows).split("\n")

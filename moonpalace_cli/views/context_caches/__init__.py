@@ -1,1 +1,1 @@
-"""Why a prompt was or was not taken from the cache."""
+"""Explanations of cache hits and misses."""

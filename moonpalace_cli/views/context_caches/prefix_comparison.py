@@ -1,4 +1,4 @@
-"""Compare the requests of two calls as the API's cache does: where the later one stops beginning like the earlier."""
+"""Compare the requests of two calls as the API's cache does: find where they diverge."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,17 +12,17 @@ from moonpalace_addons.wire.json_value import parse
 BLOCK = 256
 """Tokens: the API caches prefixes in blocks of this size."""
 BEFORE, AFTER = 24, 56
-"""Characters that are shown of a change: before it, and from it on."""
+"""Characters shown of a change: before it, and from it on."""
 UNCACHED = frozenset({"messages", "tools", "model"})
 TRANSPORT_PARAMETERS = frozenset({"stream", "stream_options"})
-"""Parameters that say how the answer travels, which a proxy changes by itself."""
+"""Parameters of the transport, which a proxy changes by itself."""
 
 type Kind = Literal["changed", "put in", "left out"]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A chat request in the pieces that matter: exact bytes of tools and messages, other members by name."""
+    """The relevant parts of a chat request: exact bytes of tools and messages, other members by name."""
 
     model: str
     tools: tuple[bytes, ...]
@@ -37,9 +37,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """Where the beginnings part: message `number` (from 1), `offset` bytes in; its role, and what stood there.
+    """The first difference: message `number` (from 1), `offset` in bytes; its role, and both texts.
 
-    A message that was put in or left out has one of the two texts only.
+    A message that was inserted or removed has only one of the two texts.
     """
 
     number: int
@@ -52,7 +52,7 @@ class Divergence:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What two requests have in common; `same_bytes` are those of the tools and messages that both begin with."""
+    """The common part of two requests; `same_bytes` counts the tools and messages of the common prefix."""
 
     same_messages: int
     shared_messages: int
@@ -64,12 +64,12 @@ class Comparison:
 
     @property
     def is_prefix(self) -> bool:
-        """Tell whether the earlier request is the beginning of the later one, for the same model."""
+        """Tell whether the earlier request is a prefix of the later one, for the same model."""
         return self.divergence is None and self.same_tools and self.same_model
 
 
 def read_request(body: bytes) -> Request | None:
-    """Return the request that a body is, None if it is no chat request that can be told for certain."""
+    """Return the request in a body, None if it is not certainly a chat request."""
     content = read_content(body)
     if content is None:
         return None
@@ -78,21 +78,21 @@ def read_request(body: bytes) -> Request | None:
 
 
 def cut(content: Content, spans: Sequence[Span]) -> tuple[bytes, ...]:
-    """Return the bytes at these places."""
+    """Return the bytes of these spans."""
     return tuple(content.body[start:end] for start, end in spans)
 
 
 def kinship(earlier: Request, later: Request) -> tuple[int, int]:
-    """Return how near two requests are: the messages that occur in both, and those that both begin with."""
+    """Return the similarity of two requests: the number of messages in both, and that of their common prefix."""
     shared = Counter(earlier.messages) & Counter(later.messages)
     return shared.total(), common(earlier.messages, later.messages)
 
 
 def choose[T](later: Request, candidates: Iterable[tuple[T, Request]]) -> tuple[T, Request] | None:
-    """Return the candidate that a request continues: the one that it has the most in common with, of equals the first.
+    """Return the candidate that a request continues: the most similar one, of equals the first.
 
-    If that is for another model, one for the same model that the conversation began with is better, however short:
-    models share no cache.
+    If that has another model, one for the same model that begins the conversation is preferred, however short: models
+    do not share caches.
     """
     best, best_own = ((0, 0), False), (0, 0)
     found = found_own = None
@@ -106,13 +106,13 @@ def choose[T](later: Request, candidates: Iterable[tuple[T, Request]]) -> tuple[
 
 
 def begins_alike(earlier: Request, later: Request) -> bool:
-    """Tell whether two requests begin with the same conversation, and not just with the same instructions."""
+    """Tell whether two requests begin with the same conversation, and not only with the same instructions."""
     same = later.messages[: common(earlier.messages, later.messages)]
     return any(role_of(message) not in INSTRUCTION_ROLES for message in same)
 
 
 def compare(earlier: Request, later: Request) -> Comparison:
-    """Return what two requests have in common, and where they part."""
+    """Return the common part of two requests, and where they diverge."""
     shared, same = kinship(earlier, later)
     same_tools = earlier.tools == later.tools
     tools = later.tools if same_tools else later.tools[: common(earlier.tools, later.tools)]
@@ -132,13 +132,13 @@ def compare(earlier: Request, later: Request) -> Comparison:
 
 
 def common(one: Sequence[bytes], other: Sequence[bytes]) -> int:
-    """Return how many pieces two sequences begin with in common."""
+    """Return the length of the common prefix of two sequences."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((number for number, (left, right) in pairs if left != right), min(len(one), len(other)))
 
 
 def diverge(earlier: Sequence[bytes], later: Sequence[bytes], number: int) -> Divergence:
-    """Return how the messages part, given from the first that differs on."""
+    """Return the divergence of messages, given from the first difference on."""
     before, after = earlier[0], later[0]
     if before in later[1:]:
         return Divergence(number, role_of(after), "put in", 0, "", excerpt(after, 0))
@@ -150,14 +150,14 @@ def diverge(earlier: Sequence[bytes], later: Sequence[bytes], number: int) -> Di
 
 
 def role_of(message: bytes) -> str:
-    """Return the role of a message, empty for what has none."""
+    """Return the role of a message, empty if it has none."""
     parsed = parse(message)
     role = parsed.get("role") if isinstance(parsed, dict) else None
     return role if isinstance(role, str) else ""
 
 
 def excerpt(message: bytes, offset: int) -> str:
-    """Return the text around a place in a message, in one line."""
+    """Return the text around a position in a message, in one line."""
     before = message[:offset].decode("utf-8", "ignore")
     rest = message[len(before.encode()) :].decode("utf-8", "replace")
     start = f"…{before[-BEFORE:]}" if len(before) > BEFORE else before
@@ -175,7 +175,7 @@ def changed_parameters(earlier: Mapping[str, bytes], later: Mapping[str, bytes])
 
 
 def shown(value: bytes | None) -> str:
-    """Return a parameter's value for a line of text."""
+    """Return a parameter's value in one line."""
     text = "unset" if value is None else value.decode("utf-8", "replace")
     return text if len(text) <= 40 else f"{text[:39]}…"
 

@@ -1,4 +1,4 @@
-"""Say why a prompt was or was not taken from the cache: in lines for people, in a document for programs."""
+"""Explain why a prompt was cached or not: as lines for people, as a document for programs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Tokens: of the prompt, cached of them, those that could have been had nothing diverged, and the difference.
+    """Tokens: of the prompt, cached, cacheable without the divergence, and the difference.
 
-    `kept` is an estimate of what the two prompts begin with in common. None is unknown.
+    `kept` estimates the common prefix of the two prompts. None is unknown.
     """
 
     prompt: int | None
@@ -26,7 +26,7 @@ class Cost:
 
 
 def cost_of(earlier: Exchange, later: Exchange, request: Request, comparison: Comparison) -> Cost:
-    """Return what the divergence of two calls cost, by the tokens that the API counted and the bytes in common."""
+    """Return the cost of a divergence, from the tokens that the API counted and the common bytes."""
     prompt, cached = later.prompt_tokens, later.cached_tokens or 0
     if prompt is None or earlier.prompt_tokens is None:
         return Cost(prompt, cached, None, None, None)
@@ -56,7 +56,7 @@ def lines(earlier: Exchange, later: Exchange, request: Request, comparison: Comp
 
 
 def divergence_lines(earlier: Exchange, divergence: Divergence | None) -> list[str]:
-    """Return the lines that say where the beginnings part, and what stands there."""
+    """Return the lines that state where the prompts diverge, and the text there."""
     if divergence is None:
         return ["diverged: nowhere, one is the beginning of the other"]
     place = f"message {divergence.number} ({divergence.role or 'no role'})"
@@ -69,7 +69,7 @@ def divergence_lines(earlier: Exchange, divergence: Divergence | None) -> list[s
 
 
 def model_text(earlier: Exchange, later: Exchange, comparison: Comparison) -> str:
-    """Return what is to be said of the two models."""
+    """Return a remark on the two models."""
     if comparison.same_model:
         return f"{later.model_requested}, the same"
     return f"{earlier.model_requested} -> {later.model_requested}: models share no cache"

@@ -1,1 +1,1 @@
-"""What `mpal inspect` shows of one call."""
+"""Views of `mpal inspect`."""

@@ -1,4 +1,4 @@
-"""Print a conversation for reading."""
+"""Format a conversation for reading."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def chat_text(
     width: int | None,
     colour: bool,
 ) -> str:
-    """Return the conversation; the answer comes last, with how it ended and what it cost."""
+    """Return the conversation; the answer comes last, with its ending and its tokens."""
     lines = [line for turn in asked for line in turn_lines(turn, width, colour=colour)]
     title = "answer of " + (model(exchange) or "the API")
     lines += heading(title, closing_note(exchange, answer), "assistant", width, colour=colour, strong=True)
@@ -49,7 +49,7 @@ def chat_text(
 
 
 def closing_note(exchange: Exchange, answer: object) -> str:
-    """Return how the call ended, and in which time."""
+    """Return how the call ended, and after what time."""
     reasons = ", ".join(finish_reasons(answer))
     parts = [
         f"finish reason {reasons}" if reasons else "",
@@ -104,7 +104,7 @@ def indented(text: str, indent: str, width: int | None, style: str) -> Iterator[
 
 
 def code(text: str, indent: str, width: int | None, *, colour: bool) -> Iterator[str]:
-    """Yield the lines of JSON, in colours; the terminal breaks long ones, so that they can be copied."""
+    """Yield the lines of coloured JSON; the terminal wraps long ones, so that they can be copied."""
     shown = visible(text)
     for line in (paint_body(shown) if colour else shown).split("\n") if shown else ():
         yield indent + line

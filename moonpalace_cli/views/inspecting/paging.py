@@ -1,4 +1,4 @@
-"""Show text on a terminal through the user's pager where it does not fit."""
+"""Show long text on a terminal through the user's pager."""
 
 import os
 import shutil
@@ -11,9 +11,9 @@ from moonpalace_cli.text.tables import display_width
 
 
 def show(text: str, *, pager: bool) -> None:
-    """Print text that is harmless for a terminal, through $PAGER (`less -R`) where it is long and `pager` allows.
+    """Print escaped text, through $PAGER (`less -R`) if it is long and `pager` allows it.
 
-    click sees to it that `less` obeys our colours and that other pagers get none.
+    click makes `less` show our colours, and removes them for other pagers.
     """
     if pager and can_page() and not fits(text, *shutil.get_terminal_size()):
         click.echo_via_pager(text + "\n")
@@ -22,7 +22,7 @@ def show(text: str, *, pager: bool) -> None:
 
 
 def can_page() -> bool:
-    """Tell whether somebody can turn pages; an empty PAGER asks for no paging, as with git."""
+    """Tell whether paging is possible; an empty PAGER disables it, as with git."""
     return is_terminal() and sys.stdin.isatty() and os.environ.get("PAGER") != ""
 
 

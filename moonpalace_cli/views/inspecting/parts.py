@@ -1,4 +1,4 @@
-"""Make the table of `mpal inspect`: one column for each part of a call."""
+"""The table of `mpal inspect`: one column for each part of a call."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ WRAPPED = ("request_body", "response_body", SENTENCE)
 BODY_WIDTH = 48
 """Columns of a body where no terminal sets the width, as the original has them."""
 MIN_TEXT_WIDTH = 32
-"""Columns that what is wrapped must get to stand beside other parts, which keep their width."""
+"""Minimum columns of wrapped text next to other parts, which keep their width."""
 
 
 def part_texts(
     exchange: Exchange, bodies: Bodies, names: Sequence[str], *, merged: bool, tags: Sequence[str] = ()
 ) -> dict[str, str]:
-    """Return the text of each part; of a stream, its raw events or the `merged` completion.
+    """Return the text of each part; for a stream, its raw events or the `merged` completion.
 
-    The error stands for the body of an answer that never came, as the original has it.
+    Without an answer the error replaces its body, as in the original.
     """
     texts = {
         "metadata": lambda: dumps(labelled(metadata(exchange), exchange, tags)),

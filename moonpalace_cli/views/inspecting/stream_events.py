@@ -1,4 +1,4 @@
-"""Say what an event of a stream brought, for the three faces of the API.
+"""Describe the content of an event, for all three endpoints of the API.
 
 /v1/chat/completions      chunks with `choices` and deltas, the end marked by [DONE]
 /anthropic/v1/messages    `type` message_start, content_block_delta, message_delta …
@@ -16,7 +16,7 @@ from moonpalace_addons.wire.sse import Event
 
 DONE = "[DONE]"
 TEXTS = {"reasoning_content": "reasoning", "reasoning": "reasoning", "content": "content", "refusal": "refusal"}
-"""Fields of a delta that hold text, and what to call it."""
+"""Fields of a delta that contain text, and their names in the output."""
 BLOCK_TEXTS = {"text": "content", "thinking": "reasoning", "partial_json": "tool call"}
 """The same of a delta of /messages."""
 ENDINGS = {
@@ -31,14 +31,14 @@ ENDINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Brought:
-    """What an event brought: its kinds, joined by "+", and the text of all of them."""
+    """The content of an event: its kinds, joined by "+", and their joined text."""
 
     kind: str
     text: str
 
 
 def brought(event: Event) -> Brought:
-    """Return what an event holds; never raise."""
+    """Return the content of an event; never raise."""
     data = event.data
     if data.strip() == DONE:
         return Brought("done", "")
@@ -52,7 +52,7 @@ def brought(event: Event) -> Brought:
 
 
 def parts_of(event: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Yield what the event holds, piece by piece."""
+    """Yield the parts of an event."""
     if isinstance(event.get("type"), str) and "choices" not in event:
         yield from typed_parts(str(event["type"]), event)
     else:
@@ -62,13 +62,13 @@ def parts_of(event: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 
 def error_parts(event: Event, value: object) -> Iterator[tuple[str, str]]:
-    """Yield the error that the event tells of."""
+    """Yield the error that the event reports."""
     if error := api_error.find_in_event(event, value):
         yield "error", str(error)
 
 
 def choice_parts(choice: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Yield what a choice of a chat chunk holds; that of other choices than the first is marked with its index."""
+    """Yield the parts of a choice of a chat chunk; other choices than the first are marked with their index."""
     index = choice.get("index")
     mark = f"[{index}] " if isinstance(index, int) and index else ""
     delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
@@ -84,14 +84,14 @@ def choice_parts(choice: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 
 def call_text(call: Mapping[str, object]) -> str:
-    """Return a piece of a tool call: its name, once it is said, and its arguments."""
+    """Return a piece of a tool call: its name, if present, and its arguments."""
     function = mapping(call.get("function"))
     name, arguments = function.get("name"), function.get("arguments")
     return (f"{name}(" if isinstance(name, str) and name else "") + (arguments if isinstance(arguments, str) else "")
 
 
 def typed_parts(kind: str, event: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Yield what an event of /messages or /responses holds; one that is not known is called by its type."""
+    """Yield the parts of an event of /messages or /responses; an unknown one is named by its type."""
     delta = event.get("delta")
     if isinstance(delta, str):
         yield next((name for ending, name in ENDINGS.items() if kind.endswith(ending)), kind), delta
@@ -111,7 +111,7 @@ def typed_parts(kind: str, event: Mapping[str, object]) -> Iterator[tuple[str, s
 
 
 def usage_parts(event: Mapping[str, object]) -> Iterator[tuple[str, str]]:
-    """Yield the tokens that the event counts."""
+    """Yield the tokens in the event."""
     for holder in (event, mapping(event.get("response")), mapping(event.get("message"))):
         usage = summarize(holder).usage
         if usage.prompt_tokens is not None or usage.completion_tokens is not None:

@@ -1,4 +1,4 @@
-"""Put the events of a stored stream in time: when each came, after what gap, and what it brought."""
+"""The timeline of a stored stream: arrival, gap and content of each event."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from moonpalace_addons.wire.chat.timing import chunk_at
 from moonpalace_cli.views.inspecting.stream_events import brought
 
 LONG = 40
-"""Events from which on runs of like events are summed up."""
+"""Number of events from which runs of similar events are summarized."""
 MIN_RUN_LENGTH = 4
 STALLS_KEPT = 8
-"""The longest gaps always begin a line of their own."""
+"""Number of longest gaps that always start a line of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Successive events that are shown in one line; at least one."""
+    """Consecutive events shown in one line; at least one."""
 
     moments: tuple[Moment, ...]
 
@@ -59,15 +59,15 @@ def moments(stream: bytes, chunks: Sequence[tuple[int, int]]) -> list[Moment]:
 
 
 def longest(found: Sequence[Moment]) -> Moment | None:
-    """Return the event that let itself be waited for the longest after another; None where no time passed."""
+    """Return the event after the longest gap; None if no time passed."""
     last = max(found, key=lambda moment: moment.gap or 0, default=None)
     return last if last is not None and last.gap else None
 
 
 def runs(found: Sequence[Moment], *, every: bool = False) -> list[Run]:
-    """Return the events one by one, or those of a long stream with runs of like events together.
+    """Return the events one by one, or for a long stream grouped into runs of similar events.
 
-    What ends a stall begins a line of its own, so that the longest gaps are all to be seen.
+    The event after a stall starts a new line, so that the longest gaps are all visible.
     """
     if every or len(found) <= LONG:
         return [Run((moment,)) for moment in found]
@@ -77,7 +77,7 @@ def runs(found: Sequence[Moment], *, every: bool = False) -> list[Run]:
 
 
 def gathered(found: Sequence[Moment], stall: int) -> Iterator[Run]:
-    """Yield runs of events of one kind without a gap as long as `stall` within; short ones event by event."""
+    """Yield runs of events of one kind without a gap of `stall` or more; short runs event by event."""
     start = 0
     for place in range(1, len(found) + 1):
         is_over = place == len(found) or found[place].kind != found[start].kind or (found[place].gap or 0) >= stall

@@ -1,4 +1,4 @@
-"""Print the timeline of a stream: a table with a bar for each gap, or one JSON object an event."""
+"""Format the timeline of a stream: a table with a bar for each gap, or one JSON object per event."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ BAR = 10
 TEXT = 60
 """Columns of what events brought where no terminal sets the width."""
 MIN_TEXT_WIDTH = 32
-"""Columns that this text should have: for fewer, bars and bytes make room."""
+"""Preferred minimum columns of this text; below that, bars and bytes are dropped."""
 MIN_WIDTH = 8
 MARK, SHORT_MARK = "longest", "<<"
 ALARM_GAP = 500_000_000
-"""Nanoseconds from which on the longest gap is shown in the colour of an alarm."""
+"""Nanoseconds from which the longest gap is shown in the alarm colour."""
 
 
 def table(
@@ -54,7 +54,7 @@ def table(
 
 
 def room_for_text(rows: Sequence[Sequence[str]], headers: Sequence[str], width: int) -> int:
-    """Return the columns that are left for what the events brought."""
+    """Return the columns left for the content of events."""
     fixed = sum(max(display_width(line[place]) for line in (headers, *rows)) for place in range(len(headers) - 1))
     return width - fixed - frame_width(len(headers))
 
@@ -100,7 +100,7 @@ def marked(drawn: str) -> str:
 
 
 def silence_before_end(exchange: Exchange, found: Sequence[Moment]) -> int:
-    """Return the nanoseconds between the last event and the end of the call, 0 where that is not known."""
+    """Return the nanoseconds between the last event and the end of the call, 0 if unknown."""
     last = found[-1].at if found else exchange.time_to_headers
     return 0 if last is None or exchange.latency is None else max(0, exchange.latency - last)
 
@@ -114,7 +114,7 @@ def closing(exchange: Exchange, silence: int, most: int, *, blocks: bool) -> lis
 
 
 def summary(exchange: Exchange, found: Sequence[Moment], worst: Moment | None, silence: int) -> str:
-    """Return what there is to know at a glance."""
+    """Return a summary of the stream."""
     parts = [
         f"call {exchange.id}: {len(found)} events" + (f" in {duration(exchange.latency)}" if exchange.latency else "")
     ]

@@ -1,4 +1,4 @@
-"""Do what `mpal list` is asked for: list, count, add up, follow, export."""
+"""The actions of `mpal list`: list, count, statistics, follow, export."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
 
 WATCH_INTERVAL = 0.2
-"""Seconds between two looks: what feels immediate, at the price of a pragma on SQLite and a short query elsewhere."""
+"""Seconds between polls: short enough to seem immediate, at the cost of a pragma on SQLite and a short query
+elsewhere."""
 
 type Order = tuple[Field, bool] | None
 """The field to sort by, and whether the greatest come first."""
@@ -31,7 +32,7 @@ type Order = tuple[Field, bool] | None
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which calls are asked for."""
+    """The requested calls."""
 
     chat_only: bool
     since: datetime | None
@@ -49,7 +50,7 @@ def holding(predicates: tuple[str, ...], engine: Engine) -> ColumnElement[bool] 
 
 
 def tell_units(predicates: tuple[str, ...], *, found_any: bool) -> None:
-    """Say on standard error which unit numbers without one have, if nothing was found or nobody can have meant it."""
+    """Print the default unit of numbers on standard error, if nothing was found or the unit is implausible."""
     if not predicates:
         return
     from moonpalace_addons.store.query.parser import parse
@@ -100,7 +101,7 @@ def print_list(
 
 
 def warn_of_full_scan(order: Order) -> None:
-    """Say on standard error if sorting took a look at all there are."""
+    """Report on standard error if sorting had to read all calls."""
     from moonpalace_addons.store.records import ordering
 
     if order is not None and not ordering.is_indexed(order[0]):
@@ -120,7 +121,7 @@ def print_count(engine: Engine, selection: Selection, *, as_json: bool) -> int:
 
 
 def print_stats(engine: Engine, selection: Selection, limit: int | None, *, as_json: bool) -> None:
-    """Print what the calls add up to."""
+    """Print statistics of the calls."""
     from moonpalace_addons.store.read import statistics
     from moonpalace_cli.text.json_text import dumps
     from moonpalace_cli.views.listing import stats

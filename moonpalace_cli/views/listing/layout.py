@@ -1,4 +1,4 @@
-"""Lay out tables of calls in the columns that a terminal has."""
+"""Fit tables of calls into the width of a terminal."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ MIN_WIDTH = 8
 def lay_out(
     columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, headers: Sequence[str] = ()
 ) -> str:
-    """Return the table as it is where it fits or `width` is None, else narrower, else as a block for each row.
+    """Return the table unchanged if it fits or `width` is None, else narrower, else as a block for each row.
 
-    What may give way is known by the names of the `columns`; `headers` stand above them where others are wanted.
+    The names of the `columns` determine which may shrink; `headers` replace them in the output.
     """
     headers = headers or columns
     if width is None or fits(headers, rows, width):
@@ -31,7 +31,7 @@ def lay_out(
 
 
 def fit(column: str) -> Fit:
-    """Return what may happen to a column where there is no room."""
+    """Return how a column may shrink."""
     return FIELDS[column].fitting if column in FIELDS else "whole"
 
 

@@ -1,4 +1,4 @@
-"""Bring together what a list shows of a call: its row, and its tags and bodies where a column needs them."""
+"""Load the data that a list shows of a call: its row, and tags and bodies if a column needs them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A stored call; tags and bodies only where somebody asked for them."""
+    """A stored call; tags and bodies only if they were requested."""
 
     exchange: Exchange
     tags: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Draw a table row by row, before its rows are known."""
+"""Draw a table row by row, before all rows are known."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Add up calls: how many, how many failed, tokens, and percentiles of the times they took."""
+"""Statistics of calls: counts, failures, tokens, and percentiles of times."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ BAR = 70
 
 @dataclass(slots=True)
 class Group:
-    """What the calls of a group add up to; times are in nanoseconds, and sorted in the end."""
+    """The sums of a group of calls; times are in nanoseconds, sorted at the end."""
 
     calls: int = 0
     in_flight: int = 0
@@ -42,12 +42,12 @@ class Group:
 
     @property
     def errors(self) -> int:
-        """Say how many calls ended without a whole answer, with a status from 400 on, or with an error in a stream."""
+        """Return the number of calls without a complete answer, with a status from 400 on, or with a stream error."""
         return self.failures.total()
 
 
 def add_up(batches: Iterable[Sequence[Measured]]) -> dict[str | None, Group]:
-    """Return a group for each model, that of most calls first; None for calls without a model."""
+    """Return a group for each model, largest first; None for calls without a model."""
     groups: dict[str | None, Group] = {}
     for batch in batches:
         by_model: dict[str | None, list[Measured]] = {}
@@ -62,7 +62,7 @@ def add_up(batches: Iterable[Sequence[Measured]]) -> dict[str | None, Group]:
 
 
 def add(group: Group, calls: Sequence[Measured]) -> None:
-    """Count calls in; column by column, which takes half the time of call by call."""
+    """Add calls, column by column, which takes half the time of call by call."""
     _, states, statuses, kinds, *numbers = zip(*calls, strict=True)
     group.calls += len(calls)
     for ending, count in Counter(zip(states, statuses, kinds, strict=True)).items():
@@ -98,7 +98,7 @@ def together(groups: Iterable[Group]) -> Group:
 
 
 def percentiles(times: Sequence[int]) -> list[int | None]:
-    """Return for each of `PERCENTS` the smallest of the sorted times that so many percent of them do not exceed."""
+    """Return for each of `PERCENTS` the smallest of the sorted times that this share does not exceed."""
     return [times[math.ceil(len(times) * percent / 100) - 1] if times else None for percent in PERCENTS]
 
 

@@ -1,4 +1,4 @@
-"""Print calls as they end, until somebody interrupts."""
+"""Print calls as they end, until interrupted."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def watch(
     as_json: bool,
     pause: Callable[[], None],
 ) -> None:
-    """Print the newest calls that are over, then each as it ends; `pause` comes between two looks and ends it all."""
+    """Print the newest finished calls, then each one as it ends; `pause` is called between polls and may end it."""
     first = follower.earlier(limit)
     printed = JsonLines(engine, columns) if as_json else Rows(engine, columns, first)
     try:
@@ -79,5 +79,5 @@ class Rows:
     def end(self) -> None:
         """Close the frame."""
         if foot := self._table.foot():
-            # The terminal has written ^C: the frame goes over it.
+            # The terminal has printed ^C: the frame overwrites it.
             click.echo(("\r" if is_terminal() else "") + foot)
