@@ -190,13 +190,16 @@ class Proxy:
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
-    def stop(self, number: int = signal.SIGTERM, *, patiently: bool = False) -> None:
-        """Stop the process, at once or with patience for its calls; it must end well, and tell of no error of ours."""
+    def stop(self, number: int = signal.SIGTERM, *, patiently: bool = False, storing: float = PATIENCE) -> None:
+        """Stop the process, at once or with patience for its calls; it must end well, and tell of no error of ours.
+
+        `storing` is how many seconds it may take for what is still to be stored.
+        """
         if self.process.poll() is None:
             self.process.send_signal(number)
         if not patiently and self.log.says_before_the_end("a second signal ends them"):
             self.process.send_signal(number)
-        code = self.process.wait(PATIENCE)
+        code = self.process.wait(storing)
         said = self.log.whole()
         assert "Traceback" not in said, said
         assert self.killed or code == 0, f"exit code {code}: {said}"
