@@ -50,13 +50,12 @@ def report_text(report: Report) -> Iterator[str]:
 
 def backlog(report: Report) -> str:
     """Return the calls that wait outside of the store, and the maximum that a proxy keeps in memory."""
-    from moonpalace_addons.store.write.memory import MEMORY, WINDOW
+    from moonpalace_addons.store.write.memory import MEMORY_LIMIT, WINDOW_SIZE
 
     journals = [found for found in report.journals if not found.problem]
     waiting = f"{size(sum(found.size for found in journals))} in {len(journals)} journals" if journals else "none"
-    return (
-        f"{waiting}; a proxy has {size(WINDOW)} of ended calls in memory at most, and a journal from {size(MEMORY)} on"
-    )
+    most, limit = size(WINDOW_SIZE), size(MEMORY_LIMIT)
+    return f"{waiting}; a proxy has {most} of ended calls in memory at most, and a journal from {limit} on"
 
 
 def line(name: str, text: str) -> str:

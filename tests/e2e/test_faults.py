@@ -29,7 +29,7 @@ from sqlalchemy import Engine
 from moonpalace_addons.store.database.engine import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
-from moonpalace_addons.store.write.writer import JOIN_MOST
+from moonpalace_addons.store.write.writer import JOIN_TIMEOUT
 from tests.e2e.conftest import IMPATIENT
 from tests.faults import Lasting, Load, all_over, assert_stored, assert_told, stalled
 from tests.scenarios.server import MockServer
@@ -322,7 +322,7 @@ def test_a_disk_that_stays_full_is_told(launch: Launcher, mock: MockServer, tool
         load.stop()
         assert load.broken == 0
         proxy.process.send_signal(signal.SIGTERM)
-        assert proxy.process.wait(JOIN_MOST + 5) == 1
+        assert proxy.process.wait(JOIN_TIMEOUT + 5) == 1
         proxy.killed = True  # its exit code has been looked at
         said = proxy.log.whole()
     assert f"store: {len(load.answers)} calls could not be stored: " in said
@@ -430,7 +430,7 @@ def test_a_stop_while_the_server_stands_still_has_a_bound(
             until(lambda: len(load.answers) > begun + 50)
             load.stop()
             proxy.process.send_signal(signal.SIGTERM)
-            assert proxy.process.wait(JOIN_MOST + 5) == 0
+            assert proxy.process.wait(JOIN_TIMEOUT + 5) == 0
         (journal,) = (folder / "moonpalace").glob("postgresql-*.journal")
         postgres_server.thaw()
         with (

@@ -11,5 +11,5 @@ postgres_timeout.RESPONSE_TIMEOUT = postgres_timeout.TimeoutConnection.response_
 
 from moonpalace_addons.store.write import writer  # noqa: E402 - it works out its own from the others
 
-writer.DRAIN_JOURNALLED = 0.5
-writer.DRAIN_MOST = 3.0
+writer.JOURNALED_DRAIN_TIMEOUT = 0.5
+writer.DRAIN_TIMEOUT = 3.0

@@ -30,7 +30,7 @@ def opening(file: Path) -> Opening:
 @pytest.fixture
 def client(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> Iterator[WriterClient]:
     """Give a client whose process has the store open; it is stopped at the end."""
-    monkeypatch.setattr(client_module, "RESTART_LEAST", 0.01)
+    monkeypatch.setattr(client_module, "RESTART_MIN_DELAY", 0.01)
     client = WriterClient(opening)
     yield client
     client.stop()

@@ -96,13 +96,13 @@ def test_what_it_logs_is_logged_here(client: WriterClient, caplog: pytest.LogCap
 def test_it_leaves_the_processor_to_the_proxy(client: WriterClient) -> None:
     """Where processors are short, a row waits and no token: the process has a lower priority than the proxy."""
     own, other = os.getpriority(os.PRIO_PROCESS, 0), os.getpriority(os.PRIO_PROCESS, client.pid)
-    assert other == min(19, own + server.BEHIND)
+    assert other == min(19, own + server.NICE_INCREMENT)
 
 
 def test_a_terminal_that_is_stopped(client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever does not read the log keeps no call from being stored, nor from being known to be, at the end too."""
-    monkeypatch.setattr(process_module, "LOG_MOST", 0.1)
-    monkeypatch.setattr(client_module, "STOP_MOST", 10.0)
+    monkeypatch.setattr(process_module, "LOG_TIMEOUT", 0.1)
+    monkeypatch.setattr(client_module, "STOP_TIMEOUT", 10.0)
     resumed, logger = threading.Event(), logging.getLogger("moonpalace")
     stopped = logging.Handler()
     monkeypatch.setattr(stopped, "emit", lambda _: resumed.wait(PATIENCE))
@@ -221,8 +221,8 @@ def test_an_end_that_takes_long(
     opening: Opening, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The end waits as long as calls are being settled, and says meanwhile how many are left."""
-    monkeypatch.setattr(client_module, "STOP_MOST", 5.0)
-    monkeypatch.setattr(client_module, "NOTICE", 0.1)
+    monkeypatch.setattr(client_module, "STOP_TIMEOUT", 5.0)
+    monkeypatch.setattr(client_module, "NOTICE_INTERVAL", 0.1)
     client = WriterClient(opening)
     for _ in range(3_000):
         begin(client, call := Call())
@@ -235,7 +235,7 @@ def test_an_end_that_takes_long(
 
 def test_it_hangs(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is stopped holds up no call, and the end for its time only; woken, it stores what it was told."""
-    monkeypatch.setattr(client_module, "STOP_MOST", 0.3)
+    monkeypatch.setattr(client_module, "STOP_TIMEOUT", 0.3)
     client = WriterClient(opening)
     pid = client.pid
     with standing_still(pid):
@@ -333,7 +333,7 @@ def test_no_process_starts_again(
         client.put(Call().request)
     began = time.monotonic()
     assert not client.stop()
-    assert time.monotonic() - began < client_module.STOP_MOST / 2
+    assert time.monotonic() - began < client_module.STOP_TIMEOUT / 2
     assert caplog.messages[-1] == "store: 3 calls are lost, or not known to be stored"
     assert "because of a fault in MoonPalace" not in caplog.text
 
@@ -424,10 +424,10 @@ def test_more_than_it_can_take(
 
     Afterwards the memory is given back, once.
     """
-    monkeypatch.setattr(client_module, "WINDOW", 400_000)
-    monkeypatch.setattr(memory, "LARGE", 100_000)
+    monkeypatch.setattr(client_module, "WINDOW_SIZE", 400_000)
+    monkeypatch.setattr(memory, "TRIM_THRESHOLD", 100_000)
     given = list[int]()
-    monkeypatch.setattr(memory, "give_back", lambda: given.append(1))
+    monkeypatch.setattr(memory, "trim", lambda: given.append(1))
     calls = [large(50_000) for _ in range(60)]
     with standing_still(client.pid):
         for call in calls:
@@ -449,8 +449,8 @@ def test_more_than_it_can_take(
 
 def test_much_at_once(client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of many calls that come at once, those that do not fit wait whole on the disk: no requests without their ends."""
-    monkeypatch.setattr(client_module, "WINDOW", 400_000)
-    monkeypatch.setattr(client_module, "PORTION", 100_000)
+    monkeypatch.setattr(client_module, "WINDOW_SIZE", 400_000)
+    monkeypatch.setattr(client_module, "PORTION_SIZE", 100_000)
     calls = [large(50_000) for _ in range(60)]
     told = list[int]()
     write = WriterProcess.write
@@ -475,7 +475,7 @@ def test_much_while_it_is_started_again(
     client: WriterClient, file: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Calls that come while no process can be started fill the memory up to the bound only, and all are stored."""
-    monkeypatch.setattr(client_module, "WINDOW", 400_000)
+    monkeypatch.setattr(client_module, "WINDOW_SIZE", 400_000)
     hidden = file.rename(file.with_suffix(".away"))
     file.mkdir()
     monkeypatch.setattr(client, "opening", replace(client.opening, key=None))  # so that no store is no process
@@ -502,7 +502,7 @@ def test_what_the_disk_damages_is_counted(
     client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A message that cannot be read any more costs the calls in it; log and stop say so, and the log how many."""
-    monkeypatch.setattr(client_module, "WINDOW", 1)
+    monkeypatch.setattr(client_module, "WINDOW_SIZE", 1)
     with standing_still(client.pid):
         first, *others = (Call() for _ in range(3))
         for call in (first, *others):
@@ -530,7 +530,7 @@ def test_what_waits_on_the_disk_at_the_end(
     client: WriterClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """If no process can be started any more, those that wait on the disk count among the lost too."""
-    monkeypatch.setattr(client_module, "WINDOW", 1)
+    monkeypatch.setattr(client_module, "WINDOW_SIZE", 1)
     monkeypatch.setattr(sys, "executable", "/bin/false")
     os.kill(client.pid, signal.SIGKILL)
     for call in [Call() for _ in range(4)]:

@@ -28,8 +28,8 @@ def test_messages_and_records_come_in_order() -> None:
 
 def test_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """A full pipe holds up nobody: records past the bound are dropped, messages wait; once it breaks, all is let go."""
-    monkeypatch.setattr(reports, "CAPACITY", 3)
-    monkeypatch.setattr(reports, "CLOSE_MOST", 0.05)
+    monkeypatch.setattr(reports, "MAX_QUEUED_RECORDS", 3)
+    monkeypatch.setattr(reports, "CLOSE_TIMEOUT", 0.05)
     taken, given = os.pipe()
     writer = os.fdopen(given, "wb")
     said = reports.Reports(writer)

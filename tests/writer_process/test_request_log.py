@@ -8,7 +8,7 @@ import pytest
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.writer_process import request_log
 from moonpalace_addons.writer_process.log_lines import Line
-from moonpalace_addons.writer_process.request_log import TOGETHER, CallLog
+from moonpalace_addons.writer_process.request_log import CALLS_PER_RECORD, CallLog
 
 
 @pytest.fixture
@@ -39,7 +39,11 @@ def test_calls_are_one_record(caplog: pytest.LogCaptureFixture, call_log: CallLo
 
 def test_a_record_is_bounded(caplog: pytest.LogCaptureFixture, call_log: CallLog) -> None:
     """However many calls are stored together, a record tells of some of them only."""
-    for number in range(2 * TOGETHER + 1):
+    for number in range(2 * CALLS_PER_RECORD + 1):
         call_log.add(called(Line(str(number))))
     call_log.flush()
-    assert [len(record.getMessage().split("\n")) for record in caplog.records] == [TOGETHER, TOGETHER, 1]
+    assert [len(record.getMessage().split("\n")) for record in caplog.records] == [
+        CALLS_PER_RECORD,
+        CALLS_PER_RECORD,
+        1,
+    ]

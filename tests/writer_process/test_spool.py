@@ -19,7 +19,7 @@ def messages(count: int) -> list[list[Task]]:
 @pytest.mark.parametrize("size", [1, 1_000, 10**9])
 def test_messages_come_out_in_their_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     """In however many files they are, and whatever is put in between."""
-    monkeypatch.setattr(spool_module, "FILE_SIZE", size)
+    monkeypatch.setattr(spool_module, "MAX_FILE_SIZE", size)
     spool, said = Spool(tmp_path), messages(9)
     for each in said[:6]:
         spool.put(each)
@@ -43,7 +43,7 @@ def test_nobody_can_read_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         write_at(file, offset, data)
 
     monkeypatch.setattr(spool_module, "write_at", noted)
-    monkeypatch.setattr(spool_module, "FILE_SIZE", 1)
+    monkeypatch.setattr(spool_module, "MAX_FILE_SIZE", 1)
     spool, (first, second) = Spool(tmp_path), messages(2)
     spool.put(first)
     spool.put(second)

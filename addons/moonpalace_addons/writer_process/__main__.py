@@ -1,4 +1,4 @@
-"""Write to the store for the proxy that started this process."""
+"""Run the writer's process for the proxy that started it."""
 
 from moonpalace_addons.writer_process.server import main
 

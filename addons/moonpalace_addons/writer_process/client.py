@@ -1,12 +1,11 @@
-"""The proxy's end: takes what the hooks say, tells it to the process that writes, starts that again if it dies.
+"""The proxy's end: queue tasks from hooks, send them to the writer's process, and restart it if it dies.
 
-A task costs the caller one append, a chunk not even a call: a thread takes what has come every `GATHER` seconds, or
-every `STREAM` while answers are under way, and sends it in one piece. What is not known to be safe is kept, and told
-again to the next process if this one dies.
+A task costs the caller one append, a chunk not even a call: a thread collects tasks `BATCH_INTERVAL` seconds after the
+first, and chunks every `STREAM_INTERVAL` seconds while answers are in flight, and sends them in one message. Tasks are
+kept until their calls are confirmed as safe, and replayed to the next process if this one dies.
 
-Of calls that are over and not known to be safe, the other process is told `WINDOW` bytes at most: if more comes than it
-can take, or than fits while it is started again, what there is to say next waits on the disk (`spool`), and neither
-process fills the memory.
+At most `WINDOW_SIZE` bytes of ended but unconfirmed calls are sent. If more calls arrive than the writer can store, or
+than fit while it restarts, further tasks are spooled to disk (`spool`), so that neither process fills the memory.
 """
 
 import contextlib
@@ -21,7 +20,7 @@ from dataclasses import replace
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, Task
 from moonpalace_addons.store.write import memory
-from moonpalace_addons.store.write.memory import WINDOW
+from moonpalace_addons.store.write.memory import WINDOW_SIZE
 from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stop, Stopped, packed
 from moonpalace_addons.writer_process.process import WriterProcess
 from moonpalace_addons.writer_process.spool import DamagedError, Spool
@@ -29,25 +28,25 @@ from moonpalace_addons.writer_process.unsettled import Unsettled
 
 logger = logging.getLogger(__name__)
 
-GATHER = 0.01
-STREAM = 0.05
-RESTART_LEAST = 0.1
-RESTART_MOST = 10.0
-STOP_MOST = 50.0
-"""Seconds without progress after which the end waits no longer: more than the writer needs for a store that hangs."""
-NOTICE = 10.0
-"""Seconds between the log lines of an end that takes long."""
+BATCH_INTERVAL = 0.01
+STREAM_INTERVAL = 0.05
+RESTART_MIN_DELAY = 0.1
+RESTART_MAX_DELAY = 10.0
+STOP_TIMEOUT = 50.0
+"""Seconds without progress after which stopping gives up: more than the writer needs for a store that hangs."""
+NOTICE_INTERVAL = 10.0
+"""Seconds between log lines while stopping takes long."""
 
-PORTION = 2_000_000
-"""Bytes of tasks that are told at once."""
+PORTION_SIZE = 2_000_000
+"""Approximate bytes of tasks per message."""
 TASK_WEIGHT = 2_000
-"""Bytes that a task takes beside bodies, about."""
-WINDOW_PATIENCE = 5.0
-"""Seconds without a call that is settled after which the end waits for no room in the window."""
+"""Approximate bytes of a task besides bodies."""
+WINDOW_TIMEOUT = 5.0
+"""Seconds without a confirmed call after which stopping ignores the window."""
 
 
 class WriterClient:
-    """Have calls written to the store by a process of its own. Making one starts it; raises StoreError."""
+    """Write calls to the store in a separate process. The constructor starts it and raises StoreError if that fails."""
 
     def __init__(self, opening: Opening) -> None:
         self.opening = opening
@@ -60,35 +59,35 @@ class WriterClient:
         self._stopping = threading.Event()
         self._is_stored = False
         self._faults = 0
-        self._delay = RESTART_LEAST
+        self._delay = RESTART_MIN_DELAY
         self._process = self._opened()
         self._thread = threading.Thread(target=self._work, name="moonpalace-writer-client", daemon=True)
         self._thread.start()
 
     @property
     def pid(self) -> int:
-        """Return the number of the process that writes."""
+        """Return the pid of the writer's process."""
         return self._process.pid
 
     @property
     def backlog(self) -> tuple[int, int]:
-        """Return how many bytes, about, of calls are over and not known to be safe, and how many messages wait."""
+        """Return the approximate bytes of ended, unconfirmed calls, and the number of spooled messages."""
         return self._unsettled.waiting, len(self._later)
 
     def put(self, task: Task) -> None:
-        """Take a task; returns at once, from any thread."""
+        """Queue a task; returns at once, thread-safe."""
         self._tasks.append(task)
-        # Setting an event that is set costs a lock and, worse, a switch of threads: both are saved here.
+        # Setting an event that is already set costs a lock and a thread switch.
         if not self._wake.is_set():
             self._wake.set()
 
     def stop(self) -> bool:
-        """Have all that waits stored, or in a journal, and stop; return False if not all is known to be, and log it."""
+        """Store everything, or write it to a journal, and stop; return False, and log it, if that is not certain."""
         self._stopping.set()
         self._wake.set()
         left, since = math.inf, time.monotonic()
-        while self._thread.is_alive() and time.monotonic() - since < STOP_MOST:
-            self._thread.join(NOTICE)
+        while self._thread.is_alive() and time.monotonic() - since < STOP_TIMEOUT:
+            self._thread.join(NOTICE_INTERVAL)
             if (unsafe := self._unsafe) < left:
                 left, since = unsafe, time.monotonic()
             if self._thread.is_alive():
@@ -99,15 +98,15 @@ class WriterClient:
 
     @property
     def _unsafe(self) -> int:
-        """Return how many calls are not known to be safe."""
+        """Return the number of calls that are not confirmed as safe."""
         return len(self._unsettled) + self._later.requests
 
     def _opened(self) -> WriterProcess:
-        """Return a process that has opened the store; raises StoreError."""
+        """Start a process and wait until it has opened the store; raises StoreError."""
         self._began = time.monotonic()
         process = WriterProcess(self.opening, self._settle, self._wake.set)
-        while (answer := process.answer(STREAM)) is None and not process.is_over:
-            self._keep()  # a store that is migrated, or that another process holds, takes its time
+        while (answer := process.answer(STREAM_INTERVAL)) is None and not process.is_over:
+            self._keep()  # migrations and locks of other processes take time
         answer = answer or process.answer(0)
         if isinstance(answer, Ready):
             self.opening = replace(self.opening, key=answer.key)
@@ -119,9 +118,9 @@ class WriterClient:
         return process
 
     def _settle(self, settled: Settled) -> None:
-        """Forget calls that are safe, and say so once all those are that had to be told again."""
+        """Forget confirmed calls, and log once all replayed calls are confirmed."""
         count = self._unsettled.settle(settled.uuids)
-        if self._later or self._most > memory.LARGE:
+        if self._later or self._most > memory.TRIM_THRESHOLD:
             self._wake.set()
         if count:
             lost = f"; {settled.lost} are lost" if settled.lost else ""
@@ -130,15 +129,15 @@ class WriterClient:
 
     def _work(self) -> None:
         while not self._stopping.is_set():
-            self._wake.wait(STREAM if self._answers else None)
-            self._stopping.wait(GATHER)
+            self._wake.wait(STREAM_INTERVAL if self._answers else None)
+            self._stopping.wait(BATCH_INTERVAL)
             self._wake.clear()
             self._guarded(self._hand_over)
             self._give_back()
         self._guarded(self._end)
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Do something; whatever goes wrong stays here, since a thread that has died hands nothing over."""
+        """Run `work` and log any error, because the thread must survive."""
         try:
             work()
         except Exception:
@@ -146,7 +145,7 @@ class WriterClient:
             logger.exception("store: calls could not be handed over because of a fault in MoonPalace")
 
     def _hand_over(self) -> None:
-        """Send what there is to say, as far as the other process can take it; the rest waits on the disk."""
+        """Send tasks as far as the window allows; spool the rest to disk."""
         self._take_in(self._say)
         while self._later and not (self._is_full or self._process.is_over):
             self._say_later()
@@ -154,22 +153,22 @@ class WriterClient:
             self._start_again()
 
     def _take_in(self, say: Callable[[list[Task]], None]) -> None:
-        """Say what has come, as far as the window has room; put the rest on the disk."""
+        """Pass new tasks to `say` as far as the window allows; spool the rest to disk."""
         for portion in portions(self._tasks):
             if told := self._gathered(portion):
                 (self._later.put if self._later or self._is_full else say)(told)
 
     def _keep(self) -> None:
-        """Take in what comes while there is no process to tell it: the next one is told it."""
+        """Keep new tasks for replay while no process is running."""
         self._take_in(self._unsettled.note)
 
     def _say_later(self) -> None:
-        """Say what has waited longest on the disk, or how many calls that was about."""
+        """Send the oldest spooled message; log the number of affected calls if it cannot be read."""
         try:
             told = self._later.take()
         except DamagedError as error:
             self._faults += 1
-            logger.error(  # noqa: TRY400 - it says all that there is
+            logger.error(  # noqa: TRY400 - the message is complete
                 "store: what waited on the disk cannot be read (%s): %d calls are lost, or not whole",
                 error,
                 error.calls,
@@ -180,10 +179,10 @@ class WriterClient:
     @property
     def _is_full(self) -> bool:
         self._most = max(self._most, self._unsettled.waiting)
-        return self._unsettled.waiting > WINDOW
+        return self._unsettled.waiting > WINDOW_SIZE
 
     def _say(self, told: list[Task]) -> None:
-        """Say something; to a new process, all that is not settled, if this one has died."""
+        """Send tasks; if the process has died, start a new one and replay all unconfirmed tasks."""
         self._unsettled.note(told)
         try:
             self._process.write(told)
@@ -191,13 +190,13 @@ class WriterClient:
             self._start_again()
 
     def _give_back(self) -> None:
-        """Give memory back once what had waited is stored, and no answer is under way that this could delay."""
-        if self._most > memory.LARGE and not (self._unsettled or self._later or self._tasks):
+        """Trim memory once everything that waited is stored, while no answer is in flight that this could delay."""
+        if self._most > memory.TRIM_THRESHOLD and not (self._unsettled or self._later or self._tasks):
             self._most = 0
-            memory.give_back()
+            memory.trim()
 
     def _gathered(self, tasks: Iterable[Task]) -> list[Task]:
-        """Return what there is to say: what begins, what has come of answers under way, what ends."""
+        """Return tasks in the order beginnings, chunks of answers in flight, endings."""
         begun, ended, over = list[Task](), list[Task](), dict[str, ResponseStarted]()
         for task in tasks:
             match task:
@@ -214,7 +213,7 @@ class WriterClient:
 
     @staticmethod
     def _came(answers: Iterable[ResponseStarted]) -> list[Task]:
-        """Return what has come of answers; a fault of ours there must not cost their rows as well."""
+        """Return the new chunks of answers; an error here must not lose their rows as well."""
         try:
             came = packed((answer.uuid, answer.chunks) for answer in answers)
         except Exception:
@@ -223,13 +222,13 @@ class WriterClient:
         return [came] if came else []
 
     def _start_again(self) -> None:
-        """Start the process anew, and tell it all that is not settled; while the proxy is being stopped, try once."""
+        """Restart the process and replay all unconfirmed tasks; only one attempt while the proxy stops."""
         self._bury()
         said = ""
         while True:
-            # One that dies as soon as it is told what there is must not be started all the time.
+            # Back off if a process dies right after its tasks are replayed.
             lived = time.monotonic() - self._began
-            self._delay = RESTART_LEAST if lived > RESTART_MOST else min(self._delay * 2, RESTART_MOST)
+            self._delay = RESTART_MIN_DELAY if lived > RESTART_MAX_DELAY else min(self._delay * 2, RESTART_MAX_DELAY)
             is_last = self._wait(self._delay)
             try:
                 self._process = self._opened()
@@ -243,26 +242,26 @@ class WriterClient:
                 said = ""
                 self._unsettled.wait()
                 if self._tell_again():
-                    self._wake.set()  # what waits on the disk follows
+                    self._wake.set()  # spooled messages follow
                     return
                 self._bury()
             if is_last:
                 return
 
     def _wait(self, seconds: float) -> bool:
-        """Wait, and take in what comes meanwhile; return True as soon as the proxy is being stopped."""
+        """Wait while keeping new tasks; return True as soon as the proxy stops."""
         end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0 and not self._stopping.wait(min(left, STREAM)):
+        while (left := end - time.monotonic()) > 0 and not self._stopping.wait(min(left, STREAM_INTERVAL)):
             self._keep()
         return self._stopping.is_set()
 
     def _bury(self) -> None:
-        """Say that the process has ended."""
+        """Log that the process has ended."""
         status = self._process.close()
         logger.error("store: the process that writes to it has ended (exit code %s); it is started again", status)
 
     def _tell_again(self) -> bool:
-        """Tell a new process all that is not settled; return False if it has ended before it was told all."""
+        """Replay all unconfirmed tasks; return False if the process ends before that is done."""
         try:
             for told in self._unsettled.again():
                 self._process.write(told)
@@ -271,7 +270,7 @@ class WriterClient:
         return True
 
     def _end(self) -> None:
-        """Have all stored, by a second process if the first dies meanwhile."""
+        """Wait until everything is stored, by a second process if the first one dies."""
         answer: Ready | Refused | Stopped | None = None
         for _ in range(2):
             self._guarded(self._empty)
@@ -281,7 +280,7 @@ class WriterClient:
             if isinstance(answer, Stopped) or not self._process.is_over:
                 break
         self._process.close()
-        # Whatever is safe, in the store or in a file, has been settled before the last word was said.
+        # Calls that are safe, in the store or in a file, were confirmed before the final message.
         unsafe = self._unsafe + (answer.lost if isinstance(answer, Stopped) else 0)
         self._later.close()
         if unsafe:
@@ -289,44 +288,44 @@ class WriterClient:
         self._is_stored = not (unsafe or self._faults)
 
     def _last_answer(self) -> Ready | Refused | Stopped | None:
-        """Wait for the other process's last word for as long as calls are being settled."""
+        """Wait for the final message as long as calls are being confirmed."""
         left = math.inf
         answer = None
         while answer is None and not self._process.is_over and self._unsafe < left:
             left = self._unsafe
-            answer = self._process.answer(STOP_MOST)
+            answer = self._process.answer(STOP_TIMEOUT)
         return answer or self._process.answer(0)
 
     def _empty(self) -> None:
-        """Say all that waits, as fast as calls are settled."""
+        """Send all spooled messages, as fast as calls are confirmed."""
         self._hand_over()
         while self._later and not self._process.is_over:
             self._wake.clear()
-            if self._is_full and not self._wake.wait(WINDOW_PATIENCE):
+            if self._is_full and not self._wake.wait(WINDOW_TIMEOUT):
                 self._say_later()
             self._hand_over()
 
 
 def portions(tasks: deque[Task]) -> Iterator[list[Task]]:
-    """Take out the tasks that are there now, bodies of about `PORTION` bytes at a time; at the end maybe none.
+    """Yield the queued tasks in portions of about `PORTION_SIZE` bytes; the last one may be empty.
 
-    Of much that has come at once, calls are told to their end before the next ones begin: the window is about those
-    that are over, and all of what begins would go past it.
+    Portions let early calls end before later ones begin. The window only counts ended calls, so the beginnings of a
+    large backlog would all pass it.
     """
-    portion, room = list[Task](), PORTION
+    portion, room = list[Task](), PORTION_SIZE
     for _ in range(len(tasks)):
         if not tasks:
-            break  # taken in while the process was started again
+            break  # taken while the process was restarted
         portion.append(task := tasks.popleft())
         room -= size_of(task)
         if room <= 0:
             yield portion
-            portion, room = [], PORTION
+            portion, room = [], PORTION_SIZE
     yield portion
 
 
 def size_of(task: Task) -> int:
-    """Return how many bytes a task takes, about."""
+    """Return the approximate size of a task in bytes."""
     match task:
         case RequestRead():
             return TASK_WEIGHT + len(task.body)

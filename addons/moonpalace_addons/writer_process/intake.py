@@ -1,4 +1,4 @@
-"""Give the writer what the proxy says of calls, and an end to calls whose proxy is gone."""
+"""Pass the proxy's tasks to the writer, and end calls whose proxy has died."""
 
 from collections.abc import Callable, Iterable
 from itertools import accumulate
@@ -10,15 +10,15 @@ from moonpalace_addons.writer_process.messages import Stop
 
 
 class Intake:
-    """Hand tasks on, and know which calls are under way."""
+    """Pass tasks on, and track the calls in flight."""
 
     def __init__(self, put: Callable[[Task], None]) -> None:
         self._put = put
         self._ages: dict[str, int] = {}
-        """Of each call under way: nanoseconds from its beginning to the last that came of it."""
+        """For each call in flight, nanoseconds from its beginning to its last task."""
 
     def take_all(self, messages: Iterable[object]) -> None:
-        """Take what is said until nothing follows; what is under way then has died with its proxy."""
+        """Process messages until the last one; calls still in flight then have died with their proxy."""
         for message in messages:
             if isinstance(message, Stop):
                 break

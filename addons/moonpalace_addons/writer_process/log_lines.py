@@ -1,4 +1,4 @@
-"""Say what happened to a call in the lines that the original's users know."""
+"""Format the log lines of a call, in the format of the original MoonPalace."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -13,51 +13,51 @@ from moonpalace_addons.wire.status import FIRST_ERROR, status_line
 type Style = Literal["plain", "good", "bad", "warning", "quiet"]
 
 RESPONSE_HEADERS = ("content-type", "msh-request-id", "server-timing", "msh-context-cache-id", "msh-uid", "msh-gid")
-MAX_LINE = 1000
-"""Characters of a line of the log."""
+MAX_LINE_LENGTH = 1000
+"""Maximum characters of a log line."""
 HEADER_WIDTH = len("Msh-Request-Id: ")
 
 
 class Line(NamedTuple):
-    """One line of the log and how a terminal shows it."""
+    """A log line and its style in a terminal."""
 
     text: str
     style: Style = "plain"
 
 
 def lines(call: Exchange) -> list[Line]:
-    """Return the lines for a call that has ended and is stored."""
+    """Return the lines for an ended, stored call."""
     shown = [first_line(call), *request_headers(call), *response_headers(call), *context_cache(call), *answer(call)]
     if call.error_message is not None:
         shown += block("Error", [(call.error_kind or "error", call.error_message)], style="bad")
     shown += [Line(f"  {warning}", "warning") for warning in call.warnings]
     shown += [Line(f"  New Row Inserted: last_insert_id={call.id}", "quiet")]
-    return [line if is_fit(line.text) else Line(shown_line(line.text), line.style) for line in shown]
+    return [line if is_loggable(line.text) else Line(shown_line(line.text), line.style) for line in shown]
 
 
 def first_line(call: Exchange) -> Line:
-    """Return the line with the method, the path, how it ended, and how long that took."""
+    """Return the line with method, path, result and duration."""
     took = f" {call.latency / 1e9:.2f}s" if call.latency is not None else ""
     bad = call.state is not State.COMPLETED or (call.status_code or 0) >= FIRST_ERROR or call.holds_error
     return Line(f"{call.method:<6} {call.path} {ending(call)}{took}", "bad" if bad else "good")
 
 
 def ending(call: Exchange) -> str:
-    """Return the status, and the state of a call that did not complete, or that its answer holds an error."""
+    """Return the status, with the state if the call did not complete, or `error` if its answer contains one."""
     state = "" if call.state is State.COMPLETED else str(call.state)
     state = "error" if call.holds_error else state
     return " ".join(part for part in (status_line(call.status_code), state) if part)
 
 
 def request_headers(call: Exchange) -> list[Line]:
-    """Return the block of what the client said."""
+    """Return the block of request headers."""
     named = {name.lower(): value for name, value in header_pairs(call.request_headers)}
     shown = [(pretty(name), named[name]) for name in ("content-type", "x-request-id") if name in named]
     return block("Request Headers", shown, HEADER_WIDTH)
 
 
 def response_headers(call: Exchange) -> list[Line]:
-    """Return the block of what the API said about its answer; nothing if there was no answer."""
+    """Return the block of response headers; empty if there was no answer."""
     if call.response_headers is None:
         return []
     named = {name.lower(): value for name, value in header_pairs(call.response_headers)}
@@ -70,7 +70,7 @@ def response_headers(call: Exchange) -> list[Line]:
 
 
 def context_cache(call: Exchange) -> list[Line]:
-    """Return the block of what context caching came to; nothing where it had no part."""
+    """Return the block of the context cache; empty if the call did not use one."""
     if call.cache_outcome is None:
         return []
     shown = [("outcome", call.cache_outcome)]
@@ -80,7 +80,7 @@ def context_cache(call: Exchange) -> list[Line]:
 
 
 def answer(call: Exchange) -> list[Line]:
-    """Return the block of the completion: its id, speed and tokens."""
+    """Return the block of the completion: id, speed and tokens."""
     if call.chatcmpl_id is None and call.total_tokens is None:
         return []
     shown = [
@@ -102,12 +102,12 @@ def answer(call: Exchange) -> list[Line]:
 
 
 def seconds(nanoseconds: int | None, unit: str) -> str | None:
-    """Return a duration as the original shows it."""
+    """Return a duration in the original's format."""
     return None if nanoseconds is None else f"{nanoseconds / 1e9:.4f} {unit}"
 
 
 def block(title: str, named: Sequence[tuple[str, str]], width: int = 0, *, style: Style = "plain") -> list[Line]:
-    """Return a heading and one aligned line for each name."""
+    """Return a heading and one aligned line per name."""
     width = max([width, *[len(name) + 2 for name, _ in named]])
     heading = Line(f"  - {title}: ", style)
     return [heading, *[Line(f"    - {name + ':':<{width}}{value}", style) for name, value in named]]
@@ -115,15 +115,15 @@ def block(title: str, named: Sequence[tuple[str, str]], width: int = 0, *, style
 
 @cache
 def pretty(name: str) -> str:
-    """Return a header's name in the usual case."""
+    """Return a header name in canonical case."""
     return "-".join(part.capitalize() for part in name.split("-"))
 
 
-def is_fit(text: str) -> bool:
-    """Tell whether a line can stand as it is."""
-    return len(text) <= MAX_LINE and text.isprintable()
+def is_loggable(text: str) -> bool:
+    """Return whether a line can be logged unchanged."""
+    return len(text) <= MAX_LINE_LENGTH and text.isprintable()
 
 
 def shown_line(text: str) -> str:
-    """Return a line without line breaks and other control characters, which could forge or garble the log; cut."""
-    return printable(text if len(text) <= MAX_LINE else f"{text[:MAX_LINE]}…")
+    """Return a truncated line without control characters, which could forge or garble log lines."""
+    return printable(text if len(text) <= MAX_LINE_LENGTH else f"{text[:MAX_LINE_LENGTH]}…")

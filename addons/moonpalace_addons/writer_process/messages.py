@@ -1,7 +1,8 @@
-"""What the proxy and the process that writes say to each other: pickles, one after the other, on a pipe each way.
+"""Messages between the proxy and the writer's process: a sequence of pickles on one pipe in each direction.
 
-After the opening the proxy sends lists of tasks; what comes back are lists of the reports below and of log records.
-Pickles are safe there: the pipes have nobody else at their ends, and both ends are the same version of this program.
+After `Opening` the proxy sends lists of tasks; the writer's process sends lists of the reports below and of log
+records. Pickles are safe here, because no other process has the pipes, and both ends are the same version of this
+program.
 """
 
 import pickle
@@ -17,17 +18,17 @@ from moonpalace_addons.store.tasks import Chunks
 
 PROTOCOL = 5
 
-CAPACITY = 1_000
-"""Records of the log that wait at each end at most: a terminal that is stopped takes none."""
+MAX_QUEUED_RECORDS = 1_000
+"""Log records queued at each end; more are dropped, as a stopped terminal reads none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The first thing that the proxy says: which store, and how it is to be kept.
+    """The proxy's first message: the store and its settings.
 
-    `database` may hold a password; `home` is the folder for the journals of a store that is no file, `run` the row of
-    the proxy's run. `key`, that of the store's fingerprints, is what an earlier process has found in the store: with it
-    a process starts though the store cannot be opened at present.
+    `database` may contain a password; `home` is the folder for the journals of a store that is not a file, `run` the
+    row of the proxy's run. `key`, the key of the store's fingerprints, was read by an earlier process: with it a
+    process starts although the store cannot be opened at present.
     """
 
     database: str = field(repr=False)
@@ -40,28 +41,28 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Say that nothing follows, and that the proxy waits for all to be stored; before it come lists of tasks."""
+    """The proxy's last message, after which it waits until everything is stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Answer that the store is open, or will be waited for; `key` is that of its fingerprints."""
+    """The store is open, or will be retried; `key` is the key of its fingerprints."""
 
     key: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Answer in one line why the store cannot be used."""
+    """The store cannot be used; `words` is the reason in one line."""
 
     words: str
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """Say which calls are over and safe, in the store or in a file, or lost for good: the proxy may forget them.
+    """Ended calls that are safe, in the store or in a file, or lost for good; the proxy may forget them.
 
-    `lost` is how many have been lost so far.
+    `lost` is the total number of lost calls so far.
     """
 
     uuids: Sequence[str]
@@ -70,13 +71,13 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """Say that this is the end, and how many of the calls that were settled are lost."""
+    """The writer's last message, with the number of settled calls that are lost."""
 
     lost: int
 
 
 def packed(waiting: Iterable[tuple[str, deque[tuple[int, bytes]]]]) -> Chunks | None:
-    """Take out what waits of the answers of calls, None if nothing does; whoever appends meanwhile is not disturbed."""
+    """Pop the waiting chunks of calls, None if there are none; other threads may append meanwhile."""
     uuids, counts, times, pieces = list[str](), array("q"), array("q"), list[bytes]()
     for uuid, chunks in waiting:
         if count := len(chunks):
@@ -90,13 +91,13 @@ def packed(waiting: Iterable[tuple[str, deque[tuple[int, bytes]]]]) -> Chunks | 
 
 
 def write(stream: IO[bytes], message: object) -> None:
-    """Write a message; raises OSError if nobody reads any more."""
+    """Write a message; raises OSError if the reader has closed the pipe."""
     pickle.dump(message, stream, PROTOCOL)
     stream.flush()
 
 
 def read(stream: IO[bytes]) -> Iterator[object]:
-    """Iterate over the messages until the other end is closed, or was killed in the midst of one."""
+    """Yield the messages until the other end closes the pipe or is killed while writing one."""
     while True:
         try:
             message = pickle.load(stream)  # noqa: S301 - see above

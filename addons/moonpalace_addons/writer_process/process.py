@@ -1,4 +1,4 @@
-"""One life of the process that writes: start it, tell it, hear it."""
+"""One instance of the writer's process: start it, send to it, receive from it."""
 
 import contextlib
 import errno
@@ -12,40 +12,39 @@ from collections.abc import Callable
 from typing import IO, cast
 
 from moonpalace_addons.writer_process import messages
-from moonpalace_addons.writer_process.messages import CAPACITY, Opening, Ready, Refused, Settled, Stopped
+from moonpalace_addons.writer_process.messages import MAX_QUEUED_RECORDS, Opening, Ready, Refused, Settled, Stopped
 
 logger = logging.getLogger(__name__)
 
 PIPE_SIZE = 1024 * 1024
-"""Bytes that the pipe to it holds where that can be chosen, so that an image in a request is not many switches."""
+"""Bytes of the pipe's buffer on Linux, so that a request with an image does not cost many context switches."""
 
-END_MOST = 5.0
-"""Seconds that it may take to end after it has said its last."""
+EXIT_TIMEOUT = 5.0
+"""Seconds to wait for the process to exit after its last message."""
 
-LOG_MOST = 5.0
-"""Seconds for which its end waits for whoever reads the log."""
+LOG_TIMEOUT = 5.0
+"""Seconds to wait for its log records to be written when it ends."""
 
 
 class WriterProcess:
-    """A process that has been started. `settle` and `ended` are called on the thread that listens to it.
+    """A started process. `settle` and `ended` are called on the thread that receives its reports.
 
-    What it logs is logged on another thread: a terminal that is slow, or stopped, must not keep calls from being known
-    to be safe.
+    Its log records are written on another thread, so that a slow or stopped terminal does not delay confirmations.
     """
 
     def __init__(self, opening: Opening, settle: Callable[[Settled], None], ended: Callable[[], None]) -> None:
         self.is_over = False
-        """It says nothing any more: it has ended, or is about to."""
+        """Whether it has closed its pipe: it has ended or is about to."""
         self._settle = settle
         self._ended = ended
         self._answers = queue.SimpleQueue[Ready | Refused | Stopped | None]()
         self._records = queue.SimpleQueue[logging.LogRecord | None]()
-        self._process = subprocess.Popen(  # noqa: S603 - this very program
+        self._process = subprocess.Popen(  # noqa: S603 - our own program
             [sys.executable, "-P", "-m", str(__package__)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
-            start_new_session=True,  # signals to the proxy's terminal or group are for the proxy
+            start_new_session=True,  # not reached by signals to the proxy's terminal or group
         )
         self._pipe = cast(IO[bytes], self._process.stdin)
         widen(self._pipe)
@@ -53,22 +52,22 @@ class WriterProcess:
         self._logging = threading.Thread(target=self._log_all, name="moonpalace-writer-log", daemon=True)
         for thread in (self._thread, self._logging):
             thread.start()
-        with contextlib.suppress(OSError):  # then it has no answer either
+        with contextlib.suppress(OSError):  # then there is no answer either
             self.write(opening)
 
     @property
     def pid(self) -> int:
-        """Return the number of the process."""
+        """Return the pid."""
         return self._process.pid
 
     def write(self, message: object) -> None:
-        """Tell it something, as soon as it listens; raises OSError if it lives no more, or has been let go."""
+        """Send a message, blocking until it is read; raises OSError if the process has ended or is closed."""
         if self._pipe.closed:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         messages.write(self._pipe, message)
 
     def answer(self, timeout: float | None = None) -> Ready | Refused | Stopped | None:
-        """Return its next answer; None if it has ended without one, or after `timeout` seconds."""
+        """Return its next answer; None after `timeout` seconds, or if it has ended without one."""
         if self.is_over and self._answers.empty():
             return None
         try:
@@ -77,14 +76,14 @@ class WriterProcess:
             return None
 
     def close(self) -> int | None:
-        """Tell it no more; return how it ended, as `Popen.returncode` has it, None if it goes on."""
-        with contextlib.suppress(OSError):  # what had been left to be written to it
+        """Close the pipe; return the exit status as in `Popen.returncode`, None if it is still running."""
+        with contextlib.suppress(OSError):  # unsent data is discarded
             self._pipe.close()
         try:
-            status = self._process.wait(END_MOST)
+            status = self._process.wait(EXIT_TIMEOUT)
         except subprocess.TimeoutExpired:
             return None
-        self._logging.join(LOG_MOST)
+        self._logging.join(LOG_TIMEOUT)
         return status
 
     def _listen(self) -> None:
@@ -108,7 +107,7 @@ class WriterProcess:
     def _take(self, report: object) -> None:
         match report:
             case logging.LogRecord():
-                if self._records.qsize() < CAPACITY:
+                if self._records.qsize() < MAX_QUEUED_RECORDS:
                     self._records.put(report)
             case Settled():
                 self._settle(report)
@@ -123,7 +122,7 @@ class WriterProcess:
 
 
 def widen(pipe: IO[bytes]) -> None:
-    """Have a pipe hold more, where that can be said and is granted."""
+    """Enlarge a pipe's buffer on Linux, if permitted."""
     if sys.platform == "linux":
         import fcntl
 

@@ -1,4 +1,4 @@
-"""What the process that writes tells the proxy: its log, and which calls are settled."""
+"""Send log records and reports from the writer's process to the proxy."""
 
 import logging
 import queue
@@ -7,13 +7,13 @@ from logging.handlers import QueueHandler
 from typing import IO
 
 from moonpalace_addons.writer_process import messages
-from moonpalace_addons.writer_process.messages import CAPACITY
+from moonpalace_addons.writer_process.messages import MAX_QUEUED_RECORDS
 
 CLOSE_TIMEOUT = 5.0
 
 
 class Reports(QueueHandler):
-    """Send messages and the records of the log on a thread of its own, so that no row waits for who reads them."""
+    """Send messages and log records on a thread of its own, so that a slow reader never delays a row."""
 
     def __init__(self, pipe: IO[bytes]) -> None:
         self._waiting = queue.SimpleQueue[object]()
@@ -23,30 +23,30 @@ class Reports(QueueHandler):
         self._thread.start()
 
     def enqueue(self, record: logging.LogRecord) -> None:
-        """Queue a record, or drop it if too many wait."""
-        if self._waiting.qsize() < CAPACITY:
+        """Queue a record, or drop it if too many are queued."""
+        if self._waiting.qsize() < MAX_QUEUED_RECORDS:
             self._waiting.put(record)
 
     def put(self, message: object) -> None:
-        """Send a message; returns at once."""
+        """Queue a message; returns at once."""
         self._waiting.put(message)
 
     def finish(self) -> None:
-        """Send what waits, unless nobody takes it."""
+        """Send queued messages, unless the proxy does not read them in time."""
         self._waiting.put(None)
         self._thread.join(CLOSE_TIMEOUT)
 
     def _send_all(self) -> None:
-        is_heard = True
+        has_reader = True
         while batch := self._next():
-            if is_heard:
+            if has_reader:
                 try:
                     messages.write(self._pipe, batch)
                 except OSError:
-                    is_heard = False  # the proxy has died: what there is to do is done all the same
+                    has_reader = False  # the proxy has died; the work continues
 
     def _next(self) -> list[object]:
-        """Wait for what is to be sent, and return all that waits: each piece wakes the proxy once. Empty at the end."""
+        """Wait for messages and return all queued ones, so that each write wakes the proxy once; empty at the end."""
         batch = list[object]()
         while not batch or not self._waiting.empty():
             message = self._waiting.get()

@@ -7,14 +7,14 @@ from moonpalace_addons.writer_process.log_lines import Line, lines
 
 logger = logging.getLogger("moonpalace")
 
-TOGETHER = 20
-"""Calls that one record of the log tells of at most."""
+CALLS_PER_RECORD = 20
+"""Maximum number of calls per log record."""
 
 
 class CallLog:
-    """Log calls, those that are stored together in one record; each record wakes the proxy, and costs it time.
+    """Log calls that are stored together in one record, because each record wakes the proxy.
 
-    It works in the process that writes, so that neither clients nor upstream wait for that.
+    Lines are formatted in the writer's process, so that this never delays clients or upstream.
     """
 
     def __init__(self) -> None:
@@ -22,14 +22,14 @@ class CallLog:
         self._calls = 0
 
     def add(self, call: Exchange) -> None:
-        """Take the lines of a call."""
+        """Add the lines of a call."""
         self._lines += lines(call)
         self._calls += 1
-        if self._calls == TOGETHER:
+        if self._calls == CALLS_PER_RECORD:
             self.flush()
 
     def flush(self) -> None:
-        """Log what was added."""
+        """Log the added lines."""
         shown, self._lines, self._calls = self._lines, [], 0
         if shown:
             logger.info("\n".join([line.text for line in shown]), extra={"styles": [line.style for line in shown]})

@@ -1,4 +1,4 @@
-"""The process that writes: opens the store, takes what the proxy says, and ends when that does or is gone."""
+"""The writer's process: open the store, store the proxy's tasks, and end when the proxy stops or dies."""
 
 import gc
 import logging
@@ -20,39 +20,39 @@ from moonpalace_addons.writer_process.request_log import CallLog
 
 logger = logging.getLogger(__name__)
 
-BEHIND = 5
-"""How far its priority is below the proxy's: a row may wait for a moment where processors are short, a token not."""
+NICE_INCREMENT = 5
+"""Its priority is lower than the proxy's: on a busy machine a row may wait, a token may not."""
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 def main() -> None:
-    """Write to the store for the proxy at the other ends of the standard input and output."""
-    for name in SIGNALS:  # sent to all processes of a service or a terminal: the proxy says when it is over
+    """Write to the store for the proxy at the other end of standard input and output."""
+    for name in SIGNALS:  # also sent to the proxy, which decides when to stop
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     if hasattr(os, "nice"):
-        os.nice(BEHIND)
+        os.nice(NICE_INCREMENT)
     reports = Reports(os.fdopen(os.dup(1), "wb"))
-    os.dup2(2, 1)  # what else may print something must not garble the reports
+    os.dup2(2, 1)  # other output must not garble the reports
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     root.addHandler(reports)
-    told = messages.read(sys.stdin.buffer)
-    opening = next(told, None)
+    messages_in = messages.read(sys.stdin.buffer)
+    opening = next(messages_in, None)
     if isinstance(opening, Opening):
-        serve(opening, told, reports)
+        serve(opening, messages_in, reports)
     reports.finish()
 
 
-def serve(opening: Opening, told: Iterable[object], reports: Reports) -> None:
-    """Open the store, and write until nothing follows."""
+def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> None:
+    """Open the store and write until the last message."""
     try:
         writer = open_writer(opening, reports)
     except StoreError as error:
         reports.put(Refused(str(error)))
         return
-    except Exception as error:  # noqa: BLE001 - whatever it is, the proxy must know; it may hold the URL's password
+    except Exception as error:  # noqa: BLE001 - the proxy must know; its text may contain the password
         reports.put(Refused(f"the store cannot be opened because of a fault in MoonPalace: {type(error).__name__}"))
         return
     helpers = (
@@ -62,9 +62,9 @@ def serve(opening: Opening, told: Iterable[object], reports: Reports) -> None:
     for each in (writer, *helpers):
         each.start()
     reports.put(Ready(writer.fingerprint_key))
-    let_go_of_output()
-    gc.freeze()  # what was imported stays: no collection need look at it again
-    Intake(writer.put).take_all(told)
+    release_output()
+    gc.freeze()  # excludes imported modules from garbage collection
+    Intake(writer.put).take_all(messages_in)
     for helper in helpers:
         helper.stop()
     writer.stop()
@@ -73,7 +73,7 @@ def serve(opening: Opening, told: Iterable[object], reports: Reports) -> None:
 
 
 def open_writer(opening: Opening, reports: Reports) -> Writer:
-    """Return a writer on the store; raises StoreError, unless an earlier process has had the store open."""
+    """Return a writer on the store; raises StoreError, unless an earlier process had the store open."""
     log = CallLog()
 
     def settled(uuids: list[str]) -> None:
@@ -94,8 +94,8 @@ def open_writer(opening: Opening, reports: Reports) -> Writer:
     return writer
 
 
-def let_go_of_output() -> None:
-    """Close the proxy's output: whoever waits for its end must not have to wait for this process too."""
+def release_output() -> None:
+    """Redirect output to the null device, so that readers of the proxy's output do not wait for this process."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
         os.dup2(nothing, descriptor)

@@ -1,10 +1,10 @@
-"""What is to be said later, on the disk: where more comes than the writer can take, memory stays within its bound.
+"""Spool messages to disk, to bound the memory if calls arrive faster than the writer stores them.
 
-Nobody else can read it: it is encrypted with a key that is only in this process's memory, in files without a name.
+The files are unnamed and encrypted with a key that exists only in this process's memory.
 
-The writer's journal cannot take its place: a journal holds masked calls, and masking one takes the reading that the
-writer has not caught up with, or for which no process runs at the moment. What is written before that holds keys in
-clear, so it must be encrypted and end with the proxy, while a journal is there for the next start.
+The writer's journal cannot replace the spool. A journal contains masked calls, and masking requires the parsing that
+the writer has not caught up with, or for which no process is running. Spooled messages contain keys in clear text, so
+they must be encrypted and disappear with the proxy, while a journal is kept for the next start.
 """
 
 import pickle
@@ -22,12 +22,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from moonpalace_addons.store.journal.framing import read_at, write_at
 from moonpalace_addons.store.tasks import Chunks, RequestRead, Task
 
-FILE_SIZE = 64_000_000
-"""Bytes from which on another file is begun: what has been taken out of one gives its room back with it."""
+MAX_FILE_SIZE = 64_000_000
+"""Size above which a new file is started; the space of consumed messages is freed with their file."""
 
 
 class DamagedError(Exception):
-    """A message that the disk does not give back as it was; `calls` is how many calls it is about."""
+    """A message that cannot be read back; `calls` is the number of affected calls."""
 
     def __init__(self, calls: int, why: str) -> None:
         super().__init__(why)
@@ -36,10 +36,7 @@ class DamagedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a message is, and with which number it was encrypted.
-
-    It is about so many calls, and has the requests of some of them.
-    """
+    """The location and nonce of a message, with the number of its calls and of its requests."""
 
     file: IO[bytes]
     offset: int
@@ -50,7 +47,7 @@ class Place:
 
 
 class Spool:
-    """Messages that come out in the order in which they were put in; what no disk takes stays in memory."""
+    """A first-in, first-out queue on disk; messages that cannot be written stay in memory."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -61,23 +58,23 @@ class Spool:
         self._count = 0
 
     def __len__(self) -> int:
-        """Return how many messages there are."""
+        """Return the number of messages."""
         return len(self._waiting)
 
     @property
     def requests(self) -> int:
-        """Return how many calls have their request in what waits: who lets go of it loses these."""
+        """Return the number of requests in the spool: calls that are lost if it is closed."""
         return sum(each.requests if isinstance(each, Place) else requests_in(each) for each in self._waiting)
 
     def put(self, message: list[Task]) -> None:
-        """Put a message in."""
+        """Append a message."""
         try:
             self._waiting.append(self._written(message))
         except OSError:
             self._waiting.append(message)
 
     def take(self) -> list[Task]:
-        """Take the oldest message out; raises DamagedError if the disk does not give it back."""
+        """Remove and return the oldest message; raises DamagedError if it cannot be read back."""
         found = self._waiting.popleft()
         if isinstance(found, list):
             return found
@@ -94,7 +91,7 @@ class Spool:
                 self.close()
 
     def close(self) -> None:
-        """Let go of all messages."""
+        """Discard all messages."""
         self._waiting.clear()
         while self._files:
             self._files.pop().close()
@@ -108,7 +105,7 @@ class Spool:
 
     def _written(self, message: list[Task]) -> Place:
         plain = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
-        if not self._files or self._end >= FILE_SIZE:
+        if not self._files or self._end >= MAX_FILE_SIZE:
             folder = self._folder if self._folder.is_dir() else None
             file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - closed with its last message
             self._files.append(file)
@@ -122,10 +119,10 @@ class Spool:
 
 
 def calls_in(message: Iterable[Task]) -> int:
-    """Return how many calls a message is about."""
+    """Return the number of calls that a message concerns."""
     return len({uuid for task in message for uuid in (task.uuids if isinstance(task, Chunks) else (task.uuid,))})
 
 
 def requests_in(message: Iterable[Task]) -> int:
-    """Return how many calls begin in a message."""
+    """Return the number of requests in a message."""
     return sum(isinstance(task, RequestRead) for task in message)

@@ -1,4 +1,4 @@
-"""What the process that writes has been told and may still forget: all that it needs to be told again if it dies."""
+"""Sent tasks of calls that the writer's process has not confirmed, kept for replay."""
 
 from array import array
 from collections.abc import Iterable, Iterator
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, ResponseStarted, Task
 
 CALL_WEIGHT, CHUNK_WEIGHT = 4096, 16
-"""Bytes that a call takes beside headers and bodies, and a chunk of an answer beside its data, about."""
+"""Approximate bytes of a call besides headers and bodies, and of a chunk besides its data."""
 
 
 @dataclass(slots=True)
 class Call:
-    """All that has been said of one call."""
+    """All tasks of one call."""
 
     request: RequestRead
     response: ResponseStarted | None = None
@@ -21,21 +21,21 @@ class Call:
     data: bytearray = field(default_factory=bytearray, repr=False)
     ended: ExchangeEnded | None = None
     weight: int = 0
-    """Bytes, about, once its end has been said."""
+    """Approximate bytes, set when its end has been sent."""
 
-    def note(self, told: ResponseStarted | ExchangeEnded) -> None:
-        """Note what has been said of it after its request."""
-        match told:
+    def note(self, tasks: ResponseStarted | ExchangeEnded) -> None:
+        """Record a task after the request."""
+        match tasks:
             case ResponseStarted():
-                self.response = told
+                self.response = tasks
             case ExchangeEnded():
-                self.ended = told
+                self.ended = tasks
                 body = len(self.response.headers) if self.response else 0
                 request = len(self.request.body) + len(self.request.headers)
                 self.weight = CALL_WEIGHT + request + body + len(self.data) + CHUNK_WEIGHT * len(self.times)
 
     def again(self) -> Iterator[Task]:
-        """Iterate over all that has been said of it."""
+        """Yield all tasks of the call."""
         yield self.request
         if self.response is not None:
             yield self.response
@@ -47,28 +47,28 @@ class Call:
 
 
 class Unsettled:
-    """The calls that are not known to be safe, in the order of their requests."""
+    """The unconfirmed calls, in the order of their requests."""
 
     def __init__(self) -> None:
         self._calls: dict[str, Call] = {}
         self._awaited: set[str] = set()
         self._awaited_count = 0
-        # Each is counted by one thread only.
+        # Each counter is written by one thread only.
         self._over = 0
         self._forgotten = 0
 
     @property
     def waiting(self) -> int:
-        """Return how many bytes, about, the calls take that are over."""
+        """Return the approximate bytes of ended calls."""
         return self._over - self._forgotten
 
     def __len__(self) -> int:
-        """Return how many calls there are."""
+        """Return the number of calls."""
         return len(self._calls)
 
-    def note(self, told: Iterable[Task]) -> None:
-        """Note what is about to be said."""
-        for each in told:
+    def note(self, tasks: Iterable[Task]) -> None:
+        """Record tasks that are about to be sent."""
+        for each in tasks:
             if isinstance(each, RequestRead):
                 self._calls[each.uuid] = Call(each)
             elif isinstance(each, Chunks):
@@ -86,9 +86,9 @@ class Unsettled:
                 call.data += data
 
     def settle(self, uuids: Iterable[str]) -> int:
-        """Forget calls, whose rows are safe; from any thread.
+        """Forget calls whose rows are safe; thread-safe.
 
-        Return how many had waited to be said again, once these are the last of those.
+        Return the number of replayed calls once the last of them is confirmed, else 0.
         """
         for uuid in uuids:
             if call := self._calls.pop(uuid, None):
@@ -99,11 +99,11 @@ class Unsettled:
         return 0 if self._awaited else self._awaited_count
 
     def wait(self) -> None:
-        """Note that all calls which are over will have to be said again."""
+        """Expect confirmation of all ended calls after a replay."""
         self._awaited = {uuid for uuid, call in list(self._calls.items()) if call.ended is not None}
         self._awaited_count = len(self._awaited)
 
     def again(self) -> Iterator[list[Task]]:
-        """Iterate over all that is to be said again, call by call."""
+        """Yield all tasks to be replayed, call by call."""
         for call in list(self._calls.values()):
             yield list(call.again())

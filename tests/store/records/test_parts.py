@@ -14,7 +14,7 @@ from moonpalace_addons.store.records.body_scan import quick_text
 from moonpalace_addons.store.records.body_text import SIDES, body_text
 from moonpalace_addons.store.schema import EXCHANGES, PARTS
 from moonpalace_addons.store.upkeep import health_rows, unused
-from moonpalace_addons.store.write.body_parts import LONGEST
+from moonpalace_addons.store.write.body_parts import MAX_PIECE_SIZE
 
 type Add = Callable[..., int]
 type Count = Callable[[str], int]
@@ -47,7 +47,7 @@ def test_a_piece_is_stored_once(engine: Engine, add: Add, rows: Count) -> None:
 
 def test_more_pieces_than_a_statement_can_have_values(engine: Engine, add: Add) -> None:
     """A body of thousands of pieces is stored, found again and put together in its order."""
-    body = b"[" + b"".join(b"%08d" % number for number in range(300 * LONGEST))
+    body = b"[" + b"".join(b"%08d" % number for number in range(300 * MAX_PIECE_SIZE))
     assert contents.bodies(engine, add(request=body)).request == body
     assert keep(engine, body) == keep(engine, body)
 
@@ -96,11 +96,11 @@ def texts(engine: Engine) -> list[tuple[str | None, ...]]:
         (b"", ""),
         (b"plain", "plain"),
         (history(30), history(30).decode()),
-        (b'"' + "语😀".encode() * LONGEST, '"' + "语😀" * LONGEST),
+        (b'"' + "语😀".encode() * MAX_PIECE_SIZE, '"' + "语😀" * MAX_PIECE_SIZE),
         (b"\xff\x00", None),
-        (b'"' + b"text " * LONGEST + b"\x00", None),
-        (b'"\xff' + b"text " * LONGEST, None),
-        (b'"' + b"text " * LONGEST + "语".encode()[:2], None),
+        (b'"' + b"text " * MAX_PIECE_SIZE + b"\x00", None),
+        (b'"\xff' + b"text " * MAX_PIECE_SIZE, None),
+        (b'"' + b"text " * MAX_PIECE_SIZE + "语".encode()[:2], None),
     ],
 )
 def test_bodies_as_text(engine: Engine, add: Add, body: bytes | None, shown: str | None) -> None:

@@ -16,11 +16,11 @@ from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseSt
 from moonpalace_addons.store.upkeep import cleaning, retention, space, steps, unused
 from moonpalace_addons.store.upkeep.retention import Rule
 from moonpalace_addons.store.upkeep.steps import Pace
-from moonpalace_addons.store.write.body_parts import LONGEST
+from moonpalace_addons.store.write.body_parts import MAX_PIECE_SIZE
 from tests.batches import Batch
 
 ALL = Rule(before=datetime(2999, 1, 1, tzinfo=UTC))
-LARGE = 40 * LONGEST
+LARGE = 40 * MAX_PIECE_SIZE
 
 type Store = Callable[..., int]
 
@@ -72,7 +72,7 @@ def test_pieces_go_with_their_last_call(engine: Engine, store: Store, go_on: thr
     assert (cleaned.deleted, cleaned.labelled) == (2, 0)
     (left,) = exchanges.latest(engine, limit=9)
     assert contents.bodies(engine, left.id).request == body(1)
-    assert rows(engine, "parts") == len(body(1)) // LONGEST + 2
+    assert rows(engine, "parts") == len(body(1)) // MAX_PIECE_SIZE + 2
     assert rows(engine, "unused_parts") == 0
     assert cleaning.clean(engine, ALL, None, go_on).deleted == 1
     assert rows(engine, "parts") == 0
@@ -141,7 +141,7 @@ def test_an_interrupted_clean_up_is_finished_by_the_next(
         assert contents.bodies(engine, exchanges.latest(engine, limit=1)[0].id).request == body(3)
     monkeypatch.setattr(steps, "writing", real)
     cleaning.clean(engine, Rule(keep_last=1), None, go_on)
-    assert (rows(engine, "parts"), rows(engine, "unused_parts")) == (len(body(3)) // LONGEST + 2, 0)
+    assert (rows(engine, "parts"), rows(engine, "unused_parts")) == (len(body(3)) // MAX_PIECE_SIZE + 2, 0)
 
 
 def test_what_nobody_noted_is_found(engine: Engine, store: Store, go_on: threading.Event) -> None:
@@ -149,7 +149,7 @@ def test_what_nobody_noted_is_found(engine: Engine, store: Store, go_on: threadi
     store(body(1))
     with writing(engine) as connection:
         connection.execute(text("DELETE FROM exchanges"))
-    assert cleaning.sweep(engine, go_on) == len(body(1)) // LONGEST + 2
+    assert cleaning.sweep(engine, go_on) == len(body(1)) // MAX_PIECE_SIZE + 2
     assert (rows(engine, "parts"), rows(engine, "unused_parts")) == (0, 0)
 
 

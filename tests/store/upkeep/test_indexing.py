@@ -147,7 +147,7 @@ def test_a_call_that_changes_meanwhile(engine: Engine, store: Store) -> None:
 def test_a_call_whose_true_end_comes_later(engine: Engine, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A block that was indexed with what another proxy took for the end of a call is not indexed any more."""
     batch = store(numbered(BLOCK_SIZE), under_way=frozenset(["word9"]))
-    monkeypatch.setattr(recovery, "SILENT_MOST", -1)
+    monkeypatch.setattr(recovery, "HEARTBEAT_TIMEOUT", -1)
     monkeypatch.setattr(runs, "database_started", lambda: literal(0))
     with writing(engine) as connection:
         assert recovery.recover(connection, ()) == 1

@@ -13,7 +13,7 @@ from moonpalace_addons.store.schema import TAGS
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.upkeep import retention
 from moonpalace_addons.store.upkeep.retention import Expired, Rule
-from moonpalace_addons.store.write.body_parts import LONGEST
+from moonpalace_addons.store.write.body_parts import MAX_PIECE_SIZE
 
 MOMENT = datetime(2026, 11, 22, 17, 27, 2, tzinfo=UTC)
 
@@ -76,7 +76,7 @@ def test_calls_of_one_moment_have_an_order(engine: Engine, add: Add) -> None:
 
 def test_room_is_counted_with_the_last_call_that_has_a_piece(engine: Engine, add: Add) -> None:
     """To make room, what is shared with a newer call is no room until that goes; labelled ones are passed over."""
-    large = bytes(range(1, 101)) * LONGEST
+    large = bytes(range(1, 101)) * MAX_PIECE_SIZE
     ids = [add(request=large, response=None), add(request=large, note="n"), add(request=large), add(request=b"small")]
     few = retention.oldest(engine, 100, include_labelled=False)
     assert few == Expired(ids[:1], 1)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from moonpalace_addons.store.write import attempts as attempts_module
-from moonpalace_addons.store.write.attempts import ROUNDS, Attempts, Taken
+from moonpalace_addons.store.write.attempts import MAX_FAILURES, Attempts, StoreResult
 from moonpalace_addons.store.write.host import new_run
 from moonpalace_addons.store.write.units import Unit
 
@@ -31,7 +31,7 @@ class Failing:
             raise OperationalError("INSERT", {}, cause)
         return {unit.uuid: number for number, unit in enumerate(units, start=1)}
 
-    def store(self, *units: Unit) -> Taken:
+    def store(self, *units: Unit) -> StoreResult:
         """Try to store units."""
         return self.attempts.store(units, new_run(), lambda _: None, again=False)
 
@@ -50,8 +50,8 @@ def test_a_call_that_is_refused_for_ever(engine: Engine, monkeypatch: pytest.Mon
     """A call that fails again and again, after others were taken, is given up, and the store is not blamed for it."""
     store = Failing(engine, monkeypatch, "second")
     assert set(store.store(*UNITS).ids) == {"first", "third"}
-    for _ in range(ROUNDS - 2):
-        assert store.store(UNITS[1]) == Taken()
+    for _ in range(MAX_FAILURES - 2):
+        assert store.store(UNITS[1]) == StoreResult()
     assert set(store.store(UNITS[1]).refused) == {"second"}
     assert store.attempts.outage.words is None
 
@@ -59,6 +59,6 @@ def test_a_call_that_is_refused_for_ever(engine: Engine, monkeypatch: pytest.Mon
 def test_a_store_that_takes_no_call(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where nothing is taken the store is in trouble, however often that is, and no call is given up."""
     store = Failing(engine, monkeypatch, "first", "second", "third")
-    for _ in range(ROUNDS + 1):
-        assert store.store(*UNITS) == Taken()
+    for _ in range(MAX_FAILURES + 1):
+        assert store.store(*UNITS) == StoreResult()
     assert store.attempts.outage.words == "no such table"

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moonpalace_addons.store.write.body_parts import JSON_BEGINS, LARGE, LONGEST, LONGEST_OTHER, SMALL, WHOLE, cut
+from moonpalace_addons.store.write.body_parts import (
+    JSON_BEGINS,
+    MAX_OTHER_PIECE_SIZE,
+    MAX_PIECE_SIZE,
+    MIN_CUT_SIZE,
+    MIN_PIECE_SIZE,
+    OWN_PIECE_SIZE,
+    cut,
+)
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=300),
@@ -44,12 +52,12 @@ def bodies(draw: st.DrawFn) -> bytes:
 @given(bodies() | bodies().flatmap(lambda body: st.integers(0, len(body)).map(lambda at: body[:at] + b"," + body[at:])))
 def test_joined_pieces_are_the_body(body: bytes) -> None:
     """Whatever the JSON, valid or not: joined, the pieces are the body, and each is text for itself if the body is."""
-    for padded in (body, body + b" " * WHOLE):
+    for padded in (body, body + b" " * MIN_CUT_SIZE):
         pieces = cut(padded)
         assert b"".join(pieces) == padded
         assert all(pieces) or padded == b""
-        longest = LONGEST if body.lstrip()[:1] in JSON_BEGINS else LONGEST_OTHER
-        assert max(map(len, pieces)) <= max(longest, WHOLE)
+        longest = MAX_PIECE_SIZE if body.lstrip()[:1] in JSON_BEGINS else MAX_OTHER_PIECE_SIZE
+        assert max(map(len, pieces)) <= max(longest, MIN_CUT_SIZE)
         for piece in pieces if is_utf8(padded) else []:
             piece.decode()
 
@@ -77,19 +85,19 @@ def turns(count: int, length: int = 700) -> list[object]:
     return [{"role": "user", "content": f"{number} " + "word " * (length // 5)} for number in range(count)]
 
 
-@pytest.mark.parametrize("length", [20, SMALL, 700, LARGE, 3 * LONGEST])
-@pytest.mark.parametrize("rest", [{}, {"tools": turns(4)}, {"tools": turns(1), "user": "语" * LARGE}])
+@pytest.mark.parametrize("length", [20, MIN_PIECE_SIZE, 700, OWN_PIECE_SIZE, 3 * MAX_PIECE_SIZE])
+@pytest.mark.parametrize("rest", [{}, {"tools": turns(4)}, {"tools": turns(1), "user": "语" * OWN_PIECE_SIZE}])
 def test_a_history_that_grows_is_found_again(length: int, rest: dict[str, object]) -> None:
     """A turn adds pieces of about the bytes of what it adds to the messages, wherever the tools and the rest stand."""
     before, new = request(*turns(30, length), **rest), request(*turns(32, length), **rest)
     fresh = set(cut(new)) - set(cut(before))
-    assert sum(map(len, fresh)) <= len(new) - len(before) + 2 * SMALL + 100
+    assert sum(map(len, fresh)) <= len(new) - len(before) + 2 * MIN_PIECE_SIZE + 100
 
 
 @pytest.mark.parametrize("key", ["messages", "tools", "system", "input"])
 def test_a_large_element_is_a_piece_wherever_it_stands(key: str) -> None:
     """A large element gives the same pieces whatever small ones stand before it; a longer one, up to where it grew."""
-    text = "data:" + base64.b64encode(random.Random(1).randbytes(3 * LONGEST)).decode()
+    text = "data:" + base64.b64encode(random.Random(1).randbytes(3 * MAX_PIECE_SIZE)).decode()
     large = {"content": [{"type": "image_url", "image_url": {"url": text}}]}
     one, other = (
         json.dumps({"model": "k", key: [*small, large], "n": 1}).encode() for small in (turns(1, 20), turns(3, 20))
@@ -104,10 +112,10 @@ def test_a_large_element_is_a_piece_wherever_it_stands(key: str) -> None:
     "body",
     [
         b"",
-        b"x" * WHOLE,
+        b"x" * MIN_CUT_SIZE,
         request(*turns(1, 100)),
-        b"\xff" * LONGEST,
-        b"[" * LONGEST,
+        b"\xff" * MAX_PIECE_SIZE,
+        b"[" * MAX_PIECE_SIZE,
     ],
 )
 def test_what_need_not_be_cut_is_one_piece(body: bytes) -> None:
@@ -139,11 +147,11 @@ def test_odd_bodies_are_safe(body: bytes) -> None:
 
 def test_characters_stay_whole() -> None:
     """A long text that is cut into pieces is cut between characters, and binary data between bytes."""
-    for text in ('"' + "语" * LONGEST, '"a' + "😀" * LONGEST, '"' + "é" * LONGEST):
+    for text in ('"' + "语" * MAX_PIECE_SIZE, '"a' + "😀" * MAX_PIECE_SIZE, '"' + "é" * MAX_PIECE_SIZE):
         pieces = cut(text.encode())
         assert len(pieces) > 1
         assert "".join(piece.decode() for piece in pieces) == text
-    assert len(cut(b"[" + b"\x80" * 3 * LONGEST)[0]) == LONGEST - 3
+    assert len(cut(b"[" + b"\x80" * 3 * MAX_PIECE_SIZE)[0]) == MAX_PIECE_SIZE - 3
 
 
 def test_an_upload_is_few_pieces() -> None:
@@ -152,7 +160,7 @@ def test_an_upload_is_few_pieces() -> None:
     pieces = cut(upload)
     assert b"".join(pieces) == upload
     assert len(pieces) == 4
-    assert all(LONGEST_OTHER - 3 <= len(piece) <= LONGEST_OTHER for piece in pieces[:-1])
-    text = "语" * LONGEST_OTHER
+    assert all(MAX_OTHER_PIECE_SIZE - 3 <= len(piece) <= MAX_OTHER_PIECE_SIZE for piece in pieces[:-1])
+    text = "语" * MAX_OTHER_PIECE_SIZE
     assert "".join(piece.decode() for piece in cut(text.encode())) == text
     assert len(cut(text.encode())) == 4

@@ -15,11 +15,11 @@ from moonpalace_addons.store.records import contents, exchanges, runs
 from moonpalace_addons.store.tasks import RequestRead, ResponseStarted, State
 from moonpalace_addons.store.write import derive
 from moonpalace_addons.store.write.host import host_name
-from moonpalace_addons.store.write.recovery import SILENT_MOST, recover
+from moonpalace_addons.store.write.recovery import HEARTBEAT_TIMEOUT, recover
 from tests.batches import Batch
 
 STREAM = b'data: {"id": "c", "choices": [{"index": 0, "delta": {"content": "ab"}}]}\n\ndata: {"id": "c", "cho'
-FRESH, STALE = 0, SILENT_MOST + 1_000_000
+FRESH, STALE = 0, HEARTBEAT_TIMEOUT + 1_000_000
 
 type Leave = Callable[..., str]
 
@@ -142,4 +142,4 @@ def test_a_call_that_cannot_be_read_does_not_keep_the_store_from_opening(
     monkeypatch.setattr(derive, "header_columns", lambda given: real(given) if given.body == b"good" else 1 / 0)
     assert states(engine) == (2, [State.PROXY_DIED] * 2)
     assert [contents.bodies(engine, number).response for number in (1, 2)] == [None, b"good"]
-    assert "what was kept of call 1 could not be read" in caplog.text
+    assert "the stored parts of call 1 could not be read" in caplog.text

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moonpalace_addons.store.write.body_parts import cut
-from moonpalace_addons.store.write.resent import LEAST, Resent, piece
+from moonpalace_addons.store.write.resent import MIN_CACHED_SIZE, PieceCache, piece
 
 SIZES = st.integers(0, 5000)
 CONTENTS = st.sampled_from(["a", "语", '"', "é\\"])
@@ -25,7 +25,7 @@ def body(messages: object, *, spaced: bool = False, **members: object) -> bytes:
     return json.dumps({"model": "k", **members, "messages": messages, "n": 1}, separators=separators).encode()
 
 
-def pieces(resent: Resent, data: bytes) -> list[bytes]:
+def pieces(resent: PieceCache, data: bytes) -> list[bytes]:
     """Return the pieces of a body, checked against their hashes."""
     found = resent.pieces(data)
     assert all(each == piece(each.data) for each in found)
@@ -38,8 +38,8 @@ def test_the_same_pieces_as_without_a_memory(
     messages: list[object], more: list[object], kept: int, spaced: bool
 ) -> None:
     """Whatever was sent before, and wherever the next body differs, it is cut as if it came first."""
-    resent = Resent()
-    filler: list[object] = [{"role": "system", "content": "s" * LEAST}]
+    resent = PieceCache()
+    filler: list[object] = [{"role": "system", "content": "s" * MIN_CACHED_SIZE}]
     turns = [filler + messages, filler + messages + more, filler + messages[:kept] + more, filler + messages]
     for turn in turns:
         for tools in ([], [{"name": "t" * 900}] * 3):
@@ -51,7 +51,7 @@ def test_the_same_pieces_as_without_a_memory(
 @given(st.integers(0, 60_000), st.binary(max_size=3))
 def test_a_body_that_is_changed_or_broken_anywhere(place: int, change: bytes) -> None:
     """Joined, the pieces are the body, be it JSON or not."""
-    resent = Resent()
+    resent = PieceCache()
     first = body([{"role": "user", "content": f"{number} " + "word " * 400} for number in range(30)])
     pieces(resent, first)
     second = first[:place] + change + first[place + 1 :]
@@ -60,7 +60,7 @@ def test_a_body_that_is_changed_or_broken_anywhere(place: int, change: bytes) ->
 
 def test_only_what_is_new_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a body that goes on from another one, only the rest is parsed, and the pieces before it are the same."""
-    resent = Resent()
+    resent = PieceCache()
     messages = [{"role": "user", "content": f"{number} " + "word " * 400} for number in range(30)]
     before = resent.pieces(body(messages))
     monkeypatch.setattr("moonpalace_addons.store.write.body_parts.cutting", None)
@@ -72,7 +72,7 @@ def test_only_what_is_new_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_number_that_goes_on() -> None:
     """A list may grow within its last element where that is a number: 1 becomes 12."""
-    resent = Resent()
+    resent = PieceCache()
     messages: list[object] = [{"content": "x" * 3000}] * 10
     pieces(resent, body([*messages, 1]))
     assert pieces(resent, body([*messages, 12, 3])) == cut(body([*messages, 12, 3]))
@@ -80,14 +80,14 @@ def test_a_number_that_goes_on() -> None:
 
 def test_memory_is_bounded() -> None:
     """What is remembered has a limit, and of a conversation only the last body is."""
-    resent = Resent(room=200_000)
+    resent = PieceCache(room=200_000)
     sizes = set()
     for number in range(20):
         resent.pieces(body([{"content": f"{number}"}, *[{"content": "x" * 3000}] * (10 + number)]))
         sizes.add(len(resent._known))
         assert sum(known.size for known in resent._known) + resent._free == 200_000
     assert max(sizes) <= 6
-    grown = Resent()
+    grown = PieceCache()
     for number in range(5):
         grown.pieces(body([{"content": f"{at} " + "x" * 3000} for at in range(10 + number)]))
     assert len(grown._known) == 1

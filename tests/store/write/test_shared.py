@@ -14,7 +14,7 @@ from moonpalace_addons.store.records import contents, exchanges, runs
 from moonpalace_addons.store.records.clock import database_now
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 from moonpalace_addons.store.write import recovery
-from moonpalace_addons.store.write.recovery import SILENT_MOST, recover
+from moonpalace_addons.store.write.recovery import HEARTBEAT_TIMEOUT, recover
 from moonpalace_addons.store.write.writer import Writer
 from tests.batches import Batch
 from tests.waiting import until
@@ -171,11 +171,11 @@ def test_silence_while_the_server_was_down_kills_nobody(
     engine: Engine, leave: Leave, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After the server was down for long nobody can have been heard of; those who stay silent then are dead."""
-    leave(int(time.time() * 1e6) - 10 * SILENT_MOST)
-    monkeypatch.setattr(runs, "database_started", lambda: database_now() - SILENT_MOST // 2)
+    leave(int(time.time() * 1e6) - 10 * HEARTBEAT_TIMEOUT)
+    monkeypatch.setattr(runs, "database_started", lambda: database_now() - HEARTBEAT_TIMEOUT // 2)
     with writing(engine) as connection:
         assert recover(connection, ()) == 0
-    monkeypatch.setattr(runs, "database_started", lambda: database_now() - 2 * SILENT_MOST)
+    monkeypatch.setattr(runs, "database_started", lambda: database_now() - 2 * HEARTBEAT_TIMEOUT)
     with writing(engine) as connection:
         assert recover(connection, ()) == 1
 
@@ -201,7 +201,7 @@ def test_a_proxy_that_was_taken_for_dead_has_the_last_word(
     call = request_read()
     writer.put(call)
     wait_for_row(engines[0], call.uuid)
-    monkeypatch.setattr(recovery, "SILENT_MOST", -1)
+    monkeypatch.setattr(recovery, "HEARTBEAT_TIMEOUT", -1)
     monkeypatch.setattr(runs, "database_started", lambda: database_now() - 10)
     with writing(engines[1]) as connection:
         assert recover(connection, ()) == 1

@@ -9,7 +9,7 @@ from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
-from moonpalace_addons.store.write.storable import OURS, storable
+from moonpalace_addons.store.write.storable import TRUSTED_COLUMNS, storable
 from tests.batches import Batch
 
 KEY = b"sk-0123456789"
@@ -40,7 +40,7 @@ def test_what_no_database_takes_becomes_harmless(given: object, stored: object) 
     assert columns == {"model_answered": given}
 
 
-FREE = {column.name for column in EXCHANGES.c if isinstance(column.type, String)} - OURS
+FREE = {column.name for column in EXCHANGES.c if isinstance(column.type, String)} - TRUSTED_COLUMNS
 
 
 @pytest.mark.parametrize("name", sorted(FREE - {"endpoint"}))

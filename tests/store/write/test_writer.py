@@ -20,7 +20,7 @@ from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 from moonpalace_addons.store.write import writer as writer_module
-from moonpalace_addons.store.write.attempts import Attempts, Taken
+from moonpalace_addons.store.write.attempts import Attempts, StoreResult
 from moonpalace_addons.store.write.batch import Batch
 from moonpalace_addons.store.write.pace import Pace
 from moonpalace_addons.store.write.units import Unit, write
@@ -39,10 +39,10 @@ type Until = Callable[[Callable[[], object]], None]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the writer's waits short."""
-    monkeypatch.setattr(writer_module, "BATCH", 0.002)
-    monkeypatch.setattr(writer_module, "KEEP", 0.02)
-    monkeypatch.setattr(writer_module, "RETRY_LEAST", 0.005)
-    monkeypatch.setattr(writer_module, "RETRY_MOST", 0.02)
+    monkeypatch.setattr(writer_module, "BATCH_INTERVAL", 0.002)
+    monkeypatch.setattr(writer_module, "SEGMENT_INTERVAL", 0.02)
+    monkeypatch.setattr(writer_module, "RETRY_MIN_DELAY", 0.005)
+    monkeypatch.setattr(writer_module, "RETRY_MAX_DELAY", 0.02)
     monkeypatch.setattr(engine_module, "BUSY_TIMEOUT", 0.02)
 
 
@@ -122,7 +122,7 @@ def test_the_end_of_a_run_is_written_down(engine: Engine, start: Start) -> None:
 
 def test_a_heartbeat_is_written(engine: Engine, start: Start, until: Until, monkeypatch: pytest.MonkeyPatch) -> None:
     """A proxy without calls still says that it lives."""
-    monkeypatch.setattr(writer_module, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(writer_module, "HEARTBEAT_INTERVAL", 0.01)
     start()
     first = run_row(engine)["heartbeat_at"]
     until(lambda: run_row(engine)["heartbeat_at"] != first)
@@ -212,7 +212,7 @@ def test_an_observer_that_raises_does_no_harm(
         writer.put(ended(call))
     assert writer.stop()
     assert seen == [1, 2, 3] == [call.id for call in rows(engine)]
-    assert caplog.messages == [f"store: what was to be told of call {number} failed" for number in (1, 2, 3)]
+    assert caplog.messages == [f"store: call {number} could not be logged" for number in (1, 2, 3)]
 
 
 def test_a_refused_call_does_not_take_the_others(
@@ -254,7 +254,7 @@ def test_a_short_call_is_written_once(
         return write(connection, units)
 
     monkeypatch.setattr("moonpalace_addons.store.write.attempts.write", noted)
-    monkeypatch.setattr(writer_module, "HOLD", 1.0)
+    monkeypatch.setattr(writer_module, "HOLD_TIME", 1.0)
     writer, short, long = start(), request_read(), request_read()
     writer.put(short)
     writer.put(long)
@@ -290,7 +290,7 @@ def test_calls_are_settled_while_many_wait(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, request_read: MakeRequest, ended: MakeEnd
 ) -> None:
     """However many tasks wait, a turn looks at some of them only: whoever waits for rows sees that they come."""
-    monkeypatch.setattr(writer_module, "PLAN_LIMIT", 0.01)
+    monkeypatch.setattr(writer_module, "PLAN_TIME_LIMIT", 0.01)
     monkeypatch.setattr(writer_module, "PLAN_SLICE", 2)
     left = list[int]()
     writer = Writer(engine, settled=lambda uuids: left.append(len(writer._tasks)))
@@ -307,8 +307,8 @@ def test_the_end_of_many_tasks_is_safe(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, request_read: MakeRequest, ended: MakeEnd
 ) -> None:
     """What there is no time left to store when the proxy ends goes into the journal, all of it."""
-    monkeypatch.setattr(writer_module, "DRAIN_MOST", 0.0)
-    monkeypatch.setattr(writer_module, "PLAN_LIMIT", 0.01)
+    monkeypatch.setattr(writer_module, "DRAIN_TIMEOUT", 0.0)
+    monkeypatch.setattr(writer_module, "PLAN_TIME_LIMIT", 0.01)
     settled = list[str]()
     writer = Writer(engine, settled=settled.extend)
     calls = [request_read() for _ in range(300)]
@@ -327,7 +327,7 @@ def test_transactions_are_short(
     sizes = list[int]()
     real = Attempts.store
 
-    def store(self: Attempts, units: Sequence[Unit], *given: Any, **named: Any) -> Taken:
+    def store(self: Attempts, units: Sequence[Unit], *given: Any, **named: Any) -> StoreResult:
         sizes.append(len(units))
         return real(self, units, *given, **named)
 

@@ -43,12 +43,12 @@ type Until = Callable[[Callable[[], object]], None]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the writer's waits short."""
-    monkeypatch.setattr(writer_module, "BATCH", 0.002)
-    monkeypatch.setattr(writer_module, "HOLD", 0.0)
-    monkeypatch.setattr(writer_module, "KEEP", 0.02)
-    monkeypatch.setattr(writer_module, "RETRY_LEAST", 0.005)
-    monkeypatch.setattr(writer_module, "RETRY_MOST", 0.02)
-    monkeypatch.setattr(writer_module, "DRAIN_JOURNALLED", 0.05)
+    monkeypatch.setattr(writer_module, "BATCH_INTERVAL", 0.002)
+    monkeypatch.setattr(writer_module, "HOLD_TIME", 0.0)
+    monkeypatch.setattr(writer_module, "SEGMENT_INTERVAL", 0.02)
+    monkeypatch.setattr(writer_module, "RETRY_MIN_DELAY", 0.005)
+    monkeypatch.setattr(writer_module, "RETRY_MAX_DELAY", 0.02)
+    monkeypatch.setattr(writer_module, "JOURNALED_DRAIN_TIMEOUT", 0.05)
     monkeypatch.setattr(engine_module, "BUSY_TIMEOUT", 0.02)
 
 
@@ -148,9 +148,9 @@ def test_memory_has_a_bound(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """While the store is in trouble what waits goes to the journal, and comes back in its order: every call once."""
-    monkeypatch.setattr(writer_module, "MEMORY", 200_000)
+    monkeypatch.setattr(writer_module, "MEMORY_LIMIT", 200_000)
     monkeypatch.setattr(overflow, "WRITE_SIZE", 30_000)
-    monkeypatch.setattr(writer_module, "RETRY_MOST", 0.05)  # each round waits for the next try
+    monkeypatch.setattr(writer_module, "RETRY_MAX_DELAY", 0.05)  # each round waits for the next try
     seen: list[str] = []
     writer = start(lambda exchange: seen.append(exchange.uuid))
     switch.fails = "begin"
@@ -185,10 +185,10 @@ def test_memory_is_given_back_when_all_is_stored(
     start: Start, switch: Switch, until: Until, put_calls: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Once nothing waits any more, if it had been much: the C library would keep it for ever."""
-    monkeypatch.setattr(memory, "LARGE", 100_000)
+    monkeypatch.setattr(memory, "TRIM_THRESHOLD", 100_000)
     given = list[int]()
     writer = start()
-    monkeypatch.setattr(memory, "give_back", lambda: given.append(backlog(writer).calls))
+    monkeypatch.setattr(memory, "trim", lambda: given.append(backlog(writer).calls))
     put_calls(writer, 5, 1_000)
     until(lambda: backlog(writer) == Backlog(0, 0, 0, (), None))
     switch.fails = "begin"
@@ -212,7 +212,7 @@ def test_answers_under_way_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Chunks of an answer that goes on while the store is in trouble weigh as much as what has ended."""
-    monkeypatch.setattr(writer_module, "MEMORY", 500_000)
+    monkeypatch.setattr(writer_module, "MEMORY_LIMIT", 500_000)
     writer = start()
     switch.fails = "begin"
     call = request_read()
@@ -239,7 +239,7 @@ def test_a_call_that_is_under_way_while_its_beginning_is_in_the_journal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whether its end goes to the journal too or straight to the store, it is one row, whole."""
-    monkeypatch.setattr(writer_module, "MINUTE", 0.0)  # everything goes to the journal at once
+    monkeypatch.setattr(writer_module, "SPILL_DELAY", 0.0)  # everything goes to the journal at once
     writer = start()
     switch.fails = "begin"
     calls = [request_read() for _ in range(3)]
@@ -289,7 +289,7 @@ def test_a_stop_leaves_what_it_cannot_store_in_the_journal(
     assert writer.stop()
     (path,) = journals(tmp_path)
     assert path.stat().st_mode & 0o777 == 0o600
-    assert f"store: what could not be stored waits in {path} for the next start" in caplog.messages
+    assert f"store: calls that could not be stored wait in {path} for the next start" in caplog.messages
     assert rows(engine) == []
     switch.fails = None
     start()
@@ -311,7 +311,7 @@ def test_a_stop_says_what_is_lost(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """If neither the store nor the journal can be written in good time, the stop returns False, the log says why."""
-    monkeypatch.setattr(writer_module, "DRAIN_MOST", 0.05)
+    monkeypatch.setattr(writer_module, "DRAIN_TIMEOUT", 0.05)
     monkeypatch.setattr(overflow.Overflow, "add", lambda *_: [])
     writer = start()
     switch.fails = "begin"
@@ -466,7 +466,7 @@ def test_a_slow_store_is_helped_by_the_journal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A store that works but cannot keep up fills no memory either; one great call alone needs no journal."""
-    monkeypatch.setattr(writer_module, "MEMORY", 100_000)
+    monkeypatch.setattr(writer_module, "MEMORY_LIMIT", 100_000)
     writer = start()
     uuids = put_calls(writer, 1, 1_000_000)
     until(lambda: len(rows(engine)) == 1)

@@ -18,7 +18,7 @@ from moonpalace_addons.store.records.insertion import insert_many
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, PARTS, UNUSED_PARTS
 from moonpalace_addons.store.write.body_parts import is_utf8
-from moonpalace_addons.store.write.resent import Piece, Resent
+from moonpalace_addons.store.write.resent import Piece, PieceCache
 
 NONE: Values = {"request_parts": None, "response_parts": None}
 """The columns of a call without bodies."""
@@ -26,7 +26,7 @@ NONE: Values = {"request_parts": None, "response_parts": None}
 BATCH_SIZE = 500
 """Hashes or ids per statement, which databases limit."""
 
-RECENT = Resent()
+RECENT = PieceCache()
 """Recently cut bodies, shared by all stores: it does not depend on what is stored."""
 
 ADDED = (PARTS.c.hash, PARTS.c.is_text, PARTS.c.data)

@@ -1,1 +1,1 @@
-"""From what the proxy tells of calls to rows: the writer and what it works with."""
+"""The writer: from the proxy's tasks to rows."""

@@ -1,4 +1,4 @@
-"""Read what came back of a call: JSON as it is, a stream as the completion that its events merge to."""
+"""Parse answers: JSON as received, a stream as the completion that its events merge to."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,25 +15,24 @@ from moonpalace_addons.wire.forms import BOM, MAX_HEAD, Form, form_of
 from moonpalace_addons.wire.json_value import MAX_PARSED_SIZE, dump_json, mapping, parse_bounded
 
 LAST_TYPES = ("message_stop", "response.completed", "response.incomplete", "response.failed")
-"""The types of the events that end the streams of /anthropic/v1/messages and /v1/responses, which have no `[DONE]`."""
+"""Types of the final events of /anthropic/v1/messages and /v1/responses, whose streams have no `[DONE]`."""
 
 
 MAX_EVENTS = 250_000
-"""Events of a stream that are read."""
+"""Maximum number of events of a stream that are parsed."""
 MAX_VALUES = 32_000_000
-"""Bytes of events that are made into values, to which each list and object in them is added as `VALUE_COST` bytes."""
+"""Maximum bytes of events that are parsed into values, counting `VALUE_COST` for each list and object in them."""
 VALUE_COST = 64
-"""Bytes of memory that an empty list or object takes, about: tiny ones must not take many times a stream's size."""
-SLICE = 65_536
+"""Approximate memory of an empty list or object; without it, tiny ones could take many times a stream's size."""
+SLICE_SIZE = 65_536
 
 
 @dataclass(frozen=True)
 class Received:
-    """What came back, decoded and masked. Times are nanoseconds since the request began.
+    """An answer as received, decoded and masked. Times are nanoseconds since the request began.
 
-    `chunks` are (offset in `body` after the chunk, time); `problem` says what was wrong with the encoding,
-    `masked` of which kinds secrets in it are masked.
-    `is_partial` that the end of the answer was not kept.
+    `chunks` are (offset in `body` after the chunk, time); `problem` is an error of the encoding, `masked` the kinds of
+    secrets that were masked; `is_partial` means that the end of the answer was not kept.
     """
 
     at: int | None
@@ -48,23 +47,23 @@ class Received:
 
     @cached_property
     def form(self) -> Form:
-        """Return what the body is, whatever it is called."""
+        """Return the form of the body, detected from its content."""
         return form_of(self.body[:MAX_HEAD], self.content_type, is_over=True) or Form.OTHER
 
     @cached_property
     def is_stream(self) -> bool:
-        """Tell whether the answer came as events, whatever was asked for."""
+        """Return whether the answer is an event stream, whatever was requested."""
         return self.form is Form.EVENTS
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the body of an answer says; `body` is what is to be kept as the answer.
+    """A parsed answer; `body` is stored as the answer.
 
-    `is_cut` says that a stream ended without the blank line of its last event; `[DONE]` needs none. `is_done` says that
-    it came to the event after which clients stop reading, such as an error, or that nothing was left to be told: there
-    was a reason for every choice to end, and the usage. `has_secrets` says that secrets came
-    together in `completion`, `is_all` that all events were read.
+    `is_cut` means that a stream ended without the blank line after its last event; `[DONE]` needs none. `is_done` means
+    that it reached the event after which clients stop reading, such as an error, or that nothing was left to be sent:
+    every choice had a finish reason, and the usage had been sent. `has_secrets` means that merging joined secrets in
+    `completion`, `is_all` that all events were parsed.
     """
 
     completion: object
@@ -78,15 +77,16 @@ class Reading:
 
 
 def read(received: Received, hidden: Sequence[bytes], *, cut_at: int | None = None) -> Reading:
-    """Read an answer; `hidden` are the secrets, which may come together only where a stream is merged.
+    """Parse an answer; `hidden` are the secrets, which may be joined only by merging a stream.
 
-    `cut_at` is where we ended a stream that looped: its merged answer is what the client got, the reason included.
+    `cut_at` is the offset at which we ended a looping stream; the merged answer is what the client got, with our finish
+    reason.
     """
     return read_stream(received, hidden, cut_at) if received.is_stream else read_body(received)
 
 
 def read_body(received: Received) -> Reading:
-    """Read an answer that is not a stream."""
+    """Parse an answer that is not a stream."""
     warnings = encoding_warning(received)
     is_json = received.form is Form.JSON
     if is_json and len(received.body) > MAX_PARSED_SIZE:
@@ -95,7 +95,7 @@ def read_body(received: Received) -> Reading:
 
 
 def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None = None) -> Reading:
-    """Read a stream: its events, and the completion that they merge to."""
+    """Parse a stream: its events, and the completion that they merge to."""
     decoder = make_decoder()
     events, is_all = read_events(decoder, received.body)
     is_done = any(data.is_done for _, data in events)
@@ -119,7 +119,7 @@ def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None 
         return Reading(failure, received.body, parsed, warnings, is_cut, is_done, is_all=is_all)
     warnings += odd_events(events)
     merged = merger.result()
-    is_done = is_done or is_told_whole(merged)
+    is_done = is_done or is_complete(merged)
     warnings += [f"merging the stream: {doubt}" for doubt in merger.doubts]
     for choice in completion.choices(merged) if cut_at is not None else ():
         if isinstance(choice, dict) and not choice.get("finish_reason"):
@@ -130,11 +130,11 @@ def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None 
 
 
 def read_events(decoder: sse.Decoder, body: bytes) -> tuple[list[tuple[sse.Event, Data]], bool]:
-    """Return the events of a stream with what they say, and whether these are all: there are bounds to what is made."""
+    """Return the parsed events of a stream, and whether these are all within the limits."""
     reader, room = DataReader(), MAX_VALUES
     events = list[tuple[sse.Event, Data]]()
-    for start in range(0, len(body), SLICE):
-        for event in decoder.feed(body[start : start + SLICE]):
+    for start in range(0, len(body), SLICE_SIZE):
+        for event in decoder.feed(body[start : start + SLICE_SIZE]):
             data = reader.read(event)
             events.append((event, data))
             if not isinstance(data.values[0][0], TextDelta):
@@ -144,18 +144,18 @@ def read_events(decoder: sse.Decoder, body: bytes) -> tuple[list[tuple[sse.Event
     return [*events, *((event, reader.read(event)) for event in decoder.close())], True
 
 
-def is_told_whole(merged: Mapping[str, object]) -> bool:
-    """Tell whether a stream has said all that one says: why each choice ended, and the usage."""
+def is_complete(merged: Mapping[str, object]) -> bool:
+    """Return whether a merged stream has a finish reason for every choice, and the usage."""
     reasons = [choice.get("finish_reason") for choice in completion.choices(merged)]
     return bool(reasons) and all(reasons) and bool(merged.get("usage"))
 
 
 def encoding_warning(received: Received) -> list[str]:
-    """Return the warning for a body that could not be decoded, or not to its end."""
+    """Return the warning for a body that could not be decoded completely."""
     return [f"the answer's encoding is broken: {received.problem}"] if received.problem else []
 
 
 def odd_events(events: Sequence[tuple[sse.Event, Data]]) -> list[str]:
-    """Return the warning for events of a chat stream that should be JSON and are not; a cut one is another matter."""
+    """Return the warning for complete events of a chat stream that are not JSON."""
     odd = sum(data.is_odd and event.terminated for event, data in events)
     return [f"events of the stream that are not JSON: {odd}"] if odd else []

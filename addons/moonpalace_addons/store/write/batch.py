@@ -1,4 +1,4 @@
-"""Turn tasks into units, each call at most once a batch, ready to be stored again if the store refuses."""
+"""Turn tasks into units, at most one per call and batch, which can be stored again if the store fails."""
 
 import logging
 import math
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class Batch:
-    """The calls under way, and what is to be written next for them."""
+    """The calls in flight, and the units to be written next."""
 
     def __init__(self, run_id: str, fingerprint_key: bytes) -> None:
         self.run_id = run_id
@@ -35,21 +35,21 @@ class Batch:
 
     @property
     def under_way(self) -> int:
-        """Return how many calls are under way."""
+        """Return the number of calls in flight."""
         return len(self.calls)
 
     @property
     def planned(self) -> int:
-        """Return how many calls have something to be written."""
+        """Return the number of units to be written."""
         return len(self.units)
 
     @property
     def weight(self) -> int:
-        """Return how many bytes of memory what is planned takes, about."""
+        """Return the approximate memory of the units in bytes."""
         return sum(unit.weight for unit in self.units.values())
 
     def absorb(self) -> int:
-        """Take in what has come of answers under way; return how many bytes of memory these take, about."""
+        """Take the new chunks of answers in flight; return the approximate memory of these answers in bytes."""
         for call in self.calls.values():
             try:
                 if call.answer:
@@ -59,7 +59,7 @@ class Batch:
         return sum(call.weight for call in self.calls.values())
 
     def plan(self, tasks: Sequence[Task], *, keep: bool) -> None:
-        """Work out what to write for these tasks and, with `keep`, for what has come of answers under way."""
+        """Update the units for these tasks and, with `keep`, for the received parts of answers in flight."""
         for task in tasks:
             if isinstance(task, Chunks):
                 self._take_chunks(task)
@@ -127,7 +127,7 @@ class Batch:
         )
         times = received.chunks if received and received.is_stream else ()
         unit.ending = Ending(outcome.body, outcome.stream, times, texts_of(call, outcome))
-        # What has come of it is whole in its ending: pieces that were still to be stored are needed no more.
+        # The ending contains the whole answer, so unstored segments are not needed any more.
         unit.segments.clear()
         change(unit, call, outcome.columns)
 
@@ -147,27 +147,27 @@ class Batch:
             call.segments += 1
 
     def is_due(self, before: float) -> bool:
-        """Tell whether there is a unit of a call that is over, or was planned before some moment."""
+        """Return whether there is a unit of a call that has ended, or one planned before the time `before`."""
         return any(unit.is_due(before) for unit in self.units.values())
 
-    def portion(self, weight: int, most: int, before: float = math.inf) -> list[Unit]:
-        """Return the first units that are due: of about so many bytes, no more than `most`, at least one if any is."""
+    def portion(self, weight: int, max_units: int, before: float = math.inf) -> list[Unit]:
+        """Return the first due units: about `weight` bytes, at most `max_units`, and at least one if any is due."""
         found = list[Unit]()
         for unit in self.units.values():
             if not unit.is_due(before):
                 continue
-            if found and (weight < unit.weight or len(found) == most):
+            if found and (weight < unit.weight or len(found) == max_units):
                 break
             found.append(unit)
             weight -= unit.weight
         return found
 
     def stored(self, ids: Mapping[str, int]) -> None:
-        """Note that what is planned for these calls has been committed."""
+        """Note that the units of these calls have been committed."""
         self.note([self.units.pop(uuid) for uuid in list(self.units) if uuid in ids], ids)
 
     def note(self, done: Sequence[Unit], ids: Mapping[str, int]) -> None:
-        """Note the rows of units of this run that have been committed."""
+        """Note the row ids of committed units of this run."""
         for unit in done:
             row_id = ids[unit.uuid]
             for known in (self.calls.get(unit.uuid), self.units.get(unit.uuid)):
@@ -178,7 +178,7 @@ class Batch:
                 self._settled.append(unit.uuid)
 
     def drop(self, uuid: str) -> None:
-        """Forget what was planned for one call, and the call unless it has a row."""
+        """Drop the unit of a call, and the call unless it has a row."""
         unit = self.units.pop(uuid)
         if unit.row_id is None:
             self.calls.pop(uuid, None)
@@ -186,13 +186,13 @@ class Batch:
             self._settled.append(uuid)
 
     def hand_over(self, uuids: Iterable[str]) -> None:
-        """Forget what was planned for these calls: it is stored in another way."""
+        """Drop the units of these calls, which are in a journal."""
         for uuid in uuids:
             if self.units.pop(uuid).ending is not None:
                 self._settled.append(uuid)
 
     def begin_again(self, fingerprint_key: bytes) -> None:
-        """Take it that nothing is stored yet: the store has been replaced by another one, which has this key."""
+        """Treat everything as not stored, because the store has been replaced by one with this key."""
         self.fingerprint_key = fingerprint_key
         for call in self.calls.values():
             call.forget_stored()
@@ -202,25 +202,25 @@ class Batch:
                 unit.segments.clear()
 
     def finished(self) -> list[Exchange]:
-        """Return the calls that have ended and been stored since the last call of this method."""
+        """Return the calls that have ended and been stored since the last call."""
         done, self._finished = self._finished, []
         return done
 
     def settled(self) -> list[str]:
-        """Return the calls that have ended and are stored, handed over or lost since the last call of this method."""
+        """Return the calls that have ended and are stored, in a journal or lost since the last call."""
         done, self._settled = self._settled, []
         return done
 
 
 def change(unit: Unit, call: Ongoing, columns: Values) -> None:
-    """Change columns of the row of a call."""
+    """Change columns of a call's row."""
     fit = storable(columns, call.secrets)
     call.columns |= fit
     unit.changed |= fit
 
 
 def texts_of(call: Ongoing, outcome: derive.Outcome) -> str | None:
-    """Return the texts of a stream that is not merged; without them words in it are found where they are not cut."""
+    """Return the texts of a stream that is not merged; without them, words split across events are not found."""
     try:
         return stream_texts.of_answer(outcome.stream, outcome.body, call.secrets)
     except Exception:
@@ -229,7 +229,7 @@ def texts_of(call: Ongoing, outcome: derive.Outcome) -> str | None:
 
 
 def close_answer(call: Ongoing) -> Received | None:
-    """Return all that came of a call's answer; a fault of ours costs the answer but not the row's end."""
+    """Return the whole answer of a call; a bug of ours may lose the answer, but not the end of the row."""
     try:
         return call.answer.close() if call.answer else None
     except Exception:

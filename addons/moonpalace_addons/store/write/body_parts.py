@@ -1,8 +1,8 @@
-"""Cut a body into pieces that come again when an agent resends its history.
+"""Cut bodies into pieces that recur when an agent resends its history.
 
-An agent sends all that was said at every turn, so bodies are cut where they grow: between the elements of the lists
-that make up a request. A piece is an element with the separator before it, or several small ones; the pieces of a
-list do not depend on what is appended to it, but for the last. Joined, the pieces are the body, byte for byte.
+An agent sends the whole conversation at every turn, so bodies are cut where they grow: between the elements of the
+lists in a request. A piece is an element with the separator before it, or several small ones; except for the last, the
+pieces of a list do not depend on what is appended to it. The pieces join to the body byte for byte.
 """
 
 from collections.abc import Iterable, Iterator
@@ -11,40 +11,40 @@ from itertools import pairwise
 
 from moonpalace_addons.wire.json_elements import Member, read_members
 
-LISTS = ("messages", "tools", "system", "input")
-"""The lists that are cut: of chat completions, of Anthropic's messages, and of OpenAI's responses."""
+CUT_LISTS = ("messages", "tools", "system", "input")
+"""The lists at which bodies are cut: of chat completions, Anthropic's messages and OpenAI's responses."""
 
-WHOLE = 1024
-"""Bytes below which a body is not cut: the rows of its pieces would cost more than they save."""
+MIN_CUT_SIZE = 1024
+"""Bodies up to this size in bytes are not cut: the rows of pieces would cost more than they save."""
 
-SMALL = 256
-"""Bytes below which elements are put together with those that follow."""
+MIN_PIECE_SIZE = 256
+"""Elements smaller than this are joined with those that follow, in bytes."""
 
-LARGE = 1024
-"""Bytes from which an element is a piece of its own, so that it is found again whatever stands around it."""
+OWN_PIECE_SIZE = 1024
+"""Elements of this size and above, in bytes, are pieces of their own, found again whatever surrounds them."""
 
-LONGEST = 2048
-"""Bytes of the longest piece. Rows much shorter than a page of the database leave little of it empty, and a text that
-grows by itself is found again up to where it has grown."""
+MAX_PIECE_SIZE = 2048
+"""Maximum size of a piece in bytes. Rows much shorter than a database page waste little of it, and a text that grows is
+found again up to where it has grown."""
 
-LONGEST_OTHER = 1_000_000
-"""The same of a body that is no JSON, such as an upload: little of it comes again, and each piece is an id in a row."""
+MAX_OTHER_PIECE_SIZE = 1_000_000
+"""The same for a body that is not JSON, e.g. an upload: little of it recurs, and each piece adds an id to a row."""
 
 JSON_BEGINS = (b"{", b"[", b'"')
 
 _CLOSING = b'}]"'
-"""What the last byte of an element is unless it is a number, or a word such as `null`."""
-_NAMES = tuple(f'"{name}"'.encode() for name in LISTS)
+"""The last byte of elements other than numbers and literals such as `null`."""
+_NAMES = tuple(f'"{name}"'.encode() for name in CUT_LISTS)
 
 type Stretch = tuple[int, bool]
-"""Where a stretch of a body ends, and whether it is an element; each begins where the one before it ends."""
+"""The end of a stretch of a body, and whether it is an element; it begins at the end of the previous one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cutting:
-    """Where a body is cut: the ends of its pieces, and its longest list, if it has one with elements.
+    """The cuts of a body: the ends of its pieces, and its longest list, if there is one with elements.
 
-    `start` is where that list begins, `fixed` are the ends that stay where they are whatever follows in it.
+    `start` is the beginning of that list, `fixed` are the ends that do not depend on what is appended to it.
     """
 
     ends: tuple[int, ...]
@@ -53,18 +53,18 @@ class Cutting:
 
 
 def cut(body: bytes) -> list[bytes]:
-    """Return the pieces of a body, at least one; whatever is no JSON is cut at `LONGEST_OTHER`.
+    """Return the pieces of a body, at least one; a body that is not JSON is cut at `MAX_OTHER_PIECE_SIZE`.
 
-    A body that is cut is UTF-8, and so is each of its pieces. Takes about as long as parsing the body.
+    A body that is cut at lists is UTF-8, and so are its pieces. Takes about as long as parsing the body.
     """
-    if len(body) <= WHOLE:
+    if len(body) <= MIN_CUT_SIZE:
         return [body]
     ends = _short(body, [*_list_ends(body, _members(body)), len(body)])
     return [body[start:end] for start, end in pairwise([0, *ends])]
 
 
 def cutting(body: bytes) -> Cutting:
-    """Return where `cut` cuts a body, and what is needed to go on from there."""
+    """Return the cuts that `cut` makes, with what is needed to continue from them."""
     members = _members(body)
     longest = _longest(members)
     ends = _list_ends(body, members)
@@ -76,10 +76,9 @@ def cutting(body: bytes) -> Cutting:
 
 
 def continued(body: bytes, begun: Cutting, end: int) -> Cutting | None:
-    """Return where a body is cut that up to `end` is a body which was cut before; None if it has to be cut anew.
+    """Return the cuts of a body that equals a previously cut body up to `end`; None if it has to be cut anew.
 
-    `end` is one of those that are fixed. What stands before it is not read again: the rest is read behind a list with
-    one short element in its place.
+    `end` is a fixed end. The part before it is not parsed again: one short element takes its place.
     """
     behind = begun.start + len(b"[0")
     rest = body[: begun.start] + b"[0" + body[end:]
@@ -97,14 +96,14 @@ def continued(body: bytes, begun: Cutting, end: int) -> Cutting | None:
 
 
 def _list_ends(body: bytes, members: Iterable[Member]) -> list[int]:
-    """Return the places where the lists of a body are cut."""
+    """Return the ends of the pieces of a body's lists."""
     return [*_piece_ends(_stretches(members, len(body)))] if members else []
 
 
 def _members(body: bytes) -> list[Member]:
-    """Return the members of a body that is to be cut at its lists, of another one none."""
+    """Return the list members at which a body is cut; empty if it is not cut at lists."""
     if any(name in body for name in _NAMES) and is_utf8(body):
-        return read_members(body, LISTS) or []
+        return read_members(body, CUT_LISTS) or []
     return []
 
 
@@ -114,24 +113,24 @@ def _longest(members: Iterable[Member]) -> Member | None:
 
 
 def _ends_of(body: bytes, member: Member | None) -> frozenset[int]:
-    """Return the ends of a list's elements, but for numbers and the like, which what follows may continue."""
+    """Return the ends of a list's elements, except numbers and literals, which following bytes may continue."""
     elements = member.elements if member is not None else None
     return frozenset([end for _, end in elements or () if body[end - 1] in _CLOSING])
 
 
 def _fixed(ends: Iterable[int], start: int) -> frozenset[int]:
-    """Return the ends of pieces that are long enough for themselves: whatever follows, they end there."""
-    return frozenset([end for begin, end in pairwise([start, *ends]) if end - begin >= SMALL])
+    """Return the ends of pieces of sufficient size, which do not depend on what follows."""
+    return frozenset([end for begin, end in pairwise([start, *ends]) if end - begin >= MIN_PIECE_SIZE])
 
 
 def _short(body: bytes, ends: Iterable[int], start: int = 0) -> Iterator[int]:
-    """Iterate over the ends with more of them between those that are far apart, at the boundaries of characters."""
-    # Decided by the first byte, as an answer's form is: all that such a body loses if it is no JSON is room.
-    longest = LONGEST if body[:64].lstrip()[:1] in JSON_BEGINS else LONGEST_OTHER
+    """Yield the ends, with additional ones at character boundaries where they are too far apart."""
+    # Decided by the first byte, as for answers; a wrong guess only costs space.
+    longest = MAX_PIECE_SIZE if body[:64].lstrip()[:1] in JSON_BEGINS else MAX_OTHER_PIECE_SIZE
     for end in ends:
         while end - start > longest:
             start += longest
-            for _ in range(3):  # the longest character has three such bytes
+            for _ in range(3):  # a character has at most three continuation bytes
                 if body[start] & 0xC0 == 0x80:
                     start -= 1
             yield start
@@ -141,8 +140,8 @@ def _short(body: bytes, ends: Iterable[int], start: int = 0) -> Iterator[int]:
 
 
 def is_utf8(data: bytes) -> bool:
-    """Tell whether the bytes are valid UTF-8."""
-    if data.isascii():  # without the copy that decoding makes
+    """Return whether the bytes are valid UTF-8."""
+    if data.isascii():  # avoids the copy that decoding makes
         return True
     try:
         data.decode()
@@ -152,7 +151,7 @@ def is_utf8(data: bytes) -> bool:
 
 
 def _stretches(members: Iterable[Member], length: int) -> Iterator[Stretch]:
-    """Iterate over the elements of the lists and what stands between the lists."""
+    """Yield the elements of the lists and the stretches between the lists."""
     for member in members:
         if member.elements is not None:
             yield member.start + 1, False
@@ -161,14 +160,14 @@ def _stretches(members: Iterable[Member], length: int) -> Iterator[Stretch]:
 
 
 def _piece_ends(stretches: Iterable[Stretch], start: int = 0) -> Iterator[int]:
-    """Iterate over the ends of the pieces that the stretches are put together to; `start` is the end of one, too."""
+    """Yield the ends of the pieces that stretches are joined to; `start` is the end of the piece before."""
     last = start
     for end, is_element in stretches:
-        if end - last >= LARGE and last > start:
+        if end - last >= OWN_PIECE_SIZE and last > start:
             yield last
             start = last
-        # What stands between two lists ends a piece: where the second begins must not depend on how the first ends.
-        if end - start >= SMALL or not (is_element or last == 0):
+        # The stretch between two lists ends a piece, so that the second list's pieces do not depend on the first list.
+        if end - start >= MIN_PIECE_SIZE or not (is_element or last == 0):
             yield end
             start = end
         last = end

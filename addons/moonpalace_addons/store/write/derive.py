@@ -1,4 +1,4 @@
-"""Work out the columns of a call from what was captured of it: off the hot path, and again after a crash."""
+"""Derive the columns of a call from its captured data, in the writer's process and again in recovery."""
 
 import json
 import logging
@@ -26,21 +26,21 @@ logger = logging.getLogger(__name__)
 
 EMPTY: Values = {column.name: None for column in COLUMNS if column.name != "id"}
 
-SILENCE = 1_000_000_000
-"""Nanoseconds from which on the silence before the end of a stream is told with a word on whose side it was."""
+MIN_SILENCE = 1_000_000_000
+"""Nanoseconds of silence before the end of a stream that give a warning about the side at fault."""
 
-HARMLESS_LATE = ("client_disconnected", "upstream_cut", "upstream_reset", "upstream_timeout", "proxy_stopped")
-"""Kinds of failure that take nothing from a client which has all of an answer but the end of its transfer."""
+HARMLESS_AFTER_END = ("client_disconnected", "upstream_cut", "upstream_reset", "upstream_timeout", "proxy_stopped")
+"""Kinds of failure that are harmless to a client that has the whole answer except the end of the transfer."""
 
 DURATION = re.compile(r"dur=([0-9]{1,18})|^([0-9]{1,18})$")
 
 MAX_MESSAGE = 2000
-"""Characters of an error's message; the answer has all of it."""
+"""Maximum characters of an error message; the answer contains all of it."""
 
 CUT_WARNING = "the stream ended without the blank line of its last event, which clients then ignore"
 
-MERGED = pieces.TEXT_KEYS | {"role"}
-"""The members of a delta whose pieces are joined."""
+MERGED_MEMBERS = pieces.TEXT_KEYS | {"role"}
+"""Members of a delta whose texts are joined."""
 
 type Fields = Mapping[str, object]
 """The scalar members of a JSON request: model, stream, max_tokens …"""
@@ -48,7 +48,7 @@ type Fields = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The columns that the end of a call fills, the body to keep, and the stream if it was one."""
+    """The columns that the end of a call fills, the body to store, and the stream if there was one."""
 
     columns: Values
     body: bytes | None
@@ -64,7 +64,7 @@ def request_fields(body: bytes) -> Fields:
 
 
 def request_columns(request: RequestRead, fields: Fields, *, run_id: str, fingerprint_key: bytes) -> Values:
-    """Return a whole row of `exchanges` for a request that was read; `gate.hidden_in` has its headers and address."""
+    """Return a whole row of `exchanges` for a request; `gate.hidden_in` replaces its headers and address."""
     return EMPTY | {
         "uuid": request.uuid,
         "run_id": run_id,
@@ -88,7 +88,7 @@ def request_columns(request: RequestRead, fields: Fields, *, run_id: str, finger
 
 
 def header_columns(received: Received) -> Values:
-    """Return the columns that the headers of a response fill."""
+    """Return the columns derived from response headers."""
     named = {name.lower(): value for name, value in header_pairs(received.headers or "")}
     duration = DURATION.search(named.get("server-timing", ""))
     return {
@@ -106,7 +106,7 @@ def header_columns(received: Received) -> Values:
 
 
 def count(text: str) -> int | None:
-    """Return the number that a header says, None for what is none or is too large for a row."""
+    """Return the number in a header, None if it is not a number or too large for a column."""
     return int(text) if re.fullmatch(r"[0-9]{1,18}", text.strip()) else None
 
 
@@ -114,7 +114,7 @@ USAGE, TIMES = ([field.name for field in fields_of(kind)] for kind in (completio
 UNANSWERED: Values = dict.fromkeys(
     ("response_bytes", "chatcmpl_id", "model_answered", "finish_reason", *USAGE, *TIMES)
 ) | header_columns(Received(None, None, None, None, b"", []))
-"""The columns that an answer fills, of a call without one."""
+"""The columns derived from an answer, for a call without one."""
 
 
 def outcome(
@@ -126,14 +126,14 @@ def outcome(
     hidden: Sequence[bytes] = (),
     coerced: bool = False,
 ) -> Outcome:
-    """Return everything that the end of a call adds to its row; if its answer cannot be read, at least its bytes.
+    """Return all that the end of a call adds to its row; if the answer cannot be parsed, at least its bytes.
 
-    Of a stream that broke off after its last event, be it by an SDK that leaves at `[DONE]` or at an error, or by
-    upstream, the client has had all, unless some of it still waited for the client: that call is completed, though the
-    end of the transfer was still to come.
+    A stream that broke off after its last event, because an SDK leaves at `[DONE]` or at an error or because upstream
+    closed, reached the client completely unless some bytes were still unsent. Such a call is completed, although the
+    end of the transfer was missing.
 
-    `warnings` are those that the call already has, `hidden` its secrets. `coerced` says that the client was to get the
-    answer of a stream in one piece.
+    `warnings` are those that the call already has, `hidden` its secrets. `coerced` means that the client gets the
+    stream's answer in one piece.
     """
     warnings = [*warnings, *ended.warnings]
     if received is None:
@@ -144,12 +144,12 @@ def outcome(
     if received.problem == encodings.TRUNCATED and received.is_partial:
         received = replace(received, problem=None)
     if received.problem == encodings.TRUNCATED and ended.state not in (State.COMPLETED, State.UPSTREAM_FAILED):
-        received = replace(received, problem=None)  # what ended the call says why its encoding has no end
+        received = replace(received, problem=None)  # explained by the state of the call
     try:
         reading = read(received, hidden, cut_at=ended.cut_at)
         if received.is_stream and (reading.has_secrets or not is_merged(reading)):
             received, reading = without_pieces(received, hidden, ended.cut_at)
-        if reading.is_done and not (coerced or ended.unsent) and ended.error_kind in HARMLESS_LATE:
+        if reading.is_done and not (coerced or ended.unsent) and ended.error_kind in HARMLESS_AFTER_END:
             ended = structs.replace(ended, state=State.COMPLETED, error_kind=None, error_message=None)
         return read_outcome(ended, received, reading, fields, warnings)
     except Exception as error:
@@ -159,28 +159,32 @@ def outcome(
 
 
 def is_merged(reading: Reading) -> bool:
-    """Tell whether all texts that come in pieces stand in the completion, where a secret that is cut comes together."""
-    chunks = [chunk for _, chunk in reading.events if isinstance(chunk, dict)]  # the few that are no more of a text
+    """Return whether all split texts are joined in the completion, where a split secret becomes visible."""
+    chunks = [
+        chunk for _, chunk in reading.events if isinstance(chunk, dict)
+    ]  # the few that do not just continue a text
     deltas = (mapping(choice.get("delta")) for chunk in chunks for choice in completion.choices(chunk))
-    odd = any(name not in MERGED and isinstance(value, str) for delta in deltas for name, value in delta.items())
-    # Events of other faces name their types; they are not merged.
+    odd = any(
+        name not in MERGED_MEMBERS and isinstance(value, str) for delta in deltas for name, value in delta.items()
+    )
+    # Events of the other APIs have a type and are not merged.
     return not odd and not any("type" in chunk for chunk in chunks)
 
 
 def without_pieces(received: Received, hidden: Sequence[bytes], cut_at: int | None) -> tuple[Received, Reading]:
-    """Return a stream without the secrets that come in several pieces, and read so."""
+    """Return a stream with secrets masked that are split across events, and parse it again."""
     body, kinds = gate.masked_pieces(received.body, hidden)
     received = replace(received, body=body, masked=(*received.masked, *kinds))
     reading = read(received, hidden, cut_at=cut_at)
-    if reading.has_secrets:  # in pieces that only the merger knows how to join
-        received = replace(received, body=gate.blotted(body))
+    if reading.has_secrets:  # split in a way that only the merger can join
+        received = replace(received, body=gate.all_texts_masked(body))
     return received, reading
 
 
 def read_outcome(
     ended: ExchangeEnded, received: Received, reading: Reading, fields: Fields, warnings: Sequence[str]
 ) -> Outcome:
-    """Return the outcome of a call with an answer, read."""
+    """Return the outcome of a call with a parsed answer."""
     masked = gate.warnings("answer", received.masked)
     warnings = [*warnings, *masked, *reading.warnings, *silence_warning(ended, received)]
     is_all_there = ended.state is State.COMPLETED and reading.is_all and not received.is_partial
@@ -196,9 +200,9 @@ def read_outcome(
 
 
 def silence_warning(ended: ExchangeEnded, received: Received) -> list[str]:
-    """Return the warning for a stream at whose end nothing passed any more, with the side that was the reason."""
+    """Return the warning for a stream that was silent before its end, with the side at fault."""
     last = received.chunks[-1][1] if received.chunks else received.at
-    if not received.is_stream or last is None or ended.at - last < SILENCE:
+    if not received.is_stream or last is None or ended.at - last < MIN_SILENCE:
         return []
     seconds = (ended.at - last) / 1e9
     if ended.unsent:
@@ -207,19 +211,19 @@ def silence_warning(ended: ExchangeEnded, received: Received) -> list[str]:
 
 
 def unread_outcome(ended: ExchangeEnded, received: Received, fields: Fields, warnings: Sequence[str]) -> Outcome:
-    """Return the outcome of a call with an answer that is not looked into."""
+    """Return the outcome of a call with an answer that is not parsed."""
     columns = answered_columns(ended, received, fields, warnings)
     return Outcome(columns, received.body, received.body if received.is_stream else None)
 
 
 def answered_columns(ended: ExchangeEnded, received: Received, fields: Fields, warnings: Sequence[str]) -> Values:
-    """Return the columns that the end of a call with an answer fills, whatever the answer says."""
+    """Return the columns for the end of a call with an answer, without those derived from its content."""
     columns = ending_columns(ended, fields, warnings) | header_columns(received)
     return columns | {"response_bytes": len(received.body), "is_stream": received.is_stream}
 
 
 def ending_columns(ended: ExchangeEnded, fields: Fields, warnings: Sequence[str]) -> Values:
-    """Return the columns that every ending fills, so that endings of all kinds fill the same ones."""
+    """Return the columns that every ending fills."""
     return UNANSWERED | {
         "state": ended.state,
         "is_stream": fields.get("stream") is True,
@@ -233,7 +237,7 @@ def ending_columns(ended: ExchangeEnded, fields: Fields, warnings: Sequence[str]
 
 
 def reading_columns(reading: Reading, received: Received, ended_at: int) -> Values:
-    """Return the columns that the body of an answer fills; the errors only where it names one."""
+    """Return the columns derived from the body of an answer; those of errors only if it names one."""
     summary = completion.summarize(reading.completion, failed=(received.status_code or 0) >= FIRST_ERROR)
     usage = summary.usage
     times = timing.measure(
@@ -255,10 +259,10 @@ def reading_columns(reading: Reading, received: Received, ended_at: int) -> Valu
 
 
 def packed(texts: Sequence[str]) -> str | None:
-    """Return texts as a JSON array, None for none."""
+    """Return texts as a JSON array, None if there are none."""
     return json.dumps(texts, ensure_ascii=False) if texts else None
 
 
 def text_or_none(value: object) -> str | None:
-    """Return a string as it is, None for anything else."""
+    """Return a string unchanged, None for anything else."""
     return value if isinstance(value, str) else None

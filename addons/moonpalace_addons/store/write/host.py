@@ -1,4 +1,4 @@
-"""Tell this machine, which of its processes live, and what a new run of this one is."""
+"""Identify this machine, check whether processes are alive, and create the row of a new run."""
 
 import os
 import socket
@@ -11,24 +11,24 @@ from moonpalace_addons.version import __version__
 
 
 def host_name() -> str:
-    """Return a name for this machine that no other has, and no other container on it.
+    """Return a name that is unique to this machine and container.
 
-    Host names alone clash: many machines are called `localhost`, and images give theirs to all their containers.
+    Host names alone clash: many machines are called `localhost`, and containers of an image may share a name.
     """
     namespace = Path("/proc/self/ns/pid")
-    try:  # Linux: which start of the system this is, and which numbering of processes
+    try:  # Linux: boot id and pid namespace
         machine = f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}/{namespace.readlink()}"
     except OSError:
-        machine = f"{uuid.getnode():012x}"  # the address of a network card
+        machine = f"{uuid.getnode():012x}"  # a MAC address
     return f"{socket.gethostname()}/{machine}"
 
 
 def is_other_process(pid: int) -> bool:
-    """Tell whether `pid` is a living process other than this one; where that cannot be asked safely, assume it."""
+    """Return whether `pid` is a live process other than this one; True where that cannot be checked safely."""
     if pid == os.getpid():
-        return False  # in a container every proxy may be process 1
+        return False  # in containers every proxy may be process 1
     if sys.platform == "win32":
-        return True  # there, signal 0 would end the process
+        return True  # signal 0 would terminate the process there
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

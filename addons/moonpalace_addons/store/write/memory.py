@@ -1,32 +1,32 @@
-"""How much memory calls may take that wait to be stored, and how it is given back to the system."""
+"""Memory limits for calls that wait to be stored, and returning free memory to the system."""
 
 import ctypes
 import sys
 from collections.abc import Callable
 from functools import cache
 
-WINDOW = 32_000_000
-"""Bytes, about, of calls that are over, of which the proxy does not know that they are safe; more waits on the disk.
+WINDOW_SIZE = 32_000_000
+"""Approximate bytes of ended calls that the writer has not confirmed; more is spooled to disk.
 
-The proxy has them to tell them again, and so has the writer: together that is twice as much.
+Both the proxy, for replay, and the writer hold them, so the total is twice as much.
 """
 
-MEMORY = WINDOW // 2
-"""Bytes, about, of rows that wait in the writer, from which on they go to a journal."""
+MEMORY_LIMIT = WINDOW_SIZE // 2
+"""Approximate bytes of waiting rows in the writer above which they are written to a journal."""
 
-LARGE = 16_000_000
-"""Bytes that have waited to be stored after which it is worth while."""
+TRIM_THRESHOLD = 16_000_000
+"""Bytes that have waited to be stored above which trimming pays."""
 
 
-def give_back() -> None:
-    """Give back free memory, which the GNU C library would keep for this process; takes about 0.1 ms for a megabyte."""
+def trim() -> None:
+    """Return free memory that glibc would keep for this process; takes about 0.1 ms per megabyte."""
     if trim := malloc_trim():
         trim(0)
 
 
 @cache
 def malloc_trim() -> Callable[[int], int] | None:
-    """Return the function of the GNU C library, None of another one."""
+    """Return glibc's `malloc_trim`, None with another C library."""
     if not sys.platform.startswith("linux"):
         return None
     try:

@@ -1,4 +1,4 @@
-"""The calls under way, as the writer sees them."""
+"""The writer's state of calls in flight."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,16 +13,16 @@ from moonpalace_addons.wire.codings import encodings
 from moonpalace_addons.wire.secrets import masking as secrets
 
 CHUNK_WEIGHT = 120
-"""Bytes of memory that the offset and the time of one chunk take, about."""
+"""Approximate bytes of memory for the offset and the time of one chunk."""
 
 
 MAX_SEGMENT = 8_000_000
-"""Bytes of an answer under way that are stored at once."""
+"""Maximum bytes of an answer in flight that are stored at once."""
 
 
 @dataclass(slots=True)
 class Answer:
-    """An answer under way: takes chunks from the hooks, decodes them, hands out what is new for the store."""
+    """An answer in flight: decodes the chunks from the hooks and returns new parts for the store."""
 
     started: ResponseStarted
     secrets: tuple[bytes, ...] = field(repr=False)
@@ -34,21 +34,21 @@ class Answer:
     stored_chunks: int = 0
 
     def __post_init__(self) -> None:
-        """Make the decoder for what upstream says it sends; take the secrets out of the headers."""
+        """Create the decoder for the declared encoding, and mask secrets in the headers."""
         self.decoder = encodings.Decoder(self.started.content_encoding)
         self.headers, found = secrets.mask_header_text(self.started.headers)
         if found:
-            self.secrets = gate.together(self.secrets, tuple(found))
+            self.secrets = gate.merged_secrets(self.secrets, tuple(found))
 
     def absorb(self) -> None:
-        """Take in the chunks that have come since the last call."""
+        """Decode the chunks that have arrived since the last call."""
         waiting = self.started.chunks
         for at, data in [waiting.popleft() for _ in range(len(waiting))]:
             self.body += self.decoder.feed(data)
             self.chunks.append((len(self.body), at))
 
     def take(self, times: Sequence[int], lengths: Sequence[int], data: bytes) -> None:
-        """Take in chunks that come packed: when each came, how long it is, and the bytes of all."""
+        """Decode packed chunks: their arrival times, their lengths and all their bytes."""
         if self.decoder.passes:
             offsets = accumulate(lengths, initial=len(self.body))
             next(offsets)
@@ -62,14 +62,14 @@ class Answer:
             begin += length
 
     def fresh(self) -> tuple[bytes, Sequence[tuple[int, int]]]:
-        """Return what is not stored yet, and count it as stored.
+        """Return the part that is not stored yet, and mark it as stored.
 
         The last bytes are held back while they may be the beginning of a secret.
         """
         self.absorb()
         data = bytes(memoryview(self.body)[self.stored : self.stored + MAX_SEGMENT])
-        in_events = gate.is_events(bytes(self.body[: gate.HEAD]))
-        size = gate.settled(data, self.secrets, in_events=in_events)
+        in_events = gate.is_events(bytes(self.body[: gate.HEAD_SIZE]))
+        size = gate.storable_size(data, self.secrets, in_events=in_events)
         masked = gate.masked_part(data[:size], self.secrets, in_events=in_events)
         self.stored += size
         count = len(self.chunks)
@@ -80,7 +80,7 @@ class Answer:
         return masked, chunks
 
     def heading(self) -> Received:
-        """Return what came before the body."""
+        """Return the answer without its body."""
         return self._received(b"")
 
     def _received(self, body: bytes, kinds: Sequence[str] = ()) -> Received:
@@ -96,18 +96,18 @@ class Answer:
         )
 
     def close(self) -> Received:
-        """Return all that came, with what the decoder still held."""
+        """Return the whole answer, including bytes that the decoder still held."""
         self.absorb()
         self.body += self.decoder.close()
-        body, self.body = bytes(self.body), bytearray()  # it may be large: not twice in memory
+        body, self.body = bytes(self.body), bytearray()  # avoids a second copy of a large body
         return self._received(*gate.masked_body(body, self.secrets))
 
 
 @dataclass(slots=True)
 class Ongoing:
-    """A call under way. `row_id` is None until its row is committed; `columns` are what its row holds or will hold.
+    """A call in flight. `row_id` is None until its row is committed; `columns` are the values of its row.
 
-    The request's body is not among it: it may be large, and is needed no more once it is stored.
+    The request's body is not kept here, because it may be large and is not needed once it is stored.
     """
 
     uuid: str
@@ -122,7 +122,7 @@ class Ongoing:
 
     @property
     def weight(self) -> int:
-        """Return how many bytes of memory its answer takes, about."""
+        """Return the approximate memory of its answer in bytes."""
         return len(self.answer.body) + CHUNK_WEIGHT * len(self.answer.chunks) if self.answer else 0
 
     def begin_answer(self, started: ResponseStarted) -> None:
@@ -131,7 +131,7 @@ class Ongoing:
         self.secrets = self.answer.secrets
 
     def forget_stored(self) -> None:
-        """Take it that nothing of the call is stored yet."""
+        """Mark the whole call as not stored."""
         self.row_id, self.segments, self.answer_announced = None, 0, False
         if self.answer is not None:
             self.answer.stored = self.answer.stored_chunks = 0

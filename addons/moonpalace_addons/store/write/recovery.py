@@ -1,4 +1,4 @@
-"""Finish the rows that a dead proxy left in flight, with what it had stored of their answers."""
+"""Finish the rows that a dead proxy left in flight, with the stored parts of their answers."""
 
 import logging
 import os
@@ -18,20 +18,20 @@ from moonpalace_addons.wire.chat import stream_texts
 
 logger = logging.getLogger(__name__)
 
-SILENT_MOST = 60_000_000
-"""Microseconds without a heartbeat after which a proxy counts as dead (its number may be another process's by now).
+HEARTBEAT_TIMEOUT = 60_000_000
+"""Microseconds without a heartbeat after which a proxy counts as dead (its pid may belong to another process by then).
 
-They are counted by the database's clock, and from the start of its server: neither a machine whose clock is wrong nor
-a server that was down for an hour makes a living proxy look dead. One that was cut off from the server for longer does
-if another starts meanwhile; when it is back, what it knows of its calls replaces what was written for them.
+They are counted by the database's clock, and from the start of its server, so neither a wrong clock nor a server that
+was down for an hour makes a live proxy look dead. A proxy that was disconnected from the server for longer does look
+dead if another one starts meanwhile; when it reconnects, its own data replaces what was written for its calls.
 """
 
 
 def recover(connection: Connection, living: Container[str], own_pid: int | None = None) -> int:
-    """Mark what dead proxies left as `proxy_died`; return how many calls that were.
+    """Mark the calls that dead proxies left in flight as `proxy_died`; return their number.
 
-    `living` are the runs of this proxy, `own_pid` is its process if that is another one. Of several that do this at
-    once, one finishes each run.
+    `living` are the runs of this proxy, `own_pid` its process if that is not this one. If several proxies do this at
+    once, each run is finished by one of them.
     """
     count = 0
     for run in runs.open_runs(connection):
@@ -44,43 +44,43 @@ def recover(connection: Connection, living: Container[str], own_pid: int | None 
 
 
 def is_alive(run: runs.OpenRun, own_pid: int | None = None) -> bool:
-    """Tell whether the proxy of this run, in another process than this and `own_pid`, still works.
+    """Return whether the proxy of this run, in a process other than this one and `own_pid`, is alive.
 
-    On this machine its process must live too: that is known at once, where the heartbeat takes a minute.
+    On this machine its process must exist too, which is known at once, while the heartbeat takes a minute.
     """
-    if run.is_over or run.silent > SILENT_MOST:
+    if run.is_over or run.silent > HEARTBEAT_TIMEOUT:
         return False
     return run.host != host_name() or (run.pid != own_pid and is_other_process(run.pid))
 
 
 def is_in_use(connection: Connection) -> bool:
-    """Tell whether a proxy that works, this process among them, uses the store."""
-    return any(run.pid == os.getpid() or is_alive(run) for run in runs.live_runs(connection, SILENT_MOST))
+    """Return whether a live proxy, possibly this process, uses the store."""
+    return any(run.pid == os.getpid() or is_alive(run) for run in runs.live_runs(connection, HEARTBEAT_TIMEOUT))
 
 
 def finish(connection: Connection, left: runs.Unfinished) -> None:
-    """Give one call its terminal state; where what was kept of it is refused, at least that."""
+    """Finish one call; if its stored parts cannot be read, at least with its final state."""
     try:
         with connection.begin_nested():
             finish_with(connection, left.exchange.id, read(left))
     except Exception as error:
         if is_store_failure(error):
-            raise  # locked or full: a matter of the database, not of this call
-        logger.exception("store: what was kept of call %d could not be read", left.exchange.id)
+            raise  # locked or full: not caused by this call
+        logger.exception("store: the stored parts of call %d could not be read", left.exchange.id)
         unread = derive.outcome(ending(left), None, {}, warnings=left.exchange.warnings)
         finish_with(connection, left.exchange.id, Result(unread, []))
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What becomes of a call that a dead proxy left."""
+    """The result for a call that a dead proxy left in flight."""
 
     outcome: derive.Outcome
     chunks: list[tuple[int, int]]
 
 
 def read(left: runs.Unfinished) -> Result:
-    """Work out what a call came to from what was kept of it."""
+    """Return the result of a call, derived from its stored parts."""
     call = left.exchange
     received = None
     if call.status_code is not None:
@@ -97,12 +97,12 @@ def read(left: runs.Unfinished) -> Result:
 
 
 def ending(left: runs.Unfinished) -> ExchangeEnded:
-    """Return how such a call ended: with its last byte."""
+    """Return the ending of such a call, at its last byte."""
     return died(left.exchange.uuid, left.chunks[-1][1] if left.chunks else left.exchange.time_to_headers or 0)
 
 
 def died(uuid: str, at: int) -> ExchangeEnded:
-    """Return the end of a call whose proxy died; the last that came of it came `at` nanoseconds after it began."""
+    """Return the ending of a call whose proxy died, `at` nanoseconds after it began."""
     return ExchangeEnded(
         uuid=uuid,
         at=at,
@@ -113,7 +113,7 @@ def died(uuid: str, at: int) -> ExchangeEnded:
 
 
 def finish_with(connection: Connection, call_id: int, result: Result) -> None:
-    """Write what became of a call."""
+    """Write the result of a call."""
     outcome = result.outcome
     exchanges.update_exchanges(connection, [storable(outcome.columns) | {"id": call_id}])
     contents.delete_segments(connection, [call_id])

@@ -1,6 +1,6 @@
-"""Cut bodies into pieces with their hashes, and know those of the last bodies: an agent resends its history each time.
+"""Cut bodies into hashed pieces, with a cache of recent bodies, because agents resend their history each time.
 
-What a body has in common with one of them is compared, byte by byte, and neither read nor hashed again.
+The part that a body shares with a cached one is compared byte by byte, and neither parsed nor hashed again.
 """
 
 import hashlib
@@ -14,37 +14,37 @@ from typing import NamedTuple
 from moonpalace_addons.store.write import body_parts
 from moonpalace_addons.store.write.body_parts import Cutting
 
-ROOM = 8_000_000
-"""Bytes of the bodies that are remembered."""
-LEAST = 16_000
-"""Bytes of the shortest that is: others take little time."""
+CACHE_SIZE = 8_000_000
+"""Total bytes of cached bodies."""
+MIN_CACHED_SIZE = 16_000
+"""Smaller bodies, in bytes, are not cached, because cutting them is fast."""
 MAX_LAST = 4
-"""Pieces at the end of a body in which the next one of the same conversation differs."""
+"""Pieces at the end of a body that may differ in the next one of the same conversation."""
 HASH_BYTES = 16
 
 
 class Piece(NamedTuple):
-    """A piece of a body, and what it is known by."""
+    """A piece of a body and its hash."""
 
     hash: bytes
     data: bytes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Known:
-    """A body that is remembered; `before` is one that it takes the place of."""
+class CachedBody:
+    """A cached body; `before` is the one that it replaces."""
 
     cutting: Cutting
     pieces: tuple[Piece, ...]
-    before: "Known | None" = None
+    before: "CachedBody | None" = None
 
     @property
     def size(self) -> int:
-        """Return how many bytes it has."""
+        """Return the size of the body in bytes."""
         return self.cutting.ends[-1]
 
     def shared(self, body: bytes) -> int:
-        """Return how many pieces another body begins with, up to the end of an element; 0 if it is less than half."""
+        """Return the number of pieces that another body begins with, up to a fixed end; 0 if fewer than half."""
         ends, half = self.cutting.ends, len(self.pieces) // 2
         if not body.startswith(self.pieces[half].data, ends[half - 1]):
             return 0
@@ -58,24 +58,24 @@ class Known:
         return count
 
 
-class Resent:
-    """Cut bodies, with a memory; from any thread."""
+class PieceCache:
+    """Cut bodies with a cache; thread-safe."""
 
-    def __init__(self, room: int = ROOM) -> None:
+    def __init__(self, room: int = CACHE_SIZE) -> None:
         self._free = room
-        self._known: deque[Known] = deque()
+        self._known: deque[CachedBody] = deque()
         self._lock = Lock()
 
     def pieces(self, body: bytes) -> Sequence[Piece]:
-        """Return the pieces of a body: those that `parts.cut` gives."""
-        if len(body) < LEAST:
+        """Return the pieces of a body, the same as `body_parts.cut` returns."""
+        if len(body) < MIN_CACHED_SIZE:
             return [piece(data) for data in body_parts.cut(body)]
         known = self._continued(body) or _cut(body)
         with self._lock:
             self._remember(known, len(body))
         return known.pieces
 
-    def _continued(self, body: bytes) -> Known | None:
+    def _continued(self, body: bytes) -> CachedBody | None:
         for known in reversed([*self._known]):
             if count := known.shared(body):
                 end = known.cutting.ends[count - 1]
@@ -83,7 +83,7 @@ class Resent:
                 return _continued(body, known, count, rest) if rest is not None else None
         return None
 
-    def _remember(self, known: Known, size: int) -> None:
+    def _remember(self, known: CachedBody, size: int) -> None:
         before, known = known.before, replace(known, before=None)
         if before is not None and before in self._known:
             self._known.remove(before)
@@ -96,19 +96,19 @@ class Resent:
 
 
 def piece(data: bytes) -> Piece:
-    """Return a piece of a body."""
+    """Return data as a Piece."""
     return Piece(hashlib.blake2b(data, digest_size=HASH_BYTES).digest(), data)
 
 
-def _cut(body: bytes) -> Known:
+def _cut(body: bytes) -> CachedBody:
     cutting = body_parts.cutting(body)
-    return Known(cutting, tuple(piece(body[start:end]) for start, end in pairwise([0, *cutting.ends])))
+    return CachedBody(cutting, tuple(piece(body[start:end]) for start, end in pairwise([0, *cutting.ends])))
 
 
-def _continued(body: bytes, known: Known, count: int, rest: Cutting) -> Known:
-    """Return a body that begins with `count` pieces of another one, and is then cut as `rest` says."""
+def _continued(body: bytes, known: CachedBody, count: int, rest: Cutting) -> CachedBody:
+    """Return a body that begins with `count` pieces of another one and continues with the cuts `rest`."""
     ends = known.cutting.ends[:count]
     fresh = [piece(body[start:end]) for start, end in pairwise([ends[-1], *rest.ends])]
-    # Of a conversation the last body is enough.
+    # Only the last body of a conversation is kept.
     before = known if count >= len(known.pieces) - MAX_LAST else None
-    return Known(Cutting(ends + rest.ends, rest.start, rest.fixed), (*known.pieces[:count], *fresh), before)
+    return CachedBody(Cutting(ends + rest.ends, rest.start, rest.fixed), (*known.pieces[:count], *fresh), before)

@@ -1,4 +1,4 @@
-"""Make the columns of a row fit to be stored: without secrets, and with nothing that a database refuses."""
+"""Prepare columns for storage: mask secrets, and replace values that databases do not accept."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -7,39 +7,39 @@ from typing import cast
 from moonpalace_addons.store.records.values import MAX_INT64, Values
 from moonpalace_addons.wire.secrets import masking
 
-REMEMBERED = 200
-"""Characters of a text that is remembered."""
+MAX_CACHED_LENGTH = 200
+"""Maximum characters of a text whose masking is cached."""
 
-OURS = frozenset({"uuid", "run_id", "state", "category", "key_fingerprint", "note"})
-"""What neither clients nor upstream write."""
-HEADERS = frozenset({"request_headers", "response_headers"})
-"""What has been looked through line by line, but for the credentials known from elsewhere."""
+TRUSTED_COLUMNS = frozenset({"uuid", "run_id", "state", "category", "key_fingerprint", "note"})
+"""Columns that neither clients nor upstream write."""
+HEADER_COLUMNS = frozenset({"request_headers", "response_headers"})
+"""Columns already masked line by line, except for credentials known from elsewhere."""
 
 
 def storable(columns: Values, hidden: Sequence[bytes] = ()) -> Values:
-    """Return the columns with the secrets `hidden` masked and made harmless.
+    """Return the columns with secrets masked, including `hidden`, and values that both databases accept.
 
-    Half surrogate pairs and NUL are written out as escapes; an integer past 64 bits becomes None.
+    Lone surrogates and NUL are replaced by escapes; an integer beyond 64 bits becomes None.
     """
-    # Nearly every row is fit as it is, which one look at all its texts together tells.
-    given, is_great = dict[str, str](), False
+    # Nearly every row is acceptable as it is, which one check of all its texts joined shows.
+    given, has_large_int = dict[str, str](), False
     for name, value in columns.items():
         kind = type(value)
         if kind is str:
             given[name] = cast(str, value)
         elif kind is int:
-            is_great |= not -MAX_INT64 <= cast(int, value) <= MAX_INT64
+            has_large_int |= not -MAX_INT64 <= cast(int, value) <= MAX_INT64
     texts = "\n".join(given.values())
     fit = dict(columns)
-    if is_great or "\x00" in texts or not texts.isascii():
-        fit |= {name: harmless(value) for name, value in columns.items()}
-    told = [name for name in given if name not in OURS]
-    joined = "\n".join([cast(str, fit[name]) for name in told]) if hidden else ""
+    if has_large_int or "\x00" in texts or not texts.isascii():
+        fit |= {name: acceptable(value) for name, value in columns.items()}
+    untrusted = [name for name in given if name not in TRUSTED_COLUMNS]
+    joined = "\n".join([cast(str, fit[name]) for name in untrusted]) if hidden else ""
     known = bool(joined) and masking.mask_known(joined, hidden) != joined
-    for name in told:
+    for name in untrusted:
         text = shown = cast(str, fit[name])
-        if name not in HEADERS:
-            shown = remembered(shown) if len(shown) <= REMEMBERED else masking.mask_formed(shown)
+        if name not in HEADER_COLUMNS:
+            shown = mask_formed_cached(shown) if len(shown) <= MAX_CACHED_LENGTH else masking.mask_formed(shown)
         if known and name != "endpoint":
             shown = masking.mask_known(shown, hidden)
         if shown is not text:
@@ -48,13 +48,13 @@ def storable(columns: Values, hidden: Sequence[bytes] = ()) -> Values:
 
 
 @lru_cache(1024)
-def remembered(text: str) -> str:
-    """Return a text without what has the form of a credential: models, endpoints and warnings are the same often."""
+def mask_formed_cached(text: str) -> str:
+    """Mask credentials by their form. Cached, as models, endpoints and warnings recur."""
     return masking.mask_formed(text)
 
 
-def harmless(value: object) -> object:
-    """Return a value as a database can hold it."""
+def acceptable(value: object) -> object:
+    """Return a value that both databases accept."""
     if isinstance(value, str) and ("\x00" in value or not value.isascii()):
         return escaped(value)
     if isinstance(value, int) and abs(value) > MAX_INT64:
@@ -63,5 +63,5 @@ def harmless(value: object) -> object:
 
 
 def escaped(text: str) -> str:
-    """Return the text with escapes for what no database takes."""
+    """Return a text with escapes for characters that databases do not accept."""
     return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""What is to be written for one call, and the writing of it, for the first time or again."""
+"""Units of work for single calls, and writing them for the first time or again."""
 
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -11,20 +11,20 @@ from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.state import State
 
 type Times = Sequence[tuple[int, int]]
-"""Of each chunk: the offset after it, and the nanoseconds since the request began."""
+"""For each chunk, the offset after it and the nanoseconds since the request began."""
 
 type Segment = tuple[int, bytes, Times]
-"""Number, bytes and arrival times of a piece of an answer under way."""
+"""Sequence number, bytes and arrival times of a part of an answer in flight."""
 
 UNIT_WEIGHT = 4096
-"""Bytes that the columns of a call take, about."""
+"""Approximate bytes of the columns of a call."""
 TIME_WEIGHT = 120
-"""Bytes that the offset and the time of one chunk take, about."""
+"""Approximate bytes of memory for the offset and the time of one chunk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What the end of a call brings beside columns: the body to keep, and the stream with its texts if it was one."""
+    """The content stored at the end of a call: the body, and the stream with its texts if there was one."""
 
     body: bytes | None = field(repr=False)
     stream: bytes | None = field(repr=False)
@@ -34,10 +34,11 @@ class Ending:
 
 @dataclass(slots=True)
 class Unit:
-    """What is to be written for one call. Nothing in it is secret any more.
+    """The data to be written for one call, with all secrets masked.
 
-    A new row is written whole, from `columns`; of the row that has the id `row_id`, `changed` is. `kept` says that
-    segments of its answer are stored, which go when it ends. `since` is when it was planned, of the monotonic clock.
+    A new row is written from `columns`; an existing row, with the id `row_id`, is updated with `changed`. `kept` means
+    that segments of its answer are stored, which are deleted when it ends. `since` is the monotonic time at which the
+    unit was created.
     """
 
     uuid: str
@@ -51,12 +52,12 @@ class Unit:
     since: float = 0.0
 
     def is_due(self, before: float) -> bool:
-        """Tell whether it is to be stored: at its end, and before that if it was planned before some moment."""
+        """Return whether it has to be stored: the call has ended, or the unit was created up to the time `before`."""
         return self.ending is not None or self.since <= before
 
     @property
     def weight(self) -> int:
-        """Return how many bytes of memory it takes, about."""
+        """Return the approximate memory of the unit in bytes."""
         total = UNIT_WEIGHT + len(self.request_body or b"")
         total += sum(len(data) + TIME_WEIGHT * len(times) for _, data, times in self.segments)
         if self.ending is not None:
@@ -66,7 +67,7 @@ class Unit:
 
 
 def merged(units: Iterable[Unit]) -> list[Unit]:
-    """Return units of which each call has one, from units of which a call may have several, in their order."""
+    """Merge consecutive units of the same call, so that each call has one."""
     found: dict[str, Unit] = {}
     for later in units:
         earlier = found.get(later.uuid)
@@ -88,30 +89,30 @@ def merged(units: Iterable[Unit]) -> list[Unit]:
 
 
 def write(connection: Connection, units: Sequence[Unit]) -> dict[str, int]:
-    """Write units that have not been tried before; return the ids of their rows by uuid."""
+    """Write units for the first time; return their row ids by uuid."""
     return put(connection, units, {unit.uuid: unit.row_id for unit in units if unit.row_id is not None})
 
 
 def rewrite(connection: Connection, units: Sequence[Unit]) -> dict[str, int]:
-    """Write units of which any part may be stored already; return the ids of their rows by uuid.
+    """Write units of which any part may be stored already; return their row ids by uuid.
 
-    That is so after a connection was lost in the midst of a COMMIT, for a journal that is taken in a second time, and
-    where another proxy took this one for dead and finished its rows: the end that is known here wins.
+    This happens after a connection was lost during COMMIT, when a journal is read a second time, and when another proxy
+    considered this one dead and finished its rows; the ending known here wins.
     """
     rows = idempotency.rows_of(connection, [unit.uuid for unit in units])
     ids = {uuid: row.id for uuid, row in rows.items()}
-    # Of a call that is over in the store, only its end can bring anything new.
+    # For a call that has ended in the store, only its ending can add anything.
     fresh = [unit for unit in units if unit.ending or unit.uuid not in rows or rows[unit.uuid].state == State.IN_FLIGHT]
-    over = [ids[unit.uuid] for unit in fresh if unit.ending and unit.uuid in ids]
-    contents.delete_answers(connection, over)
-    contents.delete_segments(connection, over)
+    ended_ids = [ids[unit.uuid] for unit in fresh if unit.ending and unit.uuid in ids]
+    contents.delete_answers(connection, ended_ids)
+    contents.delete_segments(connection, ended_ids)
     begun = [unit for unit in fresh if not unit.ending and unit.segments and unit.uuid in ids]
     idempotency.delete_segments_from(connection, [(ids[unit.uuid], unit.segments[0][0]) for unit in begun])
     return ids | put(connection, fresh, ids)
 
 
 def put(connection: Connection, units: Sequence[Unit], known: dict[str, int]) -> dict[str, int]:
-    """Write units: new rows, changed rows, bodies, streams, segments; `known` are the ids of rows that are there."""
+    """Write new rows, changed rows, bodies, streams and segments; `known` are the ids of existing rows."""
     listed = put_pieces(connection, units, known)
     new = [unit.columns | parts.NONE | listed[unit.uuid] for unit in units if unit.uuid not in known]
     ids = known | exchanges.insert_exchanges(connection, new)
@@ -131,7 +132,7 @@ def put(connection: Connection, units: Sequence[Unit], known: dict[str, int]) ->
 
 
 def put_pieces(connection: Connection, units: Sequence[Unit], known: Container[str]) -> dict[str, Values]:
-    """Store the bodies and headers that units bring; return the columns of their rows that refer to them, by uuid."""
+    """Store the bodies and headers of units; return the columns that refer to them, by uuid."""
     bodies = list[tuple[str, Side, bytes]]()
     for unit in units:
         # A row and its request are always stored together.
@@ -145,7 +146,7 @@ def put_pieces(connection: Connection, units: Sequence[Unit], known: Container[s
 
 
 def by_columns(rows: list[Values]) -> dict[tuple[str, ...], list[Values]]:
-    """Group rows that have the same columns, which one statement can then update."""
+    """Group rows by their columns, so that one statement can update each group."""
     groups: dict[tuple[str, ...], list[Values]] = {}
     for row in rows:
         groups.setdefault(tuple(row), []).append(row)

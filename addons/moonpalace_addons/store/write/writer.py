@@ -1,13 +1,13 @@
-"""The one thread that writes to the store: it is handed tasks, stores them in batches and never raises.
+"""The single thread that writes to the store: it takes tasks, stores them in batches and never raises.
 
-A task costs the caller one append. The thread sleeps for `BATCH` seconds after the first task of a batch, less the time
-that the last batch took, so that calls that begin and end together cost one insert. While calls are under way it stores
-what has come of their answers every `KEEP` seconds, in case the machine dies.
+A task costs the caller one append. The thread sleeps for `BATCH_INTERVAL` seconds after the first task of a batch,
+minus the duration of the last batch, so that calls that begin and end together cost one insert. Every
+`SEGMENT_INTERVAL` seconds it stores the received parts of answers in flight, in case the machine crashes.
 
-A store that is locked, full, read-only, damaged or gone is tried again and again, while calls go on and their rows
-wait: in memory, and from `MEMORY` bytes on, after `MINUTE` seconds, or when the proxy ends, in a journal beside the
-store. So they do where more comes than the store can take. Nothing is ever dropped: where the journal cannot be
-written either, memory grows; a call that the store refuses for ever is kept in a file.
+A store that is locked, full, read-only, damaged or missing is retried while calls continue and their rows wait: in
+memory, and above `MEMORY_LIMIT` bytes, after `SPILL_DELAY` seconds or when the proxy ends, in a journal next to the
+store. The same happens if calls arrive faster than the store accepts them. Nothing is ever dropped: if the journal
+cannot be written either, memory grows; a call that the store refuses for good is kept in a file.
 """
 
 import logging
@@ -32,50 +32,50 @@ from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import RequestRead, Task
 from moonpalace_addons.store.write import memory
-from moonpalace_addons.store.write.attempts import Attempts, Taken
+from moonpalace_addons.store.write.attempts import Attempts, StoreResult
 from moonpalace_addons.store.write.batch import Batch
 from moonpalace_addons.store.write.host import new_run
-from moonpalace_addons.store.write.memory import MEMORY
+from moonpalace_addons.store.write.memory import MEMORY_LIMIT
 from moonpalace_addons.store.write.pace import Pace
 from moonpalace_addons.store.write.recovery import recover
 from moonpalace_addons.store.write.units import Unit
 
 logger = logging.getLogger(__name__)
 
-BATCH = 0.03
-BATCH_LEAST = 0.01
-HOLD = 0.05
-"""Seconds for which a call under way is not stored yet: one that ends by then is written once, and not twice."""
-KEEP = 0.5
-HEARTBEAT = 5.0
-LOOK = 60.0
-RETRY_LEAST = 0.05
-RETRY_MOST = 1.0
-MINUTE = 60.0
-PLAN_LIMIT = 0.1
-"""Seconds of a turn for looking at tasks: calls are stored, and known to be safe, while many more wait."""
+BATCH_INTERVAL = 0.03
+MIN_BATCH_INTERVAL = 0.01
+HOLD_TIME = 0.05
+"""Seconds before a call in flight is stored, so that one that ends by then is written once and not twice."""
+SEGMENT_INTERVAL = 0.5
+HEARTBEAT_INTERVAL = 5.0
+JOURNAL_SCAN_INTERVAL = 60.0
+RETRY_MIN_DELAY = 0.05
+RETRY_MAX_DELAY = 1.0
+SPILL_DELAY = 60.0
+PLAN_TIME_LIMIT = 0.1
+"""Seconds of a turn for processing tasks, so that calls are stored and confirmed while many more wait."""
 PLAN_SLICE = 50
-"""Tasks between looks at the clock."""
-DRAIN_MOST = 30.0
-DRAIN_JOURNALLED = 5.0
-JOIN_MOST = DRAIN_MOST + 2 * BUSY_TIMEOUT
+"""Tasks between checks of the clock."""
+DRAIN_TIMEOUT = 30.0
+JOURNALED_DRAIN_TIMEOUT = 5.0
+JOIN_TIMEOUT = DRAIN_TIMEOUT + 2 * BUSY_TIMEOUT
 
 LIVING: set[str] = set()
 """The runs of this process."""
 
 type Observer = Callable[[Exchange], None]
-"""Called on the writer's thread with each call that has ended, once its row is stored."""
+"""Called on the writer's thread with each ended call, once its row is stored."""
 
 type Settle = Callable[[list[str]], None]
-"""Called on the writer's thread with the uuids of calls that are over and safe, or lost for good."""
+"""Called on the writer's thread with the uuids of ended calls that are safe, or lost for good."""
 
 
 class Writer:
-    """Store what the hooks say, on a thread of its own.
+    """Store the tasks of hooks, on a thread of its own.
 
-    Making one finishes what dead proxies left and writes down the run; raises StoreError if that is refused.
-    `home` is the folder for the journal of a store that is no file, `run` the row of the proxy's run if that is another
-    process. With `key`, that of the store's fingerprints, a store that refuses now is in trouble and waited for.
+    The constructor finishes the calls of dead proxies and records the run; raises StoreError if that fails. `home` is
+    the folder for the journal of a store that is not a file, `run` the row of the proxy's run if that is another
+    process. With `key`, the key of the store's fingerprints, a store that is unavailable at first is retried instead.
     """
 
     def __init__(
@@ -104,9 +104,9 @@ class Writer:
         self._was_over = False
         self._pace = Pace()
         self._behind: int | None = None
-        """Calls stored of those that waited for a store in trouble, None once none of them waits."""
+        """Number of stored calls that had waited for an unavailable store; None once none of them waits."""
         self._lost = 0
-        self._delay = RETRY_LEAST
+        self._delay = RETRY_MIN_DELAY
         self._file = StoreFile(engine)
         self._attempts = Attempts(engine, self._follow_file)
         self._overflow = Overflow(journal_place.place(engine.url, home), self._run)
@@ -119,44 +119,44 @@ class Writer:
         self._thread.start()
 
     def put(self, task: Task) -> None:
-        """Take a task; returns at once, from any thread."""
+        """Queue a task; returns at once, thread-safe."""
         self._tasks.append(task)
-        # Setting an event that is set costs a lock and, worse, a switch of threads: both are saved here.
+        # Setting an event that is already set costs a lock and a thread switch.
         if not self._wake.is_set():
             self._wake.set()
 
     @property
     def outage(self) -> str | None:
-        """Return why the store does not work, None if it does."""
+        """Return why the store is unavailable, None if it is available."""
         return self._attempts.outage.words
 
     @property
     def lost(self) -> int:
-        """Return how many calls have no row and will get none; while it works, of those that it has looked at."""
+        """Return the number of calls that will get no row; while it runs, among the tasks processed so far."""
         return self._lost + self._batch.lost
 
     def stop(self) -> bool:
-        """Store all that waits, write down the end of the run, and stop; return False if something is lost.
+        """Store everything that waits, record the end of the run, and stop; return False if something is lost.
 
-        What the store does not take in time is in the journal then, and not lost.
+        What the store does not accept in time is in the journal, and not lost.
         """
-        self._deadline = min(self._deadline, time.monotonic() + DRAIN_MOST)
+        self._deadline = min(self._deadline, time.monotonic() + DRAIN_TIMEOUT)
         self._stopping.set()
         self._wake.set()
         left = len(self._tasks) + 1
         while self._thread.is_alive() and len(self._tasks) < left:
             left = len(self._tasks)
-            self._thread.join(JOIN_MOST)
+            self._thread.join(JOIN_TIMEOUT)
         LIVING.discard(self.run_id)
         return not (self._tasks or self._batch.planned or self.lost or self._thread.is_alive())
 
     @property
     def fingerprint_key(self) -> bytes:
-        """Return the key of the fingerprints of API keys."""
+        """Return the store's key for fingerprints of API keys."""
         return self._batch.fingerprint_key
 
     def _begun(self, key: bytes | None) -> bytes:
-        """Write down the run; return the store's key, or with the one that is known wait for the store."""
+        """Record the run and return the store's key; with a known key, an unavailable store is retried later."""
         try:
             return self._begin_run()
         except Exception as error:
@@ -180,10 +180,10 @@ class Writer:
         looked = -math.inf
         while not self._stopping.is_set():
             now = time.monotonic()
-            live, look = now - beat >= HEARTBEAT, now - looked >= LOOK
+            live, look = now - beat >= HEARTBEAT_INTERVAL, now - looked >= JOURNAL_SCAN_INTERVAL
             beat = now if live else beat
             looked = now if look else looked
-            keep = now - self._kept_at >= KEEP
+            keep = now - self._kept_at >= SEGMENT_INTERVAL
             self._kept_at = now if keep else self._kept_at
             self._guarded(partial(self._turn, keep=keep, live=live, look=look))
             self._sleep(time.monotonic() - now)
@@ -191,53 +191,55 @@ class Writer:
         self._overflow.close()
 
     def _sleep(self, took: float) -> None:
-        """Wait for what is to be done next, after a turn that took some seconds."""
+        """Wait for the next turn, after one that took `took` seconds."""
         if self.outage is not None:
             self._stopping.wait(self._delay)
-            self._delay = min(self._delay * 2, RETRY_MOST)
+            self._delay = min(self._delay * 2, RETRY_MAX_DELAY)
             return
-        self._delay = RETRY_LEAST
+        self._delay = RETRY_MIN_DELAY
         if self._tasks or self._overflow.source() is not None or self._batch.is_due(self._due_before()):
-            self._stopping.wait(max(0.0, BATCH_LEAST - took))
+            self._stopping.wait(max(0.0, MIN_BATCH_INTERVAL - took))
             return
-        self._wake.wait(HOLD if self._batch.planned else KEEP if self._batch.under_way else HEARTBEAT)
+        self._wake.wait(
+            HOLD_TIME if self._batch.planned else SEGMENT_INTERVAL if self._batch.under_way else HEARTBEAT_INTERVAL
+        )
         if not self._stopping.is_set():
-            # What comes while a batch is stored has waited for that long when its own turn comes.
-            self._stopping.wait(max(BATCH_LEAST, BATCH - took))
+            # Tasks that arrive while a batch is stored have already waited for that long.
+            self._stopping.wait(max(MIN_BATCH_INTERVAL, BATCH_INTERVAL - took))
         self._wake.clear()
 
     def _due_before(self, *, ended: bool = False) -> float:
-        """Return the moment since when calls under way are held; while the store is in trouble none is."""
-        return math.inf if ended or self.outage is not None else time.monotonic() - HOLD
+        """Return the time since which calls in flight are held back; during an outage none are."""
+        return math.inf if ended or self.outage is not None else time.monotonic() - HOLD_TIME
 
     def _guarded(self, work: Callable[[], None]) -> None:
-        """Do something; whatever goes wrong stays here, since a thread that has died stores nothing more."""
+        """Run `work` and log any error, because the thread must survive."""
         try:
             work()
         except Exception:
             logger.exception("store: a batch could not be stored because of a fault in MoonPalace")
 
     def _turn(self, *, keep: bool, live: bool, look: bool) -> None:
-        """Look at what has come and store what can be stored."""
+        """Process new tasks and store what can be stored."""
         if look:
             self._overflow.claim_abandoned()
         self._plan(keep=keep)
-        if self._push(live=live) and self._most > memory.LARGE and not self._tasks:
+        if self._push(live=live) and self._most > memory.TRIM_THRESHOLD and not self._tasks:
             self._most = 0
-            memory.give_back()
+            memory.trim()
 
     def _plan(self, *, keep: bool = False, ended: bool = False) -> None:
-        end = time.monotonic() + PLAN_LIMIT
+        end = time.monotonic() + PLAN_TIME_LIMIT
         self._plan_tasks()
         while self._tasks and time.monotonic() < end:
             self._plan_tasks()
-        # Pieces of answers under way that cannot be stored would be there twice in memory.
+        # Segments that cannot be stored would be in memory twice.
         self._batch.plan((), keep=ended or (keep and self.outage is None))
         self._memory = self._batch.weight + (self._batch.absorb() if self.outage is not None else 0)
         self._most = max(self._most, self._memory)
-        over = self._memory > MEMORY
-        # Of a store that works, one great batch is no sign; two in a row say that it is too slow.
-        if (over and (self._was_over or self.outage is not None)) or self._attempts.outage.duration > MINUTE:
+        over = self._memory > MEMORY_LIMIT
+        # With an available store, one large batch means nothing; two in a row mean that it is too slow.
+        if (over and (self._was_over or self.outage is not None)) or self._attempts.outage.duration > SPILL_DELAY:
             self._spill()
         self._was_over = over
 
@@ -255,7 +257,7 @@ class Writer:
         self._memory = self._batch.weight
 
     def _push(self, *, live: bool = False, ended: bool = False) -> bool:
-        """Store what waits, this run's journal first since it is older; return True once nothing of it waits."""
+        """Store what waits, this run's journal first because it is older; return True once nothing waits."""
         try:
             source = self._overflow.source()
             if source is not None and (self._is_ours(source) or not ended):
@@ -263,7 +265,7 @@ class Writer:
                 if source.is_own or not taken:
                     return False
                 if source.journal.path not in self._overflow.paths:
-                    self._attempts.try_to(self._recover)  # calls of which it had the beginning alone
+                    self._attempts.try_to(self._recover)  # calls of which the journal only had the beginning
             self._commit(live=live, ended=ended)
         finally:
             for exchange in self._batch.finished():
@@ -278,7 +280,7 @@ class Writer:
         return is_done
 
     def _is_ours(self, source: Source) -> bool:
-        """Tell whether a journal is of this run, be it that an earlier process of it has died."""
+        """Return whether a journal belongs to this run, possibly to an earlier process of it."""
         return source.journal.run["id"] == self.run_id
 
     def _commit(self, *, live: bool, ended: bool) -> None:
@@ -289,30 +291,30 @@ class Writer:
             if live or ended:
                 self._attempts.try_to(touch)
             return
-        # What has failed may have been committed nevertheless, with the answer lost on the way.
+        # A failed transaction may have been committed, with the response lost on the way.
         taken = self._timed(lambda: self._attempts.store(units, self._run, touch, again=self.outage is not None))
         self._count(units, taken)
         self._batch.stored(taken.ids)
         self._give_up([unit for unit in units if unit.uuid in taken.refused], taken.refused)
-        if (live or ended) and taken.refused and not taken.ids:  # and with them what was to be said of the run
+        if (live or ended) and taken.refused and not taken.ids:  # the update of the run failed with them
             self._attempts.try_to(touch)
 
-    def _timed(self, store: Callable[[], Taken]) -> Taken:
-        """Store something, and learn from the time that it takes how much to store at once."""
+    def _timed(self, store: Callable[[], StoreResult]) -> StoreResult:
+        """Run `store` and adapt the pace to its duration."""
         began = time.monotonic()
         taken = store()
         self._pace.note(time.monotonic() - began)
         return taken
 
-    def _count(self, units: Sequence[Unit], taken: Taken) -> None:
-        """Count what has been stored of calls that had waited for a store in trouble."""
+    def _count(self, units: Sequence[Unit], taken: StoreResult) -> None:
+        """Count the stored calls that had waited for an unavailable store."""
         if self.outage is not None and self._behind is None:
             self._behind = 0
         if self._behind is not None:
             self._behind += sum(unit.ending is not None and unit.uuid in taken.ids for unit in units)
 
     def _store_units(self, units: Sequence[Unit], run: Values, *, is_own: bool) -> list[str] | None:
-        """Store units out of a journal; return those that the store refuses, None if some are still to be stored."""
+        """Store units from a journal; return the refused ones, None if some have to be retried."""
         taken = self._timed(lambda: self._attempts.store(units, run, lambda _: None, again=True))
         if is_own:
             self._count(units, taken)
@@ -321,7 +323,7 @@ class Writer:
         return list(taken.refused) if all(unit.uuid in settled for unit in units) else None
 
     def _give_up(self, units: Sequence[Unit], errors: Mapping[str, Exception]) -> None:
-        """Keep calls that the store refuses for ever in a file, for people to look at."""
+        """Keep calls that the store refuses for good in a file, for inspection."""
         kept = self._overflow.keep(units) if units else None
         for unit in units:
             fate = "is lost" if kept is None else f"is kept in {kept}"
@@ -331,7 +333,7 @@ class Writer:
             self._batch.drop(unit.uuid)
 
     def _drain(self) -> None:
-        """Store all that there is, and what the store does not take in good time in the journal."""
+        """Store everything; what the store does not accept in time goes to the journal."""
         self._overflow.claim_abandoned()
         while self._tasks:
             self._plan()
@@ -341,26 +343,28 @@ class Writer:
             else:
                 self._push()
         self._plan(ended=True)
-        delay, is_safe = RETRY_LEAST, False
+        delay, is_safe = RETRY_MIN_DELAY, False
         while not self._push(ended=True) and time.monotonic() <= self._deadline:
             if self.outage is None:
                 continue
             if not is_safe:
                 self._spill()
                 is_safe = not self._batch.planned
-                self._deadline = min(self._deadline, time.monotonic() + DRAIN_JOURNALLED) if is_safe else self._deadline
+                self._deadline = (
+                    min(self._deadline, time.monotonic() + JOURNALED_DRAIN_TIMEOUT) if is_safe else self._deadline
+                )
             time.sleep(delay)
-            delay = min(delay * 2, RETRY_MOST)
+            delay = min(delay * 2, RETRY_MAX_DELAY)
         if self._batch.planned:
             self._spill()
         self._settle()
         if self._batch.planned:
             logger.error("store: %d calls could not be stored: %s", self._batch.planned, self.outage)
         if self._overflow.own is not None:
-            logger.warning("store: what could not be stored waits in %s for the next start", self._overflow.own)
+            logger.warning("store: calls that could not be stored wait in %s for the next start", self._overflow.own)
 
     def _follow_file(self) -> None:
-        """Begin again on the file that has replaced the store's."""
+        """Start again on a file that has replaced the store's."""
         self._moved = self._file.follow() or self._moved
         if self._moved:
             self._batch.begin_again(self._begin_run())
@@ -384,4 +388,4 @@ class Writer:
         try:
             self.observer(exchange)
         except Exception:
-            logger.exception("store: what was to be told of call %d failed", exchange.id)
+            logger.exception("store: call %d could not be logged", exchange.id)
