@@ -39,7 +39,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def postgres_template(postgres: Databases) -> Iterator[str]:
     """Give the name of a database that is an empty store: a copy of it costs less than the migrations."""
-    from moonpalace_addons.store.database.engine import open_store  # most tests want neither it nor a server
+    from moonpalace_addons.store.database.opening import open_store  # most tests want neither it nor a server
 
     with postgres.database() as name:
         open_store(postgres.url(name), create=True).dispose()
@@ -63,7 +63,7 @@ def postgres_blank_url(postgres: Databases) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Make one empty store to copy: migrating takes longer than most tests."""
-    from moonpalace_addons.store.database.engine import open_store  # most tests want no store
+    from moonpalace_addons.store.database.opening import open_store  # most tests want no store
 
     file = tmp_path_factory.mktemp("empty") / "moonpalace.sqlite"
     open_store(f"sqlite:///{file}", create=True).dispose()

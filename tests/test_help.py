@@ -10,7 +10,7 @@ import click
 import pytest
 
 from moonpalace_addons.settings.table import BY_NAME
-from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_cli.main import COMMANDS, cli, main
 from moonpalace_cli.proxy import serving
 

@@ -1,6 +1,7 @@
 """The import rules between the layers, and what the quick commands leave unimported."""
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -63,16 +64,26 @@ def sources(*folders: str) -> list[Path]:
     return sorted(file for folder in folders for file in (ROOT / folder).rglob("*.py"))
 
 
-def imports(file: Path) -> Iterator[Import]:
-    """Find all imports of a file, those inside functions too."""
-    module = module_name(file)
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+def imports(file: Path, *, types: bool = True) -> Iterator[Import]:
+    """Find all imports of a file, those inside functions too; without `types`, those that are run."""
+    module, tree = module_name(file), ast.parse(file.read_text(encoding="utf-8"))
+    left_out = set() if types else for_types_only(tree)
+    for node in ast.walk(tree):
+        if node in left_out:
+            continue
         if isinstance(node, ast.Import):
             yield from (Import(module, node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}:{node.lineno} is relative"
             # `from package import name`: the name may be a module or something in the package.
             yield from (Import(module, node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
+
+
+def for_types_only(tree: ast.Module) -> set[ast.AST]:
+    """Return what stands under `if TYPE_CHECKING`, which nobody runs."""
+    conditions = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
+    found = [node.body for node in conditions if ast.unparse(node.test) == "TYPE_CHECKING"]
+    return {each for body in found for statement in body for each in ast.walk(statement)}
 
 
 def within(name: str, package: str) -> bool:
@@ -143,6 +154,30 @@ def test_nothing_below_imports_the_command_line() -> None:
     """Only the command line itself, tests and examples know the command line."""
     below = [found for file in ADDON_FILES for found in imports(file)]
     assert [found for found in below if within(found.imported, "moonpalace_cli")] == []
+
+
+def import_graph(files: list[Path]) -> dict[str, set[str]]:
+    """Return which of these modules each of them imports, at any time while it runs."""
+    modules = {module_name(file) for file in files}
+    graph: dict[str, set[str]] = {}
+    for file in files:
+        names = {found.imported for found in imports(file, types=False)}
+        graph[module_name(file)] = {name if name in modules else name.rpartition(".")[0] for name in names} & modules
+    return graph
+
+
+def test_no_import_circles() -> None:
+    """No module imports itself by way of others, not even within functions."""
+    graphlib.TopologicalSorter(import_graph(ADDON_FILES + CLI_FILES)).prepare()
+
+
+def test_import_circles_are_found() -> None:
+    """Two modules that import each other are a circle: were no imports found, the test above would say nothing."""
+    graph = import_graph(ADDON_FILES)
+    assert f"{STORE}.incoming.upgrade" in graph[f"{STORE}.database.opening"]
+    graph[f"{STORE}.incoming.upgrade"].add(f"{STORE}.database.opening")
+    with pytest.raises(graphlib.CycleError):
+        graphlib.TopologicalSorter(graph).prepare()
 
 
 ROOT_MODULES = {file.stem for file in (ADDONS / OURS).glob("*.py")} - {"__init__", "bundle"}
@@ -261,7 +296,7 @@ def test_help_is_light(tmp_path: Path, arguments: list[str], without: set[str]) 
 @pytest.mark.parametrize("arguments", [["list"], ["list", "--json"]], ids=" ".join)
 def test_list_imports_no_proxy(tmp_path: Path, arguments: list[str]) -> None:
     """Listing an empty store opens the database, and imports nothing of the proxy."""
-    from moonpalace_addons.store.database.engine import open_store
+    from moonpalace_addons.store.database.opening import open_store
 
     open_store(f"sqlite:///{tmp_path / 'moonpalace.sqlite'}", create=True).dispose()
     code, names = imported_by(tmp_path, *arguments)

@@ -54,7 +54,7 @@ def take_over(source: str, database: str, *, dry_run: bool) -> Counts:
     """Import the calls, with a progress bar on a terminal."""
     if source == database:
         raise StoreError("a store cannot be imported into itself: give another one")
-    from moonpalace_addons.store.database.engine import open_store  # see `lookup.opened`
+    from moonpalace_addons.store.database.opening import open_store  # see `lookup.opened`
 
     if not dry_run:
         open_store(database, create=True).dispose()

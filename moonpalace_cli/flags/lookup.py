@@ -58,7 +58,7 @@ def opened(database: str) -> Iterator[Engine]:
     # 0.3 s, which `mpal list --help` and shell completion need not pay.
     from sqlalchemy.exc import SQLAlchemyError
 
-    from moonpalace_addons.store.database.engine import open_store
+    from moonpalace_addons.store.database.opening import open_store
 
     engine = open_store(database)
     try:

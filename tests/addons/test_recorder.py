@@ -12,7 +12,7 @@ from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings.values import resolve
-from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State, Task
 from moonpalace_addons.writer_process.messages import Opening

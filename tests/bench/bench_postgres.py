@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from uuid import uuid4
 
-from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
 from moonpalace_addons.store.write.writer import Writer
 from tests.bench.bench_throughput import ROOT, free_port, process, rate

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.query.plans import plan
 from moonpalace_addons.store.records import exchanges
 from tests.bench import query_corpus

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine, func, select
 
-from moonpalace_addons.store.database.engine import open_store, writing
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.schema import EXCHANGES, SEARCH_BLOCKS
 from moonpalace_addons.store.upkeep import health_rows
 from moonpalace_addons.store.upkeep.indexing import index

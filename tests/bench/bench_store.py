@@ -13,7 +13,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-from moonpalace_addons.store.database.engine import open_store, writing
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import exchanges, identity, runs
 from moonpalace_addons.store.upkeep import indexing
 from moonpalace_addons.store.write.host import new_run

@@ -14,7 +14,8 @@ from uuid import UUID
 
 from sqlalchemy import insert
 
-from moonpalace_addons.store.database.engine import open_store, writing
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import runs
 from moonpalace_addons.store.schema import REVISION, TAGS
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task

@@ -13,7 +13,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import Engine
 
-from moonpalace_addons.store.database.engine import open_store, writing
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import contents, exchanges, runs
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State

@@ -32,7 +32,7 @@ from typing import Any
 
 import pytest
 
-from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.database.opening import open_store
 
 REFERENCE = Path(__file__).parents[1] / "data" / "go-v0.12"
 ADDED = {"completion_tokens", "content_type", "finish_reason", "model", "prompt_tokens", "state", "total_tokens"}

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from moonpalace_addons.store.database.engine import open_store, writing
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import contents, exchanges, idempotency, labels
 from moonpalace_addons.store.write import derive
 from moonpalace_cli.output import CONTROL, OURS, escaped, harmless

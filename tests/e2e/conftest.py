@@ -25,7 +25,7 @@ import pytest
 from mitmproxy.certs import CertStore
 from sqlalchemy import Engine
 
-from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.records.exchanges import Exchange

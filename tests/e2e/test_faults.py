@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import Engine
 
-from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.write.writer import JOIN_TIMEOUT

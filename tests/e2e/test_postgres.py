@@ -18,7 +18,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine, text
 
-from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.records.exchanges import Exchange

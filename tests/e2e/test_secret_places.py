@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import Engine
 
-from moonpalace_addons.store.database.engine import open_store, writing
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import contents, exchanges, idempotency
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.upkeep.secret_search import search

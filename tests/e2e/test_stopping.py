@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
 from tests.e2e.conftest import ROOT, free_port

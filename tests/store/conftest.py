@@ -15,7 +15,8 @@ import zstandard
 from msgspec import structs
 from sqlalchemy import Engine, literal
 
-from moonpalace_addons.store.database.engine import open_store, writing
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import runs
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 from tests import waiting

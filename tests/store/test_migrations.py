@@ -11,7 +11,8 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, text
 
-from moonpalace_addons.store.database.engine import make_engine, open_store, parse_url, set_layout, writing
+from moonpalace_addons.store.database.engine import make_engine, parse_url, set_layout, writing
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import contents, runs
 from moonpalace_addons.store.schema import METADATA, REVISION
 from moonpalace_addons.store.upkeep import health_rows, search_blocks

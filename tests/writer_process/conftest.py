@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.write.host import new_run

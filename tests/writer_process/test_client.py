@@ -19,7 +19,7 @@ import pytest
 from msgspec import structs
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.journal.framing import read_at
 from moonpalace_addons.store.records import contents
 from moonpalace_addons.store.records.exchanges import Exchange

@@ -30,7 +30,7 @@ from sqlalchemy.types import TypeEngine
 from moonpalace_addons.store.fields import Exchange
 
 REVISION = max(file.name for file in (Path(__file__).parent / "migrations" / "versions").glob("0*.py"))[:4]
-"""The newest migration; `store.database.engine` upgrades what is older and refuses what is newer."""
+"""The newest migration; `store.database.opening` upgrades what is older and refuses what is newer."""
 
 METADATA = MetaData()
 

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterable
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store.database.engine import open_store, unopened_store
+from moonpalace_addons.store.database.engine import unopened_store
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.upkeep.housekeeper import Housekeeper
 from moonpalace_addons.store.upkeep.indexer import Indexer
 from moonpalace_addons.store.write.writer import Writer

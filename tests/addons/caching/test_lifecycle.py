@@ -14,7 +14,7 @@ from mitmproxy.test import tflow
 from moonpalace_addons.caching import lifecycle
 from moonpalace_addons.caching.api import Account, CachingApi
 from moonpalace_addons.caching.lifecycle import Caches
-from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import context_caches as records
 from moonpalace_addons.store.records.cache_access import CacheAccess
 from moonpalace_addons.wire.chat.prefix import Content, Prefix, prefixes, read_content

@@ -11,7 +11,8 @@ from uuid import uuid4
 
 import pytest
 
-from moonpalace_addons.store.database.engine import open_store, writing
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import contents, context_caches, exchanges, runs
 from moonpalace_addons.store.records.context_caches import Claim
 from moonpalace_addons.store.tasks import State

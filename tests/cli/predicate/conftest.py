@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import Connection, Engine, insert, select, update
 
-from moonpalace_addons.store.database.engine import open_store, writing
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import runs
 from moonpalace_addons.store.schema import EXCHANGES, TAGS
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task

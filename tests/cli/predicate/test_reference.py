@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import exchanges
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, select
 
-from moonpalace_addons.store.database.engine import open_store, writing
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.query import functions, searching, words
 from moonpalace_addons.store.query.candidates import candidates, tokens
 from moonpalace_addons.store.query.condition import condition

@@ -14,7 +14,8 @@ from sqlalchemy.exc import OperationalError
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database import engine as engine_module
-from moonpalace_addons.store.database.engine import open_store, parse_url, shown, writing
+from moonpalace_addons.store.database.engine import parse_url, shown, writing
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.schema import REVISION
 
 ORIGINAL = """CREATE TABLE moonshot_requests (id integer not null primary key autoincrement, request_method text);
@@ -24,7 +25,7 @@ INSERT INTO moonshot_requests (request_method) VALUES ('POST');"""
 CREATE = """
 import sys, warnings
 sys.path.insert(0, sys.argv[2])
-from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.database.opening import open_store
 sys.stdin.read(1)
 open_store(sys.argv[1], create=True).dispose()
 """

@@ -15,13 +15,14 @@ from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database import engine as engine_module
 from moonpalace_addons.store.database import postgres
-from moonpalace_addons.store.database.engine import open_store, writing
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.database.opening import open_store
 from tests.postgres_server import Databases, PostgresServer
 
 OPEN = """
 import sys
 sys.path.insert(0, sys.argv[2])
-from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.database.opening import open_store
 sys.stdin.read(1)
 open_store(sys.argv[1], create=True).dispose()
 """

@@ -7,7 +7,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from moonpalace_addons.store.database import postgres_timeout
-from moonpalace_addons.store.database.engine import open_store, writing
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.database.outage import is_store_failure, words
 from moonpalace_addons.store.database.postgres_timeout import SilentServerError, within
 

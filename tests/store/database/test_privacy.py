@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from moonpalace_addons.store.database.engine import open_store, writing
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.incoming import upgrade
 from moonpalace_addons.store.journal.journal_file import Journal
 from moonpalace_addons.store.records import runs

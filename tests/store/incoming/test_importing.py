@@ -13,7 +13,8 @@ from sqlalchemy import Engine, text
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database import file_checks
-from moonpalace_addons.store.database.engine import open_store, writing
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.incoming import importing
 from moonpalace_addons.store.incoming.importing import Counts, import_calls
 from moonpalace_addons.store.incoming.sources import opened_source

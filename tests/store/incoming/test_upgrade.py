@@ -19,7 +19,7 @@ from typing import Self
 import pytest
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.incoming import legacy, upgrade
 from moonpalace_addons.store.records import contents
 

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, Engine, delete, event
 
-from moonpalace_addons.store.database.engine import open_store, writing
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.read.following import LOOK_BACK, MISSING_TIMEOUT, Follower
 from moonpalace_addons.store.records import exchanges, runs
 from moonpalace_addons.store.schema import EXCHANGES

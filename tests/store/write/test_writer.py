@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, text
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database import engine as engine_module
-from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.journal.journal_texts import journal_texts
 from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.records.contents import Bodies

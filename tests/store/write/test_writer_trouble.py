@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import OperationalError
 
 from moonpalace_addons.store.database import engine as engine_module
-from moonpalace_addons.store.database.engine import open_store
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.journal import overflow
 from moonpalace_addons.store.journal.journal_file import Journal
 from moonpalace_addons.store.journal.unit_bytes import LENGTH, pack

@@ -1,4 +1,4 @@
-"""Open a store: create the file, check that it is a store, upgrade its schema."""
+"""Create engines and transactions on a database of a store, and the schema of a new one."""
 
 import logging
 import os
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -17,16 +17,12 @@ from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database import postgres
 from moonpalace_addons.store.database.file_checks import is_store_file, not_a_database
 from moonpalace_addons.store.database.private import make_folder, make_private
-from moonpalace_addons.store.schema import REVISION
 
 BUSY_TIMEOUT = 5.0
 """Seconds that a statement waits for another process's lock."""
 
 PAGE_SIZE = 16384
 """Bytes per page of an SQLite file; with SQLite's default of 4096, rows of some KB waste a quarter of the space."""
-
-MIGRATION_LOCK_TIMEOUT = 60.0
-"""Seconds to wait for another process's migrations; long enough for a remote server."""
 
 DRIVERS = {
     "sqlite": "sqlite",
@@ -35,27 +31,6 @@ DRIVERS = {
     "postgresql+psycopg": "postgresql+psycopg",
 }
 """Accepted URL schemes, with the driver name for SQLAlchemy."""
-
-
-def open_store(url: str, *, create: bool = False) -> Engine:
-    """Return an engine on the store at `url`; `create` creates a missing store.
-
-    Raises StoreError with a one-line message if the store cannot be used. The message never contains a password.
-    """
-    parsed = parse_url(url)
-    file = sqlite_file(parsed)
-    if file is not None:
-        prepare_file(file, create=create)
-    engine = make_engine(parsed)
-    try:
-        open_or_wait(engine, parsed)
-    except DBAPIError as error:
-        engine.dispose()
-        raise refusal("cannot open", parsed, error) from error
-    except BaseException:
-        engine.dispose()
-        raise
-    return engine
 
 
 def unopened_store(url: str) -> Engine:
@@ -183,36 +158,6 @@ def writing(engine: Engine, *, alone: bool = False, patience: float | None = Non
             raise
 
 
-def open_or_wait(engine: Engine, url: URL) -> None:
-    """Upgrade the schema; wait first if another process is converting the original MoonPalace's file."""
-    try:
-        bring_up_to_date(engine, url)
-    except DBAPIError:
-        from moonpalace_addons.store.incoming.upgrade import wait_for_other
-
-        file = sqlite_file(url)
-        if file is None or not wait_for_other(file):
-            raise
-        bring_up_to_date(engine, url)
-
-
-def bring_up_to_date(engine: Engine, url: URL) -> None:
-    """Check that the database is ours and run missing migrations."""
-    revision = current_revision(engine, url)
-    if revision == REVISION:
-        return
-    if revision is not None and revision > REVISION:
-        raise StoreError(
-            f"{shown(url)} was written by a newer MoonPalace (schema {revision}, this one knows {REVISION}): upgrade"
-        )
-    if engine.dialect.name == "sqlite":
-        set_layout(engine)
-    # Other processes that start at the same time wait here and then find the migrations applied.
-    with writing(engine, alone=True, patience=MIGRATION_LOCK_TIMEOUT) as connection:
-        check_encoding(connection, url)
-        migrate(connection)
-
-
 def set_layout(engine: Engine) -> None:
     """Set the layout of a new SQLite file; an existing file only changes to WAL mode."""
     with engine.connect() as connection:
@@ -223,31 +168,26 @@ def set_layout(engine: Engine) -> None:
         driver.execute("PRAGMA journal_mode = WAL")  # readers never wait for the writer
 
 
+def make_store(file: Path) -> Engine:
+    """Create a store in a new SQLite file; return an engine on it."""
+    prepare_file(file, create=True)
+    engine = make_engine(URL.create("sqlite", database=str(file)))
+    try:
+        set_layout(engine)
+        with writing(engine) as connection:
+            migrate(connection)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
 def check_encoding(connection: Connection, url: URL) -> None:
     """Raise StoreError for a PostgreSQL database whose encoding is not UTF-8."""
     if connection.dialect.name == "postgresql":
         encoding = connection.execute(text("SHOW server_encoding")).scalar()
         if encoding != "UTF8":
             raise StoreError(f"{shown(url)} has the encoding {encoding}: create the database with ENCODING 'UTF8'")
-
-
-def current_revision(engine: Engine, url: URL) -> str | None:
-    """Return the schema's revision, None for an empty database; raises StoreError if the database is not ours."""
-    with engine.connect() as connection:
-        tables = set(inspect(connection).get_table_names())
-        if not tables:
-            return None
-        if "alembic_version" in tables and "exchanges" in tables:
-            revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-            return revision
-    file = sqlite_file(url)
-    if "moonshot_requests" in tables and file is not None:
-        from moonpalace_addons.store.incoming.upgrade import upgrade
-
-        engine.dispose()
-        if upgrade(file):
-            return current_revision(engine, url)
-    raise StoreError(f"{shown(url)} holds other tables than MoonPalace's: give another database with --database")
 
 
 def migrate(connection: Connection, revision: str = "head") -> None:

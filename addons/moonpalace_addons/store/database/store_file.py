@@ -5,7 +5,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from moonpalace_addons.store.database.engine import bring_up_to_date, prepare_file, sqlite_file
+from moonpalace_addons.store.database.engine import prepare_file, sqlite_file
+from moonpalace_addons.store.database.opening import bring_up_to_date
 
 logger = logging.getLogger(__name__)
 

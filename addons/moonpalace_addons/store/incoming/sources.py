@@ -11,9 +11,10 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store.database.engine import current_revision, make_engine, parse_url, refusal, shown
+from moonpalace_addons.store.database.engine import make_engine, parse_url, refusal, shown
 from moonpalace_addons.store.database.engine import sqlite_file as file_of
 from moonpalace_addons.store.database.file_checks import read_only, read_only_uri
+from moonpalace_addons.store.database.opening import current_revision
 from moonpalace_addons.store.incoming import legacy, legacy_calls, transfer_rows
 from moonpalace_addons.store.incoming.transfer import Call
 from moonpalace_addons.store.records import contents, labels, runs

@@ -21,9 +21,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from moonpalace_addons.errors import StoreError
+from moonpalace_addons.store.database.engine import make_store, writing
 from moonpalace_addons.store.incoming import legacy, legacy_calls
 from moonpalace_addons.store.incoming.transfer import batches, insert_calls
 from moonpalace_addons.store.incoming.transfer_rows import begin_ids_after
+from moonpalace_addons.store.upkeep.indexing import catch_up
 
 logger = logging.getLogger(__name__)
 
@@ -259,11 +261,8 @@ def sync_folder(folder: Path) -> None:
 
 def build(old: sqlite3.Connection, places: Places) -> int:
     """Write the new file, all calls in one transaction; return their number."""
-    # Imported here because the engine imports this module.
-    from moonpalace_addons.store.database.engine import open_store
-
     try:
-        engine = open_store(f"sqlite:///{places.new}", create=True)
+        engine = make_store(places.new)
     except StoreError as error:
         raise error.__cause__ or error from error  # the new file's name means nothing to the user
     try:
@@ -274,9 +273,6 @@ def build(old: sqlite3.Connection, places: Places) -> int:
 
 def fill(engine: Engine, old: sqlite3.Connection, *, otherwise: int) -> int:
     """Insert the old file's calls under their old ids; return their number."""
-    from moonpalace_addons.store.database.engine import writing
-    from moonpalace_addons.store.upkeep.indexing import catch_up
-
     number = 0
     with writing(engine) as connection:
         for batch in batches(legacy_calls.calls(legacy.rows(old), otherwise=otherwise)):
