@@ -5,6 +5,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database import engine as engine_module
-from moonpalace_addons.store.database.engine import parse_url, shown, writing
+from moonpalace_addons.store.database.engine import parse_url, set_layout, shown, writing
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.schema import REVISION
 
@@ -334,6 +335,26 @@ def test_many_processes_can_create_a_store_at_once(tmp_path: Path) -> None:
     engine = open_store(url_of(file))
     with engine.connect() as connection:
         assert connection.execute(text("SELECT count(*) FROM store_identity")).scalar_one() == 1
+    engine.dispose()
+
+
+def test_the_layout_waits_for_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new file that another process has locked is waited for, and a lock that stays is one line."""
+    file = tmp_path / "moonpalace.sqlite"
+    other = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN EXCLUSIVE")
+    monkeypatch.setattr(engine_module, "BUSY_TIMEOUT", 0.01)
+    monkeypatch.setattr(engine_module, "LAYOUT_TIMEOUT", 0.1)
+    engine = engine_module.make_engine(parse_url(url_of(file)))
+    with pytest.raises(OperationalError, match="database is locked"):
+        set_layout(engine)
+    monkeypatch.setattr(engine_module, "LAYOUT_TIMEOUT", 20.0)
+    release = threading.Timer(0.2, other.close)
+    release.start()
+    set_layout(engine)
+    release.join()
+    with engine.connect() as connection:
+        assert connection.execute(text("PRAGMA journal_mode")).scalar_one() == "wal"
     engine.dispose()
 
 

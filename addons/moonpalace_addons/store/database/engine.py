@@ -3,6 +3,7 @@
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,10 @@ from moonpalace_addons.store.database.private import make_folder, make_private
 
 BUSY_TIMEOUT = 5.0
 """Seconds that a statement waits for another process's lock."""
+
+LAYOUT_TIMEOUT = 30.0
+LAYOUT_RETRY_DELAY = 0.02
+"""Seconds to wait for another process that sets the layout of the same new file, and between attempts."""
 
 PAGE_SIZE = 16384
 """Bytes per page of an SQLite file; with SQLite's default of 4096, rows of some KB waste a quarter of the space."""
@@ -159,13 +164,36 @@ def writing(engine: Engine, *, alone: bool = False, patience: float | None = Non
 
 
 def set_layout(engine: Engine) -> None:
-    """Set the layout of a new SQLite file; an existing file only changes to WAL mode."""
+    """Set the layout of a new SQLite file; an existing file only changes to WAL mode.
+
+    SQLite's busy timeout does not cover the change to WAL mode, so another process that makes it is waited for here.
+    """
+    deadline = time.monotonic() + LAYOUT_TIMEOUT
+    while True:
+        try:
+            _set_layout(engine)
+        except (sqlite3.OperationalError, OperationalError) as error:
+            cause = error.orig if isinstance(error, OperationalError) else error
+            if time.monotonic() > deadline or not is_locked(cause):
+                raise OperationalError("PRAGMA", None, cast(BaseException, cause)) from error
+            time.sleep(LAYOUT_RETRY_DELAY)
+        else:
+            return
+
+
+def _set_layout(engine: Engine) -> None:
     with engine.connect() as connection:
         # These pragmas only work outside a transaction.
         driver = cast(sqlite3.Connection, connection.connection.driver_connection)
         driver.execute(f"PRAGMA page_size = {PAGE_SIZE}")
         driver.execute("PRAGMA auto_vacuum = INCREMENTAL")  # returns free pages without rewriting the file
         driver.execute("PRAGMA journal_mode = WAL")  # readers never wait for the writer
+
+
+def is_locked(error: BaseException | None) -> bool:
+    """Return whether an SQLite operation failed because another process holds a lock."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def make_store(file: Path) -> Engine:
