@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from moonpalace_cli.export.formats import FORMATS
 from moonpalace_cli.flags.completing import complete_tag
 from moonpalace_cli.flags.labelling import category_of, parse_tags
 from moonpalace_cli.flags.lookup import opened
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from moonpalace_cli.export.destinations import Destination
 
 STANDARD_OUTPUT = ("stdout", "-")
-NAMES = ("json", "jsonl", "curl", "python", "httpie", "har", "openai-batch", "dataset")
+REPORT = "report"
+"""The format that has a flag of its own: a report is redacted by default."""
 BUNDLE = ".zip"
 
 
@@ -57,7 +59,7 @@ BUNDLE = ".zip"
 @click.option(
     "--format",
     "form",
-    type=click.Choice(NAMES),
+    type=click.Choice([name for name in FORMATS if name != REPORT]),
     help="What to write. Default: json, but jsonl for several calls in one output.",
 )
 @click.option("--curl", "as_curl", is_flag=True, help="The same as --format curl.")
@@ -103,7 +105,6 @@ def command(
     name = format_name(form, as_curl=as_curl, as_report=as_report) or ("jsonl" if many and in_one else "json")
     with opened(settings.database) as engine:
         from moonpalace_cli.export.destinations import encoding
-        from moonpalace_cli.export.formats import FORMATS
         from moonpalace_cli.export.running import Plan, export, say_exported
         from moonpalace_cli.redaction.patterns import redactor
 
@@ -130,7 +131,7 @@ def command(
 
 def format_name(form: str | None, *, as_curl: bool, as_report: bool) -> str | None:
     """Return the name of the requested format, None for the default; raise UsageError for several."""
-    given = [*([form] if form else []), *(["curl"] if as_curl else []), *(["report"] if as_report else [])]
+    given = [*([form] if form else []), *(["curl"] if as_curl else []), *([REPORT] if as_report else [])]
     if len(set(given)) > 1:
         raise click.UsageError("--format, --curl and --report exclude each other")
     return given[0] if given else None
@@ -148,7 +149,6 @@ def label(engine: Engine, ids: Sequence[int], category: str | None, tags: tuple[
 def destination(name: str, directory: Path | None, output: str, *, many: bool, force: bool) -> Destination:
     """Return the destination of the export."""
     from moonpalace_cli.export import destinations
-    from moonpalace_cli.export.formats import FORMATS
 
     form = FORMATS[name]
     if directory is not None:

@@ -1,9 +1,8 @@
-"""The catalogue of fields: each thing that can be said of a call, once.
+"""The catalogue of fields of a call, each defined once.
 
-Everything that shows, sorts, searches or explains fields is derived from it: the columns of `mpal list` and the members
-of its JSON, predicates, the metadata of `inspect` and `export`, `mpal help columns`, shell completion, statistics. To
-add a field that is stored already, or that follows from what is stored, add an entry; one that is to be stored is an
-attribute of `Exchange` too, and takes a migration.
+Whatever shows, sorts, searches or explains fields is derived from it: the columns of `mpal list`, predicates, the
+metadata of `inspect` and `export`, `mpal help columns`, shell completion and statistics. A field that is computed from
+stored ones is one entry; a field that is stored is also an attribute of `Exchange`, and needs a migration.
 """
 
 from __future__ import annotations

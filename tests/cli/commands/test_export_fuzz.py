@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from moonpalace_cli.export.formats import FORMATS
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(
     ["1", "2", "9" * 30, "-1", "", "a,b", "(", "\x00"]
 )
-CHOICES = ("json", "jsonl", "curl", "python", "httpie", "har", "openai-batch", "dataset", "xml")
+CHOICES = (*FORMATS, "xml")
 SELECTING = st.sampled_from([("--id", "1"), ("--id", "2"), ("--all",), ("--last",), ("--last", "2")]) | st.tuples(
     st.sampled_from(["--id", "--chatcmpl", "--requestid", "--last", "-p"]), TEXT
 )

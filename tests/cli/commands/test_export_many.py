@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from moonpalace_cli.commands.export import REPORT
+from moonpalace_cli.export.formats import FORMATS
+
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store
 
@@ -147,7 +150,7 @@ def test_calls_that_do_not_fit(three: Store, mpal: Callable[..., Outcome]) -> No
     )
 
 
-@pytest.mark.parametrize("form", ["json", "jsonl", "curl", "python", "httpie", "har", "openai-batch", "dataset"])
+@pytest.mark.parametrize("form", [name for name in FORMATS if name != REPORT])
 def test_every_format(three: Store, mpal: Callable[..., Outcome], tmp_path: Path, form: str) -> None:
     """Every format goes to standard output, a file, a folder and a bundle, and says the same in all of them."""
     result = mpal("export", "--id", "1", "--id", "2", "--format", form)
