@@ -314,7 +314,7 @@ def test_it_is_killed_while_the_store_is_away(
     assert client.stop()
     assert "because of a fault in MoonPalace" not in caplog.text
     (journal,) = file.parent.glob("*.journal")
-    assert f"waits in {journal} for the next start" in caplog.text
+    assert f"wait in {journal} for the next start" in caplog.text
     file.rmdir()
     file.with_suffix(".away").rename(file)
     again = WriterClient(replace(client.opening, key=None, run=new_run()))

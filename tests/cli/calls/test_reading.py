@@ -18,7 +18,7 @@ EVENTS = b"data: 1\n\ndata: 2\n\ndata: 3"
 
 def test_calls_come_in_the_order_asked_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call comes with its bodies and sorted tags; one that is gone is left out."""
-    monkeypatch.setattr("moonpalace_cli.calls.reading.AT_ONCE", 2)
+    monkeypatch.setattr("moonpalace_cli.calls.reading.BATCH_SIZE", 2)
     ids = [store.add(request=f"{number}".encode(), response=b"r") for number in range(5)]
     labels.change(store.engine, [ids[4]], labels.Change(tag=("b", "a")))
     calls = list(read_calls(store.engine, [ids[4], 99, ids[0], ids[2]]))
