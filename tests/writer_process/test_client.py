@@ -246,6 +246,7 @@ def test_it_hangs(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
         assert not client.stop()
         os.kill(pid, signal.SIGKILL)
     client._thread.join(PATIENCE)  # it has another process store what this one was told
+    client._process._process.wait(PATIENCE)
 
 
 def test_a_fault_of_ours(

@@ -304,13 +304,13 @@ def test_calls_are_settled_while_many_wait(
 
 
 def test_the_end_of_many_tasks_is_safe(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, request_read: MakeRequest, ended: MakeEnd
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request_read: MakeRequest, ended: MakeEnd
 ) -> None:
     """What there is no time left to store when the proxy ends goes into the journal, all of it."""
     monkeypatch.setattr(writer_module, "DRAIN_TIMEOUT", 0.0)
     monkeypatch.setattr(writer_module, "PLAN_TIME_LIMIT", 0.01)
     settled = list[str]()
-    writer = Writer(engine, settled=settled.extend)
+    writer = Writer(engine, home=tmp_path, settled=settled.extend)
     calls = [request_read() for _ in range(300)]
     for call in calls:
         writer.put(call)
