@@ -182,7 +182,7 @@ def receive(name: str, port: int, most: int, seconds: float) -> bytes:
                 data = connection.recv(1_000_000)
                 if not data:
                     break
-                got += data[: max(0, 1000 - len(got))]
+                got += data[: max(0, 10_000 - len(got))]
     return got
 
 

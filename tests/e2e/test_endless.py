@@ -132,8 +132,8 @@ def beside(proxy: Proxy, role: str, name: str) -> bytes:
 
 
 def status(answer: bytes) -> int | None:
-    """Return the status that an answer begins with."""
-    found = re.match(rb"HTTP/1\.1 (\d{3}) ", answer)
+    """Return the status of an answer, which interim responses may come before."""
+    found = re.match(rb"(?:HTTP/1\.1 1\d\d [^\r]*\r\n(?:[^\r]+\r\n)*\r\n)*HTTP/1\.1 (\d{3}) ", answer)
     return int(found[1]) if found else None
 
 

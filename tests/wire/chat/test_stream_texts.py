@@ -2,6 +2,7 @@ r"""Tests of the texts of streams that are not merged: those of Anthropic's mess
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moonpalace_addons.wire.chat import stream_texts
+from moonpalace_addons.wire.chat.event_data import make_decoder
 from moonpalace_addons.wire.chat.searched import texts
 
 type Piece = Callable[[str], dict[str, object]]
@@ -16,7 +18,7 @@ type Piece = Callable[[str], dict[str, object]]
 
 def told(data: bytes) -> list[str]:
     """Return the texts that a search finds words in."""
-    return list(texts(stream_texts.document(data)))
+    return list(texts(stream_texts.document(data) or ""))
 
 
 def events(*values: object, ascii_only: bool = True) -> bytes:
@@ -114,11 +116,18 @@ def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told(events(*map(anthropic(0), "abcd"))) == ["c", "d", "ab"]
 
 
+def test_an_event_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stream with an event over the decoder's limit has no texts of its own: it is not read into memory again."""
+    monkeypatch.setattr(stream_texts, "make_decoder", partial(make_decoder, limit=1_000))
+    assert stream_texts.document(events("a" * 900)) is not None
+    assert stream_texts.document(events("a" * 1_100)) is None
+
+
 def test_secrets_are_masked() -> None:
     """What is a secret only where it is joined is none here: one that is known, and one by its form."""
     formed = "ghp_" + "kJ3vQ9xZ7mW2pL8tR5yB1nC4dF6gH0sAeUiO"
     data = events(*map(anthropic(0), ["my ", "password-of-", "mine and ", formed[:9], formed[9:], " there"]))
-    (text,) = texts(stream_texts.document(data, [b"password-of-mine"]))
+    (text,) = texts(stream_texts.document(data, [b"password-of-mine"]) or "")
     assert text.split() == ["my", "*" * 16, "and", "*" * len(formed), "there"]
 
 

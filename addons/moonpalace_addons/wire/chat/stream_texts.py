@@ -4,7 +4,7 @@ Pieces of a text in events of known kinds are joined. Strings in events of unkno
 texts: they are included both ways.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from moonpalace_addons.wire.chat.event_data import make_decoder, read_data
 from moonpalace_addons.wire.chat.pieces import MAX_DEPTH, Text
@@ -13,8 +13,10 @@ from moonpalace_addons.wire.chat.series import Path, Series, is_certain_text_pie
 from moonpalace_addons.wire.json_value import dump_json, parse
 from moonpalace_addons.wire.secrets import bodies, masking
 from moonpalace_addons.wire.secrets.values import known
+from moonpalace_addons.wire.sse import Decoder, Event
 
 MEMBER_KEYS = frozenset({*SEARCHED_KEYS, "delta", "partial_json"})
+SLICE_SIZE = 65_536
 MAX_EVENTS = 250_000
 """Maximum events that are joined; later events are searched for uncut words only."""
 
@@ -24,20 +26,25 @@ def of_answer(stream: bytes | None, answer: bytes | None, hidden: Sequence[bytes
     return document(stream, hidden) if stream is not None and stream == answer else None
 
 
-def document(stream: bytes, hidden: Sequence[bytes] = ()) -> str:
+def document(stream: bytes, hidden: Sequence[bytes] = ()) -> str | None:
     """Return a JSON document with the texts of a stream, each once, as values that a word search covers.
 
-    Known secrets (`hidden`) and those recognized by their form are masked: they may become complete only here.
+    Known secrets (`hidden`) and those recognized by their form are masked: they may become complete only here. Return
+    None if an event is too large to be read: searches then cover the bytes of the stream.
     """
-    written = dump_json([{"text": text} for text in dict.fromkeys(joined(stream))])
+    decoder = make_decoder()
+    found_texts = dict.fromkeys(joined(decoder, stream))
+    if decoder.overflowed:
+        return None
+    written = dump_json([{"text": text} for text in found_texts])
     found = bodies.find(written, known(tuple(hidden)))
     return masking.overwrite(written, ((finding.start, finding.end) for finding in found)).decode("utf-8", "replace")
 
 
-def joined(stream: bytes) -> Iterator[str]:
+def joined(decoder: Decoder, stream: bytes) -> Iterator[str]:
     """Yield the texts of a stream."""
     growing: dict[Series, Text] = {}
-    for text in of_events(stream):
+    for text in of_events(events_of(decoder, stream)):
         if isinstance(text, str):
             yield text
             continue
@@ -47,10 +54,16 @@ def joined(stream: bytes) -> Iterator[str]:
         yield each.result("text", {})
 
 
-def of_events(stream: bytes) -> Iterator[str | tuple[Series, str]]:
+def events_of(decoder: Decoder, stream: bytes) -> Iterator[Event]:
+    """Yield the events of a stream; few of them are in memory at once."""
+    for start in range(0, len(stream), SLICE_SIZE):
+        yield from decoder.feed(stream[start : start + SLICE_SIZE])
+    yield from decoder.close()
+
+
+def of_events(events: Iterable[Event]) -> Iterator[str | tuple[Series, str]]:
     """Yield the strings of the events; a piece of a text comes with the key of that text."""
-    decoder = make_decoder(limit=len(stream) + 1)
-    for number, event in enumerate((*decoder.feed(stream), *decoder.close())):
+    for number, event in enumerate(events):
         if number >= MAX_EVENTS:
             yield from texts(event.data)
         elif isinstance(value := parse(event.data), dict):
