@@ -107,13 +107,14 @@ def test_other_data(data: bytes, expected: list[str]) -> None:
 
 
 def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is nested deeply is left alone; of too many events the rest is not joined."""
+    """What is nested deeply is left alone; of a stream with too many events nothing is joined."""
     deep: object = {"text": "deep"}
     for _ in range(400):
         deep = [deep]
     assert told(events(deep)) == []
     monkeypatch.setattr(stream_texts, "MAX_EVENTS", 2)
-    assert told(events(*map(anthropic(0), "abcd"))) == ["c", "d", "ab"]
+    assert told(events(*map(anthropic(0), "ab"))) == ["ab"]
+    assert stream_texts.document(events(*map(anthropic(0), "abc"))) is None
 
 
 def test_an_event_that_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
