@@ -1,6 +1,7 @@
 """Tests that stores of earlier releases become those of this one, with all that they held."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from moonpalace_addons.store.upkeep.indexing import catch_up
 from moonpalace_addons.store.upkeep.search_blocks import BLOCK_SIZE
 
 RUN = {"id": "1" * 36, "host": "here", "pid": 1, "version": "0", "started_at": 0, "heartbeat_at": 0}
-EARLIER = ("0001", "0002", "0003", "0004", "0005")
+EARLIER = ("0001", "0002", "0003", "0004", "0005", "0006")
 
 BODY = b'{"messages": [{"content": "hello"}]}'
 PART = "INSERT INTO parts (hash, is_text, data) VALUES (:hash, true, :data)"
@@ -103,3 +104,79 @@ def test_streams_of_earlier_stores_are_found(url: str, streams: int) -> None:
         assert dict(map(tuple, kept)) == dict.fromkeys(range(2, streams + 2), '[{"text": "Moonpalace"}]')
         assert search_blocks.missing(connection, 0, 4) == ([0] if streams == 1 else [2, 1, 0])
     engine.dispose()
+
+
+OLD_CALLS: dict[str, tuple[str, str, bytes, bytes, dict[str, object]]] = {
+    "Kimi": (
+        "",
+        "Msh-Request-Id: r-1\r\n",
+        b'{"model": "kimi-k3"}',
+        b'{"choices": []}',
+        {"session": None, "cost": None},
+    ),
+    "OpenAI": (
+        "session_id: s-1\r\n",
+        "x-request-id: req_1\r\nopenai-processing-ms: 12\r\nx-ratelimit-remaining-tokens: 5\r\nretry-after: 2\r\n",
+        b"{}",
+        b'{"service_tier": "flex", "usage": {"prompt_tokens": 9, "prompt_tokens_details": {"cache_write_tokens": 4}}}',
+        {
+            "session": "s-1",
+            "msh_request_id": "req_1",
+            "server_timing": 12,
+            "tokens_left": 5,
+            "retry_after": 2_000_000_000,
+            "prompt_tokens": 7,  # as it was
+            "cache_write_tokens": 4,
+            "service_tier": "flex",
+        },
+    ),
+    "messages": (
+        "",
+        "request-id: req_2\r\n",
+        b'{"metadata": {"user_id": "user_a_account_b_session_c-1"}, "messages": []}',
+        b'event: message_start\ndata: {"type": "message_start", "message": {"usage": {"input_tokens": 2,'
+        b' "cache_creation_input_tokens": 3, "cache_read_input_tokens": 4, "output_tokens": 1}}}\n\n'
+        b'event: message_delta\ndata: {"type": "message_delta", "usage": {"output_tokens": 8}}\n\n',
+        {
+            "session": "c-1",
+            "msh_request_id": "req_2",
+            "cache_write_tokens": 3,
+            "cached_tokens": 4,
+            "completion_tokens": 8,
+            "total_tokens": 17,
+        },
+    ),
+}
+
+
+def test_earlier_calls_get_what_they_said(url: str) -> None:
+    """Sessions, request ids, rate limits and tokens are read from headers and bodies; nothing is replaced."""
+    old = made(url, "0006")
+    with writing(old) as connection:
+        runs.begin_run(connection, dict(RUN))
+        for number, (name, call) in enumerate(OLD_CALLS.items(), 1):
+            asked, answered, request, response, _ = call
+            connection.execute(text(CALL), {"uuid": name, "run_id": RUN["id"]})
+            for side, body in (("q", request), ("a", response)):
+                connection.execute(text(PART), {"hash": f"{side}{number}".encode(), "data": body})
+            given = {"id": number, "q": f"[{2 * number - 1}]", "a": f"[{2 * number}]", "asked": asked, "said": answered}
+            change = "request_parts = :q, response_parts = :a, request_headers = :asked, response_headers = :said"
+            connection.execute(text(f"UPDATE exchanges SET {change} WHERE id = :id"), given)
+        connection.execute(text("UPDATE exchanges SET prompt_tokens = 7 WHERE uuid = 'OpenAI'"))
+    old.dispose()
+    engine = open_store(url)
+    with engine.connect() as connection:
+        rows = {row["uuid"]: dict(row) for row in connection.execute(text("SELECT * FROM exchanges")).mappings()}
+    for name, (*_, expected) in OLD_CALLS.items():
+        assert {column: rows[name][column] for column in expected} == expected
+    engine.dispose()
+
+
+def test_a_session_is_read_from_the_ends_of_a_long_request() -> None:
+    """Of a request in pieces only the first and the last are read."""
+    migration = import_module("moonpalace_addons.store.migrations.versions.0007_usage_and_cost")
+    assert migration.ends("[5, 6, 7]") == [5, 7]
+    assert migration.ends("[5]") == [5]
+    assert migration.ends(None) == migration.ends("no list") == []
+    pieces = [b'{"messages": [', b'], "prompt_cache_key" : "k\\"1", "stream": true}']
+    assert migration.members_of(pieces) == {"prompt_cache_key": 'k"1', "metadata": {}}

@@ -10,10 +10,9 @@ from mitmproxy.http import HTTPFlow, Request, Response
 
 from moonpalace_addons.mitm import own_requests
 from moonpalace_addons.version import __version__
-from moonpalace_addons.wire.chat.completion import whole_number
 from moonpalace_addons.wire.codings import encodings
 from moonpalace_addons.wire.foreign import MAX_QUOTE, quoted
-from moonpalace_addons.wire.json_value import parse
+from moonpalace_addons.wire.json_value import parse, whole_number
 from moonpalace_addons.wire.secrets import masking
 
 CREATE_TIMEOUT = 60.0

@@ -31,12 +31,14 @@ class Exchange:
     started_at: datetime
     method: str
     endpoint: str
+    endpoint_name: str | None  # as config.yaml calls it
     path: str
     query: str
     request_headers: str
     request_content_type: str | None
     request_bytes: int
     client_request_id: str | None
+    session: str | None
     key_fingerprint: str | None
     changes: tuple[str, ...]
     status_code: int | None
@@ -48,6 +50,9 @@ class Exchange:
     msh_gid: str | None
     server_timing: int | None  # as the API says it
     context_cache_id: str | None
+    requests_left: int | None
+    tokens_left: int | None
+    retry_after: int | None
     chatcmpl_id: str | None
     model_requested: str | None
     model_answered: str | None
@@ -59,6 +64,17 @@ class Exchange:
     total_tokens: int | None
     cached_tokens: int | None
     reasoning_tokens: int | None
+    cache_write_tokens: int | None
+    cache_write_1h_tokens: int | None
+    service_tier: str | None
+    reported_cost: float | None  # in US dollars, as the API says it
+    cost: float | None
+    cost_input: float | None
+    cost_cached: float | None
+    cost_output: float | None
+    cost_currency: str | None
+    price_input: float | None  # per million tokens, as that of cached ones
+    price_cached: float | None
     time_to_headers: int | None
     time_to_first_token: int | None
     time_to_first_visible_token: int | None
@@ -159,6 +175,13 @@ def error_text(call: Exchange) -> str:
     return named or ("" if call.state in (State.COMPLETED, State.IN_FLIGHT) else call.state.value)
 
 
+def cost_saved(call: Exchange) -> float | None:
+    """Return what the cached tokens would have cost more without the cache."""
+    if call.cached_tokens is None or call.price_input is None or call.price_cached is None:
+        return None
+    return call.cached_tokens * (call.price_input - call.price_cached) / 1_000_000
+
+
 URL = """rtrim(exchanges.endpoint, '/') || exchanges.path
     || CASE WHEN exchanges.query <> '' THEN '?' || exchanges.query ELSE '' END"""
 MODEL = "coalesce(exchanges.model_answered, exchanges.model_requested)"
@@ -166,10 +189,12 @@ ERROR = """coalesce(
     nullif(exchanges.error_kind, '') || ': ' || nullif(exchanges.error_message, ''),
     nullif(exchanges.error_kind, ''), nullif(exchanges.error_message, ''),
     CASE WHEN exchanges.state NOT IN ('completed', 'in_flight') THEN exchanges.state END)"""
+COST_SAVED = "exchanges.cached_tokens * (exchanges.price_input - exchanges.price_cached) / 1000000"
 FIRST_TAG = "SELECT min(tag) FROM exchange_tags WHERE exchange_id = exchanges.id"
 
 text = Field
 whole = partial(Field, kind="whole")
+decimal = partial(Field, kind="decimal")
 truth = partial(Field, kind="truth")
 texts = partial(Field, kind="set")
 headers = partial(Field, kind="headers")
@@ -190,6 +215,7 @@ SECTIONS: Mapping[str, Sequence[Field]] = {
         text("method", "HTTP method", also="request_method", fit="whole", width=6),
         text("url", "full URL: endpoint, path and query", sql=URL, value=url, width=43),
         text("endpoint", "base URL of the API that the call was forwarded to", metadata="endpoint"),
+        text("endpoint_name", "name of the endpoint in config.yaml", metadata="endpoint_name"),
         text("path", "path of the URL", also="request_path"),
         text("query", "query string of the URL", also="request_query"),
         text(
@@ -207,6 +233,9 @@ SECTIONS: Mapping[str, Sequence[Field]] = {
         texts("changes", "changes that the proxy made to the request"),
         text("key_fingerprint", "fingerprint of the API key, to tell keys apart"),
         text("client_request_id", "X-Request-Id header of the request"),
+        text(
+            "session", "session of the client, as its headers, metadata or prompt_cache_key name it", metadata="session"
+        ),
         text("request_content_type", "Content-Type of the request", metadata="request_content_type"),
         whole("request_bytes", "size of the request body in bytes"),
         headers("request_header", "request headers", column="request_headers"),
@@ -257,7 +286,7 @@ SECTIONS: Mapping[str, Sequence[Field]] = {
         ),
         text(
             "request_id",
-            "Msh-Request-Id header of the response, for --requestid",
+            "request ID in the headers of the response (Msh-Request-Id, x-request-id, request-id), for --requestid",
             also="moonshot_request_id",
             column="msh_request_id",
             width=36,
@@ -286,6 +315,9 @@ SECTIONS: Mapping[str, Sequence[Field]] = {
             metadata="content_type response_content_type",
         ),
         whole("response_bytes", "size of the response body in bytes"),
+        whole("requests_left", "requests that the API's rate limit still allows"),
+        whole("tokens_left", "tokens that the API's rate limit still allows"),
+        milliseconds("retry_after", "time that the API asks to wait before another try"),
         headers("response_header", "response headers", column="response_headers"),
         body("response_body", "response body; for a stream, the merged completion"),
         Field("text", "words in either body: text ~ 'words'; only in predicates", "words"),
@@ -296,6 +328,13 @@ SECTIONS: Mapping[str, Sequence[Field]] = {
         whole("tokens", "prompt and completion tokens together", column="total_tokens", metadata="total_tokens"),
         whole("cached_tokens", "prompt tokens that the API had cached", metadata="cached_tokens"),
         whole("reasoning_tokens", "completion tokens spent on reasoning", metadata="reasoning_tokens"),
+        whole(
+            "cache_write_tokens",
+            "prompt tokens that the API wrote to its cache",
+            metadata="cache_write_tokens",
+        ),
+        whole("cache_write_1h_tokens", "those of them that it keeps for an hour"),
+        text("service_tier", "tier in which the API served the call"),
         text(
             "cache_outcome",
             "result of --auto-cache: hit, miss, created, refused, unused",
@@ -303,6 +342,17 @@ SECTIONS: Mapping[str, Sequence[Field]] = {
         ),
         whole("cache_tokens", "tokens of the context cache that was used", metadata="cache_tokens"),
         text("context_cache_id", "ID of the context cache that was used", metadata="context_cache_id"),
+    ),
+    "Cost": (
+        decimal("cost", "what the call cost, in cost_currency; empty if no price is known", metadata="cost"),
+        decimal("cost_input", "part of the cost for prompt tokens that were not cached", metadata="cost_input"),
+        decimal("cost_cached", "part of the cost for cached prompt tokens", metadata="cost_cached"),
+        decimal("cost_output", "part of the cost for completion tokens", metadata="cost_output"),
+        text("cost_currency", "currency of the cost: USD, CNY …", fit="whole", metadata="cost_currency"),
+        decimal("cost_saved", "what the cached tokens would have cost more", sql=COST_SAVED, value=cost_saved),
+        decimal("price_input", "price of a million prompt tokens of this call"),
+        decimal("price_cached", "price of a million cached prompt tokens of this call"),
+        decimal("reported_cost", "cost in US dollars that the API itself reports"),
     ),
     "Times": (
         long("latency", "time from the request to the end of the response", metadata="latency"),
@@ -334,7 +384,7 @@ SECTIONS: Mapping[str, Sequence[Field]] = {
         nanoseconds("gap_p99", "99th percentile of these gaps"),
         whole(
             "server_timing",
-            "Server-Timing header of the response: milliseconds that the API reports",
+            "milliseconds that the API reports in its headers (Server-Timing, openai-processing-ms)",
             also="moonshot_server_timing",
             fit="break",
             metadata="server_timing",

@@ -27,7 +27,8 @@ class RequestRead(_Task, frozen=True):
     `started_at` is in microseconds since the epoch. `headers`, `path`, `query` and `body` are as the client sent them;
     they pass the gate (`store.write.gate`) before they are stored. `secrets` are those of the proxy's owner, masked
     wherever they occur; `api_key` is the key sent upstream, of which a fingerprint is stored. `coerced` means that
-    upstream was asked for a stream although the client did not ask for one.
+    upstream was asked for a stream although the client did not ask for one. `endpoint_name` is the endpoint's name in
+    config.yaml.
     """
 
     started_at: int
@@ -44,6 +45,7 @@ class RequestRead(_Task, frozen=True):
     secrets: tuple[bytes, ...] = ()
     changes: tuple[str, ...] = ()
     coerced: bool = False
+    endpoint_name: str | None = None
 
 
 class ResponseStarted(_Task, frozen=True):

@@ -14,7 +14,7 @@ MAX_PARSED_SIZE = 8_000_000
 _OUTLINE_KEYS = (
     *("id", "object", "type", "created", "model", "choices", "usage", "finish_reason", "status", "stop_reason"),
     *("incomplete_details", "error", "message", "code", "detail", "msg", "base_resp"),
-    *("stream", "max_tokens", "max_completion_tokens"),
+    *("stream", "max_tokens", "max_completion_tokens", "service_tier", "x_groq", "metadata", "prompt_cache_key"),
 )
 
 
@@ -71,3 +71,8 @@ def _parse_slowly(data: bytes | str) -> object:
     except (ValueError, RecursionError):
         return None
     return value
+
+
+def whole_number(value: object) -> int | None:
+    """Return a non-negative int below 2**63 that is not a bool; None for anything else."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None

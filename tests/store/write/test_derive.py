@@ -133,6 +133,15 @@ def test_headers_are_read_whatever_their_case() -> None:
     assert header_pairs(headers)[-2:] == [("X", "a: b"), ("Empty", "")]
 
 
+def test_the_session_of_a_request(request_read: Callable[..., RequestRead]) -> None:
+    """A request is filed under the session that its headers or its body name."""
+    body = b'{"model": "kimi-k3", "metadata": {"session_id": "s-1"}, "messages": []}'
+    for headers, expected in (("", "s-1"), ("Session_Id: s-2\r\n", "s-2")):
+        request = structs.replace(request_read(), body=body, headers=headers)
+        row = request_columns(request, request_fields(body), run_id="r", fingerprint_key=b"k")
+        assert row["session"] == expected
+
+
 def test_a_completion_fills_its_columns() -> None:
     """Identifiers, model, finish reason and tokens of a JSON answer come from its body."""
     body = (

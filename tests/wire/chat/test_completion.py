@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moonpalace_addons.wire.chat.api_error import ApiError
-from moonpalace_addons.wire.chat.completion import WARNING, Summary, Usage, summarize, truncation_warning
+from moonpalace_addons.wire.chat.completion import WARNING, Summary, summarize, truncation_warning
+from moonpalace_addons.wire.usage import Usage
 
 type Json = dict[str, Any]
 
@@ -39,7 +40,7 @@ SUMMARIES: dict[str, tuple[object, Summary]] = {
                 "output_tokens": 4,
             },
         },
-        Summary("msg_1", "kimi-k2", "max_tokens", Usage(30, 4, 34, 20, None)),
+        Summary("msg_1", "kimi-k2", "max_tokens", Usage(30, 4, 34, 20, None, 7)),
     ),
     "/v1/responses": (
         {
@@ -102,31 +103,6 @@ def test_what_is_no_answer(completion: object) -> None:
 def test_the_finish_reason_of_several_choices(reasons: list[str | None], expected: str | None) -> None:
     """The first finish reason that is not "stop" counts."""
     assert summarize({"choices": [{"finish_reason": reason} for reason in reasons]}).finish_reason == expected
-
-
-USAGES: dict[str, tuple[object, Usage]] = {
-    "nested": (
-        {"prompt_tokens_details": {"cached_tokens": 3}, "completion_tokens_details": {"reasoning_tokens": 2}},
-        Usage(cached_tokens=3, reasoning_tokens=2),
-    ),
-    "flat wins": ({"cached_tokens": 0, "prompt_tokens_details": {"cached_tokens": 3}}, Usage(cached_tokens=0)),
-    "flat reasoning": ({"reasoning_tokens": 2}, Usage(reasoning_tokens=2)),
-    "the sum of what is known": ({"prompt_tokens": 1, "completion_tokens": 2}, Usage(1, 2, 3)),
-    "no sum of a half": ({"prompt_tokens": 1}, Usage(1)),
-    "zero is known": ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, Usage(0, 0, 0)),
-    "a bool is no number": ({"prompt_tokens": True, "completion_tokens": False, "cached_tokens": True}, Usage()),
-    "neither are texts, fractions and negatives": (
-        {"prompt_tokens": "3", "completion_tokens": 1.0, "total_tokens": -1, "prompt_tokens_details": [1]},
-        Usage(),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", USAGES)
-def test_usage(name: str) -> None:
-    """Tokens are found where the API puts them; what has a wrong type is missing."""
-    usage, expected = USAGES[name]
-    assert summarize({"usage": usage}).usage == expected
 
 
 def test_usage_in_a_choice() -> None:

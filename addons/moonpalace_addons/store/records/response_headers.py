@@ -24,8 +24,9 @@ MARKS = {"response_date": "\x01", "msh_request_id": "\x02", "server_timing": "\x
 RESERVED = ("\x00", *MARKS.values())
 # Matching the preceding newline is much faster than ^.
 VARYING = re.compile(
-    r"\n(?:(?P<response_date>date)|(?P<msh_request_id>msh-request-id)|(?P<server_timing>server-timing)"
-    r"|(?P<response_bytes>content-length)):[ \t]*(?:[^\r\n]*;[ \t]*dur=)?(?P<value>[^\r\n]+)",
+    r"\n(?:(?P<response_date>date)|(?P<msh_request_id>msh-request-id|x-request-id|request-id)"
+    r"|(?P<server_timing>server-timing|openai-processing-ms)|(?P<response_bytes>content-length))"
+    r":[ \t]*(?:[^\r\n]*;[ \t]*dur=)?(?P<value>[^\r\n]+)",
     re.IGNORECASE,
 )
 DATE = re.compile(r"\ndate:[ \t]*([^\r\n]+)", re.IGNORECASE)

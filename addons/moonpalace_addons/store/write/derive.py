@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from dataclasses import fields as fields_of
@@ -15,12 +14,14 @@ from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
 from moonpalace_addons.store.write import gate
 from moonpalace_addons.store.write.answers import Reading, Received, read
+from moonpalace_addons.wire import answer_headers, session
 from moonpalace_addons.wire.chat import completion, pieces, timing
 from moonpalace_addons.wire.codings import encodings
 from moonpalace_addons.wire.foreign import quoted
 from moonpalace_addons.wire.json_value import mapping, parse_bounded
 from moonpalace_addons.wire.secrets import masking
 from moonpalace_addons.wire.status import FIRST_ERROR
+from moonpalace_addons.wire.usage import Usage
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +33,6 @@ MIN_SILENCE = 1_000_000_000
 HARMLESS_AFTER_END = ("client_disconnected", "upstream_cut", "upstream_reset", "upstream_timeout", "proxy_stopped")
 """Kinds of failure that are harmless to a client that has the whole answer except the end of the transfer."""
 
-DURATION = re.compile(r"dur=([0-9]{1,18})|^([0-9]{1,18})$")
-
 MAX_MESSAGE = 2000
 """Maximum characters of an error message; the answer contains all of it."""
 
@@ -43,7 +42,7 @@ MERGED_MEMBERS = pieces.TEXT_KEYS | {"role"}
 """Members of a delta whose texts are joined."""
 
 type Fields = Mapping[str, object]
-"""The scalar members of a JSON request: model, stream, max_tokens …"""
+"""The scalar members of a JSON request (model, stream, max_tokens …) and its `metadata`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +55,15 @@ class Outcome:
 
 
 def request_fields(body: bytes) -> Fields:
-    """Return the scalar members of a JSON object, empty for anything else."""
+    """Return the scalar members of a JSON object and its `metadata`, empty for anything else."""
     parsed = parse_bounded(body)
     if not isinstance(parsed, dict):
         return {}
-    return {name: value for name, value in parsed.items() if isinstance(value, str | int | float | bool)}
+    return {
+        name: value
+        for name, value in parsed.items()
+        if isinstance(value, str | int | float | bool) or name == "metadata"
+    }
 
 
 def request_columns(request: RequestRead, fields: Fields, *, run_id: str, fingerprint_key: bytes) -> Values:
@@ -72,12 +75,14 @@ def request_columns(request: RequestRead, fields: Fields, *, run_id: str, finger
         "started_at": request.started_at,
         "method": request.method,
         "endpoint": request.endpoint,
+        "endpoint_name": request.endpoint_name,
         "path": request.path,
         "query": request.query,
         "request_headers": request.headers,
         "request_content_type": request.content_type,
         "request_bytes": len(request.body),
         "client_request_id": request.client_request_id,
+        "session": session.of_request(named_headers(request.headers), fields),
         "key_fingerprint": masking.fingerprint(request.api_key, fingerprint_key) if request.api_key else None,
         "changes": packed(request.changes),
         "model_requested": text_or_none(fields.get("model")),
@@ -89,28 +94,24 @@ def request_columns(request: RequestRead, fields: Fields, *, run_id: str, finger
 
 def header_columns(received: Received) -> Values:
     """Return the columns derived from response headers."""
-    named = {name.lower(): value for name, value in header_pairs(received.headers or "")}
-    duration = DURATION.search(named.get("server-timing", ""))
+    said = answer_headers.read(named_headers(received.headers or ""))
     return {
         "status_code": received.status_code,
         "response_headers": received.headers,
         "response_content_type": received.content_type,
-        "msh_request_id": named.get("msh-request-id"),
-        "msh_uid": named.get("msh-uid"),
-        "msh_gid": named.get("msh-gid"),
-        "server_timing": int(duration[1] or duration[2]) if duration else None,
-        "context_cache_id": named.get("msh-context-cache-id"),
-        "cache_tokens": count(named.get("msh-context-cache-token-saved", "")),
+        **{name: getattr(said, name) for name in HEADERS},
         "time_to_headers": received.at,
     }
 
 
-def count(text: str) -> int | None:
-    """Return the number in a header, None if it is not a number or too large for a column."""
-    return int(text) if re.fullmatch(r"[0-9]{1,18}", text.strip()) else None
+def named_headers(headers: str) -> dict[str, str]:
+    """Return stored headers by their lower-case names."""
+    return {name.lower(): value for name, value in header_pairs(headers)}
 
 
-USAGE, TIMES = ([field.name for field in fields_of(kind)] for kind in (completion.Usage, timing.Timing))
+HEADERS, USAGE, TIMES = (
+    [field.name for field in fields_of(kind)] for kind in (answer_headers.AnswerHeaders, Usage, timing.Timing)
+)
 UNANSWERED: Values = dict.fromkeys(
     ("response_bytes", "chatcmpl_id", "model_answered", "finish_reason", *USAGE, *TIMES)
 ) | header_columns(Received(None, None, None, None, b"", []))

@@ -6,29 +6,19 @@ Three documented formats are supported: `chat.completion` of /v1/chat/completion
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from moonpalace_addons.wire import usage
 from moonpalace_addons.wire.chat import api_error
 from moonpalace_addons.wire.chat.api_error import ApiError
-from moonpalace_addons.wire.json_value import mapping
+from moonpalace_addons.wire.json_value import mapping, whole_number
+from moonpalace_addons.wire.usage import Usage
 
 WARNING = "it seems that your max_tokens value is too small, please set a larger value"
 
 # Models named after their context window.
 _WINDOW = re.compile(r"moonshot-v1-(8|32|128)k\b")
 _REASONING_SHARE = 0.9
-_NOTHING: Mapping[str, object] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """The tokens of a call; None if the answer does not give them. `prompt_tokens` includes `cached_tokens`."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    cached_tokens: int | None = None
-    reasoning_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +28,7 @@ class Summary:
     id: str | None = None
     model: str | None = None
     finish_reason: str | None = None
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     error: ApiError | None = None
 
 
@@ -55,7 +45,7 @@ def summarize(completion: object, *, failed: bool = False) -> Summary:
         id=answer_id(completion),
         model=_text(answer.get("model")),
         finish_reason=_finish_reason(answer),
-        usage=_usage(answer),
+        usage=usage.of_answer(answer),
         error=api_error.find(completion, failed=failed),
     )
 
@@ -107,17 +97,8 @@ def choices(answer: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
     return (element for element in (elements if isinstance(elements, list) else ()) if isinstance(element, dict))
 
 
-def whole_number(value: object) -> int | None:
-    """Return a non-negative int below 2**63 that is not a bool; None for anything else."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
-
-
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
-
-
-def _first_number(*values: object) -> int | None:
-    return next((number for number in map(whole_number, values) if number is not None), None)
 
 
 def _finish_reason(answer: Mapping[str, object]) -> str | None:
@@ -127,40 +108,6 @@ def _finish_reason(answer: Mapping[str, object]) -> str | None:
     if answer.get("object") == "response":
         return _text(mapping(answer.get("incomplete_details")).get("reason")) or _text(answer.get("status"))
     return _text(answer.get("stop_reason"))
-
-
-def _usage(answer: Mapping[str, object]) -> Usage:
-    usage = mapping(answer.get("usage")) or next((mapping(choice.get("usage")) for choice in choices(answer)), _NOTHING)
-    prompt = _first_number(usage.get("prompt_tokens"), _input_tokens(usage))
-    completion = _first_number(usage.get("completion_tokens"), usage.get("output_tokens"))
-    total = whole_number(usage.get("total_tokens"))
-    if total is None and prompt is not None and completion is not None:
-        total = prompt + completion
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        total_tokens=total,
-        cached_tokens=_first_number(
-            usage.get("cached_tokens"),
-            mapping(usage.get("prompt_tokens_details")).get("cached_tokens"),
-            mapping(usage.get("input_tokens_details")).get("cached_tokens"),
-            usage.get("cache_read_input_tokens"),
-        ),
-        reasoning_tokens=_first_number(
-            mapping(usage.get("completion_tokens_details")).get("reasoning_tokens"),
-            mapping(usage.get("output_tokens_details")).get("reasoning_tokens"),
-            usage.get("reasoning_tokens"),
-        ),
-    )
-
-
-def _input_tokens(usage: Mapping[str, object]) -> int | None:
-    tokens = whole_number(usage.get("input_tokens"))
-    if tokens is None:
-        return None
-    # /messages counts tokens read from or written to a cache separately; /v1/responses does not have these keys.
-    apart = (whole_number(usage.get(f"cache_{kind}_input_tokens")) for kind in ("read", "creation"))
-    return tokens + sum(number or 0 for number in apart)
 
 
 def _is_chat_completion(answer: Mapping[str, object], status: int) -> bool:

@@ -1,0 +1,45 @@
+"""Find the session of a client that a request belongs to, as coding agents and SDKs name it."""
+
+import re
+from collections.abc import Mapping
+
+from moonpalace_addons.wire.json_value import mapping, parse
+
+HEADERS = (
+    "x-claude-code-session-id",
+    "session-id",
+    "session_id",  # Codex
+    "x-opencode-session",
+    "x-session-affinity",
+    "helicone-session-id",
+)
+MAX_LENGTH = 200
+"""Characters of a name that are kept."""
+
+_IN_USER_ID = re.compile(r"_session_([\w-]+)$")
+"""The end of Claude Code's `metadata.user_id`; newer versions send a JSON object instead."""
+
+
+def of_request(headers: Mapping[str, str], members: Mapping[str, object]) -> str | None:
+    """Return the session that a request names, or None.
+
+    `headers` are by lower-case names, `members` those of the JSON body. The body's `prompt_cache_key` counts, since
+    clients use one per conversation.
+    """
+    metadata = mapping(members.get("metadata"))
+    named = (
+        *(headers.get(name) for name in HEADERS),
+        metadata.get("session_id"),
+        _in_user_id(metadata.get("user_id")),
+        members.get("prompt_cache_key"),
+    )
+    return next((name[:MAX_LENGTH] for name in named if isinstance(name, str) and name), None)
+
+
+def _in_user_id(user_id: object) -> object:
+    if not isinstance(user_id, str):
+        return None
+    if user_id.startswith("{"):
+        return mapping(parse(user_id.encode("utf-8", "replace"))).get("session_id")
+    found = _IN_USER_ID.search(user_id)
+    return found and found[1]

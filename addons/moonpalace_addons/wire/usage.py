@@ -1,0 +1,119 @@
+"""Read token counts from the usage object of any API, in one form.
+
+The APIs count differently. Chat completions and /v1/responses include cached tokens in those of the prompt; /messages
+counts tokens that were read from a cache or written to one separately. Some servers do not include reasoning in the
+tokens of the completion, which shows in their total. The object itself stays in the answer as it is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from moonpalace_addons.wire.json_value import mapping, whole_number
+
+_NOTHING: Mapping[str, object] = {}
+_PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
+_COMPLETION_DETAILS = ("completion_tokens_details", "output_tokens_details")
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The tokens of a call, and what else its usage says; None is unknown.
+
+    `prompt_tokens` are all input tokens. They include `cached_tokens`, which were read from a cache, and
+    `cache_write_tokens`, which were written to one; of those, `cache_write_1h_tokens` were written for an hour.
+    `completion_tokens` are all output tokens, and include `reasoning_tokens`. `reported_cost` is what the server says
+    that the call costs, in US dollars.
+    """
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    cache_write_1h_tokens: int | None = None
+    service_tier: str | None = None
+    reported_cost: float | None = None
+
+
+def find(answer: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the usage object of an answer or of an event, empty if it has none."""
+    places = [answer, mapping(answer.get("x_groq")), mapping(answer.get("message")), mapping(answer.get("response"))]
+    choices = answer.get("choices")
+    places[1:1] = map(mapping, choices if isinstance(choices, list) else ())
+    return next((usage for place in places if (usage := mapping(place.get("usage")))), _NOTHING)
+
+
+def of_answer(answer: Mapping[str, object]) -> Usage:
+    """Return the usage of an answer."""
+    return read(find(answer), service_tier=answer.get("service_tier"))
+
+
+def read(usage: Mapping[str, object], *, service_tier: object = None) -> Usage:
+    """Return the counts in a usage object; OpenAI gives the service tier next to it."""
+    cached = _first(
+        usage.get("cached_tokens"),
+        *_details(usage, _PROMPT_DETAILS, "cached_tokens"),
+        usage.get("prompt_cache_hit_tokens"),
+        usage.get("cache_read_input_tokens"),
+    )
+    prompt = _prompt(usage)
+    reasoning = _first(
+        *_details(usage, _COMPLETION_DETAILS, "reasoning_tokens"),
+        usage.get("reasoning_tokens"),
+    )
+    completion = _first(usage.get("completion_tokens"), usage.get("output_tokens"))
+    total = whole_number(usage.get("total_tokens"))
+    if prompt is not None and completion is not None:
+        if reasoning and total == prompt + completion + reasoning:
+            completion += reasoning
+        total = prompt + completion if total is None else total
+    tier = usage.get("service_tier") or service_tier
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=total,
+        cached_tokens=cached,
+        reasoning_tokens=reasoning,
+        cache_write_tokens=_written(usage),
+        cache_write_1h_tokens=whole_number(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
+        service_tier=tier if isinstance(tier, str) and tier else None,
+        reported_cost=_cost(usage.get("cost")),
+    )
+
+
+def _first(*values: object) -> int | None:
+    return next((number for number in map(whole_number, values) if number is not None), None)
+
+
+def _details(usage: Mapping[str, object], members: tuple[str, ...], name: str) -> list[object]:
+    return [mapping(usage.get(member)).get(name) for member in members]
+
+
+def _prompt(usage: Mapping[str, object]) -> int | None:
+    prompt = whole_number(usage.get("prompt_tokens"))
+    if prompt is not None:
+        return prompt
+    tokens = whole_number(usage.get("input_tokens"))
+    if tokens is not None:
+        # Only /messages has these members.
+        return tokens + sum(_first(usage.get(f"cache_{kind}_input_tokens")) or 0 for kind in ("read", "creation"))
+    hit, miss = (whole_number(usage.get(f"prompt_cache_{kind}_tokens")) for kind in ("hit", "miss"))
+    return None if hit is None or miss is None else hit + miss
+
+
+def _written(usage: Mapping[str, object]) -> int | None:
+    return _first(
+        usage.get("cache_creation_input_tokens"),
+        *_details(usage, _PROMPT_DETAILS, "cache_write_tokens"),
+        *_details(usage, _PROMPT_DETAILS, "cache_creation_tokens"),
+        *_details(usage, _PROMPT_DETAILS, "cache_creation_input_tokens"),
+    )
+
+
+def _cost(value: object) -> float | None:
+    """Return a cost in dollars: a number, or the total of an object with parts."""
+    amount = mapping(value).get("total_cost") if isinstance(value, dict) else value
+    if isinstance(amount, bool) or not isinstance(amount, int | float) or not 0 <= amount < 1e12:
+        return None
+    return float(amount)
