@@ -12,7 +12,8 @@ import click
 
 from moonpalace_addons.errors import MoonPalaceError, NotFoundError
 from moonpalace_cli.calls.presentation import local_time
-from moonpalace_cli.flags.lookup import find_call, identifier_flags, opened
+from moonpalace_cli.flags.lookup import opened
+from moonpalace_cli.flags.selecting import CallSelection, selection_flags
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json, terminal_width, visible
 from moonpalace_cli.text.tables import fold
@@ -107,11 +108,11 @@ def clear_caches(expired: bool, as_json: bool, settings: Settings) -> None:
 
 
 @command.command("why")
-@identifier_flags
+@selection_flags(views=True, default="newest")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
 @setting_flags("database")
-def why(row_id: int | None, chatcmpl: str | None, request_id: str | None, as_json: bool, settings: Settings) -> None:
-    """Explain why the prompt of a call was cached or not.
+def why(wanted: CallSelection, as_json: bool, settings: Settings) -> None:
+    """Explain why the prompt of a call was cached or not; without an ID, of the newest.
 
     The call is compared with the one that it continues: of the 50 before it with the same key, the one that has the
     most messages in common; rather one for the same model, since models share no cache. Shown are the message at which
@@ -119,12 +120,19 @@ def why(row_id: int | None, chatcmpl: str | None, request_id: str | None, as_jso
     prompt, in blocks of 256 tokens, up to the first difference. This needs no --auto-cache.
     """
     with opened(settings.database) as engine:
-        call = find_call(engine, row_id=row_id, chatcmpl=chatcmpl, request_id=request_id)
-        check_path(call)
-        request = read(engine, call)
-        if request is None:
-            raise MoonPalaceError(f"call {call.id} is no chat completion whose prompt can be read")
-        found = continued(engine, call, request)
+        from moonpalace_addons.store.read import selection
+
+        for call in selection.in_order(engine, wanted.find(engine)):
+            explain(engine, call, as_json=as_json)
+
+
+def explain(engine: Engine, call: Exchange, *, as_json: bool) -> None:
+    """Print why the prompt of a call was cached or not."""
+    check_path(call)
+    request = read(engine, call)
+    if request is None:
+        raise MoonPalaceError(f"call {call.id} is no chat completion whose prompt can be read")
+    found = continued(engine, call, request)
     if found is None:
         print_alone(call, as_json=as_json)
         return

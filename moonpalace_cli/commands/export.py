@@ -9,6 +9,7 @@ import click
 
 from moonpalace_cli.export.formats import FORMATS
 from moonpalace_cli.flags.completing import complete_tag
+from moonpalace_cli.flags.filters import LABELS
 from moonpalace_cli.flags.labelling import category_of, parse_tags
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.selecting import CallSelection, selection_flags
@@ -29,7 +30,7 @@ BUNDLE = ".zip"
 
 
 @click.command("export", short_help="Export calls as JSON, commands, HAR, data sets or reports.")
-@selection_flags
+@selection_flags(without=LABELS)
 @click.option("--good", is_flag=True, help="Mark it as a good case; the mark is stored.")
 @click.option("--bad", is_flag=True, help="Mark it as a bad case; the mark is stored.")
 @click.option(
@@ -88,7 +89,9 @@ def command(
     allow_secrets: bool,
     settings: Settings,
 ) -> None:
-    """Export calls: one, found by --id, --chatcmpl and --requestid, which must all hold; or many.
+    """Export calls, named as in mpal export 13 15-20 chatcmpl-abc, or chosen by flags.
+
+    --id, --chatcmpl and --requestid must all hold, and so must filters.
 
     With --directory the paths of the files are printed; a file that is there already is never overwritten.
 

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from moonpalace_addons.errors import MoonPalaceError, NotFoundError
+from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_cli.calls.documents import inspect_document
 from moonpalace_cli.calls.http_text import request_message, response_message
 from moonpalace_cli.calls.presentation import has_failed
-from moonpalace_cli.flags.lookup import find_call, identifier_flags, opened
+from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.name_lists import completes, split
+from moonpalace_cli.flags.selecting import CallSelection, selection_flags
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import is_terminal, is_utf8, print_json, print_text, terminal_width, visible
 from moonpalace_cli.text import colours
@@ -54,8 +55,7 @@ class Shown:
 
 
 @click.command("inspect", short_help="Show one call in full.")
-@identifier_flags
-@click.option("--last", is_flag=True, help="Show the newest call.")
+@selection_flags(views=True)
 @click.option(
     "--print",
     "parts",
@@ -75,10 +75,7 @@ class Shown:
 @click.option("--no-pager", "pager", is_flag=True, flag_value=False, default=True, help="Do not use a pager.")
 @setting_flags("database", "endpoint")
 def command(
-    row_id: int | None,
-    chatcmpl: str | None,
-    request_id: str | None,
-    last: bool,
+    wanted: CallSelection,
     parts: list[str],
     print_request: bool,
     print_response: bool,
@@ -90,22 +87,20 @@ def command(
     pager: bool,
     settings: Settings,
 ) -> None:
-    """Show one call, found by at least one of --id, --chatcmpl and --requestid, or the --last one.
+    """Show one call: mpal inspect 13, or by the beginning of its id, by --id, --chatcmpl and --requestid, or --last.
 
-    Of several calls that match, the newest is shown and the others are named. On a terminal, JSON is coloured (unless
+    With filters the newest call that matches is shown, or with --last N the last N. Of several calls with one id the
+    newest is shown and the others are named. On a terminal, JSON is coloured (unless
     NO_COLOR is set), and what is longer than the screen goes through $PAGER.
     """
     shown = Shown(parts, print_request, print_response, merged, timeline, every, chat, as_json, pager)
     refuse_contradictions(shown)
-    if last and (row_id, chatcmpl, request_id) != (None, None, None):
-        raise click.UsageError("--last names the call: leave out --id, --chatcmpl and --requestid")
     with opened(settings.database) as engine:
+        from moonpalace_addons.store.read import selection
         from moonpalace_addons.store.records import contents
 
-        exchange = (
-            newest(engine) if last else find_call(engine, row_id=row_id, chatcmpl=chatcmpl, request_id=request_id)
-        )
-        print_call(engine, exchange, contents.bodies(engine, exchange.id), shown)
+        for exchange in selection.in_order(engine, wanted.find(engine)):
+            print_call(engine, exchange, contents.bodies(engine, exchange.id), shown)
 
 
 def refuse_contradictions(shown: Shown) -> None:
@@ -122,16 +117,6 @@ def refuse_contradictions(shown: Shown) -> None:
         raise click.UsageError(f"--chat and {'--timeline' if shown.timeline else '--json'} do not go together")
     if shown.every and not shown.timeline:
         raise click.UsageError("--all-events is for --timeline")
-
-
-def newest(engine: Engine) -> Exchange:
-    """Return the newest call; raise NotFoundError if there is none."""
-    from moonpalace_addons.store.records import exchanges
-
-    found = exchanges.latest(engine, limit=1)
-    if not found:
-        raise NotFoundError("there are no calls yet")
-    return found[0]
 
 
 def print_call(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from moonpalace_cli.flags.completing import complete_tag
+from moonpalace_cli.flags.filters import LABELS
 from moonpalace_cli.flags.labelling import category_of, parse_note, parse_tags
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.selecting import CallSelection, selection_flags
@@ -25,7 +26,7 @@ COLUMNS = ("id", "category", "tags", "note")
 
 
 @click.command("label", short_help="Mark stored calls as good or bad, tag them, add a note.")
-@selection_flags
+@selection_flags(without=LABELS)
 @click.option("--good", is_flag=True, help="Mark the calls as good cases.")
 @click.option("--bad", is_flag=True, help="Mark the calls as bad cases.")
 @click.option("--clear", is_flag=True, help="Remove the category.")
@@ -61,6 +62,8 @@ def command(
     settings: Settings,
 ) -> None:
     """Label stored calls: a category, tags, a note. Without any of them, show the labels of the calls.
+
+    The calls are named as in mpal label 13 15-20 --bad, or chosen by flags.
 
     Predicates, list and export see the labels.
     """

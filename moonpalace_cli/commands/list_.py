@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
+from moonpalace_cli.flags.filters import Filters, filter_flags
 from moonpalace_cli.flags.lookup import opened
-from moonpalace_cli.flags.moments import parse_moment
 from moonpalace_cli.flags.name_lists import (
     complete_columns,
-    complete_fields,
     complete_order,
     parse_columns,
     parse_order,
@@ -27,7 +25,6 @@ from moonpalace_cli.views.listing.actions import (
     export,
     first_calls,
     follow,
-    holding,
     print_count,
     print_list,
     print_stats,
@@ -54,20 +51,7 @@ MAX_LIMIT = 2**31 - 1
 )
 @click.option("-v", "--verbose", is_flag=True, help="Also show url, method, user_id, content_type, and labels.")
 @click.option("--chatonly", "chat_only", is_flag=True, help="List only calls to …/chat/completions.")
-@click.option(
-    "--since",
-    metavar="TIME",
-    callback=parse_moment,
-    help="List only calls since then: -2h, -30m, -7d, 2024-07-29, '2024-07-29 21:30', 21:30, today.",
-)
-@click.option(
-    "-p",
-    "--predicate",
-    metavar="TEXT",
-    multiple=True,
-    shell_complete=complete_fields,
-    help="List only calls for which this holds; mpal predicate --help tells the language.",
-)
+@filter_flags
 @click.option(
     "--columns",
     metavar="NAMES",
@@ -105,8 +89,7 @@ def command(
     limit: int,
     verbose: bool,
     chat_only: bool,
-    since: datetime | None,
-    predicate: tuple[str, ...],
+    filters: Filters,
     columns: tuple[str, ...],
     order: Order,
     as_json: bool,
@@ -132,9 +115,9 @@ def command(
     most = None if limit == 0 or (export_to is not None and not limit_given) else limit
     refuse_contradictions(context)
     with opened(settings.database) as engine:
-        selection = Selection(chat_only, since, holding(predicate, engine))
+        selection = Selection(chat_only, filters.condition(engine))
         if count:
-            tell_units(predicate, found_any=print_count(engine, selection, as_json=as_json) > 0)
+            tell_units(filters.predicates, found_any=print_count(engine, selection, as_json=as_json) > 0)
         elif stats:
             print_stats(engine, selection, most if limit_given else None, as_json=as_json)
         elif watch:
@@ -145,7 +128,7 @@ def command(
             if export_to is not None:
                 export(engine, found, export_to, pattern=settings.redact_pattern, redact=redact, escaped=escape_html)
             print_list(engine, found, columns, as_json=as_json, verbose=verbose)
-            tell_units(predicate, found_any=bool(found))
+            tell_units(filters.predicates, found_any=bool(found))
             warn_of_full_scan(order)
 
 

@@ -81,6 +81,12 @@ def names(column: str) -> Callable[[Engine, str], list[CompletionItem]]:
     return offer
 
 
+def calls(engine: Engine, incomplete: str) -> list[CompletionItem]:
+    """Return what names a call: the newest ids, or identifiers that begin so."""
+    found = ids(engine, incomplete)
+    return found or [item for column in ("chatcmpl_id", "msh_request_id") for item in names(column)(engine, incomplete)]
+
+
 def tags(engine: Engine, incomplete: str) -> list[CompletionItem]:
     """Return the tags, the most used first."""
     from moonpalace_addons.store.records import labels
@@ -90,6 +96,8 @@ def tags(engine: Engine, incomplete: str) -> list[CompletionItem]:
 
 
 complete_id = from_store(ids)
+complete_call = from_store(calls)
+complete_model = from_store(names("model_requested"))
 complete_chatcmpl = from_store(names("chatcmpl_id"))
 complete_request_id = from_store(names("msh_request_id"))
 complete_tag = from_store(tags)

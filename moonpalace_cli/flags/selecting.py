@@ -1,54 +1,74 @@
-"""Select the calls that a command works on: by identifiers, by predicates, the last ones, or all."""
+"""Select the calls that a command works on: by identifiers, by filters, the last ones, or all."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from moonpalace_addons.errors import NotFoundError
-from moonpalace_cli.flags.completing import complete_chatcmpl, complete_id, complete_request_id
-from moonpalace_cli.flags.lookup import MAX_ID, find_call
+from moonpalace_cli.flags.completing import complete_call, complete_chatcmpl, complete_id, complete_request_id
+from moonpalace_cli.flags.filters import NO_FILTERS, Filters, filter_options, take_filters
+from moonpalace_cli.flags.named_calls import RANGE, find_call, known, named_ids
 from moonpalace_cli.flags.numbers import WholeNumber
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-GROUP = "at least one of the flags in the group [id chatcmpl requestid] is required, or --last, --predicate, --all"
-NAMED = 10
-"""Maximum IDs named in a message."""
+type Default = Literal["none", "newest"]
+"""What a command works on where nothing is selected: it asks for a selection, or takes the newest call."""
+
+GROUP = "at least one of the flags in the group [id chatcmpl requestid] is required"
+PREFIX = "wanted_"
 
 
 @dataclass(frozen=True, slots=True)
 class CallSelection:
-    """The requested calls."""
+    """The requested calls.
 
+    `names` are numbers, ranges and identifiers as people type them. `views` is set for commands that show calls in full
+    one after the other: they have no --all, and filters alone mean the newest call.
+    """
+
+    names: tuple[str, ...] = ()
     ids: tuple[int, ...] = ()
     chatcmpl: str | None = None
     request_id: str | None = None
     last: int | None = None
-    predicates: tuple[str, ...] = ()
     all: bool = False
+    filters: Filters = NO_FILTERS
+    views: bool = False
+    default: Default = "none"
 
     @property
     def is_many(self) -> bool:
         """Tell whether the request may match any number of calls."""
-        return self.all or bool(self.predicates) or len(self.ids) > 1 or (self.last or 0) > 1
+        named = len(self.names) > 1 or any(map(RANGE.fullmatch, self.names))
+        return self.all or self.is_filtered or named or len(self.ids) > 1 or (self.last or 0) > 1
 
-    def check(self) -> None:
+    @property
+    def is_filtered(self) -> bool:
+        """Tell whether there are filters."""
+        return bool(self.filters.predicates)
+
+    def check(self, command: str = "COMMAND") -> None:
         """Raise UsageError for options that exclude each other, and if nothing is requested."""
         names = {"--id": self.ids, "--chatcmpl": self.chatcmpl, "--requestid": self.request_id}
-        identifiers = [name for name, value in names.items() if value]
-        others = {"--predicate": self.predicates, "--last": self.last, "--all": self.all}
+        identifiers = [name for name, value in names.items() if value not in (None, ())]
+        others = {"a filter": self.is_filtered, "--last": self.last, "--all": self.all}
         ways = [name for name, value in others.items() if value]
-        if not identifiers and not ways:
-            raise click.UsageError(GROUP)
+        if not (identifiers or ways or self.names) and self.default == "none":
+            last = (
+                "--last or a filter such as --failed" if self.views else "--last, a filter such as --failed, or --all"
+            )
+            raise click.UsageError(f"{GROUP}, or an ID (mpal {command} 13), {last}")
         pairs = [(one, other) for one in identifiers for other in ways]
         pairs += [("--all", other) for other in ways if self.all and other != "--all"]
         pairs += [("several --id", other) for other in identifiers[1:] if len(self.ids) > 1]
+        pairs += [(self.names[0], other) for other in (*identifiers, *ways) if self.names and other != "a filter"]
         if pairs:
             raise click.UsageError("{} and {} do not go together".format(*pairs[0]))
 
@@ -57,89 +77,97 @@ class CallSelection:
 
         Raise NotFoundError if there are none, or if one of the IDs does not exist.
         """
-        from moonpalace_addons.store.read import selection
-
+        if self.names:
+            return self._kept(engine, named_ids(engine, self.names))
         if len(self.ids) > 1:
             return known(engine, self.ids)
-        if self.ids or self.chatcmpl or self.request_id:
+        if self.ids or self.chatcmpl is not None or self.request_id is not None:
             row_id = self.ids[0] if self.ids else None
-            return [find_call(engine, row_id=row_id, chatcmpl=self.chatcmpl, request_id=self.request_id).id]
-        condition = None
-        if self.predicates:
-            from moonpalace_addons.store.query.condition import condition as condition_of
+            return [find_call(engine, row_id=row_id, chatcmpl=self.chatcmpl, request_id=self.request_id)]
+        return self._newest(engine, 1 if self.last is None and (self.views or not self.is_filtered) else self.last)
 
-            condition = condition_of(self.predicates, engine)
-        found = selection.chosen_ids(engine, condition, last=self.last)
+    def _kept(self, engine: Engine, ids: Sequence[int]) -> list[int]:
+        """Return those of the calls that pass the filters."""
+        if not self.is_filtered:
+            return list(ids)
+        from moonpalace_addons.store.read import selection
+
+        fitting = set(selection.chosen_ids(engine, self.filters.condition(engine)))
+        if not fitting.intersection(ids):
+            raise NotFoundError("none of these calls matches the filters")
+        return [row_id for row_id in ids if row_id in fitting]
+
+    def _newest(self, engine: Engine, count: int | None) -> list[int]:
+        from moonpalace_addons.store.read import selection
+
+        found = selection.chosen_ids(engine, self.filters.condition(engine), last=None if self.all else count)
         if not found:
-            what = "this predicate holds for no stored call" if self.predicates else "no call is stored yet"
+            what = "no stored call matches" if self.is_filtered else "no call is stored yet"
             raise NotFoundError(f"{what}; mpal list shows what there is")
         return found
 
 
-def known(engine: Engine, ids: tuple[int, ...]) -> list[int]:
-    """Return the IDs without duplicates; raise NotFoundError that names those that do not exist."""
-    from moonpalace_addons.store.read import selection
+def selection_flags[R](
+    *, views: bool = False, default: Default = "none", without: Sequence[str] = ()
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
+    """Add the flags that select calls; the command receives them as one checked argument `wanted`.
 
-    there = {exchange.id for exchange in selection.in_order(engine, ids)}
-    missing = [str(row_id) for row_id in dict.fromkeys(ids) if row_id not in there]
-    if missing:
-        names = ", ".join(missing[:NAMED]) + (", …" if len(missing) > NAMED else "")
-        raise NotFoundError(f"no stored call has id {names}; mpal list shows what there is")
-    return list(dict.fromkeys(ids))
+    `without` names filters whose flags mean something else to the command, see `CallSelection` for the rest.
+    """
+
+    def decorate(function: Callable[..., R]) -> Callable[..., R]:
+        @functools.wraps(function)
+        def with_wanted(*args: object, **arguments: object) -> R:
+            given = {name: arguments.pop(PREFIX + name) for name in ("names", "ids", "chatcmpl", "request_id", "last")}
+            given["all"] = arguments.pop(f"{PREFIX}all", False)
+            wanted = CallSelection(**given, filters=take_filters(arguments), views=views, default=default)  # type: ignore[arg-type]
+            wanted.check(click.get_current_context().command_path.removeprefix("mpal "))
+            return function(*args, wanted=wanted, **arguments)
+
+        decorated = filter_options(with_wanted, without)
+        for option in reversed(identifying(views=views)):  # click shows the flags in the reverse order
+            decorated = option(decorated)
+        return decorated
+
+    return decorate
 
 
-def selection_flags[R](function: Callable[..., R]) -> Callable[..., R]:
-    """Add the flags that select calls; the command receives them as one checked argument `wanted`."""
-
-    @functools.wraps(function)
-    def with_wanted(*args: object, **arguments: object) -> R:
-        wanted = CallSelection(**{name: arguments.pop(f"wanted_{name}") for name in CallSelection.__slots__})  # type: ignore[arg-type]
-        wanted.check()
-        return function(*args, wanted=wanted, **arguments)
-
-    options = (
+def identifying[R](*, views: bool) -> list[Callable[[Callable[..., R]], Callable[..., R]]]:
+    """Return the argument and the options that name calls."""
+    options: list[Callable[[Callable[..., R]], Callable[..., R]]] = [
+        click.argument(f"{PREFIX}names", metavar="[ID]...", nargs=-1, shell_complete=complete_call),
         click.option(
             "--id",
-            "wanted_ids",
-            type=WholeNumber(1, MAX_ID),
+            f"{PREFIX}ids",
+            type=WholeNumber(1),
             multiple=True,
             shell_complete=complete_id,
             help="Number of the call, as list shows it; may be given several times.",
         ),
         click.option(
             "--chatcmpl",
-            "wanted_chatcmpl",
+            f"{PREFIX}chatcmpl",
             metavar="ID",
             shell_complete=complete_chatcmpl,
             help="Id of the completion, message or response.",
         ),
         click.option(
             "--requestid",
-            "wanted_request_id",
+            f"{PREFIX}request_id",
             metavar="ID",
             shell_complete=complete_request_id,
             help="Msh-Request-Id of the answer.",
         ),
         click.option(
             "--last",
-            "wanted_last",
-            type=WholeNumber(1, MAX_ID),
+            f"{PREFIX}last",
+            type=WholeNumber(1),
             is_flag=False,
             flag_value="1",
             metavar="[N]",
-            help="The last call, or the last N.",
+            help="The last call, or the last N; with filters, of those that match.",
         ),
-        click.option(
-            "-p",
-            "--predicate",
-            "wanted_predicates",
-            metavar="TEXT",
-            multiple=True,
-            help="All calls for which this holds, as mpal list takes it; with --last the last N of them.",
-        ),
-        click.option("--all", "wanted_all", is_flag=True, help="All calls."),
-    )
-    decorated: Callable[..., R] = with_wanted
-    for option in reversed(options):  # click shows the flags in the reverse order of their decorators
-        decorated = option(decorated)
-    return decorated
+    ]
+    if not views:
+        options.append(click.option("--all", f"{PREFIX}all", is_flag=True, help="All calls."))
+    return options

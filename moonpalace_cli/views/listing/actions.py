@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,18 +34,7 @@ class Selection:
     """The requested calls."""
 
     chat_only: bool
-    since: datetime | None
     where: ColumnElement[bool] | None
-
-
-def holding(predicates: tuple[str, ...], engine: Engine) -> ColumnElement[bool] | None:
-    """Return the condition that all predicates hold, None for none."""
-    if not predicates:
-        return None
-    # 0.2 s, which a list without them need not pay.
-    from moonpalace_addons.store.query.condition import condition
-
-    return condition(predicates, engine)
 
 
 def tell_units(predicates: tuple[str, ...], *, found_any: bool) -> None:
@@ -73,7 +61,6 @@ def first_calls(engine: Engine, selection: Selection, limit: int | None, order: 
         engine,
         limit=limit,
         chat_only=selection.chat_only,
-        since=selection.since,
         where=selection.where,
         order=() if order is None else ordering.order_by(order[0], descending=order[1]),
     )
@@ -112,7 +99,7 @@ def print_count(engine: Engine, selection: Selection, *, as_json: bool) -> int:
     """Print how many calls there are, and return it."""
     from moonpalace_addons.store.records import exchanges
 
-    number = exchanges.count(engine, chat_only=selection.chat_only, since=selection.since, where=selection.where)
+    number = exchanges.count(engine, chat_only=selection.chat_only, where=selection.where)
     if as_json:
         print_json(json.dumps({"count": number}))
     else:
@@ -131,7 +118,6 @@ def print_stats(engine: Engine, selection: Selection, limit: int | None, *, as_j
             engine,
             (*stats.TOKENS, *stats.TIMES),
             chat_only=selection.chat_only,
-            since=selection.since,
             where=selection.where,
             limit=limit,
         )
@@ -149,5 +135,5 @@ def follow(
     from moonpalace_addons.store.read.following import Follower
     from moonpalace_cli.views.listing.watching import watch
 
-    with Follower(engine, chat_only=selection.chat_only, since=selection.since, where=selection.where) as follower:
+    with Follower(engine, chat_only=selection.chat_only, where=selection.where) as follower:
         watch(engine, follower, columns, limit=limit, as_json=as_json, pause=lambda: time.sleep(WATCH_INTERVAL))

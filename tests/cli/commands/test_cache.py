@@ -251,7 +251,7 @@ def test_nothing_to_compare_with(said: Said, stored: Callable[..., None]) -> Non
     assert said("why", "--id", "2")[1].startswith("call 2 continues none")
     assert said("why", "--id", "3")[1].endswith("tokens: unknown, one of the two calls has no usage\n")
     assert said("why", "--id", "9")[0] == 1
-    assert said("why")[0] == 2
+    assert said("why") == said("why", "3") == said("why", "--id", "3")
 
 
 def test_cached_by_others(said: Said, stored: Callable[..., None]) -> None:

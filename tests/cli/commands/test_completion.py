@@ -45,7 +45,7 @@ def test_other_shells(mpal: Callable[..., Outcome], shell: str) -> None:
     [
         ("mpal ins", "1", {"inspect"}),
         ("mpal list --ch", "2", {"--chatonly"}),
-        ("mpal export --g", "2", {"--good"}),
+        ("mpal export --g", "2", {"--good", "--grep"}),
         ("mpal list --columns id,finish_r", "3", {"id,finish_reason"}),
         ("mpal list --columns zzz", "3", set()),
         ("mpal list --sort finish_r", "3", {"finish_reason"}),

@@ -219,7 +219,8 @@ def test_identifiers_must_all_hold(store: Store, mpal: Callable[..., Outcome]) -
         (
             [],
             2,
-            "at least one of the flags in the group [id chatcmpl requestid] is required, or --last, --predicate, --all "
+            "at least one of the flags in the group [id chatcmpl requestid] is required, or an ID "
+            "(mpal export 13), --last, a filter such as --failed, or --all "
             "(see mpal export --help)",
         ),
         (["--id", "1", "--good", "--bad"], 2, "--good and --bad exclude each other (see mpal export --help)"),

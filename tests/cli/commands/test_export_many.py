@@ -62,7 +62,7 @@ def test_predicates(three: Store, mpal: Callable[..., Outcome]) -> None:
     assert ids_of(mpal("export", "-p", "tags == 'x'", "-p", "category == 'badcase'").out) == ["1", "2"]
     result = mpal("export", "-p", "id > 3")
     assert (result.code, result.out) == (1, "")
-    assert result.err == "Error: this predicate holds for no stored call; mpal list shows what there is\n"
+    assert result.err == "Error: no stored call matches; mpal list shows what there is\n"
     assert mpal("export", "-p", "nothing == 1").code == 2
 
 

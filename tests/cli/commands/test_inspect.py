@@ -206,7 +206,12 @@ def test_json(store: Store, mpal: Callable[..., Outcome]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "at least one of the flags in the group [id chatcmpl requestid] is required (see mpal inspect --help)"),
+        (
+            [],
+            2,
+            "at least one of the flags in the group [id chatcmpl requestid] is required, or an ID (mpal inspect 13), "
+            "--last or a filter such as --failed (see mpal inspect --help)",
+        ),
         (["--id", "99999"], 1, "no stored call has id 99999; mpal list shows what there is"),
         (["--chatcmpl", ""], 1, "no stored call has chatcmpl ; mpal list shows what there is"),
         (
@@ -218,7 +223,7 @@ def test_json(store: Store, mpal: Callable[..., Outcome]) -> None:
         (
             ["--id", "1", "--last"],
             2,
-            "--last names the call: leave out --id, --chatcmpl and --requestid (see mpal inspect --help)",
+            "--id and --last do not go together (see mpal inspect --help)",
         ),
         (["--id", "1", "--chat", "--json"], 2, "--chat and --json do not go together (see mpal inspect --help)"),
         (
@@ -265,7 +270,7 @@ def test_errors(store: Store, mpal: Callable[..., Outcome], arguments: list[str]
 def test_the_last_call(store: Store, mpal: Callable[..., Outcome]) -> None:
     """--last shows the newest call; in an empty store there is none."""
     result = mpal("inspect", "--last")
-    assert (result.code, result.err) == (1, "Error: there are no calls yet\n")
+    assert (result.code, result.err) == (1, "Error: no call is stored yet; mpal list shows what there is\n")
     store.add()
     store.add(chatcmpl_id="chatcmpl-newest")
     assert '"chatcmpl": "chatcmpl-newest"' in mpal("inspect", "--last").out

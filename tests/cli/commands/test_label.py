@@ -78,7 +78,8 @@ def test_labels_are_shown(three: Store, mpal: Callable[..., Outcome]) -> None:
         (
             ["--good"],
             2,
-            "at least one of the flags in the group [id chatcmpl requestid] is required, or --last, --predicate, --all "
+            "at least one of the flags in the group [id chatcmpl requestid] is required, or an ID "
+            "(mpal label 13), --last, a filter such as --failed, or --all "
             "(see mpal label --help)",
         ),
         (["--id", "1", "--good", "--bad"], 2, "--good and --bad exclude each other (see mpal label --help)"),

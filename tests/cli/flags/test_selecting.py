@@ -3,7 +3,10 @@
 import click
 import pytest
 
+from moonpalace_cli.flags.filters import Filters
 from moonpalace_cli.flags.selecting import CallSelection
+
+SOME = Filters(("id > 1",))
 
 
 @pytest.mark.parametrize(
@@ -14,9 +17,13 @@ from moonpalace_cli.flags.selecting import CallSelection
         (CallSelection(last=1), False),
         (CallSelection(ids=(1, 2)), True),
         (CallSelection(last=2), True),
-        (CallSelection(predicates=("id > 1",)), True),
-        (CallSelection(predicates=("id > 1",), last=1), True),
+        (CallSelection(filters=SOME), True),
+        (CallSelection(filters=SOME, last=1), True),
         (CallSelection(all=True), True),
+        (CallSelection(names=("13",)), False),
+        (CallSelection(names=("chatcmpl-13-20",)), False),
+        (CallSelection(names=("13-20",)), True),
+        (CallSelection(names=("13", "20")), True),
     ],
 )
 def test_one_or_many(wanted: CallSelection, is_many: bool) -> None:
@@ -31,10 +38,13 @@ def test_one_or_many(wanted: CallSelection, is_many: bool) -> None:
         CallSelection(),
         CallSelection(ids=(1,), all=True),
         CallSelection(chatcmpl="x", last=1),
-        CallSelection(request_id="x", predicates=("id > 1",)),
+        CallSelection(request_id="x", filters=SOME),
         CallSelection(all=True, last=1),
-        CallSelection(all=True, predicates=("id > 1",)),
+        CallSelection(all=True, filters=SOME),
         CallSelection(ids=(1, 2), request_id="x"),
+        CallSelection(names=("1",), ids=(1,)),
+        CallSelection(names=("1",), last=1),
+        CallSelection(names=("1",), all=True),
     ],
 )
 def test_contradictions(wanted: CallSelection) -> None:

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine, delete, event
+from sqlalchemy import Connection, Engine, and_, delete, event
 
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.database.opening import open_store
@@ -162,7 +162,8 @@ def test_conditions(begin: Begin, follow: Callable[..., Follower]) -> None:
     begin(state=State.COMPLETED.value, path="/v1/models")
     wanted = begin(state=State.COMPLETED.value, method="PUT")
     since = STARTED - timedelta(hours=1)
-    follower = follow(chat_only=True, since=since, where=EXCHANGES.c.method == "PUT")
+    recent = EXCHANGES.c.started_at >= int(since.timestamp()) * 10**6
+    follower = follow(chat_only=True, where=and_(EXCHANGES.c.method == "PUT", recent))
     assert ids(follower.earlier(9)) == [wanted]
     old = int((since - timedelta(seconds=1)).timestamp()) * 10**6
     over = State.COMPLETED.value

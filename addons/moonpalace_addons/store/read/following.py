@@ -7,7 +7,6 @@ lookups by primary key; on SQLite it costs one pragma while nothing is written.
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from itertools import batched
 from types import TracebackType
 from typing import Self
@@ -36,14 +35,11 @@ class Follower:
         engine: Engine,
         *,
         chat_only: bool = False,
-        since: datetime | None = None,
         where: ColumnElement[bool] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._engine = engine
-        self._where = and_(
-            EXCHANGES.c.state != State.IN_FLIGHT, *matching(chat_only=chat_only, since=since, where=where)
-        )
+        self._where = and_(EXCHANGES.c.state != State.IN_FLIGHT, *matching(chat_only=chat_only, where=where))
         self._clock = clock
         self._connection = engine.connect()
         self._version: int | None = None

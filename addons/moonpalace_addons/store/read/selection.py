@@ -2,12 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import ColumnElement, Engine, Text, cast, select
+from sqlalchemy import ColumnElement, Engine, Text, and_, cast, or_, select
+from sqlalchemy.exc import DataError
 
 from moonpalace_addons.store.records.exchanges import COLUMNS, Exchange, to_exchange
 from moonpalace_addons.store.records.labels import chunks
 from moonpalace_addons.store.records.ordering import NEWEST_FIRST
 from moonpalace_addons.store.schema import EXCHANGES
+
+IDENTIFIERS = (
+    EXCHANGES.c.chatcmpl_id,
+    EXCHANGES.c.msh_request_id,
+    EXCHANGES.c.client_request_id,
+    EXCHANGES.c.uuid,
+)
+"""The columns that name a call."""
 
 
 def chosen_ids(engine: Engine, condition: ColumnElement[bool] | None = None, *, last: int | None = None) -> list[int]:
@@ -28,6 +37,45 @@ def in_order(engine: Engine, ids: Sequence[int]) -> Iterator[Exchange]:
             rows = connection.execute(select(*COLUMNS).where(EXCHANGES.c.id.in_(some))).mappings()
             found = {exchange.id: exchange for exchange in map(to_exchange, rows)}
         yield from (found[exchange_id] for exchange_id in some if exchange_id in found)
+
+
+def ids_between(engine: Engine, first: int, last: int) -> list[int]:
+    """Return the ids of the stored calls from `first` to `last`, ascending."""
+    query = select(EXCHANGES.c.id).where(EXCHANGES.c.id.between(first, last)).order_by(EXCHANGES.c.id)
+    with engine.connect() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def called(engine: Engine, name: str) -> list[int]:
+    """Return the ids of the calls with this identifier, newest first."""
+    return [row_id for row_id, _ in with_identifier(engine, [column == name for column in IDENTIFIERS])]
+
+
+def identified(engine: Engine, beginning: str, end: str = "", *, limit: int = 50) -> dict[int, list[str]]:
+    """Return the newest calls with an identifier that begins and ends so: these identifiers by the id of the call."""
+    wanted = [
+        and_(column.startswith(beginning, autoescape=True), column.endswith(end, autoescape=True))
+        for column in IDENTIFIERS
+    ]
+    rows = with_identifier(engine, wanted, limit)
+    return {row_id: [each for each in names if each and suits(each, beginning, end)] for row_id, names in rows}
+
+
+def with_identifier(
+    engine: Engine, wanted: Sequence[ColumnElement[bool]], limit: int | None = None
+) -> list[tuple[int, list[str | None]]]:
+    """Return the ids and identifiers of the calls for which a condition holds, newest first."""
+    query = select(EXCHANGES.c.id, *IDENTIFIERS).where(or_(*wanted)).order_by(*NEWEST_FIRST).limit(limit)
+    with engine.connect() as connection:
+        try:
+            return [(row_id, names) for row_id, *names in connection.execute(query)]
+        except (UnicodeEncodeError, DataError):
+            return []  # no column can hold such a text
+
+
+def suits(identifier: str, beginning: str, end: str) -> bool:
+    """Return whether an identifier begins and ends so; case is ignored, as LIKE does on SQLite."""
+    return identifier.lower().startswith(beginning.lower()) and identifier.lower().endswith(end.lower())
 
 
 def ids_beginning(engine: Engine, beginning: str, *, limit: int = 50) -> list[tuple[int, str]]:

@@ -1,7 +1,6 @@
 """Query the numbers of each call that statistics are computed from."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import cast
 
 from sqlalchemy import ColumnElement, Engine, select
@@ -26,7 +25,6 @@ def measured(
     numbers: Sequence[str],
     *,
     chat_only: bool = False,
-    since: datetime | None = None,
     where: ColumnElement[bool] | None = None,
     limit: int | None = None,
 ) -> Iterator[Sequence[Measured]]:
@@ -36,7 +34,7 @@ def measured(
     """
     names = ("model", "state", "status_code", "error_kind", *numbers)
     query = select(*(expression(FIELDS[name]) for name in names))
-    query = query.where(*matching(chat_only=chat_only, since=since, where=where))
+    query = query.where(*matching(chat_only=chat_only, where=where))
     if limit is not None:
         query = query.order_by(*NEWEST_FIRST).limit(min(limit, MAX_INT64))
     with engine.connect() as connection:

@@ -104,17 +104,16 @@ def latest(
     *,
     limit: int | None,
     chat_only: bool = False,
-    since: datetime | None = None,
     where: ColumnElement[bool] | None = None,
     order: Sequence[ColumnElement[object]] = (),
     offset: int = 0,
 ) -> list[Exchange]:
     """Return at most `limit` matching calls (None: all), newest first unless `order` is given.
 
-    `chat_only` selects calls to `…/chat/completions`, `since` those that began then or later, `where` adds a condition.
+    `chat_only` selects calls to `…/chat/completions`, `where` adds a condition.
     The first `offset` calls are skipped.
     """
-    query = select(*COLUMNS).where(*matching(chat_only=chat_only, since=since, where=where))
+    query = select(*COLUMNS).where(*matching(chat_only=chat_only, where=where))
     query = query.order_by(*(order or NEWEST_FIRST))
     if limit is not None or offset:
         query = query.limit(MAX_INT64 if limit is None else min(limit, MAX_INT64)).offset(min(offset, MAX_INT64))
@@ -126,22 +125,17 @@ def count(
     engine: Engine,
     *,
     chat_only: bool = False,
-    since: datetime | None = None,
     where: ColumnElement[bool] | None = None,
 ) -> int:
     """Return the number of matching calls, as for `latest`."""
-    conditions = matching(chat_only=chat_only, since=since, where=where)
+    conditions = matching(chat_only=chat_only, where=where)
     with engine.connect() as connection:
         return connection.execute(select(func.count()).select_from(EXCHANGES).where(*conditions)).scalar_one()
 
 
-def matching(
-    *, chat_only: bool = False, since: datetime | None = None, where: ColumnElement[bool] | None = None
-) -> list[ColumnElement[bool]]:
+def matching(*, chat_only: bool = False, where: ColumnElement[bool] | None = None) -> list[ColumnElement[bool]]:
     """Return the conditions that `latest` applies."""
     conditions = [EXCHANGES.c.path.endswith("/chat/completions")] if chat_only else []
-    if since is not None:
-        conditions.append(EXCHANGES.c.started_at >= microseconds(since))
     return conditions if where is None else [*conditions, where]
 
 
