@@ -64,23 +64,34 @@ def asked(model: str, **more: object) -> dict[str, object]:
     return {"model": model, "messages": MESSAGES, "tools": TOOLS, **more}
 
 
-def parsed(url: str, body: dict[str, object]) -> object:
+@pytest.fixture(scope="module")
+def sdks(mock: MockServer, proxy: Proxy) -> Iterator[tuple[openai.OpenAI, openai.OpenAI]]:
+    """Provide a client through the proxy and one of the mock itself: making one takes longer than many calls."""
+
+    def sdk(url: str) -> openai.OpenAI:
+        http = openai.DefaultHttpxClient(verify=NO_AUTHORITIES)
+        return openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0, timeout=PATIENCE, http_client=http)
+
+    with sdk(proxy.url) as through, sdk(mock.url) as direct:
+        yield through, direct
+
+
+def parsed(sdk: openai.OpenAI, body: dict[str, object]) -> object:
     """Return what the SDK makes of an answer: the completion's fields, the body as text, or the error it raises."""
-    client = openai.DefaultHttpxClient(verify=NO_AUTHORITIES)
-    with openai.OpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0, timeout=PATIENCE, http_client=client) as sdk:
-        try:
-            answer: object = sdk.chat.completions.create(**body)  # type: ignore[call-overload]
-        except openai.APIStatusError as error:
-            return type(error), error.status_code, error.body, error.response.headers.get("retry-after")
+    try:
+        answer: object = sdk.chat.completions.create(**body)  # type: ignore[call-overload]
+    except openai.APIStatusError as error:
+        return type(error), error.status_code, error.body, error.response.headers.get("retry-after")
     return answer.model_dump() if isinstance(answer, openai.BaseModel) else answer
 
 
 @pytest.mark.parametrize("name", ALIKE)
-def test_the_sdk_gets_the_same(mock: MockServer, proxy: Proxy, name: str) -> None:
+def test_the_sdk_gets_the_same(sdks: tuple[openai.OpenAI, openai.OpenAI], name: str) -> None:
     """What the SDK parses is what the mock's own non-streaming answer parses to, for errors too."""
+    through, direct = sdks
     for more in ({}, {"n": 2}, {"max_tokens": 5, "stream": False}, {"stream": None}):
         body = asked(name, **more)
-        assert parsed(proxy.url, body) == parsed(mock.url, body), more
+        assert parsed(through, body) == parsed(direct, body), more
 
 
 @pytest.mark.parametrize("name", ["mock-echo", "mock-tools", "mock-two-choices", "mock-logprobs", "mock-refusal"])
@@ -91,9 +102,9 @@ def test_the_json_is_the_same(mock: MockServer, proxy: Proxy, client: httpx.Clie
     assert through.headers["content-type"] == JSON_TYPE
 
 
-def test_the_sdk_gets_what_it_cannot_decode(mock: MockServer, proxy: Proxy) -> None:
+def test_the_sdk_gets_what_it_cannot_decode(sdks: tuple[openai.OpenAI, openai.OpenAI]) -> None:
     """A stream in an encoding that the SDK does not know comes decoded."""
-    found, expected = (parsed(proxy.url, asked(name)) for name in ("mock-zstd", "mock-gzip"))
+    found, expected = (parsed(sdks[0], asked(name)) for name in ("mock-zstd", "mock-gzip"))
     assert isinstance(found, dict)
     assert isinstance(expected, dict)
     assert found["choices"] == expected["choices"]
