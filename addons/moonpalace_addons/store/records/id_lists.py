@@ -3,8 +3,7 @@
 import json
 from collections.abc import Iterable
 
-from sqlalchemy import BigInteger, ColumnElement, Integer, String, any_, column, func, literal, select
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Integer, String, any_, column, func, literal, select
 
 
 def among(tested: ColumnElement[int], numbers: Iterable[int], dialect_name: str) -> ColumnElement[bool]:
@@ -12,4 +11,4 @@ def among(tested: ColumnElement[int], numbers: Iterable[int], dialect_name: str)
     if dialect_name == "sqlite":
         listed = func.json_each(literal(json.dumps(list(numbers)), String())).table_valued(column("value", Integer))
         return tested.in_(select(listed.c.value))
-    return tested == any_(literal(list(numbers), postgresql.ARRAY(BigInteger)))
+    return tested == any_(literal(list(numbers), ARRAY(BigInteger)))

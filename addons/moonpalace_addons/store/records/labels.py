@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, delete, func, literal, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.records.insertion import insert_into
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, TAGS
 
@@ -54,8 +54,8 @@ def change_batch(connection: Connection, ids: Sequence[int], wanted: Change) -> 
 def add_tag(connection: Connection, ids: Sequence[int], tag: str) -> None:
     """Add a tag to those of the calls that exist and do not have it."""
     rows = select(EXCHANGES.c.id, literal(tag)).where(EXCHANGES.c.id.in_(ids))
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    connection.execute(insert(TAGS).from_select(["exchange_id", "tag"], rows).on_conflict_do_nothing())
+    insert = insert_into(TAGS, connection.dialect.name)
+    connection.execute(insert.from_select(["exchange_id", "tag"], rows).on_conflict_do_nothing())
 
 
 def tags_of(engine: Engine, ids: Sequence[int]) -> Mapping[int, tuple[str, ...]]:

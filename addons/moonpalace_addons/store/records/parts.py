@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import batched
 
-from sqlalchemy import Connection, LargeBinary, Select, any_, bindparam, delete, func, select, true
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import ARRAY, Connection, Executable, LargeBinary, Select, any_, bindparam, delete, func, select, true
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.records.body_text import Side, pieces
-from moonpalace_addons.store.records.insertion import insert_many
+from moonpalace_addons.store.records.insertion import insert_into, insert_many
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EXCHANGES, PARTS, UNUSED_PARTS
 from moonpalace_addons.store.write.body_parts import is_utf8
@@ -35,17 +34,18 @@ NOTED = select(PARTS.c.id, PARTS.c.hash, UNUSED_PARTS.c.token).outerjoin(UNUSED_
 FOUND = NOTED.where(PARTS.c.hash.in_(bindparam("hashes", expanding=True)))
 
 # On PostgreSQL one array replaces many values, because the driver parses statements in Python, which is slow.
-FOUND_IN_ARRAY = NOTED.where(PARTS.c.hash == any_(bindparam("hashes", type_=postgresql.ARRAY(LargeBinary))))
-ARRAYS = [bindparam(f"{column.name}s", type_=postgresql.ARRAY(column.type)) for column in ADDED]
+FOUND_IN_ARRAY = NOTED.where(PARTS.c.hash == any_(bindparam("hashes", type_=ARRAY(LargeBinary))))
+ARRAYS = [bindparam(f"{column.name}s", type_=ARRAY(column.type)) for column in ADDED]
 GIVEN = func.unnest(*ARRAYS).table_valued(*(column.name for column in ADDED)).render_derived(name="given")
-ADD = (
-    postgresql.insert(PARTS)
-    .from_select([column.name for column in ADDED], select(GIVEN))
-    .on_conflict_do_nothing(index_elements=[PARTS.c.hash])
-    .returning(PARTS.c.hash, PARTS.c.id)
-)
 
 LAST = select(func.coalesce(func.max(PARTS.c.id), 0))
+
+
+@cache
+def addition() -> Executable:
+    """Return the statement that adds pieces to PostgreSQL."""
+    rows = insert_into(PARTS, "postgresql").from_select([column.name for column in ADDED], select(GIVEN))
+    return rows.on_conflict_do_nothing(index_elements=[PARTS.c.hash]).returning(PARTS.c.hash, PARTS.c.id)
 
 
 def keep(connection: Connection, bodies: Sequence[bytes]) -> list[str]:
@@ -100,7 +100,7 @@ def add_numbered(connection: Connection, data: Mapping[bytes, bytes]) -> dict[by
 def add(connection: Connection, data: Mapping[bytes, bytes]) -> dict[bytes, int]:
     """Add pieces that others may be adding too, in the order of their hashes to avoid deadlocks."""
     rows = [row(key, data[key]) for key in sorted(data)]
-    returned = connection.execute(ADD, {f"{each.name}s": [found[each.name] for found in rows] for each in ADDED})
+    returned = connection.execute(addition(), {f"{each.name}s": [found[each.name] for found in rows] for each in ADDED})
     ids: dict[bytes, int] = {found.hash: found.id for found in returned}
     return ids | find(connection, data.keys() - ids.keys())
 

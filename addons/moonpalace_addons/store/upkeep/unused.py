@@ -26,10 +26,10 @@ from sqlalchemy import (
     union,
     union_all,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from moonpalace_addons.store.records.body_text import SIDES, pieces
 from moonpalace_addons.store.records.id_lists import among
+from moonpalace_addons.store.records.insertion import insert_into
 from moonpalace_addons.store.schema import EXCHANGES, PARTS, UNUSED_PARTS
 
 HEADERS = (EXCHANGES.c.request_headers_part, EXCHANGES.c.response_headers_part)
@@ -99,10 +99,9 @@ def note_those_of(connection: Connection, calls: Sequence[int]) -> None:
 
 def put_notes(connection: Connection, ids: Select[int]) -> None:
     """Insert or replace notes with a new token."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     # SQLite needs a WHERE before ON CONFLICT.
     rows = ids.add_columns(literal(secrets.randbits(62), BigInteger)).where(true())
-    statement = dialect.insert(UNUSED_PARTS).from_select(["id", "token"], rows)
+    statement = insert_into(UNUSED_PARTS, connection.dialect.name).from_select(["id", "token"], rows)
     set_token = {"token": statement.excluded.token}
     connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=set_token))
 
