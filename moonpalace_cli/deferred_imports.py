@@ -44,8 +44,10 @@ def defer(name: str, known: Mapping[str, object] | None = None) -> None:
 
 def defer_package(name: str) -> None:
     """Import a package's submodules without running its `__init__`, unless it is loaded already."""
+    if name in sys.modules:
+        return
     found = importlib.util.find_spec(name)
-    if name not in sys.modules and found is not None and found.submodule_search_locations is not None:
+    if found is not None and found.submodule_search_locations is not None:
         package = DeferredPackage(name)
         package.__path__ = found.submodule_search_locations
         sys.modules[name] = package

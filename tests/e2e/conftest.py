@@ -31,6 +31,7 @@ from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.scenarios import Times
+from tests.e2e.forks import Fork, Forks
 from tests.scenarios.server import MockServer
 from tests.waiting import until
 
@@ -43,6 +44,11 @@ PATIENCE = 60.0
 
 IMPATIENT = {"PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("tests/impatient", "", "addons"))}
 """The environment of a proxy that gives up early on a store that does not answer."""
+
+FRESH = ("--web", "--workers")
+"""Options of `mpal start` with which it imports something else than usual."""
+
+type Process = subprocess.Popen[bytes] | Fork
 
 # httpx otherwise loads all authorities for each client, though few of these speak TLS.
 NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -60,7 +66,7 @@ def free_port() -> int:
 class Log:
     """What a process says on both of its outputs, read by a thread of its own."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: Process) -> None:
         self._process = process
         self._changed = threading.Condition()
         self._lines = list[str]()
@@ -114,7 +120,7 @@ class Log:
 class Proxy:
     """A proxy that listens; `home` is the folder MOONPALACE_HOME, `url` the address without `/v1`."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     log: Log
     environment: dict[str, str]
     home: Path
@@ -250,9 +256,10 @@ def run_mpal(environment: Mapping[str, str], *arguments: str) -> subprocess.Comp
 class Launcher:
     """Start processes, each with a folder of its own unless it is given one."""
 
-    def __init__(self, folders: pytest.TempPathFactory, used: Path) -> None:
+    def __init__(self, folders: pytest.TempPathFactory, used: Path, forks: Forks) -> None:
         self._folders = folders
         self._used = used
+        self._forks = forks
 
     def folder(self) -> Path:
         """Return a new folder."""
@@ -273,20 +280,31 @@ class Launcher:
         return run_mpal(self.environment(folder, extra), *arguments)
 
     def start(
-        self, *arguments: str, endpoint: str = "", folder: Path | None = None, extra: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        endpoint: str = "",
+        folder: Path | None = None,
+        extra: Mapping[str, str] | None = None,
+        fresh: bool = False,
     ) -> AbstractContextManager[Proxy]:
-        """Run `mpal start` on a free port for the length of a `with` block; `extra` are environment variables."""
+        """Run `mpal start` on a free port for the length of a `with` block; `extra` are environment variables.
+
+        It is a fork, unless what is imported or looked at has to be that of a `fresh` process.
+        """
         if endpoint:
             arguments = ("--endpoint", endpoint, *arguments)
-        command = [sys.executable, "-m", "moonpalace_cli.main", "start", "--port", "0", *arguments]
-        return self._running(command, self.environment(folder or self.used_folder(), extra))
+        command = ["start", "--port", "0", *arguments]
+        environment = self.environment(folder or self.used_folder(), extra)
+        if fresh or "PYTHONPATH" in (extra or {}) or not set(FRESH).isdisjoint(arguments):
+            return running(popen([sys.executable, "-m", "moonpalace_cli.main", *command], environment), environment)
+        return running(self._forks.mpal(command, environment), environment)
 
     def mitmproxy(
         self, tool: str, *arguments: str, announced: str = ANNOUNCED, extra: Mapping[str, str] | None = None
     ) -> AbstractContextManager[Proxy]:
         """Run `mitmdump` or `mitmweb` with the bundle; `announced` is what it says once it listens."""
         command, environment = self.mitmproxy_command(tool, *arguments, extra=extra)
-        return self._running(command, environment, announced)
+        return running(popen(command, environment), environment, announced)
 
     def mitmproxy_command(
         self, tool: str, *arguments: str, extra: Mapping[str, str] | None = None
@@ -303,29 +321,35 @@ class Launcher:
         command, environment = self.mitmproxy_command("mitmdump", *arguments, extra=extra)
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=PATIENCE, check=False)
 
-    @contextmanager
-    def _running(self, command: list[str], environment: dict[str, str], announced: str = ANNOUNCED) -> Iterator[Proxy]:
-        process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        )
-        log = Log(process)
-        try:
-            url = log.wait_for(announced)[1]
-        except BaseException:
-            process.kill()
-            process.wait()
-            log.whole()
-            raise
-        proxy = Proxy(process, log, environment, Path(environment["MOONPALACE_HOME"]), url)
-        try:
-            yield proxy
-        finally:
-            proxy.close()
+
+def popen(command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    """Start a process whose outputs are one pipe."""
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+@contextmanager
+def running(process: Process, environment: dict[str, str], announced: str = ANNOUNCED) -> Iterator[Proxy]:
+    """Give the proxy of a process that has been started, once it listens, for the length of a `with` block."""
+    log = Log(process)
+    try:
+        url = log.wait_for(announced)[1]
+    except BaseException:
+        process.kill()
+        process.wait()
+        log.whole()
+        raise
+    proxy = Proxy(process, log, environment, Path(environment["MOONPALACE_HOME"]), url)
+    try:
+        yield proxy
+    finally:
+        proxy.close()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -343,14 +367,17 @@ def ports() -> Callable[[], int]:
 
 
 @pytest.fixture(scope="session")
-def launch(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Launcher:
+def launch(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Launcher]:
     """Provide what starts processes, with an empty store and mitmproxy's certificates made once for all."""
     used = tmp_path_factory.mktemp("used")
-    home = environment_in(used, {})["MOONPALACE_HOME"]
+    environment = environment_in(used, {})
+    home = environment["MOONPALACE_HOME"]
     Path(home).mkdir(mode=0o700)
     shutil.copy(empty_store, home)
     CertStore.from_store(f"{home}/mitmproxy", "mitmproxy", 2048)
-    return Launcher(tmp_path_factory, used)
+    forks = Forks(environment)
+    yield Launcher(tmp_path_factory, used, forks)
+    forks.close()
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ BODY = {"model": "mock-echo", "messages": [{"role": "user", "content": "Hello"}]
 def keyed(launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
     """Provide a proxy with a key, which pages of one site may call."""
     options = ("--key", KEY, "--allow-origins", "https://app.example")
-    with launch.start(*options, endpoint=mock.url) as running:
+    with launch.start(*options, endpoint=mock.url, fresh=True) as running:
         yield running
 
 
@@ -35,7 +35,8 @@ def keyed(launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
 def guarded(launch: Launcher, mock: MockServer) -> Iterator[Proxy]:
     """Provide a proxy with a key and a token that listens on all addresses."""
     options = ("--host", "0.0.0.0", "--allow-origins", "https://app.example")
-    with launch.start(*options, endpoint=mock.url, extra={"MOONPALACE_KEY": KEY, "MOONPALACE_TOKEN": TOKEN}) as running:
+    extra = {"MOONPALACE_KEY": KEY, "MOONPALACE_TOKEN": TOKEN}
+    with launch.start(*options, endpoint=mock.url, extra=extra) as running:
         yield running
 
 

@@ -116,7 +116,7 @@ def outcome(launch: Launcher, mock: MockServer, url: str) -> Outcome:
     """Provide what came of 800 calls through two proxies that started at once, while a reader listed them."""
     environment = launch.environment(extra={"MOONPALACE_DATABASE": url})
     looked = launch.folder() / "looks"
-    running = [launch.start("--database", url, endpoint=mock.url) for _ in range(2)]
+    running = [launch.start("--database", url, endpoint=mock.url, fresh=True) for _ in range(2)]
     with ExitStack() as stack, ThreadPoolExecutor() as pool:
         # Both find a blank database in the same moment.
         proxies = list(pool.map(stack.enter_context, running))

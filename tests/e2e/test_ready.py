@@ -70,7 +70,7 @@ type Start = Callable[[Launcher, MockServer, int], AbstractContextManager[Proxy]
 
 
 def mpal_start(launch: Launcher, mock: MockServer, port: int) -> AbstractContextManager[Proxy]:
-    return launch.start("--port", str(port), endpoint=mock.url, extra=CACHED)
+    return launch.start("--port", str(port), endpoint=mock.url, extra=CACHED, fresh=True)
 
 
 def mitmdump(launch: Launcher, mock: MockServer, port: int) -> AbstractContextManager[Proxy]:

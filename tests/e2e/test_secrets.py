@@ -191,7 +191,7 @@ def owners_trace(launch: Launcher, mock: MockServer) -> Trace:
     trace = Trace()
     options = ("--key", OWNERS_KEY, "--token", TOKEN)
     both = (TOKEN, OWNERS_KEY)
-    with launch.start(*options, endpoint=mock.url) as proxy:
+    with launch.start(*options, endpoint=mock.url, fresh=True) as proxy:
         make_every_kind(proxy, {"Authorization": f"Bearer {TOKEN}"}, both)
         break_off(proxy, {"Authorization": f"Bearer {TOKEN}"}, both)
         with proxy.client(headers={"Authorization": f"Bearer {TOKEN}x"}) as client:

@@ -163,7 +163,7 @@ def test_a_certificate_for_another_host_is_a_502(
 def test_an_outgoing_proxy_is_used(launch: Launcher, tls_mock: MockServer, outgoing: OutgoingProxy) -> None:
     """`--upstream-proxy` with user and password is used, and the password is written nowhere."""
     options = ("--upstream-ca", tls_mock.ca_file, "--upstream-proxy", outgoing.url)
-    with launch.start(*options, endpoint=tls_mock.url) as proxy:
+    with launch.start(*options, endpoint=tls_mock.url, fresh=True) as proxy:
         assert_works(proxy)
         command = Path(f"/proc/{proxy.process.pid}/cmdline")
         assert not command.exists() or PASSWORD.encode() not in command.read_bytes()
