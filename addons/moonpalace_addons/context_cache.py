@@ -13,8 +13,8 @@ from mitmproxy.http import HTTPFlow, Response
 from moonpalace_addons.caching.api import Account, CachingApi, Ready, answer_text
 from moonpalace_addons.caching.call_state import ContextCacheState
 from moonpalace_addons.calls.call import Call, Calls
-from moonpalace_addons.calls.chat_requests import CHAT, is_plain_chat
 from moonpalace_addons.calls.failures import UPSTREAM_PROTOCOL
+from moonpalace_addons.calls.plain_requests import has_plain_body
 from moonpalace_addons.calls.stream_edit import StreamEdit
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.errors import StoreError
@@ -84,7 +84,7 @@ class ContextCache:
         Return None, so that mitmproxy has nothing to await, if there is nothing to do.
         """
         call = self.calls.get(flow)
-        if call is None or flow.response is not None or not self._concerns(flow):
+        if call is None or flow.response is not None or not self._concerns(call):
             return None
         return self._request(call)
 
@@ -94,10 +94,10 @@ class ContextCache:
         except Exception:
             logger.exception("context cache: a call continues without a cache because of a fault in MoonPalace")
 
-    def _concerns(self, flow: HTTPFlow) -> bool:
-        settings = self.configuration.settings
-        is_long = self.caches is not None and len(flow.request.raw_content or b"") > settings.cache_min_bytes
-        return (is_long or settings.cache_key_hint) and is_plain_chat(flow)
+    def _concerns(self, call: Call) -> bool:
+        settings, request = self.configuration.settings, call.flow.request
+        is_long = self.caches is not None and len(request.raw_content or b"") > settings.cache_min_bytes
+        return (is_long or settings.cache_key_hint) and call.face.has_context_caches and has_plain_body(call.flow)
 
     async def _prepare(self, call: Call, settings: Settings) -> None:
         began = time.monotonic_ns()
@@ -138,7 +138,7 @@ class ContextCache:
         if key is None or self.caches is None:
             return None
         endpoint = self.configuration.endpoint_of(call.flow)
-        return Account(endpoint, masking.fingerprint(key, self._key), call.path.removesuffix(CHAT), key)
+        return Account(endpoint, masking.fingerprint(key, self._key), call.path.removesuffix(call.face.paths[0]), key)
 
     def _takes_hints(self, call: Call) -> bool:
         return time.monotonic() >= self._hints_from.get(self.configuration.endpoint_of(call.flow), 0.0)

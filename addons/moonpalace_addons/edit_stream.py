@@ -1,4 +1,4 @@
-"""Edit chat streams: merge forced ones, end loops, hide usage. `force_stream` edits the requests."""
+"""Edit streams: merge forced ones, end loops, hide usage. `force_stream` edits the requests."""
 
 import asyncio
 import contextlib
@@ -129,12 +129,13 @@ def make_decoder(response: Response) -> Decoder | None:
 
 def make_plan(call: Call, settings: Settings) -> Plan | None:
     """Return the edits of a call's stream, or None."""
-    guarded = settings.detect_repeat and settings.repeat_threshold > 0 and call.is_chat
+    face = call.face
+    guarded = settings.detect_repeat and settings.repeat_threshold > 0 and face.is_streamed
     edit = call.find(StreamEdit) or UNEDITED
     if not (edit.coerce or edit.hide_usage or guarded):
         return None
 
     def make_guard() -> LoopGuard:
-        return LoopGuard(lambda: Detector(settings.repeat_threshold, settings.repeat_min_length))
+        return LoopGuard(face, lambda: Detector(settings.repeat_threshold, settings.repeat_min_length))
 
-    return Plan(coerce=edit.coerce, hide_usage=edit.hide_usage, make_guard=make_guard if guarded else None)
+    return Plan(face, coerce=edit.coerce, hide_usage=edit.hide_usage, make_guard=make_guard if guarded else None)

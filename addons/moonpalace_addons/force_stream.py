@@ -3,14 +3,13 @@
 from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons.calls.call import Calls
-from moonpalace_addons.calls.chat_requests import is_plain_chat
+from moonpalace_addons.calls.plain_requests import has_plain_body
 from moonpalace_addons.calls.stream_edit import StreamEdit
 from moonpalace_addons.configuration import Configuration
-from moonpalace_addons.wire.chat.request_edit import ask_for_stream, ask_for_usage
 
 
 class ForceStream:
-    """Edit the requests of chat completions; `edit_stream` restores the form that the client expects."""
+    """Edit the requests of faces with streams; `edit_stream` restores the form that the client expects."""
 
     name = "moonpalace-force-stream"
 
@@ -21,17 +20,16 @@ class ForceStream:
     def request(self, flow: HTTPFlow) -> None:
         """Set the fields that the settings require, if the request can be parsed."""
         call = self.calls.get(flow)
-        if call is None or flow.response is not None or not is_plain_chat(flow):
+        if call is None or flow.response is not None or not (call.face.is_streamed and has_plain_body(flow)):
             return
         settings = self.configuration.settings
         body = flow.request.raw_content or b""
-        if settings.force_stream and (changed := ask_for_stream(body)) is not None:
+        if settings.force_stream and (edited := call.face.ask_for_stream(body)) is not None:
             call.state(StreamEdit).coerce = True
-            call.changes.append("body: stream and stream_options.include_usage set to true")
-        elif settings.stream_usage and (changed := ask_for_usage(body)) is not None:
+        elif settings.stream_usage and (edited := call.face.ask_for_usage(body)) is not None:
             call.state(StreamEdit).hide_usage = True
-            call.changes.append("body: stream_options.include_usage set to true")
         else:
             return
+        call.changes.append(f"body: {edited.change}")
         call.body = body
-        flow.request.content = changed
+        flow.request.content = edited.body

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.wire.chat.event_data import make_decoder, read_data
-from moonpalace_addons.wire.chat.merging import Merger
+from moonpalace_addons.wire.faces.table import face_of
 from moonpalace_addons.wire.json_value import parse
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.contents import Bodies
 
 
-def asked_and_answered(bodies: Bodies) -> tuple[object, object]:
-    """Return the request and the answer as parsed JSON; None for a body that is not JSON."""
+def asked_and_answered(bodies: Bodies, path: str) -> tuple[object, object]:
+    """Return the request to `path` and its answer as parsed JSON; None for a body that is not JSON."""
     answer = parsed(bodies.response)
     if answer is None and bodies.event_stream is not None:
-        answer = parsed(bodies.event_stream) or merged(bodies.event_stream)
+        answer = parsed(bodies.event_stream) or merged(bodies.event_stream, path)
     return parsed(bodies.request), answer
 
 
@@ -31,10 +31,11 @@ def parsed(data: bytes | None) -> object:
     return parse(text)
 
 
-def merged(stream: bytes) -> object:
-    """Return the completion merged from the events, None if they are not those of one."""
-    decoder, merger = make_decoder(limit=len(stream) + 1), Merger()
-    for event in (*decoder.feed(stream), *decoder.close()):
-        for value, error in read_data(event).values:
-            merger.feed(value, error)
+def merged(stream: bytes, path: str) -> object:
+    """Return the answer merged from the events, None if they are not those of one."""
+    decoder = make_decoder(limit=len(stream) + 1)
+    read = [each for event in (*decoder.feed(stream), *decoder.close()) for each in read_data(event).values]
+    merger = face_of(path, (value for value, _ in read)).make_merger()
+    for value, error in read:
+        merger.feed(value, error)
     return None if merger.is_empty else merger.result()

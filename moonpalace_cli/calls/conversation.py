@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from moonpalace_addons.wire.chat import api_error
-from moonpalace_addons.wire.chat.completion import choices, summarize
+from moonpalace_addons.wire.chat.completion import choices
+from moonpalace_addons.wire.faces.summary import summarize
 from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_cli.calls.placeholders import DATA_URL, placeholder
 from moonpalace_cli.text.json_text import reindent

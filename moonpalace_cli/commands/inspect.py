@@ -208,7 +208,7 @@ def print_chat(exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
     from moonpalace_cli.calls.completions import asked_and_answered
     from moonpalace_cli.views.inspecting.chat_text import chat_text
 
-    request, answer = asked_and_answered(bodies)
+    request, answer = asked_and_answered(bodies, exchange.path)
     asked, answered = conversation.asked(request), conversation.answered(answer)
     if not asked and not answered:
         raise MoonPalaceError(

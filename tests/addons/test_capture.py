@@ -34,6 +34,7 @@ from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings.values import resolve
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
+from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
 
 KEY = "sk-clients-own-0123456789"
 REVERSE = "reverse:https://api.moonshot.cn"
@@ -493,7 +494,7 @@ def test_what_we_ended_ourselves(
     rig.begin_answer(flow, "text/event-stream")
     call = rig.capture.calls.get(flow)
     assert call is not None
-    adapter = Adapter(flow, call, None, StreamEditor(Plan(coerce=False)), coerce=False)
+    adapter = Adapter(flow, call, None, StreamEditor(Plan(CHAT_COMPLETIONS, coerce=False)), coerce=False)
     adapter.failure, call.given_up = (failure, "a loop"), given_up
     call.add(StreamEdit(adapter=adapter))
     call.warnings.append("a warning")

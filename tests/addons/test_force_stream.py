@@ -8,7 +8,7 @@ from mitmproxy.http import Headers, HTTPFlow, Response
 from mitmproxy.test import tflow, tutils
 
 from moonpalace_addons.calls.call import Call, Calls
-from moonpalace_addons.calls.chat_requests import is_plain_chat
+from moonpalace_addons.calls.plain_requests import has_plain_body
 from moonpalace_addons.calls.stream_edit import StreamEdit
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.force_stream import ForceStream
@@ -39,7 +39,7 @@ def asked(flow: HTTPFlow, **settings: str) -> Call:
     """Send a request past the addon; return its call."""
     values: dict[str, object | None] = {name.replace("_", "-"): value for name, value in settings.items()}
     calls = Calls()
-    call = Call(flow, 0, [], "", flow.request.path)
+    call = Call(flow, 0, [], "", flow.request.path.partition("?")[0])
     calls.begin(call)
     ForceStream(Configuration(resolve(values, {"MOONPALACE_HOME": "/nowhere"})), calls).request(flow)
     return call
@@ -140,7 +140,7 @@ def test_call_that_is_not_captured_is_left_alone() -> None:
     settings = resolve({"force-stream": "true"}, {"MOONPALACE_HOME": "/nowhere"})
     ForceStream(Configuration(settings), Calls()).request(flow)
     assert flow.request.raw_content == BODY
-    assert is_plain_chat(flow)
+    assert has_plain_body(flow)
 
 
 def test_body_sent_upstream_is_the_same_json() -> None:

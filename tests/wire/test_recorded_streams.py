@@ -10,6 +10,7 @@ import pytest
 
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
 from moonpalace_addons.wire.codings.encodings import Decoder as ContentDecoder
+from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
 from moonpalace_addons.wire.loops.loop_guard import LoopGuard
 from moonpalace_addons.wire.loops.repeat import Detector
 from moonpalace_addons.wire.sse import Decoder, Event
@@ -99,7 +100,7 @@ def edited(plan: Plan, pieces: list[bytes]) -> bytes:
 
 def guarded() -> LoopGuard:
     """Return a guard that is never quick enough to find anything."""
-    return LoopGuard(lambda: Detector(0.5, 1 << 30))
+    return LoopGuard(CHAT_COMPLETIONS, lambda: Detector(0.5, 1 << 30))
 
 
 def test_there_are_enough_streams() -> None:
@@ -127,8 +128,8 @@ def test_byte_by_byte(name: str) -> None:
     found = decoded(pieces)
     assert found == events
     assert merge_events(found) == merged
-    assert edited(Plan(), pieces) == text
-    answer = edited(Plan(coerce=True), pieces)
+    assert edited(Plan(CHAT_COMPLETIONS), pieces) == text
+    answer = edited(Plan(CHAT_COMPLETIONS, coerce=True), pieces)
     assert answer == b"" if name in CUT else json.loads(answer) == merged
 
 
@@ -137,12 +138,12 @@ def test_cut_at_every_position(name: str) -> None:
     """Cut anywhere, a stream has the same events and the same merged answer, and passes unchanged."""
     text = RECORDED[name].text
     events = decoded([text])
-    merged = edited(Plan(coerce=True), [text])
+    merged = edited(Plan(CHAT_COMPLETIONS, coerce=True), [text])
     assert merged == b"" if name in CUT else json.loads(merged) == merge_events(events)
     for pieces in every_cut(text):
         assert decoded(pieces) == events, pieces
-        assert edited(Plan(), pieces) == text, pieces
-        assert edited(Plan(coerce=True), pieces) == merged, pieces
+        assert edited(Plan(CHAT_COMPLETIONS), pieces) == text, pieces
+        assert edited(Plan(CHAT_COMPLETIONS, coerce=True), pieces) == merged, pieces
 
 
 @pytest.mark.parametrize("name", DISTINCT)
@@ -150,7 +151,7 @@ def test_a_guard_that_finds_nothing_changes_nothing(name: str) -> None:
     """Watched for loops in vain, a stream passes byte for byte, however it is cut."""
     text = RECORDED[name].text[:LONG]
     for pieces in (pieces_of(text, len(text) // 3), pieces_of(text[:2000])):
-        assert edited(Plan(make_guard=guarded), pieces) == b"".join(pieces)
+        assert edited(Plan(CHAT_COMPLETIONS, make_guard=guarded), pieces) == b"".join(pieces)
 
 
 @pytest.mark.parametrize("name", DISTINCT)
@@ -160,11 +161,11 @@ def test_hidden_usage(name: str) -> None:
     not_asked = record(name)
     assert not_asked is not None
     expected = [event.data for event in decoded([not_asked.text])]
-    whole = edited(Plan(hide_usage=True), [text])
+    whole = edited(Plan(CHAT_COMPLETIONS, hide_usage=True), [text])
     found = [event.data for event in decoded([whole])]
     assert found == expected
     for pieces in islice(every_cut(text), 0, None, 7):
-        assert edited(Plan(hide_usage=True), pieces) == whole, pieces
+        assert edited(Plan(CHAT_COMPLETIONS, hide_usage=True), pieces) == whole, pieces
 
 
 @pytest.mark.parametrize("name", [name for name, found in RECORDED.items() if found.encoding])

@@ -182,7 +182,7 @@ class Adapter:
             return self.break_off(f"{IN_STREAM}: {error}")
         status = error.status or SERVER_ERROR
         self.ended = True
-        body = json.dumps({"error": error.member}, ensure_ascii=False)
+        body = json.dumps(self.call.face.error_answer(error), ensure_ascii=False)
         self.refusal = Refusal(status, body.encode("utf-8", "replace"))
         self.call.warnings.append(f"{BEGAN_WITH_ERROR} {status}")
         return b""
@@ -190,7 +190,7 @@ class Adapter:
     def _unedited(self, decoded: bytes, *, final: bool) -> bytes | None:
         if not self.coerce or self.editor.passes:
             return decoded
-        return merged(bytes(self.held)) if final else b""
+        return merged(self.call.face, bytes(self.held)) if final else b""
 
     def _end_early(self, *, is_over: bool) -> None:
         """End the answer here, and upstream's unless it is over."""

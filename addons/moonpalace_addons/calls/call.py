@@ -8,10 +8,11 @@ from uuid import uuid4
 
 from mitmproxy.http import HTTPFlow
 
-from moonpalace_addons.calls.chat_requests import CHAT
 from moonpalace_addons.calls.failures import Failure
 from moonpalace_addons.calls.kept_answer import KeptAnswer, SharedRoom
 from moonpalace_addons.store.tasks import ResponseStarted
+from moonpalace_addons.wire.faces.face import Face
+from moonpalace_addons.wire.faces.table import face_of_path
 
 
 @dataclass(slots=True)
@@ -21,9 +22,9 @@ class Call:
     `started` and `touched` are in nanoseconds of the monotonic clock, `overhead` in nanoseconds. `uuid` is not the
     flow's ID: mitmweb replays flows, and each replay is a call.
 
-    `headers`, `path` and `query` are as the client sent them; `named` are the headers by lower-case name. `body` is the
-    client's body if an addon has changed it, `upstream_key` the key that replaces the client's. `changes` and
-    `warnings` are stored.
+    `headers`, `path` and `query` are as the client sent them; `named` are the headers by lower-case name, `face` is
+    the one that the path names. `body` is the client's body if an addon has changed it, `upstream_key` the key that
+    replaces the client's. `changes` and `warnings` are stored.
 
     `response` is the head of the answer as stored. `streaming` tells whether the answer is being sent to the client,
     `touched` when upstream last sent data or the client last read pending data, of which there are `unsent` bytes.
@@ -52,11 +53,13 @@ class Call:
     touched: int | None = None
     unsent: int = 0
     given_up: tuple[Failure, str] | None = None
+    face: Face = field(init=False, repr=False)
     named: dict[str, str] = field(init=False, repr=False)
     _states: dict[type[Any], Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Index the headers by name."""
+        """Index the headers by name, and find the face that the path names."""
+        self.face = face_of_path(self.path)
         self.named = {name.lower(): value for name, value in self.headers}
 
     def find[State](self, kind: type[State]) -> State | None:
@@ -72,11 +75,6 @@ class Call:
         """Return the state of this type, creating it if there is none."""
         found: State | None = self._states.get(kind)
         return self.add(kind()) if found is None else found
-
-    @property
-    def is_chat(self) -> bool:
-        """Tell whether it is a chat completion."""
-        return self.path.endswith(CHAT)
 
     @property
     def api_key(self) -> bytes | None:

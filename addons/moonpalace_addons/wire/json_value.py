@@ -65,6 +65,12 @@ def mapping(value: object) -> Mapping[str, object]:
     return value if isinstance(value, dict) else _NOTHING
 
 
+def text_in(fields: Mapping[str, object], key: str) -> str | None:
+    """Return the string under `key`; None if it is missing, empty or no string."""
+    value = fields.get(key)
+    return value if isinstance(value, str) and value else None
+
+
 def _parse_slowly(data: bytes | str) -> object:
     try:
         value: object = json.loads(data)

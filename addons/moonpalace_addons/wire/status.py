@@ -2,6 +2,8 @@
 
 from http import HTTPStatus
 
+FIRST_REDIRECT = HTTPStatus.MULTIPLE_CHOICES
+"""The lowest status after those of success."""
 FIRST_ERROR = HTTPStatus.BAD_REQUEST
 """The lowest status that denotes an error."""
 

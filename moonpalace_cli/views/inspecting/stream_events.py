@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from moonpalace_addons.wire.chat import api_error
-from moonpalace_addons.wire.chat.completion import choices, summarize
+from moonpalace_addons.wire.chat.completion import choices
 from moonpalace_addons.wire.json_value import mapping
 from moonpalace_addons.wire.sse import Event
+from moonpalace_addons.wire.usage import of_answer
 
 DONE = "[DONE]"
 TEXTS = {"reasoning_content": "reasoning", "reasoning": "reasoning", "content": "content", "refusal": "refusal"}
@@ -112,8 +113,6 @@ def typed_parts(kind: str, event: Mapping[str, object]) -> Iterator[tuple[str, s
 
 def usage_parts(event: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Yield the tokens in the event."""
-    for holder in (event, mapping(event.get("response")), mapping(event.get("message"))):
-        usage = summarize(holder).usage
-        if usage.prompt_tokens is not None or usage.completion_tokens is not None:
-            yield "usage", f"{usage.prompt_tokens or 0} + {usage.completion_tokens or 0} tokens"
-            return
+    usage = of_answer(event)
+    if usage.prompt_tokens is not None or usage.completion_tokens is not None:
+        yield "usage", f"{usage.prompt_tokens or 0} + {usage.completion_tokens or 0} tokens"

@@ -31,6 +31,8 @@ from moonpalace_addons.wire.chat import stream_editor
 from moonpalace_addons.wire.chat.merging import Merger
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor, merged
 from moonpalace_addons.wire.codings.encodings import Decoder
+from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
+from moonpalace_addons.wire.faces.face import Face
 from moonpalace_addons.wire.loops.loop_guard import LoopGuard
 from moonpalace_addons.wire.loops.repeat import Detector, Loop
 
@@ -82,7 +84,9 @@ class Rig:
         monkeypatch.setattr(flow_control, "end_response", self.ended.append)
         monkeypatch.setattr(flow_control, "close_client", self.closed.append)
         self.call = Call(tflow.tflow(resp=True), time.monotonic_ns(), [], "", "/v1/chat/completions")
-        plan = Plan(coerce, hide, lambda: LoopGuard(lambda: cast(Detector, FiresAtLoop())))
+        plan = Plan(
+            CHAT_COMPLETIONS, coerce, hide, lambda: LoopGuard(CHAT_COMPLETIONS, lambda: cast(Detector, FiresAtLoop()))
+        )
         decoder = Decoder(encoding) if encoding else None
         self.adapter = Adapter(self.call.flow, self.call, decoder, StreamEditor(plan), coerce=coerce)
 
@@ -337,9 +341,9 @@ def test_fault_in_editing_costs_no_merged_answer(
     real = merged
     failing = fails_from(number, getattr(owner, name))
 
-    def merged_anew(stream: bytes) -> bytes | None:
+    def merged_anew(face: Face, stream: bytes) -> bytes | None:
         monkeypatch.undo()
-        return real(stream)
+        return real(face, stream)
 
     monkeypatch.setattr(adapter_module, "merged", merged_anew)
     monkeypatch.setattr(owner, name, failing)

@@ -11,6 +11,7 @@ from moonpalace_addons.calls.call import Call
 from moonpalace_addons.calls.stream_edit import StreamEdit
 from moonpalace_addons.mitm.headers import set_headers
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
+from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
 from tests.addons.proxied import ask, proxied, read_chunk
 
 DELTA = '{"id": "cmpl-1", "choices": [{"index": 0, "delta": {"content": "moon"}, "finish_reason": %s}]}'
@@ -29,7 +30,7 @@ class Forced:
         """Put the adapter between upstream and client."""
         assert flow.response is not None
         call = Call(flow, 0, [], "", "/v1/chat/completions")
-        self.adapter = Adapter(flow, call, None, StreamEditor(Plan(coerce=True)), coerce=True)
+        self.adapter = Adapter(flow, call, None, StreamEditor(Plan(CHAT_COMPLETIONS, coerce=True)), coerce=True)
         flow.response.stream = call.state(StreamEdit).adapter = self.adapter
         set_headers(flow, coerce=True)
 

@@ -20,6 +20,7 @@ from moonpalace_addons.edit_stream import make_decoder
 from moonpalace_addons.mitm import flow_control
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
 from moonpalace_addons.wire.codings.sniffer import Sniffer
+from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
 
 
 def event(value: object) -> bytes:
@@ -63,7 +64,7 @@ class Rig:
     def forced(self, label: str = "text/event-stream") -> Forced:
         """Return what holds the answer back as a forced stream."""
         assert self.flow.response is not None
-        editor = StreamEditor(Plan(coerce=True), label)
+        editor = StreamEditor(Plan(CHAT_COMPLETIONS, coerce=True), label)
         adapter = Adapter(self.flow, self.call, make_decoder(self.flow.response), editor, coerce=True)
         self.call.add(StreamEdit(coerce=True, adapter=adapter))
         return Forced(self.flow, self.call, adapter)

@@ -174,7 +174,7 @@ def test_usage(usage: object, line: str) -> None:
 def test_finish_reasons() -> None:
     """There is a reason for each choice, and that of /messages."""
     assert finish_reasons({"choices": [{"finish_reason": "stop"}, {"finish_reason": "length"}]}) == ["stop", "length"]
-    assert finish_reasons({"stop_reason": "end_turn"}) == ["end_turn"]
+    assert finish_reasons({"type": "message", "stop_reason": "end_turn"}) == ["end_turn"]
     assert finish_reasons(None) == []
 
 

@@ -335,7 +335,7 @@ LEFT = ExchangeEnded(
         ([DELTA % ("a", "null"), USAGE], False, State.CLIENT_DISCONNECTED),
         (['{"type": "message_delta"}', '{"type": "message_stop"}'], False, State.COMPLETED),
         (['{"type": "response.completed", "response": {}}'], False, State.COMPLETED),
-        (['{"type": "message_stop"}', '{"type": "message_delta"}'], False, State.CLIENT_DISCONNECTED),
+        (['{"type": "message_delta"}'], False, State.CLIENT_DISCONNECTED),
         ([], False, State.CLIENT_DISCONNECTED),
     ],
 )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from moonpalace_addons.wire.chat.event_data import Data, DataReader, make_decoder, read_data
 from moonpalace_addons.wire.chat.merging import Merger
-from moonpalace_addons.wire.chat.timing import token_channel
+from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
 from moonpalace_addons.wire.sse import Event
 
 A, B = {"a": 1}, {"b": "}"}
@@ -108,7 +108,8 @@ def test_what_is_not_parsed_merges_alike(events: list[str]) -> None:
             for value, error in data.values:
                 merger.feed(value, error)
         channels = [
-            [token_channel(value) for value, _ in data.values] for data in (reader.read(event), read_data(event))
+            [CHAT_COMPLETIONS.token_channel(value) for value, _ in data.values]
+            for data in (reader.read(event), read_data(event))
         ]
         assert channels[0] == channels[1]
     assert (quick.result(), quick.doubts) == (slow.result(), slow.doubts)

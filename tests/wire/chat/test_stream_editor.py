@@ -12,6 +12,7 @@ from moonpalace_addons.wire.chat import stream_editor
 from moonpalace_addons.wire.chat.event_data import DataReader
 from moonpalace_addons.wire.chat.merging import Merger
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor, merged
+from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS, ChatCompletions, ChatProgress
 from moonpalace_addons.wire.loops.loop_guard import LoopGuard
 from moonpalace_addons.wire.loops.repeat import Detector, Loop
 from tests.cuts import pieces_of, sweep
@@ -30,17 +31,17 @@ class FiresAtLoop:
 
 
 def make_guard() -> LoopGuard:
-    return LoopGuard(lambda: cast(Detector, FiresAtLoop()))
+    return LoopGuard(CHAT_COMPLETIONS, lambda: cast(Detector, FiresAtLoop()))
 
 
-GUARD = Plan(make_guard=make_guard)
-HIDE = Plan(hide_usage=True)
-COERCE = Plan(coerce=True)
+GUARD = Plan(CHAT_COMPLETIONS, make_guard=make_guard)
+HIDE = Plan(CHAT_COMPLETIONS, hide_usage=True)
+COERCE = Plan(CHAT_COMPLETIONS, coerce=True)
 PLANS = {
     "guard": GUARD,
     "hide": HIDE,
-    "both": Plan(hide_usage=True, make_guard=make_guard),
-    "nothing": Plan(),
+    "both": Plan(CHAT_COMPLETIONS, hide_usage=True, make_guard=make_guard),
+    "nothing": Plan(CHAT_COMPLETIONS),
 }
 
 
@@ -289,7 +290,7 @@ def test_only_a_whole_answer_comes_out(name: str) -> None:
         assert editor.is_whole is whole
         output = editor.take()
         assert bool(output) is whole
-        assert (merged(stream) == output) if whole else merged(stream) is None
+        assert (merged(CHAT_COMPLETIONS, stream) == output) if whole else merged(CHAT_COMPLETIONS, stream) is None
 
 
 def test_an_answer_without_an_event_that_was_too_long_does_not_come_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,7 +303,7 @@ def test_an_answer_without_an_event_that_was_too_long_does_not_come_out(monkeypa
             editor.feed(piece)
         editor.close()
         assert (editor.has_gap, editor.is_whole, editor.take()) == (True, False, b"")
-    assert merged(stream) is None
+    assert merged(CHAT_COMPLETIONS, stream) is None
     assert not StreamEditor(GUARD).has_gap
 
 
@@ -326,7 +327,7 @@ def test_what_is_no_event_stream_passes(name: str) -> None:
         assert output == body
         editor.close()
         assert (editor.passes, editor.is_whole, editor.take()) == (True, True, b"")
-    assert merged(body) == body
+    assert merged(CHAT_COMPLETIONS, body) == body
 
 
 @pytest.mark.parametrize(
@@ -442,7 +443,7 @@ def test_nothing_is_read_after_a_loop() -> None:
     editor.feed(event(FIRING) + event(LATER))
     found = editor.found
     assert found is not None
-    assert (found.choice, found.channel, found.loop) == (0, "content", LOOP)
+    assert (found.place, found.loop) == ("choice 0, content", LOOP)
     editor.take()
     editor.feed(event(chunk("LOOP", index=1)) + DONE)
     editor.close()
@@ -465,7 +466,7 @@ def test_coerced_loop_is_a_complete_answer(name: str) -> None:
     before, open_choices = LOOPS[name]
     stream = b"".join(map(event, before)) + event(LATER) + DONE
     for pieces in all_cuts(stream):
-        editor = StreamEditor(Plan(coerce=True, make_guard=make_guard))
+        editor = StreamEditor(Plan(CHAT_COMPLETIONS, coerce=True, make_guard=make_guard))
         output = b""
         for piece in pieces:
             editor.feed(piece)
@@ -506,10 +507,10 @@ STAGES = [
     (LoopGuard, "feed"),
     (Merger, "feed"),
     (DataReader, "read"),
-    (stream_editor._Progress, "feed"),
-    (stream_editor._Progress, "final_chunk"),
+    (ChatProgress, "feed"),
+    (ChatProgress, "ending"),
     (sieve.Sieve, "feed"),
-    (stream_editor, "_events"),
+    (ChatCompletions, "write_events"),
     (StreamEditor, "take"),
 ]
 

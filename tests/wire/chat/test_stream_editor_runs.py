@@ -13,12 +13,13 @@ from moonpalace_addons.wire.chat import stream_editor
 from moonpalace_addons.wire.chat.event_data import make_decoder, read_data
 from moonpalace_addons.wire.chat.merging import DONE, Merger
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
+from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
 from moonpalace_addons.wire.loops.loop_guard import FoundLoop, LoopGuard
 from moonpalace_addons.wire.loops.repeat import Detector
 
 
 def make_guard() -> LoopGuard:
-    return LoopGuard(lambda: Detector(0.5, 100))
+    return LoopGuard(CHAT_COMPLETIONS, lambda: Detector(0.5, 100))
 
 
 def chunk(text: str, channel: str = "content", **more: object) -> dict[str, object]:
@@ -99,7 +100,7 @@ def check_cut(parts: list[bytes]) -> None:
     """Check that what comes in parts is cut at the event that completes the loop, and passes unchanged up to there."""
     stream = b"".join(parts)
     _, found, end = merged_one_by_one(stream, make_guard())
-    editor = StreamEditor(Plan(make_guard=make_guard))
+    editor = StreamEditor(Plan(CHAT_COMPLETIONS, make_guard=make_guard))
     output = b""
     for part in parts:
         editor.feed(part)
@@ -110,7 +111,7 @@ def check_cut(parts: list[bytes]) -> None:
 
 def check_merged(parts: list[bytes]) -> None:
     """Check that the same is merged of what comes in parts, as long as an answer is to come of it."""
-    editor = StreamEditor(Plan(coerce=True))
+    editor = StreamEditor(Plan(CHAT_COMPLETIONS, coerce=True))
     for part in parts:
         editor.feed(part)
     if not editor.is_odd:
@@ -124,7 +125,7 @@ def test_a_stream_in_pieces(stream: bytes, author: Random) -> None:
     parts = pieces(stream, author)
     check_cut(parts)
     check_merged(parts)
-    editor = StreamEditor(Plan(hide_usage=True))
+    editor = StreamEditor(Plan(CHAT_COMPLETIONS, hide_usage=True))
     for part in parts:
         editor.feed(part)
     editor.close()
@@ -151,7 +152,7 @@ def test_what_seems_to_begin_an_event(begun: bytes) -> None:
 
 def test_the_name_of_an_event_holds_for_one_that_is_alike() -> None:
     """An event that came with a name is not like the others, though its data are."""
-    editor = StreamEditor(Plan(coerce=True))
+    editor = StreamEditor(Plan(CHAT_COMPLETIONS, coerce=True))
     for part in [event(chunk("")), b"event: error\n", event(chunk("a"))]:
         editor.feed(part)
     assert editor.error is not None
@@ -169,7 +170,7 @@ def test_all_but_the_first_event_are_read_together(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(sse.Decoder, "feed", count)
     stream = b"".join(event(chunk(f"{number} ")) for number in range(100)) + USAGE + event(DONE)
-    editor = StreamEditor(Plan(make_guard=make_guard))
+    editor = StreamEditor(Plan(CHAT_COMPLETIONS, make_guard=make_guard))
     editor.feed(stream)
     assert (editor.take(), sum(decoded), editor.is_done) == (stream, 3, True)
     assert editor.has_content
@@ -178,7 +179,7 @@ def test_all_but_the_first_event_are_read_together(monkeypatch: pytest.MonkeyPat
 def test_an_event_that_is_too_long_is_not_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """The bound for an event holds for one that is like the others too."""
     monkeypatch.setattr(stream_editor, "make_decoder", lambda: sse.Decoder(200))
-    editor = StreamEditor(Plan(coerce=True))
+    editor = StreamEditor(Plan(CHAT_COMPLETIONS, coerce=True))
     editor.feed(event(chunk("a")))
     editor.feed(event(chunk("b" * 300)))
     assert editor.has_gap

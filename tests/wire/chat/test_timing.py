@@ -1,14 +1,18 @@
 """Timing: what the times of the chunks tell, and never a guess."""
 
+from functools import partial
 from typing import Any
 
 import pytest
 
-from moonpalace_addons.wire.chat.timing import Timing, measure, token_channel
+from moonpalace_addons.wire.chat import timing as timings
+from moonpalace_addons.wire.chat.timing import Timing
+from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
 
 type Json = dict[str, Any]
 
 MS = 1_000_000
+measure = partial(timings.measure, token_channel=CHAT_COMPLETIONS.token_channel)
 
 
 def delta(**fields: object) -> Json:
@@ -152,4 +156,4 @@ CHANNELS: dict[str, tuple[object, str | None]] = {
 def test_channels(name: str) -> None:
     """Text of any channel is a token; only reasoning is not visible."""
     chunk, expected = CHANNELS[name]
-    assert token_channel(chunk) == expected
+    assert CHAT_COMPLETIONS.token_channel(chunk) == expected

@@ -4,6 +4,7 @@ from typing import cast
 
 import pytest
 
+from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
 from moonpalace_addons.wire.loops.loop_guard import FoundLoop, LoopGuard
 from moonpalace_addons.wire.loops.repeat import Detector, Loop
 
@@ -33,7 +34,7 @@ def call(arguments: str | None = None, **more: object) -> dict[str, object]:
 
 def kept(chunks: list[object]) -> dict[tuple[int, str], str]:
     """Return the text that the detector of each channel got."""
-    guard = LoopGuard(lambda: cast(Detector, Keeps()))
+    guard = LoopGuard(CHAT_COMPLETIONS, lambda: cast(Detector, Keeps()))
     for chunk in chunks:
         assert guard.feed(chunk) is None
     return {key: cast(Keeps, detector).text for key, detector in guard._detectors.items()}
@@ -100,7 +101,7 @@ def test_choices_have_calls_of_their_own() -> None:
 
 def test_similar_calls_in_turn_are_no_loop() -> None:
     """Forty calls with the same arguments, told apart by their ids alone, are no loop of any one of them."""
-    guard = LoopGuard(lambda: Detector(0.5, 100))
+    guard = LoopGuard(CHAT_COMPLETIONS, lambda: Detector(0.5, 100))
     for number in range(40):
         begun = delta({"tool_calls": [call("", id=f"call_{number}", name="read")]})
         assert guard.feed(begun) is None
@@ -118,11 +119,11 @@ def test_similar_calls_in_turn_are_no_loop() -> None:
 )
 def test_loop_in_any_channel(chunk: object, choice: int, channel: str) -> None:
     """The first loop of a chunk is told with its choice and channel."""
-    guard = LoopGuard(lambda: cast(Detector, Keeps()))
+    guard = LoopGuard(CHAT_COMPLETIONS, lambda: cast(Detector, Keeps()))
     assert guard.feed(delta({"content": "before"})) is None
     found = guard.feed(chunk)
     assert found is not None
-    assert (found.choice, found.channel) == (choice, channel)
+    assert found.place == f"choice {choice}, {channel}"
 
 
 @pytest.mark.parametrize(
@@ -144,4 +145,4 @@ def test_loop_in_any_channel(chunk: object, choice: int, channel: str) -> None:
 )
 def test_what_is_said_of_a_loop(loop: Loop, expected: str) -> None:
     """One line says where the loop is, of which kind, and shows a sample."""
-    assert str(FoundLoop(1, "content", loop)) == expected
+    assert str(FoundLoop("choice 1, content", loop)) == expected

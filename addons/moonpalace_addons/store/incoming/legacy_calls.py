@@ -16,7 +16,7 @@ from moonpalace_addons.store.write import derive, gate
 from moonpalace_addons.store.write.answers import Received
 from moonpalace_addons.store.write.storable import storable
 from moonpalace_addons.wire.chat import completion
-from moonpalace_addons.wire.chat.stream_editor import REPEAT
+from moonpalace_addons.wire.faces.face import REPEAT
 from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_addons.wire.secrets import masking
 
@@ -73,7 +73,8 @@ def to_call(row: LegacyRow, started_at: int) -> Call:
     answer = received_answer(row, stripped(response_headers, hidden), response)
     error = text(row["error"])
     ended = ExchangeEnded("", integer(row["latency"]) or 0, failure(error) if error else State.COMPLETED)
-    outcome = derive.outcome(ended, answer, fields, warnings=warnings, hidden=hidden)
+    path = text(row["request_path"]) or ""
+    outcome = derive.outcome(ended, answer, fields, path=path, warnings=warnings, hidden=hidden)
     columns = (
         derive.EMPTY
         | request_columns(row, request, stripped(request_headers, hidden), fields)

@@ -1,22 +1,17 @@
 """Parse answers: JSON as received, a stream as the completion that its events merge to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from moonpalace_addons.store.write import gate
 from moonpalace_addons.wire import sse
-from moonpalace_addons.wire.chat import completion
 from moonpalace_addons.wire.chat.event_data import DONE_DATA, Data, DataReader, make_decoder
-from moonpalace_addons.wire.chat.merging import Merger
-from moonpalace_addons.wire.chat.stream_editor import REPEAT
 from moonpalace_addons.wire.chat.text_matcher import TextDelta
+from moonpalace_addons.wire.faces.face import Face
+from moonpalace_addons.wire.faces.table import face_of
 from moonpalace_addons.wire.forms import BOM, MAX_HEAD, Form, form_of
-from moonpalace_addons.wire.json_value import MAX_PARSED_SIZE, dump_json, mapping, parse_bounded
-
-LAST_TYPES = ("message_stop", "response.completed", "response.incomplete", "response.failed")
-"""Types of the final events of /anthropic/v1/messages and /v1/responses, whose streams have no `[DONE]`."""
-
+from moonpalace_addons.wire.json_value import MAX_PARSED_SIZE, dump_json, parse_bounded
 
 MAX_EVENTS = 250_000
 """Maximum number of events of a stream that are parsed."""
@@ -58,14 +53,15 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A parsed answer; `body` is stored as the answer.
+    """A parsed answer of `face`; `body` is stored as the answer.
 
     `is_cut` means that a stream ended without the blank line after its last event; `[DONE]` needs none. `is_done` means
     that it reached the event after which clients stop reading, such as an error, or that nothing was left to be sent:
-    every choice had a finish reason, and the usage had been sent. `has_secrets` means that merging joined secrets in
+    all parts of the answer had ended, and the usage had been sent. `has_secrets` means that merging joined secrets in
     `completion`, `is_all` that all events were parsed.
     """
 
+    face: Face
     completion: object
     body: bytes
     events: list[tuple[int, object]]
@@ -76,39 +72,45 @@ class Reading:
     is_all: bool = True
 
 
-def read(received: Received, hidden: Sequence[bytes], *, cut_at: int | None = None) -> Reading:
+def read(received: Received, hidden: Sequence[bytes], *, path: str = "", cut_at: int | None = None) -> Reading:
     """Parse an answer; `hidden` are the secrets, which may be joined only by merging a stream.
+
+    `path` is that of the request, without its query.
 
     `cut_at` is the offset at which we ended a looping stream; the merged answer is what the client got, with our finish
     reason.
     """
-    return read_stream(received, hidden, cut_at) if received.is_stream else read_body(received)
+    return read_stream(received, hidden, path, cut_at) if received.is_stream else read_body(received, path)
 
 
-def read_body(received: Received) -> Reading:
+def read_body(received: Received, path: str) -> Reading:
     """Parse an answer that is not a stream."""
     warnings = encoding_warning(received)
     is_json = received.form is Form.JSON
     if is_json and len(received.body) > MAX_PARSED_SIZE:
         warnings.append("the answer is too large to be read as a whole; its bytes are kept")
-    return Reading(parse_bounded(received.body.removeprefix(BOM)) if is_json else None, received.body, [], warnings)
+    answer = parse_bounded(received.body.removeprefix(BOM)) if is_json else None
+    return Reading(face_of(path, [answer]), answer, received.body, [], warnings)
 
 
-def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None = None) -> Reading:
-    """Parse a stream: its events, and the completion that they merge to."""
+def read_stream(received: Received, hidden: Sequence[bytes], path: str, cut_at: int | None = None) -> Reading:
+    """Parse a stream: its events, and the answer that they merge to."""
     decoder = make_decoder()
     events, is_all = read_events(decoder, received.body)
-    is_done = any(data.is_done for _, data in events)
+    has_done = any(data.is_done for _, data in events)
     events = [(event, data) for event, data in events if data is not DONE_DATA]
     said = [(event.end, value, error) for event, data in events for value, error in data.values]
     parsed = [(end, value) for end, value, _ in said]
-    is_done = is_done or any(mapping(value).get("type") in LAST_TYPES for _, value in parsed[-1:])
     is_cut = is_all and bool(events) and not events[-1][0].terminated
-    is_done = is_done or any(error is not None and error.ends for _, _, error in said)
-    merger = Merger()
+    face = face_of(path, (value for _, value in parsed))
+    merger, progress = face.make_merger(), face.make_progress()
     for end, value, error in said:
         if cut_at is None or end <= cut_at:
             merger.feed(value, error)
+            progress.feed(value, error)
+    for value in progress.ending() if cut_at is not None else ():
+        merger.feed(value)
+    is_done = has_done or progress.is_complete
     warnings = encoding_warning(received)
     if decoder.overflowed:
         warnings.append("an event of the stream is too large to be read; its bytes are kept")
@@ -116,17 +118,13 @@ def read_stream(received: Received, hidden: Sequence[bytes], cut_at: int | None 
         warnings.append("the stream has too many events to be read to its end; its bytes are kept")
     if merger.is_empty:
         failure = next(({"error": error.member} for _, _, error in said if error), None)
-        return Reading(failure, received.body, parsed, warnings, is_cut, is_done, is_all=is_all)
+        return Reading(face, failure, received.body, parsed, warnings, is_cut, is_done, is_all=is_all)
     warnings += odd_events(events)
     merged = merger.result()
-    is_done = is_done or is_complete(merged)
     warnings += [f"merging the stream: {doubt}" for doubt in merger.doubts]
-    for choice in completion.choices(merged) if cut_at is not None else ():
-        if isinstance(choice, dict) and not choice.get("finish_reason"):
-            choice["finish_reason"] = REPEAT
     body = dump_json(merged)
     masked, _ = gate.masked_body(body, hidden)
-    return Reading(merged, masked, parsed, warnings, is_cut, is_done, masked != body, is_all)
+    return Reading(face, merged, masked, parsed, warnings, is_cut, is_done, masked != body, is_all)
 
 
 def read_events(decoder: sse.Decoder, body: bytes) -> tuple[list[tuple[sse.Event, Data]], bool]:
@@ -144,18 +142,12 @@ def read_events(decoder: sse.Decoder, body: bytes) -> tuple[list[tuple[sse.Event
     return [*events, *((event, reader.read(event)) for event in decoder.close())], True
 
 
-def is_complete(merged: Mapping[str, object]) -> bool:
-    """Return whether a merged stream has a finish reason for every choice, and the usage."""
-    reasons = [choice.get("finish_reason") for choice in completion.choices(merged)]
-    return bool(reasons) and all(reasons) and bool(merged.get("usage"))
-
-
 def encoding_warning(received: Received) -> list[str]:
     """Return the warning for a body that could not be decoded completely."""
     return [f"the answer's encoding is broken: {received.problem}"] if received.problem else []
 
 
 def odd_events(events: Sequence[tuple[sse.Event, Data]]) -> list[str]:
-    """Return the warning for complete events of a chat stream that are not JSON."""
+    """Return the warning for complete events of a stream that are not JSON."""
     odd = sum(data.is_odd and event.terminated for event, data in events)
     return [f"events of the stream that are not JSON: {odd}"] if odd else []

@@ -123,7 +123,13 @@ class Batch:
         received = close_answer(call)
         coerced = bool(call.columns["is_coerced"])
         outcome = derive.outcome(
-            ended, received, call.fields, warnings=call.warnings, hidden=call.secrets, coerced=coerced
+            ended,
+            received,
+            call.fields,
+            path=str(call.columns["path"]),
+            warnings=call.warnings,
+            hidden=call.secrets,
+            coerced=coerced,
         )
         times = received.chunks if received and received.is_stream else ()
         unit.ending = Ending(outcome.body, outcome.stream, times, texts_of(call, outcome))

@@ -17,10 +17,11 @@ from moonpalace_addons.store.write.answers import Reading, Received, read
 from moonpalace_addons.wire import answer_headers, session
 from moonpalace_addons.wire.chat import completion, pieces, timing
 from moonpalace_addons.wire.codings import encodings
+from moonpalace_addons.wire.faces.summary import summarize
 from moonpalace_addons.wire.foreign import quoted
 from moonpalace_addons.wire.json_value import mapping, parse_bounded
 from moonpalace_addons.wire.secrets import masking
-from moonpalace_addons.wire.status import FIRST_ERROR
+from moonpalace_addons.wire.status import FIRST_ERROR, FIRST_REDIRECT
 from moonpalace_addons.wire.usage import Usage
 
 logger = logging.getLogger(__name__)
@@ -123,6 +124,7 @@ def outcome(
     received: Received | None,
     fields: Fields,
     *,
+    path: str = "",
     warnings: Sequence[str] = (),
     hidden: Sequence[bytes] = (),
     coerced: bool = False,
@@ -133,8 +135,8 @@ def outcome(
     closed, reached the client completely unless some bytes were still unsent. Such a call is completed, although the
     end of the transfer was missing.
 
-    `warnings` are those that the call already has, `hidden` its secrets. `coerced` means that the client gets the
-    stream's answer in one piece.
+    `path` is that of the request, `warnings` are those that the call already has, `hidden` its secrets. `coerced` means
+    that the client gets the stream's answer in one piece.
     """
     warnings = [*warnings, *ended.warnings]
     if received is None:
@@ -147,9 +149,9 @@ def outcome(
     if received.problem == encodings.TRUNCATED and ended.state not in (State.COMPLETED, State.UPSTREAM_FAILED):
         received = replace(received, problem=None)  # explained by the state of the call
     try:
-        reading = read(received, hidden, cut_at=ended.cut_at)
+        reading = read(received, hidden, path=path, cut_at=ended.cut_at)
         if received.is_stream and (reading.has_secrets or not is_merged(reading)):
-            received, reading = without_pieces(received, hidden, ended.cut_at)
+            received, reading = without_pieces(received, hidden, path, ended.cut_at)
         if reading.is_done and not (coerced or ended.unsent) and ended.error_kind in HARMLESS_AFTER_END:
             ended = structs.replace(ended, state=State.COMPLETED, error_kind=None, error_message=None)
         return read_outcome(ended, received, reading, fields, warnings)
@@ -172,11 +174,13 @@ def is_merged(reading: Reading) -> bool:
     return not odd and not any("type" in chunk for chunk in chunks)
 
 
-def without_pieces(received: Received, hidden: Sequence[bytes], cut_at: int | None) -> tuple[Received, Reading]:
+def without_pieces(
+    received: Received, hidden: Sequence[bytes], path: str, cut_at: int | None
+) -> tuple[Received, Reading]:
     """Return a stream with secrets masked that are split across events, and parse it again."""
     body, kinds = gate.masked_pieces(received.body, hidden)
     received = replace(received, body=body, masked=(*received.masked, *kinds))
-    reading = read(received, hidden, cut_at=cut_at)
+    reading = read(received, hidden, path=path, cut_at=cut_at)
     if reading.has_secrets:  # split in a way that only the merger can join
         received = replace(received, body=gate.all_texts_masked(body))
     return received, reading
@@ -191,11 +195,9 @@ def read_outcome(
     is_all_there = ended.state is State.COMPLETED and reading.is_all and not received.is_partial
     if is_all_there and reading.is_cut:
         warnings.append(CUT_WARNING)
-    if is_all_there and received.status_code is not None:
-        truncated = completion.truncation_warning(
-            fields, reading.completion, streamed=fields.get("stream") is True, status=received.status_code
-        )
-        warnings += [truncated] if truncated else []
+    if is_all_there and 200 <= (received.status_code or 0) < FIRST_REDIRECT:
+        streamed = fields.get("stream") is True
+        warnings += reading.face.warnings(fields, mapping(reading.completion), streamed=streamed)
     columns = answered_columns(ended, received, fields, warnings) | reading_columns(reading, received, ended.at)
     return Outcome(columns, reading.body, received.body if received.is_stream else None)
 
@@ -239,10 +241,19 @@ def ending_columns(ended: ExchangeEnded, fields: Fields, warnings: Sequence[str]
 
 def reading_columns(reading: Reading, received: Received, ended_at: int) -> Values:
     """Return the columns derived from the body of an answer; those of errors only if it names one."""
-    summary = completion.summarize(reading.completion, failed=(received.status_code or 0) >= FIRST_ERROR)
+    face = reading.face
+    failed = (received.status_code or 0) >= FIRST_ERROR
+    summary = summarize(reading.completion, face=face, failed=failed)
     usage = summary.usage
     times = timing.measure(
-        0, received.at, ended_at, received.chunks, reading.events, usage.completion_tokens, received.is_stream
+        0,
+        received.at,
+        ended_at,
+        received.chunks,
+        reading.events,
+        usage.completion_tokens,
+        received.is_stream,
+        face.token_channel,
     )
     error = summary.error
     named: Values = {}
@@ -251,7 +262,7 @@ def reading_columns(reading: Reading, received: Received, ended_at: int) -> Valu
         named = {"error_kind": quoted(error.kind or "error"), "error_message": message}
     return {
         "chatcmpl_id": summary.id
-        or next(filter(None, (completion.answer_id(event) for _, event in reading.events)), None),
+        or next(filter(None, (face.answer_id(mapping(event)) for _, event in reading.events)), None),
         "model_answered": summary.model or None,
         "finish_reason": summary.finish_reason,
         **{name: getattr(usage, name) for name in USAGE},

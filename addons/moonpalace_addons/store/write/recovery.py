@@ -93,7 +93,7 @@ def read(left: runs.Unfinished) -> Result:
             chunks=left.chunks,
         )
     fields = derive.request_fields(left.request_body)
-    return Result(derive.outcome(ending(left), received, fields, warnings=call.warnings), left.chunks)
+    return Result(derive.outcome(ending(left), received, fields, path=call.path, warnings=call.warnings), left.chunks)
 
 
 def ending(left: runs.Unfinished) -> ExchangeEnded:

@@ -1,18 +1,14 @@
-"""Read a finished answer of the API, tolerating any malformed member.
+"""Read a finished answer with `choices`, tolerating any malformed member.
 
-Three documented formats are supported: `chat.completion` of /v1/chat/completions, `response` of /v1/responses and
-`message` of /anthropic/v1/messages. A value of the wrong type counts as missing; a bool is not a number.
+A value of the wrong type counts as missing; a bool is not a number.
 """
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
-from moonpalace_addons.wire import usage
 from moonpalace_addons.wire.chat import api_error
-from moonpalace_addons.wire.chat.api_error import ApiError
-from moonpalace_addons.wire.json_value import mapping, whole_number
-from moonpalace_addons.wire.usage import Usage
+from moonpalace_addons.wire.json_value import mapping, text_in, whole_number
+from moonpalace_addons.wire.usage import Usage, of_answer
 
 WARNING = "it seems that your max_tokens value is too small, please set a larger value"
 
@@ -21,56 +17,11 @@ _WINDOW = re.compile(r"moonshot-v1-(8|32|128)k\b")
 _REASONING_SHARE = 0.9
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """The fields of a stored call that come from its answer."""
-
-    id: str | None = None
-    model: str | None = None
-    finish_reason: str | None = None
-    usage: Usage = field(default_factory=Usage)
-    error: ApiError | None = None
-
-
-def summarize(completion: object, *, failed: bool = False) -> Summary:
-    """Return the summary of `completion`, the parsed JSON of an answer; never raise.
-
-    `failed` means that it is an error by its status, whatever it looks like.
-
-    The first finish reason that is not "stop" counts. /v1/responses gives the reason why it is incomplete, or else its
-    status; /messages its stop reason.
-    """
-    answer = mapping(completion)
-    return Summary(
-        id=answer_id(completion),
-        model=_text(answer.get("model")),
-        finish_reason=_finish_reason(answer),
-        usage=usage.of_answer(answer),
-        error=api_error.find(completion, failed=failed),
-    )
-
-
-def answer_id(value: object) -> str | None:
-    """Return the ID of an answer: of a completion, response or message, or of one that an event starts or continues.
-
-    Other objects, such as files and batches, have IDs too, but are not answers.
-    """
-    fields = mapping(value)
-    kind = fields.get("type")
-    if kind == "message_start":
-        fields = mapping(fields.get("message"))
-    elif isinstance(kind, str) and kind.startswith("response."):
-        fields = mapping(fields.get("response"))
-    is_answer = fields.get("type") == "message" or fields.get("object") == "response"
-    return _text(fields.get("id")) if is_answer or next(choices(fields), None) is not None else None
-
-
-def truncation_warning(request: object, completion: object, *, streamed: bool, status: int) -> str | None:
+def truncation_warning(request: object, completion: object, *, streamed: bool) -> str | None:
     """Return the warning for an answer with a choice that ended by "length" or without a finish reason, else None.
 
-    `request` and `completion` are parsed JSON, the completion merged if it was a stream. Also return None unless the
-    status is 2xx, for answers that are not chat completions, and for answers with an error, which then is the reason of
-    their end.
+    `request` and `completion` are parsed JSON, the completion merged if it was a stream. Also return None for answers
+    that are not chat completions, and for answers with an error, which then is the reason of their end.
 
     The suggested limit, for answers that were not streamed: if the name of the requested model gives its context
     window, the window minus the prompt's tokens; else twice the tokens used, or twice the limit of the request if that
@@ -84,7 +35,7 @@ def truncation_warning(request: object, completion: object, *, streamed: bool, s
         "; the answer ended without a finish reason, it may be incomplete", of streams
     """
     asked, answer = mapping(request), mapping(completion)
-    reasons = [choice.get("finish_reason") for choice in choices(answer)] if _is_chat_completion(answer, status) else []
+    reasons = [choice.get("finish_reason") for choice in choices(answer)] if _is_chat_completion(answer) else []
     at_length = "length" in reasons
     if not at_length and all(reasons):
         return None
@@ -97,28 +48,21 @@ def choices(answer: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
     return (element for element in (elements if isinstance(elements, list) else ()) if isinstance(element, dict))
 
 
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+def finish_reason(answer: Mapping[str, object]) -> str | None:
+    """Return the first finish reason that is not "stop", "stop" if there is no other, None if there is none."""
+    reasons = [reason for choice in choices(answer) if (reason := text_in(choice, "finish_reason"))]
+    return next((reason for reason in reasons if reason != "stop"), reasons[0] if reasons else None)
 
 
-def _finish_reason(answer: Mapping[str, object]) -> str | None:
-    reasons = [reason for choice in choices(answer) if (reason := _text(choice.get("finish_reason")))]
-    if reasons:
-        return next((reason for reason in reasons if reason != "stop"), "stop")
-    if answer.get("object") == "response":
-        return _text(mapping(answer.get("incomplete_details")).get("reason")) or _text(answer.get("status"))
-    return _text(answer.get("stop_reason"))
-
-
-def _is_chat_completion(answer: Mapping[str, object], status: int) -> bool:
+def _is_chat_completion(answer: Mapping[str, object]) -> bool:
     is_chat = answer.get("object", "chat.completion") in ("chat.completion", "chat.completion.chunk", "")
-    return 200 <= status < 300 and is_chat and api_error.find(answer) is None
+    return is_chat and api_error.find(answer) is None
 
 
 def _clauses(
     asked: Mapping[str, object], answer: Mapping[str, object], *, at_length: bool, streamed: bool
 ) -> Iterator[str]:
-    usage = summarize(answer).usage
+    usage = of_answer(answer)
     window = _window(asked, answer)
     is_full = window is not None and (usage.prompt_tokens or 0) + (usage.completion_tokens or 0) >= window
     suggested = None if is_full else _suggested(asked, usage, window)

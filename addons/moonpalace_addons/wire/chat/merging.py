@@ -56,7 +56,7 @@ class Merger:
             self._choice(value.choice).add_text(value.channel, value.text)
             return
         chunk = mapping(value)
-        is_chunk = _is_chat_chunk(chunk)
+        is_chunk = is_chat_chunk(chunk)
         self._has_chunks = self._has_chunks or is_chunk
         if error is not None and error.ends and (self._has_chunks or chunk.get("type") not in _OTHER_API_ERRORS):
             self._error = self._error or error
@@ -182,7 +182,8 @@ class _Logprobs:
         return {**self._fields.result(), **{key: list(tokens) for key, tokens in self._lists.items()}}
 
 
-def _is_chat_chunk(chunk: Mapping[str, object]) -> bool:
+def is_chat_chunk(chunk: Mapping[str, object]) -> bool:
+    """Tell whether an event belongs to a chat completion."""
     name = chunk.get("object")
     if name == "text_completion":
         return False

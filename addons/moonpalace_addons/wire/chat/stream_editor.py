@@ -1,34 +1,30 @@
-"""Edit a chat stream on its way to the client: cut it at a loop, merge it into one answer, or hide its usage.
+"""Edit a stream on its way to the client: cut it at a loop, merge it into one answer, or hide its usage.
 
 Bytes that need no change pass unchanged, including comments and unusual line ends, and without delay: only an event
 that may have to be removed is held back until it is complete.
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from moonpalace_addons.wire.chat.api_error import ApiError
-from moonpalace_addons.wire.chat.completion import choices
 from moonpalace_addons.wire.chat.event_data import DataReader, make_decoder
-from moonpalace_addons.wire.chat.merging import DONE, Merger
-from moonpalace_addons.wire.chat.pieces import index_of
 from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextRun
 from moonpalace_addons.wire.codings.sniffer import Sniffer
+from moonpalace_addons.wire.faces.face import Face
 from moonpalace_addons.wire.forms import EVENT_STREAM, Form
 from moonpalace_addons.wire.json_value import mapping
 from moonpalace_addons.wire.loops.loop_guard import FoundLoop, LoopGuard
 from moonpalace_addons.wire.sieve import Sieve
 from moonpalace_addons.wire.sse import BLANK_LINE, Event
 
-REPEAT = "repeat"
-_TOP = ("id", "object", "created", "model", "system_fingerprint")
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The edits to make; `make_guard` creates the loop guard, None disables it."""
+    """The edits to make to a stream of `face`; `make_guard` creates the loop guard, None disables it."""
 
+    face: Face
     coerce: bool = False
     hide_usage: bool = False
     make_guard: Callable[[], LoopGuard] | None = None
@@ -56,13 +52,14 @@ class StreamEditor:
         self._guard = plan.make_guard() if plan.make_guard else None
         self._decoder = make_decoder()
         self._reader = DataReader()
-        self._merger = Merger() if plan.coerce else None
+        self._face = plan.face
+        self._merger = plan.face.make_merger() if plan.coerce else None
         self._sieve = Sieve() if plan.hide_usage else None
         self._ends: dict[int, bool] = {}
         self._passed = 0  # bytes of the stream before `_pending`
         self._pending = b""
         self._output = bytearray()
-        self._progress = _Progress()
+        self._progress = plan.face.make_progress()
 
     @property
     def passed(self) -> int:
@@ -76,8 +73,8 @@ class StreamEditor:
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether no part of the answer is missing: every choice has ended and the usage has arrived."""
-        return not self.passes and self.is_whole and (self.is_done or self._progress.has_usage)
+        """Tell whether no part of the answer is missing, its usage included."""
+        return not self.passes and self.is_whole and self._progress.is_complete
 
     @property
     def has_content(self) -> bool:
@@ -96,7 +93,7 @@ class StreamEditor:
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether the stream reported its end, by `[DONE]` or a finish reason for every choice.
+        """Tell whether the stream reported the end of its answer.
 
         A merged answer is whole only if every event was readable, and none reported an error.
         """
@@ -205,7 +202,7 @@ class StreamEditor:
             self._take_value(value, error)
             values.append(value)
         if data.is_done:
-            self._progress.is_done = True
+            self._progress.close()
         if self._sieve is not None:
             self._note_end(event, is_hidden=all(map(_is_usage_alone, values)) and not data.is_done)
         return values
@@ -229,10 +226,10 @@ class StreamEditor:
         self._ends.clear()
 
     def _cut(self, event: Event, found: FoundLoop) -> None:
-        """End the stream after an event: a finish reason for every open choice, and `[DONE]`."""
+        """End the stream after an event, in the grammar of its face."""
         # Everything that can fail comes first: a stream that cannot be cut goes on.
-        chunks = [self._progress.final_chunk(choice) for choice in self._progress.open_choices]
-        ending = self._merged(chunks) if self._merger is not None else _events(chunks)
+        values = self._progress.ending()
+        ending = self._merged(values) if self._merger is not None else self._face.write_events(values)
         self._pass(event.end - self._passed)
         if event.unseparated and self._merger is None:
             # Its line end may have been taken already, and may be a lone CR, which an LF would only complete.
@@ -246,8 +243,8 @@ class StreamEditor:
     def _merged(self, more: Iterable[object] = ()) -> bytes:
         if self._merger is None:
             return b""
-        for chunk in more:
-            self._merger.feed(chunk)
+        for value in more:
+            self._merger.feed(value)
         result = self._merger.result()
         try:
             return json.dumps(result, ensure_ascii=False, separators=(",", ":")).encode()
@@ -255,67 +252,14 @@ class StreamEditor:
             return json.dumps(result, separators=(",", ":")).encode()
 
 
-class _Progress:
-    """Track which choices of a stream are open, and the members that its chunks have in common."""
-
-    def __init__(self) -> None:
-        self._top: dict[str, object] = {}
-        self._finished: dict[int, bool] = {}
-        self.is_done = False
-        self.has_usage = False
-        self.has_content = False
-        self.error: ApiError | None = None
-
-    @property
-    def is_whole(self) -> bool:
-        return self.is_done or (bool(self._finished) and all(self._finished.values()))
-
-    @property
-    def open_choices(self) -> list[int]:
-        return sorted(index for index, finished in self._finished.items() if not finished)
-
-    def feed(self, chunk: object, error: ApiError | None) -> None:
-        if isinstance(chunk, TextDelta):
-            self.has_content = self.has_content or bool(chunk.text)
-            return
-        if error is not None and not self.is_done and (error.ends or not self.has_content):
-            self.error = error
-        self.is_done = self.is_done or (error is not None and error.ends)
-        known: Mapping[str, object] = mapping(chunk)
-        self.has_usage = self.has_usage or bool(known.get("usage"))
-        for name in _TOP:
-            if name in known:
-                self._top.setdefault(name, known[name])
-        for position, choice in enumerate(choices(known)):
-            index = index_of(choice)
-            number = position if index is None else index
-            self.has_usage = self.has_usage or bool(choice.get("usage"))
-            self._finished[number] = self._finished.get(number, False) or bool(choice.get("finish_reason"))
-            self.has_content = self.has_content or _has_content(choice)
-
-    def final_chunk(self, choice: int) -> dict[str, object]:
-        return {**self._top, "choices": [{"index": choice, "delta": {}, "finish_reason": REPEAT}]}
-
-
-def _has_content(choice: Mapping[str, object]) -> bool:
-    delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
-    said = any(value for name, value in delta.items() if name != "role")
-    return said or choice.get("finish_reason") not in (None, "", "error")
-
-
 def _is_usage_alone(chunk: object) -> bool:
     known = mapping(chunk)
     return known.get("choices") == [] and isinstance(known.get("usage"), dict)
 
 
-def _events(chunks: Iterable[object]) -> bytes:
-    lines = [json.dumps(chunk, ensure_ascii=False, separators=(",", ":")) for chunk in chunks]
-    return "".join(f"data: {line}\n\n" for line in [*lines, DONE]).encode("utf-8", "replace")
-
-
-def merged(stream: bytes) -> bytes | None:
+def merged(face: Face, stream: bytes) -> bytes | None:
     """Return the merged answer of a stream read from the start, None if it is not whole: used after editing failed."""
-    editor = StreamEditor(Plan(coerce=True))
+    editor = StreamEditor(Plan(face, coerce=True))
     editor.feed(stream)
     editor.close()
     return editor.take() if editor.is_whole else None

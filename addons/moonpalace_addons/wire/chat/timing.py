@@ -7,18 +7,10 @@ arguments of a tool or function call; it is visible unless all its text is reaso
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
-from moonpalace_addons.wire.chat.completion import choices
-from moonpalace_addons.wire.chat.text_matcher import TextDelta
-from moonpalace_addons.wire.json_value import mapping
-
-_VISIBLE = ("content", "refusal")
-_REASONING = ("reasoning_content", "reasoning")
-_CALL = ("name", "arguments")
 _SECOND = 1_000_000_000
 
 
@@ -57,11 +49,13 @@ def measure(
     events: Sequence[tuple[int, object]],
     completion_tokens: int | None,
     streamed: bool,
+    token_channel: Callable[[object], str | None],
 ) -> Timing:
     """Return the timing of a call that ran from `started` to `ended`, with its headers at `headers` if they came.
 
     `chunks` are (decoded bytes up to and with this chunk, time of arrival) in order; `events` are (`Event.end`, parsed
     JSON of its data) in order. `streamed` says whether the answer came as events, whatever its client asked for.
+    `token_channel` returns "visible" or "reasoning" for an event with text.
     """
     offsets = [offset for offset, _ in chunks]
     carriers, tokens, visible = set(), [], None
@@ -89,28 +83,6 @@ def measure(
         gap_p90=_percentile(gaps, 90),
         gap_p99=_percentile(gaps, 99),
     )
-
-
-def token_channel(chunk: object) -> Literal["visible", "reasoning"] | None:
-    """Return the channel of the text in a parsed chat chunk; None without text, visible if both have some."""
-    if isinstance(chunk, TextDelta):
-        return ("visible" if chunk.channel in _VISIBLE else "reasoning") if chunk.text else None
-    deltas = [mapping(choice.get("delta")) or mapping(choice.get("message")) for choice in choices(mapping(chunk))]
-    if any(_has_text(delta, _VISIBLE) or _has_call(delta) for delta in deltas):
-        return "visible"
-    return "reasoning" if any(_has_text(delta, _REASONING) for delta in deltas) else None
-
-
-def _has_text(fields: Mapping[str, object], names: tuple[str, ...]) -> bool:
-    return any(isinstance(text := fields.get(name), str) and text for name in names)
-
-
-def _has_call(delta: Mapping[str, object]) -> bool:
-    if "tool_calls" not in delta and "function_call" not in delta:  # a shortcut for most chunks of a stream
-        return False
-    calls = delta.get("tool_calls")
-    functions = [mapping(mapping(call).get("function")) for call in (calls if isinstance(calls, list) else ())]
-    return any(_has_text(function, _CALL) for function in (*functions, mapping(delta.get("function_call"))))
 
 
 def _time_per_token(tokens: Sequence[int], completion_tokens: int | None) -> int | None:

@@ -1,0 +1,181 @@
+"""Chat completions: `messages`, and `choices` with a `message`, or with deltas in a stream that `[DONE]` ends."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import override
+
+from moonpalace_addons.wire.chat.completion import choices, finish_reason, truncation_warning
+from moonpalace_addons.wire.chat.merging import DONE, Merger, is_chat_chunk
+from moonpalace_addons.wire.chat.pieces import index_of
+from moonpalace_addons.wire.chat.request_edit import ask_for_stream, ask_for_usage
+from moonpalace_addons.wire.chat.text_matcher import TextDelta
+from moonpalace_addons.wire.chat.tool_calls import Router
+from moonpalace_addons.wire.faces.face import REPEAT, Channel, Channels, Edited, Face, Fields
+from moonpalace_addons.wire.faces.progress import Progress
+from moonpalace_addons.wire.json_value import mapping, text_in
+
+VISIBLE = ("content", "refusal")
+REASONING = ("reasoning_content", "reasoning")
+_CALL = ("name", "arguments")
+_TOP = ("id", "object", "created", "model", "system_fingerprint")
+
+
+class ChatCompletions(Face):
+    """`/v1/chat/completions`."""
+
+    name = "chat.completions"
+    paths = ("/chat/completions",)
+    part = "choice"
+    is_streamed = True
+    has_context_caches = True
+
+    @override
+    def ask_for_stream(self, body: bytes) -> Edited | None:
+        changed = ask_for_stream(body)
+        return None if changed is None else Edited(changed, "stream and stream_options.include_usage set to true")
+
+    @override
+    def ask_for_usage(self, body: bytes) -> Edited | None:
+        changed = ask_for_usage(body)
+        return None if changed is None else Edited(changed, "stream_options.include_usage set to true")
+
+    @override
+    def owns(self, value: Fields) -> bool:
+        return is_chat_chunk(value)
+
+    @override
+    def make_merger(self) -> Merger:
+        return Merger()
+
+    @override
+    def make_progress(self) -> Progress:
+        return ChatProgress()
+
+    @override
+    def make_channels(self) -> Channels:
+        return ChatChannels()
+
+    @override
+    def token_channel(self, value: object) -> Channel | None:
+        if isinstance(value, TextDelta):
+            return ("visible" if value.channel in VISIBLE else "reasoning") if value.text else None
+        deltas = [mapping(choice.get("delta")) or mapping(choice.get("message")) for choice in choices(mapping(value))]
+        if any(_has_text(delta, VISIBLE) or _has_call(delta) for delta in deltas):
+            return "visible"
+        return "reasoning" if any(_has_text(delta, REASONING) for delta in deltas) else None
+
+    @override
+    def write_events(self, values: Iterable[object]) -> bytes:
+        lines = [json.dumps(value, ensure_ascii=False, separators=(",", ":")) for value in values]
+        return "".join(f"data: {line}\n\n" for line in [*lines, DONE]).encode("utf-8", "replace")
+
+    @override
+    def answer_id(self, answer: Fields) -> str | None:
+        return text_in(answer, "id") if next(choices(answer), None) is not None else None
+
+    @override
+    def finish_reason(self, answer: Fields) -> str | None:
+        return finish_reason(answer)
+
+    @override
+    def warnings(self, asked: Fields, answer: Fields, *, streamed: bool) -> Iterator[str]:
+        if warning := truncation_warning(asked, answer, streamed=streamed):
+            yield warning
+
+
+class ChatProgress(Progress):
+    """Which choices of a stream are open, and the members that its chunks have in common."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._top: dict[str, object] = {}
+        self._finished: dict[int, bool] = {}
+        self._has_usage = False
+
+    @property
+    @override
+    def is_whole(self) -> bool:
+        """Tell whether `[DONE]` or a finish reason for every choice has come."""
+        return self.is_done or (bool(self._finished) and all(self._finished.values()))
+
+    @property
+    @override
+    def is_complete(self) -> bool:
+        return self.is_whole and (self.is_done or self._has_usage)
+
+    @override
+    def read(self, value: Fields) -> None:
+        self._has_usage = self._has_usage or bool(value.get("usage"))
+        for name in _TOP:
+            if name in value:
+                self._top.setdefault(name, value[name])
+        for position, choice in enumerate(choices(value)):
+            number = _number(choice, position)
+            self._has_usage = self._has_usage or bool(choice.get("usage"))
+            self._finished[number] = self._finished.get(number, False) or bool(choice.get("finish_reason"))
+            self.has_content = self.has_content or _has_content(choice)
+
+    @override
+    def ending(self) -> list[object]:
+        """Return a chunk with a finish reason for every open choice."""
+        return [self._final_chunk(number) for number, finished in sorted(self._finished.items()) if not finished]
+
+    def _final_chunk(self, choice: int) -> dict[str, object]:
+        return {**self._top, "choices": [{"index": choice, "delta": {}, "finish_reason": REPEAT}]}
+
+
+class ChatChannels:
+    """The texts of the deltas of a stream, by choice.
+
+    Channels are `content`, `reasoning_content`, `reasoning`, `function_call.arguments` and, for each tool call,
+    `tool_calls.N.function.arguments` or `tool_calls.N.custom.input`, where N is the call's index, else its ID, else its
+    number among the calls of the choice.
+    """
+
+    def __init__(self) -> None:
+        self._routers: dict[int, Router] = {}
+
+    def texts(self, value: object) -> Iterator[tuple[int, str, str]]:
+        """Yield the choice, its channel and a piece of text for each piece in a chunk; none is empty."""
+        for position, choice in enumerate(choices(mapping(value))):
+            number = _number(choice, position)
+            for channel, text in self._channels(number, mapping(choice.get("delta"))):
+                if isinstance(text, str) and text:
+                    yield number, channel, text
+
+    def _channels(self, choice: int, delta: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+        for name in ("content", *REASONING):
+            yield name, delta.get(name)
+        yield "function_call.arguments", mapping(delta.get("function_call")).get("arguments")
+        pieces = delta.get("tool_calls")
+        if not isinstance(pieces, list):
+            return
+        router = self._routers.setdefault(choice, Router())
+        for _, piece, call in router.route(pieces):
+            yield f"tool_calls.{call.label}.{piece.place}", piece.text
+
+
+def _number(choice: Mapping[str, object], position: int) -> int:
+    index = index_of(choice)
+    return position if index is None else index
+
+
+def _has_content(choice: Mapping[str, object]) -> bool:
+    delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
+    said = any(value for name, value in delta.items() if name != "role")
+    return said or choice.get("finish_reason") not in (None, "", "error")
+
+
+def _has_text(fields: Mapping[str, object], names: tuple[str, ...]) -> bool:
+    return any(isinstance(text := fields.get(name), str) and text for name in names)
+
+
+def _has_call(delta: Mapping[str, object]) -> bool:
+    if "tool_calls" not in delta and "function_call" not in delta:  # a shortcut for most chunks of a stream
+        return False
+    calls = delta.get("tool_calls")
+    functions = [mapping(mapping(call).get("function")) for call in (calls if isinstance(calls, list) else ())]
+    return any(_has_text(function, _CALL) for function in (*functions, mapping(delta.get("function_call"))))
+
+
+CHAT_COMPLETIONS = ChatCompletions()

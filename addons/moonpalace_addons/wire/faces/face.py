@@ -1,0 +1,147 @@
+"""The protocol of a face: an endpoint of the API that answers with what a model has written.
+
+A face is one module of this folder, with one subclass of `Face`, and one line in `wire/faces/table.py`. What `Face`
+itself does is right for an unknown endpoint: nothing is merged, forced or ended early. Usage (`wire/usage.py`) and
+errors (`wire/chat/api_error.py`) are found in the same way for all faces.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from moonpalace_addons.wire.chat.api_error import ApiError
+from moonpalace_addons.wire.faces.progress import Progress
+
+type Fields = Mapping[str, object]
+"""A JSON object: a request, an answer, or the data of an event."""
+
+type Channel = Literal["visible", "reasoning"]
+
+REPEAT = "repeat"
+"""Finish reason of an answer that MoonPalace ended because of a loop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A changed request body; `change` says what was changed."""
+
+    body: bytes
+    change: str
+
+
+class Merger(Protocol):
+    """Merges the events of one stream into the answer that the API gives without streaming."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing fed belonged to an answer, not even an error."""
+        ...
+
+    @property
+    def doubts(self) -> Sequence[str]:
+        """Return the ambiguities of the stream that the result had to resolve, in words."""
+        ...
+
+    def feed(self, value: object, error: ApiError | None = None) -> None:
+        """Add the parsed JSON of one event (or a `TextDelta`), and the error that it reports; ignore anything else."""
+        ...
+
+    def result(self) -> dict[str, object]:
+        """Return the answer merged so far."""
+        ...
+
+
+class Channels(Protocol):
+    """Separates the texts of one stream: each channel is one text that grows."""
+
+    def texts(self, value: object) -> Iterator[tuple[int, str, str]]:
+        """Yield the part of the answer, its channel and a piece of text for each piece in an event; none is empty."""
+        ...
+
+
+class Face:
+    """An endpoint of the API; `paths` are the ends of its paths, `part` is what `Channels` numbers."""
+
+    name = ""
+    paths: tuple[str, ...] = ()
+    part = "part"
+    is_streamed = False
+    """Whether streams of it are known, so that they can be merged and ended early."""
+    has_context_caches = False
+    """Whether `/v1/caching` and `prompt_cache_key` serve its requests."""
+
+    # Requests
+
+    def ask_for_stream(self, body: bytes) -> Edited | None:
+        """Return a request that asks for a stream with usage; None if it must not be changed."""
+        return None
+
+    def ask_for_usage(self, body: bytes) -> Edited | None:
+        """Return a request for a stream that asks for its usage too; None if that is not needed or not possible."""
+        return None
+
+    # Streams
+
+    def owns(self, value: Fields) -> bool:
+        """Tell whether an answer, or the data of an event, can only be of this face."""
+        return False
+
+    def make_merger(self) -> Merger:
+        """Return a merger for one stream."""
+        return NoMerger()
+
+    def make_progress(self) -> Progress:
+        """Return the state of one stream."""
+        return Progress()
+
+    def make_channels(self) -> Channels:
+        """Return the texts of one stream."""
+        return NoChannels()
+
+    def token_channel(self, value: object) -> Channel | None:
+        """Return the channel of the text in an event, visible if it has both; None without text."""
+        return None
+
+    def write_events(self, values: Iterable[object]) -> bytes:
+        """Return events that end a stream, as the API sends them."""
+        return b""
+
+    # Answers
+
+    def answer_id(self, answer: Fields) -> str | None:
+        """Return the ID of an answer."""
+        return None
+
+    def finish_reason(self, answer: Fields) -> str | None:
+        """Return why an answer ended; the first reason that is not "stop" if it has several."""
+        return None
+
+    def error_answer(self, error: ApiError) -> Fields:
+        """Return an error as the API answers with it where it does not stream."""
+        return {"error": error.member}
+
+    def warnings(self, asked: Fields, answer: Fields, *, streamed: bool) -> Iterable[str]:
+        """Return what a user should know about an answer without an error; `streamed` is what the client asked for."""
+        return ()
+
+
+class NoChannels:
+    """Knows no texts."""
+
+    def texts(self, value: object) -> Iterator[tuple[int, str, str]]:
+        """Yield nothing."""
+        return iter(())
+
+
+class NoMerger:
+    """Merges nothing."""
+
+    is_empty = True
+    doubts = ()
+
+    def feed(self, value: object, error: ApiError | None = None) -> None:
+        """Ignore an event."""
+
+    def result(self) -> dict[str, object]:
+        """Return an empty object."""
+        return {}

@@ -1,0 +1,51 @@
+"""How far the answer of a stream has come: whether it has begun, is whole, is over or reported an error."""
+
+from collections.abc import Mapping, Sequence
+
+from moonpalace_addons.wire.chat.api_error import ApiError
+from moonpalace_addons.wire.chat.text_matcher import TextDelta
+from moonpalace_addons.wire.json_value import mapping
+
+
+class Progress:
+    """The state of one stream; a face overrides what it can tell.
+
+    `is_done`: no part of the answer can follow, because of the last event or an error. `has_content`: any part of an
+    answer has come, beyond its announcement. `error` is what the stream reported before it was done.
+    """
+
+    def __init__(self) -> None:
+        self.is_done = False
+        self.has_content = False
+        self.error: ApiError | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether the stream has said that its answer is over, if not yet in its last event."""
+        return self.is_done
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell whether nothing that belongs to the answer is missing, its usage included."""
+        return self.is_done
+
+    def feed(self, value: object, error: ApiError | None = None) -> None:
+        """Read the parsed JSON of one event (or a `TextDelta`), and the error that it reports."""
+        if isinstance(value, TextDelta):
+            self.has_content = self.has_content or bool(value.text)
+            return
+        if error is not None and not self.is_done and (error.ends or not self.has_content):
+            self.error = error
+        self.is_done = self.is_done or (error is not None and error.ends)
+        self.read(mapping(value))
+
+    def close(self) -> None:
+        """Note the mark that ends a stream, which is no JSON: `[DONE]`."""
+        self.is_done = True
+
+    def read(self, value: Mapping[str, object]) -> None:
+        """Read the data of one event."""
+
+    def ending(self) -> Sequence[object]:
+        """Return the data of the events that end the answer here, in the API's grammar, because of a loop."""
+        return ()

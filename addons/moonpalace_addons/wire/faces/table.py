@@ -1,0 +1,39 @@
+"""The table of faces: which one a call belongs to, by its path or else by the shape of its answer."""
+
+from collections.abc import Iterable
+from itertools import islice
+
+from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
+from moonpalace_addons.wire.faces.completions import COMPLETIONS
+from moonpalace_addons.wire.faces.embeddings import EMBEDDINGS
+from moonpalace_addons.wire.faces.face import Face
+from moonpalace_addons.wire.faces.messages import MESSAGES
+from moonpalace_addons.wire.faces.responses import RESPONSES
+from moonpalace_addons.wire.json_value import mapping
+
+FACES: tuple[Face, ...] = (MESSAGES, RESPONSES, EMBEDDINGS, COMPLETIONS, CHAT_COMPLETIONS)
+"""The faces; where two own a value, the earlier one counts."""
+UNKNOWN = Face()
+"""The face of all other endpoints."""
+MAX_VALUES_READ = 100
+"""Values of a stream that decide its face."""
+
+_BY_PATH = sorted(((path, face) for face in FACES for path in face.paths), key=lambda item: -len(item[0]))
+_PATHS = tuple(path for path, _ in _BY_PATH)
+
+
+def face_of_path(path: str) -> Face:
+    """Return the face that a path, without its query, names."""
+    if not path.endswith(_PATHS):
+        return UNKNOWN
+    return next(face for end, face in _BY_PATH if path.endswith(end))
+
+
+def face_of(path: str, values: Iterable[object]) -> Face:
+    """Return the face of an answer: what its path names, unless only another face owns `values`.
+
+    `values` are the parsed JSON of the answer, or that of the events of a stream.
+    """
+    named = face_of_path(path)
+    fields = [mapping(value) for value in islice(values, MAX_VALUES_READ)]
+    return next((face for face in (named, *FACES) if any(map(face.owns, fields))), named)
