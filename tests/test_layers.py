@@ -30,6 +30,7 @@ BELOW = frozenset({STORE, WIRE, f"{OURS}.errors", f"{OURS}.version", "sqlalchemy
 RULES: tuple[tuple[str, frozenset[str]], ...] = (
     (WIRE, CODECS | {WIRE}),
     (f"{STORE}.query", BELOW | {"lark", "re2", "wcwidth"}),
+    (f"{STORE}.pricing", BELOW | {"genai_prices"}),
     (STORE, BELOW | {"alembic", "psycopg"}),
     (f"{OURS}.errors", frozenset()),
     (f"{OURS}.version", frozenset()),
@@ -309,7 +310,10 @@ def test_list_imports_no_proxy(tmp_path: Path, arguments: list[str]) -> None:
     ("module", "without"),
     [
         ("moonpalace_addons.bundle", {"sqlalchemy", "alembic"}),
-        ("moonpalace_addons.writer_process.server", {"mitmproxy", "alembic", "h11", "sqlalchemy.dialects.postgresql"}),
+        (
+            "moonpalace_addons.writer_process.server",
+            {"mitmproxy", "alembic", "h11", "sqlalchemy.dialects.postgresql", "genai_prices"},
+        ),
     ],
 )
 def test_each_process_has_its_half(module: str, without: set[str]) -> None:

@@ -15,6 +15,7 @@ from typing import IO
 
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import Chunks
+from moonpalace_addons.wire.prices import PriceRule
 
 PROTOCOL = 5
 
@@ -27,8 +28,8 @@ class Opening:
     """The proxy's first message: the store and its settings.
 
     `database` may contain a password; `home` is the folder for the journals of a store that is not a file, `run` the
-    row of the proxy's run. `key`, the key of the store's fingerprints, was read by an earlier process: with it a
-    process starts although the store cannot be opened at present.
+    row of the proxy's run; `prices` are those that the user sets. `key`, the key of the store's fingerprints, was read
+    by an earlier process: with it a process starts although the store cannot be opened at present.
     """
 
     database: str = field(repr=False)
@@ -36,6 +37,7 @@ class Opening:
     run: Values
     retention_days: int | None
     max_size: int | None
+    prices: tuple[PriceRule, ...] = ()
     key: bytes | None = field(default=None, repr=False)
 
 

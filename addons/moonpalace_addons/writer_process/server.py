@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database.engine import unopened_store
 from moonpalace_addons.store.database.opening import open_store
+from moonpalace_addons.store.pricing.pricing import Pricing
 from moonpalace_addons.store.upkeep.housekeeper import Housekeeper
 from moonpalace_addons.store.upkeep.indexer import Indexer
 from moonpalace_addons.store.write.writer import Writer
@@ -88,7 +89,10 @@ def open_writer(opening: Opening, reports: Reports) -> Writer:
             raise
         engine = unopened_store(opening.database)
     try:
-        writer = Writer(engine, log.add, opening.home, run=opening.run, settled=settled, key=opening.key)
+        pricing = Pricing(opening.prices)
+        writer = Writer(
+            engine, log.add, opening.home, run=opening.run, settled=settled, key=opening.key, pricing=pricing
+        )
     except BaseException:
         engine.dispose()
         raise

@@ -7,11 +7,13 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.exc import IntegrityError
 
 from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.pricing.pricing import Pricing
 from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
 from moonpalace_addons.store.write import derive, units
 from moonpalace_addons.store.write.ongoing import Answer
+from moonpalace_addons.wire.prices import PriceRule, Rates
 from tests.batches import Batch
 
 STREAM = b'data: {"id": "c", "choices": [{"index": 0, "delta": {"content": "ab"}, "finish_reason": "stop"}]}\n\n'
@@ -286,3 +288,17 @@ def test_a_client_that_leaves_at_done(
     end = ended(call, response=answer, state=State.CLIENT_DISCONNECTED, error_kind="client_disconnected")
     commit(engine, batch, call, end)
     assert [row.state for row in exchanges.latest(engine, limit=9)] == [state]
+
+
+def test_a_call_gets_its_cost(
+    engine: Engine, run_id: str, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
+) -> None:
+    """A batch with prices stores with the end of a call what it cost."""
+    batch = Batch(run_id, b"k" * 32, Pricing([PriceRule("kimi-*", Rates(2.0, 10.0, 1.0, currency="CNY"))]))
+    call = request_read()
+    commit(engine, batch, call, ended(call, response=response_started(call)))
+    (stored,) = exchanges.latest(engine, limit=2)
+    assert (stored.prompt_tokens, stored.cached_tokens, stored.completion_tokens) == (11, 5, 7)
+    assert stored.cost == pytest.approx(87e-6)
+    assert stored.cost_currency == "CNY"
+    assert batch.finished() == [stored]

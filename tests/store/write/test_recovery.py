@@ -11,11 +11,13 @@ import pytest
 from sqlalchemy import Engine, text
 
 from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.pricing.pricing import Pricing
 from moonpalace_addons.store.records import contents, exchanges, runs
 from moonpalace_addons.store.tasks import RequestRead, ResponseStarted, State
 from moonpalace_addons.store.write import derive
 from moonpalace_addons.store.write.host import host_name
 from moonpalace_addons.store.write.recovery import HEARTBEAT_TIMEOUT, recover
+from moonpalace_addons.wire.prices import PriceRule, Rates
 from tests.batches import Batch
 
 STREAM = b'data: {"id": "c", "choices": [{"index": 0, "delta": {"content": "ab"}}]}\n\ndata: {"id": "c", "cho'
@@ -143,3 +145,13 @@ def test_a_call_that_cannot_be_read_does_not_keep_the_store_from_opening(
     assert states(engine) == (2, [State.PROXY_DIED] * 2)
     assert [contents.bodies(engine, number).response for number in (1, 2)] == [None, b"good"]
     assert "the stored parts of call 1 could not be read" in caplog.text
+
+
+def test_a_call_of_a_dead_proxy_gets_its_cost(engine: Engine, leave: Leave) -> None:
+    """What such a call cost follows from the usage that had come."""
+    usage = b'data: {"choices": [], "usage": {"prompt_tokens": 1000000, "completion_tokens": 0}}\n\n'
+    leave(dead_pid(), b'data: {"choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n', usage)
+    pricing = Pricing([PriceRule("kimi-k3", Rates(3.0, 15.0))])
+    with writing(engine) as connection:
+        assert recover(connection, (), None, pricing) == 1
+    assert [(call.cost, call.cost_currency) for call in exchanges.latest(engine, limit=2)] == [(3.0, "USD")]

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
+from moonpalace_addons.store.pricing.pricing import Pricing
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.records.values import Values
@@ -23,8 +24,9 @@ logger = logging.getLogger(__name__)
 class Batch:
     """The calls in flight, and the units to be written next."""
 
-    def __init__(self, run_id: str, fingerprint_key: bytes) -> None:
+    def __init__(self, run_id: str, fingerprint_key: bytes, pricing: Pricing | None = None) -> None:
         self.run_id = run_id
+        self.pricing = pricing
         self.fingerprint_key = fingerprint_key
         self.calls: dict[str, Ongoing] = {}
         self.units: dict[str, Unit] = {}
@@ -115,6 +117,8 @@ class Batch:
         call = Ongoing(request.uuid, hidden, fields, storable(columns, hidden), warnings)
         self.calls[request.uuid] = call
         self._unit(call).request_body = body
+        if self.pricing is not None:
+            self.pricing.prepare(columns)
 
     def _end(self, call: Ongoing, ended: ExchangeEnded) -> None:
         if ended.response:
@@ -136,6 +140,8 @@ class Batch:
         # The ending contains the whole answer, so unstored segments are not needed any more.
         unit.segments.clear()
         change(unit, call, outcome.columns)
+        if self.pricing is not None:
+            change(unit, call, self.pricing.columns(call.columns))
 
     def _keep(self, call: Ongoing) -> None:
         answer = call.answer

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from moonpalace_addons.store.database.outage import is_store_failure
+from moonpalace_addons.store.pricing import repricing
+from moonpalace_addons.store.pricing.pricing import Pricing
 from moonpalace_addons.store.records import contents, exchanges, runs
 from moonpalace_addons.store.tasks import ExchangeEnded, State
 from moonpalace_addons.store.write import derive
@@ -27,7 +29,9 @@ dead if another one starts meanwhile; when it reconnects, its own data replaces 
 """
 
 
-def recover(connection: Connection, living: Container[str], own_pid: int | None = None) -> int:
+def recover(
+    connection: Connection, living: Container[str], own_pid: int | None = None, pricing: Pricing | None = None
+) -> int:
     """Mark the calls that dead proxies left in flight as `proxy_died`; return their number.
 
     `living` are the runs of this proxy, `own_pid` its process if that is not this one. If several proxies do this at
@@ -38,7 +42,7 @@ def recover(connection: Connection, living: Container[str], own_pid: int | None 
         if run.id in living or is_alive(run, own_pid) or not runs.claim_run(connection, run.id):
             continue
         for left in runs.unfinished(connection, run.id):
-            finish(connection, left)
+            finish(connection, left, pricing)
             count += 1
     return count
 
@@ -58,11 +62,13 @@ def is_in_use(connection: Connection) -> bool:
     return any(run.pid == os.getpid() or is_alive(run) for run in runs.live_runs(connection, HEARTBEAT_TIMEOUT))
 
 
-def finish(connection: Connection, left: runs.Unfinished) -> None:
+def finish(connection: Connection, left: runs.Unfinished, pricing: Pricing | None = None) -> None:
     """Finish one call; if its stored parts cannot be read, at least with its final state."""
     try:
         with connection.begin_nested():
             finish_with(connection, left.exchange.id, read(left))
+            if pricing is not None:
+                repricing.price(connection, pricing, [left.exchange.id])
     except Exception as error:
         if is_store_failure(error):
             raise  # locked or full: not caused by this call

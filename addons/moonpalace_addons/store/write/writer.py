@@ -27,6 +27,7 @@ from moonpalace_addons.store.database.engine import BUSY_TIMEOUT, refusal, writi
 from moonpalace_addons.store.database.store_file import StoreFile
 from moonpalace_addons.store.journal import journal_place
 from moonpalace_addons.store.journal.overflow import Overflow, Source
+from moonpalace_addons.store.pricing.pricing import Pricing
 from moonpalace_addons.store.records import idempotency, identity, runs
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.records.values import Values
@@ -76,6 +77,7 @@ class Writer:
     The constructor finishes the calls of dead proxies and records the run; raises StoreError if that fails. `home` is
     the folder for the journal of a store that is not a file, `run` the row of the proxy's run if that is another
     process. With `key`, the key of the store's fingerprints, a store that is unavailable at first is retried instead.
+    `pricing` works out what calls cost.
     """
 
     def __init__(
@@ -87,8 +89,10 @@ class Writer:
         run: Values | None = None,
         settled: Settle | None = None,
         key: bytes | None = None,
+        pricing: Pricing | None = None,
     ) -> None:
         self.engine = engine
+        self.pricing = pricing
         self.observer = observer
         self.settled = settled
         self._run = run or new_run()
@@ -111,7 +115,7 @@ class Writer:
         self._attempts = Attempts(engine, self._follow_file)
         self._overflow = Overflow(journal_place.place(engine.url, home), self._run)
         self._moved = False
-        self._batch = Batch(self.run_id, self._begun(key))
+        self._batch = Batch(self.run_id, self._begun(key), pricing)
         self._kept_at = time.monotonic()
 
     def start(self) -> None:
@@ -371,7 +375,7 @@ class Writer:
             self._moved = False
 
     def _recover(self, connection: Connection) -> None:
-        recover(connection, LIVING, cast(int, self._run["pid"]))
+        recover(connection, LIVING, cast(int, self._run["pid"]), self.pricing)
 
     def _touch(self, connection: Connection, *, live: bool, ended: bool) -> None:
         if live or ended:
