@@ -1,4 +1,4 @@
-"""Bring the outputs and tables in the READMEs up to date: `python -m tests.docs`; test_docs.py fails when they are not.
+"""Bring the outputs and tables in the READMEs and guides up to date: `python -m tests.docs`. test_docs.py checks them.
 
 In a `console` block every line `$ mpal …` is followed by what the command prints, on a store with the calls of
 `mpal demo`. A line `…` in the document stands for lines left out. The table of settings stands between two comments.
@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 READMES = (ROOT / "README.md", ROOT / "examples" / "README.zh.md")
+GUIDES = tuple(sorted((ROOT / "examples" / "guide").rglob("*.md")))
 NOT_RUN = ("start", "demo", "mock")
 BLOCK = re.compile(r"(```console\n)(.*?)(```)", re.DOTALL)
 SETTINGS = re.compile(r"(<!-- settings -->\n)(.*?)(<!-- end -->)", re.DOTALL)
@@ -111,6 +112,5 @@ if __name__ == "__main__":
     sys.path[:0] = [str(ROOT), str(ROOT / "addons")]
     os.chdir(ROOT)
     with demo_store() as found:
-        for readme in READMES:
-            if readme.exists():
-                readme.write_text(updated(readme.read_text(), found))
+        for document in (*READMES, *GUIDES):
+            document.write_text(updated(document.read_text(), found))

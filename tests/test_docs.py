@@ -1,7 +1,8 @@
 """The documents show what the program does today."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -19,39 +20,68 @@ def environment() -> Iterator[Mapping[str, str]]:
         yield found
 
 
-@pytest.mark.parametrize("readme", docs.READMES, ids=lambda path: path.name)
-def test_outputs_are_current(readme: Path, environment: Mapping[str, str]) -> None:
-    """Every output in a README is what its command prints."""
-    checked = 0
-    for block in docs.BLOCK.findall(readme.read_text()):
-        for command, shown in docs.sessions(block[1]):
-            if docs.is_run(command):
-                real = docs.printed(command, environment)
-                assert docs.is_current(shown, real), f"$ {command}\n{real}\nrun python -m tests.docs"
-                checked += 1
-    assert checked >= 5
+GUIDE = docs.ROOT / "examples" / "guide"
 
 
-@pytest.mark.parametrize("readme", docs.READMES, ids=lambda path: path.name)
-def test_links_lead_somewhere(readme: Path) -> None:
-    """Every relative link in a README names a file that exists."""
-    links = re.findall(r"\]\(([^)#:]+)\)", readme.read_text())
+def sessions(language: str) -> list[tuple[str, str]]:
+    """Return the commands in the documents of a language whose outputs are checked, with the outputs that they show."""
+    documents = (docs.READMES[language == "zh"], *(GUIDE / language).glob("*.md"))
+    blocks = [block for document in documents for _, block, _ in docs.BLOCK.findall(document.read_text())]
+    return [(command, shown) for block in blocks for command, shown in docs.sessions(block) if docs.is_run(command)]
+
+
+@pytest.fixture(scope="module")
+def printed(environment: Mapping[str, str]) -> Callable[[str], str]:
+    """Give what a command prints; each is run once."""
+    return cache(partial(docs.printed, environment=environment))
+
+
+@pytest.mark.parametrize("language", ["", "zh"])
+def test_outputs_are_current(language: str, printed: Callable[[str], str]) -> None:
+    """Every output in a document is what its command prints."""
+    found = sessions(language)
+    assert len(found) >= 10
+    for command, shown in found:
+        real = printed(command)
+        assert docs.is_current(shown, real), f"$ {command}\n{real}\nrun python -m tests.docs"
+
+
+@pytest.mark.parametrize("document", [*docs.READMES, *docs.GUIDES], ids=lambda path: str(path.relative_to(docs.ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    """Every relative link in a document names a file that exists, and a heading in it."""
+    links = re.findall(r"\]\(([^)#:]+)(?:#([^)]*))?\)", document.read_text())
     assert links
-    for link in links:
-        assert (readme.parent / link).exists(), link
+    for link, anchor in links:
+        assert (document.parent / link).exists(), link
+        assert not anchor or anchor in anchors(document.parent / link), f"{link}#{anchor}"
+
+
+def anchors(document: Path) -> list[str]:
+    """Return the anchors of a document's headings, as GitHub and Gitee make them."""
+    headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+@pytest.mark.parametrize("language", ["", "zh"])
+def test_all_guides_are_listed(language: str) -> None:
+    """Each guide is in the list of guides, and exists in both languages."""
+    folder = GUIDE / language
+    listed = re.findall(r"^\| \[(.+)\]\(\1\) \|", (folder / "README.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(path.name for path in GUIDE.glob("*.md") if path.name != "README.md")
+    assert all((folder / name).exists() for name in listed)
 
 
 def test_the_settings_are_documented() -> None:
-    """The README's table of settings is the one of the code."""
-    found = docs.SETTINGS.search(docs.READMES[0].read_text())
+    """The table of settings is the one of the code."""
+    found = docs.SETTINGS.search((GUIDE / "settings.md").read_text())
     assert found is not None
     assert found[2] == docs.settings_table(), "run python -m tests.docs"
 
 
-@pytest.mark.parametrize("readme", docs.READMES, ids=lambda path: path.name)
-def test_every_setting_is_in_every_readme(readme: Path) -> None:
-    """No README forgets a setting."""
-    text = readme.read_text()
+@pytest.mark.parametrize("language", ["", "zh"])
+def test_every_setting_is_in_every_guide(language: str) -> None:
+    """No guide forgets a setting."""
+    text = (GUIDE / language / "settings.md").read_text()
     missing = [setting.name for setting in TABLE if f"--{setting.name}`" not in text or setting.env not in text]
     assert missing == []
 

@@ -124,7 +124,8 @@ def beside(proxy: Proxy, role: str, name: str) -> bytes:
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             late = max(durations(proxy.url)) - slowest
             got, _ = process.communicate()
-        assert max(peak(proxy.process.pid), peak(proxy.writer)) < MEMORY
+        peaks = peak(proxy.process.pid), peak(proxy.writer)
+        assert max(peaks) < MEMORY
         if late <= LATER or number == ROUNDS - 1:
             break
     assert late <= LATER
