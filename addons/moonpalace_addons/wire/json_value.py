@@ -15,6 +15,7 @@ _OUTLINE_KEYS = (
     *("id", "object", "type", "created", "model", "choices", "usage", "finish_reason", "status", "stop_reason"),
     *("incomplete_details", "error", "message", "code", "detail", "msg", "base_resp"),
     *("stream", "max_tokens", "max_completion_tokens", "service_tier", "x_groq", "metadata", "prompt_cache_key"),
+    "tool_choice",
 )
 
 

@@ -42,6 +42,7 @@ def stream(*data: str) -> Received:
             b'{"model": "m", "stream": true, "max_tokens": 5, "messages": [], "tools": {}, "stop": null, "top_p": 0.5}',
             {"model": "m", "stream": True, "max_tokens": 5, "top_p": 0.5},
         ),
+        (b'{"tool_choice": {"type": "function"}, "stop": []}', {"tool_choice": {"type": "function"}}),
         (b"[1]", {}),
         (b"", {}),
         (b'{"model": ', {}),

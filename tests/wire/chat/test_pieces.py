@@ -13,7 +13,7 @@ from tests.linear import takes_linear_time
 CASES: dict[str, tuple[list[dict[str, Any]], dict[str, Any]]] = {
     "text outside of a delta": ([{"content": "a"}, {"content": ""}, {"content": "b"}], {"content": "b"}),
     "identifiers": ([{"id": None}, {"id": ""}, {"id": "1"}, {"id": "2"}], {"id": "1"}),
-    "a false identifier is one": ([{"created": 0}, {"created": 5}], {"created": 0}),
+    "zero is no identifier": ([{"created": 0}, {"created": 5}, {"created": 6}], {"created": 5}),
     "others": ([{"x": "1"}, {"x": "2"}, {"x": None}], {"x": "2"}),
     "empty texts": ([{"x": ""}, {"x": "stop"}, {"x": ""}, {"y": ""}], {"x": "stop", "y": ""}),
     "null": ([{"x": None, "content": None}], {"x": None, "content": None}),
@@ -46,6 +46,16 @@ DELTAS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], list[str]]] = {
         ["content came whole each time, the last is kept"],
     ),
     "text that only seems so": ([{"content": "1"}, {"content": "10"}], {"content": "110"}, []),
+    "a loop that only seems so": (
+        [{"content": "ha ha ha ha "}, {"content": "ha ha ha ha ha"}],
+        {"content": "ha " * 8 + "ha"},
+        [],
+    ),
+    "text that is sent whole in two pieces": (
+        [{"content": "The user asks"}, {"content": "The user asks for more"}],
+        {"content": "The user asks for more"},
+        ["content came whole each time, the last is kept"],
+    ),
     "nested text": (
         [
             {"audio": {"id": "a", "data": "AA", "transcript": "Hel"}},
@@ -114,6 +124,50 @@ DELTAS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], list[str]]] = {
         {"content": [{"type": "text", "text": "ab"}, {"type": "image"}, {"type": "text", "text": "c"}]},
         ["content came as text and as a list, kept as a list"],
     ),
+    "parts of a content in pieces": (
+        [
+            {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "a"}]}]},
+            {
+                "content": [
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "z"}]},
+                    {"type": "text", "text": "b"},
+                ]
+            },
+            {
+                "content": [
+                    {"type": "text", "text": "c"},
+                    {"type": "text", "text": "d"},
+                    {"type": "image", "image": "e"},
+                ]
+            },
+            {"content": [{"type": "image", "image": "f"}]},
+        ],
+        {
+            "content": [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "az"}]},
+                {"type": "text", "text": "bc"},
+                {"type": "text", "text": "d"},
+                {"type": "image", "image": "e"},
+                {"type": "image", "image": "f"},
+            ]
+        },
+        [],
+    ),
+    "parts of a content that grow": (
+        [
+            {"content": [{"type": "text", "text": "a"}, {"type": "image", "image": "b"}]},
+            {
+                "content": [
+                    {"type": "text", "text": "a"},
+                    {"type": "image", "image": "b"},
+                    {"type": "text", "text": "c"},
+                ]
+            },
+            {"content": [{"type": "text", "text": "d"}]},
+        ],
+        {"content": [{"type": "text", "text": "a"}, {"type": "image", "image": "b"}, {"type": "text", "text": "cd"}]},
+        ["content came whole each time, the last is kept"],
+    ),
     "types that do not go together": (
         [{"x": "a"}, {"x": {"b": 1}}, {"x": "c"}],
         {"x": "ac"},
@@ -147,6 +201,7 @@ def test_lists_with_an_index_take_linear_time() -> None:
             pieces = Pieces(joins=True, appends=True)
             for number in range(count):
                 pieces.feed({"x": [{"index": 0, "id": str(number), "text": "a"}], "y": [number], "z": ["u", number]})
+                pieces.feed({"v": [{"type": "thinking", "thinking": [{"type": "text", "text": "word"}]}]})
             pieces.result()
 
         return run

@@ -4,6 +4,7 @@ from typing import cast
 
 import pytest
 
+from moonpalace_addons.wire.chat.text_matcher import TextDelta
 from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
 from moonpalace_addons.wire.loops.loop_guard import FoundLoop, LoopGuard
 from moonpalace_addons.wire.loops.repeat import Detector, Loop
@@ -37,7 +38,7 @@ def kept(chunks: list[object]) -> dict[tuple[int, str], str]:
     guard = LoopGuard(CHAT_COMPLETIONS, lambda: cast(Detector, Keeps()))
     for chunk in chunks:
         assert guard.feed(chunk) is None
-    return {key: cast(Keeps, detector).text for key, detector in guard._detectors.items()}
+    return {key: cast(Keeps, text.detector).text for key, text in guard._texts.items()}
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,10 @@ def kept(chunks: list[object]) -> dict[tuple[int, str], str]:
         ([delta({"content": "a"}, index=3)], {(3, "content"): "a"}),
         ([delta({"function_call": {"arguments": "{}"}})], {(0, "function_call.arguments"): "{}"}),
         ([{"choices": [{"message": {"content": "not a delta"}}]}], {}),
+        ([delta({"content": text}) for text in ("I", "", "I see", "I see a moon")], {(0, "content"): "I see a moon"}),
+        ([delta({"content": text}) for text in ("1", "10", "1")], {(0, "content"): "101"}),
+        ([delta({"content": text}) for text in ("ha", "ha", "haha")], {(0, "content"): "hahahaha"}),
+        ([TextDelta(0, "content", "I"), TextDelta(0, "content", "I see")], {(0, "content"): "I see"}),
     ],
 )
 def test_texts_by_channel(chunks: list[object], expected: dict[tuple[int, str], str]) -> None:

@@ -16,6 +16,7 @@ from moonpalace_addons.store.write import derive, gate
 from moonpalace_addons.store.write.answers import Received
 from moonpalace_addons.store.write.storable import storable
 from moonpalace_addons.wire.chat import completion
+from moonpalace_addons.wire.chat.deviations import NO_DONE
 from moonpalace_addons.wire.faces.face import REPEAT
 from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_addons.wire.secrets import masking
@@ -148,7 +149,7 @@ def ending(row: LegacyRow, derived: Values, stream: bytes | None, merged: bytes 
         return {"state": State.PROXY_DIED, "warnings": derive.packed([*warnings, NO_STATUS])}
     if stream is not None and derived["finish_reason"] is None and b"[DONE]" not in stream[-64:]:
         # Replaces the advice to request more tokens, which is not why such a stream has no finish reason.
-        kept = [warning for warning in warnings if not warning.startswith(completion.WARNING)]
+        kept = [warning for warning in warnings if not warning.startswith((completion.WARNING, NO_DONE))]
         return {"state": State.COMPLETED, "warnings": derive.packed([*kept, NO_END])}
     return {"state": State.COMPLETED}
 

@@ -57,8 +57,9 @@ class Reading:
 
     `is_cut` means that a stream ended without the blank line after its last event; `[DONE]` needs none. `is_done` means
     that it reached the event after which clients stop reading, such as an error, or that nothing was left to be sent:
-    all parts of the answer had ended, and the usage had been sent. `has_secrets` means that merging joined secrets in
-    `completion`, `is_all` that all events were parsed.
+    all parts of the answer had ended, and the usage had been sent. `has_end` means that it had the event or mark that
+    ends streams of its face, or an error. `has_secrets` means that merging joined secrets in `completion`, `is_all`
+    that all events were parsed.
     """
 
     face: Face
@@ -68,6 +69,7 @@ class Reading:
     warnings: list[str]
     is_cut: bool = False
     is_done: bool = False
+    has_end: bool = True
     has_secrets: bool = False
     is_all: bool = True
 
@@ -110,7 +112,8 @@ def read_stream(received: Received, hidden: Sequence[bytes], path: str, cut_at: 
             progress.feed(value, error)
     for value in progress.ending() if cut_at is not None else ():
         merger.feed(value)
-    is_done = has_done or progress.is_complete
+    has_end = has_done or progress.is_done
+    is_done = has_end or progress.is_complete
     warnings = encoding_warning(received)
     if decoder.overflowed:
         warnings.append("an event of the stream is too large to be read; its bytes are kept")
@@ -124,7 +127,7 @@ def read_stream(received: Received, hidden: Sequence[bytes], path: str, cut_at: 
     warnings += [f"merging the stream: {doubt}" for doubt in merger.doubts]
     body = dump_json(merged)
     masked, _ = gate.masked_body(body, hidden)
-    return Reading(face, merged, masked, parsed, warnings, is_cut, is_done, masked != body, is_all)
+    return Reading(face, merged, masked, parsed, warnings, is_cut, is_done, has_end, masked != body, is_all)
 
 
 def read_events(decoder: sse.Decoder, body: bytes) -> tuple[list[tuple[sse.Event, Data]], bool]:

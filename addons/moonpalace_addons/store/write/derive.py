@@ -43,7 +43,7 @@ MERGED_MEMBERS = pieces.TEXT_KEYS | {"role"}
 """Members of a delta whose texts are joined."""
 
 type Fields = Mapping[str, object]
-"""The scalar members of a JSON request (model, stream, max_tokens …) and its `metadata`."""
+"""The scalar members of a JSON request (model, stream, max_tokens …), its `metadata` and its `tool_choice`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +56,14 @@ class Outcome:
 
 
 def request_fields(body: bytes) -> Fields:
-    """Return the scalar members of a JSON object and its `metadata`, empty for anything else."""
+    """Return the scalar members of a JSON object, its `metadata` and its `tool_choice`, empty for anything else."""
     parsed = parse_bounded(body)
     if not isinstance(parsed, dict):
         return {}
     return {
         name: value
         for name, value in parsed.items()
-        if isinstance(value, str | int | float | bool) or name == "metadata"
+        if isinstance(value, str | int | float | bool) or name in ("metadata", "tool_choice")
     }
 
 
@@ -152,6 +152,8 @@ def outcome(
         reading = read(received, hidden, path=path, cut_at=ended.cut_at)
         if received.is_stream and (reading.has_secrets or not is_merged(reading)):
             received, reading = without_pieces(received, hidden, path, ended.cut_at)
+        if ended.error_kind is not None:
+            reading = replace(reading, has_end=True)  # whoever left early, it was not the server that forgot the end
         if reading.is_done and not (coerced or ended.unsent) and ended.error_kind in HARMLESS_AFTER_END:
             ended = structs.replace(ended, state=State.COMPLETED, error_kind=None, error_message=None)
         return read_outcome(ended, received, reading, fields, warnings)
@@ -198,6 +200,8 @@ def read_outcome(
     if is_all_there and 200 <= (received.status_code or 0) < FIRST_REDIRECT:
         streamed = fields.get("stream") is True
         warnings += reading.face.warnings(fields, mapping(reading.completion), streamed=streamed)
+        if not (reading.has_end or reading.is_cut):
+            warnings.append(reading.face.no_end)
     columns = answered_columns(ended, received, fields, warnings) | reading_columns(reading, received, ended.at)
     return Outcome(columns, reading.body, received.body if received.is_stream else None)
 

@@ -6,7 +6,7 @@
     {"type": "response.failed", "response": {"error": …}}
     {"object": "error", "message": …, "code": …}        vLLM
     {"base_resp": {"status_code": …, "status_msg": …}}  MiniMax, in every answer: 0 is success
-    {"choices": [{"error": …}]}                         OpenRouter, or only "finish_reason": "error"
+    {"choices": [{"error": …}]}                         OpenRouter; or a finish reason: "error", GLM "network_error"
     {"code": …, "msg": …}, with "message" or "error_…"  gateways, in every answer: 0, 200, "ok" … are success
     {"detail": …}                                       FastAPI, RFC 9457
 
@@ -31,7 +31,9 @@ _NAME = re.compile(r"[\w.-]{1,80}")
 _SUCCESS = re.compile(r"(ok|success\w*|succeeded|normal|true|(操作|请求|调用)?成功)\W*", re.IGNORECASE)
 _ERROR_KEYS = frozenset({"error", "type", "base_resp", "code", "error_code", "detail"})
 """Every error has one of these members, except one inside a choice and one with "object": "error"."""
-_MARKS = re.compile(rb'"(?:error|error_code|code|base_resp|detail)"|event: ?error')
+_MARKS = re.compile(rb'"(?:error|network_error|error_code|code|base_resp|detail)"|event: ?error')
+ERROR_REASONS = ("error", "network_error")
+"""Finish reasons of a choice that failed."""
 
 # Error kinds documented by the API and similar ones, for errors that name no status.
 _STATUSES = {
@@ -138,8 +140,9 @@ def _choice_error(fields: Mapping[str, object]) -> ApiError | None:
     choices = fields.get("choices")
     for choice in map(mapping, choices if isinstance(choices, list) else ()):
         error = choice.get("error")
-        if choice.get("finish_reason") == "error" or (error and isinstance(error, dict | str)):
-            found = _explicit_error({"error": error}) or _make_error("error", None, None)
+        reason = choice.get("finish_reason")
+        if reason in ERROR_REASONS or (error and isinstance(error, dict | str)):
+            found = _explicit_error({"error": error}) or _make_error(_text(reason) or "error", None, None)
             return ApiError(found.kind, found.message, found.status, found.member, ends=False)
     return None
 

@@ -35,7 +35,7 @@ def truncation_warning(request: object, completion: object, *, streamed: bool) -
         "; the answer ended without a finish reason, it may be incomplete", of streams
     """
     asked, answer = mapping(request), mapping(completion)
-    reasons = [choice.get("finish_reason") for choice in choices(answer)] if _is_chat_completion(answer) else []
+    reasons = [choice.get("finish_reason") for choice in choices(answer)] if is_chat_completion(answer) else []
     at_length = "length" in reasons
     if not at_length and all(reasons):
         return None
@@ -54,7 +54,8 @@ def finish_reason(answer: Mapping[str, object]) -> str | None:
     return next((reason for reason in reasons if reason != "stop"), reasons[0] if reasons else None)
 
 
-def _is_chat_completion(answer: Mapping[str, object]) -> bool:
+def is_chat_completion(answer: Mapping[str, object]) -> bool:
+    """Tell whether a parsed answer is a chat completion, and no error."""
     is_chat = answer.get("object", "chat.completion") in ("chat.completion", "chat.completion.chunk", "")
     return is_chat and api_error.find(answer) is None
 

@@ -14,11 +14,11 @@ A chunk that has a `message` instead of a `delta` contains the whole message so 
 unless it has nothing but the role.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.pieces import Doubts, Pieces, index_of
-from moonpalace_addons.wire.chat.text_matcher import TextDelta
+from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextRun
 from moonpalace_addons.wire.chat.tool_calls import ToolCalls
 from moonpalace_addons.wire.json_value import mapping, parse
 
@@ -53,7 +53,10 @@ class Merger:
     def feed(self, value: object, error: ApiError | None = None) -> None:
         """Add the parsed JSON of one event, and the error that it reports; ignore other values than chat chunks."""
         if isinstance(value, TextDelta):
-            self._choice(value.choice).add_text(value.channel, value.text)
+            self._choice(value.choice).add_texts(value.channel, (value.text,))
+            return
+        if isinstance(value, TextRun):
+            self._choice(value.choice).add_texts(value.channel, value.texts)
             return
         chunk = mapping(value)
         is_chunk = is_chat_chunk(chunk)
@@ -129,8 +132,8 @@ class _Choice:
             choice = {**choice, "logprobs": None}
         self._fields.feed(choice, without=("index", "delta", "message", "usage"))
 
-    def add_text(self, channel: str, text: str) -> None:
-        self._message.add_text(channel, text)
+    def add_texts(self, channel: str, texts: Sequence[str]) -> None:
+        self._message.add_texts(channel, texts)
 
     def result(self, index: int) -> dict[str, object]:
         return {
@@ -156,8 +159,8 @@ class _Message:
             delta = {**delta, "tool_calls": None}
         self._fields.feed(delta)
 
-    def add_text(self, channel: str, text: str) -> None:
-        self._fields.add_text(channel, text)
+    def add_texts(self, channel: str, texts: Sequence[str]) -> None:
+        self._fields.add_texts(channel, texts)
 
     def result(self) -> dict[str, object]:
         result = {"role": None, "content": None, **self._fields.result()}

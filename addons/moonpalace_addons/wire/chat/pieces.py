@@ -2,9 +2,10 @@
 
     text           strings within a delta are joined, except labels such as `status` or `request_id`, which repeat or
                    update a value; elsewhere the last one is kept
-    identifiers    the first value under a key in `IDENTIFIER_KEYS` that is not empty is kept
+    identifiers    the first value under a key in `IDENTIFIER_KEYS` that is neither empty nor 0 is kept
     objects        are merged by the same rules
-    lists          elements with an `index` are merged by it, all others are appended (see `Elements`)
+    lists          elements with an `index` are merged by it, parts of a text are continued, all others are appended
+                   (see `Elements`)
     anything else  the last value is kept
     null, ""       never overwrite a value: some servers send them where others omit the member
 
@@ -15,6 +16,7 @@ before. Such detections, and everything else that is ambiguous, are recorded as 
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import TypeGuard
 
 TEXT_KEYS = frozenset(
     {"content", "reasoning_content", "reasoning", "refusal", "arguments", "text", "thinking", "transcript", "data"}
@@ -30,6 +32,8 @@ _LABEL = re.compile(
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _MIN_STEPS, _MIN_WHOLE = 3, 10
 """How often a text must have grown, and its minimum length, to be treated as one that is sent whole each time."""
+_MIN_VARIETY = 8
+"""Different characters in the first piece from which on one step is enough: pieces of a loop rarely have as many."""
 
 MAX_DEPTH = 50
 """Nesting levels that are merged; deeper values keep the last state. It bounds recursion."""
@@ -67,18 +71,18 @@ class Pieces:
             if value is None:
                 continue
             if isinstance(value, str) and self._is_in_pieces(key):
-                self._feed_text(key, value)
+                self._feed_texts(key, (value,))
             elif isinstance(value, dict) and self._level < MAX_DEPTH:
                 self._feed_object(key, value)
             elif isinstance(value, list) and self._level < MAX_DEPTH:
                 self._feed_list(key, value)
-            elif known is None or known == "" or (key not in IDENTIFIER_KEYS and value != ""):
+            elif not known if key in IDENTIFIER_KEYS else known in (None, "") or value != "":
                 self._values[key] = value
 
-    def add_text(self, key: str, text: str) -> None:
-        """Add a piece that consists of a single text."""
+    def add_texts(self, key: str, texts: Sequence[str]) -> None:
+        """Add pieces that consist of one text each."""
         self._values.setdefault(key, None)
-        self._feed_text(key, text)
+        self._feed_texts(key, texts)
 
     def get(self, key: str) -> object:
         """Return the current value under `key`, None for texts, objects and lists."""
@@ -99,15 +103,15 @@ class Pieces:
     def _is_in_pieces(self, key: str) -> bool:
         return self._joins and (key in TEXT_KEYS or (key not in IDENTIFIER_KEYS and not _is_label(key)))
 
-    def _feed_text(self, key: str, value: str) -> None:
+    def _feed_texts(self, key: str, values: Sequence[str]) -> None:
         elements = self._lists.get(key)
         if elements is not None and elements.has_parts:
-            elements.add_text(value)
+            elements.add_text("".join(values))
             return
         text = self._texts.get(key)
         if text is None:
             text = self._texts[key] = Text()
-        text.add(value)
+        text.extend(values)
 
     def _feed_object(self, key: str, value: Mapping[str, object]) -> None:
         found = self._objects.get(key)
@@ -152,6 +156,14 @@ class Text:
         self._is_whole = True  # every piece so far begins with the one before
         self._steps = 0  # how often a piece was longer than the one before
 
+    def extend(self, parts: Sequence[str]) -> None:
+        """Add pieces; those of which it makes no difference are joined at once."""
+        for place, part in enumerate(parts):
+            if not self._is_whole:
+                self.parts.append(part if len(parts) == 1 else "".join(parts[place:]))
+                return
+            self.add(part)
+
     def add(self, part: str) -> None:
         """Add a piece."""
         if not part:
@@ -169,7 +181,8 @@ class Text:
         if not self._steps and key not in TEXT_KEYS:
             doubts[f"{key} came several times with the same text, which is kept once"] = None
             return join_text(self.parts[-1:])
-        is_long = key not in TEXT_KEYS and len(self.parts[0]) >= _MIN_WHOLE
+        first = self.parts[0]
+        is_long = len(set(first)) >= _MIN_VARIETY or (key not in TEXT_KEYS and len(first) >= _MIN_WHOLE)
         if self._steps and (is_long or (self._steps >= _MIN_STEPS and len(self.parts[-1]) >= _MIN_WHOLE)):
             doubts[f"{key} came whole each time, the last is kept"] = None
             return join_text(self.parts[-1:])
@@ -179,9 +192,9 @@ class Text:
 class Elements:
     """Merge one list.
 
-    Elements with an `index` are merged by it, and by `type` and `id` where these differ. Others are appended. A list
-    that repeats all elements so far and adds some replaces them, as does one that only repeats them, unless it may be a
-    continuation.
+    Elements with an `index` are merged by it, and by `type` and `id` where these differ. Others are appended, but if a
+    list begins with a part of a text, it continues a part of the same type that came last. A list that repeats all
+    elements so far and adds some replaces them, as does one that only repeats them, unless it may be a continuation.
     """
 
     __slots__ = ("_appends", "_doubts", "_joins", "_key", "_known", "_latest", "_level", "_order", "has_parts", "items")
@@ -213,12 +226,8 @@ class Elements:
 
     def add_text(self, text: str) -> None:
         """Add text that arrived where other pieces were lists."""
-        if not (self.items and isinstance(self.items[-1], Text)):
-            self.items.append(Text())
-            self._doubts[f"{self._key} came as text and as a list, kept as a list"] = None
-        last = self.items[-1]
-        if isinstance(last, Text):
-            last.add(text)
+        self._doubts[f"{self._key} came as text and as a list, kept as a list"] = None
+        self._append([{"type": "text", "text": text}])
 
     def result(self) -> list[object]:
         """Return the list, ordered by index if every element has one."""
@@ -228,21 +237,38 @@ class Elements:
         return [self._item(item) for item in items]
 
     def _item(self, item: object) -> object:
-        if isinstance(item, Pieces):
-            return item.result()
-        return {"type": "text", "text": join_text(item.parts)} if isinstance(item, Text) else item
+        return item.result() if isinstance(item, Pieces) else item
 
     def _extend(self, elements: list[object]) -> None:
         if self._is_repeated(elements):
-            self.items = list(elements)
+            self.items.clear()
+            self._append(elements)
             return
         if self.items and elements and not self._appends:
             self._doubts[f"{self._key} came several times with other elements, all of which are kept"] = None
-        self.items.extend(elements)
+        self._append(elements)
+
+    def _append(self, elements: list[object]) -> None:
+        for place, element in enumerate(elements):
+            if not (self._joins and _is_part(element)):
+                self.items.append(element)
+                continue
+            last = self.items[-1] if self.items and place == 0 else None
+            if not (isinstance(last, Pieces) and last.get("type") == element["type"]):
+                last = self._new()
+                self.items.append(last)
+            last.feed(element)
 
     def _is_repeated(self, elements: list[object]) -> bool:
         count = len(self.items)
-        if not count or len(elements) < count or elements[:count] != self.items:
+        # A single part most likely goes on; to compare it with the text so far each time would take quadratic time.
+        is_piece = len(elements) == 1 and self._joins and _is_part(elements[0])
+        if (
+            not count
+            or len(elements) < count
+            or is_piece
+            or elements[:count] != [self._item(item) for item in self.items]
+        ):
             return False
         if not self._appends:
             return True
@@ -261,13 +287,22 @@ class Elements:
             is_other = any(old and new and old != new for old, new in zip(known, (kind, ident), strict=True))
             found = None if is_other else latest
         if found is None:
-            found = Pieces(self._doubts, joins=self._joins, appends=self._appends, level=self._level + 1)
+            found = self._new()
             self.items.append(found)
             self._order.append(index)
             if latest is not None:
                 self._doubts[f"{self._key} has different elements with the same index, which are kept apart"] = None
         self._known[key] = self._latest[index] = found
         return found
+
+    def _new(self) -> Pieces:
+        return Pieces(self._doubts, joins=self._joins, appends=self._appends, level=self._level + 1)
+
+
+def _is_part(element: object) -> TypeGuard[Mapping[str, object]]:
+    """Tell whether an element is a part of a text: one whose type names the member with the text."""
+    kind = element.get("type") if isinstance(element, dict) else None
+    return isinstance(element, dict) and kind in TEXT_KEYS and isinstance(element.get(kind), str | list)
 
 
 @lru_cache(maxsize=256)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.event_data import DataReader, make_decoder
-from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextRun
+from moonpalace_addons.wire.chat.text_matcher import TextRun
 from moonpalace_addons.wire.codings.sniffer import Sniffer
 from moonpalace_addons.wire.faces.face import Face
 from moonpalace_addons.wire.forms import EVENT_STREAM, Form
@@ -134,7 +134,7 @@ class StreamEditor:
 
     def _feed_run(self, run: TextRun, data: bytes, start: int) -> bool:
         count, found = self._guard.feed_run(run) if self._guard is not None else (len(run.texts), None)
-        self._take_value(TextDelta(run.choice, run.channel, "".join(run.texts[:count])))
+        self._take_value(TextRun(run.choice, run.channel, run.texts[:count], 0))
         if found is not None:
             size = sum(len(event) + len(BLANK_LINE) for event in data.split(BLANK_LINE, count)[:count])
             self._cut(Event("", end=start + size), found)

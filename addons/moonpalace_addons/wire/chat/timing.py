@@ -1,8 +1,8 @@
 """Compute the timing of a call from the arrival times of its chunks.
 
 All times are whole nanoseconds of one monotonic clock. An event arrives with the chunk that contains the byte that
-completes it. A token event is one whose delta has text in any channel: content, reasoning, refusal, or the name or
-arguments of a tool or function call; it is visible unless all its text is reasoning.
+completes it. A token event is one whose delta has something in any channel: content, reasoning, refusal, audio, images,
+or the name or arguments of a tool or function call; it is visible unless all of it is reasoning.
 """
 
 import math

@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import override
 
-from moonpalace_addons.wire.chat.completion import choices, finish_reason, truncation_warning
+from moonpalace_addons.wire.chat.api_error import ERROR_REASONS
+from moonpalace_addons.wire.chat.completion import choices, finish_reason, is_chat_completion, truncation_warning
+from moonpalace_addons.wire.chat.deviations import NO_DONE, deviations
 from moonpalace_addons.wire.chat.merging import DONE, Merger, is_chat_chunk
 from moonpalace_addons.wire.chat.pieces import index_of
 from moonpalace_addons.wire.chat.request_edit import ask_for_stream, ask_for_usage
@@ -14,9 +16,10 @@ from moonpalace_addons.wire.faces.face import REPEAT, Channel, Channels, Edited,
 from moonpalace_addons.wire.faces.progress import Progress
 from moonpalace_addons.wire.json_value import mapping, text_in
 
-VISIBLE = ("content", "refusal")
+VISIBLE = ("content", "refusal", "audio", "images")
 REASONING = ("reasoning_content", "reasoning")
-_CALL = ("name", "arguments")
+_OTHER_REASONING = ("reasoning_details", "thinking")
+_CALL = ("name", "arguments", "input")
 _TOP = ("id", "object", "created", "model", "system_fingerprint")
 
 
@@ -27,6 +30,7 @@ class ChatCompletions(Face):
     paths = ("/chat/completions",)
     part = "choice"
     is_streamed = True
+    no_end = NO_DONE
     has_context_caches = True
 
     @override
@@ -60,9 +64,10 @@ class ChatCompletions(Face):
         if isinstance(value, TextDelta):
             return ("visible" if value.channel in VISIBLE else "reasoning") if value.text else None
         deltas = [mapping(choice.get("delta")) or mapping(choice.get("message")) for choice in choices(mapping(value))]
-        if any(_has_text(delta, VISIBLE) or _has_call(delta) for delta in deltas):
+        if any((_has_any(delta, VISIBLE) and not _is_thinking(delta)) or _has_call(delta) for delta in deltas):
             return "visible"
-        return "reasoning" if any(_has_text(delta, REASONING) for delta in deltas) else None
+        others = (*REASONING, *_OTHER_REASONING, "content")
+        return "reasoning" if any(_has_any(delta, others) for delta in deltas) else None
 
     @override
     def write_events(self, values: Iterable[object]) -> bytes:
@@ -81,6 +86,8 @@ class ChatCompletions(Face):
     def warnings(self, asked: Fields, answer: Fields, *, streamed: bool) -> Iterator[str]:
         if warning := truncation_warning(asked, answer, streamed=streamed):
             yield warning
+        if is_chat_completion(answer):
+            yield from deviations(answer, tool_choice=asked.get("tool_choice"))
 
 
 class ChatProgress(Progress):
@@ -107,8 +114,8 @@ class ChatProgress(Progress):
     def read(self, value: Fields) -> None:
         self._has_usage = self._has_usage or bool(value.get("usage"))
         for name in _TOP:
-            if name in value:
-                self._top.setdefault(name, value[name])
+            if name in value and not self._top.get(name):
+                self._top[name] = value[name]
         for position, choice in enumerate(choices(value)):
             number = _number(choice, position)
             self._has_usage = self._has_usage or bool(choice.get("usage"))
@@ -163,19 +170,26 @@ def _number(choice: Mapping[str, object], position: int) -> int:
 def _has_content(choice: Mapping[str, object]) -> bool:
     delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
     said = any(value for name, value in delta.items() if name != "role")
-    return said or choice.get("finish_reason") not in (None, "", "error")
+    return said or choice.get("finish_reason") not in (None, "", *ERROR_REASONS)
 
 
-def _has_text(fields: Mapping[str, object], names: tuple[str, ...]) -> bool:
-    return any(isinstance(text := fields.get(name), str) and text for name in names)
+def _has_any(fields: Mapping[str, object], names: tuple[str, ...]) -> bool:
+    return any(isinstance(text := fields.get(name), str | list | dict) and text for name in names)
+
+
+def _is_thinking(delta: Mapping[str, object]) -> bool:
+    """Tell whether the content is a list of parts that are all reasoning."""
+    content = delta.get("content")
+    return isinstance(content, list) and all(mapping(part).get("type") == "thinking" for part in content)
 
 
 def _has_call(delta: Mapping[str, object]) -> bool:
     if "tool_calls" not in delta and "function_call" not in delta:  # a shortcut for most chunks of a stream
         return False
     calls = delta.get("tool_calls")
-    functions = [mapping(mapping(call).get("function")) for call in (calls if isinstance(calls, list) else ())]
-    return any(_has_text(function, _CALL) for function in (*functions, mapping(delta.get("function_call"))))
+    called = [mapping(call) for call in (calls if isinstance(calls, list) else ())]
+    bodies = [mapping(call.get("function")) or mapping(call.get("custom")) for call in called]
+    return any(_has_any(body, _CALL) for body in (*bodies, mapping(delta.get("function_call"))))
 
 
 CHAT_COMPLETIONS = ChatCompletions()

@@ -43,7 +43,7 @@ class Merger(Protocol):
         ...
 
     def feed(self, value: object, error: ApiError | None = None) -> None:
-        """Add the parsed JSON of one event (or a `TextDelta`), and the error that it reports; ignore anything else."""
+        """Add the parsed JSON of one event (or its texts), and the error that it reports; ignore anything else."""
         ...
 
     def result(self) -> dict[str, object]:
@@ -67,6 +67,8 @@ class Face:
     part = "part"
     is_streamed = False
     """Whether streams of it are known, so that they can be merged and ended early."""
+    no_end = ""
+    """The warning for a stream without the last event or mark that its answer has, for faces that merge streams."""
     has_context_caches = False
     """Whether `/v1/caching` and `prompt_cache_key` serve its requests."""
 

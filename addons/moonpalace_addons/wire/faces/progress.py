@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from moonpalace_addons.wire.chat.api_error import ApiError
-from moonpalace_addons.wire.chat.text_matcher import TextDelta
+from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextRun
 from moonpalace_addons.wire.json_value import mapping
 
 
@@ -30,9 +30,12 @@ class Progress:
         return self.is_done
 
     def feed(self, value: object, error: ApiError | None = None) -> None:
-        """Read the parsed JSON of one event (or a `TextDelta`), and the error that it reports."""
+        """Read the parsed JSON of one event (or a `TextDelta` or `TextRun`), and the error that it reports."""
         if isinstance(value, TextDelta):
             self.has_content = self.has_content or bool(value.text)
+            return
+        if isinstance(value, TextRun):
+            self.has_content = self.has_content or any(value.texts)
             return
         if error is not None and not self.is_done and (error.ends or not self.has_content):
             self.error = error

@@ -36,7 +36,7 @@ class LoopGuard:
 
     def __init__(self, face: Face, make_detector: Callable[[], Detector]) -> None:
         self._make_detector = make_detector
-        self._detectors: dict[tuple[int, str], Detector] = {}
+        self._texts: dict[tuple[int, str], _Text] = {}
         self._channels = face.make_channels()
         self._part = face.part
 
@@ -47,16 +47,17 @@ class LoopGuard:
         else:
             texts = self._channels.texts(chunk)
         for part, channel, text in texts:
-            loop = self._detector(part, channel).feed(text)
+            loop = self._text(part, channel).feed(text)
             if loop is not None:
                 return self._found(part, channel, loop)
         return None
 
     def feed_run(self, run: TextRun) -> tuple[int, FoundLoop | None]:
         """Read the texts of several events; return how many were read, and the loop that the last one completes."""
-        feed = self._detector(run.choice, run.channel).feed
-        for count, text in enumerate(run.texts, 1):
-            loop = feed(text)
+        text = self._text(run.choice, run.channel)
+        feed = text.feed if text.is_whole else text.detector.feed
+        for count, piece in enumerate(run.texts, 1):
+            loop = feed(piece)
             if loop is not None:
                 return count, self._found(run.choice, run.channel, loop)
         return len(run.texts), None
@@ -64,9 +65,29 @@ class LoopGuard:
     def _found(self, part: int, channel: str, loop: Loop) -> FoundLoop:
         return FoundLoop(f"{self._part} {part}, {channel}", loop)
 
-    def _detector(self, part: int, channel: str) -> Detector:
+    def _text(self, part: int, channel: str) -> "_Text":
         key = (part, channel)
-        detector = self._detectors.get(key)
-        if detector is None:
-            detector = self._detectors[key] = self._make_detector()
-        return detector
+        found = self._texts.get(key)
+        if found is None:
+            found = self._texts[key] = _Text(self._make_detector())
+        return found
+
+
+class _Text:
+    """A detector that reads only what is new, while each piece is longer than the one before and begins with it.
+
+    Some servers send all text so far each time. Equal pieces are not that.
+    """
+
+    def __init__(self, detector: Detector) -> None:
+        self.detector = detector
+        self.is_whole = True
+        self._before = ""
+
+    def feed(self, text: str) -> Loop | None:
+        """Read a piece; return the loop that it completes."""
+        if self.is_whole and text:
+            before, self._before = self._before, text
+            self.is_whole = len(text) > len(before) and text.startswith(before)
+            text = text[len(before) :] if self.is_whole else text
+        return self.detector.feed(text)

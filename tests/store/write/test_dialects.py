@@ -1,0 +1,27 @@
+"""Rows of calls whose servers deviate from the API: answer, columns and warnings."""
+
+import json
+
+import pytest
+
+from moonpalace_addons.store.tasks import ExchangeEnded, State
+from moonpalace_addons.store.write.answers import Received
+from moonpalace_addons.store.write.derive import outcome
+from tests.dialects import DIALECTS
+
+END = ExchangeEnded(uuid="u", at=9_000_000, state=State.COMPLETED, overhead=7)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_the_row_of_a_dialect(name: str) -> None:
+    """The answer is the one without streaming, the columns say what came of it, and what is odd is a warning."""
+    dialect = DIALECTS[name]
+    kind = "text/event-stream" if dialect.is_stream else "application/json"
+    received = Received(1_000_000, 200, "", kind, dialect.data, [(len(dialect.data), 2_000_000)])
+    found = outcome(END, received, {"stream": dialect.is_stream})
+    assert json.loads(found.body or b"null") == dialect.answer
+    assert {column: found.columns[column] for column in dialect.row} == dialect.row
+    warnings = json.loads(str(found.columns["warnings"] or "[]"))
+    assert len(warnings) == len(dialect.warnings), warnings
+    for warning, expected in zip(warnings, dialect.warnings, strict=True):
+        assert expected in warning
