@@ -209,12 +209,12 @@ def test_encoding_that_we_do_not_know(coerce: bool) -> None:
         ("/v1/chat/completions", {}, False),
         ("/v1/chat/completions", GUARD, True),
         ("/v1/chat/completions", GUARD | {"repeat_threshold": "0"}, False),
-        ("/anthropic/v1/messages", GUARD, False),
-        ("/v1/responses", GUARD, False),
+        ("/anthropic/v1/messages", GUARD, True),
+        ("/v1/embeddings", GUARD, False),
     ],
 )
 def test_what_is_guarded(path: str, given: dict[str, str], guarded: bool) -> None:
-    """Only chat completions are guarded, and only where the setting asks for it with a threshold that can fire."""
+    """Only faces with streams are guarded, and only where the setting asks for it with a threshold that can fire."""
     call = Call(tflow.tflow(), 0, [], "", path)
     plan = make_plan(call, settings(**given))
     assert (plan is not None) is guarded

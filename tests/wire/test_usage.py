@@ -23,7 +23,7 @@ MESSAGES: Json = {
     "cache_creation_input_tokens": 0,
     "cache_read_input_tokens": 300,
     "output_tokens": 50,
-    "output_tokens_details": {"reasoning_tokens": 20},
+    "output_tokens_details": {"thinking_tokens": 20},
 }
 RESPONSES: Json = {
     "input_tokens": 1000,

@@ -112,7 +112,7 @@ _CERT = "PEM file with the certificate, and its chain, to serve clients over htt
 TLS_CERT: Setting[Path | None] = Setting("tls-cert", kinds.FILE, None, _CERT, default_text="plain http")
 _TLS_KEY = "PEM file with the private key of --tls-cert."
 TLS_KEY: Setting[Path | None] = Setting("tls-key", kinds.FILE, None, _TLS_KEY, default_text="the file of --tls-cert")
-_FORCE = "Request every chat completion as a stream; clients still get the form they asked for."
+_FORCE = "Request every chat completion and message as a stream; clients still get the form they asked for."
 FORCE_STREAM = Setting("force-stream", kinds.FLAG, False, _FORCE)
 _HEARTBEAT = "Seconds between the whitespace sent to a client that waits for a forced stream."
 HEARTBEAT = Setting("heartbeat", kinds.SECONDS, 10.0, _HEARTBEAT)

@@ -60,6 +60,7 @@ def read(usage: Mapping[str, object], *, service_tier: object = None) -> Usage:
     prompt = _prompt(usage)
     reasoning = _first(
         *_details(usage, _COMPLETION_DETAILS, "reasoning_tokens"),
+        *_details(usage, _COMPLETION_DETAILS, "thinking_tokens"),
         usage.get("reasoning_tokens"),
     )
     completion = _first(usage.get("completion_tokens"), usage.get("output_tokens"))

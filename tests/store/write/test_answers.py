@@ -89,12 +89,12 @@ def test_surrogates_that_meet_in_a_merge_are_kept() -> None:
     [
         b"",
         b"data: hello\n\n",
-        b'event: message_start\ndata: {"type": "message_start", "message": {"id": "m"}}\n\n',
+        b'data: {"type": "ping"}\n\n',
         b'data: {"type": "response.output_text.delta", "delta": "a"}\n\n',
     ],
 )
 def test_other_streams_keep_their_text(body: bytes) -> None:
-    """A stream that is no chat completion is kept as its answer, as it came."""
+    """A stream of no known face is kept as its answer, as it came."""
     reading = read(received(body, "text/event-stream"), ())
     assert (reading.completion, reading.body) == (None, body)
 
@@ -111,8 +111,8 @@ def test_what_was_guessed_in_merging_is_warned_of() -> None:
 
 
 def test_an_error_in_another_stream() -> None:
-    """Of a stream that is no chat completion, the answer is its text, and what is known is the first error in it."""
-    body = b'data: {"type": "message_start"}\n\ndata: {"type": "error", "error": {"type": "overloaded_error"}}\n\n'
+    """Of a stream of no known face, the answer is its text, and what is known is the first error in it."""
+    body = b'data: {"type": "began"}\n\ndata: {"type": "error", "error": {"type": "overloaded_error"}}\n\n'
     reading = read(received(body, "text/event-stream"), ())
     assert (reading.completion, reading.body) == ({"error": {"type": "overloaded_error"}}, body)
 

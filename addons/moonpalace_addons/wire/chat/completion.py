@@ -22,6 +22,17 @@ def truncation_warning(request: object, completion: object, *, streamed: bool) -
 
     `request` and `completion` are parsed JSON, the completion merged if it was a stream. Also return None for answers
     that are not chat completions, and for answers with an error, which then is the reason of their end.
+    """
+    asked, answer = mapping(request), mapping(completion)
+    reasons = [choice.get("finish_reason") for choice in choices(answer)] if is_chat_completion(answer) else []
+    at_limit = "length" in reasons
+    if not at_limit and all(reasons):
+        return None
+    return truncated(asked, answer, at_limit=at_limit, streamed=streamed)
+
+
+def truncated(asked: Mapping[str, object], answer: Mapping[str, object], *, at_limit: bool, streamed: bool) -> str:
+    """Return the warning for an answer that was cut off `at_limit`, or that gives no reason for its end.
 
     The suggested limit, for answers that were not streamed: if the name of the requested model gives its context
     window, the window minus the prompt's tokens; else twice the tokens used, or twice the limit of the request if that
@@ -30,16 +41,11 @@ def truncation_warning(request: object, completion: object, *, streamed: bool) -
     The warning is the documented sentence, followed by each of these that applies:
 
         " (suggested max_tokens: N)"
-        "; reasoning used up the budget (45 of 48 tokens)", as `max_completion_tokens` counts reasoning too
+        "; reasoning used up the budget (45 of 48 tokens)", as limits count reasoning too
         "; the context window of 8192 tokens is full", so that no larger value helps
         "; the answer ended without a finish reason, it may be incomplete", of streams
     """
-    asked, answer = mapping(request), mapping(completion)
-    reasons = [choice.get("finish_reason") for choice in choices(answer)] if is_chat_completion(answer) else []
-    at_length = "length" in reasons
-    if not at_length and all(reasons):
-        return None
-    return WARNING + "".join(_clauses(asked, answer, at_length=at_length, streamed=streamed))
+    return WARNING + "".join(_clauses(asked, answer, at_limit=at_limit, streamed=streamed))
 
 
 def choices(answer: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
@@ -61,7 +67,7 @@ def is_chat_completion(answer: Mapping[str, object]) -> bool:
 
 
 def _clauses(
-    asked: Mapping[str, object], answer: Mapping[str, object], *, at_length: bool, streamed: bool
+    asked: Mapping[str, object], answer: Mapping[str, object], *, at_limit: bool, streamed: bool
 ) -> Iterator[str]:
     usage = of_answer(answer)
     window = _window(asked, answer)
@@ -69,11 +75,11 @@ def _clauses(
     suggested = None if is_full else _suggested(asked, usage, window)
     if suggested and not streamed:
         yield f" (suggested max_tokens: {suggested})"
-    if at_length:
+    if at_limit:
         yield from _reasoning(answer, usage)
     if is_full:
         yield f"; the context window of {window} tokens is full"
-    if streamed and not at_length:
+    if streamed and not at_limit:
         yield "; the answer ended without a finish reason, it may be incomplete"
 
 

@@ -14,10 +14,11 @@ _LISTS = ("messages", "tools")  # the elements are not used, but a body is read 
 _UNREADABLE = object()
 
 
-def ask_for_stream(body: bytes) -> bytes | None:
+def ask_for_stream(body: bytes, *, with_usage: bool = True) -> bytes | None:
     """Return the body with `stream: true` and `stream_options.include_usage: true`; None if it must not be changed.
 
-    That is the case if the body is not a JSON object in UTF-8, if `stream` is present and neither false nor null, or if
+    The options stay as they are unless `with_usage`: some endpoints always give usage, and reject them. The body must
+    not be changed if the body is not a JSON object in UTF-8, if `stream` is present and neither false nor null, or if
     `stream_options` is present and neither an object nor null. The body is read once.
     """
     members = _members(body)
@@ -26,7 +27,7 @@ def ask_for_stream(body: bytes) -> bytes | None:
     asked = _value(body, members, "stream")
     if not (asked is None or asked is False):  # 0 is neither
         return None
-    edits = _usage_edits(body, members)
+    edits = _usage_edits(body, members) if with_usage else []
     return None if edits is None else _edited(body, members, [*edits, *_edits(members, "stream", b"true")])
 
 

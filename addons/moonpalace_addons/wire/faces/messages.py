@@ -1,17 +1,30 @@
-"""Anthropic's messages: `system` and `messages` with blocks of content, and a `message` as the answer."""
+"""Anthropic's messages: `system` and `messages` with blocks of content, and a `message` as the answer.
 
+An answer that MoonPalace ends because of a loop ends as Anthropic's own do: every open block is closed, and a
+`message_delta` with `stop_reason` "end_turn" and a `message_stop` follow. "end_turn" because clients know it, because
+they call no tool whose input is incomplete after it, and because the type of `stop_reason` is closed in some of them;
+`stop_sequence` marks it.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
 from typing import override
 
 from moonpalace_addons.wire.chat.api_error import ApiError
-from moonpalace_addons.wire.faces.face import Face, Fields
+from moonpalace_addons.wire.chat.completion import truncated
+from moonpalace_addons.wire.chat.pieces import index_of
+from moonpalace_addons.wire.chat.request_edit import ask_for_stream
+from moonpalace_addons.wire.faces.face import REPEAT, Channel, Channels, Edited, Face, Fields, Merger
+from moonpalace_addons.wire.faces.messages_merging import EVENTS, MessageMerger
 from moonpalace_addons.wire.faces.progress import Progress
 from moonpalace_addons.wire.json_value import mapping, text_in
 
-TYPES = frozenset(
-    {"message", "message_start", "message_delta", "message_stop"}
-    | {"content_block_start", "content_block_delta", "content_block_stop"}
-)
+MARK = "moonpalace:repeat"
+"""The `stop_sequence` of a message that was ended because of a loop."""
+TYPES = EVENTS | {"message"}
 """The types of answers and of the events of their streams."""
+CHANNELS = {"text": "text", "thinking": "thinking", "partial_json": "input"}
+"""The texts of a delta, each with the member of the block that grows."""
 
 
 class Messages(Face):
@@ -20,6 +33,13 @@ class Messages(Face):
     name = "messages"
     paths = ("/v1/messages", "/anthropic/messages")
     part = "block"
+    is_streamed = True
+    no_end = "the stream ended without message_stop: clients that wait for it report an answer that broke off"
+
+    @override
+    def ask_for_stream(self, body: bytes) -> Edited | None:
+        changed = ask_for_stream(body, with_usage=False)
+        return None if changed is None else Edited(changed, "stream set to true")
 
     @override
     def owns(self, value: Fields) -> bool:
@@ -27,35 +47,135 @@ class Messages(Face):
         return isinstance(kind, str) and kind in TYPES
 
     @override
+    def make_merger(self) -> Merger:
+        return MessageMerger()
+
+    @override
     def make_progress(self) -> Progress:
-        return MessagesProgress()
+        return MessageProgress()
+
+    @override
+    def make_channels(self) -> Channels:
+        return MessageChannels()
+
+    @override
+    def token_channel(self, value: object) -> Channel | None:
+        event = mapping(value)
+        if event.get("type") == "content_block_start":
+            return "visible" if text_in(mapping(event.get("content_block")), "name") else None
+        channels = [channel for _, channel, _ in texts(event)]
+        if not channels:
+            return None
+        return "reasoning" if channels == ["thinking"] else "visible"
+
+    @override
+    def write_events(self, values: Iterable[object]) -> bytes:
+        lines = [f"event: {mapping(value).get('type')}\ndata: {json.dumps(value)}\n\n" for value in values]
+        return "".join(lines).encode()
 
     @override
     def answer_id(self, answer: Fields) -> str | None:
-        message = _message(answer)
+        message = mapping(answer.get("message")) if answer.get("type") == "message_start" else answer
         return text_in(message, "id") if message.get("type") == "message" else None
 
     @override
     def finish_reason(self, answer: Fields) -> str | None:
-        return text_in(answer, "stop_reason")
+        return REPEAT if answer.get("stop_sequence") == MARK else text_in(answer, "stop_reason")
 
     @override
     def error_answer(self, error: ApiError) -> Fields:
         return {"type": "error", "error": error.member}
 
+    @override
+    def warnings(self, asked: Fields, answer: Fields, *, streamed: bool) -> Iterator[str]:
+        reason = answer.get("stop_reason")
+        if answer.get("type") == "message" and "error" not in answer and reason in (None, "", "max_tokens"):
+            yield truncated(asked, answer, at_limit=bool(reason), streamed=streamed)
+        yield from _deviations(answer)
 
-class MessagesProgress(Progress):
-    """The state of a stream of a message."""
+
+class MessageProgress(Progress):
+    """Which blocks of a message are open, and its latest usage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._open: set[int] = set()
+        self._has_reason = False
+        self._usage: dict[str, object] = {}
+
+    @property
+    @override
+    def is_whole(self) -> bool:
+        """Tell whether `message_stop` has come, or a stop reason after the last block."""
+        return self.is_done or (self._has_reason and not self._open)
+
+    @property
+    @override
+    def is_complete(self) -> bool:
+        return self.is_whole
 
     @override
     def read(self, value: Fields) -> None:
-        self.has_content = True
-        self.is_done = self.is_done or value.get("type") == "message_stop"
+        kind, index = value.get("type"), index_of(value)
+        if kind == "message_start":
+            self._usage |= mapping(mapping(value.get("message")).get("usage"))
+        elif kind == "content_block_stop":
+            self._open.discard(-1 if index is None else index)
+        elif kind in ("content_block_start", "content_block_delta"):
+            self.has_content = True
+            if index is not None:
+                self._open.add(index)
+        elif kind == "message_delta":
+            self.has_content = True
+            self._has_reason = self._has_reason or bool(mapping(value.get("delta")).get("stop_reason"))
+            self._usage |= mapping(value.get("usage"))
+        self.is_done = self.is_done or kind == "message_stop"
+
+    @override
+    def ending(self) -> list[object]:
+        """Return the ends of the open blocks and of the message, with the tokens that the API last told."""
+        tokens = self._usage.get("output_tokens")
+        return [
+            *({"type": "content_block_stop", "index": index} for index in sorted(self._open)),
+            {
+                "type": "message_delta",
+                "delta": {"stop_reason": "end_turn", "stop_sequence": MARK},
+                "usage": {"output_tokens": tokens if isinstance(tokens, int) else 0},
+            },
+            {"type": "message_stop"},
+        ]
 
 
-def _message(value: Fields) -> Fields:
-    """Return the message, which the first event contains as a member."""
-    return mapping(value.get("message")) if value.get("type") == "message_start" else value
+class MessageChannels:
+    """The texts of the blocks of a message: `text`, `thinking`, and the `input` of tool calls."""
+
+    def texts(self, value: object) -> Iterator[tuple[int, str, str]]:
+        """Yield the block, its channel and a piece of text for each piece in an event; none is empty."""
+        return texts(mapping(value))
+
+
+def texts(event: Fields) -> Iterator[tuple[int, str, str]]:
+    """Yield the texts of an event in the same way."""
+    if event.get("type") != "content_block_delta":
+        return
+    delta = mapping(event.get("delta"))
+    for member, channel in CHANNELS.items():
+        if text := text_in(delta, member):
+            yield index_of(event) or 0, channel, text
+
+
+def _deviations(answer: Fields) -> Iterator[str]:
+    """Yield what a message has that the API does not allow: what, where, and what clients make of it."""
+    content, reason = answer.get("content"), answer.get("stop_reason")
+    blocks = [mapping(block) for block in (content if isinstance(content, list) else ())]
+    tools = [place for place, block in enumerate(blocks) if block.get("type") == "tool_use"]
+    for place in tools:
+        if not blocks[place].get("id"):
+            yield f"content[{place}] has no id: clients cannot say in the next request which call a result belongs to"
+    if tools and reason == "end_turn" and answer.get("stop_sequence") != MARK:
+        yield 'stop_reason is "end_turn" beside tool_use: clients that go by the reason do not run the tools'
+    if reason == "tool_use" and not tools:
+        yield 'stop_reason is "tool_use" without a tool_use block: clients that go by the reason have none to run'
 
 
 MESSAGES = Messages()

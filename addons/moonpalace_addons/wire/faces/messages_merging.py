@@ -1,0 +1,163 @@
+"""Merge the events of a streamed message into the message that the API gives without streaming.
+
+    message_start        the message, with an empty list of blocks
+    content_block_start  a block, which is matched by `index` from then on
+    content_block_delta  `text` and `thinking` grow, `partial_json` grows to the `input` of a tool call, a `signature`
+                         replaces, a `citation` is appended; of other deltas the members grow or replace by the rules
+                         of `wire/chat/pieces.py`
+    message_delta        members of its `delta` and of its `usage`, which is cumulative, replace those of the message
+    error                the first one, in place of a message or beside what has come of it
+    anything else        other members of the events of a message are kept in it
+
+The input of a tool call that is no JSON object, as in a stream that broke off, is kept as `partial_json`.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from moonpalace_addons.wire.chat.api_error import ApiError
+from moonpalace_addons.wire.chat.pieces import Doubts, Pieces, index_of, join_text
+from moonpalace_addons.wire.json_value import mapping, parse
+
+NOT_STARTED = "a block had no content_block_start"
+NO_OBJECT = "the input of a tool call is no JSON object, and is kept as partial_json"
+NO_MESSAGE = "the message had no message_start"
+
+TEXTS = {"text_delta": "text", "thinking_delta": "thinking"}
+"""The deltas that add to a text of their block, which has the same name in both."""
+BLOCKS = {**TEXTS, "input_json_delta": "tool_use", "signature_delta": "thinking", "citations_delta": "text"}
+"""The type of a block that was not announced, by that of its first delta."""
+MESSAGE_EVENTS = frozenset({"message_start", "message_delta", "message_stop"})
+EVENTS = MESSAGE_EVENTS | {"content_block_start", "content_block_delta", "content_block_stop"}
+ALWAYS = {"type": "message", "role": "assistant"}
+"""Members that are the same in every message."""
+_MEMBERS = ("type", "message", "delta", "usage")
+
+
+class MessageMerger:
+    """Merge the events of one message; time and memory are linear in the input."""
+
+    def __init__(self) -> None:
+        self._doubts: Doubts = {}
+        self._message: dict[str, object] = {}
+        self._usage: dict[str, object] = {}
+        self._blocks: dict[int, _Block] = {}
+        self._has_begun = False
+        self._error: ApiError | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing fed belonged to a message, not even an error."""
+        return not self._has_begun and self._error is None
+
+    @property
+    def doubts(self) -> Sequence[str]:
+        """Return what the stream lacked, in words."""
+        return list(self._doubts)
+
+    def feed(self, value: object, error: ApiError | None = None) -> None:
+        """Add the parsed JSON of one event, and the error that it reports."""
+        if error is not None and error.ends:
+            self._error = self._error or error
+            return
+        event = mapping(value)
+        kind = event.get("type")
+        if kind not in EVENTS:
+            return
+        if not self._has_begun and kind != "message_start":
+            self._doubts[NO_MESSAGE] = None
+        self._has_begun = True
+        if kind == "message_start":
+            self._start(mapping(event.get("message")))
+        elif kind == "content_block_delta":
+            self._block(event, mapping(event.get("delta"))).feed(mapping(event.get("delta")))
+        elif kind == "content_block_start":
+            self._block(event, None).start(mapping(event.get("content_block")))
+        elif kind == "message_delta":
+            _replace(self._message, mapping(event.get("delta")))
+            _replace(self._usage, mapping(event.get("usage")))
+        if kind in MESSAGE_EVENTS:
+            _replace(self._message, {name: member for name, member in event.items() if name not in _MEMBERS})
+
+    def result(self) -> dict[str, object]:
+        """Return the `message` merged so far; for an error alone, `{"type": "error", "error": …}`."""
+        error = {} if self._error is None else {"error": self._error.member}
+        if not self._has_begun:
+            return {"type": "error", **error}
+        blocks = [block.result() for _, block in sorted(self._blocks.items())]
+        missing = {name: value for name, value in ALWAYS.items() if name not in self._message}
+        whole = self._message | missing | {"content": blocks}
+        return whole | ({"usage": self._usage} if self._usage else {}) | error
+
+    def _start(self, message: Mapping[str, object]) -> None:
+        _replace(self._message, message)
+        _replace(self._usage, mapping(message.get("usage")))
+        content = message.get("content")
+        for index, block in enumerate(content if isinstance(content, list) else ()):
+            self._block({"index": index}, None).start(mapping(block))
+
+    def _block(self, event: Mapping[str, object], delta: Mapping[str, object] | None) -> "_Block":
+        """Return the block of an event; a `delta` whose block has not been started starts it."""
+        index = index_of(event)
+        number = len(self._blocks) - (delta is not None) if index is None else index
+        found = self._blocks.get(number)
+        if found is None:
+            found = self._blocks[number] = _Block(self._doubts)
+            if delta is not None:
+                self._doubts[NOT_STARTED] = None
+                found.start({"type": BLOCKS.get(str(delta.get("type")), "text")})
+        return found
+
+
+class _Block:
+    def __init__(self, doubts: Doubts) -> None:
+        self._doubts = doubts
+        self._fields: dict[str, object] = {}
+        self._texts: dict[str, list[str]] = {}
+        self._citations: list[object] = []
+        self._json: list[str] = []
+        self._others: Pieces | None = None
+
+    def start(self, block: Mapping[str, object]) -> None:
+        self._fields |= block
+        for name in TEXTS.values():
+            if isinstance(text := block.get(name), str):
+                self._texts[name] = [text]
+        if isinstance(citations := block.get("citations"), list):
+            self._citations = list(citations)
+
+    def feed(self, delta: Mapping[str, object]) -> None:
+        kind = delta.get("type")
+        name = TEXTS.get(kind, "") if isinstance(kind, str) else ""
+        if isinstance(text := delta.get(name), str):
+            self._texts.setdefault(name, []).append(text)
+        elif kind == "input_json_delta" and isinstance(piece := delta.get("partial_json"), str):
+            self._json.append(piece)
+        elif kind == "citations_delta":
+            self._citations.append(delta.get("citation"))
+        elif kind == "signature_delta":
+            self._fields["signature"] = delta.get("signature")
+        else:
+            self._others = self._others or Pieces(self._doubts, joins=True, appends=True)
+            self._others.feed(delta, without=("type",))
+
+    def result(self) -> dict[str, object]:
+        result = {**self._fields, **{name: join_text(parts) for name, parts in self._texts.items()}}
+        if self._citations:
+            result["citations"] = self._citations
+        if written := join_text(self._json):
+            result |= self._input(written)
+        return result | (self._others.result() if self._others is not None else {})
+
+    def _input(self, written: str) -> dict[str, object]:
+        value = parse(written)
+        if isinstance(value, dict):
+            return {"input": value}
+        self._doubts[NO_OBJECT] = None
+        return {"input": self._fields.get("input") or {}, "partial_json": written}
+
+
+def _replace(known: dict[str, object], news: Mapping[str, object]) -> None:
+    """Replace members, but none by null."""
+    for name, value in news.items():
+        if value is not None or name not in known:
+            known[name] = value
