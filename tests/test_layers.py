@@ -18,7 +18,9 @@ OURS = "moonpalace_addons"
 WIRE, STORE = f"{OURS}.wire", f"{OURS}.store"
 
 # The command line reads these too, without the cost of mitmproxy.
-SETTINGS = frozenset({f"{OURS}.settings", f"{OURS}.errors", f"{WIRE}.suggestions"})
+SETTINGS = frozenset(
+    {f"{OURS}.settings", f"{OURS}.errors", f"{WIRE}.suggestions", f"{WIRE}.prices", f"{WIRE}.secrets.names"}
+)
 
 # What turns bytes into values: brotli and zstandard, and msgspec, which finds the pieces of JSON.
 CODECS = frozenset({"brotli", "msgspec", "zstandard"})

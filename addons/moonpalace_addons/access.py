@@ -11,6 +11,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 from moonpalace_addons.calls.call import Calls
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.engine.own_addresses import is_own_name, is_this_machine
+from moonpalace_addons.settings.endpoints import Endpoint
 from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.wire.chat import api_error
 from moonpalace_addons.wire.foreign import quoted
@@ -50,27 +51,45 @@ class Access:
 
     def _refusal(self, flow: HTTPFlow, settings: Settings) -> "Refusal | None":
         is_reverse = isinstance(flow.client_conn.proxy_mode, ReverseMode)
+        endpoint = self.configuration.endpoint_of(flow)
         # A page cannot make a browser use a forward proxy: such requests come from the proxy's user.
-        if (is_reverse or settings.key is not None) and (why := page_problem(flow, settings)):
+        if (is_reverse or endpoint.secrets) and (why := page_problem(flow, settings)):
             return Refusal(403, why, FORBIDDEN)
         names = own_names(self.configuration.names, settings.allow_origins, settings.host)
         if is_reverse and not is_own_name(flow.request.host_header or "", names):
             return Refusal(403, f"the Host of this request is not known to this proxy: {ADD_ORIGIN}", FORBIDDEN)
-        return None if settings.key is None else key_refusal(flow, settings)
+        return key_refusal(flow, settings) if endpoint.secrets else None
 
     def request(self, flow: HTTPFlow) -> None:
-        """Replace the client's credentials by the configured key."""
+        """Replace the client's credentials by the endpoint's key, and add the endpoint's headers."""
         call = self.calls.get(flow)
         if call is None or flow.response is not None:
             return
-        key = self.configuration.settings.key
-        if key is None or flow.request.method == "OPTIONS":
+        endpoint, token = self.configuration.endpoint_of(flow), self.configuration.settings.token
+        headers = flow.request.headers
+        if flow.request.method == "OPTIONS":
             return
-        for name in CLIENT_KEYS:
-            flow.request.headers.pop(name, None)
-        flow.request.headers["Authorization"] = f"Bearer {key}"
-        call.upstream_key = key
-        call.changes.append("authorization: set to the configured key")
+        if endpoint.secrets or (token is not None and has_token(flow, token)):
+            for name in CLIENT_KEYS:  # the proxy's token is no business of any endpoint
+                headers.pop(name, None)
+        if endpoint.key is not None:
+            name = key_header(endpoint)
+            headers[name] = f"Bearer {endpoint.key}" if name == "Authorization" else endpoint.key
+            call.upstream_key = endpoint.key
+            call.changes.append(f"{name.lower()}: set to the configured key")
+        for name, value in endpoint.headers:
+            headers[name] = value
+            call.changes.append(f"{name.lower()}: set as configured")
+
+
+KEY_HEADERS = {"anthropic.com": "X-Api-Key", "azure.com": "Api-Key"}
+"""Headers for keys of APIs that take no bearer token, by the ends of their host names."""
+
+
+def key_header(endpoint: Endpoint) -> str:
+    """Return the header in which an endpoint takes its key."""
+    host = f".{endpoint.address[1]}"
+    return next((header for end, header in KEY_HEADERS.items() if host.endswith(f".{end}")), "Authorization")
 
 
 FORBIDDEN = "permission_denied_error"

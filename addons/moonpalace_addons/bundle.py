@@ -17,6 +17,7 @@ from moonpalace_addons.listening import Listening
 from moonpalace_addons.mitm import log_filter
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.reverse_proxy import ReverseProxy
+from moonpalace_addons.routing import Routing
 from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.stopping import Stopping
 from moonpalace_addons.tunnels import Tunnels
@@ -27,7 +28,8 @@ def make_addons(settings: Settings | None = None, announce: Callable[[str], None
 
     `announce` is called with each base URL for clients; by default they are logged.
 
-    The order matters. Access is first: if another addon fails at a request, mitmproxy skips those after it. Stopping
+    The order matters. Access is first: if another addon fails at a request, mitmproxy skips those after it. Routing
+    takes the names of endpoints out of paths, which no other addon expects there. Stopping
     precedes all that end with the proxy, as calls continue while it waits for them. ForceStream and ContextCache
     precede Capture, which records their changes; Capture precedes EditStream and JsonErrors, so that it sees the
     original answers and errors. The recorder follows Capture, so that calls that Capture ends at the shutdown are
@@ -40,6 +42,7 @@ def make_addons(settings: Settings | None = None, announce: Callable[[str], None
     return [
         configuration,
         Access(configuration, calls),
+        Routing(configuration),
         Stopping(configuration, calls),
         causes,
         ForceStream(configuration, calls),

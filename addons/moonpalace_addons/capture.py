@@ -66,12 +66,13 @@ class Capture:
 
     def _put_request(self, call: Call, body: bytes) -> None:
         call.request_read = True
+        endpoint = self.configuration.endpoint_of(call.flow)
         self.recorder.put(
             RequestRead(
                 uuid=call.uuid,
                 started_at=int(call.flow.request.timestamp_start * 1e6),
                 method=call.flow.request.method,
-                endpoint=self.configuration.endpoint_of(call.flow),
+                endpoint=endpoint.url,
                 path=call.path,
                 query=call.query,
                 headers=as_text(call.headers),
@@ -83,6 +84,7 @@ class Capture:
                 secrets=self.configuration.own_secrets(),
                 changes=tuple(call.changes),
                 coerced=is_forced(call),
+                endpoint_name=endpoint.name,
             )
         )
 

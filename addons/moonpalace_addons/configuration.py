@@ -3,7 +3,9 @@
 import logging
 import os
 import re
+from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -14,10 +16,14 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.mitm.own_requests import is_own
+from moonpalace_addons.settings.endpoints import NAME_MARK, Endpoint
 from moonpalace_addons.settings.table import DATABASE, MITMPROXY_OPTIONS, TABLE
 from moonpalace_addons.settings.values import Settings, resolve
 
 logger = logging.getLogger(__name__)
+
+NAMED = "moonpalace_endpoint"
+"""Where a flow's metadata have the name of its endpoint, once its path has it no more."""
 
 
 class Configuration:
@@ -30,10 +36,21 @@ class Configuration:
     names: frozenset[str] = frozenset()
     """Names of this machine on the network, set once the proxy listens on a reachable address."""
 
+    by_name: Mapping[str, Endpoint]
+    """The endpoints that have a name."""
+
     def __init__(self, settings: Settings | None = None) -> None:
-        self.ready = settings is not None
+        self.ready, self.by_name = False, {}
+        self._secrets: tuple[bytes, ...] = ()
         if settings is not None:
-            self.settings = settings
+            self._use(settings)
+
+    def _use(self, settings: Settings) -> None:
+        self.settings, self.ready = settings, True
+        self.by_name = {each.name: each for each in settings.endpoints if each.name is not None}
+        given = [secret for each in settings.endpoints for secret in each.secrets]
+        given += [settings.token] if settings.token else []
+        self._secrets = tuple(secret.encode() for secret in dict.fromkeys(given))
 
     def load(self, loader: Loader) -> None:
         """Register the settings as mitmproxy options; all are strings, so that `None` means not given."""
@@ -55,7 +72,7 @@ class Configuration:
             # An error in the log during startup ends mitmproxy; an exception would show a traceback as well.
             logger.error("Error: %s", error)  # noqa: TRY400
             return
-        self.settings, self.ready = settings, True
+        self._use(settings)
 
     def _refuse_secret_options(self) -> None:
         for setting in TABLE:
@@ -78,21 +95,36 @@ class Configuration:
             return False
         if isinstance(flow.client_conn.proxy_mode, ReverseMode):
             return True
-        endpoint = urlsplit(self.settings.endpoint)
-        port = endpoint.port or (443 if endpoint.scheme == "https" else 80)
-        return (flow.request.host.lower(), flow.request.port) == (endpoint.hostname, port)
+        return self._at(flow) is not None
 
-    def endpoint_of(self, flow: HTTPFlow) -> str:
-        """Return the endpoint of a call, without a path."""
-        mode = flow.client_conn.proxy_mode
-        if isinstance(mode, ReverseMode):
-            return endpoint_in(mode.data)
-        return self.settings.endpoint
+    def endpoint_of(self, flow: HTTPFlow) -> Endpoint:
+        """Return the endpoint of a call: the one that `Routing` has noted, or that the path names, else the first.
+
+        Where the user has chosen a mode, calls that name no endpoint go to that mode's server.
+        """
+        name = flow.metadata.get(NAMED) or (named_in(flow.request.path) if self.by_name else None)
+        if name is not None and name in self.by_name:
+            return self.by_name[name]
+        mode, first = flow.client_conn.proxy_mode, self.settings.endpoints[0]
+        if not isinstance(mode, ReverseMode):
+            found = self._at(flow) or first
+            return found if not found.prefix else replace(found, url=found.site)  # clients name the whole path
+        site = endpoint_in(mode.data)
+        return first if site == first.site else Endpoint(site, key=first.key, proxy=first.proxy)
+
+    def _at(self, flow: HTTPFlow) -> Endpoint | None:
+        """Return the endpoint at the host that a client of a forward proxy calls."""
+        place = (flow.request.host.lower(), flow.request.port)
+        return next((each for each in self.settings.endpoints if each.address[1:] == place), None)
 
     def own_secrets(self) -> tuple[bytes, ...]:
         """Return the secret settings, which may occur in requests and answers."""
-        given = (self.settings.key, self.settings.token)
-        return tuple(secret.encode() for secret in given if secret)
+        return self._secrets
+
+
+def named_in(path: str) -> str | None:
+    """Return the name of an endpoint with which a path begins, or None."""
+    return path[len(NAME_MARK) :].partition("?")[0].partition("/")[0] if path.startswith(NAME_MARK) else None
 
 
 @cache

@@ -137,11 +137,11 @@ class ContextCache:
         key = call.api_key
         if key is None or self.caches is None:
             return None
-        endpoint = self.configuration.endpoint_of(call.flow)
+        endpoint = self.configuration.endpoint_of(call.flow).url
         return Account(endpoint, masking.fingerprint(key, self._key), call.path.removesuffix(call.face.paths[0]), key)
 
     def _takes_hints(self, call: Call) -> bool:
-        return time.monotonic() >= self._hints_from.get(self.configuration.endpoint_of(call.flow), 0.0)
+        return time.monotonic() >= self._hints_from.get(self.configuration.endpoint_of(call.flow).url, 0.0)
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         """Check whether the API used the cache; hold an answer that may refuse our additions until it is complete."""
@@ -194,7 +194,7 @@ class ContextCache:
             flow.response = await second_answer(call)
 
     def _without_hint(self, call: Call, response: Response, body: bytes) -> None:
-        endpoint = self.configuration.endpoint_of(call.flow)
+        endpoint = self.configuration.endpoint_of(call.flow).url
         self._hints_from[endpoint] = time.monotonic() + HINT_PAUSE
         call.flow.request.content = body
         call.warnings.append(f"the API refused {HINT} with {response.status_code}: the call was sent again without it")

@@ -32,7 +32,7 @@ class JsonErrors:
         begun = flow.response is not None and bool(flow.response.stream)
         if failure.status is None or begun:
             return
-        endpoint = self.configuration.settings.endpoint
+        endpoint = self.configuration.endpoint_of(flow).url
         what = "did not send this request" if is_refusal else f"got no answer from {endpoint}"
         body = api_error.body(f"MoonPalace {what}: {quoted(flow.error.msg)}", failure.kind, flow.request.path)
         flow_control.answer_and_close(flow, failure.status, body)

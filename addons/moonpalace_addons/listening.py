@@ -16,6 +16,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.engine.own_addresses import is_this_machine, machine_names
 from moonpalace_addons.mitm.proxy_server import mode_of_clients, proxyserver
+from moonpalace_addons.settings.endpoints import announced
 
 logger = logging.getLogger("moonpalace")
 
@@ -42,7 +43,7 @@ class Listening:
         servers = [server for server in proxyserver().servers if server.is_running]
         reachable = [address for server in servers for address in server.listen_addrs if not is_this_machine(address)]
         settings = self.configuration.settings
-        if reachable and settings.key is not None and settings.token is None:
+        if reachable and settings.has_credentials and settings.token is None:
             # An error in the log during startup ends mitmproxy.
             logger.error("Error: %s", exposed(*reachable[0][:2]))
             return
@@ -50,6 +51,8 @@ class Listening:
             self.configuration.names = await asyncio.to_thread(machine_names)
         for url in addresses(servers):
             self._announce(url)
+            for line in announced(url, settings.endpoints) if self._announce is log_address else ():
+                logger.info("%s", line)
         self._is_ready.set()
 
     def client_connected(self, client: Client) -> Awaitable[None] | None:

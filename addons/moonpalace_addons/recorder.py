@@ -61,7 +61,14 @@ class Recorder:
         make_home(settings.home)
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL))
         self.writer = WriterClient(
-            Opening(settings.database, settings.home, new_run(), settings.retention_days, settings.max_size)
+            Opening(
+                settings.database,
+                settings.home,
+                new_run(),
+                settings.retention_days,
+                settings.max_size,
+                settings.prices,
+            )
         )
 
     async def done(self) -> None:

@@ -1,6 +1,7 @@
 """Configure mitmproxy as a reverse proxy to the endpoint."""
 
 import base64
+from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
@@ -14,6 +15,7 @@ from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.engine.limits import Limits
 from moonpalace_addons.mitm.own_requests import is_own
 from moonpalace_addons.mitm.proxy_server import listen_on_tcp_only, proxyserver, was_set
+from moonpalace_addons.settings.endpoints import Endpoint
 from moonpalace_addons.settings.values import Settings
 
 OUR_MODES = ("reverse", "moonpalace")
@@ -29,13 +31,16 @@ class ReverseProxy:
         self.opens = opens
         """Whether this addon opens the socket, as mitmproxy was started without one."""
         self.proxy: OutgoingProxy | None = None
+        self.others: Mapping[tuple[str, int], OutgoingProxy | None] = {}
+        """Those of endpoints with a name, by host and port."""
 
     async def running(self) -> None:
         """Take over the listening socket unless the user chose a mode."""
         if not self.configuration.ready:
             return
         settings = self.configuration.settings
-        self.proxy = OutgoingProxy(settings.upstream_proxy) if settings.upstream_proxy else None
+        self.proxy = proxy_of(settings.endpoints[0])
+        self.others = {each.address[1:]: proxy_of(each) for each in settings.endpoints[1:]}
         ctx.options.update(**mitmproxy_options(settings))
         if self.opens:
             ctx.options.update(server=True)
@@ -47,23 +52,40 @@ class ReverseProxy:
             return
         mode = flow.client_conn.proxy_mode
         if isinstance(mode, ReverseMode):
+            if not is_own(flow):
+                address_to(flow, self.configuration.endpoint_of(flow))
             # mitmproxy would do this before the client's Host could be checked; see keep_host_header below.
-            host, port = mode.address
-            standard = port == (443 if mode.scheme == "https" else 80)
+            host, port, scheme = flow.request.host, flow.request.port, flow.request.scheme
+            standard = port == (443 if scheme == "https" else 80)
             shown = f"[{host}]" if ":" in host else host
             flow.request.host_header = shown if standard else f"{shown}:{port}"
-        if self.proxy is not None:
-            flow.server_conn.via = self.proxy.address
+        if self.proxy is not None or self.others:
+            proxy = self._proxy_of(flow)
+            flow.server_conn.via = proxy.address if proxy else None
+
+    def _proxy_of(self, flow: HTTPFlow) -> "OutgoingProxy | None":
+        return self.others.get((flow.request.host, flow.request.port), self.proxy) if self.others else self.proxy
 
     def http_connect_upstream(self, flow: HTTPFlow) -> None:
         """Add the credentials for the outgoing proxy."""
-        if self.proxy is not None and self.proxy.authorization is not None:
-            flow.request.headers["Proxy-Authorization"] = self.proxy.authorization
+        proxy = self._proxy_of(flow)
+        if proxy is not None and proxy.authorization is not None:
+            flow.request.headers["Proxy-Authorization"] = proxy.authorization
 
     def server_connect(self, data: ServerConnectionHookData) -> None:
         """Send the endpoint's own name as SNI, whatever name the client used for the proxy."""
         if isinstance(data.client.proxy_mode, ReverseMode) and data.server.tls and data.server.address:
             data.server.sni = data.server.address[0]
+
+
+def address_to(flow: HTTPFlow, endpoint: Endpoint) -> None:
+    """Send a call to its endpoint, whose path precedes that of the call."""
+    scheme, host, port = endpoint.address
+    request = flow.request
+    if (request.host, request.port, request.scheme) != (host, port, scheme):
+        request.scheme, request.host, request.port = scheme, host, port
+    if endpoint.prefix:
+        request.path = endpoint.prefix + request.path
 
 
 class OutgoingProxy:
@@ -77,6 +99,11 @@ class OutgoingProxy:
         if parts.username is not None:
             plain = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self.authorization = "Basic " + base64.b64encode(plain.encode()).decode()
+
+
+def proxy_of(endpoint: Endpoint) -> OutgoingProxy | None:
+    """Return the outgoing proxy of an endpoint, if it has one."""
+    return OutgoingProxy(endpoint.proxy) if endpoint.proxy else None
 
 
 def mitmproxy_options(settings: Settings) -> dict[str, object]:
@@ -108,7 +135,7 @@ def mitmproxy_options(settings: Settings) -> dict[str, object]:
 
 def reverse_mode(settings: Settings) -> str:
     """Return mitmproxy's mode for a reverse proxy to the endpoint."""
-    return f"reverse:{settings.endpoint}"
+    return f"reverse:{settings.endpoints[0].site}"
 
 
 def server_mode(settings: Settings) -> str:
@@ -119,4 +146,4 @@ def server_mode(settings: Settings) -> str:
 
     limits = Limits(settings.max_head, settings.max_body)
     mode.configure(limits, settings.tls_cert, settings.tls_key)
-    return f"{mode.MoonPalaceMode.type_name}:{settings.endpoint}"
+    return f"{mode.MoonPalaceMode.type_name}:{settings.endpoints[0].site}"

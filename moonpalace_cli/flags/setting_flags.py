@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from moonpalace_addons.settings.entries import FREE
 from moonpalace_addons.settings.table import BY_NAME, TABLE, Setting
 from moonpalace_addons.settings.values import resolve
 
@@ -21,7 +22,8 @@ def setting_flags[R](*names: str) -> Callable[[Callable[..., R]], Callable[..., 
     settings have their defaults there. SettingError propagates to the caller.
     """
     chosen = [setting for setting in TABLE if setting.name in names or not names]
-    unknown = set(names) - set(BY_NAME)
+    free = [name for name in FREE if name in names or not names]
+    unknown = set(names) - set(BY_NAME) - set(FREE)
     if unknown:
         raise KeyError(*unknown)
 
@@ -34,7 +36,7 @@ def setting_flags[R](*names: str) -> Callable[[Callable[..., R]], Callable[..., 
                 given,
                 os.environ,
                 None if config is None else Path(str(config)),
-                names=[setting.name for setting in chosen],
+                names=[*(setting.name for setting in chosen), *free],
             )
             return command(*args, settings=settings, **arguments)
 

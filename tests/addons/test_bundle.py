@@ -21,6 +21,7 @@ SCRIPT = Path(__file__).parents[2] / "addons" / "moonpalace.py"
 ORDER = [
     "moonpalace-configuration",
     "moonpalace-access",
+    "moonpalace-routing",
     "moonpalace-stopping",
     "moonpalace-causes",
     "moonpalace-force-stream",

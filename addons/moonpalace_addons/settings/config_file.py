@@ -7,9 +7,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from moonpalace_addons.errors import SettingError
+from moonpalace_addons.settings.endpoints import read_endpoints
+from moonpalace_addons.settings.entries import FREE, Entry
 from moonpalace_addons.settings.kinds import Kind
 from moonpalace_addons.settings.table import BY_NAME, TABLE
 from moonpalace_addons.wire.suggestions import nearest
@@ -22,7 +24,15 @@ MAX_FILE_SIZE = 100_000
 
 _KNOWN = {setting.path: setting for setting in TABLE}
 _SECTIONS = {setting.path[:depth] for setting in TABLE for depth in range(1, len(setting.path))}
+_FREE = {(name,) for name in FREE}
 _YAML = "tag:yaml.org,2002:"
+
+
+class Contents(NamedTuple):
+    """What a file says: the raw value and line number of each setting by its name, and the parts with free keys."""
+
+    settings: Mapping[str, tuple[object, int]]
+    free: Mapping[str, Entry]
 
 
 def read(path: Path) -> Mapping[str, tuple[object, int]]:
@@ -32,9 +42,14 @@ def read(path: Path) -> Mapping[str, tuple[object, int]]:
     feature given as a mapping is True. Relative paths are resolved against the file's folder, so that every command
     finds the same database. Raise SettingError for an invalid file.
     """
+    return read_all(path).settings
+
+
+def read_all(path: Path) -> Contents:
+    """Return the settings of the file, as `read` does, and its parts whose keys the user chooses (`FREE`)."""
     root = _compose(path)
     if root is None or root.tag == f"{_YAML}null":
-        return {}
+        return Contents({}, {})
     reader = _Reader(path)
     if _shape(root) != "mapping":
         line = root.start_mark.line + 1
@@ -42,7 +57,7 @@ def read(path: Path) -> Mapping[str, tuple[object, int]]:
             f"{display_path(path)}, line {line}: the file must hold `start:` with settings indented under it"
         )
     reader.walk(root, ())
-    return reader.found
+    return Contents(reader.found, reader.free)
 
 
 def exposed_secrets(path: Path) -> tuple[str, str] | None:
@@ -57,7 +72,11 @@ def exposed_secrets(path: Path) -> tuple[str, str] | None:
     # Windows has no such bits; anything but a regular file (a shell's pipe) can be read only once.
     if sys.platform == "win32" or not stat.S_ISREG(mode) or not mode & 0o077:
         return None
-    secrets = [name for name in read(path) if BY_NAME[name].secret]
+    contents = read_all(path)
+    secrets = [name for name in contents.settings if BY_NAME[name].secret]
+    if "endpoints" in contents.free and "key" not in secrets:
+        found, _ = read_endpoints(contents.free["endpoints"])
+        secrets = [*(["key"] if any(endpoint.secrets for endpoint in found) else []), *secrets]
     if not secrets:
         return None
     warning = f"{display_path(path)} holds a {' and a '.join(secrets)} that other users can read"
@@ -123,6 +142,7 @@ class _Reader:
 
     path: Path
     found: dict[str, tuple[object, int]] = field(default_factory=dict)
+    free: dict[str, Entry] = field(default_factory=dict)
 
     def walk(self, node: "yaml.Node", at: tuple[str, ...]) -> None:
         seen: dict[str, int] = {}
@@ -131,6 +151,9 @@ class _Reader:
             if key in seen:
                 raise self._error(line, keys, f"is a duplicate of line {seen[key]}: remove one of them")
             seen[key] = line
+            if keys in _FREE:
+                self.free[key] = self._entry(keys, line, value)
+                continue
             if keys not in _KNOWN and keys not in _SECTIONS:
                 raise self._error(line, (*at, _short(key)), _unknown(keys))
             self._take(keys, line, value)
@@ -141,6 +164,17 @@ class _Reader:
             if _shape(key) != "scalar":
                 raise self._error(line, (*at, "?"), "is not a valid key: a key is one word followed by `: `")
             yield key.value, line, value
+
+    def _entry(self, keys: tuple[str, ...], line: int, node: "yaml.Node") -> Entry:
+        where = position(self.path, line, (*keys[:-1], _short(keys[-1])))
+        if _shape(node) == "mapping":
+            members = dict[str, Entry]()
+            for key, its_line, value in self._entries(node, keys):
+                if key in members:
+                    raise self._error(its_line, (*keys, _short(key)), "is there twice: remove one of them")
+                members[key] = self._entry((*keys, key), its_line, value)
+            return Entry(where, None, members)
+        return Entry(where, node.value if _shape(node) == "scalar" and node.tag != f"{_YAML}null" else None)
 
     def _take(self, keys: tuple[str, ...], line: int, value: "yaml.Node") -> None:
         setting = _KNOWN.get(keys)
@@ -202,7 +236,7 @@ def _unknown(keys: tuple[str, ...]) -> str:
             if len(setting.path) == 1:
                 return f"is unknown here: {key} belongs at the top of the file, not under {'.'.join(at)}"
             return f"is unknown here: write it under {'.'.join(setting.path[:-1])}, as {setting.path[-1]}"
-    here = {known[len(at)] for known in _KNOWN if known[: len(at)] == at and len(known) > len(at)}
+    here = {known[len(at)] for known in _KNOWN.keys() | _FREE if known[: len(at)] == at and len(known) > len(at)}
     return f"is unknown; the closest is {nearest(key, here, 1, 0.0)[0]}, of {', '.join(sorted(here))}"
 
 

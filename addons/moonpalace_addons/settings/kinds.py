@@ -119,21 +119,20 @@ def parse_url(text: str, default_scheme: str) -> _Url:
     return _Url(scheme, match["user"], _host(match["host"]), "" if own else port, match["rest"] or "")
 
 
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*/?", re.ASCII)
+
+
 def _endpoint(text: str) -> str:
     url = parse_url(text, "https")
-    if url.scheme not in ("http", "https") or url.user is not None:
+    if url.scheme not in ("http", "https") or url.user is not None or not _PREFIX.fullmatch(url.rest):
         raise ValueError
-    if url.rest.rstrip("/") == "/v1":
-        raise HintError(f"must not end in /v1, which every call contains: set {url.site}")
-    if url.rest not in ("", "/"):
-        if {"?", "#"}.isdisjoint(url.rest):
-            hint = f"must not have a path, which every call contains: set {url.site}"
-            raise HintError(f"{hint}, and put the path into the clients' base_url, after the proxy's address")
-        raise ValueError
+    path = url.rest.rstrip("/")
+    if path.endswith("/v1"):
+        raise HintError(f"must not end in /v1, which every call contains: set {url.site}{path.removesuffix('/v1')}")
     if "://" not in text and not re.search(r"[.:]", url.host) and url.host != "localhost":
         # A single word is more often a mistake than a host, which can be given with its scheme.
         raise HintError(f"must be a URL: if {url.host} is a host, put http:// or https:// before it")
-    return url.site
+    return url.site + path
 
 
 def _proxy(text: str) -> str:
@@ -266,9 +265,7 @@ FRACTION = Kind("NUMBER", "a number from 0 to 1", _float(lambda number: 0 <= num
 ENGINE = Kind("NAME", "moonpalace or mitmproxy", _choice("moonpalace", "mitmproxy"))
 HOST = Kind("HOST", "an IP address or a host name, without a port", _host)
 SECRET = Kind("TEXT", "ASCII characters without spaces (and without the word Bearer)", _secret)
-ENDPOINT = Kind(
-    "URL", "a host's http:// or https:// URL without path, query or user (https://api.moonshot.cn)", _endpoint
-)
+ENDPOINT = Kind("URL", "an http:// or https:// URL without query or user (https://api.moonshot.cn)", _endpoint)
 PROXY = Kind("URL", "a proxy like http://user:password@host:3128 (http or https), or the word none", _proxy)
 ORIGINS = Kind("LIST", "web origins like https://host:port separated by commas, or *", _origins, form="list")
 DATABASE = Kind("URL", "a file's path, or an SQLAlchemy URL (postgresql://user@host/name)", _database, form="path")

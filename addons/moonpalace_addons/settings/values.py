@@ -7,14 +7,18 @@ default. All sources give text, which the setting's kind parses; errors name the
 import os
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from moonpalace_addons.errors import SettingError
 from moonpalace_addons.settings import kinds
+from moonpalace_addons.settings.endpoints import Endpoint, in_order, read_endpoints
+from moonpalace_addons.settings.entries import FREE, Entry
 from moonpalace_addons.settings.environment_proxy import environment_proxy
-from moonpalace_addons.settings.table import BY_NAME, TABLE, UPSTREAM_PROXY, Setting
+from moonpalace_addons.settings.prices import read_prices
+from moonpalace_addons.settings.table import BY_NAME, ENDPOINT, TABLE, UPSTREAM_PROXY, Setting
+from moonpalace_addons.wire.prices import PriceRule
 from moonpalace_addons.wire.suggestions import nearest
 
 OTHER_PREFIXES = ("MOONPALACE_TEST_", "MOONPALACE_MOCK_")
@@ -28,6 +32,9 @@ class Settings:
     port: int
     host: str
     endpoint: str
+    endpoints: tuple[Endpoint, ...]
+    """The first is at `endpoint`, and serves clients that name none."""
+    prices: tuple[PriceRule, ...]
     key: str | None = field(repr=False)
     token: str | None = field(repr=False)
     allow_origins: tuple[str, ...]
@@ -59,6 +66,11 @@ class Settings:
     home: Path
     config_file: Path | None
 
+    @property
+    def has_credentials(self) -> bool:
+        """Tell whether a key or a header with a credential is sent with calls."""
+        return any(endpoint.secrets for endpoint in self.endpoints)
+
 
 class _Raw(NamedTuple):
     text: str
@@ -69,6 +81,7 @@ class _Raw(NamedTuple):
 class _Values:
     chosen: Collection[str]
     found: Mapping[str, _Raw]
+    free: Mapping[str, Entry]
 
     def of[T](self, setting: Setting[T]) -> T:
         raw = self.found.get(setting.name) if setting.name in self.chosen else None
@@ -132,8 +145,9 @@ def resolve(
     _refuse_unknown_variables(environ)
     folder = home(environ)
     config_file = _config_file(config, environ, folder)
-    found = _from_config(config_file) | _from_environment(environ) | _from_given(given, given_as)
-    values = _Values([setting.name for setting in TABLE] if names is None else names, found)
+    in_file, free = _from_config(config_file)
+    found = in_file | _from_environment(environ) | _from_given(given, given_as)
+    values = _Values([*(setting.name for setting in TABLE), *FREE] if names is None else names, found, free)
     settings = _settings(values, folder, config_file, environ)
     check(settings)
     return settings
@@ -141,11 +155,28 @@ def resolve(
 
 def _settings(values: _Values, folder: Path, config_file: Path | None, environ: Mapping[str, str]) -> Settings:
     found: dict[str, Any] = {setting.field: values.of(setting) for setting in TABLE}
-    if found[UPSTREAM_PROXY.field] is None and UPSTREAM_PROXY.name in values.chosen:
-        found[UPSTREAM_PROXY.field] = _environment_proxy(found["endpoint"], environ)
-    found[UPSTREAM_PROXY.field] = found[UPSTREAM_PROXY.field] or None
+    endpoints, found["prices"] = _endpoints(values, found)
+    found["endpoint"], found["key"] = endpoints[0].url, endpoints[0].key
+    if UPSTREAM_PROXY.name in values.chosen:
+        endpoints = tuple(_with_proxy(each, found[UPSTREAM_PROXY.field], environ) for each in endpoints)
+    found["endpoints"], found[UPSTREAM_PROXY.field] = endpoints, endpoints[0].proxy
     found["database"] = found["database"] or _default_database(folder)
     return Settings(**found, home=folder, config_file=config_file)
+
+
+def _endpoints(values: _Values, found: Mapping[str, Any]) -> tuple[tuple[Endpoint, ...], tuple[PriceRule, ...]]:
+    chosen = {name: entry for name, entry in values.free.items() if name in values.chosen}
+    named, prices = read_endpoints(chosen["endpoints"]) if "endpoints" in chosen else ((), ())
+    if "prices" in chosen:
+        prices += read_prices(chosen["prices"])
+    given = found["endpoint"] if ENDPOINT.name in values.found else None
+    return in_order(named, given, found["endpoint"], found["key"]), prices
+
+
+def _with_proxy(endpoint: Endpoint, given: str | None, environ: Mapping[str, str]) -> Endpoint:
+    if given is None or (endpoint.name is not None and kinds.is_loopback(endpoint.address[1])):
+        given = _environment_proxy(endpoint.url, environ)
+    return replace(endpoint, proxy=given or None)
 
 
 def _refuse_unknown_variables(environ: Mapping[str, str]) -> None:
@@ -167,17 +198,19 @@ def _config_file(config: Path | None, environ: Mapping[str, str], folder: Path) 
     return path
 
 
-def _from_config(config_file: Path | None) -> dict[str, _Raw]:
+def _from_config(config_file: Path | None) -> tuple[dict[str, _Raw], Mapping[str, Entry]]:
     if config_file is None:
-        return {}
+        return {}, {}
     from moonpalace_addons.settings import (
         config_file as reader,  # it imports this module, and most runs have no such file
     )
 
-    return {
+    settings, free = reader.read_all(config_file)
+    raw = {
         name: _Raw(_text(value), reader.position(config_file, line, BY_NAME[name].path))
-        for name, (value, line) in reader.read(config_file).items()
+        for name, (value, line) in settings.items()
     }
+    return raw, free
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, _Raw]:
@@ -205,12 +238,12 @@ def _text(value: object) -> str:
 
 def check(settings: Settings) -> None:
     """Raise SettingError for values that are valid alone but not together, such as a key that strangers could use."""
-    if settings.token is not None and settings.key is None:
+    if settings.token is not None and not settings.has_credentials:
         raise SettingError(
             "a token (--token, MOONPALACE_TOKEN, start.token) protects a key, but no key is set: "
             "set the key too (--key, MOONPALACE_KEY, start.key), or remove the token"
         )
-    if settings.key is not None and settings.token is None and not kinds.is_loopback(settings.host):
+    if settings.has_credentials and settings.token is None and not kinds.is_loopback(settings.host):
         raise SettingError(
             f"host {settings.host!r} lets other machines use the key: set a token that clients must send as their "
             "API key (--token, MOONPALACE_TOKEN, start.token), or listen on 127.0.0.1"

@@ -156,7 +156,7 @@ REFUSED = [
         "start: {port: [1]}",
         "FILE, line 1: start.port must be a whole number from 0 to 65535 (0 = any free port), not a list",
     ),
-    ("endpoint: {a: b}", "FILE, line 1: endpoint must be a host's http:// or https:// URL"),
+    ("endpoint: {a: b}", "FILE, line 1: endpoint must be an http:// or https:// URL"),
     (
         "start: {detect-repeat: [0.5]}",
         "FILE, line 1: start.detect-repeat must be true or false (also 1, 0, yes, no, on, off), "
