@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.postgres_server import Databases, PostgresServer, databases, shared_cluster
+from tests.postgres_server import Databases, EmptyStore, PostgresServer, databases, shared_cluster
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,11 +46,19 @@ def postgres_template(postgres: Databases) -> Iterator[str]:
         yield name
 
 
+@pytest.fixture(scope="session")
+def postgres_store(postgres: Databases, postgres_template: str) -> Iterator[EmptyStore]:
+    """Give a store that is emptied after each test."""
+    store = EmptyStore(postgres, postgres_template)
+    yield store
+    store.close()
+
+
 @pytest.fixture
-def postgres_url(postgres: Databases, postgres_template: str) -> Iterator[str]:
-    """Give the URL of an empty store in a PostgreSQL database of the test's own."""
-    with postgres.database(postgres_template) as name:
-        yield postgres.url(name)
+def postgres_url(postgres_store: EmptyStore) -> Iterator[str]:
+    """Give the URL of an empty store in a PostgreSQL database that is the test's own while it runs."""
+    yield postgres_store.url
+    postgres_store.clear()
 
 
 @pytest.fixture

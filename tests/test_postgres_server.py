@@ -11,7 +11,7 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import OperationalError
 
-from tests.postgres_server import PostgresServer, databases
+from tests.postgres_server import Databases, EmptyStore, PostgresServer, databases
 from tests.waiting import until
 
 HOLD = """
@@ -82,3 +82,31 @@ def test_another_server_can_be_used(postgres_server: PostgresServer, monkeypatch
         assert not isinstance(found, PostgresServer)
         assert make_url(found.url(name)).database == name
         assert folder_of(found.url(name)) == folder_of(postgres_server.url())
+
+
+def test_a_store_is_emptied_after_each_test(postgres: Databases) -> None:
+    """Rows, the numbers they had and whoever still waits are gone; after anything else the database is another one."""
+    with postgres.database() as template:
+        with create_engine(postgres.url(template), poolclass=NullPool).begin() as connection:
+            connection.execute(text("CREATE TABLE version (number int); INSERT INTO version VALUES (1)"))
+            connection.execute(text("CREATE TABLE call (id bigint GENERATED ALWAYS AS IDENTITY, number int)"))
+        store = EmptyStore(postgres, template)
+        for number in (1, 2):
+            with create_engine(store.url, poolclass=NullPool).connect() as connection:
+                insert = text(f"INSERT INTO call (number) VALUES ({number}) RETURNING id, (SELECT count(*) FROM call)")
+                assert connection.execute(insert).one() == (1, 0)
+                connection.commit()
+                connection.execute(text("LOCK TABLE call"))
+                store.clear()
+                connection.invalidate()
+        for change in (
+            "UPDATE version SET number = 2",
+            "CREATE INDEX calls ON call (id)",
+            "GRANT ALL ON call TO public",
+        ):
+            before = store.url
+            with create_engine(store.url, poolclass=NullPool).begin() as connection:
+                connection.execute(text(change))
+            store.clear()
+            assert store.url != before
+        store.close()
