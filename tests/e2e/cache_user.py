@@ -21,7 +21,7 @@ from tests.scenarios.server import MockServer
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Proxy
+    from tests.e2e.launching import Proxy
 
 type Messages = list[dict[str, object]]
 

@@ -1,8 +1,8 @@
 """Proxies forked from a process that has imported all they need, which takes longer than most of their tests.
 
-After its imports a fork does all that `mpal start` does: it is a process of its own, with an environment and outputs of
-its own, and ends as Python does. A proxy that imports something else, or whose command line is looked at, is started
-afresh.
+After its imports a fork does all that `mpal start`, `mitmdump` and `mitmweb` do: it is a process of its own, with an
+environment and outputs of its own, and ends as Python does. A proxy that imports something else, or whose command line
+is looked at, is started afresh.
 """
 
 import json
@@ -11,18 +11,40 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal, NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+type Kind = Literal["mpal", "mitmproxy"]
+"""What has been imported: what `mpal start` needs, or mitmproxy with all of its addons and nothing of ours."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program and its arguments, as on a command line, and the environment."""
+
+    program: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+
+    @property
+    def fresh(self) -> list[str]:
+        """Return the command line of a process that is no fork."""
+        if self.program == "mpal":
+            return [sys.executable, "-m", "moonpalace_cli.main", *self.arguments]
+        return [sys.executable, str(Path(sys.executable).with_name(self.program)), *self.arguments]
 
 
 class Fork:
     """A forked process, with what the tests use of `subprocess.Popen`."""
 
-    def __init__(self, pid: int, status: socket.socket, stdout: IO[bytes]) -> None:
+    def __init__(self, pid: int, status: socket.socket, stdout: IO[bytes] | None) -> None:
         self.pid = pid
         self.stdout = stdout
         self._status = status
@@ -59,7 +81,8 @@ class Fork:
 class Forks:
     """The process that others are forked from; it is started for the first of them."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, kind: Kind, environment: Mapping[str, str]) -> None:
+        self._kind = kind
         self._environment = environment
         self._channel: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -68,9 +91,8 @@ class Forks:
         if self._channel is None:
             self._channel, other = socket.socketpair()
             with other:
-                command = [sys.executable, "-m", "tests.e2e.forks", str(other.fileno())]
                 self._process = subprocess.Popen(
-                    command,
+                    [sys.executable, "-m", "tests.e2e.forks", self._kind, str(other.fileno())],
                     cwd=ROOT,
                     env=self._environment,
                     stdin=subprocess.DEVNULL,
@@ -80,16 +102,33 @@ class Forks:
                 )
         return self._channel
 
-    def mpal(self, arguments: list[str], environment: Mapping[str, str]) -> Fork:
-        """Run a command of `mpal`."""
-        channel = self._connected()
+    def popen(self, command: Command) -> Fork:
+        """Start a process whose outputs are one pipe."""
         reading, writing = os.pipe()
+        try:
+            return self._fork(command, writing, writing, os.fdopen(reading, "rb"))
+        finally:
+            os.close(writing)
+
+    def run(self, command: Command, timeout: float) -> subprocess.CompletedProcess[bytes]:
+        """Run a process that ends by itself."""
+        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+            fork = self._fork(command, output.fileno(), errors.fileno())
+            try:
+                code = fork.wait(timeout)
+            finally:
+                fork.kill()
+            for file in (output, errors):
+                file.seek(0)
+            return subprocess.CompletedProcess(command.fresh, code, output.read(), errors.read())
+
+    def _fork(self, command: Command, output: int, errors: int, stdout: IO[bytes] | None = None) -> Fork:
+        channel = self._connected()
         ours, theirs = socket.socketpair()
         with theirs:
-            asked = json.dumps({"arguments": arguments, "environment": dict(environment)}).encode() + b"\n"
-            socket.send_fds(channel, [asked], [theirs.fileno(), writing])
-        os.close(writing)
-        return Fork(int(ours.recv(16)), ours, os.fdopen(reading, "rb"))
+            asked = json.dumps([command.program, command.arguments, dict(command.environment)]).encode() + b"\n"
+            socket.send_fds(channel, [asked], [theirs.fileno(), output, errors])
+        return Fork(int(ours.recv(16)), ours, stdout)
 
     def close(self) -> None:
         """End it; the others have ended before."""
@@ -99,29 +138,34 @@ class Forks:
             assert not said, said
 
 
-def become(channel: socket.socket) -> list[str] | None:
-    """Fork whenever that is asked for; return the arguments of `mpal` in a fork, None at the end."""
+def become(channel: socket.socket) -> Command | None:
+    """Fork whenever that is asked for; return the command in a fork, None at the end."""
     while True:
-        asked, descriptors, _, _ = socket.recv_fds(channel, 1 << 16, 2)
+        asked, descriptors, _, _ = socket.recv_fds(channel, 1 << 16, 3)
         while asked and not asked.endswith(b"\n"):
             asked += channel.recv(1 << 16)
         if not asked:
             return None
-        status = socket.socket(fileno=descriptors[0])
+        status, *outputs = descriptors
         if os.fork() == 0:
             channel.close()
             if (pid := os.fork()) == 0:
-                status.close()
-                return prepared(json.loads(asked), descriptors[1])
-            os.close(descriptors[1])
-            status.sendall(str(pid).encode())
-            code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-            status.sendall(str(code).encode())
-            os._exit(0)
-        status.close()
-        os.close(descriptors[1])
+                os.close(status)
+                return prepared(Command(*json.loads(asked)), outputs)
+            tell_end(pid, status, outputs)
+        for descriptor in descriptors:
+            os.close(descriptor)
         while reap():
             pass
+
+
+def tell_end(pid: int, status: int, outputs: list[int]) -> NoReturn:
+    """Tell the number of a process, and once it is over its exit code."""
+    for output in outputs:
+        os.close(output)
+    os.write(status, str(pid).encode())
+    os.write(status, str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
+    os._exit(0)
 
 
 def reap() -> bool:
@@ -132,27 +176,43 @@ def reap() -> bool:
         return False
 
 
-def prepared(asked: dict[str, object], output: int) -> list[str]:
-    """Be as a new process would; return the arguments of `mpal`."""
-    environment, arguments = asked["environment"], asked["arguments"]
-    assert isinstance(environment, dict)
-    assert isinstance(arguments, list)
+def prepared(command: Command, outputs: list[int]) -> Command:
+    """Be as a new process would; return the command."""
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update(command.environment)
     time.tzset()
-    for number in (1, 2):
+    for number, output in enumerate(outputs, start=1):
         os.dup2(output, number)
-    os.close(output)
-    sys.argv = ["mpal", *arguments]
-    return arguments
+        os.close(output)
+    sys.argv = [command.program, *command.arguments]
+    return command
+
+
+def preload(kind: str) -> None:
+    """Import what takes long."""
+    if kind == "mpal":
+        from moonpalace_cli.deferred_imports import defer_package
+
+        defer_package("mitmproxy.addons")  # as `mpal start` does
+        from moonpalace_cli.proxy import console_log, serving  # noqa: F401
+    else:
+        from mitmproxy.tools import dump  # noqa: F401
+        from mitmproxy.tools.web import master  # noqa: F401
+
+
+def run(command: Command) -> int | None:
+    """Do what the program does once it has been imported."""
+    if command.program == "mpal":
+        from moonpalace_cli.main import main as mpal
+
+        return mpal(command.arguments)
+    from mitmproxy.tools import main
+
+    program: Callable[[tuple[str, ...]], int | None] = getattr(main, command.program)
+    return program(command.arguments)
 
 
 if __name__ == "__main__":
-    from moonpalace_cli.deferred_imports import defer_package
-    from moonpalace_cli.main import main
-
-    defer_package("mitmproxy.addons")  # as `mpal start` does
-    from moonpalace_cli.proxy import console_log, serving  # noqa: F401 - what takes long
-
-    if (arguments := become(socket.socket(fileno=int(sys.argv[1])))) is not None:
-        sys.exit(main(arguments))
+    preload(sys.argv[1])
+    if (command := become(socket.socket(fileno=int(sys.argv[2])))) is not None:
+        sys.exit(run(command))

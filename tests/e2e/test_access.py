@@ -15,7 +15,7 @@ from moonpalace_addons.store.tasks import State
 from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Launcher, Proxy
+    from tests.e2e.launching import Launcher, Proxy
 
 KEY = "sk-owner-key-0123456789abcdef"
 TOKEN = "token-for-clients-0123456789"

@@ -16,7 +16,7 @@ import pytest
 from moonpalace_addons.store.tasks import State
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Launcher, Proxy
+    from tests.e2e.launching import Launcher, Proxy
 
 CHAT = "/v1/chat/completions"
 PATIENCE = 60.0

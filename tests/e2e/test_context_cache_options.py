@@ -19,7 +19,7 @@ from tests.scenarios.server import MockServer
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Launcher
+    from tests.e2e.launching import Launcher
 
 type Start = Callable[..., AbstractContextManager[User]]
 

@@ -17,7 +17,7 @@ from tests.scenarios.server import MockServer
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Launcher, Proxy
+    from tests.e2e.launching import Launcher, Proxy
 
 FLOOD = 150
 BODY = {"model": "mock-echo", "messages": [{"role": "user", "content": "Hello"}]}

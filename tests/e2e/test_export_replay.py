@@ -15,7 +15,7 @@ import pytest
 
 if TYPE_CHECKING:
     from moonpalace_cli.mock.served import Served
-    from tests.e2e.conftest import Proxy
+    from tests.e2e.launching import Proxy
     from tests.scenarios.server import MockServer
 
 KEY = "sk-of-the-one-who-runs-it"

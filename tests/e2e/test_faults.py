@@ -30,13 +30,13 @@ from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.write.writer import JOIN_TIMEOUT
-from tests.e2e.conftest import IMPATIENT
+from tests.e2e.launching import IMPATIENT
 from tests.faults import Lasting, Load, all_over, assert_stored, assert_told, stalled
 from tests.scenarios.server import MockServer
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Launcher, Proxy
+    from tests.e2e.launching import Launcher, Proxy
     from tests.postgres_server import PostgresServer
 
 ROUNDS = int(os.environ.get("MOONPALACE_FAULT_ROUNDS", "2"))

@@ -15,13 +15,13 @@ import pytest
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.served import Served
-from tests.e2e.conftest import NO_AUTHORITIES
+from tests.e2e.launching import NO_AUTHORITIES
 from tests.scenarios.all_scenarios import scenarios
 from tests.scenarios.server import MockServer
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Launcher, Proxy
+    from tests.e2e.launching import Launcher, Proxy
 
 KEY = "sk-e2e-client-0123456789"
 CHAT = "/v1/chat/completions"

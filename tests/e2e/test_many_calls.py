@@ -23,7 +23,7 @@ from moonpalace_cli.mock.served import Served
 from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Proxy
+    from tests.e2e.launching import Proxy
 
 KEY = "sk-e2e-client-0123456789"
 COUNT = 200

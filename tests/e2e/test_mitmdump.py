@@ -17,7 +17,7 @@ from moonpalace_addons.store.tasks import State
 from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Launcher, Proxy
+    from tests.e2e.launching import Launcher, Proxy
 
 KEY = "sk-e2e-client-0123456789"
 CHAT = "/v1/chat/completions"

@@ -16,7 +16,7 @@ from tests.scenarios.server import MockServer
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Launcher, Proxy
+    from tests.e2e.launching import Launcher, Proxy
 
 CACHED = {"MOONPALACE_AUTO_CACHE": "true", "MOONPALACE_CACHE_MIN_BYTES": "1000"}
 PAUSE = 0.005
@@ -66,6 +66,11 @@ class Hammer(threading.Thread):
         self.join(60)
 
 
+def cached(mock: MockServer) -> dict[str, str]:
+    """Return the environment of a proxy before the mock that makes caches."""
+    return {**CACHED, "MOONPALACE_ENDPOINT": mock.url}
+
+
 type Start = Callable[[Launcher, MockServer, int], AbstractContextManager[Proxy]]
 
 
@@ -74,17 +79,19 @@ def mpal_start(launch: Launcher, mock: MockServer, port: int) -> AbstractContext
 
 
 def mitmdump(launch: Launcher, mock: MockServer, port: int) -> AbstractContextManager[Proxy]:
-    return launch.mitmproxy("mitmdump", "-p", str(port), extra={**CACHED, "MOONPALACE_ENDPOINT": mock.url})
+    return launch.mitmproxy("mitmdump", "-p", str(port), extra=cached(mock), fresh=True)
 
 
 def mitmdump_with_mode(launch: Launcher, mock: MockServer, port: int) -> AbstractContextManager[Proxy]:
     mode = f"reverse:{mock.url}@127.0.0.1:{port}"
-    return launch.mitmproxy("mitmdump", "--mode", mode, extra={**CACHED, "MOONPALACE_ENDPOINT": mock.url})
+    return launch.mitmproxy("mitmdump", "--mode", mode, extra=cached(mock), fresh=True)
 
 
 def mitmweb(launch: Launcher, mock: MockServer, port: int) -> AbstractContextManager[Proxy]:
     quiet = ("--set", "web_port=0", "--set", "web_open_browser=false")
-    return launch.mitmproxy("mitmweb", "-p", str(port), *quiet, extra={**CACHED, "MOONPALACE_ENDPOINT": mock.url})
+    return launch.mitmproxy(
+        "mitmweb", "-p", str(port), *quiet, extra={**CACHED, "MOONPALACE_ENDPOINT": mock.url}, fresh=True
+    )
 
 
 @pytest.mark.parametrize("start", [mpal_start, mitmdump, mitmdump_with_mode, mitmweb])

@@ -26,7 +26,7 @@ from tests.e2e.test_secrets import Trace
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.e2e.conftest import Launcher, Proxy
+    from tests.e2e.launching import Launcher, Proxy
 
 CODING = ["Content-Encoding: gzip"]
 PICKY = ("openai-batch", "dataset", "report")

@@ -16,7 +16,7 @@ from moonpalace_addons.store.records import exchanges
 from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Launcher, Proxy
+    from tests.e2e.launching import Launcher, Proxy
 
 CHAT = "/v1/chat/completions"
 BEARER = "sk-clients-Bearer-0123456789"

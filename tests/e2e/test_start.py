@@ -21,7 +21,7 @@ from tests.scenarios.server import MockServer
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 
-    from tests.e2e.conftest import Launcher, Proxy
+    from tests.e2e.launching import Launcher, Proxy
 
 CURL = shutil.which("curl") or ""
 KEY = "sk-e2e-client-0123456789"

@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     import subprocess
 
-    from tests.e2e.conftest import Launcher
+    from tests.e2e.launching import Launcher
 
 
 def only_line(ended: subprocess.CompletedProcess[bytes], *codes: int) -> str:

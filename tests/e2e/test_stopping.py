@@ -24,12 +24,13 @@ import pytest
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
-from tests.e2e.conftest import ROOT, free_port
+from tests.e2e.forks import Command
+from tests.e2e.launching import ROOT, free_port
 from tests.scenarios.server import MockServer
 from tests.waiting import until
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Launcher, Proxy
+    from tests.e2e.launching import Launcher, Proxy
 
 KEY = "sk-e2e-client-0123456789"
 MESSAGES = [{"role": "user", "content": "Hello 月亮 world"}]
@@ -131,18 +132,21 @@ def test_a_terminal_that_is_closed_is_a_stop(launch: Launcher, mock: MockServer,
     """A proxy whose terminal goes away lets calls end, stores them, and ends well."""
     folder, port = launch.folder(), free_port()
     if tool == "mpal":
-        environment = launch.environment(folder)
-        command = [sys.executable, "-m", "moonpalace_cli.main", "start", "--port", str(port), "--endpoint", mock.url]
+        arguments = ("start", "--port", str(port), "--endpoint", mock.url)
+        command = Command("mpal", arguments, launch.environment(folder))
     else:
-        command, environment = launch.mitmproxy_command(
-            "mitmdump", "-p", str(port), extra={"MOONPALACE_ENDPOINT": mock.url}
-        )
+        command = launch.mitmproxy_command("mitmdump", "-p", str(port), extra={"MOONPALACE_ENDPOINT": mock.url})
     ours, theirs = pty.openpty()
     # A session of its own, whose terminal it is: only its leader is told when that goes.
     script = "import fcntl, os, sys, termios; os.setsid(); fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
     script += "os.execv(sys.argv[1], sys.argv[1:])"
     process = subprocess.Popen(
-        [sys.executable, "-c", script, *command], cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+        [sys.executable, "-c", script, *command.fresh],
+        cwd=ROOT,
+        env=command.environment,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
     )
     os.close(theirs)
     said = b""
@@ -160,7 +164,7 @@ def test_a_terminal_that_is_closed_is_a_stop(launch: Launcher, mock: MockServer,
         got += b"".join(pieces)
     assert process.wait(60) == 0
     assert got.endswith(b"data: [DONE]\n\n")
-    engine = open_store(f"sqlite:///{Path(environment['MOONPALACE_HOME']) / 'moonpalace.sqlite'}")
+    engine = open_store(f"sqlite:///{Path(command.environment['MOONPALACE_HOME']) / 'moonpalace.sqlite'}")
     (row,) = exchanges.latest(engine, limit=10)
     engine.dispose()
     assert row.state is State.COMPLETED

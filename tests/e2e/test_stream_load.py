@@ -16,7 +16,7 @@ import pytest
 from moonpalace_addons.store.tasks import State
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Launcher, Proxy
+    from tests.e2e.launching import Launcher, Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
 PACED = (sys.executable, "-m", "tests.bench.paced")

@@ -14,7 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import Server, ServerConnection, serve
 
 from moonpalace_addons.store.tasks import State
-from tests.e2e.conftest import Launcher, Proxy
+from tests.e2e.launching import Launcher, Proxy
 from tests.waiting import until
 
 ENGINES = ("mitmproxy", "moonpalace")

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.certificate import Certificate
-from tests.e2e.conftest import Launcher, Proxy
+from tests.e2e.launching import Launcher, Proxy
 from tests.faults import Load
 from tests.scenarios.server import MockServer
 from tests.waiting import until
