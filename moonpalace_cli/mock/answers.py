@@ -74,16 +74,18 @@ def chat_answer(request: ChatRequest, scenario: Scenario, cache: tuple[str, int]
         return failure_answer(request.digest, scenario.failure)
     if scenario.breaks_off is not None and not request.stream:
         return failure_answer(request.digest, scenario.breaks_off)
-    completion = _completion(request, scenario)
+    completion = completion_of(request, scenario)
     streaming = Streaming(scenario.cut, scenario.interleaved, request.include_usage)
-    headers = _chat_headers(request, scenario, completion, cache)
+    headers = completion_headers(request, scenario, completion, cache)
     if request.stream:
         return _streamed(headers, completion, streaming, scenario)
+    waits = len(as_chunks(completion, streaming)) if scenario.delivery.pause else 0
     body = scenario.spelling.encode(_bytes(_encode(scenario.edit_answer(as_answer(completion)))))
-    return Answer(200, headers, body, delivery=_as_one_wait(scenario, completion, streaming))
+    return Answer(200, headers, body, delivery=as_one_wait(scenario.delivery, waits))
 
 
-def _completion(request: ChatRequest, scenario: Scenario) -> Completion:
+def completion_of(request: ChatRequest, scenario: Scenario) -> Completion:
+    """Return the completion that answers a request as the scenario says."""
     budget = request.budget or scenario.budget
     choices = tuple(limited(choice, budget) for choice in scenario.script(request))
     return Completion(
@@ -112,18 +114,15 @@ def _streamed(headers: Headers, completion: Completion, streaming: Streaming, sc
     return Answer(200, headers, stream=stream, total_events=count, delivery=scenario.delivery)
 
 
-def _as_one_wait(scenario: Scenario, completion: Completion, streaming: Streaming) -> Delivery:
+def as_one_wait(delivery: Delivery, waits: int) -> Delivery:
     """Turn the pauses of a stream into one wait before the headers: the answer takes as long either way."""
-    delivery = scenario.delivery
-    if not delivery.pause:
-        return delivery
-    waits = len(as_chunks(completion, streaming))
     return replace(delivery, before_headers=delivery.before_headers + delivery.pause * waits)
 
 
-def _chat_headers(
-    request: ChatRequest, scenario: Scenario, completion: Completion, cache: tuple[str, int] | None
+def completion_headers(
+    request: ChatRequest, scenario: Scenario, completion: Completion, cache: tuple[str, int] | None = None
 ) -> Headers:
+    """Return the headers of an answer with a completion."""
     milliseconds = _MILLISECONDS_PER_TOKEN * completion.completion_tokens
     headers = _headers(request.digest, STREAM_TYPE if request.stream else JSON_TYPE, milliseconds)
     headers += (("Msh-Cache", "hit" if request.cached_tokens else "updated"),)

@@ -28,6 +28,8 @@ from moonpalace_cli.mock.chat_request import (
 )
 from moonpalace_cli.mock.failures import Failure, RejectedError, invalid, not_found
 from moonpalace_cli.mock.files import Files, Upload
+from moonpalace_cli.mock.messages_answers import message_answer, message_failure
+from moonpalace_cli.mock.messages_request import parse_message_request
 from moonpalace_cli.mock.prefix_caching import PrefixCaching
 from moonpalace_cli.mock.scenarios import Scenario, Times, scenarios
 
@@ -35,6 +37,7 @@ DELAY_HEADER = "X-Mock-Delay"
 EVENTS_HEADER = "X-Mock-Events"
 CACHE_HEADER = "X-Msh-Context-Cache"
 RESET_HEADER = "X-Msh-Context-Cache-Reset-TTL"
+MESSAGE_PATHS = ("/v1/messages", "/anthropic/v1/messages")
 CONTEXT_CACHING = ("moonshot-v1", "mock-cache")  # models that begin so cache nothing by themselves
 WRONG_KEYS = "sk-wrong"  # how a key begins that the mock does not accept
 MAX_DELAY = 3600.0  # seconds
@@ -66,6 +69,7 @@ class Api:
         self._prefixes = PrefixCaching()
         self._routes: dict[tuple[str, str], Callable[[Call], Answer]] = {
             ("POST", "/v1/chat/completions"): self._chat,
+            **{("POST", path): self._message for path in MESSAGE_PATHS},
             ("GET", "/v1/models"): self._models,
             ("POST", "/v1/tokenizers/estimate-token-count"): _estimate,
             ("GET", "/v1/users/me/balance"): _balance,
@@ -85,7 +89,8 @@ class Api:
                 return self._cache_endpoints.answer(call.method, call.path, _key(call), call.body, _digest(call))
             return self._one_file(call)
         except RejectedError as rejected:
-            return failure_answer(_digest(call), rejected.failure)
+            failed = message_failure if call.path in MESSAGE_PATHS else failure_answer
+            return failed(_digest(call), rejected.failure)
 
     def scenarios(self, events: int | None = None) -> Mapping[str, Scenario]:
         """Return all scenarios by model name."""
@@ -101,6 +106,13 @@ class Api:
         else:
             cache = None
         return replace(chat_answer(request, scenario, cache), model=request.model)
+
+    def _message(self, call: Call) -> Answer:
+        request = parse_message_request(call.body)
+        scenario = self._scenario(request.model, call)
+        if scenario.failure is None:
+            request = replace(request, cached_tokens=self._own_tokens(request, call))
+        return replace(message_answer(request, scenario), model=request.model)
 
     def _cache(self, request: ChatRequest, call: Call) -> tuple[str, int] | None:
         """Return the context cache that a call uses and the tokens that it saves."""
@@ -170,7 +182,8 @@ def _balance(call: Call) -> Answer:
 
 
 def _key(call: Call) -> str:
-    return call.headers.get("Authorization", "").removeprefix("Bearer").strip()
+    key = call.headers.get("Authorization", "").removeprefix("Bearer").strip()
+    return key or call.headers.get("X-Api-Key", "").strip()
 
 
 def _check_key(call: Call) -> None:

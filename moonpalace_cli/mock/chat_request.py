@@ -69,7 +69,11 @@ def parse_object(body: bytes) -> dict[str, Json]:
 
 def parse_chat(body: bytes) -> ChatRequest:
     """Parse the body of a chat request, or raise `RejectedError` with status 400."""
-    value = parse_object(body)
+    return chat_request(parse_object(body))
+
+
+def chat_request(value: dict[str, Json]) -> ChatRequest:
+    """Return what decides the answer to a chat request, or raise `RejectedError` with status 400."""
     messages = parse_messages(value)
     counts = [message_tokens(message) for message in messages]
     last = messages[-1]
@@ -108,19 +112,20 @@ def message_text(message: dict[str, Json]) -> str:
     content = message.get("content")
     if isinstance(content, str):
         return content
-    return "".join(_part_text(part) for part in content) if isinstance(content, list) else ""
+    return "".join(part_text(part) for part in content) if isinstance(content, list) else ""
 
 
 def message_tokens(message: dict[str, Json]) -> int:
     """Count the tokens of a message: its text, what is attached, and the tool calls it repeats."""
     content = message.get("content")
-    attached = [part for part in content if not _part_text(part)] if isinstance(content, list) else []
+    attached = [part for part in content if not part_text(part)] if isinstance(content, list) else []
     calls = message.get("tool_calls")
     called = count_tokens(json.dumps(calls, ensure_ascii=False)) if calls else 0
     return count_tokens(message_text(message)) + ATTACHMENT_TOKENS * len(attached) + called
 
 
-def _part_text(part: Json) -> str:
+def part_text(part: Json) -> str:
+    """Return the text of a part of a content, empty for what is no text."""
     text = part.get("text") if isinstance(part, dict) else None
     return text if isinstance(text, str) else ""
 
