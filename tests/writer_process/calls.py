@@ -34,6 +34,6 @@ class Call:
     def packed(self, *numbers: int) -> Chunks:
         """Return chunks as they are sent."""
         self.come(*numbers)
-        found = packed([(self.uuid, self.response.chunks)])
+        found = packed([(self.uuid, self.response.chunks)], 1_000_000)
         assert found is not None
         return found

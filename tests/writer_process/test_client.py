@@ -249,17 +249,37 @@ def test_it_hangs(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
     client._process._process.wait(PATIENCE)
 
 
+def test_it_does_not_read(opening: Opening, rows: Rows) -> None:
+    """While the process does not read, what comes is on the disk and not in memory; all of it is stored afterwards."""
+    client = WriterClient(opening)
+    calls = [Call() for _ in range(30)]
+    with standing_still(client.pid):
+        for call in calls:
+            begin(client, call)
+            for _ in range(100):
+                call.response.chunks.append((1, b"x" * 10_000))
+            client.put(call.ended)
+        until(lambda: not client._tasks and not any(call.response.chunks for call in calls))
+        _, spooled = client.backlog
+        in_memory = sum(len(call.data) for call in client._unsettled._calls.values())
+        assert spooled > 0
+        assert in_memory < 10_000_000
+    assert client.stop()
+    stored = rows()
+    assert [row.uuid for row in stored] == [call.uuid for call in calls]
+
+
 def test_a_fault_of_ours(
     client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """What cannot be packed is lost to its answer, with one error in the log, but never to a row."""
     packed, raised = messages.packed, list[bool]()
 
-    def failing(waiting: object) -> object:
+    def failing(waiting: object, limit: int) -> object:
         if not raised:
             raised.append(True)
             raise RuntimeError("injected")
-        return packed(waiting)  # type: ignore[arg-type]
+        return packed(waiting, limit)  # type: ignore[arg-type]
 
     monkeypatch.setattr(client_module, "packed", failing)
     calls = [Call(), Call()]

@@ -9,7 +9,6 @@ from collections import deque
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonpalace_addons.store.tasks import Chunks
 from moonpalace_addons.writer_process import messages
 from moonpalace_addons.writer_process.messages import Opening, Settled, Stop
 
@@ -18,7 +17,8 @@ CHUNKS = st.lists(st.tuples(st.integers(0, 2**62), st.binary(max_size=20)), max_
 
 def test_messages_come_as_they_were_sent() -> None:
     """One after the other, whatever their size, until the other end is closed."""
-    sent = [Stop(), Settled(["a", "b"]), [Chunks(["a"], *messages.packed([("a", deque([(1, b"x" * 300_000)]))])[1:])]]  # type: ignore[index]
+    chunks = messages.packed([("a", deque([(1, b"x" * 300_000)]))], 1)
+    sent = [Stop(), Settled(["a", "b"]), [chunks]]
     taken, given_ = os.pipe()
     with os.fdopen(taken, "rb") as reader, os.fdopen(given_, "wb") as writer:
 
@@ -44,18 +44,19 @@ def test_a_message_that_is_torn_ends_it() -> None:
         assert list(messages.read(stream)) == [Settled(["a"])]
 
 
-@given(st.dictionaries(st.text(max_size=5), CHUNKS, max_size=4))
-def test_chunks_are_packed_and_unpacked(answers: dict[str, list[tuple[int, bytes]]]) -> None:
-    """Each call gets its own chunks back, times, lengths and bytes; those that have none are left out; queues empty."""
+@given(st.dictionaries(st.text(max_size=5), CHUNKS, max_size=4), st.integers(1, 100))
+def test_chunks_are_packed_and_unpacked(answers: dict[str, list[tuple[int, bytes]]], limit: int) -> None:
+    """Each call gets its own chunks back, times, lengths and bytes, from as many messages as the limit requires."""
     waiting = {uuid: deque(chunks) for uuid, chunks in answers.items()}
-    packed = messages.packed(waiting.items())
+    found: dict[str, list[tuple[int, bytes]]] = {}
+    while packed := messages.packed(waiting.items(), limit):
+        for uuid, times, lengths, data in packed.by_call():
+            begins = [sum(lengths[:number]) for number in range(len(lengths))]
+            pieces = [data[begin : begin + length] for begin, length in zip(begins, lengths, strict=True)]
+            found.setdefault(uuid, []).extend(zip(times, pieces, strict=True))
+            assert len(data) == sum(lengths)
+        assert len(packed.data) < limit + 20
     assert not any(waiting.values())
-    found = {}
-    for uuid, times, lengths, data in packed.by_call() if packed else ():
-        begins = [sum(lengths[:number]) for number in range(len(lengths))]
-        pieces = [data[begin : begin + length] for begin, length in zip(begins, lengths, strict=True)]
-        found[uuid] = list(zip(times, pieces, strict=True))
-        assert len(data) == sum(lengths)
     assert found == {uuid: chunks for uuid, chunks in answers.items() if chunks}
 
 

@@ -5,7 +5,8 @@ first, and chunks every `STREAM_INTERVAL` seconds while answers are in flight, a
 kept until their calls are confirmed as safe, and replayed to the next process if this one dies.
 
 At most `WINDOW_SIZE` bytes of ended but unconfirmed calls are sent. If more calls arrive than the writer can store, or
-than fit while it restarts, further tasks are spooled to disk (`spool`), so that neither process fills the memory.
+than fit while it restarts, or if it does not read what is sent, further tasks are spooled to disk (`spool`), so that
+neither process fills the memory.
 """
 
 import contextlib
@@ -18,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, Task
+from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, ResponseStarted, Task
 from moonpalace_addons.store.write import memory
 from moonpalace_addons.store.write.memory import WINDOW_SIZE
 from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stop, Stopped, packed
@@ -38,7 +39,7 @@ NOTICE_INTERVAL = 10.0
 """Seconds between log lines while stopping takes long."""
 
 PORTION_SIZE = 2_000_000
-"""Approximate bytes of tasks per message."""
+"""Approximate bytes of requests and of ended answers that are handled at a time, and of chunks per message."""
 TASK_WEIGHT = 2_000
 """Approximate bytes of a task besides bodies."""
 WINDOW_TIMEOUT = 5.0
@@ -104,7 +105,7 @@ class WriterClient:
     def _opened(self) -> WriterProcess:
         """Start a process and wait until it has opened the store; raises StoreError."""
         self._began = time.monotonic()
-        process = WriterProcess(self.opening, self._settle, self._wake.set)
+        process = WriterProcess(self.opening, self._settle, self._wake.set, self._put_by)
         while (answer := process.answer(STREAM_INTERVAL)) is None and not process.is_over:
             self._keep()  # migrations and locks of other processes take time
         answer = answer or process.answer(0)
@@ -155,8 +156,12 @@ class WriterClient:
     def _take_in(self, say: Callable[[list[Task]], None]) -> None:
         """Pass new tasks to `say` as far as the window allows; spool the rest to disk."""
         for portion in portions(self._tasks):
-            if told := self._gathered(portion):
+            for told in self._gathered(portion):
                 (self._later.put if self._later or self._is_full else say)(told)
+
+    def _put_by(self) -> None:
+        """Spool new tasks while a message cannot be sent, because the process does not read."""
+        self._take_in(self._later.put)
 
     def _keep(self) -> None:
         """Keep new tasks for replay while no process is running."""
@@ -195,9 +200,12 @@ class WriterClient:
             self._most = 0
             memory.trim()
 
-    def _gathered(self, tasks: Iterable[Task]) -> list[Task]:
-        """Return tasks in the order beginnings, chunks of answers in flight, endings."""
-        begun, ended, over = list[Task](), list[Task](), dict[str, ResponseStarted]()
+    def _gathered(self, tasks: Iterable[Task]) -> Iterator[list[Task]]:
+        """Yield messages with tasks in the order beginnings, chunks of answers in flight, endings.
+
+        Chunks are taken when their message is, because new ones may be spooled while another message is sent.
+        """
+        begun, ended, over = list[Task](), list[Task](), list[ResponseStarted]()
         for task in tasks:
             match task:
                 case ResponseStarted():
@@ -205,21 +213,30 @@ class WriterClient:
                     begun.append(task.without_chunks())
                 case ExchangeEnded():
                     ended.append(task)
-                    if answer := self._answers.pop(task.uuid, None):
-                        over[task.uuid] = answer
+                    if answer := self._answers.get(task.uuid):
+                        over.append(answer)
                 case _:
                     begun.append(task)
-        return [*begun, *self._came((*over.values(), *self._answers.values())), *ended]
+        answers = (*over, *self._answers.values())
+        message: list[Task] = begun
+        while (came := self._came(answers)) and any(answer.chunks for answer in over):
+            yield [*message, came]
+            message = []
+        for answer in over:
+            self._answers.pop(answer.uuid, None)
+        if came and len(came.data) >= PORTION_SIZE:
+            self._wake.set()  # answers in flight may have more
+        if told := [*message, *([came] if came else []), *ended]:
+            yield told
 
     @staticmethod
-    def _came(answers: Iterable[ResponseStarted]) -> list[Task]:
-        """Return the new chunks of answers; an error here must not lose their rows as well."""
+    def _came(answers: Iterable[ResponseStarted]) -> Chunks | None:
+        """Return new chunks of answers, None if there are none; an error here must not lose their rows as well."""
         try:
-            came = packed((answer.uuid, answer.chunks) for answer in answers)
+            return packed(((answer.uuid, answer.chunks) for answer in answers), PORTION_SIZE)
         except Exception:
             logger.exception("store: something of answers is lost because of a fault in MoonPalace")
-            return []
-        return [came] if came else []
+            return None
 
     def _start_again(self) -> None:
         """Restart the process and replay all unconfirmed tasks; only one attempt while the proxy stops."""

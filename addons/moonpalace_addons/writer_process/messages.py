@@ -78,17 +78,23 @@ class Stopped:
     lost: int
 
 
-def packed(waiting: Iterable[tuple[str, deque[tuple[int, bytes]]]]) -> Chunks | None:
-    """Pop the waiting chunks of calls, None if there are none; other threads may append meanwhile."""
+def packed(waiting: Iterable[tuple[str, deque[tuple[int, bytes]]]], limit: int) -> Chunks | None:
+    """Pop waiting chunks of calls, None if there are none; other threads may append meanwhile.
+
+    It stops after the chunk that exceeds `limit` bytes.
+    """
     uuids, counts, times, pieces = list[str](), array("q"), array("q"), list[bytes]()
     for uuid, chunks in waiting:
-        if count := len(chunks):
-            uuids.append(uuid)
-            counts.append(count)
-            for _ in range(count):
+        if limit > 0 and (most := len(chunks)):
+            count = 0
+            while count < most and limit > 0:
                 at, data = chunks.popleft()
                 times.append(at)
                 pieces.append(data)
+                count += 1
+                limit -= len(data)
+            uuids.append(uuid)
+            counts.append(count)
     return Chunks(uuids, counts, times, array("q", map(len, pieces)), b"".join(pieces)) if uuids else None
 
 

@@ -4,11 +4,15 @@ import contextlib
 import errno
 import logging
 import os
+import pickle
 import queue
+import select
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import IO, cast
 
 from moonpalace_addons.writer_process import messages
@@ -19,6 +23,9 @@ logger = logging.getLogger(__name__)
 PIPE_SIZE = 1024 * 1024
 """Bytes of the pipe's buffer on Linux, so that a request with an image does not cost many context switches."""
 
+FULL_INTERVAL = 0.05
+"""Seconds between the calls of `waiting` while the pipe is full."""
+
 EXIT_TIMEOUT = 5.0
 """Seconds to wait for the process to exit after its last message."""
 
@@ -26,13 +33,49 @@ LOG_TIMEOUT = 5.0
 """Seconds to wait for its log records to be written when it ends."""
 
 
+@dataclass(frozen=True, slots=True)
+class Outlet:
+    """The writing end of a pipe. While the pipe is full, `waiting` is called every `FULL_INTERVAL` seconds."""
+
+    pipe: IO[bytes]
+    waiting: Callable[[], None]
+
+    def write(self, data: bytes) -> int:
+        """Write all of it; raises OSError if the reader has closed the pipe."""
+        rest = memoryview(data)
+        while rest:
+            try:
+                rest = rest[os.write(self.pipe.fileno(), rest) :]
+            except BlockingIOError:
+                if not wait_for_room(self.pipe):
+                    self.waiting()
+        return len(data)
+
+
+def wait_for_room(pipe: IO[bytes]) -> bool:
+    """Wait until data can be written to a pipe; return False after `FULL_INTERVAL` seconds."""
+    if sys.platform == "win32":  # which cannot wait for a pipe
+        time.sleep(FULL_INTERVAL)
+        return False
+    poll = select.poll()
+    poll.register(pipe, select.POLLOUT)
+    return bool(poll.poll(FULL_INTERVAL * 1000))
+
+
 class WriterProcess:
     """A started process. `settle` and `ended` are called on the thread that receives its reports.
 
-    Its log records are written on another thread, so that a slow or stopped terminal does not delay confirmations.
+    `waiting` is called every `FULL_INTERVAL` seconds while `write` waits for the process to read. Its log records are
+    written on another thread, so that a slow or stopped terminal does not delay confirmations.
     """
 
-    def __init__(self, opening: Opening, settle: Callable[[Settled], None], ended: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        opening: Opening,
+        settle: Callable[[Settled], None],
+        ended: Callable[[], None],
+        waiting: Callable[[], None],
+    ) -> None:
         self.is_over = False
         """Whether it has closed its pipe: it has ended or is about to."""
         self._settle = settle
@@ -48,6 +91,8 @@ class WriterProcess:
         )
         self._pipe = cast(IO[bytes], self._process.stdin)
         widen(self._pipe)
+        os.set_blocking(self._pipe.fileno(), False)
+        self._outlet = Outlet(self._pipe, waiting)
         self._thread = threading.Thread(target=self._listen, name="moonpalace-writer-reports", daemon=True)
         self._logging = threading.Thread(target=self._log_all, name="moonpalace-writer-log", daemon=True)
         for thread in (self._thread, self._logging):
@@ -61,10 +106,10 @@ class WriterProcess:
         return self._process.pid
 
     def write(self, message: object) -> None:
-        """Send a message, blocking until it is read; raises OSError if the process has ended or is closed."""
+        """Send a message, waiting until it is read; raises OSError if the process has ended or is closed."""
         if self._pipe.closed:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
-        messages.write(self._pipe, message)
+        pickle.dump(message, self._outlet, messages.PROTOCOL)
 
     def answer(self, timeout: float | None = None) -> Ready | Refused | Stopped | None:
         """Return its next answer; None after `timeout` seconds, or if it has ended without one."""
