@@ -1,0 +1,92 @@
+"""Add up what calls cost, by what they have in common."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, cast
+
+from sqlalchemy import ColumnElement, Engine, Row, func, literal_column, select
+
+from moonpalace_addons.store.fields import FIELDS
+from moonpalace_addons.store.records.expressions import expression
+from moonpalace_addons.store.schema import EXCHANGES, TAGS
+
+type By = Literal["model", "day", "tag", "session", "endpoint"]
+
+QUARTER_HOUR = 900_000_000
+"""Microseconds: time zones differ by multiples of it, so that the days of the local zone are made of such parts."""
+SUMS = ("prompt_tokens", "cached_tokens", "completion_tokens")
+AMOUNTS = ("cost_input", "cost_cached", "cost_output", "cost", "cost_saved")
+
+
+@dataclass(slots=True)
+class Spent:
+    """What a group of calls cost in one currency; without a currency, those whose cost is unknown."""
+
+    name: str | None
+    currency: str | None
+    calls: int = 0
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    cost_input: float = 0.0
+    cost_cached: float = 0.0
+    cost_output: float = 0.0
+    cost: float = 0.0
+    cost_saved: float = 0.0
+
+    def add(self, other: "Spent") -> None:
+        """Add what other calls cost."""
+        for name in ("calls", *SUMS, *AMOUNTS):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+
+def spent(engine: Engine, by: By, where: ColumnElement[bool] | None = None) -> list[Spent]:
+    """Return what the calls that match cost, a group for each name and currency; days in order, else the dearest first.
+
+    A call with several tags counts under each of them.
+    """
+    group = GROUPS[by]
+    sums = [func.sum(expression(FIELDS[name])) for name in (*SUMS, *AMOUNTS)]
+    query = select(group, EXCHANGES.c.cost_currency, func.count(), *sums).group_by(group, EXCHANGES.c.cost_currency)
+    if by == "tag":
+        query = query.select_from(EXCHANGES.outerjoin(TAGS, TAGS.c.exchange_id == EXCHANGES.c.id))
+    if where is not None:
+        query = query.where(where)
+    with engine.connect() as connection:
+        rows = connection.execute(query).all()
+    groups = sorted(grouped(rows, by), key=dearest)
+    return sorted(groups, key=lambda each: each.name or "") if by == "day" else groups
+
+
+def grouped(rows: Sequence[Row[Any]], by: By) -> list[Spent]:
+    """Return the groups of rows, quarters of an hour put together to days."""
+    found: dict[tuple[str | None, str | None], Spent] = {}
+    for row in rows:
+        name, currency, calls, *numbers = tuple(row)
+        shown = day(cast(int, name)) if by == "day" else name
+        tokens = [int(number or 0) for number in numbers[: len(SUMS)]]
+        amounts = [float(number or 0) for number in numbers[len(SUMS) :]]
+        group = found.setdefault((shown, currency), Spent(shown, currency))
+        group.add(Spent(shown, currency, calls, *tokens, *amounts))
+    return list(found.values())
+
+
+def day(quarter: int) -> str:
+    """Return the local day of a quarter of an hour since the epoch."""
+    return datetime.fromtimestamp(quarter * QUARTER_HOUR / 1e6, UTC).astimezone().date().isoformat()
+
+
+def dearest(group: Spent) -> tuple[bool, str, float, str]:
+    """Return the key that sorts groups by currency and cost, those without a cost last."""
+    return group.currency is None, group.currency or "", -group.cost, group.name or ""
+
+
+# A label has no parameters, which PostgreSQL would not recognise as the same in SELECT and GROUP BY.
+GROUPS: dict[By, ColumnElement[Any]] = {
+    "model": expression(FIELDS["model"]),
+    "day": literal_column(f"(exchanges.started_at / {QUARTER_HOUR})"),
+    "tag": TAGS.c.tag,
+    "session": EXCHANGES.c.session,
+    "endpoint": literal_column("coalesce(exchanges.endpoint_name, exchanges.endpoint)"),
+}

@@ -1,0 +1,80 @@
+"""`mpal cost`: what calls cost."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, cast
+
+import click
+
+from moonpalace_cli.flags.filters import Filters, filter_flags
+from moonpalace_cli.flags.lookup import opened
+from moonpalace_cli.flags.setting_flags import setting_flags
+from moonpalace_cli.output import is_terminal, print_json, terminal_width, visible
+from moonpalace_cli.views import costs
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement, Engine
+
+    from moonpalace_addons.settings.values import Settings
+    from moonpalace_addons.store.read.costs import By, Spent
+
+GROUPS = ("model", "day", "tag", "session", "endpoint")
+WITHOUT_COST = (
+    "without a cost: {}; the price of their model is unknown (set it under prices: in config.yaml), "
+    "or they are older than its price (mpal cost --reprice)"
+)
+
+
+@click.command("cost", short_help="Add up what calls cost, and what the cache saved.")
+@click.option(
+    "--by",
+    type=click.Choice(GROUPS),
+    default="model",
+    show_default=True,
+    help="Add up by model, local day, tag, session of the client, or endpoint.",
+)
+@filter_flags
+@click.option("--reprice", is_flag=True, help="First work out the costs of these calls again, at today's prices.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@setting_flags("database", "endpoints", "prices")
+def command(by: str, filters: Filters, reprice: bool, as_json: bool, settings: Settings) -> None:
+    """Add up what calls cost, each currency for itself.
+
+    The cost has three parts: prompt tokens that were not cached, cached ones, and completion tokens. "saved" is what
+    the cached tokens would have cost more without the cache. Prices are those of config.yaml, else the API's own
+    figure, else those that come with MoonPalace; calls to hosts and models that it does not know have no cost. A call
+    with several tags counts under each of them.
+    """
+    with opened(settings.database) as engine:
+        where = filters.condition(engine)
+        if reprice:
+            work_out_again(engine, settings, where)
+        from moonpalace_addons.store.read.costs import spent
+
+        groups = spent(engine, cast("By", by), where)
+    if as_json:
+        if groups:
+            print_json("\n".join(json.dumps(costs.document(by, group), ensure_ascii=False) for group in groups))
+        return
+    click.echo(visible(costs.table(by, groups, terminal_width())))
+    tell_of_unknown(groups)
+
+
+def tell_of_unknown(groups: list[Spent]) -> None:
+    """Say on standard error how many calls with tokens have no cost."""
+    count = sum(group.calls for group in groups if group.currency is None and group.prompt_tokens)
+    if count:
+        click.echo(WITHOUT_COST.format(f"{count:,} {'call' if count == 1 else 'calls'}"), err=True)
+
+
+def work_out_again(engine: Engine, settings: Settings, where: ColumnElement[bool] | None) -> None:
+    """Price the calls that match, and say on standard error how many costs have changed."""
+    from moonpalace_addons.store.pricing.pricing import Pricing
+    from moonpalace_addons.store.pricing.repricing import reprice
+
+    last = (0, 0)
+    for last in reprice(engine, Pricing(settings.prices), where):
+        if is_terminal():
+            click.echo(f"\r{last[0]:,} calls\r", nl=False, err=True)
+    click.echo(f"{last[1]:,} of {last[0]:,} costs have changed", err=True)

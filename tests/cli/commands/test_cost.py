@@ -1,0 +1,135 @@
+"""Tests of `mpal cost`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Outcome, Store
+
+PRICED: dict[str, Any] = {
+    "prompt_tokens": 1000,
+    "cached_tokens": 400,
+    "completion_tokens": 100,
+    "cost": 0.0035,
+    "cost_input": 0.0018,
+    "cost_cached": 0.0002,
+    "cost_output": 0.0015,
+    "cost_currency": "USD",
+    "price_input": 3.0,
+    "price_cached": 0.5,
+}
+MILLION: dict[str, Any] = {"prompt_tokens": 1_000_000, "completion_tokens": 0, "endpoint": "http://local"}
+
+
+def told(result: Outcome, *names: str) -> list[tuple[object, ...]]:
+    """Return these members of each object that was printed."""
+    assert (result.code, result.err) == (0, "")
+    return [tuple(json.loads(line)[name] for name in names) for line in result.out.splitlines()]
+
+
+@pytest.fixture
+def calls(store: Store) -> Store:
+    """Store calls of two models, in two currencies and without a cost."""
+    store.add(**PRICED, session="s-1", started_at=datetime(2026, 11, 22, 15, 59, tzinfo=UTC))
+    store.add(**PRICED, session="s-2", started_at=datetime(2026, 11, 22, 16, 1, tzinfo=UTC))
+    store.add(**PRICED | {"cost_currency": "CNY", "cost": 20.0}, endpoint_name="kimi")
+    store.add(model_answered="other", prompt_tokens=5, completion_tokens=None)
+    return store
+
+
+def test_table(calls: Store, mpal: Callable[..., Outcome]) -> None:
+    """Groups have a line for each currency, the dearest first; what has no cost comes last, and is explained."""
+    result = mpal("cost")
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in result.out.splitlines() if "|" in line]
+    titles = ["prompt", "cached", "completion", "for input", "for cached", "for output", "cost", "saved", "in"]
+    assert cells == [
+        ["model", "calls", *titles],
+        ["kimi-k3", "1", "1,000", "400", "100", "0.001800", "0.000200", "0.001500", "20.0000", "0.001000", "CNY"],
+        ["kimi-k3", "2", "2,000", "800", "200", "0.003600", "0.000400", "0.003000", "0.007000", "0.002000", "USD"],
+        ["other", "1", "5", "0", "0", "", "", "", "", "", ""],
+    ]
+    assert result.err.startswith("without a cost: 1 call; the price of their model is unknown")
+
+
+def test_sums(calls: Store, mpal: Callable[..., Outcome]) -> None:
+    """Several groups of one currency are followed by their sum."""
+    lines = mpal("cost", "--by", "session", "-p", "cost_currency == 'USD'").out.splitlines()
+    assert [line.split("|")[1].strip() for line in lines if "|" in line] == ["session", "s-1", "s-2", "all calls"]
+    assert "| 2     | 2,000" in lines[-2]
+
+
+def test_json(calls: Store, mpal: Callable[..., Outcome]) -> None:
+    """Programs get all numbers of each group."""
+    lines = [json.loads(line) for line in mpal("cost", "--json").out.splitlines()]
+    assert lines[1] == {
+        "model": "kimi-k3",
+        "currency": "USD",
+        "calls": 2,
+        "prompt_tokens": 2000,
+        "cached_tokens": 800,
+        "completion_tokens": 200,
+        "cost_input": 0.0036,
+        "cost_cached": 0.0004,
+        "cost_output": 0.003,
+        "cost": 0.007,
+        "cost_saved": 0.002,
+    }
+    assert [(line["model"], line["currency"], line["cost"]) for line in lines[::2]] == [
+        ("kimi-k3", "CNY", 20.0),
+        ("other", None, None),
+    ]
+
+
+def test_groups(calls: Store, mpal: Callable[..., Outcome]) -> None:
+    """Calls are added up by local day, session, endpoint or tag; a call with two tags counts under both."""
+    named = ("currency", "calls")
+    assert told(mpal("cost", "--by", "day", "--json"), "day", *named) == [
+        ("2026-11-22", "USD", 1),
+        ("2026-11-23", "CNY", 1),
+        ("2026-11-23", "USD", 1),
+        ("2026-11-23", None, 1),
+    ]
+    assert (None, None, 1) in told(mpal("cost", "--by", "session", "--json"), "session", *named)
+    assert ("s-1", "USD", 1) in told(mpal("cost", "--by", "session", "--json"), "session", *named)
+    assert told(mpal("cost", "--by", "endpoint", "--json"), "endpoint", *named)[0] == ("kimi", "CNY", 1)
+    mpal("label", "--id", "1", "--tag", "a", "--tag", "b")
+    tagged = told(mpal("cost", "--by", "tag", "--json"), "tag", *named)
+    assert tagged == [(None, "CNY", 1), (None, "USD", 1), ("a", "USD", 1), ("b", "USD", 1), (None, None, 1)]
+
+
+def test_filters(calls: Store, mpal: Callable[..., Outcome]) -> None:
+    """The filters of the other commands choose the calls."""
+    assert told(mpal("cost", "--json", "--model", "other"), "model", "calls") == [("other", 1)]
+    assert told(mpal("cost", "--json", "-p", "cost > 1"), "cost") == [(20.0,)]
+    assert mpal("cost", "--json", "--since", "2030-01-01").out == ""
+
+
+def test_reprice(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
+    """After a change of prices the costs of the chosen calls are worked out again."""
+    config = tmp_path / "home" / "config.yaml"
+    config.write_text("prices: {kimi-*: {input: 2, output: 8, currency: CNY}}", encoding="utf-8")
+    store.add(**MILLION)
+    store.add(**MILLION | {"endpoint": "https://api.moonshot.cn", "model_requested": "x", "model_answered": "x"})
+    store.add(**MILLION)
+    first = mpal("cost", "--json", "--reprice", "-p", "id < 3")
+    assert first.err == "1 of 2 costs have changed\n"
+    assert [json.loads(line)["cost"] for line in first.out.splitlines()] == [2.0, None]
+    config.write_text("prices: {kimi-*: {input: 1, output: 8}}", encoding="utf-8")
+    assert mpal("cost", "--reprice").err.startswith("2 of 3 costs have changed\nwithout a cost: 1 call")
+    assert told(mpal("cost", "--json"), "model", "cost", "currency") == [("kimi-k3", 2.0, "USD"), ("x", None, None)]
+
+
+def test_bad_prices_stop_only_this_command(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:
+    """A mistake in config.yaml is one line here, and does not keep others from their work."""
+    (tmp_path / "home" / "config.yaml").write_text("prices: {kimi-k3: {input: free}}", encoding="utf-8")
+    result = mpal("cost")
+    assert result.code == 2
+    assert "line 1: prices.kimi-k3 must have output" in result.err
+    assert mpal("list").code == 0
