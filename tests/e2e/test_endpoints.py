@@ -10,7 +10,7 @@ import pytest
 from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Launcher, Proxy
+    from tests.e2e.launching import Launcher, Proxy
 
 KEY = "sk-e2e-endpoint-key-0123456789"
 CHAT = "/v1/chat/completions"

@@ -16,7 +16,7 @@ from moonpalace_addons.wire.faces.messages import MARK
 from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
-    from tests.e2e.conftest import Launcher, Proxy
+    from tests.e2e.launching import Launcher, Proxy
 
 MODES = {"plain": (), "forced": ("--force-stream", "--heartbeat", "0.1"), "guarded": ("--detect-repeat",)}
 MODELS = ("mock-echo", "mock-reasoning", "mock-tools", "mock-parallel-tools", "mock-length")
