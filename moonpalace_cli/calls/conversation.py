@@ -105,7 +105,7 @@ def message_turns(message: object, role: str = "") -> Iterator[Turn]:
     if results and len(results) == len(blocks):
         return
     kind = fields.get("type")
-    if kind == "function_call_output":
+    if kind in ("function_call_output", "custom_tool_call_output"):
         yield Turn("tool", tuple(content_parts(fields.get("output"))), str(fields.get("call_id") or ""))
         return
     name = str(fields.get("role") or role or kind or "?")
@@ -154,13 +154,15 @@ def content_parts(content: object) -> Iterator[Part]:
 def block_part(block: Mapping[str, object]) -> Part:
     """Return the part for a block of content."""
     kind = block.get("type")
-    if kind in ("tool_use", "function_call", "server_tool_use"):
-        arguments = block.get("input") if kind != "function_call" else block.get("arguments")
+    if kind in ("tool_use", "server_tool_use", "custom_tool_call", "function_call", "mcp_call"):
+        arguments = block.get("arguments") if kind in ("function_call", "mcp_call") else block.get("input")
         return call_part(block.get("name"), block.get("call_id") or block.get("id"), arguments)
     if kind in ("thinking", "reasoning"):
         return Part("reasoning", thought(block))
     if isinstance(text := block.get("text"), str):
         return Part("text", text)
+    if kind == "refusal" and isinstance(text := block.get("refusal"), str):
+        return Part("text", text, "refusal")
     shown = placeholder(block)
     return Part("json", as_json(block)) if shown is None else Part("media", shown)
 

@@ -4,16 +4,19 @@ from collections.abc import Iterable
 
 from moonpalace_addons.wire.chat import api_error
 from moonpalace_addons.wire.chat.event_data import make_decoder
-from moonpalace_addons.wire.chat.merging import Merger, parse_data
+from moonpalace_addons.wire.chat.merging import parse_data
+from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
+from moonpalace_addons.wire.faces.face import Face
+from moonpalace_addons.wire.faces.table import face_of
 from moonpalace_addons.wire.sse import Event
 
 
-def merge_events(events: Iterable[Event]) -> dict[str, object] | None:
-    """Merge the chat chunks in `events`; None if there was neither a chat chunk nor an error among them.
+def merge_events(events: Iterable[Event], face: Face = CHAT_COMPLETIONS) -> dict[str, object] | None:
+    """Merge the events of a face; None if there was neither one of it nor an error among them.
 
     Events whose data is not JSON, such as `[DONE]` or one that was cut off, are skipped, unless named "error".
     """
-    merger = Merger()
+    merger = face.make_merger()
     for event in events:
         value = parse_data(event.data)
         merger.feed(value, api_error.find_in_event(event, value))
@@ -25,3 +28,8 @@ def decoded(pieces: Iterable[bytes]) -> list[Event]:
     decoder = make_decoder()
     events = [event for piece in pieces for event in decoder.feed(piece)]
     return events + decoder.close()
+
+
+def face_of_events(events: Iterable[Event]) -> Face:
+    """Return the face of a stream by the shape of its events."""
+    return face_of("", (parse_data(event.data) for event in events))

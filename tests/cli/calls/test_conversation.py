@@ -67,6 +67,15 @@ def text(role: str, content: str, note: str = "") -> Turn:
             [Turn("function_call", (Part("call", ARGUMENTS, "look (c)"),))],
         ),
         ({"type": "function_call_output", "call_id": "c", "output": "seen"}, [text("tool", "seen", "c")]),
+        ({"type": "custom_tool_call_output", "call_id": "c", "output": "seen"}, [text("tool", "seen", "c")]),
+        (
+            {"type": "custom_tool_call", "call_id": "c", "name": "shell", "input": "ls"},
+            [Turn("custom_tool_call", (Part("call", "ls", "shell (c)"),))],
+        ),
+        (
+            {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+            [Turn("assistant", (Part("text", "No.", "refusal"),))],
+        ),
         (
             {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]},
             [Turn("reasoning", (Part("reasoning", "hm"),))],

@@ -86,7 +86,8 @@ def find(value: object, *, failed: bool = False) -> ApiError | None:
     if not failed and fields.get("object") != "error" and fields.keys().isdisjoint(_ERROR_KEYS):
         return _choice_error(fields)  # nearly all events of a stream
     if fields.get("type") == "response.failed":
-        fields, failed = mapping(fields.get("response")), True
+        response = mapping(fields.get("response"))
+        fields, failed = response if response.get("error") else {**response, "error": fields.get("error")}, True
     return (
         _explicit_error(fields)
         or _choice_error(fields)

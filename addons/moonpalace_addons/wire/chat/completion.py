@@ -15,6 +15,7 @@ WARNING = "it seems that your max_tokens value is too small, please set a larger
 # Models named after their context window.
 _WINDOW = re.compile(r"moonshot-v1-(8|32|128)k\b")
 _REASONING_SHARE = 0.9
+_LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
 def truncation_warning(request: object, completion: object, *, streamed: bool) -> str | None:
@@ -31,8 +32,17 @@ def truncation_warning(request: object, completion: object, *, streamed: bool) -
     return truncated(asked, answer, at_limit=at_limit, streamed=streamed)
 
 
-def truncated(asked: Mapping[str, object], answer: Mapping[str, object], *, at_limit: bool, streamed: bool) -> str:
+def truncated(
+    asked: Mapping[str, object],
+    answer: Mapping[str, object],
+    *,
+    at_limit: bool,
+    streamed: bool,
+    limit: str = "max_tokens",
+) -> str:
     """Return the warning for an answer that was cut off `at_limit`, or that gives no reason for its end.
+
+    `limit` is the member of the request that users know as the limit.
 
     The suggested limit, for answers that were not streamed: if the name of the requested model gives its context
     window, the window minus the prompt's tokens; else twice the tokens used, or twice the limit of the request if that
@@ -45,7 +55,8 @@ def truncated(asked: Mapping[str, object], answer: Mapping[str, object], *, at_l
         "; the context window of 8192 tokens is full", so that no larger value helps
         "; the answer ended without a finish reason, it may be incomplete", of streams
     """
-    return WARNING + "".join(_clauses(asked, answer, at_limit=at_limit, streamed=streamed))
+    told = WARNING + "".join(_clauses(asked, answer, at_limit=at_limit, streamed=streamed))
+    return told.replace("max_tokens", limit)
 
 
 def choices(answer: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
@@ -93,7 +104,7 @@ def _window(asked: Mapping[str, object], answer: Mapping[str, object]) -> int | 
 def _suggested(asked: Mapping[str, object], usage: Usage, window: int | None) -> int | None:
     if window is not None and usage.prompt_tokens is not None:
         return window - usage.prompt_tokens
-    limits = (whole_number(asked.get(name)) for name in ("max_completion_tokens", "max_tokens"))
+    limits = (whole_number(asked.get(name)) for name in _LIMITS)
     known = [number for number in (usage.completion_tokens, *limits) if number]
     return 2 * max(known) if known else None
 

@@ -16,7 +16,7 @@ def deviations(answer: Mapping[str, object], *, tool_choice: object = None) -> I
     """Yield a sentence for each deviation of a parsed or merged completion; `tool_choice` is that of the request."""
     for position, choice in enumerate(choices(answer)):
         yield from _of_choice(f"choices[{position}]", choice, is_forced=isinstance(tool_choice, dict))
-    yield from _of_usage(usages.find(answer))
+    yield from wrong_usage(usages.find(answer))
 
 
 def _of_choice(place: str, choice: Mapping[str, object], *, is_forced: bool) -> Iterator[str]:
@@ -28,7 +28,7 @@ def _of_choice(place: str, choice: Mapping[str, object], *, is_forced: bool) -> 
         yield from _of_call(f"{place}.message.tool_calls[{position}]", call, is_whole=is_whole)
     function = mapping(message.get("function_call"))
     if function and is_whole:
-        yield from _of_arguments(f"{place}.message.function_call", function)
+        yield from wrong_arguments(f"{place}.message.function_call", function)
     if calls and reason == "stop" and not is_forced:  # the API too says "stop" where the request names the function
         yield f'{place} has finish_reason "stop" and tool calls: clients that go by the reason do not run the tools'
     if reason == "tool_calls" and not calls:
@@ -39,10 +39,11 @@ def _of_call(place: str, call: Mapping[str, object], *, is_whole: bool) -> Itera
     if not call.get("id"):
         yield f"{place} has no id: clients cannot say in the next request which call a result belongs to"
     if is_whole and (function := mapping(call.get("function"))):
-        yield from _of_arguments(f"{place}.function", function)
+        yield from wrong_arguments(f"{place}.function", function)
 
 
-def _of_arguments(place: str, function: Mapping[str, object]) -> Iterator[str]:
+def wrong_arguments(place: str, function: Mapping[str, object]) -> Iterator[str]:
+    """Yield a sentence if the arguments of a call are not a JSON object in a string."""
     arguments = function.get("arguments")
     if not isinstance(arguments, str):
         kind = "an object" if isinstance(arguments, dict) else "not text"
@@ -51,21 +52,20 @@ def _of_arguments(place: str, function: Mapping[str, object]) -> Iterator[str]:
         yield f"{place}.arguments is not a JSON object: clients fail, or run the tool without them"
 
 
-def _of_usage(usage: Mapping[str, object]) -> Iterator[str]:
-    prompt, completion, total = (
-        whole_number(usage.get(f"{name}_tokens")) for name in ("prompt", "completion", "total")
-    )
+def wrong_usage(usage: Mapping[str, object], names: tuple[str, str] = ("prompt", "completion")) -> Iterator[str]:
+    """Yield a sentence for each contradiction in token counts; `names` are what input and output are called."""
+    prompt, completion, total = (whole_number(usage.get(f"{name}_tokens")) for name in (*names, "total"))
     known = usages.read(usage)
     if prompt is None or completion is None or known.completion_tokens != completion:
         return  # reasoning on top of the completion, as some servers count it, is understood
     if total not in (None, prompt + completion):
         yield (
-            f"usage.total_tokens is {total}, but prompt_tokens and completion_tokens make {prompt + completion}: "
+            f"usage.total_tokens is {total}, but {names[0]}_tokens and {names[1]}_tokens make {prompt + completion}: "
             "clients that read the total count other tokens than those that add the parts"
         )
     for whole, number, part, of in (
-        ("prompt", prompt, "cached", known.cached_tokens),
-        ("completion", completion, "reasoning", known.reasoning_tokens),
+        (names[0], prompt, "cached", known.cached_tokens),
+        (names[1], completion, "reasoning", known.reasoning_tokens),
     ):
         if of is not None and of > number:
             yield (

@@ -1,13 +1,34 @@
-"""The responses endpoint: `input` and `instructions`, and a `response` with `output` items."""
+"""The responses endpoint: `input` and `instructions`, and a `response` with `output` items.
 
+An answer that MoonPalace ends because of a loop ends with the events that close its open texts, parts and messages, and
+`response.completed`, since clients try again after other last events. Its response has status "incomplete", for the
+reason "repeat"; a tool call whose arguments are incomplete is not closed, so that clients do not run it.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import override
 
-from moonpalace_addons.wire.faces.face import Face, Fields
+from moonpalace_addons.wire.chat.completion import truncated
+from moonpalace_addons.wire.chat.deviations import wrong_arguments, wrong_usage
+from moonpalace_addons.wire.chat.request_edit import ask_for_stream
+from moonpalace_addons.wire.faces.face import REPEAT, Channel, Channels, Edited, Face, Fields, Merger
 from moonpalace_addons.wire.faces.progress import Progress
-from moonpalace_addons.wire.json_value import mapping, text_in
+from moonpalace_addons.wire.faces.responses_merging import LAST, PREFIX, TEXTS, Item, Part, ResponseMerger
+from moonpalace_addons.wire.json_value import mapping, parse_bounded, text_in
 
-LAST_TYPES = ("response.completed", "response.incomplete", "response.failed")
+LAST_TYPES = tuple(PREFIX + name for name in LAST)
 """Types of the final events; the streams have no `[DONE]`."""
+NO_LAST = "the stream ended without response.completed or another last event: clients report an answer that broke off"
+
+LIMIT = "max_output_tokens"
+"""The limit of a request, and the reason why a response is incomplete."""
+_DELTAS = {f"{PREFIX}{name}.delta": name for name in TEXTS}
+_REASONING = ("reasoning_text", "reasoning_summary_text")
+_UNFINISHED = ("in_progress", "queued")
+_CALLS = ("function_call", "custom_tool_call")
+_CLOSED = ("message", "reasoning")
+"""Items that are closed where an answer is ended early."""
 
 
 class Responses(Face):
@@ -16,15 +37,47 @@ class Responses(Face):
     name = "responses"
     paths = ("/responses",)
     part = "output item"
+    is_streamed = True
+    no_end = NO_LAST
+
+    @override
+    def ask_for_stream(self, body: bytes) -> Edited | None:
+        if mapping(parse_bounded(body)).get("background") is True:
+            return None  # it is answered at once, before the response is made
+        changed = ask_for_stream(body, with_usage=False)
+        return None if changed is None else Edited(changed, "stream set to true")
 
     @override
     def owns(self, value: Fields) -> bool:
         kind = value.get("type")
-        return (isinstance(kind, str) and kind.startswith("response.")) or value.get("object") == "response"
+        return (isinstance(kind, str) and kind.startswith(PREFIX)) or value.get("object") == "response"
+
+    @override
+    def make_merger(self) -> Merger:
+        return ResponseMerger()
 
     @override
     def make_progress(self) -> Progress:
-        return ResponsesProgress()
+        return ResponseProgress()
+
+    @override
+    def make_channels(self) -> Channels:
+        return ResponseChannels()
+
+    @override
+    def token_channel(self, value: object) -> Channel | None:
+        event = mapping(value)
+        kind = event.get("type")
+        name = _DELTAS.get(kind) if isinstance(kind, str) else None
+        if name is None:
+            is_call = kind == f"{PREFIX}output_item.added" and text_in(mapping(event.get("item")), "name")
+            return "visible" if is_call else None
+        return ("reasoning" if name in _REASONING else "visible") if event.get("delta") else None
+
+    @override
+    def write_events(self, values: Iterable[object]) -> bytes:
+        lines = [f"event: {mapping(value).get('type')}\ndata: {json.dumps(value)}\n\n" for value in values]
+        return "".join(lines).encode()
 
     @override
     def answer_id(self, answer: Fields) -> str | None:
@@ -33,16 +86,101 @@ class Responses(Face):
     @override
     def finish_reason(self, answer: Fields) -> str | None:
         response = _response(answer)
-        return text_in(mapping(response.get("incomplete_details")), "reason") or text_in(response, "status")
+        status = text_in(response, "status")
+        reason = text_in(mapping(response.get("incomplete_details")), "reason")
+        return reason or (None if status in _UNFINISHED else status)
+
+    @override
+    def warnings(self, asked: Fields, answer: Fields, *, streamed: bool) -> Iterator[str]:
+        if self.finish_reason(answer) == LIMIT:
+            yield truncated(asked, answer, at_limit=True, streamed=streamed, limit=LIMIT)
+        output = answer.get("output")
+        for place, item in enumerate(map(mapping, output if isinstance(output, list) else ())):
+            if item.get("type") in _CALLS and not item.get("call_id"):
+                yield f"output[{place}] has no call_id: clients cannot say which call a result belongs to"
+            if item.get("type") == "function_call" and answer.get("status") == "completed":
+                yield from wrong_arguments(f"output[{place}]", item)
+        yield from wrong_usage(mapping(answer.get("usage")), ("input", "output"))
 
 
-class ResponsesProgress(Progress):
-    """The state of a stream of `response.…` events."""
+class ResponseProgress(Progress):
+    """How far a stream of `response.…` events has come, and the response so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._merger = ResponseMerger()
+        self._number: int | None = None
 
     @override
     def read(self, value: Fields) -> None:
-        self.has_content = True
-        self.is_done = self.is_done or value.get("type") in LAST_TYPES
+        kind = value.get("type")
+        self._merger.feed(value)
+        self.has_content = bool(self._merger.items)
+        self.is_done = self.is_done or kind in LAST_TYPES
+        number = value.get("sequence_number")
+        self._number = number if isinstance(number, int) else self._number
+
+    @override
+    def ending(self) -> list[object]:
+        """Return the events that close what is open, and the last event."""
+        closing = [event for number, item in self._merger.items.items() for event in _closing(number, item)]
+        for event in closing:
+            self._merger.feed(event)
+        response = {**self._merger.result(), "status": "incomplete", "incomplete_details": {"reason": REPEAT}}
+        return self._numbered([*closing, {"type": f"{PREFIX}completed", "response": response}])
+
+    def _numbered(self, events: Sequence[dict[str, object]]) -> list[object]:
+        """Return the events with numbers that go on, if those before had numbers."""
+        if self._number is None:
+            return list(events)
+        return [{**event, "sequence_number": number} for number, event in enumerate(events, self._number + 1)]
+
+
+class ResponseChannels:
+    """The texts of a stream, by output item: named as their events, with the index of the part if that is not 0."""
+
+    def texts(self, value: object) -> Iterator[tuple[int, str, str]]:
+        """Yield the item, its channel and a piece of text for an event that has one."""
+        event = mapping(value)
+        kind, text = event.get("type"), event.get("delta")
+        name = _DELTAS.get(kind) if isinstance(kind, str) else None
+        if name is not None and isinstance(text, str) and text:
+            part = event.get(TEXTS[name].index)
+            number = event.get("output_index")
+            yield number if isinstance(number, int) else 0, f"{name}.{part}" if part else name, text
+
+
+def _closing(number: int, item: Item) -> Iterator[dict[str, object]]:
+    """Yield the events that close an item, if it is open and none of its parts is a call of a tool."""
+    kind, ident = item.fields.get("type"), item.fields.get("id")
+    if item.is_done or kind not in _CLOSED:
+        return
+    where = {"item_id": ident, "output_index": number}
+    for member, parts in item.parts.items():
+        for index, part in parts.items():
+            yield from _closing_part(member, {**where, _index_of(member): index}, part)
+    yield {
+        "type": f"{PREFIX}output_item.done",
+        "output_index": number,
+        "item": {**item.result({}), **({"status": "incomplete"} if kind == "message" else {})},
+    }
+
+
+def _closing_part(member: str, where: Mapping[str, object], part: Part) -> Iterator[dict[str, object]]:
+    if part.is_done:
+        return
+    whole = part.result({})
+    for name, place in TEXTS.items():
+        text = part.texts.get(place.key)
+        if text is not None and text.whole is None and (place.member, place.type) == (member, whole.get("type")):
+            logprobs: dict[str, object] = {"logprobs": []} if name == "output_text" else {}
+            yield {"type": f"{PREFIX}{name}.done", **where, place.key: whole[place.key], **logprobs}
+    name = "content_part" if member == "content" else "reasoning_summary_part"
+    yield {"type": f"{PREFIX}{name}.done", **where, "part": whole}
+
+
+def _index_of(member: str) -> str:
+    return "content_index" if member == "content" else "summary_index"
 
 
 def _response(value: Fields) -> Fields:

@@ -1,0 +1,264 @@
+"""Merge the events of a streamed response into the `response` that the API gives without streaming.
+
+    response.created, .queued, .in_progress        the response so far: the last one counts
+    response.completed, .incomplete, .failed       the whole response, which is the answer, and the error beside it
+    response.output_item.added, .done              an item, matched by `output_index`, else by `item_id`
+    response.content_part.added, .done             a part of its content, by `content_index`
+    response.reasoning_summary_part.added, .done   a part of its summary, by `summary_index`
+    response.….delta, .done                        a text of an item (see `TEXTS`), in pieces and then whole
+    response.output_text.annotation.added          an annotation of a text
+    error                                          the first one, beside what has come
+
+What ends an item, a part or a text has it whole and wins over its pieces. If the last event has no output, what was
+gathered is the output; else the two are compared.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from moonpalace_addons.wire.chat.api_error import ApiError
+from moonpalace_addons.wire.chat.pieces import Doubts, join_text
+from moonpalace_addons.wire.json_value import mapping
+
+LAST = ("completed", "incomplete", "failed", "done")
+"""The names of the last events, behind `response.`; some gateways send "done" for all states."""
+_SNAPSHOTS = ("created", "queued", "in_progress", *LAST)
+PREFIX = "response."
+
+NO_OUTPUT = "the last event has no output, which is that of the events before"
+OTHER_COUNT = "the last event has other output items than the events before, and is kept"
+OTHER_TEXT = "the last event has other text than the events before, and is kept"
+OTHER_PIECES = "the event that ends a text has other text than its pieces, and is kept"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an item has a text: in its member, or in a part of the list that its member is.
+
+    `index` names the member of events that says in which part, `key` and `type` are those of the part.
+    """
+
+    member: str
+    index: str = ""
+    key: str = ""
+    type: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return the member of the event that has the whole text."""
+        return self.key or self.member
+
+
+TEXTS: Mapping[str, Place] = {
+    "output_text": Place("content", "content_index", "text", "output_text"),
+    "refusal": Place("content", "content_index", "refusal", "refusal"),
+    "reasoning_text": Place("content", "content_index", "text", "reasoning_text"),
+    "reasoning_summary_text": Place("summary", "summary_index", "text", "summary_text"),
+    "function_call_arguments": Place("arguments"),
+    "mcp_call_arguments": Place("arguments"),
+    "custom_tool_call_input": Place("input"),
+    "code_interpreter_call_code": Place("code"),
+}
+"""The texts that arrive in pieces, by the names of their events."""
+_ITEM_TEXTS = ("arguments", "input", "code")
+_PARTS = {"content_part": TEXTS["output_text"], "reasoning_summary_part": TEXTS["reasoning_summary_text"]}
+
+
+class ResponseMerger:
+    """Merge the events of one response; time and memory are linear in the input."""
+
+    def __init__(self) -> None:
+        self._doubts: Doubts = {}
+        self._response: Mapping[str, object] = {}
+        self._has_begun = self._is_over = False
+        self._error: ApiError | None = None
+        self.items: dict[int, Item] = {}
+        self._numbers: dict[str, int] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing fed belonged to a response, not even an error."""
+        return not self._has_begun and self._error is None
+
+    @property
+    def doubts(self) -> Sequence[str]:
+        """Return in what the events contradict each other, in words."""
+        self.result()
+        return list(self._doubts)
+
+    def feed(self, value: object, error: ApiError | None = None) -> None:
+        """Add the parsed JSON of one event, and the error that it reports."""
+        event = mapping(value)
+        kind = event.get("type")
+        if not (isinstance(kind, str) and kind.startswith(PREFIX)):
+            if error is not None and error.ends:
+                self._error = self._error or error
+            return
+        self._has_begun = True
+        name = kind[len(PREFIX) :]
+        if name in _SNAPSHOTS:
+            self._response = mapping(event.get("response")) or self._response
+            if name == "failed" and event.get("error") and not self._response.get("error"):
+                self._response = {**self._response, "error": event["error"]}
+            self._is_over = name in LAST
+        else:
+            self._feed_item(*name.rpartition(".")[::2], event)
+
+    def result(self) -> dict[str, object]:
+        """Return the `response` merged so far; for an error alone, `{"error": …}`."""
+        error = {} if self._error is None else {"error": self._error.member}
+        if not self._has_begun:
+            return error
+        told = self._response.get("output")
+        gathered = [item.result(self._doubts) for _, item in sorted(self.items.items())]
+        if self._is_over and gathered:
+            self._compare(gathered, told if isinstance(told, list) else [])
+        output = told if self._is_over and told else gathered or told or []
+        return {"object": "response", **self._response, "output": output, **error}
+
+    def _feed_item(self, name: str, action: str, event: Mapping[str, object]) -> None:
+        if name == "output_item":
+            self._item(event).set(mapping(event.get("item")), is_done=action == "done")
+        elif name in _PARTS:
+            self._item(event).part(_PARTS[name], event).set(mapping(event.get("part")), is_done=action == "done")
+        elif name in TEXTS:
+            place = TEXTS[name]
+            self._item(event).feed_text(place, event, whole=event.get(place.name) if action == "done" else None)
+        elif name == "output_text.annotation":
+            self._item(event).part(TEXTS["output_text"], event).annotations.append(event.get("annotation"))
+
+    def _item(self, event: Mapping[str, object]) -> "Item":
+        number, ident = event.get("output_index"), event.get("item_id") or mapping(event.get("item")).get("id")
+        key = ident if isinstance(ident, str) else ""
+        if not isinstance(number, int) or isinstance(number, bool):
+            number = self._numbers.get(key, len(self.items))
+        self._numbers.setdefault(key, number)
+        found = self.items.get(number)
+        if found is None:
+            found = self.items[number] = Item()
+        return found
+
+    def _compare(self, gathered: list[dict[str, object]], told: list[object]) -> None:
+        if not told:
+            self._doubts[NO_OUTPUT] = None
+        elif len(told) != len(gathered):
+            self._doubts[OTHER_COUNT] = None
+        elif any(
+            [*texts_of(ours)] != [*texts_of(mapping(theirs))] for ours, theirs in zip(gathered, told, strict=True)
+        ):
+            self._doubts[OTHER_TEXT] = None
+
+
+class Text:
+    """One text: its pieces, and all of it once that has come."""
+
+    __slots__ = ("pieces", "whole")
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.whole: str | None = None
+
+    def result(self, doubts: Doubts) -> str:
+        """Return the text."""
+        joined = join_text(self.pieces)
+        if self.whole is None:
+            return joined
+        if joined and joined != self.whole:
+            doubts[OTHER_PIECES] = None
+        return self.whole
+
+
+def _set_texts(texts: dict[str, Text], names: Sequence[str], fields: Mapping[str, object], *, is_done: bool) -> None:
+    """Take the texts of an event that begins something, to which pieces are added, or of one that ends it."""
+    for name in names:
+        value = fields.get(name)
+        if is_done and isinstance(value, str):
+            texts.setdefault(name, Text()).whole = value
+        elif isinstance(value, str) and value:
+            texts.setdefault(name, Text()).pieces.append(value)
+
+
+class Part:
+    """A part of a content or summary."""
+
+    def __init__(self, place: Place) -> None:
+        self.is_done = False
+        self.annotations: list[object] = []
+        self.logprobs: list[object] = []
+        self.texts: dict[str, Text] = {}
+        self._fields: dict[str, object] = {"type": place.type}
+
+    def set(self, fields: Mapping[str, object], *, is_done: bool) -> None:
+        """Add the members that an event has; the text of one that ends the part is all of it."""
+        self._fields.update(fields)
+        self.is_done = self.is_done or is_done
+        _set_texts(self.texts, ("text", "refusal"), fields, is_done=is_done)
+
+    def result(self, doubts: Doubts) -> dict[str, object]:
+        """Return the part."""
+        texts = {key: text.result(doubts) for key, text in self.texts.items()}
+        lists = {"annotations": self.annotations, "logprobs": self.logprobs}
+        gathered = {name: found for name, found in lists.items() if found and not self._fields.get(name)}
+        return {**self._fields, **texts, **gathered}
+
+
+class Item:
+    """An output item."""
+
+    def __init__(self) -> None:
+        self.fields: dict[str, object] = {}
+        self.is_done = False
+        self.parts: dict[str, dict[int, Part]] = {}
+        self.texts: dict[str, Text] = {}
+
+    def set(self, fields: Mapping[str, object], *, is_done: bool) -> None:
+        """Take the members that an event has."""
+        self.fields = {**self.fields, **fields}
+        self.is_done = self.is_done or is_done
+        if not is_done:
+            _set_texts(self.texts, _ITEM_TEXTS, fields, is_done=False)
+
+    def part(self, place: Place, event: Mapping[str, object]) -> Part:
+        """Return the part that an event belongs to."""
+        index = event.get(place.index)
+        parts = self.parts.setdefault(place.member, {})
+        number = index if isinstance(index, int) and not isinstance(index, bool) else max(parts, default=0)
+        return parts.setdefault(number, Part(place))
+
+    def feed_text(self, place: Place, event: Mapping[str, object], whole: object) -> None:
+        """Add a piece of a text, or all of it."""
+        if not place.index:
+            texts, key = self.texts, place.member
+        else:
+            part = self.part(place, event)
+            texts, key = part.texts, place.key
+            logprobs = event.get("logprobs")
+            part.logprobs += logprobs if isinstance(logprobs, list) and whole is None else []
+        text = texts.setdefault(key, Text())
+        piece = event.get("delta")
+        if isinstance(whole, str):
+            text.whole = whole
+        elif isinstance(piece, str):
+            text.pieces.append(piece)
+
+    def result(self, doubts: Doubts) -> dict[str, object]:
+        """Return the item; what the event that ends it has wins."""
+        texts: dict[str, object] = {name: text.result(doubts) for name, text in self.texts.items()}
+        lists = {name: [part.result(doubts) for _, part in sorted(parts.items())] for name, parts in self.parts.items()}
+        gathered = {**texts, **lists}
+        if self.is_done:
+            gathered = {name: value for name, value in gathered.items() if not self.fields.get(name)}
+            if [*texts_of({**self.fields, **texts, **lists})] != [*texts_of({**self.fields, **gathered})]:
+                doubts[OTHER_PIECES] = None
+        return {**self.fields, **gathered}
+
+
+def texts_of(item: Mapping[str, object]) -> Iterator[str]:
+    """Yield the texts of an output item."""
+    for name in _ITEM_TEXTS:
+        if isinstance(text := item.get(name), str):
+            yield text
+    for name in ("content", "summary"):
+        parts = item.get(name)
+        for part in map(mapping, parts if isinstance(parts, list) else ()):
+            yield from (text for key in ("text", "refusal") if isinstance(text := part.get(key), str))
