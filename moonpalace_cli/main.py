@@ -30,6 +30,7 @@ COMMANDS = {
     "inspect": ("inspect", "Show one call in full."),
     "label": ("label", "Mark stored calls as good or bad, tag them, add a note."),
     "list": ("list_", "List the newest calls."),
+    "log": ("log", "Show the newest calls as one line each, and follow new ones."),
     "mock": ("mock", "Serve a mock of the Kimi API, to develop and test without a key or a network."),
     "predicate": ("predicate", "Explain a predicate: its meaning, its SQL, and whether it uses an index."),
     "start": ("start", "Start the proxy."),

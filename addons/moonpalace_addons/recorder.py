@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import shutil
 import sys
 from collections.abc import Set as AbstractSet
 
@@ -13,7 +14,7 @@ from moonpalace_addons.store.database.private import make_home
 from moonpalace_addons.store.tasks import Task
 from moonpalace_addons.store.write.host import new_run
 from moonpalace_addons.writer_process.client import WriterClient
-from moonpalace_addons.writer_process.messages import Opening
+from moonpalace_addons.writer_process.messages import LogForm, Opening
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,7 @@ class Recorder:
                 settings.retention_days,
                 settings.max_size,
                 settings.prices,
+                log=log_form(settings.log, quiet=settings.quiet),
             )
         )
 
@@ -79,3 +81,9 @@ class Recorder:
             # mitmproxy has no way to set an exit code, and raising here would keep other addons from their `done`.
             # This task runs the master: once it is done, all addons are.
             task.add_done_callback(lambda _: sys.exit(1))
+
+
+def log_form(name: str, *, quiet: bool) -> LogForm:
+    """Return the form of the log that the settings ask for, with lines as wide as the terminal of standard error."""
+    is_terminal = sys.stderr is not None and sys.stderr.isatty()
+    return LogForm("none" if quiet else name, shutil.get_terminal_size().columns if is_terminal else None)

@@ -19,9 +19,9 @@ from moonpalace_cli.flags.name_lists import (
 from moonpalace_cli.flags.numbers import WholeNumber
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.views.listing.actions import (
+    MAX_LIMIT,
     Order,
     Selection,
-    columns_of,
     export,
     first_calls,
     follow,
@@ -31,12 +31,10 @@ from moonpalace_cli.views.listing.actions import (
     tell_units,
     warn_of_full_scan,
 )
-from moonpalace_cli.views.listing.columns import LABELS, VERBOSE
+from moonpalace_cli.views.listing.columns import LABELS, VERBOSE, chosen
 
 if TYPE_CHECKING:
     from moonpalace_addons.settings.values import Settings
-
-MAX_LIMIT = 2**31 - 1
 
 
 @click.command("list", short_help="List the newest calls.")
@@ -121,7 +119,7 @@ def command(
         elif stats:
             print_stats(engine, selection, most if limit_given else None, as_json=as_json)
         elif watch:
-            shown = columns_of(columns or ((*VERBOSE, *LABELS) if verbose else ()), as_json=as_json)
+            shown = chosen(columns or ((*VERBOSE, *LABELS) if verbose else ()))
             follow(engine, selection, shown, most, as_json=as_json)
         else:
             found = first_calls(engine, selection, most, order)

@@ -63,11 +63,11 @@ class ConsoleLog(QueueHandler):
     def _text(self, record: logging.LogRecord) -> str:
         message = record.getMessage().split("\n")
         styles = getattr(record, "styles", [LEVELS.get(record.levelno, "plain")] * len(message))
-        start = prefix(record.created)
+        start = "" if getattr(record, "has_own_times", False) else f"{prefix(record.created)} "
         if not self.colour:
-            return "".join([f"{start} {printable(line)}\n" for line in message])
+            return "".join([f"{start}{printable(line)}\n" for line in message])
         return "".join(
-            f"{start} {self._styled(printable(line), style)}\n" for line, style in zip(message, styles, strict=False)
+            f"{start}{self._styled(printable(line), style)}\n" for line, style in zip(message, styles, strict=False)
         )
 
     @staticmethod

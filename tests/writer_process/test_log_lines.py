@@ -121,7 +121,15 @@ def styles(**changes: object) -> list[str]:
 
 def test_json_call() -> None:
     """A call has the documented lines; the first one also says how long the call took, as the original's last does."""
-    expected = ["POST   /v1/chat/completions 200 OK 7.15s", *REQUEST, *HEADERS, "  - Response: ", ID, *TOKENS, ROW]
+    expected = [
+        "POST   /v1/chat/completions 200 OK 7.15s #15 moonshot-v1-8k stop",
+        *REQUEST,
+        *HEADERS,
+        "  - Response: ",
+        ID,
+        *TOKENS,
+        ROW,
+    ]
     assert texts() == expected
 
 
@@ -197,7 +205,7 @@ def test_failed_call() -> None:
         error_message="[Errno 111] Connect call failed ('127.0.0.1', 9)",
     )
     assert shown == [
-        "POST   /v1/chat/completions upstream_failed 0.00s",
+        "POST   /v1/chat/completions upstream_failed 0.00s #15 moonshot-v1-8k the API refused the connection",
         *REQUEST,
         "  - Error: ",
         "    - upstream_refused: [Errno 111] Connect call failed ('127.0.0.1', 9)",
@@ -208,7 +216,8 @@ def test_failed_call() -> None:
 def test_broken_stream_has_status_and_state() -> None:
     """A call that failed after its head shows both the code and the state."""
     changes = {"state": State.CLIENT_DISCONNECTED, "error_kind": "client_disconnected", "error_message": "left"}
-    assert texts(**changes)[0] == "POST   /v1/chat/completions 200 OK client_disconnected 7.15s"
+    expected = "POST   /v1/chat/completions 200 OK client_disconnected 7.15s #15 moonshot-v1-8k "
+    assert texts(**changes)[0] == f"{expected}your program hung up"
     assert styles(**changes)[0] == "bad"
 
 
@@ -228,7 +237,7 @@ def test_broken_stream_has_status_and_state() -> None:
 )
 def test_first_line(changes: dict[str, object], expected: str, style: str) -> None:
     """The first line has method, path without its query, status and time; errors are shown as such."""
-    assert texts(**changes)[0] == expected
+    assert texts(**changes)[0].startswith(f"{expected} #15 moonshot-v1-8k")
     assert styles(**changes)[0] == style
 
 

@@ -8,14 +8,16 @@ import pytest
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.writer_process import request_log
 from moonpalace_addons.writer_process.log_lines import Line
+from moonpalace_addons.writer_process.messages import LogForm
 from moonpalace_addons.writer_process.request_log import CALLS_PER_RECORD, CallLog
+from tests.cli.conftest import plain_exchange
 
 
 @pytest.fixture
 def call_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> CallLog:
     """Give a log whose calls are their own lines."""
     caplog.set_level(logging.INFO, "moonpalace")
-    monkeypatch.setattr(request_log, "lines", lambda call: call)
+    monkeypatch.setattr(request_log, "told", lambda call, form: call)
     return CallLog()
 
 
@@ -35,6 +37,32 @@ def test_calls_are_one_record(caplog: pytest.LogCaptureFixture, call_log: CallLo
     assert (record.name, record.levelno) == ("moonpalace", logging.INFO)
     assert record.getMessage() == "GET    /v1/models%20%s 200 OK\n  - Response: \nPOST   /"
     assert record.__dict__["styles"] == ["good", "plain", "bad"]
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (LogForm("line", 60), "27:02 #1 kimi-k3 stop 11→7 2ms"),
+        (
+            LogForm("json"),
+            '"model": "kimi-k3", "stream": false, "status": 200, "state": "completed", "outcome": "stop"',
+        ),
+        (LogForm("full"), "POST   /v1/chat/completions 200 OK 0.00s #1 kimi-k3 stop\n  - Request Headers: "),
+        (LogForm("none"), None),
+    ],
+)
+def test_forms(caplog: pytest.LogCaptureFixture, form: LogForm, expected: str | None) -> None:
+    """A call is a line, an object of JSON or the documented block; a line and an object have their own times."""
+    caplog.set_level(logging.INFO, "moonpalace")
+    log = CallLog(form)
+    log.add(plain_exchange())
+    log.flush()
+    if expected is None:
+        assert not caplog.records
+        return
+    (record,) = caplog.records
+    assert expected in record.getMessage()
+    assert record.__dict__["has_own_times"] is (form.name != "full")
 
 
 def test_a_record_is_bounded(caplog: pytest.LogCaptureFixture, call_log: CallLog) -> None:

@@ -262,6 +262,7 @@ WAIT = Kind(
     _float(lambda number: 0 <= number <= _MAX_WAIT),
 )
 FRACTION = Kind("NUMBER", "a number from 0 to 1", _float(lambda number: 0 <= number <= 1))
+LOG = Kind("FORM", "full, line or json", _choice("full", "line", "json"))
 ENGINE = Kind("NAME", "moonpalace or mitmproxy", _choice("moonpalace", "mitmproxy"))
 HOST = Kind("HOST", "an IP address or a host name, without a port", _host)
 SECRET = Kind("TEXT", "ASCII characters without spaces (and without the word Bearer)", _secret)

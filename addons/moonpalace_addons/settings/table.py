@@ -108,6 +108,9 @@ _HEAD = "Maximum size of the head of a request or a response, in bytes; the engi
 MAX_HEAD = Setting("max-head", kinds.BODY, 1_000_000, _HEAD)
 _ENGINE = "HTTP engine: moonpalace, or mitmproxy, which is slower and has fewer features."
 ENGINE = Setting("engine", kinds.ENGINE, "moonpalace", _ENGINE)
+_LOG = "What the log says of each call: full, a block as documented; line, one line; json, one object a line."
+LOG = Setting("log", kinds.LOG, "full", _LOG)
+QUIET = Setting("quiet", kinds.FLAG, False, "Do not log calls; warnings and errors are logged.")
 _CERT = "PEM file with the certificate, and its chain, to serve clients over https."
 TLS_CERT: Setting[Path | None] = Setting("tls-cert", kinds.FILE, None, _CERT, default_text="plain http")
 _TLS_KEY = "PEM file with the private key of --tls-cert."

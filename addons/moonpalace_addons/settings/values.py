@@ -47,6 +47,8 @@ class Settings:
     upstream_proxy: str | None = field(repr=False)
     idle_timeout: float
     engine: str
+    log: str
+    quiet: bool
     tls_cert: Path | None
     tls_key: Path | None
     max_body: int

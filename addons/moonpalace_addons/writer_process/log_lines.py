@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from moonpalace_addons.store.fields import model
 from moonpalace_addons.store.read.header_text import header_pairs
+from moonpalace_addons.store.read.outcomes import Style, outcome
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.state import State
 from moonpalace_addons.wire.foreign import printable
 from moonpalace_addons.wire.status import FIRST_ERROR, status_line
-
-type Style = Literal["plain", "good", "bad", "warning", "quiet"]
 
 RESPONSE_HEADERS = ("content-type", "msh-request-id", "server-timing", "msh-context-cache-id", "msh-uid", "msh-gid")
 MAX_LINE_LENGTH = 1000
@@ -36,10 +36,12 @@ def lines(call: Exchange) -> list[Line]:
 
 
 def first_line(call: Exchange) -> Line:
-    """Return the line with method, path, result and duration."""
+    """Return the line with method, path, result and duration, and what the call was."""
     took = f" {call.latency / 1e9:.2f}s" if call.latency is not None else ""
     bad = call.state is not State.COMPLETED or (call.status_code or 0) >= FIRST_ERROR or call.holds_error
-    return Line(f"{call.method:<6} {call.path} {ending(call)}{took}", "bad" if bad else "good")
+    facts = [f"#{call.id}", model(call), "stream" if call.is_stream else None, outcome(call).text]
+    told = " ".join(filter(None, facts))
+    return Line(f"{call.method:<6} {call.path} {ending(call)}{took} {told}", "bad" if bad else "good")
 
 
 def ending(call: Exchange) -> str:

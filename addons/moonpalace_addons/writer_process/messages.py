@@ -24,12 +24,29 @@ MAX_QUEUED_RECORDS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
+class LogForm:
+    """What the log says of a call: `full`, `line`, `json` or nothing; a line is at most `width` columns wide."""
+
+    name: str = "full"
+    width: int | None = None
+
+    @property
+    def has_own_times(self) -> bool:
+        """Tell whether its lines need no time before them."""
+        return self.name in ("line", "json")
+
+
+FULL_LOG = LogForm()
+
+
+@dataclass(frozen=True, slots=True)
 class Opening:
     """The proxy's first message: the store and its settings.
 
     `database` may contain a password; `home` is the folder for the journals of a store that is not a file, `run` the
     row of the proxy's run; `prices` are those that the user sets. `key`, the key of the store's fingerprints, was read
-    by an earlier process: with it a process starts although the store cannot be opened at present.
+    by an earlier process: with it a process starts although the store cannot be opened at present. `log` is the form
+    of the log of calls.
     """
 
     database: str = field(repr=False)
@@ -39,6 +56,7 @@ class Opening:
     max_size: int | None
     prices: tuple[PriceRule, ...] = ()
     key: bytes | None = field(default=None, repr=False)
+    log: LogForm = FULL_LOG
 
 
 @dataclass(frozen=True, slots=True)

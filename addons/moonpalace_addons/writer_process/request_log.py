@@ -1,14 +1,58 @@
 """Log every call once its row is stored."""
 
+import json
 import logging
+from collections.abc import Sequence
 
+from moonpalace_addons.store.read.call_line import call_line, line_text
+from moonpalace_addons.store.read.outcomes import outcome
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.writer_process.log_lines import Line, lines
+from moonpalace_addons.writer_process.messages import FULL_LOG, LogForm
 
 logger = logging.getLogger("moonpalace")
 
 CALLS_PER_RECORD = 20
 """Maximum number of calls per log record."""
+
+
+def told(call: Exchange, form: LogForm) -> Sequence[Line]:
+    """Return the lines for an ended, stored call."""
+    if form.name == "line":
+        return [Line(line_text(call_line(call, width=form.width)), outcome(call).style)]
+    if form.name == "json":
+        return [Line(json.dumps(document(call), ensure_ascii=False))]
+    return lines(call)
+
+
+def document(call: Exchange) -> dict[str, object]:
+    """Return a call for a log that programs read; durations are in seconds."""
+    return {
+        "time": call.started_at.astimezone().isoformat(timespec="milliseconds"),
+        "id": call.id,
+        "method": call.method,
+        "path": call.path,
+        "model": call.model_answered or call.model_requested,
+        "stream": call.is_stream,
+        "status": call.status_code,
+        "state": call.state.value,
+        "outcome": outcome(call).text,
+        "finish_reason": call.finish_reason,
+        "error_kind": call.error_kind,
+        "prompt_tokens": call.prompt_tokens,
+        "completion_tokens": call.completion_tokens,
+        "cached_tokens": call.cached_tokens,
+        "ttft": in_seconds(call.time_to_first_token),
+        "latency": in_seconds(call.latency),
+        "chatcmpl": call.chatcmpl_id,
+        "request_id": call.msh_request_id,
+        "warnings": list(call.warnings),
+    }
+
+
+def in_seconds(nanoseconds: int | None) -> float | None:
+    """Return a duration in seconds."""
+    return None if nanoseconds is None else round(nanoseconds / 1e9, 3)
 
 
 class CallLog:
@@ -17,13 +61,16 @@ class CallLog:
     Lines are formatted in the writer's process, so that this never delays clients or upstream.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, form: LogForm = FULL_LOG) -> None:
+        self._form = form
         self._lines: list[Line] = []
         self._calls = 0
 
     def add(self, call: Exchange) -> None:
         """Add the lines of a call."""
-        self._lines += lines(call)
+        if self._form.name == "none":
+            return
+        self._lines += told(call, self._form)
         self._calls += 1
         if self._calls == CALLS_PER_RECORD:
             self.flush()
@@ -32,4 +79,5 @@ class CallLog:
         """Log the added lines."""
         shown, self._lines, self._calls = self._lines, [], 0
         if shown:
-            logger.info("\n".join([line.text for line in shown]), extra={"styles": [line.style for line in shown]})
+            extra = {"styles": [line.style for line in shown], "has_own_times": self._form.has_own_times}
+            logger.info("\n".join([line.text for line in shown]), extra=extra)

@@ -76,7 +76,7 @@ def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> 
 
 def open_writer(opening: Opening, reports: Reports) -> Writer:
     """Return a writer on the store; raises StoreError, unless an earlier process had the store open."""
-    log = CallLog()
+    log = CallLog(opening.log)
 
     def settled(uuids: list[str]) -> None:
         log.flush()

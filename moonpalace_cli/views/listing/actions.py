@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.fields import Field
     from moonpalace_addons.store.records.exchanges import Exchange
 
+MAX_LIMIT = 2**31 - 1
 WATCH_INTERVAL = 0.2
 """Seconds between polls: short enough to seem immediate, at the cost of a pragma on SQLite and a short query
 elsewhere."""
+
+NO_CALLS = "no calls match"
 
 type Order = tuple[Field, bool] | None
 """The field to sort by, and whether the greatest come first."""
@@ -87,6 +90,18 @@ def print_list(
         print_calls(engine, found, columns_of(columns, as_json=as_json), as_json=as_json)
 
 
+def print_lines(engine: Engine, found: Sequence[Exchange], *, as_json: bool) -> None:
+    """Print the calls as one line each, or say that there are none."""
+    from moonpalace_cli.views.listing.lines import Lines
+
+    if as_json:
+        print_calls(engine, found, record_columns(), as_json=True)
+    elif found:
+        Lines(engine).add(found)
+    else:
+        click.echo(NO_CALLS, err=True)
+
+
 def warn_of_full_scan(order: Order) -> None:
     """Report on standard error if sorting had to read all calls."""
     from moonpalace_addons.store.records import ordering
@@ -131,9 +146,18 @@ def print_stats(engine: Engine, selection: Selection, limit: int | None, *, as_j
 def follow(
     engine: Engine, selection: Selection, columns: tuple[Column, ...], limit: int | None, *, as_json: bool
 ) -> None:
-    """Print calls as they end."""
+    """Print calls as they end: as one line each, or with their columns."""
     from moonpalace_addons.store.read.following import Follower
-    from moonpalace_cli.views.listing.watching import watch
+    from moonpalace_cli.views.listing.lines import Lines
+    from moonpalace_cli.views.listing.watching import JsonLines, Rows, watch
 
     with Follower(engine, chat_only=selection.chat_only, where=selection.where) as follower:
-        watch(engine, follower, columns, limit=limit, as_json=as_json, pause=lambda: time.sleep(WATCH_INTERVAL))
+        first = follower.earlier(limit)
+        printed = (
+            JsonLines(engine, columns or record_columns())
+            if as_json
+            else Rows(engine, columns, first)
+            if columns
+            else Lines(engine)
+        )
+        watch(follower, printed, first, pause=lambda: time.sleep(WATCH_INTERVAL))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from moonpalace_cli.views.listing.columns import Column
 
 
-def watch(
-    engine: Engine,
-    follower: Follower,
-    columns: Sequence[Column],
-    *,
-    limit: int | None,
-    as_json: bool,
-    pause: Callable[[], None],
-) -> None:
-    """Print the newest finished calls, then each one as it ends; `pause` is called between polls and may end it."""
-    first = follower.earlier(limit)
-    printed = JsonLines(engine, columns) if as_json else Rows(engine, columns, first)
+class Printed(Protocol):
+    """What prints calls as they end."""
+
+    def add(self, exchanges: Sequence[Exchange]) -> None:
+        """Print these calls."""
+
+    def end(self) -> None:
+        """Print what belongs below the last call."""
+
+
+def watch(follower: Follower, printed: Printed, first: Sequence[Exchange], *, pause: Callable[[], None]) -> None:
+    """Print the `first` calls, then each one as it ends; `pause` is called between polls and may end it."""
     try:
         printed.add(first)
         while True:

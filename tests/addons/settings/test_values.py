@@ -347,6 +347,8 @@ def test_defaults(tmp_path: Path) -> None:
         upstream_proxy=None,
         idle_timeout=960.0,
         engine="moonpalace",
+        log="full",
+        quiet=False,
         tls_cert=None,
         tls_key=None,
         max_body=100_000_000,

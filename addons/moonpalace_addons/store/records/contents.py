@@ -75,6 +75,12 @@ def bodies(engine: Engine, exchange_id: int) -> Bodies:
         return Bodies(request, response, events)
 
 
+def request_body(engine: Engine, exchange_id: int) -> bytes | None:
+    """Return the body of a call's request."""
+    with engine.connect() as connection:
+        return parts.joined(connection, exchange_id, "request")
+
+
 def event_times(engine: Engine, exchange_id: int) -> list[tuple[int, int]]:
     """Return (offset after the chunk, nanoseconds since the request began) for each chunk of a stored stream."""
     with engine.connect() as connection:

@@ -18,7 +18,8 @@ from moonpalace_addons.store.read.following import Follower
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.views.listing.columns import chosen
-from moonpalace_cli.views.listing.watching import watch
+from moonpalace_cli.views.listing.lines import Lines
+from moonpalace_cli.views.listing.watching import JsonLines, Printed, Rows, watch
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Store
@@ -46,8 +47,14 @@ def run(store: Store, pauses: Sequence[Callable[[], object]], columns: Sequence[
             raise KeyboardInterrupt from None
         happen()
 
-    with Follower(store.engine) as follower, pytest.raises(KeyboardInterrupt):
-        watch(store.engine, follower, chosen(columns), limit=10, as_json=as_json, pause=pause)
+    with Follower(store.engine) as follower:
+        first = follower.earlier(10)
+        printed: Printed = Lines(store.engine)
+        if columns:
+            shown = chosen(columns)
+            printed = JsonLines(store.engine, shown) if as_json else Rows(store.engine, shown, first)
+        with pytest.raises(KeyboardInterrupt):
+            watch(follower, printed, first, pause=pause)
 
 
 def end(store: Store, row_id: int, state: State) -> None:
@@ -67,6 +74,16 @@ def test_table(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     ]
     run(store, pauses, ("id", "status", "model"), as_json=False)
     assert capsys.readouterr().out == TABLE
+
+
+def test_lines(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without columns each call is one line, as in the log."""
+    store.add()
+    run(store, [lambda: store.add(finish_reason="length")], (), as_json=False)
+    assert [line.split()[2:5] for line in capsys.readouterr().out.splitlines()] == [
+        ["#1", "kimi-k3", "stop"],
+        ["#2", "kimi-k3", "cut"],
+    ]
 
 
 def test_json(store: Store, capsys: pytest.CaptureFixture[str]) -> None:

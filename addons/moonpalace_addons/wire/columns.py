@@ -1,0 +1,48 @@
+"""Fit texts into a number of columns of a terminal, with East Asian characters two columns wide."""
+
+import unicodedata
+
+ELLIPSIS = "…"
+MIN_KEPT_SHARE = 0.6
+"""A text is cut at the end of a word if that keeps this share of the columns, else within the word."""
+
+
+def columns_of(character: str) -> int:
+    """Return the columns that a character takes."""
+    if character.isascii():
+        return 1
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def width_of(text: str) -> int:
+    """Return the columns that a printable text takes."""
+    return len(text) if text.isascii() else sum(map(columns_of, text))
+
+
+def beginning(text: str, width: int) -> str:
+    """Return as much of the beginning of a text as fits."""
+    used = 0
+    for place, character in enumerate(text):
+        used += columns_of(character)
+        if used > width:
+            return text[:place]
+    return text
+
+
+def shortened(text: str, width: int) -> str:
+    """Return the text, or its beginning with an ellipsis if it is wider, cut at the end of a word if one is near."""
+    if width_of(text) <= width:
+        return text
+    kept = beginning(text, width - 1)
+    words = text[: len(kept) + 1].rpartition(" ")[0]
+    return (words if width_of(words) >= MIN_KEPT_SHARE * width else kept).rstrip() + ELLIPSIS if width > 0 else ""
+
+
+def shortened_name(name: str, width: int) -> str:
+    """Return a name without its middle if it is wider; the end of a name tells as much as its beginning."""
+    if width_of(name) <= width:
+        return name
+    end = beginning(name[::-1], width // 2)[::-1]
+    return beginning(name, width - 1 - width_of(end)) + ELLIPSIS + end

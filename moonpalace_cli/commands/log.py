@@ -1,0 +1,46 @@
+"""`mpal log`: the newest calls as one line each, newest last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from moonpalace_cli.flags.filters import Filters, filter_flags
+from moonpalace_cli.flags.lookup import opened
+from moonpalace_cli.flags.numbers import WholeNumber
+from moonpalace_cli.flags.setting_flags import setting_flags
+from moonpalace_cli.views.listing.actions import MAX_LIMIT, Selection, first_calls, follow, print_lines, tell_units
+
+if TYPE_CHECKING:
+    from moonpalace_addons.settings.values import Settings
+
+
+@click.command("log", short_help="Show the newest calls as one line each, and follow new ones.")
+@click.option(
+    "-n", "--n", "limit", type=WholeNumber(0, MAX_LIMIT), default=20, show_default=True, help="Calls; 0 means all."
+)
+@click.option("-f", "--follow", "follows", is_flag=True, help="Keep running, and print each call as it ends.")
+@filter_flags
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line, as list --json does.")
+@setting_flags("database")
+def command(limit: int, follows: bool, filters: Filters, as_json: bool, settings: Settings) -> None:
+    """Show the newest calls as one line each, the newest last.
+
+    A line has the time, the call's number, the model, how the call ended, prompt and completion tokens (and how many of
+    the prompt were cached), the time to the first token of a stream, the whole time, and the user's last words:
+
+    \b
+      12:33:32 #110 kimi-k2.6 stream stop 7.4k→45 (6.9k cached) 2.1s "why does…"
+      12:34:05 #111 kimi-k2.6 stream cut by max_tokens 812→256 4.0s "write a…"
+
+    A terminal that is too narrow for a line gets the most important parts of it. mpal show 110 says more about a call.
+    """  # noqa: D301 - the backspace keeps click from filling the paragraph
+    most = limit or None
+    with opened(settings.database) as engine:
+        selection = Selection(chat_only=False, where=filters.condition(engine))
+        if follows:
+            follow(engine, selection, (), most, as_json=as_json)
+        found = first_calls(engine, selection, most, None)[::-1]
+        print_lines(engine, found, as_json=as_json)
+        tell_units(filters.predicates, found_any=bool(found))

@@ -1,0 +1,64 @@
+"""Print calls as one line each, as the log of the proxy does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from moonpalace_addons.store.read.call_line import Piece, call_line, line_text
+from moonpalace_addons.store.read.outcomes import Style
+from moonpalace_cli.calls.completions import parsed
+from moonpalace_cli.output import is_utf8, terminal_width, visible
+from moonpalace_cli.text import colours
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from moonpalace_addons.store.records.exchanges import Exchange
+
+COLOURS: dict[Style, str] = {
+    "good": colours.STRING,
+    "bad": colours.ALARM,
+    "warning": colours.NUMBER,
+    "quiet": colours.FAINT,
+}
+WITHOUT_UTF8 = str.maketrans({"→": ">", "…": "~"})
+
+
+class Lines:
+    """Print one line a call; a change of the day is shown."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._is_coloured = colours.wanted()
+        self._today = datetime.now().astimezone().date()
+
+    def add(self, exchanges: Sequence[Exchange]) -> None:
+        """Print these calls."""
+        for exchange in exchanges:
+            click.echo(self.line(exchange))
+
+    def line(self, exchange: Exchange) -> str:
+        """Return the line of a call."""
+        from moonpalace_addons.store.records import contents  # 0.02 s
+        from moonpalace_addons.wire.chat.last_words import last_words
+
+        words = last_words(parsed(contents.request_body(self._engine, exchange.id)))
+        is_old = exchange.started_at.astimezone().date() != self._today
+        pieces = call_line(exchange, words if is_utf8() else visible(words), terminal_width(), day=is_old)
+        if not is_utf8():
+            pieces = [piece._replace(text=visible(piece.text.translate(WITHOUT_UTF8))) for piece in pieces]
+        return painted(pieces) if self._is_coloured else line_text(pieces)
+
+    def end(self) -> None:
+        """Do nothing: every line is whole."""
+
+
+def painted(pieces: Sequence[Piece]) -> str:
+    """Return the line in colours."""
+    return " ".join(
+        colours.paint(piece.text, COLOURS[piece.style]) if piece.style in COLOURS else piece.text for piece in pieces
+    )

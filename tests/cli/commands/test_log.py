@@ -1,0 +1,58 @@
+"""Tests of `mpal log`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.conftest import STARTED
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Outcome, Store
+
+REQUEST = '{"messages": [{"role": "user", "content": "月亮上有什么？"}]}'.encode()
+
+
+@pytest.fixture
+def calls(store: Store) -> Store:
+    """Store three calls; the one that began first was stored last."""
+    store.add(request=REQUEST)
+    store.add(finish_reason="length", started_at=STARTED + timedelta(seconds=1), is_stream=True, latency=2 * 10**9)
+    store.add(refused=True, started_at=STARTED - timedelta(seconds=1))
+    return store
+
+
+def test_log(calls: Store, mpal: Callable[..., Outcome]) -> None:
+    """The newest call by the time of its request is last, and a line says what it was; its day too if it is past."""
+    assert mpal("log").out.splitlines() == [
+        "11-23 01:27:01 #3 kimi-k3 connect 2ms",
+        '11-23 01:27:02 #1 kimi-k3 stop 11→7 2ms "月亮上有什么？"',
+        "11-23 01:27:03 #2 kimi-k3 stream cut by max_tokens 11→7 2.0s",
+    ]
+    assert mpal("log", "-n", "1", "--failed").out.startswith("11-23 01:27:01 #3 ")
+    assert [json.loads(line)["id"] for line in mpal("log", "--json").out.splitlines()] == [3, 1, 2]
+
+
+def test_nothing(calls: Store, mpal: Callable[..., Outcome]) -> None:
+    """That no call matches is said, and not in the output."""
+    result = mpal("log", "--status", "500")
+    assert (result.code, result.out, result.err) == (0, "", "no calls match\n")
+
+
+def test_following(calls: Store, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+    """-f prints what ends from now on, until it is interrupted; filters hold for that too."""
+    reasons = iter(["length", "stop"])
+
+    def sleep(_: float) -> None:
+        if (reason := next(reasons, None)) is None:
+            raise KeyboardInterrupt
+        calls.add(finish_reason=reason)
+
+    monkeypatch.setattr("moonpalace_cli.views.listing.actions.time.sleep", sleep)
+    result = mpal("log", "-f", "--cut")
+    assert result.code == 130
+    assert [line.split()[2] for line in result.out.splitlines()] == ["#2", "#4"]

@@ -1,0 +1,38 @@
+"""Tests of fitting texts into columns."""
+
+import pytest
+
+from moonpalace_addons.wire.columns import shortened, shortened_name, width_of
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "expected"),
+    [
+        ("short", 5, "short"),
+        ("a longer text", 10, "a longer…"),
+        ("a longer text", 9, "a longer…"),
+        ("a longer text", 8, "a longe…"),
+        ("averylongword", 6, "avery…"),
+        ("月亮上有什么", 12, "月亮上有什么"),
+        ("月亮上有什么", 11, "月亮上有什…"),
+        ("月亮上有什么", 8, "月亮上…"),
+        ("x", 0, ""),
+        ("xy", 1, "…"),
+    ],
+)
+def test_shortened(text: str, width: int, expected: str) -> None:
+    """A text is cut at the end of a word if one is near, and never within a wide character."""
+    assert shortened(text, width) == expected
+    assert width_of(expected) <= width
+
+
+def test_shortened_names() -> None:
+    """Names lose their middle."""
+    assert shortened_name("moonshot-v1-128k-vision-preview", 16) == "moonsho…-preview"
+    assert shortened_name("kimi-k3", 16) == "kimi-k3"
+    assert width_of(shortened_name("模型" * 20, 16)) <= 16
+
+
+def test_combining_characters_take_no_column() -> None:
+    """Marks stand on the character before."""
+    assert width_of("e\u0301") == 1
