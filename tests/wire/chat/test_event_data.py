@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonpalace_addons.wire.chat.event_data import Data, DataReader, make_decoder, read_data
+from moonpalace_addons.wire.chat.event_data import Data, DataReader, in_runs, make_decoder, read_data
 from moonpalace_addons.wire.chat.merging import Merger
 from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
 from moonpalace_addons.wire.sse import Event
@@ -97,6 +97,17 @@ EVENTS = st.lists(
     | st.sampled_from(['{"usage": {"total_tokens": 1}, "choices": []}', "[DONE]", "x", '{"error": {"message": "e"}}']),
     max_size=30,
 )
+
+
+@given(EVENTS)
+def test_runs_merge_alike(events: list[str]) -> None:
+    """Texts that are fed in runs merge to the same as one by one."""
+    single, runs, reader = Merger(), Merger(), DataReader()
+    values = [value for event in events for value in reader.read(Event(event)).values]
+    for merger, each in ((single, values), (runs, list(in_runs(values)))):
+        for value, error in each:
+            merger.feed(value, error)
+    assert (runs.result(), runs.doubts) == (single.result(), single.doubts)
 
 
 @given(EVENTS)

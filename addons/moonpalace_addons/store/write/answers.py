@@ -6,7 +6,7 @@ from functools import cached_property
 
 from moonpalace_addons.store.write import gate
 from moonpalace_addons.wire import sse
-from moonpalace_addons.wire.chat.event_data import DONE_DATA, Data, DataReader, make_decoder
+from moonpalace_addons.wire.chat.event_data import DONE_DATA, Data, DataReader, in_runs, make_decoder
 from moonpalace_addons.wire.chat.text_matcher import TextDelta
 from moonpalace_addons.wire.faces.face import Face
 from moonpalace_addons.wire.faces.table import face_of
@@ -106,10 +106,9 @@ def read_stream(received: Received, hidden: Sequence[bytes], path: str, cut_at: 
     is_cut = is_all and bool(events) and not events[-1][0].terminated
     face = face_of(path, (value for _, value in parsed))
     merger, progress = face.make_merger(), face.make_progress()
-    for end, value, error in said:
-        if cut_at is None or end <= cut_at:
-            merger.feed(value, error)
-            progress.feed(value, error)
+    for value, error in in_runs((value, error) for end, value, error in said if cut_at is None or end <= cut_at):
+        merger.feed(value, error)
+        progress.feed(value, error)
     for value in progress.ending() if cut_at is not None else ():
         merger.feed(value)
     has_end = has_done or progress.is_done

@@ -6,14 +6,14 @@ keep-alives        events without data, with `null`, or with the name of a keep-
 anything else      unreadable: it is missing from everything that is derived from the stream
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
 from moonpalace_addons.wire.chat import api_error
 from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.merging import DONE, parse_data
-from moonpalace_addons.wire.chat.text_matcher import TextEventMatcher, TextRun
+from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextEventMatcher, TextRun
 from moonpalace_addons.wire.json_value import parse
 from moonpalace_addons.wire.sse import DEFAULT_EVENT_LIMIT, Decoder, Event
 
@@ -22,13 +22,17 @@ _NOTHING = ("", "null", DONE)
 _KEEP_ALIVE = frozenset({"ping", "heartbeat", "keepalive", "keep-alive"})
 
 
+type Value = tuple[object, ApiError | None]
+"""The JSON value of an event and the error that it reports; a `TextDelta` or `TextRun` in place of the value."""
+
+
 class Data(msgspec.Struct, frozen=True, gc=False):
     """The JSON values of an event in order, each with the error that it reports. A struct because it is cheap.
 
     An event without values, such as `[DONE]`, has one None. `is_odd` tells whether part of the data is unreadable.
     """
 
-    values: tuple[tuple[object, ApiError | None], ...] = ((None, None),)
+    values: tuple[Value, ...] = ((None, None),)
     is_done: bool = False
     is_odd: bool = False
 
@@ -88,6 +92,26 @@ def read_data(event: Event) -> Data:
     values = tuple(_values(event, lines)) if len(lines) > 1 else ()
     read = len(values) + sum(line in _NOTHING for line in lines)
     return Data(values, DONE in lines, read < len(lines)) if values else _ODD_DATA
+
+
+def in_runs(values: Iterable[Value]) -> Iterator[Value]:
+    """Yield values with the errors that they report, and one `TextRun` for consecutive texts of the same channel."""
+    run: TextRun | None = None
+    for value in values:
+        text = value[0]
+        if not isinstance(text, TextDelta):
+            if run is not None:
+                yield run, None
+                run = None
+            yield value
+        elif run is not None and text.choice == run.choice and text.channel == run.channel:
+            run.texts.append(text.text)
+        else:
+            if run is not None:
+                yield run, None
+            run = TextRun(text.choice, text.channel, [text.text], 0)
+    if run is not None:
+        yield run, None
 
 
 def _values(event: Event, lines: list[str]) -> Iterator[tuple[object, ApiError | None]]:
