@@ -15,10 +15,11 @@ from sqlalchemy import Engine
 
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.database.opening import open_store
-from moonpalace_addons.store.records import contents, exchanges, runs
+from moonpalace_addons.store.records import exchanges, runs
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.main import main
+from tests.carried import carry
 
 RUN = "11111111-1111-1111-1111-111111111111"
 STARTED = datetime(2026, 11, 22, 17, 27, 2, tzinfo=UTC)
@@ -181,10 +182,7 @@ class Store:
             del row["id"]
         with writing(self.engine) as connection:
             (row_id,) = exchanges.insert_exchanges(connection, [row]).values()
-            bodies = [contents.Body(row_id, "request", request)]
-            bodies += [] if response is None else [contents.Body(row_id, "response", response)]
-            streams = [] if events is None else [contents.Stream(row_id, events, chunks)]
-            contents.insert_contents(connection, bodies, streams)
+            carry(connection, row_id, request=request, response=response, stream=events, chunks=chunks)
         return row_id
 
 

@@ -14,9 +14,10 @@ import pytest
 
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.database.opening import open_store
-from moonpalace_addons.store.records import contents, exchanges, idempotency, labels
+from moonpalace_addons.store.records import exchanges, idempotency, labels
 from moonpalace_addons.store.write import derive
 from moonpalace_cli.output import CONTROL, OURS, escaped, harmless
+from tests.carried import carry
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "a\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2066\u200fb\x7f\rc"
@@ -89,8 +90,7 @@ def home(tmp_path: Path) -> Path:
     with writing(engine) as connection:
         idempotency.ensure_run(connection, {"id": "r", "host": HOSTILE, "pid": 1, "version": HOSTILE})
         (call,) = exchanges.insert_exchanges(connection, [columns]).values()
-        kept = [contents.Body(call, "request", body), contents.Body(call, "response", events)]
-        contents.insert_contents(connection, kept, [contents.Stream(call, events, [(len(events), 1)])], [])
+        carry(connection, call, request=body, response=events, stream=events, chunks=[(len(events), 1)])
     labels.change(engine, [call], labels.Change(note=HOSTILE, tag=("odd",)))
     engine.dispose()
     return tmp_path

@@ -15,11 +15,12 @@ from sqlalchemy import Engine
 
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.database.opening import open_store
-from moonpalace_addons.store.records import contents, exchanges, idempotency
+from moonpalace_addons.store.records import exchanges, idempotency
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.upkeep.secret_search import search
 from moonpalace_addons.store.write import derive
 from moonpalace_cli.export.formats import FORMATS
+from tests.carried import carry
 from tests.e2e.secret_places import EVENTS, PLACES, Place, secrets_of
 from tests.e2e.test_secrets import Trace
 
@@ -169,10 +170,9 @@ def put_by_hand(engine: Engine, number: int, place: Place) -> int:
     answer = b"".join(answer_of(number))
     with writing(engine) as connection:
         (call,) = exchanges.insert_exchanges(connection, [columns]).values()
-        bodies = [contents.Body(call, "request", text_of(number, place.body).encode())]
         is_stream = EVENTS in place.answer_headers
-        bodies += [] if is_stream else [contents.Body(call, "response", answer)]
-        contents.insert_contents(connection, bodies, [contents.Stream(call, answer, [])] if is_stream else [], [])
+        events, body = (answer, None) if is_stream else (None, answer)
+        carry(connection, call, request=text_of(number, place.body).encode(), stream=events, response=body)
     return call
 
 

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import count
-from typing import Literal
 
 import pytest
 from sqlalchemy import Engine, text
 
 from moonpalace_addons.store.database.engine import writing
-from moonpalace_addons.store.records import contents, exchanges
+from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.write.derive import EMPTY
+from tests.carried import carry
 
 MOMENT = datetime(2026, 11, 22, 17, 27, 2, tzinfo=UTC)
 
@@ -30,13 +30,17 @@ def add(engine: Engine, run_id: str) -> Add:
         row |= {"started_at": (int(MOMENT.timestamp()) + number) * 10**6, "method": "POST", "endpoint": "e"}
         row |= {"query": "", "path": "/v1/chat/completions", "request_headers": "", "request_bytes": 0}
         row |= {"is_stream": False, "is_coerced": False}
-        sides: tuple[tuple[Literal["request", "response"], bytes | None], ...]
-        sides = (("request", request), ("response", response))
         with writing(engine) as connection:
             (row_id,) = exchanges.insert_exchanges(connection, [row | changes]).values()
-            bodies = [contents.Body(row_id, side, data) for side, data in sides if data is not None]
-            stream = contents.Stream(row_id, b"data: 1\n\n", [(9, 5)])
-            contents.insert_contents(connection, bodies, [stream], [contents.Segment(row_id, 0, b"x", [])])
+            carry(
+                connection,
+                row_id,
+                request=request,
+                response=response,
+                stream=b"data: 1\n\n",
+                chunks=[(9, 5)],
+                segments=[(0, b"x", [])],
+            )
         return row_id
 
     return store

@@ -13,11 +13,12 @@ import pytest
 
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.database.opening import open_store
-from moonpalace_addons.store.records import contents, context_caches, exchanges, runs
+from moonpalace_addons.store.records import context_caches, exchanges, runs
 from moonpalace_addons.store.records.context_caches import Claim
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.write.derive import EMPTY
 from moonpalace_cli.main import main
+from tests.carried import carry
 
 NOW = time.time_ns() // 1000
 HOUR = 3_600_000_000
@@ -185,7 +186,7 @@ def stored(database: str) -> Callable[..., None]:
                 row |= {"prompt_tokens": prompt, "cached_tokens": cached, **more}
                 (row_id,) = exchanges.insert_exchanges(connection, [row]).values()
                 body = json.dumps({"model": model, "messages": messages}).encode()
-                contents.insert_contents(connection, [contents.Body(row_id, "request", body)], [], [])
+                carry(connection, row_id, request=body)
         engine.dispose()
 
     return store

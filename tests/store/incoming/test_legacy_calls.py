@@ -9,7 +9,7 @@ import pytest
 
 from moonpalace_addons.store.incoming import legacy, legacy_calls
 from moonpalace_addons.store.incoming.legacy import Stored
-from moonpalace_addons.store.incoming.transfer import Call
+from moonpalace_addons.store.incoming.transfer import Transferred
 from moonpalace_addons.store.tasks import State
 
 NOON = 1_722_254_400_000_000  # 2024-07-29 12:00:00 UTC
@@ -48,7 +48,7 @@ def row(**changes: Stored) -> dict[str, Stored]:
     return dict.fromkeys(legacy.COLUMNS) | plain | changes
 
 
-def call(**changes: Stored) -> Call:
+def call(**changes: Stored) -> Transferred:
     """Return the call of a row."""
     return legacy_calls.to_call(row(**changes), NOON)
 
@@ -124,17 +124,17 @@ def test_stream_is_kept_as_events_and_merged() -> None:
     events = (EVENT % b"null", EVENT % b'"stop"', DONE)
     taken = call(**stream(*events))
     assert taken.stream == b"".join(events)
-    assert list(taken.chunks) == []
-    assert json.loads(taken.response or b"")["choices"][0]["message"]["content"] == "HiHi"
+    assert list(taken.times) == []
+    assert json.loads(taken.response_body or b"")["choices"][0]["message"]["content"] == "HiHi"
     assert taken.columns["is_stream"] is True
 
 
 def test_bodies_that_are_not_there_stay_away() -> None:
     """A body that is NULL does not become an empty one, nor the other way round."""
     taken = call(request_body=None, response_body=None, response_header=None, response_status_code=None)
-    assert (taken.request, taken.response, taken.stream) == (None, None, None)
+    assert (taken.request_body, taken.response_body, taken.stream) == (None, None, None)
     empty = call(request_body=b"", response_body=b"")
-    assert (empty.request, empty.response) == (b"", b"")
+    assert (empty.request_body, empty.response_body) == (b"", b"")
 
 
 SECRET = b"sk-0123456789abcdef"
@@ -170,9 +170,9 @@ def test_secrets_are_masked_where_they_are_repeated() -> None:
     body = b'{"model": "m", "user": "' + SECRET + b'"}'
     events = b'data: {"choices":[{"delta":{"content":"' + SECRET + b'"}}]}\n\n' + DONE
     taken = call(request_header=header, request_body=body, **stream(events))
-    assert taken.request == body.replace(SECRET, stars)
+    assert taken.request_body == body.replace(SECRET, stars)
     assert taken.stream == events.replace(SECRET, stars)
-    assert SECRET not in (taken.response or b"")
+    assert SECRET not in (taken.response_body or b"")
     failed = call(request_query=b"key=" + SECRET, error=b'Post "https://api?key=' + SECRET + b'": EOF')
     assert failed.columns["error_message"] == 'Post "https://api?key=***": EOF'
 

@@ -22,12 +22,14 @@ from moonpalace_addons.store.journal.unit_bytes import LENGTH, pack
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.write import derive
 from moonpalace_addons.store.write.pace import Pace
-from moonpalace_addons.store.write.units import Ending, Unit
+from moonpalace_addons.store.write.units import Unit
 
 RUN_ID = "0a6f27a4-1c1c-4b02-9e5c-6a0e7b0c0001"
 RUN: Values = {"id": RUN_ID, "host": "here", "pid": 7, "version": "1"}
 COLUMNS: Values = derive.EMPTY | {"run_id": RUN_ID, "state": "completed"}
-UNITS = [Unit(str(number), COLUMNS | {"uuid": str(number)}, ending=Ending(b"x" * 50, None, ())) for number in range(5)]
+UNITS = [
+    Unit(str(number), COLUMNS | {"uuid": str(number)}, is_over=True, response_body=b"x" * 50) for number in range(5)
+]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from moonpalace_addons.store.journal import unit_bytes
 from moonpalace_addons.store.journal.unit_bytes import LENGTH, checked, pack, unpack
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.write import derive
-from moonpalace_addons.store.write.units import Ending, Unit
+from moonpalace_addons.store.write.units import Unit
 
 COLUMNS = derive.EMPTY | {
     "uuid": "u",
@@ -22,12 +22,14 @@ COLUMNS = derive.EMPTY | {
 }
 BEGUN = Unit("u", COLUMNS, request_body=b"\x00\xff request", segments=[(0, b"ab", [(2, 5)]), (1, b"", [])])
 ENDED = Unit(
-    "u", COLUMNS, changed={"state": State.COMPLETED, "latency": 2**62}, ending=Ending(b"body", None, ()), kept=True
+    "u", COLUMNS, changed={"state": State.COMPLETED, "latency": 2**62}, is_over=True, response_body=b"body", kept=True
 )
-STREAMED = Unit("u", COLUMNS, request_body=b"", ending=Ending(b"merged", b"data: 1\n\n", [(4, 1), (9, 2)]))
+STREAMED = Unit(
+    "u", COLUMNS, request_body=b"", is_over=True, response_body=b"merged", stream=b"data: 1\n\n", times=[(4, 1), (9, 2)]
+)
 
 
-@pytest.mark.parametrize("unit", [BEGUN, ENDED, STREAMED, Unit("u", COLUMNS, ending=Ending(None, None, ()))])
+@pytest.mark.parametrize("unit", [BEGUN, ENDED, STREAMED, Unit("u", COLUMNS, is_over=True)])
 def test_what_is_packed_is_unpacked(unit: Unit) -> None:
     """A unit comes back as it was; what was empty stays apart from what was not there."""
     found = unpack(pack(unit))
@@ -35,8 +37,8 @@ def test_what_is_packed_is_unpacked(unit: Unit) -> None:
     assert found.changed == unit.changed
     assert (found.uuid, found.row_id, found.kept) == (unit.uuid, None, unit.kept)
     assert (found.request_body, found.segments) == (unit.request_body, unit.segments)
-    expected = unit.ending and (unit.ending.body, unit.ending.stream, list(unit.ending.times))
-    assert (found.ending and (found.ending.body, found.ending.stream, found.ending.times)) == expected
+    assert (found.is_over, found.response_body, found.stream) == (unit.is_over, unit.response_body, unit.stream)
+    assert found.times == list(unit.times)
 
 
 def test_columns_of_other_versions_do_no_harm() -> None:
@@ -102,7 +104,7 @@ def test_a_row_that_no_reader_could_show(changes: dict[str, object]) -> None:
     [
         Unit("u", COLUMNS, segments=[(-1, b"", [])]),
         Unit("u", COLUMNS, segments=[(0, b"a", [("1", 2)])]),  # type: ignore[list-item]
-        Unit("u", COLUMNS, ending=Ending(None, b"a", [(1, 2, 3)])),  # type: ignore[list-item]
+        Unit("u", COLUMNS, is_over=True, stream=b"a", times=[(1, 2, 3)]),  # type: ignore[list-item]
     ],
 )
 def test_pieces_of_answers_without_numbers(unit: Unit) -> None:

@@ -13,6 +13,7 @@ from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 from moonpalace_addons.wire.forms import Form, form_of
 from tests.batches import Batch
+from tests.carried import carry
 
 type Add = Callable[..., int]
 
@@ -32,7 +33,7 @@ def test_the_times_of_chunks_come_back(engine: Engine, add: Add, chunks: list[tu
     call = add()
     with writing(engine) as connection:
         contents.delete_answers(connection, [call])
-        contents.insert_contents(connection, [], [contents.Stream(call, b"", chunks)])
+        carry(connection, call, stream=b"", chunks=chunks)
     assert contents.event_times(engine, call) == chunks
 
 
@@ -42,8 +43,8 @@ def test_segments_are_joined_in_their_order(engine: Engine, add: Add) -> None:
     with writing(engine) as connection:
         contents.delete_answers(connection, [call])
         contents.delete_segments(connection, [call])
-        segments = [contents.Segment(call, number, b"%d," % number, [(number, 7)]) for number in range(11, -1, -1)]
-        contents.insert_contents(connection, [], [], segments)
+        segments = [(number, b"%d," % number, [(number, 7)]) for number in range(11, -1, -1)]
+        carry(connection, call, segments=segments)
         joined = contents.received_so_far(connection, call)
     assert joined == (b"0,1,2,3,4,5,6,7,8,9,10,11,", [(number, 7) for number in range(12)])
     assert contents.bodies(engine, call) == Bodies(b"x", None, joined[0])

@@ -14,13 +14,14 @@ from sqlalchemy import Engine, text, update
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.journal.journal_file import Journal
 from moonpalace_addons.store.journal.unit_bytes import pack
-from moonpalace_addons.store.records import contents, exchanges, labels
+from moonpalace_addons.store.records import exchanges, labels
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.tasks import RequestRead
 from moonpalace_addons.store.upkeep.secret_search import Hit, found_in, masked, search, search_journal
 from moonpalace_addons.store.upkeep.texts import Text, texts
 from moonpalace_addons.store.write import derive
-from moonpalace_addons.store.write.units import Ending, Unit
+from moonpalace_addons.store.write.units import Unit
+from tests.carried import carry
 
 KEY = "sk-9fR2kLmQ8vXc0TzB4nYd"
 SHOWN = f"sk-9… ({len(KEY)} characters)"
@@ -35,13 +36,10 @@ def call(engine: Engine, run_id: str, request_read: Callable[..., RequestRead]) 
     return number
 
 
-def put(engine: Engine, *values: Any) -> None:
+def put(engine: Engine, call: int, **carried: Any) -> None:
     """Store what a call carried."""
-    kinds: dict[type, list[Any]] = {contents.Body: [], contents.Stream: [], contents.Segment: []}
-    for value in values:
-        kinds[type(value)].append(value)
     with writing(engine) as connection:
-        contents.insert_contents(connection, *kinds.values())
+        carry(connection, call, **carried)
 
 
 COLUMNS = [
@@ -89,7 +87,7 @@ def test_bodies_are_searched(engine: Engine, call: int, side: Any) -> None:
     message = '{"role": "user", "content": "%s"}'
     messages = [message % (KEY if number in (3, 5) else "x" * 2000) for number in range(9)]
     body = f'{{"messages": [{", ".join(messages)}]}}'
-    put(engine, contents.Body(call, side, body.encode()))
+    put(engine, call, **{side: body.encode()})
     assert search(engine) == [Hit(call, f"{side} body", "API key", SHOWN)]
 
 
@@ -100,7 +98,8 @@ def test_piece_of_several_calls_is_told_of_each(engine: Engine, call: int, run_i
         row = {name: value for name, value in row.items() if name != "id"} | {"uuid": run_id}
         (other,) = exchanges.insert_exchanges(connection, [row]).values()
     body = KEY.encode().ljust(777)
-    put(engine, contents.Body(call, "request", body), contents.Body(other, "request", body))
+    for each in (call, other):
+        put(engine, each, request=body)
     read: list[int] = []
     assert [hit.call for hit in search(engine, read.append)] == [call, other]
     assert read.count(777) == 1
@@ -108,7 +107,7 @@ def test_piece_of_several_calls_is_told_of_each(engine: Engine, call: int, run_i
 
 def test_piece_of_no_call_is_told(engine: Engine, call: int) -> None:
     """A piece that is left over from deleted calls is searched too."""
-    put(engine, contents.Body(call, "request", KEY.encode()))
+    put(engine, call, request=KEY.encode())
     with writing(engine) as connection:
         connection.execute(update(EXCHANGES).values(request_parts=None))
     assert search(engine) == [Hit(None, "a piece that no call uses", "API key", SHOWN)]
@@ -117,14 +116,14 @@ def test_piece_of_no_call_is_told(engine: Engine, call: int) -> None:
 def test_streams_are_searched(engine: Engine, call: int) -> None:
     """Events are unpacked; a key across two chunks is found."""
     events = f'data: {{"choices":[{{"delta":{{"content":"{KEY}"}}}}]}}\n\n'.encode()
-    put(engine, contents.Stream(call, events, [(len(events) - 20, 1), (len(events), 2)]))
+    put(engine, call, stream=events, chunks=[(len(events) - 20, 1), (len(events), 2)])
     assert search(engine) == [Hit(call, "event stream", "API key", SHOWN)]
 
 
 def test_answer_under_way_is_searched(engine: Engine, call: int) -> None:
     """A key across two pieces of an answer under way is found."""
     pieces = (KEY[:9], KEY[9:])
-    put(engine, *(contents.Segment(call, number, piece.encode(), []) for number, piece in enumerate(pieces)))
+    put(engine, call, segments=[(number, piece.encode(), []) for number, piece in enumerate(pieces)])
     assert search(engine) == [Hit(call, "answer under way", "API key", SHOWN)]
 
 
@@ -136,7 +135,7 @@ def test_labels_are_searched(engine: Engine, call: int) -> None:
 
 def test_nothing_of_ours_looks_like_a_secret(engine: Engine, call: int) -> None:
     """Uuids, fingerprints and hashes of a plain store are no hits."""
-    put(engine, contents.Body(call, "request", b'{"model": "kimi-k3"}'))
+    put(engine, call, request=b'{"model": "kimi-k3"}')
     assert search(engine) == []
 
 
@@ -208,8 +207,8 @@ def waiting(path: Path, *contents: bytes) -> Journal:
         ({"columns": {"path": f"/v1/{KEY}"}}, "path"),
         ({"columns": {"response_headers": f"A: {KEY}\r\n"}}, "response_headers"),
         ({"request_body": KEY.encode()}, "request body"),
-        ({"ending": Ending(KEY.encode(), None, ())}, "response body"),
-        ({"ending": Ending(None, KEY.encode(), ())}, "event stream"),
+        ({"is_over": True, "response_body": KEY.encode()}, "response body"),
+        ({"is_over": True, "stream": KEY.encode()}, "event stream"),
         ({"segments": [(0, KEY[:9].encode(), ()), (1, KEY[9:].encode(), ())]}, "answer under way"),
     ],
 )

@@ -15,6 +15,7 @@ from moonpalace_addons.store.write import derive, units
 from moonpalace_addons.store.write.ongoing import Answer
 from moonpalace_addons.wire.prices import PriceRule, Rates
 from tests.batches import Batch
+from tests.carried import carry
 
 STREAM = b'data: {"id": "c", "choices": [{"index": 0, "delta": {"content": "ab"}, "finish_reason": "stop"}]}\n\n'
 
@@ -161,8 +162,7 @@ def test_an_answer_that_another_proxy_wrote_is_replaced(
     commit(engine, batch, call)
     with writing(engine) as connection:
         exchanges.update_exchanges(connection, [{"id": 1, "state": State.PROXY_DIED}])
-        so_far = [contents.Body(1, "response", b"so far")], [contents.Stream(1, b"so far", [])]
-        contents.insert_contents(connection, *so_far)
+        carry(connection, 1, response=b"so far", stream=b"so far")
     answer = response_started(call, [STREAM], content_type="text/event-stream")
     batch.plan([ended(call, response=answer)], keep=False)
     with pytest.raises(IntegrityError), writing(engine) as connection:

@@ -10,9 +10,10 @@ from moonpalace_addons.store.read.header_text import header_pairs
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
 from moonpalace_addons.store.write import derive
 from moonpalace_addons.store.write.answers import Received
-from moonpalace_addons.store.write.derive import EMPTY, header_columns, outcome, request_columns, request_fields
+from moonpalace_addons.store.write.derive import EMPTY, header_columns, request_columns, request_fields
 from moonpalace_addons.store.write.gate import hidden_in
 from moonpalace_addons.store.write.storable import storable
+from tests.units import outcome
 
 KEY = b"sk-0123456789"
 END = ExchangeEnded(uuid="u", at=9_000_000, state=State.COMPLETED, overhead=7)
@@ -152,7 +153,7 @@ def test_a_completion_fills_its_columns() -> None:
     result = outcome(END, received(body), {})
     names = ("chatcmpl_id", "model_answered", "finish_reason", "prompt_tokens", "cached_tokens", "total_tokens")
     assert [result.columns[name] for name in names] == ["c", "m", "stop", 11, 5, 18]
-    assert (result.body, result.stream, result.columns["warnings"]) == (body, None, None)
+    assert (result.response_body, result.stream, result.columns["warnings"]) == (body, None, None)
     assert (result.columns["latency"], result.columns["overhead"], result.columns["response_bytes"]) == (
         9e6,
         7,
@@ -185,7 +186,7 @@ def test_a_stream_is_kept_raw_and_merged() -> None:
     given = stream(DELTA % ("a", "null"), DELTA % ("b", '"stop"'), "[DONE]")
     result = outcome(END, given, {"stream": False})
     assert result.stream == given.body
-    assert json.loads(result.body or b"")["choices"][0]["message"]["content"] == "ab"
+    assert json.loads(result.response_body or b"")["choices"][0]["message"]["content"] == "ab"
     assert (result.columns["time_to_first_token"], result.columns["is_stream"]) == (2_000_000, True)
 
 
@@ -264,7 +265,7 @@ def test_a_fault_of_ours_costs_no_bytes(
 
     monkeypatch.setattr(derive, "read", fail)
     result = outcome(END, received(b"bytes", content_type), {"stream": True}, warnings=["first"])
-    assert result.body == b"bytes"
+    assert result.response_body == b"bytes"
     assert (result.stream == b"bytes") is (content_type == "text/event-stream")
     assert (result.columns["state"], result.columns["status_code"]) == (State.COMPLETED, 200)
     assert json.loads(str(result.columns["warnings"])) == [
@@ -287,7 +288,7 @@ def test_a_fault_of_ours_costs_no_bytes(
 )
 def test_strange_answers_do_no_harm(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever stands in an answer, as JSON or as an event, reading it is no fault."""
-    assert outcome(END, received(body), {"max_tokens": 10**30}).body == body
+    assert outcome(END, received(body), {"max_tokens": 10**30}).response_body == body
     assert outcome(END, stream(body.decode()), {}).stream == b"data: " + body + b"\n\n"
     assert caplog.records == []
 

@@ -6,8 +6,8 @@ import pytest
 
 from moonpalace_addons.store.tasks import ExchangeEnded, State
 from moonpalace_addons.store.write.answers import Received
-from moonpalace_addons.store.write.derive import outcome
 from tests.dialects import DIALECTS
+from tests.units import outcome
 
 END = ExchangeEnded(uuid="u", at=9_000_000, state=State.COMPLETED, overhead=7)
 
@@ -19,7 +19,7 @@ def test_the_row_of_a_dialect(name: str) -> None:
     kind = "text/event-stream" if dialect.is_stream else "application/json"
     received = Received(1_000_000, 200, "", kind, dialect.data, [(len(dialect.data), 2_000_000)])
     found = outcome(END, received, {"stream": dialect.is_stream})
-    assert json.loads(found.body or b"null") == dialect.answer
+    assert json.loads(found.response_body or b"null") == dialect.answer
     assert {column: found.columns[column] for column in dialect.row} == dialect.row
     warnings = json.loads(str(found.columns["warnings"] or "[]"))
     assert len(warnings) == len(dialect.warnings), warnings

@@ -1,6 +1,7 @@
 """Tests of writing what is to be written for calls, for the first time and again."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine, text
@@ -12,6 +13,7 @@ from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseSt
 from moonpalace_addons.store.write import units
 from moonpalace_addons.store.write.batch import Batch
 from moonpalace_addons.store.write.units import Unit
+from tests.carried import carry
 
 STREAM = b'data: {"id": "c", "choices": [{"index": 0, "delta": {"content": "ab"}, "finish_reason": "stop"}]}\n\n'
 MERGED = b'"content": "ab"'
@@ -33,8 +35,8 @@ def call_units(
         call = request_read()
         answer = response_started(call, [STREAM[:40]], content_type="text/event-stream")
         batch.plan([call, answer], keep=True)
-        first = batch.units.pop(call.uuid)
-        first.columns = dict(first.columns)
+        first = replace(batch.units[call.uuid], columns=dict(batch.units[call.uuid].columns))
+        batch.hand_over([call.uuid])
         answer.chunks.append((5_000_000, STREAM[40:]))
         batch.plan([ended(call)], keep=True)
         return first, batch.units.pop(call.uuid)
@@ -99,9 +101,7 @@ def test_the_true_end_wins_over_a_supposed_death(engine: Engine, call_units: Mak
         died = {"id": row_id, "state": State.PROXY_DIED, "error_kind": "proxy_died", "category": "goodcase"}
         exchanges.update_exchanges(connection, [died])
         contents.delete_segments(connection, [row_id])
-        contents.insert_contents(
-            connection, [contents.Body(row_id, "response", b"?")], [contents.Stream(row_id, b"?", [])]
-        )
+        carry(connection, row_id, response=b"?", stream=b"?")
     rewrite(engine, begin)
     assert exchanges.latest(engine, limit=1)[0].state == State.PROXY_DIED
     rewrite(engine, end)

@@ -250,7 +250,7 @@ def test_a_short_call_is_written_once(
     written: list[tuple[str, bool]] = []
 
     def noted(connection: Connection, units: Sequence[Unit]) -> dict[str, int]:
-        written.extend((unit.uuid, unit.ending is not None) for unit in units)
+        written.extend((unit.uuid, unit.is_over) for unit in units)
         return write(connection, units)
 
     monkeypatch.setattr("moonpalace_addons.store.write.attempts.write", noted)

@@ -26,7 +26,7 @@ from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseSt
 from moonpalace_addons.store.write import attempts, derive, memory
 from moonpalace_addons.store.write import writer as writer_module
 from moonpalace_addons.store.write.pace import Pace
-from moonpalace_addons.store.write.units import Ending, Unit
+from moonpalace_addons.store.write.units import Unit
 from moonpalace_addons.store.write.writer import Observer, Writer
 from tests.store.backlog import Backlog, backlog
 
@@ -508,7 +508,7 @@ def poisoned(folder: Path, file: Path, *content: bytes, run_id: str = "old") -> 
     columns = derive.EMPTY | {"run_id": run_id, "state": State.COMPLETED, "started_at": 1, "request_bytes": 0}
     columns |= dict.fromkeys(("method", "endpoint", "path", "query", "request_headers"), "")
     units = [
-        Unit(uuid, columns | {"uuid": uuid, "is_stream": False, "is_coerced": False}, ending=Ending(None, None, ()))
+        Unit(uuid, columns | {"uuid": uuid, "is_stream": False, "is_coerced": False}, is_over=True)
         for uuid in ("before", "after")
     ]
     journal.add([pack(units[0]), *content, pack(units[1])])

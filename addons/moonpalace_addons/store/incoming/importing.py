@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.incoming import transfer_rows
 from moonpalace_addons.store.incoming.sources import Source
-from moonpalace_addons.store.incoming.transfer import MAX_BATCH_ROWS, Call, batches, insert_calls
+from moonpalace_addons.store.incoming.transfer import MAX_BATCH_ROWS, Transferred, batches, insert_calls
 from moonpalace_addons.store.upkeep.indexing import catch_up
 
 MAX_ATTEMPTS = 5
@@ -54,7 +54,7 @@ def import_calls(
     return counts
 
 
-def store(engine: Engine, batch: Sequence[Call]) -> int:
+def store(engine: Engine, batch: Sequence[Transferred]) -> int:
     """Store the missing calls of a batch in one transaction; return their number."""
     for attempt in range(MAX_ATTEMPTS):
         try:

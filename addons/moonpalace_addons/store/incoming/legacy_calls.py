@@ -8,7 +8,7 @@ from uuid import UUID, uuid5
 
 from moonpalace_addons.store.incoming import legacy
 from moonpalace_addons.store.incoming.legacy import LegacyRow, Stored
-from moonpalace_addons.store.incoming.transfer import Call
+from moonpalace_addons.store.incoming.transfer import Transferred
 from moonpalace_addons.store.read.header_text import header_pairs
 from moonpalace_addons.store.records.values import MAX_INT64, Values
 from moonpalace_addons.store.tasks import ExchangeEnded, State
@@ -46,7 +46,7 @@ NO_STATUS = "the original MoonPalace broke off at this call and recorded no stat
 NO_END = "the stream has no [DONE]: it may have been cut off, which the original MoonPalace did not record"
 
 
-def calls(rows: Iterable[LegacyRow], *, otherwise: int) -> Iterator[Call]:
+def calls(rows: Iterable[LegacyRow], *, otherwise: int) -> Iterator[Transferred]:
     """Yield a call for each row; times without a zone are in this machine's time zone.
 
     `otherwise` is the time, in microseconds, of a first row whose time cannot be read.
@@ -64,7 +64,7 @@ def with_times(rows: Iterable[LegacyRow], *, otherwise: int) -> Iterator[tuple[L
         yield row, moment
 
 
-def to_call(row: LegacyRow, started_at: int) -> Call:
+def to_call(row: LegacyRow, started_at: int) -> Transferred:
     """Return the call of a row, without the secrets that the original stored."""
     warnings = [NO_TIME] if microseconds(text(row["created_at"])) is None else []
     request_headers, response_headers = text(row["request_header"]), text(row["response_header"])
@@ -74,23 +74,20 @@ def to_call(row: LegacyRow, started_at: int) -> Call:
     answer = received_answer(row, stripped(response_headers, hidden), response)
     error = text(row["error"])
     ended = ExchangeEnded("", integer(row["latency"]) or 0, failure(error) if error else State.COMPLETED)
+    call = Transferred(identity(row), {}, request_body=request, run=RUN)
     path = text(row["request_path"]) or ""
-    outcome = derive.outcome(ended, answer, fields, path=path, warnings=warnings, hidden=hidden)
+    derive.finish(call, ended, answer, fields, path=path, warnings=warnings, hidden=hidden)
     columns = (
         derive.EMPTY
         | request_columns(row, request, stripped(request_headers, hidden), fields)
-        | outcome.columns
+        | call.columns
         | recorded_columns(row, stripped(response_headers, hidden))
-        | ending(row, outcome.columns, outcome.stream, outcome.body)
-        | {"uuid": identity(row), "run_id": RUN["id"], "id": integer(row["id"]), "started_at": started_at}
+        | ending(row, call.columns, call.stream, call.response_body)
+        | {"uuid": call.uuid, "run_id": RUN["id"], "id": integer(row["id"]), "started_at": started_at}
     )
-    return Call(
-        storable(columns, hidden),
-        RUN,
-        request=request,
-        response=None if response is None else outcome.body,
-        stream=outcome.stream,
-    )
+    call.columns = storable(columns, hidden)
+    call.response_body = None if response is None else call.response_body
+    return call
 
 
 def received_answer(row: LegacyRow, headers: str | None, body: bytes | None) -> Received | None:

@@ -16,12 +16,12 @@ from moonpalace_addons.store.database.engine import sqlite_file as file_of
 from moonpalace_addons.store.database.file_checks import read_only, read_only_uri
 from moonpalace_addons.store.database.opening import current_revision
 from moonpalace_addons.store.incoming import legacy, legacy_calls, transfer_rows
-from moonpalace_addons.store.incoming.transfer import Call
+from moonpalace_addons.store.incoming.transfer import Transferred
 from moonpalace_addons.store.records import contents, labels, runs
 from moonpalace_addons.store.schema import REVISION
 from moonpalace_addons.store.state import State
 from moonpalace_addons.store.write import recovery
-from moonpalace_addons.store.write.storable import storable
+from moonpalace_addons.wire.chat import stream_texts
 
 
 class Source(Protocol):
@@ -33,7 +33,7 @@ class Source(Protocol):
     def keys(self) -> Iterator[tuple[int, str]]:
         """Yield id and uuid of every call, oldest first."""
 
-    def load(self, row_id: int) -> Call | None:
+    def load(self, row_id: int) -> Transferred | None:
         """Return a call with its bodies; None if it is in flight or deleted."""
 
 
@@ -103,7 +103,7 @@ class LegacySource:
                 self._moments[number] = moment
             yield number, legacy_calls.identity(row)
 
-    def load(self, row_id: int) -> Call:
+    def load(self, row_id: int) -> Transferred:
         """Return a call with its bodies."""
         row = legacy.row(self._connection, row_id)
         moment = legacy_calls.microseconds(legacy_calls.text(row["created_at"]))
@@ -127,7 +127,7 @@ class OwnSource:
         """Yield id and uuid of every call, oldest first."""
         return transfer_rows.keys(self._connection)
 
-    def load(self, row_id: int) -> Call | None:
+    def load(self, row_id: int) -> Transferred | None:
         """Return a call with its bodies; None if it is in flight or deleted."""
         columns = transfer_rows.columns_of(self._connection, row_id)
         if columns is None:
@@ -138,28 +138,26 @@ class OwnSource:
             # A run that is not listed has started since, and is alive.
             return None if self._open.get(run_id, True) else self._finished(row_id, columns, tags)
         bodies = contents.bodies(self._engine, row_id)
-        return Call(
+        return Transferred(
+            str(columns["uuid"]),
             columns,
-            self._run(run_id),
-            request=bodies.request,
-            response=bodies.response,
+            request_body=bodies.request,
+            is_over=True,
+            response_body=bodies.response,
             stream=bodies.event_stream,
-            chunks=contents.event_times(self._engine, row_id),
+            times=contents.event_times(self._engine, row_id),
+            texts=stream_texts.of_answer(bodies.event_stream, bodies.response),
+            run=self._run(run_id),
             tags=tags,
         )
 
-    def _finished(self, row_id: int, columns: dict[str, object], tags: tuple[str, ...]) -> Call | None:
+    def _finished(self, row_id: int, columns: dict[str, object], tags: tuple[str, ...]) -> Transferred | None:
         run_id = str(columns["run_id"])
         for left in runs.unfinished(self._connection, run_id):
             if left.exchange.id == row_id:
-                result = recovery.read(left)
-                return Call(
-                    columns | storable(result.outcome.columns),
-                    self._run(run_id),
-                    request=left.request_body,
-                    response=result.outcome.body,
-                    stream=result.outcome.stream,
-                    chunks=result.chunks,
-                    tags=tags,
+                unit = Transferred(
+                    left.exchange.uuid, columns, request_body=left.request_body, run=self._run(run_id), tags=tags
                 )
+                recovery.end(unit, left)
+                return unit
         return None

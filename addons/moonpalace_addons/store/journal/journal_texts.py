@@ -46,9 +46,12 @@ def texts_of(unit: Unit) -> Iterator[Text]:
         if isinstance(value, str) and column not in EXCLUDED:
             yield Text("exchanges", column, unit.uuid, value.encode("utf-8", "surrogatepass"))
     segments = b"".join(data for _, data, _ in unit.segments)
-    bodies = {("parts", "request body"): unit.request_body, ("response_segments", "data"): segments}
-    if unit.ending is not None:
-        bodies |= {("parts", "response body"): unit.ending.body, ("event_streams", "data"): unit.ending.stream}
+    bodies = {
+        ("parts", "request body"): unit.request_body,
+        ("response_segments", "data"): segments,
+        ("parts", "response body"): unit.response_body,
+        ("event_streams", "data"): unit.stream,
+    }
     for (table, column), data in bodies.items():
         if data:
             yield Text(table, column, unit.uuid, data)

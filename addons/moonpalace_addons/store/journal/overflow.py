@@ -160,7 +160,7 @@ class Overflow:
         if refused is None:
             return False
         source.journal.done(portion.end)
-        source.calls += sum(unit.ending is not None and unit.uuid not in refused for unit in portion.units)
+        source.calls += sum(unit.is_over and unit.uuid not in refused for unit in portion.units)
         source.unread += portion.unread
         source.refused += len(refused)
         return True

@@ -18,7 +18,7 @@ from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.state import State
 from moonpalace_addons.store.write import derive
 from moonpalace_addons.store.write.storable import storable
-from moonpalace_addons.store.write.units import Ending, Segment, Times, Unit
+from moonpalace_addons.store.write.units import Segment, Times, Unit
 from moonpalace_addons.wire.chat import stream_texts
 
 LENGTH = struct.Struct("<I")
@@ -43,8 +43,7 @@ class Head:
 
 def pack(unit: Unit) -> bytes:
     """Return a packed unit; raises OverflowError if it is larger than 1 GiB."""
-    ending = unit.ending or Ending(None, None, ())
-    bodies = {"request": unit.request_body, "response": ending.body, "stream": ending.stream}
+    bodies = {"request": unit.request_body, "response": unit.response_body, "stream": unit.stream}
     described: list[tuple[object, ...]] = [(kind, len(body)) for kind, body in bodies.items() if body is not None]
     described += [("segment", len(data), number, times) for number, data, times in unit.segments]
     head = {
@@ -52,7 +51,7 @@ def pack(unit: Unit) -> bytes:
         "columns": {name: value for name, value in unit.columns.items() if value is not None},
         "changed": list(unit.changed),
         "kept": unit.kept,
-        "times": ending.times if unit.ending else None,
+        "times": unit.times if unit.is_over else None,
         "bodies": described,
     }
     data = json.dumps(head, separators=(",", ":")).encode()
@@ -101,16 +100,19 @@ def built(head: Head, plain: bytes, offset: int) -> Unit:
     if offset != len(plain):
         raise ValueError("the bodies are not as long as they should be")
     columns = derive.EMPTY | {name: value for name, value in head.columns.items() if name in NAMES}
-    answer, stream, times = bodies.get("response"), bodies.get("stream"), pairs(head.times or ())
-    ending = Ending(answer, stream, times, stream_texts.of_answer(stream, answer))
+    answer, stream = bodies.get("response"), bodies.get("stream")
     return Unit(
         uuid=head.uuid,
         columns=columns,
         changed={name: columns[name] for name in head.changed if name in NAMES},
         request_body=bodies.get("request"),
-        ending=ending if head.times is not None else None,
         segments=segments,
         kept=head.kept,
+        is_over=head.times is not None,
+        response_body=answer,
+        stream=stream,
+        times=pairs(head.times or ()),
+        texts=stream_texts.of_answer(stream, answer),
     )
 
 

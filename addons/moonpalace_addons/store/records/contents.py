@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 import zstandard
 from sqlalchemy import Connection, Engine, Table, bindparam, delete, insert, select, update
 
 from moonpalace_addons.store.records import parts
-from moonpalace_addons.store.records.body_text import Side
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EVENT_STREAMS, EXCHANGES, SEGMENTS
 
@@ -28,38 +27,6 @@ class Bodies:
     request: bytes | None
     response: bytes | None
     event_stream: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A decoded body to be stored; a call has at most one on each side."""
-
-    exchange_id: int
-    side: Side
-    data: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """An event stream to be stored as received; `chunks` are (offset after the chunk, ns since the request began).
-
-    `texts` are the texts of a stream that is not merged (`stream_texts.of_answer`).
-    """
-
-    exchange_id: int
-    data: bytes = field(repr=False)
-    chunks: Sequence[tuple[int, int]] = field(repr=False)
-    texts: str | None = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """A part of an answer in flight; `chunks` as in a stream."""
-
-    exchange_id: int
-    sequence: int
-    data: bytes = field(repr=False)
-    chunks: Sequence[tuple[int, int]] = field(repr=False)
 
 
 def bodies(engine: Engine, exchange_id: int) -> Bodies:
@@ -88,32 +55,10 @@ def event_times(engine: Engine, exchange_id: int) -> list[tuple[int, int]]:
     return unpacked(data) if data is not None else []
 
 
-def insert_contents(
-    connection: Connection, bodies: Sequence[Body], streams: Sequence[Stream] = (), segments: Sequence[Segment] = ()
-) -> None:
-    """Insert the bodies, streams and segments of existing rows."""
-    set_bodies(connection, bodies)
-    rows = (
-        (EVENT_STREAMS, [stream_row(stream) for stream in streams]),
-        (SEGMENTS, [segment_row(segment) for segment in segments]),
-    )
-    for table, values in rows:
-        if values:
-            connection.execute(insert(table), values)
-
-
-def set_bodies(connection: Connection, bodies: Sequence[Body]) -> None:
-    """Store the bodies of existing rows."""
-    listed = parts.keep(connection, [body.data for body in bodies])
-    for side in ("request", "response"):
-        rows = [
-            {"owner": body.exchange_id, "listed": ids}
-            for body, ids in zip(bodies, listed, strict=True)
-            if body.side == side
-        ]
-        if rows:
-            statement = update(EXCHANGES).where(EXCHANGES.c.id == bindparam("owner"))
-            connection.execute(statement.values({f"{side}_parts": bindparam("listed")}), rows)
+def insert_rows(connection: Connection, table: Table, rows: Sequence[Values]) -> None:
+    """Insert rows of streams or segments."""
+    if rows:
+        connection.execute(insert(table), rows)
 
 
 def delete_segments(connection: Connection, exchange_ids: Sequence[int]) -> None:
@@ -138,14 +83,9 @@ def delete_for(connection: Connection, table: Table, exchange_ids: Sequence[int]
         connection.execute(statement, [{"owner": exchange_id} for exchange_id in exchange_ids])
 
 
-def stream_row(stream: Stream) -> Values:
-    """Return a row of `event_streams`."""
-    return {
-        "exchange_id": stream.exchange_id,
-        "data": zstandard.compress(stream.data),
-        "chunks": packed(stream.chunks),
-        "texts": stream.texts,
-    }
+def stream_row(exchange_id: int, data: bytes, chunks: Sequence[tuple[int, int]], texts: str | None = None) -> Values:
+    """Return a row of `event_streams`; `chunks` are (offset after the chunk, ns since the request began)."""
+    return {"exchange_id": exchange_id, "data": zstandard.compress(data), "chunks": packed(chunks), "texts": texts}
 
 
 def packed(chunks: Sequence[tuple[int, int]]) -> bytes:
@@ -161,14 +101,9 @@ def unpacked(data: bytes) -> list[tuple[int, int]]:
     return list(zip(accumulate(lengths), accumulate(pauses), strict=True))
 
 
-def segment_row(segment: Segment) -> Values:
-    """Return a row of `response_segments`."""
-    return {
-        "exchange_id": segment.exchange_id,
-        "sequence": segment.sequence,
-        "data": segment.data,
-        "chunks": json.dumps(segment.chunks),
-    }
+def segment_row(exchange_id: int, sequence: int, data: bytes, chunks: Sequence[tuple[int, int]]) -> Values:
+    """Return a row of `response_segments`; `chunks` as in a stream."""
+    return {"exchange_id": exchange_id, "sequence": sequence, "data": data, "chunks": json.dumps(chunks)}
 
 
 def received_so_far(connection: Connection, exchange_id: int) -> tuple[bytes, list[tuple[int, int]]]:

@@ -8,14 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from moonpalace_addons.store.pricing.pricing import Pricing
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.exchanges import Exchange
-from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, ResponseStarted, Task
 from moonpalace_addons.store.write import derive, gate
 from moonpalace_addons.store.write.answers import Received
 from moonpalace_addons.store.write.ongoing import Ongoing
 from moonpalace_addons.store.write.storable import storable
-from moonpalace_addons.store.write.units import Ending, Unit
-from moonpalace_addons.wire.chat import stream_texts
+from moonpalace_addons.store.write.units import Unit
 from moonpalace_addons.wire.codings import encodings
 
 logger = logging.getLogger(__name__)
@@ -29,7 +27,7 @@ class Batch:
         self.pricing = pricing
         self.fingerprint_key = fingerprint_key
         self.calls: dict[str, Ongoing] = {}
-        self.units: dict[str, Unit] = {}
+        self.units: dict[str, Ongoing] = {}
         self.lost = 0
         """Calls that get no row because of a fault in MoonPalace."""
         self._finished: list[Exchange] = []
@@ -58,7 +56,7 @@ class Batch:
                     call.answer.absorb()
             except Exception:
                 logger.exception("store: the answer to call %s could not be taken in", call.uuid)
-        return sum(call.weight for call in self.calls.values())
+        return sum(call.answer_weight for call in self.calls.values())
 
     def plan(self, tasks: Sequence[Task], *, keep: bool) -> None:
         """Update the units for these tasks and, with `keep`, for the received parts of answers in flight."""
@@ -72,11 +70,12 @@ class Batch:
                 logger.exception("store: call %s could not be read because of a fault in MoonPalace", task.uuid)
                 self.lost += isinstance(task, RequestRead)
             unit = self.units.get(task.uuid)
-            if isinstance(task, ExchangeEnded) and (unit is None or unit.ending is None):
+            if isinstance(task, ExchangeEnded) and (unit is None or not unit.is_over):
                 self._settled.append(task.uuid)
         for call in self.calls.values() if keep else ():
             try:
-                self._keep(call)
+                if call.keep_answer():
+                    self._add(call)
             except Exception:
                 logger.exception("store: the answer to call %s could not be kept so far", call.uuid)
 
@@ -98,12 +97,11 @@ class Batch:
             case ExchangeEnded() if call := self.calls.pop(task.uuid, None):
                 self._end(call, task)
 
-    def _unit(self, call: Ongoing) -> Unit:
-        unit = self.units.get(call.uuid)
-        if unit is None:
-            now = time.monotonic()
-            unit = self.units[call.uuid] = Unit(call.uuid, call.columns, call.row_id, kept=call.segments > 0, since=now)
-        return unit
+    def _add(self, call: Ongoing) -> None:
+        """Have a call written."""
+        if call.uuid not in self.units:
+            call.since = time.monotonic()
+            self.units[call.uuid] = call
 
     def _begin(self, request: RequestRead) -> None:
         body, problem = encodings.decode(request.body, request.content_encoding)
@@ -114,49 +112,35 @@ class Batch:
         columns = derive.request_columns(request, fields, run_id=self.run_id, fingerprint_key=self.fingerprint_key)
         warnings += gate.warnings("request", kinds)
         columns |= kept | {"warnings": derive.packed(warnings)}
-        call = Ongoing(request.uuid, hidden, fields, storable(columns, hidden), warnings)
-        self.calls[request.uuid] = call
-        self._unit(call).request_body = body
+        self.calls[request.uuid] = call = Ongoing(
+            request.uuid,
+            storable(columns, hidden),
+            request_body=body,
+            secrets=hidden,
+            fields=fields,
+            warnings=warnings,
+        )
+        self._add(call)
         if self.pricing is not None:
             self.pricing.prepare(columns)
 
     def _end(self, call: Ongoing, ended: ExchangeEnded) -> None:
         if ended.response:
             call.begin_answer(ended.response)
-        unit = self._unit(call)
-        received = close_answer(call)
-        coerced = bool(call.columns["is_coerced"])
-        outcome = derive.outcome(
+        derive.finish(
+            call,
             ended,
-            received,
+            close_answer(call),
             call.fields,
             path=str(call.columns["path"]),
             warnings=call.warnings,
             hidden=call.secrets,
-            coerced=coerced,
+            coerced=bool(call.columns["is_coerced"]),
         )
-        times = received.chunks if received and received.is_stream else ()
-        unit.ending = Ending(outcome.body, outcome.stream, times, texts_of(call, outcome))
-        # The ending contains the whole answer, so unstored segments are not needed any more.
-        unit.segments.clear()
-        change(unit, call, outcome.columns)
+        call.answer = None
         if self.pricing is not None:
-            change(unit, call, self.pricing.columns(call.columns))
-
-    def _keep(self, call: Ongoing) -> None:
-        answer = call.answer
-        if answer is None:
-            return
-        data, chunks = answer.fresh()
-        if not data and call.answer_announced:
-            return
-        unit = self._unit(call)
-        if not call.answer_announced:
-            call.answer_announced = True
-            change(unit, call, derive.header_columns(answer.heading()))
-        if data:
-            unit.segments.append((call.segments, data, chunks))
-            call.segments += 1
+            call.change(self.pricing.columns(call.columns))
+        self._add(call)
 
     def is_due(self, before: float) -> bool:
         """Return whether there is a unit of a call that has ended, or one planned before the time `before`."""
@@ -176,7 +160,10 @@ class Batch:
 
     def stored(self, ids: Mapping[str, int]) -> None:
         """Note that the units of these calls have been committed."""
-        self.note([self.units.pop(uuid) for uuid in list(self.units) if uuid in ids], ids)
+        done = [self.units.pop(uuid) for uuid in list(self.units) if uuid in ids]
+        self.note(done, ids)
+        for unit in done:
+            unit.drop_written()
 
     def note(self, done: Sequence[Unit], ids: Mapping[str, int]) -> None:
         """Note the row ids of committed units of this run."""
@@ -185,23 +172,26 @@ class Batch:
             for known in (self.calls.get(unit.uuid), self.units.get(unit.uuid)):
                 if known is not None:
                     known.row_id = row_id
-            if unit.ending is not None:
+            if unit.is_over:
                 self._finished.append(exchanges.to_exchange(unit.columns | {"id": row_id}))
                 self._settled.append(unit.uuid)
 
     def drop(self, uuid: str) -> None:
-        """Drop the unit of a call, and the call unless it has a row."""
+        """Drop what is to be written of a call, and the call unless it has a row."""
         unit = self.units.pop(uuid)
         if unit.row_id is None:
             self.calls.pop(uuid, None)
-        if unit.ending is not None:
-            self._settled.append(uuid)
+        self._leave(unit)
 
     def hand_over(self, uuids: Iterable[str]) -> None:
-        """Drop the units of these calls, which are in a journal."""
+        """Drop what is to be written of these calls, which is in a journal."""
         for uuid in uuids:
-            if self.units.pop(uuid).ending is not None:
-                self._settled.append(uuid)
+            self._leave(self.units.pop(uuid))
+
+    def _leave(self, unit: Ongoing) -> None:
+        unit.drop_written()
+        if unit.is_over:
+            self._settled.append(unit.uuid)
 
     def begin_again(self, fingerprint_key: bytes) -> None:
         """Treat everything as not stored, because the store has been replaced by one with this key."""
@@ -210,8 +200,6 @@ class Batch:
             call.forget_stored()
         for unit in self.units.values():
             unit.row_id, unit.kept = None, False
-            if unit.ending is None and unit.uuid in self.calls:
-                unit.segments.clear()
 
     def finished(self) -> list[Exchange]:
         """Return the calls that have ended and been stored since the last call."""
@@ -222,22 +210,6 @@ class Batch:
         """Return the calls that have ended and are stored, in a journal or lost since the last call."""
         done, self._settled = self._settled, []
         return done
-
-
-def change(unit: Unit, call: Ongoing, columns: Values) -> None:
-    """Change columns of a call's row."""
-    fit = storable(columns, call.secrets)
-    call.columns |= fit
-    unit.changed |= fit
-
-
-def texts_of(call: Ongoing, outcome: derive.Outcome) -> str | None:
-    """Return the texts of a stream that is not merged; without them, words split across events are not found."""
-    try:
-        return stream_texts.of_answer(outcome.stream, outcome.body, call.secrets)
-    except Exception:
-        logger.exception("store: the texts of the answer to call %s could not be put together", call.uuid)
-        return None
 
 
 def close_answer(call: Ongoing) -> Received | None:

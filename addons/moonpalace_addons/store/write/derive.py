@@ -3,8 +3,8 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from dataclasses import fields as fields_of
+from dataclasses import replace
 
 from msgspec import structs
 
@@ -14,8 +14,9 @@ from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
 from moonpalace_addons.store.write import gate
 from moonpalace_addons.store.write.answers import Reading, Received, read
+from moonpalace_addons.store.write.units import Unit
 from moonpalace_addons.wire import answer_headers, session
-from moonpalace_addons.wire.chat import completion, pieces, timing
+from moonpalace_addons.wire.chat import completion, pieces, stream_texts, timing
 from moonpalace_addons.wire.codings import encodings
 from moonpalace_addons.wire.faces.summary import summarize
 from moonpalace_addons.wire.foreign import quoted
@@ -44,15 +45,6 @@ MERGED_MEMBERS = pieces.TEXT_KEYS | {"role"}
 
 type Fields = Mapping[str, object]
 """The scalar members of a JSON request (model, stream, max_tokens …), its `metadata` and its `tool_choice`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The columns that the end of a call fills, the body to store, and the stream if there was one."""
-
-    columns: Values
-    body: bytes | None
-    stream: bytes | None
 
 
 def request_fields(body: bytes) -> Fields:
@@ -119,7 +111,8 @@ UNANSWERED: Values = dict.fromkeys(
 """The columns derived from an answer, for a call without one."""
 
 
-def outcome(
+def finish(
+    unit: Unit,
     ended: ExchangeEnded,
     received: Received | None,
     fields: Fields,
@@ -128,8 +121,8 @@ def outcome(
     warnings: Sequence[str] = (),
     hidden: Sequence[bytes] = (),
     coerced: bool = False,
-) -> Outcome:
-    """Return all that the end of a call adds to its row; if the answer cannot be parsed, at least its bytes.
+) -> None:
+    """Add all that the end of a call says to its unit; if the answer cannot be parsed, at least its bytes.
 
     A stream that broke off after its last event, because an SDK leaves at `[DONE]` or at an error or because upstream
     closed, reached the client completely unless some bytes were still unsent. Such a call is completed, although the
@@ -140,7 +133,8 @@ def outcome(
     """
     warnings = [*warnings, *ended.warnings]
     if received is None:
-        return Outcome(ending_columns(ended, fields, warnings), None, None)
+        end(unit, ending_columns(ended, fields, warnings), hidden)
+        return
     if ended.dropped:
         received = replace(received, is_partial=True)
         warnings.append(f"only the beginning of the answer is kept (setting max-body): {ended.dropped} bytes are not")
@@ -156,11 +150,32 @@ def outcome(
             reading = replace(reading, has_end=True)  # whoever left early, it was not the server that forgot the end
         if reading.is_done and not (coerced or ended.unsent) and ended.error_kind in HARMLESS_AFTER_END:
             ended = structs.replace(ended, state=State.COMPLETED, error_kind=None, error_message=None)
-        return read_outcome(ended, received, reading, fields, warnings)
+        columns, body = read_columns(ended, received, reading, fields, warnings), reading.body
     except Exception as error:
         logger.exception("store: an answer could not be read because of a fault in MoonPalace; its bytes are kept")
         warnings.append(f"not read because of a fault in MoonPalace: {type(error).__name__}")
-        return unread_outcome(ended, received, fields, warnings)
+        columns, body = answered_columns(ended, received, fields, warnings), received.body
+    unit.response_body = body
+    if received.is_stream:
+        unit.stream, unit.times = received.body, received.chunks
+        unit.texts = texts_of(unit, hidden)
+    end(unit, columns, hidden)
+
+
+def end(unit: Unit, columns: Values, hidden: Sequence[bytes]) -> None:
+    """Mark a call as over; its segments are not needed any more."""
+    unit.change(columns, hidden)
+    unit.segments = []
+    unit.is_over = True
+
+
+def texts_of(unit: Unit, hidden: Sequence[bytes]) -> str | None:
+    """Return the texts of a stream that is not merged; without them, words split across events are not found."""
+    try:
+        return stream_texts.of_answer(unit.stream, unit.response_body, hidden)
+    except Exception:
+        logger.exception("store: the texts of the answer to call %s could not be put together", unit.uuid)
+        return None
 
 
 def is_merged(reading: Reading) -> bool:
@@ -188,10 +203,10 @@ def without_pieces(
     return received, reading
 
 
-def read_outcome(
+def read_columns(
     ended: ExchangeEnded, received: Received, reading: Reading, fields: Fields, warnings: Sequence[str]
-) -> Outcome:
-    """Return the outcome of a call with a parsed answer."""
+) -> Values:
+    """Return the columns for the end of a call with a parsed answer."""
     masked = gate.warnings("answer", received.masked)
     warnings = [*warnings, *masked, *reading.warnings, *silence_warning(ended, received)]
     is_all_there = ended.state is State.COMPLETED and reading.is_all and not received.is_partial
@@ -202,8 +217,7 @@ def read_outcome(
         warnings += reading.face.warnings(fields, mapping(reading.completion), streamed=streamed)
         if not (reading.has_end or reading.is_cut):
             warnings.append(reading.face.no_end)
-    columns = answered_columns(ended, received, fields, warnings) | reading_columns(reading, received, ended.at)
-    return Outcome(columns, reading.body, received.body if received.is_stream else None)
+    return answered_columns(ended, received, fields, warnings) | reading_columns(reading, received, ended.at)
 
 
 def silence_warning(ended: ExchangeEnded, received: Received) -> list[str]:
@@ -215,12 +229,6 @@ def silence_warning(ended: ExchangeEnded, received: Received) -> list[str]:
     if ended.unsent:
         return [f"the client took nothing more for the last {seconds:.1f} s, with {ended.unsent} bytes waiting for it"]
     return [f"nothing came from upstream for the last {seconds:.1f} s"]
-
-
-def unread_outcome(ended: ExchangeEnded, received: Received, fields: Fields, warnings: Sequence[str]) -> Outcome:
-    """Return the outcome of a call with an answer that is not parsed."""
-    columns = answered_columns(ended, received, fields, warnings)
-    return Outcome(columns, received.body, received.body if received.is_stream else None)
 
 
 def answered_columns(ended: ExchangeEnded, received: Received, fields: Fields, warnings: Sequence[str]) -> Values:

@@ -1,20 +1,15 @@
-"""The writer's state of calls in flight."""
+"""Calls in flight: their units, and their answers so far."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
-from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import ResponseStarted
-from moonpalace_addons.store.write import gate
+from moonpalace_addons.store.write import derive, gate
 from moonpalace_addons.store.write.answers import Received
-from moonpalace_addons.store.write.derive import Fields
+from moonpalace_addons.store.write.units import TIME_WEIGHT, Unit
 from moonpalace_addons.wire.codings import encodings
 from moonpalace_addons.wire.secrets import masking as secrets
-
-CHUNK_WEIGHT = 120
-"""Approximate bytes of memory for the offset and the time of one chunk."""
-
 
 MAX_SEGMENT = 8_000_000
 """Maximum bytes of an answer in flight that are stored at once."""
@@ -104,34 +99,53 @@ class Answer:
 
 
 @dataclass(slots=True)
-class Ongoing:
-    """A call in flight. `row_id` is None until its row is committed; `columns` are the values of its row.
+class Ongoing(Unit):
+    """The unit of a call in flight, which grows with each task until its end is written.
 
-    The request's body is not kept here, because it may be large and is not needed once it is stored.
+    What has been written is dropped: the request's body and the segments may be large. `fields` are the scalar members
+    of the request, `segment_count` the segments of its answer so far.
     """
 
-    uuid: str
-    secrets: tuple[bytes, ...] = field(repr=False)
-    fields: Fields
-    columns: Values
-    warnings: list[str]
-    row_id: int | None = None
+    secrets: tuple[bytes, ...] = field(default=(), repr=False)
+    fields: Mapping[str, object] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     answer: Answer | None = None
-    answer_announced: bool = False
-    segments: int = 0
+    is_answer_announced: bool = False
+    segment_count: int = 0
 
     @property
-    def weight(self) -> int:
-        """Return the approximate memory of its answer in bytes."""
-        return len(self.answer.body) + CHUNK_WEIGHT * len(self.answer.chunks) if self.answer else 0
+    def answer_weight(self) -> int:
+        """Return the approximate memory of its answer in flight in bytes."""
+        return len(self.answer.body) + TIME_WEIGHT * len(self.answer.chunks) if self.answer else 0
 
     def begin_answer(self, started: ResponseStarted) -> None:
         """Note that the answer has begun."""
         self.answer = Answer(started, self.secrets)
         self.secrets = self.answer.secrets
 
+    def keep_answer(self) -> bool:
+        """Add the new part of the answer in flight as a segment; return whether anything is to be written."""
+        if self.answer is None:
+            return False
+        data, chunks = self.answer.fresh()
+        if not data and self.is_answer_announced:
+            return False
+        if not self.is_answer_announced:
+            self.is_answer_announced = True
+            self.change(derive.header_columns(self.answer.heading()), self.secrets)
+        if data:
+            self.segments.append((self.segment_count, data, chunks))
+            self.segment_count += 1
+        return True
+
+    def drop_written(self) -> None:
+        """Drop what has been written, to the store or to a journal."""
+        self.changed, self.request_body, self.segments = {}, None, []
+        self.kept = self.segment_count > 0
+
     def forget_stored(self) -> None:
         """Mark the whole call as not stored."""
-        self.row_id, self.segments, self.answer_announced = None, 0, False
+        self.row_id, self.kept, self.segment_count, self.is_answer_announced = None, False, 0, False
+        self.segments = []
         if self.answer is not None:
             self.answer.stored = self.answer.stored_chunks = 0

@@ -3,20 +3,18 @@
 import logging
 import os
 from collections.abc import Container
-from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from moonpalace_addons.store.database.outage import is_store_failure
 from moonpalace_addons.store.pricing import repricing
 from moonpalace_addons.store.pricing.pricing import Pricing
-from moonpalace_addons.store.records import contents, exchanges, runs
+from moonpalace_addons.store.records import runs
 from moonpalace_addons.store.tasks import ExchangeEnded, State
 from moonpalace_addons.store.write import derive
 from moonpalace_addons.store.write.answers import Received
 from moonpalace_addons.store.write.host import host_name, is_other_process
-from moonpalace_addons.store.write.storable import storable
-from moonpalace_addons.wire.chat import stream_texts
+from moonpalace_addons.store.write.units import Unit, write
 
 logger = logging.getLogger(__name__)
 
@@ -66,29 +64,23 @@ def finish(connection: Connection, left: runs.Unfinished, pricing: Pricing | Non
     """Finish one call; if its stored parts cannot be read, at least with its final state."""
     try:
         with connection.begin_nested():
-            finish_with(connection, left.exchange.id, read(left))
+            unit = begun(left)
+            end(unit, left)
+            write(connection, [unit])
             if pricing is not None:
                 repricing.price(connection, pricing, [left.exchange.id])
     except Exception as error:
         if is_store_failure(error):
             raise  # locked or full: not caused by this call
         logger.exception("store: the stored parts of call %d could not be read", left.exchange.id)
-        unread = derive.outcome(ending(left), None, {}, warnings=left.exchange.warnings)
-        finish_with(connection, left.exchange.id, Result(unread, []))
+        unread = begun(left)
+        derive.finish(unread, ending(left), None, {}, warnings=left.exchange.warnings)
+        write(connection, [unread])
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The result for a call that a dead proxy left in flight."""
-
-    outcome: derive.Outcome
-    chunks: list[tuple[int, int]]
-
-
-def read(left: runs.Unfinished) -> Result:
-    """Return the result of a call, derived from its stored parts."""
-    call = left.exchange
-    received = None
+def end(unit: Unit, left: runs.Unfinished) -> None:
+    """Add the end of a call to its unit, derived from its stored parts."""
+    call, received = left.exchange, None
     if call.status_code is not None:
         received = Received(
             at=call.time_to_headers,
@@ -99,7 +91,12 @@ def read(left: runs.Unfinished) -> Result:
             chunks=left.chunks,
         )
     fields = derive.request_fields(left.request_body)
-    return Result(derive.outcome(ending(left), received, fields, path=call.path, warnings=call.warnings), left.chunks)
+    derive.finish(unit, ending(left), received, fields, path=call.path, warnings=call.warnings)
+
+
+def begun(left: runs.Unfinished) -> Unit:
+    """Return the unit of a call of which everything but the end is stored."""
+    return Unit(left.exchange.uuid, {}, left.exchange.id, kept=True)
 
 
 def ending(left: runs.Unfinished) -> ExchangeEnded:
@@ -116,14 +113,3 @@ def died(uuid: str, at: int) -> ExchangeEnded:
         error_kind="proxy_died",
         error_message="the proxy died while this call was under way; what had been stored of the answer is kept",
     )
-
-
-def finish_with(connection: Connection, call_id: int, result: Result) -> None:
-    """Write the result of a call."""
-    outcome = result.outcome
-    exchanges.update_exchanges(connection, [storable(outcome.columns) | {"id": call_id}])
-    contents.delete_segments(connection, [call_id])
-    bodies = [contents.Body(call_id, "response", outcome.body)] if outcome.body is not None else []
-    texts = stream_texts.of_answer(outcome.stream, outcome.body)
-    streams = [contents.Stream(call_id, outcome.stream, result.chunks, texts)] if outcome.stream is not None else []
-    contents.insert_contents(connection, bodies, streams)

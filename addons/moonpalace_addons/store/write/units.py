@@ -1,14 +1,16 @@
-"""Units of work for single calls, and writing them for the first time or again."""
+"""What is known of a call and not yet stored, and writing it for the first time or again."""
 
 from collections.abc import Container, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
 from moonpalace_addons.store.records import contents, exchanges, idempotency, parts, shared_pieces
 from moonpalace_addons.store.records.body_text import Side
 from moonpalace_addons.store.records.values import Values
+from moonpalace_addons.store.schema import EVENT_STREAMS, SEGMENTS
 from moonpalace_addons.store.state import State
+from moonpalace_addons.store.write.storable import storable
 
 type Times = Sequence[tuple[int, int]]
 """For each chunk, the offset after it and the nanoseconds since the request began."""
@@ -22,23 +24,16 @@ TIME_WEIGHT = 120
 """Approximate bytes of memory for the offset and the time of one chunk."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """The content stored at the end of a call: the body, and the stream with its texts if there was one."""
-
-    body: bytes | None = field(repr=False)
-    stream: bytes | None = field(repr=False)
-    times: Times = field(repr=False)
-    texts: str | None = field(default=None, repr=False)
-
-
 @dataclass(slots=True)
 class Unit:
     """The data to be written for one call, with all secrets masked.
 
     A new row is written from `columns`; an existing row, with the id `row_id`, is updated with `changed`. `kept` means
-    that segments of its answer are stored, which are deleted when it ends. `since` is the monotonic time at which the
-    unit was created.
+    that segments of its answer are stored, which are deleted when it ends. `since` is the monotonic time since which
+    it waits to be written.
+
+    Once the call `is_over`, `response_body` is its answer; for a stream, the completion that it merges to, `stream` its
+    events with their `times`, and `texts` those of a stream that is not merged (`stream_texts.of_answer`).
     """
 
     uuid: str
@@ -46,23 +41,33 @@ class Unit:
     row_id: int | None = None
     changed: Values = field(default_factory=dict)
     request_body: bytes | None = field(default=None, repr=False)
-    ending: Ending | None = None
     segments: list[Segment] = field(default_factory=list, repr=False)
     kept: bool = False
     since: float = 0.0
+    is_over: bool = False
+    response_body: bytes | None = field(default=None, repr=False)
+    stream: bytes | None = field(default=None, repr=False)
+    times: Times = field(default=(), repr=False)
+    texts: str | None = field(default=None, repr=False)
+
+    def change(self, columns: Values, hidden: Sequence[bytes] = ()) -> None:
+        """Change columns of the row; secrets in them are masked, including `hidden`."""
+        fit = storable(columns, hidden)
+        self.columns |= fit
+        self.changed |= fit
 
     def is_due(self, before: float) -> bool:
-        """Return whether it has to be stored: the call has ended, or the unit was created up to the time `before`."""
-        return self.ending is not None or self.since <= before
+        """Return whether it has to be stored: the call has ended, or it has waited since the time `before`."""
+        return self.is_over or self.since <= before
 
     @property
     def weight(self) -> int:
         """Return the approximate memory of the unit in bytes."""
-        total = UNIT_WEIGHT + len(self.request_body or b"")
-        total += sum(len(data) + TIME_WEIGHT * len(times) for _, data, times in self.segments)
-        if self.ending is not None:
-            total += len(self.ending.body or b"") + len(self.ending.stream or b"") + len(self.ending.texts or "")
-            total += TIME_WEIGHT * len(self.ending.times)
+        total = UNIT_WEIGHT + len(self.request_body or b"") + len(self.response_body or b"")
+        if self.stream is not None:
+            total += len(self.stream) + len(self.texts or "") + TIME_WEIGHT * len(self.times)
+        for _, data, times in self.segments:
+            total += len(data) + TIME_WEIGHT * len(times)
         return total
 
 
@@ -74,16 +79,15 @@ def merged(units: Iterable[Unit]) -> list[Unit]:
         if earlier is None:
             found[later.uuid] = later
             continue
-        body = earlier.request_body if earlier.request_body is not None else later.request_body
-        found[later.uuid] = Unit(
-            later.uuid,
-            later.columns,
-            earlier.row_id,
-            earlier.changed | later.changed,
-            body,
-            later.ending or earlier.ending,
-            [*earlier.segments, *later.segments],
-            earlier.kept or later.kept,
+        last = later if later.is_over else earlier
+        found[later.uuid] = replace(
+            last,
+            columns=later.columns,
+            row_id=earlier.row_id,
+            changed=earlier.changed | later.changed,
+            request_body=earlier.request_body if earlier.request_body is not None else later.request_body,
+            segments=[*earlier.segments, *later.segments],
+            kept=earlier.kept or later.kept,
         )
     return list(found.values())
 
@@ -102,11 +106,13 @@ def rewrite(connection: Connection, units: Sequence[Unit]) -> dict[str, int]:
     rows = idempotency.rows_of(connection, [unit.uuid for unit in units])
     ids = {uuid: row.id for uuid, row in rows.items()}
     # For a call that has ended in the store, only its ending can add anything.
-    fresh = [unit for unit in units if unit.ending or unit.uuid not in rows or rows[unit.uuid].state == State.IN_FLIGHT]
-    ended_ids = [ids[unit.uuid] for unit in fresh if unit.ending and unit.uuid in ids]
+    fresh = [
+        unit for unit in units if unit.is_over or unit.uuid not in rows or rows[unit.uuid].state == State.IN_FLIGHT
+    ]
+    ended_ids = [ids[unit.uuid] for unit in fresh if unit.is_over and unit.uuid in ids]
     contents.delete_answers(connection, ended_ids)
     contents.delete_segments(connection, ended_ids)
-    begun = [unit for unit in fresh if not unit.ending and unit.segments and unit.uuid in ids]
+    begun = [unit for unit in fresh if not unit.is_over and unit.segments and unit.uuid in ids]
     idempotency.delete_segments_from(connection, [(ids[unit.uuid], unit.segments[0][0]) for unit in begun])
     return ids | put(connection, fresh, ids)
 
@@ -119,15 +125,16 @@ def put(connection: Connection, units: Sequence[Unit], known: dict[str, int]) ->
     changed = [unit.changed | listed[unit.uuid] | {"id": known[unit.uuid]} for unit in units if unit.uuid in known]
     for alike in by_columns([row for row in changed if len(row) > 1]).values():
         exchanges.update_exchanges(connection, alike)
-    streams, segments = list[contents.Stream](), list[contents.Segment]()
+    streams, segments = list[Values](), list[Values]()
     for unit in units:
-        row_id, ending = ids[unit.uuid], unit.ending
-        if ending is None:
-            segments += [contents.Segment(row_id, *segment) for segment in unit.segments]
-        elif ending.stream is not None:
-            streams.append(contents.Stream(row_id, ending.stream, ending.times, ending.texts))
-    contents.delete_segments(connection, [ids[unit.uuid] for unit in units if unit.ending and unit.kept])
-    contents.insert_contents(connection, [], streams, segments)
+        row_id = ids[unit.uuid]
+        if not unit.is_over:
+            segments += [contents.segment_row(row_id, *segment) for segment in unit.segments]
+        elif unit.stream is not None:
+            streams.append(contents.stream_row(row_id, unit.stream, unit.times, unit.texts))
+    contents.delete_segments(connection, [ids[unit.uuid] for unit in units if unit.is_over and unit.kept])
+    contents.insert_rows(connection, EVENT_STREAMS, streams)
+    contents.insert_rows(connection, SEGMENTS, segments)
     return ids
 
 
@@ -138,8 +145,8 @@ def put_pieces(connection: Connection, units: Sequence[Unit], known: Container[s
         # A row and its request are always stored together.
         if unit.request_body is not None and unit.uuid not in known:
             bodies.append((unit.uuid, "request", unit.request_body))
-        if unit.ending is not None and unit.ending.body is not None:
-            bodies.append((unit.uuid, "response", unit.ending.body))
+        if unit.is_over and unit.response_body is not None:
+            bodies.append((unit.uuid, "response", unit.response_body))
     new = {unit.uuid: unit.columns for unit in units if unit.uuid not in known}
     answered = {unit.uuid: unit.columns for unit in units if unit.uuid in known and "response_headers" in unit.changed}
     return {unit.uuid: {} for unit in units} | shared_pieces.keep(connection, new, bodies, answered=answered)

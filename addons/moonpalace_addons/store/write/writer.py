@@ -315,7 +315,7 @@ class Writer:
         if self.outage is not None and self._behind is None:
             self._behind = 0
         if self._behind is not None:
-            self._behind += sum(unit.ending is not None and unit.uuid in taken.ids for unit in units)
+            self._behind += sum(unit.is_over and unit.uuid in taken.ids for unit in units)
 
     def _store_units(self, units: Sequence[Unit], run: Values, *, is_own: bool) -> list[str] | None:
         """Store units from a journal; return the refused ones, None if some have to be retried."""
