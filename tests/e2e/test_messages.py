@@ -29,7 +29,7 @@ QUESTION: dict[str, Any] = {
         for name in ("weather", "tide")
     ],
 }
-CHANNELS = {"mock-repeat": "text", "mock-repeat-reasoning": "thinking", "mock-repeat-tools": "input"}
+CHANNELS = {"mock-repeat": "text", "mock-repeat-reasoning": "thinking", "mock-repeat-tools": "partial_json"}
 USAGE = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 FINISH_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 

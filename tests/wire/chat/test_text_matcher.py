@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonpalace_addons.wire.chat.text_matcher import MAX_MISSES, TextDelta, TextEventMatcher
+from moonpalace_addons.wire.chat.text_matcher import MAX_MISSES, TextDelta, TextEventMatcher, only_text
 
 
 def event(delta: object, **more: object) -> dict[str, object]:
@@ -18,7 +18,7 @@ def event(delta: object, **more: object) -> dict[str, object]:
 
 
 def learnt(chunk: object, **spelling: object) -> TextEventMatcher:
-    alike = TextEventMatcher()
+    alike = TextEventMatcher(only_text)
     alike.learn(json.dumps(chunk, **spelling), chunk)  # type: ignore[arg-type]
     return alike
 
@@ -62,7 +62,7 @@ def test_anything_else(other: object) -> None:
 @pytest.mark.parametrize("data", ["", "[DONE]", '"a"', '""', "null"])
 def test_nothing_learnt(data: str) -> None:
     """As long as nothing is learnt, nothing is alike."""
-    assert TextEventMatcher().read(data) is None
+    assert TextEventMatcher(only_text).read(data) is None
     assert learnt({"error": {"message": "a"}}).read(data) is None
 
 
@@ -93,7 +93,7 @@ def test_not_learnt(chunk: dict[str, object]) -> None:
 def test_twice_the_same_key() -> None:
     """Of two keys the last counts, wherever the text stands: such an event is not learnt."""
     data = json.dumps(event({"content": "a"})).replace('"content"', '"c\\u006fntent": "b", "content"')
-    alike = TextEventMatcher()
+    alike = TextEventMatcher(only_text)
     alike.learn(data.replace('"b", "content": "a"', '"a", "content": "a"'), json.loads(data))
     swapped = json.dumps(event({"content": "a"})).replace('"a"', '"a", "c\\u006fntent": "a"')
     alike.learn(swapped, json.loads(swapped))
@@ -102,7 +102,7 @@ def test_twice_the_same_key() -> None:
 
 def test_a_stream_that_is_always_different() -> None:
     """A stream whose events all differ costs no more than a few that are learnt in vain."""
-    alike = TextEventMatcher()
+    alike = TextEventMatcher(only_text)
     for number in range(MAX_MISSES + 1):
         chunk = event({"content": "a"}, id=f"cmpl-{number}")
         assert alike.read(json.dumps(chunk)) is None

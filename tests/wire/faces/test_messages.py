@@ -5,8 +5,9 @@ from typing import Any, cast
 
 import pytest
 
-from moonpalace_addons.wire.chat.event_data import make_decoder, read_data
+from moonpalace_addons.wire.chat.event_data import DataReader, in_runs, make_decoder, read_data
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
+from moonpalace_addons.wire.chat.text_matcher import TextDelta
 from moonpalace_addons.wire.faces.messages import MARK, MESSAGES
 from moonpalace_addons.wire.faces.messages_merging import NO_MESSAGE, NO_OBJECT, NOT_STARTED
 from moonpalace_addons.wire.faces.summary import summarize
@@ -260,7 +261,7 @@ GUARD = Plan(MESSAGES, make_guard=lambda: LoopGuard(MESSAGES, lambda: cast(Detec
 LOOPS = {
     "text": (block(0, type="text", text=""), *texts(0, "text_delta", "text", "a", "LOOP")),
     "thinking": (block(0, type="thinking", thinking=""), *texts(0, "thinking_delta", "thinking", "a", "LOOP")),
-    "input": (
+    "partial_json": (
         block(0, type="tool_use", id="t", name="n", input={}),
         *texts(0, "input_json_delta", "partial_json", '{"a": "', "LOOP"),
     ),
@@ -300,7 +301,7 @@ def test_texts_of_other_blocks_are_no_loop() -> None:
     assert found == {
         (0, "thinking"): "Let me see",
         (2, "text"): "Sure.",
-        (3, "input"): '{"city": "上海", "days": [1, 2.5]}',
+        (3, "partial_json"): '{"city": "上海", "days": [1, 2.5]}',
     }
 
 
@@ -362,3 +363,20 @@ def test_deviations(answer: Json, words: str) -> None:
     (told,) = MESSAGES.warnings({}, answer, streamed=True)
     assert told.startswith(words)
     assert "end_turn" not in words or not [*MESSAGES.warnings({}, answer | {"stop_sequence": MARK}, streamed=True)]
+
+
+def test_texts_are_read_without_parsing() -> None:
+    """Events that differ in one text alone merge and time as if each had been parsed, text by text and in runs."""
+    unparsed = 0
+    for events, expected in STREAMS.values():
+        reader, merger, runs = DataReader(), MESSAGES.make_merger(), MESSAGES.make_merger()
+        read = [value for event in make_decoder().feed(written(events)) for value in reader.read(event).values]
+        for value, error in read:
+            merger.feed(value, error)
+        for value, error in in_runs(read):
+            runs.feed(value, error)
+        assert merger.result() == runs.result() == expected
+        channels = [MESSAGES.token_channel(value) for value, _ in read]
+        assert channels == [MESSAGES.token_channel(event) for event in events]
+        unparsed += sum(isinstance(value, TextDelta) for value, _ in read)
+    assert unparsed == 7

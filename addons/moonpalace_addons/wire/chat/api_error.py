@@ -29,8 +29,9 @@ _SUCCESS_KEYS = ("choices", "data", "content", "output", "result")
 _DETAIL_KEYS = {"detail", "status", "status_code", "code", "type", "title", "instance", "message", "request_id"}
 _NAME = re.compile(r"[\w.-]{1,80}")
 _SUCCESS = re.compile(r"(ok|success\w*|succeeded|normal|true|(操作|请求|调用)?成功)\W*", re.IGNORECASE)
-_ERROR_KEYS = frozenset({"error", "type", "base_resp", "code", "error_code", "detail"})
-"""Every error has one of these members, except one inside a choice and one with "object": "error"."""
+_ERROR_KEYS = frozenset({"error", "base_resp", "code", "error_code", "detail"})
+_ERROR_TYPES = ("error", "response.failed")
+"""Every error has one of these members or types, except one inside a choice and one with "object": "error"."""
 _MARKS = re.compile(rb'"(?:error|network_error|error_code|code|base_resp|detail)"|event: ?error')
 ERROR_REASONS = ("error", "network_error")
 """Finish reasons of a choice that failed."""
@@ -83,7 +84,8 @@ def find(value: object, *, failed: bool = False) -> ApiError | None:
     `failed` means that there certainly is one, for example because of the status.
     """
     fields = mapping(value[0] if isinstance(value, list) and len(value) == 1 else value)
-    if not failed and fields.get("object") != "error" and fields.keys().isdisjoint(_ERROR_KEYS):
+    is_typed = fields.get("object") == "error" or fields.get("type") in _ERROR_TYPES
+    if not failed and not is_typed and fields.keys().isdisjoint(_ERROR_KEYS):
         return _choice_error(fields)  # nearly all events of a stream
     if fields.get("type") == "response.failed":
         response = mapping(fields.get("response"))

@@ -14,6 +14,7 @@ from moonpalace_addons.wire.chat import api_error
 from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.merging import DONE, parse_data
 from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextEventMatcher, TextRun
+from moonpalace_addons.wire.faces.table import only_text
 from moonpalace_addons.wire.json_value import parse
 from moonpalace_addons.wire.sse import DEFAULT_EVENT_LIMIT, Decoder, Event
 
@@ -52,7 +53,7 @@ class DataReader:
     """Read the events of one stream, most of them without parsing: see `wire/chat/text_matcher.py`."""
 
     def __init__(self) -> None:
-        self._matcher = TextEventMatcher()
+        self._matcher = TextEventMatcher(only_text)
 
     def read_run(self, decoder: Decoder, stream: bytes) -> TextRun | None:
         """Return the texts of the events at the start of these bytes, and make the decoder skip them; or None."""
@@ -63,15 +64,13 @@ class DataReader:
 
     def read(self, event: Event) -> Data:
         """Return the data of an event; a value that matches an earlier one is a `TextDelta`."""
-        if event.event != "message":
-            return read_data(event)
-        more = self._matcher.read(event.data)
+        more = self._matcher.read(event.data) if event.event == self._matcher.name else None
         if more is not None:
             return Data(((more, None),))
         data = read_data(event)
         for value, error in data.values if len(data.values) == 1 else ():
             if error is None:
-                self._matcher.learn(event.data, value)
+                self._matcher.learn(event.data, value, event.event)
         return data
 
 

@@ -1,4 +1,4 @@
-"""Match events of a chat stream that differ from an earlier event only in one text, without parsing them.
+"""Match events of a stream that differ from an earlier event only in one text, without parsing them.
 
 Nearly all events of a stream are one text, a few characters long, within some hundred bytes that never change:
 
@@ -6,11 +6,12 @@ Nearly all events of a stream are one text, a few characters long, within some h
 
 The bytes before and after the text are learnt from an event that was parsed. A later event that begins and ends with
 the same characters, with one JSON string between, is the same object except for that text. For several events in one
-chunk a single split gives all texts, since the bytes between them are always the same.
+chunk a single split gives all texts, since the bytes between them are always the same. A name of the events, as in
+`event: content_block_delta`, belongs to these bytes.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -30,8 +31,12 @@ _decode_strings = msgspec.json.Decoder(list[str]).decode
 _COMMA = b",\n"
 
 
+type OnlyText = tuple[int, str, str]
+"""The part of an answer, a channel of it, and a text."""
+
+
 class TextDelta(msgspec.Struct, frozen=True, gc=False):
-    """The content of a matching event: one more text in a channel of a choice."""
+    """The content of a matching event: one more text in a channel of a choice, or of another part of the answer."""
 
     choice: int
     channel: str
@@ -48,9 +53,15 @@ class TextRun(msgspec.Struct, frozen=True, gc=False):
 
 
 class TextEventMatcher:
-    """Remember the latest event that only adds a text. A match gives exactly what parsing would give."""
+    """Remember the latest event that only adds a text. A match gives exactly what parsing would give.
 
-    def __init__(self) -> None:
+    `only_text` returns the part, the channel and the text of an event that only adds one, and None for others. The
+    channel is the name of the member that contains the text.
+    """
+
+    def __init__(self, only_text: Callable[[object], OnlyText | None]) -> None:
+        self.name = "message"
+        self._only_text = only_text
         self._choice, self._channel = 0, ""
         self._head, self._tail = "\0", ""  # matches nothing until an event is learnt
         self._before = self._behind = b"\0"  # the same as bytes, with the framing of an event
@@ -87,9 +98,9 @@ class TextEventMatcher:
         self._misses = 0
         return TextRun(self._choice, self._channel, texts, end + len(behind))
 
-    def learn(self, data: str, chunk: object) -> None:
-        """Learn a parsed event as the one to compare with, if it only adds a text."""
-        if self._misses >= MAX_MISSES or (found := _only_text(chunk)) is None:
+    def learn(self, data: str, value: object, name: str = "message") -> None:
+        """Learn a parsed event with this name as the one to compare with, if it only adds a text."""
+        if self._misses >= MAX_MISSES or (found := self._only_text(value)) is None:
             return
         self._misses += 1
         choice, channel, _ = found
@@ -98,24 +109,28 @@ class TextEventMatcher:
         if string is None:
             return
         head, tail = data[: string.start(1)], data[string.end(1) :]
-        if _only_text(parse(f'{head}"{_PROBE}"{tail}')) == (choice, channel, _PROBE):
+        if self._only_text(parse(f'{head}"{_PROBE}"{tail}')) == (choice, channel, _PROBE):
             self._choice, self._channel, self._head, self._tail = choice, channel, head, tail
             self._before, self._behind = DATA + head.encode(), tail.encode() + BLANK_LINE
+            if name != "message":
+                self._before = b"event: %s\n%s" % (name.encode(), self._before)
+            self.name = name
 
 
-def _only_text(chunk: object) -> tuple[int, str, str] | None:
-    """Return choice, channel and text of a chunk whose other members may be repeated without effect."""
+def only_text(chunk: object) -> OnlyText | None:
+    """Return choice, channel and text of a chat chunk whose other members may be repeated without effect."""
     fields = mapping(chunk)
     choices = fields.get("choices")
-    if not isinstance(choices, list) or len(choices) != 1 or not _has_only(fields, "choices"):
+    if not isinstance(choices, list) or len(choices) != 1 or not has_only(fields, "choices"):
         return None
     choice = mapping(choices[0])
     delta = mapping(choice.get("delta"))
     texts = [(name, text) for name in CHANNELS if isinstance(text := delta.get(name), str)]
-    if len(texts) != 1 or not _has_only(choice, "index", "delta") or not _has_only(delta, texts[0][0]):
+    if len(texts) != 1 or not has_only(choice, "index", "delta") or not has_only(delta, texts[0][0]):
         return None
     return (index_of(choice) or 0, *texts[0])
 
 
-def _has_only(fields: Mapping[str, object], *names: str) -> bool:
+def has_only(fields: Mapping[str, object], *names: str) -> bool:
+    """Tell whether an object has nothing but these members and identifiers, which repeat."""
     return not any(value for name, value in fields.items() if name not in names and name not in IDENTIFIER_KEYS)

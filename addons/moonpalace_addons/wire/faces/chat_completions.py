@@ -10,7 +10,7 @@ from moonpalace_addons.wire.chat.deviations import NO_DONE, deviations
 from moonpalace_addons.wire.chat.merging import DONE, Merger, is_chat_chunk
 from moonpalace_addons.wire.chat.pieces import index_of
 from moonpalace_addons.wire.chat.request_edit import ask_for_stream, ask_for_usage
-from moonpalace_addons.wire.chat.text_matcher import TextDelta
+from moonpalace_addons.wire.chat.text_matcher import OnlyText, TextDelta, only_text
 from moonpalace_addons.wire.chat.tool_calls import Router
 from moonpalace_addons.wire.faces.face import REPEAT, Channel, Channels, Edited, Face, Fields
 from moonpalace_addons.wire.faces.progress import Progress
@@ -68,6 +68,10 @@ class ChatCompletions(Face):
             return "visible"
         others = (*REASONING, *_OTHER_REASONING, "content")
         return "reasoning" if any(_has_any(delta, others) for delta in deltas) else None
+
+    @override
+    def only_text(self, value: object) -> OnlyText | None:
+        return only_text(value)
 
     @override
     def write_events(self, values: Iterable[object]) -> bytes:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from moonpalace_addons.wire.chat.api_error import ApiError
+from moonpalace_addons.wire.chat.text_matcher import OnlyText
 from moonpalace_addons.wire.faces.progress import Progress
 
 type Fields = Mapping[str, object]
@@ -102,6 +103,14 @@ class Face:
 
     def token_channel(self, value: object) -> Channel | None:
         """Return the channel of the text in an event, visible if it has both; None without text."""
+        return None
+
+    def only_text(self, value: object) -> OnlyText | None:
+        """Return the part, the channel and the text of an event that only adds a text; None for others.
+
+        The channel is the name of the member that contains the text. Later events that differ in the text alone are
+        then not parsed: they come as `TextDelta` or `TextRun`.
+        """
         return None
 
     def write_events(self, values: Iterable[object]) -> bytes:

@@ -14,6 +14,7 @@ from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.completion import truncated
 from moonpalace_addons.wire.chat.pieces import index_of
 from moonpalace_addons.wire.chat.request_edit import ask_for_stream
+from moonpalace_addons.wire.chat.text_matcher import OnlyText, TextDelta, has_only
 from moonpalace_addons.wire.faces.face import REPEAT, Channel, Channels, Edited, Face, Fields, Merger
 from moonpalace_addons.wire.faces.messages_merging import EVENTS, MessageMerger
 from moonpalace_addons.wire.faces.progress import Progress
@@ -23,8 +24,8 @@ MARK = "moonpalace:repeat"
 """The `stop_sequence` of a message that was ended because of a loop."""
 TYPES = EVENTS | {"message"}
 """The types of answers and of the events of their streams."""
-CHANNELS = {"text": "text", "thinking": "thinking", "partial_json": "input"}
-"""The texts of a delta, each with the member of the block that grows."""
+DELTAS = {"text": "text_delta", "thinking": "thinking_delta", "partial_json": "input_json_delta"}
+"""The texts of deltas, each with the type that it belongs to."""
 
 
 class Messages(Face):
@@ -60,6 +61,8 @@ class Messages(Face):
 
     @override
     def token_channel(self, value: object) -> Channel | None:
+        if isinstance(value, TextDelta):
+            return ("reasoning" if value.channel == "thinking" else "visible") if value.text else None
         event = mapping(value)
         if event.get("type") == "content_block_start":
             return "visible" if text_in(mapping(event.get("content_block")), "name") else None
@@ -67,6 +70,15 @@ class Messages(Face):
         if not channels:
             return None
         return "reasoning" if channels == ["thinking"] else "visible"
+
+    @override
+    def only_text(self, value: object) -> OnlyText | None:
+        event = mapping(value)
+        delta = mapping(event.get("delta"))
+        found = [*texts(event)]
+        if len(found) != 1 or not has_only(event, "index", "delta") or not has_only(delta, found[0][1]):
+            return None
+        return found[0] if DELTAS[found[0][1]] == delta.get("type") else None
 
     @override
     def write_events(self, values: Iterable[object]) -> bytes:
@@ -147,7 +159,7 @@ class MessageProgress(Progress):
 
 
 class MessageChannels:
-    """The texts of the blocks of a message: `text`, `thinking`, and the `input` of tool calls."""
+    """The texts of the blocks of a message: `text`, `thinking`, and `partial_json`, which is the input of a tool."""
 
     def texts(self, value: object) -> Iterator[tuple[int, str, str]]:
         """Yield the block, its channel and a piece of text for each piece in an event; none is empty."""
@@ -159,9 +171,9 @@ def texts(event: Fields) -> Iterator[tuple[int, str, str]]:
     if event.get("type") != "content_block_delta":
         return
     delta = mapping(event.get("delta"))
-    for member, channel in CHANNELS.items():
+    for member in DELTAS:
         if text := text_in(delta, member):
-            yield index_of(event) or 0, channel, text
+            yield index_of(event) or 0, member, text
 
 
 def _deviations(answer: Fields) -> Iterator[str]:

@@ -16,15 +16,19 @@ from collections.abc import Mapping, Sequence
 
 from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.pieces import Doubts, Pieces, index_of, join_text
+from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextRun
 from moonpalace_addons.wire.json_value import mapping, parse
 
 NOT_STARTED = "a block had no content_block_start"
 NO_OBJECT = "the input of a tool call is no JSON object, and is kept as partial_json"
 NO_MESSAGE = "the message had no message_start"
 
-TEXTS = {"text_delta": "text", "thinking_delta": "thinking"}
-"""The deltas that add to a text of their block, which has the same name in both."""
-BLOCKS = {**TEXTS, "input_json_delta": "tool_use", "signature_delta": "thinking", "citations_delta": "text"}
+TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
+"""The deltas that add to a text, and its name."""
+BLOCKS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "tool_use"} | {
+    "signature_delta": "thinking",
+    "citations_delta": "text",
+}
 """The type of a block that was not announced, by that of its first delta."""
 MESSAGE_EVENTS = frozenset({"message_start", "message_delta", "message_stop"})
 EVENTS = MESSAGE_EVENTS | {"content_block_start", "content_block_delta", "content_block_stop"}
@@ -55,11 +59,16 @@ class MessageMerger:
         return list(self._doubts)
 
     def feed(self, value: object, error: ApiError | None = None) -> None:
-        """Add the parsed JSON of one event, and the error that it reports."""
-        if error is not None and error.ends:
+        """Add the parsed JSON of one event (or its texts), and the error that it reports."""
+        if isinstance(value, TextDelta | TextRun):
+            texts = value.texts if isinstance(value, TextRun) else [value.text]
+            self._blocks[value.choice].add(value.channel, texts)
+        elif error is not None and error.ends:
             self._error = self._error or error
-            return
-        event = mapping(value)
+        else:
+            self._take(mapping(value))
+
+    def _take(self, event: Mapping[str, object]) -> None:
         kind = event.get("type")
         if kind not in EVENTS:
             return
@@ -114,12 +123,11 @@ class _Block:
         self._fields: dict[str, object] = {}
         self._texts: dict[str, list[str]] = {}
         self._citations: list[object] = []
-        self._json: list[str] = []
         self._others: Pieces | None = None
 
     def start(self, block: Mapping[str, object]) -> None:
         self._fields |= block
-        for name in TEXTS.values():
+        for name in ("text", "thinking"):
             if isinstance(text := block.get(name), str):
                 self._texts[name] = [text]
         if isinstance(citations := block.get("citations"), list):
@@ -129,9 +137,7 @@ class _Block:
         kind = delta.get("type")
         name = TEXTS.get(kind, "") if isinstance(kind, str) else ""
         if isinstance(text := delta.get(name), str):
-            self._texts.setdefault(name, []).append(text)
-        elif kind == "input_json_delta" and isinstance(piece := delta.get("partial_json"), str):
-            self._json.append(piece)
+            self.add(name, [text])
         elif kind == "citations_delta":
             self._citations.append(delta.get("citation"))
         elif kind == "signature_delta":
@@ -140,11 +146,16 @@ class _Block:
             self._others = self._others or Pieces(self._doubts, joins=True, appends=True)
             self._others.feed(delta, without=("type",))
 
+    def add(self, name: str, texts: Sequence[str]) -> None:
+        self._texts.setdefault(name, []).extend(texts)
+
     def result(self) -> dict[str, object]:
-        result = {**self._fields, **{name: join_text(parts) for name, parts in self._texts.items()}}
+        texts = {name: join_text(parts) for name, parts in self._texts.items()}
+        written = texts.pop("partial_json", "")
+        result = {**self._fields, **texts}
         if self._citations:
             result["citations"] = self._citations
-        if written := join_text(self._json):
+        if written:
             result |= self._input(written)
         return result | (self._others.result() if self._others is not None else {})
 

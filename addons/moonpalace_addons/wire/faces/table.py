@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from itertools import islice
 
+from moonpalace_addons.wire.chat.text_matcher import OnlyText
 from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
 from moonpalace_addons.wire.faces.completions import COMPLETIONS
 from moonpalace_addons.wire.faces.embeddings import EMBEDDINGS
@@ -27,6 +28,11 @@ def face_of_path(path: str) -> Face:
     if not path.endswith(_PATHS):
         return UNKNOWN
     return next(face for end, face in _BY_PATH if path.endswith(end))
+
+
+def only_text(value: object) -> OnlyText | None:
+    """Return what an event of any face adds if that is a single text (see `Face.only_text`)."""
+    return next(filter(None, (face.only_text(value) for face in FACES)), None)
 
 
 def face_of(path: str, values: Iterable[object]) -> Face:
