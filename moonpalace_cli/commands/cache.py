@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -26,12 +26,8 @@ if TYPE_CHECKING:
     from moonpalace_addons.settings.values import Settings
     from moonpalace_addons.store.records.context_caches import ContextCache
     from moonpalace_addons.store.records.exchanges import Exchange
-    from moonpalace_cli.views.context_caches.prefix_comparison import Request
 
 COLUMNS = ("id", "cache_id", "state", "model", "messages", "bytes", "tokens", "uses", "used_at", "expires_at")
-CHAT = "/chat/completions"
-MAX_EARLIER_CALLS = 50
-"""Maximum earlier calls compared to find the one that a call continues."""
 
 
 @click.group("cache", short_help="Show context caches, and why a prompt was not cached.", invoke_without_command=True)
@@ -108,56 +104,79 @@ def clear_caches(expired: bool, as_json: bool, settings: Settings) -> None:
 
 
 @command.command("why")
-@selection_flags(views=True, default="newest")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+@selection_flags(default="newest")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object, of many calls one per line.")
 @setting_flags("database")
 def why(wanted: CallSelection, as_json: bool, settings: Settings) -> None:
     """Explain why the prompt of a call was cached or not; without an ID, of the newest.
 
     The call is compared with the one that it continues: of the 50 before it with the same key, the one that has the
     most messages in common; rather one for the same model, since models share no cache. Shown are the message at which
-    the two prompts part, what changed there, and how many cached tokens that cost: the API caches the beginning of a
-    prompt, in blocks of 256 tokens, up to the first difference. This needs no --auto-cache.
+    the two prompts part, what changed there, how many cached tokens that cost, and whether the cache had expired. The
+    API caches the beginning of a prompt (tools, instructions, messages) up to the first difference: Kimi in blocks of
+    256 tokens. This needs no --auto-cache.
+
+    Of many calls (several IDs, --last N, --all or a filter such as --since), the misses are ranked by what they cost.
     """
     with opened(settings.database) as engine:
+        ids = wanted.find(engine)
+        if wanted.is_many:
+            rank(engine, ids, as_json=as_json)
+            return
         from moonpalace_addons.store.read import selection
 
-        for call in selection.in_order(engine, wanted.find(engine)):
+        for call in selection.in_order(engine, ids):
             explain(engine, call, as_json=as_json)
+
+
+def rank(engine: Engine, ids: Sequence[int], *, as_json: bool) -> None:
+    """Print the misses among these calls, those that cost most first."""
+    from moonpalace_cli.views.context_caches import misses, prefix_report
+
+    found = misses.ranked(misses.findings(engine, ids))
+    if as_json:
+        if found:
+            print_json("\n".join(json.dumps(prefix_report.document(each), ensure_ascii=False) for each in found))
+        return
+    if not found:
+        click.echo(f"none of these {len(ids):,} calls missed a cache that it could have used")
+        return
+    click.echo(visible(misses.table(found, terminal_width())))
+    for line in misses.sums(found):
+        click.echo(visible(line))
 
 
 def explain(engine: Engine, call: Exchange, *, as_json: bool) -> None:
     """Print why the prompt of a call was cached or not."""
-    check_path(call)
-    request = read(engine, call)
-    if request is None:
-        raise MoonPalaceError(f"call {call.id} is no chat completion whose prompt can be read")
-    found = continued(engine, call, request)
+    from moonpalace_cli.views.context_caches import prefix_report
+    from moonpalace_cli.views.context_caches.misses import Prompts
+    from moonpalace_cli.views.context_caches.prompts import is_known
+
+    if not is_known(call.path):
+        raise MoonPalaceError(not_comparable(call))
+    prompts = Prompts(engine)
+    if prompts.of(call) is None:
+        raise MoonPalaceError(f"the prompt of call {call.id} cannot be read")
+    found = prompts.found(call)
     if found is None:
         print_alone(call, as_json=as_json)
         return
-    from moonpalace_cli.views.context_caches import prefix_report
-    from moonpalace_cli.views.context_caches.prefix_comparison import compare
-
-    earlier, before = found
-    comparison = compare(before, request)
     if as_json:
-        print_json(json.dumps(prefix_report.document(earlier, call, request, comparison), ensure_ascii=False))
+        print_json(json.dumps(prefix_report.document(found), ensure_ascii=False))
         return
     width = terminal_width()
-    for line in prefix_report.lines(earlier, call, request, comparison):
+    for line in prefix_report.lines(found):
         shown = visible(line)
         click.echo(shown if width is None else "\n".join(fold(shown, width)))
 
 
-def check_path(call: Exchange) -> None:
-    """Raise MoonPalaceError for a call to an endpoint whose caching is unknown."""
-    if not call.path.endswith(CHAT):
-        known = f"; {cached_of(call)}" if call.cached_tokens is not None else ""
-        raise MoonPalaceError(
-            f"why call {call.id} was cached or not cannot be told: it went to {call.path}, and only the prompts of "
-            f"…{CHAT} can be compared{known}"
-        )
+def not_comparable(call: Exchange) -> str:
+    """Return why nothing can be said of a call to an endpoint whose caching is unknown."""
+    known = f"; {cached_of(call)}" if call.cached_tokens is not None else ""
+    return (
+        f"why call {call.id} was cached or not cannot be told: it went to {call.path}, and only prompts of chat "
+        f"completions, messages and responses can be compared{known}"
+    )
 
 
 def cached_of(call: Exchange) -> str:
@@ -170,29 +189,11 @@ def print_alone(call: Exchange, *, as_json: bool) -> None:
     if as_json:
         print_json(json.dumps({"id": call.id, "earlier_id": None, "cached_tokens": call.cached_tokens}))
         return
-    text = f"call {call.id} continues none of the {MAX_EARLIER_CALLS} calls before it"
+    text = f"call {call.id} continues none of the 50 calls before it"
     if call.cached_tokens:
         click.echo(f"{text}, yet {cached_of(call)}: another call, older or not in this store, began in the same way")
     else:
         click.echo(f"{text}: none of them can have put its beginning into the cache")
-
-
-def read(engine: Engine, call: Exchange) -> Request | None:
-    """Return the request of a call."""
-    from moonpalace_addons.store.records import contents
-    from moonpalace_cli.views.context_caches.prefix_comparison import read_request
-
-    return read_request(contents.bodies(engine, call.id).request or b"")
-
-
-def continued(engine: Engine, call: Exchange, request: Request) -> tuple[Exchange, Request] | None:
-    """Return the call that a call continues, with its request."""
-    from moonpalace_addons.store.read import conversations
-    from moonpalace_cli.views.context_caches.prefix_comparison import choose
-
-    chats = conversations.earlier_chats(engine, call, limit=MAX_EARLIER_CALLS)  # the newest first
-    requests = ((earlier, read(engine, earlier)) for earlier in chats)
-    return choose(request, ((earlier, before) for earlier, before in requests if before is not None))
 
 
 def record(cache: ContextCache, written: Callable[[int], str]) -> dict[str, str | int | None]:

@@ -36,16 +36,22 @@ WITHOUT_COST = (
 )
 @filter_flags
 @click.option("--reprice", is_flag=True, help="First work out the costs of these calls again, at today's prices.")
+@click.option("--misses", is_flag=True, help="Also compare the prompts of these calls: what did cache misses cost?")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @setting_flags("database", "endpoints", "prices")
-def command(by: str, filters: Filters, reprice: bool, as_json: bool, settings: Settings) -> None:
+def command(by: str, filters: Filters, reprice: bool, misses: bool, as_json: bool, settings: Settings) -> None:
     """Add up what calls cost, each currency for itself.
 
     The cost has three parts: prompt tokens that were not cached, cached ones, and completion tokens. "saved" is what
     the cached tokens would have cost more without the cache. Prices are those of config.yaml, else the API's own
     figure, else those that come with MoonPalace; calls to hosts and models that it does not know have no cost. A call
     with several tags counts under each of them.
+
+    --misses adds what it cost that prompts were not cached which could have been, by cause; mpal cache why ranks them.
+    This reads the prompts of all these calls: some seconds for a thousand.
     """
+    if misses and as_json:
+        raise click.UsageError("--misses and --json do not go together: mpal cache why --all --json lists the misses")
     with opened(settings.database) as engine:
         where = filters.condition(engine)
         if reprice:
@@ -53,11 +59,14 @@ def command(by: str, filters: Filters, reprice: bool, as_json: bool, settings: S
         from moonpalace_addons.store.read.costs import spent
 
         groups = spent(engine, cast("By", by), where)
+        missed = missed_lines(engine, where) if misses else []
     if as_json:
         if groups:
             print_json("\n".join(json.dumps(costs.document(by, group), ensure_ascii=False) for group in groups))
         return
     click.echo(visible(costs.table(by, groups, terminal_width())))
+    for line in missed:
+        click.echo(visible(line))
     tell_of_unknown(groups)
 
 
@@ -66,6 +75,15 @@ def tell_of_unknown(groups: list[Spent]) -> None:
     count = sum(group.calls for group in groups if group.currency is None and group.prompt_tokens)
     if count:
         click.echo(WITHOUT_COST.format(f"{count:,} {'call' if count == 1 else 'calls'}"), err=True)
+
+
+def missed_lines(engine: Engine, where: ColumnElement[bool] | None) -> list[str]:
+    """Return what cache misses cost, in a line for all and one for each cause."""
+    from moonpalace_addons.store.read.selection import chosen_ids
+    from moonpalace_cli.views.context_caches import misses
+
+    found = [each for each in misses.findings(engine, chosen_ids(engine, where)) if each.cost.lost]
+    return misses.sums(found) if found else ["no misses"]
 
 
 def work_out_again(engine: Engine, settings: Settings, where: ColumnElement[bool] | None) -> None:

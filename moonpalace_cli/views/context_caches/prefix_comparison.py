@@ -5,34 +5,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from moonpalace_addons.wire.chat.prefix import INSTRUCTION_ROLES, Content, read_content
-from moonpalace_addons.wire.json_elements import Span
-from moonpalace_addons.wire.json_value import parse
+from moonpalace_addons.wire.chat.prefix import INSTRUCTION_ROLES
+from moonpalace_addons.wire.json_value import mapping, parse, text_in
+from moonpalace_cli.views.context_caches.prompts import Request
 
 BLOCK = 256
 """Tokens: the API caches prefixes in blocks of this size."""
 BEFORE, AFTER = 24, 56
 """Characters shown of a change: before it, and from it on."""
-UNCACHED = frozenset({"messages", "tools", "model"})
-TRANSPORT_PARAMETERS = frozenset({"stream", "stream_options"})
-"""Parameters of the transport, which a proxy changes by itself."""
+TRANSPORT_PARAMETERS = frozenset({"stream", "stream_options", "metadata"})
+"""Parameters of the transport, which a proxy changes by itself, and the client's own notes."""
 
 type Kind = Literal["changed", "put in", "left out"]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The relevant parts of a chat request: exact bytes of tools and messages, other members by name."""
-
-    model: str
-    tools: tuple[bytes, ...]
-    messages: tuple[bytes, ...]
-    parameters: Mapping[str, bytes]
-
-    @property
-    def size(self) -> int:
-        """Return the bytes of tools and messages."""
-        return sum(map(len, self.tools)) + sum(map(len, self.messages))
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +50,6 @@ class Comparison:
     def is_prefix(self) -> bool:
         """Tell whether the earlier request is a prefix of the later one, for the same model."""
         return self.divergence is None and self.same_tools and self.same_model
-
-
-def read_request(body: bytes) -> Request | None:
-    """Return the request in a body, None if it is not certainly a chat request."""
-    content = read_content(body)
-    if content is None:
-        return None
-    others = {member.key: body[member.start : member.end] for member in content.members if member.key not in UNCACHED}
-    return Request(content.model, cut(content, content.tools), cut(content, content.messages), others)
-
-
-def cut(content: Content, spans: Sequence[Span]) -> tuple[bytes, ...]:
-    """Return the bytes of these spans."""
-    return tuple(content.body[start:end] for start, end in spans)
 
 
 def kinship(earlier: Request, later: Request) -> tuple[int, int]:
@@ -150,10 +120,9 @@ def diverge(earlier: Sequence[bytes], later: Sequence[bytes], number: int) -> Di
 
 
 def role_of(message: bytes) -> str:
-    """Return the role of a message, empty if it has none."""
-    parsed = parse(message)
-    role = parsed.get("role") if isinstance(parsed, dict) else None
-    return role if isinstance(role, str) else ""
+    """Return the role of a message, the type of an item without one, or an empty text."""
+    fields = mapping(parse(message))
+    return text_in(fields, "role") or text_in(fields, "type") or ""
 
 
 def excerpt(message: bytes, offset: int) -> str:
@@ -180,6 +149,6 @@ def shown(value: bytes | None) -> str:
     return text if len(text) <= 40 else f"{text[:39]}…"
 
 
-def blocks(tokens: int) -> int:
+def blocks(tokens: int, block: int = BLOCK) -> int:
     """Return how many of these tokens can be cached: whole blocks only."""
-    return tokens // BLOCK * BLOCK
+    return tokens // block * block

@@ -5,42 +5,55 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from moonpalace_cli.views.context_caches.prefix_comparison import BLOCK, Comparison, Divergence, Request, blocks
+from moonpalace_cli.views.context_caches.causes import Cause, Cost, cause_of, cost_of, explained, price_of
+from moonpalace_cli.views.context_caches.prefix_comparison import BLOCK, Comparison, Divergence, compare
+from moonpalace_cli.views.context_caches.prompts import Request
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """Tokens: of the prompt, cached, cacheable without the divergence, and the difference.
+class Finding:
+    """A call, the one that it continues, and what was found by comparing their prompts."""
 
-    `kept` estimates the common prefix of the two prompts. None is unknown.
-    """
+    earlier: Exchange
+    later: Exchange
+    before: Request
+    request: Request
+    comparison: Comparison
+    cost: Cost
+    cause: Cause
+    said: str | None = None
+    """Why the cache missed as the API says it."""
 
-    prompt: int | None
-    cached: int
-    possible: int | None
-    kept: int | None
-    lost: int | None
+    @property
+    def seconds(self) -> float:
+        """Return the seconds between the beginnings of the calls."""
+        return (self.later.started_at - self.earlier.started_at).total_seconds()
+
+    @property
+    def price(self) -> tuple[float, str] | None:
+        """Return what the miss cost, and the currency."""
+        return price_of(self.later, self.cost.lost)
 
 
-def cost_of(earlier: Exchange, later: Exchange, request: Request, comparison: Comparison) -> Cost:
-    """Return the cost of a divergence, from the tokens that the API counted and the common bytes."""
-    prompt, cached = later.prompt_tokens, later.cached_tokens or 0
-    if prompt is None or earlier.prompt_tokens is None:
-        return Cost(prompt, cached, None, None, None)
-    possible = blocks(min(prompt, earlier.prompt_tokens))
-    kept = blocks(prompt * comparison.same_bytes // max(1, request.size)) if comparison.same_model else 0
-    return Cost(prompt, cached, possible, min(kept, possible), max(0, possible - cached))
-
-
-def lines(earlier: Exchange, later: Exchange, request: Request, comparison: Comparison) -> list[str]:
-    """Return the report."""
+def find(earlier: Exchange, later: Exchange, before: Request, request: Request, said: str | None = None) -> Finding:
+    """Compare the prompts of two calls."""
+    comparison = compare(before, request)
+    cost = cost_of(earlier, later, request, comparison)
     seconds = (later.started_at - earlier.started_at).total_seconds()
+    return Finding(
+        earlier, later, before, request, comparison, cost, cause_of(seconds, before, request, comparison, cost), said
+    )
+
+
+def lines(found: Finding) -> list[str]:
+    """Return the report."""
+    earlier, later, request, comparison = found.earlier, found.later, found.request, found.comparison
     there = len(request.messages)
     shown = [
-        f"call {later.id} continues call {earlier.id}, {seconds:,.1f} s earlier",
+        f"call {later.id} continues call {earlier.id}, {found.seconds:,.1f} s earlier",
         f"messages: {comparison.shared_messages} of {there} were in call {earlier.id} too, "
         f"the first {comparison.same_messages} in the same place",
         *divergence_lines(earlier, comparison.divergence),
@@ -52,7 +65,10 @@ def lines(earlier: Exchange, later: Exchange, request: Request, comparison: Comp
     if later.cache_outcome is not None:
         used = f" {later.context_cache_id}" if later.context_cache_id else ""
         shown.append(f"context cache: {later.cache_outcome}{used}")
-    return shown + cost_lines(cost_of(earlier, later, request, comparison), comparison)
+    shown += cost_lines(found.cost, request.block, found.price)
+    if found.cost.lost:
+        shown.append(f"cause: {explained(found.cause, found.seconds, found.before)}")
+    return [*shown, f"the API says: {found.said}"] if found.said else shown
 
 
 def divergence_lines(earlier: Exchange, divergence: Divergence | None) -> list[str]:
@@ -75,34 +91,37 @@ def model_text(earlier: Exchange, later: Exchange, comparison: Comparison) -> st
     return f"{earlier.model_requested} -> {later.model_requested}: models share no cache"
 
 
-def cost_lines(cost: Cost, comparison: Comparison) -> list[str]:
-    """Return the lines about tokens."""
+def cost_lines(cost: Cost, block: int = BLOCK, price: tuple[float, str] | None = None) -> list[str]:
+    """Return the lines about tokens, and what they cost."""
     if cost.prompt is None or cost.possible is None or cost.lost is None:
         return ["tokens: unknown, one of the two calls has no usage"]
-    could = f"{cost.possible:,} could have been ({blocks_text(cost.possible)})"
+    could = f"{cost.possible:,} could have been{blocks_text(cost.possible, block)}"
     shown = [f"tokens: {cost.cached:,} of {cost.prompt:,} were cached; had the earlier prompt stayed, {could}"]
-    if not cost.lost:
-        return [*shown, "cost: nothing"]
-    if comparison.is_prefix:
-        why = "and nothing diverged: the cache had expired, or another machine of the API answered"
-        return [*shown, f"cost: {cost.lost:,} tokens that were not cached, {why}"]
-    return [*shown, f"cost: {cost.lost:,} tokens that were not cached"]
+    money = f": {price[0]:.6f} {price[1]}" if price else ""
+    return [*shown, f"cost: {cost.lost:,} tokens that were not cached{money}" if cost.lost else "cost: nothing"]
 
 
-def blocks_text(tokens: int) -> str:
-    """Return how many blocks these tokens are."""
-    count = tokens // BLOCK
-    return f"{count:,} {'block' if count == 1 else 'blocks'} of {BLOCK}"
+def blocks_text(tokens: int, block: int = BLOCK) -> str:
+    """Return how many blocks these tokens are, in brackets; nothing for an API that has no blocks."""
+    count = tokens // block
+    return f" ({count:,} {'block' if count == 1 else 'blocks'} of {block})" if block > 1 else ""
 
 
-def document(earlier: Exchange, later: Exchange, request: Request, comparison: Comparison) -> dict[str, object]:
+def document(found: Finding) -> dict[str, object]:
     """Return the report for programs."""
+    money, currency = found.price or (None, None)
     return {
-        "id": later.id,
-        "earlier_id": earlier.id,
-        "messages": len(request.messages),
-        **asdict(comparison),
-        "cache_outcome": later.cache_outcome,
-        "context_cache_id": later.context_cache_id,
-        "tokens": asdict(cost_of(earlier, later, request, comparison)),
+        "id": found.later.id,
+        "earlier_id": found.earlier.id,
+        "messages": len(found.request.messages),
+        **asdict(found.comparison),
+        "cache_outcome": found.later.cache_outcome,
+        "context_cache_id": found.later.context_cache_id,
+        "tokens": asdict(found.cost),
+        "seconds": round(found.seconds, 3),
+        "ttl": found.before.ttl,
+        "cause": found.cause,
+        "cost": money,
+        "currency": currency,
+        "cache_miss_reason": found.said,
     }

@@ -205,7 +205,8 @@ def test_a_changed_message(said: Said, stored: Callable[..., None]) -> None:
         "tools: 0, the same\n"
         "model: kimi-k3, the same\n"
         "tokens: 0 of 900 were cached; had the earlier prompt stayed, 512 could have been (2 blocks of 256)\n"
-        "cost: 512 tokens that were not cached\n",
+        "cost: 512 tokens that were not cached\n"
+        "cause: changed: the API had cached the prompt up to the difference\n",
         "",
     )
 
@@ -228,7 +229,9 @@ def test_nothing_diverged(said: Said, stored: Callable[..., None]) -> None:
     assert out.endswith("cost: nothing\n")
     _, out, _ = said("why", "--id", "3")
     assert "call 3 continues call 2" in out
-    assert out.endswith("nothing diverged: the cache had expired, or another machine of the API answered\n")
+    assert out.endswith(
+        "cause: lost: only 2 s had passed: another machine of the API answered, or it had let the cache go\n"
+    )
 
 
 def test_why_as_json(said: Said, stored: Callable[..., None]) -> None:
@@ -267,10 +270,10 @@ def test_cached_by_others(said: Said, stored: Callable[..., None]) -> None:
 
 def test_other_paths(said: Said, stored: Callable[..., None]) -> None:
     """Of calls whose prompts cannot be compared nothing is claimed."""
-    stored(([SYSTEM], 600, 512), ([SYSTEM, LAST], 600, None), path="/anthropic/v1/messages")
+    stored(([SYSTEM], 600, 512), ([SYSTEM, LAST], 600, None), path="/v1/embeddings")
     code, out, err = said("why", "--id", "1")
     assert (code, out) == (1, "")
-    assert "cannot be told: it went to /anthropic/v1/messages" in err
+    assert "cannot be told: it went to /v1/embeddings" in err
     assert err.endswith("; 512 of its 600 prompt tokens were cached\n")
     assert said("why", "--id", "2")[2].endswith("can be compared\n")
 
@@ -296,4 +299,4 @@ def test_another_model(said: Said, stored: Callable[..., None]) -> None:
 def test_no_chat(said: Said, stored: Callable[..., None]) -> None:
     """A call whose prompt cannot be read is an error of one line."""
     stored(([], 1, 0))
-    assert said("why", "--id", "1") == (1, "", "Error: call 1 is no chat completion whose prompt can be read\n")
+    assert said("why", "--id", "1") == (1, "", "Error: the prompt of call 1 cannot be read\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from moonpalace_addons.store.read.conversations import earlier_chats
+from moonpalace_addons.store.read.conversations import earlier_calls
 from moonpalace_addons.store.read.following import Follower
 from moonpalace_addons.store.records.exchanges import Exchange
 from tests.cli.conftest import STARTED, Outcome, Store
@@ -103,7 +103,7 @@ def test_cache_why(calls: Store, mpal: Run, exchange: Callable[..., Exchange]) -
     why = json.loads(mpal("cache", "why", "--id", "1", "--json").out)
     assert why["earlier_id"] == 5
     asked = exchange(id=2, started_at=STARTED + timedelta(minutes=5))
-    assert [call.id for call in earlier_chats(calls.engine, asked, limit=50)] == [1, 5, 4]
+    assert [call.id for call in earlier_calls(calls.engine, asked, limit=50)] == [1, 5, 4]
 
 
 def test_imported_calls(calls: Store, mpal: Run, tmp_path: Path) -> None:

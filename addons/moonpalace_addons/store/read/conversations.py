@@ -1,14 +1,16 @@
 """Query the calls that may belong to one conversation."""
 
-from sqlalchemy import Engine, select, tuple_
+from sqlalchemy import Engine, or_, select, tuple_
 
 from moonpalace_addons.store.records.exchanges import COLUMNS, Exchange, microseconds, to_exchange
 from moonpalace_addons.store.records.ordering import AGE, NEWEST_FIRST
 from moonpalace_addons.store.schema import EXCHANGES
+from moonpalace_addons.wire.faces.table import face_of_path
 
 
-def earlier_chats(engine: Engine, exchange: Exchange, *, limit: int) -> list[Exchange]:
-    """Return at most `limit` chat completions before a call, to the same endpoint with the same key, newest first."""
+def earlier_calls(engine: Engine, exchange: Exchange, *, limit: int) -> list[Exchange]:
+    """Return at most `limit` calls of its face before a call, to the same endpoint with the same key, newest first."""
+    endings = face_of_path(exchange.path).paths
     began = microseconds(exchange.started_at)
     query = (
         select(*COLUMNS)
@@ -17,7 +19,7 @@ def earlier_chats(engine: Engine, exchange: Exchange, *, limit: int) -> list[Exc
             tuple_(*AGE) < tuple_(began, exchange.id),
             EXCHANGES.c.endpoint == exchange.endpoint,
             EXCHANGES.c.key_fingerprint.is_not_distinct_from(exchange.key_fingerprint),
-            EXCHANGES.c.path.endswith("/chat/completions"),
+            or_(*(EXCHANGES.c.path.endswith(ending) for ending in endings)),
         )
         .order_by(*NEWEST_FIRST)
         .limit(limit)

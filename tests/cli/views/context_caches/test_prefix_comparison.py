@@ -5,14 +5,8 @@ from typing import Any
 
 import pytest
 
-from moonpalace_cli.views.context_caches.prefix_comparison import (
-    Request,
-    blocks,
-    choose,
-    compare,
-    kinship,
-    read_request,
-)
+from moonpalace_cli.views.context_caches.prefix_comparison import blocks, choose, compare, kinship
+from moonpalace_cli.views.context_caches.prompts import Request, read_request
 
 
 def request(*texts: str, model: str = "k", tools: list[Any] | None = None, **more: Any) -> Request:

@@ -5,8 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from moonpalace_cli.views.context_caches.prefix_comparison import Comparison, Divergence, Request
-from moonpalace_cli.views.context_caches.prefix_report import Cost, blocks_text, cost_lines, cost_of, divergence_lines
+from moonpalace_cli.views.context_caches.causes import Cost, cost_of
+from moonpalace_cli.views.context_caches.prefix_comparison import Comparison, Divergence
+from moonpalace_cli.views.context_caches.prefix_report import blocks_text, cost_lines, divergence_lines
+from moonpalace_cli.views.context_caches.prompts import Request
 
 REQUEST = Request("k", (), (b"x" * 500, b"y" * 500), {})
 
@@ -63,16 +65,16 @@ def test_divergence(divergence: Divergence | None, expected: list[str]) -> None:
     assert divergence_lines(call(1), divergence) == expected
 
 
-def test_a_loss_without_a_divergence() -> None:
-    """Where nothing diverged and yet little was cached, it says why that can be."""
-    lines = cost_lines(Cost(1000, 0, 512, 512, 512), comparison())
-    assert lines[-1].startswith("cost: 512 tokens that were not cached, and nothing diverged")
-    parted = comparison(divergence=Divergence(1, "system", "changed", 0, "a", "b"))
-    assert cost_lines(Cost(1000, 0, 512, 0, 512), parted)[-1] == "cost: 512 tokens that were not cached"
+def test_what_a_loss_cost() -> None:
+    """Lost tokens are counted, and have a price if that is known; an API without blocks has none."""
+    assert cost_lines(Cost(1000, 0, 512, 0, 512))[-1] == "cost: 512 tokens that were not cached"
+    lines = cost_lines(Cost(1000, 0, 512, 0, 512), 1, (0.0015, "USD"))
+    assert lines[0].endswith("512 could have been")
+    assert lines[1] == "cost: 512 tokens that were not cached: 0.001500 USD"
 
 
 @pytest.mark.parametrize(
-    ("tokens", "text"), [(0, "0 blocks of 256"), (256, "1 block of 256"), (512, "2 blocks of 256")]
+    ("tokens", "text"), [(0, " (0 blocks of 256)"), (256, " (1 block of 256)"), (512, " (2 blocks of 256)")]
 )
 def test_blocks(tokens: int, text: str) -> None:
     """Blocks are counted."""

@@ -1,0 +1,93 @@
+"""Tell why tokens of a prompt were not cached that could have been."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from moonpalace_addons.wire.json_value import dump_json, mapping, parse_bounded
+from moonpalace_cli.views.context_caches.prefix_comparison import Comparison, blocks
+
+if TYPE_CHECKING:
+    from moonpalace_addons.store.records.exchanges import Exchange
+    from moonpalace_cli.views.context_caches.prompts import Request
+
+type Cause = Literal["cached", "changed", "expired", "lost", "unmarked", "unknown"]
+
+LIKELY_TTL = 300
+"""Seconds after which a cache may have expired whose lifetime is unknown: the APIs keep a prefix for at least that."""
+MILLION = 1_000_000
+NEARLY = 0.9
+"""Share of the common prefix from which it counts as cached: its tokens are estimated from its bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Tokens: of the prompt, cached, cacheable without the divergence, and the difference.
+
+    `kept` estimates the common prefix of the two prompts. None is unknown.
+    """
+
+    prompt: int | None
+    cached: int
+    possible: int | None
+    kept: int | None
+    lost: int | None
+
+
+def cost_of(earlier: Exchange, later: Exchange, request: Request, comparison: Comparison) -> Cost:
+    """Return the cost of a divergence, from the tokens that the API counted and the common bytes."""
+    prompt, cached = later.prompt_tokens, later.cached_tokens or 0
+    if prompt is None or earlier.prompt_tokens is None:
+        return Cost(prompt, cached, None, None, None)
+    possible = blocks(min(prompt, earlier.prompt_tokens), request.block)
+    common = prompt * comparison.same_bytes // max(1, request.size)
+    kept = blocks(common, request.block) if comparison.same_model else 0
+    return Cost(prompt, cached, possible, min(kept, possible), max(0, possible - cached))
+
+
+def cause_of(seconds: float, before: Request, request: Request, comparison: Comparison, cost: Cost) -> Cause:
+    """Return why the tokens were not cached; `seconds` passed between the calls."""
+    if cost.lost is None or cost.kept is None:
+        return "unknown"
+    if not cost.lost:
+        return "cached"
+    if not (before.is_marked or request.is_marked):
+        return "unmarked"
+    is_used = cost.kept < request.least or cost.cached + request.block >= NEARLY * cost.kept
+    if not comparison.is_prefix and is_used:
+        return "changed"
+    return "expired" if seconds > (before.ttl or LIKELY_TTL) else "lost"
+
+
+def explained(cause: Cause, seconds: float, before: Request) -> str:
+    """Return a cause in words."""
+    passed = f"{seconds:,.0f} s had passed"
+    match cause:
+        case "expired" if before.ttl is not None:
+            return f"expired: {passed}, and the cache was to live for {before.ttl:,} s"
+        case "expired":
+            return f"probably expired: {passed}, and caches mostly live for {LIKELY_TTL // 60} to 10 minutes"
+        case "lost":
+            return f"lost: only {passed}: another machine of the API answered, or it had let the cache go"
+        case "unmarked":
+            return "unmarked: neither request has a cache_control, without which this API caches nothing"
+        case "changed":
+            return "changed: the API had cached the prompt up to the difference"
+        case _:
+            return cause
+
+
+def price_of(later: Exchange, lost: int | None) -> tuple[float, str] | None:
+    """Return what tokens cost more because they were not cached, and the currency; None if the prices are unknown."""
+    if lost is None or later.price_input is None or later.price_cached is None or later.cost_currency is None:
+        return None
+    return lost * (later.price_input - later.price_cached) / MILLION, later.cost_currency
+
+
+def said_by_api(answer: bytes) -> str | None:
+    """Return why the cache missed as the answer says it (`diagnostics.cache_miss_reason`), None if it says nothing."""
+    reason = mapping(mapping(parse_bounded(answer)).get("diagnostics")).get("cache_miss_reason")
+    if reason is None:
+        return None
+    return reason if isinstance(reason, str) else dump_json(reason).decode()

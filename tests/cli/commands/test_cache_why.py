@@ -1,0 +1,136 @@
+"""`mpal cache why` on all faces, and for many calls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Outcome, Store
+
+START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+PRICES = {"price_input": 3.0, "price_cached": 0.3, "cost_currency": "USD", "cost": 0.01}
+SYSTEM = "Be helpful. " * 300
+
+
+def turn(text: str, role: str = "user", *, marked: bool = False) -> dict[str, Any]:
+    """Return a message of Anthropic's, with a cache marker if wanted."""
+    if not marked:
+        return {"role": role, "content": text}
+    return {"role": role, "content": [{"type": "text", "text": text, "cache_control": {"type": "ephemeral"}}]}
+
+
+@pytest.fixture
+def claude(store: Store) -> Callable[..., int]:
+    """Give a function that stores a call to /v1/messages, so many seconds after the start."""
+
+    def add(seconds: float, system: str, *turns: str, cached: int = 0, reason: str | None = None, **more: Any) -> int:
+        messages = [turn(text, marked=number == len(turns) - 1) for number, text in enumerate(turns)]
+        answer = {"type": "message", "diagnostics": {"cache_miss_reason": reason}}
+        values: dict[str, Any] = {"prompt_tokens": 1000 + 10 * len(turns), "cached_tokens": cached, **PRICES}
+        values |= {"model_requested": "claude", "path": "/v1/messages", "endpoint": "https://api.anthropic.com"}
+        return store.add(
+            request=json.dumps({"model": "claude", "system": system, "messages": messages}).encode(),
+            response=json.dumps(answer).encode(),
+            started_at=START + timedelta(seconds=seconds),
+            **(values | more),
+        )
+
+    return add
+
+
+@pytest.fixture
+def conversation(claude: Callable[..., int]) -> None:
+    """Store a conversation whose cache was used, then changed, then expired."""
+    claude(0, SYSTEM, "a")
+    claude(10, SYSTEM, "a", "b", cached=1010)
+    claude(20, f"It is 10:32. {SYSTEM}", "a", "b", "c", reason="system_changed")
+    claude(400, f"It is 10:32. {SYSTEM}", "a", "b", "c", "d", price_input=30.0)
+
+
+def test_messages(conversation: None, mpal: Callable[..., Outcome]) -> None:
+    """The system's text is a part of the prompt, and what the API says stands beside what was found."""
+    lines = mpal("cache", "why", "3").out.splitlines()
+    assert lines[0] == "call 3 continues call 2, 10.0 s earlier"
+    assert lines[2].startswith("diverged: message 1 (system) changed after ")
+    assert lines[-4:] == [
+        "tokens: 0 of 1,030 were cached; had the earlier prompt stayed, 1,020 could have been",
+        "cost: 1,020 tokens that were not cached: 0.002754 USD",
+        "cause: changed: the API had cached the prompt up to the difference",
+        "the API says: system_changed",
+    ]
+
+
+def test_expired(conversation: None, mpal: Callable[..., Outcome]) -> None:
+    """A cache that was to live for five minutes had expired after more than six."""
+    assert mpal("cache", "why", "4").out.splitlines()[-1] == (
+        "cause: expired: 380 s had passed, and the cache was to live for 300 s"
+    )
+    found = json.loads(mpal("cache", "why", "4", "--json").out)
+    assert (found["cause"], found["ttl"], found["seconds"], found["earlier_id"]) == ("expired", 300, 380.0, 3)
+    assert (found["cost"], found["currency"]) == (pytest.approx(1030 * 29.7e-6), "USD")
+
+
+def test_cached(conversation: None, mpal: Callable[..., Outcome]) -> None:
+    """A prompt that was cached has no cause, though its marker wandered."""
+    lines = mpal("cache", "why", "2").out.splitlines()
+    assert "diverged: nowhere, one is the beginning of the other" in lines
+    assert lines[-1] == "cost: nothing"
+
+
+def test_many(conversation: None, mpal: Callable[..., Outcome]) -> None:
+    """Of many calls the misses are ranked by what they cost, and added up by cause."""
+    result = mpal("cache", "why", "--since", "2026-11-22")
+    assert (result.code, result.err) == (0, "")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in result.out.splitlines() if "|" in line]
+    assert rows[1:] == [
+        ["4", "claude", "expired", "1,040", "0", "1,030", "0.0306 USD", "3", "380", ""],
+        ["3", "claude", "system_changed", "1,030", "0", "1,020", "0.002754 USD", "2", "10", "message 1 changed"],
+    ]
+    assert result.out.splitlines()[-3:] == [
+        "all misses: 2 calls, 2,050 tokens, 0.0333 USD",
+        "expired: 1 call, 1,030 tokens, 0.0306 USD",
+        "changed: 1 call, 1,020 tokens, 0.002754 USD",
+    ]
+    lines = mpal("cache", "why", "-p", "id > 1", "--json").out.splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [4, 3]
+
+
+def test_no_misses(claude: Callable[..., int], mpal: Callable[..., Outcome]) -> None:
+    """If nothing was missed, it says so; calls without prompts are left out."""
+    claude(0, SYSTEM, "a")
+    claude(10, SYSTEM, "a", "b", cached=1010)
+    claude(20, SYSTEM, "a", path="/v1/models")
+    assert mpal("cache", "why", "--all").out == "none of these 3 calls missed a cache that it could have used\n"
+
+
+def test_responses(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """Instructions, tools and items of Responses are compared; calls to other faces are not looked at."""
+    for seconds, items in enumerate((["a"], ["a", "b"], ["a", "x", "c"])):
+        given = [{"role": "user", "content": text} for text in items]
+        body = {"model": "gpt", "instructions": SYSTEM, "input": given}
+        path = "/v1/responses"
+        store.add(
+            request=json.dumps(body).encode(),
+            path=path,
+            started_at=START + timedelta(seconds=seconds),
+            prompt_tokens=1500,
+        )
+    lines = mpal("cache", "why", "3").out.splitlines()
+    assert lines[0].startswith("call 3 continues call 2")
+    assert "diverged: message 3 (user) changed" in lines[2]
+
+
+def test_in_the_sum(conversation: None, mpal: Callable[..., Outcome]) -> None:
+    """`mpal cost --misses` adds what the misses cost, by cause."""
+    assert mpal("cost", "--misses").out.splitlines()[-3:] == [
+        "all misses: 2 calls, 2,050 tokens, 0.0333 USD",
+        "changed: 1 call, 1,020 tokens, 0.002754 USD",
+        "expired: 1 call, 1,030 tokens, 0.0306 USD",
+    ]
+    assert mpal("cost", "--misses", "-p", "id < 3").out.splitlines()[-1] == "no misses"
+    assert mpal("cost", "--misses", "--json").code == 2
