@@ -33,7 +33,9 @@ COMMANDS = {
     "log": ("log", "Show the newest calls as one line each, and follow new ones."),
     "mock": ("mock", "Serve a mock of the Kimi API, to develop and test without a key or a network."),
     "predicate": ("predicate", "Explain a predicate: its meaning, its SQL, and whether it uses an index."),
+    "show": ("show", "Show one call on one screen, and why it ended as it did."),
     "start": ("start", "Start the proxy."),
+    "why": ("why", "Say why a call was cut off, slow or refused, and what to do."),
 }
 """The module of each command in `moonpalace_cli.commands`, which defines `command`, and its line in the help.
 

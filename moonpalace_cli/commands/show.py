@@ -1,0 +1,37 @@
+"""`mpal show`: one call on one screen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from moonpalace_cli.flags.lookup import opened
+from moonpalace_cli.flags.selecting import CallSelection, selection_flags
+from moonpalace_cli.flags.setting_flags import setting_flags
+
+if TYPE_CHECKING:
+    from moonpalace_addons.settings.values import Settings
+
+
+@click.command("show", short_help="Show one call on one screen, and why it ended as it did.")
+@selection_flags(views=True, default="newest")
+@setting_flags("database", "endpoint")
+def command(wanted: CallSelection, settings: Settings) -> None:
+    """Show one call on one screen, by default the newest: mpal show, mpal show 13, mpal show --failed.
+
+    It says what the call was, how it ended and why, what was asked and answered in short, its tokens and cost, its
+    times with the longest stall, its warnings and labels, and what to try next. mpal inspect shows a call in full.
+    """
+    with opened(settings.database) as engine:
+        from moonpalace_addons.store.read import selection
+        from moonpalace_cli.output import terminal_width
+        from moonpalace_cli.text import colours
+        from moonpalace_cli.views.showing.facts import read_facts
+        from moonpalace_cli.views.showing.reasons import reasons
+        from moonpalace_cli.views.showing.screen import Screen
+
+        for place, call in enumerate(selection.in_order(engine, wanted.find(engine))):
+            facts = read_facts(engine, call)
+            screen = Screen(facts, list(reasons(facts)), terminal_width(), colour=colours.wanted())
+            click.echo("\n" * (place > 0) + "\n".join(screen.lines()))

@@ -1,0 +1,46 @@
+"""`mpal why`: why a call ended as it did."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from moonpalace_cli.flags.lookup import opened
+from moonpalace_cli.flags.selecting import CallSelection, selection_flags
+from moonpalace_cli.flags.setting_flags import setting_flags
+
+if TYPE_CHECKING:
+    from moonpalace_addons.settings.values import Settings
+
+NOTHING = "nothing that is stored shows a fault; mpal inspect --timeline and --chat show more"
+
+
+@click.command("why", short_help="Say why a call was cut off, slow or refused, and what to do.")
+@selection_flags(views=True, default="newest")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per call.")
+@setting_flags("database", "endpoint")
+def command(wanted: CallSelection, as_json: bool, settings: Settings) -> None:
+    """Say why a call ended as it did, by default the newest: first what is stored of it, then what to do.
+
+    It knows answers cut by a limit or a full context, loops, keys at the wrong host, rate limits, silences, gateways
+    that cut connections, clients that gave up, arguments of tools that are not JSON, and lost caches.
+    """
+    with opened(settings.database) as engine:
+        from moonpalace_addons.store.read import selection
+        from moonpalace_addons.store.read.outcomes import outcome
+        from moonpalace_cli.output import print_json, terminal_width
+        from moonpalace_cli.views.showing.facts import read_facts
+        from moonpalace_cli.views.showing.reasons import reasons
+        from moonpalace_cli.views.showing.screen import WIDTH, reason_lines
+
+        for call in selection.in_order(engine, wanted.find(engine)):
+            found = list(reasons(read_facts(engine, call)))
+            if as_json:
+                document = {"id": call.id, "outcome": outcome(call).text, "reasons": [asdict(each) for each in found]}
+                print_json(json.dumps(document, ensure_ascii=False))
+                continue
+            click.echo(f"#{call.id} {outcome(call).text}")
+            click.echo("\n".join(reason_lines(found, terminal_width() or WIDTH)) if found else NOTHING)

@@ -1,0 +1,131 @@
+"""What is known of one call, for views that tell of it: its row, its bodies, and the calls around it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from moonpalace_addons.wire.json_value import mapping
+from moonpalace_cli.calls.completions import asked_and_answered
+from moonpalace_cli.calls.conversation import Part, Turn, answered, asked
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from moonpalace_addons.store.records.contents import Bodies
+    from moonpalace_addons.store.records.exchanges import Exchange
+
+LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+"""The members of requests that limit the tokens of the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Continued:
+    """The call that a call continues; `parts_at` is the number of the message at which the prompts part, if they do."""
+
+    row_id: int
+    parts_at: int | None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One stored call; what needs the store is read when it is first asked for."""
+
+    call: Exchange
+    bodies: Bodies
+    tags: Sequence[str] = ()
+    chunks: Sequence[tuple[int, int]] = ()
+    """Offset after each chunk of a stream, and nanoseconds since the request began."""
+    earlier: Callable[[], Continued | None] = lambda: None
+    works_at: Callable[[], str | None] = lambda: None
+    """Another endpoint that the same key was accepted at."""
+    minute_before: Callable[[], int] = lambda: 0
+    """The number of calls with the same key that began in the minute before."""
+
+    @cached_property
+    def _parsed(self) -> tuple[object, object]:
+        return asked_and_answered(self.bodies, self.call.path)
+
+    @property
+    def request(self) -> Mapping[str, object]:
+        """The request's JSON object, empty for anything else."""
+        return mapping(self._parsed[0])
+
+    @cached_property
+    def turns(self) -> list[Turn]:
+        """The messages of the request."""
+        return asked(self._parsed[0])
+
+    @cached_property
+    def answer(self) -> list[Turn]:
+        """The messages of the answer."""
+        return answered(self._parsed[1])
+
+    @property
+    def answer_parts(self) -> list[Part]:
+        """The parts of the answer, in order."""
+        return [part for turn in self.answer for part in turn.parts]
+
+    @property
+    def limit(self) -> int | None:
+        """The tokens to which the request limits the answer."""
+        found = (self.request.get(name) for name in LIMITS)
+        return next((number for number in found if isinstance(number, int) and not isinstance(number, bool)), None)
+
+    @property
+    def stall(self) -> tuple[int, int] | None:
+        """The longest silence of a stream and when it began, in nanoseconds, the one before the end included."""
+        moments = [at for _, at in self.chunks]
+        if self.call.latency is not None:
+            moments.append(self.call.latency)
+        gaps = [(after - before, before) for before, after in pairwise(moments)]
+        return max(gaps, default=None)
+
+    @property
+    def silence(self) -> int | None:
+        """The nanoseconds between the last chunk of a stream and the end of the call."""
+        if not self.chunks or self.call.latency is None:
+            return None
+        return max(0, self.call.latency - self.chunks[-1][1])
+
+
+def read_facts(engine: Engine, call: Exchange) -> Facts:
+    """Return what is known of a call."""
+    from moonpalace_addons.store.read import neighbours
+    from moonpalace_addons.store.records import contents, labels
+
+    return Facts(
+        call,
+        contents.bodies(engine, call.id),
+        labels.tags_of(engine, [call.id]).get(call.id, ()),
+        contents.event_times(engine, call.id),
+        lambda: continued(engine, call),
+        lambda: neighbours.accepted_elsewhere(engine, call),
+        lambda: neighbours.calls_in_minute_before(engine, call),
+    )
+
+
+MAX_EARLIER_CALLS = 10
+"""Maximum earlier calls compared to find the one that a call continues."""
+
+
+def continued(engine: Engine, call: Exchange) -> Continued | None:
+    """Return the chat completion that a call continues, None if it continues none of the last ones."""
+    from moonpalace_addons.store.read import conversations
+    from moonpalace_addons.store.records import contents
+    from moonpalace_cli.views.context_caches.prefix_comparison import choose, compare, read_request
+
+    request = read_request(contents.request_body(engine, call.id) or b"")
+    if request is None:
+        return None
+    chats = conversations.earlier_chats(engine, call, limit=MAX_EARLIER_CALLS)
+    requests = ((chat, read_request(contents.request_body(engine, chat.id) or b"")) for chat in chats)
+    found = choose(request, ((chat, before) for chat, before in requests if before is not None))
+    if found is None:
+        return None
+    earlier, before = found
+    comparison = compare(before, request)
+    return Continued(earlier.id, None if comparison.is_prefix else comparison.same_messages + 1)

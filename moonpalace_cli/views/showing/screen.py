@@ -1,0 +1,221 @@
+"""One call on one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from moonpalace_addons.store.fields import model
+from moonpalace_addons.store.read.call_line import seconds
+from moonpalace_addons.store.read.outcomes import outcome
+from moonpalace_addons.wire.columns import shortened, width_of
+from moonpalace_addons.wire.foreign import printable
+from moonpalace_cli.calls.conversation import Turn
+from moonpalace_cli.calls.presentation import local_time
+from moonpalace_cli.output import ellipsis, is_utf8, visible
+from moonpalace_cli.text import colours
+from moonpalace_cli.text.tables import fold
+from moonpalace_cli.views.listing.lines import COLOURS
+from moonpalace_cli.views.showing.facts import Facts
+from moonpalace_cli.views.showing.reasons import Reason
+
+WIDTH = 100
+"""Columns where no terminal sets the width."""
+LABEL = 10
+ROLE = 10
+MAX_TURNS = 6
+"""Messages of the conversation that are shown: the first, and the last ones."""
+ANSWER_LINES = 6
+MIN_STALL = 100_000_000
+"""Nanoseconds of a silence that is worth a word."""
+
+
+class Screen:
+    """Lay out the sections of a call in a width."""
+
+    def __init__(self, facts: Facts, why: Sequence[Reason], width: int | None, *, colour: bool) -> None:
+        self.facts = facts
+        self.why = why
+        self.width = max(40, width or WIDTH)
+        self.colour = colour
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of the screen."""
+        yield from self._head()
+        yield ""
+        if self.why:
+            yield from self._section("why", reason_lines(self.why, self.width - LABEL))
+        yield from self._section("asked", list(self._asked()))
+        yield from self._section("answered", list(self._answered()))
+        yield from self._section("tokens", fold(tokens(self.facts), self.width - LABEL))
+        yield from self._section("time", fold(times(self.facts), self.width - LABEL))
+        yield from self._section("cache", [cache(self.facts)])
+        yield from self._section("warnings", self._folded(self.facts.call.warnings))
+        yield from self._section("labels", self._folded(labels(self.facts)))
+        yield from self._section("ids", self._folded(identifiers(self.facts)))
+        yield from self._section("next", packed(list(next_commands(self.facts)), self.width - LABEL))
+
+    def _head(self) -> Iterator[str]:
+        call = self.facts.call
+        kind = "stream" if call.is_stream else ""
+        forced = "forced stream" if call.is_coerced else kind
+        name = printable(model(call) or "")
+        facts = [f"#{call.id}", name, f"{call.method} {printable(call.path)}", forced, local_time(call.started_at)]
+        title = " · ".join([*filter(None, facts), ago(call.started_at)])
+        yield self._paint(self._cut(title, self.width), colours.BOLD)
+        ending = outcome(call)
+        took = "" if call.latency is None else f" after {seconds(call.latency)}"
+        yield self._paint(self._cut(ending.text + took, self.width), COLOURS.get(ending.style, ""))
+
+    def _section(self, name: str, lines: Sequence[str]) -> Iterator[str]:
+        for place, line in enumerate(each for each in lines if each):
+            label = self._paint(f"{name:<{LABEL}}", colours.KEY) if place == 0 else " " * LABEL
+            yield label + line
+
+    def _asked(self) -> Iterator[str]:
+        turns = self.facts.turns
+        shown = turns if len(turns) <= MAX_TURNS else [turns[0], *turns[1 - MAX_TURNS :]]
+        for place, turn in enumerate(shown):
+            if place == 1 and len(shown) < len(turns):
+                yield f"{ellipsis()} {len(turns) - len(shown)} more messages"
+            yield self._cut(f"{turn_role(turn):<{ROLE}}{turn_text(turn)}", self.width - LABEL)
+
+    def _answered(self) -> Iterator[str]:
+        room = self.width - LABEL
+        for part in self.facts.answer_parts:
+            text = " ".join(visible(part.text).split())
+            if part.kind == "reasoning":
+                yield self._cut(f"{'thinking':<{ROLE}}({len(part.text):,} characters) {text}", room)
+            elif part.kind == "call":
+                yield self._cut(f"{'calls':<{ROLE}}{visible(part.label)} {text}", room)
+            else:
+                lines = fold(text, room)
+                yield from lines[:ANSWER_LINES]
+                if len(lines) > ANSWER_LINES:
+                    yield f"{ellipsis()} {len(lines) - ANSWER_LINES} more lines"
+
+    def _folded(self, texts: Sequence[str]) -> list[str]:
+        return [line for text in texts for line in fold(printable(visible(text)), self.width - LABEL)]
+
+    def _cut(self, text: str, width: int) -> str:
+        line = shortened(" ".join(printable(visible(text)).split(" ")), width)
+        return line if is_utf8() else line.replace("…", "~").replace("→", ">").replace("·", "-")
+
+    def _paint(self, text: str, colour: str) -> str:
+        return colours.paint(text, colour) if self.colour and colour else text
+
+
+def reason_lines(why: Sequence[Reason], width: int) -> list[str]:
+    """Return the evidence of each reason, and the advice under it."""
+    arrow = "→ " if is_utf8() else "> "
+    lines = []
+    for reason in why:
+        lines += fold(printable(visible(reason.evidence)), width)
+        first, *others = fold(printable(visible(reason.advice)), width - width_of(arrow))
+        lines += [arrow + first, *("  " + line for line in others)]
+    return lines
+
+
+def turn_role(turn: Turn) -> str:
+    """Return the role of a message as a label."""
+    return printable(turn.role)[: ROLE - 1]
+
+
+def turn_text(turn: Turn) -> str:
+    """Return a message in one line: its texts, the tools that it calls, the media that it has."""
+    pieces = [f"{part.label} {part.text}" if part.kind == "call" else part.text for part in turn.parts]
+    return " ".join(" ".join(pieces).split())
+
+
+def ago(moment: datetime) -> str:
+    """Return how long ago a moment was, in its largest unit."""
+    passed = (datetime.now().astimezone() - moment).total_seconds()
+    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if passed >= unit:
+            return f"{passed / unit:.0f} {name} ago"
+    return f"{max(0, passed):.0f} s ago"
+
+
+def tokens(facts: Facts) -> str:
+    """Return the tokens of a call and its cost, empty if the answer has none."""
+    call = facts.call
+    if call.prompt_tokens is None and call.completion_tokens is None:
+        return ""
+    cached = f" ({call.cached_tokens:,} cached)" if call.cached_tokens else ""
+    reasoning = f" ({call.reasoning_tokens:,} reasoning)" if call.reasoning_tokens else ""
+    limit = f", limit {facts.limit:,}" if facts.limit else ""
+    cost = f"; cost {call.cost:.4g} {call.cost_currency or ''}".rstrip() if call.cost is not None else ""
+    prompt, completion = counted(call.prompt_tokens), counted(call.completion_tokens)
+    return f"{prompt} prompt{cached} + {completion} completion{reasoning}{limit}{cost}"
+
+
+def counted(number: int | None) -> str:
+    """Return a number of tokens, a question mark for an unknown one."""
+    return "?" if number is None else f"{number:,}"
+
+
+def times(facts: Facts) -> str:
+    """Return the times of a call, with the longest stall of a stream."""
+    call = facts.call
+    named = (
+        ("headers", call.time_to_headers),
+        ("first token", call.time_to_first_token),
+        ("first visible token", call.time_to_first_visible_token if call.reasoning_tokens else None),
+        ("total", call.latency),
+    )
+    found = [f"{name} {seconds(duration)}" for name, duration in named if duration is not None]
+    if call.output_tokens_per_second and call.is_stream:
+        found.insert(-1, f"{call.output_tokens_per_second:.1f} tokens/s")
+    if (stall := facts.stall) is not None and stall[0] >= MIN_STALL:
+        at_end = ", before the end" if facts.silence is not None and stall[0] == facts.silence else ""
+        found.insert(-1, f"longest stall {seconds(stall[0])} (at {seconds(stall[1])}{at_end})")
+    return ", ".join(found)
+
+
+def cache(facts: Facts) -> str:
+    """Return what the caches did, empty for a call without tokens."""
+    call = facts.call
+    context = f"context cache {call.cache_outcome}" if call.cache_outcome else ""
+    if not call.prompt_tokens or call.cached_tokens is None:
+        return context
+    share = f"{call.cached_tokens / call.prompt_tokens:.0%} of the prompt was cached"
+    return f"{share}; {context}" if context else share
+
+
+def labels(facts: Facts) -> list[str]:
+    """Return the labels of a call."""
+    tagged = f"tags {', '.join(facts.tags)}" if facts.tags else ""
+    return [" · ".join(filter(None, (facts.call.category, tagged, facts.call.note)))]
+
+
+def identifiers(facts: Facts) -> list[str]:
+    """Return the identifiers of a call."""
+    call = facts.call
+    request = f"request {call.msh_request_id}" if call.msh_request_id else None
+    session = f"session {call.session}" if call.session else None
+    return [" · ".join(filter(None, (call.chatcmpl_id, request, session)))]
+
+
+def packed(texts: Sequence[str], width: int) -> list[str]:
+    """Return the texts in as few lines as hold them without breaking one."""
+    lines = [""]
+    for text in texts:
+        joined = f"{lines[-1]}  {text}" if lines[-1] else text
+        if lines[-1] and width_of(joined) > width:
+            lines.append(text)
+        else:
+            lines[-1] = joined
+    return lines
+
+
+def next_commands(facts: Facts) -> Iterator[str]:
+    """Yield the commands that say more about the call, or do something with it."""
+    name = facts.call.id
+    if facts.turns or facts.answer:
+        yield f"mpal inspect {name} --chat"
+    if facts.chunks:
+        yield f"mpal inspect {name} --timeline"
+    if facts.call.prompt_tokens and facts.call.path.endswith("/chat/completions"):
+        yield f"mpal cache why {name}"
+    yield f"mpal export {name} --curl"
+    yield f"mpal export {name} --report"
