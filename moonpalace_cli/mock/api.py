@@ -31,7 +31,10 @@ from moonpalace_cli.mock.files import Files, Upload
 from moonpalace_cli.mock.messages_answers import message_answer, message_failure
 from moonpalace_cli.mock.messages_request import parse_message_request
 from moonpalace_cli.mock.prefix_caching import PrefixCaching
+from moonpalace_cli.mock.responses_answers import response_answer
+from moonpalace_cli.mock.responses_request import parse_response_request
 from moonpalace_cli.mock.scenarios import Scenario, Times, scenarios
+from moonpalace_cli.mock.text_endpoints import completion_answer, embeddings_answer, parse_completion_request
 
 DELAY_HEADER = "X-Mock-Delay"
 EVENTS_HEADER = "X-Mock-Events"
@@ -70,6 +73,9 @@ class Api:
         self._routes: dict[tuple[str, str], Callable[[Call], Answer]] = {
             ("POST", "/v1/chat/completions"): self._chat,
             **{("POST", path): self._message for path in MESSAGE_PATHS},
+            ("POST", "/v1/responses"): self._response,
+            ("POST", "/v1/completions"): self._completion,
+            ("POST", "/v1/embeddings"): lambda call: embeddings_answer(_digest(call), call.body),
             ("GET", "/v1/models"): self._models,
             ("POST", "/v1/tokenizers/estimate-token-count"): _estimate,
             ("GET", "/v1/users/me/balance"): _balance,
@@ -108,11 +114,19 @@ class Api:
         return replace(chat_answer(request, scenario, cache), model=request.model)
 
     def _message(self, call: Call) -> Answer:
-        request = parse_message_request(call.body)
+        return self._answer(call, parse_message_request(call.body), message_answer)
+
+    def _response(self, call: Call) -> Answer:
+        return self._answer(call, parse_response_request(call.body), response_answer)
+
+    def _completion(self, call: Call) -> Answer:
+        return self._answer(call, parse_completion_request(call.body), completion_answer)
+
+    def _answer(self, call: Call, request: ChatRequest, write: Callable[[ChatRequest, Scenario], Answer]) -> Answer:
         scenario = self._scenario(request.model, call)
         if scenario.failure is None:
             request = replace(request, cached_tokens=self._own_tokens(request, call))
-        return replace(message_answer(request, scenario), model=request.model)
+        return replace(write(request, scenario), model=request.model)
 
     def _cache(self, request: ChatRequest, call: Call) -> tuple[str, int] | None:
         """Return the context cache that a call uses and the tokens that it saves."""

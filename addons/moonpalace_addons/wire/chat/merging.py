@@ -29,12 +29,17 @@ _OTHER_API_ERRORS = ("error", "response.failed")
 
 
 class Merger:
-    """Merge the chunks of one stream; time and memory are linear in the input."""
+    """Merge the chunks of one stream; time and memory are linear in the input.
+
+    Another face with choices overrides `kind`, `owns` and `make_choice`.
+    """
+
+    kind = "chat.completion"
 
     def __init__(self) -> None:
         self._doubts: Doubts = {}
         self._top = Pieces(self._doubts)
-        self._choices: dict[int, _Choice] = {}
+        self._choices: dict[int, Choice] = {}
         self._usage: Mapping[str, object] | None = None
         self._choice_usage: Mapping[str, object] | None = None
         self._error: ApiError | None = None
@@ -59,7 +64,7 @@ class Merger:
             self._choice(value.choice).add_texts(value.channel, value.texts)
             return
         chunk = mapping(value)
-        is_chunk = is_chat_chunk(chunk)
+        is_chunk = self.owns(chunk)
         self._has_chunks = self._has_chunks or is_chunk
         if error is not None and error.ends and (self._has_chunks or chunk.get("type") not in _OTHER_API_ERRORS):
             self._error = self._error or error
@@ -84,7 +89,7 @@ class Merger:
         usage = self._usage or (self._usage if self._choice_usage is None else self._choice_usage)
         return {
             **self._top.result(),
-            "object": "chat.completion",
+            "object": self.kind,
             "choices": [choice.result(index) for index, choice in sorted(self._choices.items())],
             **({} if usage is None else {"usage": usage}),
             **error,
@@ -98,11 +103,19 @@ class Merger:
         if isinstance(usage, dict):
             self._choice_usage = usage or self._choice_usage or usage
 
-    def _choice(self, number: int) -> "_Choice":
+    def _choice(self, number: int) -> "Choice":
         found = self._choices.get(number)
         if found is None:
-            found = self._choices[number] = _Choice(self._doubts)
+            found = self._choices[number] = self.make_choice(self._doubts)
         return found
+
+    def owns(self, chunk: Mapping[str, object]) -> bool:
+        """Tell whether an event has chunks of the answer."""
+        return is_chat_chunk(chunk)
+
+    def make_choice(self, doubts: Doubts) -> "Choice":
+        """Return a choice that is empty."""
+        return Choice(doubts)
 
 
 def parse_data(data: str) -> object:
@@ -110,14 +123,17 @@ def parse_data(data: str) -> object:
     return None if data.strip() == DONE else parse(data)
 
 
-class _Choice:
+class Choice:
+    """Merge one choice; `fields` are its members but for the message."""
+
     def __init__(self, doubts: Doubts) -> None:
         self._doubts = doubts
-        self._fields = Pieces(doubts, appends=True)
+        self.fields = Pieces(doubts, appends=True)
         self._message = _Message(doubts)
         self._logprobs: _Logprobs | None = None
 
     def feed(self, choice: Mapping[str, object]) -> None:
+        """Add what a chunk has of it."""
         message, delta = choice.get("message"), choice.get("delta")
         if isinstance(message, dict) and message:
             if any(value for key, value in message.items() if key != "role"):
@@ -130,17 +146,19 @@ class _Choice:
             self._logprobs = self._logprobs or _Logprobs()
             self._logprobs.feed(logprobs)
             choice = {**choice, "logprobs": None}
-        self._fields.feed(choice, without=("index", "delta", "message", "usage"))
+        self.fields.feed(choice, without=("index", "delta", "message", "usage"))
 
     def add_texts(self, channel: str, texts: Sequence[str]) -> None:
+        """Add pieces of one of its texts."""
         self._message.add_texts(channel, texts)
 
     def result(self, index: int) -> dict[str, object]:
+        """Return the choice."""
         return {
             "index": index,
             "message": self._message.result(),
             "finish_reason": None,
-            **self._fields.result(),
+            **self.fields.result(),
             **({} if self._logprobs is None else {"logprobs": self._logprobs.result()}),
         }
 

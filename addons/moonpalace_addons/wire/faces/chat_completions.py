@@ -99,7 +99,7 @@ class ChatProgress(Progress):
 
     def __init__(self) -> None:
         super().__init__()
-        self._top: dict[str, object] = {}
+        self.top: dict[str, object] = {}
         self._finished: dict[int, bool] = {}
         self._has_usage = False
 
@@ -118,10 +118,10 @@ class ChatProgress(Progress):
     def read(self, value: Fields) -> None:
         self._has_usage = self._has_usage or bool(value.get("usage"))
         for name in _TOP:
-            if name in value and not self._top.get(name):
-                self._top[name] = value[name]
+            if name in value and not self.top.get(name):
+                self.top[name] = value[name]
         for position, choice in enumerate(choices(value)):
-            number = _number(choice, position)
+            number = number_of(choice, position)
             self._has_usage = self._has_usage or bool(choice.get("usage"))
             self._finished[number] = self._finished.get(number, False) or bool(choice.get("finish_reason"))
             self.has_content = self.has_content or _has_content(choice)
@@ -129,10 +129,11 @@ class ChatProgress(Progress):
     @override
     def ending(self) -> list[object]:
         """Return a chunk with a finish reason for every open choice."""
-        return [self._final_chunk(number) for number, finished in sorted(self._finished.items()) if not finished]
+        return [self.final_chunk(number) for number, finished in sorted(self._finished.items()) if not finished]
 
-    def _final_chunk(self, choice: int) -> dict[str, object]:
-        return {**self._top, "choices": [{"index": choice, "delta": {}, "finish_reason": REPEAT}]}
+    def final_chunk(self, choice: int) -> dict[str, object]:
+        """Return the chunk that ends a choice because of a loop."""
+        return {**self.top, "choices": [{"index": choice, "delta": {}, "finish_reason": REPEAT}]}
 
 
 class ChatChannels:
@@ -149,7 +150,7 @@ class ChatChannels:
     def texts(self, value: object) -> Iterator[tuple[int, str, str]]:
         """Yield the choice, its channel and a piece of text for each piece in a chunk; none is empty."""
         for position, choice in enumerate(choices(mapping(value))):
-            number = _number(choice, position)
+            number = number_of(choice, position)
             for channel, text in self._channels(number, mapping(choice.get("delta"))):
                 if isinstance(text, str) and text:
                     yield number, channel, text
@@ -166,7 +167,8 @@ class ChatChannels:
             yield f"tool_calls.{call.label}.{piece.place}", piece.text
 
 
-def _number(choice: Mapping[str, object], position: int) -> int:
+def number_of(choice: Mapping[str, object], position: int) -> int:
+    """Return the index of a choice, or else its position."""
     index = index_of(choice)
     return position if index is None else index
 
@@ -174,7 +176,7 @@ def _number(choice: Mapping[str, object], position: int) -> int:
 def _has_content(choice: Mapping[str, object]) -> bool:
     delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
     said = any(value for name, value in delta.items() if name != "role")
-    return said or choice.get("finish_reason") not in (None, "", *ERROR_REASONS)
+    return said or bool(choice.get("text")) or choice.get("finish_reason") not in (None, "", *ERROR_REASONS)
 
 
 def _has_any(fields: Mapping[str, object], names: tuple[str, ...]) -> bool:

@@ -1,0 +1,118 @@
+"""Answers of the responses endpoint: a completion as a response, or as the events of one."""
+
+import json
+from collections.abc import Iterator
+
+from moonpalace_cli.mock.answers import (
+    EVENTS_BEFORE_ERROR,
+    Answer,
+    as_one_wait,
+    completion_headers,
+    completion_of,
+    failure_answer,
+)
+from moonpalace_cli.mock.chat_request import ChatRequest, Json
+from moonpalace_cli.mock.completions import Completion, Cut, Fields
+from moonpalace_cli.mock.messages_answers import pieces
+from moonpalace_cli.mock.scenarios import Scenario
+
+NO_LOGPROBS: Fields = {"logprobs": []}
+
+
+def response_answer(request: ChatRequest, scenario: Scenario) -> Answer:
+    """Answer a request as the scenario says."""
+    failure = scenario.failure or (None if request.stream else scenario.breaks_off)
+    if failure is not None:
+        return failure_answer(request.digest, failure)
+    completion = completion_of(request, scenario)
+    headers = completion_headers(request, scenario, completion)
+    events = as_events(completion, scenario.cut)
+    if not request.stream:
+        body = json.dumps(as_response(completion), ensure_ascii=False).encode("utf-8", "replace")
+        return Answer(200, headers, body, delivery=as_one_wait(scenario.delivery, len(events)))
+    if scenario.breaks_off is not None:
+        error: Fields = {"code": scenario.breaks_off.kind, "message": scenario.breaks_off.message, "param": None}
+        events = [*events[:EVENTS_BEFORE_ERROR], {"type": "error", **error, "sequence_number": EVENTS_BEFORE_ERROR}]
+    return Answer(200, headers, stream=pieces(events), total_events=len(events), delivery=scenario.delivery)
+
+
+def as_response(completion: Completion) -> Fields:
+    """Return the first choice of a completion as the response that the API answers without streaming."""
+    is_cut = completion.choices[0].finish_reason == "length"
+    usage: Fields = {
+        "input_tokens": completion.prompt_tokens,
+        "input_tokens_details": {"cached_tokens": completion.cached_tokens},
+        "output_tokens": completion.completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": completion.reasoning_tokens},
+        "total_tokens": completion.prompt_tokens + completion.completion_tokens,
+    }
+    ending: Fields = {
+        "status": "incomplete" if is_cut else "completed",
+        "incomplete_details": {"reason": "max_output_tokens"} if is_cut else None,
+        "output": [whole for _, _, whole in _items(completion)],
+        "usage": usage,
+    }
+    return _response(completion) | ending
+
+
+def as_events(completion: Completion, cut: Cut) -> list[Fields]:
+    """Return the data of the events of a response."""
+    begun, whole = _response(completion), as_response(completion)
+    events: list[Fields] = [{"type": f"response.{name}", "response": begun} for name in ("created", "in_progress")]
+    for index, (item, inside, done) in enumerate(_items(completion, cut)):
+        place: Fields = {"item_id": item["id"], "output_index": index}
+        events.append({"type": "response.output_item.added", "output_index": index, "item": item})
+        events += [{"type": f"response.{name}", **place, **fields} for name, fields in inside]
+        events.append({"type": "response.output_item.done", "output_index": index, "item": done})
+    events.append({"type": f"response.{whole['status']}", "response": whole})
+    return [{**event, "sequence_number": number} for number, event in enumerate(events)]
+
+
+type _Item = tuple[Fields, list[tuple[str, Fields]], Fields]
+"""An item as it is added, the names and members of the events within it, and the whole."""
+
+
+def _items(completion: Completion, cut: Cut = lambda text: [text]) -> Iterator[_Item]:
+    message, ident = completion.choices[0].message, completion.id[-16:]
+    status = "incomplete" if completion.choices[0].finish_reason == "length" else "completed"
+    if message.reasoning:
+        item: Fields = {"id": f"rs_{ident}", "type": "reasoning", "summary": []}
+        inside = [*_texts("reasoning_summary", {"summary_index": 0}, {"type": "summary_text"}, message.reasoning, cut)]
+        yield item, inside, item | {"summary": [{"type": "summary_text", "text": message.reasoning}]}
+    if message.content:
+        item = {"id": f"msg_{ident}", "type": "message", "status": "in_progress", "role": "assistant", "content": []}
+        empty: Fields = {"type": "output_text", "annotations": [], **NO_LOGPROBS}
+        inside = [*_texts("content", {"content_index": 0}, empty, message.content, cut)]
+        yield item, inside, item | {"status": status, "content": [{**empty, "text": message.content}]}
+    for number, call in enumerate(message.tool_calls):
+        item = {"id": f"fc_{ident}_{number}", "type": "function_call", "status": "in_progress", "arguments": ""}
+        item |= {"call_id": call.id, "name": call.name}
+        inside = [("function_call_arguments.delta", {"delta": piece}) for piece in cut(call.arguments)]
+        inside.append(("function_call_arguments.done", {"name": call.name, "arguments": call.arguments}))
+        yield item, inside, item | {"status": status, "arguments": call.arguments}
+
+
+def _texts(kind: str, place: Fields, part: Fields, text: str, cut: Cut) -> Iterator[tuple[str, Fields]]:
+    name, more = ("output_text", NO_LOGPROBS) if kind == "content" else (f"{kind}_text", {})
+    yield f"{kind}_part.added", {**place, "part": {**part, "text": ""}}
+    for piece in cut(text):
+        yield f"{name}.delta", {**place, "delta": piece, **more}
+    yield f"{name}.done", {**place, "text": text, **more}
+    yield f"{kind}_part.done", {**place, "part": {**part, "text": text}}
+
+
+def _response(completion: Completion) -> Fields:
+    """Return a response that has only begun."""
+    nothing: dict[str, Json] = dict.fromkeys(("error", "incomplete_details", "instructions", "usage"))
+    return {
+        "id": f"resp_{completion.id[-24:]}",
+        "object": "response",
+        "created_at": completion.created,
+        "status": "in_progress",
+        "model": completion.model,
+        "output": [],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+        **nothing,
+    }

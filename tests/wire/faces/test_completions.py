@@ -1,0 +1,118 @@
+"""Legacy completions: merged, ended early and judged, wherever the stream is cut."""
+
+import json
+from typing import Any, cast
+
+import pytest
+
+from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
+from moonpalace_addons.wire.faces.completions import COMPLETIONS
+from moonpalace_addons.wire.faces.summary import summarize
+from moonpalace_addons.wire.loops.loop_guard import LoopGuard
+from moonpalace_addons.wire.loops.repeat import Detector, Loop
+from tests.cuts import pieces_of, sweep
+
+type Json = dict[str, Any]
+
+HEAD: Json = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m"}
+USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+
+
+def chunk(text: str, reason: str | None = None, index: int = 0, **more: object) -> Json:
+    return {**HEAD, "choices": [{"index": index, "text": text, "logprobs": None, "finish_reason": reason, **more}]}
+
+
+def written(*chunks: Json, done: bool = True) -> bytes:
+    lines = [json.dumps(each) for each in chunks] + (["[DONE]"] if done else [])
+    return "".join(f"data: {line}\n\n" for line in lines).encode()
+
+
+def edited(plan: Plan, pieces: list[bytes]) -> bytes:
+    editor = StreamEditor(plan)
+    for piece in pieces:
+        editor.feed(piece)
+    editor.close()
+    return editor.take()
+
+
+def logprobs(token: str, offset: int) -> Json:
+    return {"tokens": [token], "token_logprobs": [-0.1], "text_offset": [offset]}
+
+
+STREAM = written(
+    chunk("Hel", logprobs=logprobs("Hel", 0)),
+    chunk("", index=1),
+    chunk("lo", logprobs=logprobs("lo", 3)),
+    chunk("Hi", "stop", index=1),
+    chunk("", "length"),
+    {**HEAD, "choices": [], "usage": USAGE},
+)
+ANSWER = {
+    **HEAD,
+    "choices": [
+        {
+            "index": 0,
+            "text": "Hello",
+            "logprobs": {"tokens": ["Hel", "lo"], "token_logprobs": [-0.1, -0.1], "text_offset": [0, 3]},
+            "finish_reason": "length",
+        },
+        {"index": 1, "text": "Hi", "logprobs": None, "finish_reason": "stop"},
+    ],
+    "usage": USAGE,
+}
+
+
+def test_merged() -> None:
+    """Whole, byte by byte and cut anywhere, a stream is the answer without streaming, and passes unchanged."""
+    for pieces in ([STREAM], pieces_of(STREAM), *sweep(STREAM, 701)):
+        assert json.loads(edited(Plan(COMPLETIONS, coerce=True), pieces)) == ANSWER
+    assert edited(Plan(COMPLETIONS), pieces_of(STREAM)) == STREAM
+    summary = summarize(ANSWER)
+    assert (summary.id, summary.finish_reason, summary.usage.total_tokens) == ("cmpl-1", "length", 5)
+
+
+class FiresAtLoop:
+    """A detector that finds a loop in the text LOOP."""
+
+    def feed(self, text: str) -> Loop | None:
+        """Find it."""
+        return Loop("period", 4, 4, "LOOP") if "LOOP" in text else None
+
+
+def test_a_loop_is_ended() -> None:
+    """The open choices get a finish reason, and the stream its `[DONE]`."""
+    begun = written(chunk("a", "stop", index=1), chunk("LOOP"), done=False)
+    stream = begun + written(chunk("more"))
+    plan = Plan(COMPLETIONS, make_guard=lambda: LoopGuard(COMPLETIONS, lambda: cast(Detector, FiresAtLoop())))
+    for pieces in ([stream], pieces_of(stream), *sweep(stream, 401)):
+        output = edited(plan, pieces)
+        assert output.startswith(begun)
+        assert [json.loads(line[6:]) for line in output[len(begun) :].decode().splitlines() if "{" in line] == [
+            chunk("", "repeat")
+        ]
+        assert output.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize(
+    ("value", "channel"),
+    [(chunk("a"), "visible"), (chunk(""), None), ({"choices": []}, None), (None, None)],
+)
+def test_token_channels(value: object, channel: str | None) -> None:
+    """Text is visible."""
+    assert COMPLETIONS.token_channel(value) == channel
+
+
+def test_requests_for_a_stream() -> None:
+    """A stream is asked for as with chat completions."""
+    changed = COMPLETIONS.ask_for_stream(b'{"prompt":"a"}')
+    assert changed is not None
+    assert json.loads(changed.body) == {"prompt": "a", "stream": True, "stream_options": {"include_usage": True}}
+
+
+def test_warnings() -> None:
+    """What was cut off is said, as are token counts that contradict each other."""
+    assert [each[:40] for each in COMPLETIONS.warnings({}, ANSWER, streamed=True)] == [
+        "it seems that your max_tokens value is t"
+    ]
+    done = {**HEAD, "choices": [{"text": "a", "finish_reason": "stop"}], "usage": USAGE | {"total_tokens": 9}}
+    assert [each[:24] for each in COMPLETIONS.warnings({}, done, streamed=True)] == ["usage.total_tokens is 9,"]
