@@ -1,21 +1,16 @@
-"""Extract the conversation from a request and its answer, for all three endpoints of the API.
-
-    /v1/chat/completions      `messages`, `choices`
-    /anthropic/v1/messages    `system`, `messages` with blocks of content, `content`
-    /v1/responses             `instructions`, `input`, `output`
-
-Nothing is rejected: unknown content is shown as JSON.
-"""
+"""The conversation of a request and its answer as text."""
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from moonpalace_addons.wire.chat import api_error
 from moonpalace_addons.wire.chat.completion import choices
+from moonpalace_addons.wire.faces import turns
+from moonpalace_addons.wire.faces.face import Face
 from moonpalace_addons.wire.faces.summary import summarize
+from moonpalace_addons.wire.faces.table import UNKNOWN
 from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_cli.calls.placeholders import DATA_URL, placeholder
 from moonpalace_cli.text.json_text import reindent
@@ -44,145 +39,37 @@ class Turn:
     note: str = ""
 
 
-def asked(request: object) -> list[Turn]:
+def asked(request: object, face: Face = UNKNOWN) -> list[Turn]:
     """Return the messages of a request, in order, after a turn with the names of its tools."""
-    body = mapping(request)
-    system = [Turn("system", tuple(content_parts(body[name]))) for name in ("system", "instructions") if body.get(name)]
-    messages = body.get("messages", body.get("input"))
-    if isinstance(messages, str):
-        messages = [{"role": "user", "content": messages}]
-    turns = [turn for message in (messages if isinstance(messages, list) else ()) for turn in message_turns(message)]
-    if isinstance(prompt := body.get("prompt"), str):
-        turns.append(Turn("prompt", (Part("text", prompt),)))
-    return [*tool_list(body), *system, *turns]
+    return [as_text(turn) for turn in face.asked(request)]
 
 
-def answered(answer: object) -> list[Turn]:
+def answered(answer: object, face: Face = UNKNOWN) -> list[Turn]:
     """Return the answer: a message for each choice, or the error."""
-    body = mapping(answer)
-    turns = [choice_turn(choice) for choice in choices(body)]
-    if isinstance(output := body.get("output"), list):
-        turns += [turn for item in output for turn in message_turns(item, role="assistant")]
-    elif not turns and body.get("role") == "assistant":
-        turns = list(message_turns(body))
-    if not turns and (error := api_error.find(answer)):
-        return [Turn("error", (Part("text", str(error)),))]
-    if not turns and answer is not None:
-        return [Turn("answer", (Part("json", as_json(answer)),))]
-    return turns
+    return [as_text(turn) for turn in face.answered(answer)]
 
 
-def tool_list(body: Mapping[str, object]) -> Iterator[Turn]:
-    """Yield one turn that names the tools of the request, if it has any."""
-    tools = body.get("tools")
-    names = []
-    for tool in map(mapping, tools if isinstance(tools, list) else ()):
-        name = mapping(tool.get("function")).get("name") or tool.get("name") or tool.get("type")
-        names.append(str(name) if name else "?")
-    if names:
-        yield Turn("tools", (Part("text", ", ".join(names)),), str(len(names)))
+def as_text(turn: turns.Turn) -> Turn:
+    """Return a turn with its parts as text."""
+    return Turn(turn.role, tuple(map(part_text, turn.parts)), turn.note)
 
 
-def choice_turn(choice: Mapping[str, object]) -> Turn:
-    """Return the turn of a choice."""
-    message = mapping(choice.get("message"))
-    index = choice.get("index")
-    note = f"choice {index}" if index else ""
-    return Turn(str(message.get("role") or "assistant"), tuple(message_parts(message)), note)
+def part_text(part: turns.Part) -> Part:
+    """Return a part as text: calls and blocks of unknown kinds as JSON, media by placeholders."""
+    if part.kind == "call":
+        return Part("call", arguments_text(part.content), part.label)
+    if part.kind != "block":
+        return Part(part.kind, str(part.content), part.label)
+    shown = placeholder(part.content) if isinstance(part.content, dict) else None
+    return Part("json", as_json(part.content)) if shown is None else Part("media", shown)
 
 
-def message_turns(message: object, role: str = "") -> Iterator[Turn]:
-    """Yield the turns of a message: Anthropic's tool results are part of user messages."""
-    fields = mapping(message)
-    if not fields:
-        yield Turn(role or "?", (Part("json", as_json(message)),))
-        return
-    content = fields.get("content")
-    blocks = [mapping(block) for block in content] if isinstance(content, list) else []
-    results = [block for block in blocks if block.get("type") == "tool_result"]
-    for block in results:
-        yield Turn("tool", tuple(content_parts(block.get("content"))), str(block.get("tool_use_id") or ""))
-    if results and len(results) == len(blocks):
-        return
-    kind = fields.get("type")
-    if kind in ("function_call_output", "custom_tool_call_output"):
-        yield Turn("tool", tuple(content_parts(fields.get("output"))), str(fields.get("call_id") or ""))
-        return
-    name = str(fields.get("role") or role or kind or "?")
-    keys = ("name", "tool_call_id") if "role" in fields else ()
-    note = " ".join(str(fields[key]) for key in keys if fields.get(key))
-    yield Turn(name, tuple(message_parts(fields)), note)
-
-
-def message_parts(message: Mapping[str, object]) -> Iterator[Part]:
-    """Yield the parts of a message in the order in which the model made them: reasoning, text, calls."""
-    for name in ("reasoning_content", "reasoning"):
-        if isinstance(text := message.get(name), str) and text:
-            yield Part("reasoning", text)
-    kind = message.get("type")
-    if kind in ("function_call", "reasoning") or (
-        isinstance(kind, str) and "content" not in message and kind != "message"
-    ):
-        yield block_part(message)
-        return
-    yield from content_parts(message.get("content"))
-    if isinstance(refusal := message.get("refusal"), str) and refusal:
-        yield Part("text", refusal, "refusal")
-    calls = message.get("tool_calls")
-    for call in map(mapping, calls if isinstance(calls, list) else ()):
-        function = mapping(call.get("function"))
-        yield call_part(function.get("name"), call.get("id"), function.get("arguments"))
-    if function := mapping(message.get("function_call")):
-        yield call_part(function.get("name"), None, function.get("arguments"))
-
-
-def content_parts(content: object) -> Iterator[Part]:
-    """Yield the parts of a content: a text, or a list of blocks."""
-    if isinstance(content, str):
-        if content:
-            yield Part("text", content)
-    elif isinstance(content, list):
-        for block in content:
-            if isinstance(block, str):
-                yield Part("text", block)
-            elif mapping(block).get("type") != "tool_result":
-                yield block_part(mapping(block)) if isinstance(block, dict) else Part("json", as_json(block))
-    elif content is not None:
-        yield Part("json", as_json(content))
-
-
-def block_part(block: Mapping[str, object]) -> Part:
-    """Return the part for a block of content."""
-    kind = block.get("type")
-    if kind in ("tool_use", "server_tool_use", "custom_tool_call", "function_call", "mcp_call"):
-        arguments = block.get("arguments") if kind in ("function_call", "mcp_call") else block.get("input")
-        return call_part(block.get("name"), block.get("call_id") or block.get("id"), arguments)
-    if kind in ("thinking", "reasoning"):
-        return Part("reasoning", thought(block))
-    if isinstance(text := block.get("text"), str):
-        return Part("text", text)
-    if kind == "refusal" and isinstance(text := block.get("refusal"), str):
-        return Part("text", text, "refusal")
-    shown = placeholder(block)
-    return Part("json", as_json(block)) if shown is None else Part("media", shown)
-
-
-def thought(block: Mapping[str, object]) -> str:
-    """Return the text of a block of reasoning."""
-    if isinstance(text := block.get("thinking"), str):
-        return text
-    summary = block.get("summary") or block.get("content")
-    pieces = [mapping(piece).get("text") for piece in (summary if isinstance(summary, list) else ())]
-    return "\n".join(piece for piece in pieces if isinstance(piece, str))
-
-
-def call_part(name: object, id_: object, arguments: object) -> Part:
-    """Return the call of a tool; arguments that are JSON are indented, others as the model wrote them."""
-    label = f"{name or '?'}" + (f" ({id_})" if id_ else "")
-    if isinstance(arguments, str):
-        value = parse(arguments)
-        return Part("call", as_json(value) if isinstance(value, dict | list) else arguments, label)
-    return Part("call", "" if arguments is None else as_json(arguments), label)
+def arguments_text(arguments: object) -> str:
+    """Return the arguments of a call; those that are JSON are indented, others are as the model wrote them."""
+    value = parse(arguments) if isinstance(arguments, str) else arguments
+    if isinstance(arguments, str) and not isinstance(value, dict | list):
+        return arguments
+    return "" if value is None else as_json(value)
 
 
 def as_json(value: object) -> str:

@@ -204,12 +204,14 @@ def print_timeline(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Sh
 
 def print_chat(exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
     """Print the conversation."""
+    from moonpalace_addons.wire.faces.table import face_of
     from moonpalace_cli.calls import conversation
     from moonpalace_cli.calls.completions import asked_and_answered
     from moonpalace_cli.views.inspecting.chat_text import chat_text
 
     request, answer = asked_and_answered(bodies, exchange.path)
-    asked, answered = conversation.asked(request), conversation.answered(answer)
+    face = face_of(exchange.path, [answer])
+    asked, answered = conversation.asked(request, face), conversation.answered(answer, face)
     if not asked and not answered:
         raise MoonPalaceError(
             f"call {exchange.id} holds no conversation; mpal inspect --print-request shows what it is"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
+from moonpalace_addons.wire.faces.table import face_of_path
 from moonpalace_addons.wire.json_value import parse
 from moonpalace_cli.export.unfit import UnfitError
 
@@ -13,8 +15,6 @@ if TYPE_CHECKING:
 type Members = dict[str, object]
 """A JSON object."""
 
-PATH = "/chat/completions"
-
 
 def parsed(data: bytes | None) -> object:
     """Return the parsed JSON, None if it is invalid."""
@@ -23,7 +23,7 @@ def parsed(data: bytes | None) -> object:
 
 def request_members(call: Call) -> Members:
     """Return the request to chat completions; raise UnfitError for other calls and for an invalid body."""
-    if call.exchange.method != "POST" or not call.exchange.path.endswith(PATH) or "/anthropic/" in call.exchange.path:
+    if call.exchange.method != "POST" or face_of_path(call.exchange.path) is not CHAT_COMPLETIONS:
         raise UnfitError("is no chat completion")
     body = parsed(call.bodies.request)
     if not isinstance(body, dict) or not isinstance(body.get("messages"), list):

@@ -55,6 +55,10 @@ def text(role: str, content: str, note: str = "") -> Turn:
             [Turn("assistant", (Part("call", ARGUMENTS, "look (t)"),))],
         ),
         (
+            {"role": "assistant", "content": [{"type": "tool_use", "name": "f", "input": {}, "partial_json": '{"a'}]},
+            [Turn("assistant", (Part("call", '{"a', "f"),))],
+        ),
+        (
             {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "seen"}]},
             [text("tool", "seen", "t")],
         ),

@@ -27,7 +27,7 @@ def test_request(call: Callable[..., Call], path: str) -> None:
     [
         (REQUEST, {"method": "GET"}, "is no chat completion"),
         (REQUEST, {"path": "/v1/models"}, "is no chat completion"),
-        (REQUEST, {"path": "/anthropic/v1/chat/completions"}, "is no chat completion"),
+        (REQUEST, {"path": "/anthropic/v1/messages"}, "is no chat completion"),
         (b"", {}, "no JSON object"),
         (b"[]", {}, "no JSON object"),
         (b'{"messages": 1}', {}, "no JSON object"),

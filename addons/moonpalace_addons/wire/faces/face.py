@@ -11,7 +11,9 @@ from typing import Literal, Protocol
 
 from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.text_matcher import OnlyText
+from moonpalace_addons.wire.faces import turns
 from moonpalace_addons.wire.faces.progress import Progress
+from moonpalace_addons.wire.faces.turns import Turn
 
 type Fields = Mapping[str, object]
 """A JSON object: a request, an answer, or the data of an event."""
@@ -130,6 +132,14 @@ class Face:
     def error_answer(self, error: ApiError) -> Fields:
         """Return an error as the API answers with it where it does not stream."""
         return {"error": error.member}
+
+    def asked(self, request: object) -> list[Turn]:
+        """Return the turns of a request, in order, after one with the names of its tools."""
+        return turns.asked(request)
+
+    def answered(self, answer: object) -> list[Turn]:
+        """Return the turns of an answer, or one with its error."""
+        return turns.answered(answer)
 
     def warnings(self, asked: Fields, answer: Fields, *, streamed: bool) -> Iterable[str]:
         """Return what a user should know about an answer without an error; `streamed` is what the client asked for."""
