@@ -113,17 +113,18 @@ MAX_EARLIER_CALLS = 10
 
 
 def continued(engine: Engine, call: Exchange) -> Continued | None:
-    """Return the chat completion that a call continues, None if it continues none of the last ones."""
+    """Return the call that a call continues, None if it continues none of the last ones."""
     from moonpalace_addons.store.read import conversations
     from moonpalace_addons.store.records import contents
-    from moonpalace_cli.views.context_caches.prefix_comparison import choose, compare, read_request
+    from moonpalace_cli.views.context_caches.prefix_comparison import choose, compare
+    from moonpalace_cli.views.context_caches.prompts import read_request
 
-    request = read_request(contents.request_body(engine, call.id) or b"")
+    request = read_request(contents.request_body(engine, call.id) or b"", call.path)
     if request is None:
         return None
-    chats = conversations.earlier_chats(engine, call, limit=MAX_EARLIER_CALLS)
-    requests = ((chat, read_request(contents.request_body(engine, chat.id) or b"")) for chat in chats)
-    found = choose(request, ((chat, before) for chat, before in requests if before is not None))
+    calls = conversations.earlier_calls(engine, call, limit=MAX_EARLIER_CALLS)
+    requests = ((each, read_request(contents.request_body(engine, each.id) or b"", each.path)) for each in calls)
+    found = choose(request, ((each, before) for each, before in requests if before is not None))
     if found is None:
         return None
     earlier, before = found
