@@ -25,6 +25,7 @@ from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 from moonpalace_addons.store.write import attempts, derive, memory
 from moonpalace_addons.store.write import writer as writer_module
+from moonpalace_addons.store.write.batch import Batch
 from moonpalace_addons.store.write.pace import Pace
 from moonpalace_addons.store.write.units import Unit
 from moonpalace_addons.store.write.writer import Observer, Writer
@@ -471,6 +472,17 @@ def test_a_slow_store_is_helped_by_the_journal(
     uuids = put_calls(writer, 1, 1_000_000)
     until(lambda: len(rows(engine)) == 1)
     assert journals(tmp_path) == []
+    added: list[object] = []
+    monkeypatch.setattr(Batch, "portion", lambda *_: [])
+    monkeypatch.setattr(overflow.Overflow, "add", lambda _, units: added.extend(units))
+    uuids += put_calls(writer, 1, 1_000_000)
+    until(lambda: backlog(writer).tasks == 0 and backlog(writer).memory > 1_000_000)
+    for _ in range(3):  # turns in which it waits
+        uuids += put_calls(writer, 1, 1_000)
+        until(lambda: backlog(writer).tasks == 0)
+    assert added == []
+    monkeypatch.undo()
+    monkeypatch.setattr(writer_module, "MEMORY_LIMIT", 100_000)
     used: list[Path] = []
 
     def feed(_: Connection) -> None:

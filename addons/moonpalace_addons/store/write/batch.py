@@ -48,6 +48,12 @@ class Batch:
         """Return the approximate memory of the units in bytes."""
         return sum(unit.weight for unit in self.units.values())
 
+    @property
+    def weight_of_others(self) -> int:
+        """Return the approximate memory of the units in bytes, without the largest."""
+        weights = [unit.weight for unit in self.units.values()]
+        return sum(weights) - max(weights, default=0)
+
     def absorb(self) -> int:
         """Take the new chunks of answers in flight; return the approximate memory of these answers in bytes."""
         for call in self.calls.values():

@@ -241,8 +241,9 @@ class Writer:
         self._batch.plan((), keep=ended or (keep and self.outage is None))
         self._memory = self._batch.weight + (self._batch.absorb() if self.outage is not None else 0)
         self._most = max(self._most, self._memory)
-        over = self._memory > MEMORY_LIMIT
-        # With an available store, one large batch means nothing; two in a row mean that it is too slow.
+        # With an available store, one large batch means nothing; two in a row mean that it is too slow. One large call
+        # does not count, because packing it for a journal takes more memory than it does.
+        over = (self._memory if self.outage is not None else self._batch.weight_of_others) > MEMORY_LIMIT
         if (over and (self._was_over or self.outage is not None)) or self._attempts.outage.duration > SPILL_DELAY:
             self._spill()
         self._was_over = over
