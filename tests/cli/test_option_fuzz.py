@@ -63,9 +63,7 @@ INSPECT = lines(
     flags("--print-request", "--print-response", "--merge-event-stream"),
 ).map(lambda words: words if {"--id", "--chatcmpl", "--requestid"} & {*words} else [*words, "--last"])
 
-QUICK = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+QUICK = settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture
@@ -112,7 +110,7 @@ def test_inspect(calls: None, mpal: Callable[..., Outcome], arguments: list[str]
     check(mpal("inspect", *arguments))
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from(list(BY_NAME)), min_size=1, max_size=len(BY_NAME)))
 def test_any_columns(calls: None, mpal: Callable[..., Outcome], names: list[str]) -> None:
     """Any columns can be shown together, as a table and as JSON."""

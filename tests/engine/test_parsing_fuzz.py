@@ -13,7 +13,7 @@ from moonpalace_addons.engine.events import End, Event, Malformed, Pieces, Reque
 from moonpalace_addons.engine.parsing import RequestReader, ResponseReader
 
 EXAMPLES = int(os.environ.get("MOONPALACE_TEST_FUZZ", "150"))
-ROUNDS = settings(max_examples=EXAMPLES, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+ROUNDS = settings(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck))
 MOST = 100_000
 
 

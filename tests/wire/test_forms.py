@@ -94,12 +94,12 @@ def test_undecided_for_ever(label: str | None) -> None:
     """Something that goes on without saying what it is is decided by its label, in bounded time and memory."""
     expected = {"text/event-stream": Form.EVENTS, "application/json": Form.JSON}.get(label or "", Form.OTHER)
     sniffer = Sniffer(label)
-    began = time.perf_counter()
+    began = time.process_time()
     piece = b"\n: hb\n" * (1 if label is None else 50)  # little pieces are those that take time
     for _ in range(MAX_HEAD // len(piece) + 1):
         sniffer.feed(piece)
     assert sniffer.form is expected
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(

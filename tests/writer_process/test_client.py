@@ -199,20 +199,27 @@ def test_it_is_killed_at_the_end(client: WriterClient, rows: Rows) -> None:
     assert len(rows()) == len(calls)
 
 
+def point(link: Path, folder: Path) -> None:
+    """Make a link point to a folder, in one step."""
+    link.with_suffix(".new").symlink_to(folder)
+    link.with_suffix(".new").replace(link)
+
+
 def test_it_cannot_start_again_at_once(
-    client: WriterClient, file: Path, rows: Rows, caplog: pytest.LogCaptureFixture
+    file: Path, rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Calls wait until the store can be opened again."""
-    before = client.pid
-    hidden = file.rename(file.with_suffix(".away"))
-    file.mkdir()
-    os.kill(before, signal.SIGKILL)
+    monkeypatch.setattr(client_module, "RESTART_MIN_DELAY", 0.01)
+    link = tmp_path / "folder"
+    point(link, tmp_path)
+    client = WriterClient(Opening(f"sqlite:///{link / file.name}", tmp_path, new_run(), None, None))
+    point(link, Path("/dev/null"))
+    os.kill(client.pid, signal.SIGKILL)
     call = Call()
     begin(client, call)
     client.put(call.ended)
     until(lambda: "calls continue, their rows wait" in caplog.text)
-    file.rmdir()
-    hidden.rename(file)
+    point(link, tmp_path)
     until(lambda: [row.uuid for row in rows()] == [call.uuid])
     assert client.stop()
 

@@ -1,6 +1,5 @@
 """The lines of the log, in the documented format."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -8,87 +7,42 @@ import pytest
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.writer_process.log_lines import lines
+from tests.exchanges import an_exchange
 
 REPEATING = "it appears that there is an issue with content repeating in the current response"
 TRUNCATED = "it seems that your max_tokens value is too small, please set a larger value"
 
 
-def a_call() -> Exchange:
-    """Return the first call of the documented log."""
-    return Exchange(
-        id=15,
-        uuid="00000000-0000-0000-0000-000000000001",
-        state=State.COMPLETED,
-        started_at=datetime(2024, 7, 29, 13, 30, 46, tzinfo=UTC),
-        method="POST",
-        endpoint="https://api.moonshot.cn",
-        endpoint_name=None,
-        path="/v1/chat/completions",
-        query="",
-        request_headers="Accept: */*\r\nContent-Type: application/json\r\nUser-Agent: OpenAI/Python 1.36.1\r\n",
-        request_content_type="application/json",
-        request_bytes=2450,
-        client_request_id=None,
-        session=None,
-        key_fingerprint="0123456789abcdef",
-        changes=(),
-        status_code=200,
-        response_headers=(
+def a_call(**changes: object) -> Exchange:
+    """Return the first call of the documented log with some fields changed."""
+    documented: dict[str, object] = {
+        "id": 15,
+        "started_at": datetime(2024, 7, 29, 13, 30, 46, tzinfo=UTC),
+        "request_headers": "Accept: */*\r\nContent-Type: application/json\r\nUser-Agent: OpenAI/Python 1.36.1\r\n",
+        "request_bytes": 2450,
+        "key_fingerprint": "0123456789abcdef",
+        "response_headers": (
             "Content-Type: application/json; charset=utf-8\r\nMsh-Gid: enterprise-tier-5\r\n"
             "Msh-Request-Id: c34f3421-4dae-11ef-b237-9620e33511ee\r\nMsh-Uid: cn0psmmcp7fclnphkcpg\r\n"
             "Server-Timing: inner; dur=7134\r\nVary: Origin\r\n"
         ),
-        response_content_type="application/json",
-        response_bytes=1033,
-        msh_request_id="c34f3421-4dae-11ef-b237-9620e33511ee",
-        msh_uid="cn0psmmcp7fclnphkcpg",
-        msh_gid="enterprise-tier-5",
-        server_timing=7134,
-        context_cache_id=None,
-        requests_left=None,
-        tokens_left=None,
-        retry_after=None,
-        chatcmpl_id="cmpl-12be8428ebe74a9e8466a37bee7a9b11",
-        model_requested="moonshot-v1-8k",
-        model_answered="moonshot-v1-8k",
-        is_stream=False,
-        is_coerced=False,
-        finish_reason="stop",
-        prompt_tokens=1449,
-        completion_tokens=158,
-        total_tokens=1607,
-        cached_tokens=None,
-        reasoning_tokens=None,
-        cache_write_tokens=None,
-        cache_write_1h_tokens=None,
-        service_tier=None,
-        reported_cost=None,
-        cost=None,
-        cost_input=None,
-        cost_cached=None,
-        cost_output=None,
-        cost_currency=None,
-        price_input=None,
-        price_cached=None,
-        time_to_headers=7_150_000_000,
-        time_to_first_token=None,
-        time_to_first_visible_token=None,
-        time_per_output_token=None,
-        output_tokens_per_second=None,
-        longest_stall=None,
-        gap_p50=None,
-        gap_p90=None,
-        gap_p99=None,
-        latency=7_154_000_000,
-        overhead=100_000,
-        warnings=(),
-        error_kind=None,
-        error_message=None,
-        cache_outcome=None,
-        cache_tokens=None,
-        category=None,
-        note=None,
-    )
+        "response_bytes": 1033,
+        "msh_request_id": "c34f3421-4dae-11ef-b237-9620e33511ee",
+        "msh_uid": "cn0psmmcp7fclnphkcpg",
+        "msh_gid": "enterprise-tier-5",
+        "server_timing": 7134,
+        "chatcmpl_id": "cmpl-12be8428ebe74a9e8466a37bee7a9b11",
+        "model_requested": "moonshot-v1-8k",
+        "model_answered": "moonshot-v1-8k",
+        "prompt_tokens": 1449,
+        "completion_tokens": 158,
+        "total_tokens": 1607,
+        "time_to_headers": 7_150_000_000,
+        "output_tokens_per_second": None,
+        "latency": 7_154_000_000,
+        "overhead": 100_000,
+    }
+    return an_exchange(**(documented | changes))  # type: ignore[arg-type]
 
 
 REQUEST = ["  - Request Headers: ", "    - Content-Type:   application/json"]
@@ -111,12 +65,12 @@ ROW = "  New Row Inserted: last_insert_id=15"
 
 def texts(**changes: object) -> list[str]:
     """Return the lines for the documented call with some fields changed."""
-    return [line.text for line in lines(replace(a_call(), **changes))]  # type: ignore[arg-type]
+    return [line.text for line in lines(a_call(**changes))]
 
 
 def styles(**changes: object) -> list[str]:
     """Return the styles of the lines."""
-    return [line.style for line in lines(replace(a_call(), **changes))]  # type: ignore[arg-type]
+    return [line.style for line in lines(a_call(**changes))]
 
 
 def test_json_call() -> None:

@@ -10,7 +10,7 @@ from moonpalace_addons.writer_process import request_log
 from moonpalace_addons.writer_process.log_lines import Line
 from moonpalace_addons.writer_process.messages import LogForm
 from moonpalace_addons.writer_process.request_log import CALLS_PER_RECORD, CallLog
-from tests.cli.conftest import plain_exchange
+from tests.exchanges import an_exchange
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_forms(caplog: pytest.LogCaptureFixture, form: LogForm, expected: str | 
     """A call is a line, an object of JSON or the documented block; a line and an object have their own times."""
     caplog.set_level(logging.INFO, "moonpalace")
     log = CallLog(form)
-    log.add(plain_exchange())
+    log.add(an_exchange())
     log.flush()
     if expected is None:
         assert not caplog.records

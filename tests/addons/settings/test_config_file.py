@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from moonpalace_addons.errors import SettingError
@@ -259,7 +259,6 @@ SIGNS = st.sampled_from(
 )
 
 
-@settings(deadline=None)
 @given(text=st.one_of(st.text(), st.lists(st.one_of(WORDS, SIGNS), max_size=30).map("".join)))
 @example(text="start: &a {port: *a}")
 @example(text="start: &a\n  auto-cache: *a")
@@ -273,7 +272,6 @@ def test_any_text(text: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     check(file)
 
 
-@settings(deadline=None)
 @given(data=st.binary())
 def test_any_bytes(data: bytes, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Any bytes give settings or a one-line SettingError."""

@@ -239,7 +239,7 @@ TEXTS = st.one_of(
 
 
 @pytest.mark.parametrize("name", [setting.name for setting in TABLE])
-@settings(deadline=None, max_examples=25)  # for each of many settings, which share their parsers
+@settings(max_examples=25)  # for each of many settings, which share their parsers
 @given(text=TEXTS)
 @example(text="\ud800")
 @example(text="/" + "a" * 5000)
@@ -251,7 +251,6 @@ def test_any_text(name: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["upstream-proxy", "database", "endpoint"])
-@settings(deadline=None)
 @given(text=st.builds(
     lambda scheme, user, more, host, tail: f"{scheme}{user}:{SECRET}{more}@{host}{tail}",
     st.sampled_from(["", "http://", "https:/", "postgres://", "sqlite:", "ftp://", "h ttp://"]),

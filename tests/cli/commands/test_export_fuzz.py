@@ -48,7 +48,7 @@ COMMANDS = st.tuples(st.just("export"), arguments(SELECTING, LABELLING, EXPORTIN
 
 
 @given(COMMANDS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_options(store: Store, mpal: Callable[..., Outcome], command: tuple[str, list[str]]) -> None:
     """There is an answer, or one line that begins with `Error: ` and is no bug of ours."""
     from moonpalace_addons.store.records import exchanges

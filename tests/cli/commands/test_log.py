@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.conftest import STARTED
+from tests.exchanges import STARTED
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store

@@ -10,7 +10,8 @@ import pytest
 from moonpalace_addons.store.read.conversations import earlier_calls
 from moonpalace_addons.store.read.following import Follower
 from moonpalace_addons.store.records.exchanges import Exchange
-from tests.cli.conftest import STARTED, Outcome, Store
+from tests.cli.conftest import Outcome, Store
+from tests.exchanges import STARTED
 
 MINUTES = (5, 5, 9, 1, 3)
 """When the calls with the numbers from 1 on began: the last two have been imported, the first two began together."""

@@ -14,7 +14,7 @@ from moonpalace_addons.store.query.parser import parse
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.flags.filters import FILTERS, Filters, filter_flags
 from moonpalace_cli.main import COMMANDS, cli
-from tests.cli.conftest import STARTED
+from tests.exchanges import STARTED
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store

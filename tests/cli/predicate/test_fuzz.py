@@ -68,11 +68,11 @@ PREDICATE = st.recursive(
     ),
     max_leaves=4,
 )
-QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+QUIET = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 
 
 @given(RANDOM)
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 def test_any_text_is_parsed_or_a_mistake(text: str) -> None:
     """The parser raises nothing but PredicateError, which prints on any terminal."""
     try:

@@ -144,6 +144,7 @@ def streamed(chance: random.Random, text: str) -> bytes:
     return b"".join(events)
 
 
+@pytest.mark.parametrize("engine", ["sqlite", "C.UTF-8"], indirect=True)
 def test_words_that_are_cut(engine: Engine) -> None:
     """In streams that are not merged a search finds what it finds in the same texts whole, indexed or not."""
     chance = random.Random(29)

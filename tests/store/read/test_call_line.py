@@ -1,7 +1,5 @@
 """Tests of the one line that tells of a call."""
 
-from dataclasses import replace
-
 import pytest
 
 from moonpalace_addons.store.fields import Exchange
@@ -9,7 +7,7 @@ from moonpalace_addons.store.read.call_line import amount, call_line, line_text,
 from moonpalace_addons.store.read.outcomes import outcome
 from moonpalace_addons.store.state import State
 from moonpalace_addons.wire.columns import width_of
-from tests.cli.conftest import plain_exchange
+from tests.exchanges import an_exchange
 
 SECOND = 1_000_000_000
 WORDS = "why does the answer stop in the middle of a sentence"
@@ -29,7 +27,7 @@ def streamed(**changes: object) -> Exchange:
         "time_to_first_token": 812_000_000,
         "latency": 2_100_000_000,
     }
-    return replace(plain_exchange(), **(known | changes))  # type: ignore[arg-type]
+    return an_exchange(**(known | changes))  # type: ignore[arg-type]
 
 
 def shown(call: Exchange, words: str = "", width: int | None = None) -> str:
@@ -120,7 +118,7 @@ def test_outcomes(changes: dict[str, object], text: str, style: str) -> None:
 def test_other_calls() -> None:
     """A call without a model shows what was called; one in flight has no duration."""
     unknown = dict.fromkeys(("model_requested", "model_answered", "prompt_tokens", "completion_tokens", "latency"))
-    call = replace(plain_exchange(), method="GET", path="/v1/models", state=State.IN_FLIGHT, **unknown)  # type: ignore[arg-type]
+    call = an_exchange(method="GET", path="/v1/models", state=State.IN_FLIGHT, **unknown)  # type: ignore[arg-type]
     assert shown(call) == "#1 GET /v1/models running"
 
 

@@ -225,7 +225,7 @@ def test_a_transaction_that_commits_late(postgres_url: str, state: State) -> Non
 STEPS = st.lists(st.tuples(st.sampled_from(["begin", "end", "look"]), st.integers(0, 50)), max_size=30)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(STEPS)
 def test_nothing_is_lost_and_nothing_twice(
     file: object, engine: Engine, begin: Begin, end: Callable[..., None], steps: list[tuple[str, int]]

@@ -67,7 +67,7 @@ def test_many_calls_are_deleted_at_once(engine: Engine, add: Add, rows: Callable
     assert rows("response_segments") == 0
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(request=st.binary(max_size=6000), chunks=st.lists(st.binary(max_size=400), max_size=8), data=st.data())
 def test_any_bytes_come_back_equal(
     engine: Engine,

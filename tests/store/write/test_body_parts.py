@@ -48,7 +48,7 @@ def bodies(draw: st.DrawFn) -> bytes:
     return f"{space()}{{{','.join(members) or space()}}}{space()}".encode("utf-8", "surrogatepass")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(bodies() | bodies().flatmap(lambda body: st.integers(0, len(body)).map(lambda at: body[:at] + b"," + body[at:])))
 def test_joined_pieces_are_the_body(body: bytes) -> None:
     """Whatever the JSON, valid or not: joined, the pieces are the body, and each is text for itself if the body is."""
@@ -62,7 +62,7 @@ def test_joined_pieces_are_the_body(body: bytes) -> None:
             piece.decode()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=100), st.integers(0, 200))
 def test_binary_comes_back(data: bytes, times: int) -> None:
     """Joined, the pieces of any bytes are these bytes."""

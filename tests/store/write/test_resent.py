@@ -32,7 +32,7 @@ def pieces(resent: PieceCache, data: bytes) -> list[bytes]:
     return [each.data for each in found]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MESSAGES, MESSAGES, st.integers(0, 40), st.booleans())
 def test_the_same_pieces_as_without_a_memory(
     messages: list[object], more: list[object], kept: int, spaced: bool
@@ -47,7 +47,7 @@ def test_the_same_pieces_as_without_a_memory(
             assert pieces(resent, data) == cut(data)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(0, 60_000), st.binary(max_size=3))
 def test_a_body_that_is_changed_or_broken_anywhere(place: int, change: bytes) -> None:
     """Joined, the pieces are the body, be it JSON or not."""

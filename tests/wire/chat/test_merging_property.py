@@ -158,7 +158,7 @@ def streams(draw: st.DrawFn) -> tuple[Json, list[Json]]:
 
 
 @given(streams())
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_a_completion_cut_into_deltas_is_merged_back(stream: tuple[Json, list[Json]]) -> None:
     """However an answer is cut into deltas and its parts are mixed, merging gives the answer back."""
     answer, chunks = stream
@@ -169,7 +169,7 @@ def test_a_completion_cut_into_deltas_is_merged_back(stream: tuple[Json, list[Js
 
 
 @given(streams(), st.sampled_from(["\n", "\r", "\r\n"]), st.booleans())
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_the_same_through_the_wire(stream: tuple[Json, list[Json]], line_end: str, escaped: bool) -> None:
     """The same holds for the bytes of the stream, with heartbeats between, fed byte by byte."""
     answer, chunks = stream

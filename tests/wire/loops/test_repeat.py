@@ -45,6 +45,11 @@ def prose(seed: int, length: int) -> str:
     return text[:length]
 
 
+def pieces(text: str, size: int) -> list[str]:
+    """Cut a text into pieces of a size."""
+    return [text[start : start + size] for start in range(0, len(text), size)]
+
+
 def shuffled(sentences: list[str], number: int) -> str:
     """Return sentences in random order."""
     random = Random(1)
@@ -139,19 +144,20 @@ def test_other_text_is_left_alone(name: str) -> None:
     assert detect(TEXTS[name]) is None
 
 
-@pytest.mark.parametrize("text", [prose(6, 3000) + loop for loop in LOOPS.values()], ids=list(LOOPS))
-@pytest.mark.parametrize("size", [1, 3, 7, 16, 255, 4096])
-def test_cutting_makes_no_difference(text: str, size: int) -> None:
+@pytest.mark.parametrize("name", LOOPS)
+def test_cutting_makes_no_difference(name: str) -> None:
     """The same loop is found at the same place for pieces of any size."""
-    detector = Detector(0.5, 100)
-    loops = [loop for start in range(0, len(text), size) if (loop := detector.feed(text[start : start + size]))]
-    assert loops == [detect(text)]
-    assert detector.fired == loops[0]
-    assert detector.length == len(text)
+    text = prose(6, 3000) + LOOPS[name]
+    expected = detect(text)
+    assert expected is not None
+    for size in (1, 3, 7, 16, 255, 4096):
+        detector = Detector(0.5, 100)
+        loops = [loop for piece in pieces(text, size) if (loop := detector.feed(piece))]
+        assert (loops, detector.fired, detector.length) == ([expected], expected, len(text)), size
 
 
 @given(st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_cutting_makes_no_difference(data: st.DataObject) -> None:
     """Wherever a text is cut, empty pieces included, the outcome is that of the whole text."""
     unit = data.draw(st.text("ab 1", min_size=1, max_size=12))
@@ -172,16 +178,16 @@ def brute_force(text: str, shortest: int, copies: float) -> int | None:
     return None
 
 
-@pytest.mark.parametrize("seed", range(25))
-def test_periods_agree_with_brute_force(seed: int) -> None:
+def test_periods_agree_with_brute_force() -> None:
     """No search that is skipped for speed would have found anything: texts of two letters that nearly repeat."""
-    random = Random(seed)
-    text = ""
-    while len(text) < 1600:
-        unit = "".join(random.choices("ab", k=random.choice([1, 2, 5, 20, 90])))
-        text += (unit * 300)[: random.randint(1, random.choice([20, 299, 340]))]
-    loop = detect(text)
-    assert (loop.position if loop else None) == brute_force(text, 300, 3)
+    for seed in range(25):
+        random = Random(seed)
+        text = ""
+        while len(text) < 1600:
+            unit = "".join(random.choices("ab", k=random.choice([1, 2, 5, 20, 90])))
+            text += (unit * 300)[: random.randint(1, random.choice([20, 299, 340]))]
+        loop = detect(text)
+        assert (loop.position if loop else None) == brute_force(text, 300, 3), seed
 
 
 def test_fires_once() -> None:
@@ -201,13 +207,13 @@ def test_threshold_of_nothing_never_fires(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOOPS)
-@pytest.mark.parametrize("min_length", [0, 100, 301, 1000, 3000])
-def test_nothing_fires_before_min_length(name: str, min_length: int) -> None:
+def test_nothing_fires_before_min_length(name: str) -> None:
     """A loop is not reported while no more than `min_length` characters were seen, but soon after."""
     text = (LOOPS[name] * 20)[:20_000]
-    loop = detect(text, min_length=min_length)
-    assert loop is not None
-    assert loop.position > min_length
+    for min_length in (0, 100, 301, 1000, 3000):
+        loop = detect(text, min_length=min_length)
+        assert loop is not None
+        assert loop.position > min_length
 
 
 @pytest.mark.parametrize("name", LOOPS)
@@ -285,7 +291,7 @@ def test_huge_min_length_only_delays() -> None:
     assert 50_000 < loop.position <= 50_016
 
 
-@pytest.mark.parametrize("threshold", [0.05, 0.5, 1.0])
+@pytest.mark.parametrize("threshold", [0.05, 0.5])
 @pytest.mark.parametrize("kind", ["prose", "numbers", "Chinese"])
 def test_memory_is_bounded(kind: str, threshold: float) -> None:
     """A long text takes under 1 MB, with numbers under 4 MB, at a threshold of 0.05 twice that."""

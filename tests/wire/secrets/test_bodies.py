@@ -67,7 +67,7 @@ TEXTS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(TEXTS, TEXTS, st.integers(0, 12))
 def test_what_came_before_makes_no_difference(texts: list[str], more: list[str], kept: int) -> None:
     """Of whatever bodies were seen, and wherever the next one differs, the same secrets are found in it."""

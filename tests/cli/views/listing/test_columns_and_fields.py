@@ -1,22 +1,28 @@
 """Tests that a name means the same to `mpal list --columns` and to predicates."""
 
-from __future__ import annotations
-
+import io
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Engine, select
 
+from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.fields import FIELDS
+from moonpalace_addons.store.query.condition import condition
 from moonpalace_addons.store.records.labels import Change, change
+from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.tasks import State
+from moonpalace_cli.main import main
 from moonpalace_cli.views.listing.columns import BY_NAME
-from tests.cli.conftest import STARTED
-
-if TYPE_CHECKING:
-    from tests.cli.conftest import Outcome, Store
+from tests.cli.conftest import Store
+from tests.exchanges import STARTED
 
 DURATIONS = ("time_to_first_token", "time_to_first_visible_token", "time_per_output_token", "longest_stall")
 TIMES = {name: 3_000_000 + number for number, name in enumerate((*DURATIONS, "gap_p50", "gap_p90", "gap_p99"))}
@@ -36,18 +42,40 @@ CALLS: list[dict[str, object]] = [
     {"state": State.IN_FLIGHT, "note": 'it\'s "odd" \\ 月'},
 ]
 
-type Run = Callable[..., Outcome]
+
+@dataclass(frozen=True)
+class Listed:
+    """A store with calls, and what `mpal list` shows of them."""
+
+    engine: Engine
+    calls: list[dict[str, Any]]
+
+    def found(self, predicate: str) -> list[int]:
+        """Return the calls for which a predicate holds, oldest row first."""
+        query = select(EXCHANGES.c.id).where(condition([predicate], self.engine)).order_by(EXCHANGES.c.id)
+        with self.engine.connect() as connection:
+            return list(connection.execute(query).scalars())
 
 
-@pytest.fixture
-def calls(store: Store) -> Store:
-    """Store calls that differ in every column."""
+@pytest.fixture(scope="module")
+def listed(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Listed]:
+    """Store calls that differ in every column, and list them with all columns."""
+    file = Path(shutil.copyfile(empty_store, tmp_path_factory.mktemp("columns") / "moonpalace.sqlite"))
+    engine = open_store(f"sqlite:///{file}")
+    store = Store(engine)
     for number, values in enumerate(CALLS):
         content = json.dumps({"messages": [{"content": f"call {number}"}]}).encode()
         store.add(request=content, response=content, **values)  # type: ignore[arg-type]
-    change(store.engine, [1], Change(tag=("a", "b")))
-    change(store.engine, [2], Change(tag=("b",)))
-    return store
+    change(engine, [1], Change(tag=("a", "b")))
+    change(engine, [2], Change(tag=("b",)))
+    written = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with redirect_stdout(written):
+        assert main(["list", "--database", str(file), "--json", "--columns", ",".join(BY_NAME)]) == 0
+    written.seek(0)
+    calls = list(map(json.loads, written))
+    assert len(calls) == len(CALLS)
+    yield Listed(engine, calls)
+    engine.dispose()
 
 
 def literal(name: str, value: object) -> str:
@@ -60,35 +88,25 @@ def literal(name: str, value: object) -> str:
     return "NULL" if value is None else json.dumps(value)
 
 
-def found(mpal: Run, predicate: str) -> list[int]:
-    """Return the calls for which a predicate holds, oldest row first."""
-    outcome = mpal("list", "--json", "--columns", "id", "--sort", "id", "-p", predicate)
-    assert outcome.code == 0, outcome.err
-    return [json.loads(line)["id"] for line in outcome.out.splitlines()]
-
-
 @pytest.mark.parametrize("name", sorted(BY_NAME))
-def test_a_name_means_the_same(calls: Store, mpal: Run, name: str) -> None:
+def test_a_name_means_the_same(listed: Listed, name: str) -> None:
     """What a column shows of calls is what a predicate finds these calls by, what it leaves empty is NULL."""
-    lines = mpal("list", "--json", "--columns", f"id,{name}").out.splitlines()
-    shown = {call["id"]: call[name] for call in map(json.loads, lines)}
-    assert len(shown) == len(CALLS)
+    shown = {call["id"]: call[name] for call in listed.calls}
     values = {json.dumps(value): value for value in shown.values()}
     for value in values.values():
         alike = sorted(row_id for row_id, other in shown.items() if other == value)
         if isinstance(value, list):
             for each in value:
                 having = sorted(row_id for row_id, texts in shown.items() if each in texts)
-                assert found(mpal, f"{name} == {literal(name, each)}") == having
+                assert listed.found(f"{name} == {literal(name, each)}") == having
         else:
-            assert found(mpal, f"{name} == {literal(name, value)}") == alike, value
+            assert listed.found(f"{name} == {literal(name, value)}") == alike, value
 
 
 @pytest.mark.parametrize("name", sorted(name for name, field in FIELDS.items() if field.kind in ("text", "headers")))
-def test_text_is_found_as_it_is_shown(calls: Store, mpal: Run, name: str) -> None:
+def test_text_is_found_as_it_is_shown(listed: Listed, name: str) -> None:
     """A piece from within a cell of a table is found by `~`."""
-    lines = mpal("list", "--json", "--columns", f"id,{name}").out.splitlines()
-    for call in map(json.loads, lines):
+    for call in listed.calls:
         if isinstance(call[name], str) and len(call[name]) > 2:
             piece = call[name][1:-1].replace("\\", "\\\\\\\\").replace("%", "\\\\%").replace("_", "\\\\_")
-            assert call["id"] in found(mpal, f"{name} ~ {literal(name, piece).replace('\\\\\\\\', '\\\\')}")
+            assert call["id"] in listed.found(f"{name} ~ {literal(name, piece).replace('\\\\\\\\', '\\\\')}")
