@@ -143,6 +143,31 @@ def test_errors(side: Side, request_id: str) -> None:
     ):
         stream.get_final_message()
     assert side.proxy.row(request_id).error_kind == "server_error"
+    with pytest.raises(anthropic.InternalServerError, match="server had an error"):
+        side.through.messages.create(model="mock-error-in-stream", **QUESTION)
+
+
+def test_a_slow_answer(side: Side) -> None:
+    """An answer that takes its time is the same; where its stream is forced, whitespace comes before it."""
+    headers = {"X-Mock-Delay": "0.06"}
+    through = side.through.messages.with_raw_response.create(model="mock-echo", extra_headers=headers, **QUESTION)
+    assert dumped(through.parse()) == dumped(side.direct.messages.create(model="mock-echo", **QUESTION))
+    assert through.text().startswith(" ") is (side.mode == "forced")
+
+
+def test_the_conversation_is_shown(side: Side, request_id: str) -> None:
+    """`mpal inspect --chat` shows instructions, tools, question, thinking, text and calls, as of a chat completion."""
+    for model in ("mock-reasoning", "mock-tools"):
+        headers = {"X-Request-Id": f"{request_id}-{model}"}
+        with side.through.messages.stream(model=model, extra_headers=headers, **QUESTION) as stream:
+            stream.get_final_message()
+    rows = [side.proxy.row(f"{request_id}-{model}") for model in ("mock-reasoning", "mock-tools")]
+    thought, called = (side.proxy.mpal("inspect", "--id", str(row.id), "--chat").stdout.decode() for row in rows)
+    assert "weather, tide" in thought
+    for words in ("Be brief.", "Hello 月亮 🌙 world", "| The user wants a short answer.", "finish reason end_turn"):
+        assert words in thought
+    for words in ("call weather (weather:0)", '"city": "city 示例"', "finish reason tool_use"):
+        assert words in called
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,9 @@
 """Anthropic's messages: `system` and `messages` with blocks of content, and a `message` as the answer.
 
 An answer that MoonPalace ends because of a loop ends as Anthropic's own do: every open block is closed, and a
-`message_delta` with `stop_reason` "end_turn" and a `message_stop` follow. "end_turn" because clients know it, because
-they call no tool whose input is incomplete after it, and because the type of `stop_reason` is closed in some of them;
-`stop_sequence` marks it.
+`message_delta` with `stop_reason` "end_turn" and a `message_stop` follow. "end_turn" because the type of `stop_reason`
+is closed in some clients, and because those that go by it run no tool then; `stop_sequence` marks it. The input of an
+open tool call stays incomplete, as where the API's own `max_tokens` cuts one off.
 """
 
 import json
