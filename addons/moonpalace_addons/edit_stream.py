@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Mapping
 
-from mitmproxy.http import HTTPFlow, Response
+from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons.calls.adapter import Adapter
 from moonpalace_addons.calls.call import Call, Calls
@@ -13,7 +14,7 @@ from moonpalace_addons.calls.opening import Forced, Hold
 from moonpalace_addons.calls.stream_edit import StreamEdit, adapter_of
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.mitm import flow_control
-from moonpalace_addons.mitm.headers import media_type, set_headers
+from moonpalace_addons.mitm.headers import by_name, media_type, pairs, set_headers
 from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
 from moonpalace_addons.wire.codings.encodings import Decoder
@@ -48,12 +49,12 @@ class EditStream:
     def responseheaders(self, flow: HTTPFlow) -> None:
         """Install the adapter, and update the headers to match its output."""
         call = self.calls.get(flow)
-        if call is None or flow.response is None or not has_good_body(flow, flow.response):
+        if call is None or flow.response is None or (plan := make_plan(call, self.configuration.settings)) is None:
             return
-        plan = make_plan(call, self.configuration.settings)
-        if plan is None:
+        named = by_name(pairs(flow.response.headers))
+        if not has_good_body(flow, flow.response.status_code, named):
             return
-        label, decoder = media_type(flow.response.headers.get("content-type")), make_decoder(flow.response)
+        label, decoder = media_type(named.get("content-type")), make_decoder(named)
         if decoder is not None and decoder.error and not plan.coerce:
             call.warnings += [UNREADABLE] if label == EVENT_STREAM else []
             return
@@ -112,18 +113,18 @@ class EditStream:
                 await self._beats
 
 
-def has_good_body(flow: HTTPFlow, response: Response) -> bool:
+def has_good_body(flow: HTTPFlow, status: int, named: Mapping[str, str]) -> bool:
     """Tell whether an answer is successful and has a body; the API's errors pass unchanged.
 
     mitmproxy does not stream bodies that are known to be empty.
     """
-    is_empty = flow.request.method == "HEAD" or response.headers.get("content-length", "").strip() == "0"
-    return 200 <= response.status_code < 300 and response.status_code not in NO_BODY and not is_empty
+    is_empty = flow.request.method == "HEAD" or named.get("content-length", "").strip() == "0"
+    return 200 <= status < 300 and status not in NO_BODY and not is_empty
 
 
-def make_decoder(response: Response) -> Decoder | None:
+def make_decoder(named: Mapping[str, str]) -> Decoder | None:
     """Return the decoder of an answer's content encoding, or None."""
-    encoding = response.headers.get("content-encoding", "").strip().lower()
+    encoding = named.get("content-encoding", "").strip().lower()
     return None if encoding in ("", "identity") else Decoder(encoding, max_per_feed=MAX_AT_ONCE)
 
 

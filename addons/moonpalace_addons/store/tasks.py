@@ -113,4 +113,8 @@ class Chunks(NamedTuple):
             first, begin = last, end
 
 
+class ProxyEnded(NamedTuple):
+    """The proxy has ended; calls still in flight have died with it."""
+
+
 type Task = RequestRead | ResponseStarted | Chunks | ExchangeEnded

@@ -6,17 +6,18 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
+from typing import cast
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database.engine import unopened_store
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.pricing.pricing import Pricing
+from moonpalace_addons.store.tasks import ProxyEnded, Task
 from moonpalace_addons.store.upkeep.housekeeper import Housekeeper
 from moonpalace_addons.store.upkeep.indexer import Indexer
 from moonpalace_addons.store.write.writer import Writer
 from moonpalace_addons.writer_process import messages
-from moonpalace_addons.writer_process.intake import Intake
-from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stopped
+from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stop, Stopped
 from moonpalace_addons.writer_process.reports import Reports
 from moonpalace_addons.writer_process.request_log import CallLog
 
@@ -66,7 +67,11 @@ def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> 
     reports.put(Ready(writer.fingerprint_key))
     release_output()
     gc.freeze()  # excludes imported modules from garbage collection
-    Intake(writer.put).take_all(messages_in)
+    for message in messages_in:
+        if isinstance(message, Stop):
+            break
+        writer.put_all(cast(list[Task], message))
+    writer.put(ProxyEnded())
     for helper in helpers:
         helper.stop()
     writer.stop()

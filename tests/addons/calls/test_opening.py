@@ -65,7 +65,7 @@ class Rig:
         """Return what holds the answer back as a forced stream."""
         assert self.flow.response is not None
         editor = StreamEditor(Plan(CHAT_COMPLETIONS, coerce=True), label)
-        adapter = Adapter(self.flow, self.call, make_decoder(self.flow.response), editor, coerce=True)
+        adapter = Adapter(self.flow, self.call, make_decoder(self.flow.response.headers), editor, coerce=True)
         self.call.add(StreamEdit(coerce=True, adapter=adapter))
         return Forced(self.flow, self.call, adapter)
 

@@ -1,5 +1,6 @@
 """Tests of turning tasks into rows."""
 
+from array import array
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +11,7 @@ from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.pricing.pricing import Pricing
 from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.records.contents import Bodies
-from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
+from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, ProxyEnded, RequestRead, ResponseStarted, State, Task
 from moonpalace_addons.store.write import derive, units
 from moonpalace_addons.store.write.ongoing import Answer
 from moonpalace_addons.wire.prices import PriceRule, Rates
@@ -30,7 +31,7 @@ def batch(run_id: str) -> Batch:
     return Batch(run_id, b"k" * 32)
 
 
-def commit(engine: Engine, batch: Batch, *tasks: Task, keep: bool = False) -> list[str]:
+def commit(engine: Engine, batch: Batch, *tasks: Task | ProxyEnded, keep: bool = False) -> list[str]:
     """Store these tasks; return the tables that statements changed, in their order."""
     statements: list[str] = []
 
@@ -101,6 +102,22 @@ def test_a_keep_in_the_first_batch_is_stored_with_the_row(
     statements = commit(engine, batch, call, response_started(call, [b"abc"]), keep=True)
     assert statements == ["INSERT parts", "INSERT exchanges", "INSERT response_segments"]
     assert exchanges.latest(engine, limit=1)[0].status_code == 200
+
+
+def test_calls_of_a_proxy_that_has_ended(
+    engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
+) -> None:
+    """They have died with it, each with the last that came of it; calls that are over keep their ends."""
+    asked, answered, streamed, over = (request_read() for _ in range(4))
+    came = Chunks([streamed.uuid], array("q", [2]), array("q", [2_005, 2_009]), array("q", [3, 1]), b"some")
+    answers = [response_started(call, [], at=1_000) for call in (answered, streamed)]
+    tasks: list[Task | ProxyEnded] = [asked, answered, streamed, over, *answers, came, ended(over), ProxyEnded()]
+    commit(engine, batch, *tasks)
+    rows = {row.uuid: (row.state, row.error_kind, row.latency) for row in exchanges.latest(engine, limit=9)}
+    died = [rows[call.uuid] for call in (asked, answered, streamed)]
+    assert died == [(State.PROXY_DIED, "proxy_died", at) for at in (0, 1_000, 2_009)]
+    assert rows[over.uuid][0] is State.COMPLETED
+    assert batch.under_way == 0
 
 
 def test_a_batch_that_failed_is_stored_again(

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from moonpalace_addons.store.pricing.pricing import Pricing
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.exchanges import Exchange
-from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, ResponseStarted, Task
+from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, ProxyEnded, RequestRead, ResponseStarted, Task
 from moonpalace_addons.store.write import derive, gate
 from moonpalace_addons.store.write.answers import Received
 from moonpalace_addons.store.write.ongoing import Ongoing
+from moonpalace_addons.store.write.recovery import died
 from moonpalace_addons.store.write.storable import storable
 from moonpalace_addons.store.write.units import Unit
 from moonpalace_addons.wire.codings import encodings
@@ -64,11 +65,14 @@ class Batch:
                 logger.exception("store: the answer to call %s could not be taken in", call.uuid)
         return sum(call.answer_weight for call in self.calls.values())
 
-    def plan(self, tasks: Sequence[Task], *, keep: bool) -> None:
+    def plan(self, tasks: Sequence[Task | ProxyEnded], *, keep: bool) -> None:
         """Update the units for these tasks and, with `keep`, for the received parts of answers in flight."""
         for task in tasks:
             if isinstance(task, Chunks):
                 self._take_chunks(task)
+                continue
+            if isinstance(task, ProxyEnded):
+                self.plan([died(call.uuid, call.last_at) for call in self.calls.values()], keep=False)
                 continue
             try:
                 self._take(task)

@@ -118,6 +118,13 @@ class Ongoing(Unit):
         """Return the approximate memory of its answer in flight in bytes."""
         return len(self.answer.body) + TIME_WEIGHT * len(self.answer.chunks) if self.answer else 0
 
+    @property
+    def last_at(self) -> int:
+        """Return the time of what came last, in nanoseconds since the request began."""
+        if self.answer is None:
+            return 0
+        return self.answer.chunks[-1][1] if self.answer.chunks else self.answer.started.at
+
     def begin_answer(self, started: ResponseStarted) -> None:
         """Note that the answer has begun."""
         self.answer = Answer(started, self.secrets)

@@ -31,7 +31,7 @@ from moonpalace_addons.store.pricing.pricing import Pricing
 from moonpalace_addons.store.records import idempotency, identity, runs
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.records.values import Values
-from moonpalace_addons.store.tasks import RequestRead, Task
+from moonpalace_addons.store.tasks import ProxyEnded, RequestRead, Task
 from moonpalace_addons.store.write import memory
 from moonpalace_addons.store.write.attempts import Attempts, StoreResult
 from moonpalace_addons.store.write.batch import Batch
@@ -43,7 +43,8 @@ from moonpalace_addons.store.write.units import Unit
 
 logger = logging.getLogger(__name__)
 
-BATCH_INTERVAL = 0.03
+BATCH_INTERVAL = 0.05
+"""Seconds between the beginnings of batches: a call in a batch of 50 costs a third less than in one of 10."""
 MIN_BATCH_INTERVAL = 0.01
 HOLD_TIME = 0.05
 """Seconds before a call in flight is stored, so that one that ends by then is written once and not twice."""
@@ -98,7 +99,7 @@ class Writer:
         self._run = run or new_run()
         self.run_id = str(self._run["id"])
         LIVING.add(self.run_id)
-        self._tasks: deque[Task] = deque()
+        self._tasks: deque[Task | ProxyEnded] = deque()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="moonpalace-writer", daemon=True)
@@ -122,12 +123,17 @@ class Writer:
         """Start the thread."""
         self._thread.start()
 
-    def put(self, task: Task) -> None:
+    def put(self, task: Task | ProxyEnded) -> None:
         """Queue a task; returns at once, thread-safe."""
         self._tasks.append(task)
         # Setting an event that is already set costs a lock and a thread switch.
         if not self._wake.is_set():
             self._wake.set()
+
+    def put_all(self, tasks: Sequence[Task]) -> None:
+        """Queue tasks that came together."""
+        self._tasks.extend(tasks)
+        self._wake.set()
 
     @property
     def outage(self) -> str | None:
@@ -201,15 +207,17 @@ class Writer:
             self._delay = min(self._delay * 2, RETRY_MAX_DELAY)
             return
         self._delay = RETRY_MIN_DELAY
-        if self._tasks or self._overflow.source() is not None or self._batch.is_due(self._due_before()):
+        if self._overflow.source() is not None:
             self._stopping.wait(max(0.0, MIN_BATCH_INTERVAL - took))
             return
-        self._wake.wait(
-            HOLD_TIME if self._batch.planned else SEGMENT_INTERVAL if self._batch.under_way else HEARTBEAT_INTERVAL
-        )
+        is_behind = bool(self._tasks) or self._batch.is_due(self._due_before())
+        if not is_behind:
+            self._wake.wait(
+                HOLD_TIME if self._batch.planned else SEGMENT_INTERVAL if self._batch.under_way else HEARTBEAT_INTERVAL
+            )
         if not self._stopping.is_set():
             # Tasks that arrive while a batch is stored have already waited for that long.
-            self._stopping.wait(max(MIN_BATCH_INTERVAL, BATCH_INTERVAL - took))
+            self._stopping.wait(max(0.0 if is_behind else MIN_BATCH_INTERVAL, BATCH_INTERVAL - took))
         self._wake.clear()
 
     def _due_before(self, *, ended: bool = False) -> float:
