@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 NANOSECONDS = 1_000_000_000
 
@@ -19,8 +19,7 @@ _COUNT = re.compile(r"[0-9]{1,18}")
 _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerHeaders:
+class AnswerHeaders(NamedTuple):
     """What the headers of an answer say, in the names of the columns.
 
     `server_timing` is in milliseconds; `retry_after`, the time to wait before another try, in nanoseconds.

@@ -6,7 +6,7 @@ tokens of the completion, which shows in their total. The object itself stays in
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from moonpalace_addons.wire.json_value import mapping, whole_number
 
@@ -15,8 +15,7 @@ _PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
 _COMPLETION_DETAILS = ("completion_tokens_details", "output_tokens_details")
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """The tokens of a call, and what else its usage says; None is unknown.
 
     `prompt_tokens` are all input tokens. They include `cached_tokens`, which were read from a cache, and
@@ -51,16 +50,17 @@ def of_answer(answer: Mapping[str, object]) -> Usage:
 
 def read(usage: Mapping[str, object], *, service_tier: object = None) -> Usage:
     """Return the counts in a usage object; OpenAI gives the service tier next to it."""
+    of_prompt, of_completion = _details(usage, _PROMPT_DETAILS), _details(usage, _COMPLETION_DETAILS)
     cached = _first(
         usage.get("cached_tokens"),
-        *_details(usage, _PROMPT_DETAILS, "cached_tokens"),
+        *_members(of_prompt, "cached_tokens"),
         usage.get("prompt_cache_hit_tokens"),
         usage.get("cache_read_input_tokens"),
     )
     prompt = _prompt(usage)
     reasoning = _first(
-        *_details(usage, _COMPLETION_DETAILS, "reasoning_tokens"),
-        *_details(usage, _COMPLETION_DETAILS, "thinking_tokens"),
+        *_members(of_completion, "reasoning_tokens"),
+        *_members(of_completion, "thinking_tokens"),
         usage.get("reasoning_tokens"),
     )
     completion = _first(usage.get("completion_tokens"), usage.get("output_tokens"))
@@ -76,7 +76,7 @@ def read(usage: Mapping[str, object], *, service_tier: object = None) -> Usage:
         total_tokens=total,
         cached_tokens=cached,
         reasoning_tokens=reasoning,
-        cache_write_tokens=_written(usage),
+        cache_write_tokens=_written(usage, of_prompt),
         cache_write_1h_tokens=whole_number(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
         service_tier=tier if isinstance(tier, str) and tier else None,
         reported_cost=_cost(usage.get("cost")),
@@ -84,11 +84,18 @@ def read(usage: Mapping[str, object], *, service_tier: object = None) -> Usage:
 
 
 def _first(*values: object) -> int | None:
-    return next((number for number in map(whole_number, values) if number is not None), None)
+    for value in values:
+        if value is not None and (number := whole_number(value)) is not None:
+            return number
+    return None
 
 
-def _details(usage: Mapping[str, object], members: tuple[str, ...], name: str) -> list[object]:
-    return [mapping(usage.get(member)).get(name) for member in members]
+def _details(usage: Mapping[str, object], members: tuple[str, ...]) -> list[Mapping[str, object]]:
+    return [mapping(usage[member]) for member in members if member in usage]
+
+
+def _members(details: list[Mapping[str, object]], name: str) -> list[object]:
+    return [each.get(name) for each in details]
 
 
 def _prompt(usage: Mapping[str, object]) -> int | None:
@@ -103,12 +110,12 @@ def _prompt(usage: Mapping[str, object]) -> int | None:
     return None if hit is None or miss is None else hit + miss
 
 
-def _written(usage: Mapping[str, object]) -> int | None:
+def _written(usage: Mapping[str, object], of_prompt: list[Mapping[str, object]]) -> int | None:
     return _first(
         usage.get("cache_creation_input_tokens"),
-        *_details(usage, _PROMPT_DETAILS, "cache_write_tokens"),
-        *_details(usage, _PROMPT_DETAILS, "cache_creation_tokens"),
-        *_details(usage, _PROMPT_DETAILS, "cache_creation_input_tokens"),
+        *_members(of_prompt, "cache_write_tokens"),
+        *_members(of_prompt, "cache_creation_tokens"),
+        *_members(of_prompt, "cache_creation_input_tokens"),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from moonpalace_addons.store.write import gate
 from moonpalace_addons.wire import sse
@@ -51,8 +52,7 @@ class Received:
         return self.form is Form.EVENTS
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """A parsed answer of `face`; `body` is stored as the answer.
 
     `is_cut` means that a stream ended without the blank line after its last event; `[DONE]` needs none. `is_done` means

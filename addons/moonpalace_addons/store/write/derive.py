@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import fields as fields_of
 from dataclasses import replace
 
 from msgspec import structs
@@ -92,7 +91,7 @@ def header_columns(received: Received) -> Values:
         "status_code": received.status_code,
         "response_headers": received.headers,
         "response_content_type": received.content_type,
-        **{name: getattr(said, name) for name in HEADERS},
+        **said._asdict(),
         "time_to_headers": received.at,
     }
 
@@ -102,11 +101,8 @@ def named_headers(headers: str) -> dict[str, str]:
     return {name.lower(): value for name, value in header_pairs(headers)}
 
 
-HEADERS, USAGE, TIMES = (
-    [field.name for field in fields_of(kind)] for kind in (answer_headers.AnswerHeaders, Usage, timing.Timing)
-)
 UNANSWERED: Values = dict.fromkeys(
-    ("response_bytes", "chatcmpl_id", "model_answered", "finish_reason", *USAGE, *TIMES)
+    ("response_bytes", "chatcmpl_id", "model_answered", "finish_reason", *Usage._fields, *timing.Timing._fields)
 ) | header_columns(Received(None, None, None, None, b"", []))
 """The columns derived from an answer, for a call without one."""
 
@@ -147,7 +143,7 @@ def finish(
         if received.is_stream and (reading.has_secrets or not is_merged(reading)):
             received, reading = without_pieces(received, hidden, path, ended.cut_at)
         if ended.error_kind is not None:
-            reading = replace(reading, has_end=True)  # whoever left early, it was not the server that forgot the end
+            reading = reading._replace(has_end=True)  # whoever left early, it was not the server that forgot the end
         if reading.is_done and not (coerced or ended.unsent) and ended.error_kind in HARMLESS_AFTER_END:
             ended = structs.replace(ended, state=State.COMPLETED, error_kind=None, error_message=None)
         columns, body = read_columns(ended, received, reading, fields, warnings), reading.body
@@ -277,8 +273,8 @@ def reading_columns(reading: Reading, received: Received, ended_at: int) -> Valu
         or next(filter(None, (face.answer_id(mapping(event)) for _, event in reading.events)), None),
         "model_answered": summary.model or None,
         "finish_reason": summary.finish_reason,
-        **{name: getattr(usage, name) for name in USAGE},
-        **{name: getattr(times, name) for name in TIMES},
+        **usage._asdict(),
+        **times._asdict(),
     } | {name: value for name, value in named.items() if value is not None}
 
 

@@ -33,11 +33,13 @@ def storable(columns: Values, hidden: Sequence[bytes] = ()) -> Values:
     fit = dict(columns)
     if has_large_int or "\x00" in texts or not texts.isascii():
         fit |= {name: acceptable(value) for name, value in columns.items()}
-    untrusted = [name for name in given if name not in TRUSTED_COLUMNS]
-    joined = "\n".join([cast(str, fit[name]) for name in untrusted]) if hidden else ""
-    known = bool(joined) and masking.mask_known(joined, hidden) != joined
-    for name in untrusted:
-        text = shown = cast(str, fit[name])
+        given = {name: cast(str, fit[name]) for name in given}
+        texts = "\n".join(given.values())
+    known = bool(hidden) and masking.mask_known(texts, hidden) != texts
+    for name, text in given.items():
+        if name in TRUSTED_COLUMNS:
+            continue
+        shown = text
         if name not in HEADER_COLUMNS:
             shown = mask_formed_cached(shown) if len(shown) <= MAX_CACHED_LENGTH else masking.mask_formed(shown)
         if known and name != "endpoint":

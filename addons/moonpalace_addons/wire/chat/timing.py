@@ -8,14 +8,13 @@ or the name or arguments of a tool or function call; it is visible unless all of
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 _SECOND = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Timing:
+class Timing(NamedTuple):
     """Hold the timing of one call: nanoseconds, but tokens per second. What the data does not tell is None.
 
     time_to_headers              headers - started
