@@ -333,6 +333,7 @@ def test_transactions_are_short(
 
     monkeypatch.setattr(Attempts, "store", store)
     monkeypatch.setattr(Pace, "note", lambda *_: None)
+    monkeypatch.setattr("moonpalace_addons.store.write.writer.PLAN_TIME_LIMIT", 60.0)  # all at once, however slow
     writer = Writer(engine)
     calls = [request_read() for _ in range(500)] + [request_read(body=bytes(400_000)) for _ in range(6)]
     for call in calls:
