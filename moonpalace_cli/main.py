@@ -13,7 +13,7 @@ import click
 
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.version import __version__
-from moonpalace_addons.wire.suggestions import did_you_mean
+from moonpalace_cli.flags.meant import ALIASES, command_hint, flag_error
 from moonpalace_cli.flags.process_title import hide_secrets
 from moonpalace_cli.output import escaped, make_streams_lenient, open_missing_streams
 
@@ -35,12 +35,17 @@ COMMANDS = {
     "predicate": ("predicate", "Explain a predicate: its meaning, its SQL, and whether it uses an index."),
     "show": ("show", "Show one call on one screen, and why it ended as it did."),
     "start": ("start", "Start the proxy."),
+    "version": ("version", "Show the version."),
     "why": ("why", "Say why a call was cut off, slow or refused, and what to do."),
 }
 """The module of each command in `moonpalace_cli.commands`, which defines `command`, and its line in the help.
 
 A module is imported when its command runs: importing all of them would make `mpal --help` many times slower.
 """
+
+
+SUBCOMMANDS = ("list", "show", "clear", "why")
+"""The commands of `mpal cache`."""
 
 
 class UnexpectedError(MoonPalaceError):
@@ -73,10 +78,12 @@ class CommandGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; for an unknown name suggest the nearest ones."""
-        name = args[0]
+        """Find the command by its name or an alias; for an unknown name suggest what may be meant."""
+        name, *others = args
+        if name in ALIASES:
+            return super().resolve_command(ctx, [*ALIASES[name], *others])
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            hint = did_you_mean(name, COMMANDS)
+            hint = command_hint(name, COMMANDS)
             ctx.fail(f"no command {name!r}" + (f"; {hint}" if hint else ""))
         return super().resolve_command(ctx, args)
 
@@ -107,14 +114,18 @@ class CommandGroup(click.Group):
     epilog='"mpal COMMAND --help" shows more about a command.',
 )
 @click.option("--endpoint", metavar="URL", help="The API that calls are forwarded to, for every command.")
+@click.option("--database", metavar="URL", help="The database that stores the calls, for every command.")
 @click.option("--traceback", is_flag=True, hidden=True, help="Show where an unexpected error arose.")
 @click.version_option(__version__, "-v", "--version", message="mpal %(version)s")
 @click.pass_context
-def cli(context: click.Context, endpoint: str | None, traceback: bool) -> None:
+def cli(context: click.Context, endpoint: str | None, database: str | None, traceback: bool) -> None:
     """Debug the Kimi (Moonshot AI) API: a proxy that stores every call, and commands to search and export them."""
-    if endpoint is not None:
+    given = {"setting_endpoint": endpoint, "setting_database": database}
+    known = {name: value for name, value in given.items() if value is not None}
+    if known:
         # As if it were given to the command: `setting_flags` uses it as a default, and the command's own flag wins.
-        context.default_map = {name: {"setting_endpoint": endpoint} for name in COMMANDS}
+        names = (*COMMANDS, *(alias[0] for alias in ALIASES.values()))
+        context.default_map = {name: known | dict.fromkeys(SUBCOMMANDS, known) for name in names}
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -154,7 +165,7 @@ def report(message: str, exit_code: int, detail: str = "") -> int:
 
 def usage_error(error: click.ClickException) -> str:
     """Return click's message in one line, with a pointer to the help."""
-    message = " ".join(error.format_message().split())
+    message = " ".join((flag_error(error) if isinstance(error, click.NoSuchOption) else error.format_message()).split())
     if isinstance(error, click.UsageError) and error.ctx is not None:
         message = f"{message.rstrip('.')} (see {error.ctx.command_path} --help)"
     return message

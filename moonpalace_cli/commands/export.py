@@ -44,6 +44,8 @@ BUNDLE = ".zip"
 )
 @click.option(
     "--directory",
+    "--export",
+    "directory",
     type=click.Path(path_type=Path),
     help="Folder for a file for each call, named after the completion's id.",
 )

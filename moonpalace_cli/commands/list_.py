@@ -73,6 +73,7 @@ if TYPE_CHECKING:
 @click.option("--watch", is_flag=True, help="Keep running, and print each call as it ends.")
 @click.option(
     "--export",
+    "--directory",
     "export_to",
     type=click.Path(path_type=Path),
     metavar="FOLDER",

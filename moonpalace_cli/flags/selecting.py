@@ -153,6 +153,7 @@ def identifying[R](*, views: bool) -> list[Callable[[Callable[..., R]], Callable
         ),
         click.option(
             "--requestid",
+            "--request-id",
             f"{PREFIX}request_id",
             metavar="ID",
             shell_complete=complete_request_id,

@@ -31,6 +31,7 @@ Usage: mpal [OPTIONS] [COMMAND] [ARGS]...
 
 Options:
   --endpoint URL  The API that calls are forwarded to, for every command.
+  --database URL  The database that stores the calls, for every command.
   -v, --version   Show the version and exit.
   -h, --help      Show this message and exit.
 
@@ -38,6 +39,7 @@ Commands:
   cache       Show context caches, and why a prompt was not cached.
   cleanup     Delete old calls.
   completion  Print the completion script for a shell.
+  cost        Add up what calls cost, and what the cache saved.
   demo        Show what MoonPalace does, without an account or a network.
   doctor      Check the store's health, and search it for secrets.
   export      Export calls as JSON, commands, HAR, data sets or reports.
@@ -46,11 +48,15 @@ Commands:
   inspect     Show one call in full.
   label       Mark stored calls as good or bad, tag them, add a note.
   list        List the newest calls.
+  log         Show the newest calls as one line each, and follow new ones.
   mock        Serve a mock of the Kimi API, to develop and test without a key
               or a network.
   predicate   Explain a predicate: its meaning, its SQL, and whether it uses
               an index.
+  show        Show one call on one screen, and why it ended as it did.
   start       Start the proxy.
+  version     Show the version.
+  why         Say why a call was cut off, slow or refused, and what to do.
 
   "mpal COMMAND --help" shows more about a command.
 """
