@@ -41,5 +41,10 @@ def face_of(path: str, values: Iterable[object]) -> Face:
     `values` are the parsed JSON of the answer, or that of the events of a stream.
     """
     named = face_of_path(path)
-    fields = [mapping(value) for value in islice(values, MAX_VALUES_READ)]
-    return next((face for face in (named, *FACES) if any(map(face.owns, fields))), named)
+    others = []
+    for value in islice(values, MAX_VALUES_READ):
+        fields = mapping(value)
+        if named.owns(fields):  # nearly always the first
+            return named
+        others.append(fields)
+    return next((face for face in FACES if any(map(face.owns, others))), named)
