@@ -14,7 +14,7 @@ A chunk that has a `message` instead of a `delta` contains the whole message so 
 unless it has nothing but the role.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.pieces import Doubts, Pieces, index_of
@@ -58,10 +58,10 @@ class Merger:
     def feed(self, value: object, error: ApiError | None = None) -> None:
         """Add the parsed JSON of one event, and the error that it reports; ignore other values than chat chunks."""
         if isinstance(value, TextDelta):
-            self._choice(value.choice).add_texts(value.channel, (value.text,))
+            self._choice(value.choice).said.add_text(value.channel, value.text)
             return
         if isinstance(value, TextRun):
-            self._choice(value.choice).add_texts(value.channel, value.texts)
+            self._choice(value.choice).said.add_texts(value.channel, value.texts)
             return
         chunk = mapping(value)
         is_chunk = self.owns(chunk)
@@ -148,9 +148,10 @@ class Choice:
             choice = {**choice, "logprobs": None}
         self.fields.feed(choice, without=("index", "delta", "message", "usage"))
 
-    def add_texts(self, channel: str, texts: Sequence[str]) -> None:
-        """Add pieces of one of its texts."""
-        self._message.add_texts(channel, texts)
+    @property
+    def said(self) -> Pieces:
+        """Return the object that has its texts."""
+        return self._message.fields
 
     def result(self, index: int) -> dict[str, object]:
         """Return the choice."""
@@ -166,7 +167,7 @@ class Choice:
 class _Message:
     def __init__(self, doubts: Doubts) -> None:
         self._doubts = doubts
-        self._fields = Pieces(doubts, joins=True, appends=True)
+        self.fields = Pieces(doubts, joins=True, appends=True)
         self._tool_calls: ToolCalls | None = None
 
     def feed(self, delta: Mapping[str, object]) -> None:
@@ -175,13 +176,10 @@ class _Message:
             self._tool_calls = self._tool_calls or ToolCalls(self._doubts)
             self._tool_calls.feed(tool_calls)
             delta = {**delta, "tool_calls": None}
-        self._fields.feed(delta)
-
-    def add_texts(self, channel: str, texts: Sequence[str]) -> None:
-        self._fields.add_texts(channel, texts)
+        self.fields.feed(delta)
 
     def result(self) -> dict[str, object]:
-        result = {"role": None, "content": None, **self._fields.result()}
+        result = {"role": None, "content": None, **self.fields.result()}
         result["role"] = result["role"] or "assistant"
         if self._tool_calls is not None:
             result["tool_calls"] = self._tool_calls.result()

@@ -71,7 +71,7 @@ class Pieces:
             if value is None:
                 continue
             if isinstance(value, str) and self._is_in_pieces(key):
-                self._feed_texts(key, (value,))
+                self._feed_text(key, value)
             elif isinstance(value, dict) and self._level < MAX_DEPTH:
                 self._feed_object(key, value)
             elif isinstance(value, list) and self._level < MAX_DEPTH:
@@ -79,10 +79,19 @@ class Pieces:
             elif not known if key in IDENTIFIER_KEYS else known in (None, "") or value != "":
                 self._values[key] = value
 
-    def add_texts(self, key: str, texts: Sequence[str]) -> None:
-        """Add pieces that consist of one text each."""
+    def add_text(self, key: str, text: str) -> None:
+        """Add a piece that consists of a single text."""
         self._values.setdefault(key, None)
-        self._feed_texts(key, texts)
+        self._feed_text(key, text)
+
+    def add_texts(self, key: str, texts: Sequence[str]) -> None:
+        """Add several such pieces."""
+        known = self._texts.get(key)
+        if known is None or key in self._lists:
+            for text in texts:
+                self.add_text(key, text)
+        else:
+            known.extend(texts)
 
     def get(self, key: str) -> object:
         """Return the current value under `key`, None for texts, objects and lists."""
@@ -103,15 +112,15 @@ class Pieces:
     def _is_in_pieces(self, key: str) -> bool:
         return self._joins and (key in TEXT_KEYS or (key not in IDENTIFIER_KEYS and not _is_label(key)))
 
-    def _feed_texts(self, key: str, values: Sequence[str]) -> None:
+    def _feed_text(self, key: str, value: str) -> None:
         elements = self._lists.get(key)
         if elements is not None and elements.has_parts:
-            elements.add_text("".join(values))
+            elements.add_text(value)
             return
         text = self._texts.get(key)
         if text is None:
             text = self._texts[key] = Text()
-        text.extend(values)
+        text.add(value)
 
     def _feed_object(self, key: str, value: Mapping[str, object]) -> None:
         found = self._objects.get(key)
@@ -157,12 +166,13 @@ class Text:
         self._steps = 0  # how often a piece was longer than the one before
 
     def extend(self, parts: Sequence[str]) -> None:
-        """Add pieces; those of which it makes no difference are joined at once."""
-        for place, part in enumerate(parts):
-            if not self._is_whole:
-                self.parts.append(part if len(parts) == 1 else "".join(parts[place:]))
-                return
-            self.add(part)
+        """Add pieces; they are joined at once where it makes no difference."""
+        begun = 0
+        while self._is_whole and begun < len(parts):
+            self.add(parts[begun])
+            begun += 1
+        if joined := "".join(parts[begun:] if begun else parts):
+            self.parts.append(joined)
 
     def add(self, part: str) -> None:
         """Add a piece."""

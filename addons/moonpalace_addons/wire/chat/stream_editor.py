@@ -134,7 +134,8 @@ class StreamEditor:
 
     def _feed_run(self, run: TextRun, data: bytes, start: int) -> bool:
         count, found = self._guard.feed_run(run) if self._guard is not None else (len(run.texts), None)
-        self._take_value(TextRun(run.choice, run.channel, run.texts[:count], 0))
+        is_cut = count < len(run.texts)
+        self._take_value(TextRun(run.choice, run.channel, run.texts[:count], 0) if is_cut else run)
         if found is not None:
             size = sum(len(event) + len(BLANK_LINE) for event in data.split(BLANK_LINE, count)[:count])
             self._cut(Event("", end=start + size), found)

@@ -72,6 +72,11 @@ class TextChoice(Choice):
         super().__init__(doubts)
         self.fields = Pieces(doubts, joins=True, appends=True)
 
+    @property
+    @override
+    def said(self) -> Pieces:
+        return self.fields
+
     @override
     def result(self, index: int) -> dict[str, object]:
         result = super().result(index)
