@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @click.option("--count", is_flag=True, help="Print only how many calls there are.")
-@click.option("--stats", is_flag=True, help="Show calls, errors, tokens and times per model.")
+@click.option("--stats", is_flag=True, help="Show calls, errors, tokens, costs and times per model.")
 @click.option("--watch", is_flag=True, help="Keep running, and print each call as it ends.")
 @click.option(
     "--export",

@@ -52,7 +52,10 @@ def read(named: Mapping[str, str]) -> AnswerHeaders:
 
 
 def _first(named: Mapping[str, str], names: tuple[str, ...]) -> str | None:
-    return next((named[name] for name in names if named.get(name)), None)
+    for name in names:
+        if found := named.get(name):
+            return found
+    return None
 
 
 def _count(text: str | None) -> int | None:

@@ -11,8 +11,10 @@ from typing import NamedTuple
 from moonpalace_addons.wire.json_value import mapping, whole_number
 
 _NOTHING: Mapping[str, object] = {}
-_PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
-_COMPLETION_DETAILS = ("completion_tokens_details", "output_tokens_details")
+_PLACES = ("x_groq", "message", "response")
+"""Members that have the usage in Groq's streams, in `message_start`, and in the events of /v1/responses."""
+_WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
+"""Names of OpenRouter, LiteLLM and Qwen for the tokens written to a cache."""
 
 
 class Usage(NamedTuple):
@@ -37,10 +39,11 @@ class Usage(NamedTuple):
 
 def find(answer: Mapping[str, object]) -> Mapping[str, object]:
     """Return the usage object of an answer or of an event, empty if it has none."""
-    places = [answer, mapping(answer.get("x_groq")), mapping(answer.get("message")), mapping(answer.get("response"))]
+    if usage := mapping(answer.get("usage")):
+        return usage
     choices = answer.get("choices")
-    places[1:1] = map(mapping, choices if isinstance(choices, list) else ())
-    return next((usage for place in places if (usage := mapping(place.get("usage")))), _NOTHING)
+    places = [*(choices if isinstance(choices, list) else ()), *(answer.get(name) for name in _PLACES)]
+    return next((usage for place in places if (usage := mapping(mapping(place).get("usage")))), _NOTHING)
 
 
 def of_answer(answer: Mapping[str, object]) -> Usage:
@@ -50,20 +53,14 @@ def of_answer(answer: Mapping[str, object]) -> Usage:
 
 def read(usage: Mapping[str, object], *, service_tier: object = None) -> Usage:
     """Return the counts in a usage object; OpenAI gives the service tier next to it."""
-    of_prompt, of_completion = _details(usage, _PROMPT_DETAILS), _details(usage, _COMPLETION_DETAILS)
-    cached = _first(
-        usage.get("cached_tokens"),
-        *_members(of_prompt, "cached_tokens"),
-        usage.get("prompt_cache_hit_tokens"),
-        usage.get("cache_read_input_tokens"),
-    )
+    if not usage and service_tier is None:
+        return Usage()
+    of_prompt = mapping(usage.get("prompt_tokens_details")) or mapping(usage.get("input_tokens_details"))
+    of_output = mapping(usage.get("completion_tokens_details")) or mapping(usage.get("output_tokens_details"))
     prompt = _prompt(usage)
-    reasoning = _first(
-        *_members(of_completion, "reasoning_tokens"),
-        *_members(of_completion, "thinking_tokens"),
-        usage.get("reasoning_tokens"),
-    )
-    completion = _first(usage.get("completion_tokens"), usage.get("output_tokens"))
+    completion = _first(usage, "completion_tokens", "output_tokens")
+    reasoning = _first(of_output, "reasoning_tokens", "thinking_tokens")
+    reasoning = _first(usage, "reasoning_tokens") if reasoning is None else reasoning
     total = whole_number(usage.get("total_tokens"))
     if prompt is not None and completion is not None:
         if reasoning and total == prompt + completion + reasoning:
@@ -74,28 +71,20 @@ def read(usage: Mapping[str, object], *, service_tier: object = None) -> Usage:
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=total,
-        cached_tokens=cached,
+        cached_tokens=_cached(usage, of_prompt),
         reasoning_tokens=reasoning,
         cache_write_tokens=_written(usage, of_prompt),
         cache_write_1h_tokens=whole_number(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
         service_tier=tier if isinstance(tier, str) and tier else None,
-        reported_cost=_cost(usage.get("cost")),
+        reported_cost=_cost(usage.get("cost")) if "cost" in usage else None,
     )
 
 
-def _first(*values: object) -> int | None:
-    for value in values:
-        if value is not None and (number := whole_number(value)) is not None:
+def _first(fields: Mapping[str, object], *names: str) -> int | None:
+    for name in names:
+        if name in fields and (number := whole_number(fields[name])) is not None:
             return number
     return None
-
-
-def _details(usage: Mapping[str, object], members: tuple[str, ...]) -> list[Mapping[str, object]]:
-    return [mapping(usage[member]) for member in members if member in usage]
-
-
-def _members(details: list[Mapping[str, object]], name: str) -> list[object]:
-    return [each.get(name) for each in details]
 
 
 def _prompt(usage: Mapping[str, object]) -> int | None:
@@ -105,18 +94,20 @@ def _prompt(usage: Mapping[str, object]) -> int | None:
     tokens = whole_number(usage.get("input_tokens"))
     if tokens is not None:
         # Only /messages has these members.
-        return tokens + sum(_first(usage.get(f"cache_{kind}_input_tokens")) or 0 for kind in ("read", "creation"))
+        return tokens + sum(_first(usage, f"cache_{kind}_input_tokens") or 0 for kind in ("read", "creation"))
     hit, miss = (whole_number(usage.get(f"prompt_cache_{kind}_tokens")) for kind in ("hit", "miss"))
     return None if hit is None or miss is None else hit + miss
 
 
-def _written(usage: Mapping[str, object], of_prompt: list[Mapping[str, object]]) -> int | None:
-    return _first(
-        usage.get("cache_creation_input_tokens"),
-        *_members(of_prompt, "cache_write_tokens"),
-        *_members(of_prompt, "cache_creation_tokens"),
-        *_members(of_prompt, "cache_creation_input_tokens"),
-    )
+def _cached(usage: Mapping[str, object], of_prompt: Mapping[str, object]) -> int | None:
+    flat = _first(usage, "cached_tokens")
+    nested = _first(of_prompt, "cached_tokens") if flat is None else flat
+    return _first(usage, "prompt_cache_hit_tokens", "cache_read_input_tokens") if nested is None else nested
+
+
+def _written(usage: Mapping[str, object], of_prompt: Mapping[str, object]) -> int | None:
+    found = _first(usage, "cache_creation_input_tokens")
+    return _first(of_prompt, *_WRITTEN) if found is None else found
 
 
 def _cost(value: object) -> float | None:

@@ -131,7 +131,7 @@ def print_stats(engine: Engine, selection: Selection, limit: int | None, *, as_j
     groups = stats.add_up(
         statistics.measured(
             engine,
-            (*stats.TOKENS, *stats.TIMES),
+            stats.MEASURED,
             chat_only=selection.chat_only,
             where=selection.where,
             limit=limit,

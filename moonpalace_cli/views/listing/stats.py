@@ -13,6 +13,7 @@ from moonpalace_addons.wire.status import FIRST_ERROR
 from moonpalace_cli.text.durations import MILLISECOND, duration
 from moonpalace_cli.text.histogram import draw, steps
 from moonpalace_cli.text.json_text import Json
+from moonpalace_cli.views.costs import DIGITS, amount
 from moonpalace_cli.views.listing.layout import fits, lay_out
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ TIMES = ("ttft", "tpot", "latency")
 """Fields of which there are percentiles."""
 TOKENS = tuple(f"{name}_tokens" for name in ("prompt", "completion", "total", "cached", "reasoning"))
 """Fields that are added up."""
+MEASURED = (*TOKENS, *TIMES, "cost", "cost_currency")
+"""All fields that are read of each call."""
 HEADERS = tuple(name.removesuffix("_tokens") for name in TOKENS)
 UNITS = "kMGT"
 ALL = "all calls"
@@ -39,6 +42,8 @@ class Group:
     failures: Counter[str] = field(default_factory=Counter)
     tokens: list[int] = field(default_factory=lambda: [0] * len(TOKENS))
     times: list[list[int]] = field(default_factory=lambda: [[] for _ in TIMES])
+    costs: dict[str, float] = field(default_factory=dict)
+    """What calls cost, by currency."""
 
     @property
     def errors(self) -> int:
@@ -63,7 +68,7 @@ def add_up(batches: Iterable[Sequence[Measured]]) -> dict[str | None, Group]:
 
 def add(group: Group, calls: Sequence[Measured]) -> None:
     """Add calls, column by column, which takes half the time of call by call."""
-    _, states, statuses, kinds, *numbers = zip(*calls, strict=True)
+    _, states, statuses, kinds, *numbers, costs, currencies = zip(*calls, strict=True)
     group.calls += len(calls)
     for ending, count in Counter(zip(states, statuses, kinds, strict=True)).items():
         if ending[0] == State.IN_FLIGHT:
@@ -74,6 +79,9 @@ def add(group: Group, calls: Sequence[Measured]) -> None:
         group.tokens[place] += sum(filter(None, tokens))
     for times, found in zip(group.times, numbers[len(TOKENS) :], strict=True):
         times += [number for number in found if number is not None]
+    for cost, currency in zip(costs, currencies, strict=True):
+        if currency is not None:
+            group.costs[currency] = group.costs.get(currency, 0.0) + (cost or 0.0)
 
 
 def failure_of(state: str, status: int | None, kind: str | None) -> str | None:
@@ -92,6 +100,8 @@ def together(groups: Iterable[Group]) -> Group:
         whole.failures += group.failures
         whole.tokens = [one + other for one, other in zip(whole.tokens, group.tokens, strict=True)]
         whole.times = [one + other for one, other in zip(whole.times, group.times, strict=True)]
+        for currency, cost in group.costs.items():
+            whole.costs[currency] = whole.costs.get(currency, 0.0) + cost
     for times in whole.times:
         times.sort()
     return whole
@@ -128,6 +138,7 @@ def members(group: Group) -> dict[str, Json]:
         "errors": group.errors,
         "failures": dict(group.failures.most_common()),
         **dict(zip(TOKENS, group.tokens, strict=True)),
+        "costs": {currency: round(cost, DIGITS) for currency, cost in sorted(group.costs.items())},
         **times,
     }
 
@@ -157,14 +168,25 @@ def report(groups: Mapping[str | None, Group], width: int | None, *, blocks: boo
 
 
 def token_table(rows: Sequence[tuple[str, Group]], width: int | None) -> str:
-    """Return the table of calls, errors and tokens; on a narrow terminal with rounded numbers and without the total."""
-    columns: tuple[str, ...] = ("model", "calls", "errors", *HEADERS)
-    cells = [[name, *map(str, (group.calls, group.errors, *group.tokens))] for name, group in rows]
+    """Return the table of calls, errors, tokens and costs, if any are known.
+
+    On a narrow terminal it has rounded numbers, and is without the total.
+    """
+    has_costs = any(group.costs for _, group in rows)
+    columns: tuple[str, ...] = ("model", "calls", "errors", *HEADERS, *(["cost"] if has_costs else []))
+    costs = [[costs_of(group)] if has_costs else [] for _, group in rows]
+    counted = [(name, (group.calls, group.errors, *group.tokens)) for name, group in rows]
+    cells = [[name, *map(str, counts), *cost] for (name, counts), cost in zip(counted, costs, strict=True)]
     if width is not None and not fits(columns, cells, width):
         kept = [place for place, name in enumerate(columns) if name != "total"]
-        cells = [[name, *map(rounded, (group.calls, group.errors, *group.tokens))] for name, group in rows]
+        cells = [[name, *map(rounded, counts), *cost] for (name, counts), cost in zip(counted, costs, strict=True)]
         columns, cells = tuple(columns[place] for place in kept), [[row[place] for place in kept] for row in cells]
     return lay_out(columns, cells, width)
+
+
+def costs_of(group: Group) -> str:
+    """Return what the calls of a group cost, in each currency."""
+    return "\n".join(f"{amount(cost)} {currency}" for currency, cost in sorted(group.costs.items()))
 
 
 def time_table(rows: Sequence[tuple[str, Group]], width: int | None) -> str:

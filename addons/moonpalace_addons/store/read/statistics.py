@@ -1,7 +1,7 @@
 """Query the numbers of each call that statistics are computed from."""
 
 from collections.abc import Iterator, Sequence
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Engine, select
 
@@ -13,8 +13,8 @@ from moonpalace_addons.store.records.values import MAX_INT64
 
 BATCH_SIZE = 10_000
 
-type Measured = tuple[str | None, str, int | None, str | None, *tuple[int | None, ...]]
-"""Model, state, status code, error kind and numbers of a call, durations in nanoseconds.
+type Measured = tuple[str | None, str, int | None, str | None, *tuple[Any, ...]]
+"""Model, state, status code, error kind and other fields of a call, durations in nanoseconds.
 
 A tuple because there may be a million.
 """
@@ -30,7 +30,7 @@ def measured(
 ) -> Iterator[Sequence[Measured]]:
     """Yield batches of the calls that match, as for `exchanges.latest`; with `limit` only the newest.
 
-    `numbers` are the names of the fields to sum up. Batches, because a store may hold more calls than fit into memory.
+    `numbers` are the names of the other fields. Batches, because a store may hold more calls than fit into memory.
     """
     names = ("model", "state", "status_code", "error_kind", *numbers)
     query = select(*(expression(FIELDS[name]) for name in names))

@@ -19,8 +19,8 @@ MS = 10**6
 
 def call(model: str | None = "kimi-k3", **changes: object) -> Measured:
     """Return a completed call with some numbers changed."""
-    plain = [model, "completed", 200, None, 10, 5, 15, 4, 2, 20 * MS, 3 * MS, 100 * MS]
-    names = ("model", "state", "status_code", "error_kind", *stats.TOKENS, *stats.TIMES)
+    plain = [model, "completed", 200, None, 10, 5, 15, 4, 2, 20 * MS, 3 * MS, 100 * MS, None, None]
+    names = ("model", "state", "status_code", "error_kind", *stats.MEASURED)
     return cast("Measured", tuple((dict(zip(names, plain, strict=True)) | changes).values()))
 
 
@@ -79,6 +79,19 @@ def test_no_calls() -> None:
     document = json.loads(dumps(stats.document({})))
     assert (document["calls"], document["latency_ms"]["p50"], document["models"]) == (0, None, [])
     assert "| all calls | 0 " in stats.report({}, None, blocks=True)
+
+
+def test_costs() -> None:
+    """Costs are added up by currency, and have a column if any is known."""
+    calls = [call(cost=0.5, cost_currency="USD"), call(cost=2.0, cost_currency="CNY"), call("b", cost=None)]
+    groups = stats.add_up([calls, calls])
+    document = json.loads(dumps(stats.document(groups)))
+    assert (document["costs"], document["models"][1]["costs"]) == ({"CNY": 4.0, "USD": 1.0}, {})
+    lines = stats.report(groups, None, blocks=True).split("\n")
+    assert [line.split("|")[-2].strip() for line in lines if line.startswith("|")][:5] == [
+        *("cost", "4.0000 CNY", "1.0000 USD", "", "4.0000 CNY")
+    ]
+    assert "cost" not in stats.report(stats.add_up([[call()]]), None, blocks=True)
 
 
 def test_report() -> None:
