@@ -100,6 +100,15 @@ def test_a_block_has_the_words_of_its_calls(engine: Engine, store: Store) -> Non
     assert may_contain(engine)
 
 
+def test_a_large_body_is_not_read(engine: Engine, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its block may contain any word, so that a search looks into its calls."""
+    monkeypatch.setattr(indexing, "MAX_BODY_LENGTH", 10_000)
+    monkeypatch.delattr(search_blocks, "bodies")
+    store(["large" * 2_000, *numbered(BLOCK_SIZE - 1)])
+    assert done(engine)
+    assert may_contain(engine, "any", "word")
+
+
 def test_only_blocks_that_get_no_more_calls(engine: Engine, store: Store) -> None:
     """A block is indexed once the last of its ids has been given, and not before."""
     store(numbered(BLOCK_SIZE - 2))

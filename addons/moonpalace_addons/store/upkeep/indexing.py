@@ -8,7 +8,7 @@ from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.state import State
 from moonpalace_addons.store.upkeep import search_blocks
 from moonpalace_addons.store.upkeep.search_blocks import Call
-from moonpalace_addons.wire.word_filter import FilterBuilder
+from moonpalace_addons.wire.word_filter import MAX_BODY_LENGTH, FilterBuilder
 
 READ_SIZE = 100_000
 """Bytes of bodies read at once; a single call may have more."""
@@ -27,8 +27,11 @@ def index(engine: Engine, block: int) -> Generator[None, None, bool]:
         calls = search_blocks.calls_of(connection, block)
     if not calls or any(call.state == State.IN_FLIGHT for call in calls):
         return False
-    builder = FilterBuilder(block)
+    # The database takes several times the size of a body for its text, in the process that also writes.
+    builder = FilterBuilder(block, is_full=any(call.size > MAX_BODY_LENGTH for call in calls))
     for some in portions(calls):
+        if builder.is_full:
+            break
         with engine.connect() as connection:
             bodies = search_blocks.bodies(connection, some)
         for body in bodies:
