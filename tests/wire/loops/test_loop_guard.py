@@ -58,6 +58,19 @@ def kept(chunks: list[object]) -> dict[tuple[int, str], str]:
         ([delta({"content": text}) for text in ("I", "", "I see", "I see a moon")], {(0, "content"): "I see a moon"}),
         ([delta({"content": text}) for text in ("1", "10", "1")], {(0, "content"): "101"}),
         ([delta({"content": text}) for text in ("ha", "ha", "haha")], {(0, "content"): "hahahaha"}),
+        (
+            [delta({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": text}]}]}) for text in "ab"],
+            {(0, "content.thinking.text"): "ab"},
+        ),
+        ([delta({"content": [{"type": "text", "text": "a"}, None, {"type": []}]})], {(0, "content.text"): "a"}),
+        (
+            [delta({"reasoning_details": [{"type": "reasoning.text", "index": 0, "text": text}]}) for text in "ab"],
+            {(0, "reasoning_details.reasoning.text.0"): "ab"},
+        ),
+        (
+            [delta({"reasoning": "a", "reasoning_details": [{"type": "reasoning.text", "text": "a"}]})],
+            {(0, "reasoning"): "a"},
+        ),
         ([TextDelta(0, "content", "I"), TextDelta(0, "content", "I see")], {(0, "content"): "I see"}),
     ],
 )

@@ -19,6 +19,7 @@ from moonpalace_addons.wire.json_value import mapping, text_in
 VISIBLE = ("content", "refusal", "audio", "images")
 REASONING = ("reasoning_content", "reasoning")
 _OTHER_REASONING = ("reasoning_details", "thinking")
+_PART_TEXTS = ("text", "summary", "thinking")
 _CALL = ("name", "arguments", "input")
 _TOP = ("id", "object", "created", "model", "system_fingerprint")
 
@@ -139,7 +140,8 @@ class ChatProgress(Progress):
 class ChatChannels:
     """The texts of the deltas of a stream, by choice.
 
-    Channels are `content`, `reasoning_content`, `reasoning`, `function_call.arguments` and, for each tool call,
+    Channels are `content`, `reasoning_content`, `reasoning`, the parts of these by type, those of `reasoning_details`
+    if nothing else has the reasoning, `function_call.arguments` and, for each tool call,
     `tool_calls.N.function.arguments` or `tool_calls.N.custom.input`, where N is the call's index, else its ID, else its
     number among the calls of the choice.
     """
@@ -157,7 +159,10 @@ class ChatChannels:
 
     def _channels(self, choice: int, delta: Mapping[str, object]) -> Iterator[tuple[str, object]]:
         for name in ("content", *REASONING):
-            yield name, delta.get(name)
+            text = delta.get(name)
+            yield from _texts_of_parts(name, text) if isinstance(text, list) else ((name, text),)
+        if "reasoning_details" in delta and not any(delta.get(name) for name in REASONING):  # which have the same text
+            yield from _texts_of_parts("reasoning_details", delta["reasoning_details"])
         yield "function_call.arguments", mapping(delta.get("function_call")).get("arguments")
         pieces = delta.get("tool_calls")
         if not isinstance(pieces, list):
@@ -165,6 +170,18 @@ class ChatChannels:
         router = self._routers.setdefault(choice, Router())
         for _, piece, call in router.route(pieces):
             yield f"tool_calls.{call.label}.{piece.place}", piece.text
+
+
+def _texts_of_parts(channel: str, parts: object, *, is_inner: bool = False) -> Iterator[tuple[str, object]]:
+    """Yield the texts of a list of parts, by type and index; a thinking part has a list of its own."""
+    for part in map(mapping, parts if isinstance(parts, list) else ()):
+        kind = part.get("type")
+        name = ".".join(str(told) for told in (channel, kind, part.get("index")) if told is not None)
+        inner = part.get(kind) if isinstance(kind, str) else None
+        if isinstance(inner, list) and not is_inner:
+            yield from _texts_of_parts(name, inner, is_inner=True)
+        else:
+            yield name, next((text for key in _PART_TEXTS if isinstance(text := part.get(key), str)), None)
 
 
 def number_of(choice: Mapping[str, object], position: int) -> int:
