@@ -37,6 +37,8 @@ def rewrite_exchange(exchange: Exchange, visitor: Visitor) -> Exchange:
         response_headers=answered and rewrite_headers(answered, "response header", visitor),
         msh_uid=rewrite_optional(exchange.msh_uid, Place("response header", ("Msh-Uid",)), visitor),
         msh_gid=rewrite_optional(exchange.msh_gid, Place("response header", ("Msh-Gid",)), visitor),
+        endpoint_name=rewrite_optional(exchange.endpoint_name, Place("endpoint name"), visitor),
+        session=rewrite_optional(exchange.session, Place("session", ("prompt_cache_key",)), visitor),
         client_request_id=rewrite_optional(exchange.client_request_id, Place("request header"), visitor),
         error_message=rewrite_optional(exchange.error_message, Place("error"), visitor),
         warnings=tuple(rewrite_text(warning, Place("warning"), visitor) for warning in exchange.warnings),

@@ -156,6 +156,15 @@ def test_whole_call(call: Callable[..., Call]) -> None:
     assert secrets_in(changed) == []
 
 
+def test_a_session(call: Callable[..., Call]) -> None:
+    """The session that a client names has the pseudonym that the body has for it; so has the name of an endpoint."""
+    request = json.dumps({"prompt_cache_key": "alices-session-7"}).encode()
+    changed = Redactor(KEY).redact(call(request, session="alices-session-7", endpoint_name="a@example.com"))
+    assert json.loads(changed.bodies.request or b"") == {"prompt_cache_key": changed.exchange.session}
+    assert "alice" not in str(changed.exchange.session)
+    assert changed.exchange.endpoint_name == redacted("a@example.com")
+
+
 def test_bytes_are_replaced(call: Callable[..., Call]) -> None:
     """A body that is no text is a placeholder, with its size."""
     changed = Redactor(KEY).redact(call(b"\xff\xfe\x00"))
