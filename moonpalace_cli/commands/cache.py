@@ -12,10 +12,12 @@ import click
 
 from moonpalace_addons.errors import MoonPalaceError, NotFoundError
 from moonpalace_cli.calls.presentation import local_time
+from moonpalace_cli.flags.forms import form_flags
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.selecting import CallSelection, selection_flags
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json, terminal_width, visible
+from moonpalace_cli.text.records import Form, print_records
 from moonpalace_cli.text.tables import fold
 from moonpalace_cli.views.listing.columns import iso
 from moonpalace_cli.views.listing.layout import lay_out
@@ -39,18 +41,17 @@ def command(context: click.Context) -> None:
 
 
 @command.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@form_flags
 @setting_flags("database")
-def list_caches(as_json: bool, settings: Settings) -> None:
+def list_caches(form: Form, settings: Settings) -> None:
     """List the context caches, the most recently used first."""
     with opened(settings.database) as engine:
         from moonpalace_addons.store.records import context_caches
 
-        written = iso_time if as_json else shown_time
+        written = shown_time if form == "table" else iso_time
         found = [record(cache, written) for cache in context_caches.all_caches(engine)]
-    if as_json:
-        if found:
-            print_json("\n".join(json.dumps(cache, ensure_ascii=False) for cache in found))
+    if form != "table":
+        print_records((json.dumps(cache, ensure_ascii=False) for cache in found), form)
         return
     rows = [[visible("" if cache[name] is None else str(cache[name])) for name in COLUMNS] for cache in found]
     click.echo(lay_out(COLUMNS, rows, terminal_width()))

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from moonpalace_cli.flags.filters import Filters, filter_flags
+from moonpalace_cli.flags.forms import form_flags
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.setting_flags import setting_flags
-from moonpalace_cli.output import is_terminal, print_json, terminal_width, visible
+from moonpalace_cli.output import is_terminal, terminal_width, visible
+from moonpalace_cli.text.records import Form, print_records
 from moonpalace_cli.views import costs
 
 if TYPE_CHECKING:
@@ -37,9 +39,9 @@ WITHOUT_COST = (
 @filter_flags
 @click.option("--reprice", is_flag=True, help="First work out the costs of these calls again, at today's prices.")
 @click.option("--misses", is_flag=True, help="Also compare the prompts of these calls: what did cache misses cost?")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@form_flags
 @setting_flags("database", "endpoints", "prices")
-def command(by: str, filters: Filters, reprice: bool, misses: bool, as_json: bool, settings: Settings) -> None:
+def command(by: str, filters: Filters, reprice: bool, misses: bool, form: Form, settings: Settings) -> None:
     """Add up what calls cost, each currency for itself.
 
     The cost has three parts: prompt tokens that were not cached, cached ones, and completion tokens. "saved" is what
@@ -50,7 +52,7 @@ def command(by: str, filters: Filters, reprice: bool, misses: bool, as_json: boo
     --misses adds what it cost that prompts were not cached which could have been, by cause; mpal cache why ranks them.
     This reads the prompts of all these calls: some seconds for a thousand.
     """
-    if misses and as_json:
+    if misses and form != "table":
         raise click.UsageError("--misses and --json do not go together: mpal cache why --all --json lists the misses")
     with opened(settings.database) as engine:
         where = filters.condition(engine)
@@ -60,9 +62,8 @@ def command(by: str, filters: Filters, reprice: bool, misses: bool, as_json: boo
 
         groups = spent(engine, cast("By", by), where)
         missed = missed_lines(engine, where) if misses else []
-    if as_json:
-        if groups:
-            print_json("\n".join(json.dumps(costs.document(by, group), ensure_ascii=False) for group in groups))
+    if form != "table":
+        print_records((json.dumps(costs.document(by, group), ensure_ascii=False) for group in groups), form)
         return
     click.echo(visible(costs.table(by, groups, terminal_width())))
     for line in missed:

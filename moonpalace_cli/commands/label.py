@@ -10,11 +10,13 @@ import click
 
 from moonpalace_cli.flags.completing import complete_tag
 from moonpalace_cli.flags.filters import LABELS
+from moonpalace_cli.flags.forms import form_flags
 from moonpalace_cli.flags.labelling import category_of, parse_note, parse_tags
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.selecting import CallSelection, selection_flags
 from moonpalace_cli.flags.setting_flags import setting_flags
-from moonpalace_cli.output import print_json, visible
+from moonpalace_cli.output import visible
+from moonpalace_cli.text.records import Form, print_records
 from moonpalace_cli.text.tables import box
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ COLUMNS = ("id", "category", "tags", "note")
     help="Remove a tag; may be given several times.",
 )
 @click.option("--note", metavar="TEXT", callback=parse_note, help="Set the note; an empty text removes it.")
-@click.option("--json", "as_json", is_flag=True, help="Print the resulting labels, one JSON object per line.")
+@form_flags
 @setting_flags("database")
 def command(
     wanted: CallSelection,
@@ -58,7 +60,7 @@ def command(
     tags: tuple[str, ...],
     untag: tuple[str, ...],
     note: str | None,
-    as_json: bool,
+    form: Form,
     settings: Settings,
 ) -> None:
     """Label stored calls: a category, tags, a note. Without any of them, show the labels of the calls.
@@ -80,9 +82,8 @@ def command(
         changes = labels.Change(category="" if clear else category, note=note, tag=tags, untag=untag)
         changed = changes != labels.Change()
         count = labels.change(engine, ids, changes) if changed else 0
-        if as_json:
-            for row in rows(engine, ids):
-                print_json(json.dumps(row, ensure_ascii=False))
+        if form != "table":
+            print_records((json.dumps(row, ensure_ascii=False) for row in rows(engine, ids)), form)
         elif changed:
             click.echo(f"labelled {count:,} call{'' if count == 1 else 's'}")
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from moonpalace_cli.flags.filters import Filters, filter_flags
+from moonpalace_cli.flags.forms import form_flags
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.name_lists import (
     complete_columns,
@@ -18,6 +20,7 @@ from moonpalace_cli.flags.name_lists import (
 )
 from moonpalace_cli.flags.numbers import WholeNumber
 from moonpalace_cli.flags.setting_flags import setting_flags
+from moonpalace_cli.text.records import Form
 from moonpalace_cli.views.listing.actions import (
     MAX_LIMIT,
     Order,
@@ -67,7 +70,7 @@ if TYPE_CHECKING:
     shell_complete=complete_order,
     help="Sort all calls by a column, then list the first; with a minus the greatest come first.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@form_flags
 @click.option("--count", is_flag=True, help="Print only how many calls there are.")
 @click.option("--stats", is_flag=True, help="Show calls, errors, tokens, costs and times per model.")
 @click.option("--watch", is_flag=True, help="Keep running, and print each call as it ends.")
@@ -91,7 +94,7 @@ def command(
     filters: Filters,
     columns: tuple[str, ...],
     order: Order,
-    as_json: bool,
+    form: Form,
     count: bool,
     stats: bool,
     watch: bool,
@@ -113,6 +116,9 @@ def command(
     limit_given = context.get_parameter_source("limit") is not ParameterSource.DEFAULT
     most = None if limit == 0 or (export_to is not None and not limit_given) else limit
     refuse_contradictions(context)
+    if form in ("json", "csv", "yaml") and watch:
+        raise click.UsageError(f"--watch never ends: use -o jsonl, not {form}")
+    as_json, began = form != "table", time.monotonic()
     with opened(settings.database) as engine:
         selection = Selection(chat_only, filters.condition(engine))
         if count:
@@ -126,9 +132,9 @@ def command(
             found = first_calls(engine, selection, most, order)
             if export_to is not None:
                 export(engine, found, export_to, pattern=settings.redact_pattern, redact=redact, escaped=escape_html)
-            print_list(engine, found, columns, as_json=as_json, verbose=verbose)
+            print_list(engine, found, columns, form, verbose=verbose)
             tell_units(filters.predicates, found_any=bool(found))
-            warn_of_full_scan(order)
+            warn_of_full_scan(order, time.monotonic() - began)
 
 
 EXCLUSIVE = ("count", "stats", "watch", "export_to")
@@ -143,7 +149,10 @@ INCOMPATIBLE = {
 
 def refuse_contradictions(context: click.Context) -> None:
     """Raise UsageError for options that exclude each other."""
-    flags = {parameter.name: max(parameter.opts, key=len) for parameter in context.command.params}
+    flags = {
+        parameter.name: next((flag for flag in parameter.opts if flag.startswith("--")), parameter.opts[0])
+        for parameter in context.command.params
+    }
     given = [name for name in flags if name and context.get_parameter_source(name) is not ParameterSource.DEFAULT]
     pairs = [(one, other) for one in given for other in given if other in INCOMPATIBLE.get(one, ())]
     modes = [name for name in EXCLUSIVE if name in given]

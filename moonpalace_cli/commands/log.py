@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from moonpalace_cli.flags.filters import Filters, filter_flags
+from moonpalace_cli.flags.forms import form_flags
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.numbers import WholeNumber
 from moonpalace_cli.flags.setting_flags import setting_flags
+from moonpalace_cli.text.records import Form
 from moonpalace_cli.views.listing.actions import MAX_LIMIT, Selection, first_calls, follow, print_lines, tell_units
 
 if TYPE_CHECKING:
@@ -22,9 +24,9 @@ if TYPE_CHECKING:
 )
 @click.option("-f", "--follow", "follows", is_flag=True, help="Keep running, and print each call as it ends.")
 @filter_flags
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line, as list --json does.")
+@form_flags
 @setting_flags("database")
-def command(limit: int, follows: bool, filters: Filters, as_json: bool, settings: Settings) -> None:
+def command(limit: int, follows: bool, filters: Filters, form: Form, settings: Settings) -> None:
     """Show the newest calls as one line each, the newest last.
 
     A line has the time, the call's number, the model, how the call ended, prompt and completion tokens (and how many of
@@ -40,7 +42,9 @@ def command(limit: int, follows: bool, filters: Filters, as_json: bool, settings
     with opened(settings.database) as engine:
         selection = Selection(chat_only=False, where=filters.condition(engine))
         if follows:
-            follow(engine, selection, (), most, as_json=as_json)
+            if form in ("json", "csv", "yaml"):
+                raise click.UsageError(f"--follow never ends: use -o jsonl, not {form}")
+            follow(engine, selection, (), most, as_json=form == "jsonl")
         found = first_calls(engine, selection, most, None)[::-1]
-        print_lines(engine, found, as_json=as_json)
+        print_lines(engine, found, form)
         tell_units(filters.predicates, found_any=bool(found))

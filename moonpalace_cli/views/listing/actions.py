@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from moonpalace_cli.output import escaped, is_utf8, print_json, terminal_width, visible
+from moonpalace_cli.output import escaped, is_terminal, is_utf8, print_json, terminal_width, visible
 from moonpalace_cli.views.listing.columns import DEFAULT, Column, chosen
 from moonpalace_cli.views.listing.printing import print_calls, print_verbose, record_columns
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from moonpalace_addons.store.fields import Field
     from moonpalace_addons.store.records.exchanges import Exchange
+    from moonpalace_cli.text.records import Form
 
 MAX_LIMIT = 2**31 - 1
 WATCH_INTERVAL = 0.2
@@ -27,6 +28,8 @@ WATCH_INTERVAL = 0.2
 elsewhere."""
 
 NO_CALLS = "no calls match"
+LONG = 1.0
+"""Seconds after which a command says why it took long."""
 
 type Order = tuple[Field, bool] | None
 """The field to sort by, and whether the greatest come first."""
@@ -81,32 +84,34 @@ def export(
 
 
 def print_list(
-    engine: Engine, found: Sequence[Exchange], columns: tuple[str, ...], *, as_json: bool, verbose: bool
+    engine: Engine, found: Sequence[Exchange], columns: tuple[str, ...], form: Form, *, verbose: bool
 ) -> None:
-    """Print the calls."""
-    if verbose and not as_json:
+    """Print the calls; on a terminal say that there are none, where a pipe gets the documented empty table."""
+    if not found and form == "table" and is_terminal():
+        click.echo(NO_CALLS)
+    elif verbose and form == "table":
         print_verbose(engine, found)
     else:
-        print_calls(engine, found, columns_of(columns, as_json=as_json), as_json=as_json)
+        print_calls(engine, found, columns_of(columns, as_json=form != "table"), form)
 
 
-def print_lines(engine: Engine, found: Sequence[Exchange], *, as_json: bool) -> None:
+def print_lines(engine: Engine, found: Sequence[Exchange], form: Form) -> None:
     """Print the calls as one line each, or say that there are none."""
     from moonpalace_cli.views.listing.lines import Lines
 
-    if as_json:
-        print_calls(engine, found, record_columns(), as_json=True)
+    if form != "table":
+        print_calls(engine, found, record_columns(), form)
     elif found:
         Lines(engine).add(found)
     else:
         click.echo(NO_CALLS, err=True)
 
 
-def warn_of_full_scan(order: Order) -> None:
-    """Report on standard error if sorting had to read all calls."""
+def warn_of_full_scan(order: Order, took: float) -> None:
+    """Report on standard error if sorting had to read all calls, and that took long; `took` is in seconds."""
     from moonpalace_addons.store.records import ordering
 
-    if order is not None and not ordering.is_indexed(order[0]):
+    if order is not None and took > LONG and not ordering.is_indexed(order[0]):
         click.echo("no index serves this order: every call was read", err=True)
 
 

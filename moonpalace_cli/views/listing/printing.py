@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from moonpalace_cli.output import print_json, terminal_width, visible
+from moonpalace_cli.output import terminal_width, visible
 from moonpalace_cli.text.json_text import Json, Verbatim
+from moonpalace_cli.text.records import Form, print_records
 from moonpalace_cli.views.listing.columns import BY_NAME, LABELS, RECORD, VERBOSE, Column, cells, chosen, record
 from moonpalace_cli.views.listing.layout import lay_out
 from moonpalace_cli.views.listing.listed import Listed, complete
@@ -25,12 +26,11 @@ def needs_of(columns: Iterable[Column]) -> set[str]:
     return {column.needs for column in columns}
 
 
-def print_calls(engine: Engine, exchanges: Sequence[Exchange], columns: Sequence[Column], *, as_json: bool) -> None:
+def print_calls(engine: Engine, exchanges: Sequence[Exchange], columns: Sequence[Column], form: Form) -> None:
     """Print the calls."""
     calls = complete(engine, exchanges, needs_of(columns))
-    if as_json:
-        for call in calls:
-            print_json(json_line(call, columns))
+    if form != "table":
+        print_records((json_line(call, columns) for call in calls), form)
         return
     click.echo(
         lay_out([column.name for column in columns], [table_row(call, columns) for call in calls], terminal_width())

@@ -68,10 +68,44 @@ def test_documented_table(store: Store, mpal: Callable[..., Outcome]) -> None:
     assert (result.code, result.out, result.err) == (0, TABLE, "")
 
 
-def test_empty_store(store: Store, mpal: Callable[..., Outcome]) -> None:
-    """An empty store gives an empty table, and no line of JSON."""
+def test_empty_store(store: Store, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty store gives a pipe the documented empty table, and no line of JSON; a terminal reads that none match."""
     assert mpal("list").out == EMPTY
     assert mpal("list", "--json").out == ""
+    monkeypatch.setattr("moonpalace_cli.views.listing.actions.is_terminal", lambda: True)
+    assert mpal("list").out == "no calls match\n"
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("jsonl", '{"id": 2, "model": "月之暗面", "tags": []}\n{"id": 1, "model": "kimi-k3", "tags": ["a", "b"]}\n'),
+        (
+            "json",
+            '[\n{"id": 2, "model": "月之暗面", "tags": []},\n{"id": 1, "model": "kimi-k3", "tags": ["a", "b"]}\n]\n',
+        ),
+        ("csv", 'id,model,tags\n2,月之暗面,[]\n1,kimi-k3,"[""a"", ""b""]"\n'),
+        ("yaml", "- id: 2\n  model: 月之暗面\n  tags: []\n- id: 1\n  model: kimi-k3\n  tags:\n  - a\n  - b\n"),
+    ],
+)
+def test_forms(store: Store, mpal: Callable[..., Outcome], form: str, expected: str) -> None:
+    """Programs get the same records in the form that they read; --json is jsonl."""
+    store.add()
+    store.add(model_answered="月之暗面")
+    mpal("label", "1", "--tag", "b", "--tag", "a")
+    arguments = ("list", "--columns", "id,model,tags")
+    assert mpal(*arguments, "-o", form).out == expected
+    assert mpal(*arguments, "--json") == mpal(*arguments, "-o", "jsonl")
+    assert mpal(*arguments, "-o", "table") == mpal(*arguments)
+    empty = {"json": "[]\n", "yaml": "[]\n"}
+    assert mpal(*arguments, "--model", "none", "-o", form).out == empty.get(form, "")
+
+
+def test_forms_that_do_not_fit(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """A list that never ends is no array, and --json is one form only."""
+    assert "--watch never ends: use -o jsonl, not json" in mpal("list", "--watch", "-o", "json").err
+    assert "--follow never ends: use -o jsonl, not csv" in mpal("log", "-f", "-o", "csv").err
+    assert "--json means -o jsonl" in mpal("list", "--json", "-o", "csv").err
 
 
 def test_verbose_table(store: Store, mpal: Callable[..., Outcome]) -> None:
@@ -232,10 +266,17 @@ NOTE = "no index serves this order: every call was read\n"
     ],
 )
 def test_order_and_choice(
-    store: Store, mpal: Callable[..., Outcome], arguments: list[str], ids: list[int], note: str
+    store: Store,
+    mpal: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    ids: list[int],
+    note: str,
 ) -> None:
-    """All calls are sorted and then limited; what finding them cost is said; conditions add up."""
+    """All calls are sorted and then limited; why that took long is said, and only then; conditions add up."""
     add_many(store)
+    assert mpal("list", "--json", *arguments).err == ""
+    monkeypatch.setattr("moonpalace_cli.views.listing.actions.LONG", 0.0)
     result = mpal("list", "--json", *arguments)
     assert ([json.loads(line)["id"] for line in result.out.splitlines()], result.err) == (ids, note)
 

@@ -1,0 +1,50 @@
+"""Print records for programs: JSON, lines of JSON, CSV or YAML."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable
+from typing import Literal
+
+from moonpalace_cli.output import print_json, print_text
+
+type Form = Literal["table", "json", "jsonl", "csv", "yaml"]
+
+FORMS = ("table", "json", "jsonl", "csv", "yaml")
+"""The forms in which records are printed; a table is for people."""
+
+
+def print_records(lines: Iterable[str], form: Form) -> None:
+    """Print records, each given as a JSON object in one line, in a form other than a table."""
+    if form == "jsonl":
+        for line in lines:
+            print_json(line)
+    elif form == "json":
+        found = list(lines)
+        print_json("[\n" + ",\n".join(found) + "\n]" if found else "[]")
+    elif form == "csv":
+        print_csv(lines)
+    else:
+        import yaml  # 0.02 s
+
+        records = [json.loads(line) for line in lines]
+        print_text(yaml.safe_dump(records, allow_unicode=True, sort_keys=False))
+
+
+def print_csv(lines: Iterable[str]) -> None:
+    """Print a header and a row for each record; what is neither a text nor a number is JSON, null is empty."""
+    for place, line in enumerate(lines):
+        record = json.loads(line)
+        rows = ([*record], [cell(value) for value in record.values()])
+        written = io.StringIO()
+        csv.writer(written, lineterminator="\n").writerows(rows if place == 0 else rows[1:])
+        print_text(written.getvalue())
+
+
+def cell(value: object) -> object:
+    """Return a value for a cell."""
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
