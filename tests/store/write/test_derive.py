@@ -1,6 +1,7 @@
 """Tests of working out the columns of a call."""
 
 import json
+import re
 from collections.abc import Callable
 
 import pytest
@@ -395,3 +396,26 @@ def test_an_encoding_without_an_end_is_no_news_where_the_call_had_none(state: St
     is_news = state in (State.COMPLETED, State.UPSTREAM_FAILED)
     told = ["the answer's encoding is broken: truncated", "the answer's encoding is broken: x"]
     assert warnings == [json.dumps(told[:1]) if is_news else None, json.dumps(told[1:])]
+
+
+SAID = "my key is sk-ant-api03-0123456789abcdefghijklmnopqrstuvwxyz, and KEY-OF-THE-CLIENT-0123456789"
+
+
+@pytest.mark.parametrize(
+    ("kind", "member"),
+    [("text_delta", "text"), ("thinking_delta", "thinking"), ("input_json_delta", "partial_json"), ("odd", "words")],
+)
+def test_a_secret_in_the_pieces_of_a_message_is_masked(kind: str, member: str) -> None:
+    """A secret that comes together from the events of a message stands neither in it nor in the stored events."""
+    text = json.dumps({"a": SAID}) if member == "partial_json" else SAID
+    pieces = [text[at : at + 7] for at in range(0, len(text), 7)]
+    deltas = [{"type": "content_block_delta", "index": 0, "delta": {"type": kind, member: piece}} for piece in pieces]
+    start: list[dict[str, object]] = [{"type": "message_start", "message": {"id": "msg_1", "type": "message"}}]
+    events = [json.dumps(event) for event in [*start, *deltas, {"type": "message_stop"}]]
+    unit = outcome(END, stream(*events), {}, path="/v1/messages", hidden=(b"KEY-OF-THE-CLIENT-0123456789",))
+    stored = (unit.stream or b"").decode()
+    joined = "".join(re.findall(rf'"{member}": "((?:[^"\\\\]|\\\\.)*)"', stored))
+    for secret in ("0123456789abcdefghijklmnopqrstuvwxyz", "KEY-OF-THE-CLIENT-0123456789"):
+        assert secret not in joined
+        assert secret not in (unit.response_body or b"").decode()
+    assert "my key is" in joined

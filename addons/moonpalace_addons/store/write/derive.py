@@ -15,7 +15,7 @@ from moonpalace_addons.store.write import gate
 from moonpalace_addons.store.write.answers import Reading, Received, read
 from moonpalace_addons.store.write.units import Unit
 from moonpalace_addons.wire import answer_headers, session
-from moonpalace_addons.wire.chat import completion, pieces, stream_texts, timing
+from moonpalace_addons.wire.chat import stream_texts, timing
 from moonpalace_addons.wire.codings import encodings
 from moonpalace_addons.wire.faces.summary import summarize
 from moonpalace_addons.wire.foreign import quoted
@@ -38,9 +38,6 @@ MAX_MESSAGE = 2000
 """Maximum characters of an error message; the answer contains all of it."""
 
 CUT_WARNING = "the stream ended without the blank line of its last event, which clients then ignore"
-
-MERGED_MEMBERS = pieces.TEXT_KEYS | {"role"}
-"""Members of a delta whose texts are joined."""
 
 type Fields = Mapping[str, object]
 """The scalar members of a JSON request (model, stream, max_tokens …), its `metadata` and its `tool_choice`."""
@@ -176,15 +173,8 @@ def texts_of(unit: Unit, hidden: Sequence[bytes]) -> str | None:
 
 def is_merged(reading: Reading) -> bool:
     """Return whether all split texts are joined in the completion, where a split secret becomes visible."""
-    chunks = [
-        chunk for _, chunk in reading.events if isinstance(chunk, dict)
-    ]  # the few that do not just continue a text
-    deltas = (mapping(choice.get("delta")) for chunk in chunks for choice in completion.choices(chunk))
-    odd = any(
-        name not in MERGED_MEMBERS and isinstance(value, str) for delta in deltas for name, value in delta.items()
-    )
-    # Events of the other APIs have a type and are not merged.
-    return not odd and not any("type" in chunk for chunk in chunks)
+    # the few values that do not just continue a text
+    return all(reading.face.joins(value) for _, value in reading.events if isinstance(value, dict))
 
 
 def without_pieces(

@@ -8,7 +8,7 @@ from moonpalace_addons.wire.chat.api_error import ERROR_REASONS
 from moonpalace_addons.wire.chat.completion import choices, finish_reason, is_chat_completion, truncation_warning
 from moonpalace_addons.wire.chat.deviations import NO_DONE, deviations
 from moonpalace_addons.wire.chat.merging import DONE, Merger, is_chat_chunk
-from moonpalace_addons.wire.chat.pieces import index_of
+from moonpalace_addons.wire.chat.pieces import TEXT_KEYS, index_of
 from moonpalace_addons.wire.chat.request_edit import ask_for_stream, ask_for_usage
 from moonpalace_addons.wire.chat.text_matcher import OnlyText, TextDelta, only_text
 from moonpalace_addons.wire.chat.tool_calls import Router
@@ -20,6 +20,8 @@ VISIBLE = ("content", "refusal", "audio", "images")
 REASONING = ("reasoning_content", "reasoning")
 _OTHER_REASONING = ("reasoning_details", "thinking")
 _PART_TEXTS = ("text", "summary", "thinking")
+JOINED = TEXT_KEYS | {"role"}
+"""Members of a delta whose texts are joined."""
 _CALL = ("name", "arguments", "input")
 _TOP = ("id", "object", "created", "model", "system_fingerprint")
 
@@ -51,6 +53,12 @@ class ChatCompletions(Face):
     @override
     def make_merger(self) -> Merger:
         return Merger()
+
+    @override
+    def joins(self, value: Fields) -> bool:
+        deltas = (mapping(choice.get("delta")) for choice in choices(value))
+        members = (item for delta in deltas for item in delta.items())
+        return "type" not in value and not any(isinstance(text, str) and name not in JOINED for name, text in members)
 
     @override
     def make_progress(self) -> Progress:

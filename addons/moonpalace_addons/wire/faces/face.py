@@ -95,6 +95,10 @@ class Face:
         """Return a merger for one stream."""
         return NoMerger()
 
+    def joins(self, value: Fields) -> bool:
+        """Tell whether the merged answer joins every text that an event continues, so that a split secret shows."""
+        return False
+
     def make_progress(self) -> Progress:
         """Return the state of one stream."""
         return Progress()

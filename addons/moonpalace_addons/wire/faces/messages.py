@@ -16,7 +16,7 @@ from moonpalace_addons.wire.chat.pieces import index_of
 from moonpalace_addons.wire.chat.request_edit import ask_for_stream
 from moonpalace_addons.wire.chat.text_matcher import OnlyText, TextDelta, has_only
 from moonpalace_addons.wire.faces.face import REPEAT, Channel, Channels, Edited, Face, Fields, Merger
-from moonpalace_addons.wire.faces.messages_merging import EVENTS, MessageMerger
+from moonpalace_addons.wire.faces.messages_merging import BLOCKS, EVENTS, MessageMerger
 from moonpalace_addons.wire.faces.progress import Progress
 from moonpalace_addons.wire.json_value import mapping, text_in
 
@@ -24,6 +24,8 @@ MARK = "moonpalace:repeat"
 """The `stop_sequence` of a message that was ended because of a loop."""
 TYPES = EVENTS | {"message"}
 """The types of answers and of the events of their streams."""
+WHOLE = EVENTS - {"content_block_delta"} | {"ping", "error"}
+"""The types of events that continue no text."""
 DELTAS = {"text": "text_delta", "thinking": "thinking_delta", "partial_json": "input_json_delta"}
 """The texts of deltas, each with the type that it belongs to."""
 
@@ -44,12 +46,18 @@ class Messages(Face):
 
     @override
     def owns(self, value: Fields) -> bool:
-        kind = value.get("type")
-        return isinstance(kind, str) and kind in TYPES
+        return text_in(value, "type") in TYPES
 
     @override
     def make_merger(self) -> Merger:
         return MessageMerger()
+
+    @override
+    def joins(self, value: Fields) -> bool:
+        kind = text_in(value, "type")
+        return kind in WHOLE or (
+            kind == "content_block_delta" and text_in(mapping(value.get("delta")), "type") in BLOCKS
+        )
 
     @override
     def make_progress(self) -> Progress:

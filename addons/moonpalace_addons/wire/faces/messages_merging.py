@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.pieces import Doubts, Pieces, index_of, join_text
 from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextRun
-from moonpalace_addons.wire.json_value import mapping, parse
+from moonpalace_addons.wire.json_value import mapping, parse, text_in
 
 NOT_STARTED = "a block had no content_block_start"
 NO_OBJECT = "the input of a tool call is no JSON object, and is kept as partial_json"
@@ -69,7 +69,7 @@ class MessageMerger:
             self._take(mapping(value))
 
     def _take(self, event: Mapping[str, object]) -> None:
-        kind = event.get("type")
+        kind = text_in(event, "type")
         if kind not in EVENTS:
             return
         if not self._has_begun and kind != "message_start":
