@@ -29,7 +29,7 @@ from moonpalace_addons.writer_process.unsettled import Unsettled
 
 logger = logging.getLogger(__name__)
 
-BATCH_INTERVAL = 0.025
+BATCH_INTERVAL = 0.015
 STREAM_INTERVAL = 0.05
 RESTART_MIN_DELAY = 0.1
 RESTART_MAX_DELAY = 10.0

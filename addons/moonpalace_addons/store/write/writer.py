@@ -43,8 +43,11 @@ from moonpalace_addons.store.write.units import Unit
 
 logger = logging.getLogger(__name__)
 
-BATCH_INTERVAL = 0.05
-"""Seconds between the beginnings of batches: a call in a batch of 50 costs a third less than in one of 10."""
+BATCH_INTERVAL = 0.04
+"""Seconds between the beginnings of batches: a call in a batch of 50 costs a third less than in one of 10.
+
+With the time that tasks wait in the proxy and that storing takes, an answer is on disk after 100 ms.
+"""
 MIN_BATCH_INTERVAL = 0.01
 HOLD_TIME = 0.05
 """Seconds before a call in flight is stored, so that one that ends by then is written once and not twice."""

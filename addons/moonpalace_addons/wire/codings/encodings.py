@@ -40,9 +40,7 @@ class Decoder:
         self._stopped = False
         self._held: bytearray | None = bytearray()
         self._has_input = False
-        names = [name.strip().lower() for name in content_encoding.split(",")] if content_encoding else []
-        names = [name for name in names if name not in _IDENTITY]
-        self._stages = self._make_stages(names)
+        self._stages = self._make_stages(content_encoding) if content_encoding else []
         self._made = [0] * len(self._stages)
         if not self._stages:
             self._passing = True
@@ -76,7 +74,9 @@ class Decoder:
             return b""
         return self._fail(TRUNCATED)
 
-    def _make_stages(self, names: list[str]) -> list[Coding]:
+    def _make_stages(self, content_encoding: str) -> list[Coding]:
+        names = [name.strip().lower() for name in content_encoding.split(",")]
+        names = [name for name in names if name not in _IDENTITY]
         unknown = [name for name in names if name not in CODINGS]
         if unknown:
             self.error = f"unknown content encoding {unknown[0]!r}"
