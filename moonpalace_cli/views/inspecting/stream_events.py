@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from moonpalace_addons.wire.chat import api_error
 from moonpalace_addons.wire.chat.completion import choices
+from moonpalace_addons.wire.faces.turns import content_parts
 from moonpalace_addons.wire.json_value import mapping
 from moonpalace_addons.wire.sse import Event
 from moonpalace_addons.wire.usage import of_answer
@@ -24,6 +25,8 @@ ENDINGS = {
     "output_text.delta": "content",
     "refusal.delta": "refusal",
     "arguments.delta": "tool call",
+    "tool_call_input.delta": "tool call",
+    "_call_code.delta": "tool call",
     "reasoning_text.delta": "reasoning",
     "reasoning_summary_text.delta": "reasoning",
 }
@@ -72,10 +75,17 @@ def choice_parts(choice: Mapping[str, object]) -> Iterator[tuple[str, str]]:
     """Yield the parts of a choice of a chat chunk; other choices than the first are marked with their index."""
     index = choice.get("index")
     mark = f"[{index}] " if isinstance(index, int) and index else ""
-    delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
+    delta = mapping(choice.get("delta")) or mapping(choice.get("message")) or {"content": choice.get("text")}
     texts = [(kind, value) for name, kind in TEXTS.items() if isinstance(value := delta.get(name), str) and value]
     calls = delta.get("tool_calls")
-    found = [*texts, *(("tool call", call_text(mapping(call))) for call in (calls if isinstance(calls, list) else ()))]
+    content = delta.get("content")
+    parts = content_parts(content) if isinstance(content, list) else ()
+    typed = [("content" if part.kind == "text" else part.kind, str(part.content)) for part in parts]
+    found = [
+        *texts,
+        *typed,
+        *(("tool call", call_text(mapping(call))) for call in (calls if isinstance(calls, list) else ())),
+    ]
     if not found and isinstance(delta.get("role"), str):
         found.append(("role", str(delta["role"])))
     if isinstance(choice.get("finish_reason"), str):
@@ -86,8 +96,8 @@ def choice_parts(choice: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 def call_text(call: Mapping[str, object]) -> str:
     """Return a piece of a tool call: its name, if present, and its arguments."""
-    function = mapping(call.get("function"))
-    name, arguments = function.get("name"), function.get("arguments")
+    function = mapping(call.get("function")) or mapping(call.get("custom"))
+    name, arguments = function.get("name"), function.get("arguments", function.get("input"))
     return (f"{name}(" if isinstance(name, str) and name else "") + (arguments if isinstance(arguments, str) else "")
 
 

@@ -106,6 +106,8 @@ def test_what_stands_before_the_messages() -> None:
     ]
     assert asked({"instructions": "be brief", "input": "hi"}) == [text("system", "be brief"), text("user", "hi")]
     assert asked({"prompt": "once"}) == [text("prompt", "once")]
+    assert asked({"prompt": ["once", "twice"]}) == [text("prompt", "once"), text("prompt", "twice")]
+    assert answered({"choices": [{"index": 0, "text": "upon"}]}) == [text("assistant", "upon")]
     assert asked(None) == asked([]) == []
 
 

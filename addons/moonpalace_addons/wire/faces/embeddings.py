@@ -3,6 +3,7 @@
 from typing import override
 
 from moonpalace_addons.wire.faces.face import Face, Fields
+from moonpalace_addons.wire.faces.turns import Part, Turn, text_turns
 from moonpalace_addons.wire.json_value import mapping
 
 
@@ -17,6 +18,17 @@ class Embeddings(Face):
         data = value.get("data")
         first = data[0] if isinstance(data, list) and data else None
         return value.get("object") == "list" and mapping(first).get("object") == "embedding"
+
+    @override
+    def asked(self, request: object) -> list[Turn]:
+        return text_turns("input", mapping(request).get("input"))
+
+    @override
+    def answered(self, answer: object) -> list[Turn]:
+        data = mapping(answer).get("data")
+        if not isinstance(data, list) or not self.owns(mapping(answer)):
+            return super().answered(answer)
+        return [Turn("answer", (Part("text", f"embeddings: {len(data)}"),))]
 
 
 EMBEDDINGS = Embeddings()

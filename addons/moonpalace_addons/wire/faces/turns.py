@@ -48,9 +48,15 @@ def asked(request: object) -> list[Turn]:
     if isinstance(messages, str):
         messages = [{"role": "user", "content": messages}]
     turns = [turn for message in (messages if isinstance(messages, list) else ()) for turn in message_turns(message)]
-    if isinstance(prompt := body.get("prompt"), str):
-        turns.append(Turn("prompt", (Part("text", prompt),)))
-    return [*tool_list(body), *system, *turns]
+    return [*tool_list(body), *system, *turns, *text_turns("prompt", body.get("prompt"))]
+
+
+def text_turns(role: str, given: object) -> list[Turn]:
+    """Return a turn for each of the texts that a request has instead of messages; tokens are one."""
+    texts = given if isinstance(given, list) and any(isinstance(text, str) for text in given) else [given]
+    return [
+        Turn(role, (Part("text" if isinstance(text, str) else "block", text),)) for text in texts if text is not None
+    ]
 
 
 def answered(answer: object) -> list[Turn]:
@@ -84,6 +90,8 @@ def choice_turn(choice: Mapping[str, object]) -> Turn:
     message = mapping(choice.get("message"))
     index = choice.get("index")
     note = f"choice {index}" if index else ""
+    if not message and isinstance(text := choice.get("text"), str):  # a legacy completion
+        message = {"content": text}
     return Turn(str(message.get("role") or "assistant"), tuple(message_parts(message)), note)
 
 
@@ -167,8 +175,8 @@ def thought(block: Mapping[str, object]) -> str:
     """Return the text of a block of reasoning."""
     if isinstance(text := block.get("thinking"), str):
         return text
-    summary = block.get("summary") or block.get("content")
-    pieces = [mapping(piece).get("text") for piece in (summary if isinstance(summary, list) else ())]
+    listed = block.get("summary") or block.get("content") or text
+    pieces = [mapping(piece).get("text") for piece in (listed if isinstance(listed, list) else ())]
     return "\n".join(piece for piece in pieces if isinstance(piece, str))
 
 

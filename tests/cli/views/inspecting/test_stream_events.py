@@ -31,6 +31,14 @@ def call(**function: object) -> dict[str, object]:
         (delta(refusal="no"), "refusal", "no"),
         (call(name="look", arguments=""), "tool call", "look("),
         (call(arguments='{"a"'), "tool call", '{"a"'),
+        (delta(tool_calls=[{"index": 0, "custom": {"name": "shell", "input": "ls"}}]), "tool call", "shell(ls"),
+        (delta(content=[{"type": "text", "text": "Hi"}]), "content", "Hi"),
+        (
+            delta(content=[{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]),
+            "reasoning",
+            "hm",
+        ),
+        ({"choices": [{"index": 0, "text": "upon", "finish_reason": None}]}, "content", "upon"),
         (
             {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": {"prompt_tokens": 1}}]},
             "finish+usage",
@@ -54,6 +62,7 @@ def call(**function: object) -> dict[str, object]:
         ({"type": "ping"}, "ping", ""),
         ({"type": "response.output_text.delta", "delta": "Hi"}, "content", "Hi"),
         ({"type": "response.function_call_arguments.delta", "delta": "{"}, "tool call", "{"),
+        ({"type": "response.custom_tool_call_input.delta", "delta": "ls"}, "tool call", "ls"),
         (
             {"type": "response.completed", "response": {"usage": {"input_tokens": 1, "output_tokens": 2}}},
             "done+usage",
