@@ -5,7 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from moonpalace_addons.mitm import flow_control, proxy_server
 from moonpalace_cli.mock.certificate import Certificate
+from tests.addons.captured import Rig
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +16,17 @@ def tls() -> Iterator[ssl.SSLContext]:
     certificate = Certificate()
     yield certificate.context()
     certificate.close()
+
+
+@pytest.fixture
+def rig() -> Rig:
+    """Give a capture with the default settings."""
+    return Rig()
+
+
+@pytest.fixture
+def no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no connection under these flows: nothing has been collected of their answers, nothing to be relayed."""
+    monkeypatch.setattr(flow_control, "partial_body", lambda _: b"")
+    for module in (flow_control, proxy_server):
+        monkeypatch.setattr(module, "connection_of", lambda _: None)

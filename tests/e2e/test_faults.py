@@ -8,12 +8,8 @@ from __future__ import annotations
 
 import os
 import random
-import resource
-import shutil
 import signal
 import sqlite3
-import subprocess
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -26,32 +22,24 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import Engine
 
-from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
-from moonpalace_addons.store.write.writer import JOIN_TIMEOUT
-from tests.e2e.launching import IMPATIENT
-from tests.faults import Lasting, Load, all_over, assert_stored, assert_told, stalled
+from tests.faults import Lasting, Load, assert_stored, assert_told, stalled
 from tests.scenarios.server import MockServer
 from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.e2e.launching import Launcher, Proxy
-    from tests.postgres_server import PostgresServer
+
+from tests.e2e.surviving import HASTE, PAUSE, SECONDS, database, integrity, opened, survive
 
 ROUNDS = int(os.environ.get("MOONPALACE_FAULT_ROUNDS", "2"))
-SECONDS = float(os.environ.get("MOONPALACE_FAULT_SECONDS", "2"))
 ON_DISK = 0.1
 """Seconds after which an answer survives the death of proxy and writer, if all get the processors that they want."""
 ON_DISK_UNDER_LOAD = 2.0
 """So however many others want them too: what is slower than that is no matter of processors."""
-HASTE = IMPATIENT if SECONDS < 10 else {}
 PATIENCE = 60.0
-TROUBLE = "calls continue, their rows wait in memory"
 STORED = "New Row Inserted"
-OVER = "store: works again"
-
-PAUSE = threading.Event()
 
 
 def missing(path: Path) -> bool:
@@ -67,29 +55,6 @@ def has_said(proxy: Proxy, text: str, times: int) -> bool:
 def has_stored_more(proxy: Proxy, before: int) -> bool:
     """Tell whether more calls have been stored than before."""
     return proxy.log.text.count(STORED) > before
-
-
-@contextmanager
-def opened(url: str) -> Iterator[Engine]:
-    """Open a store that somebody else has made."""
-    engine = open_store(url)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
-
-
-def database(folder: Path) -> Path:
-    """Return the database of a proxy whose home is in `folder`."""
-    return folder / "moonpalace" / "moonpalace.sqlite"
-
-
-def integrity(file: Path) -> list[str]:
-    with sqlite3.connect(file) as connection:
-        found = [str(row[0]) for row in connection.execute("PRAGMA integrity_check")]
-        found += [str(row) for row in connection.execute("PRAGMA foreign_key_check")]
-    connection.close()
-    return found
 
 
 @pytest.mark.parametrize("all_of_it", [False, True], ids=["proxy", "proxy-and-writer"])
@@ -180,31 +145,6 @@ def lag(engine: Engine, load: Load, killed: float) -> float:
     return max((killed - answer.at for name, answer in load.answers.items() if name not in over), default=0.0)
 
 
-def survive(proxy: Proxy, url: str, hurt: object, *, pause: float = 0.05, trouble: bool = True) -> Load:
-    """Hurt a store under load; check that no call fails, and that afterwards all are there, and the log is brief."""
-    assert callable(hurt)
-    load = Load(proxy.url, clients=8, pause=pause)
-    until(lambda: len(load.answers) > 20)
-    with hurt():
-        begun = len(load.answers)
-        if trouble:
-            proxy.log.wait_for(TROUBLE)
-        until(lambda: len(load.answers) > begun + 20)
-    if trouble:
-        proxy.log.wait_for(OVER)
-    during = len(load.answers)
-    until(lambda: len(load.answers) > during + 20)
-    load.stop()
-    assert load.broken == 0
-    assert {answer.status for answer in load.answers.values()} == {200}
-    with opened(url) as engine:
-        until(lambda: all_over(engine, load.answers))
-        proxy.stop()
-        assert_stored(engine, load.answers)
-    assert proxy.log.text.count(TROUBLE) == proxy.log.text.count(OVER) == int(trouble)
-    return load
-
-
 def test_a_locked_store_costs_no_call(launch: Launcher, mock: MockServer) -> None:
     """While another process holds a write lock calls go on; when it lets go, all are stored."""
     folder = launch.folder()
@@ -255,207 +195,3 @@ def test_a_stop_while_the_store_is_locked_loses_nothing(launch: Launcher, mock: 
     ):
         until(lambda: not journal.exists())
         assert_stored(engine, load.answers)
-
-
-@contextmanager
-def small_disk(folder: Path) -> Iterator[None]:
-    """Mount a disk of 2 MB on a folder, for the length of a block; skip the test where that is not allowed."""
-    mount = shutil.which("mount")
-    command = [str(mount), "-t", "tmpfs", "-o", "size=2m,mode=700", "tmpfs", str(folder)]
-    if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("this machine does not let us mount a small disk")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def test_a_full_disk_costs_no_call(launch: Launcher, mock: MockServer) -> None:
-    """While a disk is full calls go on, though there is no room for a journal either; then all are stored."""
-    folder = launch.folder()
-    place = folder / "disk"
-    place.mkdir()
-
-    @contextmanager
-    def hurt() -> Iterator[None]:
-        yield  # the load fills it by itself
-        subprocess.run(["mount", "-o", "remount,size=200m", str(place)], check=True)
-
-    with small_disk(place):
-        file = place / "calls.sqlite"
-        with launch.start("--database", str(file), endpoint=mock.url, folder=folder) as proxy:
-            survive(proxy, f"sqlite:///{file}", hurt, pause=0.0)
-        assert integrity(file) == ["ok"]
-
-
-def test_a_quota_costs_no_call(launch: Launcher, mock: MockServer) -> None:
-    """While no file may grow calls go on; once they may again, all are stored."""
-    folder = launch.folder()
-
-    with launch.start(endpoint=mock.url, folder=folder) as proxy:
-
-        @contextmanager
-        def hurt() -> Iterator[None]:
-            log = Path(f"{database(folder)}-wal")
-            pid, most = proxy.writer, resource.RLIM_INFINITY
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (log.stat().st_size + 100_000, most))
-            yield
-            resource.prlimit(pid, resource.RLIMIT_FSIZE, (most, most))
-
-        survive(proxy, f"sqlite:///{database(folder)}", hurt, pause=0.0)
-    assert integrity(database(folder)) == ["ok"]
-
-
-@pytest.mark.parametrize("tool", ["mpal", "mitmdump"])
-def test_a_disk_that_stays_full_is_told(launch: Launcher, mock: MockServer, tool: str) -> None:
-    """If neither the store nor a journal can take the last calls, the log says how many, and the exit code is 1."""
-    if tool == "mpal":
-        starting = launch.start(endpoint=mock.url, extra=HASTE)
-    else:
-        options = ("--listen-port", "0", "--set", f"moonpalace_endpoint={mock.url}")
-        starting = launch.mitmproxy(tool, *options, extra=HASTE)
-    with starting as proxy:
-        until(lambda: (proxy.home / "moonpalace.sqlite").exists())
-        resource.prlimit(proxy.writer, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-        load = Load(proxy.url, clients=2, pause=0.05)
-        until(lambda: len(load.answers) > 10)
-        load.stop()
-        assert load.broken == 0
-        proxy.process.send_signal(signal.SIGTERM)
-        assert proxy.process.wait(JOIN_TIMEOUT + 5) == 1
-        proxy.killed = True  # its exit code has been looked at
-        said = proxy.log.whole()
-    assert f"store: {len(load.answers)} calls could not be stored: " in said
-    assert f"store: {len(load.answers)} calls are lost" in said
-    last = "Error: not all calls could be stored: the log says how many, and why"
-    assert said.rstrip().endswith(last if tool == "mpal" else "calls are lost, or not known to be stored")
-    assert "Traceback" not in said
-
-
-def test_a_file_that_cannot_be_written_costs_no_call(launch: Launcher, mock: MockServer) -> None:
-    """While the file is immutable calls go on; once it can be written again, all are stored."""
-    folder = launch.folder()
-    file = database(folder)
-    attribute = shutil.which("chattr")
-
-    def change(flag: str) -> bool:
-        # Not the shared memory beside it, which nobody writes with a system call that could fail.
-        files = [str(file), f"{file}-wal"]
-        return attribute is not None and not subprocess.run([attribute, flag, *files], check=False).returncode
-
-    @contextmanager
-    def hurt() -> Iterator[None]:
-        try:
-            if not change("+i"):
-                pytest.skip("this machine does not let us make a file immutable")
-            yield
-        finally:
-            change("-i")
-
-    with launch.start(endpoint=mock.url, folder=folder) as proxy:
-        survive(proxy, f"sqlite:///{file}", hurt)
-    assert integrity(file) == ["ok"]
-
-
-def test_a_file_that_is_deleted_costs_no_call(launch: Launcher, mock: MockServer) -> None:
-    """If somebody deletes the database, calls that end after that are in a new one, sound and readable."""
-    folder = launch.folder()
-    file = database(folder)
-    with launch.start(endpoint=mock.url, folder=folder) as proxy:
-        before, after = Load(proxy.url, clients=4, name="before"), None
-        until(lambda: len(before.answers) > 50)
-        before.stop()
-        for path in file.parent.glob(f"{file.name}*"):
-            path.unlink()
-        after = Load(proxy.url, clients=4, name="after")
-        until(lambda: len(after.answers) > 50)
-        after.stop()
-        proxy.stop()
-        assert f"{file} was deleted or replaced" in proxy.log.text
-    assert integrity(file) == ["ok"]
-    with opened(f"sqlite:///{file}") as engine:
-        assert_stored(engine, after.answers)
-
-
-@pytest.mark.parametrize("how", ["stop", "crash"])
-def test_a_postgresql_server_that_restarts_costs_no_call(
-    launch: Launcher, mock: MockServer, postgres_server: PostgresServer, how: str
-) -> None:
-    """While the server is down calls go on; when it is back, the connection is made anew and all are stored, once."""
-
-    @contextmanager
-    def hurt() -> Iterator[None]:
-        getattr(postgres_server, how)()
-        yield
-        PAUSE.wait(SECONDS / 6)
-        postgres_server.start()
-
-    with postgres_server.database() as name:
-        url = postgres_server.url(name)
-        with launch.start("--database", url, endpoint=mock.url) as proxy:
-            survive(proxy, url, hurt)
-
-
-def test_a_postgresql_server_that_stands_still_costs_no_call(
-    launch: Launcher, mock: MockServer, postgres_server: PostgresServer
-) -> None:
-    """While the server takes connections and says nothing calls go on; when it goes on, all are stored, once."""
-
-    @contextmanager
-    def hurt() -> Iterator[None]:
-        postgres_server.freeze()
-        yield
-        postgres_server.thaw()
-
-    with postgres_server.database() as name:
-        url = postgres_server.url(name)
-        with launch.start("--database", f"{url}&connect_timeout=2", endpoint=mock.url, extra=HASTE) as proxy:
-            survive(proxy, url, hurt)
-
-
-def test_a_stop_while_the_server_stands_still_has_a_bound(
-    launch: Launcher, mock: MockServer, postgres_server: PostgresServer
-) -> None:
-    """A proxy that is told to stop while the server says nothing leaves a journal, in the time that it is given."""
-    folder = launch.folder()
-    with postgres_server.database() as name:
-        url = postgres_server.url(name)
-        with launch.start(
-            "--database", f"{url}&connect_timeout=2", endpoint=mock.url, folder=folder, extra=HASTE
-        ) as proxy:
-            load = Load(proxy.url, clients=4)
-            until(lambda: len(load.answers) > 50)
-            postgres_server.freeze()
-            begun = len(load.answers)
-            until(lambda: len(load.answers) > begun + 50)
-            load.stop()
-            proxy.process.send_signal(signal.SIGTERM)
-            assert proxy.process.wait(JOIN_TIMEOUT + 5) == 0
-        (journal,) = (folder / "moonpalace").glob("postgresql-*.journal")
-        postgres_server.thaw()
-        with (
-            launch.start("--database", f"{url}&connect_timeout=2", endpoint=mock.url, folder=folder),
-            opened(url) as engine,
-        ):
-            until(lambda: not journal.exists())
-            assert_stored(engine, load.answers)
-
-
-def test_a_stop_without_a_server_leaves_a_journal_at_home(
-    launch: Launcher, mock: MockServer, postgres_server: PostgresServer
-) -> None:
-    """Calls that the server could not take before the proxy ended are in the home folder, and stored next time."""
-    folder = launch.folder()
-    with postgres_server.database() as name:
-        url = postgres_server.url(name)
-        with launch.start("--database", url, endpoint=mock.url, folder=folder, extra=HASTE) as proxy:
-            postgres_server.stop()
-            load = Load(proxy.url, clients=4)
-            until(lambda: len(load.answers) > 50)
-            load.stop()
-            proxy.stop()
-        (journal,) = (folder / "moonpalace").glob("postgresql-*.journal")
-        postgres_server.start()
-        with launch.start("--database", url, endpoint=mock.url, folder=folder), opened(url) as engine:
-            until(lambda: not journal.exists())
-            assert_stored(engine, load.answers)

@@ -140,9 +140,9 @@ def test_what_need_not_be_cut_is_one_piece(body: bytes) -> None:
 )
 def test_odd_bodies_are_safe(body: bytes) -> None:
     """Deep nesting, long numbers, many elements, half surrogates and wrong encodings give pieces that join, at once."""
-    began = time.perf_counter()
+    began = time.process_time()
     assert b"".join(cut(body)) == body
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_characters_stay_whole() -> None:

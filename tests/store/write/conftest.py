@@ -1,0 +1,92 @@
+"""Writers with short waits, whose stores fail."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from moonpalace_addons.store.database import engine as engine_module
+from moonpalace_addons.store.database.opening import open_store
+from moonpalace_addons.store.write import attempts
+from moonpalace_addons.store.write import writer as writer_module
+from moonpalace_addons.store.write.writer import Observer, Writer
+from tests.store.write.troubled import MakeEnd, MakeRequest, MakeResponse, Start, Switch
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the writer's waits short."""
+    monkeypatch.setattr(writer_module, "BATCH_INTERVAL", 0.002)
+    monkeypatch.setattr(writer_module, "SEGMENT_INTERVAL", 0.02)
+    monkeypatch.setattr(writer_module, "RETRY_MIN_DELAY", 0.005)
+    monkeypatch.setattr(writer_module, "RETRY_MAX_DELAY", 0.02)
+    monkeypatch.setattr(engine_module, "BUSY_TIMEOUT", 0.02)
+
+
+@pytest.fixture
+def quicker(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the writer neither hold short calls back nor wait long for a store at its end."""
+    monkeypatch.setattr(writer_module, "HOLD_TIME", 0.0)
+    monkeypatch.setattr(writer_module, "JOURNALED_DRAIN_TIMEOUT", 0.05)
+
+
+@pytest.fixture
+def locked(file: Path) -> Iterator[Callable[[], None]]:
+    """Lock the store from another connection; give a function that lets it go."""
+    holder = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    holder.execute("BEGIN IMMEDIATE")
+    yield lambda: holder.execute("ROLLBACK").close()
+    holder.close()
+
+
+def starting(url: str, journals: Path | None) -> Iterator[Start]:
+    """Give a function that starts a writer on a store; those that still run are stopped at the end."""
+    writers = []
+
+    def make(observer: Observer | None = None) -> Writer:
+        writer = Writer(open_store(url), observer, journals)
+        writers.append(writer)
+        writer.start()
+        return writer
+
+    yield make
+    for writer in writers:
+        writer.stop()
+        writer.engine.dispose()
+
+
+@pytest.fixture
+def start(store_url: str, tmp_path: Path) -> Iterator[Start]:
+    """Give a function that starts a writer, with a journal, on the test's store."""
+    yield from starting(store_url, tmp_path)
+
+
+@pytest.fixture
+def start_plain(file: Path) -> Iterator[Start]:
+    """Give a function that starts a writer without a journal on the test's store in a file."""
+    yield from starting(f"sqlite:///{file}", None)
+
+
+@pytest.fixture
+def switch(monkeypatch: pytest.MonkeyPatch) -> Switch:
+    """Give what makes the store fail."""
+    made = Switch()
+    monkeypatch.setattr(attempts, "writing", made.writing)
+    return made
+
+
+@pytest.fixture
+def put_calls(request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd) -> Callable[..., list[str]]:
+    """Give a function that puts whole calls and returns their uuids."""
+
+    def put(writer: Writer, count: int, size: int = 100) -> list[str]:
+        uuids = []
+        for _ in range(count):
+            call = request_read(body=b"x" * size)
+            writer.put(call)
+            writer.put(ended(call, response=response_started(call)))
+            uuids.append(call.uuid)
+        return uuids
+
+    return put

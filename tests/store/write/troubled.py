@@ -1,0 +1,57 @@
+"""A switch that lets a writer's transactions fail, and what is in the store and its journals."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
+
+from moonpalace_addons.store.database import engine as engine_module
+from moonpalace_addons.store.records import exchanges
+from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted
+from moonpalace_addons.store.write.writer import Writer
+
+LOCKED = OperationalError("COMMIT", None, sqlite3.OperationalError("database is locked"))
+type MakeRequest = Callable[..., RequestRead]
+type MakeResponse = Callable[..., ResponseStarted]
+type MakeEnd = Callable[..., ExchangeEnded]
+type Start = Callable[..., Writer]
+type Until = Callable[[Callable[[], object]], None]
+
+
+class Switch:
+    """Let the writer's transactions fail, at their beginning or in the very moment that they are committed."""
+
+    def __init__(self) -> None:
+        self.fails: str | None = None
+        self.failed = threading.Event()
+
+    @contextmanager
+    def writing(self, engine: Engine) -> Iterator[Connection]:
+        """Stand in for the real one."""
+        fails = self.fails
+        if fails == "begin":
+            self.failed.set()
+            raise LOCKED
+        with engine_module.writing(engine) as connection:
+            yield connection
+        if fails == "commit":
+            self.failed.set()
+            raise LOCKED
+
+
+def rows(engine: Engine) -> list[Exchange]:
+    return exchanges.latest(engine, limit=10_000)[::-1]
+
+
+def journals(folder: Path) -> list[Path]:
+    return list(folder.glob("*.journal"))
+
+
+def run_row(engine: Engine) -> dict[str, object]:
+    with engine.connect() as connection:
+        return dict(connection.execute(text("SELECT * FROM runs")).mappings().one())

@@ -1,0 +1,235 @@
+"""Processes that write and are killed, hang or cannot start again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.write.host import new_run
+from moonpalace_addons.writer_process import client as client_module
+from moonpalace_addons.writer_process.client import WriterClient
+from moonpalace_addons.writer_process.messages import Opening
+from moonpalace_addons.writer_process.process import WriterProcess
+from tests.waiting import PATIENCE, until
+from tests.writer_process.calls import EVENTS, Call
+from tests.writer_process.stored import Rows, begin, standing_still, stream
+
+
+@pytest.mark.parametrize("moment", ["under way", "over", "stored"])
+def test_it_is_killed(
+    client: WriterClient, file: Path, rows: Rows, moment: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever a call had come to, its row is there once and whole, by the hand of the next process."""
+    call, other, pid = Call(), Call("/v1/other"), client.pid
+    begin(client, call)
+    call.come(*range(10))
+    time.sleep(0.7)
+    call.come(*range(10, 15))
+    if moment != "under way":
+        client.put(call.ended)
+    if moment == "stored":
+        until(lambda: any(row.state is State.COMPLETED for row in rows()))
+    os.kill(pid, signal.SIGKILL)
+    if moment == "under way":
+        until(lambda: client.pid != pid)
+        call.come(*range(15, 20))
+        client.put(call.ended)
+    client.put(other.request)
+    client.put(other.ended)
+    assert client.stop()
+    first, second = rows()
+    assert [first.uuid, second.uuid] == [call.uuid, other.uuid]
+    assert {first.state, second.state} == {State.COMPLETED}
+    assert stream(file, first.id)[0] == b"".join(EVENTS if moment == "under way" else EVENTS[:15])
+    (error,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert error.getMessage().startswith("store: the process that writes to it has ended (exit code -9)")
+
+
+def test_it_is_killed_at_the_end(client: WriterClient, rows: Rows) -> None:
+    """A process that dies while it stores the last calls is followed by one that does."""
+    calls = [Call() for _ in range(300)]
+    for call in calls:
+        begin(client, call)
+        call.come(*range(20))
+        client.put(call.ended)
+    with standing_still(client.pid):
+        os.kill(client.pid, signal.SIGKILL)
+    assert client.stop()
+    assert {row.uuid for row in rows()} == {call.uuid for call in calls}
+    assert len(rows()) == len(calls)
+
+
+def point(link: Path, folder: Path) -> None:
+    """Make a link point to a folder, in one step."""
+    link.with_suffix(".new").symlink_to(folder)
+    link.with_suffix(".new").replace(link)
+
+
+def test_it_cannot_start_again_at_once(
+    file: Path, rows: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Calls wait until the store can be opened again."""
+    monkeypatch.setattr(client_module, "RESTART_MIN_DELAY", 0.01)
+    link = tmp_path / "folder"
+    point(link, tmp_path)
+    client = WriterClient(Opening(f"sqlite:///{link / file.name}", tmp_path, new_run(), None, None))
+    point(link, Path("/dev/null"))
+    os.kill(client.pid, signal.SIGKILL)
+    call = Call()
+    begin(client, call)
+    client.put(call.ended)
+    until(lambda: "calls continue, their rows wait" in caplog.text)
+    point(link, tmp_path)
+    until(lambda: [row.uuid for row in rows()] == [call.uuid])
+    assert client.stop()
+
+
+def test_it_hangs(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is stopped holds up no call, and the end for its time only; woken, it stores what it was told."""
+    monkeypatch.setattr(client_module, "STOP_TIMEOUT", 0.3)
+    client = WriterClient(opening)
+    pid = client.pid
+    with standing_still(pid):
+        began = time.monotonic()
+        for _ in range(1000):
+            client.put(Call().request)
+        assert time.monotonic() - began < 1
+        assert not client.stop()
+        os.kill(pid, signal.SIGKILL)
+    client._thread.join(PATIENCE)  # it has another process store what this one was told
+    client._process._process.wait(PATIENCE)
+
+
+def test_it_does_not_read(opening: Opening, rows: Rows) -> None:
+    """While the process does not read, what comes is on the disk and not in memory; all of it is stored afterwards."""
+    client = WriterClient(opening)
+    calls = [Call() for _ in range(30)]
+    with standing_still(client.pid):
+        for call in calls:
+            begin(client, call)
+            for _ in range(100):
+                call.response.chunks.append((1, b"x" * 10_000))
+            client.put(call.ended)
+        until(lambda: not client._tasks and not any(call.response.chunks for call in calls))
+        _, spooled = client.backlog
+        in_memory = sum(len(call.data) for call in client._unsettled._calls.values())
+        assert spooled > 0
+        assert in_memory < 10_000_000
+    assert client.stop()
+    stored = rows()
+    assert [row.uuid for row in stored] == [call.uuid for call in calls]
+
+
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_it_is_killed_while_the_store_is_away(
+    client: WriterClient, file: Path, rows: Rows, caplog: pytest.LogCaptureFixture, *, at_the_end: bool
+) -> None:
+    """The next process waits for the store; if that stays away, the calls are in the journal, and none is lost."""
+    calls = [Call() for _ in range(20)]
+    file.rename(file.with_suffix(".away"))
+    file.mkdir()
+    for call in calls:
+        begin(client, call)
+        call.come(*range(10))
+        client.put(call.ended)
+    pid = client.pid
+    os.kill(pid, signal.SIGKILL)
+    if not at_the_end:
+        until(lambda: "calls continue, their rows wait" in caplog.text)
+    assert client.stop()
+    assert "because of a fault in MoonPalace" not in caplog.text
+    (journal,) = file.parent.glob("*.journal")
+    assert f"wait in {journal} for the next start" in caplog.text
+    file.rmdir()
+    file.with_suffix(".away").rename(file)
+    again = WriterClient(replace(client.opening, key=None, run=new_run()))
+    until(lambda: not journal.exists())
+    assert again.stop()
+    assert {row.uuid for row in rows()} == {call.uuid for call in calls}
+
+
+def test_no_process_starts_again(
+    client: WriterClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it has died and no other starts, the end does not wait for what never comes, and says what is lost."""
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    os.kill(client.pid, signal.SIGKILL)
+    for _ in range(3):
+        client.put(Call().request)
+    began = time.monotonic()
+    assert not client.stop()
+    assert time.monotonic() - began < client_module.STOP_TIMEOUT / 2
+    assert caplog.messages[-1] == "store: 3 calls are lost, or not known to be stored"
+    assert "because of a fault in MoonPalace" not in caplog.text
+
+
+def test_it_is_killed_while_it_is_told_again(
+    client: WriterClient, rows: Rows, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each death is the same line in the log, and it is said when all is stored."""
+    real, raised = WriterProcess.write, list[bool]()
+
+    def write(self: WriterProcess, message: object) -> None:
+        if isinstance(message, list) and self is not first and not raised:
+            raised.append(True)
+            os.kill(self.pid, signal.SIGKILL)
+            raise BrokenPipeError(32, "Broken pipe")
+        real(self, message)
+
+    first = client._process
+    monkeypatch.setattr(WriterProcess, "write", write)
+    with standing_still(client.pid):  # nothing of it is stored, and nothing settled
+        calls = [Call() for _ in range(5)]
+        for call in calls:
+            begin(client, call)
+            client.put(call.ended)
+        until(lambda: len(client._unsettled) == 5)
+        os.kill(client.pid, signal.SIGKILL)
+    until(lambda: "store: 5 calls that had waited are stored, or in a journal" in caplog.messages)
+    ended = "store: the process that writes to it has ended (exit code -9); it is started again"
+    assert caplog.messages.count(ended) == 2
+    assert not any("wait in memory" in message for message in caplog.messages)
+    assert {row.uuid for row in rows()} == {call.uuid for call in calls}
+
+
+PROXY = """
+import os, signal, sys, time
+from pathlib import Path
+from moonpalace_addons.store.write.host import new_run
+from moonpalace_addons.store.journal.framing import read_at
+from moonpalace_addons.writer_process.client import WriterClient
+from moonpalace_addons.writer_process.messages import Opening
+from moonpalace_addons.writer_process.process import WriterProcess
+from tests.writer_process.calls import Call
+
+client = WriterClient(Opening(f"sqlite:///{sys.argv[1]}", Path(sys.argv[1]).parent, new_run(), None, None))
+over, under_way = Call("/v1/over"), Call("/v1/under/way")
+for call in (under_way, over):
+    client.put(call.request)
+    client.put(call.response)
+    call.come(*range(15))
+client.put(over.ended)
+print(client.pid, flush=True)
+time.sleep(0.1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_proxy_is_killed(file: Path, rows: Rows) -> None:
+    """The process that writes stores all that the proxy had sent, ends the calls under way, and ends itself."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    proxy = subprocess.run([sys.executable, "-c", PROXY, file], env=environment, capture_output=True, check=False)
+    assert proxy.returncode == -signal.SIGKILL, proxy.stderr
+    pid = int(proxy.stdout)
+    until(lambda: not Path(f"/proc/{pid}").exists())
+    under_way, over = sorted(rows(), key=lambda row: row.state == State.COMPLETED)
+    assert (under_way.state, over.state) == (State.PROXY_DIED, State.COMPLETED)
+    assert under_way.latency == 2_014
+    for row in (under_way, over):
+        assert stream(file, row.id)[0] == b"".join(EVENTS[:15])

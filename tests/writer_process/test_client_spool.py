@@ -1,0 +1,163 @@
+"""More calls than the process that writes can take wait on the disk."""
+
+import os
+import signal
+import sys
+from dataclasses import replace
+from functools import partial
+from io import FileIO
+from pathlib import Path
+from typing import cast
+
+import pytest
+from msgspec import structs
+
+from moonpalace_addons.store.journal.framing import read_at
+from moonpalace_addons.store.tasks import RequestRead, Task
+from moonpalace_addons.store.write import memory
+from moonpalace_addons.writer_process import client as client_module
+from moonpalace_addons.writer_process import spool as spool_module
+from moonpalace_addons.writer_process.client import WriterClient
+from moonpalace_addons.writer_process.process import WriterProcess
+from tests.waiting import until
+from tests.writer_process.calls import Call
+from tests.writer_process.stored import Rows, standing_still
+
+
+def large(size: int) -> Call:
+    """Return a call with a body of so many bytes."""
+    call = Call()
+    call.request = structs.replace(call.request, body=call.request.body + b" " * size)
+    return call
+
+
+def is_other(client: WriterClient, backlog: tuple[int, int]) -> bool:
+    """Tell whether a client has looked at what it was told since it had a backlog."""
+    return client.backlog != backlog
+
+
+@pytest.mark.parametrize("fate", ["goes on", "dies"])
+def test_more_than_it_can_take(
+    client: WriterClient, rows: Rows, fate: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While the process stands still, calls of a bounded size wait in memory, the others on the disk; all are stored.
+
+    Afterwards the memory is given back, once.
+    """
+    monkeypatch.setattr(client_module, "WINDOW_SIZE", 400_000)
+    monkeypatch.setattr(memory, "TRIM_THRESHOLD", 100_000)
+    given = list[int]()
+    monkeypatch.setattr(memory, "trim", lambda: given.append(1))
+    calls = [large(50_000) for _ in range(60)]
+    with standing_still(client.pid):
+        for call in calls:
+            before = client.backlog
+            client.put(call.request)
+            client.put(call.ended)
+            until(partial(is_other, client, before))
+        in_memory, on_disk = client.backlog
+        assert 400_000 < in_memory < 500_000
+        assert on_disk > 45
+        if fate != "goes on":
+            os.kill(client.pid, signal.SIGKILL)
+    until(lambda: given)
+    assert client.stop()
+    assert [row.uuid for row in rows()] == [call.uuid for call in calls]
+    assert (client.backlog, given) == ((0, 0), [1])
+    assert "lost" not in caplog.text
+
+
+def test_much_at_once(client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many calls that come at once, those that do not fit wait whole on the disk: no requests without their ends."""
+    monkeypatch.setattr(client_module, "WINDOW_SIZE", 400_000)
+    monkeypatch.setattr(client_module, "PORTION_SIZE", 100_000)
+    calls = [large(50_000) for _ in range(60)]
+    told = list[int]()
+    write = WriterProcess.write
+
+    def counted(process: WriterProcess, message: object) -> None:
+        told.append(sum(len(task.body) for task in cast(list[Task], message) if isinstance(task, RequestRead)))
+        write(process, message)
+
+    monkeypatch.setattr(WriterProcess, "write", counted)
+    with standing_still(client.pid):
+        for call in calls:
+            client.put(call.request)
+            client.put(call.ended)
+        until(lambda: client.backlog[1] > 20)
+        assert 400_000 <= sum(told) <= 600_000
+        monkeypatch.setattr(WriterProcess, "write", write)
+    assert client.stop()
+    assert [row.uuid for row in rows()] == [call.uuid for call in calls]
+
+
+def test_much_while_it_is_started_again(
+    client: WriterClient, file: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Calls that come while no process can be started fill the memory up to the bound only, and all are stored."""
+    monkeypatch.setattr(client_module, "WINDOW_SIZE", 400_000)
+    hidden = file.rename(file.with_suffix(".away"))
+    file.mkdir()
+    monkeypatch.setattr(client, "opening", replace(client.opening, key=None))  # so that no store is no process
+    os.kill(client.pid, signal.SIGKILL)
+    until(lambda: "calls continue, their rows wait" in caplog.text)
+    calls = [large(50_000) for _ in range(60)]
+    for call in calls:
+        before = client.backlog
+        client.put(call.request)
+        client.put(call.ended)
+        until(partial(is_other, client, before))
+    in_memory, on_disk = client.backlog
+    assert 400_000 < in_memory < 500_000
+    assert on_disk > 45
+    assert not client._tasks
+    file.rmdir()
+    hidden.rename(file)
+    until(lambda: client.backlog == (0, 0))
+    assert client.stop()
+    assert [row.uuid for row in rows()] == [call.uuid for call in calls]
+
+
+def test_what_the_disk_damages_is_counted(
+    client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A message that cannot be read any more costs the calls in it; log and stop say so, and the log how many."""
+    monkeypatch.setattr(client_module, "WINDOW_SIZE", 1)
+    with standing_still(client.pid):
+        first, *others = (Call() for _ in range(3))
+        for call in (first, *others):
+            before = client.backlog
+            client.put(call.request)
+            client.put(call.ended)
+            until(partial(is_other, client, before))
+        assert client.backlog[1] == 2
+        damaged = list[bool]()
+
+        def once(opened: FileIO, offset: int, length: int) -> bytes:
+            if damaged:
+                return read_at(opened, offset, length)
+            damaged.append(True)
+            return bytes(length)
+
+        monkeypatch.setattr(spool_module, "read_at", once)
+    assert not client.stop()
+    said = "store: what waited on the disk cannot be read (its bytes have changed): 1 calls are lost, or not whole"
+    assert said in caplog.messages
+    assert [row.uuid for row in rows()] == [first.uuid, others[1].uuid]
+
+
+def test_what_waits_on_the_disk_at_the_end(
+    client: WriterClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """If no process can be started any more, those that wait on the disk count among the lost too."""
+    monkeypatch.setattr(client_module, "WINDOW_SIZE", 1)
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    os.kill(client.pid, signal.SIGKILL)
+    for call in [Call() for _ in range(4)]:
+        before = client.backlog
+        client.put(call.request)
+        client.put(call.ended)
+        until(partial(is_other, client, before))
+    assert client.backlog[1] == 3
+    assert not client.stop()
+    assert caplog.messages[-1] == "store: 4 calls are lost, or not known to be stored"
