@@ -21,6 +21,7 @@ COMMANDS = {
     "cache": ("cache", "Show context caches, and why a prompt was not cached."),
     "cleanup": ("cleanup", "Delete old calls."),
     "completion": ("completion", "Print the completion script for a shell."),
+    "config": ("config", "Show every setting and where it comes from, or write a file."),
     "cost": ("cost", "Add up what calls cost, and what the cache saved."),
     "demo": ("demo", "Show what MoonPalace does, without an account or a network."),
     "doctor": ("doctor", "Check the store's health, and search it for secrets."),

@@ -19,6 +19,7 @@ from moonpalace_addons.mitm.own_requests import is_own
 from moonpalace_addons.settings.endpoints import NAME_MARK, Endpoint
 from moonpalace_addons.settings.table import DATABASE, MITMPROXY_OPTIONS, TABLE
 from moonpalace_addons.settings.values import Settings, resolve
+from moonpalace_addons.wire.suggestions import did_you_mean
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class Configuration:
                 raise exceptions.OptionsError("MoonPalace's settings are read at the start: restart to change them")
             return
         self._refuse_secret_options()
+        self._refuse_unknown_options()
         try:
             given: dict[str, object] = {s.name: getattr(ctx.options, s.option) for s in MITMPROXY_OPTIONS}
             settings = resolve(given, os.environ, given_as="option")
@@ -88,6 +90,14 @@ class Configuration:
                 DATABASE.option,
                 DATABASE.env,
             )
+
+    def _refuse_unknown_options(self) -> None:
+        """Log an error for options of ours that do not exist: a misspelt endpoint must not go unnoticed."""
+        known = {setting.option for setting in TABLE}
+        for name in ctx.options.deferred:
+            if name.startswith("moonpalace_") and name not in known:
+                hint = did_you_mean(name, known)
+                logger.error("Error: there is no option %s%s", name, f"; {hint}" if hint else "")
 
     def concerns(self, flow: HTTPFlow) -> bool:
         """Tell whether a flow is a call to the API: any client's in reverse mode, otherwise those to the endpoint."""

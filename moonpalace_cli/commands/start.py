@@ -25,6 +25,10 @@ def command(settings: Settings, web: bool, web_port: int, workers: int) -> None:
     Every call is forwarded to the endpoint and stored. The log goes to standard error. Ctrl-C stops the proxy: calls in
     flight get 5 seconds to finish; press it again to stop at once.
     """
+    if settings.redact_pattern:
+        from moonpalace_cli.redaction.patterns import finder
+
+        finder(settings.redact_pattern)  # a mistake in it must not show at the first export
     if workers > 1:
         serve_with_workers(settings, workers, web=web)
         return

@@ -119,6 +119,19 @@ def test_password_as_option_is_refused(caplog: pytest.LogCaptureFixture, url: st
     assert caplog.messages == ([message] if is_refused else [])
 
 
+def test_a_misspelt_option_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    """An option of ours that does not exist is an error with the nearest one; other addons' options are not ours."""
+    configuration = Configuration()
+    with taddons.context() as context:
+        context.options.update_defer(moonpalace_endpiont="http://x", other_option="1")
+        context.master.addons.add(configuration)
+        configuration.configure(set())
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.getMessage().startswith(
+        "Error: there is no option moonpalace_endpiont; did you mean moonpalace_endpoint"
+    )
+
+
 def test_options_cannot_change_later() -> None:
     """Our options are refused once the proxy runs; options of mitmproxy may change."""
     configuration = Configuration()

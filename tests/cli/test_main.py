@@ -39,6 +39,7 @@ Commands:
   cache       Show context caches, and why a prompt was not cached.
   cleanup     Delete old calls.
   completion  Print the completion script for a shell.
+  config      Show every setting and where it comes from, or write a file.
   cost        Add up what calls cost, and what the cache saved.
   demo        Show what MoonPalace does, without an account or a network.
   doctor      Check the store's health, and search it for secrets.

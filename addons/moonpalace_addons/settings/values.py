@@ -155,6 +155,12 @@ def resolve(
     return settings
 
 
+def sources(environ: Mapping[str, str], config: Path | None = None) -> dict[str, str]:
+    """Return where each setting that is not the default comes from; raise SettingError as `resolve` does."""
+    in_file, _ = _from_config(_config_file(config, environ, home(environ)))
+    return {name: raw.source for name, raw in (in_file | _from_environment(environ)).items()}
+
+
 def _settings(values: _Values, folder: Path, config_file: Path | None, environ: Mapping[str, str]) -> Settings:
     found: dict[str, Any] = {setting.field: values.of(setting) for setting in TABLE}
     endpoints, found["prices"] = _endpoints(values, found)

@@ -1,0 +1,108 @@
+"""`mpal config`: every setting, its value and where it comes from; and a file to start from."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.settings.table import TABLE, Setting
+from moonpalace_addons.settings.values import Settings, home, resolve, sources
+from moonpalace_cli.flags.forms import form_flags
+from moonpalace_cli.output import terminal_width, visible
+from moonpalace_cli.text.records import Form, print_records
+from moonpalace_cli.views.listing.layout import lay_out
+
+COLUMNS = ("setting", "value", "from")
+USER = re.compile(r"(?<=://)[^/@]*@")
+OTHERS = 0o077
+"""Permissions of other users of the machine."""
+HEAD = """\
+# Settings of MoonPalace. Remove the # before a line to change a setting; flags and variables override this file.
+# mpal config shows what is in force, and where it comes from.
+"""
+
+
+@click.group(
+    "config", short_help="Show every setting and where it comes from, or write a file.", invoke_without_command=True
+)
+@click.option("--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="Read this file.")
+@form_flags
+@click.pass_context
+def command(context: click.Context, file: Path | None, form: Form) -> None:
+    """Show every setting, its value, and where it comes from: a variable, config.yaml or the default.
+
+    Secrets are not shown. "mpal config init" writes a file with all settings, commented out.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    settings = resolve({}, os.environ, file)
+    origins = sources(os.environ, file)
+    rows = [(setting.name, shown(setting, settings), origins.get(setting.name, "default")) for setting in TABLE]
+    if form != "table":
+        print_records((json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False) for row in rows), form)
+    else:
+        click.echo(lay_out(COLUMNS, [[visible(cell) for cell in row] for row in rows], terminal_width()))
+    for warning in warnings(settings):
+        click.echo(visible(warning), err=True)
+
+
+@command.command("init")
+@click.option("--force", is_flag=True, help="Replace the file that is there.")
+def init(force: bool) -> None:
+    """Write config.yaml into ~/.moonpalace, with every setting commented out."""
+    file = home(os.environ) / "config.yaml"
+    if file.exists() and not force:
+        raise MoonPalaceError(f"{file} is there already: edit it, or replace it with --force")
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file.unlink(missing_ok=True)  # so that a new one has permissions of its own
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as written:
+        written.write("\n".join([HEAD, *template(), ""]))
+    click.echo(file)
+
+
+def shown(setting: Setting[object], settings: Settings) -> str:
+    """Return a value for people; secrets and passwords are masked."""
+    value = getattr(settings, setting.field)
+    if setting.secret:
+        return "***" if value else ""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    text = ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
+    return USER.sub("***@", text)
+
+
+def warnings(settings: Settings) -> Iterator[str]:
+    """Yield what is dangerous in the settings, though valid."""
+    file = settings.config_file
+    if file is None or not settings.has_credentials or os.name == "nt":
+        return
+    if file.stat().st_mode & OTHERS:
+        yield f"{file} holds a key and can be read by other users of this machine: chmod 600 {file}"
+
+
+def template() -> Iterator[str]:
+    """Yield the lines of a file with all settings, commented out, in their sections."""
+    section: tuple[str, ...] = ()
+    for setting in sorted(TABLE, key=lambda each: (len(each.path) > 1, each.path[:-1] if len(each.path) > 2 else ())):
+        *above, name = setting.path
+        if tuple(above) != section:
+            section = tuple(above)
+            yield from (f"# {'    ' * depth}{key}:" for depth, key in enumerate(section) if depth or len(section) == 1)
+        indent = "    " * len(above)
+        yield f"# {indent}# {setting.help}"
+        yield f"# {indent}{name}: {example(setting)}"
+
+
+def example(setting: Setting[object]) -> str:
+    """Return a value as config.yaml has it."""
+    if setting.default is None:
+        return "…"
+    if isinstance(setting.default, tuple):
+        return "[]"
+    return json.dumps(setting.default) if isinstance(setting.default, bool) else str(setting.default)

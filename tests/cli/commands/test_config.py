@@ -1,0 +1,96 @@
+"""Tests of `mpal config`, and of settings that are refused at the start."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from moonpalace_addons.settings.table import TABLE
+from moonpalace_addons.settings.values import resolve
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Outcome
+
+KEY = "sk-must-not-be-shown-0123456789"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Return the place of config.yaml, in a folder that exists."""
+    place = tmp_path / "home" / "config.yaml"
+    place.parent.mkdir()
+    return place
+
+
+def shown(mpal: Callable[..., Outcome]) -> dict[str, tuple[str, str]]:
+    """Return the value and the origin of each setting."""
+    rows = [json.loads(line) for line in mpal("config", "--json").out.splitlines()]
+    return {row["setting"]: (row["value"], row["from"]) for row in rows}
+
+
+def test_every_setting_and_its_origin(
+    file: Path, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each setting is shown with its value and its origin; no secret and no password is."""
+    file.write_text(f"start:\n    port: 8080\n    key: {KEY}\n    detect-repeat: true\n", encoding="utf-8")
+    monkeypatch.setenv("MOONPALACE_UPSTREAM_PROXY", "http://me:hidden@proxy:3128")
+    found = shown(mpal)
+    assert set(found) == {setting.name for setting in TABLE}
+    assert found["host"] == ("127.0.0.1", "default")
+    assert found["port"][0] == "8080"
+    assert "config.yaml" in found["port"][1]
+    assert found["detect-repeat"][0] == "on"
+    assert found["key"][0] == "***"
+    assert found["upstream-proxy"] == ("http://***@proxy:3128", "variable MOONPALACE_UPSTREAM_PROXY")
+    everything = mpal("config").out + mpal("config", "-o", "yaml").out
+    assert KEY not in everything
+    assert "hidden" not in everything
+
+
+def test_a_key_that_others_can_read(file: Path, mpal: Callable[..., Outcome]) -> None:
+    """A file with a key that other users can read gets a warning with the way out."""
+    file.write_text(f"start:\n    key: {KEY}\n", encoding="utf-8")
+    file.chmod(0o644)
+    assert f"chmod 600 {file}" in mpal("config").err
+    file.chmod(0o600)
+    assert mpal("config").err == ""
+
+
+def test_init(tmp_path: Path, mpal: Callable[..., Outcome]) -> None:
+    """`config init` writes a private file that changes nothing, and never replaces one unasked."""
+    before = shown(mpal)
+    result = mpal("config", "init")
+    file = Path(result.out.strip())
+    assert (result.code, file) == (0, tmp_path / "home" / "config.yaml")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert shown(mpal) == before
+    assert mpal("config", "init").code == 1
+    assert mpal("config", "init", "--force").code == 0
+
+
+def test_the_lines_of_the_file_are_valid(tmp_path: Path, mpal: Callable[..., Outcome]) -> None:
+    """With the # removed the lines have the names and defaults that MoonPalace reads; all settings are there."""
+    mpal("config", "init")
+    file = tmp_path / "home" / "config.yaml"
+    lines = [line.removeprefix("# ") for line in file.read_text(encoding="utf-8").splitlines()[3:]]
+    names = [re.match(r" *([\w-]+):", line) for line in lines]
+    assert {found[1] for found in names if found} >= {setting.path[-1] for setting in TABLE}
+    doubled = ("    auto-cache: ", "    detect-repeat: ")
+    kept = [line for line in lines if not line.endswith(": …") and not line.startswith(doubled)]
+    file.write_text("\n".join(kept), encoding="utf-8")
+    values, plain = resolve({}, {"MOONPALACE_HOME": str(file.parent)}), resolve({}, {"MOONPALACE_HOME": str(tmp_path)})
+    switches = ("auto_cache", "detect_repeat")
+    names_of = [setting.field for setting in TABLE if setting.name != "database" and setting.field not in switches]
+    assert [getattr(values, name) for name in names_of] == [getattr(plain, name) for name in names_of]
+
+
+def test_a_bad_pattern_is_refused_at_the_start(mpal: Callable[..., Outcome]) -> None:
+    """A mistake in --redact-pattern ends mpal start before it listens, not the first export."""
+    result = mpal("start", "--port", "0", "--redact-pattern", "(")
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "redact-pattern: '(' is no regular expression of RE2" in result.err
