@@ -50,7 +50,7 @@ def command(by: str, filters: Filters, reprice: bool, misses: bool, form: Form, 
     with several tags counts under each of them.
 
     --misses adds what it cost that prompts were not cached which could have been, by cause; mpal cache why ranks them.
-    This reads the prompts of all these calls: some seconds for a thousand.
+    This reads the prompts of all these calls, which takes ten seconds for a thousand long ones.
     """
     if misses and form != "table":
         raise click.UsageError("--misses and --json do not go together: mpal cache why --all --json lists the misses")
