@@ -143,6 +143,11 @@ def test_errors(side: Side, request_id: str) -> None:
     assert events == list(side.direct.responses.create(**more))
     assert events[-1].type == "error"
     assert side.proxy.row(request_id).error_kind == "server_error"
+
+
+@pytest.mark.engine
+def test_an_error_without_a_stream(side: Side) -> None:
+    """A call that is not streamed raises the API's error, forced too."""
     with pytest.raises(openai.InternalServerError):
         side.through.responses.create(model="mock-error-in-stream", input="Hi")
 
