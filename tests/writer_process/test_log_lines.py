@@ -225,3 +225,11 @@ def test_nothing_can_forge_a_line(field: str) -> None:
     for text in texts(**changes):
         assert text.isprintable()
         text.encode()
+
+
+def test_a_path_without_its_version() -> None:
+    """A 404 at a path without /v1 is explained, and no other call is."""
+    hint = "  the path does not begin with /v1: end your client's base_url in /v1"
+    assert hint in texts(status_code=404, path="/chat/completions")
+    assert hint not in texts(status_code=404)
+    assert hint not in texts(path="/chat/completions")

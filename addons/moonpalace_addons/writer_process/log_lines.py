@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from moonpalace_addons.store.fields import model
 from moonpalace_addons.store.read.header_text import header_pairs
-from moonpalace_addons.store.read.outcomes import Style, outcome
+from moonpalace_addons.store.read.outcomes import Style, lacks_version, outcome
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.state import State
 from moonpalace_addons.wire.foreign import printable
@@ -31,6 +31,9 @@ def lines(call: Exchange) -> list[Line]:
     if call.error_message is not None:
         shown += block("Error", [(call.error_kind or "error", call.error_message)], style="bad")
     shown += [Line(f"  {warning}", "warning") for warning in call.warnings]
+    shown += [Line("  the path does not begin with /v1: end your client's base_url in /v1", "warning")] * lacks_version(
+        call
+    )
     shown += [Line(f"  New Row Inserted: last_insert_id={call.id}", "quiet")]
     return [line if is_loggable(line.text) else Line(shown_line(line.text), line.style) for line in shown]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from moonpalace_addons.store.read.call_line import amount, seconds
-from moonpalace_addons.store.read.outcomes import AT_LIMIT, NO_REASON, cut_by, words_of
+from moonpalace_addons.store.read.outcomes import AT_LIMIT, NO_REASON, cut_by, lacks_version, words_of
 from moonpalace_addons.store.state import State
 from moonpalace_addons.wire.json_value import parse
 from moonpalace_addons.wire.loops.repeat import Detector
@@ -139,7 +139,7 @@ def refused(facts: Facts) -> Reason | None:
     code = call.status_code or 0
     if not FIRST_ERROR <= code < 500 or code in (401, 429) or context_full(facts):
         return None
-    if code == 404 and not call.path.startswith(("/v1", "/anthropic")):
+    if lacks_version(call):
         return Reason(
             f"404: the path {call.path} does not begin with /v1",
             f"end the client's base_url in /v1, so that it calls /v1{call.path}",

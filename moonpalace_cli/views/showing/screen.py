@@ -60,8 +60,11 @@ class Screen:
         kind = "stream" if call.is_stream else ""
         forced = "forced stream" if call.is_coerced else kind
         name = printable(model(call) or "")
-        facts = [f"#{call.id}", name, f"{call.method} {printable(call.path)}", forced, local_time(call.started_at)]
-        title = " · ".join([*filter(None, facts), ago(call.started_at)])
+        when = [local_time(call.started_at), ago(call.started_at)]
+        facts = [f"#{call.id}", name, f"{call.method} {printable(call.path)}", forced, *when]
+        title = " · ".join(filter(None, facts))
+        if width_of(title) > self.width:  # the path says least
+            title = " · ".join(filter(None, [facts[0], name, forced, *when]))
         yield self._paint(self._cut(title, self.width), colours.BOLD)
         ending = outcome(call)
         took = "" if call.latency is None else f" after {seconds(call.latency)}"

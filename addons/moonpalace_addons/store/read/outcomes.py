@@ -1,6 +1,7 @@
 """Say in a few words how a call ended."""
 
 import re
+from http import HTTPStatus
 from typing import Literal, NamedTuple
 
 from moonpalace_addons.store.fields import Exchange
@@ -87,6 +88,11 @@ def api_error(call: Exchange) -> str:
         return f"error in the answer: {kind}" if kind else "error in the answer"
     retry = f", retry after {call.retry_after / 1e9:g} s" if call.retry_after is not None else ""
     return (f"{call.status_code} {kind}" if kind else status_line(call.status_code)) + retry
+
+
+def lacks_version(call: Exchange) -> bool:
+    """Tell whether the API did not find a path because it lacks /v1: the client's base_url is wrong."""
+    return call.status_code == HTTPStatus.NOT_FOUND and not call.path.startswith(("/v1", "/anthropic", "/coding"))
 
 
 def cut_by(call: Exchange) -> str | None:
