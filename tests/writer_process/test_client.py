@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,7 @@ def test_a_stream_is_stored(client: WriterClient, file: Path, rows: Rows) -> Non
     call = Call()
     begin(client, call)
     call.come(*range(10))
-    time.sleep(0.2)
+    until(lambda: [stream(file, row.id)[0] for row in rows()] == [b"".join(EVENTS[:10])])
     call.come(*range(10, 20))
     client.put(call.ended)
     assert client.stop()

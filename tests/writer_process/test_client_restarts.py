@@ -29,7 +29,7 @@ def test_it_is_killed(
     call, other, pid = Call(), Call("/v1/other"), client.pid
     begin(client, call)
     call.come(*range(10))
-    time.sleep(0.7)
+    until(lambda: [stream(file, row.id)[0] for row in rows()] == [b"".join(EVENTS[:10])])
     call.come(*range(10, 15))
     if moment != "under way":
         client.put(call.ended)

@@ -1,8 +1,6 @@
-"""The file of the original, and the clock where it was written."""
+"""The file of the original."""
 
 import shutil
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +15,3 @@ def old(tmp_path: Path) -> Path:
     shutil.copyfile(REFERENCE, file)
     file.chmod(0o644)
     return file
-
-
-@pytest.fixture
-def shanghai(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Put the clock into Shanghai, where the reference was written."""
-    monkeypatch.setenv("TZ", "Asia/Shanghai")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()

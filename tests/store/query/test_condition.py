@@ -9,7 +9,7 @@ import pytest
 from moonpalace_addons.store.query.errors import PredicateError
 
 if TYPE_CHECKING:
-    from tests.cli.predicate.conftest import Calls
+    from tests.store.query.conftest import Calls
 
 EVERY = "plain long stream two failed models kinds escaped broken binary deep untyped"
 

@@ -16,7 +16,7 @@ from moonpalace_addons.store.query.searching import exact
 from moonpalace_addons.store.query.times import EXAMPLES
 
 if TYPE_CHECKING:
-    from tests.cli.predicate.conftest import Calls
+    from tests.store.query.conftest import Calls
 
 NO_TIME = f"compare it with {EXAMPLES}"
 KNOWN = "fields are status, state, model, request_body.…, response_body.…, tags, text, latency and others"

@@ -27,6 +27,11 @@ EVENTS = (
 )
 
 
+@pytest.fixture(autouse=True)
+def clock(shanghai: None) -> None:
+    """Ask in the time zone of Shanghai."""
+
+
 @dataclass(slots=True)
 class Calls:
     """A store under test, its calls known by names."""

@@ -21,8 +21,8 @@ from moonpalace_addons.store.upkeep.indexing import index
 from moonpalace_addons.store.upkeep.search_blocks import BLOCK_SIZE
 from moonpalace_addons.wire.word_filter import FilterBuilder, may_contain, places
 from moonpalace_addons.wire.words import WORD
-from tests.cli.predicate.conftest import RUN, Calls
 from tests.postgres_server import Databases
+from tests.store.query.conftest import RUN, Calls
 
 LETTERS = "aAbBsSkKiI1_"
 ODD = "éÉıİſßẞµμÅÅKςσΣιͅᾳǆǅǄﬁﬅﬆ²½Ⅷⅷⓐ٣яЯθϑ\u0308\u200dहि\ud83d\u0000"

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,19 +12,13 @@ from moonpalace_addons.store.fields import FIELDS
 from moonpalace_addons.store.query.condition import condition
 from moonpalace_addons.store.query.errors import PredicateError
 from moonpalace_addons.store.query.parser import parse
+from tests.store.query.random_texts import RANDOM
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.cli.conftest import Outcome, Store
-    from tests.cli.predicate.conftest import Calls
+    from tests.store.query.conftest import Calls
 
-PIECES = (
-    *("&&", "||", "(", ")", "not", "!", "and", "or", "in", "==", "!=", ">", ">=", "<", "<=", "~", "!~", "%", "!%", "@"),
-    *("!@", "[", "]", ",", "'", '"', "`", ".", "*", "\\", "len", "true", "NULL", "-1", "0", "1.5", "2h", " ", "\n"),
-    *("'; DROP TABLE exchanges; --'", "'x'", "';'", '"x"', "id", "request_body.messages.*.role", "text", "tags", "月"),
-)
-RANDOM = st.one_of(st.text(max_size=60), st.lists(st.sampled_from(PIECES), max_size=25).map(" ".join))
 TEXT = st.one_of(
     st.text(max_size=12),
     st.sampled_from(["%", "*", "_", "x*", "\\", "'", "';--", "tool", "kimi", "2024-07-29", "(a|b)+"]),
@@ -112,19 +104,6 @@ def test_both_databases_give_the_same(filled_sqlite: Calls, filled_postgresql: C
         assert filled_postgresql.holding(text) == expected
     except PredicateError as error:
         assert "on PostgreSQL" in str(error)  # noqa: PT017 - some regular expressions
-
-
-@given(RANDOM)
-@settings(QUIET, max_examples=40)
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-def test_list_answers_any_predicate(store: Store, mpal: Callable[..., Outcome], text: str) -> None:
-    """`mpal list -p` prints a table, or one line of error with a caret below it."""
-    result = mpal("list", f"--predicate={text}")
-    if result.code == 0:
-        assert result.err == ""
-    else:
-        first, *rest = result.err.splitlines()
-        assert (result.code, first[:18], len(rest)) == (2, "Error: predicate: ", 2)
 
 
 def test_no_statement_but_select(filled_sqlite: Calls) -> None:

@@ -11,7 +11,7 @@ from moonpalace_addons.store.query import functions
 from moonpalace_addons.store.query.condition import condition
 
 if TYPE_CHECKING:
-    from tests.cli.predicate.conftest import Calls
+    from tests.store.query.conftest import Calls
 
 
 def test_functions_are_there_once(filled_sqlite: Calls) -> None:
