@@ -31,7 +31,7 @@ BELOW = frozenset({STORE, WIRE, f"{OURS}.errors", f"{OURS}.version", "sqlalchemy
 # The first rule whose package holds a module applies to it: what it may import beside the standard library.
 RULES: tuple[tuple[str, frozenset[str]], ...] = (
     (WIRE, CODECS | {WIRE}),
-    (f"{STORE}.query", BELOW | {"lark", "re2", "wcwidth"}),
+    (f"{STORE}.query", BELOW | {"lark", "re2"}),
     (f"{STORE}.pricing", BELOW | {"genai_prices"}),
     (STORE, BELOW | {"alembic", "psycopg"}),
     (f"{OURS}.errors", frozenset()),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from wcwidth import wcswidth, wcwidth
-
 from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.wire.columns import beginning, columns_of, width_of
 
 CONTEXT_BEFORE, CONTEXT_AFTER = 60, 30
 """Terminal columns of the predicate shown before and after the mistake."""
@@ -27,32 +26,22 @@ def marked(text: str, position: int) -> str:
     end = text.find("\n", position)
     before = printable(text[start:position])
     after = printable(text[position : len(text) if end < 0 else end])
-    left, right = last_columns(before, CONTEXT_BEFORE), first_columns(after, CONTEXT_AFTER)
+    left, right = last_columns(before, CONTEXT_BEFORE), beginning(after, CONTEXT_AFTER)
     dots = "…" if left != before else ""
     line = f"{dots}{left}{right}{'…' if right != after else ''}"
-    return f"  {line}\n  {' ' * (len(dots) + width(left))}^"
+    return f"  {line}\n  {' ' * (len(dots) + width_of(left))}^"
 
 
 def printable(text: str) -> str:
     """Return the text with control characters and other unprintable ones replaced by one visible character each."""
-    return "".join(" " if character == "\t" else character if wcwidth(character) > 0 else "�" for character in text)
+    return "".join(" " if character == "\t" else character if is_visible(character) else "�" for character in text)
 
 
-def width(text: str) -> int:
-    """Return the width of printable text in terminal columns."""
-    return max(wcswidth(text), 0)
-
-
-def first_columns(text: str, columns: int) -> str:
-    """Return the longest prefix that fits into `columns`."""
-    taken = 0
-    for number, character in enumerate(text):
-        taken += wcwidth(character)
-        if taken > columns:
-            return text[:number]
-    return text
+def is_visible(character: str) -> bool:
+    """Tell whether a terminal shows a character in columns of its own."""
+    return character.isprintable() and columns_of(character) > 0
 
 
 def last_columns(text: str, columns: int) -> str:
     """Return the longest suffix that fits into `columns`."""
-    return first_columns(text[::-1], columns)[::-1]
+    return beginning(text[::-1], columns)[::-1]
