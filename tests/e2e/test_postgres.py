@@ -39,9 +39,9 @@ done = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.read(), done.set())).start()
 while not done.wait(0.1):
     assert main(["list", "-n", "5000", "--json"]) == 0
-    print(flush=True)
+    print('end of list', flush=True)
 """
-"""What lists the calls again and again, with an empty line behind each list, until its standard input ends."""
+"""What lists the calls again and again, with a line behind each list, until its standard input ends."""
 PASSWORD = "hunter22-and-more"  # the server of the tests asks for none, and takes any
 
 
@@ -137,7 +137,7 @@ def outcome(launch: Launcher, mock: MockServer, url: str) -> Outcome:
     rows = {row.client_request_id or "": row for row in exchanges.latest(store, limit=10_000)}
     bodies = {key: contents.bodies(store, row.id) for key, row in rows.items()}
     store.dispose()
-    lists = looked.read_text().split("\n\n")[:-1]
+    lists = looked.read_text().split("end of list\n")[:-1]
     return Outcome(calls, rows, bodies, lists, [each.log.text for each in proxies], command_lines)
 
 
