@@ -44,12 +44,12 @@ class Prompts:
         """Return the prompt of a call, None if it is of no face whose prompts are known."""
         return self._read(call.id, call.path)[0]
 
-    def found(self, call: Exchange) -> Finding | None:
+    def found(self, call: Exchange, *, limit: int = MAX_EARLIER_CALLS) -> Finding | None:
         """Return what comparing a call with the one that it continues gives; None if there is none."""
         request, said = self._read(call.id, call.path)
         if request is None:
             return None
-        earlier = conversations.earlier_calls(self.engine, call, limit=MAX_EARLIER_CALLS)  # the newest first
+        earlier = conversations.earlier_calls(self.engine, call, limit=limit)  # the newest first
         prompts = ((each, self.of(each)) for each in earlier)
         chosen = choose(request, ((each, prompt) for each, prompt in prompts if prompt is not None))
         return None if chosen is None else find(chosen[0], call, chosen[1], request, said)

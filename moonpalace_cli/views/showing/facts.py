@@ -114,19 +114,10 @@ MAX_EARLIER_CALLS = 10
 
 def continued(engine: Engine, call: Exchange) -> Continued | None:
     """Return the call that a call continues, None if it continues none of the last ones."""
-    from moonpalace_addons.store.read import conversations
-    from moonpalace_addons.store.records import contents
-    from moonpalace_cli.views.context_caches.prefix_comparison import choose, compare
-    from moonpalace_cli.views.context_caches.prompts import read_request
+    from moonpalace_cli.views.context_caches.misses import Prompts
 
-    request = read_request(contents.request_body(engine, call.id) or b"", call.path)
-    if request is None:
-        return None
-    calls = conversations.earlier_calls(engine, call, limit=MAX_EARLIER_CALLS)
-    requests = ((each, read_request(contents.request_body(engine, each.id) or b"", each.path)) for each in calls)
-    found = choose(request, ((each, before) for each, before in requests if before is not None))
+    found = Prompts(engine).found(call, limit=MAX_EARLIER_CALLS)
     if found is None:
         return None
-    earlier, before = found
-    comparison = compare(before, request)
-    return Continued(earlier.id, None if comparison.is_prefix else comparison.same_messages + 1)
+    comparison = found.comparison
+    return Continued(found.earlier.id, None if comparison.is_prefix else comparison.same_messages + 1)

@@ -107,6 +107,13 @@ def test_cache_why(calls: Store, mpal: Run, exchange: Callable[..., Exchange]) -
     assert [call.id for call in earlier_calls(calls.engine, asked, limit=50)] == [1, 5, 4]
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_path_without_a_face(calls: Store, exchange: Callable[..., Exchange]) -> None:
+    """A call to an endpoint whose prompts are unknown continues none."""
+    asked = exchange(id=9, path="/v1/models", started_at=STARTED + timedelta(minutes=9))
+    assert earlier_calls(calls.engine, asked, limit=50) == []
+
+
 def test_imported_calls(calls: Store, mpal: Run, tmp_path: Path) -> None:
     """Calls that are taken over from another store stand where they belong in time, under new numbers."""
     other = str(tmp_path / "other.sqlite")

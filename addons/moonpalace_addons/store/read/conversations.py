@@ -1,6 +1,6 @@
 """Query the calls that may belong to one conversation."""
 
-from sqlalchemy import Engine, or_, select, tuple_
+from sqlalchemy import Engine, false, or_, select, tuple_
 
 from moonpalace_addons.store.records.exchanges import COLUMNS, Exchange, microseconds, to_exchange
 from moonpalace_addons.store.records.ordering import AGE, NEWEST_FIRST
@@ -19,7 +19,7 @@ def earlier_calls(engine: Engine, exchange: Exchange, *, limit: int) -> list[Exc
             tuple_(*AGE) < tuple_(began, exchange.id),
             EXCHANGES.c.endpoint == exchange.endpoint,
             EXCHANGES.c.key_fingerprint.is_not_distinct_from(exchange.key_fingerprint),
-            or_(*(EXCHANGES.c.path.endswith(ending) for ending in endings)),
+            or_(false(), *(EXCHANGES.c.path.endswith(ending) for ending in endings)),  # a path without a face has none
         )
         .order_by(*NEWEST_FIRST)
         .limit(limit)
