@@ -67,11 +67,11 @@ class Access:
             return
         endpoint, token = self.configuration.endpoint_of(flow), self.configuration.settings.token
         headers = flow.request.headers
-        if flow.request.method == "OPTIONS":
-            return
         if endpoint.secrets or (token is not None and has_token(flow, token)):
             for name in CLIENT_KEYS:  # the proxy's token is no business of any endpoint
                 headers.pop(name, None)
+        if flow.request.method == "OPTIONS":  # a browser's preflight request, which needs no key
+            return
         if endpoint.key is not None:
             name = key_header(endpoint)
             headers[name] = f"Bearer {endpoint.key}" if name == "Authorization" else endpoint.key
@@ -154,5 +154,6 @@ def has_token(flow: HTTPFlow, token: str) -> bool:
     """Tell whether the client sent the token, comparing in constant time."""
     headers = flow.request.headers
     scheme, _, value = headers.get("authorization", "").partition(" ")
-    sent = [value.strip() if scheme.lower() == "bearer" else "", headers.get("x-api-key", "").strip()]
+    sent = [value.strip() if scheme.lower() == "bearer" else ""]
+    sent += [headers.get(name, "").strip() for name in ("x-api-key", "api-key")]
     return any([hmac.compare_digest(text.encode("utf-8", "replace"), token.encode()) for text in sent])  # noqa: C419

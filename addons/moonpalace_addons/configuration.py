@@ -16,7 +16,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.mitm.own_requests import is_own
-from moonpalace_addons.settings.endpoints import NAME_MARK, Endpoint
+from moonpalace_addons.settings.endpoints import Endpoint
 from moonpalace_addons.settings.table import DATABASE, MITMPROXY_OPTIONS, TABLE
 from moonpalace_addons.settings.values import Settings, resolve
 from moonpalace_addons.wire.suggestions import did_you_mean
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 NAMED = "moonpalace_endpoint"
 """Where a flow's metadata have the name of its endpoint, once its path has it no more."""
+_NAMED_PATH = re.compile(r"/(?:@|%40)([^/?]*)(.*)", re.DOTALL)  # some clients escape the @
 
 
 class Configuration:
@@ -110,17 +111,30 @@ class Configuration:
     def endpoint_of(self, flow: HTTPFlow) -> Endpoint:
         """Return the endpoint of a call: the one that `Routing` has noted, or that the path names, else the first.
 
-        Where the user has chosen a mode, calls that name no endpoint go to that mode's server.
+        Where the user has chosen a reverse mode, calls that name no endpoint go to that mode's server; where a forward
+        one, to the host that the client names.
         """
-        name = flow.metadata.get(NAMED) or (named_in(flow.request.path) if self.by_name else None)
-        if name is not None and name in self.by_name:
-            return self.by_name[name]
         mode, first = flow.client_conn.proxy_mode, self.settings.endpoints[0]
         if not isinstance(mode, ReverseMode):
             found = self._at(flow) or first
             return found if not found.prefix else replace(found, url=found.site)  # clients name the whole path
+        name = flow.metadata.get(NAMED) or (self.named(flow) or (None,))[0]
+        if name is not None and name in self.by_name:
+            return self.by_name[name]
         site = endpoint_in(mode.data)
-        return first if site == first.site else Endpoint(site, key=first.key, proxy=first.proxy)
+        if there := next((each for each in self.settings.endpoints if each.site == site), None):
+            return there
+        # The key of an endpoint that has a name is for that endpoint alone.
+        return Endpoint(site, key=first.key if first.name is None else None, proxy=first.proxy)
+
+    def named(self, flow: HTTPFlow) -> tuple[str, str] | None:
+        """Return the name of an endpoint with which the path of a call begins, and the path without it, or None.
+
+        Clients of a forward proxy name a host, and no endpoint: its key must not go to another host.
+        """
+        if not self.by_name or not isinstance(flow.client_conn.proxy_mode, ReverseMode):
+            return None
+        return named_in(flow.request.path)
 
     def _at(self, flow: HTTPFlow) -> Endpoint | None:
         """Return the endpoint at the host that a client of a forward proxy calls."""
@@ -132,9 +146,13 @@ class Configuration:
         return self._secrets
 
 
-def named_in(path: str) -> str | None:
-    """Return the name of an endpoint with which a path begins, or None."""
-    return path[len(NAME_MARK) :].partition("?")[0].partition("/")[0] if path.startswith(NAME_MARK) else None
+def named_in(path: str) -> tuple[str, str] | None:
+    """Return the name of an endpoint with which a path begins, and the rest of it, or None."""
+    found = _NAMED_PATH.fullmatch(path)
+    if found is None:
+        return None
+    name, rest = found.groups()
+    return name, rest if rest.startswith("/") else f"/{rest}"
 
 
 @cache

@@ -207,7 +207,7 @@ def test_fault_before_the_check_spends_no_key(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every comparison goes through hmac.compare_digest, and both headers are compared even if the first one fits."""
+    """Every comparison goes through hmac.compare_digest, and all headers are compared even if the first one fits."""
     compared: list[tuple[bytes, bytes]] = []
     genuine: Callable[[bytes, bytes], bool] = hmac.compare_digest
 
@@ -217,7 +217,7 @@ def test_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(hmac, "compare_digest", compare)
     assert has_token(a_flow({**BEARER, "X-Api-Key": "other"}), TOKEN)
-    assert compared == [(TOKEN.encode(), TOKEN.encode()), (b"other", TOKEN.encode())]
+    assert compared == [(sent, TOKEN.encode()) for sent in (TOKEN.encode(), b"other", b"")]
 
 
 def test_without_a_key_clients_use_their_own() -> None:
@@ -308,6 +308,21 @@ def test_preflight_gets_no_key() -> None:
     guard.request(flow)
     assert "authorization" not in flow.request.headers
     assert call.upstream_key is None
+
+
+@pytest.mark.parametrize("header", ["Authorization", "X-Api-Key", "Api-Key"])
+@pytest.mark.parametrize("method", ["OPTIONS", "POST"])
+@pytest.mark.parametrize("key", [None, KEY])
+def test_the_token_stays_here(header: str, method: str, key: str | None) -> None:
+    """The token goes to no endpoint, with or without a key, in whichever header and method it comes."""
+    given = {"token": TOKEN} | ({"key": key} if key else {})
+    value = f"Bearer {TOKEN}" if header == "Authorization" else TOKEN
+    flow = a_flow({**LOCAL, header: value}, method)
+    guard = asked(flow, settings(**given))
+    assert flow.response is None
+    begin(guard, flow)
+    guard.request(flow)
+    assert TOKEN.encode() not in bytes(flow.request.headers)
 
 
 def test_refused_call_gets_no_key() -> None:

@@ -1,6 +1,7 @@
 """Tests of sending calls to the endpoint that their path names."""
 
 import json
+from pathlib import Path
 
 import pytest
 from mitmproxy.http import HTTPFlow
@@ -61,6 +62,7 @@ def passed(configuration: Configuration, flow: HTTPFlow) -> HTTPFlow:
         (f"/@kimi{CHAT}?a=/@b", "sk-client", f"https://api.moonshot.cn{CHAT}?a=/@b", "kimi"),
         ("/@claude/v1/messages?beta=true", "team-token-1", "https://api.anthropic.com/v1/messages?beta=true", "claude"),
         (f"/@gateway{CHAT}", "team-token-1", f"http://gw:8080/openai{CHAT}", "gateway"),
+        (f"/%40gateway{CHAT}", "team-token-1", f"http://gw:8080/openai{CHAT}", "gateway"),
         ("/@gateway", "team-token-1", "http://gw:8080/openai/", "gateway"),
         ("/@gateway?a=1", "team-token-1", "http://gw:8080/openai/?a=1", "gateway"),
     ],
@@ -114,6 +116,41 @@ def test_a_forward_proxy(configuration: Configuration) -> None:
     endpoint = configuration.endpoint_of(flow)
     assert configuration.concerns(flow)
     assert (endpoint.name, endpoint.url, endpoint.key) == ("gateway", "http://gw:8080", "sk-owner-key-2")
+
+
+@pytest.mark.parametrize("name", ["claude", "nobody"])
+def test_a_forward_proxy_knows_no_names(configuration: Configuration, name: str) -> None:
+    """There a path that looks like a name is the API's, and no endpoint's key goes to the host of another."""
+    flow = call(f"/@{name}/v1/messages", "team-token-1", mode="regular")
+    flow.request.host, flow.request.port, flow.request.scheme = "gw", 8080, "http"
+    sent = passed(configuration, flow).request
+    assert flow.response is None
+    assert (sent.host, sent.path) == ("gw", f"/@{name}/v1/messages")
+    assert sent.headers["Authorization"] == "Bearer sk-owner-key-2"
+    assert "X-Api-Key" not in sent.headers
+    assert "X-Team" not in sent.headers
+
+
+@pytest.mark.parametrize(
+    ("site", "key"),
+    [
+        ("https://api.anthropic.com", ("X-Api-Key", "sk-owner-key-1")),
+        ("https://other.example", ("Authorization", "Bearer sk-client")),
+    ],
+)
+def test_a_mode_of_the_user(tmp_path: Path, site: str, key: tuple[str, str]) -> None:
+    """The server of a mode gets the key of the endpoint that it is, and never that of another one."""
+    (tmp_path / "config.yaml").write_text(
+        "endpoints:\n"
+        "  kimi: {url: https://api.moonshot.cn, key: sk-owner-key-0}\n"
+        "  claude: {url: https://api.anthropic.com, key: sk-owner-key-1}\n",
+        encoding="utf-8",
+    )
+    configuration = Configuration(resolve({}, {"MOONPALACE_HOME": str(tmp_path)}))
+    flow = call(CHAT, mode=f"reverse:{site}")
+    flow.client_conn.peername = flow.client_conn.sockname = ("127.0.0.1", 1)
+    assert passed(configuration, flow).request.headers[key[0]] == key[1]
+    assert b"sk-owner-key-0" not in bytes(flow.request.headers)
 
 
 def test_the_owners_secrets(configuration: Configuration) -> None:
