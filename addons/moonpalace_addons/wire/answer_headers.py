@@ -71,7 +71,7 @@ def _server_timing(named: Mapping[str, str]) -> int | None:
 def _retry_after(named: Mapping[str, str]) -> int | None:
     """Return the time to wait; None for a date, which needs a clock."""
     for name, unit in (("retry-after-ms", NANOSECONDS // 1000), ("retry-after", NANOSECONDS)):
-        text = named.get(name, "").strip()
-        if _NUMBER.fullmatch(text):
+        text = named.get(name)
+        if text is not None and _NUMBER.fullmatch(text := text.strip()):
             return round(float(text) * unit)
     return None

@@ -82,4 +82,4 @@ def _parse_slowly(data: bytes | str) -> object:
 
 def whole_number(value: object) -> int | None:
     """Return a non-negative int below 2**63 that is not a bool; None for anything else."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
+    return value if type(value) is int and 0 <= value < 2**63 else None

@@ -13,6 +13,8 @@ HEADERS = (
     "x-session-affinity",
     "helicone-session-id",
 )
+MARK = "session"
+"""What all of them contain: without it, headers need not be parsed."""
 MAX_LENGTH = 200
 """Characters of a name that are kept."""
 

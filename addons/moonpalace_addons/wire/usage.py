@@ -55,12 +55,9 @@ def read(usage: Mapping[str, object], *, service_tier: object = None) -> Usage:
     """Return the counts in a usage object; OpenAI gives the service tier next to it."""
     if not usage and service_tier is None:
         return Usage()
-    of_prompt = mapping(usage.get("prompt_tokens_details")) or mapping(usage.get("input_tokens_details"))
-    of_output = mapping(usage.get("completion_tokens_details")) or mapping(usage.get("output_tokens_details"))
     prompt = _prompt(usage)
     completion = _first(usage, "completion_tokens", "output_tokens")
-    reasoning = _first(of_output, "reasoning_tokens", "thinking_tokens")
-    reasoning = _first(usage, "reasoning_tokens") if reasoning is None else reasoning
+    reasoning = reasoning_tokens(usage)
     total = whole_number(usage.get("total_tokens"))
     if prompt is not None and completion is not None:
         if reasoning and total == prompt + completion + reasoning:
@@ -71,13 +68,27 @@ def read(usage: Mapping[str, object], *, service_tier: object = None) -> Usage:
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=total,
-        cached_tokens=_cached(usage, of_prompt),
+        cached_tokens=cached_tokens(usage),
         reasoning_tokens=reasoning,
-        cache_write_tokens=_written(usage, of_prompt),
+        cache_write_tokens=_written(usage),
         cache_write_1h_tokens=whole_number(mapping(usage.get("cache_creation")).get("ephemeral_1h_input_tokens")),
         service_tier=tier if isinstance(tier, str) and tier else None,
         reported_cost=_cost(usage.get("cost")) if "cost" in usage else None,
     )
+
+
+def cached_tokens(usage: Mapping[str, object]) -> int | None:
+    """Return the tokens of the prompt that were read from a cache."""
+    flat = _first(usage, "cached_tokens")
+    nested = _first(_of_prompt(usage), "cached_tokens") if flat is None else flat
+    return _first(usage, "prompt_cache_hit_tokens", "cache_read_input_tokens") if nested is None else nested
+
+
+def reasoning_tokens(usage: Mapping[str, object]) -> int | None:
+    """Return the tokens of reasoning."""
+    details = mapping(usage.get("completion_tokens_details")) or mapping(usage.get("output_tokens_details"))
+    nested = _first(details, "reasoning_tokens", "thinking_tokens")
+    return _first(usage, "reasoning_tokens") if nested is None else nested
 
 
 def _first(fields: Mapping[str, object], *names: str) -> int | None:
@@ -99,15 +110,13 @@ def _prompt(usage: Mapping[str, object]) -> int | None:
     return None if hit is None or miss is None else hit + miss
 
 
-def _cached(usage: Mapping[str, object], of_prompt: Mapping[str, object]) -> int | None:
-    flat = _first(usage, "cached_tokens")
-    nested = _first(of_prompt, "cached_tokens") if flat is None else flat
-    return _first(usage, "prompt_cache_hit_tokens", "cache_read_input_tokens") if nested is None else nested
+def _of_prompt(usage: Mapping[str, object]) -> Mapping[str, object]:
+    return mapping(usage.get("prompt_tokens_details")) or mapping(usage.get("input_tokens_details"))
 
 
-def _written(usage: Mapping[str, object], of_prompt: Mapping[str, object]) -> int | None:
+def _written(usage: Mapping[str, object]) -> int | None:
     found = _first(usage, "cache_creation_input_tokens")
-    return _first(of_prompt, *_WRITTEN) if found is None else found
+    return _first(_of_prompt(usage), *_WRITTEN) if found is None else found
 
 
 def _cost(value: object) -> float | None:

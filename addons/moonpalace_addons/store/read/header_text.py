@@ -8,5 +8,5 @@ def header_lines(headers: str) -> list[str]:
 
 def header_pairs(headers: str) -> list[tuple[str, str]]:
     """Return names and values, stripped of spaces and tabs."""
-    pairs = (line.partition(":") for line in header_lines(headers))
+    pairs = [line.partition(":") for line in header_lines(headers)]
     return [(name.strip(" \t"), value.strip(" \t")) for name, _, value in pairs]

@@ -39,6 +39,8 @@ MAX_MESSAGE = 2000
 
 CUT_WARNING = "the stream ended without the blank line of its last event, which clients then ignore"
 
+SCALARS = (str, int, float)
+
 type Fields = Mapping[str, object]
 """The scalar members of a JSON request (model, stream, max_tokens …), its `metadata` and its `tool_choice`."""
 
@@ -51,7 +53,7 @@ def request_fields(body: bytes) -> Fields:
     return {
         name: value
         for name, value in parsed.items()
-        if isinstance(value, str | int | float | bool) or name in ("metadata", "tool_choice")
+        if isinstance(value, SCALARS) or name in ("metadata", "tool_choice")
     }
 
 
@@ -71,7 +73,7 @@ def request_columns(request: RequestRead, fields: Fields, *, run_id: str, finger
         "request_content_type": request.content_type,
         "request_bytes": len(request.body),
         "client_request_id": request.client_request_id,
-        "session": session.of_request(named_headers(request.headers), fields),
+        "session": session.of_request(session_headers(request.headers), fields),
         "key_fingerprint": masking.fingerprint(request.api_key, fingerprint_key) if request.api_key else None,
         "changes": packed(request.changes),
         "model_requested": text_or_none(fields.get("model")),
@@ -91,6 +93,11 @@ def header_columns(received: Received) -> Values:
         **said._asdict(),
         "time_to_headers": received.at,
     }
+
+
+def session_headers(headers: str) -> dict[str, str]:
+    """Return the headers of a request if any of them may name its session, which few clients send."""
+    return named_headers(headers) if session.MARK in headers.lower() else {}
 
 
 def named_headers(headers: str) -> dict[str, str]:

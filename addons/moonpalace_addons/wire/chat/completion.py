@@ -25,9 +25,9 @@ def truncation_warning(request: object, completion: object, *, streamed: bool) -
     that are not chat completions, and for answers with an error, which then is the reason of their end.
     """
     asked, answer = mapping(request), mapping(completion)
-    reasons = [choice.get("finish_reason") for choice in choices(answer)] if is_chat_completion(answer) else []
+    reasons = [choice.get("finish_reason") for choice in choices(answer)]
     at_limit = "length" in reasons
-    if not at_limit and all(reasons):
+    if (not at_limit and all(reasons)) or not is_chat_completion(answer):
         return None
     return truncated(asked, answer, at_limit=at_limit, streamed=streamed)
 

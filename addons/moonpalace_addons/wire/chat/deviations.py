@@ -55,8 +55,10 @@ def wrong_arguments(place: str, function: Mapping[str, object]) -> Iterator[str]
 def wrong_usage(usage: Mapping[str, object], names: tuple[str, str] = ("prompt", "completion")) -> Iterator[str]:
     """Yield a sentence for each contradiction in token counts; `names` are what input and output are called."""
     prompt, completion, total = (whole_number(usage.get(f"{name}_tokens")) for name in (*names, "total"))
-    known = usages.read(usage)
-    if prompt is None or completion is None or known.completion_tokens != completion:
+    if prompt is None or completion is None:
+        return
+    cached, reasoning = usages.cached_tokens(usage), usages.reasoning_tokens(usage)
+    if reasoning and total == prompt + completion + reasoning:
         return  # reasoning on top of the completion, as some servers count it, is understood
     if total not in (None, prompt + completion):
         yield (
@@ -64,8 +66,8 @@ def wrong_usage(usage: Mapping[str, object], names: tuple[str, str] = ("prompt",
             "clients that read the total count other tokens than those that add the parts"
         )
     for whole, number, part, of in (
-        (names[0], prompt, "cached", known.cached_tokens),
-        (names[1], completion, "reasoning", known.reasoning_tokens),
+        (names[0], prompt, "cached", cached),
+        (names[1], completion, "reasoning", reasoning),
     ):
         if of is not None and of > number:
             yield (

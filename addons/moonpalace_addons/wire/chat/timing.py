@@ -7,7 +7,7 @@ or the name or arguments of a tool or function call; it is visible unless all of
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -56,18 +56,15 @@ def measure(
     JSON of its data) in order. `streamed` says whether the answer came as events, whatever its client asked for.
     `token_channel` returns "visible" or "reasoning" for an event with text.
     """
-    offsets = [offset for offset, _ in chunks]
-    carriers, tokens, visible = set(), [], None
-    for end, value in events if streamed and chunks else ():
-        number = chunk_at(offsets, end)
-        arrived = chunks[number][1]
-        carriers.add(number)
+    arrivals, tokens, visible = list[int](), list[int](), None
+    for arrived, is_first, value in _arrived(chunks, events) if streamed and chunks else ():
+        if is_first:
+            arrivals.append(arrived)
         channel = token_channel(value)
         if channel is not None:
             tokens.append(arrived)
-        if channel == "visible" and visible is None:
-            visible = arrived
-    arrivals = [chunks[number][1] for number in sorted(carriers)]
+            if visible is None and channel == "visible":
+                visible = arrived
     gaps = _gaps(arrivals)
     silence = _silence(headers, ended, arrivals) if streamed else 0
     last = tokens[-1] if tokens else None
@@ -82,6 +79,20 @@ def measure(
         gap_p90=_percentile(gaps, 90),
         gap_p99=_percentile(gaps, 99),
     )
+
+
+def _arrived(
+    chunks: Sequence[tuple[int, int]], events: Sequence[tuple[int, object]]
+) -> Iterator[tuple[int, bool, object]]:
+    """Yield for each event when it arrived, whether it is the first that its chunk completed, and its value."""
+    number, known, last = 0, -1, len(chunks) - 1
+    offset, arrived = chunks[0]
+    for end, value in events:
+        while offset < end and number < last:
+            number += 1
+            offset, arrived = chunks[number]
+        yield arrived, number != known, value
+        known = number
 
 
 def _time_per_token(tokens: Sequence[int], completion_tokens: int | None) -> int | None:

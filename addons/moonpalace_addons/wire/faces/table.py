@@ -1,6 +1,7 @@
 """The table of faces: which one a call belongs to, by its path or else by the shape of its answer."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from itertools import islice
 
 from moonpalace_addons.wire.chat.text_matcher import OnlyText
@@ -23,8 +24,9 @@ _BY_PATH = sorted(((path, face) for face in FACES for path in face.paths), key=l
 _PATHS = tuple(path for path, _ in _BY_PATH)
 
 
+@lru_cache(256)
 def face_of_path(path: str) -> Face:
-    """Return the face that a path, without its query, names."""
+    """Return the face that a path, without its query, names. Cached, as most calls have the same path."""
     if not path.endswith(_PATHS):
         return UNKNOWN
     return next(face for end, face in _BY_PATH if path.endswith(end))
