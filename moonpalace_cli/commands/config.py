@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -14,12 +14,12 @@ from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.settings.table import TABLE, Setting
 from moonpalace_addons.settings.values import Settings, home, resolve, sources
 from moonpalace_cli.flags.forms import form_flags
+from moonpalace_cli.flags.process_title import PASSWORD, USER
 from moonpalace_cli.output import terminal_width, visible
 from moonpalace_cli.text.records import Form, print_records
 from moonpalace_cli.views.listing.layout import lay_out
 
 COLUMNS = ("setting", "value", "from")
-USER = re.compile(r"(?<=://)[^/@]*@")
 OTHERS = 0o077
 """Permissions of other users of the machine."""
 HEAD = """\
@@ -37,13 +37,15 @@ HEAD = """\
 def command(context: click.Context, file: Path | None, form: Form) -> None:
     """Show every setting, its value, and where it comes from: a variable, config.yaml or the default.
 
-    Secrets are not shown. "mpal config init" writes a file with all settings, commented out.
+    The endpoints and prices of config.yaml follow. Secrets are not shown. "mpal config init" writes a file with all
+    settings, commented out.
     """
     if context.invoked_subcommand is not None:
         return
     settings = resolve({}, os.environ, file)
     origins = sources(os.environ, file)
-    rows = [(setting.name, shown(setting, settings), origins.get(setting.name, "default")) for setting in TABLE]
+    rows = [(setting.name, shown(setting, settings), origin_of(setting, settings, origins)) for setting in TABLE]
+    rows += [(name, value, str(settings.config_file)) for name, value in (*endpoints(settings), *prices(settings))]
     if form != "table":
         print_records((json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False) for row in rows), form)
     else:
@@ -74,7 +76,34 @@ def shown(setting: Setting[object], settings: Settings) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     text = ", ".join(map(str, value)) if isinstance(value, tuple) else "" if value is None else str(value)
-    return USER.sub("***@", text)
+    return PASSWORD.sub("***", USER.sub("***@", text))
+
+
+def origin_of(setting: Setting[object], settings: Settings, origins: Mapping[str, str]) -> str:
+    """Return where a value comes from: the URL and the key may be those of the first endpoint that has a name."""
+    name = settings.endpoints[0].name
+    is_of_endpoint = name is not None and setting.name in ("endpoint", "key") and getattr(settings, setting.field)
+    return origins.get(setting.name) or (f"endpoints.{name}" if is_of_endpoint else "default")
+
+
+def endpoints(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield each endpoint that has a name: its URL, whether it has a key, and the names of its headers."""
+    for endpoint in settings.endpoints:
+        if endpoint.name is not None:
+            key = ["key ***"] if endpoint.key else []
+            sent = [f"header {name}" for name, _ in endpoint.headers]
+            yield f"endpoints.{endpoint.name}", ", ".join([endpoint.url, *key, *sent])
+
+
+def prices(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the prices that the user has set, in the order in which they count."""
+    for rule in settings.prices:
+        given = {name: price for name, price in asdict(rule.rates).items() if isinstance(price, float)}
+        amounts = ", ".join(f"{name.replace('_', '-')} {price:g}" for name, price in given.items())
+        yield (
+            f"prices.{rule.model}",
+            f"{amounts} {rule.rates.currency}" + (f" at {rule.endpoint}" if rule.endpoint else ""),
+        )
 
 
 def warnings(settings: Settings) -> Iterator[str]:

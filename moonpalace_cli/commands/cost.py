@@ -73,7 +73,7 @@ def command(by: str, filters: Filters, reprice: bool, misses: bool, form: Form, 
 
 def tell_of_unknown(groups: list[Spent]) -> None:
     """Say on standard error how many calls with tokens have no cost."""
-    count = sum(group.calls for group in groups if group.currency is None and group.prompt_tokens)
+    count = sum(group.with_tokens for group in groups if group.currency is None)
     if count:
         click.echo(WITHOUT_COST.format(f"{count:,} {'call' if count == 1 else 'calls'}"), err=True)
 

@@ -179,7 +179,8 @@ def cost_saved(call: Exchange) -> float | None:
     """Return what the cached tokens would have cost more without the cache."""
     if call.cached_tokens is None or call.price_input is None or call.price_cached is None:
         return None
-    return call.cached_tokens * (call.price_input - call.price_cached) / 1_000_000
+    cached = call.cached_tokens if call.prompt_tokens is None else min(call.cached_tokens, call.prompt_tokens)
+    return cached * (call.price_input - call.price_cached) / 1_000_000
 
 
 URL = """rtrim(exchanges.endpoint, '/') || exchanges.path
@@ -189,7 +190,8 @@ ERROR = """coalesce(
     nullif(exchanges.error_kind, '') || ': ' || nullif(exchanges.error_message, ''),
     nullif(exchanges.error_kind, ''), nullif(exchanges.error_message, ''),
     CASE WHEN exchanges.state NOT IN ('completed', 'in_flight') THEN exchanges.state END)"""
-COST_SAVED = "exchanges.cached_tokens * (exchanges.price_input - exchanges.price_cached) / 1000000"
+COST_SAVED = """(CASE WHEN exchanges.cached_tokens > exchanges.prompt_tokens THEN exchanges.prompt_tokens
+    ELSE exchanges.cached_tokens END) * (exchanges.price_input - exchanges.price_cached) / 1000000"""
 FIRST_TAG = "SELECT min(tag) FROM exchange_tags WHERE exchange_id = exchanges.id"
 
 text = Field

@@ -15,6 +15,7 @@ from moonpalace_cli.calls.presentation import local_time
 from moonpalace_cli.output import ellipsis, is_utf8, visible
 from moonpalace_cli.text import colours
 from moonpalace_cli.text.tables import fold
+from moonpalace_cli.views.costs import amount
 from moonpalace_cli.views.listing.lines import COLOURS
 from moonpalace_cli.views.showing.facts import Facts
 from moonpalace_cli.views.showing.reasons import Reason
@@ -147,7 +148,7 @@ def tokens(facts: Facts) -> str:
     cached = f" ({call.cached_tokens:,} cached)" if call.cached_tokens else ""
     reasoning = f" ({call.reasoning_tokens:,} reasoning)" if call.reasoning_tokens else ""
     limit = f", limit {facts.limit:,}" if facts.limit else ""
-    cost = f"; cost {call.cost:.4g} {call.cost_currency or ''}".rstrip() if call.cost is not None else ""
+    cost = f"; cost {amount(call.cost)} {call.cost_currency or ''}".rstrip() if call.cost is not None else ""
     prompt, completion = counted(call.prompt_tokens), counted(call.completion_tokens)
     return f"{prompt} prompt{cached} + {completion} completion{reasoning}{limit}{cost}"
 
@@ -181,6 +182,8 @@ def cache(facts: Facts) -> str:
     context = f"context cache {call.cache_outcome}" if call.cache_outcome else ""
     if not call.prompt_tokens or call.cached_tokens is None:
         return context
+    if call.cached_tokens > call.prompt_tokens:
+        return context  # the warnings of the call say that its numbers do not fit
     share = f"{call.cached_tokens / call.prompt_tokens:.0%} of the prompt was cached"
     return f"{share}; {context}" if context else share
 

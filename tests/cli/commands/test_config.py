@@ -52,6 +52,32 @@ def test_every_setting_and_its_origin(
     assert "hidden" not in everything
 
 
+def test_endpoints_and_prices(file: Path, mpal: Callable[..., Outcome]) -> None:
+    """The endpoints and prices of config.yaml are shown too, without keys and values of headers."""
+    file.write_text(
+        "prices: {kimi-*: {input: 2, cached: 0.5, output: 8, currency: CNY, endpoint: kimi}}\n"
+        f"endpoints: {{kimi: {{url: https://k.example, key: {KEY}, headers: {{X-Team: {KEY}}}}}, b: 'http://b'}}\n",
+        encoding="utf-8",
+    )
+    found = shown(mpal)
+    assert found["endpoint"] == ("https://k.example", "endpoints.kimi")
+    assert found["key"] == ("***", "endpoints.kimi")
+    assert found["endpoints.kimi"] == ("https://k.example, key ***, header X-Team", str(file))
+    assert found["endpoints.b"] == ("http://b", str(file))
+    assert found["prices.kimi-*"] == ("input 2, output 8, cached 0.5 CNY at kimi", str(file))
+    assert KEY not in mpal("config").out
+
+
+@pytest.mark.parametrize(
+    "place", ["u:hidden@host", "u:hid/hidden@host", "u:x@hidden@host", "host/db?password=hidden&a=b"]
+)
+def test_passwords_of_databases(mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """The password of a database is not shown, wherever in its URL it is."""
+    monkeypatch.setenv("MOONPALACE_DATABASE", f"postgresql://{place}")
+    assert "hidden" not in mpal("config").out
+    assert "host" in shown(mpal)["database"][0]
+
+
 def test_a_key_that_others_can_read(file: Path, mpal: Callable[..., Outcome]) -> None:
     """A file with a key that other users can read gets a warning with the way out."""
     file.write_text(f"start:\n    key: {KEY}\n", encoding="utf-8")

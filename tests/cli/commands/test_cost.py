@@ -58,6 +58,21 @@ def test_table(calls: Store, mpal: Callable[..., Outcome]) -> None:
     assert result.err.startswith("without a cost: 1 call; the price of their model is unknown")
 
 
+def test_more_tokens_than_there_are(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """Numbers that no server should report neither overflow nor save more than the whole prompt costs."""
+    huge = {"prompt_tokens": 2**63 - 1, "cached_tokens": 0, "completion_tokens": 2**63 - 1}
+    store.add(**PRICED | huge, model_answered="huge")
+    store.add(**PRICED | huge, model_answered="huge")
+    store.add(**PRICED | {"cached_tokens": 50_000})
+    assert told(mpal("cost", "--json"), "model", "calls", "cost_saved") == [("huge", 2, 0.0), ("kimi-k3", 1, 0.0025)]
+
+
+def test_only_calls_with_tokens_lack_a_cost(calls: Store, mpal: Callable[..., Outcome]) -> None:
+    """A call that failed has no price, and needs none, whatever other calls of its model have."""
+    calls.add(model_answered="other", prompt_tokens=None, completion_tokens=None)
+    assert mpal("cost").err.startswith("without a cost: 1 call;")
+
+
 def test_sums(calls: Store, mpal: Callable[..., Outcome]) -> None:
     """Several groups of one currency are followed by their sum."""
     lines = mpal("cost", "--by", "session", "-p", "cost_currency == 'USD'").out.splitlines()

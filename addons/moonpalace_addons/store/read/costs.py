@@ -26,6 +26,8 @@ class Spent:
     name: str | None
     currency: str | None
     calls: int = 0
+    with_tokens: int = 0
+    """The calls whose answers say how many tokens the prompt has: without it they have no price."""
     prompt_tokens: int = 0
     cached_tokens: int = 0
     completion_tokens: int = 0
@@ -37,7 +39,7 @@ class Spent:
 
     def add(self, other: "Spent") -> None:
         """Add what other calls cost."""
-        for name in ("calls", *SUMS, *AMOUNTS):
+        for name in ("calls", "with_tokens", *SUMS, *AMOUNTS):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
@@ -47,8 +49,10 @@ def spent(engine: Engine, by: By, where: ColumnElement[bool] | None = None) -> l
     A call with several tags counts under each of them.
     """
     group = GROUPS[by]
-    sums = [func.sum(expression(FIELDS[name])) for name in (*SUMS, *AMOUNTS)]
-    query = select(group, EXCHANGES.c.cost_currency, func.count(), *sums).group_by(group, EXCHANGES.c.cost_currency)
+    # No sums of integers: one server that reports 2**63 - 1 tokens would make SQLite refuse.
+    sums = [func.sum(expression(FIELDS[name]) * 1.0) for name in (*SUMS, *AMOUNTS)]
+    counts = func.count(), func.count(EXCHANGES.c.prompt_tokens)
+    query = select(group, EXCHANGES.c.cost_currency, *counts, *sums).group_by(group, EXCHANGES.c.cost_currency)
     if by == "tag":
         query = query.select_from(EXCHANGES.outerjoin(TAGS, TAGS.c.exchange_id == EXCHANGES.c.id))
     if where is not None:
@@ -63,12 +67,12 @@ def grouped(rows: Sequence[Row[Any]], by: By) -> list[Spent]:
     """Return the groups of rows, quarters of an hour put together to days."""
     found: dict[tuple[str | None, str | None], Spent] = {}
     for row in rows:
-        name, currency, calls, *numbers = tuple(row)
+        name, currency, calls, with_tokens, *numbers = tuple(row)
         shown = day(cast(int, name)) if by == "day" else name
         tokens = [int(number or 0) for number in numbers[: len(SUMS)]]
         amounts = [float(number or 0) for number in numbers[len(SUMS) :]]
         group = found.setdefault((shown, currency), Spent(shown, currency))
-        group.add(Spent(shown, currency, calls, *tokens, *amounts))
+        group.add(Spent(shown, currency, calls, with_tokens, *tokens, *amounts))
     return list(found.values())
 
 

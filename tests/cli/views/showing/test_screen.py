@@ -124,3 +124,12 @@ def test_packing() -> None:
     assert packed(["a b", "c d", "e f"], 8) == ["a b  c d", "e f"]
     assert packed(["a long one"], 4) == ["a long one"]
     assert packed([], 4) == [""]
+
+
+def test_odd_numbers(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """No share over 100 % is shown, and amounts are written out."""
+    store.add(prompt_tokens=10, cached_tokens=50, completion_tokens=1, cost=0.00005, cost_currency="CNY")
+    store.add(prompt_tokens=10, cached_tokens=5, completion_tokens=1, cost=12345.678, cost_currency="CNY")
+    assert "of the prompt was cached" not in mpal("show", "1").out
+    assert "cost 0.000050 CNY" in mpal("show", "1").out
+    assert "cost 12,345.68 CNY" in mpal("show", "2").out
