@@ -42,7 +42,15 @@ def pattern(term: Term) -> str:
     """Return the regular expression that finds a term in a text."""
     before = "" if is_east_asian(term[0]) else f"(?<![^\\W{EAST_ASIAN}])"
     after = "" if is_east_asian(term[-1]) else f"(?![^\\W{EAST_ASIAN}])"
-    return before + joined([re.escape(word) for word in term], r"\W") + after
+    return before + joined([spelled(word) for word in term], r"\W") + after
+
+
+def spelled(word: str) -> str:
+    """Return the regular expression that finds a word.
+
+    Letters of ASCII match only one another: the condition that chooses bodies does not know that `İ` may match `i`.
+    """
+    return f"(?a:{word})" if word.isascii() else re.escape(word)
 
 
 def joined(term: Sequence[str], gap: str) -> str:
