@@ -30,7 +30,7 @@ def of_request(headers: Mapping[str, str], members: Mapping[str, object]) -> str
     """
     metadata = mapping(members.get("metadata"))
     named = (
-        *(headers.get(name) for name in HEADERS),
+        *(map(headers.get, HEADERS) if headers else ()),
         metadata.get("session_id"),
         _in_user_id(metadata.get("user_id")),
         members.get("prompt_cache_key"),

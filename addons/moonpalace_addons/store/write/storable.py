@@ -22,13 +22,9 @@ def storable(columns: Values, hidden: Sequence[bytes] = ()) -> Values:
     Lone surrogates and NUL are replaced by escapes; an integer beyond 64 bits becomes None.
     """
     # Nearly every row is acceptable as it is, which one check of all its texts joined shows.
-    given, has_large_int = dict[str, str](), False
-    for name, value in columns.items():
-        kind = type(value)
-        if kind is str:
-            given[name] = cast(str, value)
-        elif kind is int:
-            has_large_int |= not -MAX_INT64 <= cast(int, value) <= MAX_INT64
+    given = {name: value for name, value in columns.items() if type(value) is str}
+    numbers = [value for value in columns.values() if type(value) is int]
+    has_large_int = bool(numbers) and (max(numbers) > MAX_INT64 or min(numbers) < -MAX_INT64)
     texts = "\n".join(given.values())
     fit = dict(columns)
     if has_large_int or "\x00" in texts or not texts.isascii():
