@@ -98,6 +98,7 @@ def cut(is_given: bool) -> Iterator[str]:
         reasons = ", ".join(map(quoted, CUT))
         yield (
             f"finish_reason @ [{reasons}] || warnings ~ 'ended without a finish reason'"
+            " || (!finish_reason && warnings ~ 'the stream ended without')"
             " || (response_bytes > 0 && state @ ['upstream_failed', 'timed_out'])"
         )
 

@@ -56,7 +56,10 @@ def read_all(path: Path) -> Contents:
         raise SettingError(
             f"{display_path(path)}, line {line}: the file must hold `start:` with settings indented under it"
         )
-    reader.walk(root, ())
+    try:
+        reader.walk(root, ())
+    except RecursionError:  # an alias within what it stands for
+        raise SettingError(f"{display_path(path)}: nested too deeply") from None
     return Contents(reader.found, reader.free)
 
 

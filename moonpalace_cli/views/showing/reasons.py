@@ -27,6 +27,10 @@ REASONING_SHARE = 0.9
 LOOP_THRESHOLD, LOOP_MIN_LENGTH = 0.5, 100
 """The defaults of --detect-repeat."""
 EXCERPT = 60
+AGAIN = "send it again, and compare"
+ENDED_EARLY = "the stream ended without"
+"""How warnings of streams without their last event begin."""
+OK = 200
 HOSTS = {"https://api.moonshot.cn": "https://api.moonshot.ai", "https://api.moonshot.ai": "https://api.moonshot.cn"}
 CONTEXT_WORDS = ("token limit", "context length", "context window", "too long")
 UNREACHED = {
@@ -235,10 +239,16 @@ def stalled(facts: Facts) -> Reason | None:
 
 
 def unfinished(facts: Facts) -> Reason | None:
-    """Find an answer without a finish reason."""
-    if cut_by(facts.call) != NO_REASON:
+    """Find an answer without a finish reason, and a stream that ended before it or before its first byte."""
+    call = facts.call
+    if cut_by(call) == NO_REASON:
+        return Reason("the answer ended without a finish reason: it may be incomplete", AGAIN)
+    if call.state is not State.COMPLETED or call.finish_reason or call.holds_error:
         return None
-    return Reason("the answer ended without a finish reason: it may be incomplete", "send it again, and compare")
+    if call.is_stream and call.status_code == OK and call.response_bytes == 0:
+        return Reason("the stream is empty: the API ended it before its first byte", AGAIN)
+    ended = next((warning for warning in call.warnings if warning.startswith(ENDED_EARLY)), None)
+    return Reason(ended, AGAIN) if ended else None
 
 
 def broken_arguments(facts: Facts) -> Reason | None:

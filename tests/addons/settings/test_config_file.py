@@ -120,6 +120,8 @@ REFUSED = [
     ("start:\n  key: a\0b", "FILE, line 2: not YAML: it contains a control character"),
     ('start: {key: "\\UFFFFFFFF"}', "FILE: not YAML: an escape sequence is not a valid character"),
     ("[" * 30_000, "FILE: nested too deeply"),
+    ("endpoints: &a {a: *a}", "FILE: nested too deeply"),
+    ("start: &a {auto-cache: *a}", "FILE, line 1: start.auto-cache.auto-cache is unknown"),
     # not the structure
     ("port", "FILE, line 1: the file must hold `start:` with settings indented under it"),
     ("\n- start", "FILE, line 2: the file must hold `start:` with settings indented under it"),

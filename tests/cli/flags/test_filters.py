@@ -119,3 +119,11 @@ def test_a_filter_is_the_same_everywhere(name: str) -> None:
     flags = {parameter.name for parameter in command.params}
     found = {each.name for each in FILTERS if f"filter_{each.name}" in flags}
     assert not found or found >= {each.name for each in FILTERS} - {"good", "bad", "tag"}
+
+
+def test_streams_without_their_last_event_are_cut(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """`--cut` finds streams that the API ended early in good order, not those that lack a last line end."""
+    early = "the stream ended without response.completed or another last event"
+    store.add(finish_reason=None, warnings=(early,))
+    store.add(finish_reason="stop", warnings=("the stream ended without the blank line of its last event",))
+    assert [json.loads(line)["id"] for line in mpal("list", "--json", "--cut").out.splitlines()] == [1]

@@ -218,6 +218,25 @@ CASES = (
         {"finish_reason": None, "warnings": ("x; the answer ended without a finish reason, it may be incomplete",)},
     ),
     Case(
+        "no last event",
+        "the stream ended without response.completed",
+        "send it again",
+        {**STREAM, "finish_reason": None, "warnings": ("the stream ended without response.completed or another",)},
+    ),
+    Case(
+        "complete but for its last line end",
+        "",
+        "",
+        {**STREAM, "warnings": ("the stream ended without the blank line of its last event",)},
+    ),
+    Case(
+        "an empty stream",
+        "the stream is empty",
+        "send it again",
+        {**STREAM, "finish_reason": None, "response_bytes": 0},
+        response=None,
+    ),
+    Case(
         "tool arguments",
         'the arguments of the tool call search (c1) are not JSON: \'{"q": "x\'',
         "return the error to the model",
