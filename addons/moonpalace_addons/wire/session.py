@@ -28,9 +28,11 @@ def of_request(headers: Mapping[str, str], members: Mapping[str, object]) -> str
     `headers` are by lower-case names, `members` those of the JSON body. The body's `prompt_cache_key` counts, since
     clients use one per conversation.
     """
+    if not (headers or "metadata" in members or "prompt_cache_key" in members):
+        return None  # as of most clients
     metadata = mapping(members.get("metadata"))
     named = (
-        *(map(headers.get, HEADERS) if headers else ()),
+        *map(headers.get, HEADERS),
         metadata.get("session_id"),
         _in_user_id(metadata.get("user_id")),
         members.get("prompt_cache_key"),

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from operator import itemgetter
 from typing import cast
 
 from sqlalchemy import (
@@ -42,6 +43,7 @@ def kinds_of(name: str) -> tuple[type, ...]:
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 NAMES = tuple(HINTS)
+GIVEN: Callable[[RowMapping | Mapping[str, object]], tuple[object, ...]] = itemgetter(*NAMES)
 COLUMNS: list[ColumnElement[object]] = [stored(name) for name in NAMES]
 
 
@@ -50,9 +52,11 @@ def to_exchange(row: RowMapping | Mapping[str, object]) -> Exchange:
 
     Values of a wrong type, which another program has written, are replaced, and a warning names their columns.
     """
-    values = {name: row[name] for name in NAMES}
-    odd = odd_columns(tuple(map(type, values.values())))
-    values |= {name: DEFAULTS.get(name) for name in odd}
+    given = GIVEN(row)
+    values = dict(zip(NAMES, given, strict=True))
+    odd = odd_columns(tuple(map(type, given)))
+    for name in odd:
+        values[name] = DEFAULTS.get(name)
     values["request_headers"] = values["request_headers"] or ""  # NULL if the piece is missing
     for name, read in READ.items():
         try:
