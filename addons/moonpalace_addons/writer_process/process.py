@@ -23,6 +23,9 @@ logger = logging.getLogger(__name__)
 PIPE_SIZE = 1024 * 1024
 """Bytes of the pipe's buffer on Linux, so that a request with an image does not cost many context switches."""
 
+MALLOC = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "1000000"}
+"""Settings of glibc: large bodies are given back to the system at once, and do not add up in several heaps."""
+
 FULL_INTERVAL = 0.05
 """Seconds between the calls of `waiting` while the pipe is full."""
 
@@ -86,7 +89,7 @@ class WriterProcess:
             [sys.executable, "-P", "-m", str(__package__)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env=MALLOC | os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             start_new_session=True,  # not reached by signals to the proxy's terminal or group
         )
         self._pipe = cast(IO[bytes], self._process.stdin)

@@ -1,5 +1,6 @@
 """Calls in flight: their units, and their answers so far."""
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -21,7 +22,9 @@ class Answer:
 
     started: ResponseStarted
     secrets: tuple[bytes, ...] = field(repr=False)
-    body: bytearray = field(default_factory=bytearray, repr=False)
+    body: io.BytesIO = field(default_factory=io.BytesIO, repr=False)
+    size: int = 0
+    """Bytes of the body so far."""
     chunks: list[tuple[int, int]] = field(default_factory=list)
     decoder: encodings.Decoder = field(init=False)
     headers: str = field(init=False)
@@ -39,22 +42,25 @@ class Answer:
         """Decode the chunks that have arrived since the last call."""
         waiting = self.started.chunks
         for at, data in [waiting.popleft() for _ in range(len(waiting))]:
-            self.body += self.decoder.feed(data)
-            self.chunks.append((len(self.body), at))
+            self._add(self.decoder.feed(data))
+            self.chunks.append((self.size, at))
 
     def take(self, times: Sequence[int], lengths: Sequence[int], data: bytes) -> None:
         """Decode packed chunks: their arrival times, their lengths and all their bytes."""
         if self.decoder.passes:
-            offsets = accumulate(lengths, initial=len(self.body))
+            offsets = accumulate(lengths, initial=self.size)
             next(offsets)
-            self.body += data
+            self._add(data)
             self.chunks += zip(offsets, times, strict=True)
             return
         begin = 0
         for at, length in zip(times, lengths, strict=True):
-            self.body += self.decoder.feed(data[begin : begin + length])
-            self.chunks.append((len(self.body), at))
+            self._add(self.decoder.feed(data[begin : begin + length]))
+            self.chunks.append((self.size, at))
             begin += length
+
+    def _add(self, data: bytes) -> None:
+        self.size += self.body.write(data)
 
     def fresh(self) -> tuple[bytes, Sequence[tuple[int, int]]]:
         """Return the part that is not stored yet, and mark it as stored.
@@ -62,8 +68,9 @@ class Answer:
         The last bytes are held back while they may be the beginning of a secret.
         """
         self.absorb()
-        data = bytes(memoryview(self.body)[self.stored : self.stored + MAX_SEGMENT])
-        in_events = gate.is_events(bytes(self.body[: gate.HEAD_SIZE]))
+        with self.body.getbuffer() as body:
+            data = bytes(body[self.stored : self.stored + MAX_SEGMENT])
+            in_events = gate.is_events(bytes(body[: gate.HEAD_SIZE]))
         size = gate.storable_size(data, self.secrets, in_events=in_events)
         masked = gate.masked_part(data[:size], self.secrets, in_events=in_events)
         self.stored += size
@@ -93,8 +100,8 @@ class Answer:
     def close(self) -> Received:
         """Return the whole answer, including bytes that the decoder still held."""
         self.absorb()
-        self.body += self.decoder.close()
-        body, self.body = bytes(self.body), bytearray()  # avoids a second copy of a large body
+        self._add(self.decoder.close())
+        body, self.body = self.body.getvalue(), io.BytesIO()  # which copies nothing
         return self._received(*gate.masked_body(body, self.secrets))
 
 
@@ -116,7 +123,7 @@ class Ongoing(Unit):
     @property
     def answer_weight(self) -> int:
         """Return the approximate memory of its answer in flight in bytes."""
-        return len(self.answer.body) + TIME_WEIGHT * len(self.answer.chunks) if self.answer else 0
+        return self.answer.size + TIME_WEIGHT * len(self.answer.chunks) if self.answer else 0
 
     @property
     def last_at(self) -> int:
