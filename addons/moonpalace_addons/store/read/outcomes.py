@@ -16,7 +16,6 @@ AT_LIMIT = ("length", "max_tokens", "max_output_tokens")
 """Finish reasons of answers that reached the limit of the request, on any of the API's faces."""
 CONTEXT_FULL = ("model_context_window_exceeded", "context_length_exceeded")
 SILENT_UPSTREAM = re.compile(r"nothing came from upstream for the last ([0-9.]+) s")
-SILENT_CLIENT = re.compile(r"the client took nothing more for the last ([0-9.]+) s")
 FULL_WINDOW = re.compile(r"the context window of \d+ tokens is full")
 NO_REASON = "ended without a finish reason"
 
