@@ -65,5 +65,6 @@ def flag_error(error: click.NoSuchOption) -> str:
     parameters = error.ctx.command.params if error.ctx is not None else []
     known = [flag for each in parameters if isinstance(each, click.Option) and not each.hidden for flag in each.opts]
     meant = [flag for flag in FLAGS.get(name.lower(), ()) if flag in known]
-    near = meant or nearest(name, [flag for flag in known if flag.startswith("--")])
+    words = [flag.removeprefix("--") for flag in known if flag.startswith("--")]
+    near = meant or [f"--{word}" for word in nearest(name.lstrip("-"), words)]
     return f"no option {name}" + (f"; did you mean {either(near)}?" if near else "")

@@ -67,7 +67,7 @@ def proxy(run: Run) -> str:
     """Return a living proxy for people."""
     machine = run.open_run.host.partition("/")[0]
     since = local_time(datetime.fromtimestamp(run.started_at / 1e6, UTC))
-    heard = f"heard of {run.open_run.silent / 1e6:.0f} s ago"
+    heard = f"last heartbeat {run.open_run.silent / 1e6:.0f} s ago"
     return f"process {run.open_run.pid} on {machine} since {since}, {heard}, {run.in_flight} calls under way"
 
 

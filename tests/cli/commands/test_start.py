@@ -106,7 +106,7 @@ BAD = [
     (("--key", "sk with spaces"), "Error: flag --key: the value must be ASCII characters"),
     (("--web-port", "70000"), "Error: Invalid value for '--web-port'"),
     (("--config", "/no/such/file"), "Error: flag --config: '/no/such/file' does not exist"),
-    (("--nonsense",), "Error: No such option '--nonsense'"),
+    (("--nonsense",), "Error: no option --nonsense"),
     (("argument",), "Error: Got unexpected extra argument"),
 ]
 

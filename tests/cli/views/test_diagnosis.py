@@ -47,7 +47,7 @@ def test_proxy_is_told_by_its_machine() -> None:
     """A living proxy is told with process, machine, start and what it has under way."""
     run = Run(OpenRun("r", "host/boot/pid:[1]", 42, False, 2_400_000), "1", 1_795_368_422_000_000, 3)
     since = "2026-11-23 01:27:02"
-    assert proxy(run) == f"process 42 on host since {since}, heard of 2 s ago, 3 calls under way"
+    assert proxy(run) == f"process 42 on host since {since}, last heartbeat 2 s ago, 3 calls under way"
 
 
 def test_hits_are_a_table() -> None:
