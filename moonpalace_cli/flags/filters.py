@@ -24,8 +24,6 @@ PREFIX = "filter_"
 """Separates the parameters of filters from those of commands."""
 LABELS = ("good", "bad", "tag")
 """Filters whose flags set labels in the commands that change them."""
-CUT = ("length", "max_tokens", "max_output_tokens", "model_context_window_exceeded")
-"""Finish reasons of answers that end at a limit, on any of the API's faces."""
 STATUS = re.compile(r"[1-5][0-9]{2}")
 STATUS_CLASS = re.compile(r"([1-5])xx", re.IGNORECASE)
 AMOUNT = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?(?:ms|s|m|h))+|(?P<seconds>[0-9]+(?:\.[0-9]*)?)")
@@ -95,10 +93,12 @@ def failed(is_given: bool) -> Iterator[str]:
 def cut(is_given: bool) -> Iterator[str]:
     """Yield the predicate for answers that ended at a limit, or broke off."""
     if is_given:
-        reasons = ", ".join(map(quoted, CUT))
+        from moonpalace_addons.store.read import outcomes
+
+        reasons = ", ".join(map(quoted, outcomes.AT_LIMIT + outcomes.CONTEXT_FULL))
         yield (
-            f"finish_reason @ [{reasons}] || warnings ~ 'ended without a finish reason'"
-            " || (!finish_reason && warnings ~ 'the stream ended without')"
+            f"finish_reason @ [{reasons}] || warnings ~ '{outcomes.NO_REASON}'"
+            f" || (!finish_reason && warnings ~ '{outcomes.NO_END}')"
             " || (response_bytes > 0 && state @ ['upstream_failed', 'timed_out'])"
         )
 

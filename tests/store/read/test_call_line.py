@@ -88,6 +88,11 @@ def test_no_line_is_wider_than_the_terminal(width: int, words: str, model: str) 
             "warning",
         ),
         (
+            {"finish_reason": None, "warnings": ("the stream ended without message_stop: clients report it",)},
+            "the stream ended early",
+            "warning",
+        ),
+        (
             {"status_code": 429, "error_kind": "engine_overloaded_error", "retry_after": SECOND},
             "429 engine overloaded, retry after 1 s",
             "bad",

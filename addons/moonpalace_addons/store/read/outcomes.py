@@ -18,6 +18,8 @@ CONTEXT_FULL = ("model_context_window_exceeded", "context_length_exceeded")
 SILENT_UPSTREAM = re.compile(r"nothing came from upstream for the last ([0-9.]+) s")
 FULL_WINDOW = re.compile(r"the context window of \d+ tokens is full")
 NO_REASON = "ended without a finish reason"
+NO_END = "the stream ended without"
+"""The beginning of the warnings for streams without their last event."""
 
 FAILURES = {
     "client_disconnected": "your program hung up",
@@ -100,7 +102,10 @@ def cut_by(call: Exchange) -> str | None:
         return "cut by a full context"
     if call.finish_reason in AT_LIMIT:
         return "cut by max_tokens"
-    return NO_REASON if any(NO_REASON in text for text in call.warnings) else None
+    if any(NO_REASON in text for text in call.warnings):
+        return NO_REASON
+    is_early = not call.finish_reason and any(text.startswith(NO_END) for text in call.warnings)
+    return "the stream ended early" if is_early else None
 
 
 def words_of(name: str | None) -> str:
