@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, ResponseStarted, Task
@@ -161,7 +162,8 @@ class WriterClient:
 
     def _put_by(self) -> None:
         """Spool new tasks while a message cannot be sent, because the process does not read."""
-        self._take_in(self._later.put)
+        # An exception here would cut the message that is being sent.
+        self._guarded(partial(self._take_in, self._later.put))
 
     def _keep(self) -> None:
         """Keep new tasks for replay while no process is running."""

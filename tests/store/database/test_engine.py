@@ -288,6 +288,7 @@ def test_a_locked_store_that_must_be_migrated_is_named(tmp_path: Path, monkeypat
     "url",
     [
         "postgresql://me:hunter22@127.0.0.1:1/store",
+        "postgresql://me:x@ss/hunter22@127.0.0.1/store",
         "postgresql://me:hunter22@127.0.0.1:hunter22/store",
         "nonsense://me:hunter22@host/store",
         "mysql+nodriver://me:hunter22@host/store",

@@ -55,7 +55,8 @@ def parse_url(url: str) -> URL:
             f"the database cannot be {parsed.drivername}: calls are kept in SQLite (a path) or in PostgreSQL"
             " (postgresql://user@host/name)"
         )
-    if "@" in (parsed.host or ""):  # the part before it may be the end of the password
+    # What precedes the last @ may be the end of the password: in the host, or after a / in the name of the database.
+    if "@" in (parsed.host or "") or (parsed.host and url.partition("?")[0].count("@") > 1):
         raise StoreError("the database's URL has several @: write one in a user or password as %40")
     return parsed.set(drivername=DRIVERS[parsed.drivername])
 
