@@ -1,6 +1,7 @@
 """Tests of reading what came back."""
 
 import json
+import tracemalloc
 
 import pytest
 
@@ -226,3 +227,16 @@ def test_a_stream_without_end_is_read_in_part(
     whole = read(received(event * 10 + b"data: [DONE]\n\n", "text/event-stream"), ())
     assert whole.is_all
     assert whole.is_done
+
+
+def test_memory_of_many_events() -> None:
+    """Many tiny events take little memory to read: none of them is kept beside what it says."""
+    body = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n' * 30_000
+    answer = received(body, "text/event-stream")
+    tracemalloc.start()
+    try:
+        read(answer, ())
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 300 * 30_000

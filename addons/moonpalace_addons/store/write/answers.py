@@ -1,13 +1,14 @@
 """Parse answers: JSON as received, a stream as the completion that its events merge to."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
 from moonpalace_addons.store.write import gate
 from moonpalace_addons.wire import sse
-from moonpalace_addons.wire.chat.event_data import DONE_DATA, Data, DataReader, in_runs, make_decoder
+from moonpalace_addons.wire.chat.api_error import ApiError
+from moonpalace_addons.wire.chat.event_data import DONE_DATA, Data, DataReader, Value, in_runs, make_decoder
 from moonpalace_addons.wire.chat.text_matcher import TextDelta
 from moonpalace_addons.wire.faces.face import Face
 from moonpalace_addons.wire.faces.table import face_of
@@ -98,58 +99,88 @@ def read_body(received: Received, path: str) -> Reading:
 def read_stream(received: Received, hidden: Sequence[bytes], path: str, cut_at: int | None = None) -> Reading:
     """Parse a stream: its events, and the answer that they merge to."""
     decoder = make_decoder()
-    events, is_all = read_events(decoder, received.body)
-    has_done = any(data.is_done for _, data in events)
-    events = [(event, data) for event, data in events if data is not DONE_DATA]
-    said = [(event.end, value, error) for event, data in events for value, error in data.values]
-    parsed = [(end, value) for end, value, _ in said]
-    is_cut = is_all and bool(events) and not events[-1][0].terminated
-    face = face_of(path, (value for _, value in parsed))
+    said = read_events(decoder, received.body)
+    face = face_of(path, (value for _, value in said.values))
     merger, progress = face.make_merger(), face.make_progress()
-    for value, error in in_runs((value, error) for end, value, error in said if cut_at is None or end <= cut_at):
+    for value, error in in_runs(said.until(cut_at)):
         merger.feed(value, error)
         progress.feed(value, error)
     for value in progress.ending() if cut_at is not None else ():
         merger.feed(value)
-    has_end = has_done or progress.is_done
+    has_end = said.has_done or progress.is_done
     is_done = has_end or progress.is_complete
     warnings = encoding_warning(received)
     if decoder.overflowed:
         warnings.append("an event of the stream is too large to be read; its bytes are kept")
-    if not is_all:
+    if not said.is_all:
         warnings.append("the stream has too many events to be read to its end; its bytes are kept")
     if merger.is_empty:
-        failure = next(({"error": error.member} for _, _, error in said if error), None)
-        return Reading(face, failure, received.body, parsed, warnings, is_cut, is_done, is_all=is_all)
-    warnings += odd_events(events)
+        failure = next(({"error": error.member} for error in said.errors.values()), None)
+        return Reading(face, failure, received.body, said.values, warnings, said.is_cut, is_done, is_all=said.is_all)
+    if said.odd_count:
+        warnings.append(f"events of the stream that are not JSON: {said.odd_count}")
     merged = merger.result()
     warnings += [f"merging the stream: {doubt}" for doubt in merger.doubts]
     body = dump_json(merged)
     masked, _ = gate.masked_body(body, hidden)
-    return Reading(face, merged, masked, parsed, warnings, is_cut, is_done, has_end, masked != body, is_all)
+    return Reading(
+        face, merged, masked, said.values, warnings, said.is_cut, is_done, has_end, masked != body, said.is_all
+    )
 
 
-def read_events(decoder: sse.Decoder, body: bytes) -> tuple[list[tuple[sse.Event, Data]], bool]:
-    """Return the parsed events of a stream, and whether these are all within the limits."""
-    reader, room = DataReader(), MAX_VALUES
-    events = list[tuple[sse.Event, Data]]()
+@dataclass(slots=True)
+class Said:
+    """What the events of a stream say. The events themselves are not kept, which would take more memory than these.
+
+    `values` are (end of the event in the body, value) in order; `errors` are those that values report, by the positions
+    of these. `odd_count` counts the complete events that are not JSON, `is_cut` means that the last event is not
+    complete, `is_all` that the limits allowed to read all events.
+    """
+
+    values: list[tuple[int, object]] = field(default_factory=list)
+    errors: dict[int, ApiError] = field(default_factory=dict)
+    has_done: bool = False
+    odd_count: int = 0
+    is_cut: bool = False
+    is_all: bool = True
+
+    def add(self, event: sse.Event, data: Data) -> None:
+        """Add what one event says."""
+        self.has_done = self.has_done or data.is_done
+        if data is DONE_DATA:
+            return
+        self.is_cut = not event.terminated
+        self.odd_count += data.is_odd and event.terminated
+        for value, error in data.values:
+            if error is not None:
+                self.errors[len(self.values)] = error
+            self.values.append((event.end, value))
+
+    def until(self, cut_at: int | None) -> Iterator[Value]:
+        """Yield the values with their errors, up to an offset in the body if it is given."""
+        for number, (end, value) in enumerate(self.values):
+            if cut_at is None or end <= cut_at:
+                yield value, self.errors.get(number)
+
+
+def read_events(decoder: sse.Decoder, body: bytes) -> Said:
+    """Return what the events of a stream say, within the limits."""
+    reader, room, count, said = DataReader(), MAX_VALUES, 0, Said()
     for start in range(0, len(body), SLICE_SIZE):
         for event in decoder.feed(body[start : start + SLICE_SIZE]):
             data = reader.read(event)
-            events.append((event, data))
+            said.add(event, data)
+            count += 1
             if not isinstance(data.values[0][0], TextDelta):
                 room -= len(event.data) + VALUE_COST * (event.data.count("{") + event.data.count("["))
-        if len(events) > MAX_EVENTS or room < 0:
-            return events, False
-    return [*events, *((event, reader.read(event)) for event in decoder.close())], True
+        if count > MAX_EVENTS or room < 0:
+            said.is_all = said.is_cut = False
+            return said
+    for event in decoder.close():
+        said.add(event, reader.read(event))
+    return said
 
 
 def encoding_warning(received: Received) -> list[str]:
     """Return the warning for a body that could not be decoded completely."""
     return [f"the answer's encoding is broken: {received.problem}"] if received.problem else []
-
-
-def odd_events(events: Sequence[tuple[sse.Event, Data]]) -> list[str]:
-    """Return the warning for complete events of a stream that are not JSON."""
-    odd = sum(data.is_odd and event.terminated for event, data in events)
-    return [f"events of the stream that are not JSON: {odd}"] if odd else []

@@ -145,6 +145,7 @@ def finish(
     try:
         reading = read(received, hidden, path=path, cut_at=ended.cut_at)
         if received.is_stream and (reading.has_secrets or not is_merged(reading)):
+            del reading  # its events may take much memory
             received, reading = without_pieces(received, hidden, path, ended.cut_at)
         if ended.error_kind is not None:
             reading = reading._replace(has_end=True)  # whoever left early, it was not the server that forgot the end
