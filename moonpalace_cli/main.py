@@ -13,9 +13,10 @@ import click
 
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.version import __version__
+from moonpalace_addons.wire.escaping import escaped
 from moonpalace_cli.flags.meant import ALIASES, command_hint, flag_error
 from moonpalace_cli.flags.process_title import hide_secrets
-from moonpalace_cli.output import escaped, make_streams_lenient, open_missing_streams
+from moonpalace_cli.output import make_streams_lenient, open_missing_streams
 
 COMMANDS = {
     "cache": ("cache", "Show context caches, and why a prompt was not cached."),

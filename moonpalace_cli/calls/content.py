@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.wire.forms import MAX_HEAD, Form, form_of
-from moonpalace_cli.text.json_text import Json, Verbatim, parse, reindent
+from moonpalace_addons.wire.json_text import Json, Verbatim, parse, reindent
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.contents import Bodies

@@ -8,10 +8,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.fields import error_text, url
+from moonpalace_addons.wire.json_text import Json
 from moonpalace_addons.wire.status import status_line
 from moonpalace_cli.calls.content import answer, members, read
 from moonpalace_cli.calls.presentation import has_failed, metadata
-from moonpalace_cli.text.json_text import Json
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.contents import Bodies

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.fields import url
 from moonpalace_addons.store.read.header_text import header_lines
+from moonpalace_addons.wire.json_text import Verbatim, reindent
 from moonpalace_addons.wire.status import status_line
 from moonpalace_cli.calls.content import Content, answer, read
-from moonpalace_cli.text.json_text import Verbatim, reindent
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.contents import Bodies

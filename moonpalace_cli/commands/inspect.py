@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.wire.json_text import dumps
 from moonpalace_cli.calls.documents import inspect_document
 from moonpalace_cli.calls.http_text import request_message, response_message
 from moonpalace_cli.calls.presentation import has_failed
@@ -18,7 +19,6 @@ from moonpalace_cli.flags.selecting import CallSelection, selection_flags
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import is_terminal, is_utf8, print_json, print_text, terminal_width, visible
 from moonpalace_cli.text import colours
-from moonpalace_cli.text.json_text import dumps
 from moonpalace_cli.views.inspecting.paging import show
 from moonpalace_cli.views.inspecting.parts import PARTS, part_texts, parts_table
 
@@ -188,7 +188,8 @@ def print_table(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown
 def print_timeline(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
     """Print the timeline of a stream."""
     from moonpalace_addons.store.records import contents
-    from moonpalace_cli.views.inspecting import timeline, timeline_table
+    from moonpalace_addons.views import timeline
+    from moonpalace_cli.views.inspecting import timeline_table
 
     if bodies.event_stream is None:
         raise MoonPalaceError(f"call {exchange.id} has no stream: only the events of a stream have a timeline")
@@ -204,17 +205,16 @@ def print_timeline(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Sh
 
 def print_chat(exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
     """Print the conversation."""
-    from moonpalace_addons.wire.faces.table import face_of
-    from moonpalace_cli.calls import conversation
-    from moonpalace_cli.calls.completions import asked_and_answered
+    from moonpalace_addons.views.chat_text import chat_lines
+    from moonpalace_addons.views.completions import asked_and_answered
+    from moonpalace_addons.views.conversation import conversation
     from moonpalace_cli.views.inspecting.chat_text import chat_text
 
     request, answer = asked_and_answered(bodies, exchange.path)
-    face = face_of(exchange.path, [answer])
-    asked, answered = conversation.asked(request, face), conversation.answered(answer, face)
-    if not asked and not answered:
+    said = conversation(exchange.path, request, answer)
+    if not said.asked and not said.answered:
         raise MoonPalaceError(
             f"call {exchange.id} holds no conversation; mpal inspect --print-request shows what it is"
         )
-    text = chat_text(exchange, asked, answered, answer, width=terminal_width(), colour=colours.wanted())
-    show(text, pager=shown.pager)
+    lines = chat_lines(exchange, said, answer)
+    show(chat_text(lines, width=terminal_width(), colour=colours.wanted()), pager=shown.pager)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from moonpalace_addons.wire.escaping import escaped
 from moonpalace_cli.flags.numbers import WholeNumber
-from moonpalace_cli.output import escaped
 
 if TYPE_CHECKING:
     from moonpalace_cli.mock.served import Served

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.fields import url
 from moonpalace_addons.store.read.header_text import header_pairs
+from moonpalace_addons.wire.escaping import CONTROL
 from moonpalace_addons.wire.secrets.masking import MASK, is_masked
-from moonpalace_cli.output import CONTROL
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange

@@ -16,9 +16,9 @@ import click
 
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.store.fields import model
+from moonpalace_addons.wire.json_text import JSON_ESCAPES
 from moonpalace_cli.export.files import candidates, safe_stem, write_new, write_over, writing_over
 from moonpalace_cli.output import is_terminal, print_json, print_text
-from moonpalace_cli.text.json_text import JSON_ESCAPES
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from moonpalace_addons.wire.json_text import JSON_ESCAPES
 from moonpalace_cli.export import curl, dataset, har, httpie, json_document, openai_batch, python_script, report
-from moonpalace_cli.text.json_text import JSON_ESCAPES
 
 if TYPE_CHECKING:
     from moonpalace_cli.calls.reading import Call

@@ -14,11 +14,11 @@ from moonpalace_addons.store.fields import error_text, url
 from moonpalace_addons.store.read.header_text import header_pairs
 from moonpalace_addons.version import __version__
 from moonpalace_addons.wire.chat.event_data import make_decoder
+from moonpalace_addons.wire.json_text import Json, dumps
 from moonpalace_addons.wire.status import status_line
 from moonpalace_cli.calls.content import answer
 from moonpalace_cli.calls.content import members as members_of
 from moonpalace_cli.calls.presentation import has_failed, metadata
-from moonpalace_cli.text.json_text import Json, dumps
 
 if TYPE_CHECKING:
     from moonpalace_cli.calls.reading import Call

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.wire.json_text import dumps
 from moonpalace_cli.calls.documents import export_document
-from moonpalace_cli.text.json_text import dumps
 
 if TYPE_CHECKING:
     from moonpalace_cli.calls.reading import Call

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import click
 
 from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.wire.json_text import escape_html
 from moonpalace_cli.calls.reading import read_calls
 from moonpalace_cli.export.destinations import to_folder
 from moonpalace_cli.export.formats import FORMATS
 from moonpalace_cli.export.unfit import UnfitError
 from moonpalace_cli.redaction.checking import secrets_in
 from moonpalace_cli.redaction.patterns import redactor
-from moonpalace_cli.text.json_text import escape_html
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

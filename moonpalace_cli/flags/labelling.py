@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from moonpalace_cli.output import CONTROL
+from moonpalace_addons.wire.escaping import CONTROL
 
 MAX_TAG = 100
 MAX_NOTE = 10_000

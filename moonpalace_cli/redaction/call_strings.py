@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote_plus, unquote_plus
 
 from moonpalace_addons.store.read.header_text import header_lines
+from moonpalace_addons.wire.json_text import JSON_ESCAPES
 from moonpalace_cli.calls.content import answer
 from moonpalace_cli.redaction.event_strings import rewrite_events
 from moonpalace_cli.redaction.json_strings import replacements
 from moonpalace_cli.redaction.replacing import Place, Visitor, apply
-from moonpalace_cli.text.json_text import JSON_ESCAPES
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.contents import Bodies

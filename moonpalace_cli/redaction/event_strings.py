@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from moonpalace_addons.wire.chat.event_data import make_decoder
 from moonpalace_addons.wire.chat.series import Series, is_text_piece, series_key
+from moonpalace_addons.wire.json_text import JSON_ESCAPES, parse, quote
 from moonpalace_cli.redaction.json_strings import KEY, Scalar, replacements, scalars
 from moonpalace_cli.redaction.replacing import Place, Replacement, Visitor, apply
-from moonpalace_cli.text.json_text import JSON_ESCAPES, parse, quote
 
 BOM = b"\xef\xbb\xbf"
 

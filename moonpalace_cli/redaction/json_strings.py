@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from moonpalace_addons.wire.json_text import LEXEME, parse, quote
 from moonpalace_cli.redaction.replacing import Place, Replacement, Visitor, apply
-from moonpalace_cli.text.json_text import LEXEME, parse, quote
 
 MAX_JSON_DEPTH = 3
 """Maximum nesting of JSON within strings of JSON, such as the arguments of a tool call."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
-from moonpalace_cli.text.durations import MILLISECOND, duration
+from moonpalace_addons.views.durations import MILLISECOND, duration
 
 STEPS = (1, 2, 5)
 """A logarithmic scale that is easy to read: 1, 2, 5, 10, 20, 50 … milliseconds."""

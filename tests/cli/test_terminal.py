@@ -16,7 +16,8 @@ from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import exchanges, idempotency, labels
 from moonpalace_addons.store.write import derive
-from moonpalace_cli.output import CONTROL, OURS, escaped, harmless
+from moonpalace_addons.wire.escaping import CONTROL, escaped
+from moonpalace_cli.output import OURS, harmless
 from tests.carried import carry
 
 ROOT = Path(__file__).parents[2]

@@ -4,9 +4,9 @@ import json
 import logging
 from collections.abc import Sequence
 
-from moonpalace_addons.store.read.call_line import call_line, line_text
 from moonpalace_addons.store.read.outcomes import outcome
 from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_addons.views.call_line import call_line, line_text
 from moonpalace_addons.writer_process.log_lines import Line, lines
 from moonpalace_addons.writer_process.messages import FULL_LOG, LogForm
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.fields import error_text
 from moonpalace_addons.store.read.header_text import header_lines
+from moonpalace_addons.wire.json_text import dumps
 from moonpalace_cli.calls.content import answer, read, readable
 from moonpalace_cli.calls.presentation import metadata
 from moonpalace_cli.text.colours import looks_like_json, paint_pieces
-from moonpalace_cli.text.json_text import dumps
 from moonpalace_cli.text.tables import box, cut, display_width, fold, frame_width, share
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.fields import error_text
+from moonpalace_addons.views.durations import MILLISECOND, duration
+from moonpalace_addons.views.timeline import Moment, Run, longest
 from moonpalace_cli.calls.presentation import status
 from moonpalace_cli.output import ellipsis, visible
 from moonpalace_cli.text.colours import ALARM, paint
-from moonpalace_cli.text.durations import MILLISECOND, duration
 from moonpalace_cli.text.histogram import bar
 from moonpalace_cli.text.tables import box, cut, display_width, fold, frame_width
-from moonpalace_cli.views.inspecting.timeline import Moment, Run, longest
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange

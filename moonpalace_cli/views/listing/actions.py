@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from moonpalace_cli.output import escaped, is_terminal, is_utf8, print_json, terminal_width, visible
+from moonpalace_addons.wire.escaping import escaped
+from moonpalace_cli.output import is_terminal, is_utf8, print_json, terminal_width, visible
 from moonpalace_cli.views.listing.columns import DEFAULT, Column, chosen
 from moonpalace_cli.views.listing.printing import print_calls, print_verbose, record_columns
 
@@ -130,7 +131,7 @@ def print_count(engine: Engine, selection: Selection, *, as_json: bool) -> int:
 def print_stats(engine: Engine, selection: Selection, limit: int | None, *, as_json: bool) -> None:
     """Print statistics of the calls."""
     from moonpalace_addons.store.read import statistics
-    from moonpalace_cli.text.json_text import dumps
+    from moonpalace_addons.wire.json_text import dumps
     from moonpalace_cli.views.listing import stats
 
     groups = stats.add_up(

@@ -10,10 +10,10 @@ from operator import attrgetter
 from typing import Literal, cast
 
 from moonpalace_addons.store.fields import FIELDS, Field
+from moonpalace_addons.views.durations import duration
+from moonpalace_addons.wire.json_text import Json, Verbatim
 from moonpalace_cli.calls.content import answer, read
 from moonpalace_cli.calls.presentation import status, text_of
-from moonpalace_cli.text.durations import duration
-from moonpalace_cli.text.json_text import Json, Verbatim
 from moonpalace_cli.views.listing.listed import Listed
 
 BODY_SHOWN = 200

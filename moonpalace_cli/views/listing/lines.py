@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from moonpalace_addons.store.read.call_line import Piece, call_line, line_text
 from moonpalace_addons.store.read.outcomes import Style
-from moonpalace_cli.calls.completions import parsed
+from moonpalace_addons.views.call_line import Piece, call_line, line_text
+from moonpalace_addons.views.completions import parsed
 from moonpalace_cli.output import is_utf8, terminal_width, visible
 from moonpalace_cli.text import colours
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from moonpalace_addons.wire.json_text import Json, Verbatim
 from moonpalace_cli.output import terminal_width, visible
-from moonpalace_cli.text.json_text import Json, Verbatim
 from moonpalace_cli.text.records import Form, print_records
 from moonpalace_cli.views.listing.columns import BY_NAME, LABELS, RECORD, VERBOSE, Column, cells, chosen, record
 from moonpalace_cli.views.listing.layout import lay_out

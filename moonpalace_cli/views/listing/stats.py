@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.state import State
+from moonpalace_addons.views.durations import MILLISECOND, duration
+from moonpalace_addons.wire.json_text import Json
 from moonpalace_addons.wire.status import FIRST_ERROR
-from moonpalace_cli.text.durations import MILLISECOND, duration
 from moonpalace_cli.text.histogram import draw, steps
-from moonpalace_cli.text.json_text import Json
 from moonpalace_cli.views.costs import DIGITS, amount
 from moonpalace_cli.views.listing.layout import fits, lay_out
 

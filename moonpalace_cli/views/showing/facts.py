@@ -8,9 +8,9 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.views.completions import asked_and_answered
+from moonpalace_addons.views.conversation import Conversation, conversation
 from moonpalace_addons.wire.json_value import mapping
-from moonpalace_cli.calls.completions import asked_and_answered
-from moonpalace_cli.calls.conversation import Part, Turn, answered, asked
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -55,19 +55,9 @@ class Facts:
         return mapping(self._parsed[0])
 
     @cached_property
-    def turns(self) -> list[Turn]:
-        """The messages of the request."""
-        return asked(self._parsed[0])
-
-    @cached_property
-    def answer(self) -> list[Turn]:
-        """The messages of the answer."""
-        return answered(self._parsed[1])
-
-    @property
-    def answer_parts(self) -> list[Part]:
-        """The parts of the answer, in order."""
-        return [part for turn in self.answer for part in turn.parts]
+    def said(self) -> Conversation:
+        """What was asked and answered."""
+        return conversation(self.call.path, *self._parsed)
 
     @property
     def limit(self) -> int | None:

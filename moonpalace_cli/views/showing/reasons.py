@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from moonpalace_addons.store.read.call_line import amount, seconds
 from moonpalace_addons.store.read.outcomes import AT_LIMIT, NO_REASON, cut_by, lacks_version, words_of
 from moonpalace_addons.store.state import State
+from moonpalace_addons.views.call_line import amount, seconds
 from moonpalace_addons.wire.json_value import parse
 from moonpalace_addons.wire.loops.repeat import Detector
 from moonpalace_addons.wire.status import FIRST_ERROR
@@ -90,7 +90,7 @@ def looping(facts: Facts) -> Reason | None:
             f"MoonPalace ended the answer: {facts.call.error_message or 'it repeated itself'}",
             "try again, with a higher temperature or a frequency_penalty; --no-detect-repeat lets such answers run",
         )
-    for part in facts.answer_parts:
+    for part in facts.said.answer_parts:
         if part.kind in ("text", "reasoning"):
             loop = Detector(LOOP_THRESHOLD, LOOP_MIN_LENGTH).feed(part.text)
             if loop is not None:
@@ -253,7 +253,7 @@ def unfinished(facts: Facts) -> Reason | None:
 
 def broken_arguments(facts: Facts) -> Reason | None:
     """Find a tool call whose arguments are not JSON."""
-    for part in facts.answer_parts:
+    for part in facts.said.answer_parts:
         if part.kind == "call" and part.text and not isinstance(parse(part.text), dict | list):
             return Reason(
                 f"the arguments of the tool call {part.label} are not JSON: {excerpt(part.text)!r}",

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from moonpalace_addons.store.fields import model
-from moonpalace_addons.store.read.call_line import seconds
 from moonpalace_addons.store.read.outcomes import outcome
+from moonpalace_addons.views.call_line import seconds
 from moonpalace_addons.wire.columns import shortened, width_of
+from moonpalace_addons.wire.faces.turns import Turn
 from moonpalace_addons.wire.foreign import printable
-from moonpalace_cli.calls.conversation import Turn
 from moonpalace_cli.calls.presentation import local_time
 from moonpalace_cli.output import ellipsis, is_utf8, visible
 from moonpalace_cli.text import colours
@@ -77,7 +77,7 @@ class Screen:
             yield label + line
 
     def _asked(self) -> Iterator[str]:
-        turns = self.facts.turns
+        turns = self.facts.said.asked
         shown = turns if len(turns) <= MAX_TURNS else [turns[0], *turns[1 - MAX_TURNS :]]
         for place, turn in enumerate(shown):
             if place == 1 and len(shown) < len(turns):
@@ -86,7 +86,7 @@ class Screen:
 
     def _answered(self) -> Iterator[str]:
         room = self.width - LABEL
-        for part in self.facts.answer_parts:
+        for part in self.facts.said.answer_parts:
             text = " ".join(visible(part.text).split())
             if part.kind == "reasoning":
                 yield self._cut(f"{'thinking':<{ROLE}}({len(part.text):,} characters) {text}", room)
@@ -217,7 +217,7 @@ def packed(texts: Sequence[str], width: int) -> list[str]:
 def next_commands(facts: Facts) -> Iterator[str]:
     """Yield the commands that say more about the call, or do something with it."""
     name = facts.call.id
-    if facts.turns or facts.answer:
+    if facts.said.asked or facts.said.answered:
         yield f"mpal inspect {name} --chat"
     if facts.chunks:
         yield f"mpal inspect {name} --timeline"

@@ -9,8 +9,8 @@ import pytest
 
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.tasks import State
+from moonpalace_addons.wire.json_text import Verbatim
 from moonpalace_cli.calls.content import Answer, Content, answer, members, read, readable
-from moonpalace_cli.text.json_text import Verbatim
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange

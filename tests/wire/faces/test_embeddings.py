@@ -8,7 +8,7 @@ def test_turns() -> None:
     """The texts are shown, tokens as they are, and how many embeddings there are; an error is one."""
     assert EMBEDDINGS.asked({"input": "a"}) == [Turn("input", (Part("text", "a"),))]
     assert EMBEDDINGS.asked({"input": ["a", "b"]}) == [Turn("input", (Part("text", text),)) for text in "ab"]
-    assert EMBEDDINGS.asked({"input": [1, 2]}) == [Turn("input", (Part("block", [1, 2]),))]
+    assert EMBEDDINGS.asked({"input": [1, 2]}) == [Turn("input", (Part("json", [1, 2]),))]
     assert EMBEDDINGS.asked({}) == []
     answer = {"object": "list", "data": [{"object": "embedding", "embedding": [0.5]}] * 2}
     assert EMBEDDINGS.answered(answer) == [Turn("answer", (Part("text", "embeddings: 2"),))]

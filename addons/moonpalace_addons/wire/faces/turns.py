@@ -13,22 +13,32 @@ from typing import Literal
 
 from moonpalace_addons.wire.chat import api_error
 from moonpalace_addons.wire.chat.completion import choices
-from moonpalace_addons.wire.json_value import mapping
+from moonpalace_addons.wire.json_value import mapping, parse
+from moonpalace_addons.wire.placeholders import as_json, placeholder
 
-type Kind = Literal["text", "reasoning", "call", "block"]
+type Kind = Literal["text", "reasoning", "call", "media", "json"]
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """A part of a message.
 
-    `content` is the text, the arguments of a call, or the JSON value of a block of another kind, such as an image.
+    `content` is the text, the arguments of a call, the block of an image or a file, or the JSON value of anything else.
     `label` is the name of a called tool, with the ID of the call.
     """
 
     kind: Kind
     content: object
     label: str = ""
+
+    @property
+    def text(self) -> str:
+        """The part as text: calls and unknown blocks as indented JSON, media as placeholders."""
+        if self.kind == "call":
+            return arguments_text(self.content)
+        if self.kind == "media":
+            return placeholder(mapping(self.content)) or ""
+        return as_json(self.content) if self.kind == "json" else str(self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,9 @@ def text_turns(role: str, given: object) -> list[Turn]:
     """Return a turn for each of the texts that a request has instead of messages; tokens are one."""
     texts = given if isinstance(given, list) and any(isinstance(text, str) for text in given) else [given]
     return [
-        Turn(role, (Part("text" if isinstance(text, str) else "block", text),)) for text in texts if text is not None
+        Turn(role, (Part("text", text) if isinstance(text, str) else value_part(text),))
+        for text in texts
+        if text is not None
     ]
 
 
@@ -70,7 +82,7 @@ def answered(answer: object) -> list[Turn]:
     if not turns and (error := api_error.find(answer)):
         return [Turn("error", (Part("text", str(error)),))]
     if not turns and answer is not None:
-        return [Turn("answer", (Part("block", answer),))]
+        return [Turn("answer", (value_part(answer),))]
     return turns
 
 
@@ -99,7 +111,7 @@ def message_turns(message: object, role: str = "") -> Iterator[Turn]:
     """Yield the turns of a message: Anthropic's tool results are part of user messages."""
     fields = mapping(message)
     if not fields:
-        yield Turn(role or "?", (Part("block", message),))
+        yield Turn(role or "?", (value_part(message),))
         return
     content = fields.get("content")
     blocks = [mapping(block) for block in content] if isinstance(content, list) else []
@@ -150,9 +162,9 @@ def content_parts(content: object) -> Iterator[Part]:
             if isinstance(block, str):
                 yield Part("text", block)
             elif mapping(block).get("type") != "tool_result":
-                yield block_part(mapping(block)) if isinstance(block, dict) else Part("block", block)
+                yield block_part(mapping(block)) if isinstance(block, dict) else value_part(block)
     elif content is not None:
-        yield Part("block", content)
+        yield value_part(content)
 
 
 def block_part(block: Mapping[str, object]) -> Part:
@@ -168,7 +180,12 @@ def block_part(block: Mapping[str, object]) -> Part:
         return Part("text", text)
     if kind == "refusal" and isinstance(text := block.get("refusal"), str):
         return Part("text", text, "refusal")
-    return Part("block", block)
+    return value_part(block)
+
+
+def value_part(value: object) -> Part:
+    """Return the part for a value of no other kind: an image or a file, or any JSON."""
+    return Part("media" if isinstance(value, dict) and placeholder(value) is not None else "json", value)
 
 
 def thought(block: Mapping[str, object]) -> str:
@@ -183,3 +200,11 @@ def thought(block: Mapping[str, object]) -> str:
 def call_part(name: object, id_: object, arguments: object) -> Part:
     """Return the call of a tool."""
     return Part("call", arguments, f"{name or '?'}" + (f" ({id_})" if id_ else ""))
+
+
+def arguments_text(arguments: object) -> str:
+    """Return the arguments of a call; those that are JSON are indented, others are as the model wrote them."""
+    value = parse(arguments) if isinstance(arguments, str) else arguments
+    if isinstance(arguments, str) and not isinstance(value, dict | list):
+        return arguments
+    return "" if value is None else as_json(value)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 from wcwidth import wcswidth
 
 from moonpalace_addons.store.tasks import State
-from moonpalace_cli.calls.conversation import answered, asked
+from moonpalace_addons.views.chat_text import Line, chat_lines, plain_text
+from moonpalace_addons.views.conversation import conversation
 from moonpalace_cli.text.tables import STYLE
 from moonpalace_cli.views.inspecting.chat_text import chat_text
 
@@ -65,9 +66,14 @@ SHOWN = """\
 tokens: 11 prompt + 7 completion = 18"""
 
 
+def lines(exchange: Exchange, answer: object) -> Iterator[Line]:
+    """Return the lines of this call."""
+    return chat_lines(exchange, conversation(exchange.path, REQUEST, answer), answer)
+
+
 def shown(exchange: Exchange, answer: object, width: int | None = None, *, colour: bool = False) -> str:
     """Return the conversation of this call."""
-    return chat_text(exchange, asked(REQUEST), answered(answer), answer, width=width, colour=colour)
+    return chat_text(lines(exchange, answer), width=width, colour=colour)
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +85,12 @@ def lines_of_ascii(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_conversation(exchange: Callable[..., Exchange]) -> None:
     """Roles, reasoning, calls, results, images and the answer are all there, and nothing commands the terminal."""
     assert shown(exchange(), ANSWER) == SHOWN
+
+
+def test_without_a_terminal(exchange: Callable[..., Exchange]) -> None:
+    """The same lines are there as plain text, for views that are no terminal."""
+    expected = "\n".join(line.replace("--", "──").replace("==", "══") for line in SHOWN.split("\n"))
+    assert plain_text(lines(exchange(), ANSWER)) == expected
 
 
 def test_colours_change_nothing_else(exchange: Callable[..., Exchange]) -> None:

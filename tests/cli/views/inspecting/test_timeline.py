@@ -10,8 +10,9 @@ import pytest
 from wcwidth import wcswidth
 
 from moonpalace_addons.store.tasks import State
-from moonpalace_cli.views.inspecting import timeline, timeline_table
-from moonpalace_cli.views.inspecting.timeline import Moment, moments, runs
+from moonpalace_addons.views import timeline
+from moonpalace_addons.views.timeline import Moment, moments, runs
+from moonpalace_cli.views.inspecting import timeline_table
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange

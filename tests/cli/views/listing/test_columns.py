@@ -16,7 +16,7 @@ from moonpalace_cli.views.listing import columns
 from moonpalace_cli.views.listing.listed import Listed
 
 if TYPE_CHECKING:
-    from moonpalace_cli.text.json_text import Json
+    from moonpalace_addons.wire.json_text import Json
     from tests.cli.conftest import Store
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from wcwidth import wcswidth
 
-from moonpalace_cli.text.json_text import dumps
+from moonpalace_addons.wire.json_text import dumps
 from moonpalace_cli.views.listing import stats
 
 if TYPE_CHECKING:

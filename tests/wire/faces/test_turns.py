@@ -1,15 +1,51 @@
-"""Tests of reading conversations out of bodies."""
+"""Tests of reading turns out of bodies."""
 
 import json
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonpalace_cli.calls.conversation import Part, Turn, answered, asked, finish_reasons, usage_line
+from moonpalace_addons.wire.faces import turns as faces
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"a":1}'}}
 ARGUMENTS = '{\n    "a": 1\n}'
+
+
+class Part(NamedTuple):
+    """A part as it is shown."""
+
+    kind: str
+    text: str
+    label: str = ""
+
+
+class Turn(NamedTuple):
+    """A turn as it is shown."""
+
+    role: str
+    parts: tuple[Part, ...]
+    note: str = ""
+
+
+def shown(turns: Sequence[faces.Turn]) -> list[Turn]:
+    """Return turns as they are shown."""
+    return [
+        Turn(turn.role, tuple(Part(part.kind, part.text, part.label) for part in turn.parts), turn.note)
+        for turn in turns
+    ]
+
+
+def asked(request: object) -> list[Turn]:
+    """Return what a request asks."""
+    return shown(faces.asked(request))
+
+
+def answered(answer: object) -> list[Turn]:
+    """Return what an answer says."""
+    return shown(faces.answered(answer))
 
 
 def text(role: str, content: str, note: str = "") -> Turn:
@@ -163,36 +199,6 @@ def test_deep_nesting(opening: str, closing: str, levels: int) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("usage", "line"),
-    [
-        (None, ""),
-        ({"prompt_tokens": 3, "completion_tokens": 4}, "tokens: 3 prompt + 4 completion = 7"),
-        (
-            {
-                "prompt_tokens": 3,
-                "completion_tokens": 4,
-                "total_tokens": 7,
-                "cached_tokens": 2,
-                "completion_tokens_details": {"reasoning_tokens": 1},
-            },
-            "tokens: 3 prompt (2 cached) + 4 completion (1 of reasoning) = 7",
-        ),
-        ({"input_tokens": 3, "output_tokens": 4}, "tokens: 3 prompt + 4 completion = 7"),
-    ],
-)
-def test_usage(usage: object, line: str) -> None:
-    """The tokens are told in one line."""
-    assert usage_line({"usage": usage} if usage else {}) == line
-
-
-def test_finish_reasons() -> None:
-    """There is a reason for each choice, and that of /messages."""
-    assert finish_reasons({"choices": [{"finish_reason": "stop"}, {"finish_reason": "length"}]}) == ["stop", "length"]
-    assert finish_reasons({"type": "message", "stop_reason": "end_turn"}) == ["end_turn"]
-    assert finish_reasons(None) == []
-
-
 KEYS = st.one_of(
     st.sampled_from(["messages", "role", "content", "type", "tool_calls", "function", "arguments", "text", "url"]),
     st.sampled_from(["image_url", "input", "choices", "message", "output", "error", "tools", "system", "source"]),
@@ -211,5 +217,3 @@ def test_nothing_is_too_odd(body: object) -> None:
     for turn in (*asked(body), *answered(body)):
         assert isinstance(turn.role, str)
         assert all(isinstance(part.text, str) for part in turn.parts)
-    usage_line(body)
-    finish_reasons(body)

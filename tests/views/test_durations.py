@@ -2,7 +2,7 @@
 
 import pytest
 
-from moonpalace_cli.text.durations import duration
+from moonpalace_addons.views.durations import duration
 
 MS, S = 10**6, 10**9
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moonpalace_addons.views.stream_events import Brought, brought
 from moonpalace_addons.wire.sse import Event
-from moonpalace_cli.views.inspecting.stream_events import Brought, brought
 
 
 def delta(**fields: object) -> dict[str, object]:

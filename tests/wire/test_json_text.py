@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonpalace_cli.text.json_text import (
+from moonpalace_addons.wire.json_text import (
     JSON_ESCAPES,
     MAX_INDENT_DEPTH,
     Json,

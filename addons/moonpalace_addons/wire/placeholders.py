@@ -1,11 +1,15 @@
 """Replace images, sounds and files inside messages by placeholders."""
 
+import json
 import re
 from collections.abc import Mapping
 
+from moonpalace_addons.wire.json_text import reindent
 from moonpalace_addons.wire.json_value import mapping
 
 DATA_URL = re.compile(r"data:(?P<type>[\w.+/-]*)[^,]{0,200}?(?P<base64>;base64)?,", re.ASCII)
+DATA = re.compile(r""""data:[^"\\]*(?:\\.[^"\\]*)*"(?!\s*:)""")
+"""A JSON string, but not a key, that contains a `data:` URL."""
 SHOWN = 200
 """Characters of an address."""
 KINDS = {
@@ -60,3 +64,15 @@ def size(number: int) -> str:
     if number < 1000:
         return f"{number} bytes"
     return f"{number / 1000:.1f} kB" if number < 1_000_000 else f"{number / 1_000_000:.1f} MB"
+
+
+def as_json(value: object) -> str:
+    """Return the value as indented JSON, with placeholders for long strings of data."""
+    # On the text, because nesting may be deeper than recursion allows.
+    return reindent(DATA.sub(named_data, json.dumps(value, ensure_ascii=False, default=str)))
+
+
+def named_data(string: re.Match[str]) -> str:
+    """Return a placeholder, in quotes, for a string with a `data:` URL; any other string is unchanged."""
+    url = json.loads(string[0])
+    return json.dumps(placeholder({"url": url}), ensure_ascii=False) if DATA_URL.match(url) else string[0]

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from moonpalace_cli.calls.placeholders import placeholder, size
+from moonpalace_addons.wire.placeholders import placeholder, size
 
 PNG = base64.b64encode(b"\x89PNG" * 500).decode()
 

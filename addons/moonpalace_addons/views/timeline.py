@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from moonpalace_addons.views.stream_events import brought
 from moonpalace_addons.wire.chat.event_data import make_decoder
 from moonpalace_addons.wire.chat.timing import chunk_at
-from moonpalace_cli.views.inspecting.stream_events import brought
 
 LONG = 40
 """Number of events from which runs of similar events are summarized."""

@@ -3,7 +3,7 @@
 import pytest
 
 from moonpalace_addons.store.records.contents import Bodies
-from moonpalace_cli.calls.completions import asked_and_answered
+from moonpalace_addons.views.completions import asked_and_answered
 
 STREAM = (
     b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\ndata: {"choices":[{"index":0,"delta":{"content":"!"}'

@@ -3,9 +3,9 @@
 import pytest
 
 from moonpalace_addons.store.fields import Exchange
-from moonpalace_addons.store.read.call_line import amount, call_line, line_text, seconds
 from moonpalace_addons.store.read.outcomes import outcome
 from moonpalace_addons.store.state import State
+from moonpalace_addons.views.call_line import amount, call_line, line_text, seconds
 from moonpalace_addons.wire.columns import width_of
 from tests.exchanges import an_exchange
 

@@ -1,0 +1,48 @@
+"""The conversation of a request and its answer, for any view of a call."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from moonpalace_addons.wire.chat.completion import choices
+from moonpalace_addons.wire.faces.summary import summarize
+from moonpalace_addons.wire.faces.table import face_of
+from moonpalace_addons.wire.faces.turns import Part, Turn
+from moonpalace_addons.wire.json_value import mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What was asked, in order, after a turn with the names of the tools, and what was answered: a turn a choice."""
+
+    asked: Sequence[Turn]
+    answered: Sequence[Turn]
+
+    @property
+    def answer_parts(self) -> list[Part]:
+        """The parts of the answer, in order."""
+        return [part for turn in self.answered for part in turn.parts]
+
+
+def conversation(path: str, request: object, answer: object) -> Conversation:
+    """Return the conversation of a call to a path, whose request and answer are given as parsed JSON."""
+    face = face_of(path, [answer])
+    return Conversation(face.asked(request), face.answered(answer))
+
+
+def usage_line(answer: object) -> str:
+    """Return the tokens of the answer in one line, empty if it does not give them."""
+    usage = summarize(answer).usage
+    if usage.prompt_tokens is None and usage.completion_tokens is None:
+        return ""
+    cached = f" ({usage.cached_tokens} cached)" if usage.cached_tokens else ""
+    reasoning = f" ({usage.reasoning_tokens} of reasoning)" if usage.reasoning_tokens else ""
+    total = "" if usage.total_tokens is None else f" = {usage.total_tokens}"
+    prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
+    return f"tokens: {prompt} prompt{cached} + {completion} completion{reasoning}{total}"
+
+
+def finish_reasons(answer: object) -> Sequence[str]:
+    """Return why each choice ended."""
+    reasons = [choice.get("finish_reason") for choice in choices(mapping(answer))]
+    found = [reason for reason in reasons if isinstance(reason, str)]
+    return found or list(filter(None, [summarize(answer).finish_reason]))
