@@ -26,6 +26,7 @@ COMMANDS = {
     "cost": ("cost", "Add up what calls cost, and what the cache saved."),
     "demo": ("demo", "Show what MoonPalace does, without an account or a network."),
     "doctor": ("doctor", "Check the store's health, and search it for secrets."),
+    "explain": ("explain", "Ask a model what went wrong with a call, and what to change."),
     "export": ("export", "Export calls as JSON, commands, HAR, data sets or reports."),
     "help": ("help_", "Show the help of a command."),
     "import": ("import_", "Import calls from another store."),

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.settings.explainer import MEMBERS, Explainer
 from moonpalace_addons.settings.table import TABLE, Setting
 from moonpalace_addons.settings.values import Settings, home, resolve, sources
 from moonpalace_cli.flags.forms import form_flags
@@ -37,15 +38,16 @@ HEAD = """\
 def command(context: click.Context, file: Path | None, form: Form) -> None:
     """Show every setting, its value, and where it comes from: a variable, config.yaml or the default.
 
-    The endpoints and prices of config.yaml follow. Secrets are not shown. "mpal config init" writes a file with all
-    settings, commented out.
+    The endpoints and prices of config.yaml, and the model that explains calls, follow. Secrets are not shown.
+    "mpal config init" writes a file with all settings, commented out.
     """
     if context.invoked_subcommand is not None:
         return
     settings = resolve({}, os.environ, file)
     origins = sources(os.environ, file)
     rows = [(setting.name, shown(setting, settings), origin_of(setting, settings, origins)) for setting in TABLE]
-    rows += [(name, value, str(settings.config_file)) for name, value in (*endpoints(settings), *prices(settings))]
+    free = (*endpoints(settings), *prices(settings), *explainer(settings))
+    rows += [(name, value, str(settings.config_file)) for name, value in free]
     if form != "table":
         print_records((json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False) for row in rows), form)
     else:
@@ -106,10 +108,18 @@ def prices(settings: Settings) -> Iterator[tuple[str, str]]:
         )
 
 
+def explainer(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield what the user has set for the model that explains calls."""
+    for name in MEMBERS:
+        value = getattr(settings.explain, name)
+        if value != getattr(Explainer(), name):
+            yield f"explain.{name}", "***" if name == "key" else str(value)
+
+
 def warnings(settings: Settings) -> Iterator[str]:
     """Yield what is dangerous in the settings, though valid."""
     file = settings.config_file
-    if file is None or not settings.has_credentials or os.name == "nt":
+    if file is None or not (settings.has_credentials or settings.explain.key) or os.name == "nt":
         return
     if file.stat().st_mode & OTHERS:
         yield f"{file} holds a key and can be read by other users of this machine: chmod 600 {file}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -135,7 +135,13 @@ def print_call(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown)
 
 def print_document(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
     """Print everything as JSON."""
-    text = dumps({**inspect_document(exchange, bodies), "tags": tags_of(engine, exchange)})
+    from moonpalace_addons.store.records import explanations
+
+    said = [
+        asdict(each) | {"created_at": each.created_at.isoformat()} for each in explanations.of_call(engine, exchange.id)
+    ]
+    document = {**inspect_document(exchange, bodies), "tags": tags_of(engine, exchange), "explanations": said}
+    text = dumps(document)
     if is_terminal():
         text = visible(text)
         show(colours.paint_body(text) if colours.wanted() else text, pager=shown.pager)
@@ -148,6 +154,15 @@ def tags_of(engine: Engine, exchange: Exchange) -> Sequence[str]:
     from moonpalace_addons.store.records import labels
 
     return labels.tags_of(engine, [exchange.id]).get(exchange.id, ())
+
+
+def labels_of(engine: Engine, exchange: Exchange) -> dict[str, str]:
+    """Return the tags of the call, and which models have explained it."""
+    from moonpalace_addons.store.records import explanations
+
+    models = dict.fromkeys(each.model for each in explanations.of_call(engine, exchange.id))
+    explained = f"by {', '.join(models)}: mpal explain {exchange.id}" if models else ""
+    return {"tags": ", ".join(tags_of(engine, exchange)), "explained": explained}
 
 
 def print_messages(exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
@@ -179,8 +194,8 @@ def shown_message(message: str | bytes) -> str:
 def print_table(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
     """Print the parts side by side, or the default ones."""
     names = shown.parts or ["metadata", *(["error"] if has_failed(exchange) else [])]
-    tags = tags_of(engine, exchange) if "metadata" in names else ()
-    texts = part_texts(exchange, bodies, names, merged=shown.merged, tags=tags)
+    labels = labels_of(engine, exchange) if "metadata" in names else {}
+    texts = part_texts(exchange, bodies, names, merged=shown.merged, labels=labels)
     harmless = {name: visible(text) for name, text in texts.items()}
     show(parts_table(harmless, terminal_width(), colour=colours.wanted()), pager=shown.pager)
 

@@ -21,7 +21,7 @@ COMMANDS = {
     **dict.fromkeys(("tag", "mark", "note"), ("label",)),
     **dict.fromkeys(("curl", "replay", "report", "share"), ("export",)),
     **dict.fromkeys(("check", "status", "health"), ("doctor",)),
-    **dict.fromkeys(("explain", "debug", "diagnose"), ("why",)),
+    **dict.fromkeys(("debug", "diagnose"), ("why", "explain")),
     **dict.fromkeys(("load", "migrate"), ("import",)),
 }
 """Words of other tools, and the commands that do here what they do there."""

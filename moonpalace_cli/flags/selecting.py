@@ -30,7 +30,8 @@ class CallSelection:
     """The requested calls.
 
     `names` are numbers, ranges and identifiers as people type them. `views` is set for commands that show calls in full
-    one after the other: they have no --all, and filters alone mean the newest call.
+    one after the other: they have no --all, and filters alone mean the newest call. `of_programs` leaves out calls that
+    MoonPalace made for itself unless they are named; where nothing is selected, they are left out in any case.
     """
 
     names: tuple[str, ...] = ()
@@ -42,6 +43,7 @@ class CallSelection:
     filters: Filters = NO_FILTERS
     views: bool = False
     default: Default = "none"
+    of_programs: bool = False
 
     @property
     def is_many(self) -> bool:
@@ -100,7 +102,13 @@ class CallSelection:
     def _newest(self, engine: Engine, count: int | None) -> list[int]:
         from moonpalace_addons.store.read import selection
 
-        found = selection.chosen_ids(engine, self.filters.condition(engine), last=None if self.all else count)
+        is_open = not (self.is_filtered or self.all or self.last)
+        found = selection.chosen_ids(
+            engine,
+            self.filters.condition(engine),
+            last=None if self.all else count,
+            of_programs=self.of_programs or is_open,
+        )
         if not found:
             what = "no stored call matches" if self.is_filtered else "no call is stored yet"
             raise NotFoundError(f"{what}; mpal list shows what there is")
@@ -108,7 +116,7 @@ class CallSelection:
 
 
 def selection_flags[R](
-    *, views: bool = False, default: Default = "none", without: Sequence[str] = ()
+    *, views: bool = False, default: Default = "none", without: Sequence[str] = (), of_programs: bool = False
 ) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Add the flags that select calls; the command receives them as one checked argument `wanted`.
 
@@ -120,7 +128,8 @@ def selection_flags[R](
         def with_wanted(*args: object, **arguments: object) -> R:
             given = {name: arguments.pop(PREFIX + name) for name in ("names", "ids", "chatcmpl", "request_id", "last")}
             given["all"] = arguments.pop(f"{PREFIX}all", False)
-            wanted = CallSelection(**given, filters=take_filters(arguments), views=views, default=default)  # type: ignore[arg-type]
+            given |= {"filters": take_filters(arguments), "views": views, "default": default}
+            wanted = CallSelection(**given, of_programs=of_programs)  # type: ignore[arg-type]
             wanted.check(click.get_current_context().command_path.removeprefix("mpal "))
             return function(*args, wanted=wanted, **arguments)
 

@@ -89,6 +89,7 @@ def _answering(times: Times, events: int | None) -> dict[str, Scenario]:
             "calls every tool offered, the pieces of the calls interleaved", scripts.every_tool, interleaved=True
         ),
         "mock-reasoning": Scenario("sends reasoning_content, then echoes", scripts.reasoning),
+        "mock-helper": Scenario("explains a call as mpal explain asks, by the first finding in it", scripts.helper),
         "mock-length": Scenario(
             "stops at max_tokens (16 unless given) with finish_reason length",
             scripts.length,

@@ -1,6 +1,7 @@
 """The texts of the mock: one function per kind of answer, from a request to the choices of a completion."""
 
 import json
+import re
 from collections.abc import Callable
 
 from moonpalace_cli.mock.chat_request import ChatRequest, Json, Tool
@@ -18,6 +19,9 @@ THOUGHTS = (
     "让我想一想：问题很简单，直接回答就好。"
 )
 LOOP = "The moon rises over the palace and the rabbit begins to grind again. "
+NO_FAULT = "nothing that the record shows"
+FINDING = re.compile(r'^- evidence ("(?:[^"\\]|\\.)*"), advice ("(?:[^"\\]|\\.)*")$', re.MULTILINE)
+"""What the rules found, as `moonpalace_cli/explaining/digest.py` writes it."""
 REASONING_BUDGET = 48  # tokens, when the request names no limit
 LENGTH_BUDGET = 16
 MAX_TOKENS = 32_768  # tokens that a script writes however much the request allows
@@ -33,6 +37,13 @@ def echo(request: ChatRequest) -> list[Choice]:
 def story(request: ChatRequest) -> list[Choice]:
     """Tell the same story to everybody."""
     return [said(STORY)] * request.n
+
+
+def helper(request: ChatRequest) -> list[Choice]:
+    """Explain a record of `mpal explain` by the first finding in it."""
+    found = FINDING.search(request.asked)
+    evidence, advice = (json.loads(text) for text in found.groups()) if found else (NO_FAULT, "nothing.")
+    return [said(f"What went wrong: {evidence}.\nWhat to change: {advice}")] * request.n
 
 
 def reasoning(request: ChatRequest) -> list[Choice]:

@@ -50,7 +50,7 @@ def test_the_migrations_make_the_tables_of_the_schema(engine: Engine) -> None:
 def test_deletes_cascade_in_the_store_as_in_the_schema(engine: Engine) -> None:
     """Whatever belongs to a call goes with it, which Alembic does not compare on SQLite."""
     found = inspect(engine)
-    for name in ("exchange_tags", "event_streams", "response_segments"):
+    for name in ("exchange_tags", "event_streams", "response_segments", "explanations"):
         (key,) = found.get_foreign_keys(name)
         assert key["options"] == {"ondelete": "CASCADE"}
         assert (key["constrained_columns"], key["referred_table"]) == (["exchange_id"], "exchanges")

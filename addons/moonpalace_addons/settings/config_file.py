@@ -77,13 +77,18 @@ def exposed_secrets(path: Path) -> tuple[str, str] | None:
         return None
     contents = read_all(path)
     secrets = [name for name in contents.settings if BY_NAME[name].secret]
-    if "endpoints" in contents.free and "key" not in secrets:
-        found, _ = read_endpoints(contents.free["endpoints"])
-        secrets = [*(["key"] if any(endpoint.secrets for endpoint in found) else []), *secrets]
+    if "key" not in secrets and has_key(contents.free):
+        secrets = ["key", *secrets]
     if not secrets:
         return None
     warning = f"{display_path(path)} holds a {' and a '.join(secrets)} that other users can read"
     return warning, f"chmod 600 {shlex.quote(str(path))}"
+
+
+def has_key(free: Mapping[str, Entry]) -> bool:
+    """Tell whether an endpoint or the model that explains calls has a key or a header with a credential."""
+    named, _ = read_endpoints(free["endpoints"]) if "endpoints" in free else ((), ())
+    return any(endpoint.secrets for endpoint in named) or ("explain" in free and "key" in free["explain"].members)
 
 
 def position(path: Path, line: int, keys: tuple[str, ...]) -> str:

@@ -85,7 +85,7 @@ def read_endpoints(entry: Entry) -> tuple[tuple[Endpoint, ...], tuple[PriceRule,
     """Return the endpoints in a mapping of names, and the rules for their prices; raise SettingError."""
     endpoints, prices = list[Endpoint](), list[PriceRule]()
     for name, given in entry.mapping(ALLOWED).items():
-        if not _NAME.fullmatch(name):
+        if not is_name(name):
             given.fail("is no name of an endpoint: use letters, digits, dots, - and _")
         members = {"url": given} if given.text is not None else given.mapping(ENDPOINT, MEMBERS)
         if "url" not in members:
@@ -95,6 +95,11 @@ def read_endpoints(entry: Entry) -> tuple[tuple[Endpoint, ...], tuple[PriceRule,
         if "prices" in members:
             prices += read_prices(members["prices"], name)
     return tuple(endpoints), tuple(prices)
+
+
+def is_name(text: str) -> bool:
+    """Tell whether an endpoint may have this name."""
+    return _NAME.fullmatch(text) is not None
 
 
 def url(entry: Entry) -> str:

@@ -16,6 +16,7 @@ from moonpalace_addons.settings import kinds
 from moonpalace_addons.settings.endpoints import Endpoint, in_order, read_endpoints
 from moonpalace_addons.settings.entries import FREE, Entry
 from moonpalace_addons.settings.environment_proxy import environment_proxy
+from moonpalace_addons.settings.explainer import Explainer, read_explainer
 from moonpalace_addons.settings.prices import read_prices
 from moonpalace_addons.settings.table import BY_NAME, ENDPOINT, TABLE, UPSTREAM_PROXY, Setting
 from moonpalace_addons.wire.prices import PriceRule
@@ -35,6 +36,7 @@ class Settings:
     endpoints: tuple[Endpoint, ...]
     """The first is at `endpoint`, and serves clients that name none."""
     prices: tuple[PriceRule, ...]
+    explain: Explainer
     key: str | None = field(repr=False)
     token: str | None = field(repr=False)
     allow_origins: tuple[str, ...]
@@ -84,6 +86,10 @@ class _Values:
     chosen: Collection[str]
     found: Mapping[str, _Raw]
     free: Mapping[str, Entry]
+
+    def has(self, name: str) -> bool:
+        """Tell whether a part of config.yaml with free keys is there, and chosen."""
+        return name in self.chosen and name in self.free
 
     def of[T](self, setting: Setting[T]) -> T:
         raw = self.found.get(setting.name) if setting.name in self.chosen else None
@@ -166,22 +172,24 @@ def _settings(values: _Values, folder: Path, config_file: Path | None, environ: 
     endpoints, found["prices"] = _endpoints(values, found)
     found["endpoint"], found["key"] = endpoints[0].url, endpoints[0].key
     if UPSTREAM_PROXY.name in values.chosen:
-        endpoints = tuple(_with_proxy(each, found[UPSTREAM_PROXY.field], environ) for each in endpoints)
+        endpoints = tuple(with_proxy(each, found[UPSTREAM_PROXY.field], environ) for each in endpoints)
+    explainer = read_explainer(values.free["explain"]) if values.has("explain") else Explainer()
+    found["explain"] = replace(explainer, proxy=found[UPSTREAM_PROXY.field])
     found["endpoints"], found[UPSTREAM_PROXY.field] = endpoints, endpoints[0].proxy
     found["database"] = found["database"] or _default_database(folder)
     return Settings(**found, home=folder, config_file=config_file)
 
 
 def _endpoints(values: _Values, found: Mapping[str, Any]) -> tuple[tuple[Endpoint, ...], tuple[PriceRule, ...]]:
-    chosen = {name: entry for name, entry in values.free.items() if name in values.chosen}
-    named, prices = read_endpoints(chosen["endpoints"]) if "endpoints" in chosen else ((), ())
-    if "prices" in chosen:
-        prices += read_prices(chosen["prices"])
+    named, prices = read_endpoints(values.free["endpoints"]) if values.has("endpoints") else ((), ())
+    if values.has("prices"):
+        prices += read_prices(values.free["prices"])
     given = found["endpoint"] if ENDPOINT.name in values.found else None
     return in_order(named, given, found["endpoint"], found["key"]), prices
 
 
-def _with_proxy(endpoint: Endpoint, given: str | None, environ: Mapping[str, str]) -> Endpoint:
+def with_proxy(endpoint: Endpoint, given: str | None, environ: Mapping[str, str]) -> Endpoint:
+    """Return the endpoint with its outgoing proxy: the given one ("" for none), else that of the environment."""
     if given is None or (endpoint.name is not None and kinds.is_loopback(endpoint.address[1])):
         given = _environment_proxy(endpoint.url, environ)
     return replace(endpoint, proxy=given or None)

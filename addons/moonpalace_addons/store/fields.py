@@ -89,6 +89,7 @@ class Exchange:
     warnings: tuple[str, ...]
     error_kind: str | None
     error_message: str | None
+    purpose: str | None  # of a call that MoonPalace made for itself
     cache_outcome: str | None
     cache_tokens: int | None  # what the context cache saved
     category: str | None
@@ -233,6 +234,9 @@ SECTIONS: Mapping[str, Sequence[Field]] = {
         truth("stream", "whether the response is a stream, or was requested as one", column="is_stream"),
         truth("coerced", "whether --force-stream turned the request into a stream", column="is_coerced"),
         texts("changes", "changes that the proxy made to the request"),
+        text(
+            "purpose", "why MoonPalace made the call itself: explain; empty for calls of programs", metadata="purpose"
+        ),
         text("key_fingerprint", "fingerprint of the API key, to tell keys apart"),
         text("client_request_id", "X-Request-Id header of the request"),
         text(

@@ -134,6 +134,23 @@ TAGS = Table(
 )
 """What users call a call."""
 
+EXPLANATIONS = Table(
+    "explanations",
+    METADATA,
+    Column("exchange_id", RowId, ForeignKey("exchanges.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    # The uuid of the call that a model answered with the explanation; one that explains several calls has a row for
+    # each of them. It is no foreign key: the explanation outlives that call.
+    Column("call_uuid", String(36), primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("question", Text),  # the user's; NULL for "what went wrong?"
+    Column("calls", Integer, nullable=False),  # how many it explains
+    Column("text", Text, nullable=False),
+)
+"""What models have said about calls (`mpal explain`)."""
+
 CONTEXT_CACHES = Table(
     "context_caches",
     METADATA,

@@ -56,6 +56,8 @@ def facts(call: Exchange, *, day: bool) -> Iterator[Piece]:
     yield Piece(began.strftime("%m-%d %H:%M:%S" if day else "%H:%M:%S"), "quiet")
     yield Piece(f"#{call.id}")
     yield Piece(shortened_name(printable(model(call) or f"{call.method} {call.path}"), MAX_MODEL))
+    if call.purpose:
+        yield Piece(f"by mpal {printable(call.purpose)}", "quiet", 6)
     if call.is_stream:
         yield Piece("stream", "quiet", 4)
     if text := outcome(call).text:

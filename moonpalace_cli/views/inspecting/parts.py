@@ -27,14 +27,14 @@ MIN_TEXT_WIDTH = 32
 
 
 def part_texts(
-    exchange: Exchange, bodies: Bodies, names: Sequence[str], *, merged: bool, tags: Sequence[str] = ()
+    exchange: Exchange, bodies: Bodies, names: Sequence[str], *, merged: bool, labels: Mapping[str, str] | None = None
 ) -> dict[str, str]:
     """Return the text of each part; for a stream, its raw events or the `merged` completion.
 
-    Without an answer the error replaces its body, as in the original.
+    `labels` are shown with the metadata. Without an answer the error replaces its body, as in the original.
     """
     texts = {
-        "metadata": lambda: dumps(labelled(metadata(exchange), exchange, tags)),
+        "metadata": lambda: dumps(labelled(metadata(exchange), exchange, labels or {})),
         "request_header": lambda: "\n".join(header_lines(exchange.request_headers)),
         "request_body": lambda: readable(read(bodies.request)),
         "response_header": lambda: "\n".join(header_lines(exchange.response_headers or "")),
@@ -48,10 +48,10 @@ def part_texts(
     return dict(("error", error) if name == "response_body" else (name, text) for name, text in found.items())
 
 
-def labelled(values: Mapping[str, str], exchange: Exchange, tags: Sequence[str]) -> dict[str, str]:
+def labelled(values: Mapping[str, str], exchange: Exchange, labels: Mapping[str, str]) -> dict[str, str]:
     """Return the metadata with the labels that the call has."""
-    labels = {"category": exchange.category, "note": exchange.note, "tags": ", ".join(tags)}
-    return dict(sorted(({**values} | {name: label for name, label in labels.items() if label}).items()))
+    every = {"category": exchange.category, "note": exchange.note, **labels}
+    return dict(sorted(({**values} | {name: label for name, label in every.items() if label}).items()))
 
 
 def parts_table(texts: Mapping[str, str], width: int | None, *, colour: bool = False) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from moonpalace_addons.store.records.contents import Bodies
     from moonpalace_addons.store.records.exchanges import Exchange
+    from moonpalace_addons.store.records.explanations import Explanation
 
 LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 """The members of requests that limit the tokens of the answer."""
@@ -37,6 +38,8 @@ class Facts:
     call: Exchange
     bodies: Bodies
     tags: Sequence[str] = ()
+    explanations: Sequence[Explanation] = ()
+    """What models have said about it, oldest first."""
     chunks: Sequence[tuple[int, int]] = ()
     """Offset after each chunk of a stream, and nanoseconds since the request began."""
     earlier: Callable[[], Continued | None] = lambda: None
@@ -85,12 +88,13 @@ class Facts:
 def read_facts(engine: Engine, call: Exchange) -> Facts:
     """Return what is known of a call."""
     from moonpalace_addons.store.read import neighbours
-    from moonpalace_addons.store.records import contents, labels
+    from moonpalace_addons.store.records import contents, explanations, labels
 
     return Facts(
         call,
         contents.bodies(engine, call.id),
         labels.tags_of(engine, [call.id]).get(call.id, ()),
+        explanations.of_call(engine, call.id),
         contents.event_times(engine, call.id),
         lambda: continued(engine, call),
         lambda: neighbours.accepted_elsewhere(engine, call),

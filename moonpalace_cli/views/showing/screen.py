@@ -46,6 +46,7 @@ class Screen:
         yield ""
         if self.why:
             yield from self._section("why", reason_lines(self.why, self.width - LABEL))
+        yield from self._section("explained", self._folded(explained(self.facts)))
         yield from self._section("asked", list(self._asked()))
         yield from self._section("answered", list(self._answered()))
         yield from self._section("tokens", fold(tokens(self.facts), self.width - LABEL))
@@ -59,13 +60,14 @@ class Screen:
     def _head(self) -> Iterator[str]:
         call = self.facts.call
         kind = "stream" if call.is_stream else ""
+        purpose = f"by mpal {call.purpose}" if call.purpose else ""
         forced = "forced stream" if call.is_coerced else kind
         name = printable(model(call) or "")
         when = [local_time(call.started_at), ago(call.started_at)]
-        facts = [f"#{call.id}", name, f"{call.method} {printable(call.path)}", forced, *when]
+        facts = [f"#{call.id}", name, f"{call.method} {printable(call.path)}", purpose, forced, *when]
         title = " · ".join(filter(None, facts))
         if width_of(title) > self.width:  # the path says least
-            title = " · ".join(filter(None, [facts[0], name, forced, *when]))
+            title = " · ".join(filter(None, [facts[0], name, purpose, forced, *when]))
         yield self._paint(self._cut(title, self.width), colours.BOLD)
         ending = outcome(call)
         took = "" if call.latency is None else f" after {seconds(call.latency)}"
@@ -192,6 +194,12 @@ def labels(facts: Facts) -> list[str]:
     """Return the labels of a call."""
     tagged = f"tags {', '.join(facts.tags)}" if facts.tags else ""
     return [" · ".join(filter(None, (facts.call.category, tagged, facts.call.note)))]
+
+
+def explained(facts: Facts) -> list[str]:
+    """Return which models have explained the call, and the command that shows what they said."""
+    models = dict.fromkeys(f"by {each.model}, {local_time(each.created_at)}" for each in facts.explanations)
+    return [f"{'; '.join(models)}: mpal explain {facts.call.id}"] if models else []
 
 
 def identifiers(facts: Facts) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 from moonpalace_addons.errors import SettingError
 from moonpalace_addons.settings.endpoints import Endpoint
 from moonpalace_addons.settings.entries import FREE
+from moonpalace_addons.settings.explainer import Explainer
 from moonpalace_addons.settings.table import BY_NAME, MITMPROXY_OPTIONS, TABLE
 from moonpalace_addons.settings.values import Settings, home
 from moonpalace_addons.settings.values import resolve as resolve_settings
@@ -71,6 +72,7 @@ def test_defaults(tmp_path: Path) -> None:
         max_size=None,
         endpoints=(Endpoint("https://api.moonshot.cn"),),
         prices=(),
+        explain=Explainer(),
         upstream_ca=None,
         insecure=False,
         upstream_proxy=None,

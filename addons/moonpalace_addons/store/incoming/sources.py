@@ -17,7 +17,7 @@ from moonpalace_addons.store.database.file_checks import read_only, read_only_ur
 from moonpalace_addons.store.database.opening import current_revision
 from moonpalace_addons.store.incoming import legacy, legacy_calls, transfer_rows
 from moonpalace_addons.store.incoming.transfer import Transferred
-from moonpalace_addons.store.records import contents, labels, runs
+from moonpalace_addons.store.records import contents, explanations, labels, runs
 from moonpalace_addons.store.schema import REVISION
 from moonpalace_addons.store.state import State
 from moonpalace_addons.store.write import recovery
@@ -149,6 +149,7 @@ class OwnSource:
             texts=stream_texts.of_answer(bodies.event_stream, bodies.response),
             run=self._run(run_id),
             tags=tags,
+            explanations=tuple(explanations.of_call(self._engine, row_id)),
         )
 
     def _finished(self, row_id: int, columns: dict[str, object], tags: tuple[str, ...]) -> Transferred | None:

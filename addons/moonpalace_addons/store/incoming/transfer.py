@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection
 
 from moonpalace_addons.store.incoming import transfer_rows
+from moonpalace_addons.store.records import explanations
+from moonpalace_addons.store.records.explanations import Explanation
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.write.units import Unit, write
 
@@ -16,10 +18,14 @@ MAX_BATCH_BYTES = 8 * 1024 * 1024
 
 @dataclass(slots=True)
 class Transferred(Unit):
-    """A call that is over, with its run and tags; `columns` are those of its row, with its `id` in the old store."""
+    """A call that is over, with its run, tags and explanations.
+
+    `columns` are those of its row, with its `id` in the old store.
+    """
 
     run: Values = field(default_factory=dict, repr=False)
     tags: tuple[str, ...] = ()
+    explanations: tuple[Explanation, ...] = ()
 
 
 def batches(calls: Iterable[Transferred]) -> Iterator[list[Transferred]]:
@@ -42,3 +48,6 @@ def insert_calls(connection: Connection, calls: Sequence[Transferred], *, keep_i
         call.columns = {name: value for name, value in call.columns.items() if name != "id"}
     ids = write(connection, calls)
     transfer_rows.insert_tags(connection, [(ids[call.uuid], tag) for call in calls for tag in call.tags])
+    for call in calls:
+        for explanation in call.explanations:
+            explanations.keep(connection, [ids[call.uuid]], explanation)

@@ -19,9 +19,20 @@ IDENTIFIERS = (
 """The columns that name a call."""
 
 
-def chosen_ids(engine: Engine, condition: ColumnElement[bool] | None = None, *, last: int | None = None) -> list[int]:
-    """Return the ids of the calls for which the condition holds, oldest first; only the newest `last` if given."""
+def chosen_ids(
+    engine: Engine,
+    condition: ColumnElement[bool] | None = None,
+    *,
+    last: int | None = None,
+    of_programs: bool = False,
+) -> list[int]:
+    """Return the ids of the calls for which the condition holds, oldest first; only the newest `last` if given.
+
+    `of_programs` leaves out the calls that MoonPalace made for itself.
+    """
     query = select(EXCHANGES.c.id).order_by(*NEWEST_FIRST)
+    if of_programs:
+        query = query.where(EXCHANGES.c.purpose.is_(None))
     if condition is not None:
         query = query.where(condition)
     if last is not None:

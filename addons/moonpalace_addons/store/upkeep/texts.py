@@ -9,7 +9,16 @@ from sqlalchemy import Connection, LargeBinary, String, Table, select, true
 
 from moonpalace_addons.store.records.body_text import Side, pieces
 from moonpalace_addons.store.records.expressions import HEADERS
-from moonpalace_addons.store.schema import CONTEXT_CACHES, EVENT_STREAMS, EXCHANGES, PARTS, RUNS, SEGMENTS, TAGS
+from moonpalace_addons.store.schema import (
+    CONTEXT_CACHES,
+    EVENT_STREAMS,
+    EXCHANGES,
+    EXPLANATIONS,
+    PARTS,
+    RUNS,
+    SEGMENTS,
+    TAGS,
+)
 
 BATCH_SIZE = 500
 LARGE_BATCH_SIZE = 20
@@ -32,6 +41,7 @@ def texts(connection: Connection) -> Iterator[Text]:
     """Yield every text, streams decompressed and each piece once, with a few rows in memory at a time."""
     yield from columns_of(connection, EXCHANGES, "id", BATCH_SIZE)
     yield from tags(connection)
+    yield from explanations(connection)
     yield from columns_of(connection, CONTEXT_CACHES, "id", BATCH_SIZE)
     yield from runs(connection)
     yield from columns_of(connection, PARTS, "id", LARGE_BATCH_SIZE)
@@ -67,6 +77,15 @@ def tags(connection: Connection) -> Iterator[Text]:
     """Yield the tags."""
     for number, tag in connection.execute(select(TAGS.c.exchange_id, TAGS.c.tag).order_by(TAGS.c.exchange_id)):
         yield Text("exchange_tags", "tag", number, tag.encode())
+
+
+def explanations(connection: Connection) -> Iterator[Text]:
+    """Yield the explanations, and the questions that they answer."""
+    columns = (EXPLANATIONS.c.text, EXPLANATIONS.c.question)
+    for number, *values in connection.execute(select(EXPLANATIONS.c.exchange_id, *columns)):
+        for column, value in zip(columns, values, strict=True):
+            if value:
+                yield Text("explanations", column.name, number, value.encode("utf-8", "surrogatepass"))
 
 
 def runs(connection: Connection) -> Iterator[Text]:

@@ -1,0 +1,86 @@
+"""What models have said about calls."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, func, insert, select
+
+from moonpalace_addons.store.records.exchanges import microseconds, moment
+from moonpalace_addons.store.records.labels import chunks
+from moonpalace_addons.store.schema import EXCHANGES, EXPLANATIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The text that a model gave about `calls` calls, in a call of its own with the uuid `call_uuid`.
+
+    `question` is the user's, None for "what went wrong?".
+    """
+
+    call_uuid: str
+    created_at: datetime
+    endpoint: str
+    model: str
+    language: str
+    question: str | None
+    calls: int
+    text: str
+
+
+FIELDS = [EXPLANATIONS.c[name] for name in Explanation.__slots__]
+
+
+def keep(connection: Connection, ids: Sequence[int], explanation: Explanation) -> None:
+    """Keep an explanation with those of its calls that still exist."""
+    values = asdict(explanation) | {"created_at": microseconds(explanation.created_at)}
+    for some in chunks(ids):
+        there = connection.execute(select(EXCHANGES.c.id).where(EXCHANGES.c.id.in_(some))).scalars().all()
+        if there:
+            connection.execute(insert(EXPLANATIONS), [values | {"exchange_id": row_id} for row_id in there])
+
+
+def of_call(engine: Engine, row_id: int) -> list[Explanation]:
+    """Return the explanations of a call, oldest first."""
+    query = select(*FIELDS).where(EXPLANATIONS.c.exchange_id == row_id).order_by(EXPLANATIONS.c.created_at)
+    with engine.connect() as connection:
+        return [to_explanation(row) for row in connection.execute(query)]
+
+
+def of_exactly(engine: Engine, ids: Sequence[int], question: str | None, language: str) -> Explanation | None:
+    """Return the newest explanation of these calls and no others that answers a question in a language."""
+    alike = (
+        EXPLANATIONS.c.calls == len(ids),
+        EXPLANATIONS.c.language == language,
+        EXPLANATIONS.c.question.is_not_distinct_from(question),
+    )
+    first = select(*FIELDS).where(EXPLANATIONS.c.exchange_id == ids[0], *alike)
+    with engine.connect() as connection:
+        for row in connection.execute(first.order_by(EXPLANATIONS.c.created_at.desc())):
+            found = to_explanation(row)
+            if all_of(connection, found.call_uuid, ids):
+                return found
+    return None
+
+
+def all_of(connection: Connection, call_uuid: str, ids: Sequence[int]) -> bool:
+    """Tell whether an explanation is kept with all these calls."""
+    mine = EXPLANATIONS.c.call_uuid == call_uuid
+    counts = (
+        connection.execute(select(func.count()).where(mine, EXPLANATIONS.c.exchange_id.in_(some))).scalar_one()
+        for some in chunks(ids)
+    )
+    return sum(counts) == len(ids)
+
+
+def has_been_asked(engine: Engine, endpoint: str, model: str) -> bool:
+    """Tell whether a model at an endpoint has explained anything that is still in the store."""
+    asked = (EXPLANATIONS.c.endpoint == endpoint, EXPLANATIONS.c.model == model)
+    with engine.connect() as connection:
+        return connection.execute(select(EXPLANATIONS.c.exchange_id).where(*asked).limit(1)).first() is not None
+
+
+def to_explanation(row: Sequence[object]) -> Explanation:
+    """Return the explanation of a row with `FIELDS`."""
+    call_uuid, created_at, *others = row
+    return Explanation(call_uuid, moment(created_at), *others)  # type: ignore[arg-type]

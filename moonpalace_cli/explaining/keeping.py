@@ -1,0 +1,72 @@
+"""Judge what a model answered, and keep a whole explanation with its calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.pricing.pricing import Pricing
+from moonpalace_addons.store.read.outcomes import outcome
+from moonpalace_addons.store.records import explanations
+from moonpalace_addons.store.records.exchanges import Exchange, to_exchange
+from moonpalace_addons.store.records.explanations import Explanation
+from moonpalace_addons.store.write import own_calls
+from moonpalace_addons.views.conversation import conversation
+from moonpalace_addons.wire.json_value import parse
+from moonpalace_cli.explaining.asking import NOTHING_KEPT, Asking, AskingError
+from moonpalace_cli.explaining.target import KEY_VARIABLE
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from moonpalace_addons.wire.prices import PriceRule
+    from moonpalace_cli.explaining.record import Subject
+
+PURPOSE = "explain"
+ADVICE: Mapping[int, str] = {
+    401: f"check the key: {KEY_VARIABLE}, --key, or explain.key in config.yaml",
+    403: "the key must not use this model: name another one with --via-model",
+    404: "check the endpoint (--via) and the model (--via-model)",
+    413: "lower explain.tokens in config.yaml",
+}
+
+
+def keep(engine: Engine, asking: Asking, subject: Subject, prices: Sequence[PriceRule]) -> tuple[Explanation, Exchange]:
+    """Store a request that has ended, and the explanation with the calls, in one transaction; return both.
+
+    Raise AskingError for an answer that is no whole explanation: then nothing is stored.
+    """
+    with engine.connect() as connection:
+        unit = own_calls.to_unit(connection, asking.tasks, PURPOSE, Pricing(prices))
+    text = explanation_in(asking, to_exchange(unit.columns | {"id": 0}), unit.response_body)
+    made = Explanation(
+        call_uuid=unit.uuid,
+        created_at=datetime.now(UTC),
+        endpoint=asking.target.endpoint.url,
+        model=asking.target.model,
+        language=subject.language,
+        question=subject.question,
+        calls=len(subject.ids),
+        text=text,
+    )
+    with writing(engine) as connection:
+        row_id = own_calls.store(connection, unit)
+        explanations.keep(connection, subject.ids, made)
+    return made, to_exchange(unit.columns | {"id": row_id})
+
+
+def explanation_in(asking: Asking, call: Exchange, body: bytes | None) -> str:
+    """Return the text of an answer; raise AskingError if it is an error, is not whole, or has no text."""
+    ended = outcome(call)
+    if ended.style != "good" or not 200 <= (call.status_code or 0) < 300:
+        said = f": {call.error_message}" if call.error_message else ""
+        hint = ADVICE.get(call.status_code or 0)
+        advice = f"; {hint}" if hint else ""
+        raise AskingError(f"{asking.target} gave no explanation ({ended.text}){said}{advice}; {NOTHING_KEPT}")
+    turns = conversation(call.path, None, parse(body or b"")).answered
+    text = "".join(part.text for turn in turns[:1] for part in turn.parts if part.kind == "text").strip()
+    if not text:
+        raise AskingError(f"{asking.target} answered without a text; {NOTHING_KEPT}")
+    return text

@@ -1,0 +1,46 @@
+"""Make the record of calls that is sent to a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from moonpalace_cli.explaining.digest import call_digest
+from moonpalace_cli.explaining.group_digest import Member, group_digest
+from moonpalace_cli.explaining.redacted import masked_text, redacted_facts
+from moonpalace_cli.redaction.patterns import redactor
+from moonpalace_cli.views.showing.reasons import reasons
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+MAX_CALLS = 60
+"""Calls of a group that are read, the newest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is to be explained: `ids` are the newest of `total` calls; `question` is the user's, if there is one."""
+
+    ids: Sequence[int]
+    total: int
+    question: str | None
+    language: str
+
+    @property
+    def key(self) -> tuple[Sequence[int], str | None, str]:
+        """Return what an explanation must be of to be the same."""
+        return self.ids, self.question, self.language
+
+
+def make_record(engine: Engine, subject: Subject, *, limit: int, pattern: str | None) -> str:
+    """Return the record of the calls in about `limit` tokens; matches of `pattern` are replaced too."""
+    from moonpalace_addons.store.read import selection
+
+    cleaner = redactor(engine, pattern)
+    facts = (redacted_facts(engine, call, cleaner) for call in selection.in_order(engine, subject.ids))
+    members = [Member(each, list(reasons(each))) for each in facts]
+    if subject.total == len(members) == 1:
+        return masked_text(call_digest(members[0].facts, members[0].found, limit))
+    return masked_text(group_digest(members, subject.total, limit))

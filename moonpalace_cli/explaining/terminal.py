@@ -1,0 +1,107 @@
+"""The talk with the user: what is sent, whether it may be, the answer as it comes, and what was kept."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.views.call_line import seconds
+from moonpalace_cli.calls.presentation import local_time
+from moonpalace_cli.explaining.asking import NOTHING_KEPT, Asking, InterruptedAskingError
+from moonpalace_cli.explaining.keeping import keep
+from moonpalace_cli.explaining.quoting import tokens_in
+from moonpalace_cli.explaining.target import KEY_VARIABLE, KIMI_SITES
+from moonpalace_cli.output import ellipsis, visible
+from moonpalace_cli.views.costs import amount
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from moonpalace_addons.settings.values import Settings
+    from moonpalace_addons.store.records.exchanges import Exchange
+    from moonpalace_addons.store.records.explanations import Explanation
+    from moonpalace_cli.explaining.prompt import Prompt
+    from moonpalace_cli.explaining.record import Subject
+    from moonpalace_cli.explaining.target import Target
+
+
+def print_kept(explanation: Explanation) -> None:
+    """Print an explanation that was kept."""
+    click.echo(visible(explanation.text))
+    when = local_time(explanation.created_at)
+    click.echo(visible(f"explained by {explanation.model} on {when}; --again asks once more"), err=True)
+
+
+def print_prompt(target: Target, prompt: Prompt, *, err: bool = False) -> None:
+    """Print what is sent where, word for word."""
+    click.echo(f"To {target}, about {tokens_in(str(prompt)):,} tokens:\n\n{visible(str(prompt))}", err=err)
+
+
+def refuse_without_key(target: Target) -> None:
+    """Raise MoonPalaceError if the Kimi API would be asked without a key."""
+    if target.endpoint.site in KIMI_SITES and not target.endpoint.secrets:
+        raise MoonPalaceError(
+            f"{target} needs a key: set {KEY_VARIABLE} or give --key; --via asks another endpoint, such as a local one"
+        )
+
+
+def confirm(target: Target, prompt: Prompt) -> None:
+    """Show what is sent, and ask whether it may be; raise MoonPalaceError if it may not."""
+    if not sys.stdin.isatty():
+        raise MoonPalaceError(
+            f"{target} has not explained anything in this store yet: see with --dry-run what is sent, then give --yes"
+        )
+    print_prompt(target, prompt, err=True)
+    if not click.confirm("\nSend it?", err=True):
+        raise MoonPalaceError("nothing was sent")
+
+
+def explain(engine: Engine, target: Target, prompt: Prompt, subject: Subject, settings: Settings) -> None:
+    """Ask the model, print its answer as it comes, and keep it."""
+    asking = Asking(target, prompt.body(target.model), settings.idle_timeout, settings.upstream_ca)
+    click.echo(f"asking {target} {ellipsis()}", err=True)
+    with whole_line() as say:
+        for channel, text in asking.run():
+            if channel == "content":
+                say(text)
+        explanation, call = keep(engine, asking, subject, settings.prices)
+        if not say.said:
+            say(explanation.text)
+    click.echo(closing(call), err=True)
+
+
+class Speech:
+    """Prints pieces of a text; `said` tells whether there were any."""
+
+    def __init__(self) -> None:
+        self.said = False
+
+    def __call__(self, text: str) -> None:
+        """Print a piece at once."""
+        click.echo(visible(text), nl=False)
+        self.said = True
+
+
+@contextmanager
+def whole_line() -> Iterator[Speech]:
+    """Yield what prints pieces of a text, and end its last line; an interruption becomes an error."""
+    speech = Speech()
+    try:
+        yield speech
+    except KeyboardInterrupt:
+        raise InterruptedAskingError(f"interrupted; {NOTHING_KEPT}") from None
+    finally:
+        if speech.said:
+            click.echo()
+
+
+def closing(call: Exchange) -> str:
+    """Return where the explanation is kept, and what it cost."""
+    took = f" in {seconds(call.latency)}" if call.latency is not None else ""
+    cost = "" if call.cost is None else f" for {amount(call.cost)} {call.cost_currency or ''}".rstrip()
+    return f"explained{took}{cost}; the request is call {call.id}"

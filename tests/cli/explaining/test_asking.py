@@ -1,0 +1,213 @@
+"""Tests of the request over real sockets: TLS, outgoing proxies, servers that do as they like."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from moonpalace_addons.settings.endpoints import Endpoint
+from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted
+from moonpalace_cli.explaining import asking
+from moonpalace_cli.explaining.asking import Asking, AskingError
+from moonpalace_cli.explaining.target import Target
+from tests.scenarios.server import MockServer
+
+BODY = json.dumps({"model": "mock-echo", "stream": True, "messages": [{"role": "user", "content": "moon"}]}).encode()
+KEY = "sk-asking-0123456789"
+
+
+def ask(url: str, *, proxy: str | None = None, ca: Path | None = None) -> Asking:
+    """Ask, and return what was noted of it."""
+    found = Asking(Target(Endpoint(url, key=KEY, headers=(("X-Team", "a"),), proxy=proxy), "m"), BODY, 10, ca)
+    assert "".join(text for channel, text in found.run() if channel == "content") == "moon"
+    return found
+
+
+def test_the_exchange_is_noted(mock: MockServer) -> None:
+    """The tasks say what was sent and what came, with times, for the store."""
+    read, started, ended = ask(mock.url).tasks
+    assert isinstance(read, RequestRead)
+    assert (read.endpoint, read.path, read.body) == (mock.url, "/v1/chat/completions", BODY)
+    assert (read.api_key, read.secrets) == (KEY.encode(), (KEY.encode(),))
+    assert f"Authorization: Bearer {KEY}\r\n" in read.headers
+    assert "X-Team: a\r\n" in read.headers
+    assert isinstance(started, ResponseStarted)
+    assert (started.status_code, started.content_type) == (200, "text/event-stream")
+    times = [at for at, _ in started.chunks]
+    assert isinstance(ended, ExchangeEnded)
+    assert 0 < started.at <= times[0] <= times[-1] <= ended.at
+    assert {read.uuid, started.uuid} == {ended.uuid}
+
+
+def test_certificates_are_verified() -> None:
+    """A private CA has to be named; without it nothing is sent."""
+    with MockServer(tls=True) as server:
+        url = f"https://localhost:{server.port}"
+        assert ask(url, ca=Path(server.ca_file)).tasks
+        with pytest.raises(AskingError, match=r"its certificate is not trusted .*--upstream-ca names the CA"):
+            ask(url)
+        assert len(server.log) == 1
+
+
+class Outgoing(threading.Thread):
+    """A proxy: it notes the heads of requests, and forwards all to one port."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(daemon=True)
+        self.port, self.heads = port, list[str]()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"127.0.0.1:{self.listener.getsockname()[1]}"
+
+    def run(self) -> None:
+        """Serve one connection after the other."""
+        while True:
+            with suppress(OSError), self.listener.accept()[0] as client:
+                self.serve(client)
+            if self.listener.fileno() < 0:
+                return
+
+    def serve(self, client: socket.socket) -> None:
+        """Forward a connection: for CONNECT its bytes, else the request."""
+        data = b""
+        while b"\r\n\r\n" not in data:
+            data += client.recv(65_536)
+        head, _, _ = data.partition(b"\r\n\r\n")
+        self.heads.append(head.decode())
+        with socket.create_connection(("127.0.0.1", self.port)) as server:
+            if head.startswith(b"CONNECT "):
+                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            else:
+                method, _, rest = data.partition(b" http://llm.example.org/base")
+                server.sendall(method + b" " + rest)
+            back = threading.Thread(target=pump, args=(server, client))
+            back.start()
+            pump(client, server)
+            back.join()
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    """Forward bytes until the end."""
+    with suppress(OSError):
+        while data := source.recv(65_536):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def outgoing(port: int) -> Iterator[Outgoing]:
+    """Give a proxy that runs."""
+    proxy = Outgoing(port)
+    proxy.start()
+    with closing(proxy.listener):
+        yield proxy
+        proxy.listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_proxy_for_http(mock: MockServer) -> None:
+    """It gets the whole address, and its user and password, which the row does not keep."""
+    with outgoing(mock.port) as proxy:
+        found = ask("http://llm.example.org/base", proxy=f"http://me:pass%40word@{proxy.url}")
+    (head,) = proxy.heads
+    assert head.startswith("POST http://llm.example.org/base/v1/chat/completions HTTP/1.1\r\n")
+    assert f"Proxy-Authorization: Basic {base64.b64encode(b'me:pass@word').decode()}" in head
+    assert isinstance(found.tasks[0], RequestRead)
+
+
+def test_a_proxy_for_https() -> None:
+    """It opens a tunnel, and sees neither the request nor the key."""
+    with MockServer(tls=True) as server, outgoing(server.port) as proxy:
+        ask("https://localhost:4433", proxy=f"http://me:you@{proxy.url}", ca=Path(server.ca_file))
+        (head,) = proxy.heads
+        assert head.startswith("CONNECT localhost:4433 HTTP/1.")
+        assert "Proxy-Authorization: Basic " in head
+        assert KEY not in head
+
+
+def test_a_proxy_with_tls_is_refused() -> None:
+    """A proxy whose own address is https:// is said to be unknown to this command."""
+    with pytest.raises(AskingError, match="cannot use a proxy whose own address is https://"):
+        ask("https://localhost:1", proxy="https://proxy:3128")
+
+
+EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n'
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+CHUNKED = STREAM + b"Transfer-Encoding: chunked\r\n\r\n"
+BROKEN: dict[str, tuple[bytes, str]] = {
+    "nothing": (b"", "the connection broke before the end of the answer"),
+    "no HTTP": (b"220 mail.example.org ESMTP\r\n", "220 mail.example.org ESMTP"),
+    "less than it said": (STREAM + b"Content-Length: 900\r\n\r\n" + EVENT % b"x", "the connection broke"),
+    "no last chunk": (CHUNKED + b"%x\r\n%b\r\n" % (len(EVENT) - 1, EVENT % b"x"), "the connection broke"),
+    "too much": (STREAM + b"\r\n" + b": x\n\n" * 30, "the answer is longer than"),
+    "a long head": (b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000, "got more than 65536 bytes"),
+}
+
+
+def read_until(client: socket.socket, end: bytes) -> None:
+    """Read a request up to these bytes of its body."""
+    received = b""
+    while end not in received and (data := client.recv(65_536)):
+        received += data
+
+
+@contextmanager
+def answering(data: bytes) -> Iterator[str]:
+    """Give the URL of a server that answers one request with these bytes and closes."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with listener.accept()[0] as client:
+            read_until(client, BODY[-20:])
+            client.sendall(data)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.parametrize(("data", "words"), BROKEN.values(), ids=list(BROKEN))
+def test_broken_answers(monkeypatch: pytest.MonkeyPatch, data: bytes, words: str) -> None:
+    """Each is an error of one line, and the tasks have no end that could be stored."""
+    monkeypatch.setattr(asking, "MAX_ANSWER", 100)
+    with answering(data) as url:
+        found = Asking(Target(Endpoint(url), "m"), BODY, 10)
+        with pytest.raises(AskingError) as caught:
+            list(found.run())
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not any(isinstance(task, ExchangeEnded) for task in found.tasks)
+
+
+def test_a_server_that_closes_at_the_end() -> None:
+    """Without a length the end of the connection ends the answer; whether it is whole is told by its events."""
+    with answering(STREAM + b"\r\n" + EVENT % b"moon") as url:
+        assert isinstance(ask(url).tasks[-1], ExchangeEnded)
+
+
+def test_a_server_that_compresses(store: object, mpal: Callable[..., object], failed: int) -> None:
+    """An answer that is compressed nevertheless is read once it is whole."""
+    done = gzip.compress(
+        EVENT % b"so" + EVENT.replace(b"}]}", b',"finish_reason":"stop"}]}') % b"" + b"data: [DONE]\n\n"
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with listener.accept()[0] as client:
+            read_until(client, b"include_usage")
+            client.sendall(STREAM + b"Content-Encoding: gzip\r\n\r\n" + done)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with listener:
+        result = mpal("explain", str(failed), "-y", "--via", f"http://127.0.0.1:{listener.getsockname()[1]}")
+        thread.join()
+    assert (result.code, result.out) == (0, "so\n"), result  # type: ignore[attr-defined]
