@@ -13,7 +13,7 @@ from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.engine.own_addresses import is_own_name, is_this_machine
 from moonpalace_addons.settings.endpoints import Endpoint
 from moonpalace_addons.settings.values import Settings
-from moonpalace_addons.wire.chat import api_error
+from moonpalace_addons.wire.faces.table import error_body
 from moonpalace_addons.wire.foreign import quoted
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Refusal:
 
     def response(self, path: str) -> Response:
         """Return it as a response in the API's error format for this path."""
-        body = api_error.body(self.why, self.kind, path)
+        body = error_body(self.why, self.kind, path)
         return Response.make(self.status, body, {"Content-Type": "application/json"})
 
 

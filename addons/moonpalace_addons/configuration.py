@@ -137,9 +137,18 @@ class Configuration:
         return named_in(flow.request.path)
 
     def _at(self, flow: HTTPFlow) -> Endpoint | None:
-        """Return the endpoint at the host that a client of a forward proxy calls."""
+        """Return the endpoint that a client of a forward proxy calls: of several at its host, the one with the path.
+
+        Where several are there and none has the path, the call gets no key, which would be that of any of them.
+        """
         place = (flow.request.host.lower(), flow.request.port)
-        return next((each for each in self.settings.endpoints if each.address[1:] == place), None)
+        there = [each for each in self.settings.endpoints if each.address[1:] == place]
+        if len(there) < 2:
+            return there[0] if there else None
+        path = flow.request.path.partition("?")[0] + "/"
+        serving = [each for each in there if path.startswith(f"{each.prefix}/")]
+        without_key = Endpoint(there[0].site, proxy=there[0].proxy)
+        return max(serving, key=lambda each: len(each.prefix), default=without_key)  # of equal ones the first
 
     def own_secrets(self) -> tuple[bytes, ...]:
         """Return the secret settings, which may occur in requests and answers."""

@@ -21,8 +21,8 @@ from moonpalace_addons.errors import StoreError
 from moonpalace_addons.mitm import flow_control, own_requests
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings.values import Settings
-from moonpalace_addons.wire.chat import api_error
 from moonpalace_addons.wire.chat.prefix import Content, key_hint, prefixes, read_content, with_member
+from moonpalace_addons.wire.faces.table import error_body
 from moonpalace_addons.wire.foreign import quoted
 from moonpalace_addons.wire.secrets import masking
 
@@ -260,7 +260,7 @@ async def second_answer(call: Call) -> Response:
     if flow.response is not None and flow.error is None:
         return flow.response
     why = f"MoonPalace got no answer: {flow.error.msg if flow.error else 'no error'}"
-    body = api_error.body(quoted(why), UPSTREAM_PROTOCOL.kind, request.path)
+    body = error_body(quoted(why), UPSTREAM_PROTOCOL.kind, request.path)
     return Response.make(502, body, {"Content-Type": "application/json"})
 
 

@@ -5,7 +5,7 @@ from mitmproxy.http import HTTPFlow
 from moonpalace_addons.calls.failures import BAD_REQUEST, FailureOf
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.mitm import flow_control
-from moonpalace_addons.wire.chat import api_error
+from moonpalace_addons.wire.faces.table import error_body
 from moonpalace_addons.wire.foreign import quoted
 
 
@@ -34,5 +34,5 @@ class JsonErrors:
             return
         endpoint = self.configuration.endpoint_of(flow).url
         what = "did not send this request" if is_refusal else f"got no answer from {endpoint}"
-        body = api_error.body(f"MoonPalace {what}: {quoted(flow.error.msg)}", failure.kind, flow.request.path)
+        body = error_body(f"MoonPalace {what}: {quoted(flow.error.msg)}", failure.kind, flow.request.path)
         flow_control.answer_and_close(flow, failure.status, body)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from mitmproxy.http import HTTPFlow, Response
 
 from moonpalace_addons.configuration import NAMED, Configuration
-from moonpalace_addons.wire.chat import api_error
+from moonpalace_addons.wire.faces.table import error_body
 from moonpalace_addons.wire.foreign import quoted
 
 
@@ -36,5 +36,5 @@ def unknown(name: str, path: str, known: Iterable[str]) -> Response:
     """Return the answer to a call for an endpoint that is not configured."""
     names = ", ".join(known)
     why = f"MoonPalace has no endpoint called {quoted(name) or "''"}: config.yaml names {names}"
-    body = api_error.body(why, "resource_not_found_error", path)
+    body = error_body(why, "resource_not_found_error", path)
     return Response.make(404, body, {"Content-Type": "application/json"})

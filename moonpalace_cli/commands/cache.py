@@ -143,8 +143,8 @@ def rank(engine: Engine, ids: Sequence[int], *, as_json: bool) -> None:
         click.echo(f"none of these {len(ids):,} calls missed a cache that it could have used")
         return
     click.echo(visible(misses.table(found, terminal_width())))
-    for line in misses.sums(found):
-        click.echo(visible(line))
+    for each in misses.sums(found):
+        click.echo(visible(str(each)))
 
 
 def explain(engine: Engine, call: Exchange, *, as_json: bool) -> None:

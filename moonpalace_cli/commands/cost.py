@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from moonpalace_addons.settings.values import Settings
     from moonpalace_addons.store.read.costs import By, Spent
+    from moonpalace_cli.views.context_caches.misses import Lost
 
 GROUPS = ("model", "day", "tag", "session", "endpoint")
 WITHOUT_COST = (
@@ -49,11 +50,12 @@ def command(by: str, filters: Filters, reprice: bool, misses: bool, form: Form, 
     figure, else those that come with MoonPalace; calls to hosts and models that it does not know have no cost. A call
     with several tags counts under each of them.
 
-    --misses adds what it cost that prompts were not cached which could have been, by cause; mpal cache why ranks them.
-    This reads the prompts of all these calls, which takes ten seconds for a thousand long ones.
+    --misses adds what it cost that prompts were not cached which could have been, by cause (in JSON as objects with
+    "misses"); mpal cache why ranks them. This reads the prompts of all these calls, which takes ten seconds for a
+    thousand long ones.
     """
-    if misses and form != "table":
-        raise click.UsageError("--misses and --json do not go together: mpal cache why --all --json lists the misses")
+    if misses and form == "csv":
+        raise click.UsageError("--misses has columns of its own: use -o json, or mpal cache why --all -o csv")
     with opened(settings.database) as engine:
         where = filters.condition(engine)
         if reprice:
@@ -61,12 +63,13 @@ def command(by: str, filters: Filters, reprice: bool, misses: bool, form: Form, 
         from moonpalace_addons.store.read.costs import spent
 
         groups = spent(engine, cast("By", by), where)
-        missed = missed_lines(engine, where) if misses else []
+        missed = missed_sums(engine, where) if misses else []
     if form != "table":
-        print_records((json.dumps(costs.document(by, group), ensure_ascii=False) for group in groups), form)
+        records = [costs.document(by, group) for group in groups] + [each.document() for each in missed]
+        print_records((json.dumps(record, ensure_ascii=False) for record in records), form)
         return
     click.echo(visible(costs.table(by, groups, terminal_width())))
-    for line in missed:
+    for line in [str(each) for each in missed] or ["no misses"] * misses:
         click.echo(visible(line))
     tell_of_unknown(groups)
 
@@ -78,13 +81,13 @@ def tell_of_unknown(groups: list[Spent]) -> None:
         click.echo(WITHOUT_COST.format(f"{count:,} {'call' if count == 1 else 'calls'}"), err=True)
 
 
-def missed_lines(engine: Engine, where: ColumnElement[bool] | None) -> list[str]:
-    """Return what cache misses cost, in a line for all and one for each cause."""
+def missed_sums(engine: Engine, where: ColumnElement[bool] | None) -> list[Lost]:
+    """Return what cache misses cost, all and by cause; nothing without misses."""
     from moonpalace_addons.store.read.selection import chosen_ids
     from moonpalace_cli.views.context_caches import misses
 
     found = [each for each in misses.findings(engine, chosen_ids(engine, where)) if each.cost.lost]
-    return misses.sums(found) if found else ["no misses"]
+    return misses.sums(found)
 
 
 def work_out_again(engine: Engine, settings: Settings, where: ColumnElement[bool] | None) -> None:

@@ -208,7 +208,7 @@ def print_timeline(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Sh
 
     if bodies.event_stream is None:
         raise MoonPalaceError(f"call {exchange.id} has no stream: only the events of a stream have a timeline")
-    found = timeline.moments(bodies.event_stream, contents.event_times(engine, exchange.id))
+    found = timeline.moments(bodies.event_stream, contents.event_times(engine, exchange.id), exchange.path)
     if shown.as_json:
         for line in timeline_table.json_lines(found):
             print_json(line)

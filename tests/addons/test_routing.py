@@ -132,6 +132,35 @@ def test_a_forward_proxy_knows_no_names(configuration: Configuration, name: str)
 
 
 @pytest.mark.parametrize(
+    ("path", "name", "key"),
+    [
+        ("/v1/models", "one", "sk-key-1"),
+        ("/coding", "two", "sk-key-2"),
+        ("/coding/v1/models?a=/v1", "two", "sk-key-2"),
+        ("/codings/v1/models", "one", "sk-key-1"),
+    ],
+)
+def test_a_forward_proxy_with_endpoints_at_one_host(tmp_path: Path, path: str, name: str, key: str) -> None:
+    """There, the path of a call chooses between endpoints at one host, and so the key."""
+    (tmp_path / "config.yaml").write_text(
+        "endpoints:\n"
+        "  one: {url: https://api.moonshot.cn, key: sk-key-1}\n"
+        "  two: {url: https://api.moonshot.cn/coding, key: sk-key-2}\n"
+        "  copy: {url: https://api.moonshot.cn, key: sk-key-3}\n"
+        "  far: {url: https://gw/a, key: sk-key-4}\n"
+        "  away: {url: https://gw/b, key: sk-key-5}\n",
+        encoding="utf-8",
+    )
+    configuration = Configuration(resolve({"token": "team-token-1"}, {"MOONPALACE_HOME": str(tmp_path)}))
+    flow = call(path, mode="regular")
+    found = configuration.endpoint_of(flow)
+    assert (found.name, found.key, found.url) == (name, key, "https://api.moonshot.cn")
+    flow.request.host = "gw"
+    assert configuration.concerns(flow)
+    assert configuration.endpoint_of(flow).key is None
+
+
+@pytest.mark.parametrize(
     ("site", "key"),
     [
         ("https://api.anthropic.com", ("X-Api-Key", "sk-owner-key-1")),

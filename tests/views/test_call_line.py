@@ -40,6 +40,15 @@ def test_a_whole_line() -> None:
     assert shown(streamed(), WORDS) == (f'#110 kimi-k2.6 stream stop 7.4k→45 (6.9k cached) ttft 0.8s 2.1s "{WORDS}"')
 
 
+def test_the_endpoint() -> None:
+    """A call to an endpoint with a name says which, until the line is too narrow for it."""
+    call = streamed(endpoint_name="claude")
+    assert shown(call) == "#110 @claude kimi-k2.6 stream stop 7.4k→45 (6.9k cached) ttft 0.8s 2.1s"
+    assert shown(call, width=64) == "#110 @claude kimi-k2.6 stop 7.4k→45 (6.9k cached) 2.1s"
+    assert shown(call, width=56) == "#110 kimi-k2.6 stop 7.4k→45 (6.9k cached) 2.1s"
+    assert shown(call, width=26) == "#110 kim…k2.6 stop"
+
+
 @pytest.mark.parametrize(
     ("width", "expected"),
     [

@@ -2,7 +2,7 @@
 
 import pytest
 
-from moonpalace_addons.views.conversation import conversation, finish_reasons, usage_line
+from moonpalace_addons.views.conversation import conversation, usage_line
 from moonpalace_addons.wire.faces.turns import Part, Turn
 
 IMAGE = {"type": "image_url", "image_url": {"url": "u"}}
@@ -45,15 +45,7 @@ def test_usage(usage: object, line: str) -> None:
     assert usage_line({"usage": usage} if usage else {}) == line
 
 
-def test_finish_reasons() -> None:
-    """There is a reason for each choice, and that of /messages."""
-    assert finish_reasons({"choices": [{"finish_reason": "stop"}, {"finish_reason": "length"}]}) == ["stop", "length"]
-    assert finish_reasons({"type": "message", "stop_reason": "end_turn"}) == ["end_turn"]
-    assert finish_reasons(None) == []
-
-
 @pytest.mark.parametrize("odd", [None, 1, "text", [1], {"choices": [1, {"message": 1}], "usage": [1]}])
 def test_nothing_is_too_odd(odd: object) -> None:
     """Whatever an answer is, there is something to say of it, or nothing."""
     assert usage_line(odd) == ""
-    assert finish_reasons(odd) == []

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moonpalace_addons.views.stream_events import Brought, brought
+from moonpalace_addons.wire.faces.table import FACES, UNKNOWN, face_of
 from moonpalace_addons.wire.sse import Event
 
 
@@ -72,7 +73,7 @@ def call(**function: object) -> dict[str, object]:
 )
 def test_events(event: object, kind: str, text: str) -> None:
     """Each event is called by what it carries, in all three faces of the API."""
-    assert brought(Event(json.dumps(event))) == Brought(kind, text)
+    assert brought(Event(json.dumps(event)), face_of("", [event])) == Brought(kind, text)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_events(event: object, kind: str, text: str) -> None:
 )
 def test_other_data(data: str, expected: Brought) -> None:
     """The end of a stream is known; what is no JSON is shown as it is."""
-    assert brought(Event(data)) == expected
+    assert all(brought(Event(data), face) == expected for face in (UNKNOWN, *FACES))
 
 
 WORDS = st.sampled_from(["choices", "delta", "content", "tool_calls", "type", "usage", "error", "message", "index"])
@@ -101,4 +102,4 @@ ANYTHING = st.recursive(
 @given(ANYTHING)
 def test_no_event_is_too_odd(event: object) -> None:
     """Whatever stands where, something is said about it."""
-    assert brought(Event(json.dumps(event))).kind
+    assert all(brought(Event(json.dumps(event)), face).kind for face in (UNKNOWN, *FACES))

@@ -1,7 +1,7 @@
 """The log of calls."""
 
 import logging
-from typing import cast
+from typing import Literal, cast
 
 import pytest
 
@@ -63,6 +63,19 @@ def test_forms(caplog: pytest.LogCaptureFixture, form: LogForm, expected: str | 
     (record,) = caplog.records
     assert expected in record.getMessage()
     assert record.__dict__["has_own_times"] is (form.name != "full")
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [("line", " #1 @claude kimi-k3 "), ("json", '"endpoint": "claude"'), ("full", " #1 @claude kimi-k3 ")],
+)
+def test_the_endpoint(caplog: pytest.LogCaptureFixture, form: Literal["line", "json", "full"], expected: str) -> None:
+    """Each form names the endpoint of a call, as config.yaml calls it."""
+    caplog.set_level(logging.INFO, "moonpalace")
+    log = CallLog(LogForm(form))
+    log.add(an_exchange(endpoint_name="claude"))
+    log.flush()
+    assert expected in caplog.records[0].getMessage()
 
 
 def test_a_record_is_bounded(caplog: pytest.LogCaptureFixture, call_log: CallLog) -> None:

@@ -12,10 +12,10 @@ from moonpalace_addons.calls.call import Call
 from moonpalace_addons.calls.failures import REPEATING, UPSTREAM_CUT, Failure
 from moonpalace_addons.calls.tap import Tap
 from moonpalace_addons.mitm import flow_control
-from moonpalace_addons.wire.chat import api_error
 from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.stream_editor import StreamEditor, merged
 from moonpalace_addons.wire.codings.encodings import Decoder
+from moonpalace_addons.wire.faces.table import error_body
 
 logger = logging.getLogger(__name__)
 
@@ -212,7 +212,7 @@ class Adapter:
             self.breaks = True
         elif self.is_held:
             message = f"MoonPalace got no complete answer: {reason}"
-            self.refusal = Refusal(BAD_GATEWAY, api_error.body(message, UPSTREAM_CUT.kind, self.flow.request.path))
+            self.refusal = Refusal(BAD_GATEWAY, error_body(message, UPSTREAM_CUT.kind, self.flow.request.path))
         else:
             flow_control.close_client(self.flow)
         return b""

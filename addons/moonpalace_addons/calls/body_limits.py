@@ -8,7 +8,7 @@ from mitmproxy.http import HTTPFlow, Response
 
 from moonpalace_addons.calls.call import Call
 from moonpalace_addons.calls.failures import REQUEST_TOO_LARGE
-from moonpalace_addons.wire.chat import api_error
+from moonpalace_addons.wire.faces.table import error_body
 
 
 def declared_length(flow: HTTPFlow) -> int:
@@ -23,7 +23,7 @@ def refuse_larger(call: Call, size: int, limit: int) -> bool:
         return False
     message = too_large(limit)
     call.given_up = REQUEST_TOO_LARGE, message
-    body = api_error.body(message, REQUEST_TOO_LARGE.kind, call.flow.request.path)
+    body = error_body(message, REQUEST_TOO_LARGE.kind, call.flow.request.path)
     call.flow.response = Response.make(413, body, {"Content-Type": "application/json"})
     return True
 

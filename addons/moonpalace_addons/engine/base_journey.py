@@ -27,7 +27,7 @@ from moonpalace_addons.engine.messages import make_request
 from moonpalace_addons.engine.phases import Phase
 from moonpalace_addons.engine.targets import path_of
 from moonpalace_addons.engine.upstream import UpstreamRequest
-from moonpalace_addons.wire.chat import api_error
+from moonpalace_addons.wire.faces.table import error_body
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.client import ClientConnection
@@ -173,7 +173,7 @@ class BaseJourney:
             return
         kind, status = error.failure.kind, error.failure.status
         what = "did not send this request" if isinstance(error, RequestError) else "got no answer from the API"
-        self.delivery.write_error(status, api_error.body(f"MoonPalace {what}: {error}", kind, self.flow.request.path))
+        self.delivery.write_error(status, error_body(f"MoonPalace {what}: {error}", kind, self.flow.request.path))
         self._finish()
 
     @property

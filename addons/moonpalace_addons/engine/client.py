@@ -20,7 +20,7 @@ from moonpalace_addons.engine.journey import Journey
 from moonpalace_addons.engine.parsing import RequestReader
 from moonpalace_addons.engine.receiving import Receiver
 from moonpalace_addons.engine.targets import Target
-from moonpalace_addons.wire.chat import api_error
+from moonpalace_addons.wire.faces.table import error_body
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.service import Service
@@ -248,7 +248,7 @@ class ClientConnection(Receiver):
             return
         status = getattr(error, "status", 400)
         logger.info("refused a request: %s", error)
-        self.write(plain_answer(status, api_error.body(str(error), error.failure.kind)))
+        self.write(plain_answer(status, error_body(str(error), error.failure.kind)))
         self.finished(closes=True, unread=True)
 
     def finished(self, *, closes: bool, unread: bool = False) -> None:

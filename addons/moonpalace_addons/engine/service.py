@@ -25,7 +25,7 @@ from moonpalace_addons.engine.limits import Limits
 from moonpalace_addons.engine.receiving import make_buffer
 from moonpalace_addons.engine.targets import Target, parse_endpoint
 from moonpalace_addons.engine.tls import describe
-from moonpalace_addons.wire.chat import api_error
+from moonpalace_addons.wire.faces.table import error_body
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class Service:
         self.connections[client] = None
         if len(self.connections) > self.limits.max_connections:
             logger.warning("refused a client: %d connections are open", len(self.connections) - 1)
-            client.write(plain_answer(503, api_error.body("the proxy has too many connections", "server_unavailable")))
+            client.write(plain_answer(503, error_body("the proxy has too many connections", "server_unavailable")))
             client.transport.close()
 
     def closed(self, client: ClientConnection) -> None:

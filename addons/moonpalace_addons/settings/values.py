@@ -183,7 +183,7 @@ def _settings(values: _Values, folder: Path, config_file: Path | None, environ: 
 def _endpoints(values: _Values, found: Mapping[str, Any]) -> tuple[tuple[Endpoint, ...], tuple[PriceRule, ...]]:
     named, prices = read_endpoints(values.free["endpoints"]) if values.has("endpoints") else ((), ())
     if values.has("prices"):
-        prices += read_prices(values.free["prices"])
+        prices += read_prices(values.free["prices"], named=[each.name for each in named if each.name])
     given = found["endpoint"] if ENDPOINT.name in values.found else None
     return in_order(named, given, found["endpoint"], found["key"]), prices
 

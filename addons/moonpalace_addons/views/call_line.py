@@ -17,6 +17,7 @@ MAX_WORDS = 80
 """Columns of the user's words, where nothing limits the width."""
 MIN_WORDS = 12
 MAX_MODEL = 28
+MAX_ENDPOINT = 16
 MODEL, OUTCOME = 2, 3
 """Where these pieces stand once the others are left out."""
 SHRINKING = ((MODEL, 16), (OUTCOME, 20), (MODEL, 8), (OUTCOME, 12))
@@ -55,11 +56,13 @@ def facts(call: Exchange, *, day: bool) -> Iterator[Piece]:
     began = call.started_at.astimezone()
     yield Piece(began.strftime("%m-%d %H:%M:%S" if day else "%H:%M:%S"), "quiet")
     yield Piece(f"#{call.id}")
+    if call.endpoint_name:
+        yield Piece(f"@{shortened_name(printable(call.endpoint_name), MAX_ENDPOINT)}", "quiet", 4)
     yield Piece(shortened_name(printable(model(call) or f"{call.method} {call.path}"), MAX_MODEL))
     if call.purpose:
         yield Piece(f"by mpal {printable(call.purpose)}", "quiet", 6)
     if call.is_stream:
-        yield Piece("stream", "quiet", 4)
+        yield Piece("stream", "quiet", 5)
     if text := outcome(call).text:
         yield Piece(text, outcome(call).style)
     if tokens := token_text(call):
@@ -67,7 +70,7 @@ def facts(call: Exchange, *, day: bool) -> Iterator[Piece]:
     if call.cached_tokens:
         yield Piece(f"({amount(call.cached_tokens)} cached)", "quiet", 3)
     if call.time_to_first_token is not None:
-        yield Piece(f"ttft {seconds(call.time_to_first_token)}", "quiet", 5)
+        yield Piece(f"ttft {seconds(call.time_to_first_token)}", "quiet", 6)
     if call.latency is not None:
         yield Piece(seconds(call.latency), rank=1)
 

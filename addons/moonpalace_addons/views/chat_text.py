@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from moonpalace_addons.store.fields import error_text, model
 from moonpalace_addons.store.state import State
-from moonpalace_addons.views.conversation import Conversation, finish_reasons, usage_line
+from moonpalace_addons.views.conversation import Conversation, usage_line
 from moonpalace_addons.views.durations import duration
 from moonpalace_addons.wire.escaping import escaped
+from moonpalace_addons.wire.faces.table import face_of
+from moonpalace_addons.wire.json_value import mapping
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
@@ -61,7 +63,7 @@ def answer_lines(turns: Sequence[Turn]) -> Iterator[Line]:
 
 def closing_note(call: Exchange, answer: object) -> str:
     """Return how the call ended, and after what time."""
-    reasons = ", ".join(finish_reasons(answer))
+    reasons = ", ".join(face_of(call.path, [answer]).finish_reasons(mapping(answer)))
     parts = [
         f"finish reason {reasons}" if reasons else "",
         "" if call.status_code in (200, None) else f"status {call.status_code}",

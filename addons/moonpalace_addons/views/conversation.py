@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from moonpalace_addons.wire.chat.completion import choices
 from moonpalace_addons.wire.faces.summary import summarize
 from moonpalace_addons.wire.faces.table import face_of
 from moonpalace_addons.wire.faces.turns import Part, Turn
-from moonpalace_addons.wire.json_value import mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +37,3 @@ def usage_line(answer: object) -> str:
     total = "" if usage.total_tokens is None else f" = {usage.total_tokens}"
     prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
     return f"tokens: {prompt} prompt{cached} + {completion} completion{reasoning}{total}"
-
-
-def finish_reasons(answer: object) -> Sequence[str]:
-    """Return why each choice ended."""
-    reasons = [choice.get("finish_reason") for choice in choices(mapping(answer))]
-    found = [reason for reason in reasons if isinstance(reason, str)]
-    return found or list(filter(None, [summarize(answer).finish_reason]))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from moonpalace_addons.views.stream_events import brought
 from moonpalace_addons.wire.chat.event_data import make_decoder
 from moonpalace_addons.wire.chat.timing import chunk_at
+from moonpalace_addons.wire.faces.table import face_of
+from moonpalace_addons.wire.json_value import parse
 
 LONG = 40
 """Number of events from which runs of similar events are summarized."""
@@ -43,16 +45,21 @@ class Run:
         return self.moments[-1]
 
 
-def moments(stream: bytes, chunks: Sequence[tuple[int, int]]) -> list[Moment]:
-    """Return the events of a stream; `chunks` are (offset after the chunk, nanoseconds since the request began)."""
+def moments(stream: bytes, chunks: Sequence[tuple[int, int]], path: str) -> list[Moment]:
+    """Return the events of a stream; `chunks` are (offset after the chunk, nanoseconds since the request began).
+
+    `path` is that of the request, without its query.
+    """
     decoder = make_decoder(limit=len(stream) + 1)
+    events = [*decoder.feed(stream), *decoder.close()]
+    face = face_of(path, (parse(event.data) for event in events))
     offsets = [offset for offset, _ in chunks]
     found: list[Moment] = []
     end, before = 0, None
-    for number, event in enumerate((*decoder.feed(stream), *decoder.close()), 1):
+    for number, event in enumerate(events, 1):
         at = chunks[chunk_at(offsets, event.end)][1] if chunks else None
         gap = None if at is None or before is None else at - before
-        what = brought(event)
+        what = brought(event, face)
         found.append(Moment(number, at, gap, event.end - end, what.kind, what.text))
         end, before = event.end, at
     return found

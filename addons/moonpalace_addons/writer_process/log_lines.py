@@ -42,7 +42,8 @@ def first_line(call: Exchange) -> Line:
     """Return the line with method, path, result and duration, and what the call was."""
     took = f" {call.latency / 1e9:.2f}s" if call.latency is not None else ""
     bad = call.state is not State.COMPLETED or (call.status_code or 0) >= FIRST_ERROR or call.holds_error
-    facts = [f"#{call.id}", model(call), "stream" if call.is_stream else None, outcome(call).text]
+    place = f"@{call.endpoint_name}" if call.endpoint_name else None
+    facts = [f"#{call.id}", place, model(call), "stream" if call.is_stream else None, outcome(call).text]
     told = " ".join(filter(None, facts))
     return Line(f"{call.method:<6} {call.path} {ending(call)}{took} {told}", "bad" if bad else "good")
 

@@ -32,6 +32,7 @@ def document(call: Exchange) -> dict[str, object]:
         "id": call.id,
         "method": call.method,
         "path": call.path,
+        "endpoint": call.endpoint_name or call.endpoint,
         "model": call.model_answered or call.model_requested,
         "stream": call.is_stream,
         "status": call.status_code,

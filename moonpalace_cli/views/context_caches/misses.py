@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from moonpalace_cli.views.context_caches.causes import said_by_api
 from moonpalace_cli.views.context_caches.prefix_comparison import choose
 from moonpalace_cli.views.context_caches.prefix_report import Finding, find
 from moonpalace_cli.views.context_caches.prompts import Request, is_known, read_request
-from moonpalace_cli.views.costs import amount
+from moonpalace_cli.views.costs import DIGITS, amount
 from moonpalace_cli.views.listing.layout import lay_out
 
 if TYPE_CHECKING:
@@ -87,18 +88,36 @@ def row(found: Finding) -> list[str]:
     ]
 
 
-def sums(misses: Sequence[Finding]) -> list[str]:
-    """Return a line for all, and for each cause: calls, tokens and money."""
-    lines = [line("all misses", misses)]
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """What misses have lost; `name` is their cause, amounts are by currency."""
+
+    name: str
+    calls: int
+    tokens: int
+    amounts: dict[str, float]
+
+    def __str__(self) -> str:
+        """Return one line."""
+        money = "".join(f", {amount(value)} {currency}" for currency, value in sorted(self.amounts.items()))
+        return f"{self.name}: {self.calls:,} {'call' if self.calls == 1 else 'calls'}, {self.tokens:,} tokens{money}"
+
+    def document(self) -> dict[str, object]:
+        """Return it for JSON."""
+        amounts = {currency: round(value, DIGITS) for currency, value in sorted(self.amounts.items())}
+        return {"misses": self.name, "calls": self.calls, "lost_tokens": self.tokens, "cost": amounts}
+
+
+def sums(misses: Sequence[Finding]) -> list[Lost]:
+    """Return what all misses have lost, and those of each cause; nothing without misses."""
     causes = Counter(each.cause for each in misses)
-    return lines + [line(cause, [each for each in misses if each.cause == cause]) for cause, _ in causes.most_common()]
+    by_cause = [lost(cause, [each for each in misses if each.cause == cause]) for cause, _ in causes.most_common()]
+    return [lost("all misses", misses), *by_cause] if misses else []
 
 
-def line(name: str, misses: Sequence[Finding]) -> str:
-    """Return a line with what misses have lost."""
+def lost(name: str, misses: Sequence[Finding]) -> Lost:
+    """Return what misses have lost."""
     money: dict[str, float] = {}
     for value, currency in filter(None, (each.price for each in misses)):
         money[currency] = money.get(currency, 0.0) + value
-    amounts = "".join(f", {amount(value)} {currency}" for currency, value in sorted(money.items()))
-    calls = f"{len(misses):,} {'call' if len(misses) == 1 else 'calls'}"
-    return f"{name}: {calls}, {sum(each.cost.lost or 0 for each in misses):,} tokens{amounts}"
+    return Lost(name, len(misses), sum(each.cost.lost or 0 for each in misses), money)

@@ -149,11 +149,40 @@ REFUSED = [
         "endpoints: {a: {url: https://a, prices: {k: {input: 1, output: 1, endpoint: b}}}}",
         "line 1: endpoints.a.prices.k.",
     ),
+    *(
+        (
+            f"endpoints: {{kimi: https://a.b}}\nprices: {{k: {{input: 1, output: 1, endpoint: {place}}}}}",
+            f"line 2: prices.k.endpoint {why}",
+        )
+        for place, why in (
+            ("kimmi", "'kimmi' is no endpoint of this file; did you mean kimi?"),
+            (
+                "other",
+                "'other' is no endpoint of this file; it must be the name of an endpoint under endpoints:, a host",
+            ),
+            ("a.b/v1", "'a.b/v1' is no endpoint of this file; it must be the name"),
+            ("https://a.b/v1", "must not end in /v1"),
+            ("ftp://a.b", "must be the name of an endpoint"),
+        )
+    ),
     (
         "endpoint: https://a\nendpiont: b",
         "line 2: endpiont is unknown; the closest is endpoint, of database, endpoint, ",
     ),
 ]
+
+
+@pytest.mark.parametrize(
+    ("place", "read"),
+    [
+        *(("kimi", "kimi"), ("api.a.b", "api.a.b"), ("localhost", "localhost"), ("127.0.0.1:80", "127.0.0.1:80")),
+        *(("https://API.a.b/", "https://api.a.b"), ("http://a.b/openai/", "http://a.b/openai")),
+    ],
+)
+def test_where_prices_hold(tmp_path: Path, place: str, read: str) -> None:
+    """A price holds at an endpoint with a name, at a host, or at a URL as calls have it."""
+    text = f"endpoints: {{kimi: https://a.b}}\nprices: {{k: {{input: 1, output: 1, endpoint: '{place}'}}}}"
+    assert [rule.endpoint for rule in settings(tmp_path, text).prices] == [read]
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED)

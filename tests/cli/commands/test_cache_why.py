@@ -133,4 +133,12 @@ def test_in_the_sum(conversation: None, mpal: Callable[..., Outcome]) -> None:
         "expired: 1 call, 1,030 tokens, 0.0306 USD",
     ]
     assert mpal("cost", "--misses", "-p", "id < 3").out.splitlines()[-1] == "no misses"
-    assert mpal("cost", "--misses", "--json").code == 2
+    found = [json.loads(line) for line in mpal("cost", "--misses", "--json").out.splitlines()]
+    assert [each for each in found if "misses" in each] == [
+        {"misses": "all misses", "calls": 2, "lost_tokens": 2050, "cost": {"USD": pytest.approx(0.033345)}},
+        {"misses": "changed", "calls": 1, "lost_tokens": 1020, "cost": {"USD": pytest.approx(0.002754)}},
+        {"misses": "expired", "calls": 1, "lost_tokens": 1030, "cost": {"USD": pytest.approx(0.030591)}},
+    ]
+    assert [each["model"] for each in found if "model" in each] == ["kimi-k3"]
+    assert '"misses"' not in mpal("cost", "--misses", "--json", "-p", "id < 3").out
+    assert mpal("cost", "--misses", "-o", "csv").code == 2

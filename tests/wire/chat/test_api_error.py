@@ -214,25 +214,6 @@ def test_only_errors_of_a_choice_leave_the_stream_open() -> None:
 ANY = ApiError(None, None, None, None)
 
 
-@pytest.mark.parametrize(
-    ("path", "anthropic"),
-    [("", False), ("/v1/chat/completions", False), ("/v1/responses", False)]
-    + [
-        (path, True)
-        for path in ("/anthropic/v1/messages", "/v1/messages", "/v1/messages?beta=true", "/v1/messages/count_tokens")
-    ],
-)
-def test_our_own_errors(path: str, anthropic: bool) -> None:
-    """Our own errors have the shape that the client of a face reads."""
-    body = api_error.body("没有", "upstream_refused", path)
-    assert "没有".encode() in body
-    made = json.loads(body)
-    assert made == {
-        **({"type": "error"} if anthropic else {}),
-        "error": {"type": "upstream_refused", "message": "没有"},
-    }
-
-
 def test_one_line() -> None:
     """An error is shown in one line, of what is known."""
     shown = [str(ApiError(*told, None)) for told in [("a", "b", None), ("a", None, None), (None, "b", None)]]

@@ -49,13 +49,13 @@ def test_nothing_is_raised(face: Face, events: list[object], asked: object) -> N
         assert all(text for _, _, text in channels.texts(value))
         assert face.token_channel(value) in (None, "visible", "reasoning")
         fields = mapping(value)
-        face.owns(fields), face.joins(fields), face.only_text(value)
+        face.owns(fields), face.joins(fields), face.only_text(value), [*face.event_parts(fields)]
     assert isinstance(face.write_events(progress.ending()), bytes)
     for value in progress.ending():
         merger.feed(value)
     answer = merger.result()
     for value in (answer, *events, asked):
         assert isinstance(summarize(value, face=face), Summary)
-        face.asked(value), face.answered(value)
+        face.asked(value), face.answered(value), face.finish_reasons(mapping(value))
         assert all(map(str, face.warnings(mapping(asked), mapping(value), streamed=True)))
     assert list(merger.doubts) == list(dict.fromkeys(merger.doubts))

@@ -1,8 +1,10 @@
 """Which face a call belongs to."""
 
+import json
+
 import pytest
 
-from moonpalace_addons.wire.faces.table import FACES, UNKNOWN, face_of, face_of_path
+from moonpalace_addons.wire.faces.table import FACES, UNKNOWN, error_body, face_of, face_of_path
 
 PATHS = {
     "/v1/chat/completions": "chat.completions",
@@ -59,3 +61,34 @@ def test_the_path_wins_if_the_answer_may_be_of_its_face(name: str) -> None:
 def test_what_has_no_face() -> None:
     """Neither path nor shape tell."""
     assert face_of("/v1/models", [{"object": "list", "data": []}]) is UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("path", "anthropic"),
+    [(path, False) for path in ("", "/v1/chat/completions", "/v1/responses?a=/v1/messages", "/v1/threads/a/messages")]
+    + [
+        (path, True)
+        for path in ("/anthropic/v1/models", "/v1/messages", "/v1/messages?beta=true", "/v1/messages/count_tokens")
+    ],
+)
+def test_our_own_errors(path: str, anthropic: bool) -> None:
+    """Our own errors have the shape that the client of a face reads, whatever its path ends in."""
+    body = error_body("没有", "upstream_refused", path)
+    assert "没有".encode() in body
+    error = {"type": "upstream_refused", "message": "没有"}
+    assert json.loads(body) == {**({"type": "error"} if anthropic else {}), "error": error}
+
+
+@pytest.mark.parametrize(
+    ("answer", "reasons"),
+    [
+        ({"choices": [{"finish_reason": "stop"}, {"finish_reason": "length"}, {}]}, ["stop", "length"]),
+        ({"object": "text_completion", "choices": [{"text": "a", "finish_reason": "stop"}]}, ["stop"]),
+        ({"type": "message", "stop_reason": "end_turn"}, ["end_turn"]),
+        ({"object": "response", "status": "completed"}, ["completed"]),
+        ({}, []),
+    ],
+)
+def test_finish_reasons(answer: dict[str, object], reasons: list[str]) -> None:
+    """There is a reason for each part of an answer that says why it ended."""
+    assert face_of("", [answer]).finish_reasons(answer) == reasons

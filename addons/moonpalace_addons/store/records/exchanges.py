@@ -16,6 +16,7 @@ from sqlalchemy import (
     bindparam,
     func,
     insert,
+    or_,
     select,
     text,
     update,
@@ -137,9 +138,16 @@ def count(
         return connection.execute(select(func.count()).select_from(EXCHANGES).where(*conditions)).scalar_one()
 
 
+def is_chat_completion() -> ColumnElement[bool]:
+    """Return the condition that the path of a call is one of chat completions."""
+    from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS  # 30 modules, needed by few commands
+
+    return or_(*map(EXCHANGES.c.path.endswith, CHAT_COMPLETIONS.paths))
+
+
 def matching(*, chat_only: bool = False, where: ColumnElement[bool] | None = None) -> list[ColumnElement[bool]]:
     """Return the conditions that `latest` applies."""
-    conditions = [EXCHANGES.c.path.endswith("/chat/completions")] if chat_only else []
+    conditions = [is_chat_completion()] if chat_only else []
     return conditions if where is None else [*conditions, where]
 
 

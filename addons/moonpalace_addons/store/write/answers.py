@@ -60,7 +60,7 @@ class Reading(NamedTuple):
     that it reached the event after which clients stop reading, such as an error, or that nothing was left to be sent:
     all parts of the answer had ended, and the usage had been sent. `has_end` means that it had the event or mark that
     ends streams of its face, or an error. `has_secrets` means that merging joined secrets in `completion`, `is_all`
-    that all events were parsed.
+    that all events were parsed, `has_doubts` that they contradict each other.
     """
 
     face: Face
@@ -73,6 +73,7 @@ class Reading(NamedTuple):
     has_end: bool = True
     has_secrets: bool = False
     is_all: bool = True
+    has_doubts: bool = False
 
 
 def read(received: Received, hidden: Sequence[bytes], *, path: str = "", cut_at: int | None = None) -> Reading:
@@ -120,11 +121,21 @@ def read_stream(received: Received, hidden: Sequence[bytes], path: str, cut_at: 
     if said.odd_count:
         warnings.append(f"events of the stream that are not JSON: {said.odd_count}")
     merged = merger.result()
-    warnings += [f"merging the stream: {doubt}" for doubt in merger.doubts]
+    doubts = [f"merging the stream: {doubt}" for doubt in merger.doubts]
     body = dump_json(merged)
     masked, _ = gate.masked_body(body, hidden)
     return Reading(
-        face, merged, masked, said.values, warnings, said.is_cut, is_done, has_end, masked != body, said.is_all
+        face,
+        merged,
+        masked,
+        said.values,
+        warnings + doubts,
+        said.is_cut,
+        is_done,
+        has_end,
+        has_secrets=masked != body,
+        is_all=said.is_all,
+        has_doubts=bool(doubts),
     )
 
 

@@ -181,8 +181,10 @@ def texts_of(unit: Unit, hidden: Sequence[bytes]) -> str | None:
 
 def is_merged(reading: Reading) -> bool:
     """Return whether all split texts are joined in the completion, where a split secret becomes visible."""
-    # the few values that do not just continue a text
-    return all(reading.face.joins(value) for _, value in reading.events if isinstance(value, dict))
+    # Of texts that contradict each other, only one is there. The few values that do not just continue a text are asked.
+    return not reading.has_doubts and all(
+        reading.face.joins(value) for _, value in reading.events if isinstance(value, dict)
+    )
 
 
 def without_pieces(

@@ -111,13 +111,6 @@ def may_contain(data: bytes) -> bool:
     return _MARKS.search(data) is not None
 
 
-def body(message: str, kind: str, path: str = "") -> bytes:
-    """Return an error of our own in the API's format: Anthropic's if `path` belongs to its endpoints."""
-    error = {"error": {"message": message, "type": kind}}
-    shape = {"type": "error", **error} if re.search(r"/anthropic/|/messages([/?]|$)", path) else error
-    return json.dumps(shape, ensure_ascii=False).encode("utf-8", "replace")
-
-
 def _explicit_error(fields: Mapping[str, object]) -> ApiError | None:
     error = fields.get("error")
     if isinstance(error, dict):

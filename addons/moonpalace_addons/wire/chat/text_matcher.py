@@ -12,10 +12,12 @@ chunk a single split gives all texts, since the bytes between them are always th
 
 import re
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
 from moonpalace_addons.wire.chat.pieces import IDENTIFIER_KEYS, index_of
+from moonpalace_addons.wire.chat.text_template import PROBE, Kind, Template, learn
 from moonpalace_addons.wire.json_value import mapping, parse
 from moonpalace_addons.wire.sse import BLANK_LINE, DATA
 
@@ -23,7 +25,6 @@ CHANNELS = ("content", "reasoning_content", "reasoning")
 MAX_MISSES = 8
 """Consecutive events learnt without a match after which learning stops: every event of this stream is different."""
 _STRING = re.compile(r'\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
-_PROBE = "probe"
 
 _decode_string = msgspec.json.Decoder(str).decode
 _decode_strings = msgspec.json.Decoder(list[str]).decode
@@ -31,8 +32,25 @@ _decode_strings = msgspec.json.Decoder(list[str]).decode
 _COMMA = b",\n"
 
 
-type OnlyText = tuple[int, str, str]
-"""The part of an answer, a channel of it, and a text."""
+NO_MEMBERS: dict[str, Kind] = {}
+
+
+class OnlyText(NamedTuple):
+    """The part of an answer, a channel of it, and a text; `member` is the name of the member that contains the text.
+
+    `varying` are members of the event that vary without meaning.
+    """
+
+    part: int
+    channel: str
+    text: str
+    member: str
+    varying: dict[str, Kind] = NO_MEMBERS
+
+    @property
+    def place(self) -> tuple[int, str]:
+        """Return the part and the channel."""
+        return self.part, self.channel
 
 
 class TextDelta(msgspec.Struct, frozen=True, gc=False):
@@ -55,8 +73,7 @@ class TextRun(msgspec.Struct, frozen=True, gc=False):
 class TextEventMatcher:
     """Remember the latest event that only adds a text. A match gives exactly what parsing would give.
 
-    `only_text` returns the part, the channel and the text of an event that only adds one, and None for others. The
-    channel is the name of the member that contains the text.
+    `only_text` returns the part, the channel and the text of an event that only adds one, and None for others.
     """
 
     def __init__(self, only_text: Callable[[object], OnlyText | None]) -> None:
@@ -65,11 +82,14 @@ class TextEventMatcher:
         self._choice, self._channel = 0, ""
         self._head, self._tail = "\0", ""  # matches nothing until an event is learnt
         self._before = self._behind = b"\0"  # the same as bytes, with the framing of an event
+        self._template: Template | None = None
         self._misses = 0
 
     def read(self, data: str) -> TextDelta | None:
         """Return the text that an event adds if it matches the learnt one; None for others, which have to be parsed."""
         head, tail = self._head, self._tail
+        if self._template is not None:
+            return self._read_template(self._template, data)
         if not (data.startswith(head) and data.endswith(tail)):
             return None
         try:
@@ -82,6 +102,9 @@ class TextEventMatcher:
     def read_run(self, stream: bytes) -> TextRun | None:
         """Return the texts of the events at the start of the bytes, if all up to the last one match."""
         before, behind = self._before, self._behind
+        if self._template is not None:
+            found, size = self._template.read_run(stream)
+            return TextRun(self._choice, self._channel, found, size) if found else None
         if not stream.startswith(before):
             return None
         end = stream.rfind(behind, len(before))
@@ -103,18 +126,39 @@ class TextEventMatcher:
         if self._misses >= MAX_MISSES or (found := self._only_text(value)) is None:
             return
         self._misses += 1
-        choice, channel, _ = found
-        mark = f'"{channel}":'
+        if found.varying:
+            self._learn_template(data, name, found)
+            return
+        (choice, channel), member = found.place, found.member
+        mark = f'"{member}":'
         string = _STRING.match(data, data.index(mark) + len(mark)) if data.count(mark) == 1 else None
         if string is None:
             return
         head, tail = data[: string.start(1)], data[string.end(1) :]
-        if self._only_text(parse(f'{head}"{_PROBE}"{tail}')) == (choice, channel, _PROBE):
+        if self._is_probe(f'{head}"{PROBE}"{tail}', found):
+            self._template = None
             self._choice, self._channel, self._head, self._tail = choice, channel, head, tail
             self._before, self._behind = DATA + head.encode(), tail.encode() + BLANK_LINE
             if name != "message":
                 self._before = b"event: %s\n%s" % (name.encode(), self._before)
             self.name = name
+
+    def _is_probe(self, data: str, learnt: OnlyText) -> bool:
+        found = self._only_text(parse(data))
+        return found is not None and found == learnt._replace(text=PROBE)
+
+    def _learn_template(self, data: str, name: str, found: OnlyText) -> None:
+        template = learn(data, name, found.varying | {found.member: "text"}, lambda text: self._is_probe(text, found))
+        if template is not None:
+            self._template, self.name = template, name
+            self._choice, self._channel = found.place
+
+    def _read_template(self, template: Template, data: str) -> TextDelta | None:
+        text = template.read(data)
+        if text is None:
+            return None
+        self._misses = 0
+        return TextDelta(self._choice, self._channel, text)
 
 
 def only_text(chunk: object) -> OnlyText | None:
@@ -128,7 +172,7 @@ def only_text(chunk: object) -> OnlyText | None:
     texts = [(name, text) for name in CHANNELS if isinstance(text := delta.get(name), str)]
     if len(texts) != 1 or not has_only(choice, "index", "delta") or not has_only(delta, texts[0][0]):
         return None
-    return (index_of(choice) or 0, *texts[0])
+    return OnlyText(index_of(choice) or 0, *texts[0], texts[0][0])
 
 
 def has_only(fields: Mapping[str, object], *names: str) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import override
 
 from moonpalace_addons.wire.chat.api_error import ERROR_REASONS
+from moonpalace_addons.wire.chat.chunk_parts import choice_parts
 from moonpalace_addons.wire.chat.completion import choices, finish_reason, is_chat_completion, truncation_warning
 from moonpalace_addons.wire.chat.deviations import NO_DONE, deviations
 from moonpalace_addons.wire.chat.merging import DONE, Merger, is_chat_chunk
@@ -88,12 +89,21 @@ class ChatCompletions(Face):
         return "".join(f"data: {line}\n\n" for line in [*lines, DONE]).encode("utf-8", "replace")
 
     @override
+    def event_parts(self, value: Fields) -> Iterator[tuple[str, str]]:
+        for choice in choices(value):
+            yield from choice_parts(choice)
+
+    @override
     def answer_id(self, answer: Fields) -> str | None:
         return text_in(answer, "id") if next(choices(answer), None) is not None else None
 
     @override
     def finish_reason(self, answer: Fields) -> str | None:
         return finish_reason(answer)
+
+    @override
+    def finish_reasons(self, answer: Fields) -> list[str]:
+        return [reason for choice in choices(answer) if (reason := text_in(choice, "finish_reason"))]
 
     @override
     def warnings(self, asked: Fields, answer: Fields, *, streamed: bool) -> Iterator[str]:

@@ -14,6 +14,7 @@ from moonpalace_addons.wire.chat.text_matcher import OnlyText
 from moonpalace_addons.wire.faces import turns
 from moonpalace_addons.wire.faces.progress import Progress
 from moonpalace_addons.wire.faces.turns import Turn
+from moonpalace_addons.wire.json_value import mapping, text_in
 
 type Fields = Mapping[str, object]
 """A JSON object: a request, an answer, or the data of an event."""
@@ -72,6 +73,8 @@ class Face:
     """Whether streams of it are known, so that they can be merged and ended early."""
     no_end = ""
     """The warning for a stream without the last event or mark that its answer has, for faces that merge streams."""
+    error_paths: tuple[str, ...] = ()
+    """Parts of other paths whose errors have the shape of this face's."""
     has_context_caches = False
     """Whether `/v1/caching` and `prompt_cache_key` serve its requests."""
 
@@ -114,14 +117,18 @@ class Face:
     def only_text(self, value: object) -> OnlyText | None:
         """Return the part, the channel and the text of an event that only adds a text; None for others.
 
-        The channel is the name of the member that contains the text. Later events that differ in the text alone are
-        then not parsed: they come as `TextDelta` or `TextRun`.
+        Later events that differ in the text alone are then not parsed: they come as `TextDelta` or `TextRun`.
         """
         return None
 
     def write_events(self, values: Iterable[object]) -> bytes:
         """Return events that end a stream, as the API sends them."""
         return b""
+
+    def event_parts(self, value: Fields) -> Iterator[tuple[str, str]]:
+        """Yield what an event of a stream brings, in words for people: its kind (content, reasoning …) and its text."""
+        if kind := text_in(value, "type"):
+            yield kind, ""
 
     # Answers
 
@@ -132,6 +139,11 @@ class Face:
     def finish_reason(self, answer: Fields) -> str | None:
         """Return why an answer ended; the first reason that is not "stop" if it has several."""
         return None
+
+    def finish_reasons(self, answer: Fields) -> list[str]:
+        """Return why each part of an answer ended, without the parts that do not say."""
+        reason = self.finish_reason(answer)
+        return [] if reason is None else [reason]
 
     def error_answer(self, error: ApiError) -> Fields:
         """Return an error as the API answers with it where it does not stream."""
@@ -148,6 +160,13 @@ class Face:
     def warnings(self, asked: Fields, answer: Fields, *, streamed: bool) -> Iterable[str]:
         """Return what a user should know about an answer without an error; `streamed` is what the client asked for."""
         return ()
+
+
+def named_part(event: Fields, member: str) -> Iterator[tuple[str, str]]:
+    """Yield the type of an event without a text, with the type and the name of the thing that its member begins."""
+    thing = mapping(event.get(member))
+    if kind := text_in(event, "type"):
+        yield kind, " ".join(filter(None, (text_in(thing, "type"), text_in(thing, "name"))))
 
 
 class NoChannels:

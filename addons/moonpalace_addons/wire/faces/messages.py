@@ -15,7 +15,7 @@ from moonpalace_addons.wire.chat.completion import truncated
 from moonpalace_addons.wire.chat.pieces import index_of
 from moonpalace_addons.wire.chat.request_edit import ask_for_stream
 from moonpalace_addons.wire.chat.text_matcher import OnlyText, TextDelta, has_only
-from moonpalace_addons.wire.faces.face import REPEAT, Channel, Channels, Edited, Face, Fields, Merger
+from moonpalace_addons.wire.faces.face import REPEAT, Channel, Channels, Edited, Face, Fields, Merger, named_part
 from moonpalace_addons.wire.faces.messages_merging import BLOCKS, EVENTS, MessageMerger
 from moonpalace_addons.wire.faces.progress import Progress
 from moonpalace_addons.wire.json_value import mapping, text_in
@@ -29,12 +29,16 @@ WHOLE = EVENTS - {"content_block_delta"} | {"ping", "error"}
 DELTAS = {"text": "text_delta", "thinking": "thinking_delta", "partial_json": "input_json_delta"}
 """The texts of deltas, each with the type that it belongs to."""
 
+_KINDS = {"text": "content", "thinking": "reasoning", "partial_json": "tool call"}
+"""What the texts of deltas are."""
+
 
 class Messages(Face):
     """`/anthropic/v1/messages` and `/v1/messages`."""
 
     name = "messages"
     paths = ("/v1/messages", "/anthropic/messages")
+    error_paths = ("/anthropic/", "/v1/messages/")
     part = "block"
     is_streamed = True
     no_end = "the stream ended without message_stop: clients that wait for it report an answer that broke off"
@@ -86,12 +90,25 @@ class Messages(Face):
         found = [*texts(event)]
         if len(found) != 1 or not has_only(event, "index", "delta") or not has_only(delta, found[0][1]):
             return None
-        return found[0] if DELTAS[found[0][1]] == delta.get("type") else None
+        return OnlyText(*found[0], found[0][1]) if DELTAS[found[0][1]] == delta.get("type") else None
 
     @override
     def write_events(self, values: Iterable[object]) -> bytes:
         lines = [f"event: {mapping(value).get('type')}\ndata: {json.dumps(value)}\n\n" for value in values]
         return "".join(lines).encode()
+
+    @override
+    def event_parts(self, value: Fields) -> Iterator[tuple[str, str]]:
+        delta = mapping(value.get("delta"))
+        said = [(kind, text) for name, kind in _KINDS.items() if isinstance(text := delta.get(name), str)]
+        if said:
+            yield from said
+        elif reason := text_in(delta, "stop_reason"):
+            yield "finish", reason
+        elif value.get("type") == "message_stop":
+            yield "done", ""
+        else:
+            yield from named_part(value, "content_block")
 
     @override
     def answer_id(self, answer: Fields) -> str | None:

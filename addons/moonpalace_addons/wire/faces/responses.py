@@ -9,12 +9,23 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import override
 
+from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.completion import truncated
 from moonpalace_addons.wire.chat.deviations import wrong_arguments, wrong_usage
 from moonpalace_addons.wire.chat.request_edit import ask_for_stream
-from moonpalace_addons.wire.faces.face import REPEAT, Channel, Channels, Edited, Face, Fields, Merger
+from moonpalace_addons.wire.chat.text_matcher import OnlyText, TextDelta, TextRun
+from moonpalace_addons.wire.chat.text_template import Kind
+from moonpalace_addons.wire.faces.face import REPEAT, Channel, Channels, Edited, Face, Fields, Merger, named_part
 from moonpalace_addons.wire.faces.progress import Progress
-from moonpalace_addons.wire.faces.responses_merging import LAST, PREFIX, TEXTS, Item, Part, ResponseMerger
+from moonpalace_addons.wire.faces.responses_merging import (
+    LAST,
+    PREFIX,
+    TEXTS,
+    WHOLE_TYPES,
+    Item,
+    Part,
+    ResponseMerger,
+)
 from moonpalace_addons.wire.json_value import mapping, parse_bounded, text_in
 
 LAST_TYPES = tuple(PREFIX + name for name in LAST)
@@ -25,8 +36,22 @@ LIMIT = "max_output_tokens"
 """The limit of a request, and the reason why a response is incomplete."""
 _DELTAS = {f"{PREFIX}{name}.delta": name for name in TEXTS}
 _REASONING = ("reasoning_text", "reasoning_summary_text")
+_KINDS = (
+    dict.fromkeys(TEXTS, "tool call")
+    | dict.fromkeys(_REASONING, "reasoning")
+    | {"output_text": "content", "refusal": "refusal"}
+)
+"""What texts are, in words for people."""
+JOINED = {*_DELTAS, *WHOLE_TYPES, "error"}
+"""The types of events whose texts are all in the merged answer, where a split secret becomes visible."""
 _UNFINISHED = ("in_progress", "queued")
 _CALLS = ("function_call", "custom_tool_call")
+_VARYING: Mapping[str, Kind] = {"sequence_number": "number", "obfuscation": "padding"}
+_DELTA_MEMBERS = {
+    *("type", "item_id", "output_index", "content_index", "summary_index", "delta", "logprobs"),
+    *_VARYING,
+}
+"""The members of events that only add a text."""
 _CLOSED = ("message", "reasoning")
 """Items that are closed where an answer is ended early."""
 
@@ -57,6 +82,10 @@ class Responses(Face):
         return ResponseMerger()
 
     @override
+    def joins(self, value: Fields) -> bool:
+        return text_in(value, "type") in JOINED
+
+    @override
     def make_progress(self) -> Progress:
         return ResponseProgress()
 
@@ -66,6 +95,8 @@ class Responses(Face):
 
     @override
     def token_channel(self, value: object) -> Channel | None:
+        if isinstance(value, TextDelta):
+            return ("reasoning" if value.channel.startswith(_REASONING) else "visible") if value.text else None
         event = mapping(value)
         kind = event.get("type")
         name = _DELTAS.get(kind) if isinstance(kind, str) else None
@@ -75,9 +106,30 @@ class Responses(Face):
         return ("reasoning" if name in _REASONING else "visible") if event.get("delta") else None
 
     @override
+    def only_text(self, value: object) -> OnlyText | None:
+        event = mapping(value)
+        found = _text_of(event)
+        if found is None or not found[2] or not event.keys() <= _DELTA_MEMBERS or event.get("logprobs"):
+            return None
+        index = TEXTS[found[1].partition(".")[0]].index
+        if not all(type(event.get(name)) is int for name in filter(None, ("output_index", index))):
+            return None
+        return OnlyText(*found, "delta", {name: kind for name, kind in _VARYING.items() if name in event})
+
+    @override
     def write_events(self, values: Iterable[object]) -> bytes:
         lines = [f"event: {mapping(value).get('type')}\ndata: {json.dumps(value)}\n\n" for value in values]
         return "".join(lines).encode()
+
+    @override
+    def event_parts(self, value: Fields) -> Iterator[tuple[str, str]]:
+        kind, delta = text_in(value, "type"), value.get("delta")
+        if isinstance(delta, str):
+            yield _KINDS.get(_DELTAS.get(kind or "", ""), kind or "delta"), delta
+        elif kind == f"{PREFIX}completed":
+            yield "done", ""
+        else:
+            yield from named_part(value, "item")
 
     @override
     def answer_id(self, answer: Fields) -> str | None:
@@ -121,6 +173,14 @@ class ResponseProgress(Progress):
         self._number = number if isinstance(number, int) else self._number
 
     @override
+    def feed(self, value: object, error: ApiError | None = None) -> None:
+        if isinstance(value, TextDelta | TextRun):
+            self._merger.feed(value)
+            if self._number is not None:
+                self._number += len(value.texts) if isinstance(value, TextRun) else 1
+        super().feed(value, error)
+
+    @override
     def ending(self) -> list[object]:
         """Return the events that close what is open, and the last event."""
         closing = [event for number, item in self._merger.items.items() for event in _closing(number, item)]
@@ -142,12 +202,19 @@ class ResponseChannels:
     def texts(self, value: object) -> Iterator[tuple[int, str, str]]:
         """Yield the item, its channel and a piece of text for an event that has one."""
         event = mapping(value)
-        kind, text = event.get("type"), event.get("delta")
-        name = _DELTAS.get(kind) if isinstance(kind, str) else None
-        if name is not None and isinstance(text, str) and text:
-            part = event.get(TEXTS[name].index)
-            number = event.get("output_index")
-            yield number if isinstance(number, int) else 0, f"{name}.{part}" if part else name, text
+        found = _text_of(event)
+        if found is not None and found[2]:
+            yield found
+
+
+def _text_of(event: Fields) -> tuple[int, str, str] | None:
+    """Return the item, its channel and the piece of text that an event has; None for other events."""
+    kind, text = event.get("type"), event.get("delta")
+    name = _DELTAS.get(kind) if isinstance(kind, str) else None
+    if name is None or not isinstance(text, str):
+        return None
+    part, number = event.get(TEXTS[name].index), event.get("output_index")
+    return number if isinstance(number, int) else 0, f"{name}.{part}" if part else name, text
 
 
 def _closing(number: int, item: Item) -> Iterator[dict[str, object]]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.pieces import Doubts, join_text
+from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextRun
 from moonpalace_addons.wire.json_value import mapping
 
 LAST = ("completed", "incomplete", "failed", "done")
@@ -60,6 +61,17 @@ TEXTS: Mapping[str, Place] = {
     "code_interpreter_call_code": Place("code"),
 }
 """The texts that arrive in pieces, by the names of their events."""
+_WITHOUT_PIECES = ("output_item", "content_part", "reasoning_summary_part")
+WHOLE_TYPES = frozenset(
+    PREFIX + name
+    for name in (
+        *_SNAPSHOTS,
+        "output_text.annotation.added",
+        *(f"{name}.{action}" for name in _WITHOUT_PIECES for action in ("added", "done")),
+        *(f"{name}.done" for name in TEXTS),
+    )
+)
+"""The types of events that continue no text."""
 _ITEM_TEXTS = ("arguments", "input", "code")
 _PARTS = {"content_part": TEXTS["output_text"], "reasoning_summary_part": TEXTS["reasoning_summary_text"]}
 
@@ -74,6 +86,7 @@ class ResponseMerger:
         self._error: ApiError | None = None
         self.items: dict[int, Item] = {}
         self._numbers: dict[str, int] = {}
+        self._growing: dict[tuple[int, str], Text] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -87,7 +100,10 @@ class ResponseMerger:
         return list(self._doubts)
 
     def feed(self, value: object, error: ApiError | None = None) -> None:
-        """Add the parsed JSON of one event, and the error that it reports."""
+        """Add the parsed JSON of one event (or its texts), and the error that it reports."""
+        if isinstance(value, TextDelta | TextRun):
+            self._feed_texts(value.choice, value.channel, value.texts if isinstance(value, TextRun) else [value.text])
+            return
         event = mapping(value)
         kind = event.get("type")
         if not (isinstance(kind, str) and kind.startswith(PREFIX)):
@@ -115,6 +131,14 @@ class ResponseMerger:
             self._compare(gathered, told if isinstance(told, list) else [])
         output = told if self._is_over and told else gathered or told or []
         return {"object": "response", **self._response, "output": output, **error}
+
+    def _feed_texts(self, number: int, channel: str, texts: Sequence[str]) -> None:
+        text = self._growing.get((number, channel))
+        if text is None:
+            name, _, part = channel.partition(".")
+            event = {"output_index": number, TEXTS[name].index: int(part or 0)}
+            text = self._growing[number, channel] = self._item(event).text(TEXTS[name], event)
+        text.pieces += texts
 
     def _feed_item(self, name: str, action: str, event: Mapping[str, object]) -> None:
         if name == "output_item":
@@ -225,17 +249,17 @@ class Item:
         number = index if isinstance(index, int) and not isinstance(index, bool) else max(parts, default=0)
         return parts.setdefault(number, Part(place))
 
+    def text(self, place: Place, event: Mapping[str, object]) -> Text:
+        """Return the text that an event belongs to."""
+        if place.index:
+            return self.part(place, event).texts.setdefault(place.key, Text())
+        return self.texts.setdefault(place.member, Text())
+
     def feed_text(self, place: Place, event: Mapping[str, object], whole: object) -> None:
         """Add a piece of a text, or all of it."""
-        if not place.index:
-            texts, key = self.texts, place.member
-        else:
-            part = self.part(place, event)
-            texts, key = part.texts, place.key
-            logprobs = event.get("logprobs")
-            part.logprobs += logprobs if isinstance(logprobs, list) and whole is None else []
-        text = texts.setdefault(key, Text())
-        piece = event.get("delta")
+        text, piece, logprobs = self.text(place, event), event.get("delta"), event.get("logprobs")
+        if place.index and isinstance(logprobs, list) and whole is None:
+            self.part(place, event).logprobs += logprobs
         if isinstance(whole, str):
             text.whole = whole
         elif isinstance(piece, str):

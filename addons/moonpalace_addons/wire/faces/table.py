@@ -1,9 +1,11 @@
 """The table of faces: which one a call belongs to, by its path or else by the shape of its answer."""
 
+import json
 from collections.abc import Iterable
 from functools import lru_cache
 from itertools import islice
 
+from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.text_matcher import OnlyText
 from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
 from moonpalace_addons.wire.faces.completions import COMPLETIONS
@@ -30,6 +32,16 @@ def face_of_path(path: str) -> Face:
     if not path.endswith(_PATHS):
         return UNKNOWN
     return next(face for end, face in _BY_PATH if path.endswith(end))
+
+
+def error_body(message: str, kind: str, path: str = "") -> bytes:
+    """Return an error of our own as the face that a path names, perhaps with its query, answers with it."""
+    bare = path.partition("?")[0]
+    face = face_of_path(bare)
+    if face is UNKNOWN:
+        face = next((each for each in FACES if any(part in bare for part in each.error_paths)), UNKNOWN)
+    error = ApiError(kind, message, None, {"message": message, "type": kind})
+    return json.dumps(face.error_answer(error), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def only_text(value: object) -> OnlyText | None:

@@ -39,10 +39,23 @@ def chunked(*parts: bytes, start: int = 20, step: int = 10) -> tuple[bytes, list
     return b"".join(parts), chunks
 
 
+def moments_of(stream: bytes, chunks: list[tuple[int, int]], path: str = "/v1/chat/completions") -> list[Moment]:
+    """Return the events of a stream of a face."""
+    return moments(stream, chunks, path)
+
+
+def test_the_face_decides() -> None:
+    """At an unknown path the events say which face they are of, and an event of another one is only named."""
+    said = [{"type": "content_block_delta", "delta": {"text": "Hi"}}, {"choices": [{"delta": {"content": "Ho"}}]}]
+    stream = b"".join(b"data: %s\n\n" % json.dumps(each).encode() for each in said)
+    assert [(each.kind, each.text) for each in moments(stream, [], "/x")] == [("content", "Hi"), ("empty", "")]
+    assert [(each.kind, each.text) for each in moments_of(stream, [])] == [("empty", ""), ("content", "Ho")]
+
+
 def test_events_come_with_the_chunk_that_ends_them() -> None:
     """An event is there with the chunk that holds its last byte, wherever the chunks are cut."""
     first, second, third, done = EVENTS
-    found = moments(*chunked(first[:5], first[5:] + second + third[:3], third[3:], done))
+    found = moments_of(*chunked(first[:5], first[5:] + second + third[:3], third[3:], done))
     assert [(moment.number, moment.at, moment.gap) for moment in found] == [
         (1, 30 * MS, None),
         (2, 30 * MS, 0),
@@ -55,7 +68,7 @@ def test_events_come_with_the_chunk_that_ends_them() -> None:
 
 def test_without_times() -> None:
     """Where the times were not kept, the events are there all the same."""
-    found = moments(b"".join(EVENTS), [])
+    found = moments_of(b"".join(EVENTS), [])
     assert [(moment.at, moment.gap) for moment in found] == [(None, None)] * 4
     assert timeline.longest(found) is None
 
@@ -63,8 +76,8 @@ def test_without_times() -> None:
 def test_a_stream_that_broke_off() -> None:
     """The event that the stream ended in is the last one; nothing at all has no events."""
     stream, chunks = chunked(EVENTS[0], b'data: {"choi')
-    assert [moment.kind for moment in moments(stream, chunks)] == ["content", "not JSON"]
-    assert moments(b"", []) == []
+    assert [moment.kind for moment in moments_of(stream, chunks)] == ["content", "not JSON"]
+    assert moments_of(b"", []) == []
 
 
 def spaced(*gaps: int, kinds: str = "") -> list[Moment]:
@@ -126,14 +139,14 @@ def ended(exchange: Callable[..., Exchange], **more: int) -> Exchange:
 
 def test_table(exchange: Callable[..., Exchange]) -> None:
     """The table shows headers, events with bars for their gaps, and the end; the longest gap is named."""
-    found = moments(*chunked(*EVENTS))
+    found = moments_of(*chunked(*EVENTS))
     text = timeline_table.table(ended(exchange), found, runs(found), None, blocks=False, colour=False)
     assert text == TABLE
 
 
 def test_the_silence_before_the_end_is_a_gap(exchange: Callable[..., Exchange]) -> None:
     """Where a stream fell silent for longer than ever before, that is its longest stall."""
-    found = moments(*chunked(*EVENTS))
+    found = moments_of(*chunked(*EVENTS))
     text = timeline_table.table(ended(exchange, latency=90 * MS), found, runs(found), None, blocks=False, colour=False)
     assert "longest stall 40ms before the end" in text
     (end,) = (line for line in text.split("\n") if " end " in line and "longest" in line and line.startswith("|"))
@@ -146,7 +159,7 @@ def test_the_silence_before_the_end_is_a_gap(exchange: Callable[..., Exchange]) 
 def test_table_fits_the_terminal(exchange: Callable[..., Exchange], width: int, colour: bool) -> None:
     """Whatever the width, lines are as wide as the table, and no wider than the terminal."""
     stream, chunks = chunked(*[event("很长的内容 \x1b[31m" * 20) for _ in range(60)], step=700)
-    found = moments(stream, chunks)
+    found = moments_of(stream, chunks)
     text = timeline_table.table(ended(exchange), found, runs(found), width, blocks=True, colour=colour)
     assert ("\x1b[31m" in text) is colour
     lines = [line for line in text.split("\n") if line.startswith(("|", "+"))]
@@ -158,7 +171,7 @@ def test_table_fits_the_terminal(exchange: Callable[..., Exchange], width: int, 
 
 def test_json(exchange: Callable[..., Exchange]) -> None:
     """JSON has every event with all of its text, times in milliseconds."""
-    lines = list(timeline_table.json_lines(moments(*chunked(*EVENTS))))
+    lines = list(timeline_table.json_lines(moments_of(*chunked(*EVENTS))))
     assert json.loads(lines[1]) == {
         "event": 2,
         "at_ms": 30.0,
@@ -168,11 +181,11 @@ def test_json(exchange: Callable[..., Exchange]) -> None:
         "text": "你好",
     }
     assert len(lines) == 4
-    assert json.loads(next(timeline_table.json_lines(moments(EVENTS[0], []))))["at_ms"] is None
+    assert json.loads(next(timeline_table.json_lines(moments_of(EVENTS[0], []))))["at_ms"] is None
 
 
 def test_unknown_times_are_said(exchange: Callable[..., Exchange]) -> None:
     """A stream without times says so instead of showing none."""
-    found = moments(EVENTS[0], [])
+    found = moments_of(EVENTS[0], [])
     text = timeline_table.table(exchange(), found, runs(found), None, blocks=True, colour=False)
     assert text.split("\n")[0].endswith("the times were not kept")
