@@ -19,7 +19,7 @@ from moonpalace_addons.wire.status import status_line
 from moonpalace_cli.calls.content import answer, read, readable
 from moonpalace_cli.explaining.quoting import excerpt, name_of, tokens_in
 from moonpalace_cli.views.showing.facts import Facts
-from moonpalace_cli.views.showing.reasons import Reason
+from moonpalace_cli.views.showing.reason import Reason
 from moonpalace_cli.views.showing.screen import cache, times, tokens
 
 CONVERSATION = ("messages", "input", "prompt", "system", "instructions", "tools")

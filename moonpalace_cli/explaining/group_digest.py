@@ -12,7 +12,7 @@ from moonpalace_addons.views.call_line import call_line, line_text
 from moonpalace_cli.explaining.digest import call_digest
 from moonpalace_cli.explaining.quoting import excerpt, tokens_in
 from moonpalace_cli.views.showing.facts import Facts
-from moonpalace_cli.views.showing.reasons import Reason
+from moonpalace_cli.views.showing.reason import Reason
 
 MAX_SAMPLES = 3
 MIN_SAMPLE = 600

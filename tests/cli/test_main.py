@@ -43,6 +43,7 @@ Commands:
   cost        Add up what calls cost, and what the cache saved.
   demo        Show what MoonPalace does, without an account or a network.
   doctor      Check the store's health, and search it for secrets.
+  explain     Ask a model what went wrong with a call, and what to change.
   export      Export calls as JSON, commands, HAR, data sets or reports.
   help        Show the help of a command.
   import      Import calls from another store.

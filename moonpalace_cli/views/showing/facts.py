@@ -53,6 +53,11 @@ class Facts:
         return asked_and_answered(self.bodies, self.call.path)
 
     @property
+    def is_json(self) -> bool:
+        """Tell whether the body of the request is JSON."""
+        return self._parsed[0] is not None
+
+    @property
     def request(self) -> Mapping[str, object]:
         """The request's JSON object, empty for anything else."""
         return mapping(self._parsed[0])

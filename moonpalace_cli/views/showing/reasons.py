@@ -6,15 +6,17 @@ Each rule looks for one cause. A rule that cannot be certain says what is known 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
+from moonpalace_addons.store.read.header_text import header_pairs
 from moonpalace_addons.store.read.outcomes import AT_LIMIT, NO_REASON, cut_by, lacks_version, words_of
 from moonpalace_addons.store.state import State
 from moonpalace_addons.views.call_line import amount, seconds
 from moonpalace_addons.wire.json_value import parse
 from moonpalace_addons.wire.loops.repeat import Detector
-from moonpalace_addons.wire.status import FIRST_ERROR
+from moonpalace_addons.wire.status import FIRST_ERROR, FIRST_REDIRECT, status_line
 from moonpalace_cli.views.showing.facts import Facts
+from moonpalace_cli.views.showing.reason import Reason
+from moonpalace_cli.views.showing.request_faults import broken_body, too_large, unmatched_tools
 
 SECOND = 1_000_000_000
 LONG_SILENCE = 10 * SECOND
@@ -31,6 +33,10 @@ AGAIN = "send it again, and compare"
 ENDED_EARLY = "the stream ended without"
 """How warnings of streams without their last event begin."""
 OK = 200
+BY_ITSELF = ("stop", "end_turn")
+"""Finish reasons of answers that a model ended by itself, with words rather than with calls."""
+FILTERED = ("content_filter", "refusal", "safety")
+"""Finish reasons of answers that a filter stopped."""
 HOSTS = {"https://api.moonshot.cn": "https://api.moonshot.ai", "https://api.moonshot.ai": "https://api.moonshot.cn"}
 CONTEXT_WORDS = ("token limit", "context length", "context window", "too long")
 UNREACHED = {
@@ -41,14 +47,6 @@ UNREACHED = {
     "upstream_proxy": "check --upstream-proxy and HTTPS_PROXY",
     "upstream_is_this_proxy": "set --endpoint to the API, not to this proxy",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """A cause: what the stored call shows, and what to do about it."""
-
-    evidence: str
-    advice: str
 
 
 def reasons(facts: Facts) -> Iterator[Reason]:
@@ -148,10 +146,39 @@ def refused(facts: Facts) -> Reason | None:
             f"404: the path {call.path} does not begin with /v1",
             f"end the client's base_url in /v1, so that it calls /v1{call.path}",
         )
-    said = f"{code} {words_of(call.error_kind)}: {call.error_message}" if call.error_message else f"status {code}"
+    named = f"{code} {words_of(call.error_kind)}: {call.error_message}"
+    said = named if call.error_message else status_line(code)
     if call.error_kind == "content_filter":
         return Reason(said, "change the wording of the prompt; the API's filter refused it")
     return Reason(f"the API refused the request: {said}", f"mpal inspect {call.id} --print-request shows what was sent")
+
+
+def filtered(facts: Facts) -> Reason | None:
+    """Find an answer that a filter stopped."""
+    if facts.call.finish_reason not in FILTERED:
+        return None
+    return Reason(
+        f"a filter of the API stopped the answer (finish reason {facts.call.finish_reason})",
+        "change the wording of the prompt; what has come of the answer is stored",
+    )
+
+
+def no_api(facts: Facts) -> Reason | None:
+    """Find an answer by something other than the API: a redirect, or a page."""
+    call = facts.call
+    code = call.status_code or 0
+    if FIRST_REDIRECT <= code < FIRST_ERROR:
+        headers = {name.lower(): value for name, value in header_pairs(call.response_headers or "")}
+        return Reason(
+            f"{status_line(code)}: the endpoint redirects to {headers.get('location', 'nowhere')}",
+            "set --endpoint to the address that it redirects to, which is mostly https:// instead of http://",
+        )
+    if code != OK or "html" not in (call.response_content_type or ""):
+        return None
+    return Reason(
+        f"{call.endpoint} answered {code} with a page of HTML, as websites do and the API does not",
+        "check --endpoint, and whether the network wants a login in a browser",
+    )
 
 
 def unreached(facts: Facts) -> Reason | None:
@@ -251,6 +278,20 @@ def unfinished(facts: Facts) -> Reason | None:
     return Reason(ended, AGAIN) if ended else None
 
 
+def empty(facts: Facts) -> Reason | None:
+    """Find a whole answer without a text or a call."""
+    call, parts = facts.call, facts.said.answer_parts
+    if call.finish_reason not in BY_ITSELF or call.holds_error or not facts.said.answered:
+        return None
+    if any(part.text for part in parts if part.kind != "reasoning"):
+        return None
+    thought = "has only reasoning" if parts and any(part.text for part in parts) else "is empty"
+    return Reason(
+        f"the answer {thought}, though the model ended it by itself",
+        "look at the last messages: the model may have seen nothing to answer; " + AGAIN,
+    )
+
+
 def broken_arguments(facts: Facts) -> Reason | None:
     """Find a tool call whose arguments are not JSON."""
     for part in facts.said.answer_parts:
@@ -290,7 +331,12 @@ RULES: tuple[Callable[[Facts], Reason | None], ...] = (
     context_full,
     truncated,
     looping,
+    broken_body,
+    unmatched_tools,
+    too_large,
     refused,
+    filtered,
+    no_api,
     unreached,
     gateway,
     client_left,
@@ -298,6 +344,7 @@ RULES: tuple[Callable[[Facts], Reason | None], ...] = (
     died,
     server_error,
     unfinished,
+    empty,
     broken_arguments,
     stalled,
     cache_lost,

@@ -18,7 +18,7 @@ from moonpalace_cli.text.tables import fold
 from moonpalace_cli.views.costs import amount
 from moonpalace_cli.views.listing.lines import COLOURS
 from moonpalace_cli.views.showing.facts import Facts
-from moonpalace_cli.views.showing.reasons import Reason
+from moonpalace_cli.views.showing.reason import Reason
 
 WIDTH = 100
 """Columns where no terminal sets the width."""

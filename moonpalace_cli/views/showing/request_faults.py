@@ -1,0 +1,72 @@
+"""Rules that find the fault in a request that the API refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from moonpalace_addons.wire.json_value import mapping, text_in
+from moonpalace_addons.wire.status import status_line
+from moonpalace_cli.views.showing.facts import Facts
+from moonpalace_cli.views.showing.reason import Reason
+
+BAD_REQUEST, TOO_LARGE = 400, 413
+MAX_NAMED = 3
+
+
+def broken_body(facts: Facts) -> Reason | None:
+    """Find a refused request whose body was announced as JSON, and is not."""
+    call = facts.call
+    if call.status_code != BAD_REQUEST or "json" not in (call.request_content_type or "") or facts.is_json:
+        return None
+    what = f"{call.request_bytes:,} bytes, which are not JSON" if call.request_bytes else "empty, which is not JSON"
+    return Reason(
+        f"the request's body is {what}: {call.error_message or status_line(call.status_code)}",
+        "let a JSON library write it; a body that ends early was cut by the client",
+    )
+
+
+def too_large(facts: Facts) -> Reason | None:
+    """Find a request whose size was refused."""
+    call = facts.call
+    if call.status_code != TOO_LARGE:
+        return None
+    return Reason(
+        f"{status_line(TOO_LARGE)}: {call.request_bytes:,} bytes are too large for the API or a gateway before it",
+        "send smaller images or files, or upload them first and refer to them",
+    )
+
+
+def unmatched_tools(facts: Facts) -> Reason | None:
+    """Find calls of tools without a result, and results without a call, in a request that the API refused."""
+    if facts.call.status_code != BAD_REQUEST:
+        return None
+    messages = facts.request.get("messages")
+    named = list(
+        mismatches([mapping(message) for message in messages if message] if isinstance(messages, list) else [])
+    )
+    if not named:
+        return None
+    more = f", and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
+    return Reason(
+        f"calls of tools and their results do not match: {'; '.join(named[:MAX_NAMED])}{more}",
+        "keep the assistant's message with its tool_calls, and let one tool message follow for each of them",
+    )
+
+
+def mismatches(messages: list[Mapping[str, object]]) -> Iterator[str]:
+    """Yield each call of a tool without a result before the next message, and each result without a call before it."""
+    waiting: dict[str, int] = {}
+    for number, message in enumerate(messages, 1):
+        if message.get("role") != "tool":
+            yield from unanswered(waiting)
+            calls = message.get("tool_calls")
+            called = (text_in(mapping(call), "id") for call in (calls if isinstance(calls, list) else ()))
+            waiting = {call: number for call in called if call}
+        elif waiting.pop(text_in(message, "tool_call_id") or "", None) is None:
+            yield f"message {number} is the result of {message.get('tool_call_id') or 'no call'}, which is not called"
+    yield from unanswered(waiting)
+
+
+def unanswered(waiting: Mapping[str, int]) -> Iterator[str]:
+    """Yield the calls without a result."""
+    return (f"the call {call} in message {number} has no result" for call, number in waiting.items())
