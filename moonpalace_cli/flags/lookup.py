@@ -19,15 +19,23 @@ def opened(database: str) -> Iterator[Engine]:
     # asyncio, with the TLS library that it imports, would take an eighth of the time of `mpal list`.
     defer("asyncio", ASYNCIO)
     # 0.3 s, which `mpal list --help` and shell completion need not pay.
-    from sqlalchemy.exc import SQLAlchemyError
-
     from moonpalace_addons.store.database.opening import open_store
 
     engine = open_store(database)
     try:
-        yield engine
+        with reporting_refusals():
+            yield engine
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def reporting_refusals() -> Iterator[None]:
+    """Turn database errors into a StoreError of one line."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
     except SQLAlchemyError as error:
         reason = getattr(error, "orig", None) or error
         raise StoreError(f"the database refuses: {str(reason).strip().splitlines()[0]}") from error
-    finally:
-        engine.dispose()

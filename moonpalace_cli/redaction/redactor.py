@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from moonpalace_addons.store.read.header_text import header_lines
 from moonpalace_addons.wire.secrets import patterns
 from moonpalace_addons.wire.secrets.names import is_secret, is_secret_member
-from moonpalace_cli.redaction.call_strings import rewrite
+from moonpalace_cli.redaction.call_strings import rewrite, rewrite_exchange, rewrite_text
 from moonpalace_cli.redaction.names import (
     ACCOUNT_HEADERS,
     ACCOUNT_MEMBERS,
@@ -35,6 +35,7 @@ from moonpalace_cli.redaction.replacing import Place, Replacement, whole
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from moonpalace_addons.store.fields import Exchange
     from moonpalace_cli.calls.reading import Call
 
     type FindMatches = Callable[[str], Iterable[tuple[int, int]]]
@@ -67,7 +68,20 @@ class Redactor:
 
     def redact(self, call: Call) -> Call:
         """Return the call without data that identifies people, accounts and keys."""
-        return rewrite(call, Pseudonyms(self._key, known_values(call), self._matches))
+        return rewrite(call, self._pseudonyms(call.exchange, call.bodies.request))
+
+    def redact_line(self, exchange: Exchange, request: bytes | None, words: str) -> tuple[Exchange, str]:
+        """Return the row of a call and words of its request, redacted; `request` is the body."""
+        pseudonyms = self._pseudonyms(exchange, request)
+        return rewrite_exchange(exchange, pseudonyms), rewrite_text(words, Place("request body"), pseudonyms)
+
+    def redact_name(self, kind: str, name: str) -> str:
+        """Return a name that calls have in common, such as their session, redacted."""
+        member = ("prompt_cache_key",) if kind == "session" else ()
+        return rewrite_text(name, Place(kind, member), Pseudonyms(self._key, {}, self._matches))
+
+    def _pseudonyms(self, exchange: Exchange, request: bytes | None) -> Pseudonyms:
+        return Pseudonyms(self._key, known_values(exchange, request), self._matches)
 
 
 class Pseudonyms:
@@ -148,15 +162,15 @@ def kind_of_member(place: Place) -> str | None:
     return "secret" if names_secret(name) else None
 
 
-def known_values(call: Call) -> dict[str, str]:
+def known_values(exchange: Exchange, request: bytes | None) -> dict[str, str]:
     """Return the values that identify the account and user of a call, with their kinds."""
     found: dict[str, str] = {}
-    for headers in (call.exchange.request_headers, call.exchange.response_headers or ""):
+    for headers in (exchange.request_headers, exchange.response_headers or ""):
         for line in header_lines(headers):
             name, _, value = line.partition(":")
             note_known(found, Place("header", (name,)), value.strip())
     try:
-        body = json.loads(call.bodies.request or b"", parse_int=str, parse_float=str)
+        body = json.loads(request or b"", parse_int=str, parse_float=str)
     except (ValueError, RecursionError):
         return found
     outer = body if isinstance(body, dict) else {}

@@ -1,0 +1,22 @@
+"""Keep an engine from changing its store, whatever is asked of it."""
+
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+STATEMENTS = {
+    "sqlite": "PRAGMA query_only = ON",
+    "postgresql": "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+}
+
+
+def make_read_only(engine: Engine) -> None:
+    """Make the database refuse all changes through this engine from now on."""
+    statement = STATEMENTS[engine.dialect.name]
+
+    def refuse_changes(connection: Any, _: object) -> None:
+        connection.execute(statement)
+        connection.commit()
+
+    engine.dispose()  # connections that are open already would not know of it
+    event.listen(engine, "connect", refuse_changes)

@@ -1,0 +1,1 @@
+"""`mpal mcp`: the store for coding agents, over the Model Context Protocol."""

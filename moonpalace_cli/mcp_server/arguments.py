@@ -1,0 +1,136 @@
+"""Check the arguments of tools, and describe them to clients as JSON Schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.wire.suggestions import did_you_mean
+from moonpalace_cli.flags.filters import FILTERS, Filter, Filters
+from moonpalace_cli.mcp_server.pages import DEFAULT_TOKENS, MAX_TOKENS, MIN_TOKENS
+
+type Kind = Literal["string", "boolean", "integer", "call", "texts"]
+"""What an argument holds: `call` is a number or an identifier, `texts` one text or several."""
+
+SCHEMAS: Mapping[Kind, Mapping[str, object]] = {
+    "string": {"type": "string"},
+    "boolean": {"type": "boolean"},
+    "integer": {"type": "integer"},
+    "call": {"type": ["integer", "string"]},
+    "texts": {"type": ["string", "array"], "items": {"type": "string"}},
+}
+WORDS: Mapping[Kind, str] = {
+    "string": "a text",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "call": "the number of a call, or an identifier of it",
+    "texts": "a text or a list of texts",
+}
+MAX_TEXT = 10_000
+"""Characters of an argument."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """An argument of a tool; `bounds` are of a whole number, `choices` of a text."""
+
+    name: str
+    help: str
+    kind: Kind = "string"
+    required: bool = False
+    bounds: tuple[int, int] | None = None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def schema(self) -> dict[str, object]:
+        """Return its JSON Schema."""
+        described = {**SCHEMAS[self.kind], "description": self.help}
+        if self.bounds:
+            described |= {"minimum": self.bounds[0], "maximum": self.bounds[1]}
+        return described | ({"enum": list(self.choices)} if self.choices else {})
+
+    def check(self, value: object) -> object:
+        """Return the value; raise MoonPalaceError for a wrong one."""
+        if not self.suits(value):
+            raise MoonPalaceError(f"{self.name} must be {self.wanted}")
+        return value
+
+    @property
+    def wanted(self) -> str:
+        """What the argument has to be, in words."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        return WORDS[self.kind] + (f" from {self.bounds[0]:,} to {self.bounds[1]:,}" if self.bounds else "")
+
+    def suits(self, value: object) -> bool:
+        """Tell whether a value is what the argument holds."""
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        is_text = isinstance(value, str) and len(value) <= MAX_TEXT
+        match self.kind:
+            case "boolean":
+                return isinstance(value, bool)
+            case "integer":
+                return is_number and (self.bounds is None or self.bounds[0] <= cast(int, value) <= self.bounds[1])
+            case "call":
+                return is_number or (is_text and bool(value))
+            case "texts":
+                listed = value if isinstance(value, list) else [value]
+                return all(isinstance(each, str) and len(each) <= MAX_TEXT for each in listed)
+            case _:
+                return is_text and (not self.choices or value in self.choices)
+
+
+def parameter_of(each: Filter) -> Parameter:
+    """Return a filter of the commands as an argument."""
+    kind: Kind = "boolean" if each.metavar is None else "texts" if each.multiple else "string"
+    return Parameter(each.name, each.help, kind)
+
+
+CALL = Parameter("call", "Number of the call, as search_calls shows it, or an identifier of it.", "call", required=True)
+BUDGET = Parameter(
+    "max_tokens",
+    f"Tokens that the answer may have, about; {DEFAULT_TOKENS:,} if left out.",
+    "integer",
+    bounds=(MIN_TOKENS, MAX_TOKENS),
+)
+PAGING = (BUDGET, Parameter("cursor", "Where to go on, as the last line of the previous answer says."))
+FILTERING = tuple(map(parameter_of, FILTERS))
+
+
+def checked(parameters: Sequence[Parameter], given: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the arguments that were given, without nulls; raise MoonPalaceError for what a tool does not take."""
+    known = {each.name: each for each in parameters}
+    for name in given:
+        if name not in known:
+            hint = did_you_mean(name, list(known)) or f"it takes {', '.join(known)}"
+            raise MoonPalaceError(f"the tool takes no argument {name[:100]!r}; {hint}")
+    missing = [each.name for each in parameters if each.required and given.get(each.name) is None]
+    if missing:
+        raise MoonPalaceError(f"{missing[0]} is missing: {known[missing[0]].wanted}")
+    return {name: known[name].check(value) for name, value in given.items() if value is not None}
+
+
+def filters_of(arguments: Mapping[str, object]) -> Filters:
+    """Return the filters among the arguments; raise MoonPalaceError for a value that is none."""
+    found: list[str] = []
+    for each in FILTERS:
+        value = arguments.get(each.name)
+        if each.multiple:
+            value = () if value is None else value if isinstance(value, list) else (value,)
+        try:
+            found += each.translated(value)
+        except ValueError as error:
+            raise MoonPalaceError(f"{each.name}: {error}") from error
+    return Filters(tuple(found))
+
+
+def tokens_of(arguments: Mapping[str, object]) -> int:
+    """Return the budget of an answer."""
+    return cast(int, arguments.get(BUDGET.name, DEFAULT_TOKENS))
+
+
+def cursor_of(arguments: Mapping[str, object]) -> str | None:
+    """Return the cursor, None for the beginning."""
+    return cast("str | None", arguments.get("cursor"))

@@ -1,0 +1,167 @@
+"""Look at one call, or at two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+from moonpalace_addons.store.fields import CATALOGUE
+from moonpalace_addons.store.read.outcomes import outcome
+from moonpalace_cli.calls.content import answer
+from moonpalace_cli.calls.presentation import text_of
+from moonpalace_cli.mcp_server.arguments import CALL, Parameter, cursor_of, tokens_of
+from moonpalace_cli.mcp_server.pages import page
+from moonpalace_cli.mcp_server.quoting import named, quoted
+from moonpalace_cli.views.inspecting.parts import PARTS, part_texts
+from moonpalace_cli.views.showing.reasons import reasons
+from moonpalace_cli.views.showing.screen import Screen
+
+if TYPE_CHECKING:
+    from moonpalace_addons.wire.faces.turns import Part, Turn
+    from moonpalace_cli.calls.reading import Call
+    from moonpalace_cli.mcp_server.reading import Reader
+
+WIDTH = 120
+EVENTS = "events"
+EXCERPT = 200
+"""Characters of each of two answers from the first difference on."""
+OWN = ("id", "uuid", "requested_at", "chatcmpl", "request_id", "client_request_id")
+"""Fields in which any two calls differ."""
+NOTHING = "Nothing that is stored shows a fault."
+
+START = Parameter(
+    "start",
+    "Number of the first message to read; -3 begins with the last three.",
+    "integer",
+    bounds=(-100_000, 100_000),
+)
+PART = Parameter("part", "The part to read.", required=True, choices=(*PARTS, EVENTS))
+OTHER = Parameter("other", "The other call.", "call", required=True)
+
+
+def paged(lines: Sequence[str], arguments: Mapping[str, object], start: int = 0) -> str:
+    """Return the page that the arguments ask for."""
+    return page(lines, tokens_of(arguments), cursor_of(arguments), start)
+
+
+def show(reader: Reader, arguments: Mapping[str, object]) -> str:
+    """Show a call on one screen."""
+    return paged(screen(reader, arguments[CALL.name]), arguments)
+
+
+def screen(reader: Reader, name: object) -> list[str]:
+    """Return the lines of a call's screen."""
+    facts = reader.facts(name)
+    shown = Screen(facts, list(reasons(facts)), WIDTH, colour=False).lines()
+    return [line for each in shown for line in quoted(each)]
+
+
+def conversation(reader: Reader, arguments: Mapping[str, object]) -> str:
+    """Read the messages of a call and its answer."""
+    lines, beginnings = messages(reader, arguments[CALL.name])
+    start = cast(int, arguments.get(START.name, 1))
+    number = start - 1 if start > 0 else max(0, len(beginnings) + start)
+    return paged(lines, arguments, beginnings[min(number, len(beginnings) - 1)] if beginnings else 0)
+
+
+def messages(reader: Reader, name: object) -> tuple[list[str], list[int]]:
+    """Return the lines of a conversation, and where each message begins."""
+    said = reader.facts(name).said
+    turns = [*((turn, "asked") for turn in said.asked), *((turn, "answered") for turn in said.answered)]
+    lines, beginnings = list[str](), list[int]()
+    for number, (turn, side) in enumerate(turns, 1):
+        beginnings.append(len(lines))
+        note = f" {named(turn.note)}" if turn.note else ""
+        lines.append(f"Message {number} of {len(turns)}, {side}, role {named(turn.role)}{note}:")
+        lines += turn_lines(turn)
+    return lines or ["There are no messages that can be read."], beginnings
+
+
+def turn_lines(turn: Turn) -> Iterator[str]:
+    """Yield the parts of a message."""
+    for part in turn.parts:
+        yield from part_title(part)
+        yield from quoted(part.text)
+
+
+def part_title(part: Part) -> Iterator[str]:
+    """Yield the line above a part that is not plain text."""
+    if part.kind == "call":
+        yield f"Call of the tool {named(part.label)} with:"
+    elif part.kind != "text" or part.label:
+        yield f"{part.kind.capitalize()}{f' {named(part.label)}' if part.label else ''}:"
+
+
+def part(reader: Reader, arguments: Mapping[str, object]) -> str:
+    """Read one part of a call."""
+    call, wanted = reader.call(arguments[CALL.name]), cast(str, arguments[PART.name])
+    name = "response_body" if wanted == EVENTS else wanted
+    if wanted == EVENTS and answer(call.exchange, call.bodies).events is None:
+        return paged(["The answer of this call is no stream."], arguments)
+    texts = part_texts(
+        call.exchange, call.bodies, [name], merged=wanted != EVENTS, labels={"tags": ", ".join(call.tags)}
+    )
+    lines = [line for title, text in texts.items() for line in (f"{title}:", *quoted(text))]
+    return paged(lines, arguments)
+
+
+def why(reader: Reader, arguments: Mapping[str, object]) -> str:
+    """Say why a call ended as it did."""
+    facts = reader.facts(arguments[CALL.name])
+    lines = [f"Call {facts.call.id} ended with {named(outcome(facts.call).text)}."]
+    found = list(reasons(facts))
+    for reason in found:
+        lines += ["Evidence:", *quoted(reason.evidence), "MoonPalace's advice:", *quoted(reason.advice)]
+    return paged(lines if found else [*lines, NOTHING], arguments)
+
+
+def compare(reader: Reader, arguments: Mapping[str, object]) -> str:
+    """Compare two calls."""
+    pair = [reader.call(arguments[name]) for name in (CALL.name, OTHER.name)]
+    earlier, later = sorted(pair, key=lambda call: (call.exchange.started_at, call.exchange.id))
+    return paged([*fields(earlier, later), *prompts(earlier, later), *answers(reader, earlier, later)], arguments)
+
+
+def fields(one: Call, other: Call) -> Iterator[str]:
+    """Yield the fields in which two calls differ."""
+    yield f"Fields of call {one.exchange.id} → call {other.exchange.id}:"
+    for field in CATALOGUE:
+        if not field.is_sortable or field.name in OWN or field.name == "tags":
+            continue
+        values = [text_of(field.of(call.exchange)) for call in (one, other)]
+        if values[0] != values[1]:
+            yield from quoted(f"{field.name}: {values[0] or '-'} → {values[1] or '-'}")
+
+
+def prompts(one: Call, other: Call) -> Iterator[str]:
+    """Yield where the prompts of two calls part."""
+    from moonpalace_cli.views.context_caches.prefix_report import find, lines
+    from moonpalace_cli.views.context_caches.prompts import read_request
+
+    before, after = (read_request(call.bodies.request or b"", call.exchange.path) for call in (one, other))
+    yield "Prompts:"
+    if before is None or after is None:
+        yield "They cannot be compared: at least one is of no kind that is known."
+        return
+    for line in lines(find(one.exchange, other.exchange, before, after)):
+        yield from quoted(line)
+
+
+def answers(reader: Reader, one: Call, other: Call) -> Iterator[str]:
+    """Yield where the answers of two calls part."""
+    texts = [answer_text(reader, call) for call in (one, other)]
+    yield "Answers:"
+    if texts[0] == texts[1]:
+        yield f"Both have the same text, {len(texts[0]):,} characters."
+        return
+    pairs = enumerate(zip(*texts, strict=False))
+    place = next((number for number, (left, right) in pairs if left != right), min(map(len, texts)))
+    yield f"They are the same up to character {place:,}, then:"
+    for call, text in zip((one, other), texts, strict=True):
+        yield f"call {call.exchange.id}, {len(text):,} characters in all:"
+        yield from quoted(text[place : place + EXCERPT])
+
+
+def answer_text(reader: Reader, call: Call) -> str:
+    """Return the texts of an answer, joined."""
+    return "\n".join(part.text for part in reader.facts(call.exchange.id).said.answer_parts)

@@ -1,0 +1,129 @@
+"""Read calls of the store for a client, with pseudonyms instead of what identifies people and accounts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from moonpalace_addons.errors import MoonPalaceError, NotFoundError
+from moonpalace_addons.store.state import State
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from moonpalace_addons.store.fields import Exchange
+    from moonpalace_cli.calls.reading import Call
+    from moonpalace_cli.redaction.redactor import Redactor
+    from moonpalace_cli.views.showing.facts import Facts
+
+LINE_WIDTH = 160
+"""Columns of a call in one line."""
+KEPT_CALLS = 4
+"""Calls kept in memory, since a long one is read page by page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a server may show and do; with `raw` nothing is replaced by pseudonyms."""
+
+    database: str
+    pattern: str | None = None
+    raw: bool = False
+    allow_label: bool = False
+
+
+class Reader:
+    """The store, opened when it is first needed, since a client may start before it exists."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._engine: Engine | None = None
+        self._redactor: Redactor | None = None
+        self._kept = lru_cache(KEPT_CALLS)(self._read)
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._engine is not None:
+            self._engine.dispose()
+
+    @property
+    def engine(self) -> Engine:
+        """The store, which cannot be changed through it."""
+        if self._engine is None:
+            from moonpalace_addons.store.database.opening import open_store
+            from moonpalace_addons.store.database.read_only import make_read_only
+            from moonpalace_cli.redaction.patterns import redactor
+
+            engine = open_store(self.options.database)
+            make_read_only(engine)
+            if not self.options.raw:
+                self._redactor = redactor(engine, self.options.pattern)
+            self._engine = engine
+        return self._engine
+
+    def find(self, name: object) -> int:
+        """Return the id of the call with this number or identifier."""
+        import click
+
+        from moonpalace_cli.flags.named_calls import named_ids
+
+        try:
+            found = named_ids(self.engine, [str(name)])
+        except click.ClickException as error:
+            raise MoonPalaceError(error.format_message()) from error
+        if len(found) > 1:
+            raise MoonPalaceError("give one call, not several")
+        return found[0]
+
+    def row(self, row_id: int) -> Exchange:
+        """Return the row of a call as it is stored."""
+        from moonpalace_addons.store.read import selection
+
+        for exchange in selection.in_order(self.engine, [row_id]):
+            return exchange
+        raise NotFoundError(f"call {row_id} is no longer stored")
+
+    def call(self, name: object) -> Call:
+        """Return a call, redacted unless the server shows it raw."""
+        row = self.row(self.find(name))
+        return self._read(row) if row.state is State.IN_FLIGHT else self._kept(row)
+
+    def _read(self, row: Exchange) -> Call:
+        call = self.unredacted(row)
+        return call if self._redactor is None else self._redactor.redact(call)
+
+    def unredacted(self, row: Exchange) -> Call:
+        """Return a call with its bodies as they are stored."""
+        from moonpalace_cli.calls.reading import read_calls
+
+        for call in read_calls(self.engine, [row.id]):
+            return call
+        raise NotFoundError(f"call {row.id} is no longer stored")
+
+    def facts(self, name: object) -> Facts:
+        """Return what is known of a call, redacted as the call is."""
+        from moonpalace_cli.views.showing.facts import read_facts
+
+        call = self.call(name)
+        stored = read_facts(self.engine, call.exchange)
+        return replace(stored, call=call.exchange, bodies=call.bodies, tags=call.tags)
+
+    def line(self, row: Exchange) -> str:
+        """Return a call in one line, redacted."""
+        from moonpalace_addons.store.records import contents
+        from moonpalace_addons.views.call_line import call_line, line_text
+        from moonpalace_addons.views.completions import parsed
+        from moonpalace_addons.wire.chat.last_words import last_words
+
+        body = contents.request_body(self.engine, row.id)
+        words = last_words(parsed(body))
+        if self._redactor is not None:
+            row, words = self._redactor.redact_line(row, body, words)
+        return line_text(call_line(row, words, LINE_WIDTH, day=True))
+
+    def group_name(self, by: str, name: str | None) -> str | None:
+        """Return the name of a group of calls, a pseudonym where it may identify somebody."""
+        if self._redactor is None or name is None:
+            return name
+        return self._redactor.redact_name(by, name)

@@ -1,0 +1,76 @@
+"""Search calls: one line each, the newest first, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, cast
+
+from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_cli.mcp_server.arguments import Parameter, cursor_of, filters_of, tokens_of
+from moonpalace_cli.mcp_server.pages import Page, with_cursor
+from moonpalace_cli.mcp_server.quoting import quoted
+
+if TYPE_CHECKING:
+    from sqlalchemy import ColumnElement
+
+    from moonpalace_addons.store.fields import Exchange
+    from moonpalace_cli.mcp_server.reading import Reader
+
+DEFAULT_LIMIT, MAX_LIMIT = 20, 500
+NONE = "No stored call matches."
+PARAMETERS = (
+    Parameter("limit", f"Calls at most; {DEFAULT_LIMIT} if left out.", "integer", bounds=(1, MAX_LIMIT)),
+    Parameter("session_of", "Only calls of the session that this call belongs to.", "call"),
+)
+
+
+def search(reader: Reader, arguments: Mapping[str, object]) -> str:
+    """Return the newest calls that match."""
+    conditions = [filters_of(arguments).condition(reader.engine)]
+    if (name := arguments.get("session_of")) is not None:
+        conditions.append(in_session(reader, reader.row(reader.find(name))))
+    return listed(reader, arguments, [each for each in conditions if each is not None], Page(tokens_of(arguments)))
+
+
+def in_session(reader: Reader, row: Exchange) -> ColumnElement[bool]:
+    """Return the condition for the calls of a call's session."""
+    from moonpalace_addons.store.schema import EXCHANGES
+
+    if row.session is None:
+        raise MoonPalaceError(f"call {row.id} names no session: no header, metadata or prompt_cache_key does")
+    return EXCHANGES.c.session == row.session
+
+
+def listed(reader: Reader, arguments: Mapping[str, object], where: list[ColumnElement[bool]], answer: Page) -> str:
+    """Fill a page with the newest calls for which all conditions hold, from the cursor on."""
+    from sqlalchemy import and_, true
+
+    from moonpalace_addons.store.records import exchanges
+
+    limit = cast(int, arguments.get("limit", DEFAULT_LIMIT))
+    if cursor := cursor_of(arguments):
+        where = [*where, before(reader, cursor)]
+    found = exchanges.latest(reader.engine, limit=limit + 1, where=and_(true(), *where))
+    if not found:
+        answer.add(NONE)
+    shown: Exchange | None = None
+    for row in found[:limit]:
+        (line,) = quoted(reader.line(row))
+        if not answer.add(line):
+            break
+        shown = row
+    is_whole = shown is None or shown == found[-1]
+    return answer.text() if is_whole or shown is None else answer.text(with_cursor(str(shown.id)))
+
+
+def before(reader: Reader, cursor: str) -> ColumnElement[bool]:
+    """Return the condition for the calls that are listed after the one that the cursor names."""
+    from sqlalchemy import tuple_
+
+    from moonpalace_addons.store.records.exchanges import microseconds
+    from moonpalace_addons.store.records.ordering import AGE
+
+    if not cursor.isdecimal() or len(cursor) > 18:
+        raise MoonPalaceError("the cursor is not one of search_calls: call without it to begin anew")
+    last = reader.row(int(cursor))
+    return tuple_(*AGE) < tuple_(microseconds(last.started_at), last.id)

@@ -1,0 +1,126 @@
+"""Serve the tools over standard input and output, with the official SDK; nothing else imports it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import anyio
+import anyio.to_thread
+import mcp_types as types
+from mcp.server.lowlevel import Server
+from mcp.server.stdio import stdio_server
+from mcp.shared.exceptions import MCPError
+
+from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.version import __version__
+from moonpalace_cli.flags.lookup import reporting_refusals
+from moonpalace_cli.mcp_server import resources, tools
+from moonpalace_cli.mcp_server.quoting import RULE
+from moonpalace_cli.mcp_server.reading import Options, Reader
+
+INSTRUCTIONS = (
+    "MoonPalace is a debugging proxy that stores every call to an LLM API. These tools read its store: search calls, "
+    "see why one failed or was slow, what was asked and answered, tokens, cost and caching. Answers keep to "
+    f"max_tokens; where there is more, the last line says how to get it. {RULE}"
+)
+MIME = "text/plain"
+
+
+def serve(options: Options) -> None:
+    """Serve until the client closes our standard input."""
+    # What tables and screens look like depends on it, and clients start us in any locale.
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
+    reader = Reader(options)
+    try:
+        anyio.run(partial(run, reader))
+    finally:
+        reader.close()
+
+
+async def run(reader: Reader) -> None:
+    """Answer the requests of one client."""
+    server = make_server(reader)
+    async with stdio_server() as (incoming, outgoing):
+        await server.run(incoming, outgoing, server.create_initialization_options())
+
+
+def make_server(reader: Reader) -> Server[Any]:
+    """Return the server for a store."""
+    one_at_a_time = anyio.CapacityLimiter(1)  # bounds the memory; a client waits for its answers anyway
+
+    async def told[T](work: Callable[[], T]) -> T:
+        return await anyio.to_thread.run_sync(partial(checked, work), limiter=one_at_a_time, abandon_on_cancel=True)
+
+    async def list_tools(_: object, __: object) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[described(tool) for tool in tools.tools(reader.options)])
+
+    async def call_tool(_: object, asked: types.CallToolRequestParams) -> types.CallToolResult:
+        said = asked.meta
+        try:
+            text = await told(lambda: tools.answer(reader, asked.name, asked.arguments or {}, said))
+        except MoonPalaceError as error:
+            return result("\n".join(filter(None, [f"Error: {error}", error.detail])), is_error=True)
+        return result(text)
+
+    async def list_resources(_: object, __: object) -> types.ListResourcesResult:
+        found = await told(lambda: resources.listed(reader))
+        return types.ListResourcesResult(
+            resources=[
+                types.Resource(
+                    uri=f"{resources.PREFIX}{number}", name=f"call {number}", description=began, mime_type=MIME
+                )
+                for number, began in found
+            ]
+        )
+
+    async def list_templates(_: object, __: object) -> types.ListResourceTemplatesResult:
+        one = types.ResourceTemplate(
+            uri_template=resources.TEMPLATE, name="call", description="A stored call by its number.", mime_type=MIME
+        )
+        return types.ListResourceTemplatesResult(resource_templates=[one])
+
+    async def read_resource(_: object, asked: types.ReadResourceRequestParams) -> types.ReadResourceResult:
+        try:
+            text = await told(lambda: resources.read(reader, str(asked.uri)))
+        except MoonPalaceError as error:
+            raise MCPError(types.INVALID_PARAMS, str(error)) from error
+        return types.ReadResourceResult(contents=[types.TextResourceContents(uri=asked.uri, text=text, mime_type=MIME)])
+
+    return Server(
+        "moonpalace",
+        version=__version__,
+        instructions=INSTRUCTIONS,
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+        on_list_resources=list_resources,
+        on_list_resource_templates=list_templates,
+        on_read_resource=read_resource,
+    )
+
+
+def checked[T](work: Callable[[], T]) -> T:
+    """Do some work; raise MoonPalaceError with one line for whatever goes wrong."""
+    try:
+        with reporting_refusals():
+            return work()
+    except MoonPalaceError:
+        raise
+    except Exception as error:
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        raise MoonPalaceError(f"unexpected {words[:300]}") from error
+
+
+def described(tool: tools.Tool) -> types.Tool:
+    """Return a tool as clients see it."""
+    hints = types.ToolAnnotations(
+        read_only_hint=not tool.changes, destructive_hint=tool.changes, idempotent_hint=True, open_world_hint=False
+    )
+    return types.Tool(name=tool.name, description=tool.help, input_schema=tool.schema, annotations=hints)
+
+
+def result(text: str, *, is_error: bool = False) -> types.CallToolResult:
+    """Return the text as the result of a tool."""
+    return types.CallToolResult(content=[types.TextContent(text=text)], is_error=is_error)
