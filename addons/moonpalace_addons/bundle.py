@@ -47,7 +47,7 @@ def make_addons(settings: Settings | None = None, announce: Callable[[str], None
         causes,
         ForceStream(configuration, calls),
         ContextCache(configuration, calls, recorder),
-        Tunnels(calls, recorder),
+        Tunnels(configuration, calls, recorder),
         Capture(configuration, recorder, calls, causes.of),
         EditStream(configuration, calls),
         recorder,

@@ -67,26 +67,27 @@ class Capture:
     def _put_request(self, call: Call, body: bytes) -> None:
         call.request_read = True
         endpoint = self.configuration.endpoint_of(call.flow)
-        self.recorder.put(
-            RequestRead(
-                uuid=call.uuid,
-                started_at=int(call.flow.request.timestamp_start * 1e6),
-                method=call.flow.request.method,
-                endpoint=endpoint.url,
-                path=call.path,
-                query=call.query,
-                headers=as_text(call.headers),
-                content_type=media_type(call.named.get("content-type")),
-                content_encoding=call.named.get("content-encoding"),
-                client_request_id=call.named.get("x-request-id"),
-                body=body,
-                api_key=call.api_key,
-                secrets=self.configuration.own_secrets(),
-                changes=tuple(call.changes),
-                coerced=is_forced(call),
-                endpoint_name=endpoint.name,
-            )
+        task = RequestRead(
+            uuid=call.uuid,
+            started_at=int(call.flow.request.timestamp_start * 1e6),
+            method=call.flow.request.method,
+            endpoint=endpoint.url,
+            path=call.path,
+            query=call.query,
+            headers=as_text(call.headers),
+            content_type=media_type(call.named.get("content-type")),
+            content_encoding=call.named.get("content-encoding"),
+            client_request_id=call.named.get("x-request-id"),
+            body=body,
+            api_key=call.api_key,
+            secrets=self.configuration.own_secrets(),
+            changes=tuple(call.changes),
+            coerced=is_forced(call),
+            endpoint_name=endpoint.name,
         )
+        self.recorder.put(task)
+        if "upgrade" in call.named:
+            call.add(task)  # for the calls within a WebSocket
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         """Stream the answer as it arrives, or, if it may be a JSON document, hold it (see `calls/opening.py`).

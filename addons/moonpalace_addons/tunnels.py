@@ -1,7 +1,8 @@
-"""Record the tunnels after an answer 101 (WebSocket or another protocol): how much data passed, and who ended them.
+"""Record the tunnels after an answer 101 (WebSocket or another protocol): what passed, and who ended them.
 
-The data is not stored; the row of the call says so, and how much it was. A call is in progress while its tunnel is
-open, so it ends with an error if the tunnel is idle for too long or the proxy stops.
+The messages of a WebSocket are kept (see `calls/websocket_calls.py`). The data of other protocols is not; the row of
+the call says so, and how much it was. A call is in progress while its tunnel is open, so it ends with an error if the
+tunnel is idle for too long or the proxy stops.
 
 WebSocket         the hooks `websocket_message` and `websocket_end`, on both servers
 other protocols   on mitmproxy's own server the hooks of TCP flows, which have the same client, and do not tell who
@@ -18,12 +19,16 @@ from mitmproxy.websocket import WebSocketMessage
 
 from moonpalace_addons.calls.call import Call, Calls
 from moonpalace_addons.calls.ending import ended
-from moonpalace_addons.calls.failures import CLIENT_LEFT, KILLED, UPSTREAM_CUT, Failure
-from moonpalace_addons.calls.tunnel import PASSED, Tunnel
+from moonpalace_addons.calls.failures import CLIENT_LEFT, KILLED, PROXY_STOPPED, UPSTREAM_CUT, Failure
+from moonpalace_addons.calls.giving_up import STOPPED
+from moonpalace_addons.calls.tunnel import LEFT_OUT, PASSED, UNREAD, Tunnel
+from moonpalace_addons.calls.websocket_calls import WebSocketCalls
+from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.wire.foreign import quoted
 
 SWITCHING = 101
+NOT_READ = "messages of the WebSocket could not be read, and are not kept from there on; they passed all the same"
 NO_STATUS, ABNORMAL = 1005, 1006
 """Close codes that mean no code, and a connection lost without a close frame (RFC 6455, section 7.4.1)."""
 
@@ -32,8 +37,11 @@ class Tunnels:
     """Keep the calls of tunnels open until the tunnels end."""
 
     name = "moonpalace-tunnels"
+    watches = frozenset({"websocket_message"})
+    """Events whose messages it never changes, so that our engine need not hold them."""
 
-    def __init__(self, calls: Calls, recorder: Recorder) -> None:
+    def __init__(self, configuration: Configuration, calls: Calls, recorder: Recorder) -> None:
+        self.configuration = configuration
         self.calls = calls
         self.recorder = recorder
         self._open: dict[str, tuple[Call, Tunnel]] = {}
@@ -49,21 +57,28 @@ class Tunnels:
         )
         call.streaming = True
         self._open[flow.client_conn.id] = call, call.add(Tunnel(name, time.monotonic()))
+        if flow.websocket is not None:
+            call.add(WebSocketCalls(call, self.recorder.put, self.calls.room, self.configuration.settings.max_body))
 
     def websocket_message(self, flow: HTTPFlow) -> None:
-        """Count a message."""
-        if flow.websocket is not None:
-            self._take(flow.client_conn, flow.websocket.messages)
+        """Count a message, and keep it."""
+        if flow.websocket is None or flow.client_conn.id not in self._open:
+            return
+        last, left_out = flow.websocket.messages[-1], flow.metadata.pop(LEFT_OUT, 0)
+        self._take(flow.client_conn, flow.websocket.messages, left_out)
+        kept = self._open[flow.client_conn.id][0].find(WebSocketCalls)
+        if kept is not None:
+            kept.take(last.content, from_client=last.from_client, is_text=last.is_text, left_out=left_out)
 
     def tcp_message(self, flow: TCPFlow) -> None:
         """Count bytes."""
         self._take(flow.client_conn, flow.messages)
 
-    def _take(self, client: Client, messages: list[WebSocketMessage] | list[TCPMessage]) -> None:
+    def _take(self, client: Client, messages: list[WebSocketMessage] | list[TCPMessage], left_out: int = 0) -> None:
         if client.id not in self._open:
             return
         last = messages[-1]
-        self._open[client.id][1].count(len(last.content), from_client=last.from_client)
+        self._open[client.id][1].count(len(last.content) + left_out, from_client=last.from_client)
         # Without an addon that shows or saves them, they would fill the memory until the end.
         if ctx.master.addons.get("view") is None and ctx.master.addons.get("dumper") is None:
             del messages[:-1]
@@ -111,15 +126,30 @@ class Tunnels:
         else:
             side = {True: "the client ended it", False: "the API ended it", None: "it ended"}[by_client]
             how_ended = f"{side} {how}".strip()
-        call.warnings.append(f"{told(tunnel)}; {how_ended} after {time.monotonic() - tunnel.began:.1f} s")
+        kept = call.find(WebSocketCalls)
+        call.warnings.append(f"{told(tunnel, kept)}; {how_ended} after {time.monotonic() - tunnel.began:.1f} s")
+        if call.flow.metadata.pop(UNREAD, False):
+            call.warnings.append(NOT_READ)
+        if kept is not None:
+            kept.end(*(call.given_up or (failure or (CLIENT_LEFT if by_client else UPSTREAM_CUT), how_ended)))
         why = call.given_up or ((failure, how_ended) if failure is not None else ())
         self.recorder.put(ended(call, *why))
 
+    def done(self) -> None:
+        """End the calls whose tunnels mitmproxy has not ended at its own end."""
+        for call, _ in list(self._open.values()):
+            call.given_up = call.given_up or (PROXY_STOPPED, STOPPED)
+            self._end(call.flow.client_conn, None, "")
 
-def told(tunnel: Tunnel) -> str:
-    """Return a warning that a tunnel's data is not kept, with its amount."""
+
+def told(tunnel: Tunnel, kept: WebSocketCalls | None) -> str:
+    """Return what passed through a tunnel, and what of it is kept elsewhere or not at all."""
     counts = []
     for from_client, side in ((True, "the client"), (False, "the API")):
         messages = f"{tunnel.messages[from_client]} messages, " if tunnel.protocol == "WebSocket" else ""
         counts.append(f"from {side} {messages}{tunnel.size[from_client]} bytes")
-    return f"what passed through the tunnel ({tunnel.protocol}) is not kept: {'; '.join(counts)}"
+    amounts = "; ".join(counts)
+    if kept is None:
+        return f"what passed through the tunnel ({tunnel.protocol}) is not kept: {amounts}"
+    calls = f"; calls in it with rows of their own: {kept.count}" if kept.count else ""
+    return f"what passed through the WebSocket: {amounts}{calls}"

@@ -98,6 +98,14 @@ class Api:
             failed = message_failure if call.path in MESSAGE_PATHS else failure_answer
             return failed(_digest(call), rejected.failure)
 
+    def accepts(self, call: Call) -> bool:
+        """Tell whether a call has a key that the mock accepts."""
+        try:
+            _check_key(call)
+        except RejectedError:
+            return False
+        return True
+
     def scenarios(self, events: int | None = None) -> Mapping[str, Scenario]:
         """Return all scenarios by model name."""
         return scenarios(self.times, events)

@@ -5,7 +5,8 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
@@ -14,12 +15,14 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 
 from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_cli.mock.answers import Answer
 from moonpalace_cli.mock.api import Api, Call
 from moonpalace_cli.mock.certificate import Certificate
 from moonpalace_cli.mock.files import Upload
 from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.sending import Sending
 from moonpalace_cli.mock.served import Served, ServedLog
+from moonpalace_cli.mock.websocket import ResponsesSocket, asks_for_websocket
 
 MAX_BODY_SIZE = 128 << 20  # bytes; the API takes 100 MB
 BACKLOG = 1024  # connections that may wait at once
@@ -139,20 +142,41 @@ class MockServer:
         connection = request.connection
         if not isinstance(connection, HTTP1Connection):
             raise TypeError("the mock speaks HTTP/1 only")
-        answer = self._api.answer(_call(request))
+        call = _call(request)
+        answer = self._api.answer(call)
+        if asks_for_websocket(request) and self._api.accepts(call):
+            self._serve_websocket(request, connection, call)
+            return
         sending = Sending(request, connection, answer, lambda sending: self._record(request, sending))
         if sending.is_simple():
             sending.send_at_once()
             return
-        task = asyncio.get_running_loop().create_task(sending.send())
-        self._tasks.add(task)
-        task.add_done_callback(self._sent)
+        task = self._start(sending.send())
 
         def left() -> None:
             sending.client_left()
             task.cancel()
 
         connection.set_close_callback(left)
+
+    def _serve_websocket(self, request: HTTPServerRequest, connection: HTTP1Connection, call: Call) -> None:
+        def answer(body: bytes) -> Answer:
+            answered = self._api.answer(replace(call, method="POST", body=body))
+            events = answered.total_events
+            self._note(
+                Served(
+                    "WS", request.path, request.query, request.headers, body, events, events, False, 101, answered.model
+                )
+            )
+            return answered
+
+        self._start(ResponsesSocket(request, connection.detach(), answer).serve())
+
+    def _start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._sent)
+        return task
 
     def _sent(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -172,6 +196,9 @@ class MockServer:
             status=sending.answer.status,
             model=sending.answer.model,
         )
+        self._note(served)
+
+    def _note(self, served: Served) -> None:
         self.log.append(served)
         if self._on_served is not None:
             self._on_served(served)

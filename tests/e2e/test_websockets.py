@@ -14,6 +14,7 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.sync.server import Server, ServerConnection, serve
 
 from moonpalace_addons.store.tasks import State
+from moonpalace_addons.wire.chat.event_data import make_decoder
 from tests.e2e.launching import Launcher, Proxy
 from tests.waiting import until
 
@@ -61,7 +62,7 @@ def opened(proxy: Proxy, request_id: str) -> ClientConnection:
 
 
 def test_a_closed_websocket(proxy: Proxy, request_id: str) -> None:
-    """The row says how much passed in either direction, who closed it, with which code, and that nothing is kept."""
+    """The row says how much passed in either direction, who closed it, with which code, and has the messages."""
     with opened(proxy, request_id) as client:
         client.send("hello")
         client.send(b"\0" * 70_000)
@@ -73,11 +74,17 @@ def test_a_closed_websocket(proxy: Proxy, request_id: str) -> None:
     assert (ended.state, ended.status_code, ended.error_kind) == (State.COMPLETED, 101, None)
     (warning,) = ended.warnings
     expected = (
-        r"what passed through the tunnel \(WebSocket\) is not kept: from the client 2 messages, 70005 bytes; "
+        r"what passed through the WebSocket: from the client 2 messages, 70005 bytes; "
         r"from the API 4 messages, 140010 bytes; the client ended it with code 4001 after \d+\.\d s"
     )
     assert re.fullmatch(expected, warning)
-    proxy.log.wait_for("what passed through the tunnel")
+    proxy.log.wait_for("what passed through the WebSocket")
+    stream = proxy.bodies(ended).event_stream or b""
+    assert stream.startswith(b"event: client\ndata: hello\n\n")
+    named = sorted(event.event for event in make_decoder().feed(stream))
+    assert named == ["client", "client-binary", "server", "server", "server-binary", "server-binary"]
+    shown = proxy.mpal("inspect", str(ended.id), "--timeline").stdout.decode()
+    assert re.search(r"client: \S.*hello", shown)
 
 
 @pytest.mark.parametrize(

@@ -159,3 +159,82 @@ def test_what_is_no_websocket_frame_ends_both(garbage: bytes) -> None:
 
     asyncio.run(run())
     assert watching.hooks[-1] == "websocket_end"
+
+
+class Watcher:
+    """Record messages, and change nothing."""
+
+    watches = frozenset({"websocket_message"})
+
+    def __init__(self) -> None:
+        self.messages: list[tuple[bool, bytes]] = []
+        self.ends: list[tuple[bool | None, int | None]] = []
+
+    def websocket_message(self, flow: HTTPFlow) -> None:
+        """Record a message."""
+        assert flow.websocket is not None
+        self.messages.append((flow.websocket.messages[-1].from_client, flow.websocket.messages[-1].content))
+
+    def websocket_end(self, flow: HTTPFlow) -> None:
+        """Record who closed, and how."""
+        assert flow.websocket is not None
+        self.ends.append((flow.websocket.closed_by_client, flow.websocket.close_code))
+
+
+@pytest.mark.parametrize("broken", [b"", b"\xff" * 20])
+def test_watched_bytes_pass_unchanged_and_at_once(broken: bytes) -> None:
+    """Where addons only watch, each byte passes as it came, half a frame too, and so do bytes that are no frames."""
+    watcher = Watcher()
+    side = Connection(ConnectionType.CLIENT)
+    frames = side.send(TextMessage("one ", message_finished=False)) + side.send(TextMessage("two")) + broken
+    close = side.send(CloseConnection(1000, "bye"))
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(AGREE % (b"websocket", b"") + b"\x81\x02hi")
+        while data := await reader.read(1):
+            writer.write(b"\x82\x01" + data)
+
+    async def run() -> None:
+        async with engine(echo, watcher) as running:
+            reader, writer = await running.connect()
+            writer.write(WEBSOCKET)
+            await read_head(reader)
+            assert await reader.readexactly(4) == b"\x81\x02hi"
+            for byte in frames + close:
+                writer.write(bytes([byte]))
+                assert await reader.readexactly(3) == b"\x82\x01" + bytes([byte])
+            writer.close()
+            while not watcher.ends:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+    asyncio.run(run())
+    assert watcher.messages[0] == (False, b"hi")
+    assert [content for from_client, content in watcher.messages if from_client] == [b"one two"]
+    assert watcher.ends == [(True, 1006 if broken else 1000)]
+
+
+def test_a_watched_websocket_is_closed_at_a_stop() -> None:
+    """Both sides get a close frame when the proxy stops."""
+    watcher, got = Watcher(), bytearray()
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(AGREE % (b"websocket", b""))
+        got.extend(await reader.read())
+
+    async def run() -> None:
+        async with engine(upstream, watcher) as running:
+            reader, writer = await running.connect()
+            writer.write(WEBSOCKET)
+            await read_head(reader)
+            (client,) = running.service.connections
+            assert client._tunnel is not None
+            client._tunnel.go_away()
+            assert await reader.read() == b"\x88\x11\x03\xe9the proxy stops"
+            while not got:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+
+    asyncio.run(run())
+    assert bytes(got) == b"\x88\x91\0\0\0\0\x03\xe9the proxy stops"
+    assert watcher.ends == [(None, 1001)]

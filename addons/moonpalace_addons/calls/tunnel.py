@@ -4,6 +4,10 @@ from dataclasses import dataclass, field
 
 PASSED = "moonpalace_passed"
 """Metadata key of a flow: bytes to the API, bytes to the client, whether the client ended it (None if neither)."""
+LEFT_OUT = "moonpalace_left_out"
+"""Metadata key of a flow: bytes at the end of its last WebSocket message that were not kept."""
+UNREAD = "moonpalace_unread"
+"""Metadata key of a flow: whether messages of its WebSocket could not be read."""
 
 
 @dataclass(slots=True)

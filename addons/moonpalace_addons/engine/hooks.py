@@ -58,6 +58,11 @@ class Hooks:
             self._listeners[name] = listeners
         return listeners
 
+    def only_watches(self, name: str) -> bool:
+        """Tell whether all listeners of an event leave its flow as it is, which addons of ours say in `watches`."""
+        owners = (getattr(listener, "__self__", None) for listener in self.listeners(name))
+        return all(name in getattr(owner, "watches", ()) for owner in owners)
+
     def call(self, name: str, data: object) -> Coroutine[Any, Any, None] | None:
         """Call the listeners of an event; return a coroutine to await until they finish, or None if they have."""
         if (left := self._call(self.listeners(name), data)) is not None:

@@ -18,7 +18,8 @@ from moonpalace_addons.engine.journey_control import JourneyControl
 from moonpalace_addons.engine.limits import MAX_REFUSAL_SIZE
 from moonpalace_addons.engine.messages import make_headers, make_response
 from moonpalace_addons.engine.phases import Phase
-from moonpalace_addons.engine.tunnel import Tunnel, make_tunnel
+from moonpalace_addons.engine.tunnel import Tunnel
+from moonpalace_addons.engine.tunnels import make_tunnel
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.client import ClientConnection

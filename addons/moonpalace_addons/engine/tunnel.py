@@ -1,4 +1,4 @@
-"""Tunnels after an answer 101: raw bytes in both directions, or WebSocket messages for addons."""
+"""Tunnels after an answer 101: raw bytes in both directions, or WebSocket messages that addons may change."""
 
 import time
 from typing import TYPE_CHECKING
@@ -129,11 +129,3 @@ class WebSocketTunnel(Tunnel):
     def closed(self, by_client: bool | None, error: Exception | None) -> None:
         """Notify addons of the end."""
         self.messages.close(by_client)
-
-
-def make_tunnel(journey: "BaseJourney", api: "ApiConnection", rest: bytes) -> Tunnel:
-    """Return the tunnel for the protocol that the API has accepted."""
-    response, request = journey.flow.response, journey.flow.request
-    upgrade = response.headers.get("upgrade", "") if response is not None else ""
-    is_websocket = upgrade.lower() == "websocket" and request.headers.get("sec-websocket-version") == "13"
-    return (WebSocketTunnel if is_websocket else Tunnel)(journey, api, rest)

@@ -129,7 +129,7 @@ class Messages:
             self.ends.to_api(data)
 
     def _close(self, from_client: bool | None, event: events.CloseConnection) -> None:
-        self._note_end(from_client, int(event.code), event.reason)
+        note_end(self.flow, from_client, int(event.code), event.reason)
         for to_client in (True, False):
             self._send(to_client, event)
         self.ends.close(from_client)
@@ -138,22 +138,24 @@ class Messages:
         """Close both sides because the proxy is stopping."""
         self._close(None, events.CloseConnection(CloseReason.GOING_AWAY, "the proxy stops"))
 
-    def _note_end(self, from_client: bool | None, code: int, reason: str | None) -> None:
-        websocket = self.flow.websocket
-        if websocket is not None and websocket.timestamp_end is None:
-            websocket.timestamp_end = time.time()
-            websocket.closed_by_client = from_client
-            websocket.close_code = code
-            websocket.close_reason = reason or ""
-
     def close(self, by_client: bool | None) -> None:
         """Record the end of the tunnel, and call `websocket_end`."""
         if self._is_over:
             return
         self._is_over = True
-        self._note_end(by_client, CloseReason.ABNORMAL_CLOSURE, None)
+        note_end(self.flow, by_client, CloseReason.ABNORMAL_CLOSURE, None)
         self.hook("websocket_end")
         self.flow.live = False
+
+
+def note_end(flow: HTTPFlow, by_client: bool | None, code: int, reason: str | None) -> None:
+    """Note who ended a WebSocket first, and how."""
+    websocket = flow.websocket
+    if websocket is not None and websocket.timestamp_end is None:
+        websocket.timestamp_end = time.time()
+        websocket.closed_by_client = by_client
+        websocket.close_code = code
+        websocket.close_reason = reason or ""
 
 
 def extensions(offered: str) -> list[Extension]:

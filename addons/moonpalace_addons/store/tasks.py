@@ -47,6 +47,10 @@ class RequestRead(_Task, frozen=True):
     coerced: bool = False
     endpoint_name: str | None = None
 
+    def within(self, uuid: str, started_at: int, body: bytes) -> "RequestRead":
+        """Return the request of a call within the connection that this request has opened."""
+        return structs.replace(self, uuid=uuid, started_at=started_at, body=body)
+
 
 class ResponseStarted(_Task, frozen=True):
     """The headers of a response have arrived.
@@ -61,6 +65,14 @@ class ResponseStarted(_Task, frozen=True):
     content_type: str | None
     content_encoding: str | None
     chunks: deque[tuple[int, bytes]]
+
+    def within(self, uuid: str, at: int, chunks: deque[tuple[int, bytes]]) -> "ResponseStarted":
+        """Return the beginning of an answer within the connection that this answer has opened."""
+        return structs.replace(self, uuid=uuid, at=at, chunks=chunks)
+
+    def labelled(self, content_type: str) -> "ResponseStarted":
+        """Return the task with the type of what is stored."""
+        return structs.replace(self, content_type=content_type)
 
     def without_chunks(self) -> "ResponseStarted":
         """Return the task without its chunks, which are sent separately."""

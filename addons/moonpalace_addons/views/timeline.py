@@ -8,6 +8,7 @@ from moonpalace_addons.wire.chat.event_data import make_decoder
 from moonpalace_addons.wire.chat.timing import chunk_at
 from moonpalace_addons.wire.faces.table import face_of
 from moonpalace_addons.wire.json_value import parse
+from moonpalace_addons.wire.websocket_events import NAMES, is_transcript
 
 LONG = 40
 """Number of events from which runs of similar events are summarized."""
@@ -52,6 +53,7 @@ def moments(stream: bytes, chunks: Sequence[tuple[int, int]], path: str) -> list
     """
     decoder = make_decoder(limit=len(stream) + 1)
     events = [*decoder.feed(stream), *decoder.close()]
+    names = NAMES if is_transcript(stream) else ()
     face = face_of(path, (parse(event.data) for event in events))
     offsets = [offset for offset, _ in chunks]
     found: list[Moment] = []
@@ -60,7 +62,8 @@ def moments(stream: bytes, chunks: Sequence[tuple[int, int]], path: str) -> list
         at = chunks[chunk_at(offsets, event.end)][1] if chunks else None
         gap = None if at is None or before is None else at - before
         what = brought(event, face)
-        found.append(Moment(number, at, gap, event.end - end, what.kind, what.text))
+        kind = f"{event.event}: {what.kind}" if event.event in names else what.kind
+        found.append(Moment(number, at, gap, event.end - end, kind, what.text))
         end, before = event.end, at
     return found
 

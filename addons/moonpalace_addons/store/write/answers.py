@@ -11,9 +11,10 @@ from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.event_data import DONE_DATA, Data, DataReader, Value, in_runs, make_decoder
 from moonpalace_addons.wire.chat.text_matcher import TextDelta
 from moonpalace_addons.wire.faces.face import Face
-from moonpalace_addons.wire.faces.table import face_of
+from moonpalace_addons.wire.faces.table import UNKNOWN, face_of
 from moonpalace_addons.wire.forms import BOM, MAX_HEAD, Form, form_of
 from moonpalace_addons.wire.json_value import MAX_PARSED_SIZE, dump_json, parse_bounded
+from moonpalace_addons.wire.websocket_events import is_transcript
 
 MAX_EVENTS = 250_000
 """Maximum number of events of a stream that are parsed."""
@@ -46,6 +47,11 @@ class Received:
     def form(self) -> Form:
         """Return the form of the body, detected from its content."""
         return form_of(self.body[:MAX_HEAD], self.content_type, is_over=True) or Form.OTHER
+
+    @cached_property
+    def is_transcript(self) -> bool:
+        """Return whether the answer is the messages of a WebSocket in both directions, which are of no face."""
+        return is_transcript(self.body)
 
     @cached_property
     def is_stream(self) -> bool:
@@ -101,7 +107,7 @@ def read_stream(received: Received, hidden: Sequence[bytes], path: str, cut_at: 
     """Parse a stream: its events, and the answer that they merge to."""
     decoder = make_decoder()
     said = read_events(decoder, received.body)
-    face = face_of(path, (value for _, value in said.values))
+    face = UNKNOWN if received.is_transcript else face_of(path, (value for _, value in said.values))
     merger, progress = face.make_merger(), face.make_progress()
     for value, error in in_runs(said.until(cut_at)):
         merger.feed(value, error)

@@ -208,7 +208,7 @@ def read_columns(
     is_all_there = ended.state is State.COMPLETED and reading.is_all and not received.is_partial
     if is_all_there and reading.is_cut:
         warnings.append(CUT_WARNING)
-    if is_all_there and 200 <= (received.status_code or 0) < FIRST_REDIRECT:
+    if is_all_there and 100 <= (received.status_code or 0) < FIRST_REDIRECT:
         streamed = fields.get("stream") is True
         warnings += reading.face.warnings(fields, mapping(reading.completion), streamed=streamed)
         if not (reading.has_end or reading.is_cut):
@@ -219,7 +219,7 @@ def read_columns(
 def silence_warning(ended: ExchangeEnded, received: Received) -> list[str]:
     """Return the warning for a stream that was silent before its end, with the side at fault."""
     last = received.chunks[-1][1] if received.chunks else received.at
-    if not received.is_stream or last is None or ended.at - last < MIN_SILENCE:
+    if not received.is_stream or received.is_transcript or last is None or ended.at - last < MIN_SILENCE:
         return []
     seconds = (ended.at - last) / 1e9
     if ended.unsent:

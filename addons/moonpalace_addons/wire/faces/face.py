@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.text_matcher import OnlyText
 from moonpalace_addons.wire.faces import turns
+from moonpalace_addons.wire.faces.lanes import Lanes
 from moonpalace_addons.wire.faces.progress import Progress
 from moonpalace_addons.wire.faces.turns import Turn
 from moonpalace_addons.wire.json_value import mapping, text_in
@@ -129,6 +130,12 @@ class Face:
         """Yield what an event of a stream brings, in words for people: its kind (content, reasoning …) and its text."""
         if kind := text_in(value, "type"):
             yield kind, ""
+
+    # WebSockets
+
+    def make_lanes(self) -> Lanes | None:
+        """Return what tells the calls within one WebSocket; None if they are not known."""
+        return None
 
     # Answers
 

@@ -16,6 +16,7 @@ from moonpalace_addons.wire.chat.request_edit import ask_for_stream
 from moonpalace_addons.wire.chat.text_matcher import OnlyText, TextDelta, TextRun
 from moonpalace_addons.wire.chat.text_template import Kind
 from moonpalace_addons.wire.faces.face import REPEAT, Channel, Channels, Edited, Face, Fields, Merger, named_part
+from moonpalace_addons.wire.faces.lanes import Lanes
 from moonpalace_addons.wire.faces.progress import Progress
 from moonpalace_addons.wire.faces.responses_merging import (
     LAST,
@@ -130,6 +131,10 @@ class Responses(Face):
             yield "done", ""
         else:
             yield from named_part(value, "item")
+
+    @override
+    def make_lanes(self) -> Lanes:
+        return Lanes()
 
     @override
     def answer_id(self, answer: Fields) -> str | None:

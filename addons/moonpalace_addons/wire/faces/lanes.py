@@ -1,0 +1,81 @@
+"""Tell which messages of a WebSocket ask for an answer, and which belong to it.
+
+A connection serves calls one after another. With `stream_id` several queues of calls share it: an event belongs to the
+oldest call of its queue that is not over. Most messages are not parsed: they belong to the only call there is.
+"""
+
+import re
+from collections import deque
+
+import msgspec
+
+_ASKS = re.compile(rb'"response\.create"')
+_TURNING = re.compile(rb'"(?:error|stream_id|response\.(?:completed|incomplete|failed|done|created))"')
+"""What is in messages that end a call, or that name a queue."""
+ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
+DONE = "response.done"
+"""Sent by some servers after the last event of a response, and by others instead of it."""
+
+
+class _Head(msgspec.Struct):
+    """The members of a message that decide, which are read without building the others."""
+
+    type: str = ""
+    stream_id: str | None = None
+
+
+_decode = msgspec.json.Decoder(_Head).decode
+_NO_HEAD = _Head()
+
+
+class Lanes:
+    """The calls of one connection that are not over, by numbers from 1 on."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, deque[int]] = {}
+        self._begun: set[int] = set()
+        self._count = 0
+
+    def asked(self, message: bytes) -> int | None:
+        """Return the number of the call that a message of the client begins; None if it begins none."""
+        head = _head(message) if _ASKS.search(message) else _NO_HEAD
+        if head.type != "response.create":
+            return None
+        self._count += 1
+        self._open.setdefault(head.stream_id or "", deque()).append(self._count)
+        return self._count
+
+    def answered(self, message: bytes) -> tuple[int | None, bool]:
+        """Return the call that a message of the API belongs to, if to any, and whether it ends it."""
+        if _TURNING.search(message) is None:
+            number = self._only()
+            if number is not None:
+                self._begun.add(number)
+            return number, False
+        head = _head(message)
+        kind, lane = head.type, head.stream_id
+        queue = self._open.get(lane or "")
+        if queue is None and lane is None and len(self._open) == 1:
+            lane, queue = next(iter(self._open.items()))
+        if not queue or (kind == DONE and queue[0] not in self._begun):  # that of a call which is over
+            return None, False
+        number, is_over = queue[0], kind in ENDS or kind == DONE
+        self._begun.add(number)
+        if is_over:
+            self._begun.discard(number)
+            queue.popleft()
+            if not queue:
+                del self._open[lane or ""]
+        return number, is_over
+
+    def _only(self) -> int | None:
+        """Return the call that a message without a queue belongs to."""
+        queue = self._open.get("") or (next(iter(self._open.values())) if len(self._open) == 1 else None)
+        return queue[0] if queue else None
+
+
+def _head(message: bytes) -> _Head:
+    try:
+        return _decode(message)
+    except (ValueError, RecursionError):
+        return _NO_HEAD

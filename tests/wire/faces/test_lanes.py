@@ -1,0 +1,73 @@
+"""Which messages of a WebSocket belong to which call."""
+
+import json
+
+import pytest
+
+from moonpalace_addons.wire.faces.lanes import Lanes
+
+CREATE = {"type": "response.create", "model": "m", "input": "Hi"}
+
+
+def told(**fields: object) -> bytes:
+    return json.dumps(fields).encode()
+
+
+def event(kind: str, **more: object) -> bytes:
+    return told(type=f"response.{kind}", **more)
+
+
+def test_one_after_another() -> None:
+    """Two requests at once are answered in order; what follows the last answer belongs to none."""
+    lanes = Lanes()
+    assert [lanes.asked(told(**CREATE)), lanes.asked(told(**CREATE))] == [1, 2]
+    said = [event("created"), event("output_text.delta", delta='"error"'), event("completed"), event("done")]
+    assert [lanes.answered(message) for message in said] == [(1, False), (1, False), (1, True), (None, False)]
+    assert [lanes.answered(event("created")), lanes.answered(event("done"))] == [(2, False), (2, True)]
+    assert lanes.answered(event("output_text.delta")) == (None, False)
+    assert lanes.answered(event("completed")) == (None, False)
+
+
+@pytest.mark.parametrize("last", ["completed", "incomplete", "failed"])
+def test_ends(last: str) -> None:
+    """Each of these ends a call, and so does an error before or in its answer."""
+    lanes = Lanes()
+    lanes.asked(told(**CREATE))
+    assert lanes.answered(event(last)) == (1, True)
+    lanes.asked(told(**CREATE))
+    assert lanes.answered(told(type="error", status=400, error={"code": "previous_response_not_found"})) == (2, True)
+
+
+def test_streams_side_by_side() -> None:
+    """With stream_id each queue has its own order."""
+    lanes = Lanes()
+    asked = [lanes.asked(told(**CREATE, stream_id=name)) for name in ("a", "b", "a")] + [lanes.asked(told(**CREATE))]
+    assert asked == [1, 2, 3, 4]
+    said = [("a", "created"), ("b", "output_text.delta"), ("b", "completed"), ("a", "completed"), ("a", "created")]
+    found = [lanes.answered(event(kind, stream_id=name)) for name, kind in said]
+    assert found == [(1, False), (2, False), (2, True), (1, True), (3, False)]
+    assert lanes.answered(event("output_text.delta")) == (4, False)
+    assert lanes.answered(event("created", stream_id="other")) == (None, False)
+
+
+def test_an_error_without_a_queue() -> None:
+    """It belongs to the only queue that there is."""
+    lanes = Lanes()
+    lanes.asked(told(**CREATE, stream_id="a"))
+    assert lanes.answered(event("output_text.delta")) == (1, False)
+    assert lanes.answered(told(type="error", error={})) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        *(b"", b"hello", b"[]", b'"response.create"', b'{"type":3,"a":"response.create"}'),
+        *(b'{"type":"response.cancel"}', b'{"a":"response.create"}', b'{"type":"response.create"', b"\xff"),
+        b"[" * 100_000 + b'"response.create"',
+    ],
+)
+def test_other_messages(message: bytes) -> None:
+    """Nothing else begins a call, and nothing is raised."""
+    lanes = Lanes()
+    assert lanes.asked(message) is None
+    assert lanes.answered(message) == (None, False)
