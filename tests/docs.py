@@ -7,6 +7,7 @@ In a `console` block every line `$ mpal …` is followed by what the command pri
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,8 @@ ROOT = Path(__file__).parents[1]
 READMES = (ROOT / "README.md", ROOT / "examples" / "README.zh.md")
 GUIDES = tuple(sorted((ROOT / "examples" / "guide").rglob("*.md")))
 NOT_RUN = ("start", "demo", "mock")
+EXPLAINER = "explain.yaml"
+"""The configuration for `mpal explain`."""
 BLOCK = re.compile(r"(```console\n)(.*?)(```)", re.DOTALL)
 SETTINGS = re.compile(r"(<!-- settings -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
@@ -28,6 +31,8 @@ VOLATILE = (
     (r'"(latency|response_ttft|response_tpot|response_otps)": "[\d.]+"', r'"\1": "<measured>"'),
     (r"\b[\d.]+ ?(ms|s|min)\b", "<duration>"),
     (r"Python-urllib/[\d.]+", "Python-urllib/<version>"),
+    (r"=====RECORD-[0-9a-f]{24}=====", "<marker>"),
+    (r"about [\d,]+ tokens", "about <number> tokens"),
     (r" +", " "),
     (r"-{3,}", "---"),
 )
@@ -52,11 +57,30 @@ def demo_store() -> Iterator[Mapping[str, str]]:
             for number, (_, body) in enumerate(demo.CALLS, 1):
                 demo.call(base_url, body)
                 log.wait_for(f"last_insert_id=({number})\n")
+        explainer = f"explain: {{endpoint: '{mock.url}', model: mock-helper, key: sk-demo}}\n"
+        (Path(folder) / EXPLAINER).write_text(explainer)
         yield environment
 
 
 def printed(command: str, environment: Mapping[str, str]) -> str:
     """Return what an `mpal` command prints on either stream."""
+    if shlex.split(command)[1] == "explain":
+        with explaining(environment) as own:
+            return output(command, own)
+    return output(command, environment)
+
+
+@contextmanager
+def explaining(environment: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+    """Give an environment where the mock explains, on a copy of the store, since it adds calls."""
+    home = Path(environment["MOONPALACE_HOME"])
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(home, folder, dirs_exist_ok=True)
+        yield {**environment, "MOONPALACE_HOME": folder, "MOONPALACE_CONFIG": str(Path(folder) / EXPLAINER)}
+
+
+def output(command: str, environment: Mapping[str, str]) -> str:
+    """Return what a command prints."""
     arguments = [sys.executable, "-m", "moonpalace_cli.main", *shlex.split(command)[1:]]
     done = subprocess.run(
         arguments, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
