@@ -36,6 +36,7 @@ COMMANDS = {
     "log": ("log", "Show the newest calls as one line each, and follow new ones."),
     "mcp": ("mcp_", "Serve the store to coding agents (MCP)."),
     "mock": ("mock", "Serve a mock of the Kimi API, to develop and test without a key or a network."),
+    "otel": ("otel", "Send stored calls to OpenTelemetry."),
     "predicate": ("predicate", "Explain a predicate: its meaning, its SQL, and whether it uses an index."),
     "show": ("show", "Show one call on one screen, and why it ended as it did."),
     "start": ("start", "Start the proxy."),

@@ -1,7 +1,7 @@
 """Bring the outputs and tables in the READMEs and guides up to date: `python -m tests.docs`. test_docs.py checks them.
 
 In a `console` block every line `$ mpal …` is followed by what the command prints, on a store with the calls of
-`mpal demo`. A line `…` in the document stands for lines left out. The table of settings stands between two comments.
+`mpal demo`. A line `…` in the document stands for lines left out. Tables of the code stand between two comments.
 """
 
 import os
@@ -22,7 +22,7 @@ NOT_RUN = ("start", "demo", "mock")
 EXPLAINER = "explain.yaml"
 """The configuration for `mpal explain`."""
 BLOCK = re.compile(r"(```console\n)(.*?)(```)", re.DOTALL)
-SETTINGS = re.compile(r"(<!-- settings -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- (\w+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 
 VOLATILE = (
     (r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d:\d\d)?(\.\d+[-+]\d\d:\d\d)?", "<time>"),
@@ -127,10 +127,33 @@ def settings_table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def telemetry_table() -> str:
+    """Return the table of the names that are sent to OpenTelemetry in Markdown."""
+    from moonpalace_addons.store.telemetry import names
+
+    rows = [f"Conventions: {names.CONVENTIONS}.", "", "| attribute of a span | value |", "| --- | --- |"]
+    for each in names.ATTRIBUTES:
+        listed = ", ".join(f"`{name}`" for name in (each.name, *each.also))
+        rows.append(f"| {listed} | {each.meaning} |")
+    rows += [f"| `{name}` | {meaning}; only with `--otel-content` |" for name, meaning in names.CONTENT.items()]
+    rows += ["", "| metric | what it measures |", "| --- | --- |"]
+    kinds = {True: "histogram", False: "sum"}
+    known = {metric.name: metric for metric in names.METRICS}
+    rows += [
+        f"| `{metric.name}` | {metric.meaning}; {kinds[bool(metric.bounds)]} in `{metric.unit}` |"
+        for metric in known.values()
+    ]
+    return "\n".join(rows) + "\n"
+
+
+TABLES = {"settings": settings_table, "otel": telemetry_table}
+"""The tables by the names in their comments."""
+
+
 def updated(text: str, environment: Mapping[str, str]) -> str:
     """Return a document with current outputs and tables."""
     text = BLOCK.sub(lambda found: found[1] + updated_block(found[2], environment) + found[3], text)
-    return SETTINGS.sub(lambda found: found[1] + settings_table() + found[3], text)
+    return TABLE.sub(lambda found: found[1] + TABLES[found[2]]() + found[4], text)
 
 
 if __name__ == "__main__":

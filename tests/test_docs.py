@@ -71,11 +71,12 @@ def test_all_guides_are_listed(language: str) -> None:
     assert all((folder / name).exists() for name in listed)
 
 
-def test_the_settings_are_documented() -> None:
-    """The table of settings is the one of the code."""
-    found = docs.SETTINGS.search((GUIDE / "settings.md").read_text())
+@pytest.mark.parametrize("name", docs.TABLES)
+def test_tables_are_those_of_the_code(name: str) -> None:
+    """The table of settings, and that of the names that are sent to OpenTelemetry, are current."""
+    found = docs.TABLE.search((GUIDE / f"{name}.md").read_text())
     assert found is not None
-    assert found[2] == docs.settings_table(), "run python -m tests.docs"
+    assert (found[2], found[3]) == (name, docs.TABLES[name]()), "run python -m tests.docs"
 
 
 @pytest.mark.parametrize("language", ["", "zh"])

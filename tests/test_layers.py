@@ -20,6 +20,7 @@ WIRE, STORE = f"{OURS}.wire", f"{OURS}.store"
 # The command line reads these too, without the cost of mitmproxy.
 SETTINGS = frozenset(
     {f"{OURS}.settings", f"{OURS}.errors", f"{WIRE}.suggestions", f"{WIRE}.prices", f"{WIRE}.secrets.names"}
+    | {f"{WIRE}.otlp_environment"}
 )
 
 # What turns bytes into values: brotli and zstandard, and msgspec, which finds the pieces of JSON.
@@ -33,6 +34,7 @@ RULES: tuple[tuple[str, frozenset[str]], ...] = (
     (WIRE, CODECS | {WIRE}),
     (f"{STORE}.query", BELOW | {"lark", "re2"}),
     (f"{STORE}.pricing", BELOW | {"genai_prices"}),
+    (f"{STORE}.telemetry", BELOW | {"opentelemetry", "requests", "google.protobuf"}),
     (STORE, BELOW | {"alembic", "psycopg"}),
     (f"{OURS}.views", frozenset({f"{OURS}.views", STORE, WIRE})),
     (f"{OURS}.errors", frozenset()),

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Set as AbstractSet
@@ -10,11 +11,14 @@ from mitmproxy.addonmanager import Loader
 
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.errors import StoreError
+from moonpalace_addons.settings import telemetry
+from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.store.database.private import make_home
 from moonpalace_addons.store.tasks import Task
 from moonpalace_addons.store.write.host import new_run
+from moonpalace_addons.wire.otlp_environment import asked_by
 from moonpalace_addons.writer_process.client import WriterClient
-from moonpalace_addons.writer_process.messages import LogForm, Opening
+from moonpalace_addons.writer_process.messages import Export, LogForm, Opening
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +74,7 @@ class Recorder:
                 settings.max_size,
                 settings.prices,
                 log=log_form(settings.log, quiet=settings.quiet),
+                export=export_of(settings),
             )
         )
 
@@ -81,6 +86,17 @@ class Recorder:
             # mitmproxy has no way to set an exit code, and raising here would keep other addons from their `done`.
             # This task runs the master: once it is done, all addons are.
             task.add_done_callback(lambda _: sys.exit(1))
+
+
+def export_of(settings: Settings) -> Export | None:
+    """Return what is exported, None if nothing is; without the extra, a variable alone must not refuse the start."""
+    if not settings.otel:
+        return None
+    if not telemetry.is_installed():
+        name = asked_by(os.environ)
+        logger.warning("otel: %s is set, but calls are not exported without: %s", name, telemetry.INSTALL)
+        return None
+    return Export(content=settings.otel_content)
 
 
 def log_form(name: str, *, quiet: bool) -> LogForm:

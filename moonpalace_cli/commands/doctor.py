@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from typing import TYPE_CHECKING
 
 import click
 
-from moonpalace_addons.errors import StoreError
+from moonpalace_addons.errors import SettingError, StoreError
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json, visible
@@ -16,9 +17,14 @@ from moonpalace_cli.views.diagnosis import hits_text, report_json, report_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from moonpalace_addons.settings.values import Settings
     from moonpalace_addons.store.upkeep.secret_search import Hit
+
+
+EXPORT_TIMEOUT = 3.0
+"""Seconds that the receiver of an export has to answer."""
 
 
 @click.command("doctor", short_help="Check the store's health, and search it for secrets.")
@@ -50,6 +56,8 @@ def examine(settings: Settings, *, as_json: bool) -> bool:
             report = look_over(engine, settings.database, settings.home)
             if settings.config_file is not None and (exposed := exposed_secrets(settings.config_file)):
                 report.findings.append(Finding(*exposed))
+            report.export, problems = exported(settings.config_file)
+            report.findings += [Finding(*pair) for pair in problems]
     except StoreError as error:
         if not as_json:
             raise
@@ -61,6 +69,29 @@ def examine(settings: Settings, *, as_json: bool) -> bool:
     else:
         click.echo("\n".join(visible(line) for line in report_text(report)))
     return not report.findings
+
+
+def exported(config_file: Path | None) -> tuple[str, list[tuple[str, str]]]:
+    """Return where calls are exported to, and what is wrong with it; try it with an empty request."""
+    from moonpalace_addons.settings.telemetry import INSTALL, is_installed
+    from moonpalace_addons.settings.values import resolve
+
+    try:
+        if not resolve({}, os.environ, config_file, names=("otel",)).otel:
+            return "", []
+    except SettingError as error:
+        return "", [(str(error), INSTALL)]
+    from moonpalace_addons.wire.otlp_environment import ENDPOINT, shown, url_of
+
+    place = shown(url_of("traces", os.environ))
+    if not is_installed():
+        return place, [(f"calls are not exported to {place}: the packages of OpenTelemetry are missing", INSTALL)]
+    from moonpalace_addons.store.telemetry.sending import Sender  # 0.2 s
+
+    failure = Sender("doctor", timeout=EXPORT_TIMEOUT).send_spans([])
+    if failure is None:
+        return f"{place} takes spans", []
+    return place, [(f"{place} {failure.words}", f"start it, or correct {ENDPOINT} and OTEL_EXPORTER_OTLP_HEADERS")]
 
 
 def search(settings: Settings, *, as_json: bool) -> bool:

@@ -37,6 +37,8 @@ def report_text(report: Report) -> Iterator[str]:
     alive = live_proxies(report)
     yield line("proxies", "; ".join(proxy(run) for run in alive) or "none running")
     yield line("backlog", backlog(report))
+    if report.export:
+        yield line("export", report.export)
     for backup in report.backups:
         yield line("old file", f"{backup}, with the keys and cookies that the original stored")
     if report.free_disk is not None:
@@ -102,6 +104,7 @@ def report_json(report: Report) -> dict[str, object]:
             if not found.problem
         ],
         "kept_journals": [str(path) for path in report.kept],
+        "export": report.export or None,
         "backups": [str(path) for path in report.backups],
         "findings": [{"what": finding.what, "advice": finding.advice} for finding in report.findings],
     }

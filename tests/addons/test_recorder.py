@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,13 @@ from mitmproxy.test import taddons
 from moonpalace_addons import recorder as recorder_module
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.recorder import Recorder
+from moonpalace_addons.recorder import Recorder, export_of
+from moonpalace_addons.settings import telemetry
 from moonpalace_addons.settings.values import resolve
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State, Task
-from moonpalace_addons.writer_process.messages import Opening
+from moonpalace_addons.writer_process.messages import Export, Opening
 
 
 def a_call() -> list[Task]:
@@ -124,3 +126,24 @@ def test_the_home_becomes_private(tmp_path: Path) -> None:
     with taddons.context(recorder):
         asyncio.run(recorder.done())
     assert tmp_path.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, None), ({"otel": True}, Export()), ({"otel": True, "otel-content": True}, Export(content=True))],
+)
+def test_what_is_exported(tmp_path: Path, given: dict[str, bool], expected: Export | None) -> None:
+    """The process that writes is told whether to export calls, and their messages."""
+    assert export_of(resolve(given, {"MOONPALACE_HOME": str(tmp_path)})) == expected
+
+
+def test_a_variable_without_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A variable of OpenTelemetry does not keep the proxy from starting: one line says what is missing."""
+    monkeypatch.setattr(telemetry, "NEEDED", ("opentelemetry.missing.package",))
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:secret@127.0.0.1:1")
+    assert export_of(resolve({}, dict(os.environ) | {"MOONPALACE_HOME": str(tmp_path)})) is None
+    assert caplog.messages == [
+        "otel: OTEL_EXPORTER_OTLP_ENDPOINT is set, but calls are not exported without: pip install 'moonpalace[otel]'"
+    ]

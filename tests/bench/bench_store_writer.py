@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_addons.store.write.units import Finished
 from moonpalace_addons.store.write.writer import Writer
 from tests.bench.bench_store import new_store
 from tests.bench.memory import growth, resident
@@ -31,8 +31,8 @@ def time_delay() -> Iterator[str]:
     """Seconds from a call's end until its row is committed, 200 calls a second."""
     ended, committed = dict[str, float](), dict[str, float]()
 
-    def note(exchange: Exchange) -> None:
-        committed[exchange.uuid] = time.monotonic()
+    def note(finished: Finished) -> None:
+        committed[finished.call.uuid] = time.monotonic()
 
     with tempfile.TemporaryDirectory() as folder:
         engine = new_store(folder)

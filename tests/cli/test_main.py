@@ -51,8 +51,10 @@ Commands:
   label       Mark stored calls as good or bad, tag them, add a note.
   list        List the newest calls.
   log         Show the newest calls as one line each, and follow new ones.
+  mcp         Serve the store to coding agents (MCP).
   mock        Serve a mock of the Kimi API, to develop and test without a key
               or a network.
+  otel        Send stored calls to OpenTelemetry.
   predicate   Explain a predicate: its meaning, its SQL, and whether it uses
               an index.
   show        Show one call on one screen, and why it ended as it did.

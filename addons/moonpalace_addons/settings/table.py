@@ -48,7 +48,7 @@ class Setting[T]:
     def help(self) -> str:
         """Return one paragraph with the setting's effect, unit and default."""
         default = self.default_text or (f"{self.default:g}" if isinstance(self.default, float) else str(self.default))
-        if self.kind.form == "switch":
+        if self.kind.form == "switch" and not self.default_text:
             default = "on" if self.default else "off"
         return self.about + ("" if self.secret else f" Default: {default}.")
 
@@ -170,6 +170,13 @@ CACHE_WAIT = Setting(
 _HINT = "Add a prompt_cache_key per conversation to chat completions that have none."
 CACHE_KEY_HINT = Setting("cache-key-hint", kinds.FLAG, False, _HINT)
 
+
+_OTEL = "Export each call to OpenTelemetry by OTLP over HTTP; requires the extra otel."
+OTEL: Setting[bool | None] = Setting(
+    "otel", kinds.FLAG, None, _OTEL, default_text="on if a variable such as OTEL_EXPORTER_OTLP_ENDPOINT is set"
+)
+_CONTENT = "Export the messages of calls too."
+OTEL_CONTENT = Setting("otel-content", kinds.FLAG, False, _CONTENT, ("start", "otel", "content"))
 
 TABLE: tuple[Setting[object], ...] = tuple(value for value in [*globals().values()] if isinstance(value, Setting))
 """All settings above, in the order of the help and the documentation."""

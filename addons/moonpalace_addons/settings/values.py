@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from moonpalace_addons.errors import SettingError
-from moonpalace_addons.settings import kinds
+from moonpalace_addons.settings import kinds, telemetry
 from moonpalace_addons.settings.endpoints import Endpoint, in_order, read_endpoints
 from moonpalace_addons.settings.entries import FREE, Entry
 from moonpalace_addons.settings.environment_proxy import environment_proxy
 from moonpalace_addons.settings.explainer import Explainer, read_explainer
 from moonpalace_addons.settings.prices import read_prices
-from moonpalace_addons.settings.table import BY_NAME, ENDPOINT, TABLE, UPSTREAM_PROXY, Setting
+from moonpalace_addons.settings.table import BY_NAME, ENDPOINT, OTEL, TABLE, UPSTREAM_PROXY, Setting
+from moonpalace_addons.wire.otlp_environment import asked_by
 from moonpalace_addons.wire.prices import PriceRule
 from moonpalace_addons.wire.suggestions import nearest
 
@@ -67,6 +68,8 @@ class Settings:
     cache_cleanup: int
     cache_wait: float
     cache_key_hint: bool
+    otel: bool
+    otel_content: bool
     home: Path
     config_file: Path | None
 
@@ -164,7 +167,8 @@ def resolve(
 def sources(environ: Mapping[str, str], config: Path | None = None) -> dict[str, str]:
     """Return where each setting that is not the default comes from; raise SettingError as `resolve` does."""
     in_file, _ = _from_config(_config_file(config, environ, home(environ)))
-    return {name: raw.source for name, raw in (in_file | _from_environment(environ)).items()}
+    elsewhere = {OTEL.name: f"variable {name}"} if (name := asked_by(environ)) else {}
+    return elsewhere | {name: raw.source for name, raw in (in_file | _from_environment(environ)).items()}
 
 
 def _settings(values: _Values, folder: Path, config_file: Path | None, environ: Mapping[str, str]) -> Settings:
@@ -175,9 +179,16 @@ def _settings(values: _Values, folder: Path, config_file: Path | None, environ: 
         endpoints = tuple(with_proxy(each, found[UPSTREAM_PROXY.field], environ) for each in endpoints)
     explainer = read_explainer(values.free["explain"]) if values.has("explain") else Explainer()
     found["explain"] = replace(explainer, proxy=found[UPSTREAM_PROXY.field])
+    found[OTEL.field] = _otel(found[OTEL.field], environ)
     found["endpoints"], found[UPSTREAM_PROXY.field] = endpoints, endpoints[0].proxy
     found["database"] = found["database"] or _default_database(folder)
     return Settings(**found, home=folder, config_file=config_file)
+
+
+def _otel(given: bool | None, environ: Mapping[str, str]) -> bool:
+    if given and not telemetry.is_installed():
+        raise SettingError(f"otel requires OpenTelemetry's packages: {telemetry.INSTALL}, or turn otel off")
+    return asked_by(environ) is not None if given is None else given
 
 
 def _endpoints(values: _Values, found: Mapping[str, Any]) -> tuple[tuple[Endpoint, ...], tuple[PriceRule, ...]]:

@@ -40,13 +40,20 @@ FULL_LOG = LogForm()
 
 
 @dataclass(frozen=True, slots=True)
+class Export:
+    """Calls are exported to OpenTelemetry, with their messages if `content` is set."""
+
+    content: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Opening:
     """The proxy's first message: the store and its settings.
 
     `database` may contain a password; `home` is the folder for the journals of a store that is not a file, `run` the
     row of the proxy's run; `prices` are those that the user sets. `key`, the key of the store's fingerprints, was read
     by an earlier process: with it a process starts although the store cannot be opened at present. `log` is the form
-    of the log of calls.
+    of the log of calls, `export` says whether calls are exported.
     """
 
     database: str = field(repr=False)
@@ -57,6 +64,7 @@ class Opening:
     prices: tuple[PriceRule, ...] = ()
     key: bytes | None = field(default=None, repr=False)
     log: LogForm = FULL_LOG
+    export: Export | None = None
 
 
 @dataclass(frozen=True, slots=True)

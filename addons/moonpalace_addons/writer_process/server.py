@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database.engine import unopened_store
@@ -15,11 +15,15 @@ from moonpalace_addons.store.pricing.pricing import Pricing
 from moonpalace_addons.store.tasks import ProxyEnded, Task
 from moonpalace_addons.store.upkeep.housekeeper import Housekeeper
 from moonpalace_addons.store.upkeep.indexer import Indexer
-from moonpalace_addons.store.write.writer import Writer
+from moonpalace_addons.store.write.units import Finished
+from moonpalace_addons.store.write.writer import Observer, Writer
 from moonpalace_addons.writer_process import messages
 from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stop, Stopped
 from moonpalace_addons.writer_process.reports import Reports
 from moonpalace_addons.writer_process.request_log import CallLog
+
+if TYPE_CHECKING:
+    from moonpalace_addons.store.telemetry.exporter import Exporter
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +55,7 @@ def main() -> None:
 def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> None:
     """Open the store and write until the last message."""
     try:
-        writer = open_writer(opening, reports)
+        writer, exporter = open_writer(opening, reports)
     except StoreError as error:
         reports.put(Refused(str(error)))
         return
@@ -62,7 +66,8 @@ def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> 
         Housekeeper(writer.engine, days=opening.retention_days, max_size=opening.max_size),
         Indexer(writer.engine),
     )
-    for each in (writer, *helpers):
+    exporters = () if exporter is None else (exporter,)
+    for each in (writer, *helpers, *exporters):
         each.start()
     reports.put(Ready(writer.fingerprint_key))
     release_output()
@@ -75,12 +80,17 @@ def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> 
     for helper in helpers:
         helper.stop()
     writer.stop()
+    for exporter in exporters:
+        exporter.stop()
     writer.engine.dispose()
     reports.put(Stopped(writer.lost))
 
 
-def open_writer(opening: Opening, reports: Reports) -> Writer:
-    """Return a writer on the store; raises StoreError, unless an earlier process had the store open."""
+def open_writer(opening: Opening, reports: Reports) -> "tuple[Writer, Exporter | None]":
+    """Return a writer on the store, and what exports its calls if that is wanted.
+
+    Raises StoreError, unless an earlier process had the store open.
+    """
     log = CallLog(opening.log)
 
     def settled(uuids: list[str]) -> None:
@@ -95,13 +105,35 @@ def open_writer(opening: Opening, reports: Reports) -> Writer:
         engine = unopened_store(opening.database)
     try:
         pricing = Pricing(opening.prices)
+        exporter = None
+        if opening.export is not None:
+            from moonpalace_addons.store.telemetry.exporter import Exporter
+
+            exporter = Exporter(engine, str(opening.run["id"]), content=opening.export.content)
         writer = Writer(
-            engine, log.add, opening.home, run=opening.run, settled=settled, key=opening.key, pricing=pricing
+            engine,
+            observer(log, exporter),
+            opening.home,
+            run=opening.run,
+            settled=settled,
+            key=opening.key,
+            pricing=pricing,
         )
     except BaseException:
         engine.dispose()
         raise
-    return writer
+    return writer, exporter
+
+
+def observer(log: CallLog, exporter: "Exporter | None") -> Observer:
+    """Return what is told of each stored call: the log, and the export."""
+
+    def observe(finished: Finished) -> None:
+        log.add(finished.call)
+        if exporter is not None:
+            exporter.add(*finished)
+
+    return observe
 
 
 def release_output() -> None:

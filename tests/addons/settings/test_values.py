@@ -96,6 +96,8 @@ def test_defaults(tmp_path: Path) -> None:
         cache_cleanup=86400,
         cache_wait=0.0,
         cache_key_hint=False,
+        otel=False,
+        otel_content=False,
         home=tmp_path,
         config_file=None,
     )

@@ -110,7 +110,7 @@ def test_the_lines_of_the_file_are_valid(tmp_path: Path, mpal: Callable[..., Out
     kept = [line for line in lines if not line.endswith(": …") and not line.startswith(doubled)]
     file.write_text("\n".join(kept), encoding="utf-8")
     values, plain = resolve({}, {"MOONPALACE_HOME": str(file.parent)}), resolve({}, {"MOONPALACE_HOME": str(tmp_path)})
-    switches = ("auto_cache", "detect_repeat")
+    switches = ("auto_cache", "detect_repeat", "otel")
     names_of = [setting.field for setting in TABLE if setting.name != "database" and setting.field not in switches]
     assert [getattr(values, name) for name in names_of] == [getattr(plain, name) for name in names_of]
 

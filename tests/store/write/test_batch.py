@@ -58,7 +58,7 @@ def test_a_call_that_begins_and_ends_in_a_batch_costs_one_insert(
         call = request_read()
         tasks += [call, ended(call, response=response_started(call))]
     assert commit(engine, batch, *tasks) == ["INSERT parts", "INSERT exchanges"]
-    finished = batch.finished()
+    finished = [call for call, _ in batch.finished()]
     assert finished == exchanges.latest(engine, limit=9)[::-1]
     assert [call.state for call in finished] == [State.COMPLETED] * 3
     assert batch.finished() == []
@@ -88,7 +88,7 @@ def test_a_call_over_several_batches_is_one_row(
     assert contents.bodies(engine, row.id).event_stream == STREAM
     statements = commit(engine, batch, ended(call), keep=True)
     assert statements == ["INSERT parts", "UPDATE exchanges", "DELETE response_segments", "INSERT event_streams"]
-    assert batch.finished() == exchanges.latest(engine, limit=9)
+    assert [call for call, _ in batch.finished()] == exchanges.latest(engine, limit=9)
     kept = contents.bodies(engine, row.id)
     assert (kept.event_stream, b'"content": "ab"' in (kept.response or b"")) == (STREAM, True)
     assert contents.event_times(engine, row.id) == [(50, 2_000_000), (len(STREAM), 3_000_000)]
@@ -187,7 +187,7 @@ def test_an_answer_that_another_proxy_wrote_is_replaced(
     with writing(engine) as connection:
         ids = units.rewrite(connection, list(batch.units.values()))
     batch.stored(ids)
-    assert exchanges.latest(engine, limit=9) == batch.finished()
+    assert exchanges.latest(engine, limit=9) == [call for call, _ in batch.finished()]
     kept = contents.bodies(engine, 1)
     assert (kept.request, kept.event_stream) == (call.body, STREAM)
     assert b'"content": "ab"' in (kept.response or b"")
@@ -318,4 +318,4 @@ def test_a_call_gets_its_cost(
     assert (stored.prompt_tokens, stored.cached_tokens, stored.completion_tokens) == (11, 5, 7)
     assert stored.cost == pytest.approx(87e-6)
     assert stored.cost_currency == "CNY"
-    assert batch.finished() == [stored]
+    assert [call for call, _ in batch.finished()] == [stored]

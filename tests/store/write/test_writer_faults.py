@@ -13,9 +13,9 @@ from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.journal.journal_texts import journal_texts
 from moonpalace_addons.store.records import contents
-from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.write.batch import Batch
+from moonpalace_addons.store.write.units import Finished
 from moonpalace_addons.store.write.writer import Writer
 from tests.store.backlog import Backlog, backlog
 from tests.store.write.troubled import MakeEnd, MakeRequest, MakeResponse, Start, Until, rows, run_row
@@ -99,8 +99,8 @@ def test_an_observer_that_raises_does_no_harm(
     """A fault in what looks at stored calls is logged; it is told of the next ones, and all are stored."""
     seen: list[int] = []
 
-    def fail(exchange: Exchange) -> None:
-        seen.append(exchange.id)
+    def fail(finished: Finished) -> None:
+        seen.append(finished.call.id)
         raise ZeroDivisionError
 
     writer = start_plain(fail)
@@ -123,7 +123,7 @@ def test_a_refused_call_does_not_take_the_others(
 ) -> None:
     """A call that the database refuses is kept in a file, which the log names; the others are stored and told of."""
     seen: list[str] = []
-    writer = start_plain(lambda exchange: seen.append(exchange.uuid))
+    writer = start_plain(lambda finished: seen.append(finished.call.uuid))
     bad, other = request_read(endpoint=None), request_read()
     for call in (bad, other):
         writer.put(call)

@@ -49,6 +49,8 @@ class Report:
     journals: list[JournalFile] = field(default_factory=list)
     kept: list[Path] = field(default_factory=list)
     backups: list[Path] = field(default_factory=list)
+    export: str = ""
+    """Where calls are exported to, and what came of a request to it; empty if they are not exported."""
     findings: list[Finding] = field(default_factory=list)
 
 

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from moonpalace_addons.store.pricing.pricing import Pricing
 from moonpalace_addons.store.records import exchanges
-from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, ProxyEnded, RequestRead, ResponseStarted, Task
 from moonpalace_addons.store.write import derive, gate
 from moonpalace_addons.store.write.answers import Received
 from moonpalace_addons.store.write.ongoing import Ongoing
 from moonpalace_addons.store.write.recovery import died
 from moonpalace_addons.store.write.storable import storable
-from moonpalace_addons.store.write.units import Unit
+from moonpalace_addons.store.write.units import Finished, Unit
 from moonpalace_addons.wire.codings import encodings
 
 logger = logging.getLogger(__name__)
@@ -31,7 +30,7 @@ class Batch:
         self.units: dict[str, Ongoing] = {}
         self.lost = 0
         """Calls that get no row because of a fault in MoonPalace."""
-        self._finished: list[Exchange] = []
+        self._finished: list[Finished] = []
         self._settled: list[str] = []
 
     @property
@@ -141,7 +140,7 @@ class Batch:
             call,
             ended,
             close_answer(call),
-            call.fields,
+            call.fields or {},
             path=str(call.columns["path"]),
             warnings=call.warnings,
             hidden=call.secrets,
@@ -183,7 +182,7 @@ class Batch:
                 if known is not None:
                     known.row_id = row_id
             if unit.is_over:
-                self._finished.append(exchanges.to_exchange(unit.columns | {"id": row_id}))
+                self._finished.append(Finished(exchanges.to_exchange(unit.columns | {"id": row_id}), unit.fields))
                 self._settled.append(unit.uuid)
 
     def drop(self, uuid: str) -> None:
@@ -211,7 +210,7 @@ class Batch:
         for unit in self.units.values():
             unit.row_id, unit.kept = None, False
 
-    def finished(self) -> list[Exchange]:
+    def finished(self) -> list[Finished]:
         """Return the calls that have ended and been stored since the last call."""
         done, self._finished = self._finished, []
         return done

@@ -11,6 +11,7 @@ from moonpalace_addons.store.read.header_text import header_pairs
 from moonpalace_addons.store.records.exchanges import COLUMNS
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
+from moonpalace_addons.store.telemetry.asked import MEMBERS
 from moonpalace_addons.store.write import gate
 from moonpalace_addons.store.write.answers import Reading, Received, read
 from moonpalace_addons.store.write.units import Unit
@@ -41,20 +42,19 @@ CUT_WARNING = "the stream ended without the blank line of its last event, which 
 
 SCALARS = (str, int, float)
 
+KEPT = MEMBERS | {"metadata", "tool_choice"}
+"""Members of a request that are kept whatever they are."""
+
 type Fields = Mapping[str, object]
-"""The scalar members of a JSON request (model, stream, max_tokens …), its `metadata` and its `tool_choice`."""
+"""The scalar members of a JSON request (model, stream, max_tokens …), and those in `KEPT`."""
 
 
 def request_fields(body: bytes) -> Fields:
-    """Return the scalar members of a JSON object, its `metadata` and its `tool_choice`, empty for anything else."""
+    """Return the scalar members of a JSON object and those in `KEPT`, empty for anything else."""
     parsed = parse_bounded(body)
     if not isinstance(parsed, dict):
         return {}
-    return {
-        name: value
-        for name, value in parsed.items()
-        if isinstance(value, SCALARS) or name in ("metadata", "tool_choice")
-    }
+    return {name: value for name, value in parsed.items() if isinstance(value, SCALARS) or name in KEPT}
 
 
 def request_columns(request: RequestRead, fields: Fields, *, run_id: str, fingerprint_key: bytes) -> Values:

@@ -1,7 +1,7 @@
 """Calls in flight: their units, and their answers so far."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 
@@ -109,12 +109,11 @@ class Answer:
 class Ongoing(Unit):
     """The unit of a call in flight, which grows with each task until its end is written.
 
-    What has been written is dropped: the request's body and the segments may be large. `fields` are the scalar members
-    of the request, `segment_count` the segments of its answer so far.
+    What has been written is dropped: the request's body and the segments may be large. `segment_count` is the number of
+    segments of its answer so far.
     """
 
     secrets: tuple[bytes, ...] = field(default=(), repr=False)
-    fields: Mapping[str, object] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     answer: Answer | None = None
     is_answer_announced: bool = False

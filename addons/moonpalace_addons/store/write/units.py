@@ -1,12 +1,14 @@
 """What is known of a call and not yet stored, and writing it for the first time or again."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
 from moonpalace_addons.store.records import contents, exchanges, idempotency, parts, shared_pieces
 from moonpalace_addons.store.records.body_text import Side
+from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EVENT_STREAMS, SEGMENTS
 from moonpalace_addons.store.state import State
@@ -34,6 +36,8 @@ class Unit:
 
     Once the call `is_over`, `response_body` is its answer; for a stream, the completion that it merges to, `stream` its
     events with their `times`, and `texts` those of a stream that is not merged (`stream_texts.of_answer`).
+
+    `fields` are the scalar members of the request; None for a unit from a journal.
     """
 
     uuid: str
@@ -49,6 +53,7 @@ class Unit:
     stream: bytes | None = field(default=None, repr=False)
     times: Times = field(default=(), repr=False)
     texts: str | None = field(default=None, repr=False)
+    fields: Mapping[str, object] | None = field(default=None, repr=False)
 
     def change(self, columns: Values, hidden: Sequence[bytes] = ()) -> None:
         """Change columns of the row; secrets in them are masked, including `hidden`."""
@@ -69,6 +74,13 @@ class Unit:
         for _, data, times in self.segments:
             total += len(data) + TIME_WEIGHT * len(times)
         return total
+
+
+class Finished(NamedTuple):
+    """A call that has ended and is stored, with the scalar members of its request if they are known."""
+
+    call: Exchange
+    fields: Mapping[str, object] | None
 
 
 def merged(units: Iterable[Unit]) -> list[Unit]:

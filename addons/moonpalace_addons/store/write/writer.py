@@ -29,7 +29,6 @@ from moonpalace_addons.store.journal import journal_place
 from moonpalace_addons.store.journal.overflow import Overflow, Source
 from moonpalace_addons.store.pricing.pricing import Pricing
 from moonpalace_addons.store.records import idempotency, identity, runs
-from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import ProxyEnded, RequestRead, Task
 from moonpalace_addons.store.write import memory
@@ -39,7 +38,7 @@ from moonpalace_addons.store.write.host import new_run
 from moonpalace_addons.store.write.memory import MEMORY_LIMIT
 from moonpalace_addons.store.write.pace import Pace
 from moonpalace_addons.store.write.recovery import recover
-from moonpalace_addons.store.write.units import Unit
+from moonpalace_addons.store.write.units import Finished, Unit
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +67,7 @@ JOIN_TIMEOUT = DRAIN_TIMEOUT + 2 * BUSY_TIMEOUT
 LIVING: set[str] = set()
 """The runs of this process."""
 
-type Observer = Callable[[Exchange], None]
+type Observer = Callable[[Finished], None]
 """Called on the writer's thread with each ended call, once its row is stored."""
 
 type Settle = Callable[[list[str]], None]
@@ -284,8 +283,8 @@ class Writer:
                     self._attempts.try_to(self._recover)  # calls of which the journal only had the beginning
             self._commit(live=live, ended=ended)
         finally:
-            for exchange in self._batch.finished():
-                self._observe(exchange)
+            for finished in self._batch.finished():
+                self._observe(finished)
             self._settle()
         left = self._overflow.source() if ended else None
         is_stored = not self._batch.is_due(self._due_before(ended=ended))
@@ -398,10 +397,10 @@ class Writer:
         if uuids and self.settled is not None:
             self.settled(uuids)
 
-    def _observe(self, exchange: Exchange) -> None:
+    def _observe(self, finished: Finished) -> None:
         if self.observer is None:
             return
         try:
-            self.observer(exchange)
+            self.observer(finished)
         except Exception:
-            logger.exception("store: call %d could not be logged", exchange.id)
+            logger.exception("store: call %d could not be logged", finished.call.id)

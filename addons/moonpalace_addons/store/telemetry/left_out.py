@@ -1,0 +1,60 @@
+"""Tell the log when calls begin not to be exported, and once it is over how many were left out."""
+
+import logging
+import threading
+from collections.abc import Iterable
+from datetime import datetime
+
+from moonpalace_addons.store.fields import Exchange
+
+logger = logging.getLogger(__name__)
+
+
+class LeftOut:
+    """The calls that a receiver, named `place`, did not get; thread-safe."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self.problem: str | None = None
+        """Why calls are not exported at present."""
+        self._count = 0
+        self._first: datetime | None = None
+        self._lock = threading.Lock()
+
+    def begin(self, problem: str, calls: Iterable[Exchange] = ()) -> None:
+        """Note calls that are left out, and why; only the first problem is logged."""
+        self.add(calls)
+        with self._lock:
+            is_new, self.problem = self.problem is None, self.problem or problem
+        if is_new:
+            logger.warning("otel: %s %s; calls are stored, and exported once that is over", self.place, problem)
+
+    def add(self, calls: Iterable[Exchange]) -> None:
+        """Note calls that are left out."""
+        with self._lock:
+            for call in calls:
+                self._count += 1
+                self._first = call.started_at if self._first is None else min(self._first, call.started_at)
+
+    def end(self) -> None:
+        """Log that calls are exported again, if they were not."""
+        with self._lock:
+            if self.problem is None:
+                return
+            self.problem, words = None, self._taken()
+        logger.warning("otel: %s takes calls again; %s", self.place, words)
+
+    def close(self) -> None:
+        """Log what was left out until the end, if anything."""
+        with self._lock:
+            count, words = self._count, self._taken()
+        if count:
+            logger.warning("otel: the proxy ends before all calls are exported; %s", words)
+
+    def _taken(self) -> str:
+        """Return how many calls were left out and which command sends them, and begin at 0."""
+        count, first = self._count, self._first
+        self._count, self._first = 0, None
+        if first is None:
+            return "no call was left out"
+        return f"{count} were left out, which this command sends: mpal otel --since '{first.astimezone():%F %T}'"

@@ -1,0 +1,248 @@
+"""The table of all names that are sent to OpenTelemetry, each once, with where its value comes from.
+
+The names follow the conventions named in `CONVENTIONS`, which are in development: what they rename is changed here, and
+nowhere else. A name of an earlier version that receivers still read stands under `also` and has the same value.
+`moonpalace.` begins those that the conventions do not have.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from moonpalace_addons.store.fields import FIELDS, Exchange
+from moonpalace_addons.store.telemetry import asked, operations
+from moonpalace_addons.store.telemetry.asked import Asked
+
+CONVENTIONS = "open-telemetry/semantic-conventions-genai v0.1.0"
+SCOPE = "moonpalace"
+"""The name of the instrumentation, and of the service unless OTEL_SERVICE_NAME says another."""
+
+type Kind = Literal["text", "texts", "whole", "decimal", "truth"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    """An attribute of a span: its name, its meaning, and its value.
+
+    The value is that of `field` in the catalogue of fields, divided by `scale` if that is set; or a member of the
+    request, `asked`, or what follows from its members; or `value` of the call. `also` are earlier names, and names that
+    some receivers read.
+    """
+
+    name: str
+    meaning: str
+    kind: Kind = "text"
+    field: str = ""
+    asked: str | Callable[[Asked], object] = ""
+    value: Callable[[Exchange], object] | None = None
+    also: tuple[str, ...] = ()
+    scale: float = 0
+
+    @property
+    def column(self) -> str | None:
+        """The attribute of `Exchange` that has its value as it is; None if the value is worked out."""
+        field = FIELDS[self.field] if self.field and not self.scale else None
+        return None if field is None or field.value is not None else field.source
+
+    def of(self, call: Exchange, asked: Asked) -> object:
+        """Return the value for a call, None if it has none."""
+        if self.value is not None:
+            return self.value(call)
+        if self.asked:
+            return asked.get(self.asked) if isinstance(self.asked, str) else self.asked(asked)
+        found = FIELDS[self.field].of(call)
+        return found / self.scale if self.scale and isinstance(found, int) else found
+
+
+ATTRIBUTES: Sequence[Attribute] = (
+    Attribute(
+        "gen_ai.operation.name",
+        "chat, text_completion or embeddings",
+        value=operations.operation,
+    ),
+    Attribute("gen_ai.provider.name", "who serves the API: moonshot_ai …", value=operations.provider),
+    Attribute("gen_ai.request.model", "model named in the request", field="model_requested"),
+    Attribute("gen_ai.response.model", "model named in the response", field="model_answered"),
+    Attribute("gen_ai.response.id", "ID of the completion, message or response", field="chatcmpl"),
+    Attribute("gen_ai.conversation.id", "session of the client", field="session"),
+    Attribute(
+        "gen_ai.response.finish_reasons",
+        "why the model stopped; error for an answer that broke off",
+        "texts",
+        value=operations.finish_reasons,
+    ),
+    Attribute("gen_ai.request.stream", "true for a stream", "truth", value=lambda call: call.is_stream or None),
+    Attribute(
+        "gen_ai.response.time_to_first_chunk",
+        "seconds to the first token of a stream",
+        "decimal",
+        field="time_to_first_token",
+        scale=1e9,
+    ),
+    Attribute("gen_ai.usage.input_tokens", "prompt tokens, including cached ones", "whole", field="prompt_tokens"),
+    Attribute(
+        "gen_ai.usage.output_tokens", "completion tokens, including reasoning", "whole", field="completion_tokens"
+    ),
+    Attribute(
+        "gen_ai.usage.cache_read.input_tokens", "prompt tokens that the API had cached", "whole", field="cached_tokens"
+    ),
+    Attribute(
+        "gen_ai.usage.cache_write.input_tokens",
+        "prompt tokens that the API wrote to its cache",
+        "whole",
+        field="cache_write_tokens",
+        also=("gen_ai.usage.cache_creation.input_tokens",),
+    ),
+    Attribute(
+        "gen_ai.usage.reasoning.output_tokens",
+        "completion tokens spent on reasoning",
+        "whole",
+        field="reasoning_tokens",
+    ),
+    Attribute(
+        "gen_ai.usage.cost",
+        "cost in US dollars; nothing in another currency",
+        "decimal",
+        value=lambda call: call.cost if call.cost_currency == "USD" else None,
+        also=("llm.cost.total",),
+    ),
+    Attribute("gen_ai.request.temperature", "temperature of the request", "decimal", asked="temperature"),
+    Attribute("gen_ai.request.top_p", "top_p of the request", "decimal", asked="top_p"),
+    Attribute("gen_ai.request.top_k", "top_k of the request", "whole", asked="top_k"),
+    Attribute(
+        "gen_ai.request.max_tokens",
+        "max_completion_tokens, max_output_tokens or max_tokens of the request",
+        "whole",
+        asked=lambda members: asked.first(members, "max_completion_tokens", "max_output_tokens", "max_tokens"),
+    ),
+    Attribute(
+        "gen_ai.request.frequency_penalty", "frequency_penalty of the request", "decimal", asked="frequency_penalty"
+    ),
+    Attribute(
+        "gen_ai.request.presence_penalty", "presence_penalty of the request", "decimal", asked="presence_penalty"
+    ),
+    Attribute("gen_ai.request.seed", "seed of the request", "whole", asked="seed"),
+    Attribute("gen_ai.request.choice.count", "n of the request, if not 1", "whole", asked=asked.choices),
+    Attribute(
+        "gen_ai.request.stop_sequences",
+        "stop or stop_sequences of the request",
+        "texts",
+        asked=asked.stops,
+    ),
+    Attribute(
+        "gen_ai.request.reasoning.level",
+        "reasoning_effort of the request, or the effort in its reasoning",
+        asked=asked.reasoning_level,
+    ),
+    Attribute(
+        "gen_ai.request.previous_response.id",
+        "previous_response_id of the request",
+        asked="previous_response_id",
+    ),
+    Attribute("gen_ai.output.type", "json or text, if the request says so", asked=asked.output_type),
+    Attribute("gen_ai.embeddings.dimension.count", "dimensions of the request", "whole", asked="dimensions"),
+    Attribute("gen_ai.request.encoding_formats", "encoding_format of the request", "texts", asked=asked.formats),
+    Attribute(
+        "server.address",
+        "host of the API, not that of the proxy",
+        value=lambda call: operations.place_of(call.endpoint).host or None,
+    ),
+    Attribute("server.port", "port of the API", "whole", value=lambda call: operations.place_of(call.endpoint).port),
+    Attribute("http.response.status_code", "status code of the response", "whole", field="status_code"),
+    Attribute(
+        "error.type",
+        "kind of the error, or else the status code or the state; nothing for a call that did not fail",
+        value=operations.error_type,
+    ),
+    Attribute("moonpalace.id", "number of the call, for mpal show", "whole", field="id"),
+    Attribute("moonpalace.uuid", "ID of the call that is unique across all stores", field="uuid"),
+    Attribute("moonpalace.request_id", "request ID in the headers of the response", field="request_id"),
+    Attribute("moonpalace.cost", "cost in moonpalace.cost.currency", "decimal", field="cost"),
+    Attribute("moonpalace.cost.currency", "currency of the cost: USD, CNY …", field="cost_currency"),
+    Attribute("moonpalace.cost.saved", "what the cached tokens would have cost more", "decimal", field="cost_saved"),
+)
+"""The attributes of a span, in the order in which they are documented."""
+
+INPUT_MESSAGES = "gen_ai.input.messages"
+OUTPUT_MESSAGES = "gen_ai.output.messages"
+SYSTEM_INSTRUCTIONS = "gen_ai.system_instructions"
+ERROR_MESSAGE = "error.message"
+CONTENT: Mapping[str, str] = {
+    SYSTEM_INSTRUCTIONS: "system or instructions of the request, as JSON",
+    INPUT_MESSAGES: "messages of the request, as JSON",
+    OUTPUT_MESSAGES: "messages of the response, as JSON",
+    ERROR_MESSAGE: "message of the error",
+}
+"""The attributes that are sent with `--otel-content` only."""
+
+LABELS = (
+    *("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "gen_ai.response.model"),
+    *("server.address", "server.port"),
+)
+"""The attributes of a span that metrics have too."""
+ERROR_TYPE = "error.type"
+"""The attribute that metrics of durations have besides."""
+
+TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
+SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
+"""The boundaries of the buckets that the conventions give."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric: a histogram with the boundaries `bounds`, or a sum without any.
+
+    What is measured is `field` of the catalogue of fields, divided by `scale`. `extra` is an attribute that it has
+    besides `LABELS`, and its value. A metric of inference leaves embeddings out.
+    """
+
+    name: str
+    meaning: str
+    field: str
+    unit: str = "{token}"
+    bounds: tuple[float, ...] = ()
+    scale: float = 1
+    extra: tuple[str, str] | None = None
+
+    @property
+    def is_of_inference(self) -> bool:
+        """Tell whether it is defined for what models write only."""
+        return self.name.startswith("gen_ai.client.inference.")
+
+    @property
+    def has_errors(self) -> bool:
+        """Tell whether failed calls have an attribute that says so."""
+        return self.unit == "s"
+
+
+def by_type(field: str, kind: str) -> Metric:
+    """Return a part of the metric of tokens that the conventions had up to 1.41."""
+    meaning = "tokens of a call, by gen_ai.token.type: input or output"
+    return Metric("gen_ai.client.token.usage", meaning, field, bounds=TOKENS, extra=("gen_ai.token.type", kind))
+
+
+def each(name: str, meaning: str, field: str) -> Metric:
+    """Return the distribution of tokens over calls."""
+    return Metric(f"gen_ai.client.inference.operation.{name}", meaning, field, bounds=TOKENS)
+
+
+def total(name: str, meaning: str, field: str) -> Metric:
+    """Return the sum of tokens; the API does not say what their modality is."""
+    extra = ("gen_ai.token.modality", "unknown")
+    return Metric(f"gen_ai.client.inference.usage.{name}", meaning, field, extra=extra)
+
+
+METRICS: Sequence[Metric] = (
+    Metric("gen_ai.client.operation.duration", "duration of a call", "latency", "s", SECONDS, 1e9),
+    Metric("gen_ai.client.inference.duration", "the same, without embeddings", "latency", "s", SECONDS, 1e9),
+    by_type("prompt_tokens", "input"),
+    by_type("completion_tokens", "output"),
+    each("input_tokens", "prompt tokens of a call", "prompt_tokens"),
+    each("output_tokens", "completion tokens of a call", "completion_tokens"),
+    total("input_tokens", "prompt tokens, including cached ones", "prompt_tokens"),
+    total("output_tokens", "completion tokens, including reasoning", "completion_tokens"),
+    total("cache_read.input_tokens", "prompt tokens that the API had cached", "cached_tokens"),
+    total("cache_write.input_tokens", "prompt tokens that the API wrote to its cache", "cache_write_tokens"),
+    total("reasoning.output_tokens", "completion tokens spent on reasoning", "reasoning_tokens"),
+)
+"""The metrics, in the order in which they are documented: histograms in `s` and `{token}`, then sums."""

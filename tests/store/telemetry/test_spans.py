@@ -1,0 +1,218 @@
+"""Calls as spans: identity, times and attributes."""
+
+from __future__ import annotations
+
+import pytest
+
+from moonpalace_addons.store.fields import Exchange
+from moonpalace_addons.store.state import State
+from moonpalace_addons.store.telemetry import asked
+from moonpalace_addons.store.telemetry.spans import CallSpan, span_of
+from tests.exchanges import an_exchange
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+TRACED = f"Accept: */*\r\ntraceparent: 00-{TRACE}-{SPAN}-01\r\n"
+
+
+def span(call: Exchange, **fields: object) -> CallSpan:
+    """Return the span of a call that asked a model for something."""
+    found = span_of(call, asked.of_fields(fields))
+    assert found is not None
+    return found
+
+
+def test_a_plain_call() -> None:
+    """Its span says who answered what, with how many tokens, and when."""
+    call = an_exchange(cached_tokens=5, reasoning_tokens=3, cost=0.25, cost_currency="USD", session="s-1")
+    found = span(call, temperature=0.3, max_tokens=100, model="kimi-k3", stream=False)
+    assert found.attributes == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "moonshot_ai",
+        "gen_ai.request.model": "kimi-k3",
+        "gen_ai.response.model": "kimi-k3",
+        "gen_ai.response.id": "chatcmpl-00000001",
+        "gen_ai.conversation.id": "s-1",
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.usage.input_tokens": 11,
+        "gen_ai.usage.output_tokens": 7,
+        "gen_ai.usage.cache_read.input_tokens": 5,
+        "gen_ai.usage.reasoning.output_tokens": 3,
+        "gen_ai.usage.cost": 0.25,
+        "llm.cost.total": 0.25,
+        "gen_ai.request.temperature": 0.3,
+        "gen_ai.request.max_tokens": 100,
+        "server.address": "api.moonshot.cn",
+        "server.port": 443,
+        "http.response.status_code": 200,
+        "moonpalace.id": 1,
+        "moonpalace.uuid": call.uuid,
+        "moonpalace.request_id": "req-00000001-aaaa-bbbb",
+        "moonpalace.cost": 0.25,
+        "moonpalace.cost.currency": "USD",
+    }
+    assert (found.name, found.problem, found.parent) == ("chat kimi-k3", None, None)
+    assert (found.began, found.ended - found.began) == (1_795_368_422 * 10**9, 1_676_003)
+
+
+def test_the_same_call_gives_the_same_span() -> None:
+    """Its ids follow from the call, so that a receiver can tell that it has it already; those of others differ."""
+    first, again = span(an_exchange()), span(an_exchange())
+    other = span(an_exchange(uuid="c0ffee00-0000-4000-8000-000000000002"))
+    assert (first.trace_id, first.span_id) == (again.trace_id, again.span_id) == (1, first.span_id)
+    assert first.span_id not in (0, other.span_id)
+    assert span(an_exchange(uuid="imported")).trace_id not in (0, other.trace_id)
+
+
+def test_a_trace_of_the_client() -> None:
+    """The client's span is the parent, in its trace."""
+    found = span(an_exchange(request_headers=TRACED))
+    assert found.parent is not None
+    assert (found.trace_id, found.parent.span_id) == (int(TRACE, 16), int(SPAN, 16))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reasons", "error", "problem"),
+    [
+        ({}, ("stop",), None, None),
+        ({"finish_reason": "length"}, ("length",), None, None),
+        ({"finish_reason": None}, ("error",), None, None),
+        (
+            {"state": State.UPSTREAM_FAILED, "error_kind": "upstream_cut", "finish_reason": None},
+            ("error",),
+            "upstream_cut",
+            "the API broke off",
+        ),
+        (
+            {"state": State.CLIENT_DISCONNECTED, "error_kind": "client_disconnected", "finish_reason": None},
+            ("error",),
+            "client_disconnected",
+            "your program hung up",
+        ),
+        (
+            {"state": State.REPEAT_INTERRUPTED, "error_kind": "repeat", "finish_reason": "repeat"},
+            ("repeat",),
+            None,
+            None,
+        ),
+        (
+            {"status_code": 429, "error_kind": "rate_limit_reached_error", "finish_reason": None},
+            None,
+            "rate_limit_reached_error",
+            "429 rate limit reached",
+        ),
+        ({"status_code": 504, "finish_reason": None}, None, "504", "504 Gateway Timeout"),
+        ({"error_kind": "server_error"}, ("error",), "server_error", "error in the answer: server"),
+        ({"state": State.PROXY_DIED, "finish_reason": None}, ("error",), "proxy_died", "proxy died"),
+        ({"path": "/v1/embeddings", "finish_reason": None, "completion_tokens": None}, None, None, None),
+    ],
+)
+def test_how_a_call_ended(
+    changes: dict[str, object], reasons: tuple[str, ...] | None, error: str | None, problem: str | None
+) -> None:
+    """An answer that broke off has the finish reason `error`; a failed call says why, by kind, status or state."""
+    found = span(an_exchange(**changes))  # type: ignore[arg-type]
+    assert found.attributes.get("gen_ai.response.finish_reasons") == reasons
+    assert (found.attributes.get("error.type"), found.problem) == (error, problem)
+
+
+def test_a_call_that_reached_nothing() -> None:
+    """Without an answer there is no reason why it ended."""
+    found = span(an_exchange(refused=True))
+    assert found.attributes["error.type"] == "connect"
+    assert "gen_ai.response.finish_reasons" not in found.attributes
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "changes", "expected"),
+    [
+        ("POST", "/v1/chat/completions", {}, "chat"),
+        ("POST", "/anthropic/v1/messages", {}, "chat"),
+        ("POST", "/v1/responses", {}, "chat"),
+        ("POST", "/v1/completions", {}, "text_completion"),
+        ("POST", "/v1/embeddings", {}, "embeddings"),
+        ("POST", "/elsewhere", {}, "chat"),
+        ("GET", "/v1/responses", {}, "chat"),
+        ("POST", "/elsewhere", {"completion_tokens": None}, None),
+        ("GET", "/v1/models", {"completion_tokens": None}, None),
+        ("GET", "/v1/chat/completions", {"completion_tokens": None}, None),
+        ("POST", "/v1/tokenizers/estimate-token-count", {"completion_tokens": None}, None),
+    ],
+)
+def test_which_calls_have_a_span(method: str, path: str, changes: dict[str, object], expected: str | None) -> None:
+    """Those that ask a model for something, by their path or because they have its tokens."""
+    found = span_of(an_exchange(method=method, path=path, **changes), {})  # type: ignore[arg-type]
+    assert (None if found is None else found.attributes["gen_ai.operation.name"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "model", "provider", "port"),
+    [
+        ("https://api.moonshot.ai", "x", "moonshot_ai", 443),
+        ("https://api.kimi.com/coding", "x", "moonshot_ai", 443),
+        ("https://notkimi.com", "x", "notkimi.com", 443),
+        ("https://api.anthropic.com", "claude", "anthropic", 443),
+        ("http://127.0.0.1:8000", "Kimi-K2", "moonshot_ai", 8000),
+        ("http://localhost", "qwen", "localhost", 80),
+    ],
+)
+def test_the_provider(endpoint: str, model: str, provider: str, port: int) -> None:
+    """It is known by its host, else by its models; the server is that of the API."""
+    attributes = span(an_exchange(endpoint=endpoint, model_requested=model, model_answered=model)).attributes
+    assert (attributes["gen_ai.provider.name"], attributes["server.port"]) == (provider, port)
+
+
+def test_a_stream() -> None:
+    """It says that it is one, and when it began."""
+    attributes = span(an_exchange(is_stream=True, time_to_first_token=1_500_000_000)).attributes
+    assert attributes["gen_ai.request.stream"] is True
+    assert attributes["gen_ai.response.time_to_first_chunk"] == 1.5
+    assert "gen_ai.request.stream" not in span(an_exchange()).attributes
+
+
+def test_costs_in_another_currency() -> None:
+    """Names that mean US dollars are left out."""
+    attributes = span(an_exchange(cost=1.5, cost_currency="CNY")).attributes
+    assert (attributes["moonpalace.cost"], attributes["moonpalace.cost.currency"]) == (1.5, "CNY")
+    assert not {"gen_ai.usage.cost", "llm.cost.total"} & attributes.keys()
+
+
+ASKED: list[tuple[dict[str, object], dict[str, object]]] = [
+    ({"max_completion_tokens": 5, "max_tokens": 6}, {"gen_ai.request.max_tokens": 5}),
+    ({"max_output_tokens": 7.0}, {"gen_ai.request.max_tokens": 7}),
+    ({"n": 1, "seed": 3}, {"gen_ai.request.seed": 3}),
+    (
+        {"n": 2, "top_p": 1, "top_k": 4},
+        {"gen_ai.request.choice.count": 2, "gen_ai.request.top_p": 1.0, "gen_ai.request.top_k": 4},
+    ),
+    ({"stop": "end"}, {"gen_ai.request.stop_sequences": ("end",)}),
+    ({"stop_sequences": ["a", 1, "b"]}, {"gen_ai.request.stop_sequences": ("a", "b")}),
+    ({"reasoning_effort": "low"}, {"gen_ai.request.reasoning.level": "low"}),
+    ({"reasoning": {"effort": "high", "summary": "auto"}}, {"gen_ai.request.reasoning.level": "high"}),
+    ({"output_config": {"effort": "max"}}, {"gen_ai.request.reasoning.level": "max"}),
+    ({"response_format": {"type": "json_schema", "json_schema": {"a": 1}}}, {"gen_ai.output.type": "json"}),
+    ({"text": {"format": {"type": "text"}}}, {"gen_ai.output.type": "text"}),
+    ({"previous_response_id": "resp-1"}, {"gen_ai.request.previous_response.id": "resp-1"}),
+    (
+        {"dimensions": 8, "encoding_format": "base64"},
+        {"gen_ai.embeddings.dimension.count": 8, "gen_ai.request.encoding_formats": ("base64",)},
+    ),
+    ({"temperature": "hot", "top_p": True, "max_tokens": "many", "seed": 2**80, "n": None, "stop": {"a": 1}}, {}),
+    ({"temperature": float("nan"), "top_k": float("inf"), "stop": "x" * 1000, "reasoning": [], "text": 1}, {}),
+]
+
+
+@pytest.mark.parametrize(("fields", "expected"), ASKED)
+def test_what_was_asked_for(fields: dict[str, object], expected: dict[str, object]) -> None:
+    """Members of the request are said if they are of the right kind, whatever a client sends."""
+    before = span(an_exchange()).attributes
+    assert {
+        name: value for name, value in span(an_exchange(), **fields).attributes.items() if name not in before
+    } == expected
+
+
+def test_long_and_odd_texts() -> None:
+    """A text of a client is cut, and made one that UTF-8 can encode."""
+    found = span(an_exchange(model_requested="m\ud800" + "x" * 100_000))
+    assert len(found.name) <= 500
+    assert str(found.attributes["gen_ai.request.model"]).startswith("m?xx")
+    found.name.encode()
