@@ -161,7 +161,7 @@ def labels_of(engine: Engine, exchange: Exchange) -> dict[str, str]:
     from moonpalace_addons.store.records import explanations
 
     models = dict.fromkeys(each.model for each in explanations.of_call(engine, exchange.id))
-    explained = f"by {', '.join(models)}: mpal explain {exchange.id}" if models else ""
+    explained = f"by {', '.join(models)}; mpal show {exchange.id} says more" if models else ""
     return {"tags": ", ".join(tags_of(engine, exchange)), "explained": explained}
 
 

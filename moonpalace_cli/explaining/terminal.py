@@ -83,8 +83,8 @@ class Speech:
 
     def __call__(self, text: str) -> None:
         """Print a piece at once."""
-        click.echo(visible(text), nl=False)
         self.said = True
+        click.echo(visible(text), nl=False)
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.fields import model
 from moonpalace_addons.store.read.outcomes import outcome
@@ -20,6 +22,9 @@ from moonpalace_cli.views.listing.lines import COLOURS
 from moonpalace_cli.views.showing.facts import Facts
 from moonpalace_cli.views.showing.reason import Reason
 
+if TYPE_CHECKING:
+    from moonpalace_addons.store.records.explanations import Explanation
+
 WIDTH = 100
 """Columns where no terminal sets the width."""
 LABEL = 10
@@ -27,6 +32,7 @@ ROLE = 10
 MAX_TURNS = 6
 """Messages of the conversation that are shown: the first, and the last ones."""
 ANSWER_LINES = 6
+MAX_EXPLANATIONS = 3
 MIN_STALL = 100_000_000
 """Nanoseconds of a silence that is worth a word."""
 
@@ -197,9 +203,18 @@ def labels(facts: Facts) -> list[str]:
 
 
 def explained(facts: Facts) -> list[str]:
-    """Return which models have explained the call, and the command that shows what they said."""
-    models = dict.fromkeys(f"by {each.model}, {local_time(each.created_at)}" for each in facts.explanations)
-    return [f"{'; '.join(models)}: mpal explain {facts.call.id}"] if models else []
+    """Return the newest explanation for each question, with the command that prints it; those of groups with others."""
+    newest = {(each.question, each.calls): each for each in facts.explanations}
+    return [explained_line(facts.call.id, each) for each in list(newest.values())[-MAX_EXPLANATIONS:]]
+
+
+def explained_line(row_id: int, explanation: Explanation) -> str:
+    """Return which model explained a call when, and the command that shows what it said."""
+    told = f"by {explanation.model}, {local_time(explanation.created_at)}"
+    if explanation.calls > 1:
+        return f"{told}, with {explanation.calls - 1} more: mpal inspect {row_id} --json"
+    asked = f" --question {shlex.quote(explanation.question)}" if explanation.question else ""
+    return f"{told}: mpal explain {row_id}{asked}"
 
 
 def identifiers(facts: Facts) -> list[str]:

@@ -50,7 +50,7 @@ def test_an_explanation_is_printed_and_kept(
     assert shown.out.startswith("#1 · kimi-k3")
     assert "explained by mock-helper, " in shown.out
     assert "mpal explain 1" in shown.out
-    assert '"explained": "by mock-helper: mpal explain 1"' in mpal("inspect", "1").out
+    assert '"explained": "by mock-helper; mpal show 1 says more"' in mpal("inspect", "1").out
     (said,) = json.loads(mpal("inspect", "1", "--json").out)["explanations"]
     assert (said["text"], said["model"]) == (TEXT.strip(), "mock-helper")
 
@@ -111,7 +111,7 @@ def test_nothing_is_sent_unasked(explain: Callable[..., Outcome], store: Store, 
 
 @pytest.mark.usefixtures("failed")
 def test_another_question_and_language_are_asked_anew(
-    store: Store, explain: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+    store: Store, explain: Callable[..., Outcome], mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A question, another language and --again make a new explanation; each is kept."""
     assert explain("-y").code == 0
@@ -122,6 +122,11 @@ def test_another_question_and_language_are_asked_anew(
     assert rows(store) == (5, 4)
     kept = explanations.of_call(store.engine, 1)
     assert [each.language for each in kept] == ["English", "English", *["Chinese (simplified characters)"] * 2]
+    shown = [line for line in mpal("show").out.splitlines() if "by mock-helper" in line]
+    assert [line.rpartition(": ")[2] for line in shown] == [
+        "mpal explain 1",
+        "mpal explain 1 --question 'Which values are allowed?",
+    ]
     assert kept[1].question is not None
     assert "sk-0123456789abc" not in kept[1].question
     asked = [contents.bodies(store.engine, row).request or b"" for row in (3, 4)]
@@ -142,6 +147,7 @@ def test_a_group_is_explained_at_once(
     assert 'ended: 4 x "429 rate limit reached", 3 x "500 rate limit reached"' in sent
     assert [len(explanations.of_call(store.engine, row)) for row in range(1, 9)] == [*[1] * 7, 0]
     assert mpal("explain", "--failed").err.startswith("explained by mock-helper")
+    assert ", with 6 more: mpal inspect 1 --json" in mpal("show", "1").out
     assert explain("1").code == 0  # alone it is another subject
     assert len(explanations.of_call(store.engine, 1)) == 2
 
