@@ -88,9 +88,10 @@ def command(
 
 def cleaned(question: str | None) -> str | None:
     """Return the question with secrets masked, None for an empty one."""
+    from moonpalace_addons.store.write.storable import escaped
     from moonpalace_cli.explaining.redacted import masked_text
 
-    return masked_text(question.strip()) if question and question.strip() else None
+    return masked_text(escaped(question.strip())) if question and question.strip() else None
 
 
 def make(engine: Engine, subject: Subject, settings: Settings) -> Prompt:

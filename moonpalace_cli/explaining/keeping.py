@@ -13,6 +13,7 @@ from moonpalace_addons.store.records import explanations
 from moonpalace_addons.store.records.exchanges import Exchange, to_exchange
 from moonpalace_addons.store.records.explanations import Explanation
 from moonpalace_addons.store.write import own_calls
+from moonpalace_addons.store.write.storable import escaped
 from moonpalace_addons.views.conversation import conversation
 from moonpalace_addons.wire.json_value import parse
 from moonpalace_cli.explaining.asking import NOTHING_KEPT, Asking, AskingError
@@ -49,7 +50,7 @@ def keep(engine: Engine, asking: Asking, subject: Subject, prices: Sequence[Pric
         language=subject.language,
         question=subject.question,
         calls=len(subject.ids),
-        text=text,
+        text=escaped(text),
     )
     with writing(engine) as connection:
         row_id = own_calls.store(connection, unit)

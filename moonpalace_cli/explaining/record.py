@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.store.state import State
 from moonpalace_cli.explaining.digest import call_digest
 from moonpalace_cli.explaining.group_digest import Member, group_digest
 from moonpalace_cli.explaining.redacted import masked_text, redacted_facts
@@ -42,5 +44,7 @@ def make_record(engine: Engine, subject: Subject, *, limit: int, pattern: str | 
     facts = (redacted_facts(engine, call, cleaner) for call in selection.in_order(engine, subject.ids))
     members = [Member(each, list(reasons(each))) for each in facts]
     if subject.total == len(members) == 1:
+        if members[0].facts.call.state is State.IN_FLIGHT:
+            raise MoonPalaceError(f"call {subject.ids[0]} is still under way: explain it when it has ended")
         return masked_text(call_digest(members[0].facts, members[0].found, limit))
     return masked_text(group_digest(members, subject.total, limit))

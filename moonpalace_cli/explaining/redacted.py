@@ -22,9 +22,15 @@ if TYPE_CHECKING:
 def redacted_facts(engine: Engine, call: Exchange, redactor: Redactor) -> Facts:
     """Return the facts of a call, redacted as exports are; secrets are masked once more, by the rules of today."""
     facts = read_facts(engine, call)
-    bodies, hidden = masked_bodies(facts.bodies, credentials_of(call))
+    bodies, hidden = masked_bodies(without_events(facts.bodies), credentials_of(call))
     clean = redactor.redact(Call(masked_row(call, hidden), bodies))
     return replace(facts, call=clean.exchange, bodies=clean.bodies)
+
+
+def without_events(bodies: Bodies) -> Bodies:
+    """Return the bodies without the events of a stream that is merged: reading them takes seconds for 10 MB."""
+    is_merged = bodies.response is not None and bodies.response != bodies.event_stream
+    return replace(bodies, event_stream=None) if is_merged else bodies
 
 
 def credentials_of(call: Exchange) -> tuple[bytes, ...]:

@@ -139,7 +139,7 @@ def refused(facts: Facts) -> Reason | None:
     """Find a request that the API refused, by its own words."""
     call = facts.call
     code = call.status_code or 0
-    if not FIRST_ERROR <= code < 500 or code in (401, 429) or context_full(facts):
+    if not FIRST_ERROR <= code < 500 or code in (401, 413, 429) or context_full(facts):
         return None
     if lacks_version(call):
         return Reason(

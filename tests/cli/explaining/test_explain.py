@@ -13,6 +13,7 @@ from sqlalchemy import func, select
 
 from moonpalace_addons.store.records import contents, exchanges, explanations
 from moonpalace_addons.store.schema import EXCHANGES, EXPLANATIONS
+from moonpalace_addons.store.state import State
 from moonpalace_cli.explaining import asking
 from tests.cli.explaining.conftest import KEY
 from tests.cli.explaining.recording import call, chat, refusal
@@ -244,3 +245,10 @@ def test_a_refused_write_keeps_nothing(
     monkeypatch.setattr(explanations, "keep", broken)
     assert explain("-y").code == 1
     assert rows(store) == (1, 0)
+
+
+def test_a_call_under_way_is_not_explained(store: Store, explain: Callable[..., Outcome]) -> None:
+    """It has no end yet that could be explained."""
+    row = store.add(state=State.IN_FLIGHT, response=None)
+    result = explain(str(row), "-y")
+    assert (result.code, result.err) == (1, "Error: call 1 is still under way: explain it when it has ended\n")
