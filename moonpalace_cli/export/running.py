@@ -18,6 +18,7 @@ from moonpalace_cli.calls.reading import read_calls
 from moonpalace_cli.export.destinations import to_folder
 from moonpalace_cli.export.formats import FORMATS
 from moonpalace_cli.export.unfit import UnfitError
+from moonpalace_cli.output import visible
 from moonpalace_cli.redaction.checking import secrets_in
 from moonpalace_cli.redaction.patterns import redactor
 
@@ -90,6 +91,8 @@ def export(engine: Engine, ids: Sequence[int], plan: Plan, destination: Destinat
         refuse_nothing(ids, plan, outcome)
     if outcome.left_out:
         click.echo(f"left out as {plan.name}: {outcome}", err=True)
+    for line in plan.redactor.summary.lines() if plan.redactor else ():
+        click.echo(visible(line), err=True)
 
 
 def written(call: Call, plan: Plan, outcome: Outcome) -> str | None:

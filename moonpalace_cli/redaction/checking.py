@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from moonpalace_addons.wire.secrets import patterns
+from moonpalace_addons.wire.secrets import patterns, personal
 from moonpalace_cli.redaction.call_strings import rewrite
 from moonpalace_cli.redaction.replacing import Place, Replacement
 
@@ -34,6 +34,7 @@ class Watch:
     def text(self, place: Place, text: str) -> Sequence[Replacement]:
         """Check one text."""
         self.found += [FoundSecret(finding.kind, place) for finding in patterns.find(text)]
+        self.found += [FoundSecret("password", place) for _ in personal.passwords(text)]
         return []
 
     def binary(self, place: Place, data: bytes) -> bytes:

@@ -7,8 +7,12 @@ without the store. Replaced are:
     accounts      the headers Msh-Uid, Msh-Gid, … with their values wherever they occur; IDs like `org-…`, `ak-…`
     users         members and headers named like a user's ID, with their values wherever they occur
     e-mail        addresses anywhere
+    persons       phone numbers, Chinese identity numbers, bank cards, hosts of private networks, named passwords
+    headers       those whose name has token, secret, auth, key, cookie or session in it
     files         `data:` URLs, base64 members, bodies that are not text: the placeholder states type and size
     matches       matches of the settings' pattern
+
+`Redactor.summary` counts what was replaced, and names strings that look random and were kept.
 """
 
 from __future__ import annotations
@@ -20,7 +24,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.read.header_text import header_lines
-from moonpalace_addons.wire.secrets import patterns
+from moonpalace_addons.wire.secrets import patterns, personal
+from moonpalace_addons.wire.secrets.masking import is_masked
 from moonpalace_addons.wire.secrets.names import is_secret, is_secret_member
 from moonpalace_cli.redaction.call_strings import rewrite, rewrite_exchange, rewrite_text
 from moonpalace_cli.redaction.names import (
@@ -31,6 +36,7 @@ from moonpalace_cli.redaction.names import (
     USER_MEMBERS,
 )
 from moonpalace_cli.redaction.replacing import Place, Replacement, whole
+from moonpalace_cli.redaction.summary import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,6 +62,9 @@ DATA_URL = re.compile(
 )
 BASE64 = re.compile(r"[A-Za-z0-9+/_\r\n-]+={0,2}\s*")
 
+SECRET_HEADER = re.compile("token|secret|auth|key|cookie|session")
+PLAIN_VALUE = re.compile(r"[0-9TZ.,:;=+ -]*|true|false")
+
 type Span = tuple[int, int, str]
 
 
@@ -65,6 +74,7 @@ class Redactor:
     def __init__(self, key: bytes, matches: FindMatches | None = None) -> None:
         self._key = key
         self._matches = matches
+        self.summary = Summary()
 
     def redact(self, call: Call) -> Call:
         """Return the call without data that identifies people, accounts and keys."""
@@ -81,16 +91,19 @@ class Redactor:
         return rewrite_text(name, Place(kind, member), Pseudonyms(self._key, {}, self._matches))
 
     def _pseudonyms(self, exchange: Exchange, request: bytes | None) -> Pseudonyms:
-        return Pseudonyms(self._key, known_values(exchange, request), self._matches)
+        return Pseudonyms(self._key, known_values(exchange, request), self._matches, self.summary)
 
 
 class Pseudonyms:
     """The replacements of one call; `known` are values to replace everywhere, with their kinds."""
 
-    def __init__(self, key: bytes, known: dict[str, str], matches: FindMatches | None) -> None:
+    def __init__(
+        self, key: bytes, known: dict[str, str], matches: FindMatches | None, summary: Summary | None = None
+    ) -> None:
         self._key = key
         self._known = known
         self._matches = matches
+        self._summary = summary if summary is not None else Summary()
 
     def text(self, place: Place, text: str) -> Sequence[Replacement]:
         """Return the replacements in one text."""
@@ -101,10 +114,14 @@ class Pseudonyms:
             return whole(text, self.placeholder("file", text.encode()))
         if "logprobs" in place.path and name in ("token", "bytes"):
             return whole(text, "*")  # repeats the answer's text in pieces too small to be searched
-        kind = kind_of_member(place)
+        kind = kind_of_member(place) or kind_of_header(place, text)
         spans = merged(self.spans(text))
         if kind is not None and [(start, end) for start, end, _ in spans] != [(0, len(text))]:
+            self._summary.count(kind, text)
             return whole(text, self.pseudonym(kind, text))
+        for start, end, found in spans:
+            self._summary.count(found, text[start:end])
+        self._summary.look(place, text, spans)
         return [Replacement(start, end, self.instead(kind, text[start:end])) for start, end, kind in spans]
 
     def binary(self, place: Place, data: bytes) -> bytes:
@@ -116,6 +133,7 @@ class Pseudonyms:
         if "data:" in text:
             yield from ((match.start(), match.end(), match[1]) for match in DATA_URL.finditer(text))
         yield from ((found.start, found.end, "secret") for found in patterns.find(text))
+        yield from personal.find(text)
         if "@" in text:
             yield from ((start, end, "email") for start, end in addresses(text))
         if "-" in text:
@@ -160,6 +178,13 @@ def kind_of_member(place: Place) -> str | None:
         return "account"
     names_secret = is_secret if place.part.endswith("query") else is_secret_member
     return "secret" if names_secret(name) else None
+
+
+def kind_of_header(place: Place, value: str) -> str | None:
+    """Return "secret" for a header that is named like one, unless it is a number, a time, or masked already."""
+    if not place.part.endswith("header") or SECRET_HEADER.search(place.name) is None:
+        return None
+    return None if is_masked(place.name, value) or PLAIN_VALUE.fullmatch(value) else "secret"
 
 
 def known_values(exchange: Exchange, request: bytes | None) -> dict[str, str]:

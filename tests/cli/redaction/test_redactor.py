@@ -223,3 +223,50 @@ def test_time_is_linear(piece: str) -> None:
         redacted(text)
         times.append(time.thread_time() - began)
     assert times[1] < 12 * times[0] + 0.05
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("call 138 0013 8000 or mail a@b.org", f"call phone-{PSEUDONYM} or mail email-{PSEUDONYM}"),
+        ("证件 11010519491231002X。", f"证件 identity-{PSEUDONYM}。"),
+        ("card 4111 1111 1111 1111, host 10.1.2.3", f"card card-{PSEUDONYM}, host host-{PSEUDONYM}"),
+        ("DB_PASSWORD=moonlight", f"DB_PASSWORD=secret-{PSEUDONYM}"),
+    ],
+)
+def test_persons_and_networks(text: str, expected: str) -> None:
+    """Numbers that identify people, private hosts and named passwords are replaced."""
+    assert re.fullmatch(expected, redacted(text)), redacted(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_replaced"),
+    [
+        ("x-my-session-ref", "abc123", True),
+        ("x-tokenizer", "cl100k", True),
+        ("msh-context-cache-token-saved", "1024", False),
+        ("anthropic-ratelimit-tokens-reset", "2026-11-30T05:00:00Z", False),
+        ("x-request-id", "abc123", False),
+    ],
+)
+def test_headers_by_name(name: str, value: str, is_replaced: bool) -> None:
+    """A header that is named like a credential is replaced, unless it is a number or a time."""
+    assert (redacted(value, Place("request header", (name,))) != value) == is_replaced
+
+
+def test_the_summary() -> None:
+    """It counts each value once, and names what looks random and was kept."""
+    summary = Redactor(KEY).summary
+    pseudonyms = Pseudonyms(KEY, {}, None, summary)
+    for text in (
+        "a@b.org and c@d.org",
+        "a@b.org, 13800138000",
+        "see Xq7Zx3Rt9pLm2Vb8Nc4Kd6HfW",
+        "chatcmpl-" + "aB1" * 8,
+    ):
+        pseudonyms.text(Place("request body", ("content",)), text)
+    assert summary.lines() == [
+        "replaced: 2 e-mail addresses, 1 phone number",
+        "kept, though it looks random: Xq7Z… (25 characters) in the request body, content",
+    ]
+    assert Redactor(KEY).summary.lines() == []

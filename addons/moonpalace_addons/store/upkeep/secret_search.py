@@ -10,7 +10,7 @@ from moonpalace_addons.store.journal.journal_texts import journal_texts
 from moonpalace_addons.store.read.header_text import header_pairs
 from moonpalace_addons.store.upkeep import texts
 from moonpalace_addons.store.upkeep.texts import Text
-from moonpalace_addons.wire.secrets import bodies, masking, patterns, streams
+from moonpalace_addons.wire.secrets import bodies, masking, patterns, personal, streams
 from moonpalace_addons.wire.secrets.names import is_secret
 from moonpalace_addons.wire.secrets.patterns import Finding
 from moonpalace_addons.wire.secrets.values import known
@@ -21,6 +21,7 @@ SHOWN_CHARACTERS = 4
 MIN_SHOWN_LENGTH = 12
 """Shorter secrets are not shown at all."""
 STREAMS = ("event_streams", "response_segments")
+TEXT_TABLES = ("parts", "event_streams")
 NONE_KNOWN = known(())
 NAMES = {"exchange_tags": "tag", "event_streams": "event stream", "response_segments": "answer under way"}
 
@@ -80,6 +81,9 @@ def found_in(text: Text) -> Iterator[tuple[str, str]]:
     found = findings(text)
     for finding in found:
         yield finding.kind, masked(text.data[finding.start : finding.end].decode("utf-8", "replace"))
+    if text.table in TEXT_TABLES:
+        told = text.data.decode("utf-8", "replace")
+        yield from (("password", masked(told[start:end])) for start, end, _ in personal.passwords(told))
     if text.table != "exchanges":
         return
     content = text.data.decode("utf-8", "replace")
