@@ -35,7 +35,11 @@ def parse_source(context: click.Context, parameter: click.Parameter, text: str) 
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as a JSON object.")
 @setting_flags("database")
 def command(source: str, dry_run: bool, as_json: bool, settings: Settings) -> None:
-    """Import calls from a file of the original MoonPalace, or from an SQLite file or PostgreSQL database of this one.
+    """Import calls from an export, a file of the original MoonPalace, or a database of this one (SQLite, PostgreSQL).
+
+    What mpal export writes as json, jsonl or a zip of these is taken in as calls with the tag "imported", so that a
+    colleague sees a case in all views. Everything in such a file is checked before anything of it is stored; it has no
+    times of events, which a timeline then lacks.
 
     Each call is imported once, however often this is run, and gets a new number; labels, event streams and times are
     kept. The other store is only read. Calls that a running proxy has in flight there are skipped.

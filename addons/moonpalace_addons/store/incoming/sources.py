@@ -16,6 +16,8 @@ from moonpalace_addons.store.database.engine import sqlite_file as file_of
 from moonpalace_addons.store.database.file_checks import read_only, read_only_uri
 from moonpalace_addons.store.database.opening import current_revision
 from moonpalace_addons.store.incoming import legacy, legacy_calls, transfer_rows
+from moonpalace_addons.store.incoming.document_files import is_export
+from moonpalace_addons.store.incoming.exported import DocumentSource
 from moonpalace_addons.store.incoming.transfer import Transferred
 from moonpalace_addons.store.records import contents, explanations, labels, runs
 from moonpalace_addons.store.schema import REVISION
@@ -44,6 +46,9 @@ def opened_source(url: str) -> Iterator[Source]:
     file = file_of(parsed)
     if file is not None and not file.is_file():
         raise StoreError(f"there is no database at {file}")
+    if file is not None and is_export(file):
+        yield DocumentSource(file)
+        return
     if file is not None and is_legacy(file):
         with closing(read_only(file)) as connection:
             yield LegacySource(connection, file)

@@ -1,0 +1,129 @@
+"""Read the calls in files that `mpal export` wrote: a JSON object or array, lines of JSON, or a zip of such files.
+
+Such a file comes from elsewhere: everything in it is checked before anything of it is stored.
+"""
+
+import json
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from moonpalace_addons.errors import StoreError
+
+MAX_BYTES = 512 * 1024 * 1024
+"""Bytes of a file, or of all files in a zip once they are unpacked."""
+MAX_FILES = 100_000
+INDEX = "index.json"
+ZIP = b"PK"
+SQLITE = b"SQLite format 3\0"
+ENDINGS = (".json", ".jsonl", ".zip")
+
+
+class Message(msgspec.Struct, kw_only=True):
+    """A request or a response; a body that is no JSON is a string, one that is no text is in base64."""
+
+    url: str = ""
+    status: str = ""
+    header: str = ""
+    body: msgspec.Raw = msgspec.Raw(b"")
+    body_base64: str | None = None
+    event_stream: str | None = None
+    event_stream_base64: str | None = None
+
+
+class Document(msgspec.Struct, kw_only=True):
+    """A call as `mpal export` writes it."""
+
+    metadata: dict[str, str]
+    request: Message
+    response: Message = msgspec.field(default_factory=Message)
+    error: str | None = None
+    category: str | None = None
+    tags: list[str] = []
+    note: str | None = None
+
+
+_decode = msgspec.json.Decoder(Document).decode
+_decode_list = msgspec.json.Decoder(list[Document]).decode
+
+
+def is_export(file: Path) -> bool:
+    """Tell whether a file is one of these, and no database."""
+    with file.open("rb") as opened:
+        head = opened.read(len(SQLITE))
+    return head != SQLITE and (
+        file.suffix.lower() in ENDINGS or head.startswith(ZIP) or head.lstrip()[:1] in (b"{", b"[")
+    )
+
+
+def documents(file: Path) -> list[Document]:
+    """Return the calls of a file; raise StoreError with one line that names what is wrong, and where."""
+    found = list[Document]()
+    for name, data in _contents(file):
+        found += _read(name, data)
+    if not found:
+        raise StoreError(f"cannot import {file}: there is no call in it")
+    return found
+
+
+def _contents(file: Path) -> Iterator[tuple[str, bytes]]:
+    try:
+        if not zipfile.is_zipfile(file):
+            if file.stat().st_size > MAX_BYTES:
+                refuse(str(file), f"it has more than {MAX_BYTES} bytes")
+            yield str(file), file.read_bytes()
+            return
+        with zipfile.ZipFile(file) as bundle:
+            yield from _unpacked(file, bundle)
+    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
+        raise StoreError(f"cannot import {file}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _unpacked(file: Path, bundle: zipfile.ZipFile) -> Iterator[tuple[str, bytes]]:
+    infos = [info for info in bundle.infolist() if info.filename.endswith((".json", ".jsonl"))]
+    if len(infos) > MAX_FILES:
+        refuse(str(file), f"it has more than {MAX_FILES} files")
+    left = MAX_BYTES
+    for info in infos:
+        if info.filename == INDEX:
+            continue
+        with bundle.open(info) as opened:
+            data = opened.read(left + 1)  # its own size in the zip may be a lie
+        left -= len(data)
+        if left < 0:
+            refuse(str(file), f"it unpacks to more than {MAX_BYTES} bytes")
+        yield f"{file}, {info.filename}", data
+
+
+def _read(name: str, data: bytes) -> list[Document]:
+    text = data.lstrip()
+    try:
+        if text.startswith(b"["):
+            return _decode_list(text)
+        lines = text.split(b"\n")
+        if len(lines) > 1 and _is_object(lines[0]):
+            return [_decode(line) for line in lines if line.strip()]
+        return [_decode(text)]
+    except msgspec.ValidationError as error:
+        refuse(name, f"it is no export of MoonPalace: {error}")
+    except (msgspec.DecodeError, ValueError) as error:
+        refuse(name, f"not JSON: {error}")
+    except RecursionError:
+        refuse(name, "it is nested too deeply")
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def refuse(name: str, why: str) -> NoReturn:
+    """Raise StoreError in one line."""
+    line = " ".join(why.split())
+    raise StoreError(f"cannot import {name}: {line[:300]}")

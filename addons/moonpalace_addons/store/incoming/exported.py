@@ -1,0 +1,250 @@
+"""Convert calls that `mpal export` wrote to calls of a store: the values recorded, and what follows from the bodies."""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from uuid import UUID, uuid5
+
+import msgspec
+
+from moonpalace_addons.store.incoming.document_files import Document, Message, documents, refuse
+from moonpalace_addons.store.incoming.legacy_calls import masked, microseconds, stripped
+from moonpalace_addons.store.incoming.transfer import Transferred
+from moonpalace_addons.store.read.header_text import header_pairs
+from moonpalace_addons.store.records.values import MAX_INT64, Values
+from moonpalace_addons.store.state import State
+from moonpalace_addons.store.tasks import ExchangeEnded
+from moonpalace_addons.store.write import derive
+from moonpalace_addons.store.write.answers import Received
+from moonpalace_addons.store.write.storable import storable
+from moonpalace_addons.wire.chat import stream_texts
+from moonpalace_addons.wire.secrets import masking
+
+TAG = "imported"
+"""The tag of these calls."""
+NAMESPACE = UUID("6f6c6420-6d6f-5f6e-8061-6c6163650002")
+RUN: Values = {
+    "id": str(uuid5(NAMESPACE, "exports")),
+    "host": "",
+    "pid": 0,
+    "version": "imported",
+    "started_at": 0,
+    "heartbeat_at": 0,
+    "ended_at": 0,
+}
+"""The run of all calls from exports, which do not say which proxy they are of."""
+TEXTS = {
+    "chatcmpl": "chatcmpl_id",
+    "request_id": "msh_request_id",
+    "user_id": "msh_uid",
+    "group_id": "msh_gid",
+    "response_content_type": "response_content_type",
+} | {
+    name: name
+    for name in (
+        *("endpoint", "endpoint_name", "finish_reason", "session", "cost_currency", "cache_outcome"),
+        *("context_cache_id", "request_content_type", "purpose"),
+    )
+}
+"""Names in the metadata, and the columns that have the texts."""
+MILLISECONDS = {
+    "latency": "latency",
+    "response_ttft": "time_to_first_token",
+    "response_tpot": "time_per_output_token",
+}
+COUNTS = (
+    *("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens"),
+    *("cache_write_tokens", "cache_tokens", "server_timing"),
+)
+AMOUNTS = {"response_otps": "output_tokens_per_second"} | {
+    name: name for name in ("cost", "cost_input", "cost_cached", "cost_output")
+}
+CATEGORIES = ("goodcase", "badcase")
+MAX_LABEL = 200
+_STATUS = re.compile(r"([1-9][0-9]{2})(?: |$)")
+_ERROR = re.compile(r"([a-z_0-9]{1,80}): (.*)", re.DOTALL)
+_MILLION = 1_000_000
+
+
+class DocumentSource:
+    """A file of exported calls, all of which have been read and checked."""
+
+    def __init__(self, file: Path) -> None:
+        self._calls = list(calls(file, documents(file)))
+
+    def count(self) -> int:
+        """Return the number of calls."""
+        return len(self._calls)
+
+    def keys(self) -> Iterator[tuple[int, str]]:
+        """Yield number and uuid of every call."""
+        return ((number, call.uuid) for number, call in enumerate(self._calls))
+
+    def load(self, row_id: int) -> Transferred:
+        """Return a call with its bodies."""
+        return self._calls[row_id]
+
+
+def calls(file: Path, found: list[Document]) -> Iterator[Transferred]:
+    """Yield the calls, the same one once; raise StoreError for one that cannot be."""
+    seen = set[str]()
+    for number, document in enumerate(found, 1):
+        call = to_call(f"{file}, call {number}", document)
+        if call.uuid not in seen:
+            seen.add(call.uuid)
+            yield call
+
+
+def to_call(name: str, document: Document) -> Transferred:
+    """Return the call of a document."""
+    told, asked, answered = document.metadata, document.request, document.response
+    started_at = microseconds(told.get("requested_at"))
+    if started_at is None or not 0 <= started_at <= MAX_INT64:
+        refuse(name, "metadata.requested_at is no time")
+    try:
+        state = State(told.get("state", "completed"))
+    except ValueError:
+        refuse(name, "metadata.state is no state of a call")
+    check_labels(name, document)
+    hidden = masking.credentials([*header_pairs(asked.header), *header_pairs(answered.header)])
+    request = masked(body_of(name, asked), hidden)
+    stream, response = stream_of(name, answered), body_of(name, answered)
+    answer = masked(stream if stream is not None else response, hidden)
+    fields = derive.request_fields(request or b"")
+    status = _STATUS.match(answered.status)
+    recorded = recorded_columns(name, told) | {"status_code": int(status[1]) if status else None}
+    received = None
+    if status or answer:
+        content_type = told.get("response_content_type")
+        headers = stripped(answered.header, hidden)
+        received = Received(None, recorded["status_code"], headers, content_type, answer or b"", [])  # type: ignore[arg-type]
+    call = Transferred(identity(document, request, answer), {}, request_body=request, run=RUN)
+    call.tags = tuple(dict.fromkeys((*document.tags, TAG)))
+    endpoint, path, query = place(told, asked)
+    latency = recorded.get("latency")
+    ended = ExchangeEnded("", latency if isinstance(latency, int) else 0, state)
+    derive.finish(call, ended, received, fields, path=path, hidden=hidden)
+    columns = (
+        derive.EMPTY
+        | {
+            "method": "POST" if request else "GET",
+            "path": masking.mask_path(path),
+            "query": masking.mask_query(query),
+            "request_headers": stripped(asked.header, hidden) or "",
+            "request_bytes": len(request or b""),
+            "model_requested": derive.text_or_none(fields.get("model")),
+            "is_coerced": False,
+        }
+        | call.columns
+        | recorded
+        | ending(document, state, call.columns)
+        | answering_model(told, fields, call.columns)
+        | {"endpoint": endpoint, "category": document.category, "note": document.note}
+        | {"uuid": call.uuid, "run_id": RUN["id"], "started_at": started_at}
+    )
+    call.columns = storable(columns, hidden)
+    if stream is not None:
+        merged = masked(response, hidden)
+        call.response_body = merged if merged and merged != b"null" else call.response_body
+        call.texts = stream_texts.of_answer(call.stream, call.response_body, hidden)
+    return call
+
+
+def recorded_columns(name: str, told: Mapping[str, str]) -> Values:
+    """Return the columns that the metadata tell; what they lack is None, whatever could follow from the bodies."""
+    found: Values = {column: told.get(key) for key, column in TEXTS.items()}
+    found |= {key: whole(name, key, told[key]) if key in told else None for key in COUNTS}
+    for key, column in MILLISECONDS.items():
+        found[column] = whole(name, key, told[key]) * _MILLION if key in told else None
+    return found | {column: amount(name, key, told[key]) if key in told else None for key, column in AMOUNTS.items()}
+
+
+def answering_model(told: Mapping[str, str], fields: derive.Fields, derived: Values) -> Values:
+    """Return the model that answered, where only the metadata tell it: they name the one asked for if none did."""
+    model = told.get("model")
+    return {} if model in (None, derived.get("model_answered"), fields.get("model")) else {"model_answered": model}
+
+
+def ending(document: Document, state: State, derived: Values) -> Values:
+    """Return how the call ended, as the document says."""
+    found: Values = {"state": State.PROXY_DIED if state is State.IN_FLIGHT else state}
+    if warnings := document.metadata.get("warnings"):
+        found["warnings"] = derive.packed([warnings])
+    if document.error and not derived.get("error_message"):
+        named = _ERROR.fullmatch(document.error)
+        kind, message = named.groups() if named else (None, document.error)
+        found |= {"error_kind": kind, "error_message": message}
+    return found
+
+
+def whole(name: str, key: str, text: str) -> int:
+    """Return a whole number."""
+    if not re.fullmatch(r"[0-9]{1,12}", text):
+        refuse(name, f"metadata.{key} is no whole number that a call can have")
+    return int(text)
+
+
+def amount(name: str, key: str, text: str) -> float:
+    """Return a number."""
+    if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,20})?", text):
+        refuse(name, f"metadata.{key} is no number that a call can have")
+    return float(text)
+
+
+def check_labels(name: str, document: Document) -> None:
+    """Refuse labels that `mpal label` would not set."""
+    if document.category not in (None, *CATEGORIES):
+        refuse(name, f"category must be {' or '.join(CATEGORIES)}")
+    if not all(0 < len(tag) <= MAX_LABEL and tag.isprintable() for tag in document.tags):
+        refuse(name, "a tag is empty, too long or not printable")
+
+
+def place(told: Mapping[str, str], asked: Message) -> tuple[str, str, str]:
+    """Return endpoint, path and query of a URL."""
+    endpoint = told.get("endpoint", "")
+    rest = asked.url.removeprefix(endpoint) if endpoint and asked.url.startswith(endpoint) else asked.url
+    path, _, query = rest.partition("?")
+    return endpoint, path, query
+
+
+def body_of(name: str, message: Message) -> bytes | None:
+    """Return a body: JSON without the indentation of the export, or the text or the bytes that it was."""
+    if message.body_base64 is not None:
+        return unpacked(name, message.body_base64)
+    raw = bytes(message.body)
+    if raw in (b"", b'""', b"null"):
+        return None
+    try:
+        if raw.startswith(b'"'):
+            return msgspec.json.decode(raw, type=str).encode("utf-8", "replace")
+        return msgspec.json.format(raw, indent=-1)
+    except RecursionError:
+        refuse(name, "a body is nested too deeply")
+
+
+def stream_of(name: str, message: Message) -> bytes | None:
+    """Return the events of an answer, None if it was no stream."""
+    if message.event_stream_base64 is not None:
+        return unpacked(name, message.event_stream_base64)
+    return None if message.event_stream is None else message.event_stream.encode("utf-8", "replace")
+
+
+def unpacked(name: str, text: str) -> bytes:
+    """Return bytes in base64."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        refuse(name, "a body is no base64")
+
+
+def identity(document: Document, request: bytes | None, answer: bytes | None) -> str:
+    """Return a uuid that is the same for a call however often it is exported."""
+    told = document.metadata
+    digest = hashlib.sha256()
+    texts = (told.get("requested_at", ""), told.get("chatcmpl", ""), told.get("latency", ""), document.request.url)
+    for part in (*(text.encode("utf-8", "replace") for text in texts), request or b"", answer or b""):
+        digest.update(b"%d:" % len(part) + part)
+    return str(uuid5(NAMESPACE, digest.hexdigest()))
