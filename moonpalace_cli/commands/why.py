@@ -15,7 +15,9 @@ from moonpalace_cli.flags.setting_flags import setting_flags
 if TYPE_CHECKING:
     from moonpalace_addons.settings.values import Settings
 
-NOTHING = "nothing that is stored shows a fault; mpal inspect --timeline and --chat show more"
+NOTHING = (
+    "nothing that is stored shows a fault; mpal inspect --timeline and --chat show more, mpal explain asks a model"
+)
 
 
 @click.command("why", short_help="Say why a call was cut off, slow or refused, and what to do.")

@@ -34,7 +34,7 @@ def find_target(
     given = via or settings.explain.endpoint
     where = "flag --via" if via else "explain.endpoint"
     endpoint = default_endpoint(settings) if given is None else endpoint_of(given, where, settings.endpoints)
-    own = settings.explain.key if via is None else None  # it is for the endpoint beside which it stands
+    own = settings.explain.key if via in (None, settings.explain.endpoint) else None  # it is for that endpoint
     kimi = environ.get(KEY_VARIABLE, "").strip() if endpoint.site in KIMI_SITES else None
     chosen = replace(endpoint, key=checked(key) or own or endpoint.key or (checked(kimi, f"variable {KEY_VARIABLE}")))
     return Target(with_proxy(chosen, settings.explain.proxy, environ), model or settings.explain.model)

@@ -82,7 +82,7 @@ HUGE = {
     "a long text": chat({"role": "user", "content": "word " * 100_000}),
     "Chinese": chat({"role": "user", "content": "月亮上的兔子" * 20_000}),
     "quotes and controls": chat({"role": "user", "content": '"\\\x00\n' * 20_000}),
-    "many messages": chat(*[{"role": "user", "content": "x"}] * 2_000),
+    "many messages": chat(*[{"role": "user", "content": "x"}] * 1_000),
     "many parts": chat({"role": "user", "content": [{"type": "text", "text": "x" * 50}] * 1_000}),
     "many parameters": chat(**{f"p{n}": "y" * 100 for n in range(500)}),
     "deep": b'{"messages": ' + b"[" * 20_000 + b"]" * 20_000 + b"}",

@@ -44,6 +44,7 @@ CASES: tuple[tuple[str, dict[str, str], tuple[str, str, str | None]], ...] = (
     ("explain: {key: sk-config}", {"via": KIMI_AI}, (KIMI_AI, "kimi-k3", KEY)),
     ("explain: {endpoint: 'http://127.0.0.1:11434', model: m}", {}, ("http://127.0.0.1:11434", "m", None)),
     (CONFIG + "explain: {endpoint: local, model: m}", {}, ("http://127.0.0.1:11434", "m", None)),
+    (CONFIG + "explain: {endpoint: local, key: k}", {"via": "local"}, ("http://127.0.0.1:11434", "kimi-k3", "k")),
     (CONFIG, {"via": "other", "model": "n"}, ("https://llm.example.org/base", "n", "sk-of-the-endpoint")),
     (
         CONFIG,
@@ -62,7 +63,7 @@ def test_who_is_asked(
     found = target(tmp_path, config, flags=flags)
     assert (found.endpoint.url, found.model, found.endpoint.key) == expected
     assert str(found) == f"{expected[1]} at {expected[0]}"
-    assert "sk-" not in repr(found)
+    assert KEY not in repr(found)
 
 
 def test_the_outgoing_proxy(tmp_path: Path) -> None:
