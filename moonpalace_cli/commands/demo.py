@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -48,15 +49,44 @@ CALLS: tuple[tuple[str, Mapping[str, object]], ...] = (
 )
 
 
+VIEWS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("Every call is a row. Which were there?", ("log",)),
+    ("What happened to the second one?", ("show", "2")),
+    ("And why does the answer of the third stop in the middle?", ("why", "3")),
+    ("As a report, to send with a question, without any secret:", ("export", "3", "--report")),
+)
+"""What the demo says and runs after its calls."""
+MORE = ("log", "show 2", "inspect 2 --timeline", "why 3", "cost", "list --failed", "export 3 --report")
+"""Commands to try with a store that was kept."""
+
+
 @click.command("demo", short_help="Show what MoonPalace does, without an account or a network.")
-def command() -> None:
+@click.option("--keep", is_flag=True, help="Leave the store to play with, and print commands to try.")
+def command(keep: bool) -> None:
     """Start a mock API and the proxy, make calls, and show the results.
 
     It uses a temporary folder, removes it at the end, and takes a few seconds.
     """
+    if keep:
+        folder = tempfile.mkdtemp(prefix="moonpalace-demo-")
+        tour(folder)
+        say("The calls are still there. Look around:")
+        home = f"export MOONPALACE_HOME={shlex.quote(folder)}"
+        for line in (home, *(f"mpal {command}" for command in MORE), f"rm -r {shlex.quote(folder)}"):
+            click.echo(f"  {line}")
+        say("With a key:")
+    else:
+        with tempfile.TemporaryDirectory(prefix="moonpalace-demo-") as temporary:
+            tour(temporary)
+        say("That was all. mpal demo --keep leaves such a store to play with. With a key:")
+    click.echo("  mpal start    and set base_url of your client as it says")
+
+
+def tour(folder: str) -> None:
+    """Make calls into a store in a folder, and show them."""
     from moonpalace_cli.mock.server import MockServer  # tornado costs 0.2 s
 
-    with tempfile.TemporaryDirectory(prefix="moonpalace-demo-") as folder, MockServer() as mock:
+    with MockServer() as mock:
         environment = clean_environment(Path(folder))
         say(f"A mock of the Kimi API listens on {mock.url}; the proxy is started in front of it:")
         show(f"mpal start --port 0 --endpoint {mock.url}")
@@ -65,13 +95,9 @@ def command() -> None:
                 say(f"Your program makes {what}, with base_url={base_url}:")
                 call(base_url, body)
                 log.wait_for(f"last_insert_id=({number})\n")
-        say("Every call is a row. Which were there?")
-        mpal(environment, "list")
-        say("What happened to the second one?")
-        mpal(environment, "inspect", "--id", "2")
-        say("And the third as a report of a bad case, to send with a question:")
-        mpal(environment, "export", "--id", "3", "--bad", "--tag", "truncated")
-    say("That was all. With a key: mpal start, and set base_url as it says.")
+        for question, arguments in VIEWS:
+            say(question)
+            mpal(environment, *arguments)
 
 
 def clean_environment(folder: Path) -> dict[str, str]:
@@ -79,7 +105,7 @@ def clean_environment(folder: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MOONPALACE_")}
     source = os.pathsep.join(str(Path(module).parents[level]) for module, level in own_modules())
     path = os.pathsep.join(part for part in (source, kept.get("PYTHONPATH", "")) if part)
-    return kept | {"MOONPALACE_HOME": str(folder), "PYTHONPATH": path}
+    return kept | {"MOONPALACE_HOME": str(folder), "PYTHONPATH": path, "PAGER": "cat"}  # nobody waits at a pager
 
 
 def own_modules() -> list[tuple[str, int]]:
