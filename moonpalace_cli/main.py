@@ -41,6 +41,7 @@ COMMANDS = {
     "show": ("show", "Show one call on one screen, and why it ended as it did."),
     "start": ("start", "Start the proxy."),
     "version": ("version", "Show the version."),
+    "web": ("web", "Show the stored calls in the browser."),
     "why": ("why", "Say why a call was cut off, slow or refused, and what to do."),
 }
 """The module of each command in `moonpalace_cli.commands`, which defines `command`, and its line in the help.

@@ -15,6 +15,7 @@ from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPServerRequest
 
 from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_cli.listening import listening
 from moonpalace_cli.mock.answers import Answer
 from moonpalace_cli.mock.api import Api, Call
 from moonpalace_cli.mock.certificate import Certificate
@@ -25,7 +26,6 @@ from moonpalace_cli.mock.served import Served, ServedLog
 from moonpalace_cli.mock.websocket import ResponsesSocket, asks_for_websocket
 
 MAX_BODY_SIZE = 128 << 20  # bytes; the API takes 100 MB
-BACKLOG = 1024  # connections that may wait at once
 ANY_ADDRESS = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 read, not bound to
 _STOP_TIMEOUT = 5.0  # seconds
 
@@ -79,7 +79,7 @@ class MockServer:
     def start(self) -> Self:
         """Listen, and return once calls are answered; raise `MoonPalaceError` when the address cannot be used."""
         try:
-            sockets = _listening(self.host, self.port)
+            sockets = listening(self.host, self.port)
         except (OSError, UnicodeError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise MoonPalaceError(f"the mock cannot listen on {self.host}:{self.port}: {reason}") from error
@@ -202,24 +202,6 @@ class MockServer:
         self.log.append(served)
         if self._on_served is not None:
             self._on_served(served)
-
-
-def _listening(host: str, port: int) -> list[socket.socket]:
-    """Return a socket for each address of the host, all on one port, or raise `OSError`.
-
-    Tornado's own `bind_sockets` leaves a socket open when the port is in use.
-    """
-    sockets: list[socket.socket] = []
-    try:
-        for family, *_rest, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
-            wanted = (address[0], sockets[0].getsockname()[1] if sockets else port)
-            sockets.append(socket.create_server(wanted, family=family, backlog=BACKLOG))
-            sockets[-1].setblocking(False)
-    except BaseException:
-        for found in sockets:
-            found.close()
-        raise
-    return sockets
 
 
 def _call(request: HTTPServerRequest) -> Call:

@@ -23,8 +23,8 @@ from moonpalace_addons.wire.otlp_environment import asked_by
 from moonpalace_addons.wire.prices import PriceRule
 from moonpalace_addons.wire.suggestions import nearest
 
-OTHER_PREFIXES = ("MOONPALACE_TEST_", "MOONPALACE_MOCK_")
-"""Prefixes of variables that are not settings: those of the tests and of `mpal mock`."""
+OTHER_PREFIXES = ("MOONPALACE_TEST_", "MOONPALACE_MOCK_", "MOONPALACE_WEB_")
+"""Prefixes of variables that are not settings: those of the tests, of `mpal mock` and of `mpal web`."""
 
 
 @dataclass(frozen=True, slots=True)

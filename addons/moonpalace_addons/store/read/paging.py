@@ -1,0 +1,94 @@
+"""Read calls a page at a time, from a call on, in constant time however many there are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from sqlalchemy import ColumnElement, Engine, select, tuple_
+
+from moonpalace_addons.store.fields import Exchange
+from moonpalace_addons.store.records.exchanges import COLUMNS, microseconds, to_exchange
+from moonpalace_addons.store.records.ordering import AGE, NEWEST_FIRST, OLDEST_FIRST
+from moonpalace_addons.store.records.values import MAX_INT64
+from moonpalace_addons.store.schema import EXCHANGES
+
+PLACE = re.compile(r"(-?[0-9]{1,19})-([0-9]{1,19})")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The place of a call in the order of age; `text` and `read` take it to an address and back."""
+
+    started_at: int
+    row_id: int
+
+    @classmethod
+    def of(cls, call: Exchange) -> Self:
+        """Return the place of a call."""
+        return cls(microseconds(call.started_at), call.id)
+
+    @classmethod
+    def read(cls, text: str) -> Self | None:
+        """Return the place that a text names, None for any other text."""
+        found = PLACE.fullmatch(text)
+        numbers = [int(number) for number in found.groups()] if found else []
+        return cls(*numbers) if numbers and max(map(abs, numbers)) <= MAX_INT64 else None
+
+    @property
+    def text(self) -> str:
+        """Its text."""
+        return f"{self.started_at}-{self.row_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some calls, newest first, and whether there are more on either side."""
+
+    calls: Sequence[Exchange]
+    has_newer: bool
+    has_older: bool
+
+
+def page(
+    engine: Engine,
+    limit: int,
+    *,
+    before: Place | None = None,
+    after: Place | None = None,
+    where: ColumnElement[bool] | None = None,
+) -> Page:
+    """Return the newest calls that match, of those older than `before` or the next ones newer than `after`.
+
+    Whether there are calls on the side of the given place is not looked up: the caller came from there.
+    """
+    found = some(engine, limit + 1, before=before, after=after, where=where)
+    more = len(found) > limit
+    if after is not None:
+        return Page(found[:limit][::-1], more, has_older=True)
+    return Page(found[:limit], has_newer=before is not None, has_older=more)
+
+
+def some(
+    engine: Engine,
+    limit: int,
+    *,
+    before: Place | None = None,
+    after: Place | None = None,
+    where: ColumnElement[bool] | None = None,
+) -> list[Exchange]:
+    """Return at most `limit` calls: the newest first, or those after a place, the oldest first."""
+    query = select(*COLUMNS).limit(limit).order_by(*(NEWEST_FIRST if after is None else OLDEST_FIRST))
+    if where is not None:
+        query = query.where(where)
+    # The comparison of the time alone is redundant, but lets every database use the index.
+    if before is not None:
+        query = query.where(EXCHANGES.c.started_at <= before.started_at)
+        query = query.where(tuple_(*AGE) < tuple_(before.started_at, before.row_id))
+    if after is not None:
+        query = query.where(EXCHANGES.c.started_at >= after.started_at)
+        query = query.where(tuple_(*AGE) > tuple_(after.started_at, after.row_id))
+    with engine.connect() as connection:
+        return [to_exchange(row) for row in connection.execute(query).mappings()]

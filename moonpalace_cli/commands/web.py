@@ -1,0 +1,56 @@
+"""`mpal web`: pages in the browser for the stored calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from moonpalace_cli.flags.lookup import opened
+from moonpalace_cli.flags.numbers import WholeNumber
+from moonpalace_cli.flags.setting_flags import setting_flags
+
+if TYPE_CHECKING:
+    from moonpalace_addons.settings.values import Settings
+
+PORT = 9989
+
+
+@click.command("web", short_help="Show the stored calls in the browser.")
+@click.option(
+    "--port",
+    type=WholeNumber(0, 65535),
+    default=PORT,
+    show_default=True,
+    envvar="MOONPALACE_WEB_PORT",
+    help="Port to listen on; 0 takes a free one. [env: MOONPALACE_WEB_PORT]",
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    envvar="MOONPALACE_WEB_HOST",
+    help="Address to listen on; beyond 127.0.0.1 other machines can reach the console. [env: MOONPALACE_WEB_HOST]",
+)
+@click.option(
+    "--token",
+    envvar="MOONPALACE_WEB_TOKEN",
+    metavar="TEXT",
+    help="Token that the first address carries, and programs send. Default: a new one. [env: MOONPALACE_WEB_TOKEN]",
+)
+@click.option("--no-open", is_flag=True, help="Do not open the browser.")
+@setting_flags("database", "redact-pattern")
+def command(port: int, host: str, token: str | None, no_open: bool, settings: Settings) -> None:
+    """Show the stored calls in the browser: the list, live and filtered, and each call with all that is known of it.
+
+    The console reads the store, from its own process, and listens on this machine only. The address that it prints
+    carries a token; the browser then keeps a cookie for a week. Ctrl-C stops it.
+
+    Programs get every page as JSON: curl -H "Authorization: Bearer TOKEN" -H "Accept: application/json" ADDRESS
+    """
+    # Tornado, Jinja2 and asyncio: 0.3 s. Before the store, which else would defer asyncio.
+    from moonpalace_cli.web.running import run
+    from moonpalace_cli.web.server import Options
+
+    with opened(settings.database) as engine:
+        run(engine, Options(host, port, token or None, settings.redact_pattern), opens=not no_open)

@@ -1,0 +1,90 @@
+"""Buttons that write predicates into the filter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from moonpalace_addons.store.query.errors import PredicateError
+from moonpalace_addons.store.query.parser import parse
+from moonpalace_addons.store.query.tree import Or
+from moonpalace_cli.flags import filters
+
+if TYPE_CHECKING:
+    from moonpalace_addons.store.records.exchanges import Exchange
+
+AND = " && "
+MAX_OFFERED = 4
+"""Models, or keys, that have a button."""
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A button; `query` is the filter once it was pressed, and `is_on` tells whether it is pressed now."""
+
+    name: str
+    predicate: str
+    query: str
+    is_on: bool
+    is_verbatim: bool = False
+    """Whether the name is a value of calls rather than a word of ours."""
+
+
+def buttons(query: str, calls: Sequence[Exchange]) -> Iterator[Button]:
+    """Yield the buttons for a filter, with those for the models and the keys of the calls that are shown."""
+    for name, predicate in fixed():
+        yield button(query, name, predicate)
+    for model in offered(call.model_answered or call.model_requested for call in calls):
+        yield button(query, model, f"model == {filters.quoted(model)}", is_verbatim=True)
+    keys = offered(call.key_fingerprint for call in calls)
+    for key in keys if len(keys) > 1 else ():
+        yield button(query, f"key {key[:6]}", f"key_fingerprint == {filters.quoted(key)}", is_verbatim=True)
+
+
+def fixed() -> Iterator[tuple[str, str]]:
+    """Yield the name and the predicate of each button that is always there."""
+    yield "failed", next(filters.failed(True))
+    yield "cut off", next(filters.cut(True))
+    yield "slow", next(filters.slow("30s"))
+    yield "expensive", "cost > 0.5"
+    yield "last hour", "requested_at > -1h"
+    yield "good", next(filters.category("goodcase")(True))
+    yield "bad", next(filters.category("badcase")(True))
+
+
+def offered(names: Iterable[str | None]) -> list[str]:
+    """Return the first different names."""
+    return list(dict.fromkeys(filter(None, names)))[:MAX_OFFERED]
+
+
+def button(query: str, name: str, predicate: str, *, is_verbatim: bool = False) -> Button:
+    """Return a button; pressed again, it takes its predicate away."""
+    conditions = without(query, predicate)
+    if conditions is not None:
+        return Button(name, predicate, conditions, is_on=True, is_verbatim=is_verbatim)
+    return Button(name, predicate, joined(query, predicate), is_on=False, is_verbatim=is_verbatim)
+
+
+def joined(query: str, predicate: str) -> str:
+    """Return a filter for which another predicate must hold too."""
+    return AND.join(enclosed(each) for each in (query.strip(), predicate) if each) if query.strip() else predicate
+
+
+def without(query: str, predicate: str) -> str | None:
+    """Return a filter without a predicate that a button has written, None if it is not in there."""
+    query, part = query.strip(), enclosed(predicate)
+    if query in (predicate, part):
+        return ""
+    if query.startswith(part + AND):
+        return query.removeprefix(part + AND)
+    return query.replace(AND + part, "", 1) if AND + part in query else None
+
+
+def enclosed(predicate: str) -> str:
+    """Return a predicate as a part of a conjunction: in parentheses if its conditions are joined by `or`."""
+    try:
+        tree = parse(predicate)
+    except PredicateError:
+        return predicate  # it stays wrong, at a place that the page shows
+    return f"({predicate})" if isinstance(tree, Or) else predicate

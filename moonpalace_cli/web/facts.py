@@ -1,0 +1,48 @@
+"""What the head of a call's page says of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from moonpalace_addons.store.fields import cost_saved
+from moonpalace_addons.views.call_line import seconds
+from moonpalace_cli.web.rows import cached_percent, cost_of, money
+
+if TYPE_CHECKING:
+    from moonpalace_addons.store.records.exchanges import Exchange
+
+
+class Fact(NamedTuple):
+    """A name in English, a value, and a remark."""
+
+    name: str
+    value: str
+    remark: str = ""
+    template: str = ""
+    """The remark's sentence, in English, if it has one."""
+
+
+def facts(call: Exchange) -> Iterator[Fact]:
+    """Yield the numbers of a call that are known."""
+    if call.prompt_tokens is not None or call.completion_tokens is not None:
+        reasoning = f"{call.reasoning_tokens:,}" if call.reasoning_tokens else ""
+        yield Fact("tokens", f"{number(call.prompt_tokens)} → {number(call.completion_tokens)}")
+        if reasoning:
+            yield Fact("of them reasoning", reasoning)
+    percent = cached_percent(call)
+    if percent is not None:
+        yield Fact("cached", number(call.cached_tokens), f"{percent} %")
+    if call.cost is not None:
+        saved = cost_saved(call)
+        yield Fact("cost", cost_of(call), money(saved, call.cost_currency) if saved else "", "saved {amount}")
+    for name, duration in (("first token", call.time_to_first_token), ("total", call.latency)):
+        if duration is not None:
+            yield Fact(name, seconds(duration))
+    if call.is_stream and call.output_tokens_per_second:
+        yield Fact("speed", f"{call.output_tokens_per_second:,.1f}", "tokens/s")
+
+
+def number(value: int | None) -> str:
+    """Return a number of tokens, a question mark for an unknown one."""
+    return "?" if value is None else f"{value:,}"

@@ -1,0 +1,178 @@
+"""The base of all pages: who may see them, what browsers may do with them, and the form of an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+from tornado.web import Finish, HTTPError, RequestHandler
+
+from moonpalace_addons.errors import MoonPalaceError, NotFoundError, StoreError
+from moonpalace_cli.web.console import Console
+from moonpalace_cli.web.templating import templates
+from moonpalace_cli.web.texts import Translate, language, translator
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
+    "trusted-types 'none'"
+)
+"""Nothing inline, nothing from elsewhere, no frames, and no HTML from texts: a script in an answer cannot run."""
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+    "Vary": "Accept, Accept-Language, Cookie",
+}
+logger = logging.getLogger("moonpalace.web")
+
+STATUSES = ((NotFoundError, 404), (StoreError, 503))
+"""The statuses of our errors; the others are mistakes in what was asked."""
+
+type Document = Mapping[str, object] | str
+"""What a page says, for programs: a JSON object, or its text."""
+
+
+class RefusedError(MoonPalaceError):
+    """A request that is not answered, with its status."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Page(RequestHandler):
+    """A page that only the owner of the token sees."""
+
+    console: Console
+
+    def initialize(self, console: Console) -> None:
+        """Keep what all pages share."""
+        self.console = console
+
+    def set_default_headers(self) -> None:
+        """Set the headers of every answer, of errors too."""
+        self.clear_header("Server")
+        for name, value in HEADERS.items():
+            self.set_header(name, value)
+
+    def compute_etag(self) -> None:
+        """Return nothing: no answer is kept by a browser."""
+
+    def prepare(self) -> None:
+        """Refuse whoever may not see the page; exchange a token in the address for a cookie."""
+        self.check_origin()
+        access, headers = self.console.access, self.request.headers
+        token = self.get_query_argument("token", None)
+        if token is not None and self.request.method == "GET" and access.admits(token):
+            self.let_in()
+        if not (access.is_bearer(headers) or access.knows(self.get_cookie(self.console.cookie))):
+            raise RefusedError(401, "open the console by the address with a token that mpal web printed")
+
+    def check_origin(self) -> None:
+        """Refuse requests to another host, and from pages of another origin."""
+        if refusal := self.console.access.refusal(self.request.method or "", self.request.headers):
+            raise RefusedError(refusal.status, refusal.reason)
+
+    def let_in(self) -> None:
+        """Give the browser a cookie, and send it to the same address without the token."""
+        self.set_cookie(self.console.cookie, self.console.access.cookie(), path="/", httponly=True, samesite="Strict")
+        others = [(name, each) for name, values in self.request.query_arguments.items() for each in values]
+        query = urlencode([pair for pair in others if pair[0] != "token"])
+        path = "/" + self.request.path.lstrip("/")  # two slashes would name another host
+        self.redirect(path + (f"?{query}" if query else ""), status=303)
+        raise Finish
+
+    @cached_property
+    def wants_json(self) -> bool:
+        """Tell whether a program asks."""
+        accepted = self.request.headers.get("Accept", "")
+        return "application/json" in accepted and "text/html" not in accepted
+
+    @cached_property
+    def language(self) -> str:
+        """Return the language of the user."""
+        return language(self.request.headers.get("Accept-Language", ""))
+
+    @cached_property
+    def translate(self) -> Translate:
+        """Return the function that translates our own texts."""
+        return translator(self.language)
+
+    async def read[T](self, function: Callable[[], T]) -> T:
+        """Run what blocks in a thread; turn an error of the database into one line."""
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self.console.executor, function)
+        except SQLAlchemyError as error:
+            cause = getattr(error, "orig", None) or error
+            raise StoreError(f"the database refuses: {str(cause).strip().splitlines()[0]}") from error
+
+    def argument(self, name: str) -> str:
+        """Return an argument of the address, empty if it has none."""
+        return self.get_query_argument(name, "") or ""
+
+    def give(self, template: str, document: Callable[[], Document], **values: object) -> None:
+        """Answer with a page, or with a document if a program asks."""
+        if self.wants_json:
+            self.give_json(document())
+        else:
+            self.give_page(template, **values)
+
+    def give_json(self, document: Document) -> None:
+        """Answer with JSON."""
+        self.set_header("Content-Type", "application/json; charset=UTF-8")
+        text = document if isinstance(document, str) else json.dumps(document, ensure_ascii=False)
+        self.finish(text.encode("utf-8", "backslashreplace") + b"\n")
+
+    def give_page(self, template: str, **values: object) -> None:
+        """Answer with a page."""
+        self.set_header("Content-Type", "text/html; charset=UTF-8")
+        page = templates().get_template(template)
+        shared = {"_": self.translate, "language": self.language, "store": self.console.name, "section": ""}
+        self.finish(page.render(shared | values))
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Answer with an error; ours have a status of their own."""
+        error = error_of(kwargs)
+        if isinstance(error, RefusedError):
+            status_code = error.status
+        elif isinstance(error, MoonPalaceError):
+            status_code = next((status for kind, status in STATUSES if isinstance(error, kind)), 400)
+        super().send_error(status_code, **kwargs)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Say in one line what is wrong."""
+        error = error_of(kwargs)
+        message = str(error) if isinstance(error, MoonPalaceError) else self._reason
+        if status_code == 500:
+            message = "something went wrong: the terminal of mpal web says what"
+        position = getattr(error, "position", None)
+        members = {"message": message} | ({} if position is None else {"position": position})
+        self.give("error.html", lambda: {"error": members}, status=status_code, message=message, here=self.request.path)
+
+    def log_exception(
+        self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        """Log what is no mistake of the user's, without the address, which may hold the token."""
+        if not isinstance(value, MoonPalaceError | HTTPError):
+            logger.error("%s %s failed", self.request.method, self.request.path, exc_info=value)
+
+
+def error_of(found: dict[str, Any]) -> BaseException | None:
+    """Return the exception among the arguments of `send_error`."""
+    info = found.get("exc_info")
+    return info[1] if isinstance(info, tuple) else None

@@ -1,0 +1,56 @@
+"""One call, at `/calls/ID`, its tabs at `/calls/ID/TAB`, and its bodies as they are at `/calls/ID/SIDE/raw`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+from moonpalace_cli.export.formats import FORMATS
+from moonpalace_cli.web.call import ShownCall, read_call
+from moonpalace_cli.web.page import Page
+from moonpalace_cli.web.tabs import TABS, Tab
+
+
+class CallPage(Page):
+    """Show a call, one tab at a time."""
+
+    async def get(self, row_id: str, name: str | None = None) -> None:
+        """Answer with a tab."""
+        tab, number, query = TABS[name or ""], int(row_id), self.argument("q")
+        if self.wants_json:
+            self.give_json(await self.read(lambda: tab.document(read_call(self.console.engine, number, query))))
+            return
+        values = await self.read(lambda: read_tab(read_call(self.console.engine, number, query), tab))
+        suffix = f"?{urlencode({'q': query})}" if query else ""
+        self.give_page(
+            f"call_{name or 'conversation'}.html", tabs=TABS, tab=name or "", suffix=suffix, formats=FORMATS, **values
+        )
+
+
+def read_tab(shown: ShownCall, tab: Tab) -> Mapping[str, object]:
+    """Return what the template of a tab is given; all that needs the store or time is worked out here."""
+    return {"shown": shown, "call": shown.call, "why": shown.why, "picture": shown.picture, **tab.values(shown)}
+
+
+class RawPage(Page):
+    """Give a body as it is stored."""
+
+    async def get(self, row_id: str, side: str) -> None:
+        """Answer with the text, or with a file if it is no text."""
+        data = await self.read(lambda: stored(read_call(self.console.engine, int(row_id)), side))
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            self.set_header("Content-Type", "application/octet-stream")
+            self.set_header("Content-Disposition", f'attachment; filename="call-{row_id}-{side}.bin"')
+        else:
+            self.set_header("Content-Type", "text/plain; charset=UTF-8")
+        self.finish(data)
+
+
+def stored(shown: ShownCall, side: str) -> bytes:
+    """Return the bytes of a body: of the answer as it came, events of a stream included."""
+    bodies = shown.known.bodies
+    if side == "request":
+        return bodies.request or b""
+    return bodies.event_stream or bodies.response or b""

@@ -1,0 +1,54 @@
+"""A call in an export format, at `/calls/ID/export`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import Engine
+
+from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_cli.export.destinations import Put, file_stem, joined
+from moonpalace_cli.export.formats import FORMATS, Format
+from moonpalace_cli.export.running import Plan, export
+from moonpalace_cli.redaction.patterns import redactor
+from moonpalace_cli.web.call import read_call
+from moonpalace_cli.web.page import Page
+
+
+class ExportPage(Page):
+    """Give a call in a format, redacted unless the address says `redact=no`."""
+
+    async def get(self, row_id: str) -> None:
+        """Answer with the file, or with `inline=yes` with its text."""
+        name, redact = self.argument("format") or "json", self.argument("redact") or "yes"
+        if name not in FORMATS:
+            raise MoonPalaceError(f"there is no format {name!r}: write one of {', '.join(FORMATS)}")
+        if redact not in ("yes", "no"):
+            raise MoonPalaceError("redact is yes or no")
+        pattern = self.console.redact_pattern
+        engine = self.console.engine
+        file, data = await self.read(lambda: exported(engine, int(row_id), name, pattern, redact=redact == "yes"))
+        self.set_header("Content-Type", "text/plain; charset=UTF-8")
+        if self.argument("inline") != "yes":
+            self.set_header("Content-Disposition", f'attachment; filename="{file}"')
+        self.finish(data)
+
+
+def exported(engine: Engine, row_id: int, name: str, pattern: str | None, *, redact: bool) -> tuple[str, bytes]:
+    """Return the name and the content of a file; raise MoonPalaceError if the call has no place in the format.
+
+    Without redaction a call that seems to carry a secret is refused, as `mpal export` does.
+    """
+    exchange = read_call(engine, row_id).call
+    plan = Plan(name, redactor(engine, pattern) if redact else None)
+    written: list[str] = []
+    for _ in export(engine, [row_id], plan, to_list(plan.form, written)):
+        pass
+    return file_stem(exchange) + plan.form.ending, plan.form.encode("".join(written))
+
+
+@contextmanager
+def to_list(form: Format, written: list[str]) -> Iterator[Put]:
+    """Write a single call into a list of texts."""
+    yield from joined(form, written.append, many=False)

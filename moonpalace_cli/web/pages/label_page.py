@@ -1,0 +1,64 @@
+"""Labels of a call, changed at `/calls/ID/labels`."""
+
+from __future__ import annotations
+
+import json
+from urllib.parse import urlencode
+
+import click
+
+from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.store.records import labels
+from moonpalace_cli.flags.labelling import parse_note, parse_tags
+from moonpalace_cli.web.call import read_call
+from moonpalace_cli.web.page import Page
+
+CATEGORIES = {"good": "goodcase", "bad": "badcase", "": ""}
+
+
+class LabelPage(Page):
+    """Change the category, the tags and the note of a call."""
+
+    async def post(self, row_id: str) -> None:
+        """Change what the form names; what it does not name stays."""
+        number, change = int(row_id), self.change()
+        engine = self.console.engine
+        await self.read(lambda: labels.change(engine, [read_call(engine, number).call.id], change))
+        if self.wants_json:
+            self.give_json(await self.read(lambda: self.document(number)))
+            return
+        query = self.get_body_argument("q", "")
+        self.redirect(f"/calls/{number}" + (f"?{urlencode({'q': query})}" if query else ""), status=303)
+
+    def document(self, number: int) -> dict[str, object]:
+        """Return the labels of a call, as `mpal label --json`."""
+        known = read_call(self.console.engine, number).known
+        return {"id": number, "category": known.call.category, "tags": list(known.tags), "note": known.call.note}
+
+    def change(self) -> labels.Change:
+        """Return the change that the form asks for; raise MoonPalaceError for a bad label."""
+        given = self.given()
+        category = given.get("category")
+        if category is not None and category not in CATEGORIES:
+            raise MoonPalaceError("category is good, bad or empty")
+        context, parameter = click.Context(click.Command("label")), click.Option(["--tag"])
+        try:
+            tag, untag = (
+                parse_tags(context, parameter, tuple(filter(None, [given.get(name, "")]))) for name in ("tag", "untag")
+            )
+            note = parse_note(context, parameter, given.get("note"))
+        except click.BadParameter as error:
+            raise MoonPalaceError(error.message) from error
+        return labels.Change(None if category is None else CATEGORIES[category], note, tag, untag)
+
+    def given(self) -> dict[str, str]:
+        """Return the fields of the form, or of a JSON object."""
+        if self.request.headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
+            return {name: self.get_body_argument(name) for name in self.request.body_arguments}
+        try:
+            found = json.loads(self.request.body)
+        except ValueError as error:
+            raise MoonPalaceError("the body is no JSON") from error
+        if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+            raise MoonPalaceError("the body is a JSON object with texts: category, tag, untag, note")
+        return found

@@ -1,0 +1,44 @@
+"""Server-sent events at `/live`: one whenever the store has changed."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tornado.iostream import StreamClosedError
+
+from moonpalace_cli.web.page import Page
+
+HEARTBEAT_INTERVAL = 15.0
+"""Seconds after which a comment is sent, so that a connection that is gone is noticed."""
+RECONNECT_DELAY = 1000
+"""Milliseconds after which a browser connects again."""
+
+
+class LivePage(Page):
+    """Tell a page that its list has changed; the first event comes at once."""
+
+    async def get(self) -> None:
+        """Send events until the browser leaves."""
+        self.set_header("Content-Type", "text/event-stream; charset=UTF-8")
+        self._left = asyncio.Event()
+        try:
+            await self.send(f"retry: {RECONNECT_DELAY}\n\n")
+            async with self.console.watcher.changes() as changed:
+                while not self._left.is_set():
+                    await self.send("event: changed\ndata: {}\n\n" if await self.comes(changed) else ": waiting\n\n")
+        except StreamClosedError:
+            return
+
+    async def comes(self, changed: asyncio.Event) -> bool:
+        """Wait for a change, at most until the next heartbeat is due."""
+        try:
+            await asyncio.wait_for(changed.wait(), HEARTBEAT_INTERVAL)
+        except TimeoutError:
+            return False
+        changed.clear()
+        return True
+
+    async def send(self, text: str) -> None:
+        """Send a piece of the stream."""
+        self.write(text)
+        await self.flush()

@@ -1,0 +1,50 @@
+"""Run the console for the user: say where it is, open the browser, and stop on a signal."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import webbrowser
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from moonpalace_cli.web.server import Options, Served, serve
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+def run(engine: Engine, options: Options, *, opens: bool) -> None:
+    """Serve until SIGINT or SIGTERM."""
+
+    def say(served: Served) -> None:
+        click.echo(f"MoonPalace console => {served.url}", err=True)
+        if opens and has_screen():
+            # Starting a browser may take seconds. Its command line, which others can read, has a ticket, not the token.
+            threading.Thread(target=webbrowser.open, args=(served.ticket_url(),), daemon=True).start()
+
+    asyncio.run(until_stopped(engine, options, say))
+
+
+async def until_stopped(engine: Engine, options: Options, is_ready: Callable[[Served], None]) -> None:
+    """Serve until a signal."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if sys.platform == "win32":  # whose event loops take no handlers
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopping.set))
+        else:
+            loop.add_signal_handler(number, stopping.set)
+    await serve(engine, options, is_ready, stopping)
+
+
+def has_screen() -> bool:
+    """Tell whether a browser would have a window: one in the terminal would take that over."""
+    if not sys.stderr.isatty():
+        return False
+    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,0 +1,156 @@
+"""The tabs of a call's page: what their templates are given, and the same for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import NamedTuple
+
+from moonpalace_addons.store.fields import cost_saved, url
+from moonpalace_addons.store.read.header_text import header_pairs
+from moonpalace_addons.views import timeline
+from moonpalace_addons.wire.json_text import Json, dumps
+from moonpalace_addons.wire.status import status_line
+from moonpalace_cli.calls.content import answer, members, read
+from moonpalace_cli.calls.documents import inspect_document
+from moonpalace_cli.views.context_caches import prefix_report
+from moonpalace_cli.views.context_caches.misses import Prompts
+from moonpalace_cli.views.inspecting.timeline_table import json_lines
+from moonpalace_cli.web.bodies import body
+from moonpalace_cli.web.call import ShownCall
+from moonpalace_cli.web.messages import talk
+from moonpalace_cli.web.rows import money
+
+MAX_RUNS = 400
+"""Lines of the table of events."""
+COSTS = ("cost_input", "cost_cached", "cost_output")
+
+type Values = Mapping[str, object]
+
+
+class Tab(NamedTuple):
+    """A tab: its title in English, what its template is given, and its document for programs."""
+
+    title: str
+    values: Callable[[ShownCall], Values]
+    document: Callable[[ShownCall], str]
+
+
+def conversation(shown: ShownCall) -> Values:
+    """Return the messages."""
+    return {"talk": talk(shown.known.said)}
+
+
+def whole_document(shown: ShownCall) -> str:
+    """Return all that is stored of the call, as `mpal inspect --json`, with the reasons of `mpal why`."""
+    reasons: list[Json] = [asdict(reason) for reason in shown.why]
+    known = {"tags": list(shown.known.tags), "outcome": shown.outcome.text, "reasons": reasons}
+    return dumps({**inspect_document(shown.call, shown.known.bodies), **known})
+
+
+def request(shown: ShownCall) -> Values:
+    """Return the request as it was sent."""
+    line = f"{shown.call.method} {url(shown.call)}"
+    return {"line": line, "body": body(read(shown.known.bodies.request)), "side": "request"}
+
+
+def request_document(shown: ShownCall) -> str:
+    """Return the body of the request."""
+    return dumps(members("body", read(shown.known.bodies.request)))
+
+
+def response(shown: ShownCall) -> Values:
+    """Return the answer; of a stream, the merged one."""
+    line = status_line(shown.call.status_code)
+    given = answer(shown.call, shown.known.bodies)
+    return {"line": line, "body": body(given.shown(merged=True)), "side": "response"}
+
+
+def response_document(shown: ShownCall) -> str:
+    """Return the body of the answer, and the events of a stream."""
+    given = answer(shown.call, shown.known.bodies)
+    events = {} if given.events is None else members("event_stream", given.events)
+    return dumps({**members("body", given.body), **events})
+
+
+def headers(shown: ShownCall) -> Values:
+    """Return the headers of both sides."""
+    return {
+        "sides": [
+            ("Request", header_pairs(shown.call.request_headers)),
+            ("Response", header_pairs(shown.call.response_headers or "")),
+        ]
+    }
+
+
+def headers_document(shown: ShownCall) -> str:
+    """Return the headers of both sides as lists of pairs."""
+    sent, received = (pairs for _, pairs in headers(shown)["sides"])  # type: ignore[attr-defined]
+    return dumps({"request": sent, "response": received})
+
+
+def events(shown: ShownCall) -> Values:
+    """Return the events of the stream in lines."""
+    runs = timeline.runs(shown.moments)
+    worst = timeline.longest(shown.moments)
+    return {"runs": runs[:MAX_RUNS], "rest": max(0, len(runs) - MAX_RUNS), "worst": worst}
+
+
+def events_document(shown: ShownCall) -> str:
+    """Return each event, as `mpal inspect --timeline --json`."""
+    return f'{{"events": [{", ".join(json_lines(shown.moments))}]}}'
+
+
+def changes(shown: ShownCall) -> Values:
+    """Return what the proxy changed, and its warnings; the row has them."""
+    return {}
+
+
+def changes_document(shown: ShownCall) -> str:
+    """Return what the proxy changed, and its warnings."""
+    return dumps({"changes": list(shown.call.changes), "warnings": list(shown.call.warnings)})
+
+
+def cache(shown: ShownCall) -> Values:
+    """Return why the prompt was cached or not, as `mpal cache why`."""
+    found = Prompts(shown.engine).found(shown.call)
+    return {"found": found, "lines": [] if found is None else prefix_report.lines(found)}
+
+
+def cache_document(shown: ShownCall) -> str:
+    """Return why the prompt was cached or not, as `mpal cache why --json`; null for a call that continues none."""
+    found = Prompts(shown.engine).found(shown.call)
+    return "null" if found is None else dumps(prefix_report.document(found))  # type: ignore[arg-type]
+
+
+def cost(shown: ShownCall) -> Values:
+    """Return the cost by part."""
+    call = shown.call
+    parts = [(name, getattr(call, name)) for name in (*COSTS, "cost")]
+    amounts = [(name, money(value, call.cost_currency)) for name, value in parts if value is not None]
+    saved = cost_saved(call)
+    prices = [(name, getattr(call, name)) for name in ("price_input", "price_cached")]
+    return {
+        "amounts": amounts,
+        "saved": money(saved, call.cost_currency) if saved else "",
+        "prices": [(name, money(value, call.cost_currency)) for name, value in prices if value is not None],
+    }
+
+
+def cost_document(shown: ShownCall) -> str:
+    """Return the cost by part."""
+    names = (*COSTS, "cost", "cost_currency", "price_input", "price_cached", "reported_cost")
+    return dumps({**{name: getattr(shown.call, name) for name in names}, "cost_saved": cost_saved(shown.call)})
+
+
+TABS = {
+    "": Tab("Conversation", conversation, whole_document),
+    "request": Tab("Request", request, request_document),
+    "response": Tab("Response", response, response_document),
+    "headers": Tab("Headers", headers, headers_document),
+    "events": Tab("Events", events, events_document),
+    "changes": Tab("Changes", changes, changes_document),
+    "cache": Tab("Cache", cache, cache_document),
+    "cost": Tab("Cost", cost, cost_document),
+}
+"""The tabs by the end of their address."""

@@ -1,0 +1,35 @@
+"""The templates of the pages: everything that they are given is escaped, and shown as it is."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from moonpalace_addons.views.durations import duration
+from moonpalace_cli.web.texts import one_line, shown
+
+FOLDER = Path(__file__).parent
+
+
+def harmless(value: object) -> object:
+    """Return a value for a page: a text is shown with what it hides, HTML of our own stays as it is, None is empty."""
+    if hasattr(value, "__html__"):
+        return value
+    return "" if value is None else shown(value) if isinstance(value, str) else value
+
+
+@cache
+def templates() -> Environment:
+    """Return the environment of all templates."""
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        finalize=harmless,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"duration": duration, "one_line": one_line}
+    return environment

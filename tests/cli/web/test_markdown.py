@@ -1,0 +1,70 @@
+"""Markdown of models as HTML that can do nothing."""
+
+import re
+
+import pytest
+
+from moonpalace_cli.web.markdown import MAX_MARKDOWN, Budget, rendered
+from tests.cli.web.samples import CODE, HOSTILE, OVERRIDE
+
+TAGS = re.compile(r"<[^>]*>")
+PLAIN = re.compile(
+    r"</?(a|blockquote|br|code|del|em|h\d|hr|li|ol|p|pre|s|span|strong|table|tbody|td|th|thead|tr|ul)"
+    r'( (href|rel|class|start)="[^"]*")*/?>'
+)
+"""Tags that neither run nor load anything, and look as we want."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HOSTILE,
+        "<svg onload=alert(1)>",
+        "<style>*{display:none}</style><iframe src=//x>",
+        "[a](javascript:alert(1)) [b](JaVaScRiPt:alert(1)) [c](data:text/html,x) [d](vbscript:x) [e](/calls/1/labels)",
+        "[a](&#106;avascript:alert(1)) [b](java\tscript:alert(1)) <javascript:alert(1)>",
+        "![x](http://attacker.invalid/pixel.png)",
+        '```python" onclick="alert(1)\nprint(1)\n```',
+        "```html\n<script>alert(1)</script>\n```",
+        f"{OVERRIDE}\n\n    {OVERRIDE}",
+        "[x]: javascript:alert(1)\n[x]",
+        '[a](http://x "title\\" onmouseover=alert(1)")',
+        "<" * 2000,
+        "[" * 5000,
+        "> " * 3000 + "x",
+    ],
+)
+def test_nothing_runs(text: str) -> None:
+    """Whatever a model writes is text, links that the user has to click, and colours."""
+    html = str(rendered(text))
+    assert [tag for tag in TAGS.findall(html) if not PLAIN.fullmatch(tag)] == []
+    assert not re.search(r'href="(?!https?://|mailto:)', html), html
+    assert "\u202e" not in html
+    assert "<img" not in html
+
+
+def test_a_usual_answer() -> None:
+    """Headings, tables, lists and code are what they are, and code is coloured by classes."""
+    html = str(rendered(CODE))
+    for part in (
+        "<strong>one</strong>",
+        "<table>",
+        "<ol>",
+        'class="language-python"',
+        '<span class="c-k">class</span>',
+    ):
+        assert part in html
+    assert '<a href="https://example.org/tests" rel="noopener noreferrer nofollow">' in html
+
+
+def test_what_is_hidden_is_shown() -> None:
+    """Overrides of the direction are seen; joiners of emoji stay."""
+    assert "\\u202egnp.exe\\u202c" in rendered(OVERRIDE)
+    assert "👨\u200d👩" in rendered("👨\u200d👩")
+
+
+def test_a_budget_ends() -> None:
+    """Long texts, and what comes after the budget, are not read as Markdown."""
+    budget = Budget(2 * MAX_MARKDOWN)
+    assert not budget.takes("x" * (MAX_MARKDOWN + 1))
+    assert [budget.takes("x" * MAX_MARKDOWN) for _ in range(3)] == [True, True, False]

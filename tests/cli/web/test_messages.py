@@ -1,0 +1,77 @@
+"""The conversation of a call as messages."""
+
+import json
+
+from moonpalace_addons.views.conversation import conversation
+from moonpalace_cli.web.messages import MANY, RECENT, Talk, talk
+from tests.cli.web.samples import completion, png, request, said
+
+PATH = "/v1/chat/completions"
+
+
+def talk_of(asked: bytes, answer: bytes | None = None) -> Talk:
+    """Return the conversation of a request and an answer."""
+    return talk(conversation(PATH, json.loads(asked), json.loads(answer) if answer else None))
+
+
+def call(name: str, id_: str) -> dict[str, object]:
+    """Return a call of a tool."""
+    return {"id": id_, "type": "function", "function": {"name": name, "arguments": "{}"}}
+
+
+def test_results_stand_beside_their_calls() -> None:
+    """The result of a tool is shown with the call that it answers; one without a call stays where it is."""
+    asked = request(
+        said("user", "go"),
+        said("assistant", None, tool_calls=[call("a", "1"), call("b", "2")]),
+        said("tool", "of b", tool_call_id="2"),
+        said("tool", "of a", tool_call_id="1"),
+        said("tool", "of nobody", tool_call_id="3"),
+    )
+    found = talk_of(asked)
+    assert [each.role for each in found.recent] == ["user", "assistant", "tool"]
+    results = [piece.result and piece.result.pieces[0].text for piece in found.recent[1].pieces]
+    assert results == ["of a", "of b"]
+
+
+def test_a_later_call_with_the_same_id() -> None:
+    """Servers that count calls anew in each answer get each result at its own call."""
+    turns = [said("assistant", None, tool_calls=[call("a", "x")]), said("tool", "1", tool_call_id="x")]
+    again = [said("assistant", None, tool_calls=[call("a", "x")]), said("tool", "2", tool_call_id="x")]
+    found = talk_of(request(*turns, *again))
+    assert [each.pieces[0].result.pieces[0].text for each in found.recent if each.pieces[0].result] == ["1", "2"]
+
+
+def test_a_long_conversation_is_folded() -> None:
+    """Of many messages the instruction, the last ones and the answer are open."""
+    asked = request(said("system", "be brief"), *(said("user", f"message {number}") for number in range(MANY + 1)))
+    found = talk_of(asked, completion("done"))
+    assert [len(part) for part in (found.first, found.earlier, found.recent, found.answer)] == [
+        1,
+        MANY + 1 - RECENT,
+        RECENT,
+        1,
+    ]
+    assert found.recent[-1].pieces[0].text == f"message {MANY}"
+
+
+def test_kinds_of_pieces() -> None:
+    """Texts are Markdown, results of tools are as they came, images are shown, what is elsewhere is named."""
+    content = [
+        {"type": "text", "text": "**hi**"},
+        {"type": "image_url", "image_url": {"url": png()}},
+        {"type": "image_url", "image_url": {"url": "https://example.org/x.png"}},
+        {"type": "odd", "value": 1},
+    ]
+    found = talk_of(request(said("user", content), said("tool", "**no**")), completion("x", reasoning_content="y"))
+    pieces = [(piece.kind, piece.html is not None) for piece in found.recent[0].pieces]
+    assert pieces == [("html", True), ("image", False), ("plain", False), ("json", True)]
+    assert found.recent[0].pieces[2].text == "[image https://example.org/x.png]"
+    assert [(piece.kind, piece.text) for piece in found.recent[1].pieces] == [("plain", "**no**")]
+    assert [piece.kind for piece in found.answer[0].pieces] == ["reasoning", "html"]
+
+
+def test_a_huge_message_is_shown_as_it_is() -> None:
+    """What is too long to be read as Markdown is plain text, and leaves the budget to the others."""
+    found = talk_of(request(said("user", "short"), said("user", "*" * 100_000)), completion("*answer*"))
+    assert [each.pieces[0].html is not None for each in (*found.recent, *found.answer)] == [True, False, True]

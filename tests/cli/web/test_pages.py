@@ -1,0 +1,265 @@
+"""The pages of the console, as programs get them."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+
+from moonpalace_cli.web.page import HEADERS
+from moonpalace_cli.web.server import Served
+from moonpalace_cli.web.tabs import TABS
+from tests.cli.conftest import Store
+from tests.cli.web import samples
+from tests.cli.web.serving import TOKEN, serving
+from tests.exchanges import STARTED
+
+JSON = {"Accept": "application/json"}
+ID = re.compile(r'<tr id="call-(\d+)"')
+
+
+def ids(page: httpx.Response) -> list[int]:
+    """Return the ids of the calls in a list."""
+    return [int(found) for found in ID.findall(page.text)]
+
+
+def test_the_token_becomes_a_cookie(served: Served) -> None:
+    """The first address leads to the same page without the token; the cookie is for this host and no script."""
+    with httpx.Client(base_url=served.address, trust_env=False) as browser:
+        assert browser.get("/").status_code == 401
+        first = browser.get("/", params={"q": "status == 200", "token": TOKEN})
+        assert (first.status_code, first.headers["Location"]) == (303, "/?q=status+%3D%3D+200")
+        cookie = first.headers["Set-Cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=Strict" in cookie
+        assert TOKEN not in cookie
+        assert browser.get(first.headers["Location"]).status_code == 200
+        assert browser.get("/", params={"token": "wrong"}).status_code == 200  # the cookie is enough
+
+
+def test_a_token_leads_nowhere_else(served: Served) -> None:
+    """Not even with two slashes does the first address lead to another host."""
+    with httpx.Client(trust_env=False) as browser:
+        found = browser.get(f"{served.address}//attacker.invalid/", params={"token": TOKEN})
+    assert not found.headers.get("Location", "/").startswith("//")
+
+
+def test_a_cookie_survives_a_restart(store: Store) -> None:
+    """A page that is open goes on when the console comes back on the same port."""
+    with httpx.Client(trust_env=False) as browser:
+        with serving(store.engine) as first:
+            browser.get(first.url)
+            port = int(first.address.rpartition(":")[2])
+        with serving(store.engine, port) as second:
+            assert browser.get(second.address).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "attacker.example"}, 421),
+        ({"Origin": "http://attacker.example"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
+    ],
+)
+@pytest.mark.parametrize("path", ["/", "/calls/1", "/static/console.js", "/live", "/nothing"])
+def test_other_hosts_and_origins(client: httpx.Client, headers: dict[str, str], status: int, path: str) -> None:
+    """No page answers another host or origin, even with the token."""
+    assert client.get(path, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize("path", ["/", "/calls/1", "/calls/99", "/static/console.css", "/nothing", "/?q=%28"])
+def test_headers_of_every_answer(store: Store, client: httpx.Client, path: str) -> None:
+    """Every answer, of errors too, keeps browsers from running, framing, guessing and keeping anything."""
+    samples.plain(store.add)
+    answer = client.get(path)
+    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+    assert "unsafe" not in answer.headers["Content-Security-Policy"]
+    assert "Server" not in answer.headers
+
+
+def test_an_empty_store(client: httpx.Client) -> None:
+    """The list of an empty store says what to do."""
+    assert "mpal start" in client.get("/").text
+
+
+def test_pages_of_the_list(store: Store, client: httpx.Client) -> None:
+    """Following the links to older calls, each call is seen once; the links to newer ones lead back."""
+    made = [samples.plain(store.add, started_at=STARTED + timedelta(seconds=number // 3)) for number in range(250)]
+    first = client.get("/")
+    second = client.get(link(first, "next"))
+    third = client.get(link(second, "next"))
+    assert ids(first) + ids(second) + ids(third) == made[::-1]
+    assert 'rel="next"' not in third.text
+    back = client.get(link(third, "prev"))
+    assert ids(back) == ids(second)
+    assert 'rel="prev"' not in first.text
+
+
+def link(page: httpx.Response, rel: str) -> str:
+    """Return where a link of a page leads."""
+    found = re.search(rf'rel="{rel}"[^>]* href="([^"]+)"', page.text)
+    assert found
+    return found[1].replace("&amp;", "&")
+
+
+def test_the_list_as_json(store: Store, client: httpx.Client) -> None:
+    """Programs get the records of `mpal list --json`, and where the next pages are."""
+    samples.plain(store.add, note="x")
+    samples.refused(store.add)
+    found = client.get("/", params={"q": "status == 429"}, headers=JSON).json()
+    assert [(call["status"], call["model"]) for call in found["calls"]] == [(429, "kimi-k2.6")]
+    assert (found["older"], found["newer"]) == (None, None)
+    chosen = client.get("/", params={"columns": "id,note"}, headers=JSON).json()
+    assert {"id": 1, "note": "x"} in chosen["calls"]
+    wrong = client.get("/", params={"columns": "notes"}, headers=JSON)
+    assert (wrong.status_code, wrong.json()["error"]["message"]) == (
+        400,
+        "there is no column 'notes'; did you mean note or otps?",
+    )
+
+
+def test_a_mistake_in_the_filter(client: httpx.Client) -> None:
+    """The page says what is wrong and where; programs get the position."""
+    query = {"q": "status_code >> 400"}
+    page = client.get("/", params=query)
+    assert page.status_code == 400
+    assert 'aria-invalid="true"' in page.text
+    assert 'value="status_code &gt;&gt; 400"' in page.text
+    found = client.get("/", params=query, headers=JSON)
+    assert found.status_code == 400
+    assert found.json()["error"]["position"] == 13
+
+
+@pytest.mark.parametrize("place", ["x", "1-2-3", "99999999999999999999-1"])
+def test_a_bad_place(client: httpx.Client, place: str) -> None:
+    """A place that is none is said to be none."""
+    assert client.get("/", params={"before": place}, headers=JSON).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "make", [samples.truncated, samples.tool_use, samples.refused, samples.running, samples.hostile]
+)
+def test_every_tab(store: Store, client: httpx.Client, make: samples.Make) -> None:
+    """Each tab of each kind of call is there, for people and for programs, and has nothing active of the call."""
+    row_id = make(store.add)
+    for tab in TABS:
+        path = f"/calls/{row_id}" + (f"/{tab}" if tab else "")
+        page = client.get(path)
+        assert page.status_code == 200, page.text
+        assert page.text.count("<script") == 1
+        assert not re.search(
+            r"<[^>]* (on\w+|style)=|<img (?!src=\"data:image/png;base64)", page.text.replace("&#34;", "")
+        )
+        assert "\u202e" not in page.text
+        document = client.get(path, headers=JSON)
+        assert document.headers["Content-Type"] == "application/json; charset=UTF-8"
+        document.json()
+
+
+def test_why_a_call_was_cut(store: Store, client: httpx.Client) -> None:
+    """The page of a truncated call begins with the cause, as `mpal why` says it; its document has it too."""
+    row_id = samples.truncated(store.add)
+    assert "the answer was cut at 4096 tokens, and 3900 of them were reasoning" in client.get(f"/calls/{row_id}").text
+    document = client.get(f"/calls/{row_id}", headers=JSON).json()
+    assert document["reasons"][0]["advice"].startswith("raise max_completion_tokens")
+    assert document["outcome"] == "cut by max_tokens"
+    assert document["exchange"]["id"] == row_id
+
+
+def test_neighbours_are_those_of_the_filter(store: Store, client: httpx.Client) -> None:
+    """Next and previous stay among the calls that the filter shows."""
+    made = [samples.plain(store.add), samples.refused(store.add), samples.plain(store.add)]
+    query = "?" + urlencode({"q": "status == 200"})
+    page = client.get(f"/calls/{made[2]}{query}").text
+    assert f'id="older" rel="next" href="/calls/{made[0]}{query}"' in page
+    assert f'href="/calls/{made[1]}"' in client.get(f"/calls/{made[2]}").text
+
+
+def test_raw_bodies(store: Store, client: httpx.Client) -> None:
+    """A body comes as it was stored, as text that nothing interprets, or as a file if it is no text."""
+    row_id = store.add(request=b'{"a":1.10}', response=b"\xff\xfe")
+    text = client.get(f"/calls/{row_id}/request/raw")
+    assert (text.content, text.headers["Content-Type"]) == (b'{"a":1.10}', "text/plain; charset=UTF-8")
+    file = client.get(f"/calls/{row_id}/response/raw")
+    assert file.content == b"\xff\xfe"
+    assert file.headers["Content-Disposition"].startswith("attachment")
+
+
+def test_labels(store: Store, client: httpx.Client) -> None:
+    """A form sets what it names and leaves the rest; a program does the same with JSON."""
+    row_id = samples.plain(store.add)
+    path = f"/calls/{row_id}/labels"
+    answer = client.post(path, data={"category": "bad", "q": "id > 0"})
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/calls/{row_id}?q=id+%3E+0")
+    client.post(path, json={"tag": "cut", "note": "看看"})
+    found = client.post(path, json={"tag": "again"}, headers=JSON).json()
+    assert found == {"id": row_id, "category": "badcase", "tags": ["again", "cut"], "note": "看看"}
+    found = client.post(path, json={"untag": "cut", "category": "", "note": ""}, headers=JSON).json()
+    assert found == {"id": row_id, "category": None, "tags": ["again"], "note": None}
+
+
+@pytest.mark.parametrize(
+    "body", ['{"tag": "a\\nb"}', '{"category": "ugly"}', '{"note": "\\u001b"}', "[]", "{", '{"tag": 1}']
+)
+def test_bad_labels(store: Store, client: httpx.Client, body: str) -> None:
+    """A label that cannot be stored is refused with a sentence."""
+    row_id = samples.plain(store.add)
+    headers = JSON | {"Content-Type": "application/json"}
+    answer = client.post(f"/calls/{row_id}/labels", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"]
+
+
+def test_exports_are_redacted_by_default(store: Store, client: httpx.Client) -> None:
+    """A file has no address and no account of anybody, unless the user asks for that."""
+    mail = "jane.doe@example.com"
+    row_id = samples.plain(store.add, request=samples.request(samples.said("user", mail)))
+    path = f"/calls/{row_id}/export"
+    file = client.get(path, params={"format": "report"})
+    assert mail not in file.text
+    assert file.headers["Content-Disposition"] == 'attachment; filename="chatcmpl-00000001.md"'
+    assert mail in client.get(path, params={"format": "curl", "redact": "no", "inline": "yes"}).text
+    assert client.get(path, params={"format": "docx"}).status_code == 400
+    assert client.get(path, params={"redact": "maybe"}).status_code == 400
+
+
+def test_a_secret_is_not_exported(store: Store, client: httpx.Client) -> None:
+    """Without redaction a call that seems to carry a key is refused, as by `mpal export`."""
+    key = "sk-proj-" + "Ab3" * 20
+    row_id = store.add(request=samples.request(samples.said("user", f"my key is {key}")), response=b"{}")
+    path = f"/calls/{row_id}/export"
+    refused = client.get(path, params={"redact": "no"}, headers=JSON)
+    assert refused.status_code == 400
+    assert "seems to carry a secret" in refused.json()["error"]["message"]
+    assert key not in client.get(path).text
+
+
+def test_what_is_not_there(client: httpx.Client) -> None:
+    """Unknown calls and pages have status 404, on one line."""
+    for path in ("/calls/1", "/calls/9999999999999999999", "/calls/x", "/calls/1/secrets", "/static/server.py"):
+        answer = client.get(path, headers=JSON)
+        assert answer.status_code == 404, path
+        assert answer.json()["error"]["message"]
+
+
+def test_live_events(store: Store, client: httpx.Client) -> None:
+    """A page that follows hears at once how things are, and of each change."""
+    with client.stream("GET", "/live") as answer:
+        lines = answer.iter_lines()
+        assert next(line for line in lines if line.startswith("event:")) == "event: changed"
+        samples.plain(store.add)
+        assert next(line for line in lines if line.startswith("event:")) == "event: changed"
+
+
+def test_chinese(store: Store, client: httpx.Client) -> None:
+    """The pages speak the language of the browser."""
+    row_id = samples.truncated(store.add)
+    headers = {"Accept-Language": "zh-CN,zh;q=0.9"}
+    page = client.get("/", headers=headers).text
+    assert '<html lang="zh-CN">' in page
+    assert "被 max_tokens 截断" in page
+    assert "对话" in client.get(f"/calls/{row_id}", headers=headers).text
