@@ -11,8 +11,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -146,7 +147,19 @@ def telemetry_table() -> str:
     return "\n".join(rows) + "\n"
 
 
-TABLES = {"settings": settings_table, "otel": telemetry_table}
+def view_table(name: str) -> str:
+    """Return the table of a view's columns in Markdown."""
+    from moonpalace_addons.store.sql_views.columns import COLUMNS
+
+    rows = [f"| `{column.name}` | {column.meaning.replace('|', '\\|')} |" for column in COLUMNS[name]]
+    return "\n".join(["| column | meaning |", "| --- | --- |", *rows, ""])
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "settings": settings_table,
+    "otel": telemetry_table,
+    **{view: partial(view_table, view) for view in ("calls", "messages", "events")},
+}
 """The tables by the names in their comments."""
 
 

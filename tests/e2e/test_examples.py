@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from moonpalace_addons.store.state import State
+from tests.e2e.launching import Proxy
 from tests.scenarios.server import MockServer
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -52,6 +55,21 @@ def run(name: str, environment: dict[str, str], *arguments: str) -> str:
 def test_example(name: str, extra: dict[str, str], expected: str, environment: dict[str, str]) -> None:
     """The example prints what the mock answers."""
     assert run(name, environment | extra).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("sql_pandas.py", ["mock-echo", "response  assistant"]),
+        ("sql_datasette.py", ["'state': 'completed'}", "mock-echo ", "\nuser Who lives in"]),
+    ],
+)
+def test_the_store_is_read_by_others(name: str, expected: list[str], environment: dict[str, str], proxy: Proxy) -> None:
+    """Programs that know nothing of MoonPalace read the views, while the proxy has the store open."""
+    run("openai_plain.py", environment)
+    until(lambda: any(row.state is State.COMPLETED for row in proxy.rows_so_far()))
+    printed = run(name, environment, str(proxy.home / "moonpalace.sqlite"))
+    assert [words for words in expected if words not in printed] == []
 
 
 def test_bad_case(environment: dict[str, str], tmp_path: Path) -> None:

@@ -220,17 +220,22 @@ def check_encoding(connection: Connection, url: URL) -> None:
 
 
 def migrate(connection: Connection, revision: str = "head") -> None:
-    """Run the migrations on `connection`, in its transaction."""
+    """Run the migrations on `connection`, in its transaction, and make the views for other programs anew."""
     logging.getLogger("alembic").setLevel(logging.WARNING)  # alembic logs each step, even during its import
     # Importing alembic takes 0.3 s and is only needed for migrations.
     from alembic import command
     from alembic.config import Config
 
+    from moonpalace_addons.store.sql_views.making import drop_views, make_views
+
     config = Config()
     config.set_main_option("script_location", "moonpalace_addons.store:migrations")
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
+    drop_views(connection)  # what is shown by a view cannot be changed
     command.upgrade(config, revision)
+    if revision == "head":
+        make_views(connection)
 
 
 def refusal(what: str, url: URL, error: DBAPIError) -> StoreError:

@@ -1,0 +1,1 @@
+"""The views for other programs: `calls`, `messages` and `events`, in plain SQL."""
