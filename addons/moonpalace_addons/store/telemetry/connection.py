@@ -1,6 +1,8 @@
 """The connection to the receiver, which notes in a few words what came of the last request."""
 
-from collections.abc import Iterator
+import gzip
+import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -25,6 +27,9 @@ LATER = frozenset(
 """Statuses after which the same request may succeed."""
 
 
+CODINGS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "deflate": zlib.compress}
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why calls were not taken; `is_final` means that they never will be, `count` how many of them, None for all."""
@@ -35,16 +40,20 @@ class Failure:
 
 
 class Connection(requests.Session):
-    """A session for the SDK's exporters."""
+    """A session for the SDK's exporters; what it sends is `body`, if that is set, instead of what they encode."""
 
     def __init__(self) -> None:
         super().__init__()
         self.failure: Failure | None = None
+        self.body: bytes | None = None
         self._answer = b""
 
     def request(self, *args: Any, **given: Any) -> requests.Response:
         """Send a request, and read no more than the beginning of its answer."""
         self._answer = b""
+        if self.body is not None:
+            coding = str((given.get("headers") or {}).get("Content-Encoding", ""))
+            given["data"] = CODINGS.get(coding, bytes)(self.body)
         try:
             response = super().request(*args, **{**given, "stream": True})
             self._answer = response.raw.read(MAX_ANSWER)

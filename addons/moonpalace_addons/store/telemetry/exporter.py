@@ -26,8 +26,6 @@ from moonpalace_addons.store.telemetry.stored import stored_span
 from moonpalace_addons.wire.otlp_environment import SIGNALS, shown, url_of, wants
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan
-
     from moonpalace_addons.store.telemetry.connection import Failure
     from moonpalace_addons.store.telemetry.sending import Sender
 
@@ -37,6 +35,8 @@ GATHER_TIME = 1.0
 """Seconds from a call to its export, in which others join it."""
 MAX_BATCH = 200
 """Calls in one request to the receiver."""
+MAX_TALKING = 10
+"""The same, with the messages of the calls."""
 MAX_WAITING = 8_000_000
 """Approximate bytes of the calls that wait."""
 CALL_WEIGHT = 4_000
@@ -70,7 +70,7 @@ class Exporter:
         # Bytes; each is written by one thread only.
         self._added = self._removed = 0
         self._batch: list[Waiting] = []
-        self._spans: list[ReadableSpan] = []
+        self._spans: list[bytes] = []
         self._measures = Measures()
         self._measured_at = time.monotonic()
         self._has_spans, self._has_metrics = (wants(signal, os.environ) for signal in SIGNALS)
@@ -151,12 +151,12 @@ class Exporter:
 
     def _take(self) -> None:
         """Make spans of the next calls, and measure them."""
-        self._batch = list(islice(self._waiting, MAX_BATCH))
+        self._batch = list(islice(self._waiting, MAX_TALKING if self._content else MAX_BATCH))
         self._spans = [span for waiting in self._batch if (span := self._span(waiting)) is not None]
         for _ in self._batch:
             self._waiting.popleft()
 
-    def _span(self, waiting: Waiting) -> "ReadableSpan | None":
+    def _span(self, waiting: Waiting) -> bytes | None:
         """Return the span of a call, None if it has none; a fault costs its span, and is logged once."""
         call, members, _ = waiting
         try:

@@ -6,12 +6,15 @@ A call costs a few microseconds here; the instruments of OpenTelemetry, which se
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from moonpalace_addons.store.fields import FIELDS, Exchange
 from moonpalace_addons.store.telemetry.names import ERROR_TYPE, LABELS, METRICS, Metric
 from moonpalace_addons.store.telemetry.operations import EMBEDDINGS
 from moonpalace_addons.store.telemetry.spans import Attribute, Attributes
 
+VALUES = attrgetter(*(FIELDS[metric.field].source for metric in METRICS))
+"""Gets what is measured of a call, in the order of the metrics."""
 MAX_SERIES = 1000
 """Combinations of attributes that are told apart; clients choose the names of models."""
 
@@ -45,38 +48,34 @@ class Series:
 class Measures:
     """All metrics; not thread-safe."""
 
-    _series: list[dict[Labels, Series]] = field(default_factory=lambda: [{} for _ in METRICS])
-    """The series of each metric of the table."""
+    _series: dict[Labels, list[Series]] = field(default_factory=dict)
+    """For each combination of attributes the series of all metrics, of which some may be empty."""
 
     def add(self, call: Exchange, attributes: Attributes) -> None:
         """Add a call with the attributes of its span."""
-        labels = tuple((name, attributes[name]) for name in LABELS if name in attributes)
-        failed = (*labels, (ERROR_TYPE, attributes[ERROR_TYPE])) if ERROR_TYPE in attributes else labels
+        labels = tuple([(name, attributes[name]) for name in LABELS if name in attributes])
+        own = self._of(labels)
+        failed = self._of((*labels, (ERROR_TYPE, attributes[ERROR_TYPE]))) if ERROR_TYPE in attributes else own
         is_inference = attributes.get("gen_ai.operation.name") != EMBEDDINGS
-        for metric, kept in zip(METRICS, self._series, strict=True):
-            value = FIELDS[metric.field].of(call)
-            if isinstance(value, int) and value >= 0 and (is_inference or not metric.is_of_inference):
-                series_of(kept, failed if metric.has_errors else labels, metric).add(
-                    value / metric.scale, metric.bounds
-                )
+        for number, (metric, value) in enumerate(zip(METRICS, VALUES(call), strict=True)):
+            if value is not None and value >= 0 and (is_inference or not metric.is_of_inference):
+                (failed if metric.has_errors else own)[number].add(value / metric.scale, metric.bounds)
+
+    def _of(self, labels: Labels) -> list[Series]:
+        if (found := self._series.get(labels)) is not None:
+            return found
+        if len(self._series) >= MAX_SERIES:
+            labels = OVERFLOW
+        return self._series.setdefault(labels, [Series([0] * (len(metric.bounds) + 1)) for metric in METRICS])
 
     def __iter__(self) -> Iterator[tuple[Metric, Attributes, Series]]:
         """Yield what has been measured of each metric, with its attributes."""
-        for metric, kept in zip(METRICS, self._series, strict=True):
-            for labels, series in kept.items():
-                extra = () if metric.extra is None else (metric.extra,)
-                yield metric, dict((*labels, *extra)), series
+        for number, metric in enumerate(METRICS):
+            for labels, kept in self._series.items():
+                if kept[number].count:
+                    extra = () if metric.extra is None else (metric.extra,)
+                    yield metric, dict((*labels, *extra)), kept[number]
 
     def clear(self) -> None:
         """Begin at nothing."""
-        for kept in self._series:
-            kept.clear()
-
-
-def series_of(kept: dict[Labels, Series], labels: Labels, metric: Metric) -> Series:
-    """Return the series with these labels, a new one if there is none yet."""
-    if labels not in kept and len(kept) >= MAX_SERIES:
-        labels = OVERFLOW
-    if (series := kept.get(labels)) is None:
-        series = kept[labels] = Series([0] * (len(metric.bounds) + 1))
-    return series
+        self._series.clear()

@@ -14,8 +14,8 @@ from moonpalace_addons.store.telemetry.spans import CallSpan
 from moonpalace_addons.store.telemetry.stored import stored_span
 from moonpalace_addons.wire.otlp_environment import shown, url_of
 
-BATCH = 100
-"""Calls in one request to the receiver."""
+BATCH = 10
+"""Calls in one request to the receiver, which may have their messages."""
 
 
 @dataclass(slots=True)

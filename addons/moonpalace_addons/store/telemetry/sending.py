@@ -22,19 +22,22 @@ from opentelemetry.sdk.resources import (
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, Status, StatusCode, set_span_in_context
-from opentelemetry.trace.span import TraceFlags, TraceState
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, set_span_in_context
+from opentelemetry.trace.span import TraceFlags
 
+from moonpalace_addons.store.telemetry import encoding
 from moonpalace_addons.store.telemetry.connection import Connection, Failure
 from moonpalace_addons.store.telemetry.measures import Measures
 from moonpalace_addons.store.telemetry.names import SCOPE
 from moonpalace_addons.store.telemetry.points import metrics_data
-from moonpalace_addons.store.telemetry.spans import CallSpan
+from moonpalace_addons.store.telemetry.spans import Attributes, CallSpan
 from moonpalace_addons.version import __version__
 from moonpalace_addons.wire.otlp_environment import is_delta, url_of
 
 UNKNOWN = Failure("cannot be used", is_final=True)
-"""Where no request was made, as spans could not be encoded."""
+"""Where no request was made."""
+NOTHING = ReadableSpan("", SpanContext(1, 1, is_remote=False))
+"""What the SDK's exporter is given to send: `Connection` sends what we have encoded instead."""
 
 
 class Sender:
@@ -47,18 +50,29 @@ class Sender:
         silence()
         ours = {SERVICE_NAME: SCOPE, SERVICE_VERSION: __version__, SERVICE_INSTANCE_ID: instance}
         self._resource = Resource.create({**ours, **OTELResourceDetector().detect().attributes})
+        self._process: Attributes = {
+            name: value if isinstance(value, str | bool | int | float) else str(value)
+            for name, value in self._resource.attributes.items()
+        }
         self._scope = InstrumentationScope(SCOPE, __version__)
-        self._sampler = TracerProvider(shutdown_on_exit=False).sampler  # reads OTEL_TRACES_SAMPLER
+        # Without the variable the client decides, which needs no sampler.
+        chosen = os.environ.get("OTEL_TRACES_SAMPLER")
+        self._sampler = TracerProvider(shutdown_on_exit=False).sampler if chosen else None
         self._connection = Connection()
         self._spans = OTLPSpanExporter(url_of("traces", os.environ), session=self._connection, timeout=timeout)
         self._metrics = OTLPMetricExporter(url_of("metrics", os.environ), session=self._connection)
         self._is_delta = is_delta(os.environ)
         self._began = time.time_ns()
 
-    def send_spans(self, spans: Sequence[ReadableSpan]) -> Failure | None:
+    def send_spans(self, spans: Sequence[bytes]) -> Failure | None:
         """Send spans, with several attempts within OTEL_EXPORTER_OTLP_TIMEOUT; return why they were not taken."""
         self._connection.failure = None
-        if self._spans.export(spans) is SpanExportResult.SUCCESS:
+        self._connection.body = encoding.request(self._process, (SCOPE, __version__), spans)
+        try:
+            done = self._spans.export([NOTHING])
+        finally:
+            self._connection.body = None
+        if done is SpanExportResult.SUCCESS:
             return self._connection.rejected()
         return self._connection.failure or UNKNOWN
 
@@ -79,29 +93,19 @@ class Sender:
         self._spans.shutdown()  # type: ignore[no-untyped-call]
         self._metrics.shutdown()
 
-    def span(self, call: CallSpan) -> ReadableSpan | None:
-        """Return the span of a call as the SDK has it, None if OTEL_TRACES_SAMPLER leaves it out."""
-        parent, context = None, Context()
+    def span(self, call: CallSpan) -> bytes | None:
+        """Return the span of a call as it is sent, None if OTEL_TRACES_SAMPLER leaves it out."""
+        return encoding.span(call) if self._is_sampled(call) else None
+
+    def _is_sampled(self, call: CallSpan) -> bool:
+        if self._sampler is None:
+            return call.parent is None or call.parent.is_sampled
+        context = Context()
         if call.parent is not None:
-            state = TraceState.from_header([call.parent.state])
-            parent = SpanContext(call.trace_id, call.parent.span_id, True, TraceFlags(call.parent.flags), state)
+            parent = SpanContext(call.trace_id, call.parent.span_id, True, TraceFlags(call.parent.flags))
             context = set_span_in_context(NonRecordingSpan(parent), context)
         chosen = self._sampler.should_sample(context, call.trace_id, call.name, SpanKind.CLIENT, call.attributes)
-        if not chosen.decision.is_sampled():  # type: ignore[no-untyped-call]
-            return None
-        flags = TraceFlags(TraceFlags.SAMPLED)
-        return ReadableSpan(
-            call.name,
-            SpanContext(call.trace_id, call.span_id, False, flags, chosen.trace_state),
-            parent,
-            self._resource,
-            call.attributes,
-            kind=SpanKind.CLIENT,
-            status=Status() if call.problem is None else Status(StatusCode.ERROR, call.problem),
-            start_time=call.began,
-            end_time=call.ended,
-            instrumentation_scope=self._scope,
-        )
+        return bool(chosen.decision.is_sampled())  # type: ignore[no-untyped-call]
 
 
 def silence() -> None:

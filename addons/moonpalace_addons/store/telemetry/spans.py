@@ -10,7 +10,7 @@ from uuid import UUID
 
 from moonpalace_addons.store.fields import Exchange
 from moonpalace_addons.store.read.outcomes import outcome
-from moonpalace_addons.store.telemetry import operations
+from moonpalace_addons.store.telemetry import names, operations
 from moonpalace_addons.store.telemetry.asked import MAX_WHOLE, Asked
 from moonpalace_addons.store.telemetry.names import ATTRIBUTES, ERROR_TYPE, Kind
 from moonpalace_addons.wire import trace_context
@@ -83,15 +83,24 @@ def span_id(uuid: str) -> int:
 def attributes_of(call: Exchange, asked: Asked) -> dict[str, Attribute]:
     """Return the attributes of a call that have a value of their kind."""
     found = dict[str, Attribute]()
-    said = [*zip(STORED, COLUMNS(call), strict=True), *((each, each.of(call, asked)) for each in WORKED_OUT)]
-    if asked:
-        said += [(each, each.of(call, asked)) for each in ASKED]
-    for each, told in said:
-        if told is not None and (value := KINDS[each.kind](told)) is not None:
-            found[each.name] = value
-            for name in each.also:
-                found[name] = value
+    for each, told in zip(STORED, COLUMNS(call), strict=True):
+        if told is not None:
+            put(found, each, told)
+    for each in WORKED_OUT:
+        if (told := each.of(call, asked)) is not None:
+            put(found, each, told)
+    for each in ASKED if asked else ():
+        if (told := each.of(call, asked)) is not None:
+            put(found, each, told)
     return found
+
+
+def put(found: dict[str, Attribute], each: names.Attribute, told: object) -> None:
+    """Add a value if it is of the attribute's kind."""
+    if (value := KINDS[each.kind](told)) is not None:
+        found[each.name] = value
+        for name in each.also:
+            found[name] = value
 
 
 def text(value: str, limit: int = MAX_TEXT) -> str:
@@ -103,7 +112,9 @@ def text(value: str, limit: int = MAX_TEXT) -> str:
 
 def as_text(value: object) -> Attribute | None:
     """Return a text that is not empty."""
-    return text(value) if isinstance(value, str) and value else None
+    if not isinstance(value, str) or not value:
+        return None
+    return value if value.isascii() and len(value) <= MAX_TEXT else text(value)
 
 
 def as_texts(value: object) -> Attribute | None:
@@ -116,7 +127,7 @@ def as_whole(value: object) -> Attribute | None:
     """Return a whole number that fits 64 bits, also one that is written as 100.0."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_WHOLE else None
+    return value if type(value) is int and -MAX_WHOLE <= value <= MAX_WHOLE else None
 
 
 def as_decimal(value: object) -> Attribute | None:
