@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Literal
 
 from moonpalace_addons.wire.json_text import JSON_ESCAPES
 from moonpalace_cli.export import curl, dataset, har, httpie, json_document, openai_batch, python_script, report
+from moonpalace_cli.export.unfit import UnfitError
+
+SWITCHING_PROTOCOLS = 101
 
 if TYPE_CHECKING:
     from moonpalace_cli.calls.reading import Call
@@ -40,12 +43,23 @@ def curl_command(call: Call, encoding: str) -> str:
     return curl.command(call.exchange, call.bodies.request or b"", encoding=encoding)
 
 
+def over_http(text: Callable[[Call, str], str]) -> Callable[[Call, str], str]:
+    """Return a function that refuses calls within a WebSocket, which commands for HTTP cannot repeat."""
+
+    def written(call: Call, encoding: str) -> str:
+        if call.exchange.status_code == SWITCHING_PROTOCOLS:
+            raise UnfitError("went over a WebSocket, which no command for HTTP can repeat")
+        return text(call, encoding)
+
+    return written
+
+
 FORMATS = {
     "json": Format(".json", json_document.document, "[\n", ",\n", "\n]"),
     "jsonl": Format(".jsonl", json_document.line),
-    "curl": Format(".sh", curl_command, "", "\n\n", kind="code"),
-    "python": Format(".py", python_script.script, "", "\n\n\n", kind="code"),
-    "httpie": Format(".sh", httpie.command, "", "\n\n", kind="code"),
+    "curl": Format(".sh", over_http(curl_command), "", "\n\n", kind="code"),
+    "python": Format(".py", over_http(python_script.script), "", "\n\n\n", kind="code"),
+    "httpie": Format(".sh", over_http(httpie.command), "", "\n\n", kind="code"),
     "har": Format(".har", har.entry, har.OPENING, har.SEPARATOR, har.CLOSING, framed=True, timed=True),
     "openai-batch": Format(".jsonl", openai_batch.line),
     "dataset": Format(".jsonl", dataset.line),

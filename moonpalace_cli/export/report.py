@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 TITLE = 120
 """Maximum characters of a title, which trackers show in one line."""
+SWITCHING_PROTOCOLS = 101
 MESSAGE = 3000
 """Maximum characters of a message, body or command; trackers accept about 65,000 in total."""
 MESSAGES = 8
@@ -158,6 +159,8 @@ def came(call: Call) -> str:
 
 def again(call: Call) -> str:
     """Return the curl command; if it is long, the command that prints it."""
+    if call.exchange.status_code == SWITCHING_PROTOCOLS:
+        return "The call went over a WebSocket, which curl cannot repeat."
     command = curl.command(call.exchange, call.bodies.request or b"")
     if len(command) > MESSAGE:
         return f"The request is long; `mpal export --id {call.exchange.id} --curl --redact` writes it as a command."

@@ -19,7 +19,7 @@ from moonpalace_cli.export.destinations import to_folder
 from moonpalace_cli.export.formats import FORMATS
 from moonpalace_cli.export.unfit import UnfitError
 from moonpalace_cli.output import visible
-from moonpalace_cli.redaction.checking import secrets_in
+from moonpalace_cli.redaction.checking import Clean, secrets_in
 from moonpalace_cli.redaction.patterns import redactor
 
 if TYPE_CHECKING:
@@ -121,10 +121,11 @@ def refuse_nothing(ids: Sequence[int], plan: Plan, outcome: Outcome) -> None:
 
 def refuse_secrets(engine: Engine, ids: Sequence[int], plan: Plan) -> None:
     """Raise MoonPalaceError that names the first secret in the calls."""
+    clean: Clean = set()
     with progress(ids, plan, "Looking for secrets") as steps:
         for call in read_calls(engine, ids):
             steps()
-            found = secrets_in(call)
+            found = secrets_in(call, clean)
             if found:
                 places = len({str(each) for each in found}) - 1
                 more = f" (and in {places} more place{'s' if places > 1 else ''})" if places else ""

@@ -72,6 +72,7 @@ def test_each_call_is_a_row(proxy: Proxy, request_id: str) -> None:
         assert KEY.encode() not in (stored.request or b"") + (stored.response or b"") + (stored.event_stream or b"")
     assert b"event: client\ndata: not JSON\n\n" in (proxy.bodies(connection).event_stream or b"")
     assert "你好" in proxy.mpal("inspect", str(first.id), "--chat").stdout.decode()
+    assert b"went over a WebSocket" in proxy.mpal("export", str(first.id), "--curl").stderr
 
 
 def test_a_client_that_leaves(proxy: Proxy, request_id: str) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 
-from moonpalace_cli.redaction.checking import secrets_in
+from moonpalace_addons.wire.secrets import patterns
+from moonpalace_cli.redaction.checking import Clean, secrets_in
 
 if TYPE_CHECKING:
     from moonpalace_cli.calls.reading import Call
@@ -39,3 +41,16 @@ KEY = "sk-Wq7Zx3Rt9pLm2Vb8Nc4Kd6Hf"
 def test_secrets_are_found(call: Callable[..., Call], changes: dict[str, object], found: list[str]) -> None:
     """A secret is found wherever it hides, escapes and cuts notwithstanding, and its place is named."""
     assert [str(each) for each in secrets_in(call(**changes))] == found
+
+
+def test_a_clean_text_is_checked_once(call: Callable[..., Call], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one call says again after another is not checked again, and a secret is found each time."""
+    checked = Mock(side_effect=patterns.find)
+    monkeypatch.setattr(patterns, "find", checked)
+    clean: Clean = set()
+    plain, secret = "word " * 100, "word " * 100 + KEY
+    for text, found, times in ((plain, 0, 1), (plain, 0, 0), (secret, 1, 1), (secret, 1, 1)):
+        checked.reset_mock()
+        said = call(request=f'{{"a": "{text}"}}'.encode())
+        assert len(secrets_in(said, clean)) == found
+        assert [each.args[0] for each in checked.call_args_list].count(text) == times
