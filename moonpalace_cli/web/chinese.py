@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 PAGES = {
     "Calls": "调用",
-    "Overview": "概览",
-    "Compare": "对比",
     "Pages": "页面",
     "Skip to the content": "跳到正文",
     "Keys": "快捷键",
@@ -18,7 +16,6 @@ PAGES = {
     "edit the filter": "编辑筛选条件",
     "mark as good": "标为好例",
     "mark as bad": "标为坏例",
-    "compare with the call before": "与前一条调用对比",
     "back to the list": "回到列表",
     "show these keys": "显示快捷键",
     "All calls": "全部调用",

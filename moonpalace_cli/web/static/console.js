@@ -47,13 +47,8 @@
     });
   }
 
-  function compare() {
-    const id = page === "call" ? document.body.dataset.id : current()?.id.slice("call-".length);
-    if (id) location.href = `/compare?b=${id}`;
-  }
-
   const keys = {
-    j: () => move(1), k: () => move(-1), g: () => label("good"), b: () => label("bad"), u: () => go("up"), c: compare,
+    j: () => move(1), k: () => move(-1), g: () => label("good"), b: () => label("bad"), u: () => go("up"),
     "/": () => { const filter = $("q") ?? $("find"); filter?.focus(); filter?.select(); },
     "?": () => $("keys").showModal(),
   };

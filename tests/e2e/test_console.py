@@ -1,0 +1,187 @@
+"""The console in a browser: hostile calls, hostile pages, and a day's work."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import Engine
+
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.database.opening import open_store
+from moonpalace_addons.store.records import labels, runs
+from tests.cli.conftest import RUN, Store
+from tests.cli.web import samples
+from tests.cli.web.serving import serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    from moonpalace_cli.web.server import Served
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Give one browser for all tests."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Engine]:
+    """Give a store with 500 calls, of which one was truncated and one is hostile."""
+    file = shutil.copy(empty_store, tmp_path_factory.mktemp("console") / "moonpalace.sqlite")
+    engine = open_store(f"sqlite:///{file}")
+    with writing(engine) as connection:
+        run = {"id": RUN, "host": "here", "pid": 1, "version": "0", "started_at": 0, "heartbeat_at": 0}
+        runs.begin_run(connection, run)
+    store = Store(engine)
+    samples.truncated(store.add)
+    samples.hostile(store.add)
+    samples.tool_use(store.add)
+    for _ in range(497):
+        samples.plain(store.add)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def served(engine: Engine) -> Iterator[Served]:
+    """Serve the store."""
+    with serving(engine) as found:
+        yield found
+
+
+@pytest.fixture
+def page(browser: Browser, served: Served) -> Iterator[Page]:
+    """Give a page that has the cookie."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900}, accept_downloads=True)
+    found = context.new_page()
+    found.goto(served.url)
+    yield found
+    context.close()
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/calls/2", "/calls/2/request", "/calls/2/headers", "/calls/2/events", "/calls/2/changes"]
+)
+def test_nothing_of_a_hostile_call_runs(page: Page, served: Served, path: str) -> None:
+    """No script of a call runs, nothing is fetched from elsewhere, and no image is an SVG."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(served.address + path)
+    for folded in page.locator("details:not(.menu)").all():
+        folded.evaluate("each => each.open = true")
+    assert page.evaluate("window.hacked") is None
+    assert [url for url in asked if not url.startswith((served.address, "data:image/png"))] == []
+    assert page.locator("img[src*=svg], main script, main style, main iframe").count() == 0
+    links = page.locator("main .turn a").evaluate_all("all => all.map(each => each.getAttribute('href'))")
+    assert [link for link in links if link and not link.startswith(("http://", "https://"))] == []
+
+
+@contextmanager
+def attacker(target: str) -> Iterator[str]:
+    """Serve a page of another origin on this machine that tries to read and to change calls."""
+    script = f"""
+        window.found = [];
+        const tries = [
+          fetch("{target}/calls/1", {{credentials: "include"}}).then((answer) => answer.text()),
+          fetch("{target}/calls/1/labels", {{method: "POST", credentials: "include", mode: "no-cors",
+                body: new URLSearchParams({{tag: "attacked"}})}}).then(() => ""),
+          new Promise((done) => {{
+            const each = new Image();
+            each.onload = () => done("image");
+            each.onerror = () => done("");
+            each.src = "{target}/static/icon.svg";
+          }}),
+        ];
+        Promise.allSettled(tries).then((all) => {{
+          window.found = all.map((each) => each.value ?? "");
+          window.done = true;
+        }});
+    """
+    html = f"<!doctype html><iframe src='{target}/calls/1'></iframe><script>{script}</script>".encode()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(html)
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_page_of_another_origin(page: Page, served: Served, engine: Engine) -> None:
+    """A page on another port of this machine, to which the browser sends the cookie, reads and changes nothing."""
+    with attacker(served.address) as address:
+        page.goto(address)
+        page.wait_for_function("window.done")
+        assert page.evaluate("window.found") == ["", "", ""]
+    assert labels.tags_of(engine, [1]) == {}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_accessibility(browser: Browser, served: Served, scheme: Any) -> None:
+    """Axe finds nothing wrong with the list, a call and a mistake in the filter, in either theme."""
+    from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    page.goto(served.url)
+    for path in ("/", "/calls/1", "/calls/3", "/calls/1/events", "/calls/3/request", "/?q=status+%3E%3E+1"):
+        page.goto(served.address + path)
+        found = Axe().run(page, options=RULES)
+        assert found.response["violations"] == [], (path, found.generate_report())
+    context.close()
+
+
+def test_a_day(page: Page, served: Served, engine: Engine) -> None:
+    """Find the truncated call among 500, see why, label it by a key, and export it redacted."""
+    page.goto(served.address)
+    page.get_by_role("link", name="cut off").click()
+    assert page.locator(".calls tbody tr").count() == 1
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/calls/1?q=*")
+    assert "3900 of them were reasoning" in page.locator(".why").first.inner_text()
+    page.keyboard.press("b")
+    page.wait_for_selector("#bad[aria-pressed=true]")
+    page.locator("summary", has_text="Export").click()
+    page.select_option("#format", "report")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download").click()
+    assert "kimi-k2.6" in Path(download.value.path()).read_text()
+    page.keyboard.press("Escape")
+    page.goto(served.address + "/?q=category+%3D%3D+'badcase'")
+    assert page.locator("#call-1 .tag").inner_text() == "bad"
+
+
+def test_new_calls_appear(page: Page, served: Served, engine: Engine) -> None:
+    """A new call comes into the list by itself, and a filter lets only its own in."""
+    page.goto(served.address + "/?q=status+%3D%3D+429")
+    page.wait_for_selector("#live:not([hidden])")
+    row_id = samples.refused(Store(engine).add)
+    page.wait_for_selector(f"#call-{row_id}")
+    assert page.locator(".calls tbody tr").count() == 1
