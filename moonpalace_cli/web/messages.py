@@ -17,7 +17,7 @@ from moonpalace_cli.web.images import source
 from moonpalace_cli.web.json_tree import tree
 from moonpalace_cli.web.markdown import Budget, rendered
 
-MARKDOWN_BUDGET = 200_000
+MARKDOWN_BUDGET = 80_000
 """Characters of a page that are read as Markdown, from its end."""
 RECENT = 8
 """Messages before the answer that are open at first, if there are more than `MANY`."""

@@ -60,6 +60,7 @@ Commands:
   show        Show one call on one screen, and why it ended as it did.
   start       Start the proxy.
   version     Show the version.
+  web         Show the stored calls in the browser.
   why         Say why a call was cut off, slow or refused, and what to do.
 
   "mpal COMMAND --help" shows more about a command.
