@@ -41,6 +41,7 @@ RULES: tuple[tuple[str, frozenset[str]], ...] = (
     (f"{OURS}.version", frozenset()),
     (f"{OURS}.settings.config_file", SETTINGS | {"yaml"}),
     (f"{OURS}.settings", SETTINGS),
+    (f"{OURS}.mitm", frozenset({OURS, "mitmproxy", "argon2"})),
     (f"{OURS}.engine", frozenset({OURS, "mitmproxy", "certifi", "httptools", "wsproto"})),
     (OURS, frozenset({OURS, "mitmproxy", "cryptography"})),
     ("moonpalace", frozenset({OURS})),

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
 from mitmproxy.addonmanager import Loader
@@ -18,7 +19,7 @@ from moonpalace_addons.store.tasks import Task
 from moonpalace_addons.store.write.host import new_run
 from moonpalace_addons.wire.otlp_environment import asked_by
 from moonpalace_addons.writer_process.client import WriterClient
-from moonpalace_addons.writer_process.messages import Export, LogForm, Opening
+from moonpalace_addons.writer_process.messages import Export, LogForm, Opening, RowLine
 
 logger = logging.getLogger(__name__)
 
@@ -33,10 +34,18 @@ class Recorder:
 
     name = "moonpalace-recorder"
 
-    def __init__(self, configuration: Configuration, *, exits: bool = False) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        *,
+        exits: bool = False,
+        tell: Callable[[RowLine], None] | None = None,
+    ) -> None:
         self.configuration = configuration
         self._exits = exits
         """Whether to exit with code 1 if calls are lost (mitmdump, mitmweb); `mpal start` checks `is_complete`."""
+        self.tell = tell
+        """Called on another thread with what each row says."""
         self.writer: WriterClient | None = None
         self.is_complete = True
         """Whether, at the end, all calls are known to be stored, or to be in a journal."""
@@ -75,7 +84,9 @@ class Recorder:
                 settings.prices,
                 log=log_form(settings.log, quiet=settings.quiet),
                 export=export_of(settings),
-            )
+                rows=self.tell is not None,
+            ),
+            self.tell,
         )
 
     async def done(self) -> None:

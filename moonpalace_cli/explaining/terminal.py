@@ -11,13 +11,13 @@ import click
 
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.views.call_line import seconds
+from moonpalace_addons.views.money import amount
 from moonpalace_cli.calls.presentation import local_time
 from moonpalace_cli.explaining.asking import NOTHING_KEPT, Asking, InterruptedAskingError
 from moonpalace_cli.explaining.keeping import keep
 from moonpalace_cli.explaining.quoting import tokens_in
 from moonpalace_cli.explaining.target import KEY_VARIABLE, KIMI_SITES
 from moonpalace_cli.output import ellipsis, visible
-from moonpalace_cli.views.costs import amount
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

@@ -13,7 +13,7 @@ PASSWORD = re.compile(r"(?<=password=)[^&\s]+")
 ROW = re.compile(r"[A-Za-z0-9_.-]{16}")
 """A pattern that everything like a key matches, because a full check costs each command some milliseconds."""
 
-LONG = ("--key", "--token")
+LONG = ("--key", "--token", "--web-password")
 SHORT = ("-k",)
 PROXY = "--upstream-proxy"
 """The flags of secrets, and of a URL without a scheme; importing the table of settings for them would cost as much."""

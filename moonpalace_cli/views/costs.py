@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.views.money import amount
 from moonpalace_cli.views.listing.layout import lay_out
 
 if TYPE_CHECKING:
@@ -16,11 +17,6 @@ AMOUNTS = ("cost_input", "cost_cached", "cost_output", "cost", "cost_saved")
 HEADERS = ("calls", "prompt", "cached", "completion", "for input", "for cached", "for output", "cost", "saved", "in")
 DIGITS = 9
 """Decimals of an amount in JSON."""
-
-
-def amount(value: float) -> str:
-    """Return an amount of money: cents in full, and enough of smaller ones."""
-    return f"{value:,.2f}" if value >= 100 else f"{value:.4f}" if value >= 0.01 or value == 0 else f"{value:.6f}"
 
 
 def table(by: str, groups: Sequence[Spent], width: int | None) -> str:

@@ -14,8 +14,8 @@ from moonpalace_addons.store.records import contents, labels
 from moonpalace_addons.store.state import State
 from moonpalace_addons.views.call_line import seconds
 from moonpalace_addons.views.completions import parsed
+from moonpalace_addons.views.money import amount
 from moonpalace_addons.wire.chat.last_words import last_words
-from moonpalace_cli.views.costs import amount
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

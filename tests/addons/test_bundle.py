@@ -12,9 +12,12 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import taddons, tflow
 
+from moonpalace_addons import bundle
 from moonpalace_addons.bundle import make_addons
 from moonpalace_addons.capture import Capture
+from moonpalace_addons.live_view import LiveView
 from moonpalace_addons.mitm.log_filter import LOGGERS, MaskSecrets
+from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings.values import resolve
 
 SCRIPT = Path(__file__).parents[2] / "addons" / "moonpalace.py"
@@ -42,6 +45,7 @@ ORDER = [
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the home into a folder of the test."""
     monkeypatch.setenv("MOONPALACE_HOME", str(tmp_path))
+    monkeypatch.setattr(bundle, "flow_view", lambda: None)
 
 
 def names(addons: list[object]) -> list[str]:
@@ -54,10 +58,25 @@ def test_order() -> None:
     assert names(make_addons()) == ORDER
 
 
+LIVE = ["moonpalace-live-view", "moonpalace-commands"]
+
+
+def test_where_flows_are_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a view there are two more, where streams are as clients get them; elsewhere nothing is told of rows."""
+    monkeypatch.setattr(bundle, "flow_view", object)
+    addons = make_addons()
+    at = ORDER.index("moonpalace-recorder")
+    assert names(addons) == [*ORDER[:at], *LIVE, *ORDER[at:]]
+    live, recorder = addons[at], addons[at + len(LIVE)]
+    assert isinstance(recorder, Recorder)
+    assert isinstance(live, LiveView)
+    assert recorder.tell == live.put_row
+
+
 def test_names_are_free() -> None:
     """No addon of mitmproxy has one of our names, so that all can be loaded beside each other."""
     taken = {getattr(addon, "name", type(addon).__name__.lower()) for addon in default_addons()}
-    assert not taken & set(ORDER)
+    assert not taken & {*ORDER, *LIVE}
 
 
 def test_bundles_share_nothing() -> None:

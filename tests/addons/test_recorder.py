@@ -58,7 +58,7 @@ def test_the_store_is_kept_small_if_that_is_set(
 ) -> None:
     """The process that writes is told the age and the size to be kept."""
     openings: list[Opening] = []
-    monkeypatch.setattr(recorder_module, "WriterClient", openings.append)
+    monkeypatch.setattr(recorder_module, "WriterClient", lambda opening, _: openings.append(opening))
     settings = resolve({"database": str(tmp_path / "calls.sqlite")} | given, {"MOONPALACE_HOME": str(tmp_path)})
     Recorder(Configuration(settings)).open()
     assert [(opening.retention_days, opening.max_size) for opening in openings] == [kept]

@@ -28,6 +28,20 @@ def is_this_machine(address: object) -> bool:
     return (mapped or ip).is_loopback
 
 
+def is_loopback_name(host: str) -> bool:
+    """Tell whether a host, as a URL names it, is a loopback address, without asking DNS."""
+    if host.lower().rstrip(".").endswith("localhost"):
+        return True
+    try:
+        ip = ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        try:
+            ip = ipaddress.ip_address(socket.inet_aton(host))  # 127.1 and the like
+        except OSError:
+            return False
+    return ip.is_unspecified or is_this_machine((str(ip),))
+
+
 def is_own_name(host_header: str, names: frozenset[str] = frozenset()) -> bool:
     """Tell whether a Host header may refer to this proxy.
 

@@ -111,6 +111,10 @@ ENGINE = Setting("engine", kinds.ENGINE, "moonpalace", _ENGINE)
 _LOG = "What the log says of each call: full, a block as documented; line, one line; json, one object a line."
 LOG = Setting("log", kinds.LOG, "full", _LOG)
 QUIET = Setting("quiet", kinds.FLAG, False, "Do not log calls; warnings and errors are logged.")
+_LIVE = "Number of calls that mitmweb and the console of mitmproxy show; the store keeps older ones."
+LIVE_LIMIT = Setting("live-limit", kinds.COUNT, 1000, _LIVE)
+_WEB = "Password of mitmweb's page, instead of a token in its address."
+WEB_PASSWORD: Setting[str | None] = Setting("web-password", kinds.SECRET, None, _WEB, secret=True)
 _CERT = "PEM file with the certificate, and its chain, to serve clients over https."
 TLS_CERT: Setting[Path | None] = Setting("tls-cert", kinds.FILE, None, _CERT, default_text="plain http")
 _TLS_KEY = "PEM file with the private key of --tls-cert."

@@ -52,6 +52,8 @@ class Settings:
     engine: str
     log: str
     quiet: bool
+    live_limit: int
+    web_password: str | None = field(repr=False)
     tls_cert: Path | None
     tls_key: Path | None
     max_body: int

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from moonpalace_addons.store.fields import Exchange, model
 from moonpalace_addons.store.read.outcomes import Style, outcome
+from moonpalace_addons.views.money import price
 from moonpalace_addons.wire.columns import shortened, shortened_name, width_of
 from moonpalace_addons.wire.foreign import printable
 
@@ -44,6 +45,13 @@ def call_line(call: Exchange, words: str = "", width: int | None = None, *, day:
     pieces = fitted(pieces, width)
     left = width - total(pieces) - 1
     return [*pieces, *(quotation(words, min(left, MAX_WORDS)) if left >= MIN_WORDS else ())]
+
+
+def row_line(call: Exchange) -> str:
+    """Return the line for a table that has the time in a column of its own, with what the call cost."""
+    pieces = list(facts(call, day=False))[1:]
+    cost = price(call.cost, call.cost_currency)
+    return " · ".join(filter(None, (line_text(pieces), cost)))
 
 
 def line_text(pieces: Sequence[Piece]) -> str:

@@ -1,13 +1,17 @@
 """The timeline of a stored stream: arrival, gap and content of each event."""
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
+from moonpalace_addons.views.durations import duration
 from moonpalace_addons.views.stream_events import brought
 from moonpalace_addons.wire.chat.event_data import make_decoder
 from moonpalace_addons.wire.chat.timing import chunk_at
 from moonpalace_addons.wire.faces.table import face_of
 from moonpalace_addons.wire.json_value import parse
+from moonpalace_addons.wire.sse import Decoder, Event
 from moonpalace_addons.wire.websocket_events import NAMES, is_transcript
 
 LONG = 40
@@ -45,14 +49,37 @@ class Run:
         """Return the last event."""
         return self.moments[-1]
 
+    @property
+    def numbers(self) -> str:
+        """Return the number of the event, or of the first and the last."""
+        return str(self.first.number) if len(self.moments) == 1 else f"{self.first.number}-{self.last.number}"
 
-def moments(stream: bytes, chunks: Sequence[tuple[int, int]], path: str) -> list[Moment]:
-    """Return the events of a stream; `chunks` are (offset after the chunk, nanoseconds since the request began).
+    @property
+    def times(self) -> str:
+        """Return the time of the event, or of the first and the last; empty if unknown."""
+        is_one = len(self.moments) == 1 or self.first.at == self.last.at
+        return duration(self.first.at) if is_one else f"{duration(self.first.at)}-{duration(self.last.at)}"
 
-    `path` is that of the request, without its query.
+    @property
+    def kind(self) -> str:
+        """Return the kind of the events, with their number."""
+        return self.first.kind if len(self.moments) == 1 else f"{self.first.kind} x{len(self.moments)}"
+
+    @property
+    def text(self) -> str:
+        """Return the content of the events as a string in JSON, with its line ends visible; empty for none."""
+        text = "".join(moment.text for moment in self.moments)
+        return json.dumps(text, ensure_ascii=False) if text else ""
+
+
+def moments(stream: bytes, chunks: Sequence[tuple[int, int]], path: str, limit: int | None = None) -> list[Moment]:
+    """Return the events of a stream, the first `limit` of them.
+
+    `chunks` are (offset after the chunk, nanoseconds since the request began). `path` is that of the request, without
+    its query.
     """
     decoder = make_decoder(limit=len(stream) + 1)
-    events = [*decoder.feed(stream), *decoder.close()]
+    events = [*islice(events_of(decoder, stream), limit)]
     names = NAMES if is_transcript(stream) else ()
     face = face_of(path, (parse(event.data) for event in events))
     offsets = [offset for offset, _ in chunks]
@@ -66,6 +93,12 @@ def moments(stream: bytes, chunks: Sequence[tuple[int, int]], path: str) -> list
         found.append(Moment(number, at, gap, event.end - end, kind, what.text))
         end, before = event.end, at
     return found
+
+
+def events_of(decoder: Decoder, stream: bytes) -> Iterator[Event]:
+    """Yield the events of a stream, each when it is asked for."""
+    yield from decoder.feed(stream)
+    yield from decoder.close()
 
 
 def longest(found: Sequence[Moment]) -> Moment | None:

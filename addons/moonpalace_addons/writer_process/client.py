@@ -23,7 +23,7 @@ from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, ResponseStarted, Task
 from moonpalace_addons.store.write import memory
 from moonpalace_addons.store.write.memory import WINDOW_SIZE
-from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stop, Stopped, packed
+from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, RowLine, Settled, Stop, Stopped, packed
 from moonpalace_addons.writer_process.process import WriterProcess
 from moonpalace_addons.writer_process.spool import DamagedError, Spool
 from moonpalace_addons.writer_process.unsettled import Unsettled
@@ -48,10 +48,14 @@ WINDOW_TIMEOUT = 5.0
 
 
 class WriterClient:
-    """Write calls to the store in a separate process. The constructor starts it and raises StoreError if that fails."""
+    """Write calls to the store in a separate process. The constructor starts it and raises StoreError if that fails.
 
-    def __init__(self, opening: Opening) -> None:
+    `tell` is called on another thread with what rows say, if `opening` wants them to be told.
+    """
+
+    def __init__(self, opening: Opening, tell: Callable[[RowLine], None] | None = None) -> None:
         self.opening = opening
+        self._tell = tell
         self._tasks: deque[Task] = deque()
         self._answers: dict[str, ResponseStarted] = {}
         self._unsettled = Unsettled()
@@ -106,7 +110,7 @@ class WriterClient:
     def _opened(self) -> WriterProcess:
         """Start a process and wait until it has opened the store; raises StoreError."""
         self._began = time.monotonic()
-        process = WriterProcess(self.opening, self._settle, self._wake.set, self._put_by)
+        process = WriterProcess(self.opening, self._settle, self._wake.set, self._put_by, self._tell)
         while (answer := process.answer(STREAM_INTERVAL)) is None and not process.is_over:
             self._keep()  # migrations and locks of other processes take time
         answer = answer or process.answer(0)

@@ -53,7 +53,8 @@ class Opening:
     `database` may contain a password; `home` is the folder for the journals of a store that is not a file, `run` the
     row of the proxy's run; `prices` are those that the user sets. `key`, the key of the store's fingerprints, was read
     by an earlier process: with it a process starts although the store cannot be opened at present. `log` is the form
-    of the log of calls, `export` says whether calls are exported.
+    of the log of calls, `export` says whether calls are exported. With `rows` each row is told, as `RowLine`, when it
+    is written first and when its call has ended.
     """
 
     database: str = field(repr=False)
@@ -65,6 +66,20 @@ class Opening:
     key: bytes | None = field(default=None, repr=False)
     log: LogForm = FULL_LOG
     export: Export | None = None
+    rows: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RowLine:
+    """What the row of a call says: the call in one line, how it looks, what it cost, and its warnings."""
+
+    uuid: str
+    row_id: int
+    text: str
+    style: str
+    is_running: bool
+    price: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,15 @@ from dataclasses import dataclass
 from typing import IO, cast
 
 from moonpalace_addons.writer_process import messages
-from moonpalace_addons.writer_process.messages import MAX_QUEUED_RECORDS, Opening, Ready, Refused, Settled, Stopped
+from moonpalace_addons.writer_process.messages import (
+    MAX_QUEUED_RECORDS,
+    Opening,
+    Ready,
+    Refused,
+    RowLine,
+    Settled,
+    Stopped,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +74,7 @@ def wait_for_room(pipe: IO[bytes]) -> bool:
 
 
 class WriterProcess:
-    """A started process. `settle` and `ended` are called on the thread that receives its reports.
+    """A started process. `settle`, `ended` and `tell` are called on the thread that receives its reports.
 
     `waiting` is called every `FULL_INTERVAL` seconds while `write` waits for the process to read. Its log records are
     written on another thread, so that a slow or stopped terminal does not delay confirmations.
@@ -78,11 +86,13 @@ class WriterProcess:
         settle: Callable[[Settled], None],
         ended: Callable[[], None],
         waiting: Callable[[], None],
+        tell: Callable[[RowLine], None] | None = None,
     ) -> None:
         self.is_over = False
         """Whether it has closed its pipe: it has ended or is about to."""
         self._settle = settle
         self._ended = ended
+        self._tell = tell
         self._answers = queue.SimpleQueue[Ready | Refused | Stopped | None]()
         self._records = queue.SimpleQueue[logging.LogRecord | None]()
         self._process = subprocess.Popen(  # noqa: S603 - our own program
@@ -159,6 +169,8 @@ class WriterProcess:
                     self._records.put(report)
             case Settled():
                 self._settle(report)
+            case RowLine() if self._tell is not None:
+                self._tell(report)
             case Ready() | Refused() | Stopped():
                 self._answers.put(report)
 

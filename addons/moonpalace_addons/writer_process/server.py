@@ -12,6 +12,7 @@ from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database.engine import unopened_store
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.pricing.pricing import Pricing
+from moonpalace_addons.store.state import State
 from moonpalace_addons.store.tasks import ProxyEnded, Task
 from moonpalace_addons.store.upkeep.housekeeper import Housekeeper
 from moonpalace_addons.store.upkeep.indexer import Indexer
@@ -21,6 +22,7 @@ from moonpalace_addons.writer_process import messages
 from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stop, Stopped
 from moonpalace_addons.writer_process.reports import Reports
 from moonpalace_addons.writer_process.request_log import CallLog
+from moonpalace_addons.writer_process.row_lines import row_told
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.telemetry.exporter import Exporter
@@ -112,12 +114,13 @@ def open_writer(opening: Opening, reports: Reports) -> "tuple[Writer, Exporter |
             exporter = Exporter(engine, str(opening.run["id"]), content=opening.export.content)
         writer = Writer(
             engine,
-            observer(log, exporter),
+            observer(log, exporter, reports if opening.rows else None),
             opening.home,
             run=opening.run,
             settled=settled,
             key=opening.key,
             pricing=pricing,
+            observes_begun=opening.rows,
         )
     except BaseException:
         engine.dispose()
@@ -125,10 +128,14 @@ def open_writer(opening: Opening, reports: Reports) -> "tuple[Writer, Exporter |
     return writer, exporter
 
 
-def observer(log: CallLog, exporter: "Exporter | None") -> Observer:
-    """Return what is told of each stored call: the log, and the export."""
+def observer(log: CallLog, exporter: "Exporter | None", rows: Reports | None) -> Observer:
+    """Return what is told of each stored call: the log, the export, and a proxy that shows `rows`."""
 
     def observe(finished: Finished) -> None:
+        if rows is not None:
+            rows.put(row_told(finished.call))
+        if finished.call.state is State.IN_FLIGHT:
+            return
         log.add(finished.call)
         if exporter is not None:
             exporter.add(*finished)

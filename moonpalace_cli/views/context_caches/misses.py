@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.read import conversations, selection
 from moonpalace_addons.store.records import contents
+from moonpalace_addons.views.money import amount
 from moonpalace_cli.views.context_caches.causes import said_by_api
 from moonpalace_cli.views.context_caches.prefix_comparison import choose
 from moonpalace_cli.views.context_caches.prefix_report import Finding, find
 from moonpalace_cli.views.context_caches.prompts import Request, is_known, read_request
-from moonpalace_cli.views.costs import DIGITS, amount
+from moonpalace_cli.views.costs import DIGITS
 from moonpalace_cli.views.listing.layout import lay_out
 
 if TYPE_CHECKING:

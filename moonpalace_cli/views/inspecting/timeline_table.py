@@ -66,25 +66,11 @@ def narrowed(rows: Sequence[Sequence[str]]) -> list[list[str]]:
 
 def row(run: Run, worst: Moment | None, most: int, *, blocks: bool) -> list[str]:
     """Return the cells of a line."""
-    first, last = run.first, run.last
-    many = len(run.moments)
-    size = sum(moment.size for moment in run.moments)
+    first = run.first
     drawn = bar(first.gap or 0, most, BAR, blocks=blocks)
     mark = marked(drawn) if worst is not None and first is worst else drawn
-    return [
-        str(first.number) if many == 1 else f"{first.number}-{last.number}",
-        duration(first.at) if many == 1 or first.at == last.at else f"{duration(first.at)}-{duration(last.at)}",
-        duration(first.gap),
-        mark,
-        str(size),
-        first.kind if many == 1 else f"{first.kind} x{many}",
-        one_line("".join(moment.text for moment in run.moments)),
-    ]
-
-
-def one_line(text: str) -> str:
-    """Return text as a string in JSON, so that line ends and blanks are seen; empty for none."""
-    return json.dumps(text, ensure_ascii=False) if text else ""
+    size = sum(moment.size for moment in run.moments)
+    return [run.numbers, run.times, duration(first.gap), mark, str(size), run.kind, run.text]
 
 
 def opening(exchange: Exchange) -> list[str]:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.state import State
 from moonpalace_addons.views.durations import MILLISECOND, duration
+from moonpalace_addons.views.money import amount
 from moonpalace_addons.wire.json_text import Json
 from moonpalace_addons.wire.status import FIRST_ERROR
 from moonpalace_cli.text.histogram import draw, steps
-from moonpalace_cli.views.costs import DIGITS, amount
+from moonpalace_cli.views.costs import DIGITS
 from moonpalace_cli.views.listing.layout import fits, lay_out
 
 if TYPE_CHECKING:

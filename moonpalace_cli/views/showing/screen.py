@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from moonpalace_addons.store.fields import model
 from moonpalace_addons.store.read.outcomes import outcome
 from moonpalace_addons.views.call_line import seconds
+from moonpalace_addons.views.money import amount
 from moonpalace_addons.wire.columns import shortened, width_of
 from moonpalace_addons.wire.faces.turns import Turn
 from moonpalace_addons.wire.foreign import printable
@@ -17,7 +18,6 @@ from moonpalace_cli.calls.presentation import local_time
 from moonpalace_cli.output import ellipsis, is_utf8, visible
 from moonpalace_cli.text import colours
 from moonpalace_cli.text.tables import fold
-from moonpalace_cli.views.costs import amount
 from moonpalace_cli.views.listing.lines import COLOURS
 from moonpalace_cli.views.showing.facts import Facts
 from moonpalace_cli.views.showing.reason import Reason

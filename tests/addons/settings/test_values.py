@@ -42,7 +42,11 @@ def test_names_derive() -> None:
 
 def test_secrets_are_no_options() -> None:
     """All settings but the secrets are offered as options of mitmproxy."""
-    assert {setting.name for setting in TABLE} - {setting.name for setting in MITMPROXY_OPTIONS} == {"key", "token"}
+    assert {setting.name for setting in TABLE} - {setting.name for setting in MITMPROXY_OPTIONS} == {
+        "key",
+        "token",
+        "web-password",
+    }
 
 
 @pytest.mark.parametrize("setting", TABLE, ids=[setting.name for setting in TABLE])
@@ -70,6 +74,8 @@ def test_defaults(tmp_path: Path) -> None:
         redact_pattern=None,
         retention_days=None,
         max_size=None,
+        live_limit=1000,
+        web_password=None,
         endpoints=(Endpoint("https://api.moonshot.cn"),),
         prices=(),
         explain=Explainer(),

@@ -22,10 +22,14 @@ logger = logging.getLogger(__name__)
 class Batch:
     """The calls in flight, and the units to be written next."""
 
-    def __init__(self, run_id: str, fingerprint_key: bytes, pricing: Pricing | None = None) -> None:
+    def __init__(
+        self, run_id: str, fingerprint_key: bytes, pricing: Pricing | None = None, *, reports_begun: bool = False
+    ) -> None:
         self.run_id = run_id
         self.pricing = pricing
         self.fingerprint_key = fingerprint_key
+        self.reports_begun = reports_begun
+        """Whether `finished` also returns calls in flight, once each."""
         self.calls: dict[str, Ongoing] = {}
         self.units: dict[str, Ongoing] = {}
         self.lost = 0
@@ -177,12 +181,13 @@ class Batch:
     def note(self, done: Sequence[Unit], ids: Mapping[str, int]) -> None:
         """Note the row ids of committed units of this run."""
         for unit in done:
-            row_id = ids[unit.uuid]
+            row_id, is_new = ids[unit.uuid], unit.row_id is None
             for known in (self.calls.get(unit.uuid), self.units.get(unit.uuid)):
                 if known is not None:
                     known.row_id = row_id
-            if unit.is_over:
+            if unit.is_over or (is_new and self.reports_begun):
                 self._finished.append(Finished(exchanges.to_exchange(unit.columns | {"id": row_id}), unit.fields))
+            if unit.is_over:
                 self._settled.append(unit.uuid)
 
     def drop(self, uuid: str) -> None:

@@ -68,7 +68,7 @@ LIVING: set[str] = set()
 """The runs of this process."""
 
 type Observer = Callable[[Finished], None]
-"""Called on the writer's thread with each ended call, once its row is stored."""
+"""Called on the writer's thread with each ended call, once its row is stored, and if wanted with those in flight."""
 
 type Settle = Callable[[list[str]], None]
 """Called on the writer's thread with the uuids of ended calls that are safe, or lost for good."""
@@ -80,7 +80,7 @@ class Writer:
     The constructor finishes the calls of dead proxies and records the run; raises StoreError if that fails. `home` is
     the folder for the journal of a store that is not a file, `run` the row of the proxy's run if that is another
     process. With `key`, the key of the store's fingerprints, a store that is unavailable at first is retried instead.
-    `pricing` works out what calls cost.
+    `pricing` works out what calls cost. With `observes_begun` the observer also gets each call in flight, once.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class Writer:
         settled: Settle | None = None,
         key: bytes | None = None,
         pricing: Pricing | None = None,
+        observes_begun: bool = False,
     ) -> None:
         self.engine = engine
         self.pricing = pricing
@@ -118,7 +119,7 @@ class Writer:
         self._attempts = Attempts(engine, self._follow_file)
         self._overflow = Overflow(journal_place.place(engine.url, home), self._run)
         self._moved = False
-        self._batch = Batch(self.run_id, self._begun(key), pricing)
+        self._batch = Batch(self.run_id, self._begun(key), pricing, reports_begun=observes_begun)
         self._kept_at = time.monotonic()
 
     def start(self) -> None:

@@ -1,0 +1,87 @@
+"""Commands of mitmweb and of the console of mitmproxy that act on the stored calls of flows."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Sequence
+
+from mitmproxy import command, ctx, types
+from mitmproxy.exceptions import CommandError
+from mitmproxy.flow import Flow
+from mitmproxy.log import ALERT
+
+from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.live import kept, mpal
+
+logger = logging.getLogger(__name__)
+
+KEYS = (
+    ("t", "moonpalace.row @focus", "Show the stored call"),
+    ("T", "console.command moonpalace.label @focus ", "Label the stored call"),
+    ("y", "moonpalace.curl @focus", "Show the stored call as a curl command"),
+    ("X", "console.command moonpalace.export @focus ", "Export the stored call to a folder"),
+)
+"""Keys of the console that mitmproxy leaves free, in the list of flows and in a flow."""
+CATEGORIES = ("good", "bad")
+
+
+class LiveCommands:
+    """Run `mpal` on the calls of flows, in the background, and log what it says."""
+
+    name = "moonpalace-commands"
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.configuration = configuration
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def running(self) -> None:
+        """Bind keys, if this is the console."""
+        if "console.key.bind" in ctx.master.commands.commands:
+            for key, what, about in KEYS:
+                with contextlib.suppress(CommandError, ValueError):  # the user has bound it
+                    ctx.master.keymap.add(key, what, ["flowlist", "flowview"], about)  # type: ignore[attr-defined]
+
+    async def done(self) -> None:
+        """Wait for what is under way."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    @command.command("moonpalace.row")  # type: ignore[untyped-decorator]
+    def row(self, flows: Sequence[Flow]) -> str:
+        """Show the stored calls of flows, as mpal show does."""
+        return self._start("show", flows)
+
+    @command.command("moonpalace.label")  # type: ignore[untyped-decorator]
+    def label(self, flows: Sequence[Flow], *labels: str) -> str:
+        """Label the stored calls of flows: good, bad, and any other word as a tag."""
+        if not labels:
+            raise CommandError("name the labels: good, bad, or any tag")
+        return self._start("label", flows, *(f"--{each}" if each in CATEGORIES else f"--tag={each}" for each in labels))
+
+    @command.command("moonpalace.export")  # type: ignore[untyped-decorator]
+    def export(self, flows: Sequence[Flow], folder: types.Path) -> str:
+        """Export the stored calls of flows to a folder, a file for each."""
+        return self._start("export", flows, f"--directory={folder}")
+
+    @command.command("moonpalace.curl")  # type: ignore[untyped-decorator]
+    def curl(self, flows: Sequence[Flow]) -> str:
+        """Show the stored calls of flows as curl commands."""
+        return self._start("export", flows, "--curl")
+
+    def _start(self, what: str, flows: Sequence[Flow], *more: str) -> str:
+        """Start a command of `mpal`; return what has been started."""
+        rows = [str(row) for flow in flows if (row := flow.metadata.get(kept.ROW)) is not None]
+        if not rows:
+            raise CommandError("none of these flows is a stored call")
+        task = asyncio.get_running_loop().create_task(self._run([what, *rows, *more]))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return f"mpal {' '.join([what, *rows, *more])}: the event log says what it did"
+
+    async def _run(self, arguments: Sequence[str]) -> None:
+        try:
+            said, is_done = await mpal.run(arguments, self.configuration.settings.database)
+        except Exception:
+            logger.exception("mpal %s failed because of a fault in MoonPalace", arguments[0])
+            return
+        logger.log(ALERT if is_done else logging.WARNING, "mpal %s: %s", " ".join(arguments), said)

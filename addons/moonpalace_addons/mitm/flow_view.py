@@ -1,0 +1,40 @@
+"""mitmproxy's view of flows, which mitmweb and the console have and mitmdump has not."""
+
+from typing import TYPE_CHECKING, cast
+
+from mitmproxy import ctx
+from mitmproxy.flow import Flow
+
+if TYPE_CHECKING:
+    from mitmproxy.addons.view import View  # importing it costs `mpal start` some milliseconds
+
+
+def flow_view() -> "View | None":
+    """Return the view of this mitmproxy, or None."""
+    master = getattr(ctx, "master", None)
+    return cast("View | None", master.addons.get("view")) if master is not None else None
+
+
+def focus_on(flow: Flow) -> None:
+    """Make a flow that is shown the one that `@focus` names."""
+    view = flow_view()
+    if view is not None and view.focus.flow is not flow and flow in view:
+        view.focus.flow = flow
+
+
+def remove(flow: Flow) -> None:
+    """Remove a flow from the view."""
+    if (view := flow_view()) is not None:
+        view.remove([flow])
+
+
+def update(flow: Flow) -> None:
+    """Show what has changed of a flow."""
+    if (view := flow_view()) is not None:
+        view.update([flow])
+
+
+def shown(flow_id: str) -> Flow | None:
+    """Return the flow with this id, None if it is not in the view any more."""
+    view = flow_view()
+    return view.get_by_id(flow_id) if view is not None else None

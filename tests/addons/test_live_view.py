@@ -1,0 +1,224 @@
+"""Rows, streams and limits of mitmproxy's view."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from mitmproxy.addons.view import View
+from mitmproxy.connection import Server
+from mitmproxy.flow import Error
+from mitmproxy.http import HTTPFlow
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+from mitmproxy.test import taddons, tflow
+
+from moonpalace_addons import live_view
+from moonpalace_addons.calls.call import Call, Calls
+from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.live import kept
+from moonpalace_addons.live_view import REPLAY_OF_CUT, LiveView
+from moonpalace_addons.mitm import web_page
+from moonpalace_addons.settings.values import resolve
+from moonpalace_addons.writer_process.messages import RowLine
+
+ROW = RowLine("", 527, "#527 kimi-k3 stop", "good", False, "¥0.02", ("odd",))
+
+
+class Rig:
+    """The addon beside a view, as in mitmweb."""
+
+    def __init__(self, limit: int = 1000) -> None:
+        settings = resolve({"live-limit": str(limit)}, {"MOONPALACE_HOME": "/nowhere"})
+        self.calls = Calls()
+        self.live = LiveView(Configuration(settings), self.calls)
+        self.view = View()
+
+    def begin(self) -> HTTPFlow:
+        """Begin a call whose answer is a stream; its flow is in the view."""
+        flow = tflow.tflow(resp=True)
+        assert flow.response is not None
+        flow.live = True
+        flow.response.data.content = flow.response.timestamp_end = None
+        self.calls.begin(Call(flow, 0, [], "", "/v1/chat/completions"))
+        self.view.requestheaders(flow)
+        self.live.requestheaders(flow)
+        flow.response.stream = lambda data: data
+        self.live.responseheaders(flow)
+        return flow
+
+    def end(self, flow: HTTPFlow, content: bytes | None = None) -> None:
+        """End a call; mitmproxy puts the whole of a stream into its flow."""
+        assert flow.response is not None
+        flow.response.timestamp_end = 200.0
+        flow.response.data.content = content or flow.response.data.content
+        self.calls.end(flow)
+        self.live.response(flow)
+        flow.live = False
+
+    def tell(self, flow: HTTPFlow, row: RowLine) -> None:
+        """Tell the row of a call, as the writer's process does."""
+        self.live.put_row(replace(row, uuid=flow.metadata[kept.UUID]))
+        self.live._take_rows()
+
+    def tick(self) -> None:
+        """Let a second pass."""
+        self.live._show_streams()
+        self.live._keep_limits()
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    """Give the addon with its defaults."""
+    rig = Rig()
+    with taddons.context(rig.view):
+        yield rig
+
+
+def pass_through(flow: HTTPFlow, data: bytes) -> object:
+    """Pass a piece of an answer through its stream."""
+    assert flow.response is not None
+    assert callable(flow.response.stream)
+    return flow.response.stream(data)
+
+
+def content_of(flow: HTTPFlow) -> bytes | None:
+    """Return the answer that the view shows."""
+    assert flow.response is not None
+    return flow.response.raw_content
+
+
+def test_a_stream_is_shown_while_it_runs(rig: Rig) -> None:
+    """What the client has got is in the flow within a second, with its times, and again once it has grown."""
+    flow = rig.begin()
+    assert pass_through(flow, b"Once") == b"Once"
+    assert content_of(flow) is None
+    rig.tick()
+    assert content_of(flow) == b"Once"
+    pass_through(flow, b" upon")
+    rig.tick()
+    assert content_of(flow) == b"Once upon"
+    assert [offset for offset, _ in kept.times_of(flow)] == [4, 9]
+
+
+def test_an_interrupted_stream_stays(rig: Rig) -> None:
+    """The part that has come of a failed answer is shown, and the flow is marked; a mark of the user's own stays."""
+    for marked, expected in (("", ":red_circle:"), (":star:", ":star:")):
+        flow = rig.begin()
+        flow.marked = marked
+        pass_through(flow, b"Once")
+        flow.error = Error("the API broke off")
+        rig.live.error(flow)
+        assert (content_of(flow), flow.marked) == (b"Once", expected)
+
+
+@pytest.mark.parametrize(
+    ("style", "mark"), [("good", ""), ("bad", ":red_circle:"), ("warning", ":orange_circle:"), ("quiet", "")]
+)
+def test_rows_say_what_they_are(rig: Rig, style: str, mark: str) -> None:
+    """The line of the stored row is the comment; failures and truncated answers are marked."""
+    flow = rig.begin()
+    rig.tell(flow, replace(ROW, text="#527 kimi-k3 running", is_running=True))
+    assert (flow.comment, flow.metadata[kept.ROW]) == ("#527 kimi-k3 running", 527)
+    rig.end(flow, b"Once")
+    rig.tell(flow, replace(ROW, style=style))
+    assert (flow.comment, flow.marked) == ("#527 kimi-k3 stop", mark)
+    assert (flow.metadata[kept.PRICE], flow.metadata[kept.WARNINGS]) == ("¥0.02", ["odd"])
+
+
+def test_a_comment_of_the_user_stays(rig: Rig) -> None:
+    """What the user writes into the comment is not replaced; a row of a flow that is gone changes nothing."""
+    flow = rig.begin()
+    flow.comment = "look here"
+    rig.tell(flow, ROW)
+    assert flow.comment == "look here"
+    rig.live.put_row(replace(ROW, uuid="gone"))
+    rig.live._take_rows()
+
+
+def test_rows_come_from_another_thread(rig: Rig) -> None:
+    """Rows told before and after the loop runs are taken on it."""
+
+    async def told() -> list[str]:
+        flows = [rig.begin(), rig.begin()]
+        rows = [replace(ROW, uuid=flow.metadata[kept.UUID]) for flow in flows]
+        rig.live.put_row(rows[0])
+        rig.live.running()
+        await asyncio.to_thread(rig.live.put_row, rows[1])
+        await asyncio.sleep(0)
+        await rig.live.done()
+        return [flow.comment for flow in flows]
+
+    assert asyncio.run(told()) == [ROW.text, ROW.text]
+
+
+def test_the_oldest_finished_flows_leave() -> None:
+    """Beyond the limit the oldest flows go, but none that is running, intercepted, or whose client still reads."""
+    rig = Rig(limit=2)
+    with taddons.context(rig.view):
+        flows = [rig.begin() for _ in range(5)]
+        for flow in flows[1:]:
+            rig.end(flow)
+        flows[1].intercepted = True
+        rig.tick()
+        assert [flow.id for flow in rig.view] == [flows[0].id, flows[1].id]
+        flows[1].intercepted = False
+        rig.end(flows[0])
+        late = rig.begin()
+        rig.tick()
+        assert [flow.id for flow in rig.view] == [flows[1].id, late.id]
+        rig.view.clear()
+        for _ in range(3):
+            rig.begin()
+        rig.tick()
+        assert len(rig.view) == 3
+        assert len(rig.live._order) == 3
+
+
+def test_large_bodies_are_cut_once_they_were_sent(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a large body the beginning stays in the view, after the call; until then mitmproxy has to send it."""
+    monkeypatch.setattr(live_view, "MAX_SIZE", 4)
+    flow = rig.begin()
+    flow.request.data.content = b"question"
+    rig.end(flow, b"answer")
+    flow.live = True
+    rig.tick()
+    assert (flow.request.raw_content, content_of(flow)) == (b"question", b"answer")
+    flow.live = False
+    rig.tick()
+    assert (flow.request.raw_content, content_of(flow)) == (b"ques", b"answ")
+    assert flow.response is not None
+    assert (kept.cut_of(flow, flow.request), kept.cut_of(flow, flow.response)) == (4, 2)
+
+
+def test_a_cut_request_is_not_replayed(rig: Rig) -> None:
+    """A replay would send half a request: it is answered with what to do instead."""
+    flow = rig.begin()
+    flow.metadata[kept.CUT] = [4, 0]
+    flow.response, flow.is_replay = None, "request"
+    rig.live.requestheaders(flow)
+    answered = flow.response
+    assert answered is not None
+    assert answered.status_code == 400
+    assert REPLAY_OF_CUT.encode() in (answered.content or b"")
+
+
+@pytest.mark.parametrize(
+    ("address", "refused"),
+    [
+        (("127.0.0.1", 8081), True),
+        (("localhost", 8081), True),
+        (("127.1", 8081), True),
+        (("0.0.0.0", 8081), True),
+        (("::1", 8081), True),
+        (("127.0.0.1", 8082), False),
+        (("api.moonshot.cn", 8081), False),
+    ],
+)
+def test_mitmweb_is_no_endpoint(
+    rig: Rig, address: tuple[str, int], refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The proxy does not connect to mitmweb's page, by whatever name of this machine."""
+    monkeypatch.setattr(web_page, "address", lambda: ("127.0.0.1", 8081))
+    data = ServerConnectionHookData(Server(address=address), tflow.tclient_conn())
+    rig.live.server_connect(data)
+    assert (data.server.error is not None) is refused

@@ -1,0 +1,55 @@
+"""Tests of what the proxy is told of rows."""
+
+from dataclasses import replace
+
+import pytest
+
+from moonpalace_addons.store.tasks import State
+from moonpalace_addons.writer_process.client import WriterClient
+from moonpalace_addons.writer_process.messages import Opening, RowLine
+from moonpalace_addons.writer_process.row_lines import row_told
+from tests.exchanges import an_exchange
+from tests.waiting import until
+from tests.writer_process.calls import Call
+from tests.writer_process.stored import begin
+
+
+def test_what_is_told() -> None:
+    """The line has no time, as a view has a column for it; what the call cost is in it and beside it."""
+    row = row_told(an_exchange(cost=0.0213, cost_currency="CNY", warnings=("odd",)))
+    assert row == RowLine(
+        "00000000-0000-0000-0000-000000000001",
+        1,
+        "#1 kimi-k3 stop 11→7 2ms · ¥0.0213",
+        "good",
+        False,
+        "¥0.0213",
+        ("odd",),
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "style", "text"),
+    [(State.IN_FLIGHT, "quiet", "running"), (State.CLIENT_DISCONNECTED, "bad", "your program hung up")],
+)
+def test_how_it_stands(state: State, style: str, text: str) -> None:
+    """A call in flight says so, one that failed says why."""
+    row = row_told(an_exchange(state=state, error_kind="client_disconnected"))
+    assert (row.style, row.is_running) == (style, state is State.IN_FLIGHT)
+    assert text in row.text
+
+
+@pytest.mark.parametrize("rows", [True, False])
+def test_a_proxy_is_told(opening: Opening, rows: bool) -> None:
+    """If it wants to, a proxy learns of a row once while the call runs, and once when it has ended."""
+    told: list[RowLine] = []
+    client = WriterClient(replace(opening, rows=rows), told.append)
+    call = Call()
+    begin(client, call)
+    until(lambda: told or not rows)
+    call.come(1, 2)
+    client.put(call.ended)
+    assert client.stop()
+    assert [(row.uuid, row.row_id, row.is_running) for row in told] == (
+        [(call.uuid, 1, True), (call.uuid, 1, False)] if rows else []
+    )
