@@ -38,6 +38,7 @@ COMMANDS = {
     "mock": ("mock", "Serve a mock of the Kimi API, to develop and test without a key or a network."),
     "otel": ("otel", "Send stored calls to OpenTelemetry."),
     "predicate": ("predicate", "Explain a predicate: its meaning, its SQL, and whether it uses an index."),
+    "report": ("report", "Send reports of calls to a tracker, a mailbox, a chat or a folder."),
     "show": ("show", "Show one call on one screen, and why it ended as it did."),
     "start": ("start", "Start the proxy."),
     "version": ("version", "Show the version."),

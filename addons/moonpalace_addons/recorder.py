@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 
@@ -19,7 +20,7 @@ from moonpalace_addons.store.tasks import Task
 from moonpalace_addons.store.write.host import new_run
 from moonpalace_addons.wire.otlp_environment import asked_by
 from moonpalace_addons.writer_process.client import WriterClient
-from moonpalace_addons.writer_process.messages import Export, LogForm, Opening, RowLine
+from moonpalace_addons.writer_process.messages import Export, LogForm, Opening, Reporting, RowLine
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ class Recorder:
                 log=log_form(settings.log, quiet=settings.quiet),
                 export=export_of(settings),
                 rows=self.tell is not None,
+                reporting=reporting(settings),
             ),
             self.tell,
         )
@@ -108,6 +110,14 @@ def export_of(settings: Settings) -> Export | None:
         logger.warning("otel: %s is set, but calls are not exported without: %s", name, telemetry.INSTALL)
         return None
     return Export(content=settings.otel_content)
+
+
+def reporting(settings: Settings) -> Reporting | None:
+    """Return what the process that reports calls needs, None without rules."""
+    if not settings.rules:
+        return None
+    now = time.time_ns() // 1000
+    return Reporting(settings.database, settings.rules, settings.reports, settings.redact_pattern, now)
 
 
 def log_form(name: str, *, quiet: bool) -> LogForm:

@@ -12,6 +12,7 @@ import click
 
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.settings.explainer import MEMBERS, Explainer
+from moonpalace_addons.settings.reports import KINDS
 from moonpalace_addons.settings.table import TABLE, Setting
 from moonpalace_addons.settings.values import Settings, home, resolve, sources
 from moonpalace_cli.flags.forms import form_flags
@@ -38,15 +39,15 @@ HEAD = """\
 def command(context: click.Context, file: Path | None, form: Form) -> None:
     """Show every setting, its value, and where it comes from: a variable, config.yaml or the default.
 
-    The endpoints and prices of config.yaml, and the model that explains calls, follow. Secrets are not shown.
-    "mpal config init" writes a file with all settings, commented out.
+    The endpoints and prices of config.yaml, the model that explains calls, and the destinations and rules of reports
+    follow. Secrets are not shown. "mpal config init" writes a file with all settings, commented out.
     """
     if context.invoked_subcommand is not None:
         return
     settings = resolve({}, os.environ, file)
     origins = sources(os.environ, file)
     rows = [(setting.name, shown(setting, settings), origin_of(setting, settings, origins)) for setting in TABLE]
-    free = (*endpoints(settings), *prices(settings), *explainer(settings))
+    free = (*endpoints(settings), *prices(settings), *explainer(settings), *destinations(settings), *rules(settings))
     rows += [(name, value, str(settings.config_file)) for name, value in free]
     if form != "table":
         print_records((json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False) for row in rows), form)
@@ -116,10 +117,27 @@ def explainer(settings: Settings) -> Iterator[tuple[str, str]]:
             yield f"explain.{name}", "***" if name == "key" else str(value)
 
 
+def destinations(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield where reports go, without the secrets that are needed for it."""
+    for each in settings.reports:
+        from moonpalace_cli.reporting.receivers.table import place  # most users have none
+
+        hidden = [f"{name} ***" for name in KINDS[each.kind].secrets if name in each.options]
+        yield f"reports.{each.name}", ", ".join([place(each), *hidden, *([] if each.is_redacted else ["not redacted"])])
+
+
+def rules(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield the rules that send reports."""
+    for each in settings.rules:
+        limits = f"at most {each.limit} in 24 hours, similar calls of {each.delay} s together"
+        yield f"rules.{each.name}", f"{each.when} => {each.to}, {limits}"
+
+
 def warnings(settings: Settings) -> Iterator[str]:
     """Yield what is dangerous in the settings, though valid."""
     file = settings.config_file
-    if file is None or not (settings.has_credentials or settings.explain.key) or os.name == "nt":
+    has_secret = settings.has_credentials or settings.explain.key or any(each.has_secret for each in settings.reports)
+    if file is None or not has_secret or os.name == "nt":
         return
     if file.stat().st_mode & OTHERS:
         yield f"{file} holds a key and can be read by other users of this machine: chmod 600 {file}"

@@ -11,6 +11,7 @@ from moonpalace_cli.text.tables import box
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from moonpalace_addons.store.records.deliveries import Delivery
     from moonpalace_addons.store.upkeep.health import Report
     from moonpalace_addons.store.upkeep.health_rows import Run
     from moonpalace_addons.store.upkeep.secret_search import Hit
@@ -39,6 +40,12 @@ def report_text(report: Report) -> Iterator[str]:
     yield line("backlog", backlog(report))
     if report.export:
         yield line("export", report.export)
+    if report.reports:
+        yield line(
+            "reports", ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in report.reports.items())
+        )
+    for each in report.waiting:
+        yield line("", waiting(each))
     for backup in report.backups:
         yield line("old file", f"{backup}, with the keys and cookies that the original stored")
     if report.free_disk is not None:
@@ -58,6 +65,14 @@ def backlog(report: Report) -> str:
     waiting = f"{size(sum(found.size for found in journals))} in {len(journals)} journals" if journals else "none"
     most, limit = size(WINDOW_SIZE), size(MEMORY_LIMIT)
     return f"{waiting}; a proxy has {most} of ended calls in memory at most, and a journal from {limit} on"
+
+
+def waiting(delivery: Delivery) -> str:
+    """Return a report that waits, for people."""
+    whose = f" of rule {delivery.rule}" if delivery.rule else ""
+    since = local_time(datetime.fromtimestamp(delivery.due_at / 1e6, UTC))
+    why = f": {delivery.reason}" if delivery.reason else ""
+    return f"report {delivery.id}{whose} to {delivery.destination}, {delivery.calls} calls, due {since}{why}"
 
 
 def line(name: str, text: str) -> str:
@@ -105,6 +120,7 @@ def report_json(report: Report) -> dict[str, object]:
         ],
         "kept_journals": [str(path) for path in report.kept],
         "export": report.export or None,
+        "reports": report.reports,
         "backups": [str(path) for path in report.backups],
         "findings": [{"what": finding.what, "advice": finding.advice} for finding in report.findings],
     }

@@ -13,6 +13,7 @@ from moonpalace_addons.errors import SettingError
 from moonpalace_addons.settings.endpoints import read_endpoints
 from moonpalace_addons.settings.entries import FREE, Entry
 from moonpalace_addons.settings.kinds import Kind
+from moonpalace_addons.settings.reports import read_reports
 from moonpalace_addons.settings.table import BY_NAME, TABLE
 from moonpalace_addons.wire.suggestions import nearest
 
@@ -79,6 +80,8 @@ def exposed_secrets(path: Path) -> tuple[str, str] | None:
     secrets = [name for name in contents.settings if BY_NAME[name].secret]
     if "key" not in secrets and has_key(contents.free):
         secrets = ["key", *secrets]
+    if "reports" in contents.free and any(each.has_secret for each in read_reports(contents.free["reports"])):
+        secrets.append("secret of a destination of reports")
     if not secrets:
         return None
     warning = f"{display_path(path)} holds a {' and a '.join(secrets)} that other users can read"

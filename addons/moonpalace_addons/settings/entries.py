@@ -7,7 +7,7 @@ from typing import NoReturn
 from moonpalace_addons.errors import SettingError
 from moonpalace_addons.wire.suggestions import nearest
 
-FREE = ("endpoints", "prices", "explain")
+FREE = ("endpoints", "prices", "explain", "reports", "rules")
 """The parts of config.yaml that are read as entries."""
 
 

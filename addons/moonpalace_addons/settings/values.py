@@ -18,6 +18,7 @@ from moonpalace_addons.settings.entries import FREE, Entry
 from moonpalace_addons.settings.environment_proxy import environment_proxy
 from moonpalace_addons.settings.explainer import Explainer, read_explainer
 from moonpalace_addons.settings.prices import read_prices
+from moonpalace_addons.settings.reports import Destination, ReportRule, read_reports, read_rules
 from moonpalace_addons.settings.table import BY_NAME, ENDPOINT, OTEL, TABLE, UPSTREAM_PROXY, Setting
 from moonpalace_addons.wire.otlp_environment import asked_by
 from moonpalace_addons.wire.prices import PriceRule
@@ -38,6 +39,8 @@ class Settings:
     """The first is at `endpoint`, and serves clients that name none."""
     prices: tuple[PriceRule, ...]
     explain: Explainer
+    reports: tuple[Destination, ...]
+    rules: tuple[ReportRule, ...]
     key: str | None = field(repr=False)
     token: str | None = field(repr=False)
     allow_origins: tuple[str, ...]
@@ -176,6 +179,7 @@ def sources(environ: Mapping[str, str], config: Path | None = None) -> dict[str,
 def _settings(values: _Values, folder: Path, config_file: Path | None, environ: Mapping[str, str]) -> Settings:
     found: dict[str, Any] = {setting.field: values.of(setting) for setting in TABLE}
     endpoints, found["prices"] = _endpoints(values, found)
+    found["reports"], found["rules"] = _reports(values)
     found["endpoint"], found["key"] = endpoints[0].url, endpoints[0].key
     if UPSTREAM_PROXY.name in values.chosen:
         endpoints = tuple(with_proxy(each, found[UPSTREAM_PROXY.field], environ) for each in endpoints)
@@ -199,6 +203,11 @@ def _endpoints(values: _Values, found: Mapping[str, Any]) -> tuple[tuple[Endpoin
         prices += read_prices(values.free["prices"], named=[each.name for each in named if each.name])
     given = found["endpoint"] if ENDPOINT.name in values.found else None
     return in_order(named, given, found["endpoint"], found["key"]), prices
+
+
+def _reports(values: _Values) -> tuple[tuple[Destination, ...], tuple[ReportRule, ...]]:
+    destinations = read_reports(values.free["reports"]) if values.has("reports") else ()
+    return destinations, read_rules(values.free["rules"], destinations) if values.has("rules") else ()
 
 
 def with_proxy(endpoint: Endpoint, given: str | None, environ: Mapping[str, str]) -> Endpoint:

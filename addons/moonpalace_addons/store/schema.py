@@ -223,3 +223,43 @@ SEARCH_BLOCKS = Table(
 
 A block has a row only if none of its calls can change any more; a trigger takes the row away if one does nevertheless.
 """
+
+DELIVERIES = Table(
+    "deliveries",
+    METADATA,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("marker", String(32), nullable=False),  # stands in the report, so that it is found again at its receiver
+    Column("slot", Text),  # what goes out once: a destination and a call; NULL for a rule's
+    # Whether and where a call was reported is still known when the call is deleted.
+    Column("exchange_id", RowId, ForeignKey("exchanges.id", ondelete="SET NULL")),
+    Column("destination", Text, nullable=False),  # its name in config.yaml
+    Column("rule", Text),
+    Column("likeness", String(32)),  # what the calls that a rule gathers have in common
+    Column("calls", BigInteger, nullable=False),  # how many calls it stands for
+    Column("kinds", BigInteger, nullable=False),  # how many likenesses they have
+    Column("state", String(16), nullable=False),  # `store.reports.delivery.DeliveryState`
+    Column("attempts", Integer, nullable=False),
+    Column("first_at", BigInteger, nullable=False),  # when its first and its last call began
+    Column("last_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("changed_at", BigInteger, nullable=False),
+    Column("tried_at", BigInteger),  # the first attempt
+    Column("address", Text),
+    Column("reason", Text),  # why it was not sent
+    Index("deliveries_slot", "slot", unique=True),  # one report of a call to a destination, whoever asks for it at once
+    Index("deliveries_exchange_id", "exchange_id"),  # what became of a call; the clean-up
+    Index("deliveries_state", "state", "due_at"),  # what is to be sent
+    Index("deliveries_rule", "rule", "tried_at"),  # how many a rule has sent today
+)
+"""A report of a call, on its way to a destination or there."""
+
+REPORT_RULES = Table(
+    "report_rules",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("turn", BigInteger, nullable=False),  # changes with the rest, so that of two proxies one goes on
+    Column("looked_to", BigInteger, nullable=False),  # the last call that the rule has seen
+    Column("unfinished", Text, nullable=False),  # JSON: calls up to there that were not over
+)
+"""How far the rules that report calls have looked."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from moonpalace_addons.settings.reports import Destination, ReportRule
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import Chunks
 from moonpalace_addons.wire.prices import PriceRule
@@ -47,6 +48,20 @@ class Export:
 
 
 @dataclass(frozen=True, slots=True)
+class Reporting:
+    """What the process that reports calls needs: the store, its rules, and where the reports go.
+
+    A rule that the store does not know yet sees the calls that began after `since`, in microseconds since the epoch.
+    """
+
+    database: str = field(repr=False)
+    rules: tuple[ReportRule, ...]
+    destinations: tuple[Destination, ...]
+    redact_pattern: str | None
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
 class Opening:
     """The proxy's first message: the store and its settings.
 
@@ -54,7 +69,7 @@ class Opening:
     row of the proxy's run; `prices` are those that the user sets. `key`, the key of the store's fingerprints, was read
     by an earlier process: with it a process starts although the store cannot be opened at present. `log` is the form
     of the log of calls, `export` says whether calls are exported. With `rows` each row is told, as `RowLine`, when it
-    is written first and when its call has ended.
+    is written first and when its call has ended. `reporting` is set if there are rules that report calls.
     """
 
     database: str = field(repr=False)
@@ -67,6 +82,7 @@ class Opening:
     log: LogForm = FULL_LOG
     export: Export | None = None
     rows: bool = False
+    reporting: Reporting | None = None
 
 
 @dataclass(frozen=True, slots=True)

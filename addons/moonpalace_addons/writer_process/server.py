@@ -23,6 +23,7 @@ from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, S
 from moonpalace_addons.writer_process.reports import Reports
 from moonpalace_addons.writer_process.request_log import CallLog
 from moonpalace_addons.writer_process.row_lines import row_told
+from moonpalace_addons.writer_process.rules_process import RulesProcess
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.telemetry.exporter import Exporter
@@ -67,6 +68,7 @@ def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> 
     helpers = (
         Housekeeper(writer.engine, days=opening.retention_days, max_size=opening.max_size),
         Indexer(writer.engine),
+        RulesProcess(opening.reporting),
     )
     exporters = () if exporter is None else (exporter,)
     for each in (writer, *helpers, *exporters):

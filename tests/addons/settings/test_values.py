@@ -79,6 +79,8 @@ def test_defaults(tmp_path: Path) -> None:
         endpoints=(Endpoint("https://api.moonshot.cn"),),
         prices=(),
         explain=Explainer(),
+        reports=(),
+        rules=(),
         upstream_ca=None,
         insecure=False,
         upstream_proxy=None,

@@ -2,7 +2,7 @@
 
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from moonpalace_addons.store.database.engine import parse_url, shown, sqlite_fil
 from moonpalace_addons.store.incoming.upgrade import Places, backups
 from moonpalace_addons.store.journal import journal_place
 from moonpalace_addons.store.journal.journal_place import JournalFile
+from moonpalace_addons.store.records import deliveries
+from moonpalace_addons.store.records.deliveries import Delivery, DeliveryState
 from moonpalace_addons.store.upkeep import health_rows
 from moonpalace_addons.store.upkeep.health_rows import Run
 from moonpalace_addons.store.write import recovery
@@ -19,6 +21,8 @@ from moonpalace_addons.version import __version__
 
 MIN_FREE_DISK = 200_000_000
 """Free bytes below which the disk is reported: a long session with images may write as much within an hour."""
+MAX_REPORTS = 10
+"""Reports of calls that are named."""
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -51,6 +55,8 @@ class Report:
     backups: list[Path] = field(default_factory=list)
     export: str = ""
     """Where calls are exported to, and what came of a request to it; empty if they are not exported."""
+    reports: dict[str, int] = field(default_factory=dict)
+    waiting: list[Delivery] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -86,6 +92,9 @@ def inspect_database(connection: Connection, report: Report) -> None:
     report.rows = health_rows.rows_by_state(connection)
     report.unused_pieces, report.unused_bytes = health_rows.unused_pieces(connection)
     report.proxies = health_rows.unended_runs(connection)
+    report.reports = deliveries.counts(connection)
+    report.waiting = deliveries.read(connection, deliveries.TABLE.state.in_(deliveries.WAITING), limit=MAX_REPORTS)
+    report.findings += [Finding(*pair) for pair in report_problems(deliveries.failed(connection, limit=MAX_REPORTS))]
     if lost := health_rows.damaged_calls(connection):
         named = ", ".join(str(number) for number in lost[: health_rows.MAX_LISTED]) + (
             ", …" if len(lost) > health_rows.MAX_LISTED else ""
@@ -140,6 +149,15 @@ def journal_problems(report: Report, url: str, home: Path) -> Pairs:
         )
     for path in journal_place.others(url, home):
         yield f"calls of another store wait in {path}", "start mpal once with the --database that they were made with"
+
+
+def report_problems(failed: Sequence[Delivery]) -> Pairs:
+    """Yield the reports that were refused, or may have arrived or not."""
+    for each in failed:
+        is_doubted = each.state is DeliveryState.IN_DOUBT
+        what = "may have arrived, or not" if is_doubted else "was refused"
+        look = "look whether it is there; if not, " if is_doubted else "correct that, and "
+        yield f"report {each.id} to {each.destination} {what}: {each.reason}", f"{look}mpal report --retry {each.id}"
 
 
 def inspect_files(file: Path, report: Report) -> None:

@@ -1,0 +1,106 @@
+"""Send a report once: claim it, send it, record what became of it, and find out what became of those left behind."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import OperationalError
+
+from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.store.records import deliveries
+from moonpalace_addons.store.records.deliveries import DeliveryState
+from moonpalace_cli.reporting.outcome import InDoubt, Later, Outcome, Refused, Sent
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from moonpalace_addons.store.records.deliveries import Delivery
+    from moonpalace_cli.reporting.message import Message
+    from moonpalace_cli.reporting.receivers.receiver import Receiver
+
+FIRST_PAUSE = 60.0
+MAX_PAUSE = 4 * 3600.0
+"""Seconds until the second attempt, and at most between attempts: each pause is twice as long as the one before."""
+MAX_ATTEMPTS = 12
+"""Attempts after which a report is given up, about a day after the first."""
+SETTLING_TIME = 60.0
+"""Seconds in which a receiver may still act on a request that got no answer."""
+ASK_AGAIN = 600.0
+"""Seconds until a receiver that could not be asked is asked again."""
+CLOCK_SKEW = timedelta(hours=1)
+"""How much earlier than our attempt a report may have arrived, by the receiver's clock."""
+RECORDING_ATTEMPTS = 6
+INTERRUPTED = "it was interrupted while it was being sent"
+ABANDONED = "its process ended while it was being sent"
+
+
+def attempt(engine: Engine, delivery: Delivery, message: Message, receiver: Receiver) -> Delivery | None:
+    """Send a report unless another process does; return it as it is now, None if another process has it."""
+    claimed = deliveries.claim(engine, delivery)
+    if claimed is None:
+        return None
+    outcome: Outcome = InDoubt(INTERRUPTED)
+    try:
+        outcome = receiver.send(message)
+    finally:
+        record(engine, claimed, outcome)
+    with engine.connect() as connection:
+        return deliveries.numbered(connection, claimed.id)
+
+
+def record(engine: Engine, delivery: Delivery, outcome: Outcome) -> None:
+    """Record what became of a claimed report, if necessary when the store is free again."""
+    for number in range(RECORDING_ATTEMPTS):
+        try:
+            record_once(engine, delivery, outcome)
+        except OperationalError:
+            if number == RECORDING_ATTEMPTS - 1:
+                raise
+            time.sleep(number)
+        else:
+            return
+
+
+def record_once(engine: Engine, delivery: Delivery, outcome: Outcome) -> None:
+    """Record what became of a claimed report."""
+    match outcome:
+        case Sent(address):
+            deliveries.settle(engine, delivery, DeliveryState.SENT, address=address)
+        case Refused(reason):
+            deliveries.settle(engine, delivery, DeliveryState.REFUSED, reason=reason)
+        case InDoubt(reason):
+            deliveries.settle(engine, delivery, DeliveryState.IN_DOUBT, reason=reason, delay=SETTLING_TIME)
+        case Later(reason, seconds):
+            if delivery.attempts >= MAX_ATTEMPTS:
+                given_up = f"given up after {delivery.attempts} attempts: {reason}"
+                deliveries.settle(engine, delivery, DeliveryState.REFUSED, reason=given_up)
+                return
+            pause = min(FIRST_PAUSE * 2 ** (delivery.attempts - 1), MAX_PAUSE) if seconds is None else seconds
+            deliveries.settle(engine, delivery, DeliveryState.PENDING, reason=reason, delay=pause)
+
+
+def find_out(engine: Engine, delivery: Delivery, receiver: Receiver) -> Delivery:
+    """Return a report, left by a dead process or in doubt, as it is after its receiver was asked about it.
+
+    If it has not arrived, it is pending again; if the receiver cannot be asked, it is in doubt.
+    """
+    state, address, delay = DeliveryState.IN_DOUBT, None, ASK_AGAIN
+    reason = delivery.reason or ABANDONED
+    if receiver.can_find:
+        try:
+            address = receiver.find(delivery.marker, tried_at(delivery) - CLOCK_SKEW)
+        except MoonPalaceError as error:
+            reason = f"{reason.partition(';')[0]}; {error}"
+        else:
+            state, delay = (DeliveryState.SENT if address else DeliveryState.PENDING), 0.0
+            reason = "" if address else reason
+    deliveries.settle(engine, delivery, state, address=address, reason=reason or None, delay=delay)
+    with engine.connect() as connection:
+        return deliveries.numbered(connection, delivery.id) or delivery
+
+
+def tried_at(delivery: Delivery) -> datetime:
+    """Return when a report was first sent."""
+    return datetime.fromtimestamp((delivery.tried_at or delivery.changed_at) / 1e6, UTC)

@@ -1,0 +1,64 @@
+"""Which calls a rule reports together, and which reports share what is left of its limit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from moonpalace_addons.store.read import selection
+from moonpalace_addons.store.records import contents
+from moonpalace_addons.store.records.exchanges import microseconds
+from moonpalace_cli.reporting.likeness import MAX_SIZE, likeness
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+class Counted(Protocol):
+    """What stands for a number of calls."""
+
+    @property
+    def calls(self) -> int:
+        """Return the number."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A call that a rule has found; `at` is when it began, in microseconds since the epoch."""
+
+    id: int
+    at: int
+    likeness: str
+
+
+def seen(engine: Engine, ids: Sequence[int]) -> list[Seen]:
+    """Return what counts of these calls, in their order; deleted ones are left out."""
+    found = []
+    for exchange in selection.in_order(engine, ids):
+        is_small = (exchange.request_bytes or 0) <= MAX_SIZE
+        request = contents.bodies(engine, exchange.id).request if is_small else b"x" * (MAX_SIZE + 1)
+        found.append(Seen(exchange.id, microseconds(exchange.started_at), likeness(exchange, request)))
+    return found
+
+
+def alike(calls: Sequence[Seen]) -> dict[str, list[Seen]]:
+    """Return the calls by their likeness, those of a kind in their order."""
+    groups: dict[str, list[Seen]] = {}
+    for call in calls:
+        groups.setdefault(call.likeness, []).append(call)
+    return groups
+
+
+def shares[T: Counted](waiting: Sequence[T], room: int) -> list[list[T]]:
+    """Return the reports to send now, at most `room`: each on its own as far as there is room, the rest as one.
+
+    Those that stand for the most calls come first.
+    """
+    if room <= 0:
+        return []
+    largest = sorted(waiting, key=lambda each: -each.calls)
+    if len(largest) <= room:
+        return [[each] for each in largest]
+    return [*([each] for each in largest[: room - 1]), largest[room - 1 :]]

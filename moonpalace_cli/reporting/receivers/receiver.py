@@ -1,0 +1,143 @@
+"""What all receivers have in common: their protocol, and what their answers over HTTP mean."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Protocol
+from urllib.parse import urlsplit
+
+from moonpalace_cli.outgoing.http import NoAnswerError, NotSentError, Request, Response, send
+from moonpalace_cli.reporting.outcome import InDoubt, Later, Outcome, Refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from moonpalace_cli.reporting.message import Message
+
+MAX_REASON = 300
+"""Characters of a receiver's message that are kept."""
+MAX_WAIT = 86_400.0
+"""Seconds: no receiver is waited for longer, whatever it asks."""
+UNAVAILABLE = (429, 503)
+"""Statuses that say that the request was not acted on, and may be repeated."""
+FIRST_SERVER_ERROR = 500
+
+
+class Receiver(Protocol):
+    """Where reports go: `place` is its name for people, without secrets; `find` works if `can_find`."""
+
+    @property
+    def place(self) -> str:
+        """Return its name for people, without secrets."""
+        ...
+
+    @property
+    def can_find(self) -> bool:
+        """Tell whether it can be asked if a report has arrived."""
+        ...
+
+    def send(self, message: Message) -> Outcome:
+        """Send a report; never raise for what the receiver or the network does."""
+        ...
+
+    def find(self, marker: str, since: datetime) -> str | None:
+        """Return the address of the report with this marker, None if it has not arrived; raise MoonPalaceError."""
+        ...
+
+
+def posted(request: Request, judge: Callable[[Response], Outcome], secrets: Iterable[str] = ()) -> Outcome:
+    """Send a request; return what the answer means, by `judge` if its status is that of a success."""
+    try:
+        response = send(request)
+    except NotSentError as error:
+        return Later(str(error))
+    except NoAnswerError as error:
+        return InDoubt(str(error))
+    return judge(response) if response.status // 100 == 2 else judged(request, response, tuple(secrets))
+
+
+def judged(request: Request, response: Response, secrets: tuple[str, ...]) -> Outcome:
+    """Return what an answer with an error status means."""
+    said = f"{request.host} answers {response.status}"
+    if words := without(words_of(response.body), secrets):
+        said += f": {words}"
+    if response.status in UNAVAILABLE or is_rate_limit(response):
+        return Later(said, wait(response))
+    if response.status >= FIRST_SERVER_ERROR or response.status == 408:
+        return InDoubt(said)
+    if response.status // 100 == 3:
+        return Refused(
+            f"{said} and sends on to {urlsplit(response.headers.get('Location', '')).hostname or 'another path'}"
+        )
+    return Refused(said)
+
+
+def is_rate_limit(response: Response) -> bool:
+    """Tell whether a status 403 is that of a rate limit, as GitHub's is."""
+    headers = response.headers
+    is_over = "Retry-After" in headers or headers.get("X-RateLimit-Remaining") == "0"
+    return response.status == 403 and (is_over or b"rate limit" in response.body.lower())
+
+
+def wait(response: Response) -> float | None:
+    """Return how long to wait, in seconds, as the answer says it."""
+    given, reset = (
+        response.headers.get("Retry-After", "").strip(),
+        response.headers.get("X-RateLimit-Reset", "").strip(),
+    )
+    if given.isascii() and given.isdigit():
+        return min(float(given), MAX_WAIT)
+    try:
+        return bounded((parsedate_to_datetime(given) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        pass
+    return bounded(int(reset) - time.time()) if reset.isascii() and reset.isdigit() and len(reset) < 12 else None
+
+
+def bounded(seconds: float) -> float:
+    """Return a wait of at least a second, and at most `MAX_WAIT`."""
+    return max(1.0, min(seconds, MAX_WAIT))
+
+
+def words_of(body: bytes) -> str:
+    """Return what an answer says, in one line."""
+    value = json_of(body)
+    if isinstance(value, dict):
+        told = (value.get(name) for name in ("message", "msg", "errmsg", "error", "error_description", "errors"))
+        found = [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in told if each]
+        text = "; ".join(found)
+    else:
+        text = body.decode("utf-8", "replace")
+    return " ".join(text.split())[:MAX_REASON]
+
+
+def json_of(body: bytes) -> object:
+    """Return the JSON of an answer, None if it is none."""
+    try:
+        value: object = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def members(body: bytes) -> Mapping[str, object]:
+    """Return the members of an answer that is a JSON object."""
+    value = json_of(body)
+    return value if isinstance(value, dict) else {}
+
+
+def without(text: str, secrets: Iterable[str]) -> str:
+    """Return a receiver's words without the secrets that were sent to it."""
+    for secret in secrets:
+        text = text.replace(secret, "***") if secret else text
+    return text
+
+
+def json_request(url: str, value: object, headers: Mapping[str, str] | None = None) -> Request:
+    """Return a POST with a JSON body."""
+    body = json.dumps(value).encode()
+    return Request("POST", url, {"Content-Type": "application/json; charset=utf-8", **(headers or {})}, body)

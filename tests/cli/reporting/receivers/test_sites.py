@@ -1,0 +1,335 @@
+"""Tests of receivers against servers with the shapes of the sites, on real sockets."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from moonpalace_addons.errors import MoonPalaceError, SettingError
+from moonpalace_addons.settings.reports import Destination
+from moonpalace_cli.mock.certificate import Certificate
+from moonpalace_cli.outgoing import http
+from moonpalace_cli.reporting.message import Message
+from moonpalace_cli.reporting.outcome import InDoubt, Later, Refused, Sent
+from moonpalace_cli.reporting.receivers.receiver import Receiver
+from moonpalace_cli.reporting.receivers.table import place, receiver
+from tests.cli.reporting import servers
+from tests.cli.reporting.servers import TOKEN, Asked, Reply, Site, serving
+
+MESSAGE = Message(
+    "Call: kimi-k3: 429", "## Call\n\n<at>&", "status: 429", '{"metadata": {}}', 13, "chatcmpl-1", marker="ab" * 16
+)
+MARK = f"<!-- moonpalace-report: {MESSAGE.marker} -->"
+LONG_AGO = datetime.now(UTC) - timedelta(days=1)
+SECRET = "SEC0123456789abcdef"
+
+ISSUES: Mapping[str, tuple[Callable[[Site, Asked], Reply], str, str]] = {
+    "github": (servers.github, "o/r", ""),
+    "gitlab": (servers.gitlab, "g/s/p", ""),
+    "gitee": (servers.gitee, "o/r", "/api/v5"),
+}
+CHATS = {"slack": servers.slack, "feishu": servers.feishu, "dingtalk": servers.dingtalk, "webhook": servers.webhook}
+
+
+def issue(kind: str, site: Site, **options: str) -> Receiver:
+    """Return the receiver for the issues of a site."""
+    given = {"url": site.url + ISSUES[kind][2], "token": "env:T"} | options
+    return receiver(Destination("d", kind, ISSUES[kind][1], given), {"T": TOKEN})
+
+
+def chat(kind: str, site: Site, **options: str) -> Receiver:
+    """Return the receiver for a webhook."""
+    return receiver(Destination("d", kind, "env:U", options), {"U": f"{site.url}/hook/path-{TOKEN}?key={TOKEN}"})
+
+
+@pytest.mark.parametrize("kind", ISSUES)
+def test_an_issue(kind: str) -> None:
+    """An issue has title, text, labels and a hidden mark; the answer has its address."""
+    with serving(ISSUES[kind][0]) as site:
+        assert issue(kind, site, labels="bad case, kimi").send(MESSAGE) == Sent(
+            f"{site.url}/{ISSUES[kind][1]}{'/-' * (kind == 'gitlab')}/issues/{'I' * (kind == 'gitee')}1"
+        )
+        (sent,) = site.arrived
+        assert sent["title"] == MESSAGE.title
+        assert sent["description" if kind == "gitlab" else "body"] == f"{MESSAGE.text}\n\n{MARK}\n"
+        assert sent["labels"] == (["bad case", "kimi"] if kind == "github" else "bad case,kimi")
+
+
+@pytest.mark.parametrize("kind", ISSUES)
+def test_an_issue_is_found_again(kind: str) -> None:
+    """Whether a report has arrived shows in the newest issues: among others, and not before it is there."""
+    with serving(ISSUES[kind][0]) as site:
+        there = issue(kind, site)
+        there.send(replace(MESSAGE, marker="0" * 32))
+        assert there.find(MESSAGE.marker, LONG_AGO) is None
+        there.send(MESSAGE)
+        assert there.find(MESSAGE.marker, LONG_AGO) == f"{site.url}/found/2"
+        query = site.asked[-1].query
+        assert query["state"] == "all"
+        assert query.get("since") or query["created_after"]
+
+
+def test_all_pages_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report is found on a later page; a site with too many issues is an error, as is one that refuses."""
+    monkeypatch.setattr("moonpalace_cli.reporting.receivers.issues.PAGE_SIZE", 1)
+    monkeypatch.setattr("moonpalace_cli.reporting.receivers.issues.MAX_PAGES", 3)
+
+    def pages(site: Site, asked: Asked) -> Reply:
+        page = int(asked.query["page"])
+        return Reply(200, [{"body": MARK if page == 2 and site.replies else "", "html_url": f"page {page}"}])
+
+    with serving(pages) as site:
+        with pytest.raises(MoonPalaceError, match="GitHub has more than 3 issues"):
+            issue("github", site).find(MESSAGE.marker, LONG_AGO)
+        site.replies.append(Reply())
+        assert issue("github", site).find(MESSAGE.marker, LONG_AGO) == "page 2"
+    with serving(servers.github) as site, pytest.raises(MoonPalaceError, match=r"list its issues: 401 Bad") as raised:
+        issue("github", site, token="wrong").find(MESSAGE.marker, LONG_AGO)
+    assert "wrong" not in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", CHATS)
+def test_a_chat(kind: str) -> None:
+    """A chat gets a few lines, with the name as a keyword; plain JSON gets all, and a key to compare."""
+    with serving(CHATS[kind]) as site:
+        assert chat(kind, site).send(MESSAGE) == Sent(chat(kind, site).place)
+        (sent,) = site.arrived
+        if kind == "webhook":
+            assert sent == {
+                "id": MESSAGE.marker,
+                "title": MESSAGE.title,
+                "text": MESSAGE.text,
+                "calls": 1,
+                "call": {"metadata": {}},
+            }
+            assert site.asked[0].headers["Idempotency-Key"] == MESSAGE.marker
+            return
+        text = {"slack": ["text"], "feishu": ["content", "text"], "dingtalk": ["text", "content"]}[kind]
+        found: Any = sent
+        for name in text:
+            found = found[name]
+        assert found.startswith("MoonPalace: Call: kimi-k3: 429\nstatus: 429\n")
+
+
+@pytest.mark.parametrize("kind", CHATS)
+def test_captured_text_mentions_nobody(kind: str) -> None:
+    """What a model wrote is no mention and no link in a chat."""
+    hostile = replace(MESSAGE, brief='<!channel> <at user_id="all"></at> <https://evil|click>')
+    with serving(CHATS[kind]) as site:
+        chat(kind, site).send(hostile)
+        sent = json.dumps(site.arrived[0])
+        assert kind in ("dingtalk", "webhook") or not {"<!", "<at", "<http"} & {
+            sent[at : at + 2] for at in range(len(sent))
+        }
+        assert kind != "dingtalk" or site.arrived[0]["at"] == {"isAtAll": False}
+
+
+def signed(key: str, text: str) -> str:
+    """Return a signature as the sites' documents describe it."""
+    return base64.b64encode(hmac.new(key.encode(), text.encode(), hashlib.sha256).digest()).decode()
+
+
+def test_signatures() -> None:
+    """Feishu signs nothing with time and secret as the key, in seconds; DingTalk signs these, in milliseconds."""
+    with serving(servers.feishu) as site:
+        chat("feishu", site, secret=SECRET).send(MESSAGE)
+        sent = site.arrived[0]
+        assert abs(int(sent["timestamp"]) - time.time()) < 60
+        assert sent["sign"] == signed(f"{sent['timestamp']}\n{SECRET}", "")
+    with serving(servers.dingtalk) as site:
+        chat("dingtalk", site, secret=SECRET).send(MESSAGE)
+        query = site.asked[0].query
+        assert query["key"] == TOKEN
+        assert abs(int(query["timestamp"]) / 1000 - time.time()) < 60
+        assert query["sign"] == signed(SECRET, f"{query['timestamp']}\n{SECRET}")
+
+
+def test_a_token_for_a_webhook() -> None:
+    """A webhook's own token goes into the usual header."""
+    with serving(servers.webhook) as site:
+        chat("webhook", site, token=SECRET).send(MESSAGE)
+        assert site.asked[0].headers["Authorization"] == f"Bearer {SECRET}"
+
+
+LIMITED = {"message": "You have exceeded a secondary rate limit"}
+HTTP_REPLIES: Mapping[str, tuple[Reply, type, float | None]] = {
+    "unauthorized": (Reply(401, {"message": "Bad credentials"}), Refused, None),
+    "not found": (Reply(404, {"message": "Not Found"}), Refused, None),
+    "gone": (Reply(410, {"message": "Issues are disabled"}), Refused, None),
+    "unfit": (Reply(422, {"message": "Validation Failed", "errors": [{"field": "title"}]}), Refused, None),
+    "moved": (Reply(307, "", {"Location": "https://elsewhere.example/x"}), Refused, None),
+    "too many": (Reply(429, "", {"Retry-After": "7"}), Later, 7),
+    "too many, by a date": (Reply(429, "", {"Retry-After": "Fri, 01 Jan 2100 00:00:00 GMT"}), Later, 86_400),
+    "too many, odd": (Reply(429, "", {"Retry-After": "soon"}), Later, None),
+    "unavailable": (Reply(503, "busy"), Later, None),
+    "a limit of GitHub": (Reply(403, LIMITED), Later, None),
+    "a limit until": (
+        Reply(403, {}, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "99999999999"}),
+        Later,
+        86_400,
+    ),
+    "forbidden": (Reply(403, {"message": "Resource not accessible"}), Refused, None),
+    "broken": (Reply(500, {"message": "oh"}), InDoubt, None),
+    "a gateway": (Reply(502, "<html>"), InDoubt, None),
+    "cut": (Reply(broken=True), InDoubt, None),
+}
+
+
+@pytest.mark.parametrize("name", HTTP_REPLIES)
+@pytest.mark.parametrize("kind", ["github", "slack"])
+def test_what_answers_mean(kind: str, name: str) -> None:
+    """A refusal, a limit with its time, and an answer that leaves in doubt whether the report is there."""
+    reply, outcome, seconds = HTTP_REPLIES[name]
+    with serving(ISSUES[kind][0] if kind in ISSUES else CHATS[kind]) as site:
+        site.replies.append(reply)
+        found = (issue if kind in ISSUES else chat)(kind, site).send(MESSAGE)
+        assert type(found) is outcome
+        assert getattr(found, "seconds", None) == seconds
+        assert TOKEN not in repr(found)
+        assert len(site.posts) == 1
+
+
+CODES: Mapping[str, tuple[str, dict[str, object], type, float | None]] = {
+    "a wrong signature": ("feishu", {"code": 19021, "msg": "sign match fail"}, Refused, None),
+    "a limit of Feishu": ("feishu", {"code": 11232, "msg": "frequency limited"}, Later, None),
+    "nothing of Feishu": ("feishu", {}, InDoubt, None),
+    "no keyword": ("dingtalk", {"errcode": 310000, "errmsg": "keywords not in content"}, Refused, None),
+    "a limit of DingTalk": ("dingtalk", {"errcode": 130101, "errmsg": "send too fast"}, Later, 600),
+}
+
+
+@pytest.mark.parametrize("name", CODES)
+def test_errors_with_status_200(name: str) -> None:
+    """Feishu and DingTalk say in the body whether they took a report."""
+    kind, body, outcome, seconds = CODES[name]
+    with serving(CHATS[kind]) as site:
+        site.replies.append(Reply(200, body))
+        found = chat(kind, site).send(MESSAGE)
+        assert type(found) is outcome
+        assert getattr(found, "seconds", None) == seconds
+
+
+def test_no_secret_in_what_is_said() -> None:
+    """Neither a token that a site repeats, nor the URL of a webhook, is in what is kept and shown."""
+    with serving(servers.github) as site:
+        site.replies.append(Reply(401, {"message": f"Bad credentials {TOKEN}"}))
+        assert issue("github", site).send(MESSAGE) == Refused("127.0.0.1 answers 401: Bad credentials ***")
+    with serving(servers.slack) as site:
+        there = chat("slack", site)
+        site.replies.append(Reply(404, f"no service at {site.url}/hook/path-{TOKEN}?key={TOKEN}"))
+        found = there.send(MESSAGE)
+        assert TOKEN not in f"{found} {there} {there.place}"
+    found = there.send(MESSAGE)  # nobody is there any more
+    assert isinstance(found, Later)
+    assert TOKEN not in str(found)
+    assert place(Destination("d", "slack", f"https://hooks.slack.com/services/{TOKEN}")) == "Slack at hooks.slack.com"
+
+
+def test_an_answer_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that is read and never answered leaves in doubt; one that cannot connect is not sent."""
+    import threading
+
+    held = threading.Event()
+    with serving(servers.slack) as site:
+        site.replies.append(Reply(held=held))
+        with pytest.raises(http.NoAnswerError, match=r"its answer did not come: within 0\.2 s"):
+            http.send(http.Request("POST", site.url, {}, b"{}"), timeout=0.2)
+        held.set()
+    monkeypatch.setattr(http, "CONNECT_TIMEOUT", 1)
+    with pytest.raises(http.NotSentError, match=r"cannot connect to 127\.0\.0\.1: Connection refused"):
+        http.send(http.Request("POST", site.url, {}, b"{}"))
+
+
+def test_certificates_are_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server whose certificate nobody knows gets nothing; one that a known authority has signed gets the report."""
+    certificate = Certificate()
+    try:
+        with serving(servers.slack, certificate.context()) as site:
+            found = chat("slack", site).send(MESSAGE)
+            assert isinstance(found, Later)
+            assert "its certificate is not valid" in found.reason
+            assert site.asked == []
+            monkeypatch.setenv("SSL_CERT_FILE", certificate.ca_file)
+            assert isinstance(chat("slack", site).send(MESSAGE), Sent)
+    finally:
+        certificate.close()
+
+
+def test_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTP_PROXY gets the whole URL; the message of a proxy that is not there names the variable, not the password."""
+    with serving(servers.slack) as site:
+        monkeypatch.setenv("HTTP_PROXY", site.url)
+        answer = http.send(http.Request("POST", "http://chat.example/x?y=1", {}, b'{"text": "t"}'))
+        assert (answer.status, answer.body) == (200, b'"ok"'[1:-1])
+        assert site.asked[0].path == "http://chat.example/x?y=1"
+        assert site.asked[0].headers["Host"] == "chat.example"
+    monkeypatch.setenv("HTTPS_PROXY", f"http://me:{SECRET}@127.0.0.1:1")
+    with pytest.raises(http.NotSentError, match="by way of the proxy in HTTPS_PROXY: Connection refused") as raised:
+        http.send(http.Request("GET", "https://chat.example/"))
+    assert SECRET not in str(raised.value)
+
+
+# ---- tokens -------------------------------------------------------------------------------------------------------
+
+TOKENS: tuple[tuple[str, dict[str, str], dict[str, str], str], ...] = (
+    ("github", {"token": "given"}, {"GITHUB_TOKEN": "other"}, "given"),
+    ("github", {"token": "env:MINE"}, {"MINE": "mine"}, "mine"),
+    ("github", {}, {"GITHUB_TOKEN": "second", "GH_TOKEN": "first"}, "first"),
+    ("github", {"url": "https://git.example/api/v3"}, {"GH_TOKEN": "x", "GH_ENTERPRISE_TOKEN": "own"}, "own"),
+    ("gitlab", {}, {"GITLAB_TOKEN": "hers"}, "hers"),
+    ("gitee", {}, {"GITEE_TOKEN": "his-own"}, "his-own"),
+)
+
+
+@pytest.mark.parametrize(("kind", "options", "environ", "expected"), TOKENS)
+def test_tokens(kind: str, options: dict[str, str], environ: dict[str, str], expected: str) -> None:
+    """A token is that of config.yaml, else of the site's variable; github.com's goes to no other server."""
+    found = receiver(Destination("d", kind, "o/r", options), environ)
+    assert getattr(found, "token") == expected  # noqa: B009
+    assert expected not in repr(found)
+
+
+def test_the_token_of_gh(tmp_path: Any) -> None:
+    """Without a variable, gh is asked for the token of the host."""
+    program = tmp_path / "gh"
+    program.write_text('#!/bin/sh\n[ "$*" = "auth token --hostname github.com" ] && echo gho_1\n')
+    program.chmod(0o700)
+    found = receiver(Destination("d", "github", "o/r"), {"PATH": str(tmp_path)})
+    assert getattr(found, "token") == "gho_1"  # noqa: B009
+    with pytest.raises(SettingError, match="GH_ENTERPRISE_TOKEN or"):
+        receiver(Destination("d", "github", "o/r", {"url": "https://git.example"}), {"PATH": str(tmp_path)})
+
+
+@pytest.mark.parametrize(
+    ("destination", "environ", "message"),
+    [
+        (
+            Destination("d", "github", "o/r"),
+            {"PATH": ""},
+            "reports.d needs a token: set the variable GH_TOKEN or GITHUB_",
+        ),
+        (Destination("d", "slack", "env:U"), {}, r"reports\.d\.slack needs the variable U, which is not set"),
+        (Destination("d", "slack", "env:U"), {"U": f"http://x/{TOKEN}"}, r"reports\.d\.slack must be an https:// URL"),
+        (Destination("d", "feishu", "https://x/", {"secret": "env:S"}), {}, r"reports\.d\.secret needs the variable S"),
+        (
+            Destination("d", "gitlab", "g/p", {"url": "env:U"}),
+            {"U": "http://x"},
+            r"reports\.d\.url must be an https://",
+        ),
+        (Destination("d", "gitee", "o/r"), {"GITEE_TOKEN": f"a {TOKEN}"}, "variable GITEE_TOKEN must be ASCII"),
+    ],
+)
+def test_what_is_missing(destination: Destination, environ: dict[str, str], message: str) -> None:
+    """A secret that is not there is named by its variable, and none is quoted."""
+    with pytest.raises(SettingError, match=message) as raised:
+        receiver(destination, environ)
+    assert TOKEN not in str(raised.value)

@@ -1,0 +1,143 @@
+"""Tests of reports that are to be sent once."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import Engine, text
+
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.records import deliveries
+from moonpalace_addons.store.records.deliveries import Delivery, DeliveryState
+from tests.store.added import Add
+
+RULE = {"destination": "chat", "first_at": 1, "last_at": 1, "calls": 1}
+
+
+def wanted(engine: Engine, call: int, *, again: bool = False) -> Delivery:
+    """Return the report of a call to one destination."""
+    return deliveries.wanted(engine, call, 5, "chat", again=again)
+
+
+def test_a_report_is_recorded_once(engine: Engine, add: Add) -> None:
+    """Whoever asks for the report of a call to a destination gets the same; another only when that is asked for."""
+    call = add()
+    first = wanted(engine, call)
+    assert (first.state, first.exchange_id, first.calls, first.attempts) == (DeliveryState.PENDING, call, 1, 0)
+    assert wanted(engine, call) == first
+    assert wanted(engine, call, again=True) == first  # it was not sent yet
+    claimed = deliveries.claim(engine, first)
+    assert claimed is not None
+    deliveries.settle(engine, claimed, DeliveryState.SENT, address="there")
+    assert wanted(engine, call).address == "there"
+    second = wanted(engine, call, again=True)
+    assert second.id != first.id
+    assert second.marker != first.marker
+    assert deliveries.wanted(engine, call, 5, "other", again=False).id not in (first.id, second.id)
+
+
+def test_one_of_many_claims_it(engine: Engine, add: Add) -> None:
+    """Of many that want to send a report at once, one may."""
+    delivery = wanted(engine, add())
+    with ThreadPoolExecutor(8) as pool:
+        claims = list(pool.map(lambda _: deliveries.claim(engine, delivery), range(8)))
+    (claimed,) = filter(None, claims)
+    assert (claimed.state, claimed.attempts) == (DeliveryState.SENDING, 1)
+    assert claimed.tried_at is not None
+
+
+def test_a_report_that_has_changed_is_not_claimed(engine: Engine, add: Add) -> None:
+    """What would be sent must say how many calls the report stands for."""
+    call = add()
+    with writing(engine) as connection:
+        deliveries.join(connection, "r", "x", {**RULE, "exchange_id": call}, delay=0)
+        (read,) = deliveries.due(connection, "r")
+        deliveries.join(connection, "r", "x", {**RULE, "exchange_id": read.exchange_id}, delay=0)
+    assert deliveries.claim(engine, read) is None
+    with engine.connect() as connection:
+        (now,) = deliveries.due(connection, "r")
+    assert now.calls == 2
+    assert deliveries.claim(engine, now) is not None
+
+
+@pytest.mark.parametrize("state", [DeliveryState.SENT, DeliveryState.IN_DOUBT, DeliveryState.SENDING])
+def test_what_may_have_been_sent_is_not_sent(engine: Engine, add: Add, state: DeliveryState) -> None:
+    """Neither a report that is there, nor one of which nobody knows, can be claimed; one that was refused can."""
+    claimed = deliveries.claim(engine, wanted(engine, add()))
+    assert claimed is not None
+    if state is not DeliveryState.SENDING:
+        assert deliveries.settle(engine, claimed, state)
+    with engine.connect() as connection:
+        now = deliveries.numbered(connection, claimed.id)
+    assert now is not None
+    assert deliveries.claim(engine, now) is None
+    deliveries.settle(engine, now, DeliveryState.REFUSED, reason="no")
+    assert deliveries.claim(engine, wanted(engine, now.exchange_id or 0)) is not None
+
+
+def test_what_somebody_else_has_settled(engine: Engine, add: Add) -> None:
+    """A report is settled as it was read: what has happened since is not overwritten."""
+    claimed = deliveries.claim(engine, wanted(engine, add()))
+    assert claimed is not None
+    assert deliveries.settle(engine, claimed, DeliveryState.SENT, address="a")
+    assert not deliveries.settle(engine, claimed, DeliveryState.IN_DOUBT)
+
+
+def test_similar_calls_share_a_report(engine: Engine, add: Add) -> None:
+    """Calls of a kind join the report that waits, which shows the newest; a tried one takes in no more."""
+    calls = [add() for _ in range(4)]
+    with writing(engine) as connection:
+        for call in calls[:2]:
+            deliveries.join(connection, "r", "x", {**RULE, "exchange_id": call, "last_at": call}, delay=0)
+        deliveries.join(connection, "r", "y", {**RULE, "exchange_id": calls[2]}, delay=60)
+        assert deliveries.gathered(connection, "r") == {"x", "y"}
+    with engine.connect() as connection:
+        (due,) = deliveries.due(connection, "r")
+    assert (due.calls, due.exchange_id, due.last_at) == (2, calls[1], calls[1])
+    assert deliveries.claim(engine, due) is not None
+    with writing(engine) as connection:
+        deliveries.join(connection, "r", "x", {**RULE, "exchange_id": calls[3]}, delay=0)
+        assert [each.calls for each in deliveries.read(connection)] == [2, 1, 1]
+        assert deliveries.tried_today(connection, "r") == 1
+
+
+def test_reports_are_merged(engine: Engine, add: Add) -> None:
+    """One stands for all of them, with their calls, kinds and times."""
+    with writing(engine) as connection:
+        for number, kind in enumerate("xyz", 1):
+            values = {**RULE, "calls": number, "first_at": 9 - number, "last_at": number}
+            deliveries.join(connection, "r", kind, values, delay=0)
+        deliveries.merge(connection, deliveries.due(connection, "r"))
+        (one,) = deliveries.due(connection, "r")
+    assert (one.calls, one.kinds, one.first_at, one.last_at, one.likeness) == (6, 3, 6, 3, "x")
+
+
+def test_a_deleted_call(engine: Engine, add: Add, rows: Callable[[str], int]) -> None:
+    """A report is still there when its call is not: a limit of today has to count it."""
+    call = add()
+    wanted(engine, call)
+    with writing(engine) as connection:
+        connection.execute(text(f"DELETE FROM exchanges WHERE id = {call}"))
+    assert rows("deliveries") == 1
+    with engine.connect() as connection:
+        assert deliveries.read(connection)[0].exchange_id is None
+
+
+def test_what_a_dead_process_left(engine: Engine, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claimed report counts as left after a while, and one in doubt when it is to be looked at."""
+    call = add()
+    with writing(engine) as connection:
+        deliveries.join(connection, "r", "x", {**RULE, "exchange_id": call}, delay=0)
+        (due,) = deliveries.due(connection, "r")
+    claimed = deliveries.claim(engine, due)
+    assert claimed is not None
+    with engine.connect() as connection:
+        assert deliveries.left(connection, "r") == []
+        assert not deliveries.is_abandoned(connection, claimed)
+        monkeypatch.setattr(deliveries, "CLAIM_TIMEOUT", -1)
+        assert deliveries.left(connection, "r") == [claimed]
+        assert deliveries.is_abandoned(connection, claimed)
+        assert deliveries.left(connection, "other") == []
+    deliveries.settle(engine, claimed, DeliveryState.IN_DOUBT, delay=60)
+    with engine.connect() as connection:
+        assert deliveries.left(connection, "r") == []

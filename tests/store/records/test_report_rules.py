@@ -1,0 +1,123 @@
+"""Tests of how far a rule has looked: it sees every call once, when that is over."""
+
+import pytest
+from sqlalchemy import Engine, text, true
+
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.records import report_rules
+from moonpalace_addons.store.schema import EXCHANGES
+from moonpalace_addons.store.state import State
+from tests.store.added import MOMENT, Add
+
+FIRST = int(MOMENT.timestamp() * 1e6)
+
+
+def begun(engine: Engine, since: int = 0) -> None:
+    """Record a rule."""
+    with writing(engine) as connection:
+        report_rules.begin(connection, "r", since)
+
+
+def found(engine: Engine) -> list[int]:
+    """Make a step, and return the calls that the rule has found."""
+    with writing(engine) as connection:
+        before = report_rules.progress(connection, "r")
+        assert before is not None
+        step = report_rules.step(connection, before, true())
+        if step is None:
+            return []
+        assert report_rules.advance(connection, "r", step)
+        return list(step.found)
+
+
+def finish(engine: Engine, call: int) -> None:
+    """End a call."""
+    with writing(engine) as connection:
+        connection.execute(text(f"UPDATE exchanges SET state = 'completed' WHERE id = {call}"))
+
+
+def test_each_call_is_seen_once(engine: Engine, add: Add) -> None:
+    """Calls that end are seen at the next step, and never again."""
+    begun(engine)
+    first, second = add(), add()
+    assert found(engine) == [first, second]
+    assert found(engine) == []
+    third = add()
+    assert found(engine) == [third]
+
+
+def test_a_call_is_seen_when_it_is_over(engine: Engine, add: Add) -> None:
+    """A call that later ones have overtaken is seen when it ends."""
+    begun(engine)
+    long, short = add(state=State.IN_FLIGHT), add()
+    assert found(engine) == [short]
+    assert found(engine) == []
+    later = add()
+    finish(engine, long)
+    assert found(engine) == [long, later]
+    assert found(engine) == []
+
+
+def test_a_new_rule(engine: Engine, add: Add) -> None:
+    """It sees calls that began after the moment when it was made, and those that were in flight then."""
+    add()
+    going = add(state=State.IN_FLIGHT)
+    begun(engine, FIRST + 1_500_000)
+    begun(engine, 0)  # another proxy
+    new = add()
+    finish(engine, going)
+    assert found(engine) == [going, new]
+
+
+def test_a_row_that_appears_late(engine: Engine, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id that was passed without a row is looked at again for a while: other transactions end later."""
+    begun(engine)
+    add(id=7)
+    assert found(engine) == [7]
+    add(id=5)
+    assert found(engine) == [5]
+    monkeypatch.setattr(report_rules, "MISSING_TIMEOUT", 0.0)
+    assert found(engine) == []
+    add(id=4)
+    assert found(engine) == []
+    with engine.connect() as connection:
+        progress = report_rules.progress(connection, "r")
+    assert progress is not None
+    assert not progress.unfinished
+
+
+def test_only_what_fits(engine: Engine, add: Add) -> None:
+    """A call that does not fulfil the condition is passed."""
+    begun(engine)
+    add(status_code=200)
+    wanted = add(status_code=500)
+    with engine.connect() as connection:
+        before = report_rules.progress(connection, "r")
+        assert before is not None
+        step = report_rules.step(connection, before, EXCHANGES.c.status_code >= 500)
+    assert step is not None
+    assert step.found == (wanted,)
+    assert step.after.looked_to == wanted
+
+
+def test_of_two_one_goes_on(engine: Engine, add: Add) -> None:
+    """Of two processes that have found the same calls, one records them."""
+    begun(engine)
+    add()
+    with engine.connect() as connection:
+        before = report_rules.progress(connection, "r")
+        assert before is not None
+        step = report_rules.step(connection, before, true())
+    assert step is not None
+    with writing(engine) as connection:
+        assert report_rules.advance(connection, "r", step)
+        assert not report_rules.advance(connection, "r", step)
+
+
+def test_much_is_looked_at_in_parts(engine: Engine, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a long time a step is still short."""
+    monkeypatch.setattr(report_rules, "MAX_SPAN", 2)
+    begun(engine)
+    calls = [add() for _ in range(3)]
+    assert found(engine) == calls[:2]
+    assert found(engine) == calls[2:]

@@ -1,0 +1,51 @@
+"""Tests of the process that runs the rules which report calls, with its real process."""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from moonpalace_addons.settings.reports import Destination, ReportRule
+from moonpalace_addons.writer_process import rules_process
+from moonpalace_addons.writer_process.messages import Reporting
+from moonpalace_addons.writer_process.rules_process import RulesProcess
+from tests.waiting import PATIENCE, until
+
+
+@pytest.fixture
+def rules(file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RulesProcess]:
+    """Give what keeps a process for one rule running; it is stopped at the end."""
+    monkeypatch.setattr(rules_process, "FIRST_DELAY", 0.0)
+    monkeypatch.setattr(rules_process, "INTERVAL", 0.05)
+    rule = ReportRule("bad", "nonsense >", "disk", delay=0)
+    disk = Destination("disk", "folder", str(file.parent / "out"))
+    keeper = RulesProcess(Reporting(f"sqlite:///{file}", (rule,), (disk,), None, time.time_ns() // 1000))
+    keeper.start()
+    yield keeper
+    keeper.stop()
+
+
+def test_it_runs_as_long_as_the_proxy(rules: RulesProcess, caplog: pytest.LogCaptureFixture) -> None:
+    """It says in the proxy's log what is wrong, is started again when it is killed, and ends when it is told to."""
+    caplog.set_level(logging.INFO)
+    until(lambda: "reports: rule bad: " in caplog.text)
+    first = rules.pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    until(lambda: rules.pid not in (None, first))
+    assert "the process that sends them has ended (exit code -9); it is started again" in caplog.text
+    rules.stop()
+    assert rules._process is not None
+    assert rules._process.wait(PATIENCE) == 0
+
+
+def test_without_rules_there_is_none() -> None:
+    """Off until it is configured."""
+    keeper = RulesProcess(None)
+    keeper.start()
+    keeper.stop()
+    assert keeper.pid is None
