@@ -63,6 +63,7 @@ class LiveView:
             return
         self._has_options = True
         web_page.mask_keys()
+        web_page.widen_comments()
         if not was_set("web_columns"):
             columns = ctx.options.web_columns
             ctx.options.update(web_columns=[*columns, *({"comment"} - set(columns))])

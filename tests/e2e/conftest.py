@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -15,6 +16,9 @@ from mitmproxy.certs import CertStore
 from moonpalace_cli.mock.scenarios import Times
 from tests.e2e.launching import Launcher, Proxy, environment_in, free_port
 from tests.scenarios.server import MockServer
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 QUICK = Times(loop=0, slow=0, headers=0, split=0, reset=0.02)
 
@@ -25,6 +29,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("engine")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Give a real browser; the test is skipped where none is installed."""
+    from playwright.sync_api import sync_playwright  # nobody else waits for its import
+
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no Chromium is installed")
+    with sync_playwright() as driver:
+        found = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield found
+        found.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """mitmweb's page: keys are masked in what it shows, and edits put the real ones back.
 
-It replaces one function and one property of `mitmproxy.tools.web.app`, because a flow keeps the key that is sent
-upstream, and mitmweb shows all of a flow.
+It replaces a function, a property and a method of `mitmproxy.tools.web.app`, because a flow keeps the key that is sent
+upstream, and mitmweb shows all of a flow, but only 150 pixels of its comment.
 """
 
 import sys
@@ -15,6 +15,8 @@ from moonpalace_addons.wire.secrets.masking import mask_path, mask_query, mask_v
 
 APP = "mitmproxy.tools.web.app"
 """Imported by mitmweb, and by nothing else."""
+STYLE = b"<style>.flow-table .col-comment { width: 45% }</style>"
+"""The comment says what a call was; mitmweb's own 150 pixels show its first words only."""
 
 
 def is_mitmweb() -> bool:
@@ -52,6 +54,17 @@ def mask_keys() -> None:
     flow_to_json.masks_keys = True  # type: ignore[attr-defined]
     app.flow_to_json = flow_to_json
     handler.json = property(restored_json)
+
+
+def widen_comments() -> None:
+    """Make room for the comments of flows; the page is protected as before."""
+    app: Any = sys.modules[APP]
+
+    def render(self: Any, template: str, **values: Any) -> Any:
+        page: bytes = self.render_string(template, **values)
+        return self.finish(page.replace(b"</head>", STYLE + b"</head>", 1))
+
+    app.IndexHandler.render = render
 
 
 def masked(shown: dict[str, Any]) -> dict[str, Any]:

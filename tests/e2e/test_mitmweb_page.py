@@ -1,0 +1,68 @@
+"""What a user sees in mitmweb, in a real browser: what each row was, and conversations in place of bytes."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import httpx
+from playwright.sync_api import expect
+
+from moonpalace_cli.mock.scenarios import Times
+from tests.e2e.launching import KEY
+from tests.scenarios.server import MockServer
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.e2e.launching import Launcher, Proxy
+
+CHAT = "/v1/chat/completions"
+PAGE = r"http://127\.0\.0\.1:\d+/\?token=\w+"
+ROWS = ".flow-table tbody tr:has(td)"
+CALLS = {
+    "mock-echo": (False, r"#\d+ mock-echo .*stop"),
+    "mock-length": (True, r"#\d+ mock-length .*cut by max_tokens"),
+    "mock-429": (False, r"#\d+ mock-429 .*429"),
+    "mock-cut": (True, r"#\d+ mock-cut .*broke off"),
+    "mock-repeat": (True, r"#\d+ mock-repeat .*repeat"),
+}
+
+
+def ask(proxy: Proxy, model: str, *, stream: bool) -> None:
+    """Make a call, however it ends."""
+    messages = [{"role": "user", "content": "Why is the **sky** blue?"}]
+    try:
+        with proxy.client() as client:
+            client.post(CHAT, json={"model": model, "stream": stream, "messages": messages})
+    except httpx.HTTPError:
+        pass  # it was broken off
+
+
+def test_rows_and_conversations(browser: Browser, launch: Launcher, ports: Callable[[], int]) -> None:
+    """Each row says how its call ended, the one that runs too; the answer of a stream reads as a conversation."""
+    arguments = ("--web", "--web-port", str(ports()), "--detect-repeat")
+    times = Times(loop=0, slow=1.0, headers=0, split=0, reset=0.02)
+    with MockServer(times=times) as mock, launch.start(*arguments, endpoint=mock.url) as proxy:
+        for model, (stream, _) in CALLS.items():
+            ask(proxy, model, stream=stream)
+        page = browser.new_page(viewport={"width": 1500, "height": 900})
+        page.goto(proxy.log.wait_for(PAGE)[0])
+        comments = page.locator(f"{ROWS} .col-comment")
+        expect(comments.filter(has_text=re.compile(CALLS["mock-echo"][1]))).to_be_visible(timeout=20_000)
+        slow = threading.Thread(target=ask, args=(proxy, "mock-slow"), kwargs={"stream": True})
+        slow.start()
+        expect(comments.filter(has_text=re.compile(r"mock-slow .*running"))).to_be_visible(timeout=20_000)
+        for _, said in CALLS.values():
+            expect(comments.filter(has_text=re.compile(said))).to_be_visible()
+        assert page.locator("th.col-comment").bounding_box()["width"] > 500  # type: ignore[index]
+        assert KEY not in page.content()
+        page.locator(ROWS, has_text="mock-length").click()
+        page.get_by_role("link", name="Response").click()
+        expect(page.get_by_text(re.compile("cut by max_tokens|length")).last).to_be_visible()
+        expect(page.locator(".contentview")).not_to_contain_text("data: {")
+        slow.join()
+        expect(comments.filter(has_text=re.compile(r"mock-slow .*stop"))).to_be_visible(timeout=20_000)
+        page.close()
