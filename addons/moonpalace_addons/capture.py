@@ -8,14 +8,14 @@ from moonpalace_addons.caching.call_state import ContextCacheState
 from moonpalace_addons.calls.body_limits import declared_length, refuse_larger
 from moonpalace_addons.calls.call import Call, Calls
 from moonpalace_addons.calls.ending import ended
-from moonpalace_addons.calls.failures import PROXY_STOPPED, Failure, FailureOf
+from moonpalace_addons.calls.failures import PROXY_STOPPED, UNKNOWN_ENDPOINT, Failure, FailureOf
 from moonpalace_addons.calls.giving_up import STOPPED
 from moonpalace_addons.calls.kept_answer import KeptAnswer
 from moonpalace_addons.calls.opening import Hold
 from moonpalace_addons.calls.stream_edit import adapter_of, is_forced, reason
 from moonpalace_addons.calls.tap import Tap
 from moonpalace_addons.calls.tunnel import Tunnel
-from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.configuration import REFUSED, Configuration
 from moonpalace_addons.mitm import flow_control
 from moonpalace_addons.mitm.headers import as_text, by_name, media_type, pairs
 from moonpalace_addons.recorder import Recorder
@@ -39,7 +39,8 @@ class Capture:
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Start a call, with the headers that the client sent."""
-        if flow.response is not None or not self.configuration.concerns(flow):
+        why = flow.metadata.get(REFUSED)
+        if (flow.response is not None and why is None) or not self.configuration.concerns(flow):
             return
         path, _, query = flow.request.path.partition("?")
         # mitmproxy's own timestamp is of the wall clock: right for the row, but not for measuring durations.
@@ -47,6 +48,9 @@ class Capture:
         answer = KeptAnswer(room, self.calls.room)
         call = Call(flow, time.monotonic_ns(), pairs(flow.request.headers), query, path, answer)
         self.calls.begin(call)
+        if why is not None:
+            call.given_up = UNKNOWN_ENDPOINT, why
+            return
         refuse_larger(call, declared_length(flow), self.configuration.settings.max_body)
 
     def request(self, flow: HTTPFlow) -> None:

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 NAMED = "moonpalace_endpoint"
 """Where a flow's metadata have the name of its endpoint, once its path has it no more."""
+REFUSED = "moonpalace_refused"
+"""Where a flow's metadata say why the call was refused, if it is stored nevertheless."""
 _NAMED_PATH = re.compile(r"/(?:@|%40)([^/?]*)(.*)", re.DOTALL)  # some clients escape the @
 
 

@@ -16,7 +16,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode, ReverseMode
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.engine.own_addresses import is_this_machine, machine_names
 from moonpalace_addons.mitm.proxy_server import mode_of_clients, proxyserver
-from moonpalace_addons.settings.endpoints import announced
+from moonpalace_addons.settings import banner
 
 logger = logging.getLogger("moonpalace")
 
@@ -33,7 +33,7 @@ class Listening:
 
     def __init__(self, configuration: Configuration, announce: Callable[[str], None] | None = None) -> None:
         self.configuration = configuration
-        self._announce = announce or log_address
+        self._announce = announce
         self._is_ready = asyncio.Event()
 
     async def running(self) -> None:
@@ -50,9 +50,10 @@ class Listening:
         if reachable:
             self.configuration.names = await asyncio.to_thread(machine_names)
         for url in addresses(servers):
-            self._announce(url)
-            for line in announced(url, settings.endpoints) if self._announce is log_address else ():
-                logger.info("%s", line)
+            if self._announce is not None:
+                self._announce(url)
+            else:
+                banner.announce(url, settings)
         self._is_ready.set()
 
     def client_connected(self, client: Client) -> Awaitable[None] | None:
@@ -77,11 +78,6 @@ def addresses(servers: Iterable[ServerInstance[ProxyMode]]) -> Iterator[str]:
         if isinstance(mode_of_clients(server), ReverseMode):
             host, port, *_ = server.listen_addrs[0]
             yield base_url(host, port, "https" if getattr(server, "speaks_tls", False) else "http")
-
-
-def log_address(url: str) -> None:
-    """Log a base URL for clients."""
-    logger.info('MoonPalace Starts => change base_url to "%s"', url)
 
 
 def exposed(host: str, port: int) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from mitmproxy.http import HTTPFlow, Response
 
-from moonpalace_addons.configuration import NAMED, Configuration
+from moonpalace_addons.configuration import NAMED, REFUSED, Configuration
 from moonpalace_addons.wire.faces.table import error_body
 from moonpalace_addons.wire.foreign import quoted
 
@@ -18,7 +18,7 @@ class Routing:
         self.configuration = configuration
 
     def requestheaders(self, flow: HTTPFlow) -> None:
-        """Note the endpoint, or refuse a name that there is not."""
+        """Note the endpoint, or refuse a name that there is not; Capture stores such a call as any other."""
         if flow.response is not None or not self.configuration.concerns(flow):
             return
         found = self.configuration.named(flow)
@@ -26,15 +26,14 @@ class Routing:
             return
         name, rest = found
         if name not in self.configuration.by_name:
-            flow.response = unknown(name, flow.request.path, self.configuration.by_name)
+            flow.metadata[REFUSED] = why = unknown(name, self.configuration.by_name)
+            body = error_body(why, "resource_not_found_error", flow.request.path)
+            flow.response = Response.make(404, body, {"Content-Type": "application/json"})
             return
         flow.metadata[NAMED] = name
         flow.request.path = rest
 
 
-def unknown(name: str, path: str, known: Iterable[str]) -> Response:
-    """Return the answer to a call for an endpoint that is not configured."""
-    names = ", ".join(known)
-    why = f"MoonPalace has no endpoint called {quoted(name) or "''"}: config.yaml names {names}"
-    body = error_body(why, "resource_not_found_error", path)
-    return Response.make(404, body, {"Content-Type": "application/json"})
+def unknown(name: str, known: Iterable[str]) -> str:
+    """Return the message to a client that names an endpoint which is not configured."""
+    return f"MoonPalace has no endpoint called {quoted(name) or "''"}: config.yaml names {', '.join(known)}"

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.settings.banner import exposed
 from moonpalace_addons.settings.explainer import MEMBERS, Explainer
 from moonpalace_addons.settings.reports import KINDS
 from moonpalace_addons.settings.table import TABLE, Setting
@@ -22,8 +23,6 @@ from moonpalace_cli.text.records import Form, print_records
 from moonpalace_cli.views.listing.layout import lay_out
 
 COLUMNS = ("setting", "value", "from")
-OTHERS = 0o077
-"""Permissions of other users of the machine."""
 HEAD = """\
 # Settings of MoonPalace. Remove the # before a line to change a setting; flags and variables override this file.
 # mpal config shows what is in force, and where it comes from.
@@ -53,7 +52,7 @@ def command(context: click.Context, file: Path | None, form: Form) -> None:
         print_records((json.dumps(dict(zip(COLUMNS, row, strict=True)), ensure_ascii=False) for row in rows), form)
     else:
         click.echo(lay_out(COLUMNS, [[visible(cell) for cell in row] for row in rows], terminal_width()))
-    for warning in warnings(settings):
+    for warning in exposed(settings):
         click.echo(visible(warning), err=True)
 
 
@@ -131,16 +130,6 @@ def rules(settings: Settings) -> Iterator[tuple[str, str]]:
     for each in settings.rules:
         limits = f"at most {each.limit} in 24 hours, similar calls of {each.delay} s together"
         yield f"rules.{each.name}", f"{each.when} => {each.to}, {limits}"
-
-
-def warnings(settings: Settings) -> Iterator[str]:
-    """Yield what is dangerous in the settings, though valid."""
-    file = settings.config_file
-    has_secret = settings.has_credentials or settings.explain.key or any(each.has_secret for each in settings.reports)
-    if file is None or not has_secret or os.name == "nt":
-        return
-    if file.stat().st_mode & OTHERS:
-        yield f"{file} holds a key and can be read by other users of this machine: chmod 600 {file}"
 
 
 def template() -> Iterator[str]:

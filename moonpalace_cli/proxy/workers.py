@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from moonpalace_addons.errors import MoonPalaceError
-from moonpalace_addons.settings.endpoints import announced
+from moonpalace_addons.settings import banner
 from moonpalace_addons.settings.values import Settings
 from moonpalace_cli.proxy.listening_errors import cannot_listen
 
@@ -107,9 +107,7 @@ class Workers:
             if is_told_to:
                 return
             raise
-        logger.info('MoonPalace Starts => change base_url to "%s" (%d workers)', urls[0], self.count)
-        for line in announced(urls[0], self.settings.endpoints):
-            logger.info("%s", line)
+        banner.announce(urls[0], self.settings, f" ({self.count} workers)")
         await asyncio.gather(*(self._keep(number) for number in range(self.count)))
         if self._lost:
             raise MoonPalaceError("not all calls could be stored: the log says how many, and why")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from moonpalace_addons.store.read.outcomes import outcome
+from moonpalace_addons.store.state import State
 from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
@@ -105,15 +107,21 @@ def test_calls_in_turn_on_one_connection(named: Proxy, request_id: str) -> None:
 
 
 def test_trouble_names_the_endpoint(named: Proxy, request_id: str) -> None:
-    """A name that there is not is refused; an endpoint that does not answer is named in the error."""
+    """A name that there is not is refused, and the call is stored; a silent endpoint is named in the error."""
     with named.client() as client:
-        unknown = client.post(f"/@secnod{CHAT}", json=BODY)
+        unknown = client.post(f"/@secnod{CHAT}", json=BODY, headers={"X-Request-Id": f"{request_id}-u"})
         assert unknown.status_code == 404
         assert "config.yaml names first, second, gateway, nowhere" in unknown.json()["error"]["message"]
         away = client.post(f"/@nowhere{CHAT}", json=BODY, headers={"X-Request-Id": request_id})
         assert away.status_code == 502
         assert "http://127.0.0.1:1" in away.json()["error"]["message"]
     assert named.row(request_id).endpoint_name == "nowhere"
+    refused = named.row(f"{request_id}-u")
+    assert (refused.path, refused.state, outcome(refused).text) == (
+        f"/@secnod{CHAT}",
+        State.COMPLETED,
+        "404, no endpoint is called secnod",
+    )
 
 
 def test_the_key_is_nowhere(named: Proxy) -> None:

@@ -107,6 +107,11 @@ def test_no_line_is_wider_than_the_terminal(width: int, words: str, model: str) 
             "bad",
         ),
         ({"status_code": 504}, "504 Gateway Timeout", "bad"),
+        ({"status_code": 404}, "404 Not Found", "bad"),
+        ({"status_code": 404, "path": "/chat/completions"}, "404, the path lacks /v1", "bad"),
+        ({"status_code": 404, "path": "/chat", "endpoint": "http://gw/openai"}, "404 Not Found", "bad"),
+        ({"status_code": 404, "path": "/@kmi/v1/chat/completions"}, "404, no endpoint is called kmi", "bad"),
+        ({"status_code": 200, "path": "/@kmi/v1/chat/completions"}, "stop", "good"),
         ({"error_kind": "server_error"}, "error in the answer: server", "bad"),
         (
             {"state": State.CLIENT_DISCONNECTED, "error_kind": "client_disconnected", "warnings": (HUNG_UP,)},

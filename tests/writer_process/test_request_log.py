@@ -17,7 +17,7 @@ from tests.exchanges import an_exchange
 def call_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> CallLog:
     """Give a log whose calls are their own lines."""
     caplog.set_level(logging.INFO, "moonpalace")
-    monkeypatch.setattr(request_log, "told", lambda call, form: call)
+    monkeypatch.setattr(request_log, "told", lambda call, form, words: call)
     return CallLog()
 
 
@@ -42,7 +42,8 @@ def test_calls_are_one_record(caplog: pytest.LogCaptureFixture, call_log: CallLo
 @pytest.mark.parametrize(
     ("form", "expected"),
     [
-        (LogForm("line", 60), "27:02 #1 kimi-k3 stop 11→7 2ms"),
+        (LogForm("line", 50), '27:02 #1 kimi-k3 stop 11→7 2ms "why does it…"'),
+        (LogForm("line"), '27:02 #1 kimi-k3 stop 11→7 2ms "why does it stop here?"'),
         (
             LogForm("json"),
             '"model": "kimi-k3", "stream": false, "status": 200, "state": "completed", "outcome": "stop"',
@@ -55,7 +56,7 @@ def test_forms(caplog: pytest.LogCaptureFixture, form: LogForm, expected: str | 
     """A call is a line, an object of JSON or the documented block; a line and an object have their own times."""
     caplog.set_level(logging.INFO, "moonpalace")
     log = CallLog(form)
-    log.add(an_exchange())
+    log.add(an_exchange(), "why does it stop here?")
     log.flush()
     if expected is None:
         assert not caplog.records

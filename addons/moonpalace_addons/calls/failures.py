@@ -30,6 +30,8 @@ KILLED = Failure(State.CLIENT_DISCONNECTED, "killed", None)
 REPEATING = Failure(State.REPEAT_INTERRUPTED, "repeat", None)
 UPSTREAM_CUT = Failure(State.UPSTREAM_FAILED, "upstream_cut", 502)
 REQUEST_TOO_LARGE = Failure(State.CLIENT_DISCONNECTED, "request_too_large", 413)
+UNKNOWN_ENDPOINT = Failure(State.COMPLETED, "unknown_endpoint", 404)
+"""Our own answer is the whole of such a call."""
 CLIENT_SILENT = Failure(State.TIMED_OUT, "client_timeout", 408)
 PROXY_STOPPED = Failure(State.PROXY_DIED, "proxy_stopped", 503)
 TUNNEL_IDLE = Failure(State.TIMED_OUT, "tunnel_idle", None)

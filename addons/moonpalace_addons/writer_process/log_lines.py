@@ -16,6 +16,7 @@ RESPONSE_HEADERS = ("content-type", "msh-request-id", "server-timing", "msh-cont
 MAX_LINE_LENGTH = 1000
 """Maximum characters of a log line."""
 HEADER_WIDTH = len("Msh-Request-Id: ")
+BASE_URL = "the path does not begin with /v1: end your client's base_url in /v1"
 
 
 class Line(NamedTuple):
@@ -31,9 +32,7 @@ def lines(call: Exchange) -> list[Line]:
     if call.error_message is not None:
         shown += block("Error", [(call.error_kind or "error", call.error_message)], style="bad")
     shown += [Line(f"  {warning}", "warning") for warning in call.warnings]
-    shown += [Line("  the path does not begin with /v1: end your client's base_url in /v1", "warning")] * lacks_version(
-        call
-    )
+    shown += [Line(f"  {BASE_URL}", "warning")] * lacks_version(call)
     shown += [Line(f"  New Row Inserted: last_insert_id={call.id}", "quiet")]
     return [line if is_loggable(line.text) else Line(shown_line(line.text), line.style) for line in shown]
 

@@ -16,10 +16,10 @@ CALLS_PER_RECORD = 20
 """Maximum number of calls per log record."""
 
 
-def told(call: Exchange, form: LogForm) -> Sequence[Line]:
-    """Return the lines for an ended, stored call."""
+def told(call: Exchange, form: LogForm, words: str) -> Sequence[Line]:
+    """Return the lines for an ended, stored call; `words` are the user's last ones."""
     if form.name == "line":
-        return [Line(line_text(call_line(call, width=form.width)), outcome(call).style)]
+        return [Line(line_text(call_line(call, words, form.width)), outcome(call).style)]
     if form.name == "json":
         return [Line(json.dumps(document(call), ensure_ascii=False))]
     return lines(call)
@@ -67,11 +67,11 @@ class CallLog:
         self._lines: list[Line] = []
         self._calls = 0
 
-    def add(self, call: Exchange) -> None:
-        """Add the lines of a call."""
+    def add(self, call: Exchange, words: str = "") -> None:
+        """Add the lines of a call with the user's last words."""
         if self._form.name == "none":
             return
-        self._lines += told(call, self._form)
+        self._lines += told(call, self._form, words)
         self._calls += 1
         if self._calls == CALLS_PER_RECORD:
             self.flush()

@@ -138,9 +138,9 @@ def observer(log: CallLog, exporter: "Exporter | None", rows: Reports | None) ->
             rows.put(row_told(finished.call))
         if finished.call.state is State.IN_FLIGHT:
             return
-        log.add(finished.call)
+        log.add(finished.call, finished.words)
         if exporter is not None:
-            exporter.add(*finished)
+            exporter.add(finished.call, finished.fields)
 
     return observe
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from moonpalace_addons.store.read.header_text import header_pairs
-from moonpalace_addons.store.read.outcomes import AT_LIMIT, NO_REASON, cut_by, lacks_version, words_of
+from moonpalace_addons.store.read.outcomes import AT_LIMIT, NO_REASON, cut_by, lacks_version, unknown_endpoint, words_of
 from moonpalace_addons.store.state import State
 from moonpalace_addons.views.call_line import amount, seconds
 from moonpalace_addons.wire.json_value import parse
@@ -32,7 +32,7 @@ EXCERPT = 60
 AGAIN = "send it again, and compare"
 ENDED_EARLY = "the stream ended without"
 """How warnings of streams without their last event begin."""
-OK = 200
+OK, NOT_FOUND = 200, 404
 BY_ITSELF = ("stop", "end_turn")
 """Finish reasons of answers that a model ended by itself, with words rather than with calls."""
 FILTERED = ("content_filter", "refusal", "safety")
@@ -141,6 +141,11 @@ def refused(facts: Facts) -> Reason | None:
     code = call.status_code or 0
     if not FIRST_ERROR <= code < 500 or code in (401, 413, 429) or context_full(facts):
         return None
+    if (name := unknown_endpoint(call)) is not None and code == NOT_FOUND:
+        return Reason(
+            f"404: MoonPalace has no endpoint called {name}",
+            "name one that config.yaml has (mpal config lists them), or take /@NAME out of the client's base_url",
+        )
     if lacks_version(call):
         return Reason(
             f"404: the path {call.path} does not begin with /v1",

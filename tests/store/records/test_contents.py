@@ -94,7 +94,7 @@ def test_any_bytes_come_back_equal(
     with writing(engine) as connection:
         batch.store(connection)
     batch.stored()
-    ((stored, _),) = batch.finished()
+    ((stored, *_),) = batch.finished()
     kept = contents.bodies(engine, stored.id)
     assert kept.request == request
     is_stream = form_of(body, content_type, is_over=True) is Form.EVENTS

@@ -122,7 +122,7 @@ def test_the_writer_keeps_them(
         assert [row.request_headers for row in exchanges.latest(engine, limit=2)] == [
             f"{SDK}Content-Length: {size}\r\n" for size in (8, 7)
         ]
-    assert [call.request_headers for call, _ in batch.finished()] == [call.headers for call in calls]
+    assert [call.request_headers for call, *_ in batch.finished()] == [call.headers for call in calls]
     assert rows("parts") == 2 + 1 + 1  # two requests, an empty answer, the headers
 
 

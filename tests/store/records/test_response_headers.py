@@ -138,7 +138,7 @@ def test_the_writer_keeps_them(
         batch.stored()
         found = [row.response_headers for row in exchanges.latest(engine, limit=2)]
         assert found == ([None, None] if tasks is calls else [answer.headers for answer in reversed(answers)])
-    assert [call.response_headers for call, _ in batch.finished()] == [answer.headers for answer in answers]
+    assert [call.response_headers for call, *_ in batch.finished()] == [answer.headers for answer in answers]
     with engine.connect() as connection:
         assert connection.execute(select(EXCHANGES.c.response_headers_part).distinct()).scalars().one() is not None
 

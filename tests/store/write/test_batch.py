@@ -1,5 +1,6 @@
 """Tests of turning tasks into rows."""
 
+import json
 from array import array
 from collections.abc import Callable
 
@@ -58,11 +59,20 @@ def test_a_call_that_begins_and_ends_in_a_batch_costs_one_insert(
         call = request_read()
         tasks += [call, ended(call, response=response_started(call))]
     assert commit(engine, batch, *tasks) == ["INSERT parts", "INSERT exchanges"]
-    finished = [call for call, _ in batch.finished()]
+    finished = [call for call, *_ in batch.finished()]
     assert finished == exchanges.latest(engine, limit=9)[::-1]
     assert [call.state for call in finished] == [State.COMPLETED] * 3
     assert batch.finished() == []
     assert (batch.planned, batch.under_way) == (0, False)
+
+
+def test_words_of_the_user(engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd) -> None:
+    """With an ended call come the last words of its request, for the log; one in flight is stored before it."""
+    messages = [{"role": "user", "content": "what is 中文?"}, {"role": "assistant", "content": "so far"}]
+    call = request_read(body=json.dumps({"messages": messages}).encode())
+    commit(engine, batch, call)
+    commit(engine, batch, ended(call))
+    assert [finished.words for finished in batch.finished()] == ["what is 中文?"]
 
 
 def test_a_call_over_several_batches_is_one_row(
@@ -88,7 +98,7 @@ def test_a_call_over_several_batches_is_one_row(
     assert contents.bodies(engine, row.id).event_stream == STREAM
     statements = commit(engine, batch, ended(call), keep=True)
     assert statements == ["INSERT parts", "UPDATE exchanges", "DELETE response_segments", "INSERT event_streams"]
-    assert [call for call, _ in batch.finished()] == exchanges.latest(engine, limit=9)
+    assert [call for call, *_ in batch.finished()] == exchanges.latest(engine, limit=9)
     kept = contents.bodies(engine, row.id)
     assert (kept.event_stream, b'"content": "ab"' in (kept.response or b"")) == (STREAM, True)
     assert contents.event_times(engine, row.id) == [(50, 2_000_000), (len(STREAM), 3_000_000)]
@@ -187,7 +197,7 @@ def test_an_answer_that_another_proxy_wrote_is_replaced(
     with writing(engine) as connection:
         ids = units.rewrite(connection, list(batch.units.values()))
     batch.stored(ids)
-    assert exchanges.latest(engine, limit=9) == [call for call, _ in batch.finished()]
+    assert exchanges.latest(engine, limit=9) == [call for call, *_ in batch.finished()]
     kept = contents.bodies(engine, 1)
     assert (kept.request, kept.event_stream) == (call.body, STREAM)
     assert b'"content": "ab"' in (kept.response or b"")
@@ -261,8 +271,8 @@ def test_a_fault_with_one_request_does_not_touch_the_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """If a request cannot be handled, the others of the batch get their rows, and the log says which is missing."""
-    real = derive.request_fields
-    monkeypatch.setattr(derive, "request_fields", lambda body: real(body) if body != b"x" else 1 / 0)
+    real = derive.request_content
+    monkeypatch.setattr(derive, "request_content", lambda body: real(body) if body != b"x" else 1 / 0)
     bad, good = request_read(body=b"x"), request_read()
     commit(engine, batch, bad, good)
     assert [row.uuid for row in exchanges.latest(engine, limit=9)] == [good.uuid]
@@ -318,4 +328,4 @@ def test_a_call_gets_its_cost(
     assert (stored.prompt_tokens, stored.cached_tokens, stored.completion_tokens) == (11, 5, 7)
     assert stored.cost == pytest.approx(87e-6)
     assert stored.cost_currency == "CNY"
-    assert [call for call, _ in batch.finished()] == [stored]
+    assert [call for call, *_ in batch.finished()] == [stored]

@@ -3,6 +3,7 @@
 import re
 from http import HTTPStatus
 from typing import Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from moonpalace_addons.store.fields import Exchange
 from moonpalace_addons.store.state import State
@@ -18,6 +19,10 @@ CONTEXT_FULL = ("model_context_window_exceeded", "context_length_exceeded")
 SILENT_UPSTREAM = re.compile(r"nothing came from upstream for the last ([0-9.]+) s")
 FULL_WINDOW = re.compile(r"the context window of \d+ tokens is full")
 NO_REASON = "ended without a finish reason"
+VERSIONED = ("/v1", "/anthropic", "/coding")
+"""How the paths of the API begin."""
+NAMED = re.compile(r"/(?:@|%40)([^/?]{1,40})")
+"""A path that names an endpoint; it is stored without the name if there is one of this name."""
 NO_END = "the stream ended without"
 """The beginning of the warnings for streams without their last event."""
 
@@ -84,6 +89,8 @@ def silent_for(call: Exchange) -> str | None:
 
 def api_error(call: Exchange) -> str:
     """Return the error of the API: status, kind, and when to try again."""
+    if lost := lost_path(call):
+        return f"404, {lost}"
     kind = words_of((call.error_kind or "").removesuffix("_error"))
     if (call.status_code or 0) < FIRST_ERROR:
         return f"error in the answer: {kind}" if kind else "error in the answer"
@@ -91,9 +98,25 @@ def api_error(call: Exchange) -> str:
     return (f"{call.status_code} {kind}" if kind else status_line(call.status_code)) + retry
 
 
+def lost_path(call: Exchange) -> str | None:
+    """Return why a path was not found because the client's base_url is wrong, None for any other reason."""
+    if call.status_code != HTTPStatus.NOT_FOUND:
+        return None
+    if (name := unknown_endpoint(call)) is not None:
+        return f"no endpoint is called {name}"
+    return "the path lacks /v1" if lacks_version(call) else None
+
+
+def unknown_endpoint(call: Exchange) -> str | None:
+    """Return the name of the endpoint that a path begins with though there is none of this name, or None."""
+    found = NAMED.match(call.path)
+    return found and printable(found[1])
+
+
 def lacks_version(call: Exchange) -> bool:
-    """Tell whether the API did not find a path because it lacks /v1: the client's base_url is wrong."""
-    return call.status_code == HTTPStatus.NOT_FOUND and not call.path.startswith(("/v1", "/anthropic", "/coding"))
+    """Tell whether the API did not find a path that lacks /v1; one of an endpoint with a path of its own need not."""
+    is_plain = not urlsplit(call.endpoint).path.strip("/") and unknown_endpoint(call) is None
+    return call.status_code == HTTPStatus.NOT_FOUND and is_plain and not call.path.startswith(VERSIONED)
 
 
 def cut_by(call: Exchange) -> str | None:

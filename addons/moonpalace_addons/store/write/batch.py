@@ -120,7 +120,7 @@ class Batch:
         body, problem = encodings.decode(request.body, request.content_encoding)
         hidden, kept = gate.hidden_in(request)
         body, kinds, hidden = gate.masked_request(body, hidden)
-        fields = derive.request_fields(body)
+        fields, words = derive.request_content(body)
         warnings = [f"the request's body could not be decoded: {problem}"] if problem else []
         columns = derive.request_columns(request, fields, run_id=self.run_id, fingerprint_key=self.fingerprint_key)
         warnings += gate.warnings("request", kinds)
@@ -131,6 +131,7 @@ class Batch:
             request_body=body,
             secrets=hidden,
             fields=fields,
+            words=words,
             warnings=warnings,
         )
         self._add(call)
@@ -186,7 +187,8 @@ class Batch:
                 if known is not None:
                     known.row_id = row_id
             if unit.is_over or (is_new and self.reports_begun):
-                self._finished.append(Finished(exchanges.to_exchange(unit.columns | {"id": row_id}), unit.fields))
+                call = exchanges.to_exchange(unit.columns | {"id": row_id})
+                self._finished.append(Finished(call, unit.fields, unit.words))
             if unit.is_over:
                 self._settled.append(unit.uuid)
 

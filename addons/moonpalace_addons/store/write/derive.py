@@ -17,6 +17,7 @@ from moonpalace_addons.store.write.answers import Reading, Received, read
 from moonpalace_addons.store.write.units import Unit
 from moonpalace_addons.wire import answer_headers, session
 from moonpalace_addons.wire.chat import stream_texts, timing
+from moonpalace_addons.wire.chat.last_words import last_words
 from moonpalace_addons.wire.codings import encodings
 from moonpalace_addons.wire.faces.summary import summarize
 from moonpalace_addons.wire.foreign import quoted
@@ -49,11 +50,19 @@ type Fields = Mapping[str, object]
 """The scalar members of a JSON request (model, stream, max_tokens …), and those in `KEPT`."""
 
 
-def request_fields(body: bytes) -> Fields:
-    """Return the scalar members of a JSON object and those in `KEPT`, empty for anything else."""
+def request_content(body: bytes) -> tuple[Fields, str]:
+    """Return the fields of a request, and the user's last words in it; both are empty for anything but an object."""
     parsed = parse_bounded(body)
-    if not isinstance(parsed, dict):
-        return {}
+    return (fields_of(parsed), last_words(parsed)) if isinstance(parsed, dict) else ({}, "")
+
+
+def request_fields(body: bytes) -> Fields:
+    """Return the fields of a request, empty for anything but a JSON object."""
+    return request_content(body)[0]
+
+
+def fields_of(parsed: Mapping[str, object]) -> Fields:
+    """Return the scalar members of an object and those in `KEPT`."""
     return {name: value for name, value in parsed.items() if isinstance(value, SCALARS) or name in KEPT}
 
 

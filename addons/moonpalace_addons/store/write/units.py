@@ -37,7 +37,7 @@ class Unit:
     Once the call `is_over`, `response_body` is its answer; for a stream, the completion that it merges to, `stream` its
     events with their `times`, and `texts` those of a stream that is not merged (`stream_texts.of_answer`).
 
-    `fields` are the scalar members of the request; None for a unit from a journal.
+    `fields` are the scalar members of the request, and `words` the user's last ones; a journal has neither.
     """
 
     uuid: str
@@ -54,6 +54,7 @@ class Unit:
     times: Times = field(default=(), repr=False)
     texts: str | None = field(default=None, repr=False)
     fields: Mapping[str, object] | None = field(default=None, repr=False)
+    words: str = field(default="", repr=False)
 
     def change(self, columns: Values, hidden: Sequence[bytes] = ()) -> None:
         """Change columns of the row; secrets in them are masked, including `hidden`."""
@@ -77,10 +78,11 @@ class Unit:
 
 
 class Finished(NamedTuple):
-    """A call that has ended and is stored, with the scalar members of its request if they are known."""
+    """A call that has ended and is stored, with what is known of its request: its fields, the user's last words."""
 
     call: Exchange
     fields: Mapping[str, object] | None
+    words: str = ""
 
 
 def merged(units: Iterable[Unit]) -> list[Unit]:

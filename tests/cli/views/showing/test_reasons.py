@@ -136,6 +136,12 @@ CASES = (
         {"status_code": 404, "path": "/chat/completions", "error_kind": "resource_not_found_error"},
     ),
     Case(
+        "unknown endpoint",
+        "404: MoonPalace has no endpoint called kmi",
+        "mpal config lists them",
+        {"status_code": 404, "path": "/@kmi/v1/chat/completions", "error_kind": "resource_not_found_error"},
+    ),
+    Case(
         "unknown model",
         "the API refused the request: 404 resource not found error: no model x",
         "--print-request",
