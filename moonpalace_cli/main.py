@@ -14,6 +14,7 @@ import click
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.version import __version__
 from moonpalace_addons.wire.escaping import escaped
+from moonpalace_cli.flags.colour import colour_flag
 from moonpalace_cli.flags.meant import ALIASES, command_hint, flag_error
 from moonpalace_cli.flags.process_title import hide_secrets
 from moonpalace_cli.output import make_streams_lenient, open_missing_streams
@@ -122,6 +123,7 @@ class CommandGroup(click.Group):
 )
 @click.option("--endpoint", metavar="URL", help="The API that calls are forwarded to, for every command.")
 @click.option("--database", metavar="URL", help="The database that stores the calls, for every command.")
+@colour_flag
 @click.option("--traceback", is_flag=True, hidden=True, help="Show where an unexpected error arose.")
 @click.version_option(__version__, "-v", "--version", message="mpal %(version)s")
 @click.pass_context

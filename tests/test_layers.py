@@ -285,8 +285,8 @@ DATABASE = {"sqlalchemy", "alembic", "sqlite3", "zstandard", "msgspec"}
 @pytest.mark.parametrize(
     ("arguments", "without"),
     [
-        (["--help"], PROXY | DATABASE | {"yaml", "tabulate"}),
-        (["--version"], PROXY | DATABASE | {"yaml", "tabulate"}),
+        (["--help"], PROXY | DATABASE | {"yaml"}),
+        (["--version"], PROXY | DATABASE | {"yaml"}),
         (["start", "--help"], PROXY | DATABASE),
         (["mock", "--help"], PROXY | DATABASE),
         (["completion", "bash"], PROXY | DATABASE),

@@ -13,11 +13,19 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
 
 TIME_FORMAT = "%Y-%m-%d %H:%M:%S"
+UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
 def local_time(moment: datetime) -> str:
     """Return the time in the local zone, in the format of the tables."""
     return moment.astimezone().strftime(TIME_FORMAT)
+
+
+def ago(moment: datetime) -> str:
+    """Return how long ago a moment was, in its largest unit."""
+    passed = max(0, int((datetime.now().astimezone() - moment).total_seconds()))
+    unit, name = next((each for each in UNITS if passed >= each[0]), (1, "s"))
+    return f"{passed // unit} {name} ago"
 
 
 def has_failed(exchange: Exchange) -> bool:

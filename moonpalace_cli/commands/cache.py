@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
 
 COLUMNS = ("id", "cache_id", "state", "model", "messages", "bytes", "tokens", "uses", "used_at", "expires_at")
+NUMBERS = ("messages", "bytes", "tokens", "uses")
 
 
 @click.group("cache", short_help="Show context caches, and why a prompt was not cached.", invoke_without_command=True)
@@ -54,7 +55,7 @@ def list_caches(form: Form, settings: Settings) -> None:
         print_records((json.dumps(cache, ensure_ascii=False) for cache in found), form)
         return
     rows = [[visible("" if cache[name] is None else str(cache[name])) for name in COLUMNS] for cache in found]
-    click.echo(lay_out(COLUMNS, rows, terminal_width()))
+    click.echo(lay_out(COLUMNS, rows, terminal_width(), right=NUMBERS))
 
 
 @command.command("show")

@@ -13,6 +13,7 @@ from moonpalace_addons.wire.json_text import dumps
 from moonpalace_cli.calls.documents import inspect_document
 from moonpalace_cli.calls.http_text import request_message, response_message
 from moonpalace_cli.calls.presentation import has_failed
+from moonpalace_cli.flags.colour import colour_flag
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.name_lists import completes, split
 from moonpalace_cli.flags.selecting import CallSelection, selection_flags
@@ -73,6 +74,7 @@ class Shown:
 @click.option("--all-events", "every", is_flag=True, help="Show each event of --timeline on a line of its own.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; for --timeline one per event.")
 @click.option("--no-pager", "pager", is_flag=True, flag_value=False, default=True, help="Do not use a pager.")
+@colour_flag
 @setting_flags("database", "endpoint")
 def command(
     wanted: CallSelection,

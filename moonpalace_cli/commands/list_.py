@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
+from moonpalace_cli.flags.colour import colour_flag
 from moonpalace_cli.flags.filters import Filters, filter_flags
 from moonpalace_cli.flags.forms import form_flags
 from moonpalace_cli.flags.lookup import opened
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     help="Sort all calls by a column, then list the first; with a minus the greatest come first.",
 )
 @form_flags
+@colour_flag
 @click.option("--count", is_flag=True, help="Print only how many calls there are.")
 @click.option("--stats", is_flag=True, help="Show calls, errors, tokens, costs and times per model.")
 @click.option("--watch", is_flag=True, help="Keep running, and print each call as it ends.")

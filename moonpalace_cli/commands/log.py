@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from moonpalace_cli.flags.colour import colour_flag
 from moonpalace_cli.flags.filters import Filters, filter_flags
 from moonpalace_cli.flags.forms import form_flags
 from moonpalace_cli.flags.lookup import opened
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("-f", "--follow", "follows", is_flag=True, help="Keep running, and print each call as it ends.")
 @filter_flags
 @form_flags
+@colour_flag
 @setting_flags("database")
 def command(limit: int, follows: bool, filters: Filters, form: Form, settings: Settings) -> None:
     """Show the newest calls as one line each, the newest last.

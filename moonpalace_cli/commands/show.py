@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from moonpalace_cli.flags.colour import colour_flag
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.selecting import CallSelection, selection_flags
 from moonpalace_cli.flags.setting_flags import setting_flags
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("show", short_help="Show one call on one screen, and why it ended as it did.")
 @selection_flags(views=True, default="newest")
+@colour_flag
 @setting_flags("database", "endpoint")
 def command(wanted: CallSelection, settings: Settings) -> None:
     """Show one call on one screen, by default the newest: mpal show, mpal show 13, mpal show --failed.

@@ -4,12 +4,14 @@ import click
 
 from moonpalace_addons.settings.values import Settings
 from moonpalace_cli.deferred_imports import defer_package
+from moonpalace_cli.flags.colour import colour_flag
 from moonpalace_cli.flags.numbers import WholeNumber
 from moonpalace_cli.flags.setting_flags import setting_flags
 
 
 @click.command("start", short_help="Start the proxy.")
 @setting_flags()
+@colour_flag
 @click.option("--web", is_flag=True, help="Run inside mitmweb and open its page in the browser, to watch calls live.")
 @click.option("--web-port", type=WholeNumber(0, 65535), default=8081, show_default=True, help="mitmweb's port.")
 @click.option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from moonpalace_cli.flags.colour import colour_flag
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.selecting import CallSelection, selection_flags
 from moonpalace_cli.flags.setting_flags import setting_flags
@@ -23,6 +24,7 @@ NOTHING = (
 @click.command("why", short_help="Say why a call was cut off, slow or refused, and what to do.")
 @selection_flags(views=True, default="newest")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per call.")
+@colour_flag
 @setting_flags("database", "endpoint")
 def command(wanted: CallSelection, as_json: bool, settings: Settings) -> None:
     """Say why a call ended as it did, by default the newest: first what is stored of it, then what to do.

@@ -11,6 +11,7 @@ from typing import TextIO
 import click
 
 from moonpalace_addons.wire.foreign import printable
+from moonpalace_cli.text import colours
 
 CAPACITY = 1_000
 CLOSE_TIMEOUT = 2.0
@@ -29,7 +30,7 @@ class ConsoleLog(QueueHandler):
         self.waiting: queue.Queue[logging.LogRecord | None] = queue.Queue(CAPACITY)
         super().__init__(self.waiting)
         self.stream = stream
-        self.colour = stream.isatty()
+        self.colour = colours.wanted(stream)
         self.dropped = 0
         self._thread = threading.Thread(target=self._print_all, name="moonpalace-log", daemon=True)
         self._thread.start()

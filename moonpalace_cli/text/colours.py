@@ -2,13 +2,17 @@
 
 import os
 import re
+import sys
 from collections.abc import Iterator, Sequence
+from typing import TextIO
 
-from moonpalace_cli.output import is_terminal
+import click
 
 RESET = "\x1b[0m"
 KEY, STRING, NUMBER, WORD, FAINT, BOLD = ("\x1b[36m", "\x1b[32m", "\x1b[33m", "\x1b[35m", "\x1b[2m", "\x1b[1m")
 ALARM = "\x1b[31m"
+OUTCOMES = {"good": STRING, "bad": ALARM, "warning": NUMBER, "quiet": FAINT}
+"""The colours of the styles in which a call ended."""
 TOKEN = re.compile(
     r'(?P<string>"[^"\\]*(?:\\.[^"\\]*)*")(?P<colon>\s*:)?|(?P<number>-?\d[\d.eE+-]*)|(?P<word>true|false|null)'
 )
@@ -16,14 +20,22 @@ FIELD = re.compile(r"(data|event|id|retry)?:")
 HEADER = re.compile(r"[\w.-]+:", re.ASCII)
 
 
-def wanted() -> bool:
-    """Tell whether standard output supports colours and the user has not disabled them (https://no-color.org)."""
-    return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def wanted(stream: TextIO | None = None) -> bool:
+    """Tell whether to write colours to a stream, by default standard output.
+
+    The flag --color decides, else the stream: a terminal that knows colours gets them, unless NO_COLOR is set
+    (https://no-color.org).
+    """
+    context = click.get_current_context(silent=True)
+    if context is not None and context.color is not None:
+        return context.color
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return not is_plain and (stream or sys.stdout).isatty()
 
 
 def paint(text: str, colour: str) -> str:
-    """Return the text in a colour; empty text stays empty."""
-    return f"{colour}{text}{RESET}" if text else text
+    """Return the text in a colour; without a colour or a text, as it is."""
+    return f"{colour}{text}{RESET}" if text and colour else text
 
 
 def looks_like_json(text: str) -> bool:

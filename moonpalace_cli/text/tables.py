@@ -1,9 +1,7 @@
 """Draw boxed tables, aligned and wrapped by the display width of characters."""
 
 import re
-from collections.abc import Sequence
-
-from moonpalace_cli.deferred_imports import defer
+from collections.abc import Collection, Sequence
 
 STYLE = re.compile("\x1b\\[[0-9;]*m")
 """Our own colours; foreign text has passed `output.visible`, which leaves no escapes."""
@@ -12,16 +10,32 @@ MAX_CLUSTER_LENGTH = 32
 """Maximum characters per column, including marks and joiners."""
 
 
-def box(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table with a frame, left-aligned; cells may have several lines."""
-    # 0.05 s for the tables of wide characters, and most listings are ASCII.
-    defer("wcwidth")
-    # 0.04 s, which `mpal --help` need not pay.
-    import tabulate
+def box(headers: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
+    """Return a table with a frame; cells may have several lines. The columns at the places `right` hold numbers."""
+    widths = natural_widths(headers, rows)
+    frame = rule(widths)
+    head, *body = (row_lines([cell.split("\n") for cell in row], widths, right) for row in (headers, *rows))
+    return "\n".join([frame, head, frame, *body, frame])
 
-    tabulate.WIDE_CHARS_MODE = not all(cell.isascii() for row in (headers, *rows) for cell in row)
-    return tabulate.tabulate(
-        rows, headers, tablefmt="pretty", stralign="left", disable_numparse=True, preserve_whitespace=True
+
+def natural_widths(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """Return the width of each column's widest line."""
+    columns = zip(headers, *rows, strict=True)
+    return [max(display_width(line) for cell in column for line in cell.split("\n")) for column in columns]
+
+
+def rule(widths: Sequence[int]) -> str:
+    """Return the line between the parts of a table."""
+    return "+" + "+".join("-" * (width + 2) for width in widths) + "+"
+
+
+def row_lines(row: Sequence[Sequence[str]], widths: Sequence[int], right: Collection[int] = ()) -> str:
+    """Return a row of a table from the lines of its cells; a line wider than its column moves the others."""
+    height = max(len(lines) for lines in row)
+    filled = [[*lines, *[""] * (height - len(lines))] for lines in row]
+    return "\n".join(
+        "| " + " | ".join(pad(line, widths[place], right=place in right) for place, line in enumerate(level)) + " |"
+        for level in zip(*filled, strict=True)
     )
 
 
@@ -30,9 +44,10 @@ def frame_width(columns: int) -> int:
     return len("| ") + len(" | ") * (columns - 1) + len(" |")
 
 
-def pad(text: str, width: int) -> str:
-    """Return the text padded with spaces to a display width."""
-    return text + " " * (width - display_width(text))
+def pad(text: str, width: int, *, right: bool = False) -> str:
+    """Return the text padded with spaces to a display width, on its left if it belongs on the right."""
+    spaces = " " * (width - display_width(text))
+    return spaces + text if right else text + spaces
 
 
 def display_width(text: str) -> int:

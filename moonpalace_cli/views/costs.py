@@ -25,7 +25,7 @@ def table(by: str, groups: Sequence[Spent], width: int | None) -> str:
     for currency, group in sums(groups).items():
         if sum(each.currency == currency for each in groups) > 1:
             rows.append(row("all calls" if currency else "without a cost", group))
-    return lay_out((by, *HEADERS), rows, width)
+    return lay_out((by, *HEADERS), rows, width, right=HEADERS[:-1])
 
 
 def sums(groups: Sequence[Spent]) -> dict[str | None, Spent]:

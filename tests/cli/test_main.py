@@ -119,9 +119,9 @@ def test_table_of_commands_is_true(name: str) -> None:
     [
         (
             ["--help"],
-            {"mitmproxy", "sqlalchemy", "tornado", "asyncio", "tabulate", "yaml", "moonpalace_addons.settings.values"},
+            {"mitmproxy", "sqlalchemy", "tornado", "asyncio", "yaml", "moonpalace_addons.settings.values"},
         ),
-        (["list", "--help"], {"mitmproxy", "sqlalchemy", "tornado", "asyncio", "tabulate", "yaml"}),
+        (["list", "--help"], {"mitmproxy", "sqlalchemy", "tornado", "asyncio", "yaml"}),
         (["list"], {"mitmproxy", "tornado", "alembic"}),
         (["inspect", "--id", "1"], {"mitmproxy", "tornado", "alembic"}),
     ],

@@ -105,13 +105,13 @@ class Exchange:
 type Kind = Literal["text", "whole", "decimal", "truth", "moment", "set", "headers", "json", "words"]
 """What a field holds: `set` is a set of texts, `json` a body, `words` can only be searched."""
 
-type Fit = Literal["whole", "shorten", "wrap", "break"]
-"""How cells fit a narrow terminal: not at all, with an ellipsis in the middle, on more lines, with broken words."""
+type Fit = Literal["whole", "shorten", "cut"]
+"""How cells fit a narrow terminal: not at all, without their middle, or without their end."""
 
 NANOSECOND = 1
 MILLISECOND = 1_000_000
 
-FITS: Mapping[Kind, Fit] = {"text": "shorten", "set": "wrap", "headers": "wrap", "json": "wrap"}
+FITS: Mapping[Kind, Fit] = {"text": "shorten", "set": "cut", "headers": "cut", "json": "cut"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +252,7 @@ SECTIONS: Mapping[str, Sequence[Field]] = {
             "status",
             "status code; in tables, the state of an incomplete call, or 200 error if the response holds an error",
             column="status_code",
-            fit="break",
+            fit="cut",
             width=19,
             metadata="status",
         ),
@@ -260,7 +260,7 @@ SECTIONS: Mapping[str, Sequence[Field]] = {
         text(
             "state",
             "how the call ended: completed, upstream_failed, client_disconnected …; or in_flight",
-            fit="break",
+            fit="cut",
             width=19,
             metadata="state",
         ),
@@ -269,11 +269,11 @@ SECTIONS: Mapping[str, Sequence[Field]] = {
             "why the call failed: kind and message, or at least the state",
             sql=ERROR,
             value=lambda call: error_text(call) or None,
-            fit="wrap",
+            fit="cut",
             width=40,
         ),
         text("error_kind", "kind of failure, or type of the error that the API returned"),
-        text("error_message", "message of the error", fit="wrap"),
+        text("error_message", "message of the error", fit="cut"),
         texts("warnings", "warnings about the request or the response", metadata="warnings"),
         text(
             "finish_reason",
@@ -392,7 +392,6 @@ SECTIONS: Mapping[str, Sequence[Field]] = {
             "server_timing",
             "milliseconds that the API reports in its headers (Server-Timing, openai-processing-ms)",
             also="moonshot_server_timing",
-            fit="break",
             metadata="server_timing",
         ),
         nanoseconds("overhead", "time spent in MoonPalace itself"),
@@ -400,7 +399,7 @@ SECTIONS: Mapping[str, Sequence[Field]] = {
     "Labels": (
         text("category", "goodcase or badcase", fit="whole"),
         texts("tags", "tags set by mpal label or export --tag", sql=FIRST_TAG, width=16),
-        text("note", "note set by mpal label or export", fit="wrap", width=24),
+        text("note", "note set by mpal label or export", fit="cut", width=24),
     ),
 }
 """The fields by the sections of `mpal help columns`."""

@@ -73,7 +73,7 @@ def ranked(found: Iterator[Finding]) -> list[Finding]:
 
 def table(misses: Sequence[Finding], width: int | None) -> str:
     """Return a table of misses."""
-    return lay_out(HEADERS, [row(each) for each in misses], width)
+    return lay_out(HEADERS, [row(each) for each in misses], width, right=("prompt", "cached", "lost", "cost", "s"))
 
 
 def row(found: Finding) -> list[str]:

@@ -13,7 +13,7 @@ from moonpalace_addons.store.fields import FIELDS, Field
 from moonpalace_addons.views.durations import duration
 from moonpalace_addons.wire.json_text import Json, Verbatim
 from moonpalace_cli.calls.content import answer, read
-from moonpalace_cli.calls.presentation import status, text_of
+from moonpalace_cli.calls.presentation import ago, status, text_of
 from moonpalace_cli.views.listing.listed import Listed
 
 BODY_SHOWN = 200
@@ -29,11 +29,13 @@ class Column:
     needs: Literal["row", "tags", "bodies"]
     read: Callable[[Listed], object]
 
-    def cell(self, call: Listed) -> str:
-        """Return the cell of a table, empty for an unknown value."""
+    def cell(self, call: Listed, *, relative: bool = False) -> str:
+        """Return the cell of a table, empty for an unknown value; with `relative`, times as how long ago they were."""
         if self.field.name == "status":
             return status(call.exchange)
         found = self.read(call)
+        if relative and isinstance(found, datetime):
+            return ago(found)
         if self.field.kind == "json":
             return beginning(found)
         if found is not None and self.field.unit:
@@ -117,11 +119,6 @@ RECORD = (
 def chosen(names: Sequence[str]) -> tuple[Column, ...]:
     """Return the columns of these names."""
     return tuple(BY_NAME[name] for name in names)
-
-
-def cells(call: Listed, columns: Sequence[Column]) -> list[str]:
-    """Return the call's cells; what is unknown is empty."""
-    return [column.cell(call) for column in columns]
 
 
 def record(call: Listed, columns: Sequence[Column]) -> dict[str, Json]:

@@ -1,33 +1,63 @@
 """Fit tables of calls into the width of a terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from moonpalace_addons.store.fields import FIELDS, Fit
+from moonpalace_addons.wire.columns import ELLIPSIS, shortened
 from moonpalace_cli.output import ellipsis
-from moonpalace_cli.text.tables import box, cut, display_width, fold, frame_width, pad, share
+from moonpalace_cli.text.colours import paint
+from moonpalace_cli.text.tables import STYLE, box, cut, display_width, frame_width, natural_widths, pad, share
 
 COMFORTABLE = 12
 MIN_WIDTH = 8
+LEFT = ("id", "status", "server_timing")
+"""Columns of numbers that are left-aligned, as documented."""
 
 
 def lay_out(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, headers: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    width: int | None,
+    headers: Sequence[str] = (),
+    right: Collection[str] = (),
 ) -> str:
-    """Return the table unchanged if it fits or `width` is None, else narrower, else as a block for each row.
+    """Return the table unchanged if `width` is None, else with one line a row, or as a block for each row.
 
-    The names of the `columns` determine which may shrink; `headers` replace them in the output.
+    What is too wide is cut. The names of the `columns` determine which may shrink, and which are right-aligned beside
+    those named by `right`; `headers` replace them in the output.
     """
     headers = headers or columns
-    if width is None or fits(headers, rows, width):
-        return box(headers, rows)
-    narrow = shorten(columns, rows, width, COMFORTABLE, headers)
-    if narrow is None:
-        broken = [
-            [break_words(cell) if fit(column) == "break" else cell for column, cell in zip(columns, row, strict=True)]
-            for row in (headers, *rows)
-        ]
-        narrow = shorten(columns, broken[1:], width, MIN_WIDTH, broken[0])
-    return narrow if narrow is not None else blocks(headers, rows)
+    places = right_places(columns, right)
+    if width is None:
+        return box(headers, rows, places)
+    lines = [list(map(one_line, row)) for row in rows]
+    if fits(headers, lines, width):
+        return box(headers, lines, places)
+    broken = list(map(break_words, headers))
+    for head, shortest in ((headers, COMFORTABLE), (broken, MIN_WIDTH)):
+        widths = fitted(columns, natural_widths(head, lines), width, shortest)
+        if widths is not None:
+            fit_head = [
+                one if display_width(one) <= room else two for one, two, room in zip(headers, head, widths, strict=True)
+            ]
+            first, *others = (shorten_row(columns, row, widths) for row in (fit_head, *lines))
+            return box(first, others, places)
+    return blocks(headers, rows)
+
+
+def right_places(columns: Sequence[str], right: Collection[str] = ()) -> set[int]:
+    """Return the places of the columns that are right-aligned."""
+    return {place for place, name in enumerate(columns) if name in right or is_number(name)}
+
+
+def is_number(column: str) -> bool:
+    """Tell whether a column is a field of numbers that is right-aligned."""
+    return column in FIELDS and FIELDS[column].kind in ("whole", "decimal") and column not in LEFT
+
+
+def one_line(cell: str) -> str:
+    """Return a cell with its lines joined."""
+    return "; ".join(cell.split("\n")) if "\n" in cell else cell
 
 
 def fit(column: str) -> Fit:
@@ -40,32 +70,9 @@ def fits(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> b
     return sum(natural_widths(headers, rows)) + frame_width(len(headers)) <= width
 
 
-def natural_widths(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
-    """Return the width of each column's widest line."""
-    columns = zip(headers, *rows, strict=True)
-    return [max(display_width(line) for cell in column for line in cell.split("\n")) for column in columns]
-
-
-def shorten(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], width: int, shortest: int, headers: Sequence[str]
-) -> str | None:
-    """Return the table with the columns that give way made to fit, None if one would get less than `shortest`."""
-    widths = fitted(columns, natural_widths(headers, rows), width, shortest)
-    if widths is None:
-        return None
-    head, *body = (
-        [
-            shorten_cell(cell, fit(column), widths[place])
-            for place, (column, cell) in enumerate(zip(columns, row, strict=True))
-        ]
-        for row in (headers, *rows)
-    )
-    return box(head, body)
-
-
 def fitted(columns: Sequence[str], natural: Sequence[int], width: int, shortest: int) -> list[int] | None:
     """Return the widths of the columns in a table of `width`, None if one that gives way gets less than `shortest`."""
-    elastic = [place for place, column in enumerate(columns) if fit(column) in ("shorten", "wrap")]
+    elastic = [place for place, column in enumerate(columns) if fit(column) != "whole"]
     fixed = sum(natural) - sum(natural[place] for place in elastic) + frame_width(len(columns))
     given = dict(zip(elastic, share([natural[place] for place in elastic], width - fixed), strict=True))
     if fixed > width or any(given[place] < min(shortest, natural[place]) for place in elastic):
@@ -73,22 +80,35 @@ def fitted(columns: Sequence[str], natural: Sequence[int], width: int, shortest:
     return [given.get(place, columns_) for place, columns_ in enumerate(natural)]
 
 
+def shorten_row(columns: Sequence[str], row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """Return a row with each cell cut to the width of its column."""
+    return [shorten_cell(cell, fit(column), width) for cell, column, width in zip(row, columns, widths, strict=True)]
+
+
 def shorten_cell(text: str, how: Fit, width: int) -> str:
-    """Return the text as it goes into a column of `width`."""
-    if how == "wrap":
-        return "\n".join(piece for line in text.split("\n") for piece in fold(line, width))
-    if how == "shorten":
-        return "\n".join(shorten_line(line, width) for line in text.split("\n"))
-    return text
-
-
-def shorten_line(text: str, width: int) -> str:
-    """Return the text with its middle replaced by an ellipsis where it is wider than `width`."""
-    if display_width(text) <= width:
+    """Return the text as it goes into a column of `width`; a colour stays around it."""
+    if how == "whole" or display_width(text) <= width:
         return text
+    if "\n" in text:  # a header
+        return "\n".join([shorten_cell(line, how, width) for line in text.split("\n")])
+    if colour := STYLE.match(text):
+        return paint(shorten_cell(STYLE.sub("", text), how, width), colour[0])
+    return without_middle(text, width) if how == "shorten" else without_end(text, width)
+
+
+def without_middle(text: str, width: int) -> str:
+    """Return the text with its middle replaced by an ellipsis."""
     head = width // 2
     tail = width - head - 1
     return cut(text, head)[0] + ellipsis() + cut(text[::-1], tail)[0][::-1]
+
+
+def without_end(text: str, width: int) -> str:
+    """Return the beginning of the text with an ellipsis, cut at the end of a word if one is near."""
+    room = width
+    while display_width(short := shortened(text, room)) > width and room > 1:
+        room -= 1  # a terminal makes more of some emoji
+    return short.removesuffix(ELLIPSIS) + ellipsis()
 
 
 def break_words(text: str) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from moonpalace_addons.store.read.outcomes import Style
 from moonpalace_addons.views.call_line import Piece, call_line, line_text
 from moonpalace_addons.views.completions import parsed
 from moonpalace_cli.output import is_utf8, terminal_width, visible
@@ -19,12 +18,6 @@ if TYPE_CHECKING:
 
     from moonpalace_addons.store.records.exchanges import Exchange
 
-COLOURS: dict[Style, str] = {
-    "good": colours.STRING,
-    "bad": colours.ALARM,
-    "warning": colours.NUMBER,
-    "quiet": colours.FAINT,
-}
 WITHOUT_UTF8 = str.maketrans({"→": ">", "…": "~"})
 
 
@@ -59,6 +52,4 @@ class Lines:
 
 def painted(pieces: Sequence[Piece]) -> str:
     """Return the line in colours."""
-    return " ".join(
-        colours.paint(piece.text, COLOURS[piece.style]) if piece.style in COLOURS else piece.text for piece in pieces
-    )
+    return " ".join(colours.paint(piece.text, colours.OUTCOMES.get(piece.style, "")) for piece in pieces)

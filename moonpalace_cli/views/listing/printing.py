@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from moonpalace_addons.wire.json_text import Json, Verbatim
-from moonpalace_cli.output import terminal_width, visible
+from moonpalace_cli.output import is_terminal, terminal_width, visible
+from moonpalace_cli.text import colours
 from moonpalace_cli.text.records import Form, print_records
-from moonpalace_cli.views.listing.columns import BY_NAME, LABELS, RECORD, VERBOSE, Column, cells, chosen, record
+from moonpalace_cli.views.listing.columns import BY_NAME, LABELS, RECORD, VERBOSE, Column, chosen, record
 from moonpalace_cli.views.listing.layout import lay_out
 from moonpalace_cli.views.listing.listed import Listed, complete
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from moonpalace_addons.store.records.exchanges import Exchange
+
+
+OUTCOMES = ("status", "state")
+"""Fields that say how a call ended."""
 
 
 def needs_of(columns: Iterable[Column]) -> set[str]:
@@ -32,9 +37,7 @@ def print_calls(engine: Engine, exchanges: Sequence[Exchange], columns: Sequence
     if form != "table":
         print_records((json_line(call, columns) for call in calls), form)
         return
-    click.echo(
-        lay_out([column.name for column in columns], [table_row(call, columns) for call in calls], terminal_width())
-    )
+    print_table(calls, columns)
 
 
 def print_verbose(engine: Engine, exchanges: Sequence[Exchange]) -> None:
@@ -42,14 +45,27 @@ def print_verbose(engine: Engine, exchanges: Sequence[Exchange]) -> None:
     calls = list(complete(engine, exchanges, {"tags"}))
     is_labelled = any(call.tags or call.exchange.category for call in calls)
     columns = chosen((*VERBOSE, *LABELS) if is_labelled else VERBOSE)
-    click.echo(
-        lay_out([column.name for column in columns], [table_row(call, columns) for call in calls], terminal_width())
-    )
+    print_table(calls, columns)
 
 
-def table_row(call: Listed, columns: Sequence[Column]) -> list[str]:
-    """Return the cells of a row, harmless for a terminal."""
-    return [visible(cell) for cell in cells(call, columns)]
+def print_table(calls: Iterable[Listed], columns: Sequence[Column]) -> None:
+    """Print a table; a terminal gets times as how long ago they were."""
+    rows = [table_row(call, columns, relative=is_terminal()) for call in calls]
+    click.echo(lay_out([column.name for column in columns], rows, terminal_width()))
+
+
+def table_row(call: Listed, columns: Sequence[Column], *, relative: bool = False) -> list[str]:
+    """Return the cells of a row, harmless for a terminal, how the call ended in colour."""
+    shown = [visible(column.cell(call, relative=relative)) for column in columns]
+    if not colours.wanted():
+        return shown
+    from moonpalace_addons.store.read.outcomes import outcome  # 0.01 s
+
+    style = colours.OUTCOMES.get(outcome(call.exchange).style, "")
+    return [
+        colours.paint(cell, style) if column.field.name in OUTCOMES else cell
+        for cell, column in zip(shown, columns, strict=True)
+    ]
 
 
 def json_line(call: Listed, columns: Sequence[Column]) -> str:

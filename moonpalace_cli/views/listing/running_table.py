@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from moonpalace_addons.store.fields import FIELDS
-from moonpalace_cli.text.tables import frame_width, pad
-from moonpalace_cli.views.listing.layout import block, fit, fitted, natural_widths, shorten_cell
+from moonpalace_cli.text.tables import frame_width, natural_widths, row_lines, rule
+from moonpalace_cli.views.listing.layout import block, fit, fitted, one_line, right_places, shorten_cell
 
 MIN_WIDTH = 8
 
@@ -39,22 +39,7 @@ class RunningTable:
     def _line(self, cells: Sequence[str]) -> str:
         widths = self._widths or []
         lines = [
-            (shorten_cell(cell, fit(column), width) if self._is_fixed else cell).split("\n")
+            [shorten_cell(one_line(cell), fit(column), width)] if self._is_fixed else cell.split("\n")
             for cell, column, width in zip(cells, self._columns, widths, strict=True)
         ]
-        return row_lines(lines, widths)
-
-
-def rule(widths: Sequence[int]) -> str:
-    """Return the line between the parts of a table."""
-    return "+" + "+".join("-" * (width + 2) for width in widths) + "+"
-
-
-def row_lines(row: Sequence[Sequence[str]], widths: Sequence[int]) -> str:
-    """Return a row of a table from the lines of its cells; a line wider than its column moves the others."""
-    height = max(len(lines) for lines in row)
-    filled = [[*lines, *[""] * (height - len(lines))] for lines in row]
-    return "\n".join(
-        "| " + " | ".join(pad(line, width) for line, width in zip(level, widths, strict=True)) + " |"
-        for level in zip(*filled, strict=True)
-    )
+        return row_lines(lines, widths, right_places(self._columns))

@@ -182,7 +182,7 @@ def token_table(rows: Sequence[tuple[str, Group]], width: int | None) -> str:
         kept = [place for place, name in enumerate(columns) if name != "total"]
         cells = [[name, *map(rounded, counts), *cost] for (name, counts), cost in zip(counted, costs, strict=True)]
         columns, cells = tuple(columns[place] for place in kept), [[row[place] for place in kept] for row in cells]
-    return lay_out(columns, cells, width)
+    return lay_out(columns, cells, width, right=columns[1:])
 
 
 def costs_of(group: Group) -> str:

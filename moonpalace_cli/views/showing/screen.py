@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.fields import model
@@ -14,11 +13,10 @@ from moonpalace_addons.views.money import amount
 from moonpalace_addons.wire.columns import shortened, width_of
 from moonpalace_addons.wire.faces.turns import Turn
 from moonpalace_addons.wire.foreign import printable
-from moonpalace_cli.calls.presentation import local_time
+from moonpalace_cli.calls.presentation import ago, local_time
 from moonpalace_cli.output import ellipsis, is_utf8, visible
 from moonpalace_cli.text import colours
 from moonpalace_cli.text.tables import fold
-from moonpalace_cli.views.listing.lines import COLOURS
 from moonpalace_cli.views.showing.facts import Facts
 from moonpalace_cli.views.showing.reason import Reason
 
@@ -77,7 +75,7 @@ class Screen:
         yield self._paint(self._cut(title, self.width), colours.BOLD)
         ending = outcome(call)
         took = "" if call.latency is None else f" after {seconds(call.latency)}"
-        yield self._paint(self._cut(ending.text + took, self.width), COLOURS.get(ending.style, ""))
+        yield self._paint(self._cut(ending.text + took, self.width), colours.OUTCOMES.get(ending.style, ""))
 
     def _section(self, name: str, lines: Sequence[str]) -> Iterator[str]:
         for place, line in enumerate(each for each in lines if each):
@@ -114,7 +112,7 @@ class Screen:
         return line if is_utf8() else line.replace("…", "~").replace("→", ">").replace("·", "-")
 
     def _paint(self, text: str, colour: str) -> str:
-        return colours.paint(text, colour) if self.colour and colour else text
+        return colours.paint(text, colour) if self.colour else text
 
 
 def reason_lines(why: Sequence[Reason], width: int) -> list[str]:
@@ -137,15 +135,6 @@ def turn_text(turn: Turn) -> str:
     """Return a message in one line: its texts, the tools that it calls, the media that it has."""
     pieces = [f"{part.label} {part.text}" if part.kind == "call" else part.text for part in turn.parts]
     return " ".join(" ".join(pieces).split())
-
-
-def ago(moment: datetime) -> str:
-    """Return how long ago a moment was, in its largest unit."""
-    passed = (datetime.now().astimezone() - moment).total_seconds()
-    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if passed >= unit:
-            return f"{passed / unit:.0f} {name} ago"
-    return f"{max(0, passed):.0f} s ago"
 
 
 def tokens(facts: Facts) -> str:

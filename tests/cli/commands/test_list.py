@@ -217,9 +217,9 @@ COLUMNS = """\
 +----+----------+------------+---------+---------+
 | id | category | tags       | latency | model   |
 +----+----------+------------+---------+---------+
-| 3  |          |            | 0us     | kimi-k2 |
-| 2  | goodcase | code, 代码 | 2.00s   | kimi-k3 |
-| 1  |          |            | 1.00s   | kimi-k2 |
+| 3  |          |            |     0us | kimi-k2 |
+| 2  | goodcase | code, 代码 |   2.00s | kimi-k3 |
+| 1  |          |            |   1.00s | kimi-k2 |
 +----+----------+------------+---------+---------+
 """
 
@@ -303,7 +303,7 @@ def test_stats(store: Store, mpal: Callable[..., Outcome]) -> None:
     assert [(model["model"], model["calls"]) for model in document["models"]] == [("kimi-k2", 2), ("kimi-k3", 1)]
     assert json.loads(mpal("list", "--stats", "--json", "-n", "2").out)["calls"] == 2
     assert json.loads(mpal("list", "--stats", "--json", "-p", "id == 5").out)["latency_ms"]["p50"] == 2000.0
-    assert "| all calls | 5 " in mpal("list", "--stats").out
+    assert "| all calls |     5 " in mpal("list", "--stats").out
 
 
 def test_export(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> None:

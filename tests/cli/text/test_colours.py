@@ -1,6 +1,8 @@
 """Tests of colours."""
 
 import re
+import sys
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -76,8 +78,9 @@ def test_when(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], termin
     monkeypatch.setenv("TERM", "xterm")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(colours, "is_terminal", lambda: terminal)
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: terminal))
     assert colours.wanted() is wanted
+    assert colours.wanted(sys.stderr) is False
 
 
 def test_the_last_colour_is_always_taken_back() -> None:

@@ -26,6 +26,16 @@ def test_empty_box_is_its_head() -> None:
     assert box(["id", "status"], []) == f"{rule}\n| id | status |\n{rule}\n{rule}"
 
 
+def test_numbers_are_on_the_right() -> None:
+    """The columns named have their spaces on the left, the header too."""
+    assert box(["name", "n"], [["a", "1,200"], ["中", "\x1b[33m7\x1b[0m"]], {1}).split("\n")[1:5] == [
+        "| name |     n |",
+        "+------+-------+",
+        "| a    | 1,200 |",
+        "| 中   |     \x1b[33m7\x1b[0m |",
+    ]
+
+
 def test_cells_may_have_several_lines() -> None:
     """A row is as high as its highest cell, and leading spaces stay."""
     assert box(["a", "b"], [["{\n    1\n}", "x"]]).split("\n") == [

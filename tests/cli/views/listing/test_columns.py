@@ -46,7 +46,7 @@ def test_every_column_works(exchange: Callable[..., Exchange], name: str) -> Non
 def test_cells(exchange: Callable[..., Exchange]) -> None:
     """The documented columns have their cells, in their order; what is unknown is empty."""
     call = Listed(exchange(id=7, chatcmpl_id=None))
-    assert columns.cells(call, columns.chosen(columns.VERBOSE)) == [
+    assert [column.cell(call) for column in columns.chosen(columns.VERBOSE)] == [
         "7",
         "https://api.moonshot.cn/v1/chat/completions",
         "POST",

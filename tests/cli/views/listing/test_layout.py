@@ -32,15 +32,14 @@ SHORTENED = """\
 | 15 | 200    | cmpl-12b…e7a9b11 | c34f342…33511ee | 7134          | 2024-07-29 21:30:53 |
 +----+--------+------------------+-----------------+---------------+---------------------+"""
 
-BROKEN = """\
-+----+--------------+-------------+------------+---------+---------------------+
-| id | status       | chatcmpl    | request_id | server_ | requested_at        |
-|    |              |             |            | timing  |                     |
-+----+--------------+-------------+------------+---------+---------------------+
-| 15 | 200          | cmpl-…a9b11 | c34f3…11ee | 7134    | 2024-07-29 21:30:53 |
-| 14 | client_      |             | c1328…949d |         | 2024-07-29 21:30:46 |
-|    | disconnected |             |            |         |                     |
-+----+--------------+-------------+------------+---------+---------------------+"""
+CUT = """\
++----+-------------+-------------+-------------+---------+---------------------+
+| id | status      | chatcmpl    | request_id  | server_ | requested_at        |
+|    |             |             |             | timing  |                     |
++----+-------------+-------------+-------------+---------+---------------------+
+| 15 | 200         | cmpl-…a9b11 | c34f3…511ee | 7134    | 2024-07-29 21:30:53 |
+| 14 | client_dis… |             | c1328…2949d |         | 2024-07-29 21:30:46 |
++----+-------------+-------------+-------------+---------+---------------------+"""
 
 BLOCKS = """\
 id             15
@@ -64,12 +63,12 @@ requested_at   2024-07-29 21:30:46"""
         ([DONE], None, DOCUMENTED),
         ([DONE], 132, DOCUMENTED),
         ([DONE], 90, SHORTENED),
-        ([DONE, FAILED], 80, BROKEN),
+        ([DONE, FAILED], 80, CUT),
         ([DONE, FAILED], 60, BLOCKS),
     ],
 )
 def test_list_fits_the_terminal(rows: list[list[str]], width: int | None, expected: str) -> None:
-    """Ids give way first, then words are broken, and where nothing helps each call gets a block of its own."""
+    """Ids give way first, then headers are broken, and where nothing helps each call gets a block of its own."""
     assert lay_out(COLUMNS, rows, width) == expected
 
 
@@ -83,19 +82,33 @@ def test_nothing_is_wider_than_the_terminal(width: int) -> None:
         assert wcswidth(table.split("\n")[0]) <= width
 
 
-FOLDED = """\
+NOTE = """\
 +----+-----------------+-----------------+-------+
-| id | model           | note            | ttft  |
+| id | model           | note            |  ttft |
 +----+-----------------+-----------------+-------+
-| 7  | moonsho…preview | 回答得很好，and | 6.1ms |
-|    |                 | so is the rest  |       |
+| 7  | moonsho…preview | so is the rest… | 6.1ms |
+| 8  | kimi-k2.6       | 回答得很好，没… |       |
 +----+-----------------+-----------------+-------+"""
 
 
-def test_notes_take_several_lines() -> None:
-    """Names are shortened in the middle; what has to be read is folded."""
-    row = ["7", "moonshot-v1-128k-vision-preview", "回答得很好，and so is the rest", "6.1ms"]
-    assert lay_out(("id", "model", "note", "ttft"), [row], 50) == FOLDED
+def test_a_row_is_one_line() -> None:
+    """Names are shortened in the middle, what is read loses its end, at the end of a word; numbers are on the right."""
+    rows = [
+        ["7", "moonshot-v1-128k-vision-preview", "so is the rest of it", "6.1ms"],
+        ["8", "kimi-k2.6", "回答得很好，没有错误\n至少", ""],
+    ]
+    assert lay_out(("id", "model", "note", "ttft"), rows, 50) == NOTE
+
+
+def test_a_colour_stays_around_what_is_cut() -> None:
+    """A coloured cell is cut like any other, and its colour ends with it."""
+    row = ["15", "\x1b[31mclient_disconnected\x1b[0m", *DONE[2:]]
+    assert "\x1b[31mclient_dis…\x1b[0m" in lay_out(COLUMNS, [row], 80)
+
+
+def test_a_pipe_gets_everything() -> None:
+    """Without a terminal nothing is cut or joined."""
+    assert lay_out(("id", "note"), [["7", "one\ntwo"]], None).split("\n")[3:5] == ["| 7  | one  |", "|    | two  |"]
 
 
 def test_several_lines_in_a_block() -> None:

@@ -78,7 +78,7 @@ def test_no_calls() -> None:
     """Without calls everything is nothing, and nothing fails."""
     document = json.loads(dumps(stats.document({})))
     assert (document["calls"], document["latency_ms"]["p50"], document["models"]) == (0, None, [])
-    assert "| all calls | 0 " in stats.report({}, None, blocks=True)
+    assert "| all calls |     0 " in stats.report({}, None, blocks=True)
 
 
 def test_costs() -> None:
@@ -99,9 +99,9 @@ def test_report() -> None:
     groups = stats.add_up([[call(), call("月之暗面"), call(state="in_flight"), *FAILED]])
     text = stats.report(groups, None, blocks=False)
     lines = text.split("\n")
-    assert "| 月之暗面  | 1     | 0      | 10     | 5          | 15    | 4      | 2         |" in lines
-    assert "| all calls | 6     | 3      | 60     | 30         | 90    | 24     | 12        |" in lines
-    assert "| 月之暗面  |  20ms  20ms  20ms | 3.0ms 3.0ms 3.0ms | 100ms 100ms 100ms   |" in lines
+    assert "| 月之暗面  |     1 |      0 |     10 |          5 |    15 |      4 |         2 |" in lines
+    assert "| all calls |     6 |      3 |     60 |         30 |    90 |     24 |        12 |" in lines
+    assert "| 月之暗面  |  20ms  20ms  20ms | 3.0ms 3.0ms 3.0ms |   100ms 100ms 100ms |" in lines
     assert "under way: 1" in lines
     assert "errors: timed_out 1, 429 1, server_error 1" in lines
     assert "latency, 6 calls" in lines
