@@ -15,7 +15,8 @@ from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.version import __version__
 from moonpalace_addons.wire.escaping import escaped
 from moonpalace_cli.flags.colour import colour_flag
-from moonpalace_cli.flags.meant import ALIASES, command_hint, flag_error
+from moonpalace_cli.flags.meant import ALIASES, SuggestingGroup, argument_error, flag_error
+from moonpalace_cli.flags.meant import COMMANDS as MEANT
 from moonpalace_cli.flags.process_title import hide_secrets
 from moonpalace_cli.output import make_streams_lenient, open_missing_streams
 
@@ -68,8 +69,10 @@ FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBAD
 """Errors of writes to a full or closed standard output; errors of our own files name the file."""
 
 
-class CommandGroup(click.Group):
+class CommandGroup(SuggestingGroup):
     """A group that imports each command on demand."""
+
+    aliases, words = ALIASES, MEANT
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands, sorted."""
@@ -82,18 +85,6 @@ class CommandGroup(click.Group):
         module, _ = COMMANDS[cmd_name]
         command: click.Command = importlib.import_module(f"moonpalace_cli.commands.{module}").command
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command by its name or an alias; for an unknown name suggest what may be meant."""
-        name, *others = args
-        if name in ALIASES:
-            return super().resolve_command(ctx, [*ALIASES[name], *others])
-        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            hint = command_hint(name, COMMANDS)
-            ctx.fail(f"no command {name!r}" + (f"; {hint}" if hint else ""))
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands without importing them."""
@@ -174,7 +165,11 @@ def report(message: str, exit_code: int, detail: str = "") -> int:
 
 def usage_error(error: click.ClickException) -> str:
     """Return click's message in one line, with a pointer to the help."""
-    message = " ".join((flag_error(error) if isinstance(error, click.NoSuchOption) else error.format_message()).split())
+    if isinstance(error, click.NoSuchOption):
+        message = flag_error(error)
+    else:
+        message = argument_error(error) if isinstance(error, click.UsageError) else error.format_message()
+    message = " ".join(message.split())
     if isinstance(error, click.UsageError) and error.ctx is not None:
         message = f"{message.rstrip('.')} (see {error.ctx.command_path} --help)"
     return message

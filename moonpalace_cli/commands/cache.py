@@ -14,6 +14,7 @@ from moonpalace_addons.errors import MoonPalaceError, NotFoundError
 from moonpalace_cli.calls.presentation import local_time
 from moonpalace_cli.flags.forms import form_flags
 from moonpalace_cli.flags.lookup import opened
+from moonpalace_cli.flags.meant import SuggestingGroup
 from moonpalace_cli.flags.selecting import CallSelection, selection_flags
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json, terminal_width, visible
@@ -33,7 +34,12 @@ COLUMNS = ("id", "cache_id", "state", "model", "messages", "bytes", "tokens", "u
 NUMBERS = ("messages", "bytes", "tokens", "uses")
 
 
-@click.group("cache", short_help="Show context caches, and why a prompt was not cached.", invoke_without_command=True)
+@click.group(
+    "cache",
+    cls=SuggestingGroup,
+    short_help="Show context caches, and why a prompt was not cached.",
+    invoke_without_command=True,
+)
 @click.pass_context
 def command(context: click.Context) -> None:
     """Show and clear the context caches of `mpal start --auto-cache`, and say why a prompt was not cached."""

@@ -14,10 +14,9 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 import click
 
-from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.store.fields import model
 from moonpalace_addons.wire.json_text import JSON_ESCAPES
-from moonpalace_cli.export.files import candidates, safe_stem, write_new, write_over, writing_over
+from moonpalace_cli.export.files import candidates, cannot_write_into, safe_stem, write_new, write_over, writing_over
 from moonpalace_cli.output import is_terminal, print_json, print_text
 
 if TYPE_CHECKING:
@@ -118,7 +117,7 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MoonPalaceError(f"cannot write into {folder}: {error.strerror}") from error
+        raise cannot_write_into(folder, error) from error
 
 
 def alone(form: Format, text: str) -> str:

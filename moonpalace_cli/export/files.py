@@ -36,8 +36,14 @@ def write_new(folder: Path, stem: str, ending: str, content: bytes, *, otherwise
                 continue
             return path
     except OSError as error:
-        raise MoonPalaceError(f"cannot write into {folder}: {error.strerror}") from error
+        raise cannot_write_into(folder, error) from error
     raise AssertionError("names never run out")
+
+
+def cannot_write_into(folder: Path, error: OSError) -> MoonPalaceError:
+    """Return the error for a folder that cannot be made or written to."""
+    why = "it is a file, give a folder" if folder.is_file() else error.strerror
+    return MoonPalaceError(f"cannot write into {folder}: {why}")
 
 
 def candidates(folder: Path, stem: str, ending: str, otherwise: str = "") -> Iterator[Path]:
@@ -79,7 +85,9 @@ def writing_over(path: Path) -> Iterator[BinaryIO]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise MoonPalaceError(f"cannot write {path}: {error.strerror}") from error
+        is_lost = isinstance(error, FileNotFoundError) and not path.parent.exists()
+        why = f"there is no folder {path.parent}" if is_lost else error.strerror
+        raise MoonPalaceError(f"cannot write {path}: {why}") from error
 
 
 def write(path: Path, content: bytes, flag: int) -> None:

@@ -16,8 +16,9 @@ def colour_flag[F](function: F) -> F:
     option = click.option(
         "--color",
         type=click.Choice(list(CHOICES)),
+        metavar="WHEN",
         expose_value=False,
         callback=choose,
-        help="Colours: on a terminal (auto, unless NO_COLOR is set), always, or never.",
+        help="Colours: auto, always or never; auto heeds NO_COLOR.",
     )
     return option(function)  # type: ignore[type-var]

@@ -1,6 +1,7 @@
 """What a mistyped flag or command may have meant: by its meaning, then by its spelling."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Mapping, Sequence
 
 import click
 
@@ -8,6 +9,12 @@ from moonpalace_addons.wire.suggestions import did_you_mean, either, nearest
 
 ALIASES = {"ls": ("list",), "tail": ("log", "-f")}
 """Other names of commands, with the arguments that they stand for."""
+
+MAX_NAMED = 6
+"""Maximum commands of a group that are named in an error."""
+NUMBER = re.compile(r"#?[0-9]+")
+EXTRA = re.compile(r"unexpected extra arguments? \((.*)\)")
+"""How click names arguments of a command that takes none."""
 
 COMMANDS = {
     **dict.fromkeys(("get", "view", "open", "detail", "details"), ("show", "inspect")),
@@ -52,18 +59,58 @@ FLAGS = {
 """Names of flags in other tools, and those here that mean the same."""
 
 
-def command_hint(name: str, known: Iterable[str]) -> str:
-    """Return a question that names the command that may be meant, empty if none may."""
-    if meant := COMMANDS.get(name.lower()):
+class SuggestingGroup(click.Group):
+    """A group that answers an unknown command by what may be meant, else by what there is."""
+
+    aliases: Mapping[str, Sequence[str]] = {}
+    words: Mapping[str, Sequence[str]] = {}
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command by its name or an alias."""
+        name, *others = args
+        if name in self.aliases:
+            return super().resolve_command(ctx, [*self.aliases[name], *others])
+        known = self.list_commands(ctx)
+        if name not in known and not name.startswith("-") and not ctx.resilient_parsing:
+            hint = command_hint(name, known, self.words)
+            ctx.fail(f"no command {name!r}" + (f"; {hint}" if hint else ""))
+        return super().resolve_command(ctx, args)
+
+
+def command_hint(name: str, known: Sequence[str], words: Mapping[str, Sequence[str]]) -> str:
+    """Return a question that names the command that may be meant, else what a small group has; empty for others."""
+    if meant := words.get(name.lower()):
         return f"did you mean {either(meant)}?"
-    return did_you_mean(name, known)
+    return did_you_mean(name, known) or (f"there is {either(known)}" if len(known) <= MAX_NAMED else "")
+
+
+def argument_error(error: click.UsageError) -> str:
+    """Return the message for arguments of a command that takes none; a number is often a call or a limit."""
+    message = error.format_message()
+    found = EXTRA.search(message)
+    if found is None or error.ctx is None:
+        return message
+    hint = f"; mpal show {found[1]} shows that call" if NUMBER.fullmatch(found[1]) else ""
+    if hint and "-n" in flags_of(error.ctx):
+        hint += f", -n {found[1]} sets how many are listed"
+    return f"{error.ctx.command_path} takes no argument {found[1]!r}{hint}"
+
+
+def flags_of(context: click.Context) -> list[str]:
+    """Return the flags of a command."""
+    options = (each for each in context.command.params if isinstance(each, click.Option) and not each.hidden)
+    return [flag for option in options for flag in option.opts]
 
 
 def flag_error(error: click.NoSuchOption) -> str:
     """Return the message for an unknown flag: with the flag that has this meaning, or the nearest spelling."""
     name = error.option_name
-    parameters = error.ctx.command.params if error.ctx is not None else []
-    known = [flag for each in parameters if isinstance(each, click.Option) and not each.hidden for flag in each.opts]
+    known = flags_of(error.ctx) if error.ctx is not None else []
+    if number := re.fullmatch(r"-([0-9]+)", name):
+        ways = [f"{flag} {number[1]}" for flag in ("--last", "-n") if flag in known]
+        return f"no option {name}" + (f"; for the newest {number[1]} write {ways[0]}" if ways else "")
     meant = [flag for flag in FLAGS.get(name.lower(), ()) if flag in known]
     words = [flag.removeprefix("--") for flag in known if flag.startswith("--")]
     near = meant or [f"--{word}" for word in nearest(name.lstrip("-"), words)]

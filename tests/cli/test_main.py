@@ -32,6 +32,7 @@ Usage: mpal [OPTIONS] [COMMAND] [ARGS]...
 Options:
   --endpoint URL  The API that calls are forwarded to, for every command.
   --database URL  The database that stores the calls, for every command.
+  --color WHEN    Colours: auto, always or never; auto heeds NO_COLOR.
   -v, --version   Show the version and exit.
   -h, --help      Show this message and exit.
 
@@ -148,7 +149,7 @@ print(json.dumps([code, *sys.modules]), file=sys.stderr)
         (["lst"], "no command 'lst'; did you mean list? (see mpal --help)"),
         (["nosuch"], "no command 'nosuch' (see mpal --help)"),
         (["help", "nosuch"], "no command 'nosuch' (see mpal --help)"),
-        (["help", "cache", "nosuch"], "No such command 'nosuch' (see mpal cache --help)"),
+        (["help", "cache", "nosuch"], "no command 'nosuch'; there is clear, list, show or why (see mpal cache --help)"),
         (["help", "list", "nosuch"], "no command 'nosuch' (see mpal list --help)"),
         (["--endpoint"], None),
         (["--unknown"], None),

@@ -128,7 +128,13 @@ def _compose(path: Path) -> "yaml.Node | None":
 
 def _without_quoted_names(error: "yaml.MarkedYAMLError") -> str:
     # PyYAML quotes names from the file, such as that of an alias `*name`, which may be an API key.
-    return re.sub(r"'[^'<]{4,}'", "'…'", error.problem or error.context or "cannot be understood")
+    problem = error.problem or error.context or "cannot be understood"
+    return re.sub(r"'([^']*)'", lambda found: found[0] if _is_mark(found[1]) else "'…'", problem)
+
+
+def _is_mark(quoted: str) -> bool:
+    """Tell whether PyYAML quotes a part of YAML, such as `,` or `<stream end>`."""
+    return len(quoted) < 4 or quoted.startswith("<")
 
 
 def _text(path: Path) -> str:

@@ -129,10 +129,14 @@ def _endpoint(text: str) -> str:
     path = url.rest.rstrip("/")
     if path.endswith("/v1"):
         raise HintError(f"must not end in /v1, which every call contains: set {url.site}{path.removesuffix('/v1')}")
-    if "://" not in text and not re.search(r"[.:]", url.host) and url.host != "localhost":
-        # A single word is more often a mistake than a host, which can be given with its scheme.
-        raise HintError(f"must be a URL: if {url.host} is a host, put http:// or https:// before it")
+    _refuse_word(text, url.host)
     return url.site + path
+
+
+def _refuse_word(text: str, host: str, port: str = "", hint: str = "") -> None:
+    """Raise HintError for a single word, which is more often a mistake than a host; that can be given as a URL."""
+    if "://" not in text and not (re.search(r"[.:]", host) or port or host == "localhost"):
+        raise HintError(f"must be a URL: if {host} is a host, put http:// or https:// before it{hint}")
 
 
 def _proxy(text: str) -> str:
@@ -141,6 +145,7 @@ def _proxy(text: str) -> str:
     url = parse_url(text, "http")
     if url.scheme not in ("http", "https") or url.rest not in ("", "/"):
         raise ValueError
+    _refuse_word(text, url.host, url.port, " (none means no proxy)")
     return url.site
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 
-def nearest(name: str, known: Iterable[str], most: int = 3, cutoff: float = 0.6) -> list[str]:
+def nearest(name: str, known: Iterable[str], most: int = 3, cutoff: float = 0.65) -> list[str]:
     """Return the most similar known names, best first; if there is none, those that contain the name."""
     from difflib import get_close_matches  # only for an error; it costs 3 ms
 

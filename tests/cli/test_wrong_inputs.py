@@ -1,0 +1,106 @@
+"""Wrong inputs: each is answered by one line that names the mistake and the way out."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Outcome, Store
+
+WRONG = (
+    # calls that there are not
+    ("show 99", "no stored call has id 99", "mpal list shows what there is"),
+    ("show nothing", "no stored call is called 'nothing'", "mpal list shows"),
+    ("show chatcmpl-a", "'chatcmpl-a' may be any of the calls 2, 1", "write more of it"),
+    ("show 5-3", "the range 5-3 is empty", "write 3-5"),
+    ("show -3", "no option -3", "for the newest 3 write --last 3"),
+    ("list -3", "no option -3", "for the newest 3 write -n 3"),
+    ("cache why 99", "no stored call has id 99", "mpal list shows"),
+    ("cache show nope", "no context cache is called 'nope'", "mpal cache list shows"),
+    ("label 99 --good", "no stored call has id 99", "mpal list shows"),
+    # commands and flags that there are not
+    ("frobnicate", "no command 'frobnicate'", "see mpal --help"),
+    ("insepct 1", "no command 'insepct'", "did you mean inspect?"),
+    ("search x", "no command 'search'", "did you mean list --grep"),
+    ("cache lsit", "no command 'lsit'", "did you mean list?"),
+    ("config set", "no command 'set'", "there is init"),
+    ("help nope", "no command 'nope'", "see mpal --help"),
+    ("list --limit 3", "no option --limit", "did you mean --n?"),
+    ("doctor --secret", "no option --secret", "did you mean --secrets?"),
+    ("--databse x list", "no option --databse", "did you mean --database?"),
+    # what a command does not take, or misses
+    ("log 5", "mpal log takes no argument '5'", "mpal show 5 shows that call, -n 5 sets how many are listed"),
+    ("cleanup all", "mpal cleanup takes no argument 'all'", "see mpal cleanup --help"),
+    ("inspect", "at least one of the flags", "or an ID (mpal inspect 13)"),
+    ("export", "at least one of the flags", "or an ID (mpal export 13)"),
+    ("import", "Missing argument", "see mpal import --help"),
+    ("completion tcsh", "no completion for tcsh", "only for bash, zsh, fish"),
+    # values
+    ("list -n ten", "'ten' must be a whole number", "0 or more"),
+    ("list --columns modle", "there is no column 'modle'", "did you mean model?"),
+    ("list --sort latncy", "there is no column 'latncy'", "did you mean latency?"),
+    ("list --status bad", "'bad' is no status", "write 429, 4xx or a state: in_flight"),
+    ("list --since yesturday", "'yesturday' is not a time", "write -2h"),
+    ("list --slow fast", "'fast' is no duration", "write 5s, 300ms or 1m30s"),
+    ("list --grep !!", "there is no word to search for", "see mpal list --help"),
+    ("list --color red", "'red' is not one of", "'auto', 'always', 'never'"),
+    ("list -o xml", "'xml' is not one of", "'table', 'json', 'jsonl', 'csv', 'yaml'"),
+    ("inspect 1 --print body", "'body' is none of", "request_body"),
+    ("export 1 --format docx", "'docx' is not one of", "'json', 'jsonl', 'curl'"),
+    ("cost --by user", "'user' is not one of", "'model', 'day', 'tag'"),
+    ("cleanup --max-size big", "'big' must be a number of bytes", "(500MB, 2GB)"),
+    ("cleanup --before soon", "'soon' is not a time", "write -2h"),
+    # what does not go together
+    ("list --count --stats", "--count and --stats", "do not go together"),
+    ("list --watch -o json", "--watch never ends", "use -o jsonl, not json"),
+    ("export 1 --curl --report", "--format, --curl and --report", "exclude each other"),
+    ("label 1 --good --bad", "--good and --bad", "exclude each other"),
+    # files and databases
+    ("list --database /nowhere/x.sqlite", "there is no database at /nowhere/x.sqlite", "run mpal start"),
+    ("list --database {text}", "it is not an SQLite database", "give another with --database"),
+    ("list --database mysql://x/y", "the database cannot be mysql", "calls are kept in SQLite (a path) or"),
+    ("list --config {typo}", "line 2: start.prot is unknown", "the closest is port"),
+    ("list --config {open}", "not YAML: expected ',' or ']'", "line 2, column 1"),
+    ("export 1 --directory {text}", "cannot write into {text}", "it is a file, give a folder"),
+    ("export 1 -o /nowhere/x.json", "cannot write /nowhere/x.json", "there is no folder /nowhere"),
+    # settings of the proxy
+    ("start --port 99999", "flag --port: '99999'", "from 0 to 65535"),
+    ("start --endpoint kimi", "'kimi' must be a URL", "put http:// or https:// before it"),
+    ("start --endpoint https://api.moonshot.cn/v1", "must not end in /v1", "set https://api.moonshot.cn"),
+    ("start --upstream-proxy nothing", "'nothing' must be a URL", "(none means no proxy)"),
+    ("start --redact-pattern (", "'(' is no regular expression of RE2", "missing )"),
+    ("start --host 0.0.0.0 --key sk-owner-key-1", "lets other machines use the key", "set a token"),
+    ("start --log xml", "'xml' must be", "full, line or json"),
+    ("start --workers 2 --web", "--workers and --web exclude each other", "mitmweb is one process"),
+)
+
+
+@pytest.mark.parametrize(("command", "mistake", "way_out"), WRONG, ids=[case[0] for case in WRONG])
+def test_wrong_inputs(
+    command: str, mistake: str, way_out: str, store: Store, tmp_path: Path, mpal: Callable[..., Outcome]
+) -> None:
+    """One line on standard error says what is wrong and what to do; nothing is printed, and the exit code says so."""
+    for number in range(2):
+        store.add(chatcmpl_id=f"chatcmpl-aa{number}")
+    contents = {"text": "hello", "typo": "start:\n  prot: 1\n", "open": "start: [1\n"}
+    files = {name: str(tmp_path / name) for name in contents}
+    for name, text in contents.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    result = mpal(*command.format(**files).split(" "))
+    assert (result.code in (1, 2), result.out, result.err.count("\n")) == (True, "", 1)
+    assert mistake.format(**files) in result.err
+    assert way_out in result.err
+
+
+@pytest.mark.parametrize(
+    ("predicate", "line"),
+    [
+        ("model =", "Error: predicate: syntax error at character 7; expected an operator"),
+        ("modl == 'x'", "Error: predicate: there is no field modl; did you mean model?"),
+    ],
+)
+def test_wrong_predicates(predicate: str, line: str, store: Store, mpal: Callable[..., Outcome]) -> None:
+    """Below the line, a predicate is repeated with a mark at the mistake."""
+    result = mpal("list", "-p", predicate)
+    assert result.err.startswith(line)
+    assert [each.strip() for each in result.err.splitlines()[1:]] == [predicate, "^"]
