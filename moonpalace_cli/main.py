@@ -21,6 +21,7 @@ from moonpalace_cli.flags.process_title import hide_secrets
 from moonpalace_cli.output import make_streams_lenient, open_missing_streams
 
 COMMANDS = {
+    "addon-path": ("addon_path", "Show where the script for mitmdump and mitmweb is."),
     "cache": ("cache", "Show context caches, and why a prompt was not cached."),
     "cleanup": ("cleanup", "Delete old calls."),
     "completion": ("completion", "Print the completion script for a shell."),

@@ -37,6 +37,7 @@ Options:
   -h, --help      Show this message and exit.
 
 Commands:
+  addon-path  Show where the script for mitmdump and mitmweb is.
   cache       Show context caches, and why a prompt was not cached.
   cleanup     Delete old calls.
   completion  Print the completion script for a shell.

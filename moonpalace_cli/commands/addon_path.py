@@ -1,0 +1,16 @@
+"""`mpal addon-path`: where the script for mitmproxy is."""
+
+from importlib.util import find_spec
+
+import click
+
+from moonpalace_addons.errors import MoonPalaceError
+
+
+@click.command("addon-path", short_help="Show where the script for mitmdump and mitmweb is.")
+def command() -> None:
+    """Print the path of the script that makes mitmproxy record calls: mitmdump -s "$(mpal addon-path)"."""
+    found = find_spec("moonpalace")
+    if found is None or found.origin is None:
+        raise MoonPalaceError("the script moonpalace.py is not there: install MoonPalace again")
+    click.echo(found.origin)
