@@ -65,7 +65,7 @@ def switched_on(settings: Settings) -> Iterator[str]:
     """Yield what differs from the defaults; values that may hold a secret are left out."""
     for setting in TABLE:
         value = getattr(settings, setting.field)
-        if setting not in UNSAID and value != setting.default:
+        if setting not in UNSAID and value != setting.default and (value or setting.default):
             yield setting.name + value_text(value)
 
 

@@ -170,7 +170,7 @@ def test_json_lines(store: Store, mpal: Callable[..., Outcome]) -> None:
         (["--watch", "--export", "x"], 2, f"--watch and --export do not go together {SEE}"),
         (["-v", "--columns", "id"], 2, f"--columns and --verbose do not go together {SEE}"),
         (["--redact"], 2, f"--redact is for --export {SEE}"),
-        (["surplus"], 2, "Got unexpected extra argument (surplus) (see mpal list --help)"),
+        (["surplus"], 2, "mpal list takes no argument 'surplus' (see mpal list --help)"),
         (["--database", "/nowhere/x.sqlite"], 1, None),
     ],
 )

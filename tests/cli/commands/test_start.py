@@ -107,7 +107,7 @@ BAD = [
     (("--web-port", "70000"), "Error: Invalid value for '--web-port'"),
     (("--config", "/no/such/file"), "Error: flag --config: '/no/such/file' does not exist"),
     (("--nonsense",), "Error: no option --nonsense"),
-    (("argument",), "Error: Got unexpected extra argument"),
+    (("argument",), "Error: mpal start takes no argument 'argument'"),
 ]
 
 
