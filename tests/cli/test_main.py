@@ -59,6 +59,8 @@ Commands:
   otel        Send stored calls to OpenTelemetry.
   predicate   Explain a predicate: its meaning, its SQL, and whether it uses
               an index.
+  report      Send reports of calls to a tracker, a mailbox, a chat or a
+              folder.
   show        Show one call on one screen, and why it ended as it did.
   start       Start the proxy.
   version     Show the version.
