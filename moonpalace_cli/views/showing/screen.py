@@ -58,7 +58,9 @@ class Screen:
         yield from self._section("cache", [cache(self.facts)])
         yield from self._section("warnings", self._folded(self.facts.call.warnings))
         yield from self._section("labels", self._folded(labels(self.facts)))
-        yield from self._section("ids", self._folded(identifiers(self.facts)))
+        yield from self._section(
+            "ids", packed(self._folded(identifiers(self.facts)), self.width - LABEL, " · " if is_utf8() else " - ")
+        )
         yield from self._section("next", packed(list(next_commands(self.facts)), self.width - LABEL))
 
     def _head(self) -> Iterator[str]:
@@ -211,14 +213,14 @@ def identifiers(facts: Facts) -> list[str]:
     call = facts.call
     request = f"request {call.msh_request_id}" if call.msh_request_id else None
     session = f"session {call.session}" if call.session else None
-    return [" · ".join(filter(None, (call.chatcmpl_id, request, session)))]
+    return [each for each in (call.chatcmpl_id, request, session) if each]
 
 
-def packed(texts: Sequence[str], width: int) -> list[str]:
+def packed(texts: Sequence[str], width: int, separator: str = "  ") -> list[str]:
     """Return the texts in as few lines as hold them without breaking one."""
     lines = [""]
     for text in texts:
-        joined = f"{lines[-1]}  {text}" if lines[-1] else text
+        joined = f"{lines[-1]}{separator}{text}" if lines[-1] else text
         if lines[-1] and width_of(joined) > width:
             lines.append(text)
         else:
