@@ -1,6 +1,7 @@
 """`mpal cleanup`: delete old calls and free their space."""
 
 import json
+import sys
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,15 @@ from moonpalace_cli.flags.moments import parse_moment
 from moonpalace_cli.flags.numbers import WholeNumber
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json
+from moonpalace_cli.text.progress import progress
 
 if TYPE_CHECKING:
     from moonpalace_addons.settings.values import Settings
     from moonpalace_addons.store.upkeep.cleaning import Cleaned
 
 DAYS_KEPT = 7
+ASKED_FROM = 100
+"""Calls that are deleted without a question."""
 
 
 def parse_size(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
@@ -55,6 +59,7 @@ def week_ago() -> datetime:
 @click.option(
     "--vacuum", is_flag=True, help="Then rebuild the database file at its smallest size; proxies wait meanwhile."
 )
+@click.option("--yes", is_flag=True, help="Do not ask before more than 100 calls are deleted on a terminal.")
 @click.option("--dry-run", is_flag=True, help="Report what would be deleted, but delete nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
 @setting_flags("database", "endpoint")
@@ -64,6 +69,7 @@ def command(
     max_size: int | None,
     include_labelled: bool,
     vacuum: bool,
+    yes: bool,
     dry_run: bool,
     as_json: bool,
     settings: "Settings",
@@ -71,7 +77,7 @@ def command(
     """Delete calls that began before a time, and the data that only they use.
 
     Calls in flight and labelled calls are kept. A call that matches any condition is deleted.
-    The space is returned to the disk. Proxies may keep running.
+    The space is returned to the disk. Proxies may keep running. A terminal is asked before more than 100 calls go.
     """
     if before is None and keep_last is None and max_size is None:
         before = week_ago()
@@ -85,13 +91,25 @@ def command(
         if dry_run:
             cleaned = cleaning.preview(engine, rule, max_size)
         else:
-            cleaned = cleaning.clean(engine, rule, max_size, threading.Event())
+            many = cleaning.preview(engine, rule, max_size).deleted if sys.stderr.isatty() else 0
+            if not yes and many > ASKED_FROM and sys.stdin.isatty() and not confirmed(many):
+                return
+            with progress(many, "Deleting", "are deleted; run it again to go on") as done:
+                cleaned = cleaning.clean(engine, rule, max_size, threading.Event(), done)
             if vacuum:
                 cleaned = cleaning.compact(engine, cleaned)
     if as_json:
         print_json(json.dumps(document(cleaned, before, dry_run=dry_run)))
     else:
         report(cleaned, before, keep_last, max_size, dry_run=dry_run)
+
+
+def confirmed(count: int) -> bool:
+    """Ask whether to delete so many calls; say so if not."""
+    if click.confirm(f"Delete {count:,} calls?", err=True):
+        return True
+    click.echo("nothing was deleted", err=True)
+    return False
 
 
 def document(cleaned: "Cleaned", before: datetime | None, *, dry_run: bool) -> dict[str, object]:

@@ -121,8 +121,9 @@ def command(
             allow_secrets=allow_secrets,
             escaped=escape_html,
             encoding=encoding(FORMATS[name], printed=printed),
-            shows_progress=many,
+            shows_bar=many,
             first_tags=tags,
+            left=what_is_left(directory, output),
         )
         ids = wanted.find(engine)
         label(engine, ids, category, tags)
@@ -140,6 +141,15 @@ def format_name(form: str | None, *, as_curl: bool, as_report: bool) -> str | No
     if len(set(given)) > 1:
         raise click.UsageError("--format, --curl and --report exclude each other")
     return given[0] if given else None
+
+
+def what_is_left(directory: Path | None, output: str) -> str:
+    """Return what an interruption leaves of the calls: files, part of what is printed, or nothing."""
+    from moonpalace_cli.export.running import left_in
+
+    if directory is not None:
+        return left_in(directory)
+    return "are printed" if output in STANDARD_OUTPUT else f"were read, {output} is as it was"
 
 
 def label(engine: Engine, ids: Sequence[int], category: str | None, tags: tuple[str, ...]) -> None:

@@ -14,6 +14,7 @@ from moonpalace_addons.settings.table import BY_NAME
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json
+from moonpalace_cli.text.progress import progress
 
 if TYPE_CHECKING:
     from moonpalace_addons.settings.values import Settings
@@ -67,10 +68,9 @@ def take_over(source: str, database: str, *, dry_run: bool) -> Counts:
         from moonpalace_addons.store.incoming.sources import opened_source
 
         with opened_source(source) as other:
-            if not sys.stderr.isatty():
-                return import_calls(other, engine, dry_run=dry_run)
-            with click.progressbar(length=other.count(), label="Importing", file=sys.stderr) as bar:
-                return import_calls(other, engine, dry_run=dry_run, progress=bar.update)
+            length = other.count() if sys.stderr.isatty() else 0
+            with progress(length, "Importing", "are read; run it again to go on") as done:
+                return import_calls(other, engine, dry_run=dry_run, progress=done)
 
 
 def sentence(counts: Counts, *, dry_run: bool) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +19,7 @@ from moonpalace_cli.export.unfit import UnfitError
 from moonpalace_cli.output import visible
 from moonpalace_cli.redaction.checking import Clean, secrets_in
 from moonpalace_cli.redaction.patterns import redactor
+from moonpalace_cli.text.progress import progress
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -30,20 +29,14 @@ if TYPE_CHECKING:
     from moonpalace_cli.export.formats import Format
     from moonpalace_cli.redaction.redactor import Redactor
 
-type Step = Callable[[], None]
-"""Called once for each call."""
-
-MAX_PROGRESS_UPDATES = 200
-"""Maximum updates of the progress bar."""
-QUIET_LIMIT = 20
-"""Maximum calls exported without a progress bar."""
+SEARCHED = "were searched for secrets, nothing is exported yet"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The options of an export; without a redactor and `allow_secrets`, a call with a secret stops the export.
 
-    `first_tags` come first among a call's tags.
+    `first_tags` come first among a call's tags. `left` says what an interruption leaves of the calls.
     """
 
     name: str
@@ -51,8 +44,9 @@ class Plan:
     allow_secrets: bool = False
     escaped: bool = False
     encoding: str = "utf-8"
-    shows_progress: bool = False
+    shows_bar: bool = False
     first_tags: tuple[str, ...] = ()
+    left: str = "are printed"
 
     @property
     def form(self) -> Format:
@@ -80,9 +74,9 @@ def export(engine: Engine, ids: Sequence[int], plan: Plan, destination: Destinat
     if plan.redactor is None and not plan.allow_secrets:
         refuse_secrets(engine, ids, plan)
     outcome = Outcome()
-    with destination as put, progress(ids, plan, "Exporting") as steps:
+    with destination as put, progress(len(ids), "Exporting", plan.left, shows_bar=plan.shows_bar) as steps:
         for call in read_calls(engine, ids, timed=plan.form.timed):
-            steps()
+            steps(1)
             text = written(call, plan, outcome)
             if text is not None:
                 path = put(call, text)
@@ -122,9 +116,9 @@ def refuse_nothing(ids: Sequence[int], plan: Plan, outcome: Outcome) -> None:
 def refuse_secrets(engine: Engine, ids: Sequence[int], plan: Plan) -> None:
     """Raise MoonPalaceError that names the first secret in the calls."""
     clean: Clean = set()
-    with progress(ids, plan, "Looking for secrets") as steps:
+    with progress(len(ids), "Looking for secrets", SEARCHED, shows_bar=plan.shows_bar) as steps:
         for call in read_calls(engine, ids):
-            steps()
+            steps(1)
             found = secrets_in(call, clean)
             if found:
                 places = len({str(each) for each in found}) - 1
@@ -135,18 +129,6 @@ def refuse_secrets(engine: Engine, ids: Sequence[int], plan: Plan) -> None:
                 )
 
 
-@contextmanager
-def progress(ids: Sequence[int], plan: Plan, label: str) -> Iterator[Step]:
-    """Yield a function to call once per call; a bar is shown on a terminal if there are many."""
-    if not plan.shows_progress or len(ids) <= QUIET_LIMIT or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    with click.progressbar(
-        length=len(ids), label=label, file=sys.stderr, update_min_steps=len(ids) // MAX_PROGRESS_UPDATES + 1
-    ) as bar:
-        yield lambda: bar.update(1)
-
-
 def export_listed(
     engine: Engine, ids: Sequence[int], folder: Path, *, pattern: str | None, redact: bool, escaped: bool
 ) -> None:
@@ -154,9 +136,16 @@ def export_listed(
 
     `pattern` is the redaction pattern of the settings.
     """
-    plan = Plan("json", redactor(engine, pattern) if redact else None, escaped=escaped, shows_progress=True)
+    plan = Plan(
+        "json", redactor(engine, pattern) if redact else None, escaped=escaped, shows_bar=True, left=left_in(folder)
+    )
     count = exhaust(export(engine, ids, plan, to_folder(plan.form, folder, many=True, force=False)))
     say_exported(count, folder)
+
+
+def left_in(folder: Path) -> str:
+    """Return what an interrupted export leaves in a folder."""
+    return f"are in {folder}; run it again to go on"
 
 
 def exhaust(paths: Iterable[Path]) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ import pytest
 
 from moonpalace_addons.store.query import times
 from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.upkeep import steps
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store
@@ -200,3 +203,54 @@ def test_bad_times_delete_nothing(store: Store, mpal: Callable[..., Outcome], be
         " (see mpal cleanup --help)\n"
     )
     assert remaining(mpal) == [1]
+
+
+class Terminal(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        """Say so."""
+        return True
+
+
+@pytest.mark.parametrize(
+    ("calls", "flags", "answer", "left"),
+    [(101, [], "y", 0), (101, [], "n", 101), (101, ["--yes"], "", 0), (100, [], "", 0), (101, ["--dry-run"], "", 101)],
+)
+def test_a_terminal_is_asked(
+    calls: int,
+    flags: list[str],
+    answer: str,
+    left: int,
+    store: Store,
+    mpal: Callable[..., Outcome],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More than 100 calls are deleted on a terminal only after a yes, with a bar while they are."""
+    for _ in range(calls):
+        store.add(started_at=datetime(2024, 7, 28, tzinfo=UTC))
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdin", Terminal(f"{answer}\n"))
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert mpal("cleanup", "--before", "2025-01-01", *flags).code == 0
+    assert ("Delete 101 calls?" in terminal.getvalue()) is bool(answer)
+    assert ("nothing was deleted" in terminal.getvalue()) is (answer == "n")
+    assert ("Deleting" in terminal.getvalue()) is (left == 0)
+    assert len(remaining(mpal)) == min(left, 10)
+
+
+def test_an_interruption_says_what_is_done(
+    store: Store, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is deleted before Ctrl-C stays deleted, and is counted."""
+    for _ in range(60):
+        store.add(started_at=datetime(2024, 7, 28, tzinfo=UTC))
+    monkeypatch.setattr(steps.Pace, "amount", lambda _, shared: 50)
+
+    def interrupt(*_: object, **__: object) -> float:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(steps.Pace, "note", interrupt)
+    result = mpal("cleanup", "--before", "2025-01-01")
+    assert (result.code, result.err.strip()) == (130, "interrupted: 50 calls are deleted; run it again to go on")
+    assert json.loads(mpal("list", "--count", "--json").out) == {"count": 10}

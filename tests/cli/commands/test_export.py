@@ -244,9 +244,9 @@ def test_identifiers_must_all_hold(store: Store, mpal: Callable[..., Outcome]) -
             1,
             "call 1 has no place in --format dataset: it asks with a body that is no JSON object with messages",
         ),
-        (["--id", "1", "-o", "/nowhere/x.zip"], 1, "cannot write /nowhere/x.zip: No such file or directory"),
+        (["--id", "1", "-o", "/nowhere/x.zip"], 1, "cannot write /nowhere/x.zip: there is no folder /nowhere"),
         (["--id", "1", "--redact", "--redact-pattern", "(?<=a)b"], 2, None),
-        (["--id", "1", "-o", "/nowhere/x"], 1, "cannot write /nowhere/x: No such file or directory"),
+        (["--id", "1", "-o", "/nowhere/x"], 1, "cannot write /nowhere/x: there is no folder /nowhere"),
         (["--id", "1", "--directory", "/dev/null/x"], 1, "cannot write into /dev/null/x: Not a directory"),
     ],
 )

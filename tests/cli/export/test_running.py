@@ -11,7 +11,8 @@ import pytest
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_cli.export.destinations import to_standard_output
 from moonpalace_cli.export.formats import FORMATS
-from moonpalace_cli.export.running import QUIET_LIMIT, Plan, export, export_listed
+from moonpalace_cli.export.running import Plan, export, export_listed
+from moonpalace_cli.text.progress import QUIET_LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("calls", "shows_progress", "seen"),
+    ("calls", "shows_bar", "seen"),
     [(QUIET_LIMIT, True, False), (QUIET_LIMIT + 1, True, True), (QUIET_LIMIT + 1, False, False)],
 )
 def test_progress(
@@ -36,14 +37,14 @@ def test_progress(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     calls: int,
-    shows_progress: bool,
+    shows_bar: bool,
     seen: bool,
 ) -> None:
     """A bar is shown to a terminal, on standard error, for more than a few calls."""
     ids = [store.add() for _ in range(calls)]
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
-    plan = Plan("jsonl", shows_progress=shows_progress)
+    plan = Plan("jsonl", shows_bar=shows_bar)
     assert list(export(store.engine, ids, plan, to_standard_output(FORMATS["jsonl"], many=True))) == []
     assert len(capsys.readouterr().out.splitlines()) == calls
     shown = terminal.getvalue()
@@ -69,6 +70,6 @@ def test_listed_calls(store: Store, tmp_path: Path, capsys: pytest.CaptureFixtur
     assert len(texts) == 2
     assert all("\\u003calice\\u003e" in text for text in texts)
     export_listed(store.engine, ids[:1], tmp_path / "redacted", pattern=None, redact=True, escaped=False)
-    assert capsys.readouterr().err == f"exported 1 call into {tmp_path / 'redacted'}\n"
+    assert capsys.readouterr().err == f"replaced: 2 accounts, 1 user\nexported 1 call into {tmp_path / 'redacted'}\n"
     (path,) = (tmp_path / "redacted").iterdir()
     assert json.loads(path.read_text())["request"]["body"]["user"].startswith("user-")

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from moonpalace_addons.store.database.engine import with_cache
 from moonpalace_addons.store.upkeep import retention, search_blocks, space, unused
 from moonpalace_addons.store.upkeep.retention import Rule
-from moonpalace_addons.store.upkeep.steps import Pace, in_steps
+from moonpalace_addons.store.upkeep.steps import Pace, ignore, in_steps
 from moonpalace_addons.store.write import recovery
 
 CACHE_SIZE = 32_000_000
@@ -49,20 +49,28 @@ def preview(engine: Engine, rule: Rule, max_size: int | None) -> Cleaned:
     return Cleaned(len(calls), labelled, size, size)
 
 
-def clean(engine: Engine, rule: Rule, max_size: int | None, stop: threading.Event) -> Cleaned:
+def clean(
+    engine: Engine,
+    rule: Rule,
+    max_size: int | None,
+    stop: threading.Event,
+    done: Callable[[int], None] = ignore,
+) -> Cleaned:
     """Delete the calls selected by the rule and then, while the store is larger than `max_size` bytes, the oldest.
 
-    Stops between transactions once `stop` is set.
+    Stops between transactions once `stop` is set. `done` is called with the number of calls that one has deleted.
     """
     with with_cache(engine, CACHE_SIZE) as roomy:
-        return clean_up(roomy, rule, max_size, stop)
+        return clean_up(roomy, rule, max_size, stop, done)
 
 
-def clean_up(engine: Engine, rule: Rule, max_size: int | None, stop: threading.Event) -> Cleaned:
+def clean_up(
+    engine: Engine, rule: Rule, max_size: int | None, stop: threading.Event, done: Callable[[int], None]
+) -> Cleaned:
     """Run `clean` on an engine with a large page cache."""
     before = space.size(engine)
     found = retention.expired(engine, rule)
-    deleted, labelled = delete(engine, found.calls, rule, stop), found.labelled
+    deleted, labelled = delete(engine, found.calls, rule, stop, done), found.labelled
     sweep(engine, stop)
     for _ in range(MAX_ROUNDS if max_size is not None else 0):
         excess = space.size(engine) - (max_size or 0)
@@ -72,7 +80,7 @@ def clean_up(engine: Engine, rule: Rule, max_size: int | None, stop: threading.E
         labelled = max(labelled, found.labelled)
         if not found.calls:
             break
-        deleted += delete(engine, found.calls, rule, stop)
+        deleted += delete(engine, found.calls, rule, stop, done)
         sweep(engine, stop)
     free_space(engine, stop)
     return Cleaned(deleted, labelled, before, space.size(engine))
@@ -86,10 +94,10 @@ def compact(engine: Engine, cleaned: Cleaned) -> Cleaned:
     return replace(cleaned, size_after=space.size(engine))
 
 
-def delete(engine: Engine, calls: Sequence[int], rule: Rule, stop: threading.Event) -> int:
+def delete(engine: Engine, calls: Sequence[int], rule: Rule, stop: threading.Event, done: Callable[[int], None]) -> int:
     """Delete calls, except those labelled since they were selected; return their number."""
     work = partial(retention.delete_calls, include_labelled=rule.include_labelled)
-    return in_steps(engine, calls, work, stop)
+    return in_steps(engine, calls, work, stop, done)
 
 
 def sweep(engine: Engine, stop: threading.Event) -> int:

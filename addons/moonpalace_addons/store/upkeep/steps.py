@@ -52,10 +52,21 @@ class Pace:
         return took * PAUSE_SHARE if shared else 0.0
 
 
+def ignore(_: int) -> None:
+    """Do nothing, where nobody wants to know how far the work is."""
+
+
 def in_steps[T](
-    engine: Engine, items: Sequence[T], work: Callable[[Connection, Sequence[T]], int], stop: threading.Event
+    engine: Engine,
+    items: Sequence[T],
+    work: Callable[[Connection, Sequence[T]], int],
+    stop: threading.Event,
+    done: Callable[[int], None] = ignore,
 ) -> int:
-    """Apply `work` to all items, some per exclusive transaction; return the sum of its results."""
+    """Apply `work` to all items, some per exclusive transaction; return the sum of its results.
+
+    `done` is called after each transaction with its result.
+    """
     total = at = 0
     pace = Pace()
     while at < len(items) and not stop.is_set():
@@ -63,7 +74,9 @@ def in_steps[T](
         with writing(engine, alone=True) as connection:
             shared = recovery.is_in_use(connection)
             some = items[at : at + pace.amount(shared=shared)]
-            total += work(connection, some)
+            result = work(connection, some)
+        total += result
+        done(result)
         at += len(some)
         stop.wait(pace.note(len(some), time.monotonic() - began, shared=shared))
     return total
