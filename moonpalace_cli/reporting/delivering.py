@@ -72,6 +72,8 @@ def record_once(engine: Engine, delivery: Delivery, outcome: Outcome) -> None:
             deliveries.settle(engine, delivery, DeliveryState.REFUSED, reason=reason)
         case InDoubt(reason):
             deliveries.settle(engine, delivery, DeliveryState.IN_DOUBT, reason=reason, delay=SETTLING_TIME)
+        case Later(reason) if delivery.rule is None:  # nobody sends it by himself
+            deliveries.settle(engine, delivery, DeliveryState.REFUSED, reason=f"{reason}; try again later")
         case Later(reason, seconds):
             if delivery.attempts >= MAX_ATTEMPTS:
                 given_up = f"given up after {delivery.attempts} attempts: {reason}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from moonpalace_addons.store.read import selection
-from moonpalace_addons.store.records import contents
+from moonpalace_addons.store.records import parts
 from moonpalace_addons.store.records.exchanges import microseconds
 from moonpalace_cli.reporting.likeness import MAX_SIZE, likeness
 
@@ -36,10 +36,11 @@ class Seen:
 def seen(engine: Engine, ids: Sequence[int]) -> list[Seen]:
     """Return what counts of these calls, in their order; deleted ones are left out."""
     found = []
-    for exchange in selection.in_order(engine, ids):
-        is_small = (exchange.request_bytes or 0) <= MAX_SIZE
-        request = contents.bodies(engine, exchange.id).request if is_small else b"x" * (MAX_SIZE + 1)
-        found.append(Seen(exchange.id, microseconds(exchange.started_at), likeness(exchange, request)))
+    with engine.connect() as connection:
+        for exchange in selection.in_order(engine, ids):
+            is_small = exchange.request_bytes <= MAX_SIZE
+            request = parts.joined(connection, exchange.id, "request") if is_small else b"x" * (MAX_SIZE + 1)
+            found.append(Seen(exchange.id, microseconds(exchange.started_at), likeness(exchange, request)))
     return found
 
 

@@ -83,6 +83,7 @@ def test_many(mpal: Mpal, store: Store, call: int, tracker: Site) -> None:
     assert (done.code, len(tracker.arrived)) == (1, 1)
     assert f"call {call} is not sent: 127.0.0.1 answers 429; try again later" in done.err
     assert "Error: 1 of 2 reports are not known to have arrived" in done.err
+    assert "due" not in mpal("doctor").out  # nobody sends it by himself
 
 
 def test_secrets_stay(mpal: Mpal, call: int, tracker: Site) -> None:

@@ -66,11 +66,6 @@ class Delivery:
     address: str | None
     reason: str | None
 
-    @property
-    def is_left(self) -> bool:
-        """Tell whether it is claimed or in doubt."""
-        return self.state in (DeliveryState.SENDING, DeliveryState.IN_DOUBT)
-
 
 COLUMNS = [TABLE[each.name] for each in fields(Delivery)]
 
@@ -98,11 +93,6 @@ def latest(connection: Connection, exchange_id: int, destination: str) -> Delive
     gone = TABLE.state.not_in(TO_SEND)
     found = read(connection, TABLE.exchange_id == exchange_id, TABLE.destination == destination, gone, limit=1)
     return found[0] if found else None
-
-
-def of_call(connection: Connection, exchange_id: int) -> list[Delivery]:
-    """Return the reports that show a call."""
-    return read(connection, TABLE.exchange_id == exchange_id)
 
 
 def wanted(engine: Engine, exchange_id: int, started_at: int, destination: str, *, again: bool) -> Delivery:
@@ -236,8 +226,9 @@ def age(connection: Connection, delivery: Delivery) -> float:
 
 
 def failed(connection: Connection, *, limit: int) -> list[Delivery]:
-    """Return the newest reports in doubt, and those that were refused in the last week."""
+    """Return the newest reports in doubt, and those of rules that were refused in the last week."""
     recent = (TABLE.state == DeliveryState.REFUSED) & (TABLE.changed_at > database_now() - 7 * DAY)
+    recent &= TABLE.rule.is_not(None)
     return read(connection, (TABLE.state == DeliveryState.IN_DOUBT) | recent, limit=limit)
 
 

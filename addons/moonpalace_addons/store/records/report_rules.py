@@ -84,8 +84,9 @@ def still_open(connection: Connection, before: Progress, newest: int) -> dict[in
     """Return the ids up to `newest` that have to be looked at again."""
     now = time.time()
     expected = [*before.unfinished, *range(before.looked_to + 1, newest + 1)]
-    here = among(EXCHANGES.c.id, expected, connection.dialect.name)
-    present = set(connection.execute(select(EXCHANGES.c.id).where(here)).scalars())
+    new = and_(EXCHANGES.c.id > before.looked_to, EXCHANGES.c.id <= newest)
+    noted = among(EXCHANGES.c.id, list(before.unfinished), connection.dialect.name)
+    present = set(connection.execute(select(EXCHANGES.c.id).where(or_(new, noted))).scalars())
     going = set(in_flight(connection, newest))
     since = {call: before.unfinished.get(call, now) for call in expected if call in going or call not in present}
     return {call: seen for call, seen in since.items() if call in present or now - seen < MISSING_TIMEOUT}
