@@ -26,7 +26,7 @@ COMMANDS = {
     **dict.fromkeys(("stats", "statistics", "count"), ("list --stats", "list --count")),
     **dict.fromkeys(("price", "costs", "spend", "usage", "tokens"), ("cost",)),
     **dict.fromkeys(("tag", "mark", "note"), ("label",)),
-    **dict.fromkeys(("curl", "replay", "report", "share"), ("export",)),
+    **dict.fromkeys(("curl", "replay", "share"), ("export",)),
     **dict.fromkeys(("check", "status", "health"), ("doctor",)),
     **dict.fromkeys(("debug", "diagnose"), ("why", "explain")),
     **dict.fromkeys(("load", "migrate"), ("import",)),

@@ -2,11 +2,12 @@
 
 import os
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 import click
+
+from moonpalace_cli.output import is_terminal
 
 RESET = "\x1b[0m"
 KEY, STRING, NUMBER, WORD, FAINT, BOLD = ("\x1b[36m", "\x1b[32m", "\x1b[33m", "\x1b[35m", "\x1b[2m", "\x1b[1m")
@@ -30,7 +31,7 @@ def wanted(stream: TextIO | None = None) -> bool:
     if context is not None and context.color is not None:
         return context.color
     is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return not is_plain and (stream or sys.stdout).isatty()
+    return not is_plain and (is_terminal() if stream is None else stream.isatty())
 
 
 def paint(text: str, colour: str) -> str:

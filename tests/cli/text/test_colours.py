@@ -2,7 +2,6 @@
 
 import re
 import sys
-from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -78,7 +77,7 @@ def test_when(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], termin
     monkeypatch.setenv("TERM", "xterm")
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: terminal))
+    monkeypatch.setattr(colours, "is_terminal", lambda: terminal)
     assert colours.wanted() is wanted
     assert colours.wanted(sys.stderr) is False
 
