@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 from collections.abc import Iterable
@@ -35,6 +34,8 @@ def print_records(lines: Iterable[str], form: Form) -> None:
 
 def print_csv(lines: Iterable[str]) -> None:
     """Print a header and a row for each record; what is neither a text nor a number is JSON, null is empty."""
+    import csv  # few want it
+
     for place, line in enumerate(lines):
         record = json.loads(line)
         rows = ([*record], [cell(value) for value in record.values()])

@@ -98,11 +98,11 @@ def print_list(
 
 def print_lines(engine: Engine, found: Sequence[Exchange], form: Form) -> None:
     """Print the calls as one line each, or say that there are none."""
-    from moonpalace_cli.views.listing.lines import Lines
-
     if form != "table":
         print_calls(engine, found, record_columns(), form)
     elif found:
+        from moonpalace_cli.views.listing.lines import Lines
+
         Lines(engine).add(found)
     else:
         click.echo(NO_CALLS, err=True)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import click
 
 from moonpalace_addons.views.call_line import Piece, call_line, line_text
-from moonpalace_addons.views.completions import parsed
 from moonpalace_cli.output import is_utf8, terminal_width, visible
 from moonpalace_cli.text import colours
 
@@ -38,8 +37,9 @@ class Lines:
         """Return the line of a call."""
         from moonpalace_addons.store.records import contents  # 0.02 s
         from moonpalace_addons.wire.chat.last_words import last_words
+        from moonpalace_addons.wire.json_value import parse_bounded
 
-        words = last_words(parsed(contents.request_body(self._engine, exchange.id)))
+        words = last_words(parse_bounded(contents.request_body(self._engine, exchange.id) or b""))
         is_old = exchange.started_at.astimezone().date() != self._today
         pieces = call_line(exchange, words if is_utf8() else visible(words), terminal_width(), day=is_old)
         if not is_utf8():
