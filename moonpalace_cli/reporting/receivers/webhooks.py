@@ -56,7 +56,7 @@ class Webhook:
         parts = urlsplit(self.url)
         pieces = [*parts.path.split("/"), *(value for _, value in parse_qsl(parts.query))]
         whole = [text for text in (self.url, parts.path, parts.query, self.secret) if text and len(text) > 1]
-        return [*whole, *(piece for piece in pieces if len(piece) >= MIN_SECRET)]
+        return sorted({*whole, *(piece for piece in pieces if len(piece) >= MIN_SECRET)}, key=len, reverse=True)
 
     def send(self, message: Message) -> Outcome:
         """Send a report."""

@@ -11,12 +11,11 @@ from sqlalchemy import Connection, Engine
 
 from moonpalace_addons.store.records import contents
 from moonpalace_addons.store.records.contents import Bodies
-from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.store.write import writer as writer_module
 from moonpalace_addons.store.write.attempts import Attempts, StoreResult
 from moonpalace_addons.store.write.pace import Pace
-from moonpalace_addons.store.write.units import Unit, write
+from moonpalace_addons.store.write.units import Finished, Unit, write
 from moonpalace_addons.store.write.writer import Writer
 from tests.store.backlog import backlog
 from tests.store.write.troubled import MakeEnd, MakeRequest, MakeResponse, Start, Until, rows, run_row
@@ -28,7 +27,7 @@ def test_no_call_is_missing_after_a_stop(
     engine: Engine, start_plain: Start, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
 ) -> None:
     """Calls that are put just before the stop, from several threads, are all stored, each once and whole."""
-    seen: list[Exchange] = []
+    seen: list[Finished] = []
     writer = start_plain(seen.append)
 
     def put(count: int) -> None:
@@ -46,7 +45,7 @@ def test_no_call_is_missing_after_a_stop(
     stored = rows(engine)
     assert len(stored) == len({call.uuid for call in stored}) == 500
     assert {call.state for call in stored} == {State.COMPLETED}
-    assert sorted(seen, key=lambda call: call.id) == stored
+    assert sorted((each.call for each in seen), key=lambda call: call.id) == stored
     assert None not in (contents.bodies(engine, 500).request, contents.bodies(engine, 500).response)
 
 

@@ -36,7 +36,7 @@ def test_memory_has_a_bound(
     monkeypatch.setattr(overflow, "WRITE_SIZE", 30_000)
     monkeypatch.setattr(writer_module, "RETRY_MAX_DELAY", 0.05)  # each round waits for the next try
     seen: list[str] = []
-    writer = start(lambda exchange: seen.append(exchange.uuid))
+    writer = start(lambda finished: seen.append(finished.call.uuid))
     switch.fails = "begin"
     uuids: list[str] = []
     for _ in range(40):
@@ -165,7 +165,7 @@ def test_a_file_that_goes_away(
 ) -> None:
     """Calls that end after the file was deleted or replaced are in the one that is there then; also those under way."""
     seen: list[str] = []
-    writer = start(lambda exchange: seen.append(exchange.uuid))
+    writer = start(lambda finished: seen.append(finished.call.uuid))
     call = request_read()
     answer = response_started(call, [b"data: 1\n\n"], content_type="text/event-stream")
     uuids = put_calls(writer, 2)
