@@ -32,6 +32,8 @@ def install(name: str, arguments: Sequence[str], *, write: bool) -> None:
         add(client, file, entry)
     except insertion.UnfitFileError as error:
         raise MoonPalaceError(f"cannot add the entry to {file}: {error}; add it by hand") from error
+    except UnicodeDecodeError as error:
+        raise MoonPalaceError(f"cannot add the entry to {file}: it is not UTF-8; add it by hand") from error
     except OSError as error:
         raise MoonPalaceError(f"cannot read or write {file}: {error.strerror}") from error
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 
 import nh3
 from markdown_it import MarkdownIt
 from markupsafe import Markup
-from pygments import highlight
+from pygments import format  # noqa: A004 - its name
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 
@@ -18,6 +19,8 @@ MAX_MARKDOWN = 60_000
 """Characters of a text that is read as Markdown; a longer one is shown as it is."""
 MAX_HIGHLIGHTED = 20_000
 """Characters of code that gets colours."""
+MAX_TIME = 0.1
+"""Seconds of work on the colours of a piece of code; for some text Pygments takes the square of its length."""
 PREFIX = "c-"
 """How the classes of coloured code begin."""
 TAGS = frozenset(
@@ -101,7 +104,20 @@ def highlighted(code: str, name: str, _: str) -> str:
     if lexer_name is None or len(code) > MAX_HIGHLIGHTED:
         return ""
     lexer = get_lexer_by_name(lexer_name, stripnl=False, ensurenl=False)
-    return str(highlight(code, lexer, HtmlFormatter(nowrap=True, classprefix=PREFIX)))
+    try:
+        tokens = list(in_time(lexer.get_tokens(code)))
+    except TimeoutError:
+        return ""
+    return str(format(tokens, HtmlFormatter(nowrap=True, classprefix=PREFIX)))
+
+
+def in_time[T](items: Iterable[T]) -> Iterator[T]:
+    """Yield items; raise TimeoutError once `MAX_TIME` has been spent on them."""
+    end = time.thread_time() + MAX_TIME
+    for item in items:
+        if time.thread_time() > end:
+            raise TimeoutError
+        yield item
 
 
 NAMED = (

@@ -16,6 +16,7 @@ from moonpalace_addons.errors import MoonPalaceError, NotFoundError, StoreError
 from moonpalace_cli.web.console import Console
 from moonpalace_cli.web.templating import templates
 from moonpalace_cli.web.texts import Translate, language, translator
+from moonpalace_cli.web.time_limit import TOO_SLOW, is_out_of_time
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -91,9 +92,13 @@ class Page(RequestHandler):
         self.set_cookie(self.console.cookie, self.console.access.cookie(), path="/", httponly=True, samesite="Strict")
         others = [(name, each) for name, values in self.request.query_arguments.items() for each in values]
         query = urlencode([pair for pair in others if pair[0] != "token"])
-        path = "/" + self.request.path.lstrip("/")  # two slashes would name another host
-        self.redirect(path + (f"?{query}" if query else ""), status=303)
+        self.redirect(self.here + (f"?{query}" if query else ""), status=303)
         raise Finish
+
+    @property
+    def here(self) -> str:
+        """The path of this page, as an address: two slashes, or their like, would name another host."""
+        return "/" + self.request.path.lstrip("/\\")
 
     @cached_property
     def wants_json(self) -> bool:
@@ -119,6 +124,8 @@ class Page(RequestHandler):
             return await asyncio.get_running_loop().run_in_executor(self.console.executor, function)
         except SQLAlchemyError as error:
             cause = getattr(error, "orig", None) or error
+            if is_out_of_time(cause):
+                raise StoreError(TOO_SLOW) from error
             raise StoreError(f"the database refuses: {str(cause).strip().splitlines()[0]}") from error
 
     def argument(self, name: str) -> str:
@@ -162,7 +169,7 @@ class Page(RequestHandler):
             message = "something went wrong: the terminal of mpal web says what"
         position = getattr(error, "position", None)
         members = {"message": message} | ({} if position is None else {"position": position})
-        self.give("error.html", lambda: {"error": members}, status=status_code, message=message, here=self.request.path)
+        self.give("error.html", lambda: {"error": members}, status=status_code, message=message, here=self.here)
 
     def log_exception(
         self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None

@@ -25,6 +25,7 @@ from moonpalace_cli.web.pages.list_page import ListPage
 from moonpalace_cli.web.pages.live_page import LivePage
 from moonpalace_cli.web.pages.static_page import MissingPage, StaticPage
 from moonpalace_cli.web.tabs import TABS
+from moonpalace_cli.web.time_limit import limit_time
 from moonpalace_cli.web.watching import Watcher
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ async def serve(engine: Engine, options: Options, is_ready: Callable[[Served], N
 
 def make_console(engine: Engine, executor: ThreadPoolExecutor, port: int, options: Options) -> Console:
     """Return what the pages of a console on a port share."""
+    limit_time(engine)
     with engine.connect() as connection:
         key = identity.fingerprint_key(connection)
     names = frozenset() if options.host in LOOPBACK else machine_names() | {options.host.lower()}

@@ -132,6 +132,9 @@ def test_mistakes_are_told(home: Path, mpal: Callable[..., Outcome], monkeypatch
     assert refused.code == 1
     assert f"cannot add the entry to {file}: it is no JSON" in refused.err
     assert file.read_text() == '{"mcpServers": '
+    file.write_bytes(b'{"name": "\xff"}')
+    refused = mpal("mcp", "--install", "cursor", "--write")
+    assert refused.err == f"Error: cannot add the entry to {file}: it is not UTF-8; add it by hand\n"
     assert "--write is for --install" in mpal("mcp", "--write").err
     assert "is not one of" in mpal("mcp", "--install", "emacs").err
     monkeypatch.setattr(mcp_, "find_spec", lambda _: None)

@@ -1,6 +1,7 @@
 """Markdown of models as HTML that can do nothing."""
 
 import re
+import time
 
 import pytest
 
@@ -68,3 +69,12 @@ def test_a_budget_ends() -> None:
     budget = Budget(2 * MAX_MARKDOWN)
     assert not budget.takes("x" * (MAX_MARKDOWN + 1))
     assert [budget.takes("x" * MAX_MARKDOWN) for _ in range(3)] == [True, True, False]
+
+
+@pytest.mark.parametrize("code", ["cpp\n" + "\n" * 15_000, "javascript\n" + '"\\' * 7_500])
+def test_colours_that_take_long_are_left_out(code: str) -> None:
+    """Code for which Pygments takes the square of its length is shown soon, without colours."""
+    began = time.thread_time()
+    html = rendered(f"```{code}\n```\n")
+    assert time.thread_time() - began < 1.5
+    assert "c-" not in html

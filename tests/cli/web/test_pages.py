@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import socket
 from datetime import timedelta
 from urllib.parse import urlencode
 
 import httpx
 import pytest
 
+from moonpalace_cli.web import time_limit
 from moonpalace_cli.web.page import HEADERS
 from moonpalace_cli.web.server import Served
 from moonpalace_cli.web.tabs import TABS
@@ -263,3 +265,26 @@ def test_chinese(store: Store, client: httpx.Client) -> None:
     assert '<html lang="zh-CN">' in page
     assert "被 max_tokens 截断" in page
     assert "对话" in client.get(f"/calls/{row_id}", headers=headers).text
+
+
+@pytest.mark.parametrize("path", ["//attacker.invalid/", "/\\\\attacker.invalid/"])
+def test_a_refusal_links_nowhere_else(served: Served, path: str) -> None:
+    """The link to try again, which whoever came from another site is shown, leads to the console."""
+    with socket.create_connection(("127.0.0.1", int(served.address.rpartition(":")[2])), 30) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        page = client.makefile("rb").read().decode()
+    assert " 401 " in page
+    assert re.findall(r'href="([^"]*)">try again', page) == ["/attacker.invalid/"]
+
+
+def test_a_slow_filter_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A filter that takes too long is ended with advice; what comes next on its connection has time of its own."""
+    headers = JSON | {"Authorization": f"Bearer {TOKEN}"}
+    with serving(store.engine) as served, httpx.Client(base_url=served.address, trust_env=False) as client:
+        monkeypatch.setattr(time_limit, "SECONDS", -1.0)
+        monkeypatch.setattr(time_limit, "STEPS", 1)
+        found = client.get("/", params={"q": "model ~ 'k*'"}, headers=headers)
+        monkeypatch.undo()
+        again = client.get("/", headers=headers)
+    assert (found.status_code, again.status_code) == (503, 200)
+    assert "narrow the filter" in found.json()["error"]["message"]
