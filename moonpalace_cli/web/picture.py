@@ -66,7 +66,9 @@ def picture(call: Exchange, moments: Sequence[Moment]) -> Picture | None:
         for name, at in (("headers", call.time_to_headers), ("first token", call.time_to_first_token))
         if at is not None and at <= whole
     ]
-    ticks = [Mark(100 * part / TICKS, "", duration(whole * part // TICKS)) for part in range(TICKS + 1)]
+    ticks = [
+        Mark(100 * part / TICKS, "", duration(whole * part // TICKS) if part else "0") for part in range(TICKS + 1)
+    ]
     return Picture(
         area(places, reasoning, most), area(places, both, most), list(stalls(timed, call, whole)), marks, ticks, most
     )
@@ -89,7 +91,7 @@ def area(places: Sequence[float], heights: Sequence[int], most: int) -> str:
     """Return the path of an area below steps, empty if nothing is in it; of many points only some are drawn."""
     if not heights[-1]:
         return ""
-    step = max(1, len(places) // MAX_POINTS)
+    step = -(-len(places) // MAX_POINTS)
     kept = sorted({*range(0, len(places), step), len(places) - 1})
     points = [f"M{places[0]:.1f} {HEIGHT}"]
     points += [f"H{places[at]:.1f}V{HEIGHT - HEIGHT * heights[at] / most:.1f}" for at in kept]

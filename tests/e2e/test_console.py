@@ -30,7 +30,7 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]}
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Engine]:
-    """Give a store with 500 calls, of which one was truncated and one is hostile."""
+    """Give a store with 160 calls, of which one was truncated and one is hostile."""
     file = shutil.copy(empty_store, tmp_path_factory.mktemp("console") / "moonpalace.sqlite")
     engine = open_store(f"sqlite:///{file}")
     with writing(engine) as connection:
@@ -40,7 +40,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Itera
     samples.truncated(store.add)
     samples.hostile(store.add)
     samples.tool_use(store.add)
-    for _ in range(497):
+    for _ in range(157):
         samples.plain(store.add)
     yield engine
     engine.dispose()
@@ -145,7 +145,7 @@ def test_accessibility(browser: Browser, served: Served, scheme: Any) -> None:
 
 
 def test_a_day(page: Page, served: Served, engine: Engine) -> None:
-    """Find the truncated call among 500, see why, label it by a key, and export it redacted."""
+    """Find the truncated call among many, see why, label it by a key, and export it redacted."""
     page.goto(served.address)
     page.get_by_role("link", name="cut off").click()
     assert page.locator(".calls tbody tr").count() == 1
@@ -172,3 +172,14 @@ def test_new_calls_appear(page: Page, served: Served, engine: Engine) -> None:
     row_id = samples.refused(Store(engine).add)
     page.wait_for_selector(f"#call-{row_id}")
     assert page.locator(".calls tbody tr").count() == 1
+
+
+def test_a_narrow_window(browser: Browser, served: Served) -> None:
+    """Nothing of the list or of a call is wider than a telephone."""
+    context = browser.new_context(viewport={"width": 390, "height": 800})
+    page = context.new_page()
+    page.goto(served.url)
+    for path in ("/", "/calls/1", "/calls/2", "/calls/3/request"):
+        page.goto(served.address + path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+    context.close()

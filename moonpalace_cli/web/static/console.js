@@ -95,6 +95,8 @@
   function merge(fresh) {
     const there = document.querySelector(".calls tbody"), given = fresh.querySelector(".calls tbody");
     if (!there || !given) return there || given ? location.reload() : undefined;
+    // The page of the address may have been scrolled far away: its rows belong to no page that is there.
+    if (there.dataset.newer && there.dataset.newer !== given.dataset.newer) return;
     const known = new Map([...there.rows].map((row) => [row.id, row]));
     const focused = current()?.id;
     let before = there.firstElementChild;
@@ -163,7 +165,6 @@
           const before = document.documentElement.scrollHeight;
           far.remove();
           if (side === "older") scrollTo(0, scrollY - (before - document.documentElement.scrollHeight));
-          if (side === "older") table.tBodies[0].dataset.newer ||= addressAfter(far);
         }
         link.href = [...table.tBodies].at(-1).dataset.older || link.href;
         link.hidden = !([...table.tBodies].at(-1).dataset.older);
@@ -175,11 +176,6 @@
     };
     addEventListener("scroll", near, { passive: true });
     near();
-  }
-
-  // The place after which the calls of a page that was removed begin: that of the page which led to it.
-  function addressAfter(body) {
-    return body.dataset.newer;
   }
 
   // The filter: the caret stands at the mistake, and fields are offered while typing.
