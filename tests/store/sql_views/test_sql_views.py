@@ -246,6 +246,15 @@ def test_what_users_have_made_is_left_alone(store_url: str, engine: Engine, add:
     assert rows(engine, "SELECT * FROM calls") == []
 
 
+def test_a_name_that_is_taken_otherwise(store_url: str, engine: Engine) -> None:
+    """An index of a user under one of the names costs that view, and not the store."""
+    with writing(engine) as connection:
+        drop_views(connection)
+        connection.execute(text("CREATE INDEX events ON exchanges (id)"))
+        make_views(connection)
+    assert set(inspect(engine).get_view_names()) == {"moonshot_requests", CALLS, MESSAGES}
+
+
 def test_an_older_store_gets_the_views(tmp_path: Path) -> None:
     """A store from before the views has them when it has been opened."""
     url = f"sqlite:///{tmp_path / 'old.sqlite'}"

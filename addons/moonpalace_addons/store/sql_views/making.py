@@ -4,6 +4,7 @@ What a user has made is left alone: a table or view of his own under one of the 
 views on which his depend.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 
 from sqlalchemy import Connection, inspect, text
@@ -13,6 +14,8 @@ from moonpalace_addons.store.sql_views.calls import calls
 from moonpalace_addons.store.sql_views.columns import CALLS, COLUMNS, EVENTS, MESSAGES
 from moonpalace_addons.store.sql_views.events import events
 from moonpalace_addons.store.sql_views.messages import messages
+
+logger = logging.getLogger(__name__)
 
 QUERIES: Mapping[str, Callable[[str], str]] = {CALLS: calls, MESSAGES: messages, EVENTS: events}
 MARK = "made by MoonPalace"
@@ -43,9 +46,13 @@ def make_views(connection: Connection) -> None:
     for name, query in QUERIES.items():
         if name in taken:
             continue
-        connection.exec_driver_sql(f"CREATE VIEW {name} AS -- {MARK}\n{query(dialect)}")
-        if dialect == "postgresql":
-            describe(connection, name)
+        try:
+            with connection.begin_nested():
+                connection.exec_driver_sql(f"CREATE VIEW {name} AS -- {MARK}\n{query(dialect)}")
+                if dialect == "postgresql":
+                    describe(connection, name)
+        except DBAPIError as error:  # an index of the user has the name, or he may not make views
+            logger.warning("store: there is no view %s for other programs: %s", name, error.orig)
 
 
 def describe(connection: Connection, name: str) -> None:
