@@ -142,11 +142,16 @@ class LiveView:
 
     def _take_rows(self) -> None:
         while self._rows:
-            row = self._rows.popleft()
-            flow = self._flows.get(row.uuid) if row.is_running else self._flows.pop(row.uuid, None)
-            if flow is not None:
-                tell(flow, row)
-                flow_view.update(flow)
+            try:
+                self._take(self._rows.popleft())
+            except Exception:
+                logger.exception("a row is not shown in the live view because of a fault in MoonPalace")
+
+    def _take(self, row: RowLine) -> None:
+        flow = self._flows.get(row.uuid) if row.is_running else self._flows.pop(row.uuid, None)
+        if flow is not None:
+            tell(flow, row)
+            flow_view.update(flow)
 
     # ---- limits ---------------------------------------------------------------------------------------------------
 

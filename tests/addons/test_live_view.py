@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from mitmproxy.addons.view import View
 from mitmproxy.connection import Server
-from mitmproxy.flow import Error
+from mitmproxy.flow import Error, Flow
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from mitmproxy.test import taddons, tflow
@@ -17,7 +17,7 @@ from moonpalace_addons.calls.call import Call, Calls
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.live import kept
 from moonpalace_addons.live_view import REPLAY_OF_CUT, LiveView
-from moonpalace_addons.mitm import web_page
+from moonpalace_addons.mitm import flow_view, web_page
 from moonpalace_addons.settings.values import resolve
 from moonpalace_addons.writer_process.messages import RowLine
 
@@ -123,6 +123,24 @@ def test_rows_say_what_they_are(rig: Rig, style: str, mark: str) -> None:
     rig.tell(flow, replace(ROW, style=style))
     assert (flow.comment, flow.marked) == ("#527 kimi-k3 stop", mark)
     assert (flow.metadata[kept.PRICE], flow.metadata[kept.WARNINGS]) == ("¥0.02", ["odd"])
+
+
+def test_a_row_that_cannot_be_shown(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows after one at which the view fails are shown all the same, and none of them waits for ever."""
+    flows = [rig.begin(), rig.begin()]
+    for flow in flows:
+        rig.live.put_row(replace(ROW, uuid=flow.metadata[kept.UUID]))
+    update, failing = flow_view.update, flows[0]
+
+    def fail_once(flow: Flow) -> None:
+        if flow is failing:
+            raise ValueError
+        update(flow)
+
+    monkeypatch.setattr(flow_view, "update", fail_once)
+    rig.live._take_rows()
+    assert flows[1].comment == ROW.text
+    assert not rig.live._rows
 
 
 def test_a_comment_of_the_user_stays(rig: Rig) -> None:
