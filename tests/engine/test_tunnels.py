@@ -8,7 +8,9 @@ from mitmproxy.http import HTTPFlow
 from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Pong, TextMessage
+from wsproto.extensions import PerMessageDeflate
 
+from moonpalace_addons.engine import watching
 from tests.engine.harness import engine, read_head
 
 ASK = b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: %b\r\n%b\r\n"
@@ -212,6 +214,29 @@ def test_watched_bytes_pass_unchanged_and_at_once(broken: bytes) -> None:
     assert watcher.messages[0] == (False, b"hi")
     assert [content for from_client, content in watcher.messages if from_client] == [b"one two"]
     assert watcher.ends == [(True, 1006 if broken else 1000)]
+
+
+def test_a_watched_bomb_passes_and_is_not_unpacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a limit of the user's own, a message of which more than the default would be kept is not read."""
+    monkeypatch.setattr(watching, "DEFAULT_ROOM", 1000)
+    watcher, deflate = Watcher(), PerMessageDeflate()
+    deflate.finalize("permessage-deflate")
+    bomb = Connection(ConnectionType.SERVER, [deflate]).send(BytesMessage(bytes(1_000_000)))
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(AGREE % (b"websocket", b"Sec-WebSocket-Extensions: permessage-deflate\r\n") + bomb)
+        await reader.read()
+
+    async def run() -> None:
+        async with engine(upstream, watcher) as running:
+            reader, writer = await running.connect()
+            writer.write(WEBSOCKET)
+            await read_head(reader)
+            assert await reader.readexactly(len(bomb)) == bomb
+
+    asyncio.run(run())
+    assert watcher.messages == []
 
 
 def test_a_watched_websocket_is_closed_at_a_stop() -> None:

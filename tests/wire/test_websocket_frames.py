@@ -135,3 +135,11 @@ def test_frames_of_another_sender() -> None:
         list(reader.feed(bytes([byte])))
         seen.append(reader.is_between_frames)
     assert seen == [False, False, False, True]
+
+
+@pytest.mark.parametrize(("extensions", "stream"), [("x-secret", b""), ("", b"\xa1\x00"), ("", b"\xff" * 14)])
+def test_where_frames_end_is_unknown(extensions: str, stream: bytes) -> None:
+    """Once the bytes cannot be read, no place is known where another frame may be written."""
+    reader = FrameReader(extensions, 100, is_client=False)
+    list(reader.feed(stream))
+    assert not reader.is_between_frames

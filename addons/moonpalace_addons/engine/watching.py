@@ -4,12 +4,12 @@ If another addon takes part, which may change or hold messages, `engine/websocke
 """
 
 import logging
-import sys
 from typing import TYPE_CHECKING
 
 from mitmproxy.websocket import WebSocketData, WebSocketMessage
 from wsproto.frame_protocol import CloseReason, Opcode
 
+from moonpalace_addons.calls.kept_answer import DEFAULT_ROOM
 from moonpalace_addons.calls.tunnel import LEFT_OUT, UNREAD
 from moonpalace_addons.engine.tunnel import Tunnel
 from moonpalace_addons.engine.websocket import note_end
@@ -28,7 +28,7 @@ class WatchedTunnel(Tunnel):
     def __init__(self, journey: "BaseJourney", api: "ApiConnection", rest: bytes) -> None:
         super().__init__(journey, api, rest)
         self.flow.websocket = WebSocketData()
-        response, limit = self.flow.response, self.service.limits.max_body_size or sys.maxsize - 1
+        response, limit = self.flow.response, self.service.limits.max_body_size or DEFAULT_ROOM
         extensions = response.headers.get("sec-websocket-extensions", "") if response is not None else ""
         self._readers = {side: FrameReader(extensions, limit, is_client=side) for side in (True, False)}
         self._has_failed = False

@@ -56,7 +56,7 @@ class FrameReader:
     @property
     def is_between_frames(self) -> bool:
         """Tell whether a frame of another sender may be written here."""
-        return not (self._rest or self._left)
+        return not (self.is_lost or self._rest or self._left)
 
     def feed(self, data: bytes) -> Iterator[Message]:
         """Yield the messages that the bytes complete."""
