@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from moonpalace_addons.store.read import selection
 from moonpalace_addons.store.records import parts
+from moonpalace_addons.store.records.deliveries import OTHERS
 from moonpalace_addons.store.records.exchanges import microseconds
 from moonpalace_cli.reporting.likeness import MAX_SIZE, likeness
 
@@ -44,11 +45,16 @@ def seen(engine: Engine, ids: Sequence[int]) -> list[Seen]:
     return found
 
 
-def alike(calls: Sequence[Seen]) -> dict[str, list[Seen]]:
-    """Return the calls by their likeness, those of a kind in their order."""
-    groups: dict[str, list[Seen]] = {}
+def alike(calls: Sequence[Seen], known: set[str], limit: int) -> dict[str, list[Seen]]:
+    """Return the calls by their likeness, those of a group in their order.
+
+    Those whose likeness is neither `known` nor one of the first `limit` are one group, `OTHERS`.
+    """
+    groups, apart = dict[str, list[Seen]](), set(known)
     for call in calls:
-        groups.setdefault(call.likeness, []).append(call)
+        if len(apart) < limit:
+            apart.add(call.likeness)
+        groups.setdefault(call.likeness if call.likeness in apart else OTHERS, []).append(call)
     return groups
 
 

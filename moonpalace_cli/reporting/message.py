@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.store.fields import error_text
+from moonpalace_addons.store.records.deliveries import OTHERS, Delivery
 from moonpalace_cli.calls.presentation import local_time, metadata
 from moonpalace_cli.calls.reading import read_calls
 from moonpalace_cli.export import json_document, report
@@ -18,7 +19,6 @@ from moonpalace_cli.redaction.checking import secrets_in
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from moonpalace_addons.store.records.deliveries import Delivery
     from moonpalace_cli.calls.reading import Call
     from moonpalace_cli.redaction.redactor import Redactor
 
@@ -104,7 +104,8 @@ def stands_for(delivery: Delivery) -> str:
     first, last = (
         local_time(datetime.fromtimestamp(moment / 1e6, UTC)) for moment in (delivery.first_at, delivery.last_at)
     )
-    kinds = "of the same kind" if delivery.kinds == 1 else f"of {delivery.kinds} kinds"
+    or_more = " or more" if delivery.likeness == OTHERS else ""
+    kinds = f"of {delivery.kinds}{or_more} kinds" if delivery.kinds > 1 or or_more else "of the same kind"
     return (
         f"Sent by the rule {delivery.rule}. This report stands for {delivery.calls:,} calls {kinds},"
         f" from {first} to {last}; the newest of them follows."

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 MAX_KINDS = 100
 """Kinds of calls that a rule gathers apart while its limit holds them back; all others are one more."""
-OTHERS = "others"
 
 
 @dataclass(slots=True)
@@ -88,16 +87,13 @@ class Reporter:
 
     def _gather(self, rule: ReportRule, step: report_rules.Step) -> bool:
         """Record a step with its reports; return False if another process was first."""
-        groups = alike(seen(self.engine, step.found))
+        calls = seen(self.engine, step.found)
         with writing(self.engine) as connection:
             if not report_rules.advance(connection, rule.name, step):
                 return False
             known = deliveries.gathered(connection, rule.name)
-            for likeness, calls in groups.items():
-                is_own = likeness in known or len(known) < MAX_KINDS
-                kind, more = (likeness, 0) if is_own else (OTHERS, int(OTHERS in known))
-                deliveries.join(connection, rule.name, kind, of_calls(rule, calls), delay=rule.delay, kinds=more)
-                known.add(kind)
+            for likeness, group in alike(calls, known, MAX_KINDS).items():
+                deliveries.join(connection, rule.name, likeness, of_calls(rule, group), delay=rule.delay)
         return True
 
     def resolve(self, rule: ReportRule) -> None:
@@ -171,4 +167,5 @@ def of_calls(rule: ReportRule, calls: Sequence[Seen]) -> dict[str, object]:
     """Return the columns of a report that stands for these calls and shows the newest."""
     times = [call.at for call in calls]
     shown = {"exchange_id": calls[-1].id, "first_at": min(times), "last_at": max(times)}
-    return shown | {"destination": rule.to, "calls": len(calls)}
+    counts = {"calls": len(calls), "kinds": len({call.likeness for call in calls})}
+    return shown | counts | {"destination": rule.to}

@@ -236,7 +236,7 @@ DELIVERIES = Table(
     Column("rule", Text),
     Column("likeness", String(32)),  # what the calls that a rule gathers have in common
     Column("calls", BigInteger, nullable=False),  # how many calls it stands for
-    Column("kinds", BigInteger, nullable=False),  # how many likenesses they have
+    Column("kinds", BigInteger, nullable=False),  # how many likenesses they have, at least
     Column("state", String(16), nullable=False),  # `store.reports.delivery.DeliveryState`
     Column("attempts", Integer, nullable=False),
     Column("first_at", BigInteger, nullable=False),  # when its first and its last call began

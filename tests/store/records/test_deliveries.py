@@ -112,6 +112,27 @@ def test_reports_are_merged(engine: Engine, add: Add) -> None:
     assert (one.calls, one.kinds, one.first_at, one.last_at, one.likeness) == (6, 3, 6, 3, "x")
 
 
+@pytest.mark.parametrize(
+    ("merged", "kinds", "likeness"),
+    [
+        ([("x", 1), ("others", 1)], 1, "others"),
+        ([("x", 1), ("y", 1), ("others", 7)], 7, "others"),
+        ([("x", 16), ("y", 1)], 16, "others"),
+    ],
+)
+def test_kinds_are_counted_once(
+    engine: Engine, add: Add, merged: list[tuple[str, int]], kinds: int, likeness: str
+) -> None:
+    """Where a kind may be in two reports, the merged one has as many kinds as there are at least."""
+    add()
+    with writing(engine) as connection:
+        for each, number in merged:
+            deliveries.join(connection, "r", each, {**RULE, "kinds": number}, delay=0)
+        deliveries.merge(connection, deliveries.due(connection, "r"))
+        (one,) = deliveries.due(connection, "r")
+    assert (one.kinds, one.likeness) == (kinds, likeness)
+
+
 def test_a_deleted_call(engine: Engine, add: Add, rows: Callable[[str], int]) -> None:
     """A report is still there when its call is not: a limit of today has to count it."""
     call = add()

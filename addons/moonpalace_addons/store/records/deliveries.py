@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Engine, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, case, func, select, update
 
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records.clock import database_now
@@ -37,14 +37,16 @@ class DeliveryState(StrEnum):
 WAITING = (DeliveryState.PENDING, DeliveryState.SENDING)
 TO_SEND = (DeliveryState.PENDING, DeliveryState.REFUSED)
 """The states in which a report was certainly not delivered."""
+OTHERS = "others"
+"""The likeness of a report that stands for calls of several kinds, of which it is not known how many there are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """A report of a call; moments are microseconds since the epoch, by the database's clock.
 
-    It stands for `calls` calls of `kinds` kinds, of which `exchange_id`, the newest, is shown; that call may have been
-    deleted.
+    It stands for `calls` calls of `kinds` kinds (or more, if its likeness is `OTHERS`), of which `exchange_id`, the
+    newest, is shown; that call may have been deleted.
     """
 
     id: int
@@ -126,20 +128,16 @@ def gathered(connection: Connection, rule: str) -> set[str]:
     return set(connection.execute(select(TABLE.likeness).where(untried(rule))).scalars())
 
 
-def join(
-    connection: Connection, rule: str, likeness: str, values: Mapping[str, object], *, delay: int, kinds: int = 0
-) -> None:
-    """Count calls in the rule's report of their kind that waits for its first attempt; record one if there is none.
-
-    `kinds` is how many kinds they add to a report that is there.
-    """
+def join(connection: Connection, rule: str, likeness: str, values: Mapping[str, object], *, delay: int) -> None:
+    """Count calls in the rule's report of their kind that waits for its first attempt; record one if there is none."""
     waits = select(TABLE.id).where(untried(rule), TABLE.likeness == likeness).limit(1)
     found = connection.execute(waits.with_for_update()).scalar()
     if found is None:
         add(connection, {**values, "rule": rule, "likeness": likeness}, delay=delay)
         return
     newer = {name: values[name] for name in ("exchange_id", "last_at")}
-    more = {"calls": TABLE.calls + values["calls"], "kinds": TABLE.kinds + kinds}
+    kinds = values.get("kinds", 1)  # they may be those that are counted already
+    more = {"calls": TABLE.calls + values["calls"], "kinds": case((TABLE.kinds < kinds, kinds), else_=TABLE.kinds)}
     connection.execute(update(DELIVERIES).where(TABLE.id == found).values(more | newer))
 
 
@@ -150,10 +148,16 @@ def redirect(connection: Connection, rule: str, destination: str) -> None:
 
 
 def merge(connection: Connection, others: Sequence[Delivery]) -> None:
-    """Have the first of these reports, none of which was tried, stand for the others as well."""
+    """Have the first of these reports, none of which was tried, stand for the others as well.
+
+    Kinds among `OTHERS`, and those of an earlier merge, may be those of the other reports again.
+    """
     first, *rest = others
+    own = sum(each.likeness != OTHERS for each in others)
+    kinds = max(own, *(each.kinds for each in others))
+    likeness = first.likeness if own == sum(each.kinds for each in others) else OTHERS
     connection.execute(DELIVERIES.delete().where(TABLE.id.in_([each.id for each in rest])))
-    sums = {"calls": sum(each.calls for each in others), "kinds": sum(each.kinds for each in others)}
+    sums = {"calls": sum(each.calls for each in others), "kinds": kinds, "likeness": likeness}
     times = {"first_at": min(each.first_at for each in others), "last_at": max(each.last_at for each in others)}
     connection.execute(update(DELIVERIES).where(TABLE.id == first.id).values(**sums, **times))
 
