@@ -70,13 +70,14 @@ class LiveCommands:
 
     def _start(self, what: str, flows: Sequence[Flow], *more: str) -> str:
         """Start a command of `mpal`; return what has been started."""
-        rows = [str(row) for flow in flows if (row := flow.metadata.get(kept.ROW)) is not None]
-        if not rows:
+        # By their uuids, since a flow from a file may have the number of another store's row.
+        calls = [uuid for flow in flows if kept.row_of(flow) is not None and (uuid := kept.uuid_of(flow))]
+        if not calls:
             raise CommandError("none of these flows is a stored call")
-        task = asyncio.get_running_loop().create_task(self._run([what, *rows, *more]))
+        task = asyncio.get_running_loop().create_task(self._run([what, *calls, *more]))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return f"mpal {' '.join([what, *rows, *more])}: the event log says what it did"
+        return f"mpal {' '.join([what, *calls, *more])}: the event log says what it did"
 
     async def _run(self, arguments: Sequence[str]) -> None:
         try:

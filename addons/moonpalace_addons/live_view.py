@@ -188,7 +188,7 @@ class LiveView:
     def _drop(self, flow_id: str, flow: Flow | None) -> None:
         del self._order[flow_id]
         if flow is not None:
-            self._flows.pop(flow.metadata.get(kept.UUID, ""), None)
+            self._flows.pop(kept.uuid_of(flow), None)
             flow_view.remove(flow)
 
 

@@ -38,22 +38,24 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Ran:
     return found
 
 
-def stored(row: int | None) -> HTTPFlow:
-    """Return the flow of a stored call."""
+THIRD, FIFTH = "11111111-2222-4333-8444-555555555503", "11111111-2222-4333-8444-555555555505"
+
+
+def stored(row: object, uuid: object = None) -> HTTPFlow:
+    """Return the flow of a call; that of a stored one has the number of its row."""
     flow = tflow.tflow(resp=True)
-    if row is not None:
-        flow.metadata[kept.ROW] = row
+    flow.metadata |= {kept.ROW: row, kept.UUID: uuid}
     return flow
 
 
 @pytest.mark.parametrize(
     ("name", "given", "expected"),
     [
-        ("row", (), ["show", "3", "5"]),
-        ("curl", (), ["export", "3", "5", "--curl"]),
-        ("export", ("/folder",), ["export", "3", "5", "--directory=/folder"]),
-        ("label", ("good", "code", "--all"), ["label", "3", "5", "--good", "--tag=code", "--tag=--all"]),
-        ("label", ("bad",), ["label", "3", "5", "--bad"]),
+        ("row", (), ["show", THIRD, FIFTH]),
+        ("curl", (), ["export", THIRD, FIFTH, "--curl"]),
+        ("export", ("/folder",), ["export", THIRD, FIFTH, "--directory=/folder"]),
+        ("label", ("good", "code", "--all"), ["label", THIRD, FIFTH, "--good", "--tag=code", "--tag=--all"]),
+        ("label", ("bad",), ["label", THIRD, FIFTH, "--bad"]),
     ],
 )
 def test_commands_run_mpal(
@@ -68,7 +70,7 @@ def test_commands_run_mpal(
     caplog.set_level(logging.INFO)
 
     async def call() -> str:
-        said: str = getattr(commands, name)([stored(3), stored(None), stored(5)], *given)
+        said: str = getattr(commands, name)([stored(3, THIRD), stored(None, FIFTH), stored(5, FIFTH)], *given)
         await commands.done()
         return said
 
@@ -79,12 +81,19 @@ def test_commands_run_mpal(
     assert record.levelname == ("WARNING" if "--bad" in expected else "ALERT")
 
 
-def test_what_cannot_be_done(commands: LiveCommands) -> None:
-    """Flows without a row, and no labels, are refused in words."""
+@pytest.mark.parametrize(
+    ("row", "uuid"), [(None, THIRD), (3, None), ("3", THIRD), ("--all", THIRD), (3, "--all"), (3, 5), ([], THIRD)]
+)
+def test_flows_of_no_stored_call(commands: LiveCommands, row: object, uuid: object) -> None:
+    """A flow from a file may have anything where the number and the uuid of its call are: it is refused."""
     with pytest.raises(CommandError, match="none of these flows is a stored call"):
-        commands.row([stored(None)])
+        commands.row([stored(row, uuid)])
+
+
+def test_no_labels(commands: LiveCommands) -> None:
+    """They are asked for."""
     with pytest.raises(CommandError, match="name the labels"):
-        commands.label([stored(3)])
+        commands.label([stored(3, THIRD)])
 
 
 def test_they_are_commands_of_mitmproxy(commands: LiveCommands) -> None:
@@ -102,7 +111,7 @@ def test_they_are_commands_of_mitmproxy(commands: LiveCommands) -> None:
 
 def test_a_real_mpal(tmp_path: Path, empty_store: Path) -> None:
     """The program is found from wherever the addons run, works on their store, and its errors are told."""
-    said, is_done = asyncio.run(mpal.run(["show", "7"], str(empty_store)))
+    said, is_done = asyncio.run(mpal.run(["show", THIRD], str(empty_store)))
     assert not is_done
-    assert "7" in said
+    assert THIRD in said
     assert said.startswith("Error: ")

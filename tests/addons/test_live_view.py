@@ -208,6 +208,18 @@ def test_large_bodies_are_cut_once_they_were_sent(rig: Rig, monkeypatch: pytest.
     assert (kept.cut_of(flow, flow.request), kept.cut_of(flow, flow.response)) == (4, 2)
 
 
+def test_a_replayed_flow_of_a_file(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its metadata are, its bodies are cut, and it leaves the view in its turn."""
+    monkeypatch.setattr(live_view, "MAX_SIZE", 4)
+    flow = rig.begin()
+    flow.metadata |= {kept.CUT: "x", kept.UUID: []}
+    rig.end(flow, b"answer")
+    rig.tick()
+    assert content_of(flow) == b"answ"
+    rig.live._drop(flow.id, flow)
+    assert flow_view.shown(flow.id) is None
+
+
 def test_a_cut_request_is_not_replayed(rig: Rig) -> None:
     """A replay would send half a request: it is answered with what to do instead."""
     flow = rig.begin()

@@ -109,6 +109,31 @@ def test_how_it_ends(looked_at: list[HTTPFlow]) -> None:
     assert "\ncost ¥0.02\nwarning: the stream ended early\n" in text
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (kept.TIMES, b"abc"),
+        (kept.TIMES, bytes(24)),
+        (kept.TIMES, "x"),
+        (kept.CUT, "x"),
+        (kept.CUT, [1]),
+        (kept.CUT, [0, -1]),
+        (kept.CUT, [0, "1"]),
+        (kept.WARNINGS, 5),
+        (kept.WARNINGS, [5]),
+        (kept.ROW, []),
+        (kept.PRICE, {}),
+    ],
+)
+def test_odd_metadata(looked_at: list[HTTPFlow], key: str, value: object) -> None:
+    """A flow from a file may carry anything: what cannot be ours is not shown, and the rest is."""
+    flow = a_flow(EVENTS, content_type="text/event-stream")
+    plain = shown(flow)
+    flow.metadata[key] = value
+    assert plain[0] == "MoonPalace"
+    assert shown(flow) == plain
+
+
 def test_asked_for_where_it_does_not_fit(looked_at: list[HTTPFlow]) -> None:
     """Chosen by hand for another body, it says that it does not fit."""
     flow = a_flow(b"{}", "/other")

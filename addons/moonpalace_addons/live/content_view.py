@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, override
+from typing import override
 
 from mitmproxy.contentviews import Contentview, Metadata, SyntaxHighlight
 from mitmproxy.http import HTTPFlow, Message, Response
@@ -70,14 +70,13 @@ def text_of(
 
 def told(flow: HTTPFlow, message: Message) -> Told:
     """Return what is known of a flow's call."""
-    metadata: dict[str, Any] = flow.metadata
     is_answer = isinstance(message, Response)
     is_plain = message.headers.get("content-encoding", "identity") == "identity"
     return Told(
-        row_id=metadata.get(kept.ROW),
+        row_id=kept.row_of(flow),
         ending=ending(flow) if is_answer else "",
-        price=metadata.get(kept.PRICE, ""),
-        warnings=tuple(metadata.get(kept.WARNINGS, ())),
+        price=kept.price_of(flow),
+        warnings=kept.warnings_of(flow),
         times=kept.times_of(flow) if is_answer and is_plain else (),
         cut=kept.cut_of(flow, message),
     )

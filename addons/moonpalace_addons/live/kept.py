@@ -1,9 +1,13 @@
-"""What a flow in the view carries of its call: plain values in its metadata, because flows can be saved to files."""
+"""What a flow in the view carries of its call: plain values in its metadata, because flows can be saved to files.
 
+A file may come from elsewhere: values that are not as they are kept here count as missing.
+"""
+
+import re
 from array import array
 from collections.abc import Sequence
-from typing import cast
 
+from mitmproxy.flow import Flow
 from mitmproxy.http import HTTPFlow, Message
 
 UUID = "moonpalace_call"
@@ -15,6 +19,31 @@ TIMES = "moonpalace_times"
 CUT = "moonpalace_cut"
 """Keys of metadata. The comment is the one that MoonPalace gave, so that the user's own is not replaced; the bytes that
 were cut from the request and from the response are a list of two numbers."""
+_UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def uuid_of(flow: Flow) -> str:
+    """Return the uuid of a flow's call; empty for none."""
+    uuid = flow.metadata.get(UUID)
+    return uuid if isinstance(uuid, str) and _UUID.fullmatch(uuid) else ""
+
+
+def row_of(flow: Flow) -> int | None:
+    """Return the number of the row of a flow's call; in a file from elsewhere it is that of another store."""
+    row = flow.metadata.get(ROW)
+    return row if type(row) is int else None
+
+
+def price_of(flow: Flow) -> str:
+    """Return what a flow's call cost; empty if that is not known."""
+    price = flow.metadata.get(PRICE)
+    return price if isinstance(price, str) else ""
+
+
+def warnings_of(flow: Flow) -> tuple[str, ...]:
+    """Return the warnings of a flow's call."""
+    warnings = flow.metadata.get(WARNINGS)
+    return tuple(each for each in warnings if isinstance(each, str)) if isinstance(warnings, list) else ()
 
 
 def set_times(flow: HTTPFlow, times: Sequence[tuple[int, int]]) -> None:
@@ -24,19 +53,27 @@ def set_times(flow: HTTPFlow, times: Sequence[tuple[int, int]]) -> None:
 
 def times_of(flow: HTTPFlow) -> tuple[tuple[int, int], ...]:
     """Return what `set_times` kept."""
-    numbers = array("q", flow.metadata.get(TIMES, b""))
+    data = flow.metadata.get(TIMES)
+    numbers = array("q", data if isinstance(data, bytes) and len(data) % 16 == 0 else b"")
     return tuple(zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def cuts_of(flow: HTTPFlow) -> list[int]:
+    """Return how many bytes of the request and of the response are no longer kept in a flow."""
+    cut = flow.metadata.get(CUT)
+    if isinstance(cut, list) and [type(each) for each in cut] == [int, int] and min(cut) >= 0:
+        return list(cut)
+    return [0, 0]
 
 
 def cut_of(flow: HTTPFlow, message: Message) -> int:
     """Return how many bytes of a message are no longer kept in its flow."""
-    cut = cast(list[int], flow.metadata.get(CUT, [0, 0]))
-    return cut[0] if message is flow.request else cut[1]
+    return cuts_of(flow)[0 if message is flow.request else 1]
 
 
 def cut_bodies(flow: HTTPFlow, limit: int) -> None:
     """Keep at most the first `limit` bytes of each body; the call must be over, as mitmproxy sends these bodies."""
-    cut = list(flow.metadata.get(CUT, [0, 0]))
+    cut = cuts_of(flow)
     for place, message in enumerate((flow.request, flow.response)):
         content = message.raw_content if message is not None else None
         if message is not None and content is not None and len(content) > limit:

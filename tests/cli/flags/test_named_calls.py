@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+from sqlalchemy import text
 
 from moonpalace_addons.errors import NotFoundError
 from moonpalace_cli.flags.named_calls import find_call, named_ids
@@ -88,6 +89,15 @@ def test_the_newest_match_is_found_and_the_others_are_named(store: Store, capsys
     assert capsys.readouterr().err == said
     assert named_ids(store.engine, ["chatcmpl-00000001"]) == [13]
     assert capsys.readouterr().err == said
+
+
+def test_a_uuid_is_that_of_one_call(store: Store) -> None:
+    """A client that gives its request the uuid of another call does not get that call's name."""
+    first = store.add()
+    with store.engine.connect() as connection:
+        uuid = connection.execute(text("SELECT uuid FROM exchanges")).scalar_one()
+    store.add(client_request_id=uuid)
+    assert named_ids(store.engine, [uuid]) == [first]
 
 
 def test_all_identifiers_must_hold(store: Store) -> None:

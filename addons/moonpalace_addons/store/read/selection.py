@@ -58,8 +58,9 @@ def ids_between(engine: Engine, first: int, last: int) -> list[int]:
 
 
 def called(engine: Engine, name: str) -> list[int]:
-    """Return the ids of the calls with this identifier, newest first."""
-    return [row_id for row_id, _ in with_identifier(engine, [column == name for column in IDENTIFIERS])]
+    """Return the ids of the calls with this identifier, newest first; for a uuid that of its call alone."""
+    own = with_identifier(engine, [EXCHANGES.c.uuid == name])
+    return [row_id for row_id, _ in own or with_identifier(engine, [column == name for column in IDENTIFIERS])]
 
 
 def identified(engine: Engine, beginning: str, end: str = "", *, limit: int = 50) -> dict[int, list[str]]:
