@@ -1,25 +1,26 @@
 """An HTTP client for single requests that tells whether the server may have read a request that got no answer.
 
-It verifies certificates, follows no redirects (they would carry credentials to another host), and limits the time of a
-request and the size of its answer. Messages of its errors name the host alone: paths and queries may hold tokens.
+It verifies certificates, and follows no redirects, as they would carry credentials to another host. Messages of its
+errors name the host alone: paths and queries may hold tokens.
 """
 
 import base64
-import http.client
 import os
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import Message
-from typing import IO
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead, InvalidURL
+from typing import Self
 from urllib.parse import unquote, urlsplit
 
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.settings import kinds
 from moonpalace_addons.settings.environment_proxy import environment_proxy
 from moonpalace_addons.version import __version__
+from moonpalace_addons.wire.foreign import quoted
 
 CONNECT_TIMEOUT = 15.0
 """Seconds to connect."""
@@ -28,14 +29,53 @@ TIMEOUT = 30.0
 MAX_ANSWER_SIZE = 4_000_000
 """Bytes of an answer that are read."""
 AGENT = f"moonpalace/{__version__}"
+FAILURES = (OSError, HTTPException, ValueError)
+"""What the HTTP client of Python raises."""
 
 
 class NotSentError(MoonPalaceError):
     """Raised if the server cannot have acted on the request, as it did not get all of it."""
 
 
+class UntrustedError(NotSentError):
+    """Raised if the certificate of the server is not valid."""
+
+
 class NoAnswerError(MoonPalaceError):
-    """Raised if the server may have acted on the request, but its answer did not come."""
+    """Raised if the server may have acted on the request, but its answer did not come, or not all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How a server is reached: by way of `proxy`, which messages call `named`, and trusting the authorities in `ca`.
+
+    Without a file `ca` these are the authorities of this system.
+    """
+
+    proxy: str | None = field(default=None, repr=False)
+    named: str = "the proxy"
+    ca: str | None = None
+
+    @classmethod
+    def by_environment(cls, url: str) -> Self:
+        """Return the route to the server of a URL that the standard variables name; raise NotSentError."""
+        parts = urlsplit(url)
+        if (found := environment_proxy(f"{parts.scheme}://{parts.netloc}", os.environ)) is None:
+            return cls()
+        variable, proxy = found
+        try:
+            return cls(kinds.PROXY.parse(proxy), f"the proxy in {variable}")
+        except ValueError:
+            raise NotSentError(f"variable {variable} must be {kinds.PROXY.allowed}") from None
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """Return the header for a proxy that wants a password."""
+        proxy = urlsplit(self.proxy or "")
+        if proxy.username is None:
+            return {}
+        pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}".encode()
+        return {"Proxy-Authorization": f"Basic {base64.b64encode(pair).decode()}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +92,10 @@ class Request:
         """Return the host, which messages name."""
         return urlsplit(self.url).hostname or "?"
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer whose body is still to be read."""
-
-    status: int
-    headers: Message = field(repr=False)
-    body: IO[bytes] = field(repr=False)
+    @property
+    def is_tls(self) -> bool:
+        """Tell whether the server speaks TLS."""
+        return urlsplit(self.url).scheme == "https"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,129 +108,136 @@ class Response:
 
 
 def send(request: Request, *, timeout: float = TIMEOUT) -> Response:
-    """Send a request and return the answer; raise NotSentError or NoAnswerError."""
-    with opened(request, timeout=timeout) as answer:
-        return Response(answer.status, answer.headers, answer.body.read(MAX_ANSWER_SIZE))
+    """Send a request and return the answer; raise NotSentError or NoAnswerError.
+
+    The standard variables name the proxy. After `timeout` seconds the connection is closed.
+    """
+    with opened(request, Route.by_environment(request.url), timeout=timeout) as answer:
+        return Response(answer.status, answer.headers, answer.read(MAX_ANSWER_SIZE))
 
 
 @contextmanager
-def opened(request: Request, *, timeout: float = TIMEOUT) -> Iterator[Answer]:
+def opened(
+    request: Request, route: Route, *, timeout: float = threading.TIMEOUT_MAX, idle_timeout: float = TIMEOUT
+) -> Iterator[HTTPResponse]:
     """Yield the answer to a request as soon as its headers are there; raise NotSentError or NoAnswerError.
 
-    After `timeout` seconds the connection is closed, whatever has come by then.
+    If nothing comes for `idle_timeout` seconds, or after `timeout` in all, the connection is closed.
     """
-    connection = connected(request)
+    connection = connected(request, route)
+    sock = connection.sock  # the connection forgets it when an answer has begun
+    sock.settimeout(idle_timeout)
     is_late = threading.Event()
 
     def give_up() -> None:
         is_late.set()
-        if (sock := connection.sock) is not None:
+        with suppress(OSError):  # the server has closed it
             sock.shutdown(2)
 
     timer = threading.Timer(timeout, give_up)
     timer.daemon = True
     timer.start()
     try:
-        answer = answered(connection, request)
-        yield Answer(answer.status, answer.msg, answer)
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        why = f"within {timeout:g} s" if is_late.is_set() else reason(error)
-        raise NoAnswerError(f"{request.host} got the request, but its answer did not come: {why}") from None
+        with answered(connection, request, route) as answer:
+            yield answer
+        if is_late.is_set():  # without a length, that is the end of an answer
+            raise TimeoutError
+    except FAILURES as error:
+        why = f"its answer took longer than {timeout:g} s" if is_late.is_set() else unfinished(error, idle_timeout)
+        raise NoAnswerError(f"{request.host} was sent the request, but {why}") from None
     finally:
         timer.cancel()
         connection.close()
 
 
-def answered(connection: http.client.HTTPConnection, request: Request) -> http.client.HTTPResponse:
+def answered(connection: HTTPConnection, request: Request, route: Route) -> HTTPResponse:
     """Send the request and return the beginning of its answer; raise NotSentError if it could not be sent whole."""
     try:
-        connection.request(request.method, target(connection, request), request.body, headers(request))
-    except (OSError, http.client.HTTPException, ValueError) as error:
+        connection.request(request.method, target(request, route), request.body, headers(request, route))
+    except FAILURES as error:
         # A server may refuse a request before it has read all of it.
         try:
             return connection.getresponse()
-        except (OSError, http.client.HTTPException, ValueError):
+        except FAILURES:
             raise NotSentError(f"{request.host} closed the connection early: {reason(error)}") from None
     return connection.getresponse()
 
 
-def connected(request: Request) -> http.client.HTTPConnection:
+def connected(request: Request, route: Route) -> HTTPConnection:
     """Return a connection to the server, or to its proxy; raise NotSentError."""
-    parts = urlsplit(request.url)
-    is_tls, host = parts.scheme == "https", parts.hostname or ""
-    port = parts.port or (443 if is_tls else 80)
-    proxy = environment_proxy(f"{parts.scheme}://{parts.netloc}", os.environ)
-    connection = made(host, port, is_tls=is_tls) if proxy is None else by_proxy(*proxy, host, port, is_tls=is_tls)
+    if (route.proxy or "").startswith("https:"):
+        raise NotSentError(f"cannot use {route.named}: its own address is https://, and must be http://")
+    connection = made(request, route)
     try:
         connection.connect()
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except FAILURES as error:
         connection.close()
-        via = f" by way of the proxy in {proxy[0]}" if proxy else ""
-        raise NotSentError(f"cannot connect to {host}{via}: {reason(error)}") from None
+        via = f" by way of {route.named}" if route.proxy else ""
+        kind = UntrustedError if isinstance(error, ssl.SSLCertVerificationError) else NotSentError
+        raise kind(f"cannot connect to {request.host}{via}: {reason(error)}") from None
     return connection
 
 
-def made(host: str, port: int, *, is_tls: bool) -> http.client.HTTPConnection:
-    """Return a connection, not yet open."""
-    if is_tls:
-        return http.client.HTTPSConnection(host, port, timeout=CONNECT_TIMEOUT, context=tls())
-    return http.client.HTTPConnection(host, port, timeout=CONNECT_TIMEOUT)
-
-
-def by_proxy(variable: str, url: str, host: str, port: int, *, is_tls: bool) -> http.client.HTTPConnection:
-    """Return a connection by way of an HTTP proxy: a tunnel for https, else the proxy itself."""
-    try:
-        proxy = urlsplit(kinds.PROXY.parse(url))
-    except ValueError:
-        raise NotSentError(f"variable {variable} must be {kinds.PROXY.allowed}") from None
-    near = proxy.hostname or "", proxy.port or (443 if proxy.scheme == "https" else 80)
-    if proxy.scheme == "https":
-        raise NotSentError(f"variable {variable}: a proxy for reports must have an http:// address")
-    connection = made(*near, is_tls=is_tls)
-    if is_tls:
-        connection.set_tunnel(host, port, proxy_credentials(proxy.username, proxy.password))
+def made(request: Request, route: Route) -> HTTPConnection:
+    """Return a connection, not yet open; through a proxy for https it is a tunnel."""
+    far = urlsplit(request.url)
+    near = urlsplit(route.proxy or request.url)
+    host, port = near.hostname or "", near.port or (443 if near.scheme == "https" else 80)
+    if not request.is_tls:
+        return HTTPConnection(host, port, timeout=CONNECT_TIMEOUT)
+    connection = HTTPSConnection(host, port, timeout=CONNECT_TIMEOUT, context=tls(route.ca))
+    if route.proxy:
+        connection.set_tunnel(far.hostname or "", far.port or 443, route.credentials)
     return connection
 
 
-def proxy_credentials(user: str | None, password: str | None) -> dict[str, str]:
-    """Return the header for a proxy that wants a password."""
-    if user is None:
-        return {}
-    pair = f"{unquote(user)}:{unquote(password or '')}".encode()
-    return {"Proxy-Authorization": f"Basic {base64.b64encode(pair).decode()}"}
-
-
-def target(connection: http.client.HTTPConnection, request: Request) -> str:
+def target(request: Request, route: Route) -> str:
     """Return what the request line names: the path, or the whole URL for a proxy."""
-    parts = urlsplit(request.url)
-    if parts.scheme == "http" and (connection.host, connection.port) != (parts.hostname, parts.port or 80):
+    if route.proxy and not request.is_tls:
         return request.url
+    parts = urlsplit(request.url)
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
-def headers(request: Request) -> dict[str, str]:
+def headers(request: Request, route: Route) -> dict[str, str]:
     """Return the headers of a request."""
-    parts = urlsplit(request.url)
-    return {"Host": parts.netloc.rpartition("@")[2], "User-Agent": AGENT, "Connection": "close"} | dict(request.headers)
+    host = urlsplit(request.url).netloc.rpartition("@")[2]
+    own = {"Host": host, "User-Agent": AGENT, "Connection": "close"}
+    return overridden(own | ({} if request.is_tls else route.credentials), request.headers)
 
 
-def tls() -> ssl.SSLContext:
-    """Return a context that verifies certificates, with the authorities of this system, else with certifi's."""
-    context = ssl.create_default_context()
+def overridden(headers: Mapping[str, str], others: Mapping[str, str]) -> dict[str, str]:
+    """Return both headers; of those with the same name only the others."""
+    names = {name.lower() for name in others}
+    return {name: value for name, value in headers.items() if name.lower() not in names} | dict(others)
+
+
+def tls(ca: str | None = None) -> ssl.SSLContext:
+    """Return a context that verifies certificates: with a file of authorities, else this system's, else certifi's."""
+    context = ssl.create_default_context(cafile=ca)
     paths = ssl.get_default_verify_paths()
-    if paths.cafile is None and paths.capath is None:
+    if ca is None and paths.cafile is None and paths.capath is None:
         import certifi  # mitmproxy needs it too
 
         context.load_verify_locations(certifi.where())
     return context
 
 
-def reason(error: BaseException) -> str:
-    """Return why a connection failed, in a few words without the request's."""
+def unfinished(error: Exception, idle_timeout: float) -> str:
+    """Return why the answer to a request did not come, or not all of it."""
+    if isinstance(error, TimeoutError):
+        return f"nothing came for {idle_timeout:g} s"
+    if isinstance(error, IncompleteRead | ConnectionResetError | BrokenPipeError):
+        return "the connection broke before the end of the answer"
+    return f"its answer cannot be read: {reason(error)}"
+
+
+def reason(error: Exception) -> str:
+    """Return why a connection failed, in one line without the request's words."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not valid ({error.verify_message})"
+        return f"its certificate is not trusted ({error.verify_message})"
     if isinstance(error, TimeoutError):
         return "it does not answer"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return f"the connection broke ({type(error).__name__})"
+    if isinstance(error, OSError | HTTPException) and not isinstance(error, InvalidURL):
+        return quoted(getattr(error, "strerror", None) or str(error) or type(error).__name__)
+    return f"the connection failed ({type(error).__name__})"

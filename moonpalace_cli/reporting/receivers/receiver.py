@@ -56,7 +56,7 @@ def posted(request: Request, judge: Callable[[Response], Outcome], secrets: Iter
     except NotSentError as error:
         return Later(str(error))
     except NoAnswerError as error:
-        return InDoubt(str(error))
+        return InDoubt(without(str(error), secrets))
     return judge(response) if response.status // 100 == 2 else judged(request, response, tuple(secrets))
 
 

@@ -15,9 +15,9 @@ import pytest
 
 from moonpalace_addons.settings.endpoints import Endpoint
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted
-from moonpalace_cli.explaining import asking
 from moonpalace_cli.explaining.asking import Asking, AskingError
 from moonpalace_cli.explaining.target import Target
+from moonpalace_cli.outgoing import http
 from tests.scenarios.server import MockServer
 
 BODY = json.dumps({"model": "mock-echo", "stream": True, "messages": [{"role": "user", "content": "moon"}]}).encode()
@@ -133,7 +133,7 @@ def test_a_proxy_for_https() -> None:
 
 def test_a_proxy_with_tls_is_refused() -> None:
     """A proxy whose own address is https:// is said to be unknown to this command."""
-    with pytest.raises(AskingError, match="cannot use a proxy whose own address is https://"):
+    with pytest.raises(AskingError, match="cannot use the proxy: its own address is https://"):
         ask("https://localhost:1", proxy="https://proxy:3128")
 
 
@@ -177,7 +177,7 @@ def answering(data: bytes) -> Iterator[str]:
 @pytest.mark.parametrize(("data", "words"), BROKEN.values(), ids=list(BROKEN))
 def test_broken_answers(monkeypatch: pytest.MonkeyPatch, data: bytes, words: str) -> None:
     """Each is an error of one line, and the tasks have no end that could be stored."""
-    monkeypatch.setattr(asking, "MAX_ANSWER", 100)
+    monkeypatch.setattr(http, "MAX_ANSWER_SIZE", 100)
     with answering(data) as url:
         found = Asking(Target(Endpoint(url), "m"), BODY, 10)
         with pytest.raises(AskingError) as caught:

@@ -200,7 +200,9 @@ def test_a_host_that_is_not_there(store: Store, mpal: Callable[..., Outcome]) ->
         address = f"http://127.0.0.1:{unused.getsockname()[1]}"
         result = mpal("explain", "-y", "--via", address)
     assert (result.code, rows(store)) == (1, (1, 0))
-    assert result.err.endswith(f"Error: kimi-k3 at {address}: Connection refused; nothing was kept\n")
+    assert result.err.endswith(
+        f"Error: kimi-k3 at {address}: cannot connect to 127.0.0.1: Connection refused; nothing was kept\n"
+    )
 
 
 @pytest.mark.usefixtures("failed")

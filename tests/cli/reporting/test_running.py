@@ -171,7 +171,11 @@ REFUSALS = [
     (Reply(401, {"message": "Bad credentials"}), DeliveryState.REFUSED, "is refused: 127.0.0.1 answers 401: Bad"),
     (Reply(422, {"message": "Validation Failed"}), DeliveryState.REFUSED, "is refused: 127.0.0.1 answers 422"),
     (Reply(429, {}, {"Retry-After": "7"}), DeliveryState.PENDING, "waits: 127.0.0.1 answers 429"),
-    (Reply(broken=True), DeliveryState.IN_DOUBT, "may have arrived, or not: 127.0.0.1 got the request, but its answer"),
+    (
+        Reply(broken=True),
+        DeliveryState.IN_DOUBT,
+        "may have arrived, or not: 127.0.0.1 was sent the request, but the connect",
+    ),
 ]
 
 

@@ -6,8 +6,11 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -236,17 +239,38 @@ def test_no_secret_in_what_is_said() -> None:
 
 def test_an_answer_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that is read and never answered leaves in doubt; one that cannot connect is not sent."""
-    import threading
-
     held = threading.Event()
     with serving(servers.slack) as site:
         site.replies.append(Reply(held=held))
-        with pytest.raises(http.NoAnswerError, match=r"its answer did not come: within 0\.2 s"):
+        with pytest.raises(http.NoAnswerError, match=r"was sent the request, but its answer took longer than 0\.2 s"):
             http.send(http.Request("POST", site.url, {}, b"{}"), timeout=0.2)
         held.set()
     monkeypatch.setattr(http, "CONNECT_TIMEOUT", 1)
     with pytest.raises(http.NotSentError, match=r"cannot connect to 127\.0\.0\.1: Connection refused"):
         http.send(http.Request("POST", site.url, {}, b"{}"))
+
+
+@pytest.mark.parametrize("head", [b"", b"Content-Length: 900\r\n"])
+def test_an_answer_that_takes_too_long(head: bytes) -> None:
+    """An answer that comes byte by byte ends with the time that all of it may take."""
+    ended = threading.Event()
+
+    def drip() -> None:
+        with listener.accept()[0] as client, suppress(OSError):
+            client.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n")
+            for _ in range(250):
+                client.sendall(b" ")
+                if ended.wait(0.02):
+                    return
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip)
+        thread.start()
+        with pytest.raises(http.NoAnswerError, match=r"its answer took longer than 0\.2 s"):
+            http.send(http.Request("POST", f"http://127.0.0.1:{listener.getsockname()[1]}"), timeout=0.2)
+        assert thread.is_alive()
+        ended.set()
+        thread.join()
 
 
 def test_certificates_are_verified(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -256,7 +280,7 @@ def test_certificates_are_verified(monkeypatch: pytest.MonkeyPatch) -> None:
         with serving(servers.slack, certificate.context()) as site:
             found = chat("slack", site).send(MESSAGE)
             assert isinstance(found, Later)
-            assert "its certificate is not valid" in found.reason
+            assert "its certificate is not trusted" in found.reason
             assert site.asked == []
             monkeypatch.setenv("SSL_CERT_FILE", certificate.ca_file)
             assert isinstance(chat("slack", site).send(MESSAGE), Sent)
@@ -267,15 +291,21 @@ def test_certificates_are_verified(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """HTTP_PROXY gets the whole URL; the message of a proxy that is not there names the variable, not the password."""
     with serving(servers.slack) as site:
-        monkeypatch.setenv("HTTP_PROXY", site.url)
+        monkeypatch.setenv("HTTP_PROXY", site.url.replace("//", f"//me:{SECRET}@"))
         answer = http.send(http.Request("POST", "http://chat.example/x?y=1", {}, b'{"text": "t"}'))
         assert (answer.status, answer.body) == (200, b'"ok"'[1:-1])
         assert site.asked[0].path == "http://chat.example/x?y=1"
         assert site.asked[0].headers["Host"] == "chat.example"
+        password = base64.b64encode(f"me:{SECRET}".encode()).decode()
+        assert site.asked[0].headers["Proxy-Authorization"] == f"Basic {password}"
     monkeypatch.setenv("HTTPS_PROXY", f"http://me:{SECRET}@127.0.0.1:1")
     with pytest.raises(http.NotSentError, match="by way of the proxy in HTTPS_PROXY: Connection refused") as raised:
         http.send(http.Request("GET", "https://chat.example/"))
     assert SECRET not in str(raised.value)
+    with serving(servers.slack) as site:  # which knows no CONNECT
+        monkeypatch.setenv("HTTPS_PROXY", site.url)
+        with pytest.raises(http.NotSentError, match="in HTTPS_PROXY: Tunnel connection failed: 501"):
+            http.send(http.Request("GET", "https://chat.example/"))
 
 
 # ---- tokens -------------------------------------------------------------------------------------------------------
