@@ -14,6 +14,8 @@ import sys
 import threading
 from pathlib import Path
 
+from moonpalace_addons.errors import SettingError
+from moonpalace_addons.store.query.errors import PredicateError
 from moonpalace_addons.store.upkeep.background import Upkeep
 from moonpalace_addons.writer_process import messages
 from moonpalace_addons.writer_process.messages import Reporting
@@ -25,6 +27,17 @@ FIRST_DELAY = 2.0
 INTERVAL = 10.0
 """Seconds between checks whether it runs."""
 MODULE = "moonpalace_cli.reporting"
+
+
+def check(reporting: Reporting, dialect: str) -> None:
+    """Raise SettingError for a rule whose predicate is none."""
+    from moonpalace_addons.store.query import condition  # only with rules, as the grammar takes memory
+
+    for rule in reporting.rules:
+        try:
+            condition.check(rule.when, dialect)
+        except PredicateError as error:
+            raise SettingError(f"rules.{rule.name}.when in config.yaml: {error}") from None
 
 
 class RulesProcess(Upkeep):

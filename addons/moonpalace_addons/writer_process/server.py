@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
-from moonpalace_addons.errors import StoreError
+from moonpalace_addons.errors import SettingError, StoreError
 from moonpalace_addons.store.database.engine import unopened_store
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.pricing.pricing import Pricing
@@ -18,12 +18,11 @@ from moonpalace_addons.store.upkeep.housekeeper import Housekeeper
 from moonpalace_addons.store.upkeep.indexer import Indexer
 from moonpalace_addons.store.write.units import Finished
 from moonpalace_addons.store.write.writer import Observer, Writer
-from moonpalace_addons.writer_process import messages
+from moonpalace_addons.writer_process import messages, rules_process
 from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stop, Stopped
 from moonpalace_addons.writer_process.reports import Reports
 from moonpalace_addons.writer_process.request_log import CallLog
 from moonpalace_addons.writer_process.row_lines import row_told
-from moonpalace_addons.writer_process.rules_process import RulesProcess
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.telemetry.exporter import Exporter
@@ -59,7 +58,7 @@ def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> 
     """Open the store and write until the last message."""
     try:
         writer, exporter = open_writer(opening, reports)
-    except StoreError as error:
+    except (StoreError, SettingError) as error:
         reports.put(Refused(str(error)))
         return
     except Exception as error:  # noqa: BLE001 - the proxy must know; its text may contain the password
@@ -68,7 +67,7 @@ def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> 
     helpers = (
         Housekeeper(writer.engine, days=opening.retention_days, max_size=opening.max_size),
         Indexer(writer.engine),
-        RulesProcess(opening.reporting),
+        rules_process.RulesProcess(opening.reporting),
     )
     exporters = () if exporter is None else (exporter,)
     for each in (writer, *helpers, *exporters):
@@ -93,7 +92,7 @@ def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> 
 def open_writer(opening: Opening, reports: Reports) -> "tuple[Writer, Exporter | None]":
     """Return a writer on the store, and what exports its calls if that is wanted.
 
-    Raises StoreError, unless an earlier process had the store open.
+    Raises StoreError and SettingError, unless an earlier process had the store open.
     """
     log = CallLog(opening.log)
 
@@ -108,6 +107,8 @@ def open_writer(opening: Opening, reports: Reports) -> "tuple[Writer, Exporter |
             raise
         engine = unopened_store(opening.database)
     try:
+        if opening.reporting is not None and opening.key is None:
+            rules_process.check(opening.reporting, engine.dialect.name)
         pricing = Pricing(opening.prices)
         exporter = None
         if opening.export is not None:

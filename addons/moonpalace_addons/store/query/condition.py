@@ -8,7 +8,7 @@ from functools import partial
 
 from sqlalchemy import ColumnElement, Engine, and_, true
 
-from moonpalace_addons.store.query import functions, searching
+from moonpalace_addons.store.query import functions, searching, words
 from moonpalace_addons.store.query.compiler import Compiler
 from moonpalace_addons.store.query.parser import parse
 from moonpalace_addons.store.query.tree import Comparator, Comparison, Node, children
@@ -25,6 +25,12 @@ def condition(texts: Sequence[str], engine: Engine) -> ColumnElement[bool]:
     if any(comparator in ("%", "!%") for tree, _ in trees for comparator in comparators(tree)):
         functions.limit_time(engine)
     return and_(true(), *(compiler.condition(tree, text) for tree, text in trees))
+
+
+def check(text: str, dialect: str) -> None:
+    """Raise PredicateError if a text is no predicate; this needs no store, only the name of its dialect."""
+    compiler = Compiler(dialect, datetime.now(UTC), lambda sought: searching.exact(words.terms(sought), dialect))
+    compiler.condition(parse(text), text)
 
 
 def comparators(tree: Node) -> Iterator[Comparator]:
