@@ -1,5 +1,7 @@
 """Tests of fitting texts into columns."""
 
+import time
+
 import pytest
 
 from moonpalace_addons.wire.columns import shortened, shortened_name, width_of
@@ -24,6 +26,15 @@ def test_shortened(text: str, width: int, expected: str) -> None:
     """A text is cut at the end of a word if one is near, and never within a wide character."""
     assert shortened(text, width) == expected
     assert width_of(expected) <= width
+
+
+def test_a_long_text_is_not_measured() -> None:
+    """Only the beginning is looked at, however long the text is."""
+    text, before = "月亮" * 500_000, time.process_time()
+    width_of(text)
+    between = time.process_time()
+    assert shortened(text, 80) == "月亮" * 19 + "月…"
+    assert time.process_time() - between < (between - before) / 10
 
 
 def test_shortened_names() -> None:

@@ -23,6 +23,8 @@ def width_of(text: str) -> int:
 
 def beginning(text: str, width: int) -> str:
     """Return as much of the beginning of a text as fits."""
+    if text[: width + 1].isascii():
+        return text[: max(0, width)]
     used = 0
     for place, character in enumerate(text):
         used += columns_of(character)
@@ -33,9 +35,10 @@ def beginning(text: str, width: int) -> str:
 
 def shortened(text: str, width: int) -> str:
     """Return the text, or its beginning with an ellipsis if it is wider, cut at the end of a word if one is near."""
-    if width_of(text) <= width:
+    fitting = beginning(text, width)
+    if len(fitting) == len(text):
         return text
-    kept = beginning(text, width - 1)
+    kept = beginning(fitting, width - 1)
     words = text[: len(kept) + 1].rpartition(" ")[0]
     return (words if width_of(words) >= MIN_KEPT_SHARE * width else kept).rstrip() + ELLIPSIS if width > 0 else ""
 

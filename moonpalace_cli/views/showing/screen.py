@@ -10,7 +10,7 @@ from moonpalace_addons.store.fields import model
 from moonpalace_addons.store.read.outcomes import outcome
 from moonpalace_addons.views.call_line import seconds
 from moonpalace_addons.views.money import amount
-from moonpalace_addons.wire.columns import shortened, width_of
+from moonpalace_addons.wire.columns import ELLIPSIS, shortened, width_of
 from moonpalace_addons.wire.faces.turns import Turn
 from moonpalace_addons.wire.foreign import printable
 from moonpalace_cli.calls.presentation import ago, local_time
@@ -30,6 +30,10 @@ ROLE = 10
 MAX_TURNS = 6
 """Messages of the conversation that are shown: the first, and the last ones."""
 ANSWER_LINES = 6
+MAX_FOLDED = 10_000
+"""Characters of an answer whose lines are counted."""
+READ_FACTOR = 20
+"""Characters of a text that are looked at for each column of its line: some take none."""
 MAX_EXPLANATIONS = 3
 MIN_STALL = 100_000_000
 """Nanoseconds of a silence that is worth a word."""
@@ -90,27 +94,31 @@ class Screen:
         for place, turn in enumerate(shown):
             if place == 1 and len(shown) < len(turns):
                 yield f"{ellipsis()} {len(turns) - len(shown)} more messages"
-            yield self._cut(f"{turn_role(turn):<{ROLE}}{turn_text(turn)}", self.width - LABEL)
+            yield self._cut(f"{turn_role(turn):<{ROLE}}{turn_text(turn, self.width)}", self.width - LABEL)
 
     def _answered(self) -> Iterator[str]:
         room = self.width - LABEL
         for part in self.facts.said.answer_parts:
-            text = " ".join(visible(part.text).split())
             if part.kind == "reasoning":
+                text = in_one_line(part.text, room)
                 yield self._cut(f"{'thinking':<{ROLE}}({len(part.text):,} characters) {text}", room)
             elif part.kind == "call":
-                yield self._cut(f"{'calls':<{ROLE}}{visible(part.label)} {text}", room)
+                yield self._cut(f"{'calls':<{ROLE}}{part.label} {in_one_line(part.text, room)}", room)
             else:
-                lines = fold(text, room)
+                text = in_one_line(part.text, MAX_FOLDED)
+                lines = fold(" ".join(visible(text[:MAX_FOLDED]).split()), room)
                 yield from lines[:ANSWER_LINES]
-                if len(lines) > ANSWER_LINES:
-                    yield f"{ellipsis()} {len(lines) - ANSWER_LINES} more lines"
+                at_least = "at least " if len(text) > MAX_FOLDED else ""
+                if at_least or len(lines) > ANSWER_LINES:
+                    yield f"{ellipsis()} {at_least}{max(1, len(lines) - ANSWER_LINES)} more lines"
 
     def _folded(self, texts: Sequence[str]) -> list[str]:
         return [line for text in texts for line in fold(printable(visible(text)), self.width - LABEL)]
 
     def _cut(self, text: str, width: int) -> str:
-        line = shortened(" ".join(printable(visible(text)).split(" ")), width)
+        read = text[: READ_FACTOR * width]
+        more = ELLIPSIS if len(read) < len(text) else ""
+        line = shortened(printable(visible(read)) + more, width)
         return line if is_utf8() else line.replace("…", "~").replace("→", ">").replace("·", "-")
 
     def _paint(self, text: str, colour: str) -> str:
@@ -133,10 +141,15 @@ def turn_role(turn: Turn) -> str:
     return printable(turn.role)[: ROLE - 1]
 
 
-def turn_text(turn: Turn) -> str:
+def turn_text(turn: Turn, words: int) -> str:
     """Return a message in one line: its texts, the tools that it calls, the media that it has."""
     pieces = [f"{part.label} {part.text}" if part.kind == "call" else part.text for part in turn.parts]
-    return " ".join(" ".join(pieces).split())
+    return in_one_line(" ".join(pieces), words)
+
+
+def in_one_line(text: str, words: int) -> str:
+    """Return a text with single spaces between its words, at least the first `words` of them."""
+    return " ".join(text.split(maxsplit=words))
 
 
 def tokens(facts: Facts) -> str:

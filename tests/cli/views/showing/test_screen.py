@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ import pytest
 from moonpalace_addons.store.read import selection
 from moonpalace_addons.store.records import labels
 from moonpalace_addons.wire.columns import width_of
+from moonpalace_cli.output import visible
 from moonpalace_cli.text.tables import STYLE
+from moonpalace_cli.views.showing import screen as screen_module
 from moonpalace_cli.views.showing.facts import read_facts
 from moonpalace_cli.views.showing.reasons import reasons
 from moonpalace_cli.views.showing.screen import Screen, packed
@@ -103,6 +106,30 @@ def test_sections(rich: Store, mpal: Callable[..., Outcome]) -> None:
 def test_no_line_is_wider_than_the_terminal(rich: Store, width: int | None) -> None:
     """Lines fit whatever the text, with East Asian characters two columns wide."""
     assert max(map(width_of, screen(rich, width))) <= (width or 100)
+
+
+@pytest.mark.parametrize("text", ["word " * 100_000, "x" * 500_000, "月" * 500_000, "\n" * 500_000 + "x"])
+def test_long_texts_are_cut_first(store: Store, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Of a text that does not fit, only the beginning is looked at; the number of its lines is then a lower bound."""
+    seen: list[int] = []
+
+    def noted(shown: str) -> str:
+        seen.append(len(shown))
+        return visible(shown)
+
+    monkeypatch.setattr(screen_module, "visible", noted)
+    call = {"id": "c", "type": "function", "function": {"name": "find", "arguments": text}}
+    message = {"role": "assistant", "reasoning_content": text, "content": text, "tool_calls": [call]}
+    store.add(
+        request=json.dumps({"messages": [{"role": "user", "content": text}]}).encode(),
+        response=json.dumps({"choices": [{"index": 0, "message": message}]}).encode(),
+    )
+    lines = screen(store, 80)
+    assert max(seen) <= 10_000
+    assert max(map(width_of, lines)) <= 80
+    (asked,) = [line for line in lines if line.startswith("asked")]
+    assert asked.endswith("x" if text.endswith("\nx") else "…")
+    assert text.startswith("\n") or any(re.search(r"… at least \d{3,} more lines$", line) for line in lines)
 
 
 def test_colours_change_nothing_else(rich: Store) -> None:
