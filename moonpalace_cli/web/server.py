@@ -84,6 +84,7 @@ async def serve(engine: Engine, options: Options, is_ready: Callable[[Served], N
         await stopping.wait()
         server.stop()
         await server.close_all_connections()
+        await console.watcher.close()
 
 
 def make_console(engine: Engine, executor: ThreadPoolExecutor, port: int, options: Options) -> Console:

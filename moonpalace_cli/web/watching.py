@@ -29,14 +29,26 @@ class Watcher:
         self._connection: Connection | None = None
         self._waiting: set[asyncio.Event] = set()
         self._task: asyncio.Task[None] | None = None
+        self.is_closed = False
+        """Whether nobody may wait any more."""
+
+    async def close(self) -> None:
+        """Wake all that wait, who leave then, and return once they have."""
+        self.is_closed = True
+        for changed in self._waiting:
+            changed.set()
+        if self._task is not None:
+            await self._task
 
     @asynccontextmanager
     async def changes(self) -> AsyncIterator[asyncio.Event]:
-        """Yield an event that is set whenever the store has changed; whoever waits clears it."""
+        """Yield an event that is set at first, and whenever the store has changed; whoever waits clears it."""
         changed = asyncio.Event()
         self._waiting.add(changed)
         if self._task is None:
             self._task = asyncio.create_task(self._look())
+        else:
+            changed.set()  # it may have changed since the page was made
         try:
             yield changed
         finally:

@@ -57,7 +57,7 @@ class LabelPage(Page):
             return {name: self.get_body_argument(name) for name in self.request.body_arguments}
         try:
             found = json.loads(self.request.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise MoonPalaceError("the body is no JSON") from error
         if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
             raise MoonPalaceError("the body is a JSON object with texts: category, tag, untag, note")

@@ -18,13 +18,12 @@ class LivePage(Page):
     """Tell a page that its list has changed; the first event comes at once."""
 
     async def get(self) -> None:
-        """Send events until the browser leaves."""
+        """Send events until the browser leaves or the console stops."""
         self.set_header("Content-Type", "text/event-stream; charset=UTF-8")
-        self._left = asyncio.Event()
         try:
             await self.send(f"retry: {RECONNECT_DELAY}\n\n")
             async with self.console.watcher.changes() as changed:
-                while not self._left.is_set():
+                while not self.console.watcher.is_closed:
                     await self.send("event: changed\ndata: {}\n\n" if await self.comes(changed) else ": waiting\n\n")
         except StreamClosedError:
             return

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
 from datetime import timedelta
+from itertools import islice
 from urllib.parse import urlencode
 
 import httpx
@@ -205,7 +208,12 @@ def test_labels(store: Store, client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ['{"tag": "a\\nb"}', '{"category": "ugly"}', '{"note": "\\u001b"}', "[]", "{", '{"tag": 1}']
+    "body",
+    [
+        *('{"tag": "a\\nb"}', '{"category": "ugly"}', '{"note": "\\u001b"}', '{"tag": "\\ud800"}'),
+        *("[]", "{", '{"tag": 1}', "[" * 100_000 + "]" * 100_000),
+    ],
+    ids=str.__len__,
 )
 def test_bad_labels(store: Store, client: httpx.Client, body: str) -> None:
     """A label that cannot be stored is refused with a sentence."""
@@ -255,6 +263,19 @@ def test_live_events(store: Store, client: httpx.Client) -> None:
         assert next(line for line in lines if line.startswith("event:")) == "event: changed"
         samples.plain(store.add)
         assert next(line for line in lines if line.startswith("event:")) == "event: changed"
+
+
+def test_pages_that_are_open_at_the_end(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """Each page hears at once how things are, the second one too; at the end nothing is logged of them."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    client = httpx.Client(headers=headers, trust_env=False, timeout=60)
+    followed = list[Iterator[str]]()
+    with client, ExitStack() as pages, serving(store.engine) as served:  # which ends first
+        for _ in range(2):
+            page = pages.enter_context(client.stream("GET", f"{served.address}/live"))
+            followed.append(page.iter_lines())
+            assert list(islice(filter(None, followed[-1]), 2)) == ["retry: 1000", "event: changed"]
+    assert caplog.messages == []
 
 
 def test_chinese(store: Store, client: httpx.Client) -> None:
