@@ -31,6 +31,7 @@ def rewrite_exchange(exchange: Exchange, visitor: Visitor) -> Exchange:
     answered = exchange.response_headers
     return replace(
         exchange,
+        endpoint=rewrite_text(exchange.endpoint, Place("endpoint"), visitor),
         path=rewrite_text(exchange.path, Place("request path"), visitor),
         query=rewrite_query(exchange.query, visitor),
         request_headers=rewrite_headers(exchange.request_headers, "request header", visitor),

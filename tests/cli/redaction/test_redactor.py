@@ -165,6 +165,17 @@ def test_a_session(call: Callable[..., Call]) -> None:
     assert changed.exchange.endpoint_name == redacted("a@example.com")
 
 
+def test_a_private_endpoint(call: Callable[..., Call]) -> None:
+    """The host of the endpoint, and thus of the URL, has the pseudonym that it has in headers; a public one stays."""
+    headers = "Host: 10.1.2.3:8000\r\n"
+    changed = Redactor(KEY).redact(call(b"", endpoint="http://10.1.2.3:8000/api", request_headers=headers)).exchange
+    host = changed.request_headers.removeprefix("Host: ").strip()
+    assert "10.1.2.3" not in host
+    assert changed.endpoint == f"http://{host}/api"
+    public = Redactor(KEY).redact(call(b"", endpoint="https://api.moonshot.cn")).exchange
+    assert public.endpoint == "https://api.moonshot.cn"
+
+
 def test_bytes_are_replaced(call: Callable[..., Call]) -> None:
     """A body that is no text is a placeholder, with its size."""
     changed = Redactor(KEY).redact(call(b"\xff\xfe\x00"))
