@@ -1,6 +1,7 @@
 """The messages of a WebSocket are read from a copy of its bytes, cut anywhere, within limits."""
 
 import os
+import tracemalloc
 import zlib
 
 import pytest
@@ -81,6 +82,36 @@ def test_a_compressed_message_beyond_the_limit() -> None:
     stream = written("permessage-deflate", [BytesMessage(bytes(50_000_000)), TextMessage("next")], is_client=False)
     reader = FrameReader("permessage-deflate", 1000, is_client=False)
     assert list(reader.feed(stream)) == []
+    assert reader.is_lost
+
+
+def test_small_fragments_take_no_more_memory_than_large_ones() -> None:
+    """A message is kept in one piece, whatever the pieces it came in."""
+    reader = FrameReader("", 1_000_000, is_client=False)
+    fragments = b"\x01\x02ab" + b"\x00\x02ab" * 100_000
+    tracemalloc.start()
+    try:
+        assert list(reader.feed(fragments)) == []
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 2 * len(fragments)
+    assert list(reader.feed(b"\x80\x00")) == [Message(TEXT, b"ab" * 100_001)]
+
+
+def last_block(data: bytes) -> bytes:
+    """Return compressed data that says it is the last."""
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(data) + packer.flush()
+
+
+def test_what_follows_the_last_block() -> None:
+    """An empty block may follow it, as RFC 7692 has it; the reader gives up on anything else."""
+    packed = last_block(b"hello")
+    reader = FrameReader("permessage-deflate", 1_000_000, is_client=False)
+    frame = b"\xc1" + bytes([len(packed) + 1]) + packed + b"\0"
+    assert list(reader.feed(frame * 2)) == [Message(TEXT, b"hello")] * 2
+    list(reader.feed(b"\x41" + bytes([len(packed)]) + packed + b"\x00\x64" + bytes(100)))
     assert reader.is_lost
 
 

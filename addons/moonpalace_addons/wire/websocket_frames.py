@@ -14,6 +14,8 @@ _CONTROL, _MAX_CONTROL = 0x8, 125
 _SHORT, _LONG = 126, 127
 _TAIL = b"\x00\x00\xff\xff"
 """What a sender leaves out at the end of a compressed message."""
+MAX_UNUSED = len(_TAIL) + 1
+"""Bytes behind the last block of a message that says it is the last: an empty block, which ends a message."""
 DEFLATE = "permessage-deflate"
 
 
@@ -49,8 +51,8 @@ class FrameReader:
         self._head = 0
         self._kind: int | None = None
         self._is_compressed = False
-        self._parts: list[bytes] = []
-        self._size = self._left_out = 0
+        self._kept = bytearray()
+        self._left_out = 0
         self._control = bytearray()
 
     @property
@@ -67,7 +69,7 @@ class FrameReader:
         except (ValueError, zlib.error):
             self.is_lost = True
             self._rest.clear()
-            self._parts.clear()
+            self._kept.clear()
 
     def _feed(self, data: bytes) -> Iterator[Message]:
         self._rest += data
@@ -138,21 +140,21 @@ class FrameReader:
         if not (is_over and self._head & _FINAL) or self._kind is None:
             return
         self._keep(b"", is_end=True)
-        yield Message(self._kind, b"".join(self._parts), self._left_out)
-        self._kind, self._parts, self._size, self._left_out = None, [], 0, 0
+        yield Message(self._kind, bytes(self._kept), self._left_out)
+        self._kept.clear()
+        self._kind, self._left_out = None, 0
 
     def _keep(self, payload: bytes, *, is_end: bool = False) -> None:
+        room = self._limit - len(self._kept)
         if self._is_compressed and self._inflater is not None:
-            payload = self._inflater.decompress(payload + _TAIL * is_end, self._limit - self._size + 1)
-            if self._inflater.unconsumed_tail or len(payload) > self._limit - self._size:
+            payload = self._inflater.decompress(payload + _TAIL * is_end, room + 1)
+            is_over = len(self._inflater.unused_data) > MAX_UNUSED
+            if self._inflater.unconsumed_tail or len(payload) > room or is_over:
                 raise ValueError
             if is_end and (self._resets or self._inflater.eof):
                 self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        kept = payload[: self._limit - self._size]
-        self._left_out += len(payload) - len(kept)
-        self._size += len(kept)
-        if kept:
-            self._parts.append(kept)
+        self._kept += payload[:room]
+        self._left_out += max(0, len(payload) - room)
 
 
 def close_code(data: bytes) -> tuple[int | None, str]:
