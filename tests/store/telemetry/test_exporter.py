@@ -11,6 +11,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_C
 
 from moonpalace_addons.store.fields import Exchange
 from moonpalace_addons.store.telemetry import exporter as exporter_module
+from moonpalace_addons.store.telemetry.left_out import LeftOut
 from moonpalace_addons.store.telemetry.spans import CallSpan, span_id
 from moonpalace_addons.store.telemetry.stored import stored_span
 from tests.exchanges import an_exchange
@@ -137,9 +138,12 @@ def test_adding_costs_nothing(start: Start, receiver: OtlpReceiver) -> None:
     assert time.monotonic() - began < 0.5
 
 
-def test_a_receiver_that_refuses(start: Start, receiver: OtlpReceiver, caplog: pytest.LogCaptureFixture) -> None:
-    """What it does not take for good is left out; the next ones are tried."""
-    receiver.answer = 401
+@pytest.mark.parametrize("status", ["401 Unauthorized", "301 Moved Permanently"])
+def test_a_receiver_that_refuses(
+    start: Start, receiver: OtlpReceiver, caplog: pytest.LogCaptureFixture, status: str
+) -> None:
+    """What it does not take for good is left out; the next ones are tried. A redirection is not followed."""
+    receiver.answer = int(status.split()[0])
     exporter = start()
     exporter.add(calls(1)[0], {})
     until(lambda: caplog.messages)
@@ -147,7 +151,7 @@ def test_a_receiver_that_refuses(start: Start, receiver: OtlpReceiver, caplog: p
     exporter.add(calls(1, 2)[0], {})
     receiver.spans(1)
     until(lambda: len(caplog.messages) == 2)
-    assert "answers 401 Unauthorized" in caplog.messages[0]
+    assert f"answers {status};" in caplog.messages[0]
     assert "1 were left out" in caplog.messages[1]
 
 
@@ -162,14 +166,14 @@ def test_a_receiver_that_rejects_some(start: Start, receiver: OtlpReceiver, capl
     assert "the proxy ends before all calls are exported; 1 were left out" in caplog.messages[1]
 
 
+@pytest.mark.parametrize("status", ["404 Not Found", "301 Moved Permanently"])
 def test_a_receiver_without_metrics(
-    start: Start, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    start: Start, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: str
 ) -> None:
     """Some take spans only, which is said once; spans go on."""
     monkeypatch.setattr(exporter_module, "METRICS_INTERVAL", 0.0)
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", f"{receiver.url}/nothing")
     with OtlpReceiver() as refusing:
-        refusing.answer = 404
+        refusing.answer = int(status.split()[0])
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", f"{refusing.url}/v1/metrics")
         exporter = start()
         for call in calls(2):
@@ -177,7 +181,7 @@ def test_a_receiver_without_metrics(
             time.sleep(0.03)
         exporter.stop()
     receiver.spans(2)
-    assert caplog.messages == [f"otel: {refusing.url}/v1/metrics answers 404 Not Found; metrics are not exported"]
+    assert caplog.messages == [f"otel: {refusing.url}/v1/metrics answers {status}; metrics are not exported"]
 
 
 def test_the_end(
@@ -230,6 +234,15 @@ def test_a_fault_of_ours(
     receiver.spans(1)
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
     assert "2 were left out" in caplog.messages[1]
+
+
+def test_a_fault_at_the_end(start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and not raised: the proxy waits for what the writer's process says after it."""
+    exporter = start()
+    with monkeypatch.context() as patch:
+        patch.setattr(LeftOut, "close", lambda _: 1 / 0)
+        exporter.stop()
+    assert "because of a fault in MoonPalace" in caplog.text
 
 
 def test_a_setting_that_is_not_valid(

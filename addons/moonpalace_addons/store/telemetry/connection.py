@@ -11,7 +11,7 @@ import requests
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from moonpalace_addons.wire.status import FIRST_ERROR, status_line
+from moonpalace_addons.wire.status import FIRST_REDIRECT, status_line
 
 MAX_ANSWER = 65_536
 """Bytes of an answer that are read."""
@@ -62,7 +62,8 @@ class Connection(requests.Session):
             self.failure = Failure(reason(error))
             raise
         code = response.status_code
-        self.failure = Failure(f"answers {status_line(code)}", code not in LATER) if code >= FIRST_ERROR else None
+        is_taken = code < FIRST_REDIRECT  # the SDK takes a redirection, which it does not follow, for a success
+        self.failure = None if is_taken else Failure(f"answers {status_line(code)}", code not in LATER)
         return response
 
     def rejected(self) -> Failure | None:

@@ -98,7 +98,10 @@ class Exporter:
             self._wake.set()
 
     def stop(self) -> None:
-        """Export what waits if the receiver takes it within `FLUSH_TIME` seconds, and stop."""
+        """Export what waits if the receiver takes it within `FLUSH_TIME` seconds, and stop; nothing is raised."""
+        self._guarded(self._stop)
+
+    def _stop(self) -> None:
         self._stopping.set()
         self._wake.set()
         self._thread.join(FLUSH_TIME)

@@ -38,8 +38,8 @@ class Place(NamedTuple):
 @lru_cache(256)
 def place_of(endpoint: str) -> Place:
     """Return the address of an endpoint."""
-    parts = urlsplit(endpoint)
     try:
+        parts = urlsplit(endpoint)
         return Place(parts.hostname or "", parts.port or PORTS.get(parts.scheme))
     except ValueError:
         return Place("", None)

@@ -73,7 +73,7 @@ class Sender:
         finally:
             self._connection.body = None
         if done is SpanExportResult.SUCCESS:
-            return self._connection.rejected()
+            return self._connection.failure or self._connection.rejected()
         return self._connection.failure or UNKNOWN
 
     def send_metrics(self, measures: Measures) -> Failure | None:
@@ -81,7 +81,8 @@ class Sender:
         now = time.time_ns()
         data = metrics_data(measures, self._resource, self._scope, (self._began, now), is_delta=self._is_delta)
         self._connection.failure = None
-        if self._metrics.export(data) is not MetricExportResult.SUCCESS:
+        done = self._metrics.export(data)
+        if done is not MetricExportResult.SUCCESS or self._connection.failure is not None:
             return self._connection.failure or UNKNOWN
         if self._is_delta:
             measures.clear()
