@@ -74,6 +74,8 @@ def changed(**metadata: str) -> str:
         ("{}", "missing required field `metadata`"),
         ('{"metadata": {"a": 1}, "request": {}}', "Expected `str`, got `int` - at `$.metadata"),
         (changed(requested_at="soon"), "metadata.requested_at is no time"),
+        (changed(requested_at="2600-01-01 00:00:00"), "metadata.requested_at is no time"),
+        (changed(endpoint="http://["), "metadata.endpoint is no URL"),
         (changed(state="lost"), "metadata.state is no state of a call"),
         (changed(latency="9" * 400), "metadata.latency is no whole number"),
         (changed(prompt_tokens="-1"), "metadata.prompt_tokens is no whole number"),
@@ -103,24 +105,29 @@ def test_nul_and_secrets(mpal: Mpal, tmp_path: Path) -> None:
     body = {"model": "m\0", "messages": [{"role": "user", "content": f"a\0b {key}"}]}
     file = tmp_path / "case.json"
     request = {"url": "http://a/v1/x", "header": f"Authorization: Bearer {key}\r\n", "body": body}
-    file.write_text(json.dumps(GOOD | {"request": request, "note": "a\0b"}), encoding="utf-8")
+    labels = {"note": f"a\0b {key}", "tags": [key]}
+    file.write_text(json.dumps(GOOD | {"request": request} | labels), encoding="utf-8")
     assert mpal("import", str(file)).out == "imported 1 call\n"
-    shown = mpal("export", "1", "-o", "-").out
+    shown = mpal("export", "1", "--allow-secrets", "-o", "-").out
     assert key not in shown
     assert "a\\u0000b" in shown
 
 
-@pytest.mark.parametrize("kind", ["bomb", "broken", "encrypted"])
+@pytest.mark.parametrize("kind", ["bomb", "broken", "encrypted", "name", "lzma"])
 def test_hostile_bundles(mpal: Mpal, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A zip that unpacks to too much, or not at all, is refused."""
     monkeypatch.setattr("moonpalace_addons.store.incoming.document_files.MAX_BYTES", 1_000_000)
     file = tmp_path / "cases.zip"
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as bundle:
-        bundle.writestr("a.json", json.dumps(GOOD))
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_LZMA if kind == "lzma" else zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("ä.json", json.dumps(GOOD))
         bundle.writestr("b.json", " " * (3_000_000 if kind == "bomb" else 10))
     data = bytearray(file.read_bytes())
     if kind == "broken":
         data[40:50] = b"\0" * 10
+    if kind == "lzma":
+        data[41:46] = b"\xff" * 5  # its properties
+    if kind == "name":
+        data = data.replace("ä".encode(), b"\xff" * 2)
     if kind == "encrypted":
         data[data.index(b"PK\x01\x02") + 8] |= 1
     file.write_bytes(data)

@@ -4,6 +4,7 @@ Such a file comes from elsewhere: everything in it is checked before anything of
 """
 
 import json
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ INDEX = "index.json"
 ZIP = b"PK"
 SQLITE = b"SQLite format 3\0"
 ENDINGS = (".json", ".jsonl", ".zip")
+BROKEN = (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError, ValueError)
+"""What is raised for files that cannot be read, and for zips that are damaged, encrypted or of another kind."""
 
 
 class Message(msgspec.Struct, kw_only=True):
@@ -79,7 +82,7 @@ def _contents(file: Path) -> Iterator[tuple[str, bytes]]:
             return
         with zipfile.ZipFile(file) as bundle:
             yield from _unpacked(file, bundle)
-    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as error:
+    except BROKEN as error:
         raise StoreError(f"cannot import {file}: {getattr(error, 'strerror', None) or error}") from error
 
 

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
 import msgspec
@@ -102,7 +103,7 @@ def to_call(name: str, document: Document) -> Transferred:
     """Return the call of a document."""
     told, asked, answered = document.metadata, document.request, document.response
     started_at = microseconds(told.get("requested_at"))
-    if started_at is None or not 0 <= started_at <= MAX_INT64:
+    if started_at is None or not 0 <= started_at <= MAX_INT64 // 1000:  # which spans have in nanoseconds
         refuse(name, "metadata.requested_at is no time")
     try:
         state = State(told.get("state", "completed"))
@@ -122,8 +123,8 @@ def to_call(name: str, document: Document) -> Transferred:
         headers = stripped(answered.header, hidden)
         received = Received(None, recorded["status_code"], headers, content_type, answer or b"", [])  # type: ignore[arg-type]
     call = Transferred(identity(document, request, answer), {}, request_body=request, run=RUN)
-    call.tags = tuple(dict.fromkeys((*document.tags, TAG)))
-    endpoint, path, query = place(told, asked)
+    call.tags = tuple(dict.fromkeys((*map(masking.mask_formed, document.tags), TAG)))
+    endpoint, path, query = place(name, told, asked)
     latency = recorded.get("latency")
     ended = ExchangeEnded("", latency if isinstance(latency, int) else 0, state)
     derive.finish(call, ended, received, fields, path=path, hidden=hidden)
@@ -142,7 +143,8 @@ def to_call(name: str, document: Document) -> Transferred:
         | recorded
         | ending(document, state, call.columns)
         | answering_model(told, fields, call.columns)
-        | {"endpoint": endpoint, "category": document.category, "note": document.note}
+        | {"endpoint": endpoint, "category": document.category}
+        | {"note": None if document.note is None else masking.mask_formed(document.note)}
         | {"uuid": call.uuid, "run_id": RUN["id"], "started_at": started_at}
     )
     call.columns = storable(columns, hidden)
@@ -202,9 +204,13 @@ def check_labels(name: str, document: Document) -> None:
         refuse(name, "a tag is empty, too long or not printable")
 
 
-def place(told: Mapping[str, str], asked: Message) -> tuple[str, str, str]:
+def place(name: str, told: Mapping[str, str], asked: Message) -> tuple[str, str, str]:
     """Return endpoint, path and query of a URL."""
     endpoint = told.get("endpoint", "")
+    try:
+        _ = urlsplit(endpoint).port
+    except ValueError:
+        refuse(name, "metadata.endpoint is no URL")
     rest = asked.url.removeprefix(endpoint) if endpoint and asked.url.startswith(endpoint) else asked.url
     path, _, query = rest.partition("?")
     return endpoint, path, query
