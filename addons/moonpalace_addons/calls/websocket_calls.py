@@ -53,8 +53,10 @@ class WebSocketCalls:
     def _ask(self, message: bytes, left_out: int) -> bool:
         """Begin a call; return whether the message does."""
         request = self.call.find(RequestRead)
-        number = self._lanes.asked(message) if self._lanes is not None and request is not None else None
-        if number is None or request is None:
+        if self._lanes is None or request is None:
+            return False
+        number = self._lanes.asked(message, is_cut=left_out > 0)
+        if number is None:
             return False
         connection = self.call
         answer = KeptAnswer(self.limit, self.room)
@@ -70,7 +72,9 @@ class WebSocketCalls:
 
     def _answer(self, message: bytes, left_out: int) -> bool:
         """Add a message to the call that it belongs to; return whether there is one."""
-        number, is_over = self._lanes.answered(message) if self._lanes is not None else (None, False)
+        if self._lanes is None:
+            return False
+        number, is_over = self._lanes.answered(message, is_cut=left_out > 0)
         call = self._open.get(number) if number is not None else None
         if call is None or number is None:
             return False

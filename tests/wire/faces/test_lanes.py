@@ -58,6 +58,19 @@ def test_an_error_without_a_queue() -> None:
     assert lanes.answered(told(type="error", error={})) == (1, True)
 
 
+@pytest.mark.parametrize("size", [120, 200_000])
+def test_messages_of_which_the_end_is_unknown(size: int) -> None:
+    """A call whose request or answer is too long to be kept begins and ends all the same, in its queue."""
+    lanes = Lanes()
+    text = '{"type": "response.completed", "stream_id": "c"}' + "x" * size
+    assert lanes.asked(told(type="response.create", stream_id="a", input=text)[: size // 2 + 60], is_cut=True) == 1
+    lanes.asked(told(**CREATE, stream_id="b"))
+    output = {"response": {"output": [{"type": "message", "text": text}]}}
+    cut = event("completed", stream_id="a", **output)[: size // 2 + 60]
+    assert lanes.answered(cut, is_cut=True) == (1, True)
+    assert lanes.answered(event("completed", stream_id="b")) == (2, True)
+
+
 @pytest.mark.parametrize(
     "message",
     [

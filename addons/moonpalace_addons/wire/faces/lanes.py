@@ -12,6 +12,11 @@ import msgspec
 _ASKS = re.compile(rb'"response\.create"')
 _TURNING = re.compile(rb'"(?:error|stream_id|response\.(?:completed|incomplete|failed|done|created))"')
 """What is in messages that end a call, or that name a queue."""
+_KIND = re.compile(rb'"type"\s*:\s*"(response\.[a-z_.]+|error)"')
+_LANE = re.compile(rb'"stream_id"\s*:\s*"([^"\\]*)"')
+"""Both as they are in a message that is cut; within a string of JSON the quotes would be escaped."""
+MAX_SEARCHED = 100_000
+"""Bytes of such a message that are searched for them."""
 ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
 DONE = "response.done"
 """Sent by some servers after the last event of a response, and by others instead of it."""
@@ -36,23 +41,26 @@ class Lanes:
         self._begun: set[int] = set()
         self._count = 0
 
-    def asked(self, message: bytes) -> int | None:
-        """Return the number of the call that a message of the client begins; None if it begins none."""
-        head = _head(message) if _ASKS.search(message) else _NO_HEAD
+    def asked(self, message: bytes, *, is_cut: bool = False) -> int | None:
+        """Return the number of the call that a message of the client begins; None if it begins none.
+
+        `is_cut` says, here and below, that only the beginning of the message is known.
+        """
+        head = _head(message, is_cut=is_cut) if _ASKS.search(message) else _NO_HEAD
         if head.type != "response.create":
             return None
         self._count += 1
         self._open.setdefault(head.stream_id or "", deque()).append(self._count)
         return self._count
 
-    def answered(self, message: bytes) -> tuple[int | None, bool]:
+    def answered(self, message: bytes, *, is_cut: bool = False) -> tuple[int | None, bool]:
         """Return the call that a message of the API belongs to, if to any, and whether it ends it."""
         if _TURNING.search(message) is None:
             number = self._only()
             if number is not None:
                 self._begun.add(number)
             return number, False
-        head = _head(message)
+        head = _head(message, is_cut=is_cut)
         kind, lane = head.type, head.stream_id
         queue = self._open.get(lane or "")
         if queue is None and lane is None and len(self._open) == 1:
@@ -74,7 +82,10 @@ class Lanes:
         return queue[0] if queue else None
 
 
-def _head(message: bytes) -> _Head:
+def _head(message: bytes, *, is_cut: bool) -> _Head:
+    if is_cut:
+        kind, lane = _KIND.search(message, 0, MAX_SEARCHED), _LANE.search(message, 0, MAX_SEARCHED)
+        return _Head(kind[1].decode() if kind else "", lane[1].decode("utf-8", "replace") if lane else None)
     try:
         return _decode(message)
     except (ValueError, RecursionError):
