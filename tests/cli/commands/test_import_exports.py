@@ -1,5 +1,6 @@
 """`mpal import` of what `mpal export` wrote, and of files that only look so."""
 
+import errno
 import json
 import shutil
 import zipfile
@@ -135,3 +136,16 @@ def test_hostile_bundles(mpal: Mpal, tmp_path: Path, kind: str, monkeypatch: pyt
     assert (result.code, len(result.err.splitlines())) == (1, 1)
     assert result.err.startswith("Error: cannot import ")
     assert mpal("list", "--count").out == "0\n"
+
+
+def test_a_file_that_may_not_be_read(mpal: Mpal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line says why."""
+    file = tmp_path / "case.json"
+    file.touch()
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    result = mpal("import", str(file))
+    assert (result.code, result.err) == (1, f"Error: cannot import {file}: Permission denied\n")

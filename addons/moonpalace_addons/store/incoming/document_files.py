@@ -55,9 +55,12 @@ _decode_list = msgspec.json.Decoder(list[Document]).decode
 
 
 def is_export(file: Path) -> bool:
-    """Tell whether a file is one of these, and no database."""
-    with file.open("rb") as opened:
-        head = opened.read(len(SQLITE))
+    """Tell whether a file is one of these, and no database; raise StoreError if it cannot be read."""
+    try:
+        with file.open("rb") as opened:
+            head = opened.read(len(SQLITE))
+    except OSError as error:
+        raise StoreError(f"cannot import {file}: {error.strerror}") from error
     return head != SQLITE and (
         file.suffix.lower() in ENDINGS or head.startswith(ZIP) or head.lstrip()[:1] in (b"{", b"[")
     )

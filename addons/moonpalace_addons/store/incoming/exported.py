@@ -197,7 +197,7 @@ def amount(name: str, key: str, text: str) -> float:
 
 
 def check_labels(name: str, document: Document) -> None:
-    """Refuse labels that `mpal label` would not set."""
+    """Refuse a category that there is not, and tags that a list cannot show."""
     if document.category not in (None, *CATEGORIES):
         refuse(name, f"category must be {' or '.join(CATEGORIES)}")
     if not all(0 < len(tag) <= MAX_LABEL and tag.isprintable() for tag in document.tags):
