@@ -1,41 +1,23 @@
 """Tests of working out the columns of a call."""
 
 import json
-import re
 from collections.abc import Callable
-from unittest.mock import Mock
 
 import pytest
 from msgspec import structs
 
 from moonpalace_addons.store.read.header_text import header_pairs
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State
-from moonpalace_addons.store.write import answers, derive
+from moonpalace_addons.store.write import derive
 from moonpalace_addons.store.write.answers import Received
 from moonpalace_addons.store.write.derive import EMPTY, header_columns, request_columns, request_fields
 from moonpalace_addons.store.write.gate import hidden_in
 from moonpalace_addons.store.write.storable import storable
+from tests.store.write.answered import END, received, stream
 from tests.units import outcome
 
 KEY = b"sk-0123456789"
-END = ExchangeEnded(uuid="u", at=9_000_000, state=State.COMPLETED, overhead=7)
 DELTA = '{"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"content": "%s"}, "finish_reason": %s}]}'
-
-
-def received(body: bytes, content_type: str = "application/json", **changes: object) -> Received:
-    values: dict[str, object] = {
-        "at": 1_000_000,
-        "status_code": 200,
-        "headers": "",
-        "content_type": content_type,
-        "body": body,
-        "chunks": [(len(body), 2_000_000)],
-    }
-    return Received(**(values | changes))  # type: ignore[arg-type]
-
-
-def stream(*data: str) -> Received:
-    return received("".join(f"data: {text}\n\n" for text in data).encode(), "text/event-stream")
 
 
 @pytest.mark.parametrize(
@@ -397,59 +379,3 @@ def test_an_encoding_without_an_end_is_no_news_where_the_call_had_none(state: St
     is_news = state in (State.COMPLETED, State.UPSTREAM_FAILED)
     told = ["the answer's encoding is broken: truncated", "the answer's encoding is broken: x"]
     assert warnings == [json.dumps(told[:1]) if is_news else None, json.dumps(told[1:])]
-
-
-def test_a_secret_in_pieces_that_a_whole_text_replaces_is_masked() -> None:
-    """Where the end of a text says otherwise, its pieces are not in the merged answer, and are masked as events."""
-    place = {"item_id": "m", "output_index": 0, "content_index": 0}
-    pieces = [f"{SAID} "[at : at + 7] for at in range(0, len(SAID), 7)]
-    events = [
-        {"type": "response.created", "response": {"id": "resp_1", "object": "response"}},
-        *({"type": "response.output_text.delta", **place, "delta": piece} for piece in pieces),
-        {"type": "response.output_text.done", **place, "text": "other"},
-        {"type": "response.completed", "response": {"id": "resp_1", "status": "completed"}},
-    ]
-    unit = outcome(END, stream(*map(json.dumps, events)), {}, path="/v1/responses")
-    joined = "".join(re.findall(r'"delta": "([^"]*)"', (unit.stream or b"").decode()))
-    assert "my key is" in joined
-    assert "0123456789abcdefghijklmnopqrstuvwxyz" not in joined
-
-
-@pytest.mark.parametrize("name", ["output_text", "reasoning_summary_text", "odd_text"])
-def test_a_secret_in_the_pieces_of_a_response_is_masked(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So is one of Responses; a stream without secrets is read once if all its texts are known."""
-    place = {"item_id": "m", "output_index": 0, "content_index": 0, "summary_index": 0}
-    for said, is_secret in ((SAID, True), ("all is well with this text", False)):
-        reads = Mock(side_effect=answers.read)
-        monkeypatch.setattr(derive, "read", reads)
-        pieces = [said[at : at + 7] for at in range(0, len(said), 7)]
-        events = [{"type": f"response.{name}.delta", **place, "delta": piece} for piece in pieces]
-        unit = outcome(END, stream(*map(json.dumps, events)), {}, path="/v1/responses")
-        joined = "".join(re.findall(r'"delta": "([^"]*)"', (unit.stream or b"").decode()))
-        assert (said == joined) is not is_secret
-        assert "0123456789abcdefghijklmnopqrstuvwxyz" not in joined + (unit.response_body or b"").decode()
-        assert reads.call_count == (2 if is_secret or name == "odd_text" else 1)
-        monkeypatch.undo()
-
-
-SAID = "my key is sk-ant-api03-0123456789abcdefghijklmnopqrstuvwxyz, and KEY-OF-THE-CLIENT-0123456789"
-
-
-@pytest.mark.parametrize(
-    ("kind", "member"),
-    [("text_delta", "text"), ("thinking_delta", "thinking"), ("input_json_delta", "partial_json"), ("odd", "words")],
-)
-def test_a_secret_in_the_pieces_of_a_message_is_masked(kind: str, member: str) -> None:
-    """A secret that comes together from the events of a message stands neither in it nor in the stored events."""
-    text = json.dumps({"a": SAID}) if member == "partial_json" else SAID
-    pieces = [text[at : at + 7] for at in range(0, len(text), 7)]
-    deltas = [{"type": "content_block_delta", "index": 0, "delta": {"type": kind, member: piece}} for piece in pieces]
-    start: list[dict[str, object]] = [{"type": "message_start", "message": {"id": "msg_1", "type": "message"}}]
-    events = [json.dumps(event) for event in [*start, *deltas, {"type": "message_stop"}]]
-    unit = outcome(END, stream(*events), {}, path="/v1/messages", hidden=(b"KEY-OF-THE-CLIENT-0123456789",))
-    stored = (unit.stream or b"").decode()
-    joined = "".join(re.findall(rf'"{member}": "((?:[^"\\\\]|\\\\.)*)"', stored))
-    for secret in ("0123456789abcdefghijklmnopqrstuvwxyz", "KEY-OF-THE-CLIENT-0123456789"):
-        assert secret not in joined
-        assert secret not in (unit.response_body or b"").decode()
-    assert "my key is" in joined
