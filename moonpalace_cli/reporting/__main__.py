@@ -4,6 +4,8 @@ Standard input carries the settings, and reaches its end when the proxy ends; a 
 sent, so that nobody has to doubt whether it arrived. Lines for the proxy's log go to standard output.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import logging
@@ -12,11 +14,16 @@ import signal
 import sys
 import threading
 from functools import partial
+from typing import TYPE_CHECKING
 
+from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.writer_process import messages
 from moonpalace_addons.writer_process.messages import Reporting
 from moonpalace_cli.deferred_imports import ASYNCIO, defer
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 INTERVAL = 5.0
 """Seconds between turns."""
@@ -45,7 +52,9 @@ def main() -> None:
     defer("asyncio", ASYNCIO)
     from moonpalace_cli.reporting.running import Reporter
 
-    engine = open_store(given.database)
+    engine = opened(given.database, stopping)
+    if engine is None:
+        return
     tell, warn = partial(write, logging.INFO), partial(write, logging.WARNING)
     settings = (given.rules, given.destinations, os.environ)
     reporter = Reporter(engine, *settings, tell, warn, given.redact_pattern, given.since, is_stopped=stopping.is_set)
@@ -53,6 +62,19 @@ def main() -> None:
         reporter.turn()
         stopping.wait(INTERVAL)
     engine.dispose()
+
+
+def opened(database: str, stopping: threading.Event) -> Engine | None:
+    """Return the store, once it can be opened; None if the proxy ends before that."""
+    said = ""
+    while not stopping.is_set():
+        try:
+            return open_store(database)
+        except StoreError as error:
+            if said != (said := str(error)):
+                write(logging.WARNING, f"rules wait for the store: {said}")
+        stopping.wait(INTERVAL)
+    return None
 
 
 def wait_for_the_end(stopping: threading.Event) -> None:
