@@ -135,7 +135,7 @@ def test_doctor_says_what_waits(mpal: Mpal, call: int, hook: Site) -> None:
     printed = mpal("doctor")
     assert printed.code == 1
     assert "reports       1 in doubt\n" in printed.out
-    assert "report 1 to hook may have arrived, or not: 127.0.0.1 got the request" in printed.out
+    assert "report 1 to hook may have arrived, or not: 127.0.0.1 was sent the request" in printed.out
     assert "mpal report --retry 1" in printed.out
     assert json.loads(mpal("doctor", "--json").out)["reports"] == {"in_doubt": 1}
 
