@@ -1,6 +1,8 @@
 """The messages of a WebSocket are read from a copy of its bytes, cut anywhere, within limits."""
 
+import json
 import os
+import time
 import tracemalloc
 import zlib
 
@@ -83,6 +85,23 @@ def test_a_compressed_message_beyond_the_limit() -> None:
     reader = FrameReader("permessage-deflate", 1000, is_client=False)
     assert list(reader.feed(stream)) == []
     assert reader.is_lost
+
+
+def test_a_bomb_within_the_limit() -> None:
+    """What a read of the network may unpack to has a bound, so that other calls go on; texts are far from it."""
+    bomb = written("permessage-deflate", [BytesMessage(bytes(20_000_000))], is_client=False)
+    reader = FrameReader("permessage-deflate", 100_000_000, is_client=False)
+    began = time.process_time()
+    assert list(reader.feed(bomb)) == []
+    assert time.process_time() - began < 0.1
+    assert reader.is_lost
+    text = json.dumps([{"role": "user", "content": f"word {number} " * 20} for number in range(20_000)])
+    stream = written("permessage-deflate", [TextMessage(text)], is_client=False)
+    reader = FrameReader("permessage-deflate", 100_000_000, is_client=False)
+    messages = [
+        message for start in range(0, len(stream), 65_536) for message in reader.feed(stream[start : start + 65_536])
+    ]
+    assert messages == [Message(TEXT, text.encode())]
 
 
 def test_small_fragments_take_no_more_memory_than_large_ones() -> None:

@@ -2,6 +2,7 @@
 
 The reader only watches: it forwards nothing, and what it cannot read it counts as lost. Its memory is bounded: of a
 message it keeps `limit` bytes, and a compressed message that is larger ends the reading, as later ones may refer to it.
+So does compressed data that unpacks to far more than any text, as unpacking it would hold up other calls.
 """
 
 import zlib
@@ -16,6 +17,8 @@ _TAIL = b"\x00\x00\xff\xff"
 """What a sender leaves out at the end of a compressed message."""
 MAX_UNUSED = len(_TAIL) + 1
 """Bytes behind the last block of a message that says it is the last: an empty block, which ends a message."""
+MAX_UNPACKED, MAX_RATIO = 4_000_000, 64
+"""Bytes that are unpacked at a time: the larger of this number, and this many times the bytes that came."""
 DEFLATE = "permessage-deflate"
 
 
@@ -54,6 +57,7 @@ class FrameReader:
         self._kept = bytearray()
         self._left_out = 0
         self._control = bytearray()
+        self._unpackable = 0
 
     @property
     def is_between_frames(self) -> bool:
@@ -64,6 +68,7 @@ class FrameReader:
         """Yield the messages that the bytes complete."""
         if self.is_lost:
             return
+        self._unpackable = max(MAX_UNPACKED, MAX_RATIO * len(data))
         try:
             yield from self._feed(data)
         except (ValueError, zlib.error):
@@ -147,9 +152,11 @@ class FrameReader:
     def _keep(self, payload: bytes, *, is_end: bool = False) -> None:
         room = self._limit - len(self._kept)
         if self._is_compressed and self._inflater is not None:
-            payload = self._inflater.decompress(payload + _TAIL * is_end, room + 1)
+            most = min(room, self._unpackable)
+            payload = self._inflater.decompress(payload + _TAIL * is_end, most + 1)
+            self._unpackable -= len(payload)
             is_over = len(self._inflater.unused_data) > MAX_UNUSED
-            if self._inflater.unconsumed_tail or len(payload) > room or is_over:
+            if self._inflater.unconsumed_tail or len(payload) > most or is_over:
                 raise ValueError
             if is_end and (self._resets or self._inflater.eof):
                 self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
