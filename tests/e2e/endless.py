@@ -13,6 +13,7 @@ import socket
 import socketserver
 import sys
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -54,11 +55,24 @@ def zipped(block: bytes, times: int) -> bytes:
     return gzip.compress(block * (times // len(block)), 9)
 
 
+def frame(data: bytes, *, mask: bytes = b"", is_zipped: bool = False) -> bytes:
+    """Return a WebSocket's text message in one frame; a `mask` is one of zeros, which changes nothing."""
+    if is_zipped:
+        packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        data = (packer.compress(data) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    return bytes([0xC1 if is_zipped else 0x81, 127 | 128 * bool(mask)]) + len(data).to_bytes(8) + mask + data
+
+
 CHAT = "/v1/chat/completions"
 POST = b"POST " + CHAT.encode() + b" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 LENGTH = POST + b"Content-Length: %d\r\n\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
 X = b"x" * BLOCK
+
+UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+KEY = b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+WEBSOCKET = b"GET /v1/responses HTTP/1.1\r\nHost: localhost\r\n" + UPGRADE + KEY
+ASKED = b'{"type":"response.create","model":"m","input":"Hello"}'
 
 CLIENTS = {
     "request line": Endless(b"GET /", b"x"),
@@ -71,6 +85,7 @@ CLIENTS = {
     "tiny chunks": Endless(CHUNKED, chunk(b"x")),
     "line of a chunk": Endless(CHUNKED + b"1;", b"x"),
     "trailers": Endless(CHUNKED + b"0\r\n", b"X-Many: 1\r\n"),
+    "WebSocket messages": Endless(WEBSOCKET + b"\r\n", frame(ASKED, mask=bytes(4))),
     "ahead of the answer": Endless(LENGTH % len(ORDINARY_REQUEST) + ORDINARY_REQUEST, b"y"),
 }
 
@@ -79,6 +94,10 @@ JSON = OK + b"Content-Type: application/json\r\n"
 EVENTS = OK + b"Content-Type: text/event-stream\r\n"
 CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n"
 DELTA = b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"word "}}]}\n\n'
+
+ACCEPT = b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+SWITCH = b"HTTP/1.1 101 Switching Protocols\r\n" + UPGRADE + ACCEPT
+DEFLATE = SWITCH + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
 
 UPSTREAMS = {
     "status line": Endless(b"HTTP/1.1 200 ", b"x"),
@@ -110,6 +129,9 @@ UPSTREAMS = {
         JSON.replace(b"200 OK", b"400 Bad") + b"Content-Encoding: gzip\r\n" + CHUNKS,
         chunk(zipped(b"prompt_cache_key ", 50_000_000)),
     ),
+    "WebSocket messages": Endless(SWITCH + b"\r\n", frame(DELTA)),
+    "WebSocket message": Endless(SWITCH + b"\r\n\x81\x7f" + (2**62).to_bytes(8), X),
+    "zipped WebSocket messages": Endless(DEFLATE, frame(b"word " * 600_000, is_zipped=True)),
     "after the answer": Endless(JSON + b"Content-Length: 2\r\n\r\n{}", b"y"),
 }
 
@@ -130,6 +152,11 @@ class Upstream(socketserver.BaseRequestHandler):
                 if name:
                     for piece in UPSTREAMS[name].chunks(int(headers["x-most"])):
                         self.request.sendall(piece)
+                    return
+                if "upgrade" in headers:
+                    self.request.sendall(SWITCH + b"\r\n")
+                    while self.request.recv(BLOCK):
+                        pass
                     return
                 self.request.sendall(JSON + b"Content-Length: %d\r\n\r\n%b" % (len(ORDINARY), ORDINARY))
 
@@ -173,9 +200,11 @@ def send(name: str, port: int, most: int, seconds: float) -> bytes:
 def receive(name: str, port: int, most: int, seconds: float) -> bytes:
     """Be a client whose answer has no end: take it, and return its beginning."""
     got, ends = b"", time.monotonic() + seconds
-    head = LENGTH.removesuffix(b"\r\n") + b"X-Endless: %b\r\nX-Most: %d\r\n\r\n"
+    is_websocket = UPSTREAMS[name].start.startswith(SWITCH)
+    request = WEBSOCKET if is_websocket else LENGTH.removesuffix(b"\r\n") % len(ORDINARY_REQUEST)
+    request += b"X-Endless: %b\r\nX-Most: %d\r\n\r\n" % (name.encode(), most)
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
-        connection.sendall(head % (len(ORDINARY_REQUEST), name.encode(), most) + ORDINARY_REQUEST)
+        connection.sendall(request + (b"" if is_websocket else ORDINARY_REQUEST))
         with contextlib.suppress(OSError):
             while (left := ends - time.monotonic()) > 0:
                 connection.settimeout(left)
