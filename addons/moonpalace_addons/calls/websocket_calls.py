@@ -19,6 +19,10 @@ from moonpalace_addons.wire.websocket_events import CLIENT, SERVER, as_event
 
 SHORTENED = "only the beginning of the message with the request is kept (setting max-body): {} bytes are not"
 
+MAX_OPEN = 1000
+"""Calls of a connection that are under way at once; what a client asks for beyond that begins no call."""
+TOO_MANY = f"more than {MAX_OPEN} calls were under way in the WebSocket at once; those after them have no rows"
+
 
 @dataclass(slots=True)
 class WebSocketCalls:
@@ -32,6 +36,8 @@ class WebSocketCalls:
     room: SharedRoom
     limit: int
     count: int = 0
+    is_full: bool = False
+    """Whether there were too many calls at once, after which answers of later ones could not be told apart."""
     _lanes: Lanes | None = field(init=False)
     _open: dict[int, Call] = field(default_factory=dict)
 
@@ -53,7 +59,7 @@ class WebSocketCalls:
     def _ask(self, message: bytes, left_out: int) -> bool:
         """Begin a call; return whether the message does."""
         request = self.call.find(RequestRead)
-        if self._lanes is None or request is None:
+        if self._lanes is None or request is None or self._has_too_many():
             return False
         number = self._lanes.asked(message, is_cut=left_out > 0)
         if number is None:
@@ -69,6 +75,12 @@ class WebSocketCalls:
         started_at = time.time_ns() // 1000
         self.put(request.within(call.uuid, started_at, message))
         return True
+
+    def _has_too_many(self) -> bool:
+        if not self.is_full and len(self._open) >= MAX_OPEN:
+            self.is_full = True
+            self.call.warnings.append(TOO_MANY)
+        return self.is_full
 
     def _answer(self, message: bytes, left_out: int) -> bool:
         """Add a message to the call that it belongs to; return whether there is one."""

@@ -4,6 +4,7 @@ from collections import deque
 
 from mitmproxy.test import tflow
 
+from moonpalace_addons.calls import websocket_calls
 from moonpalace_addons.calls.call import Call
 from moonpalace_addons.calls.kept_answer import SharedRoom
 from moonpalace_addons.calls.websocket_calls import WebSocketCalls
@@ -40,3 +41,18 @@ def test_a_request_beyond_the_limit() -> None:
     assert "5000 bytes are not" in ends[first.uuid].warnings[0]
     assert ends[second.uuid].warnings == ()
     assert [answers[each.uuid].count(b'"id":"%s"' % name) for each, name in ((first, b"1"), (second, b"2"))] == [2, 2]
+
+
+def test_calls_without_end() -> None:
+    """A client that asks again and again without an answer does not fill the memory; the row says so once."""
+    tasks = list[Task]()
+    connected = connection()
+    calls = WebSocketCalls(connected, tasks.append, SharedRoom(), 1_000_000)
+    for _ in range(websocket_calls.MAX_OPEN + 100):
+        calls.take(b'{"type":"response.create"}', from_client=True, is_text=True)
+    assert len(tasks) == calls.count == websocket_calls.MAX_OPEN
+    assert connected.warnings == [websocket_calls.TOO_MANY]
+    assert b"".join(data for _, data in connected.answer.chunks).count(b"response.create") == 100
+    calls.take(b'{"type":"response.completed"}', from_client=False, is_text=True)
+    calls.take(b'{"type":"response.create"}', from_client=True, is_text=True)
+    assert calls.count == websocket_calls.MAX_OPEN
