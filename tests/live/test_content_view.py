@@ -70,6 +70,7 @@ def test_both_sides(looked_at: list[HTTPFlow]) -> None:
         (gzip.compress(EVENTS)[:-9], {"content_type": "text/event-stream", "content_encoding": "gzip"}),
         (EVENTS, {"content_type": "application/json"}),
     ],
+    ids=["plain", "compressed", "cut", "labelled as JSON"],
 )
 def test_streams(looked_at: list[HTTPFlow], answer: bytes, headers: dict[str, str]) -> None:
     """A stream is merged, compressed or not, whole or not."""

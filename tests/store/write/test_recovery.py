@@ -83,7 +83,7 @@ def test_calls_of_a_dead_proxy_are_finished(engine: Engine, leave: Leave, pid: s
     assert states(engine) == (0, [State.PROXY_DIED])
 
 
-@pytest.mark.parametrize(("pid", "host"), [(os.getppid(), None), (2**22 + 5, "elsewhere")])
+@pytest.mark.parametrize(("pid", "host"), [(os.getppid(), None), (2**22 + 5, "elsewhere")], ids=["here", "elsewhere"])
 def test_calls_of_a_living_proxy_are_left(engine: Engine, leave: Leave, pid: int, host: str | None) -> None:
     """A proxy that has a process on this machine, or has lately been heard of from another, goes on."""
     leave(pid, host=host)
