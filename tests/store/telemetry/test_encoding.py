@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from moonpalace_addons.store.telemetry import encoding
-from moonpalace_addons.store.telemetry.spans import Attribute, CallSpan
+from moonpalace_addons.store.telemetry.spans import Attribute, CallSpan, Common
 from moonpalace_addons.wire.trace_context import TraceContext
 from tests.otlp_receiver import attributes
 
@@ -23,6 +23,7 @@ TIMES = st.integers(0, 2**63)
 
 @given(
     st.dictionaries(TEXTS, VALUES, max_size=6),
+    st.dictionaries(TEXTS, VALUES, max_size=6),
     st.none() | PARENTS,
     TEXTS,
     st.none() | TEXTS,
@@ -30,14 +31,16 @@ TIMES = st.integers(0, 2**63)
 )
 def test_what_is_written_is_read(
     said: dict[str, Attribute],
+    own: dict[str, Attribute],
     parent: TraceContext | None,
     name: str,
     problem: str | None,
     numbers: tuple[int, int, int, int],
 ) -> None:
     """All values of a span come back as they were, twice in one request."""
-    trace, own, began, ended = numbers
-    encoded = encoding.span(CallSpan(name, trace, own, parent, began, ended, said, problem))
+    trace, span_id, began, ended = numbers
+    common = Common(name, {key: value for key, value in said.items() if key not in own})
+    encoded = encoding.span(CallSpan(common, trace, span_id, parent, began, ended, own, problem))
     data = encoding.request({"service.name": "x", "n": 1}, ("scope", "1.0"), [encoded, encoded])
     (resource,) = ExportTraceServiceRequest.FromString(data).resource_spans
     assert attributes(list(resource.resource.attributes)) == {"service.name": "x", "n": 1}
@@ -48,9 +51,9 @@ def test_what_is_written_is_read(
             key: tuple(value) if isinstance(value, list) else value
             for key, value in attributes(list(span.attributes)).items()
         }
-        assert told == said
+        assert told == said | own
         assert (span.name, span.kind, span.start_time_unix_nano, span.end_time_unix_nano) == (name, 3, began, ended)
-        assert (int.from_bytes(span.trace_id), int.from_bytes(span.span_id)) == (trace, own)
+        assert (int.from_bytes(span.trace_id), int.from_bytes(span.span_id)) == (trace, span_id)
         assert int.from_bytes(span.parent_span_id) == (parent.span_id if parent else 0)
         assert span.trace_state == (parent.state if parent else "")
         assert (span.status.code, span.status.message) == ((0, "") if problem is None else (2, problem))

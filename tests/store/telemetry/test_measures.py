@@ -16,7 +16,7 @@ def measured(*changes: Mapping[str, object]) -> Measures:
         call = an_exchange(**each)  # type: ignore[arg-type]
         span = span_of(call, {})
         assert span is not None
-        measures.add(call, span.attributes)
+        measures.add(call, span.common)
     return measures
 
 

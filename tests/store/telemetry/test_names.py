@@ -51,9 +51,9 @@ def test_each_name_is_there_once() -> None:
 
 @pytest.mark.parametrize("each", ATTRIBUTES, ids=lambda each: each.name)
 def test_each_value_has_one_source(each: Attribute) -> None:
-    """It is a field of the catalogue, a member of the request, or follows from them."""
-    assert [bool(each.field), bool(each.asked), each.value is not None].count(True) == 1
-    assert not each.field or each.field in FIELDS
+    """It is a stored field of the catalogue, a member of the request, or follows from them."""
+    assert [bool(each.field), bool(each.asked), bool(each.value), bool(each.common)].count(True) == 1
+    assert not each.field or FIELDS[each.field].value is None
     assert not isinstance(each.asked, str) or not each.asked or each.asked in asked.MEMBERS
 
 

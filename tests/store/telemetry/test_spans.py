@@ -217,3 +217,9 @@ def test_long_and_odd_texts() -> None:
     assert len(found.name) <= 500
     assert str(found.attributes["gen_ai.request.model"]).startswith("m?xx")
     found.name.encode()
+
+
+def test_long_texts_are_not_kept() -> None:
+    """What spans have in common is kept for the next ones, unless a client or a server has made it long."""
+    assert span(an_exchange()).common is span(an_exchange(id=2, prompt_tokens=9)).common
+    assert span(an_exchange(finish_reason="x" * 600)).common is not span(an_exchange(finish_reason="x" * 600)).common

@@ -13,11 +13,9 @@ from collections.abc import Iterable
 from functools import cache, lru_cache
 from struct import pack
 
-from moonpalace_addons.store.telemetry.spans import Attribute, Attributes, CallSpan
+from moonpalace_addons.store.telemetry.spans import Attribute, Attributes, CallSpan, Common
 
 MASK = 2**64 - 1
-MAX_CACHED = 100
-"""Characters of a text that is kept encoded."""
 CLIENT = b"\x30\x03"
 HAS_REMOTE, IS_REMOTE = 0x100, 0x200
 """Flags: it is known whether the parent is of another process, and it is."""
@@ -39,45 +37,56 @@ def span(call: CallSpan) -> bytes:
         state = call.parent.state.encode("utf-8", "replace")
         parent = (member(3, state) if state else b"") + member(4, call.parent.span_id.to_bytes(8))
     parts = [
-        member(1, call.trace_id.to_bytes(16)),
-        member(2, call.span_id.to_bytes(8)),
+        b"\x0a\x10" + call.trace_id.to_bytes(16) + b"\x12\x08" + call.span_id.to_bytes(8),
         parent,
         member(5, call.name.encode()),
         CLIENT,
         pack("<cQcQ", b"\x39", call.began, b"\x41", call.ended),
-        *(attribute(9, *pair) for pair in call.attributes.items()),
+        common_attributes(call.common),
+        *[attribute(9, name, value) for name, value in call.own.items()],
     ]
     if call.problem is not None:
         parts.append(member(15, member(2, call.problem.encode()) + b"\x18\x02"))
     return b"".join([*parts, b"\x85\x01", pack("<I", flags)])
 
 
+@lru_cache(256)
+def common_attributes(common: Common) -> bytes:
+    """Return the attributes that spans have in common."""
+    return b"".join([attribute(9, name, value) for name, value in common.attributes.items()])
+
+
 def attribute(field: int, name: str, value: Attribute) -> bytes:
     """Return an attribute as a member of a span or a resource."""
-    if isinstance(value, str) and len(value) > MAX_CACHED:
-        return fresh_attribute(field, name, value)
-    return known_attribute(field, name, value)
+    if type(value) is str:
+        data = value.encode()
+        return head_of_text(field, name, len(data)) + data
+    data = any_value(value)
+    return head(field, name, len(data)) + data
 
 
-def fresh_attribute(field: int, name: str, value: Attribute) -> bytes:
-    """Return an attribute, written anew."""
-    return member(field, member_of_text(1, name) + member(2, any_value(value)))
+@lru_cache(4096)
+def head(field: int, name: str, size: int) -> bytes:
+    """Return what precedes the value of an attribute, of `size` bytes."""
+    inner = member(1, name.encode()) + tag(2) + varint(size)
+    return tag(field) + varint(len(inner) + size) + inner
 
 
-# Most values of a call are those of other calls; 1, 1.0 and True differ.
-known_attribute = lru_cache(4096, typed=True)(fresh_attribute)
+@lru_cache(4096)
+def head_of_text(field: int, name: str, size: int) -> bytes:
+    """Return what precedes the bytes of an attribute's text."""
+    lead = tag(1) + varint(size)
+    return head(field, name, len(lead) + size) + lead
 
 
 def any_value(value: Attribute) -> bytes:
     """Return a value of any kind."""
-    if isinstance(value, str):
-        return member(1, value.encode())
-    if isinstance(value, bool):
-        return b"\x10\x01" if value else b"\x10\x00"
     if isinstance(value, int):
-        return b"\x18" + varint(value & MASK)
+        return b"\x18" + varint(value & MASK) if type(value) is int else b"\x10\x01" if value else b"\x10\x00"
     if isinstance(value, float):
         return b"\x21" + pack("<d", value)
+    if isinstance(value, str):
+        return member(1, value.encode())
     return member(5, b"".join([member(1, any_value(each)) for each in value]))
 
 
@@ -92,16 +101,12 @@ def tag(field: int) -> bytes:
     return varint(field << 3 | 2)
 
 
-@cache
-def member_of_text(field: int, text: str) -> bytes:
-    """Return a member with a text of the program, of which there are few."""
-    return member(field, text.encode())
-
-
 def varint(number: int) -> bytes:
     """Return a number in as few bytes as it needs, seven bits in each."""
     if number < 0x80:
         return bytes((number,))
+    if number < 0x4000:  # as most counts of tokens
+        return bytes((number & 0x7F | 0x80, number >> 7))
     found = bytearray()
     while number >= 0x80:
         found.append(number & 0x7F | 0x80)

@@ -166,7 +166,7 @@ class Exporter:
             found = stored_span(self._engine, call, members, content=self._content)
             if found is None or self._sender is None:
                 return None
-            self._measures.add(call, found.attributes)
+            self._measures.add(call, found.common)
             return self._sender.span(found)
         except Exception:
             if not self._has_faults:

@@ -3,6 +3,7 @@
 A call costs a few microseconds here; the instruments of OpenTelemetry, which serve many threads, cost a hundred.
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,37 +12,46 @@ from operator import attrgetter
 from moonpalace_addons.store.fields import FIELDS, Exchange
 from moonpalace_addons.store.telemetry.names import ERROR_TYPE, LABELS, METRICS, Metric
 from moonpalace_addons.store.telemetry.operations import EMBEDDINGS
-from moonpalace_addons.store.telemetry.spans import Attribute, Attributes
+from moonpalace_addons.store.telemetry.spans import Attribute, Attributes, Common
 
 VALUES = attrgetter(*(FIELDS[metric.field].source for metric in METRICS))
 """Gets what is measured of a call, in the order of the metrics."""
 MAX_SERIES = 1000
 """Combinations of attributes that are told apart; clients choose the names of models."""
 
-type Labels = tuple[tuple[str, Attribute], ...]
+type Labels = tuple[Attribute | None, ...]
+"""The values of `LABELS` that a call has, and why it failed behind them."""
 
-OVERFLOW: Labels = (("otel.metric.overflow", True),)
-"""The attribute of all further ones, as OpenTelemetry has it."""
+OVERFLOW: Labels = ()
+"""Stands for all further ones."""
+OVERFLOW_ATTRIBUTES: Attributes = {"otel.metric.overflow": True}
+"""The attribute that they have, by OpenTelemetry's specification."""
+NAMES = (*LABELS, ERROR_TYPE)
 
 
-@dataclass(slots=True)
 class Series:
     """What has been measured of calls with the same attributes; `counts` are those of the buckets."""
 
-    counts: list[int]
-    count: int = 0
-    sum: float = 0.0
-    least: float = 0.0
-    most: float = 0.0
+    __slots__ = ("_bounds", "_scale", "count", "counts", "least", "most", "sum")
 
-    def add(self, value: float, bounds: tuple[float, ...]) -> None:
-        """Add a value; a bucket includes its upper bound."""
-        self.least = value if not self.count else min(self.least, value)
-        self.most = value if not self.count else max(self.most, value)
+    def __init__(self, metric: Metric) -> None:
+        self._bounds, self._scale = metric.bounds, metric.scale
+        self.counts = [0] * (len(metric.bounds) + 1)
+        self.count = 0
+        self.sum = 0.0
+        self.least, self.most = math.inf, -math.inf
+
+    def add(self, measured: float) -> None:
+        """Add what was measured of a call; a bucket includes its upper bound."""
+        value = measured / self._scale
+        if value < self.least:
+            self.least = value
+        if value > self.most:
+            self.most = value
         self.count += 1
         self.sum += value
-        if bounds:
-            self.counts[bisect_left(bounds, value)] += 1
+        if self._bounds:
+            self.counts[bisect_left(self._bounds, value)] += 1
 
 
 @dataclass(slots=True)
@@ -50,32 +60,53 @@ class Measures:
 
     _series: dict[Labels, list[Series]] = field(default_factory=dict)
     """For each combination of attributes the series of all metrics, of which some may be empty."""
+    _known: dict[Common, list[Series | None]] = field(default_factory=dict)
 
-    def add(self, call: Exchange, attributes: Attributes) -> None:
-        """Add a call with the attributes of its span."""
-        labels = tuple([(name, attributes[name]) for name in LABELS if name in attributes])
-        own = self._of(labels)
-        failed = self._of((*labels, (ERROR_TYPE, attributes[ERROR_TYPE]))) if ERROR_TYPE in attributes else own
-        is_inference = attributes.get("gen_ai.operation.name") != EMBEDDINGS
-        for number, (metric, value) in enumerate(zip(METRICS, VALUES(call), strict=True)):
-            if value is not None and value >= 0 and (is_inference or not metric.is_of_inference):
-                (failed if metric.has_errors else own)[number].add(value / metric.scale, metric.bounds)
+    def add(self, call: Exchange, common: Common) -> None:
+        """Add a call, with what its span has in common with others."""
+        for value, series in zip(VALUES(call), self._of(common), strict=True):
+            if value is not None and value >= 0 and series is not None:
+                series.add(value)
 
-    def _of(self, labels: Labels) -> list[Series]:
-        if (found := self._series.get(labels)) is not None:
+    def _of(self, common: Common) -> list[Series | None]:
+        """Return the series that a call is part of, None for a metric that it is not part of."""
+        if (found := self._known.get(common)) is not None:
             return found
-        if len(self._series) >= MAX_SERIES:
+        if len(self._known) >= MAX_SERIES:
+            self._known.clear()
+        attributes = common.attributes
+        labels = tuple([attributes.get(name) for name in LABELS])
+        own, error = self._with(labels), attributes.get(ERROR_TYPE)
+        failed = own if error is None else self._with((*labels, error))
+        is_inference = attributes.get("gen_ai.operation.name") != EMBEDDINGS
+        found = [
+            (failed if metric.has_errors else own)[number] if is_inference or not metric.is_of_inference else None
+            for number, metric in enumerate(METRICS)
+        ]
+        self._known[common] = found
+        return found
+
+    def _with(self, labels: Labels) -> list[Series]:
+        if labels not in self._series and len(self._series) >= MAX_SERIES:
             labels = OVERFLOW
-        return self._series.setdefault(labels, [Series([0] * (len(metric.bounds) + 1)) for metric in METRICS])
+        return self._series.setdefault(labels, list(map(Series, METRICS)))
 
     def __iter__(self) -> Iterator[tuple[Metric, Attributes, Series]]:
         """Yield what has been measured of each metric, with its attributes."""
         for number, metric in enumerate(METRICS):
+            extra = {} if metric.extra is None else dict([metric.extra])
             for labels, kept in self._series.items():
                 if kept[number].count:
-                    extra = () if metric.extra is None else (metric.extra,)
-                    yield metric, dict((*labels, *extra)), kept[number]
+                    yield metric, {**named(labels), **extra}, kept[number]
 
     def clear(self) -> None:
         """Begin at nothing."""
         self._series.clear()
+        self._known.clear()
+
+
+def named(labels: Labels) -> Attributes:
+    """Return the attributes that labels stand for."""
+    if labels == OVERFLOW:
+        return OVERFLOW_ATTRIBUTES
+    return {name: value for name, value in zip(NAMES, labels, strict=False) if value is not None}

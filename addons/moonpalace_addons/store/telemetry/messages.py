@@ -11,7 +11,7 @@ from itertools import islice
 
 from moonpalace_addons.store.fields import Exchange
 from moonpalace_addons.store.telemetry import names
-from moonpalace_addons.store.telemetry.operations import finish_reasons
+from moonpalace_addons.store.telemetry.operations import finish_reasons, traits_of
 from moonpalace_addons.store.telemetry.spans import Attributes, text
 from moonpalace_addons.wire.faces.table import face_of
 from moonpalace_addons.wire.faces.turns import Part, Turn
@@ -54,7 +54,8 @@ def newest(messages: Iterable[Json]) -> list[Json]:
 
 def answers(turns: Sequence[Turn], call: Exchange) -> list[Json]:
     """Return the messages of an answer, each with why it ended."""
-    reasons = finish_reasons(call) or ("",)
+    traits = traits_of(call)
+    reasons = (finish_reasons(traits) if traits else ()) or ("",)
     return newest(message(turn) | {"finish_reason": reasons[0]} for turn in reversed(turns) if turn.role != "error")
 
 

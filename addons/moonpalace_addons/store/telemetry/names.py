@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from moonpalace_addons.store.fields import FIELDS, Exchange
+from moonpalace_addons.store.fields import FIELDS, Exchange, cost_saved
 from moonpalace_addons.store.telemetry import asked, operations
 from moonpalace_addons.store.telemetry.asked import Asked
+from moonpalace_addons.store.telemetry.operations import Traits
 
 CONVENTIONS = "open-telemetry/semantic-conventions-genai v0.1.0"
 SCOPE = "moonpalace"
@@ -24,9 +25,9 @@ type Kind = Literal["text", "texts", "whole", "decimal", "truth"]
 class Attribute:
     """An attribute of a span: its name, its meaning, and its value.
 
-    The value is that of `field` in the catalogue of fields, divided by `scale` if that is set; or a member of the
-    request, `asked`, or what follows from its members; or `value` of the call. `also` are earlier names, and names that
-    some receivers read.
+    The value is that of `field` in the catalogue of fields, which is stored; or a member of the request, `asked`, or
+    what follows from its members; or `value` of the call; or `common`, what follows from the traits that it has in
+    common with others. `also` are earlier names, and names that some receivers read.
     """
 
     name: str
@@ -35,49 +36,47 @@ class Attribute:
     field: str = ""
     asked: str | Callable[[Asked], object] = ""
     value: Callable[[Exchange], object] | None = None
+    common: Callable[[Traits], object] | None = None
     also: tuple[str, ...] = ()
-    scale: float = 0
 
     @property
-    def column(self) -> str | None:
-        """The attribute of `Exchange` that has its value as it is; None if the value is worked out."""
-        field = FIELDS[self.field] if self.field and not self.scale else None
-        return None if field is None or field.value is not None else field.source
+    def names(self) -> tuple[str, ...]:
+        """All names that have the value."""
+        return (self.name, *self.also)
 
-    def of(self, call: Exchange, asked: Asked) -> object:
-        """Return the value for a call, None if it has none."""
-        if self.value is not None:
-            return self.value(call)
-        if self.asked:
-            return asked.get(self.asked) if isinstance(self.asked, str) else self.asked(asked)
-        found = FIELDS[self.field].of(call)
-        return found / self.scale if self.scale and isinstance(found, int) else found
+    @property
+    def column(self) -> str:
+        """The attribute of `Exchange` that has the value of the field."""
+        return FIELDS[self.field].source
+
+    def of_request(self, members: Asked) -> object:
+        """Return what a request asks for, None if it does not say."""
+        return members.get(self.asked) if isinstance(self.asked, str) else self.asked(members)
 
 
 ATTRIBUTES: Sequence[Attribute] = (
     Attribute(
         "gen_ai.operation.name",
         "chat, text_completion or embeddings",
-        value=operations.operation,
+        common=lambda traits: traits.operation,
     ),
-    Attribute("gen_ai.provider.name", "who serves the API: moonshot_ai …", value=operations.provider),
-    Attribute("gen_ai.request.model", "model named in the request", field="model_requested"),
-    Attribute("gen_ai.response.model", "model named in the response", field="model_answered"),
+    Attribute("gen_ai.provider.name", "who serves the API: moonshot_ai …", common=operations.provider),
+    Attribute("gen_ai.request.model", "model named in the request", common=lambda traits: traits.model_requested),
+    Attribute("gen_ai.response.model", "model named in the response", common=lambda traits: traits.model_answered),
     Attribute("gen_ai.response.id", "ID of the completion, message or response", field="chatcmpl"),
     Attribute("gen_ai.conversation.id", "session of the client", field="session"),
     Attribute(
         "gen_ai.response.finish_reasons",
         "why the model stopped; error for an answer that broke off",
         "texts",
-        value=operations.finish_reasons,
+        common=operations.finish_reasons,
     ),
-    Attribute("gen_ai.request.stream", "true for a stream", "truth", value=lambda call: call.is_stream or None),
+    Attribute("gen_ai.request.stream", "true for a stream", "truth", common=lambda traits: traits.is_stream or None),
     Attribute(
         "gen_ai.response.time_to_first_chunk",
         "seconds to the first token of a stream",
         "decimal",
-        field="time_to_first_token",
-        scale=1e9,
+        value=lambda call: None if call.time_to_first_token is None else call.time_to_first_token / 1e9,
     ),
     Attribute("gen_ai.usage.input_tokens", "prompt tokens, including cached ones", "whole", field="prompt_tokens"),
     Attribute(
@@ -145,21 +144,30 @@ ATTRIBUTES: Sequence[Attribute] = (
     Attribute(
         "server.address",
         "host of the API, not that of the proxy",
-        value=lambda call: operations.place_of(call.endpoint).host or None,
+        common=lambda traits: operations.place_of(traits.endpoint).host or None,
     ),
-    Attribute("server.port", "port of the API", "whole", value=lambda call: operations.place_of(call.endpoint).port),
-    Attribute("http.response.status_code", "status code of the response", "whole", field="status_code"),
+    Attribute(
+        "server.port", "port of the API", "whole", common=lambda traits: operations.place_of(traits.endpoint).port
+    ),
+    Attribute(
+        "http.response.status_code",
+        "status code of the response",
+        "whole",
+        common=lambda traits: traits.status_code,
+    ),
     Attribute(
         "error.type",
         "kind of the error, or else the status code or the state; nothing for a call that did not fail",
-        value=operations.error_type,
+        common=operations.error_type,
     ),
     Attribute("moonpalace.id", "number of the call, for mpal show", "whole", field="id"),
     Attribute("moonpalace.uuid", "ID of the call that is unique across all stores", field="uuid"),
     Attribute("moonpalace.request_id", "request ID in the headers of the response", field="request_id"),
     Attribute("moonpalace.cost", "cost in moonpalace.cost.currency", "decimal", field="cost"),
-    Attribute("moonpalace.cost.currency", "currency of the cost: USD, CNY …", field="cost_currency"),
-    Attribute("moonpalace.cost.saved", "what the cached tokens would have cost more", "decimal", field="cost_saved"),
+    Attribute(
+        "moonpalace.cost.currency", "currency of the cost: USD, CNY …", common=lambda traits: traits.cost_currency
+    ),
+    Attribute("moonpalace.cost.saved", "what the cached tokens would have cost more", "decimal", value=cost_saved),
 )
 """The attributes of a span, in the order in which they are documented."""
 

@@ -1,11 +1,11 @@
 """Which calls are operations of a model, at whose API, and how they ended, in the words of the conventions."""
 
-from functools import lru_cache
 from http import HTTPStatus
+from operator import attrgetter
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from moonpalace_addons.store.fields import Exchange, model
+from moonpalace_addons.store.fields import Exchange
 from moonpalace_addons.store.state import State
 from moonpalace_addons.wire.faces.table import UNKNOWN, face_of_path
 from moonpalace_addons.wire.status import FIRST_ERROR
@@ -35,7 +35,6 @@ class Place(NamedTuple):
     port: int | None
 
 
-@lru_cache(256)
 def place_of(endpoint: str) -> Place:
     """Return the address of an endpoint."""
     try:
@@ -53,12 +52,37 @@ def operation(call: Exchange) -> str | None:
     return OPERATIONS.get(face.name, CHAT)
 
 
-def provider(call: Exchange) -> str:
+class Traits(NamedTuple):
+    """What a call has in common with many others, in the names of `Exchange`, and its operation."""
+
+    operation: str
+    endpoint: str
+    model_requested: str | None
+    model_answered: str | None
+    is_stream: bool
+    state: State
+    status_code: int | None
+    finish_reason: str | None
+    error_kind: str | None
+    holds_error: bool
+    cost_currency: str | None
+
+
+_TRAITS = attrgetter(*Traits._fields[1:])
+
+
+def traits_of(call: Exchange) -> Traits | None:
+    """Return the traits of a call, None if it has no operation."""
+    named = operation(call)
+    return None if named is None else Traits(named, *_TRAITS(call))
+
+
+def provider(call: Traits) -> str:
     """Return the provider of an API: its name in the conventions, else its host."""
     host = place_of(call.endpoint).host
     if named := _provider_at(host):
         return named
-    name = (model(call) or "").lower()
+    name = (call.model_answered or call.model_requested or "").lower()
     return next((named for begin, named in OF_MODELS if name.startswith(begin)), host) or ERROR_OTHER
 
 
@@ -66,12 +90,11 @@ ERROR_OTHER = "_OTHER"
 """What the conventions say where nothing is known."""
 
 
-@lru_cache(256)
 def _provider_at(host: str) -> str | None:
     return next((name for end, name in PROVIDERS if host == end or host.endswith(f".{end}")), None)
 
 
-def error_type(call: Exchange) -> str | None:
+def error_type(call: Traits) -> str | None:
     """Return why a call failed: the kind of its error, else its status or its state; None if it did not."""
     failed = (call.status_code or 0) >= FIRST_ERROR
     if call.state is State.REPEAT_INTERRUPTED or not (failed or call.holds_error or call.state is not State.COMPLETED):
@@ -79,10 +102,10 @@ def error_type(call: Exchange) -> str | None:
     return call.error_kind or (str(call.status_code) if failed else ERROR_OTHER if call.holds_error else call.state)
 
 
-def finish_reasons(call: Exchange) -> tuple[str, ...]:
+def finish_reasons(call: Traits) -> tuple[str, ...]:
     """Return why the model stopped: its reason, `error` for an answer that ended before it, nothing without one."""
     is_cut = call.state not in (State.COMPLETED, State.REPEAT_INTERRUPTED)
     begun = call.status_code is not None and call.status_code < HTTPStatus.BAD_REQUEST
-    if begun and operation(call) != EMBEDDINGS and (is_cut or call.holds_error or not call.finish_reason):
+    if begun and call.operation != EMBEDDINGS and (is_cut or call.holds_error or not call.finish_reason):
         return (ERROR,)
     return (call.finish_reason,) if call.finish_reason else ()
