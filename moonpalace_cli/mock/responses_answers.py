@@ -14,6 +14,7 @@ from moonpalace_cli.mock.answers import (
 from moonpalace_cli.mock.chat_request import ChatRequest, Json
 from moonpalace_cli.mock.completions import Completion, Cut, Fields
 from moonpalace_cli.mock.messages_answers import pieces
+from moonpalace_cli.mock.responses_request import SEPARATOR
 from moonpalace_cli.mock.scenarios import Scenario
 
 NO_LOGPROBS: Fields = {"logprobs": []}
@@ -86,9 +87,10 @@ def _items(completion: Completion, cut: Cut = lambda text: [text]) -> Iterator[_
         yield item, inside, item | {"status": status, "content": [{**empty, "text": message.content}]}
     for number, call in enumerate(message.tool_calls):
         item = {"id": f"fc_{ident}_{number}", "type": "function_call", "status": "in_progress", "arguments": ""}
-        item |= {"call_id": call.id, "name": call.name}
+        space, _, name = call.name.rpartition(SEPARATOR)
+        item |= {"call_id": call.id, "name": name, **({"namespace": space} if space else {})}
         inside = [("function_call_arguments.delta", {"delta": piece}) for piece in cut(call.arguments)]
-        inside.append(("function_call_arguments.done", {"name": call.name, "arguments": call.arguments}))
+        inside.append(("function_call_arguments.done", {"name": name, "arguments": call.arguments}))
         yield item, inside, item | {"status": status, "arguments": call.arguments}
 
 

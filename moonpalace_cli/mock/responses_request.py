@@ -1,11 +1,15 @@
 """Read a request to the responses endpoint as the chat request that asks the same."""
 
+from collections.abc import Iterator
+
 from moonpalace_cli.mock.chat_request import ChatRequest, Json, chat_request, parse_object
 from moonpalace_cli.mock.failures import RejectedError, invalid
 
 type Fields = dict[str, Json]
 
 TOKENS = "max_output_tokens"
+SEPARATOR = "."
+"""Between a namespace and the name of a tool of it: neither has one."""
 
 
 def parse_response_request(body: bytes) -> ChatRequest:
@@ -24,7 +28,7 @@ def as_chat(value: Fields) -> Fields:
     messages: list[Json] = [{"role": "system", "content": instructions}] if instructions else []
     messages += [message for item in items if (message := _message(item)) is not None]
     tools = value.get("tools")
-    functions: list[Json] = [_function(tool) for tool in (tools if isinstance(tools, list) else []) if _is_own(tool)]
+    functions: list[Json] = [*_functions(tools if isinstance(tools, list) else [])]
     told: Fields = {name: value[name] for name in ("model", "stream") if name in value}
     limit: Fields = {"max_tokens": value[TOKENS]} if value.get(TOKENS) is not None else {}
     return {**told, **limit, "messages": messages, **({"tools": functions} if functions else {})}
@@ -46,12 +50,14 @@ def _message(item: Json) -> Json:
     return {"role": item.get("role"), "content": item.get("content")} if kind == "message" else None
 
 
-def _is_own(tool: Json) -> bool:
-    """Tell whether the client runs a tool, and not the API."""
-    return isinstance(tool, dict) and tool.get("type") == "function"
-
-
-def _function(tool: Json) -> Fields:
-    fields = tool if isinstance(tool, dict) else {}
-    function: Fields = {name: fields[name] for name in ("name", "description", "parameters") if name in fields}
-    return {"type": "function", "function": function}
+def _functions(tools: list[Json], space: str = "") -> Iterator[Fields]:
+    """Yield the tools that the client runs, and not the API; those of a namespace with its name before theirs."""
+    for tool in tools:
+        if not isinstance(tool, dict):
+            continue
+        inner, name = tool.get("tools"), tool.get("name")
+        if tool.get("type") == "namespace" and isinstance(inner, list) and not space:
+            yield from _functions(inner, f"{name}{SEPARATOR}")
+        elif tool.get("type") == "function":
+            function: Fields = {key: tool[key] for key in ("description", "parameters") if key in tool}
+            yield {"type": "function", "function": {"name": f"{space}{name}", **function}}

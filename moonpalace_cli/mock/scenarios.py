@@ -88,6 +88,10 @@ def _answering(times: Times, events: int | None) -> dict[str, Scenario]:
         "mock-parallel-tools": Scenario(
             "calls every tool offered, the pieces of the calls interleaved", scripts.every_tool, interleaved=True
         ),
+        "mock-named-tool": Scenario(
+            'calls the tool that the last user message names, as in get_weather {"city": "Beijing"}; echoes its result',
+            scripts.named_tool,
+        ),
         "mock-reasoning": Scenario("sends reasoning_content, then echoes", scripts.reasoning),
         "mock-helper": Scenario("explains a call as mpal explain asks, by the first finding in it", scripts.helper),
         "mock-length": Scenario(

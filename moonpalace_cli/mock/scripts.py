@@ -22,6 +22,8 @@ LOOP = "The moon rises over the palace and the rabbit begins to grind again. "
 NO_FAULT = "nothing that the record shows"
 FINDING = re.compile(r'^- evidence ("(?:[^"\\]|\\.)*"), advice ("(?:[^"\\]|\\.)*")$', re.MULTILINE)
 """What the rules found, as `moonpalace_cli/explaining/digest.py` writes it."""
+ORDER = re.compile(r"([\w-]+) *(?=\{)")
+"""The name of a tool, before its arguments."""
 REASONING_BUDGET = 48  # tokens, when the request names no limit
 LENGTH_BUDGET = 16
 MAX_TOKENS = 32_768  # tokens that a script writes however much the request allows
@@ -73,6 +75,28 @@ def every_tool(request: ChatRequest) -> list[Choice]:
     return _calling(request, request.tools if len(request.tools) > 1 else request.tools * 2)
 
 
+def named_tool(request: ChatRequest) -> list[Choice]:
+    """Call the tool that the last user message names, with the JSON behind its name; echo where it names none.
+
+    Clients put the name of a server before that of its tool: `search_calls` also names `moonpalace_search_calls`.
+    """
+    for found in ORDER.finditer(request.asked):
+        named = [tool for tool in request.tools if re.fullmatch(rf"(.*[._])?{re.escape(found[1])}", tool.name)]
+        arguments = json_object(request.asked, found.end())
+        if named and arguments is not None and request.tool_result is None:
+            return [Choice(Message("", tool_calls=(tool_call(named[0], 0, arguments),)), "tool_calls")] * request.n
+    return echo(request)
+
+
+def json_object(text: str, place: int) -> dict[str, Json] | None:
+    """Return the JSON object at a place of a text, None if there is none."""
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text, place)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
 def repeated(events: int) -> Script:
     """Return a script that says the same sentence `events` times."""
     return lambda request: [said(LOOP * events, "length")] * request.n
@@ -122,15 +146,17 @@ def said(text: str, finish_reason: FinishReason = "stop") -> Choice:
     return Choice(Message(text), finish_reason)
 
 
+def tool_call(tool: Tool, index: int, arguments: Json) -> ToolCall:
+    """Return a call of a tool."""
+    return ToolCall(f"{tool.name}:{index}", tool.name, json.dumps(arguments, ensure_ascii=False))
+
+
 def _calling(request: ChatRequest, tools: tuple[Tool, ...]) -> list[Choice]:
     if not tools or request.tool_result is not None:
         return echo(request)
+    schemas = (tool.parameters | {"type": "object"} for tool in tools)
     calls = tuple(
-        ToolCall(
-            f"{tool.name}:{index}",
-            tool.name,
-            json.dumps(example(tool.name, tool.parameters | {"type": "object"}), ensure_ascii=False),
-        )
-        for index, tool in enumerate(tools)
+        tool_call(tool, index, example(tool.name, schema))
+        for index, (tool, schema) in enumerate(zip(tools, schemas, strict=True))
     )
     return [Choice(Message("", tool_calls=calls), "tool_calls")] * request.n

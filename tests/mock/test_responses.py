@@ -125,3 +125,12 @@ def test_embeddings(sdk: openai.OpenAI) -> None:
     assert (plain.usage.prompt_tokens, plain.usage.total_tokens) == (2, 2)
     with pytest.raises(openai.BadRequestError):
         sdk.embeddings.create(model="mock-embedding", input=[])
+
+
+def test_tools_of_a_namespace(client: httpx.Client) -> None:
+    """Codex offers the tools of an MCP server so: the call names both."""
+    tool = {"type": "function", "name": "weather", "parameters": {"type": "object"}}
+    question = QUESTION | {"tools": [{"type": "namespace", "name": "mcp__sky", "tools": [tool]}], "input": "weather {}"}
+    answer = client.post("/v1/responses", json=question | {"model": "mock-named-tool"}).json()
+    (call,) = answer["output"]
+    assert (call["namespace"], call["name"], call["arguments"]) == ("mcp__sky", "weather", "{}")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from moonpalace_cli.mock.chat_request import Json
-from moonpalace_cli.mock.scripts import example
+from moonpalace_cli.mock.chat_request import Json, chat_request
+from moonpalace_cli.mock.scripts import example, named_tool
 
 NESTED: Json = {"type": "object", "properties": {"b": {"type": "array", "items": {"type": "boolean"}}}}
 ITSELF: dict[str, Json] = {"type": "object"}
@@ -35,6 +35,30 @@ ITSELF["properties"] = {"again": ITSELF}
 def test_examples(schema: dict[str, Json], value: Json) -> None:
     """The value fits the schema, and a value that the schema names is preferred."""
     assert example("x", schema) == value
+
+
+@pytest.mark.parametrize(
+    ("asked", "called"),
+    [
+        ('search {"limit": 3}', ("moon_search", '{"limit": 3}')),
+        ('Please run: search{"a": {"b": "}"}} and say', ("moon_search", '{"a": {"b": "}"}}')),
+        ('find {"x": 1} with show {}', ("show", "{}")),
+        ('moon_search {"limit": 3}', ("moon_search", '{"limit": 3}')),
+        ('arch {"limit": 3}', None),
+        ("search {limit: 3}", None),
+        ("search [3]", None),
+        ("search", None),
+    ],
+)
+def test_a_tool_that_is_named(asked: str, called: tuple[str, str] | None) -> None:
+    """It is called with the JSON behind its name; without either, the message is echoed."""
+    tools: list[Json] = [{"type": "function", "function": {"name": name}} for name in ("moon_search", "show")]
+    question: Json = {"role": "user", "content": asked}
+    (choice,) = named_tool(chat_request({"messages": [question], "tools": tools}))
+    assert [(call.name, call.arguments) for call in choice.message.tool_calls] == ([called] if called else [])
+    assert choice.message.content == ("" if called else asked)
+    (choice,) = named_tool(chat_request({"messages": [question, {"role": "tool", "content": "found"}], "tools": tools}))
+    assert choice.message.content == "found"
 
 
 def test_a_schema_inside_itself() -> None:
