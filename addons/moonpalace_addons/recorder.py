@@ -19,6 +19,7 @@ from moonpalace_addons.store.database.private import make_home
 from moonpalace_addons.store.tasks import Task
 from moonpalace_addons.store.write.host import new_run
 from moonpalace_addons.wire.otlp_environment import asked_by
+from moonpalace_addons.wire.otlp_mistakes import mistakes
 from moonpalace_addons.writer_process.client import WriterClient
 from moonpalace_addons.writer_process.messages import Export, LogForm, Opening, Reporting, RowLine
 
@@ -109,6 +110,8 @@ def export_of(settings: Settings) -> Export | None:
         name = asked_by(os.environ)
         logger.warning("otel: %s is set, but calls are not exported without: %s", name, telemetry.INSTALL)
         return None
+    for mistake in mistakes(os.environ):
+        logger.warning("otel: %s", mistake)
     return Export(content=settings.otel_content)
 
 

@@ -137,6 +137,16 @@ def test_what_is_exported(tmp_path: Path, given: dict[str, bool], expected: Expo
     assert export_of(resolve(given, {"MOONPALACE_HOME": str(tmp_path)})) == expected
 
 
+def test_a_variable_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line says so at the start, without the value."""
+    monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "team")
+    assert export_of(resolve({"otel": True}, {"MOONPALACE_HOME": str(tmp_path)})) == Export()
+    (line,) = caplog.messages
+    assert line.startswith("otel: OTEL_RESOURCE_ATTRIBUTES: item 1 is left out, as it is not NAME=VALUE; ")
+
+
 def test_a_variable_without_the_extra(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
