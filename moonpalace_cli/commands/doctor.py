@@ -50,13 +50,14 @@ def examine(settings: Settings, *, as_json: bool) -> bool:
     try:
         with opened(settings.database) as engine:
             from moonpalace_addons.settings.config_file import exposed_secrets
-            from moonpalace_addons.store.upkeep.health import Finding
+            from moonpalace_addons.store.upkeep.health import Finding, export_problems
             from moonpalace_addons.store.upkeep.health import examine as look_over
 
             report = look_over(engine, settings.database, settings.home)
             if settings.config_file is not None and (exposed := exposed_secrets(settings.config_file)):
                 report.findings.append(Finding(*exposed))
             report.export, problems = exported(settings.config_file)
+            problems += export_problems(report) if not problems else []
             report.findings += [Finding(*pair) for pair in problems]
     except StoreError as error:
         if not as_json:
@@ -82,16 +83,19 @@ def exported(config_file: Path | None) -> tuple[str, list[tuple[str, str]]]:
     except SettingError as error:
         return "", [(str(error), INSTALL)]
     from moonpalace_addons.wire.otlp_environment import ENDPOINT, shown, url_of
+    from moonpalace_addons.wire.otlp_mistakes import mistakes
 
     place = shown(url_of("traces", os.environ))
     if not is_installed():
         return place, [(f"calls are not exported to {place}: the packages of OpenTelemetry are missing", INSTALL)]
     from moonpalace_addons.store.telemetry.sending import Sender  # 0.2 s
 
+    wrong = [(mistake, "correct the variable, and start the proxy again") for mistake in mistakes(os.environ)]
     failure = Sender("doctor", timeout=EXPORT_TIMEOUT).send_spans([])
     if failure is None:
-        return f"{place} takes spans", []
-    return place, [(f"{place} {failure.words}", f"start it, or correct {ENDPOINT} and OTEL_EXPORTER_OTLP_HEADERS")]
+        return f"{place} takes spans", wrong
+    advice = f"start it, or correct {ENDPOINT} and OTEL_EXPORTER_OTLP_HEADERS"
+    return place, [*wrong, (f"{place} {failure.words}", advice)]
 
 
 def search(settings: Settings, *, as_json: bool) -> bool:

@@ -33,6 +33,7 @@ def command(wanted: CallSelection, prints: bool, settings: Settings) -> None:
     """
     with opened(settings.database) as engine:
         from moonpalace_addons.store.telemetry.resending import resend, stored_spans
+        from moonpalace_addons.wire.otlp_mistakes import mistakes
 
         ids = wanted.find(engine)
         if prints:
@@ -42,6 +43,8 @@ def command(wanted: CallSelection, prints: bool, settings: Settings) -> None:
             return
         if not is_installed():
             raise MoonPalaceError(f"mpal otel requires OpenTelemetry's packages: {INSTALL}")
+        for mistake in mistakes(os.environ):
+            click.echo(mistake, err=True)
         click.echo(summary(resend(engine, ids, content=settings.otel_content)))
 
 

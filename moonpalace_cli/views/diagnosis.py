@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from moonpalace_addons.store.records.deliveries import Delivery
+    from moonpalace_addons.store.telemetry.export_state import ExportState
     from moonpalace_addons.store.upkeep.health import Report
     from moonpalace_addons.store.upkeep.health_rows import Run
     from moonpalace_addons.store.upkeep.secret_search import Hit
@@ -38,8 +40,9 @@ def report_text(report: Report) -> Iterator[str]:
     alive = live_proxies(report)
     yield line("proxies", "; ".join(proxy(run) for run in alive) or "none running")
     yield line("backlog", backlog(report))
-    if report.export:
-        yield line("export", report.export)
+    exports = [report.export, *(exported(run.open_run.pid, run.export) for run in alive if run.export is not None)]
+    for number, text in enumerate(filter(None, exports)):
+        yield line("" if number else "export", text)
     if report.reports:
         yield line(
             "reports", ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in report.reports.items())
@@ -73,6 +76,15 @@ def waiting(delivery: Delivery) -> str:
     since = local_time(datetime.fromtimestamp(delivery.due_at / 1e6, UTC))
     why = f": {delivery.reason}" if delivery.reason else ""
     return f"report {delivery.id}{whose} to {delivery.destination}, {delivery.calls} calls, due {since}{why}"
+
+
+def exported(pid: int, state: ExportState) -> str:
+    """Return how the export of a living proxy stands."""
+    counts = f"process {pid}: {state.sent:,} calls taken, {state.waiting:,} waiting, {state.left_out:,} left out"
+    if state.problem is None or state.problem_at is None:
+        return counts
+    at = local_time(datetime.fromtimestamp(state.problem_at / 1e6, UTC))
+    return f"{counts}; {'last problem, at' if state.is_over else 'since'} {at}: {state.problem}"
 
 
 def line(name: str, text: str) -> str:
@@ -135,6 +147,7 @@ def proxy_json(run: Run) -> dict[str, object]:
         "started_at": datetime.fromtimestamp(run.started_at / 1e6, UTC).astimezone().isoformat(),
         "heard_of_seconds_ago": round(run.open_run.silent / 1e6, 3),
         "in_flight": run.in_flight,
+        "export": None if run.export is None else asdict(run.export),
     }
 
 

@@ -64,6 +64,7 @@ RUNS = Table(
     Column("started_at", BigInteger, nullable=False),
     Column("heartbeat_at", BigInteger, nullable=False),
     Column("ended_at", BigInteger),
+    Column("export", Text),  # how its export to OpenTelemetry stands (`store.telemetry.export_state`); NULL for none
 )
 """One life of a proxy, so that its unfinished calls can be told from those of a living one."""
 

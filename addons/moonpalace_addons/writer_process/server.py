@@ -124,6 +124,7 @@ def open_writer(opening: Opening, reports: Reports) -> "tuple[Writer, Exporter |
             key=opening.key,
             pricing=pricing,
             observes_begun=opening.rows,
+            status=dict if exporter is None else exporter.told,
         )
     except BaseException:
         engine.dispose()

@@ -84,7 +84,7 @@ def test_a_key_that_others_can_read(mpal: Mpal, file: Path) -> None:
 NO_PIECE = "UPDATE exchanges SET request_parts = '[987654]' WHERE id = 1"
 NO_OWNER = "INSERT INTO exchange_tags (exchange_id, tag) VALUES (999, 'lost')"
 DEAD = (
-    "INSERT INTO runs VALUES ('r', 'elsewhere', 1, '0', 0, 0, NULL)",
+    "INSERT INTO runs VALUES ('r', 'elsewhere', 1, '0', 0, 0, NULL, NULL)",
     "UPDATE exchanges SET state = 'in_flight', run_id = 'r' WHERE id = 1",
 )
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from moonpalace_addons.settings import telemetry
+from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.records.runs import begin_run, touch_run
 from moonpalace_addons.store.state import State
+from moonpalace_addons.store.telemetry.export_state import ExportState, written
+from moonpalace_addons.store.write.host import new_run
 from tests.otlp_receiver import OtlpReceiver, attributes
 
 if TYPE_CHECKING:
@@ -136,6 +142,36 @@ def test_the_doctor_tries_the_receiver(
     monkeypatch.setenv("MOONPALACE_OTEL", "false")
     assert "export" not in mpal("doctor").out
     assert json.loads(mpal("doctor", "--json").out)["export"] is None
+
+
+def test_the_doctor_says_how_the_export_of_a_proxy_stands(calls: Store, mpal: Mpal) -> None:
+    """It knows from the row of the run, without the proxy's variables; a problem is a finding until it is over."""
+    place = "http://127.0.0.1:4318/v1/traces"
+    state = ExportState(place, sent=5, left_out=2, left_out_since=0, problem="answers 503", problem_at=0, is_over=False)
+    run = dict(new_run()) | {"pid": os.getppid()}
+    with writing(calls.engine) as connection:
+        begin_run(connection, run)
+        touch_run(connection, str(run["id"]), {"export": written(state)})
+    said = mpal("doctor")
+    assert f"\nexport        process {run['pid']}: 5 calls taken, 0 waiting, 2 left out; since " in said.out
+    assert f"  process {run['pid']} does not export calls: {place} answers 503\n    → once that is over, " in said.out
+    (proxy,) = json.loads(mpal("doctor", "--json").out)["proxies"]
+    assert proxy["export"]["left_out"] == 2
+    with writing(calls.engine) as connection:
+        touch_run(connection, str(run["id"]), {"export": written(replace(state, is_over=True))})
+    assert "does not export" not in mpal("doctor").out
+
+
+def test_a_variable_that_cannot_be_read(
+    calls: Store, mpal: Mpal, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command sends, and says what it could not read; so does the doctor."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "api-key: sk-1")
+    done = mpal("otel", "1")
+    assert done.code == 0
+    assert done.err.startswith("OTEL_EXPORTER_OTLP_HEADERS: item 1 is left out")
+    assert "  OTEL_EXPORTER_OTLP_HEADERS: item 1 is left out" in mpal("doctor").out
+    assert "sk-1" not in done.err
 
 
 def test_the_doctor_without_the_extra(

@@ -1,12 +1,15 @@
 """What the doctor found, in lines."""
 
+from typing import Any
+
 import pytest
 
 from moonpalace_addons.store.records.runs import OpenRun
+from moonpalace_addons.store.telemetry.export_state import ExportState
 from moonpalace_addons.store.upkeep.health import Finding, Report
 from moonpalace_addons.store.upkeep.health_rows import Run
 from moonpalace_addons.store.upkeep.secret_search import Hit
-from moonpalace_cli.views.diagnosis import hits_text, proxy, report_text, size
+from moonpalace_cli.views.diagnosis import exported, hits_text, proxy, report_text, size
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,27 @@ def test_proxy_is_told_by_its_machine() -> None:
     run = Run(OpenRun("r", "host/boot/pid:[1]", 42, False, 2_400_000), "1", 1_795_368_422_000_000, 3)
     since = "2026-11-23 01:27:02"
     assert proxy(run) == f"process 42 on host since {since}, last heartbeat 2 s ago, 3 calls under way"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "process 42: 1,234 calls taken, 3 waiting, 0 left out"),
+        (
+            {"left_out": 17, "problem": "refuses the connection", "problem_at": 1_795_368_422_000_000},
+            "process 42: 1,234 calls taken, 3 waiting, 17 left out; last problem, at 2026-11-23 01:27:02: "
+            "refuses the connection",
+        ),
+        (
+            {"problem": "answers 503", "problem_at": 1_795_368_422_000_000, "is_over": False},
+            "process 42: 1,234 calls taken, 3 waiting, 0 left out; since 2026-11-23 01:27:02: answers 503",
+        ),
+    ],
+    ids=["sound", "over", "at present"],
+)
+def test_how_an_export_stands(changes: dict[str, Any], expected: str) -> None:
+    """Its numbers, and the last problem, which may be over."""
+    assert exported(42, ExportState("http://x", sent=1234, waiting=3, **changes)) == expected
 
 
 def test_hits_are_a_table() -> None:

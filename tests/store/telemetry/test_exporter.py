@@ -11,6 +11,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_C
 
 from moonpalace_addons.store.fields import Exchange
 from moonpalace_addons.store.telemetry import exporter as exporter_module
+from moonpalace_addons.store.telemetry.export_state import read
 from moonpalace_addons.store.telemetry.left_out import LeftOut
 from moonpalace_addons.store.telemetry.spans import CallSpan, span_id
 from moonpalace_addons.store.telemetry.stored import stored_span
@@ -96,9 +97,15 @@ def test_a_receiver_that_is_away_for_a_while(
     for call in calls(3):
         exporter.add(call, {})
     until(lambda: caplog.messages)
+    state = read(str(exporter.told()["export"]))
+    assert state is not None
+    assert (state.sent, state.waiting, state.problem, state.is_over) == (0, 3, words, False)
     receiver.answer = 200
     receiver.spans(3)
     until(lambda: len(caplog.messages) == 2)
+    state = read(str(exporter.told()["export"]))
+    assert state is not None
+    assert (state.sent, state.waiting, state.left_out, state.problem, state.is_over) == (3, 0, 0, words, True)
     place = f"otel: {receiver.url}/v1/traces"
     assert caplog.messages == [
         f"{place} {words}; calls are stored, and exported once that is over",
@@ -122,6 +129,9 @@ def test_a_receiver_that_is_not_there(
         taken = again._spans()
     assert 10 <= len(taken) < 20
     left = 100 - len(taken)
+    state = read(str(exporter.told()["export"]))
+    assert state is not None
+    assert (state.sent, state.left_out, state.left_out_since) == (len(taken), left, 1_795_368_422_000_000)
     assert (
         f"takes calls again; {left} were left out, which this command sends: mpal otel --since '" in caplog.messages[1]
     )

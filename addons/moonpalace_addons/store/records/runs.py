@@ -40,9 +40,9 @@ def begin_run(connection: Connection, run: Values) -> None:
     connection.execute(insert(RUNS).values(values))
 
 
-def touch_run(connection: Connection, run_id: str, *, ended: bool = False) -> None:
-    """Record the heartbeat of a proxy, or its end."""
-    values = {"heartbeat_at": database_now()} | ({"ended_at": database_now()} if ended else {})
+def touch_run(connection: Connection, run_id: str, told: Values | None = None, *, ended: bool = False) -> None:
+    """Record the heartbeat of a proxy, or its end, and what it has told besides."""
+    values = {"heartbeat_at": database_now()} | ({"ended_at": database_now()} if ended else {}) | (told or {})
     connection.execute(update(RUNS).where(RUNS.c.id == run_id).values(values))
 
 

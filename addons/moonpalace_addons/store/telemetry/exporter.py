@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import Engine
 
 from moonpalace_addons.store.fields import Exchange
+from moonpalace_addons.store.records.exchanges import microseconds
+from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.telemetry import asked
 from moonpalace_addons.store.telemetry.asked import Asked
+from moonpalace_addons.store.telemetry.export_state import ExportState, written
 from moonpalace_addons.store.telemetry.left_out import LeftOut
 from moonpalace_addons.store.telemetry.measures import Measures
 from moonpalace_addons.store.telemetry.operations import operation
@@ -69,6 +72,7 @@ class Exporter:
         self._waiting: deque[Waiting] = deque()
         # Bytes; each is written by one thread only.
         self._added = self._removed = 0
+        self._sent = 0
         self._batch: list[Waiting] = []
         self._spans: list[bytes] = []
         self._measures = Measures()
@@ -96,6 +100,30 @@ class Exporter:
         self._waiting.append(Waiting(call, None if fields is None else asked.of_fields(fields), weight))
         if not self._wake.is_set():
             self._wake.set()
+
+    def told(self) -> Values:
+        """Return how the export stands, for the row of the run; nothing is raised."""
+        try:
+            return {"export": written(self._state())}
+        except Exception:
+            if not self._has_faults:
+                logger.exception("otel: how the export stands is not stored because of a fault in MoonPalace")
+            self._has_faults = True
+            return {}
+
+    def _state(self) -> ExportState:
+        problem, since = self._left_out.last or (None, None)
+        oldest = self._left_out.oldest
+        return ExportState(
+            self._left_out.place,
+            sent=self._sent,
+            waiting=len(self._batch) + len(self._waiting),
+            left_out=self._left_out.total,
+            left_out_since=None if oldest is None else microseconds(oldest),
+            problem=problem,
+            problem_at=since,
+            is_over=self._left_out.problem is None,
+        )
 
     def stop(self) -> None:
         """Export what waits if the receiver takes it within `FLUSH_TIME` seconds, and stop; nothing is raised."""
@@ -129,6 +157,7 @@ class Exporter:
         except Exception:
             self._is_broken = True
             self._waiting.clear()
+            self._left_out.note("gets nothing any more because of a fault in MoonPalace")
             logger.exception("otel: calls are not exported any more because of a fault in MoonPalace")
 
     def _set_up(self) -> None:
@@ -182,6 +211,8 @@ class Exporter:
 
     def _settle(self, failure: "Failure | None") -> None:
         """Forget the batch; note how many of its calls were refused for good."""
+        refused = 0 if failure is None else len(self._spans) if failure.count is None else failure.count
+        self._sent += max(0, len(self._spans) - refused)
         if failure is not None:
             self._left_out.begin(failure.words, [waiting.call for waiting in self._batch[: failure.count]])
         elif not self._waiting:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -17,6 +18,11 @@ class LeftOut:
         self.place = place
         self.problem: str | None = None
         """Why calls are not exported at present."""
+        self.last: tuple[str, int] | None = None
+        """The last such reason, and when it began, in microseconds since the epoch."""
+        self.total = 0
+        self.oldest: datetime | None = None
+        """When the oldest call that was left out began."""
         self._count = 0
         self._first: datetime | None = None
         self._lock = threading.Lock()
@@ -24,17 +30,25 @@ class LeftOut:
     def begin(self, problem: str, calls: Iterable[Exchange] = ()) -> None:
         """Note calls that are left out, and why; only the first problem is logged."""
         self.add(calls)
-        with self._lock:
-            is_new, self.problem = self.problem is None, self.problem or problem
-        if is_new:
+        if self.note(problem):
             logger.warning("otel: %s %s; calls are stored, and exported once that is over", self.place, problem)
+
+    def note(self, problem: str) -> bool:
+        """Note why calls are not exported from now on; return whether they were until now."""
+        with self._lock:
+            if self.problem is not None:
+                return False
+            self.problem, self.last = problem, (problem, time.time_ns() // 1000)
+            return True
 
     def add(self, calls: Iterable[Exchange]) -> None:
         """Note calls that are left out."""
         with self._lock:
             for call in calls:
                 self._count += 1
-                self._first = call.started_at if self._first is None else min(self._first, call.started_at)
+                self.total += 1
+                self._first = min(self._first or call.started_at, call.started_at)
+                self.oldest = min(self.oldest or call.started_at, call.started_at)
 
     def end(self) -> None:
         """Log that calls are exported again, if they were not."""

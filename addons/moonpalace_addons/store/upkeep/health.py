@@ -4,6 +4,7 @@ import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine
@@ -124,6 +125,21 @@ def database_problems(report: Report) -> Pairs:
             f"the journal mode is {report.journal_mode}: readers and the proxy wait for each other",
             "with no proxy running: sqlite3 FILE 'PRAGMA journal_mode = WAL'",
         )
+
+
+def export_problems(report: Report) -> list[tuple[str, str]]:
+    """Return why living proxies do not export calls at present."""
+    found = []
+    for run in live_proxies(report):
+        state = run.export
+        if state is not None and state.problem is not None and not state.is_over:
+            what = f"process {run.open_run.pid} does not export calls: {state.place} {state.problem}"
+            advice = "calls are stored, and exported once that is over"
+            if state.left_out_since is not None:
+                first = datetime.fromtimestamp(state.left_out_since / 1e6, UTC).astimezone()
+                advice = f"once that is over, this sends what was left out: mpal otel --since '{first:%F %T}'"
+            found.append((what, advice))
+    return found
 
 
 def journal_problems(report: Report, url: str, home: Path) -> Pairs:

@@ -10,6 +10,8 @@ from moonpalace_addons.store.records.clock import database_now, database_started
 from moonpalace_addons.store.records.runs import OpenRun
 from moonpalace_addons.store.schema import EXCHANGES, METADATA, PARTS, RUNS
 from moonpalace_addons.store.state import State
+from moonpalace_addons.store.telemetry import export_state
+from moonpalace_addons.store.telemetry.export_state import ExportState
 from moonpalace_addons.store.upkeep.unused import HEADERS, used_ids
 
 SIDES: tuple[Side, ...] = ("request", "response")
@@ -25,6 +27,7 @@ class Run:
     version: str
     started_at: int
     in_flight: int
+    export: ExportState | None = None
 
 
 def revision(connection: Connection) -> str:
@@ -123,8 +126,8 @@ def unended_runs(connection: Connection) -> list[Run]:
         .scalar_subquery()
     )
     columns = (RUNS.c.id, RUNS.c.host, RUNS.c.pid, silent, RUNS.c.version, RUNS.c.started_at, in_flight_count)
-    query = select(*columns).where(RUNS.c.ended_at.is_(None)).order_by(RUNS.c.started_at)
+    query = select(*columns, RUNS.c.export).where(RUNS.c.ended_at.is_(None)).order_by(RUNS.c.started_at)
     return [
-        Run(OpenRun(run_id, host, pid, False, int(quiet)), version, started_at, in_flight)
-        for run_id, host, pid, quiet, version, started_at, in_flight in connection.execute(query)
+        Run(OpenRun(run_id, host, pid, False, int(quiet)), version, started_at, in_flight, export_state.read(export))
+        for run_id, host, pid, quiet, version, started_at, in_flight, export in connection.execute(query)
     ]

@@ -80,7 +80,8 @@ class Writer:
     The constructor finishes the calls of dead proxies and records the run; raises StoreError if that fails. `home` is
     the folder for the journal of a store that is not a file, `run` the row of the proxy's run if that is another
     process. With `key`, the key of the store's fingerprints, a store that is unavailable at first is retried instead.
-    `pricing` works out what calls cost. With `observes_begun` the observer also gets each call in flight, once.
+    `pricing` works out what calls cost. With `observes_begun` the observer also gets each call in flight, once. At each
+    heartbeat `status` gives further columns of the run; it must not raise.
     """
 
     def __init__(
@@ -94,11 +95,13 @@ class Writer:
         key: bytes | None = None,
         pricing: Pricing | None = None,
         observes_begun: bool = False,
+        status: Callable[[], Values] = dict,
     ) -> None:
         self.engine = engine
         self.pricing = pricing
         self.observer = observer
         self.settled = settled
+        self._status = status
         self._run = run or new_run()
         self.run_id = str(self._run["id"])
         LIVING.add(self.run_id)
@@ -391,7 +394,7 @@ class Writer:
 
     def _touch(self, connection: Connection, *, live: bool, ended: bool) -> None:
         if live or ended:
-            runs.touch_run(connection, self.run_id, ended=ended)
+            runs.touch_run(connection, self.run_id, self._status(), ended=ended)
 
     def _settle(self) -> None:
         uuids = self._batch.settled()
