@@ -5,13 +5,14 @@ from functools import cache
 from typing import NamedTuple
 
 from moonpalace_addons.store.fields import model
-from moonpalace_addons.store.read.header_text import header_pairs
+from moonpalace_addons.store.read.header_text import values_of
 from moonpalace_addons.store.read.outcomes import Style, lacks_version, outcome
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.state import State
 from moonpalace_addons.wire.foreign import printable
 from moonpalace_addons.wire.status import FIRST_ERROR, status_line
 
+REQUEST_HEADERS = ("content-type", "x-request-id")
 RESPONSE_HEADERS = ("content-type", "msh-request-id", "server-timing", "msh-context-cache-id", "msh-uid", "msh-gid")
 MAX_LINE_LENGTH = 1000
 """Maximum characters of a log line."""
@@ -34,7 +35,9 @@ def lines(call: Exchange) -> list[Line]:
     shown += [Line(f"  {warning}", "warning") for warning in call.warnings]
     shown += [Line(f"  {BASE_URL}", "warning")] * lacks_version(call)
     shown += [Line(f"  New Row Inserted: last_insert_id={call.id}", "quiet")]
-    return [line if is_loggable(line.text) else Line(shown_line(line.text), line.style) for line in shown]
+    if is_loggable([line.text for line in shown]):
+        return shown
+    return [Line(shown_line(line.text), line.style) for line in shown]
 
 
 def first_line(call: Exchange) -> Line:
@@ -56,8 +59,8 @@ def ending(call: Exchange) -> str:
 
 def request_headers(call: Exchange) -> list[Line]:
     """Return the block of request headers."""
-    named = {name.lower(): value for name, value in header_pairs(call.request_headers)}
-    shown = [(pretty(name), named[name]) for name in ("content-type", "x-request-id") if name in named]
+    named = values_of(REQUEST_HEADERS, call.request_headers)
+    shown = [(pretty(name), named[name]) for name in REQUEST_HEADERS if name in named]
     return block("Request Headers", shown, HEADER_WIDTH)
 
 
@@ -65,7 +68,7 @@ def response_headers(call: Exchange) -> list[Line]:
     """Return the block of response headers; empty if there was no answer."""
     if call.response_headers is None:
         return []
-    named = {name.lower(): value for name, value in header_pairs(call.response_headers)}
+    named = values_of(RESPONSE_HEADERS, call.response_headers)
     if "content-type" in named and call.response_content_type:
         named["content-type"] = call.response_content_type
     if call.server_timing is not None:
@@ -115,7 +118,7 @@ def block(title: str, named: Sequence[tuple[str, str]], width: int = 0, *, style
     """Return a heading and one aligned line per name."""
     width = max([width, *[len(name) + 2 for name, _ in named]])
     heading = Line(f"  - {title}: ", style)
-    return [heading, *[Line(f"    - {name + ':':<{width}}{value}", style) for name, value in named]]
+    return [heading, *[Line(f"    - {(name + ':').ljust(width)}{value}", style) for name, value in named]]
 
 
 @cache
@@ -124,11 +127,11 @@ def pretty(name: str) -> str:
     return "-".join(part.capitalize() for part in name.split("-"))
 
 
-def is_loggable(text: str) -> bool:
-    """Return whether a line can be logged unchanged."""
-    return len(text) <= MAX_LINE_LENGTH and text.isprintable()
+def is_loggable(texts: Sequence[str]) -> bool:
+    """Return whether all lines of a call can be logged unchanged, as nearly all can."""
+    return max(map(len, texts)) <= MAX_LINE_LENGTH and "".join(texts).isprintable()
 
 
 def shown_line(text: str) -> str:
-    """Return a truncated line without control characters, which could forge or garble log lines."""
+    """Return a line, if too long truncated, without control characters, which could forge or garble log lines."""
     return printable(text if len(text) <= MAX_LINE_LENGTH else f"{text[:MAX_LINE_LENGTH]}…")

@@ -1,6 +1,6 @@
 """Tests of reading headers as they are stored."""
 
-from moonpalace_addons.store.read.header_text import header_lines, header_pairs
+from moonpalace_addons.store.read.header_text import header_lines, header_pairs, values_of
 
 
 def test_lines_and_pairs() -> None:
@@ -15,3 +15,18 @@ def test_lines_and_pairs() -> None:
         ("X-Wide", "a b"),
     ]
     assert header_pairs("") == []
+
+
+def test_values_of_a_few_names() -> None:
+    """A few headers are read as all are, whatever their case and what ends the lines; the last of a name counts."""
+    names = ("x-a", "x.b")
+    for text in (
+        "",
+        "X-A: 1\r\nX.B:2\r\n",
+        "x-a : 1 \t\r\nX-A: 2\nx-ab: 3\nxxb: 4\n",
+        "Host: x-a: 1\r\nY: x.b: 2\r\n",
+        "x-a: a\rb\r\r\nX.B: \r",
+        "X-A:\r\n\r\nx.B:: 1",
+    ):
+        every = {name.lower(): value for name, value in header_pairs(text)}
+        assert values_of(names, text) == {name: every[name] for name in names if name in every}

@@ -51,6 +51,8 @@ class Pricing:
         return NO_COST
 
     def _set_by_user(self, row: Values) -> Rates | None:
+        if not self.rules:
+            return None
         place = str(row["endpoint"]), cast("str | None", row["endpoint_name"])
         pairs = ((model, rule) for model in models_of(row) for rule in self.rules)
         return next((rule.rates for model, rule in pairs if rule.holds(model, *place)), None)
@@ -58,6 +60,8 @@ class Pricing:
 
 def listed(row: Values, prompt_tokens: int) -> Rates | None:
     """Return the prices of a call in the list, None if they are unknown."""
+    if not price_list.may_know(str(row["endpoint"])):
+        return None
     tier, started_at = cast("str | None", row["service_tier"]), cast(int, row["started_at"])
     rates = (price_list.rates(str(row["endpoint"]), model, tier, started_at, prompt_tokens) for model in models_of(row))
     return next((found for found in rates if found is not None), None)

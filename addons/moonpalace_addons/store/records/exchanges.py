@@ -44,6 +44,8 @@ def kinds_of(name: str) -> tuple[type, ...]:
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 NAMES = tuple(HINTS)
+PLACES = {name: place for place, name in enumerate(NAMES)}
+REQUEST_HEADERS, WARNINGS = PLACES["request_headers"], PLACES["warnings"]
 GIVEN: Callable[[RowMapping | Mapping[str, object]], tuple[object, ...]] = itemgetter(*NAMES)
 COLUMNS: list[ColumnElement[object]] = [stored(name) for name in NAMES]
 
@@ -53,22 +55,21 @@ def to_exchange(row: RowMapping | Mapping[str, object]) -> Exchange:
 
     Values of a wrong type, which another program has written, are replaced, and a warning names their columns.
     """
-    given = GIVEN(row)
-    values = dict(zip(NAMES, given, strict=True))
-    odd = odd_columns(tuple(map(type, given)))
+    values = list(GIVEN(row))  # in the order of the attributes: a dict of them would take as long as the rest
+    odd = odd_columns(tuple(map(type, values)))
     for name in odd:
-        values[name] = DEFAULTS.get(name)
-    values["request_headers"] = values["request_headers"] or ""  # NULL if the piece is missing
-    for name, read in READ.items():
+        values[PLACES[name]] = DEFAULTS.get(name)
+    values[REQUEST_HEADERS] = values[REQUEST_HEADERS] or ""  # NULL if the piece is missing
+    for place, read in READ:
         try:
-            values[name] = read(values[name])
+            values[place] = read(values[place])
         except (ValueError, TypeError, OverflowError, OSError, RecursionError):
-            odd = (*odd, name)
-            values[name] = read(DEFAULTS.get(name))
+            odd = (*odd, NAMES[place])
+            values[place] = read(DEFAULTS.get(NAMES[place]))
     if odd:
         warning = f"the row has values that MoonPalace does not write: {', '.join(odd)}"
-        values["warnings"] = (*cast(tuple[str, ...], values["warnings"]), warning)
-    return Exchange(**values)  # type: ignore[arg-type]
+        values[WARNINGS] = (*cast(tuple[str, ...], values[WARNINGS]), warning)
+    return Exchange(*values)  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=1024)
@@ -101,7 +102,7 @@ READERS: dict[object, Callable[[object], object]] = {
     datetime: moment,
     tuple[str, ...]: texts_in,
 }
-READ = {name: READERS[kind] for name, kind in HINTS.items() if kind in READERS}
+READ = [(PLACES[name], READERS[kind]) for name, kind in HINTS.items() if kind in READERS]
 
 
 def latest(

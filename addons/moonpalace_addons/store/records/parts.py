@@ -62,7 +62,9 @@ def keep_pieces(connection: Connection, cuts: Sequence[Sequence[Piece]]) -> list
     """Store missing pieces; return the ids of all in the same order."""
     if not cuts:
         return []
-    data = dict(piece for body in cuts for piece in body)
+    data = dict[bytes, bytes]()
+    for body in cuts:
+        data.update(body)
     ids = find(connection, data)
     missing = {key: piece for key, piece in data.items() if key not in ids}
     if missing:

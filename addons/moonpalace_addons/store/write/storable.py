@@ -31,7 +31,7 @@ def storable(columns: Values, hidden: Sequence[bytes] = ()) -> Values:
         fit |= {name: acceptable(value) for name, value in columns.items()}
         given = {name: cast(str, fit[name]) for name in given}
         texts = "\n".join(given.values())
-    known = bool(hidden) and masking.mask_known(texts, hidden) != texts
+    known = bool(hidden and texts) and masking.mask_known(texts, hidden) != texts
     for name, text in given.items():
         if name in TRUSTED_COLUMNS:
             continue

@@ -56,8 +56,11 @@ def measure(
     JSON of its data) in order. `streamed` says whether the answer came as events, whatever its client asked for.
     `token_channel` returns "visible" or "reasoning" for an event with text.
     """
+    to_headers = None if headers is None else headers - started
+    if not streamed:
+        return Timing(to_headers, output_tokens_per_second=_rate(completion_tokens, started, ended))
     arrivals, tokens, visible = list[int](), list[int](), None
-    for arrived, is_first, value in _arrived(chunks, events) if streamed and chunks else ():
+    for arrived, is_first, value in _arrived(chunks, events) if chunks else ():
         if is_first:
             arrivals.append(arrived)
         channel = token_channel(value)
@@ -66,14 +69,14 @@ def measure(
             if visible is None and channel == "visible":
                 visible = arrived
     gaps = _gaps(arrivals)
-    silence = _silence(headers, ended, arrivals) if streamed else 0
+    silence = _silence(headers, ended, arrivals)
     last = tokens[-1] if tokens else None
     return Timing(
-        time_to_headers=None if headers is None else headers - started,
+        time_to_headers=to_headers,
         time_to_first_token=tokens[0] - started if tokens else None,
         time_to_first_visible_token=None if visible is None else visible - started,
         time_per_output_token=_time_per_token(tokens, completion_tokens),
-        output_tokens_per_second=_rate(completion_tokens, started, last if streamed else ended),
+        output_tokens_per_second=_rate(completion_tokens, started, last),
         longest_stall=max([*gaps[-1:], *([silence] if silence > 0 else [])], default=None),
         gap_p50=_percentile(gaps, 50),
         gap_p90=_percentile(gaps, 90),

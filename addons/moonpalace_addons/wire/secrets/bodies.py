@@ -33,15 +33,9 @@ _MAX_BODIES, _MAX_BODY_SIZE = 16, 1_000_000
 """Maximum cached bodies, of 16 MB, and maximum bytes of each."""
 _PROBE = 64
 """Bytes that are compared first, and the precision with which the first difference of two bodies is located."""
-_MEMBER = re.compile(rb'"([\w.$-]{1,60})"\s{0,8}:\s{0,8}"')
+_MEMBER = re.compile(rb'"([\w.$-]{1,60}+)"\s{0,8}+:\s{0,8}+"')
 _STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 _NAME_REACH = 80
-_SMALL_SIZE = 4096
-"""Bytes up to which searching for parts of secret names is faster than checking all names."""
-_NAME_HINTS = (
-    *(b'key"', b'token"', b'signature"', b"secret", b"pass", b"pwd", b"auth", b"credential", b"cookie", b"bearer"),
-    *(b"jwt", b"assertion", b"accesskey", b"apikey"),
-)
 _FORM = re.compile(rb"[\w.%+~\[\]-]{1,100}=[^\s\"{}<>]*\Z")
 _FIELD = re.compile(rb"(?:^|&)([^=&]{1,100})=([^&]+)")
 _PART = re.compile(
@@ -114,18 +108,14 @@ def _found_in_common_prefix(data: bytes, known: KnownCredentials) -> tuple[int, 
 
 def members(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Finding]:
     """Yield the values of JSON members that are named like a credential and begin in a part of the data."""
-    for match in _MEMBER.finditer(data, max(0, start - _NAME_REACH), len(data) if stop is None else stop):
+    first, stop = max(0, start - _NAME_REACH), len(data) if stop is None else stop
+    if not any(map(_names_secret, set(_MEMBER.findall(data, first, stop)))):
+        return  # nearly always, and this takes half as long as looking at each member
+    for match in _MEMBER.finditer(data, first, stop):
         if _names_secret(match[1]):
             value = _STRING.match(data, match.end())
             if value is not None and value[0].strip(b"*"):
                 yield Finding("value named like a credential", *value.span())
-
-
-def _may_name_secret(lowered: bytes) -> bool:
-    for mark in _NAME_HINTS:  # noqa: SIM110 - `any` takes twice as long
-        if mark in lowered:
-            return True
-    return False
 
 
 @lru_cache(2048)
@@ -140,8 +130,7 @@ def _in_block(data: bytes, start: int, known: KnownCredentials) -> list[Finding]
         return []
     found = [Finding(OWN_CREDENTIAL, *span) for span in known.spans(data, start, stop)]
     found += patterns.find_in(data, start, stop)
-    if stop - start > _SMALL_SIZE or _may_name_secret(data[max(0, start - _NAME_REACH) : stop].lower()):
-        found += members(data, start, stop)
+    found += members(data, start, stop)
     if not found:
         if len(_clean) >= _MAX_CLEAN_BLOCKS:
             _clean.clear()
