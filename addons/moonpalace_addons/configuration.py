@@ -45,6 +45,7 @@ class Configuration:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.ready, self.by_name = False, {}
+        self._by_mode: dict[str, Endpoint] = {}
         self._secrets: tuple[bytes, ...] = ()
         if settings is not None:
             self._use(settings)
@@ -116,18 +117,23 @@ class Configuration:
         Where the user has chosen a reverse mode, calls that name no endpoint go to that mode's server; where a forward
         one, to the host that the client names.
         """
-        mode, first = flow.client_conn.proxy_mode, self.settings.endpoints[0]
+        mode = flow.client_conn.proxy_mode
         if not isinstance(mode, ReverseMode):
-            found = self._at(flow) or first
+            found = self._at(flow) or self.settings.endpoints[0]
             return found if not found.prefix else replace(found, url=found.site)  # clients name the whole path
         name = flow.metadata.get(NAMED) or (self.named(flow) or (None,))[0]
         if name is not None and name in self.by_name:
             return self.by_name[name]
-        site = endpoint_in(mode.data)
-        if there := next((each for each in self.settings.endpoints if each.site == site), None):
-            return there
+        return self._by_mode.get(mode.data) or self._of_mode(mode.data)
+
+    def _of_mode(self, data: str) -> Endpoint:
+        """Return the endpoint of a reverse mode with this data, which stays."""
+        site, first = endpoint_in(data), self.settings.endpoints[0]
+        found = next((each for each in self.settings.endpoints if each.site == site), None)
         # The key of an endpoint that has a name is for that endpoint alone.
-        return Endpoint(site, key=first.key if first.name is None else None, proxy=first.proxy)
+        key = first.key if first.name is None else None
+        self._by_mode[data] = endpoint = found or Endpoint(site, key=key, proxy=first.proxy)
+        return endpoint
 
     def named(self, flow: HTTPFlow) -> tuple[str, str] | None:
         """Return the name of an endpoint with which the path of a call begins, and the path without it, or None.

@@ -20,9 +20,12 @@ class ForceStream:
     def request(self, flow: HTTPFlow) -> None:
         """Set the fields that the settings require, if the request can be parsed."""
         call = self.calls.get(flow)
-        if call is None or flow.response is not None or not (call.face.is_streamed and has_plain_body(flow)):
+        if call is None or flow.response is not None:
             return
         settings = self.configuration.settings
+        is_wanted = settings.force_stream or settings.stream_usage
+        if not (is_wanted and call.face.is_streamed and has_plain_body(flow)):
+            return
         body = flow.request.raw_content or b""
         if settings.force_stream and (edited := call.face.ask_for_stream(body)) is not None:
             call.state(StreamEdit).coerce = True

@@ -62,14 +62,14 @@ class ConsoleLog(QueueHandler):
                 continue  # the reader is gone; only the rows matter
 
     def _text(self, record: logging.LogRecord) -> str:
-        message = record.getMessage().split("\n")
-        styles = getattr(record, "styles", [LEVELS.get(record.levelno, "plain")] * len(message))
+        lines = record.getMessage().split("\n")
+        styles = getattr(record, "styles", [LEVELS.get(record.levelno, "plain")] * len(lines))
         start = "" if getattr(record, "has_own_times", False) else f"{prefix(record.created)} "
-        if not self.colour:
-            return "".join([f"{start}{printable(line)}\n" for line in message])
-        return "".join(
-            f"{start}{self._styled(printable(line), style)}\n" for line, style in zip(message, styles, strict=False)
-        )
+        if not "".join(lines).isprintable():  # one look at all of them, as the calls of a batch have hundreds
+            lines = [printable(line) for line in lines]
+        if self.colour:
+            lines = [self._styled(line, style) for line, style in zip(lines, styles, strict=False)]
+        return start + f"\n{start}".join(lines) + "\n"
 
     @staticmethod
     def _styled(text: str, style: str) -> str:

@@ -23,7 +23,7 @@ from moonpalace_addons.calls.call import Call
 from moonpalace_addons.calls.stream_edit import StreamEdit
 from moonpalace_addons.calls.tap import Tap
 from moonpalace_addons.mitm import flow_control
-from moonpalace_addons.mitm.headers import media_type, set_headers
+from moonpalace_addons.mitm.headers import set_headers
 from moonpalace_addons.wire.codings.sniffer import Sniffer
 
 logger = logging.getLogger(__name__)
@@ -48,12 +48,12 @@ class Hold:
         self.call = call
         self.announce = announce
         self.make_adapter: Callable[[], Adapter] | None = None
-        headers = flow.response.headers if flow.response is not None else {}
         self._tap = Tap(call)
-        self._sniffer = Sniffer(media_type(headers.get("content-type")), headers.get("content-encoding"))
+        head = call.response
+        self._sniffer = Sniffer(head.content_type, head.content_encoding) if head is not None else Sniffer(None)
         self._held: list[bytes] = []
         self._size = 0
-        self._has_length = "content-length" in headers
+        self._has_length = flow.response is not None and "content-length" in flow.response.headers
         self._since: float | None = None
         self.breaks = False
         self._timer: asyncio.TimerHandle | None = None

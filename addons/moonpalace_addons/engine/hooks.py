@@ -71,7 +71,8 @@ class Hooks:
 
     def _updated(self, flow: Flow) -> Coroutine[Any, Any, None] | None:
         """Call `update`, as mitmproxy does after each event of a flow, and wait if the flow is intercepted."""
-        if (left := self._call(self.listeners("update"), [flow])) is not None:
+        listeners = self.listeners("update")
+        if listeners and (left := self._call(listeners, [flow])) is not None:
             return self._finish_update(left, flow)
         return resumed(flow) if flow.intercepted else None
 

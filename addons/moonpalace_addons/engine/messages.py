@@ -5,12 +5,19 @@ types. A test compares the results with messages from the ordinary constructors.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import cast
 
 from mitmproxy.http import Headers, Request, RequestData, Response, ResponseData
 
 from moonpalace_addons.engine.events import Fields, RequestHead, ResponseHead
+
+
+@lru_cache(512)
+def _indexed_name(name: str | bytes) -> bytes:
+    """Return a name as it is in the index. Cached, as addons ask for the same names in every call."""
+    return (name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name).lower()
 
 
 class QuickHeaders(Headers):
@@ -24,10 +31,12 @@ class QuickHeaders(Headers):
         if self._indexed is not self.fields:
             found: dict[bytes, list[bytes]] = {}
             for each, value in self.fields:
-                found.setdefault(each.lower(), []).append(value)
+                if (key := each.lower()) in found:
+                    found[key].append(value)
+                else:
+                    found[key] = [value]
             self._by_name, self._indexed = found, self.fields
-        sought = name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name
-        return self._by_name.get(sought.lower(), ())
+        return self._by_name.get(_indexed_name(name), ())
 
     def get_all(self, name: str | bytes) -> list[str]:
         """Return the values of all fields with a name."""
@@ -54,11 +63,11 @@ class QuickHeaders(Headers):
         if len(given) != 1 or len(self._values(name)) != 1:
             super().set_all(name, given)
             return
-        sought, value = (
-            each.encode("utf-8", "surrogateescape") if isinstance(each, str) else each for each in (name, given[0])
-        )
-        sought = sought.lower()
+        sought, value = _indexed_name(name), given[0]
+        if isinstance(value, str):
+            value = value.encode("utf-8", "surrogateescape")
         self.fields = tuple([(each, value if each.lower() == sought else old) for each, old in self.fields])
+        self._by_name, self._indexed = {**self._by_name, sought: [value]}, self.fields
 
 
 def make_headers(fields: Fields) -> Headers:

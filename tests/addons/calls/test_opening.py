@@ -16,6 +16,7 @@ from moonpalace_addons.calls.call import Call
 from moonpalace_addons.calls.failures import UPSTREAM_CUT, Failure
 from moonpalace_addons.calls.opening import MAX_HELD, Forced, Hold
 from moonpalace_addons.calls.stream_edit import StreamEdit, adapter_of
+from moonpalace_addons.capture import started
 from moonpalace_addons.edit_stream import make_decoder
 from moonpalace_addons.mitm import flow_control
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
@@ -51,6 +52,7 @@ class Rig:
         self.flow.response = tutils.tresp(headers=Headers(fields), content=None)
         self.flow.response.stream = False
         self.call = Call(self.flow, time.monotonic_ns(), [], "", "/v1/chat/completions")
+        self.call.response = started(self.call, self.flow.response)
         self.announced = 0
 
     def announce(self) -> None:
