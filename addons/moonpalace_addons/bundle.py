@@ -23,6 +23,7 @@ from moonpalace_addons.routing import Routing
 from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.stopping import Stopping
 from moonpalace_addons.tunnels import Tunnels
+from moonpalace_addons.websocket_injection import WebSocketInjection
 
 if TYPE_CHECKING:
     from moonpalace_addons.live_commands import LiveCommands
@@ -64,6 +65,7 @@ def make_addons(settings: Settings | None = None, announce: Callable[[str], None
         Deadline(configuration, calls),
         Descriptors(configuration),
         JsonErrors(configuration, causes.of),
+        WebSocketInjection(),
         ReverseProxy(configuration, opens=settings is not None),
         Listening(configuration, announce),
     ]

@@ -36,6 +36,7 @@ ORDER = [
     "moonpalace-deadline",
     "moonpalace-descriptors",
     "moonpalace-json-errors",
+    "moonpalace-websocket-injection",
     "moonpalace-reverse-proxy",
     "moonpalace-listening",
 ]

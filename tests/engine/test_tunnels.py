@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from mitmproxy import ctx
 from mitmproxy.http import HTTPFlow
 from wsproto import ConnectionType
 from wsproto.connection import Connection
@@ -11,6 +12,7 @@ from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Pong, T
 from wsproto.extensions import PerMessageDeflate
 
 from moonpalace_addons.engine import watching
+from moonpalace_addons.websocket_injection import WebSocketInjection
 from tests.engine.harness import engine, read_head
 
 ASK = b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: %b\r\n%b\r\n"
@@ -263,3 +265,74 @@ def test_a_watched_websocket_is_closed_at_a_stop() -> None:
     asyncio.run(run())
     assert bytes(got) == b"\x88\x91\0\0\0\0\x03\xe9the proxy stops"
     assert watcher.ends == [(None, 1001)]
+
+
+class Holder:
+    """Keep the flow, and have messages passed one by one."""
+
+    def websocket_message(self, flow: HTTPFlow) -> None:
+        """Change nothing, which the engine cannot know."""
+
+
+def inject(flow: HTTPFlow, to_client: bool, message: bytes, is_text: bool = True) -> None:
+    """Do as scripts do."""
+    ctx.master.commands.call("inject.websocket", flow, to_client, message, is_text)
+
+
+@pytest.mark.parametrize("holders", [(), (Holder(),)], ids=["watched", "one by one"])
+def test_injected_messages_reach_both_sides_between_others(holders: tuple[object, ...]) -> None:
+    """The command of mitmproxy sends a message as if the other side had, but not into the midst of one."""
+    watcher, starts = Watcher(), list[HTTPFlow]()
+    watcher.websocket_start = starts.append  # type: ignore[attr-defined]
+    client, server = Connection(ConnectionType.CLIENT), Connection(ConnectionType.SERVER)
+    writers, got = list[asyncio.StreamWriter](), list[Any]()
+
+    async def upstream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        await read_head(reader)
+        writer.write(AGREE % (b"websocket", b"") + server.send(TextMessage("one ", message_finished=False)))
+        while data := await reader.read(65536):
+            server.receive_data(data)
+            got.extend(server.events())
+
+    async def run() -> None:
+        async with engine(upstream, WebSocketInjection(), watcher, *holders) as running:
+            reader, writer = await running.connect()
+            writer.write(WEBSOCKET)
+            await read_head(reader)
+            while not starts:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            found = [] if holders else await messages(reader, client, 1)
+            inject(starts[0], True, b"x" * 70_000)
+            inject(starts[0], False, b"\0\xff", is_text=False)
+            writers[0].write(server.send(TextMessage("two")))
+            while len(text := "".join(event.data for event in found)) < 70_007:
+                found += await messages(reader, client, 1)
+            assert text.replace("x" * 70_000, "") == "one two"
+            while not got:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            writer.write(client.send(CloseConnection(1000)))
+            await asyncio.sleep(0)
+
+    asyncio.run(run())
+    assert [event.data for event in got[:1]] == [b"\0\xff"]
+    assert sorted(watcher.messages) == [(False, b"one two"), (False, b"x" * 70_000), (True, b"\0\xff")]
+    (flow,) = starts
+    assert flow.websocket is not None
+    assert [message.injected for message in flow.websocket.messages if message.content != b"one two"] == [True, True]
+
+
+def test_a_message_for_what_is_no_websocket_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    """A tunnel of another protocol, and a connection that is closed, get no message; the log says so."""
+    flows = Watching()
+
+    async def run() -> None:
+        async with engine(raw_upstream, WebSocketInjection(), flows) as running:
+            reader, writer = await running.connect()
+            writer.write(ASK % (b"foo", b""))
+            await read_head(reader)
+            inject(flows.flows[0], True, b"x")
+            assert await reader.readexactly(1) == b">"
+
+    asyncio.run(run())
+    assert "Cannot inject WebSocket messages into non-WebSocket flows." in caplog.text

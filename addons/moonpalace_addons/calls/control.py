@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from mitmproxy.http import HTTPFlow
+from mitmproxy.websocket import WebSocketMessage
 
 from moonpalace_addons.calls.failures import Failure
 
@@ -69,6 +70,8 @@ class Control(Protocol):
     def hold_answer(self, gate: Gate) -> None: ...  # noqa: D102
 
     def allow_retry(self) -> None: ...  # noqa: D102
+
+    def inject_message(self, message: WebSocketMessage) -> bool: ...  # noqa: D102
 
 
 CONTROLS: dict[str, Control] = {}

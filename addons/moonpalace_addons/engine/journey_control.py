@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from mitmproxy.websocket import WebSocketMessage
+
 from moonpalace_addons.calls.control import Gate
 from moonpalace_addons.calls.failures import Failure
 from moonpalace_addons.engine.errors import ClientDisconnectedError, KilledError
@@ -111,3 +113,8 @@ class JourneyControl:
     def allow_retry(self) -> None:
         """Call `moonpalace_refused` once the answer is complete."""
         self._journey.may_retry = True
+
+    def inject_message(self, message: WebSocketMessage) -> bool:
+        """Send a message of the user's into a WebSocket; tell whether it is one."""
+        tunnel = self._journey.tunnel
+        return tunnel is not None and tunnel.inject(message)

@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING
 
-from mitmproxy.websocket import WebSocketData
+from mitmproxy.websocket import WebSocketData, WebSocketMessage
 
 from moonpalace_addons.calls.control import CONTROLS
 from moonpalace_addons.calls.failures import CLIENT_LEFT, of_exception
@@ -76,6 +76,10 @@ class Tunnel:
         """Close the tunnel because the proxy is stopping."""
         self.close(None)
 
+    def inject(self, message: WebSocketMessage) -> bool:
+        """Send a message of the user's; tell whether the protocol has messages."""
+        return False
+
     def close(self, by_client: bool | None, error: Exception | None = None) -> None:
         """Close both sides once pending data is sent; `by_client` and `error` tell which side ended it, and why."""
         if self._is_closed:
@@ -121,6 +125,11 @@ class WebSocketTunnel(Tunnel):
             self.messages.receive(data, from_client=False)
         else:
             self._early.append(data)
+
+    def inject(self, message: WebSocketMessage) -> bool:
+        """Pass a message of the user's through the hooks."""
+        self.messages.inject(message)
+        return True
 
     def go_away(self) -> None:
         """Send a close frame to both sides because the proxy is stopping."""

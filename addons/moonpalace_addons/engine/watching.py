@@ -4,6 +4,7 @@ If another addon takes part, which may change or hold messages, `engine/websocke
 """
 
 import logging
+from collections import deque
 from typing import TYPE_CHECKING
 
 from mitmproxy.websocket import WebSocketData, WebSocketMessage
@@ -13,7 +14,15 @@ from moonpalace_addons.calls.kept_answer import DEFAULT_ROOM
 from moonpalace_addons.calls.tunnel import LEFT_OUT, UNREAD
 from moonpalace_addons.engine.tunnel import Tunnel
 from moonpalace_addons.engine.websocket import note_end
-from moonpalace_addons.wire.websocket_frames import CLOSE, TEXT, FrameReader, Message, close_code, close_frame
+from moonpalace_addons.wire.websocket_frames import (
+    CLOSE,
+    TEXT,
+    FrameReader,
+    Message,
+    close_code,
+    close_frame,
+    message_frame,
+)
 
 if TYPE_CHECKING:
     from moonpalace_addons.engine.api import ApiConnection
@@ -31,6 +40,7 @@ class WatchedTunnel(Tunnel):
         response, limit = self.flow.response, self.service.limits.max_body_size or DEFAULT_ROOM
         extensions = response.headers.get("sec-websocket-extensions", "") if response is not None else ""
         self._readers = {side: FrameReader(extensions, limit, is_client=side) for side in (True, False)}
+        self._injected: deque[WebSocketMessage] = deque()
         self._has_failed = False
 
     def opened(self) -> None:
@@ -55,6 +65,8 @@ class WatchedTunnel(Tunnel):
         try:
             for message in self._readers[from_client].feed(data):
                 self._show(message, from_client=from_client)
+            if self._injected:
+                self._send_injected()
         except Exception:
             self._has_failed = True
             logger.exception("the messages of a WebSocket are not recorded because of a fault in MoonPalace; they pass")
@@ -72,6 +84,28 @@ class WatchedTunnel(Tunnel):
         if message.left_out:
             self.flow.metadata[LEFT_OUT] = message.left_out
         self._hook("websocket_message")
+
+    def inject(self, message: WebSocketMessage) -> bool:
+        """Send a message of the user's, once its side is between two messages."""
+        websocket = self.flow.websocket
+        if websocket is None or websocket.timestamp_end is not None:
+            logger.warning("a message is not sent: its WebSocket is closing")
+        elif self._has_failed or self._readers[message.from_client].is_lost:
+            logger.warning("a message is not sent: what passes through its WebSocket cannot be read")
+        else:
+            self._injected.append(message)
+            self._send_injected()
+        return True
+
+    def _send_injected(self) -> None:
+        for message in [each for each in self._injected if self._readers[each.from_client].is_between_messages]:
+            self._injected.remove(message)
+            is_text, side = message.type == Opcode.TEXT, message.from_client
+            frame = message_frame(message.content, is_text=is_text, is_client=side)
+            (self.to_api if side else self.client.write)(frame)
+            if self.flow.websocket is not None:
+                self.flow.websocket.messages.append(message)
+                self._hook("websocket_message")
 
     def _hook(self, name: str) -> None:
         if (waiting := self.service.hooks.call(name, self.flow)) is not None:

@@ -43,7 +43,7 @@ class Messages:
             False: Connection(ConnectionType.CLIENT, extensions(offered)),
         }
         self._parts: dict[bool, list[bytes]] = {True: [], False: []}
-        self._received: deque[tuple[bool, events.Event]] = deque()
+        self._received: deque[tuple[bool, events.Event | WebSocketMessage]] = deque()
         self._busy = self._is_over = False
 
     def hook(self, name: str) -> bool:
@@ -75,12 +75,19 @@ class Messages:
             return
         self._advance()
 
+    def inject(self, message: WebSocketMessage) -> None:
+        """Queue a message of the user's behind those that have come."""
+        self._received.append((message.from_client, message))
+        self._advance()
+
     def _advance(self) -> None:
         while self._received and not self._busy and not self._is_over:
             self._take(*self._received.popleft())
 
-    def _take(self, from_client: bool, event: events.Event) -> None:
-        if isinstance(event, events.Message):
+    def _take(self, from_client: bool, event: events.Event | WebSocketMessage) -> None:
+        if isinstance(event, WebSocketMessage):
+            self._pass(event)
+        elif isinstance(event, events.Message):
             data = event.data.encode() if isinstance(event.data, str) else bytes(event.data)
             self._parts[from_client].append(data)
             if event.message_finished:
@@ -92,9 +99,11 @@ class Messages:
 
     def _message(self, from_client: bool, *, is_text: bool) -> None:
         parts, self._parts[from_client] = self._parts[from_client], []
-        kind = Opcode.TEXT if is_text else Opcode.BINARY
+        self._pass(WebSocketMessage(Opcode.TEXT if is_text else Opcode.BINARY, from_client, b"".join(parts)))
+
+    def _pass(self, message: WebSocketMessage) -> None:
         assert self.flow.websocket is not None  # noqa: S101 - set by the tunnel
-        self.flow.websocket.messages.append(WebSocketMessage(kind, from_client, b"".join(parts)))
+        self.flow.websocket.messages.append(message)
         self._unsent = True
         if self.hook("websocket_message"):
             self._forward_last()

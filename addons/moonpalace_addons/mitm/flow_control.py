@@ -11,6 +11,7 @@ from http import HTTPStatus
 from typing import Protocol
 
 from mitmproxy.http import HTTPFlow
+from mitmproxy.websocket import WebSocketMessage
 
 from moonpalace_addons.calls.control import HEARTBEAT as HEARTBEAT  # passed to a response's stream
 from moonpalace_addons.calls.control import Gate, control_of
@@ -194,6 +195,12 @@ def allow_retry(flow: HTTPFlow) -> None:
     """
     if (control := control_of(flow)) is not None:
         control.allow_retry()
+
+
+def inject_message(flow: HTTPFlow, message: WebSocketMessage) -> bool:
+    """Send a message into the WebSocket of a flow on our engine; return False if there is none."""
+    control = control_of(flow)
+    return control is not None and control.inject_message(message)
 
 
 def last_activity(flow: HTTPFlow) -> float | None:

@@ -64,6 +64,11 @@ class FrameReader:
         """Tell whether a frame of another sender may be written here."""
         return not (self.is_lost or self._rest or self._left)
 
+    @property
+    def is_between_messages(self) -> bool:
+        """Tell whether a message of another sender may be written here."""
+        return self.is_between_frames and self._kind is None
+
     def feed(self, data: bytes) -> Iterator[Message]:
         """Yield the messages that the bytes complete."""
         if self.is_lost:
@@ -173,9 +178,24 @@ def close_code(data: bytes) -> tuple[int | None, str]:
 
 def close_frame(code: int, reason: str, *, is_client: bool) -> bytes:
     """Return a close frame of one side."""
-    payload = code.to_bytes(2) + reason.encode()
-    head = bytes([_FINAL | CLOSE, len(payload) | (_MASKED if is_client else 0)])
-    return head + (bytes(4) if is_client else b"") + payload  # a key of zeros leaves the payload as it is
+    return _frame(CLOSE, code.to_bytes(2) + reason.encode(), is_client=is_client)
+
+
+def message_frame(data: bytes, *, is_text: bool, is_client: bool) -> bytes:
+    """Return a message of one side as one frame, not compressed, which any extension allows."""
+    return _frame(TEXT if is_text else BINARY, data, is_client=is_client)
+
+
+def _frame(kind: int, payload: bytes, *, is_client: bool) -> bytes:
+    size, masked = len(payload), _MASKED if is_client else 0
+    if size < _SHORT:
+        length = bytes([masked | size])
+    elif size < 1 << 16:
+        length = bytes([masked | _SHORT]) + size.to_bytes(2)
+    else:
+        length = bytes([masked | _LONG]) + size.to_bytes(8)
+    key = bytes(4) if is_client else b""  # zeros leave the payload as it is
+    return bytes([_FINAL | kind]) + length + key + payload
 
 
 def _accepted(header: str) -> Iterator[tuple[str, set[str]]]:
