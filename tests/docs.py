@@ -8,13 +8,15 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+from tests.forks import Command, Forks
 
 ROOT = Path(__file__).parents[1]
 READMES = (ROOT / "README.md", ROOT / "examples" / "README.zh.md")
@@ -46,9 +48,17 @@ def normal(text: str) -> str:
     return text.strip()
 
 
+@dataclass(frozen=True)
+class Demo:
+    """A store that holds the calls of `mpal demo`: the environment of commands, and what these are forked from."""
+
+    environment: Mapping[str, str]
+    forks: Forks
+
+
 @contextmanager
-def demo_store() -> Iterator[Mapping[str, str]]:
-    """Give the environment of a store that holds the calls of `mpal demo`."""
+def demo_store() -> Iterator[Demo]:
+    """Give the store."""
     from moonpalace_cli.commands import demo
     from moonpalace_cli.mock.server import MockServer
 
@@ -60,15 +70,19 @@ def demo_store() -> Iterator[Mapping[str, str]]:
                 log.wait_for(f"last_insert_id=({number})\n")
         explainer = f"explain: {{endpoint: '{mock.url}', model: mock-helper, key: sk-demo}}\n"
         (Path(folder) / EXPLAINER).write_text(explainer)
-        yield environment
+        demo_forks = Forks("mpal", environment)
+        try:
+            yield Demo(environment, demo_forks)
+        finally:
+            demo_forks.close()
 
 
-def printed(command: str, environment: Mapping[str, str]) -> str:
+def printed(command: str, store: Demo) -> str:
     """Return what an `mpal` command prints on either stream."""
     if shlex.split(command)[1] == "explain":
-        with explaining(environment) as own:
-            return output(command, own)
-    return output(command, environment)
+        with explaining(store.environment) as own:
+            return output(command, replace(store, environment=own))
+    return output(command, store)
 
 
 @contextmanager
@@ -80,13 +94,9 @@ def explaining(environment: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
         yield {**environment, "MOONPALACE_HOME": folder, "MOONPALACE_CONFIG": str(Path(folder) / EXPLAINER)}
 
 
-def output(command: str, environment: Mapping[str, str]) -> str:
+def output(command: str, store: Demo) -> str:
     """Return what a command prints."""
-    arguments = [sys.executable, "-m", "moonpalace_cli.main", *shlex.split(command)[1:]]
-    done = subprocess.run(
-        arguments, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
-    )
-    return done.stdout.decode()
+    return store.forks.popen(Command("mpal", tuple(shlex.split(command)[1:]), store.environment)).said()
 
 
 def sessions(block: str) -> list[tuple[str, str]]:
@@ -107,11 +117,11 @@ def is_current(shown: str, real: str) -> bool:
     return re.fullmatch(pattern, normal(real), re.DOTALL) is not None
 
 
-def updated_block(block: str, environment: Mapping[str, str]) -> str:
+def updated_block(block: str, store: Demo) -> str:
     """Return a console block with current outputs; one with a line `…` is kept as long as it is current."""
     result = ""
     for command, shown in sessions(block):
-        real = printed(command, environment) if is_run(command) else shown
+        real = printed(command, store) if is_run(command) else shown
         keep = not is_run(command) or is_current(shown, real)
         result += f"$ {command}\n{shown if keep else real}"
     return result
@@ -163,9 +173,9 @@ TABLES: Mapping[str, Callable[[], str]] = {
 """The tables by the names in their comments."""
 
 
-def updated(text: str, environment: Mapping[str, str]) -> str:
+def updated(text: str, store: Demo) -> str:
     """Return a document with current outputs and tables."""
-    text = BLOCK.sub(lambda found: found[1] + updated_block(found[2], environment) + found[3], text)
+    text = BLOCK.sub(lambda found: found[1] + updated_block(found[2], store) + found[3], text)
     return TABLE.sub(lambda found: found[1] + TABLES[found[2]]() + found[4], text)
 
 

@@ -1,7 +1,7 @@
 """The documents show what the program does today."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ SET_UP = "python3 -m venv .venv && .venv/bin/pip install -q -e '.[dev]' && .venv
 
 
 @pytest.fixture(scope="module")
-def environment() -> Iterator[Mapping[str, str]]:
+def store() -> Iterator[docs.Demo]:
     """Give a store with the calls of the demo."""
     with docs.demo_store() as found:
         yield found
@@ -31,9 +31,9 @@ def sessions(language: str) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def printed(environment: Mapping[str, str]) -> Callable[[str], str]:
+def printed(store: docs.Demo) -> Callable[[str], str]:
     """Give what a command prints; each is run once."""
-    return cache(partial(docs.printed, environment=environment))
+    return cache(partial(docs.printed, store=store))
 
 
 @pytest.mark.parametrize("language", ["", "zh"])

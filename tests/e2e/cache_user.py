@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.wire.secrets import masking
 from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.served import Served
+from tests.authorities import NO_AUTHORITIES
 from tests.scenarios.server import MockServer
 from tests.waiting import until
 
@@ -31,8 +31,8 @@ MODEL = "mock-cache"
 CACHED = ("--auto-cache", "--cache-min-bytes", "1000")
 QUICK = Times(loop=0, slow=0, headers=0.5, split=0, reset=0.02)
 PATIENCE = 60.0
-# httpx otherwise loads all authorities for each client, though none of these speaks TLS.
-NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+HTTP = httpx.Client(timeout=PATIENCE, trust_env=False, verify=NO_AUTHORITIES)
+"""The connections of all users."""
 
 
 def name_of(key: str) -> str:
@@ -57,21 +57,21 @@ class User:
         self, messages: Messages, *, model: str = MODEL, stream: bool = False, key: str = "", **more: object
     ) -> tuple[str, int]:
         """Return the text of the answer and the cached tokens of its usage."""
-        headers = {"X-Request-Id": self.name}
-        with openai.OpenAI(
+        sdk = openai.OpenAI(
             base_url=f"{self.proxy.url}/v1",
             api_key=key or self.key,
             max_retries=0,
             timeout=PATIENCE,
-            default_headers=headers,
-        ) as sdk:
-            request = {"model": model, "messages": messages, "stream": stream, **more}
-            if stream:
-                request["stream_options"] = {"include_usage": True}
-            answer = sdk.chat.completions.create(**request)  # type: ignore[call-overload]
-            if not stream:
-                return answer.choices[0].message.content, answer.usage.prompt_tokens_details.cached_tokens
-            chunks = list(answer)
+            default_headers={"X-Request-Id": self.name},
+            http_client=HTTP,
+        )
+        request = {"model": model, "messages": messages, "stream": stream, **more}
+        if stream:
+            request["stream_options"] = {"include_usage": True}
+        answer = sdk.chat.completions.create(**request)
+        if not stream:
+            return answer.choices[0].message.content, answer.usage.prompt_tokens_details.cached_tokens
+        chunks = list(answer)
         text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
         return text, chunks[-1].usage.prompt_tokens_details.cached_tokens
 

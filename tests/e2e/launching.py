@@ -9,9 +9,7 @@ import re
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -28,7 +26,8 @@ from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
-from tests.e2e.forks import Command, Fork, Forks, Kind
+from tests.authorities import NO_AUTHORITIES
+from tests.forks import Command, Fork, Forks, Kind
 from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,10 +41,16 @@ IMPATIENT = {"PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("tests/
 
 KINDS: tuple[Kind, ...] = ("mpal", "mitmproxy")
 
-type Process = subprocess.Popen[bytes] | Fork
+ALL = """
+import json, sys
+from moonpalace_cli.main import main
+for each in json.loads(sys.argv[1]):
+    print("mpal", *each, flush=True)
+    assert not main(each)
+"""
+"""What runs commands of `mpal` one after another."""
 
-# httpx otherwise loads all authorities for each client, though few of these speak TLS.
-NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+type Process = subprocess.Popen[bytes] | Fork
 
 
 def free_port() -> int:
@@ -112,13 +117,17 @@ class Log:
 
 @dataclass
 class Proxy:
-    """A proxy that listens; `home` is the folder MOONPALACE_HOME, `url` the address without `/v1`."""
+    """A proxy that listens; `home` is the folder MOONPALACE_HOME, `url` the address without `/v1`.
+
+    `forks` is what other programs are forked from.
+    """
 
     process: Process
     log: Log
     environment: dict[str, str]
     home: Path
     url: str
+    forks: Forks
     killed: bool = False
 
     @cached_property
@@ -173,20 +182,11 @@ class Proxy:
 
     def mpal(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         """Run another command of `mpal` on its store."""
-        return run_mpal(self.environment, *arguments)
+        return self.forks.run(Command("mpal", arguments, self.environment), PATIENCE)
 
     def mpal_all(self, commands: list[tuple[str, ...]]) -> bytes:
         """Run commands of `mpal` one after another in one process, and return all that they print."""
-        script = "import json, sys; from moonpalace_cli.main import main\n"
-        script += "for each in json.loads(sys.argv[1]): print('mpal', *each, flush=True); assert not main(each)"
-        done = subprocess.run(
-            [sys.executable, "-c", script, json.dumps(commands)],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = self.forks.run(Command("python", (ALL, json.dumps(commands)), self.environment), PATIENCE)
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
@@ -241,12 +241,6 @@ def environment_in(folder: Path, extra: Mapping[str, str]) -> dict[str, str]:
     return kept | paths | python | {"RES_OPTIONS": "timeout:1 attempts:1"} | dict(extra)
 
 
-def run_mpal(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    """Run a command of `mpal` that ends by itself."""
-    command = [sys.executable, "-m", "moonpalace_cli.main", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=PATIENCE, check=False)
-
-
 class Launcher:
     """Start processes, each with a folder of its own unless it is given one.
 
@@ -280,10 +274,7 @@ class Launcher:
         self, *arguments: str, folder: Path | None = None, extra: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a command of `mpal` that ends by itself; `extra` are environment variables."""
-        environment = self.environment(folder, extra)
-        if arguments[0] == "start" and "--workers" not in arguments:
-            return self._forks["mpal"].run(Command("mpal", arguments, environment), PATIENCE)
-        return run_mpal(environment, *arguments)
+        return self._forks["mpal"].run(Command("mpal", arguments, self.environment(folder, extra)), PATIENCE)
 
     def start(
         self,
@@ -300,9 +291,9 @@ class Launcher:
         command = Command("mpal", ("start", "--port", "0", *arguments), environment)
         # Workers tell their own processes by their command lines; the impatient change what is imported.
         if fresh or "--workers" in arguments or "PYTHONPATH" in (extra or {}):
-            return running(popen(command), environment)
+            return self._running(popen(command), environment)
         kind: Kind = "mitmproxy" if "--web" in arguments else "mpal"
-        return running(self._forks[kind].popen(command), environment)
+        return self._running(self._forks[kind].popen(command), environment)
 
     def mitmproxy(
         self,
@@ -316,8 +307,8 @@ class Launcher:
         command = self.mitmproxy_command(tool, *arguments, extra=extra)
         environment = dict(command.environment)
         if fresh or "PYTHONPATH" in (extra or {}):
-            return running(popen(command), environment, announced)
-        return running(self._forks["mitmproxy"].popen(command), environment, announced)
+            return self._running(popen(command), environment, announced)
+        return self._running(self._forks["mitmproxy"].popen(command), environment, announced)
 
     def mitmproxy_command(self, tool: str, *arguments: str, extra: Mapping[str, str] | None = None) -> Command:
         """Return the command that runs `mitmdump` or `mitmweb` with the bundle."""
@@ -332,6 +323,24 @@ class Launcher:
         command = self.mitmproxy_command("mitmdump", *arguments, extra=extra)
         return self._forks["mitmproxy"].run(command, PATIENCE)
 
+    @contextmanager
+    def _running(self, process: Process, environment: dict[str, str], announced: str = ANNOUNCED) -> Iterator[Proxy]:
+        """Give the proxy of a process that has been started, once it listens."""
+        log = Log(process)
+        try:
+            url = log.wait_for(announced)[1]
+        except BaseException:
+            process.kill()
+            process.wait()
+            log.whole()
+            raise
+        home = Path(environment["MOONPALACE_HOME"])
+        proxy = Proxy(process, log, environment, home, url, self._forks["mpal"])
+        try:
+            yield proxy
+        finally:
+            proxy.close()
+
 
 def popen(command: Command) -> subprocess.Popen[bytes]:
     """Start a process whose outputs are one pipe."""
@@ -343,21 +352,3 @@ def popen(command: Command) -> subprocess.Popen[bytes]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-
-
-@contextmanager
-def running(process: Process, environment: dict[str, str], announced: str = ANNOUNCED) -> Iterator[Proxy]:
-    """Give the proxy of a process that has been started, once it listens, for the length of a `with` block."""
-    log = Log(process)
-    try:
-        url = log.wait_for(announced)[1]
-    except BaseException:
-        process.kill()
-        process.wait()
-        log.whole()
-        raise
-    proxy = Proxy(process, log, environment, Path(environment["MOONPALACE_HOME"]), url)
-    try:
-        yield proxy
-    finally:
-        proxy.close()

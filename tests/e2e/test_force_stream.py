@@ -15,7 +15,7 @@ import pytest
 from moonpalace_addons.store.tasks import State
 from moonpalace_cli.mock.scenarios import Times
 from moonpalace_cli.mock.served import Served
-from tests.e2e.launching import NO_AUTHORITIES
+from tests.authorities import NO_AUTHORITIES
 from tests.scenarios.all_scenarios import scenarios
 from tests.scenarios.server import MockServer
 from tests.waiting import until
@@ -79,7 +79,7 @@ def sdks(mock: MockServer, proxy: Proxy) -> Iterator[tuple[openai.OpenAI, openai
 def parsed(sdk: openai.OpenAI, body: dict[str, object]) -> object:
     """Return what the SDK makes of an answer: the completion's fields, the body as text, or the error it raises."""
     try:
-        answer: object = sdk.chat.completions.create(**body)  # type: ignore[call-overload]
+        answer: object = sdk.chat.completions.create(**body)
     except openai.APIStatusError as error:
         return type(error), error.status_code, error.body, error.response.headers.get("retry-after")
     return answer.model_dump() if isinstance(answer, openai.BaseModel) else answer

@@ -24,8 +24,8 @@ import pytest
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
-from tests.e2e.forks import Command
 from tests.e2e.launching import ROOT, free_port
+from tests.forks import Command
 from tests.scenarios.server import MockServer
 from tests.waiting import until
 

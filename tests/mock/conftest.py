@@ -1,19 +1,16 @@
 """A mock without pauses, and clients that talk to it."""
 
-import ssl
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
 from moonpalace_cli.mock.scenarios import Times
+from tests.authorities import NO_AUTHORITIES
 from tests.scenarios.server import MockServer
 
 QUICK = Times(loop=0, slow=0, headers=0, split=0, reset=0.02)
 KEY = {"Authorization": "Bearer sk-test"}
-
-# httpx otherwise loads all authorities for each client, though none of these speaks TLS.
-NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from moonpalace_cli.web.server import Served
+from tests.authorities import NO_AUTHORITIES
 from tests.cli.conftest import Store
 from tests.cli.web.serving import TOKEN, serving
 
@@ -21,5 +22,5 @@ def served(store: Store) -> Iterator[Served]:
 def client(served: Served) -> Iterator[httpx.Client]:
     """Give a program that has the token."""
     headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "text/html"}
-    with httpx.Client(base_url=served.address, headers=headers, trust_env=False) as found:
+    with httpx.Client(base_url=served.address, headers=headers, trust_env=False, verify=NO_AUTHORITIES) as found:
         yield found

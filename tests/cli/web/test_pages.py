@@ -17,6 +17,7 @@ from moonpalace_cli.web import time_limit
 from moonpalace_cli.web.page import HEADERS
 from moonpalace_cli.web.server import Served
 from moonpalace_cli.web.tabs import TABS
+from tests.authorities import NO_AUTHORITIES
 from tests.cli.conftest import Store
 from tests.cli.web import samples
 from tests.cli.web.serving import TOKEN, serving
@@ -33,7 +34,7 @@ def ids(page: httpx.Response) -> list[int]:
 
 def test_the_token_becomes_a_cookie(served: Served) -> None:
     """The first address leads to the same page without the token; the cookie is for this host and no script."""
-    with httpx.Client(base_url=served.address, trust_env=False) as browser:
+    with httpx.Client(base_url=served.address, trust_env=False, verify=NO_AUTHORITIES) as browser:
         assert browser.get("/").status_code == 401
         first = browser.get("/", params={"q": "status == 200", "token": TOKEN})
         assert (first.status_code, first.headers["Location"]) == (303, "/?q=status+%3D%3D+200")
@@ -47,14 +48,14 @@ def test_the_token_becomes_a_cookie(served: Served) -> None:
 
 def test_a_token_leads_nowhere_else(served: Served) -> None:
     """Not even with two slashes does the first address lead to another host."""
-    with httpx.Client(trust_env=False) as browser:
+    with httpx.Client(trust_env=False, verify=NO_AUTHORITIES) as browser:
         found = browser.get(f"{served.address}//attacker.invalid/", params={"token": TOKEN})
     assert not found.headers.get("Location", "/").startswith("//")
 
 
 def test_a_cookie_survives_a_restart(store: Store) -> None:
     """A page that is open goes on when the console comes back on the same port."""
-    with httpx.Client(trust_env=False) as browser:
+    with httpx.Client(trust_env=False, verify=NO_AUTHORITIES) as browser:
         with serving(store.engine) as first:
             browser.get(first.url)
             port = int(first.address.rpartition(":")[2])
@@ -268,7 +269,7 @@ def test_live_events(store: Store, client: httpx.Client) -> None:
 def test_pages_that_are_open_at_the_end(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     """Each page hears at once how things are, the second one too; at the end nothing is logged of them."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    client = httpx.Client(headers=headers, trust_env=False, timeout=60)
+    client = httpx.Client(headers=headers, trust_env=False, verify=NO_AUTHORITIES, timeout=60)
     followed = list[Iterator[str]]()
     with client, ExitStack() as pages, serving(store.engine) as served:  # which ends first
         for _ in range(2):
@@ -301,7 +302,10 @@ def test_a_refusal_links_nowhere_else(served: Served, path: str) -> None:
 def test_a_slow_filter_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A filter that takes too long is ended with advice; what comes next on its connection has time of its own."""
     headers = JSON | {"Authorization": f"Bearer {TOKEN}"}
-    with serving(store.engine) as served, httpx.Client(base_url=served.address, trust_env=False) as client:
+    with (
+        serving(store.engine) as served,
+        httpx.Client(base_url=served.address, trust_env=False, verify=NO_AUTHORITIES) as client,
+    ):
         monkeypatch.setattr(time_limit, "SECONDS", -1.0)
         monkeypatch.setattr(time_limit, "STEPS", 1)
         found = client.get("/", params={"q": "model ~ 'k*'"}, headers=headers)

@@ -1,13 +1,14 @@
 """What may stand against an upgrade, and what is left when it is killed."""
 
+import os
 import random
 import resource
 import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 from collections import namedtuple
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -15,9 +16,18 @@ import pytest
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.incoming import upgrade
+from tests.forks import Command, Forks
 from tests.store.incoming.upgraded import REFERENCE, ROOT, backups_of, opened, rows_of
 
 pytestmark = pytest.mark.usefixtures("shanghai")
+
+
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    """Give what processes that upgrade are forked from."""
+    found = Forks("store", {"PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("", "addons"))})
+    yield found
+    found.close()
 
 
 def is_sound(file: Path) -> bool:
@@ -74,9 +84,9 @@ except StoreError as error:
 
 
 @pytest.mark.parametrize("limit", [10_000, 130_000, 300_000])
-def test_full_disk_leaves_the_old_file(old: Path, limit: int) -> None:
+def test_full_disk_leaves_the_old_file(forks: Forks, old: Path, limit: int) -> None:
     """Where writing fails, in the backup or in the new file, the old one is untouched and nothing half is left."""
-    printed = run(LIMITED, str(old), str(limit))
+    printed = run(forks, LIMITED, str(old), str(limit))
     assert printed.startswith(f"cannot upgrade {old}, which is as it was: ")
     assert printed.count("\n") == 1
     assert is_sound(old)
@@ -86,9 +96,9 @@ def test_full_disk_leaves_the_old_file(old: Path, limit: int) -> None:
     assert rows_of(old)[48]["state"] == "completed"
 
 
-def test_limit_is_what_stops_it(old: Path) -> None:
+def test_limit_is_what_stops_it(forks: Forks, old: Path) -> None:
     """The test above says something: with room enough the same script upgrades."""
-    assert run(LIMITED, str(old), str(resource.RLIM_INFINITY)) == ""
+    assert run(forks, LIMITED, str(old), str(resource.RLIM_INFINITY)) == ""
     assert rows_of(old)[48]["state"] == "completed"
 
 
@@ -123,18 +133,15 @@ upgrade.replace = replace
 """
 
 
-def run(script: str, *arguments: str, code: int = 0) -> str:
+def command(script: str, *arguments: str) -> Command:
+    return Command("python", (script, *arguments), {"TZ": "Asia/Shanghai"})
+
+
+def run(forks: Forks, script: str, *arguments: str, code: int = 0) -> str:
     """Run a script in a process of its own; return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        env={"PYTHONPATH": f"{ROOT / 'addons'}", "TZ": "Asia/Shanghai"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = forks.run(command(script, *arguments), 60)
     assert done.returncode == code, done.stderr
-    return done.stdout
+    return done.stdout.decode()
 
 
 def check_whole(file: Path) -> None:
@@ -149,65 +156,40 @@ def check_whole(file: Path) -> None:
 
 
 @pytest.mark.parametrize("moment", [pytest.param(value, id=key) for key, value in DYING.items()])
-def test_killed_at_each_step(old: Path, moment: str) -> None:
+def test_killed_at_each_step(forks: Forks, old: Path, moment: str) -> None:
     """A process that is killed between two steps leaves the old file or the new one."""
-    run(f"{PREPARED}\n{moment}\nupgrade.upgrade(file)", str(old), code=-signal.SIGKILL)
+    run(forks, f"{PREPARED}\n{moment}\nupgrade.upgrade(file)", str(old), code=-signal.SIGKILL)
     check_whole(old)
 
 
-def test_killed_in_the_midst_of_the_copy(old: Path) -> None:
+def test_killed_in_the_midst_of_the_copy(forks: Forks, old: Path) -> None:
     """When half of the pages are already those of the new file, the next to open it gets the old one back."""
     before = rows_of(old)
-    run(f"{PREPARED}\n{HALF_COPIED}\nupgrade.upgrade(file)", str(old), code=-signal.SIGKILL)
+    run(forks, f"{PREPARED}\n{HALF_COPIED}\nupgrade.upgrade(file)", str(old), code=-signal.SIGKILL)
     assert Path(f"{old}-journal").stat().st_size > 0
     assert rows_of(old) == before
     check_whole(old)
 
 
-WAITING = PREPARED + "\nprint('ready', flush=True)\nsys.stdin.readline()\nupgrade.upgrade(file)\n"
-
-
-def start(file: Path) -> subprocess.Popen[str]:
-    """Start a process that upgrades a file as soon as a line comes."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", WAITING, str(file)],
-        env={"PYTHONPATH": f"{ROOT / 'addons'}", "TZ": "Asia/Shanghai"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def go(process: subprocess.Popen[str]) -> None:
-    """Let a started process begin."""
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
+UPGRADING = f"{PREPARED}\nupgrade.upgrade(file)"
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_killed_at_any_moment(old: Path, seed: int) -> None:
+def test_killed_at_any_moment(forks: Forks, old: Path, seed: int) -> None:
     """Killed after a random time, the upgrade leaves the old file or the new one."""
-    process = start(old)
-    go(process)
+    process = forks.popen(command(UPGRADING, str(old)))
     with suppress(subprocess.TimeoutExpired):
         process.wait(random.Random(seed).uniform(0.001, 0.15))
     process.kill()
-    process.communicate()
+    process.said()
     check_whole(old)
 
 
-def test_several_at_once(old: Path) -> None:
+def test_several_at_once(forks: Forks, old: Path) -> None:
     """Of processes that open the file in the same moment, one upgrades it; the others find the work done."""
-    processes = [start(old) for _ in range(3)]
-    for process in processes:
-        go(process)
-    said = [process.communicate(timeout=60)[1] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0]
+    processes = [forks.popen(command(UPGRADING, str(old))) for _ in range(3)]
+    said = [process.said() for process in processes]
+    assert [process.wait() for process in processes] == [0, 0, 0]
     assert len([text for text in said if "has been upgraded, 49 calls" in text]) == 1
     assert len(backups_of(old)) == 1
     check_whole(old)
@@ -215,30 +197,36 @@ def test_several_at_once(old: Path) -> None:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_other_waits_for_a_long_upgrade(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+SLOW = """
+import time
+real = upgrade.build
+def build(*given):
+    print('ready', flush=True)
+    while not Path(sys.argv[2]).exists():
+        time.sleep(0.01)
+    return real(*given)
+upgrade.build = build
+"""
+
+
+def test_other_waits_for_a_long_upgrade(
+    forks: Forks, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Who opens the file during an upgrade that takes longer than a lock is waited for, waits."""
-    slow = "real = upgrade.build\ndef build(*given):\n    print('ready', flush=True)\n    sys.stdin.readline()\n"
-    script = f"{PREPARED}\n{slow}    return real(*given)\nupgrade.build = build\nupgrade.upgrade(file)\n"
-    process = subprocess.Popen(
-        [sys.executable, "-c", script, str(old)],
-        env={"PYTHONPATH": f"{ROOT / 'addons'}"},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    go_on = tmp_path / "go on"
+    process = forks.popen(command(f"{PREPARED}\n{SLOW}\nupgrade.upgrade(file)", str(old), str(go_on)))
     assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
+    assert process.stdout.readline() == b"ready\n"
     monkeypatch.setattr("moonpalace_addons.store.database.engine.BUSY_TIMEOUT", 0.05)
     waited: list[str] = []
 
     def note(message: str, *_: object) -> None:
         waited.append(message)
-        go(process)
+        go_on.touch()
 
     monkeypatch.setattr(upgrade.logger, "warning", note)
     opened(old)
-    assert process.wait(60) == 0
-    process.communicate()
+    process.said()
+    assert process.wait() == 0
     assert waited == ["waiting for another process that is upgrading %s"]
     assert rows_of(old)[48]["state"] == "completed"

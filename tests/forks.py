@@ -1,8 +1,8 @@
-"""Proxies forked from a process that has imported all they need, which takes longer than most of their tests.
+"""Programs forked from a process that has imported all they need, which takes longer than most of their tests.
 
-After its imports a fork does all that `mpal start`, `mitmdump` and `mitmweb` do: it is a process of its own, with an
-environment and outputs of its own, and ends as Python does. A proxy that imports something else, or whose command line
-is looked at, is started afresh.
+After its imports a fork does all that `mpal`, `mitmdump` and `mitmweb` do: it is a process of its own, with an
+environment and outputs of its own, and ends as Python does. A program that imports something else, or whose command
+line is looked at, is started afresh.
 """
 
 import json
@@ -18,16 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal, NoReturn
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 
-type Kind = Literal["mpal", "mitmproxy"]
-"""What has been imported: what `mpal start` needs, or mitmproxy with all of its addons and nothing of ours."""
+type Kind = Literal["mpal", "store", "mitmproxy"]
+"""What has been imported: what `mpal` needs, the store alone, or mitmproxy with its addons and nothing of ours."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A program and its arguments, as on a command line, and the environment."""
+    """A program and its arguments, as on a command line, and the environment; `python` runs its first argument."""
 
     program: str
     arguments: tuple[str, ...]
@@ -77,6 +77,14 @@ class Fork:
         """End it at once."""
         self.send_signal(signal.SIGKILL)
 
+    def said(self) -> str:
+        """Return what it says until its end."""
+        assert self.stdout is not None
+        with self.stdout:
+            text = self.stdout.read().decode()
+        self.wait()
+        return text
+
 
 class Forks:
     """The process that others are forked from; it is started for the first of them."""
@@ -92,7 +100,7 @@ class Forks:
             self._channel, other = socket.socketpair()
             with other:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "tests.e2e.forks", self._kind, str(other.fileno())],
+                    [sys.executable, "-m", "tests.forks", self._kind, str(other.fileno())],
                     cwd=ROOT,
                     env=self._environment,
                     stdin=subprocess.DEVNULL,
@@ -195,6 +203,14 @@ def preload(kind: str) -> None:
 
         defer_package("mitmproxy.addons")  # as `mpal start` does
         from moonpalace_cli.proxy import console_log, serving  # noqa: F401
+        from tests.forked_writer import fork_writers
+
+        fork_writers()
+    elif kind == "store":
+        import zstandard  # noqa: F401
+
+        from moonpalace_addons.store.database import opening  # noqa: F401
+        from moonpalace_addons.store.incoming import legacy_calls  # noqa: F401
     else:
         from mitmproxy.tools import dump  # noqa: F401
         from mitmproxy.tools.web import master  # noqa: F401
@@ -206,6 +222,10 @@ def run(command: Command) -> int | None:
         from moonpalace_cli.main import main as mpal
 
         return mpal(command.arguments)
+    if command.program == "python":
+        sys.argv = ["-c", *command.arguments[1:]]
+        exec(command.arguments[0], {"__name__": "__main__"})
+        return None
     from mitmproxy.tools import main
 
     program: Callable[[tuple[str, ...]], int | None] = getattr(main, command.program)

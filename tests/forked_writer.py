@@ -1,0 +1,55 @@
+"""The writer's process as a fork of its proxy, where that is a fork itself: its imports take longer than most tests.
+
+After them it does all that a new process does. Proxies that are started afresh start it afresh too.
+"""
+
+import gc
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from functools import partial
+from types import SimpleNamespace
+
+from moonpalace_addons.writer_process import process, server
+
+MAX_DESCRIPTORS = 1 << 16
+
+
+def fork_writers() -> None:
+    """Have this process and its forks fork the writers of their proxies."""
+    forking = partial(subprocess.Popen, preexec_fn=be_writer)
+    known = SimpleNamespace(Popen=forking, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired)
+    vars(process)["subprocess"] = known
+
+
+def be_writer() -> None:
+    """Run the writer in the child that `Popen` has made, with its pipes; end with it, so that nothing is executed."""
+    code = 1
+    try:
+        gc.freeze()  # what the proxy has left must not be collected: it would close descriptors that are others by then
+        os.closerange(3, MAX_DESCRIPTORS)  # the pipe among them by which `Popen` hears of the start
+        forget_the_proxy()
+        server.main()
+        threading._shutdown()  # type: ignore[attr-defined]
+        code = 0
+    except BaseException:  # noqa: BLE001 - the end of a process
+        traceback.print_exc()
+    finally:
+        os._exit(code)
+
+
+def forget_the_proxy() -> None:
+    """Reset what a new process does not have."""
+    signal.set_wakeup_fd(-1)
+    sys.setswitchinterval(0.005)
+    sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
+    logging.root.handlers.clear()
+    for name in logging.root.manager.loggerDict:
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.setLevel(logging.NOTSET)
+        logger.propagate = True
