@@ -5,7 +5,6 @@ process of its own, so that what it sends without end holds up none of its other
 """
 
 import contextlib
-import gzip
 import json
 import select
 import signal
@@ -16,6 +15,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 
 BLOCK = 65_536
 PATIENCE = 10.0
@@ -50,9 +50,22 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-def zipped(block: bytes, times: int) -> bytes:
-    """Return a gzip member of a block again and again, which is hardly longer than a thousandth of it."""
-    return gzip.compress(block * (times // len(block)), 9)
+@dataclass(frozen=True)
+class Zipped(Endless):
+    """Chunks that are a gzip member each, of the block again and again: hardly longer than a thousandth of it."""
+
+    def chunks(self, most: int) -> Iterator[bytes]:
+        """Iterate over what is sent."""
+        return Endless(self.start, chunk(zipped(self.block * (1_000_000 // len(self.block)), 50))).chunks(most)
+
+
+def zipped(data: bytes, times: int) -> bytes:
+    """Return a gzip member of data again and again, which are packed once: to pack all takes as long as a test."""
+    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    packed = packer.compress(data) + packer.flush(zlib.Z_FULL_FLUSH)  # and refers to nothing before it
+    checksum = reduce(lambda found, _: zlib.crc32(data, found), range(times), 0)
+    trailer = checksum.to_bytes(4, "little") + (len(data) * times).to_bytes(4, "little")
+    return b"\x1f\x8b\x08" + bytes(7) + packed * times + packer.flush() + trailer
 
 
 def frame(data: bytes, *, mask: bytes = b"", is_zipped: bool = False) -> bytes:
@@ -93,6 +106,7 @@ OK = b"HTTP/1.1 200 OK\r\n"
 JSON = OK + b"Content-Type: application/json\r\n"
 EVENTS = OK + b"Content-Type: text/event-stream\r\n"
 CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n"
+GZIP = b"Content-Encoding: gzip\r\n" + CHUNKS
 DELTA = b'data: {"id":"c","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"word "}}]}\n\n'
 
 ACCEPT = b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
@@ -120,15 +134,10 @@ UPSTREAMS = {
     "tool calls": Endless(
         EVENTS + CHUNKS, chunk(b'data: {"choices":[{"delta":{"tool_calls":[{},{},{},{},{},{},{},{},{}]}}]}\n\n')
     ),
-    "gzip of JSON": Endless(JSON + b"Content-Encoding: gzip\r\n" + CHUNKS, chunk(zipped(b"[[],{}],", 50_000_000))),
-    "gzip of events": Endless(EVENTS + b"Content-Encoding: gzip\r\n" + CHUNKS, chunk(zipped(DELTA, 50_000_000))),
-    "gzip of tiny events": Endless(
-        EVENTS + b"Content-Encoding: gzip\r\n" + CHUNKS, chunk(zipped(b"data:1\n\n", 50_000_000))
-    ),
-    "gzip of an error": Endless(
-        JSON.replace(b"200 OK", b"400 Bad") + b"Content-Encoding: gzip\r\n" + CHUNKS,
-        chunk(zipped(b"prompt_cache_key ", 50_000_000)),
-    ),
+    "gzip of JSON": Zipped(JSON + GZIP, b"[[],{}],"),
+    "gzip of events": Zipped(EVENTS + GZIP, DELTA),
+    "gzip of tiny events": Zipped(EVENTS + GZIP, b"data:1\n\n"),
+    "gzip of an error": Zipped(JSON.replace(b"200 OK", b"400 Bad") + GZIP, b"prompt_cache_key "),
     "WebSocket messages": Endless(SWITCH + b"\r\n", frame(DELTA)),
     "WebSocket message": Endless(SWITCH + b"\r\n\x81\x7f" + (2**62).to_bytes(8), X),
     "zipped WebSocket messages": Endless(DEFLATE, frame(b"word " * 600_000, is_zipped=True)),

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import anthropic
 import pytest
 
 from moonpalace_addons.store.tasks import State
@@ -16,6 +15,8 @@ from moonpalace_addons.wire.faces.messages import MARK
 from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
+    import anthropic
+
     from tests.e2e.launching import Launcher, Proxy
 
 MODES = {"plain": (), "forced": ("--force-stream", "--heartbeat", "0.1"), "guarded": ("--detect-repeat",)}
@@ -46,6 +47,8 @@ class Side:
 
 def sdk(url: str) -> anthropic.Anthropic:
     """Return a client that tries once."""
+    import anthropic  # takes seconds, which nobody else waits for
+
     return anthropic.Anthropic(base_url=url, api_key="sk-e2e-client-0123456789", max_retries=0, timeout=60.0)
 
 
@@ -62,7 +65,8 @@ def side(request: pytest.FixtureRequest, launch: Launcher, mock: MockServer) -> 
 
 def dumped(message: anthropic.BaseModel) -> dict[str, Any]:
     """Return what the SDK knows of a message."""
-    return message.model_dump(exclude_none=True)
+    known: dict[str, Any] = message.model_dump(exclude_none=True)
+    return known
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -84,6 +88,7 @@ def test_the_sdk_gets_the_same(side: Side, request_id: str, model: str) -> None:
 
 def test_async(side: Side) -> None:
     """Twenty calls at once, with and without streams, get their own answers."""
+    import anthropic
 
     async def ask(client: anthropic.AsyncAnthropic, number: int) -> str:
         question: dict[str, Any] = QUESTION | {"messages": [{"role": "user", "content": f"Say {number} 月"}]}
@@ -133,6 +138,8 @@ def test_the_row_is_that_of_the_same_chat(side: Side, request_id: str, model: st
 
 def test_errors(side: Side, request_id: str) -> None:
     """An error is what the SDK raises for the API's own, in a stream too, and the row has its kind."""
+    import anthropic
+
     for client in (side.through, side.direct):
         with pytest.raises(anthropic.BadRequestError, match="temperature"):
             client.messages.create(model="mock-400", **QUESTION)

@@ -87,7 +87,7 @@ def test_finds_shuffled_sentences(prefix: int) -> None:
         prose(3, 8000),
         "".join(f'{{"id": {number * 7919 % 100_003}, "name": "item", "ok": true}},\n' for number in range(1500)),
         shuffled(4, 3000, [word + " " for word in prose(5, 100).split()]),
-        "".join(chr(0x4E00 + Random(6).randint(0, 2000) * number % 3001) for number in range(30_000)),
+        "".join(chr(0x4E00 + 1624 * number % 3001) for number in range(30_000)),
     ],
     ids=["prose", "records", "a hundred words", "Chinese"],
 )
