@@ -15,3 +15,13 @@ def sweep(data: bytes, size: int) -> Iterator[list[bytes]]:
     """
     for first in range(1, min(size + 1, len(data))):
         yield [data[:first], *pieces_of(data[first:], size)]
+
+
+def every_cut(data: bytes) -> Iterator[list[bytes]]:
+    """Give a stream whole, byte by byte, and cut at every position, in pieces that hold half an event or less.
+
+    It is read some sixty times, however long it is; what depends on longer pieces is tested with short streams.
+    """
+    yield [data]
+    yield pieces_of(data)
+    yield from sweep(data, 61)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
-from tests.cuts import pieces_of, sweep
+from tests.cuts import every_cut, pieces_of
 from tests.dialects import STREAMS
 from tests.wire.merging import decoded, face_of_events, merge_events
 
@@ -32,7 +32,7 @@ def test_the_answer_of_a_dialect_at_every_cut(name: str) -> None:
     data, expected = STREAMS[name].data, STREAMS[name].answer
     events = decoded([data])
     assert merge_events(events, face_of_events(events)) == expected
-    for pieces in [pieces_of(data), *sweep(data, 401)]:
+    for pieces in every_cut(data):
         assert decoded(pieces) == events, pieces
 
 
@@ -42,6 +42,6 @@ def test_a_forced_stream_of_a_dialect(name: str) -> None:
     data, expected = STREAMS[name].data, STREAMS[name].answer
     face = face_of_events(decoded([data]))
     assert edited(Plan(face), pieces_of(data)) == data
-    for pieces in ([data], pieces_of(data), *sweep(data, 401)):
+    for pieces in every_cut(data):
         answer = edited(Plan(face, coerce=True), pieces)
         assert answer == b"" if name in FAILED else json.loads(answer) == expected, pieces

@@ -16,7 +16,7 @@ from moonpalace_addons.wire.loops.repeat import Detector
 from moonpalace_addons.wire.sse import Decoder, Event
 from moonpalace_cli.mock.api import Call
 from moonpalace_cli.mock.scenarios import Times
-from tests.cuts import pieces_of, sweep
+from tests.cuts import every_cut, pieces_of
 from tests.scenarios.all_scenarios import scenarios
 from tests.scenarios.server import Api
 from tests.wire.merging import merge_events
@@ -73,11 +73,9 @@ DISTINCT = list({NAMED.sub(b"", found.text): name for name, found in reversed(RE
 """The scenarios whose streams are unlike, once their encodings are taken off."""
 
 
-def every_cut(data: bytes) -> Iterable[list[bytes]]:
-    """Cut a stream at every position, in pieces that hold an event or a part of one; a long one at many positions."""
-    if len(data) < LONG:
-        return sweep(data, 211 if len(data) < 4_000 else 61)
-    return [pieces_of(data, 997), pieces_of(data, 4_099)]
+def cuts(data: bytes) -> Iterable[list[bytes]]:
+    """Cut a stream at every position, a long one at many."""
+    return every_cut(data) if len(data) < LONG else [pieces_of(data, 61), pieces_of(data, 997), pieces_of(data, 4_099)]
 
 
 def decoded(pieces: list[bytes]) -> list[Event]:
@@ -118,28 +116,14 @@ def test_all_events_are_found(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DISTINCT)
-def test_byte_by_byte(name: str) -> None:
-    """Fed byte by byte, a stream has the same events and the same merged answer, and passes unchanged."""
-    text = RECORDED[name].text
-    pieces = pieces_of(text, 1 if len(text) < LONG else 61)
-    events = decoded([text])
-    merged = merge_events(events)
-    assert merged
-    found = decoded(pieces)
-    assert found == events
-    assert merge_events(found) == merged
-    assert edited(Plan(CHAT_COMPLETIONS), pieces) == text
-    answer = edited(Plan(CHAT_COMPLETIONS, coerce=True), pieces)
-    assert answer == b"" if name in CUT else json.loads(answer) == merged
-
-
-@pytest.mark.parametrize("name", DISTINCT)
 def test_cut_at_every_position(name: str) -> None:
-    """Cut anywhere, a stream has the same merged answer, and passes unchanged."""
+    """Cut anywhere, a stream has the same events and the same merged answer, and passes unchanged."""
     text = RECORDED[name].text
+    events = decoded([text])
     merged = edited(Plan(CHAT_COMPLETIONS, coerce=True), [text])
-    assert merged == b"" if name in CUT else json.loads(merged) == merge_events(decoded([text]))
-    for pieces in every_cut(text):
+    assert merged == b"" if name in CUT else json.loads(merged) == merge_events(events)
+    for pieces in cuts(text):
+        assert decoded(pieces) == events, pieces
         assert edited(Plan(CHAT_COMPLETIONS), pieces) == text, pieces
         assert edited(Plan(CHAT_COMPLETIONS, coerce=True), pieces) == merged, pieces
 
@@ -162,7 +146,7 @@ def test_hidden_usage(name: str) -> None:
     whole = edited(Plan(CHAT_COMPLETIONS, hide_usage=True), [text])
     found = [event.data for event in decoded([whole])]
     assert found == expected
-    for pieces in islice(every_cut(text), 0, None, 7):
+    for pieces in islice(cuts(text), 0, None, 7):
         assert edited(Plan(CHAT_COMPLETIONS, hide_usage=True), pieces) == whole, pieces
 
 
@@ -170,7 +154,7 @@ def test_hidden_usage(name: str) -> None:
 def test_encoded_streams_decode_alike(name: str) -> None:
     """A compressed stream decodes to the same bytes whole, byte by byte and cut at every position."""
     recorded = RECORDED[name]
-    for pieces in [pieces_of(recorded.data), *sweep(recorded.data, 211)]:
+    for pieces in every_cut(recorded.data):
         decoder = ContentDecoder(recorded.encoding)
         assert b"".join(map(decoder.feed, pieces)) + decoder.close() == recorded.text
         assert decoder.error is None

@@ -10,7 +10,7 @@ from moonpalace_addons.wire.faces.completions import COMPLETIONS
 from moonpalace_addons.wire.faces.summary import summarize
 from moonpalace_addons.wire.loops.loop_guard import LoopGuard
 from moonpalace_addons.wire.loops.repeat import Detector, Loop
-from tests.cuts import pieces_of, sweep
+from tests.cuts import every_cut, pieces_of
 
 type Json = dict[str, Any]
 
@@ -64,7 +64,7 @@ ANSWER = {
 
 def test_merged() -> None:
     """Whole, byte by byte and cut anywhere, a stream is the answer without streaming, and passes unchanged."""
-    for pieces in ([STREAM], pieces_of(STREAM), *sweep(STREAM, 701)):
+    for pieces in every_cut(STREAM):
         assert json.loads(edited(Plan(COMPLETIONS, coerce=True), pieces)) == ANSWER
     assert edited(Plan(COMPLETIONS), pieces_of(STREAM)) == STREAM
     summary = summarize(ANSWER)
@@ -84,7 +84,7 @@ def test_a_loop_is_ended() -> None:
     begun = written(chunk("a", "stop", index=1), chunk("LOOP"), done=False)
     stream = begun + written(chunk("more"))
     plan = Plan(COMPLETIONS, make_guard=lambda: LoopGuard(COMPLETIONS, lambda: cast(Detector, FiresAtLoop())))
-    for pieces in ([stream], pieces_of(stream), *sweep(stream, 401)):
+    for pieces in every_cut(stream):
         output = edited(plan, pieces)
         assert output.startswith(begun)
         assert [json.loads(line[6:]) for line in output[len(begun) :].decode().splitlines() if "{" in line] == [

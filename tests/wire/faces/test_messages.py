@@ -14,7 +14,7 @@ from moonpalace_addons.wire.faces.summary import summarize
 from moonpalace_addons.wire.loops.loop_guard import LoopGuard
 from moonpalace_addons.wire.loops.repeat import Detector, Loop
 from moonpalace_addons.wire.usage import Usage
-from tests.cuts import pieces_of, sweep
+from tests.cuts import every_cut
 
 type Json = dict[str, Any]
 
@@ -184,7 +184,7 @@ def test_cut_anywhere(name: str) -> None:
     """Fed whole, by bytes and cut at every position the answer for the client is the same."""
     events, expected = STREAMS[name]
     stream = written(events)
-    for pieces in ([stream], pieces_of(stream), *sweep(stream, 997)):
+    for pieces in every_cut(stream):
         editor, output = edited(Plan(MESSAGES, coerce=True), pieces)
         assert (json.loads(output), editor.is_complete, editor.error) == (expected, True, None)
         assert edited(Plan(MESSAGES), pieces)[1] == stream
@@ -273,7 +273,7 @@ def test_a_loop_is_ended_in_the_grammar_of_messages(channel: str) -> None:
     """After the event with the loop the open block and the message end; nothing of what follows comes out."""
     begun = [start(), *LOOPS[channel]]
     stream = written([*begun, *texts(0, "text_delta", "text", "more"), stop(0), *end()])
-    for pieces in ([stream], pieces_of(stream), *sweep(stream, 701)):
+    for pieces in every_cut(stream):
         editor, output = edited(GUARD, pieces)
         assert editor.found is not None
         assert editor.found.place == f"block 0, {channel}"

@@ -14,7 +14,7 @@ from moonpalace_addons.wire.faces.summary import summarize
 from moonpalace_addons.wire.faces.table import only_text
 from moonpalace_addons.wire.loops.loop_guard import LoopGuard
 from moonpalace_addons.wire.loops.repeat import Detector, Loop
-from tests.cuts import pieces_of, sweep
+from tests.cuts import every_cut
 from tests.dialects import STREAMS
 from tests.linear import takes_linear_time
 
@@ -218,7 +218,7 @@ def test_a_loop_is_ended_in_the_grammar_of_responses(channel: str) -> None:
     """What is open is closed, but not a call of a tool; the last event has all of the output, and why it ended."""
     begun, closing = [created(), *LOOPS[channel][0]], LOOPS[channel][1]
     stream = written([*begun, delta(channel, "more"), event("completed", response={**BASE, "status": "completed"})], 0)
-    for pieces in ([stream], pieces_of(stream), *sweep(stream, 701)):
+    for pieces in every_cut(stream):
         editor, output = edited(guarded(), pieces)
         assert editor.found is not None
         assert editor.found.place == f"output item 0, {channel}"
