@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -71,13 +72,24 @@ def sources(*folders: str) -> list[Path]:
     return sorted(file for folder in folders for file in (ROOT / folder).rglob("*.py"))
 
 
-def imports(file: Path, *, types: bool = True) -> Iterator[Import]:
+@cache
+def parsed(file: Path) -> list[ast.AST]:
+    """Return the syntax tree of a file as a list of its nodes, which several tests look at."""
+    return list(ast.walk(ast.parse(file.read_text(encoding="utf-8"))))
+
+
+@cache
+def imports(file: Path, *, types: bool = True) -> tuple[Import, ...]:
     """Find all imports of a file, those inside functions too; without `types`, those that are run."""
-    module, tree = module_name(file), ast.parse(file.read_text(encoding="utf-8"))
-    left_out = set() if types else for_types_only(tree)
-    for node in ast.walk(tree):
-        if node in left_out:
-            continue
+    nodes = parsed(file)
+    left_out = set() if types else for_types_only(nodes)
+    return tuple(found_imports(file, [node for node in nodes if node not in left_out]))
+
+
+def found_imports(file: Path, nodes: list[ast.AST]) -> Iterator[Import]:
+    """Find the imports among the nodes of a file."""
+    module = module_name(file)
+    for node in nodes:
         if isinstance(node, ast.Import):
             yield from (Import(module, node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -86,9 +98,9 @@ def imports(file: Path, *, types: bool = True) -> Iterator[Import]:
             yield from (Import(module, node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
-def for_types_only(tree: ast.Module) -> set[ast.AST]:
+def for_types_only(nodes: list[ast.AST]) -> set[ast.AST]:
     """Return what stands under `if TYPE_CHECKING`, which nobody runs."""
-    conditions = [node for node in ast.walk(tree) if isinstance(node, ast.If)]
+    conditions = [node for node in nodes if isinstance(node, ast.If)]
     found = [node.body for node in conditions if ast.unparse(node.test) == "TYPE_CHECKING"]
     return {each for body in found for statement in body for each in ast.walk(statement)}
 
@@ -114,21 +126,15 @@ ADDON_FILES = sources("addons")
 CLI_FILES = sources("moonpalace_cli")
 
 
-def short(file: Path) -> str:
-    """Return a file's path for the test's name."""
-    return str(file.relative_to(ROOT))
-
-
 def test_the_files_are_found() -> None:
     """The tests below look at files of every layer."""
     found = {module_name(file) for file in ADDON_FILES + CLI_FILES}
     assert {"moonpalace", f"{OURS}.capture", f"{WIRE}.sse", f"{STORE}.schema", "moonpalace_cli.main"} <= found
 
 
-@pytest.mark.parametrize("file", ADDON_FILES, ids=short)
-def test_layers(file: Path) -> None:
+def test_layers() -> None:
     """Each module imports only what its layer may, wherever in the file the import stands."""
-    assert [found for found in imports(file) if not is_allowed(found)] == []
+    assert [found for file in ADDON_FILES for found in imports(file) if not is_allowed(found)] == []
 
 
 @pytest.mark.parametrize(
@@ -205,10 +211,10 @@ def from_root(file: Path) -> set[str]:
     return (names & ROOT_MODULES) - may
 
 
-@pytest.mark.parametrize("file", [file for file in ADDON_FILES if file.is_relative_to(ADDONS / OURS)], ids=short)
-def test_addons_do_not_know_each_other(file: Path) -> None:
+def test_addons_do_not_know_each_other() -> None:
     """Addons import rooms and the two services that all share; rooms import no addon."""
-    assert from_root(file) == set()
+    found = {file: from_root(file) for file in ADDON_FILES if file.is_relative_to(ADDONS / OURS)}
+    assert {file: names for file, names in found.items() if names} == {}
 
 
 def test_the_addons_are_known() -> None:
@@ -228,7 +234,7 @@ def internals_used(file: Path) -> Iterator[str]:
             yield f"{found.line}: {found.imported}"
     if not any(within(found.imported, "mitmproxy") for found in imports(file)):
         return
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in parsed(file):
         if isinstance(node, ast.Attribute) and is_private(node.attr):
             owner = node.value.id if isinstance(node.value, ast.Name) else ""
             if owner not in ("self", "cls"):
@@ -244,10 +250,10 @@ def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
 
 
-@pytest.mark.parametrize("file", [file for file in ADDON_FILES + CLI_FILES if not file.is_relative_to(MITM)], ids=short)
-def test_internals_of_mitmproxy_stay_in_one_room(file: Path) -> None:
+def test_internals_of_mitmproxy_stay_in_one_room() -> None:
     """Nothing else uses what mitmproxy does not promise to keep."""
-    assert list(internals_used(file)) == []
+    found = {file: list(internals_used(file)) for file in ADDON_FILES + CLI_FILES if not file.is_relative_to(MITM)}
+    assert {file: used for file, used in found.items() if used} == {}
 
 
 def test_internals_are_recognised(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from moonpalace_addons.store.database.engine import writing
-from moonpalace_addons.store.fields import CATALOGUE, FIELDS, Field, find, names_of
+from moonpalace_addons.store.fields import CATALOGUE, FIELDS, find, names_of
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.exchanges import NAMES
 from moonpalace_addons.store.records.expressions import expression
@@ -32,13 +32,12 @@ def test_a_name_is_that_of_one_field() -> None:
     assert sorted(name for field in CATALOGUE for name in names_of(field)) == sorted(FIELDS)
 
 
-@pytest.mark.parametrize("field", CATALOGUE, ids=lambda field: field.name)
-def test_field_has_a_source(field: Field) -> None:
+def test_each_field_has_a_source() -> None:
     """Every field is a column or an expression, which has its twin in Python; but for what is read apart."""
-    if field.kind in ("json", "words"):
-        return
-    assert bool(field.sql) != (field.source in EXCHANGES.c)
-    assert bool(field.sql) == bool(field.value) or field.name == "tags"
+    for field in CATALOGUE:
+        if field.kind not in ("json", "words"):
+            assert bool(field.sql) != (field.source in EXCHANGES.c), field.name
+            assert bool(field.sql) == bool(field.value) or field.name == "tags", field.name
 
 
 def test_sql_and_python_agree(engine: Engine, run_id: str) -> None:

@@ -66,15 +66,15 @@ def test_narrow_lines(width: int, expected: str) -> None:
     assert shown(streamed(), WORDS, width) == expected
 
 
-@pytest.mark.parametrize("width", range(44, 160))
 @pytest.mark.parametrize(
     ("words", "model"),
     [(WORDS, "kimi-k2.6"), ("月亮上有什么？请详细说明玉兔和吴刚的故事", "模型" * 20), ("", "m" * 90)],
 )
-def test_no_line_is_wider_than_the_terminal(width: int, words: str, model: str) -> None:
+def test_no_line_is_wider_than_the_terminal(words: str, model: str) -> None:
     """Whatever the width, the line fits it, with East Asian characters two columns wide."""
     call = streamed(model_answered=model, state=State.CLIENT_DISCONNECTED, warnings=(HUNG_UP,))
-    assert width_of(line_text(call_line(call, words, width, day=True))) <= width
+    for width in range(44, 160):
+        assert width_of(line_text(call_line(call, words, width, day=True))) <= width, width
 
 
 @pytest.mark.parametrize(

@@ -88,6 +88,7 @@ def changed(**metadata: str) -> str:
         (json.dumps(GOOD) + "\n" + "{", "not JSON"),
     ],
 )
+@pytest.mark.usefixtures("store")
 def test_hostile_files(mpal: Mpal, tmp_path: Path, text: str, said: str) -> None:
     """One line says what is wrong, and nothing of the file is stored."""
     file = tmp_path / "case.json"
@@ -100,6 +101,7 @@ def test_hostile_files(mpal: Mpal, tmp_path: Path, text: str, said: str) -> None
     assert mpal("list", "--count").out == "0\n"
 
 
+@pytest.mark.usefixtures("store")
 def test_nul_and_secrets(mpal: Mpal, tmp_path: Path) -> None:
     """A NUL is kept as far as a store can, and a key in a file is masked like one in a call."""
     key = "sk-Wq7Zx3Rt9pLm2Vb8Nc4Kd6Hf"
@@ -115,6 +117,7 @@ def test_nul_and_secrets(mpal: Mpal, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bomb", "broken", "encrypted", "name", "lzma"])
+@pytest.mark.usefixtures("store")
 def test_hostile_bundles(mpal: Mpal, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A zip that unpacks to too much, or not at all, is refused."""
     monkeypatch.setattr("moonpalace_addons.store.incoming.document_files.MAX_BYTES", 1_000_000)
@@ -138,6 +141,7 @@ def test_hostile_bundles(mpal: Mpal, tmp_path: Path, kind: str, monkeypatch: pyt
     assert mpal("list", "--count").out == "0\n"
 
 
+@pytest.mark.usefixtures("store")
 def test_a_file_that_may_not_be_read(mpal: Mpal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line says why."""
     file = tmp_path / "case.json"

@@ -212,12 +212,10 @@ def test_identity_is_that_of_the_row() -> None:
     assert len({plain, *map(legacy_calls.identity, others)}) == 5
 
 
-@pytest.mark.parametrize("name", legacy.COLUMNS)
 @pytest.mark.parametrize("value", [None, b"", b"\xff\x00\xfe", 2**63 - 1, float("inf"), -1.5, b"12"])
-def test_no_value_is_refused(name: str, value: Stored) -> None:
+def test_no_value_is_refused(value: Stored) -> None:
     """Whatever stands in a column, the row becomes a call: SQLite's columns hold any type."""
-    if name == "id" and not isinstance(value, int):
-        return
-    taken = call(**{name: value})
-    for column in ("method", "endpoint", "path", "query", "request_headers", "state", "request_bytes"):
-        assert taken.columns[column] is not None
+    for name in legacy.COLUMNS[1:] if not isinstance(value, int) else legacy.COLUMNS:
+        taken = call(**{name: value})
+        for column in ("method", "endpoint", "path", "query", "request_headers", "state", "request_bytes"):
+            assert taken.columns[column] is not None, name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +15,7 @@ from moonpalace_addons.store.query.errors import PredicateError
 from moonpalace_addons.store.query.parser import parse
 from moonpalace_addons.store.query.searching import exact
 from moonpalace_addons.store.query.times import EXAMPLES
+from moonpalace_addons.store.query.values import Condition
 
 if TYPE_CHECKING:
     from tests.store.query.conftest import Calls
@@ -57,14 +59,19 @@ MISTAKES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 @pytest.mark.parametrize(("text", "position", "message"), MISTAKES)
-def test_mistake(dialect: str, text: str, position: int, message: str) -> None:
-    """What makes no sense is answered with the reason and its place."""
-    compiler = Compiler(dialect, datetime.now(UTC), lambda sought: exact(words.terms(sought), dialect))
-    with pytest.raises(PredicateError) as raised:
-        compiler.condition(parse(text), text)
-    assert (str(raised.value), raised.value.position) == (f"predicate: {message}", position)
+def test_mistake(text: str, position: int, message: str) -> None:
+    """What makes no sense is answered with the reason and its place, whatever the database."""
+    for dialect in ("sqlite", "postgresql"):
+        compiler = Compiler(dialect, datetime.now(UTC), partial(sought_words, dialect))
+        with pytest.raises(PredicateError) as raised:
+            compiler.condition(parse(text), text)
+        assert (str(raised.value), raised.value.position) == (f"predicate: {message}", position)
+
+
+def sought_words(dialect: str, sought: str) -> Condition:
+    """Return the condition of a search for words."""
+    return exact(words.terms(sought), dialect)
 
 
 VALUES = {
