@@ -114,7 +114,7 @@ def test_a_tool_call_is_answered(proxy: Proxy, sdk: openai.OpenAI, request_id: s
     messages = [*MESSAGES, first.choices[0].message, {"role": "tool", "tool_call_id": call.id, "content": "sunny"}]
     second = sdk.chat.completions.create(
         model="mock-tools",
-        messages=messages,  # type: ignore[arg-type]
+        messages=messages,
         tools=TOOLS,
         extra_headers={"X-Request-Id": request_id},
     )

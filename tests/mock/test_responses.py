@@ -35,7 +35,7 @@ def test_the_sdk_merges_what_it_gets_without_streaming(sdk: openai.OpenAI, model
     plain = sdk.responses.create(model=model, **QUESTION)
     with sdk.responses.stream(model=model, **QUESTION) as stream:
         final = stream.get_final_response().to_dict()
-    for item in final["output"]:  # type: ignore[attr-defined]
+    for item in final["output"]:
         item.pop("parsed_arguments", None)
         for part in item.get("content") or ():
             part.pop("parsed", None)
