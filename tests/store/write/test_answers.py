@@ -8,6 +8,7 @@ import pytest
 from moonpalace_addons.store.write import answers as store_reading
 from moonpalace_addons.store.write.answers import Received, read
 from moonpalace_addons.wire.json_value import dump_json
+from moonpalace_addons.wire.websocket_events import CLIENT, as_event
 
 KEY = b"sk-0123456789"
 
@@ -229,14 +230,22 @@ def test_a_stream_without_end_is_read_in_part(
     assert whole.is_done
 
 
-def test_memory_of_many_events() -> None:
+@pytest.mark.parametrize(
+    ("event", "most"),
+    [
+        (b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n', 300),
+        (as_event(b'{"type":"response.create","input":"Hello"}', CLIENT, is_text=True), 40),
+    ],
+    ids=["deltas", "messages of a WebSocket"],
+)
+def test_memory_of_many_events(event: bytes, most: int) -> None:
     """Many tiny events take little memory to read: none of them is kept beside what it says."""
-    body = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n' * 30_000
+    body = event * 30_000
     answer = received(body, "text/event-stream")
     tracemalloc.start()
     try:
         read(answer, ())
-        _, most = tracemalloc.get_traced_memory()
+        _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert most < 300 * 30_000
+    assert peak < most * 30_000

@@ -2,11 +2,13 @@
 
 import json
 import re
+import tracemalloc
 from unittest.mock import Mock
 
 import pytest
 
 from moonpalace_addons.store.write import answers, derive
+from moonpalace_addons.wire.secrets import streams
 from tests.store.write.answered import END, stream
 from tests.units import outcome
 
@@ -64,3 +66,16 @@ def test_a_secret_in_the_pieces_of_a_message_is_masked(kind: str, member: str) -
         assert secret not in joined
         assert secret not in (unit.response_body or b"").decode()
     assert "my key is" in joined
+
+
+def test_memory_of_many_pieces() -> None:
+    """The pieces of a text are searched in little memory, although there may be millions."""
+    body = b'data: {"delta": "a"}\n\n' * 30_000
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in streams.strings(body))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert count == 30_000
+    assert peak < 40 * 30_000

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonpalace_addons.wire.chat.text_matcher import MAX_MISSES, TextDelta, TextEventMatcher, only_text
+from moonpalace_addons.wire.chat.text_matcher import MAX_MISSES, MAX_OTHERS, TextDelta, TextEventMatcher, only_text
 
 
 def event(delta: object, **more: object) -> dict[str, object]:
@@ -108,3 +108,17 @@ def test_a_stream_that_is_always_different() -> None:
         assert alike.read(json.dumps(chunk)) is None
         alike.learn(json.dumps(chunk), chunk)
     assert alike.read(json.dumps(chunk)) is None
+
+
+def test_a_stream_without_texts() -> None:
+    """Events that never only add a text are not looked at for ever; until then, others between them do no harm."""
+    asked: list[object] = []
+    alike = TextEventMatcher(lambda value: asked.append(value) or only_text(value))  # type: ignore[func-returns-value]
+    chunk = event({"content": "a"})
+    for _ in range(MAX_OTHERS - 1):
+        alike.learn("{}", {})
+    alike.learn(json.dumps(chunk), chunk)
+    assert alike.read(json.dumps(chunk)) is not None
+    for _ in range(MAX_OTHERS + 9):
+        alike.learn("{}", {})
+    assert sum(value == {} for value in asked) == 2 * MAX_OTHERS - 1

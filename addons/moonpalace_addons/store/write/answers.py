@@ -106,7 +106,7 @@ def read_body(received: Received, path: str) -> Reading:
 def read_stream(received: Received, hidden: Sequence[bytes], path: str, cut_at: int | None = None) -> Reading:
     """Parse a stream: its events, and the answer that they merge to."""
     decoder = make_decoder()
-    said = read_events(decoder, received.body)
+    said = read_events(decoder, received.body, keep=not received.is_transcript)
     face = UNKNOWN if received.is_transcript else face_of(path, (value for _, value in said.values))
     merger, progress = face.make_merger(), face.make_progress()
     for value, error in in_runs(said.until(cut_at)):
@@ -151,7 +151,7 @@ class Said:
 
     `values` are (end of the event in the body, value) in order; `errors` are those that values report, by the positions
     of these. `odd_count` counts the complete events that are not JSON, `is_cut` means that the last event is not
-    complete, `is_all` that the limits allowed to read all events.
+    complete, `is_all` that the limits allowed to read all events. Without `keep`, there are only values with errors.
     """
 
     values: list[tuple[int, object]] = field(default_factory=list)
@@ -160,6 +160,7 @@ class Said:
     odd_count: int = 0
     is_cut: bool = False
     is_all: bool = True
+    keep: bool = True
 
     def add(self, event: sse.Event, data: Data) -> None:
         """Add what one event says."""
@@ -171,7 +172,8 @@ class Said:
         for value, error in data.values:
             if error is not None:
                 self.errors[len(self.values)] = error
-            self.values.append((event.end, value))
+            if self.keep or error is not None:
+                self.values.append((event.end, value))
 
     def until(self, cut_at: int | None) -> Iterator[Value]:
         """Yield the values with their errors, up to an offset in the body if it is given."""
@@ -180,15 +182,15 @@ class Said:
                 yield value, self.errors.get(number)
 
 
-def read_events(decoder: sse.Decoder, body: bytes) -> Said:
-    """Return what the events of a stream say, within the limits."""
-    reader, room, count, said = DataReader(), MAX_VALUES, 0, Said()
+def read_events(decoder: sse.Decoder, body: bytes, *, keep: bool = True) -> Said:
+    """Return what the events of a stream say, within the limits; without `keep`, only which errors they report."""
+    reader, room, count, said = DataReader(), MAX_VALUES, 0, Said(keep=keep)
     for start in range(0, len(body), SLICE_SIZE):
         for event in decoder.feed(body[start : start + SLICE_SIZE]):
             data = reader.read(event)
             said.add(event, data)
             count += 1
-            if not isinstance(data.values[0][0], TextDelta):
+            if keep and not isinstance(data.values[0][0], TextDelta):
                 room -= len(event.data) + VALUE_COST * (event.data.count("{") + event.data.count("["))
         if count > MAX_EVENTS or room < 0:
             said.is_all = said.is_cut = False

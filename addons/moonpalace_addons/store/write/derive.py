@@ -152,8 +152,8 @@ def finish(
     if received.problem == encodings.TRUNCATED and ended.state not in (State.COMPLETED, State.UPSTREAM_FAILED):
         received = replace(received, problem=None)  # explained by the state of the call
     try:
-        reading = read(received, hidden, path=path, cut_at=ended.cut_at)
-        if received.is_stream and (reading.has_secrets or not is_merged(reading)):
+        reading = None if received.is_transcript else read(received, hidden, path=path, cut_at=ended.cut_at)
+        if reading is None or (received.is_stream and (reading.has_secrets or not is_merged(reading))):
             del reading  # its events may take much memory
             received, reading = without_pieces(received, hidden, path, ended.cut_at)
         if ended.error_kind is not None:

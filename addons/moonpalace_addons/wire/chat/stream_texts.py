@@ -18,8 +18,8 @@ from moonpalace_addons.wire.sse import Decoder, Event
 
 MEMBER_KEYS = frozenset({*SEARCHED_KEYS, "delta", "partial_json"})
 SLICE_SIZE = 65_536
-MAX_EVENTS = 500_000
-"""Maximum events of a stream whose texts are joined. Reading as many takes about 3 seconds."""
+MAX_EVENTS = 250_000
+"""Maximum events of a stream whose texts are joined. Reading as many takes a few seconds."""
 
 
 def of_answer(stream: bytes | None, answer: bytes | None, hidden: Sequence[bytes] = ()) -> str | None:

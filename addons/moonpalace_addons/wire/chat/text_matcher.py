@@ -24,6 +24,8 @@ from moonpalace_addons.wire.sse import BLANK_LINE, DATA
 CHANNELS = ("content", "reasoning_content", "reasoning")
 MAX_MISSES = 8
 """Consecutive events learnt without a match after which learning stops: every event of this stream is different."""
+MAX_OTHERS = 1_000
+"""Consecutive events that do not only add a text after which learning stops."""
 _STRING = re.compile(r'\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 
 _decode_string = msgspec.json.Decoder(str).decode
@@ -83,7 +85,7 @@ class TextEventMatcher:
         self._head, self._tail = "\0", ""  # matches nothing until an event is learnt
         self._before = self._behind = b"\0"  # the same as bytes, with the framing of an event
         self._template: Template | None = None
-        self._misses = 0
+        self._misses = self._others = 0
 
     def read(self, data: str) -> TextDelta | None:
         """Return the text that an event adds if it matches the learnt one; None for others, which have to be parsed."""
@@ -123,9 +125,13 @@ class TextEventMatcher:
 
     def learn(self, data: str, value: object, name: str = "message") -> None:
         """Learn a parsed event with this name as the one to compare with, if it only adds a text."""
-        if self._misses >= MAX_MISSES or (found := self._only_text(value)) is None:
+        if self._misses >= MAX_MISSES or self._others >= MAX_OTHERS:
+            return
+        self._others += 1
+        if (found := self._only_text(value)) is None:
             return
         self._misses += 1
+        self._others = 0
         if found.varying:
             self._learn_template(data, name, found)
             return

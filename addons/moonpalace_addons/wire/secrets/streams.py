@@ -4,7 +4,9 @@ Strings that a client would join are searched together: those of the same name i
 needs no knowledge of a dialect and no parsing: strings are located in the bytes, where they are masked.
 """
 
+import itertools
 import re
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -33,9 +35,14 @@ type Series = tuple[bytes, int, tuple[bytes, ...]]
 
 @dataclass(slots=True)
 class _Text:
-    """A text in pieces, with the position of each in the stream."""
+    """A text in pieces; `bounds` are the start and the end of each in the stream, as there may be millions."""
 
-    pieces: list[Span] = field(default_factory=list)
+    bounds: "array[int]" = field(default_factory=lambda: array("q"))
+
+    @property
+    def pieces(self) -> Iterator[Span]:
+        """Iterate over the spans of the pieces."""
+        return itertools.batched(self.bounds, 2)  # type: ignore[return-value] # all of them are pairs
 
     def joined(self, data: bytes) -> bytes:
         return b"".join([data[start:end] for start, end in self.pieces])
@@ -125,7 +132,7 @@ def _texts(data: bytes) -> list[_Text]:
         elif name not in _CONSTANT and match[2]:
             event.append((name, match.span(2)))
     _take(texts, event, tuple(indexes))
-    return [text for text in texts.values() if len(text.pieces) > 1]
+    return [text for text in texts.values() if len(text.bounds) > 2]
 
 
 def _take(texts: dict[Series, _Text], event: list[tuple[bytes, Span]], indexes: tuple[bytes, ...]) -> None:
@@ -134,7 +141,7 @@ def _take(texts: dict[Series, _Text], event: list[tuple[bytes, Span]], indexes: 
         # The tokens of log probabilities form one text, however many an event has.
         number = 0 if name == b"token" else seen.get(name, 0)
         seen[name] = number + 1
-        texts.setdefault((name, number, indexes), _Text()).pieces.append(span)
+        texts.setdefault((name, number, indexes), _Text()).bounds.extend(span)
 
 
 def _envelope(data: bytes) -> tuple[int, bytes]:
