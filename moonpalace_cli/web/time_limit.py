@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Iterable, Iterator
 from typing import cast
 
 from sqlalchemy import Connection, Engine, event
+
+from moonpalace_addons.errors import StoreError
+from moonpalace_addons.store.database.postgres import is_statement_timeout, limit_statements
 
 SECONDS = 20.0
 STEPS = 10_000
@@ -22,8 +26,7 @@ def limit_time(engine: Engine) -> None:
 def limit_transaction(connection: Connection) -> None:
     """Limit the time of a transaction that begins."""
     if connection.dialect.name != "sqlite":
-        milliseconds = str(int(SECONDS * 1000))
-        connection.exec_driver_sql("SELECT set_config('statement_timeout', %s, true)", (milliseconds,))
+        limit_statements(connection, SECONDS)
         return
     end = time.monotonic() + SECONDS
     sqlite = cast(sqlite3.Connection, connection.connection.driver_connection)
@@ -32,4 +35,13 @@ def limit_transaction(connection: Connection) -> None:
 
 def is_out_of_time(cause: BaseException) -> bool:
     """Tell whether a database has ended a statement because of its limit."""
-    return str(cause) == "interrupted" or "statement timeout" in str(cause)
+    return str(cause) == "interrupted" or is_statement_timeout(cause)
+
+
+def limited[T](batches: Iterable[T]) -> Iterator[T]:
+    """Yield what is read in many statements; raise StoreError once all of them have taken too long."""
+    end = time.monotonic() + SECONDS
+    for batch in batches:
+        yield batch
+        if time.monotonic() > end:
+            raise StoreError(TOO_SLOW)

@@ -38,6 +38,13 @@ CONNECT_ARGS = {
 # a revoked permission, tables that are being restored.
 UNAVAILABLE = ("25006", "42501", "42P01")
 
+QUERY_CANCELED = "57014"
+
+LIMIT_STATEMENTS = """
+    SELECT set_config('statement_timeout', %(limit)s, true)
+    WHERE current_setting('statement_timeout')::interval = '0'
+        OR current_setting('statement_timeout')::interval > %(limit)s::interval"""
+
 # Fragments of the server's messages, with what to do about them.
 HINTS = (
     ('database "', "does not exist", "create it first (createdb); its tables come by themselves"),
@@ -137,6 +144,16 @@ def begin(connection: Connection) -> None:
     ]
     lock = f"pg_advisory_xact_lock{'' if options.get('alone', False) else '_shared'}({LOCK})"
     connection.exec_driver_sql(f"SELECT {', '.join([*settings, lock])}")
+
+
+def limit_statements(connection: Connection, seconds: float) -> None:
+    """End statements of this transaction that take longer; a limit that is lower already stays."""
+    connection.exec_driver_sql(LIMIT_STATEMENTS, {"limit": f"{milliseconds(seconds)}ms"})
+
+
+def is_statement_timeout(error: BaseException | None) -> bool:
+    """Tell whether the server has ended a statement at its limit; its message is in the server's language."""
+    return getattr(error, "sqlstate", None) == QUERY_CANCELED
 
 
 def milliseconds(seconds: float) -> str:

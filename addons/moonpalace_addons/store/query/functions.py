@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from moonpalace_addons.store.database.postgres import limit_statements
 from moonpalace_addons.store.query import words
 from moonpalace_addons.store.query.patterns import Pattern, compiled
 from moonpalace_addons.store.query.places import lengths, places
@@ -18,8 +19,8 @@ from moonpalace_addons.store.query.places import lengths, places
 MMAP_SIZE = 2**36
 """Bytes of the database file that are memory-mapped; more than any store has."""
 
-STATEMENT_TIMEOUT = "60s"
-"""Limit for statements with a regular expression on PostgreSQL, whose regex engine has no bound of its own."""
+STATEMENT_TIMEOUT = 60.0
+"""Seconds for a statement with a regular expression on PostgreSQL, whose regex engine has no bound of its own."""
 
 
 def install(engine: Engine) -> None:
@@ -37,7 +38,7 @@ def limit_time(engine: Engine) -> None:
 
 def set_time_limit(connection: Connection) -> None:
     """Set the statement timeout of a transaction."""
-    connection.exec_driver_sql("SELECT set_config('statement_timeout', %s, true)", (STATEMENT_TIMEOUT,))
+    limit_statements(connection, STATEMENT_TIMEOUT)
 
 
 def add_functions(connection: DBAPIConnection, _: ConnectionPoolEntry, __: object) -> None:

@@ -38,5 +38,6 @@ def measured(
     if limit is not None:
         query = query.order_by(*NEWEST_FIRST).limit(min(limit, MAX_INT64))
     with engine.connect() as connection:
-        for rows in connection.execution_options(yield_per=BATCH_SIZE).execute(query).partitions():
+        # An option of the connection would hold for what begins the transaction too, and leave it unread.
+        for rows in connection.execute(query, execution_options={"yield_per": BATCH_SIZE}).partitions():
             yield cast(Sequence[Measured], rows)

@@ -1,0 +1,81 @@
+"""Tests of the time limit of filters, on PostgreSQL; `test_pages.py` has that of SQLite."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import DBAPIError
+
+from moonpalace_addons.errors import StoreError
+from moonpalace_addons.store.database.opening import open_store
+from moonpalace_addons.store.query.condition import condition
+from moonpalace_cli.web import time_limit
+from tests.cli.web.serving import TOKEN, serving
+
+
+@pytest.fixture
+def engine(postgres_url: str) -> Iterator[Engine]:
+    """Give a store in PostgreSQL."""
+    found = open_store(postgres_url)
+    yield found
+    found.dispose()
+
+
+def limit(engine: Engine) -> str:
+    """Return the limit of a statement in a new transaction."""
+    with engine.connect() as connection:
+        return str(connection.execute(text("SHOW statement_timeout")).scalar_one())
+
+
+def test_a_slow_statement_ends(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement ends at the limit, in whatever language the server says so; the next one has time of its own."""
+    monkeypatch.setattr(time_limit, "SECONDS", 0.05)
+    time_limit.limit_time(engine)
+    with engine.connect() as connection, pytest.raises(DBAPIError) as raised:
+        connection.execute(text("SELECT pg_sleep(30)"))
+    assert time_limit.is_out_of_time(raised.value.orig or raised.value)
+    with engine.connect() as connection:
+        connection.execute(text("SELECT pg_sleep(0.01)"))
+        assert not time_limit.is_out_of_time(ValueError("statement timeout"))
+
+
+def test_a_lower_limit_stays(engine: Engine) -> None:
+    """A regular expression, which has a limit of its own, does not raise that of the console; nor does the console."""
+    time_limit.limit_time(engine)
+    assert limit(engine) == "20s"
+    condition(["model % 'x'"], engine)
+    assert limit(engine) == "20s"
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("SET LOCAL statement_timeout = 500"),
+                 insert=True)  # fmt: skip
+    assert limit(engine) == "500ms"
+
+
+def test_a_slow_page(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page says what to do; the console goes on."""
+    headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "application/json"}
+    with serving(engine) as served, httpx.Client(base_url=served.address, headers=headers, trust_env=False) as client:
+        assert client.get("/", params={"q": "model ~ 'k*'"}).status_code == 200
+        monkeypatch.setattr(time_limit, "SECONDS", 0.05)
+        event.listen(engine, "before_cursor_execute", sleep, retval=True)
+        found = client.get("/", params={"q": "model ~ 'k*'"})
+        event.remove(engine, "before_cursor_execute", sleep)
+        assert client.get("/").status_code == 200
+    assert found.status_code == 503
+    assert "narrow the filter" in found.json()["error"]["message"]
+
+
+def sleep(_: object, __: object, statement: str, parameters: object, *___: object) -> tuple[str, object]:
+    """Have a query of calls take long."""
+    return ("SELECT pg_sleep(30)", ()) if "FROM exchanges" in statement else (statement, parameters)
+
+
+def test_many_statements(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is read in many statements, each quick enough, ends too."""
+    assert list(time_limit.limited([1, 2])) == [1, 2]
+    monkeypatch.setattr(time_limit, "SECONDS", -1.0)
+    with pytest.raises(StoreError, match="narrow the filter"):
+        list(time_limit.limited([time.monotonic(), 2]))
