@@ -35,11 +35,16 @@ def buttons(query: str, calls: Sequence[Exchange]) -> Iterator[Button]:
     """Yield the buttons for a filter, with those for the models and the keys of the calls that are shown."""
     for name, predicate in fixed():
         yield button(query, name, predicate)
-    for model in offered(call.model_answered or call.model_requested for call in calls):
-        yield button(query, model, f"model == {filters.quoted(model)}", is_verbatim=True)
+    yield from model_buttons(query, (call.model_answered or call.model_requested for call in calls))
     keys = offered(call.key_fingerprint for call in calls)
     for key in keys if len(keys) > 1 else ():
         yield button(query, f"key {key[:6]}", f"key_fingerprint == {filters.quoted(key)}", is_verbatim=True)
+
+
+def model_buttons(query: str, models: Iterable[str | None]) -> Iterator[Button]:
+    """Yield a button for each of the first models."""
+    for model in offered(models):
+        yield button(query, model, f"model == {filters.quoted(model)}", is_verbatim=True)
 
 
 def fixed() -> Iterator[tuple[str, str]]:

@@ -56,6 +56,30 @@ LIST = {
     "good": "好例",
     "bad": "坏例",
 }
+OVERVIEW = {
+    "Overview": "概览",
+    "overview of the calls": "调用概览",
+    "Over time": "随时间的变化",
+    "By model": "按模型",
+    "The charts as a table": "以表格查看图中数据",
+    "from": "起始时间",
+    "one bar is {width}": "每根柱子为 {width}",
+    "1 minute": "1 分钟",
+    "5 minutes": "5 分钟",
+    "15 minutes": "15 分钟",
+    "1 hour": "1 小时",
+    "6 hours": "6 小时",
+    "1 day": "1 天",
+    "1 week": "1 周",
+    "1 month": "1 个月",
+    "1 year": "1 年",
+    "calls": "调用次数",
+    "errors": "错误",
+    "input": "输入",
+    "output": "输出",
+    "cached input": "缓存的输入",
+    "other input": "其余输入",
+}
 CALL = {
     "Neighbours in the list": "列表中相邻的调用",
     "newer": "较新的一条",
@@ -151,4 +175,4 @@ OUTCOMES = {
 }
 """How calls end; whatever is not here stays English."""
 
-CHINESE: Mapping[str, str] = PAGES | LIST | CALL | TABS | OUTCOMES
+CHINESE: Mapping[str, str] = PAGES | LIST | OVERVIEW | CALL | TABS | OUTCOMES

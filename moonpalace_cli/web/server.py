@@ -23,6 +23,7 @@ from moonpalace_cli.web.pages.export_page import ExportPage
 from moonpalace_cli.web.pages.label_page import LabelPage
 from moonpalace_cli.web.pages.list_page import ListPage
 from moonpalace_cli.web.pages.live_page import LivePage
+from moonpalace_cli.web.pages.overview_page import OverviewPage
 from moonpalace_cli.web.pages.static_page import MissingPage, StaticPage
 from moonpalace_cli.web.tabs import TABS
 from moonpalace_cli.web.time_limit import limit_time
@@ -110,6 +111,7 @@ def make_application(console: Console) -> Application:
     tabs = "|".join(filter(None, TABS))
     pages = [
         (r"/", ListPage),
+        (r"/overview", OverviewPage),
         (r"/live", LivePage),
         (CALL, CallPage),
         (rf"{CALL}/({tabs})", CallPage),

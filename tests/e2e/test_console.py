@@ -64,7 +64,8 @@ def page(browser: Browser, served: Served) -> Iterator[Page]:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/calls/2", "/calls/2/request", "/calls/2/headers", "/calls/2/events", "/calls/2/changes"]
+    "path",
+    ["/", "/overview", "/calls/2", "/calls/2/request", "/calls/2/headers", "/calls/2/events", "/calls/2/changes"],
 )
 def test_nothing_of_a_hostile_call_runs(page: Page, served: Served, path: str) -> None:
     """No script of a call runs, nothing is fetched from elsewhere, and no image is an SVG."""
@@ -131,13 +132,21 @@ def test_a_page_of_another_origin(page: Page, served: Served, engine: Engine) ->
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_accessibility(browser: Browser, served: Served, scheme: Any) -> None:
-    """Axe finds nothing wrong with the list, a call and a mistake in the filter, in either theme."""
+    """Axe finds nothing wrong with the list, a call, a mistake in the filter and the overview, in either theme."""
     from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 
     context = browser.new_context(color_scheme=scheme)
     page = context.new_page()
     page.goto(served.url)
-    for path in ("/", "/calls/1", "/calls/3", "/calls/1/events", "/calls/3/request", "/?q=status+%3E%3E+1"):
+    for path in (
+        "/",
+        "/calls/1",
+        "/calls/3",
+        "/calls/1/events",
+        "/calls/3/request",
+        "/?q=status+%3E%3E+1",
+        "/overview",
+    ):
         page.goto(served.address + path)
         found = Axe().run(page, options=RULES)
         assert found.response["violations"] == [], (path, found.generate_report())
@@ -165,6 +174,18 @@ def test_a_day(page: Page, served: Served, engine: Engine) -> None:
     assert page.locator("#call-1 .tag").inner_text() == "bad"
 
 
+def test_the_overview(page: Page, served: Served) -> None:
+    """A key leads from a filtered list to its overview, and a bar from there to its calls."""
+    page.goto(served.address + "/?q=id+%3C%3D+3")
+    page.keyboard.press("o")
+    page.wait_for_url("**/overview?q=*")
+    page.locator(".numbers summary").click()
+    assert page.locator(".numbers tbody tr").count() == 1
+    page.locator(".chart a").first.click(position={"x": 2, "y": 50})
+    page.wait_for_url("**/?q=id*requested_at*")
+    assert page.locator(".calls tbody tr").count() == 3
+
+
 def test_new_calls_appear(page: Page, served: Served, engine: Engine) -> None:
     """A new call comes into the list by itself, and a filter lets only its own in."""
     page.goto(served.address + "/?q=status+%3D%3D+429")
@@ -179,7 +200,7 @@ def test_a_narrow_window(browser: Browser, served: Served) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 800})
     page = context.new_page()
     page.goto(served.url)
-    for path in ("/", "/calls/1", "/calls/2", "/calls/3/request"):
+    for path in ("/", "/calls/1", "/calls/2", "/calls/3/request", "/overview"):
         page.goto(served.address + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
     context.close()

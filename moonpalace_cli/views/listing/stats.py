@@ -64,23 +64,29 @@ def add_up(batches: Iterable[Sequence[Measured]]) -> dict[str | None, Group]:
     for group in groups.values():
         for times in group.times:
             times.sort()
+    return ordered(groups)
+
+
+def ordered(groups: Mapping[str | None, Group]) -> dict[str | None, Group]:
+    """Return the groups of models, that of most calls first."""
     return dict(sorted(groups.items(), key=lambda item: (-item[1].calls, item[0] or "")))
 
 
 def add(group: Group, calls: Sequence[Measured]) -> None:
-    """Add calls, column by column, which takes half the time of call by call."""
-    _, states, statuses, kinds, *numbers, costs, currencies = zip(*calls, strict=True)
+    """Add calls, column by column, which takes half the time of call by call; what follows `MEASURED` is left out."""
+    _, states, statuses, kinds, *numbers = zip(*calls, strict=True)
+    columns = dict(zip(MEASURED, numbers, strict=False))
     group.calls += len(calls)
     for ending, count in Counter(zip(states, statuses, kinds, strict=True)).items():
         if ending[0] == State.IN_FLIGHT:
             group.in_flight += count
         elif failure := failure_of(*ending):
             group.failures[failure] += count
-    for place, tokens in enumerate(numbers[: len(TOKENS)]):
-        group.tokens[place] += sum(filter(None, tokens))
-    for times, found in zip(group.times, numbers[len(TOKENS) :], strict=True):
-        times += [number for number in found if number is not None]
-    for cost, currency in zip(costs, currencies, strict=True):
+    for place, name in enumerate(TOKENS):
+        group.tokens[place] += sum(filter(None, columns[name]))
+    for times, name in zip(group.times, TIMES, strict=True):
+        times += [number for number in columns[name] if number is not None]
+    for cost, currency in zip(columns["cost"], columns["cost_currency"], strict=True):
         if currency is not None:
             group.costs[currency] = group.costs.get(currency, 0.0) + (cost or 0.0)
 
@@ -100,7 +106,8 @@ def together(groups: Iterable[Group]) -> Group:
         whole.in_flight += group.in_flight
         whole.failures += group.failures
         whole.tokens = [one + other for one, other in zip(whole.tokens, group.tokens, strict=True)]
-        whole.times = [one + other for one, other in zip(whole.times, group.times, strict=True)]
+        for times, more in zip(whole.times, group.times, strict=True):
+            times += more
         for currency, cost in group.costs.items():
             whole.costs[currency] = whole.costs.get(currency, 0.0) + cost
     for times in whole.times:

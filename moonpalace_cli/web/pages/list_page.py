@@ -56,7 +56,7 @@ class ListPage(Page):
         older = address(query, before=Place.of(calls[-1])) if calls and listing.calls.has_older else None
         is_first = before is None and after is None
         pages = {"newer": newer, "older": older, "is_first": is_first, "address": address}
-        self.give_page("list.html", section="list", listing=listing, query=query, **pages)
+        self.give_page("list.html", section="list", listing=listing, query=query, suffix=suffix(query), **pages)
 
     def place(self, name: str) -> Place | None:
         """Return the place in the order of age that an argument names; raise MoonPalaceError for a bad one."""
@@ -72,6 +72,11 @@ def address(query: str, *, before: Place | None = None, after: Place | None = No
     given = {"q": query, "before": before and before.text, "after": after and after.text}
     arguments = urlencode({name: value for name, value in given.items() if value})
     return f"/?{arguments}" if arguments else "/"
+
+
+def suffix(query: str) -> str:
+    """Return what carries a filter to another page: the end of its address."""
+    return f"?{urlencode({'q': query})}" if query else ""
 
 
 def filtered(engine: Engine, query: str, before: Place | None, after: Place | None) -> Calls:

@@ -48,7 +48,7 @@
   }
 
   const keys = {
-    j: () => move(1), k: () => move(-1), g: () => label("good"), b: () => label("bad"), u: () => go("up"),
+    j: () => move(1), k: () => move(-1), g: () => label("good"), b: () => label("bad"), u: () => go("up"), o: () => go("overview"),
     "/": () => { const filter = $("q") ?? $("find"); filter?.focus(); filter?.select(); },
     "?": () => $("keys").showModal(),
   };
@@ -80,16 +80,20 @@
   for (const button of document.querySelectorAll("[data-copies]")) button.hidden = false;
 
   // The list: new and changed rows take their places, whatever was selected stays selected.
-  let waiting = 0, fetching = false;
+  const MIN_PAUSE = 250;
+  let waiting = 0, missed = false, pause = MIN_PAUSE;
 
   function refresh() {
-    clearTimeout(waiting);
+    if (waiting) { missed = true; return; }
     waiting = setTimeout(async () => {
-      if (fetching) return refresh();
-      fetching = true;
+      missed = false;
+      const began = performance.now();
       try { merge(await load(location.pathname + location.search)); } catch (status) { if (status === 401) location.reload(); }
-      fetching = false;
-    }, 250);
+      // On a busy machine the list comes late, and is asked for rarely: calls come first.
+      pause = Math.max(MIN_PAUSE, 9 * (performance.now() - began));
+      waiting = 0;
+      if (missed) refresh();
+    }, pause);
   }
 
   function merge(fresh) {
@@ -231,5 +235,6 @@
   }
 
   if (page === "list") { filter(); follow(); scroll(); }
+  if (page === "overview") filter();
   if (page === "call") find();
 })();

@@ -1,0 +1,63 @@
+"""Tests of statistics over time."""
+
+from __future__ import annotations
+
+import random
+from datetime import datetime
+from typing import TYPE_CHECKING, cast
+
+from moonpalace_cli.views.listing import stats
+from moonpalace_cli.views.listing.over_time import OverTime, over_time
+from moonpalace_cli.views.listing.periods import MICROSECONDS, shown
+
+if TYPE_CHECKING:
+    from moonpalace_addons.store.read.statistics import Measured
+
+MS = 10**6
+HOUR = 3600 * MICROSECONDS
+START = int(datetime.fromisoformat("2026-11-30T09:00+08:00").timestamp()) * MICROSECONDS
+
+
+def call(at: int, model: str | None = "kimi-k3", status: int = 200, latency: int = 100 * MS) -> Measured:
+    """Return a completed call that began so many microseconds after the start."""
+    values = (model, "completed", status, None, 10, 5, 15, 4, 2, 20 * MS, 3 * MS, latency, 0.5, "CNY", START + at)
+    return cast("Measured", values)
+
+
+def sums(found: OverTime) -> list[tuple[str, int, int]]:
+    """Return the start, the calls and the errors of each period."""
+    return [(shown(each.start, found.width), each.group.calls, each.group.errors) for each in found.periods]
+
+
+def test_periods() -> None:
+    """Calls are added up where they began; a period without calls is there too."""
+    found = over_time([[call(0), call(59 * MICROSECONDS, status=429)], [call(130 * MICROSECONDS, None)]])
+    assert sums(found) == [("2026-11-30 09:00", 2, 1), ("2026-11-30 09:01", 0, 0), ("2026-11-30 09:02", 1, 0)]
+    assert {name: group.calls for name, group in found.models.items()} == {"kimi-k3": 2, None: 1}
+
+
+def test_none() -> None:
+    """Without calls there are no periods."""
+    found = over_time([])
+    assert (found.periods, found.models) == ([], {})
+
+
+def test_the_order_of_calls_does_not_matter() -> None:
+    """Calls in any order and in batches of any size give the sums that they give together, whatever came first."""
+    author = random.Random(17)
+    calls = [call(author.randrange(50 * HOUR), author.choice(["a", "b", None]), author.choice([200, 500]), at * MS)
+             for at in range(1, 300)]  # fmt: skip
+    calls += [call(-30 * HOUR), call(26 * HOUR)]
+    expected = over_time([calls])
+    assert expected.width.name == "6 hours"
+    for size in (1, 7, 100):
+        author.shuffle(calls)
+        found = over_time([calls[at : at + size] for at in range(0, len(calls), size)])
+        assert (found.width, found.periods, found.models) == (expected.width, expected.periods, expected.models)
+
+
+def test_the_same_sums_as_without_time() -> None:
+    """By model, and in all, it is what `mpal list --stats` prints."""
+    calls = [call(at * HOUR, model, latency=at * MS) for at in range(1, 80) for model in ("a", "b")]
+    plain = stats.add_up([[cast("Measured", each[:-1]) for each in calls]])
+    assert stats.document(over_time([calls[:50], calls[50:]]).models) == stats.document(plain)
