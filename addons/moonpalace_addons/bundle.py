@@ -23,6 +23,7 @@ from moonpalace_addons.routing import Routing
 from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.stopping import Stopping
 from moonpalace_addons.tunnels import Tunnels
+from moonpalace_addons.web_console import WebConsole
 from moonpalace_addons.websocket_injection import WebSocketInjection
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def make_addons(settings: Settings | None = None, announce: Callable[[str], None
     precede Capture, which records their changes; Capture precedes EditStream and JsonErrors, so that it sees the
     original answers and errors; LiveView, which only mitmweb and the console need, follows EditStream, so that it sees
     what clients get. The recorder follows Capture, so that calls that Capture ends at the shutdown are
-    stored. ReverseProxy, which opens the sockets, and Listening, which then lets clients in, are last, as all others
-    must be ready.
+    stored. ReverseProxy, which opens the sockets, and Listening, which then lets clients in, come after all that must
+    be ready for calls; WebConsole, which is last, need not.
     """
     log_filter.install()
     configuration, calls = Configuration(settings), Calls()
@@ -68,6 +69,7 @@ def make_addons(settings: Settings | None = None, announce: Callable[[str], None
         WebSocketInjection(),
         ReverseProxy(configuration, opens=settings is not None),
         Listening(configuration, announce),
+        WebConsole(configuration),
     ]
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from moonpalace_addons.settings.table import CONSOLE_PORT
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.numbers import WholeNumber
 from moonpalace_cli.flags.setting_flags import setting_flags
@@ -13,14 +14,12 @@ from moonpalace_cli.flags.setting_flags import setting_flags
 if TYPE_CHECKING:
     from moonpalace_addons.settings.values import Settings
 
-PORT = 9989
-
 
 @click.command("web", short_help="Show the stored calls in the browser.")
 @click.option(
     "--port",
     type=WholeNumber(0, 65535),
-    default=PORT,
+    default=CONSOLE_PORT.default,
     show_default=True,
     envvar="MOONPALACE_WEB_PORT",
     help="Port to listen on; 0 takes a free one. [env: MOONPALACE_WEB_PORT]",

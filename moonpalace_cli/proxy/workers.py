@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.settings import banner
 from moonpalace_addons.settings.values import Settings
+from moonpalace_addons.writer_process.console_process import ConsoleProcess
 from moonpalace_cli.proxy.listening_errors import cannot_listen
 
 logger = logging.getLogger("moonpalace")
@@ -108,7 +109,10 @@ class Workers:
                 return
             raise
         banner.announce(urls[0], self.settings, f" ({self.count} workers)")
+        console = ConsoleProcess(self.settings) if self.settings.console else None
         await asyncio.gather(*(self._keep(number) for number in range(self.count)))
+        if console is not None:
+            console.close()
         if self._lost:
             raise MoonPalaceError("not all calls could be stored: the log says how many, and why")
 
@@ -131,7 +135,7 @@ class Workers:
         self._processes[number] = process
         self._ready.discard(number)
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - pipes
-        process.stdin.write(pickle.dumps(self.settings))
+        process.stdin.write(pickle.dumps(replace(self.settings, console=False)))  # there is one, beside this process
         with contextlib.suppress(ConnectionError):
             await process.stdin.drain()
         if self._stopping.is_set():

@@ -87,7 +87,7 @@ class Access:
         """Return why a request is refused whatever token it has, None if it is not."""
         host = headers.get("Host", "")
         if not is_own_name(host, self._names):
-            return Refusal(421, f"the console is not called {host[:100]!r}: use the address that mpal web printed")
+            return Refusal(421, f"the console is not called {host[:100]!r}: use the address that was printed")
         origin = headers.get("Origin")
         if origin is not None and origin.lower() not in (f"http://{host}".lower(), f"https://{host}".lower()):
             return Refusal(403, "a page of another origin may not use the console")

@@ -80,7 +80,9 @@ class Page(RequestHandler):
         if token is not None and self.request.method == "GET" and access.admits(token):
             self.let_in()
         if not (access.is_bearer(headers) or access.knows(self.get_cookie(self.console.cookie))):
-            raise RefusedError(401, "open the console by the address with a token that mpal web printed")
+            raise RefusedError(
+                401, "open the console by the address with a token that mpal web, or mpal start, printed"
+            )
 
     def check_origin(self) -> None:
         """Refuse requests to another host, and from pages of another origin."""
@@ -166,7 +168,7 @@ class Page(RequestHandler):
         error = error_of(kwargs)
         message = str(error) if isinstance(error, MoonPalaceError) else self._reason
         if status_code == 500:
-            message = "something went wrong: the terminal of mpal web says what"
+            message = "something went wrong: the log of mpal web, or of mpal start, says what"
         position = getattr(error, "position", None)
         members = {"message": message} | ({} if position is None else {"position": position})
         self.give("error.html", lambda: {"error": members}, status=status_code, message=message, here=self.here)

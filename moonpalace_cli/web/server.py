@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ class Options:
     port: int
     token: str | None = None
     redact_pattern: str | None = None
+    port_flag: str = "--port"
+    """How the user says another port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +75,11 @@ async def serve(engine: Engine, options: Options, is_ready: Callable[[Served], N
     try:
         sockets = listening(options.host, options.port)
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        number = getattr(error, "errno", None) or 0
+        reason = os.strerror(number) if number > 0 else str(error)
         place = f"{options.host}:{options.port}"
-        raise MoonPalaceError(f"the console cannot listen on {place}: {reason}; --port 0 takes a free port") from error
+        hint = f"{options.port_flag} 0 takes a free port"
+        raise MoonPalaceError(f"the console cannot listen on {place}: {reason}; {hint}") from error
     port = sockets[0].getsockname()[1]
     with ThreadPoolExecutor(THREADS, "console") as executor:
         console = make_console(engine, executor, port, options)

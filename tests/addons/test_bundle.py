@@ -39,6 +39,7 @@ ORDER = [
     "moonpalace-websocket-injection",
     "moonpalace-reverse-proxy",
     "moonpalace-listening",
+    "moonpalace-web-console",
 ]
 
 

@@ -1,4 +1,4 @@
-"""Tests of what the process of the rules does before its first turn."""
+"""Tests of what a process beside the proxy's does before its work."""
 
 import shutil
 import threading
@@ -6,14 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from moonpalace_cli.reporting import __main__ as process
+from moonpalace_cli import companion
 
 
 def test_it_waits_for_the_store(
     tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A store that cannot be opened is one line of the log, however long that takes, and then it is opened."""
-    monkeypatch.setattr(process, "INTERVAL", 0.01)
     file = tmp_path / "moonpalace.sqlite"
     stopping, tries = threading.Event(), iter(range(5))
 
@@ -22,7 +21,7 @@ def test_it_waits_for_the_store(
             shutil.copy(empty_store, file)
 
     monkeypatch.setattr(stopping, "wait", wait)
-    engine = process.opened(f"sqlite:///{file}", stopping)
+    engine = companion.opened(f"sqlite:///{file}", stopping, "rules wait")
     assert engine is not None
     engine.dispose()
     (line,) = capsys.readouterr().out.splitlines()
@@ -33,4 +32,4 @@ def test_the_proxy_may_end_first(tmp_path: Path) -> None:
     """Nothing is opened any more then."""
     stopping = threading.Event()
     stopping.set()
-    assert process.opened(f"sqlite:///{tmp_path / 'moonpalace.sqlite'}", stopping) is None
+    assert companion.opened(f"sqlite:///{tmp_path / 'moonpalace.sqlite'}", stopping, "rules wait") is None

@@ -39,11 +39,12 @@ def are_gone(processes: list[psutil.Process]) -> bool:
 
 
 def test_two_serve_and_stop(launch: Launcher, mock: MockServer) -> None:
-    """Both take calls, each row is there once, and no other proxy gets their port.
+    """Both take calls, each row is there once, and no other proxy gets their port; there is one console beside them.
 
     One signal stops all of it, with exit code 0 and nothing left behind.
     """
-    with launch.start(*WORKERS, endpoint=mock.url) as proxy:
+    with launch.start(*WORKERS, "--console", "--console-port", "0", endpoint=mock.url) as proxy:
+        proxy.log.wait_for("MoonPalace console => ")
         names = [f"call-{number}" for number in range(24)]
         assert [asked(proxy, name) for name in names] == [200] * 24
         assert sorted(row.client_request_id or "" for row in proxy.rows(24)) == sorted(names)
@@ -53,7 +54,8 @@ def test_two_serve_and_stop(launch: Launcher, mock: MockServer) -> None:
         assert b"proxies" in proxy.mpal("doctor").stdout
         check_that_the_port_is_in_use(launch, proxy.url.rpartition(":")[2])
         everybody = psutil.Process(proxy.process.pid).children(recursive=True)
-        assert len(everybody) == 4
+        assert len(everybody) == 5
+        assert proxy.log.text.count("MoonPalace console => ") == 1
         proxy.process.send_signal(signal.SIGTERM)
         assert proxy.process.wait(60) == 0
         assert are_gone(everybody)

@@ -13,7 +13,7 @@ from moonpalace_addons.settings.reports import Destination, ReportRule
 from moonpalace_addons.writer_process import rules_process
 from moonpalace_addons.writer_process.messages import Reporting
 from moonpalace_addons.writer_process.rules_process import RulesProcess
-from tests.waiting import PATIENCE, until
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_it_runs_as_long_as_the_proxy(rules: RulesProcess, caplog: pytest.LogCap
     assert "the process that sends them has ended (exit code -9); it is started again" in caplog.text
     rules.stop()
     assert rules._process is not None
-    assert rules._process.wait(PATIENCE) == 0
+    assert rules._process.wait() == 0
 
 
 def test_without_rules_there_is_none() -> None:

@@ -115,6 +115,15 @@ _LIVE = "Number of calls that mitmweb and the console of mitmproxy show; the sto
 LIVE_LIMIT = Setting("live-limit", kinds.COUNT, 1000, _LIVE)
 _WEB = "Password of mitmweb's page, instead of a token in its address."
 WEB_PASSWORD: Setting[str | None] = Setting("web-password", kinds.SECRET, None, _WEB, secret=True)
+_CONSOLE = "Start the console for the stored calls, mpal web, beside the proxy, in a process of its own."
+CONSOLE = Setting("console", kinds.FLAG, False, _CONSOLE)
+CONSOLE_PORT = Setting(
+    "console-port",
+    kinds.PORT,
+    9989,
+    "Port of the console on 127.0.0.1; 0 takes any free one.",
+    ("start", "console", "port"),
+)
 _CERT = "PEM file with the certificate, and its chain, to serve clients over https."
 TLS_CERT: Setting[Path | None] = Setting("tls-cert", kinds.FILE, None, _CERT, default_text="plain http")
 _TLS_KEY = "PEM file with the private key of --tls-cert."

@@ -57,6 +57,8 @@ class Settings:
     quiet: bool
     live_limit: int
     web_password: str | None = field(repr=False)
+    console: bool
+    console_port: int
     tls_cert: Path | None
     tls_key: Path | None
     max_body: int

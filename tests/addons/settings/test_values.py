@@ -76,6 +76,8 @@ def test_defaults(tmp_path: Path) -> None:
         max_size=None,
         live_limit=1000,
         web_password=None,
+        console=False,
+        console_port=9989,
         endpoints=(Endpoint("https://api.moonshot.cn"),),
         prices=(),
         explain=Explainer(),

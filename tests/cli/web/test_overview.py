@@ -110,7 +110,7 @@ def measured(**changes: Any) -> OverTime:
         "at": int(NINE.timestamp()) * MICROSECONDS,
     }  # fmt: skip
     later = values | {"at": values["at"] + 60 * MICROSECONDS} | changes
-    return over_time([[tuple(values.values()), tuple(later.values())]])  # type: ignore[list-item]
+    return over_time([[tuple(values.values()), tuple(later.values())]])
 
 
 def drawn(found: OverTime) -> dict[str, Chart]:

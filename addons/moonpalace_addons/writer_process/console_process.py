@@ -1,0 +1,44 @@
+"""The process of the console that is started with a proxy; it ends with it."""
+
+import logging
+import threading
+
+from moonpalace_addons.settings.values import Settings
+from moonpalace_addons.writer_process.companion import Companion
+from moonpalace_addons.writer_process.messages import ConsoleOptions
+
+logger = logging.getLogger("moonpalace")
+
+MODULE = "moonpalace_cli.web"
+EXIT_TIMEOUT = 2.0
+"""Seconds that `close` waits for the process to end, which gives queries half of that."""
+
+
+class ConsoleProcess:
+    """A console that is started on another thread; what goes wrong is logged."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._is_closed = False
+        self._process: Companion | None = None
+        options = ConsoleOptions(settings.database, settings.console_port, settings.redact_pattern)
+        # Starting a process may take long on a busy machine.
+        threading.Thread(target=self._run, args=(options,), name="moonpalace-console", daemon=True).start()
+
+    def close(self) -> None:
+        """Have it stop, and wait until it has."""
+        self._is_closed = True
+        if self._process is not None:
+            self._process.close()
+            self._process.wait(EXIT_TIMEOUT)
+
+    def _run(self, options: ConsoleOptions) -> None:
+        try:
+            self._process = Companion(MODULE, options, logger)
+        except OSError as error:
+            logger.warning("the console could not be started: %s", error)
+            return
+        if self._is_closed:
+            self._process.close()
+        code = self._process.wait()
+        if code and not self._is_closed:
+            logger.warning("the console has ended (exit code %d): mpal web shows the calls; the proxy goes on", code)
