@@ -32,6 +32,7 @@ VOLATILE = (
     (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "<time>"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:<port>"),
     (r'"(latency|response_ttft|response_tpot|response_otps)": "[\d.]+"', r'"\1": "<measured>"'),
+    (r'"(latency|overhead|time_to_headers|output_tokens_per_second)": [\d.]+', r'"\1": <measured>'),
     (r"\b[\d.]+ ?(ms|s|min)\b", "<duration>"),
     (r"Python-urllib/[\d.]+", "Python-urllib/<version>"),
     (r"=====RECORD-[0-9a-f]{24}=====", "<marker>"),

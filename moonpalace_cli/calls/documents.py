@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.fields import error_text, url
+from moonpalace_addons.store.incoming import carried
 from moonpalace_addons.wire.json_text import Json
 from moonpalace_addons.wire.status import status_line
 from moonpalace_cli.calls.content import answer, members, read
@@ -16,16 +17,26 @@ from moonpalace_cli.calls.presentation import has_failed, metadata
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.contents import Bodies
     from moonpalace_addons.store.records.exchanges import Exchange
+    from moonpalace_cli.calls.reading import Call
 
 
-def export_document(exchange: Exchange, bodies: Bodies, *, tags: Sequence[str] = ()) -> dict[str, Json]:
-    """Return the documented object: metadata, request, response, error of a failed call, category, tags, note."""
+def export_document(call: Call) -> dict[str, Json]:
+    """Return the documented object: metadata, request, response, error of a failed call, category, tags, note.
+
+    Beside it are the times of a stream's events, and under "exchange" the fields that the rest does not tell.
+    """
+    exchange, tags = call.exchange, call.tags
     labels: dict[str, Json] = {"category": exchange.category} if exchange.category else {}
     if tags:
         labels["tags"] = list(tags)
     if exchange.note:
         labels["note"] = exchange.note
-    return {"metadata": metadata(exchange), **exchange_parts(exchange, bodies), **labels}
+    return {
+        "metadata": metadata(exchange),
+        **exchange_parts(exchange, call.bodies, call.event_times),
+        **labels,
+        "exchange": carried.told(exchange),
+    }
 
 
 def inspect_document(exchange: Exchange, bodies: Bodies) -> dict[str, Json]:
@@ -37,7 +48,7 @@ def inspect_document(exchange: Exchange, bodies: Bodies) -> dict[str, Json]:
     }
 
 
-def exchange_parts(exchange: Exchange, bodies: Bodies) -> dict[str, Json]:
+def exchange_parts(exchange: Exchange, bodies: Bodies, event_times: Sequence[int] = ()) -> dict[str, Json]:
     """Return request, response and error."""
     request: dict[str, Json] = {
         "url": url(exchange),
@@ -52,6 +63,8 @@ def exchange_parts(exchange: Exchange, bodies: Bodies) -> dict[str, Json]:
     }
     if given.events is not None:
         response |= members("event_stream", given.events)
+        if event_times:
+            response["event_times"] = event_times
     parts: dict[str, Json] = {"request": request, "response": response}
     if has_failed(exchange):
         parts["error"] = error_text(exchange)

@@ -39,7 +39,8 @@ def read_calls(engine: Engine, ids: Sequence[int], *, timed: bool = False) -> It
         tags = labels.tags_of(engine, some)
         for exchange in selection.in_order(engine, some):
             bodies = contents.bodies(engine, exchange.id)
-            times = event_times(bodies, contents.event_times(engine, exchange.id)) if timed else ()
+            has_times = timed and bodies.event_stream is not None
+            times = event_times(bodies, contents.event_times(engine, exchange.id)) if has_times else ()
             yield Call(exchange, bodies, tags.get(exchange.id, ()), times)
 
 
@@ -47,10 +48,8 @@ def event_times(bodies: Bodies, chunks: Sequence[tuple[int, int]]) -> tuple[int,
     """Return the completion time of each event of a stream: the arrival of the chunk with its last byte."""
     if bodies.event_stream is None or not chunks:
         return ()
-    from moonpalace_addons.wire.chat.event_data import make_decoder
+    from moonpalace_addons.wire.chat.event_data import event_ends
     from moonpalace_addons.wire.chat.timing import chunk_at
 
-    decoder = make_decoder(limit=len(bodies.event_stream) + 1)
-    ends = [event.end for event in (*decoder.feed(bodies.event_stream), *decoder.close())]
     offsets = [offset for offset, _ in chunks]
-    return tuple(chunks[chunk_at(offsets, end)][1] for end in ends)
+    return tuple(chunks[chunk_at(offsets, end)][1] for end in event_ends(bodies.event_stream))

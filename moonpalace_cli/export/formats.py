@@ -55,8 +55,8 @@ def over_http(text: Callable[[Call, str], str]) -> Callable[[Call, str], str]:
 
 
 FORMATS = {
-    "json": Format(".json", json_document.document, "[\n", ",\n", "\n]"),
-    "jsonl": Format(".jsonl", json_document.line),
+    "json": Format(".json", json_document.document, "[\n", ",\n", "\n]", timed=True),
+    "jsonl": Format(".jsonl", json_document.line, timed=True),
     "curl": Format(".sh", over_http(curl_command), "", "\n\n", kind="code"),
     "python": Format(".py", over_http(python_script.script), "", "\n\n\n", kind="code"),
     "httpie": Format(".sh", over_http(httpie.command), "", "\n\n", kind="code"),

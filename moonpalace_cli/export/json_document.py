@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from moonpalace_addons.wire.json_text import dumps
+from moonpalace_addons.wire.json_text import compact, dumps
 from moonpalace_cli.calls.documents import export_document
 
 if TYPE_CHECKING:
@@ -14,18 +14,12 @@ if TYPE_CHECKING:
 
 def document(call: Call, _: str = "") -> str:
     """Return the object of a call, indented."""
-    return dumps(export_document(call.exchange, call.bodies, tags=call.tags))
+    return dumps(export_document(call))
 
 
 def line(call: Call, _: str = "") -> str:
     """Return the object of a call in one line; numbers and keys keep their spelling."""
     return compact(document(call))
-
-
-def compact(text: str) -> str:
-    """Return JSON text that `dumps` made, in one line: no string of JSON holds a line end."""
-    lines = (line.lstrip(" ") for line in text.split("\n"))
-    return "".join(f"{line} " if line.endswith(",") else line for line in lines)
 
 
 def one_line(value: object) -> str:

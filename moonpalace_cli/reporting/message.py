@@ -80,7 +80,7 @@ def compose(engine: Engine, number: int | None, redactor: Redactor | None, *, al
 
     Raise DeletedCallError, or MoonPalaceError for a secret that no redactor replaces.
     """
-    call = next(read_calls(engine, [] if number is None else [number]), None)
+    call = next(read_calls(engine, [] if number is None else [number], timed=True), None)
     if call is None:
         raise DeletedCallError("its call is not stored any more")
     if redactor is not None:

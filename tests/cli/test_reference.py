@@ -12,8 +12,8 @@ purpose, and why:
 - a part that there is not, such as the header of an answer that never came, is an empty column, not none;
 - the body of an answer with an error is the response body, not the column `error`;
 - the merged answer is a `chat.completion` with `message`, not a chunk with `delta`;
-- `export` has the merged answer of a stream as the body and the events beside it, and says that a call was
-  interrupted for repeating itself;
+- `export` has the merged answer of a stream as the body and the events beside it, says that a call was
+  interrupted for repeating itself, and tells further fields under `exchange`;
 - the curl command runs as it is, its headers in the order in which the client sent them, without `Connection`;
 - what is not found is exit code 1 with a sentence, not 2 with the words of the Go library.
 """
@@ -188,6 +188,7 @@ def check_export(theirs: Printed, ours: Printed) -> None:
     """Check an exported document."""
     their, our = json.loads(theirs.out), json.loads(ours.out)
     check_metadata(their.pop("metadata"), our.pop("metadata"))
+    assert our.pop("exchange")["method"] == "POST"
     events = our["response"].pop("event_stream", None)
     if events is not None:
         our["response"]["body"] = events

@@ -46,15 +46,26 @@ def refuse_constant(name: str) -> NoReturn:
 
 
 def dumps(value: Json, level: int = 0) -> str:
-    """Return the value as JSON text, indented by four spaces; `level` is that of its first line."""
+    """Return the value as JSON text, indented by four spaces; `level` is that of its first line.
+
+    A list of whole numbers is one line: it may be long, and nobody reads it.
+    """
     if isinstance(value, Verbatim):
         return reindent(value.text, level)
     if isinstance(value, Mapping):
         members = [f"{quote(key)}: {dumps(member, level + 1)}" for key, member in value.items()]
         return enclose("{", members, "}", level)
     if isinstance(value, Sequence) and not isinstance(value, str):
+        if value and all(type(element) is int for element in value):
+            return f"[{', '.join(map(str, value))}]"
         return enclose("[", [dumps(element, level + 1) for element in value], "]", level)
     return quote(value)
+
+
+def compact(text: str) -> str:
+    """Return JSON text that `dumps` made, in one line: no string of JSON holds a line end."""
+    lines = (line.lstrip(" ") for line in text.split("\n"))
+    return "".join(f"{line} " if line.endswith(",") else line for line in lines)
 
 
 def enclose(opening: str, elements: Sequence[str], closing: str, level: int) -> str:

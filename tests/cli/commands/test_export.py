@@ -65,7 +65,15 @@ DOCUMENT = """\
     "tags": [
         "a",
         "b,c"
-    ]
+    ],
+    "exchange": {
+        "method": "POST",
+        "started_at": "2026-11-22T17:27:02+00:00",
+        "latency": 1676003,
+        "overhead": 90000,
+        "time_to_headers": 1200000,
+        "output_tokens_per_second": 4176.6035
+    }
 }
 """
 NO_TOKENS: dict[str, Any] = {
@@ -89,7 +97,7 @@ def test_documented_document(store: Store, mpal: Callable[..., Outcome]) -> None
 def test_unlabelled_document(store: Store, mpal: Callable[..., Outcome]) -> None:
     """Without labels there is no member for them."""
     store.add(request=REQUEST, response=RESPONSE)
-    assert list(json.loads(mpal("export", "--id", "1").out)) == ["metadata", "request", "response"]
+    assert list(json.loads(mpal("export", "--id", "1").out)) == ["metadata", "request", "response", "exchange"]
 
 
 def test_labels_are_stored(store: Store, mpal: Callable[..., Outcome]) -> None:

@@ -1,14 +1,25 @@
 """`mpal import` of what `mpal export` wrote, and of files that only look so."""
 
+from __future__ import annotations
+
 import errno
 import json
 import shutil
+import time
 import zipfile
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from moonpalace_addons.store.database.opening import open_store
+from moonpalace_addons.store.incoming.carried import CARRIED
+from moonpalace_addons.store.records import contents, exchanges
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Store
 
 REFERENCE = Path(__file__).parents[2] / "data" / "go-v0.12" / "moonpalace.sqlite"
 
@@ -52,6 +63,53 @@ def test_a_case_travels(mpal: Mpal, old: Path, tmp_path: Path, ending: str) -> N
         assert mpal(*command, "--database", there).code == 0
 
 
+EVENTS = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n' * 3 + b"data: [DONE]\n\n"
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_a_case_travels_with_its_times(mpal: Mpal, store: Store, tmp_path: Path, form: str) -> None:
+    """Who imports a call elsewhere gets its method, its moments to the last digit and the times of its events."""
+    size = len(EVENTS.split(b"\n\n")[0]) + 2
+    chunks = [(size, 1_000_001), (3 * size, 2_000_002), (len(EVENTS), 5_000_005)]
+    asked = b'{"model":"kimi-k3","stream":true}'
+    changes: dict[str, Any] = {
+        "is_stream": True,
+        "is_coerced": True,
+        "changes": ("stream", "usage"),
+        "warnings": ("a; b", "c"),
+    }
+    changes |= {"gap_p50": 7, "longest_stall": 3_000_003}
+    changes |= {"price_input": 0.25, "price_cached": 0.5, "reported_cost": 0.1}
+    moment = datetime(2026, 11, 22, 17, 27, 2, 123_456, tzinfo=UTC)
+    store.add(request=asked, events=EVENTS, chunks=chunks, started_at=moment, method="PATCH", **changes)
+    file, there = tmp_path / f"case.{form}", f"sqlite:///{tmp_path / 'there.sqlite'}"
+    assert mpal("export", "1", "--format", form, "-o", str(file)).code == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TZ", "America/New_York")
+        time.tzset()
+        assert mpal("import", str(file), "--database", there).out == "imported 1 call\n"
+    engine = open_store(there)
+    try:
+        assert contents.event_times(engine, 1) == chunks
+        (before,), (after,) = (exchanges.latest(each, limit=1) for each in (store.engine, engine))
+        names = [*CARRIED, "is_stream", "endpoint", "path", "query", "finish_reason", "total_tokens"]
+        assert {name: getattr(after, name) for name in names} == {name: getattr(before, name) for name in names}
+    finally:
+        engine.dispose()
+
+
+def test_exports_of_earlier_versions(mpal: Mpal, tmp_path: Path) -> None:
+    """An export without these fields is taken in as before: its time is local, its events have none."""
+    file = tmp_path / "case.json"
+    stream = {"status": "200 OK", "header": "", "body": None, "event_stream": EVENTS.decode()}
+    file.write_text(json.dumps(GOOD | {"response": stream}), encoding="utf-8")
+    assert mpal("import", str(file)).out == "imported 1 call\n"
+    (told,) = documents(mpal("export", "1", "--format", "jsonl").out)
+    assert told["exchange"]["started_at"] == "2026-11-29T21:00:00+00:00"
+    assert told["exchange"].keys() == {"method", "started_at", "warnings"}
+    assert "event_times" not in told["response"]
+
+
 GOOD: dict[str, Any] = {
     "metadata": {"requested_at": "2026-11-30 05:00:00", "state": "completed"},
     "request": {"url": "http://a/v1/x", "header": "", "body": {"model": "m"}},
@@ -62,6 +120,16 @@ GOOD: dict[str, Any] = {
 def changed(**metadata: str) -> str:
     """Return an export with some metadata changed."""
     return json.dumps(GOOD | {"metadata": GOOD["metadata"] | metadata})
+
+
+def beside(**fields: object) -> str:
+    """Return an export with fields beside the metadata."""
+    return json.dumps(GOOD | {"exchange": fields})
+
+
+def timed(*times: object) -> str:
+    """Return an export of a stream with these times of its four events."""
+    return json.dumps(GOOD | {"response": {"event_stream": EVENTS.decode(), "event_times": times}})
 
 
 @pytest.mark.parametrize(
@@ -86,6 +154,22 @@ def changed(**metadata: str) -> str:
         (json.dumps(GOOD | {"request": {"body_base64": "?"}}), "a body is no base64"),
         ('{"metadata": {}, "request": {"body": ' + "[" * 10_000 + "]" * 10_000 + "}}", ""),
         (json.dumps(GOOD) + "\n" + "{", "not JSON"),
+        (beside(started_at="2026-11-30T05:00:00"), "exchange.started_at is no time with its zone"),
+        (beside(started_at="2600-01-01T00:00:00Z"), "requested_at is no time"),
+        (beside(started_at=5), "exchange.started_at is no time"),
+        (beside(method="GET\x1b[2J"), "exchange.method is no method"),
+        (beside(latency=True), "exchange.latency is no whole number that a call can have"),
+        (beside(latency=2**63), "exchange.latency is no whole number that a call can have"),
+        (beside(overhead=-1), "exchange.overhead is no whole number"),
+        (beside(price_input=-0.5), "exchange.price_input is no number that a call can have"),
+        (beside(is_coerced="yes"), "exchange.is_coerced is no true or false"),
+        (beside(changes="all"), "exchange.changes is no list of texts"),
+        (beside(changes=[1]), "Expected `str`, got `int`"),
+        (timed(1, 2, 3), "response.event_times has 3 times for 4 events"),
+        (timed(1, 3, 2, 4), "response.event_times are no times one after the other"),
+        (timed(-1, 2, 3, 4), "response.event_times are no times"),
+        (timed(1, 2, 3, 2**63), "response.event_times are no times"),
+        (timed(1, 2, 3, 4.5), "Expected `int`, got `float`"),
     ],
 )
 @pytest.mark.usefixtures("store")

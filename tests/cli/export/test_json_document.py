@@ -17,8 +17,17 @@ if TYPE_CHECKING:
 def test_document(call: Callable[..., Call]) -> None:
     """The document has the stored labels: category, tags, note."""
     read = json.loads(document(call(tags=("b", "a"), category="badcase", note="odd")))
-    assert list(read) == ["metadata", "request", "response", "category", "tags", "note"]
+    assert list(read) == ["metadata", "request", "response", "category", "tags", "note", "exchange"]
     assert (read["category"], read["tags"], read["note"]) == ("badcase", ["b", "a"], "odd")
+
+
+def test_times_of_events(call: Callable[..., Call]) -> None:
+    """The times of a stream's events are one line beside it, and moments are exact."""
+    text = document(call(events=b"data: 1\n\ndata: 2\n\n", event_times=(1_000_001, 2_000_002), latency=3_000_003))
+    assert '\n        "event_times": [1000001, 2000002]\n' in text
+    read = json.loads(text)
+    assert read["exchange"]["latency"] == 3_000_003
+    assert (read["exchange"]["method"], read["exchange"]["started_at"]) == ("POST", "2026-11-22T17:27:02+00:00")
 
 
 @pytest.mark.parametrize(

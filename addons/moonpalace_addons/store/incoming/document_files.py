@@ -36,6 +36,7 @@ class Message(msgspec.Struct, kw_only=True):
     body_base64: str | None = None
     event_stream: str | None = None
     event_stream_base64: str | None = None
+    event_times: list[int] | None = None
 
 
 class Document(msgspec.Struct, kw_only=True):
@@ -48,6 +49,7 @@ class Document(msgspec.Struct, kw_only=True):
     category: str | None = None
     tags: list[str] = []
     note: str | None = None
+    exchange: dict[str, bool | int | float | str | list[str] | None] = {}
 
 
 _decode = msgspec.json.Decoder(Document).decode

@@ -4,13 +4,15 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
 import msgspec
 
+from moonpalace_addons.store.incoming import carried
 from moonpalace_addons.store.incoming.document_files import Document, Message, documents, refuse
 from moonpalace_addons.store.incoming.legacy_calls import masked, microseconds, stripped
 from moonpalace_addons.store.incoming.transfer import Transferred
@@ -22,6 +24,8 @@ from moonpalace_addons.store.write import derive
 from moonpalace_addons.store.write.answers import Received
 from moonpalace_addons.store.write.storable import storable
 from moonpalace_addons.wire.chat import stream_texts
+from moonpalace_addons.wire.chat.event_data import event_ends
+from moonpalace_addons.wire.chat.timing import chunks_of
 from moonpalace_addons.wire.secrets import masking
 
 TAG = "imported"
@@ -102,9 +106,7 @@ def calls(file: Path, found: list[Document]) -> Iterator[Transferred]:
 def to_call(name: str, document: Document) -> Transferred:
     """Return the call of a document."""
     told, asked, answered = document.metadata, document.request, document.response
-    started_at = microseconds(told.get("requested_at"))
-    if started_at is None or not 0 <= started_at <= MAX_INT64 // 1000:  # which spans have in nanoseconds
-        refuse(name, "metadata.requested_at is no time")
+    beside = carried_columns(name, document)
     try:
         state = State(told.get("state", "completed"))
     except ValueError:
@@ -116,17 +118,18 @@ def to_call(name: str, document: Document) -> Transferred:
     answer = masked(stream if stream is not None else response, hidden)
     fields = derive.request_fields(request or b"")
     status = _STATUS.match(answered.status)
-    recorded = recorded_columns(name, told) | {"status_code": int(status[1]) if status else None}
+    code = int(status[1]) if status else None
     received = None
     if status or answer:
-        content_type = told.get("response_content_type")
-        headers = stripped(answered.header, hidden)
-        received = Received(None, recorded["status_code"], headers, content_type, answer or b"", [])  # type: ignore[arg-type]
+        content_type, headers = told.get("response_content_type"), stripped(answered.header, hidden)
+        chunks = arrivals(name, answered.event_times, answer) if stream is not None and answer else []
+        at = whole_or_none(beside.get("time_to_headers"))
+        received = Received(at, code, headers, content_type, answer or b"", chunks)
     call = Transferred(identity(document, request, answer), {}, request_body=request, run=RUN)
     call.tags = tuple(dict.fromkeys((*map(masking.mask_formed, document.tags), TAG)))
     endpoint, path, query = place(name, told, asked)
-    latency = recorded.get("latency")
-    ended = ExchangeEnded("", latency if isinstance(latency, int) else 0, state)
+    recorded = recorded_columns(name, told) | {"status_code": code}
+    ended = ExchangeEnded("", whole_or_none(beside.get("latency", recorded["latency"])) or 0, state)
     derive.finish(call, ended, received, fields, path=path, hidden=hidden)
     columns = (
         derive.EMPTY
@@ -138,21 +141,52 @@ def to_call(name: str, document: Document) -> Transferred:
             "request_bytes": len(request or b""),
             "model_requested": derive.text_or_none(fields.get("model")),
             "is_coerced": False,
+            "started_at": microseconds(told.get("requested_at")),
         }
         | call.columns
         | recorded
         | ending(document, state, call.columns)
         | answering_model(told, fields, call.columns)
+        | {"overhead": None}
+        | beside
         | {"endpoint": endpoint, "category": document.category}
         | {"note": None if document.note is None else masking.mask_formed(document.note)}
-        | {"uuid": call.uuid, "run_id": RUN["id"], "started_at": started_at}
+        | {"uuid": call.uuid, "run_id": RUN["id"]}
     )
+    started_at = columns["started_at"]
+    if not isinstance(started_at, int) or not 0 <= started_at <= MAX_INT64 // 1000:  # which spans have in nanoseconds
+        refuse(name, "metadata.requested_at is no time")
     call.columns = storable(columns, hidden)
     if stream is not None:
         merged = masked(response, hidden)
         call.response_body = merged if merged and merged != b"null" else call.response_body
         call.texts = stream_texts.of_answer(call.stream, call.response_body, hidden)
     return call
+
+
+def carried_columns(name: str, document: Document) -> Values:
+    """Return the columns that the document tells beside its metadata."""
+    try:
+        return carried.columns(document.exchange)
+    except ValueError as error:
+        refuse(name, str(error))
+
+
+def arrivals(name: str, times: Sequence[int] | None, stream: bytes) -> list[tuple[int, int]]:
+    """Return offset and time of the chunks of a stream whose events came at these times; none without times."""
+    if not times:
+        return []
+    ends = event_ends(stream)
+    if len(times) != len(ends):
+        refuse(name, f"response.event_times has {len(times)} times for {len(ends)} events")
+    if times[0] < 0 or times[-1] > MAX_INT64 or any(later < at for at, later in pairwise(times)):
+        refuse(name, "response.event_times are no times one after the other")
+    return chunks_of(ends, times)
+
+
+def whole_or_none(value: object) -> int | None:
+    """Return a whole number, None for anything else."""
+    return value if isinstance(value, int) else None
 
 
 def recorded_columns(name: str, told: Mapping[str, str]) -> Values:

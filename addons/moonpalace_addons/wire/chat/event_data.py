@@ -49,6 +49,12 @@ def make_decoder(limit: int = DEFAULT_EVENT_LIMIT) -> Decoder:
     return Decoder(limit, _is_whole)
 
 
+def event_ends(stream: bytes) -> list[int]:
+    """Return the end of each event of a whole stream; that of one without a blank line is the end of the stream."""
+    decoder = make_decoder(limit=len(stream) + 1)
+    return [event.end for event in (*decoder.feed(stream), *decoder.close())]
+
+
 class DataReader:
     """Read the events of one stream, most of them without parsing: see `wire/chat/text_matcher.py`."""
 

@@ -8,7 +8,7 @@ or the name or arguments of a tool or function call; it is visible unless all of
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 _SECOND = 1_000_000_000
@@ -129,3 +129,9 @@ def chunk_at(offsets: Sequence[int], end: int) -> int:
     An end past the last chunk can only come from lost bytes: the last chunk is the nearest.
     """
     return min(bisect_left(offsets, end), len(offsets) - 1)
+
+
+def chunks_of(ends: Sequence[int], times: Sequence[int]) -> list[tuple[int, int]]:
+    """Return chunks in which events with these ends arrive at these times; those of one instant share a chunk."""
+    arrived = groupby(zip(ends, times, strict=True), key=lambda each: each[1])
+    return [(max(end for end, _ in together), at) for at, together in arrived]
