@@ -46,11 +46,17 @@ def answer(exchange: Exchange, bodies: Bodies) -> Answer:
     """Return the response; for a call in flight, the part received so far."""
     if bodies.event_stream is None:
         return Answer(read(bodies.response), None)
-    form = form_of(bodies.event_stream[:MAX_HEAD], exchange.response_content_type, is_over=True)
-    if bodies.response is None and form is not Form.EVENTS and not exchange.is_stream:
+    if not holds_events(exchange, bodies):
         return Answer(read(bodies.event_stream), None)
     merged = None if bodies.response is None else read(bodies.response)
     return Answer(merged, as_text(bodies.event_stream))
+
+
+def holds_events(exchange: Exchange, bodies: Bodies) -> bool:
+    """Tell whether the answer is a stream of events; part of another kind of answer may be kept in the same place."""
+    if bodies.event_stream is None or bodies.response is not None or exchange.is_stream:
+        return bodies.event_stream is not None
+    return form_of(bodies.event_stream[:MAX_HEAD], exchange.response_content_type, is_over=True) is Form.EVENTS
 
 
 def as_text(data: bytes) -> str | bytes:

@@ -8,7 +8,7 @@ from urllib.parse import quote_plus, unquote_plus
 
 from moonpalace_addons.store.read.header_text import header_lines
 from moonpalace_addons.wire.json_text import JSON_ESCAPES
-from moonpalace_cli.calls.content import answer
+from moonpalace_cli.calls.content import holds_events
 from moonpalace_cli.redaction.event_strings import rewrite_events
 from moonpalace_cli.redaction.json_strings import replacements
 from moonpalace_cli.redaction.replacing import Place, Visitor, apply
@@ -90,7 +90,7 @@ def rewrite_bodies(call: Call, visitor: Visitor) -> Bodies:
     request = bodies.request
     if request is not None:
         request = rewrite_body(request, Place("request body"), visitor)
-    is_stream = answer(call.exchange, bodies).events is not None
+    is_stream = holds_events(call.exchange, bodies)
     events = bodies.event_stream
     if events is not None:
         place = Place("response events" if is_stream else "response body")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.wire.secrets import patterns, personal
 from moonpalace_cli.redaction.call_strings import rewrite
 from moonpalace_cli.redaction.replacing import Place, Replacement
+from moonpalace_cli.redaction.texts import texts_of
 
 if TYPE_CHECKING:
     from moonpalace_cli.calls.reading import Call
@@ -20,6 +21,10 @@ type Clean = set[tuple[int, int]]
 MIN_REMEMBERED = 200
 """Characters from which remembering a text costs less than checking it again."""
 MAX_REMEMBERED = 200_000
+BATCH_SIZE = 200_000
+"""Characters of texts that are searched together."""
+SEPARATOR = "\n" * 41
+"""Put between texts: more whitespace than any pattern allows between a secret and what tells that it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +41,13 @@ class FoundSecret:
 class Watch:
     """Record the secrets in all texts, without replacing any."""
 
-    def __init__(self, clean: Clean) -> None:
+    def __init__(self) -> None:
         self.found: list[FoundSecret] = []
-        self._clean = clean
 
     def text(self, place: Place, text: str) -> Sequence[Replacement]:
-        """Check one text, unless it was found clean in an earlier call: agents resend their whole conversation."""
-        key = (len(text), hash(text))
-        if key in self._clean:
-            return []
-        found = [FoundSecret(finding.kind, place) for finding in patterns.find(text)]
-        found += [FoundSecret("password", place) for _ in personal.passwords(text)]
-        self.found += found
-        if not found and len(text) >= MIN_REMEMBERED and len(self._clean) < MAX_REMEMBERED:
-            self._clean.add(key)
+        """Check one text."""
+        self.found += [FoundSecret(finding.kind, place) for finding in patterns.find(text)]
+        self.found += [FoundSecret("password", place) for _ in personal.passwords(text)]
         return []
 
     def binary(self, place: Place, data: bytes) -> bytes:
@@ -60,6 +58,40 @@ class Watch:
 
 def secrets_in(call: Call, clean: Clean | None = None) -> list[FoundSecret]:
     """Return the suspected secrets of a call, in the order of its parts; `clean` remembers texts without any."""
-    watch = Watch(set() if clean is None else clean)
+    if is_clean(call, set() if clean is None else clean):
+        return []
+    watch = Watch()
     rewrite(call, watch)
     return watch.found
+
+
+def is_clean(call: Call, clean: Clean) -> bool:
+    """Tell whether a call has no secret, without their places in a call that has some.
+
+    Its texts are searched together, in a fraction of the time that it takes one by one, and without those that were
+    clean in an earlier call: agents resend their whole conversation.
+    """
+    texts = dict.fromkeys(texts_of(call))
+    fresh = [text for text in texts if len(text) < MIN_REMEMBERED or (len(text), hash(text)) not in clean]
+    if any(has_secret(joined) for joined in batches(fresh)):
+        return False
+    if len(clean) < MAX_REMEMBERED:
+        clean.update((len(text), hash(text)) for text in fresh if len(text) >= MIN_REMEMBERED)
+    return True
+
+
+def has_secret(text: str) -> bool:
+    """Tell whether a text has a secret."""
+    return bool(patterns.find(text)) or next(personal.passwords(text), None) is not None
+
+
+def batches(texts: Iterable[str]) -> Iterator[str]:
+    """Yield the texts, joined to texts of limited size."""
+    batch, size = list[str](), 0
+    for text in texts:
+        batch.append(text)
+        size += len(text)
+        if size >= BATCH_SIZE:
+            yield SEPARATOR.join(batch)
+            batch, size = [], 0
+    yield SEPARATOR.join(batch)

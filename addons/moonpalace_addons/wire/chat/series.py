@@ -8,6 +8,8 @@ TEXT_PIECE_KEYS = pieces.TEXT_KEYS | {"delta"}
 """Members whose values clients concatenate, on all endpoints of the API."""
 _TEXT_ID_KEYS = ("type", "index", "output_index", "content_index", "summary_index", "item_id")
 """Members that identify the text that an event continues, on endpoints whose events have a `type`."""
+IDENTIFYING = frozenset(_TEXT_ID_KEYS)
+"""Members by whose values the key of a text differs, besides where it stands."""
 _BLOCK_BEGINS, _BLOCK_GOES_ON = "content_block_start", "content_block_delta"
 """The only event type whose text is continued by another type. The text is in `_BLOCK` of the first, `_DELTA` of
 others."""

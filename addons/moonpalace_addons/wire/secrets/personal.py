@@ -187,9 +187,8 @@ def _hosts(text: str) -> Iterator[Personal]:
 
 
 def _lower(text: str) -> str:
-    """Return the text in lower case, character for character."""
-    lower = text.lower()
-    return lower if len(lower) == len(text) else text
+    """Return the text in lower case, character for character; only İ would become two."""
+    return text.replace("İ", "i").lower()
 
 
 def _is_host(text: str, start: int, end: int) -> bool:
