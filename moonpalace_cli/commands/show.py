@@ -25,7 +25,7 @@ def command(wanted: CallSelection, settings: Settings) -> None:
     It says what the call was, how it ended and why, what was asked and answered in short, its tokens and cost, its
     times with the longest stall, its warnings and labels, and what to try next. mpal inspect shows a call in full.
     """
-    with opened(settings.database) as engine:
+    with opened(settings.database, needs_calls=True) as engine:
         from moonpalace_addons.store.read import selection
         from moonpalace_cli.output import terminal_width
         from moonpalace_cli.text import colours

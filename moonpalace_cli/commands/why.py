@@ -32,7 +32,7 @@ def command(wanted: CallSelection, as_json: bool, settings: Settings) -> None:
     It knows answers cut by a limit or a full context, loops, keys at the wrong host, rate limits, silences, gateways
     that cut connections, clients that gave up, arguments of tools that are not JSON, and lost caches.
     """
-    with opened(settings.database) as engine:
+    with opened(settings.database, needs_calls=True) as engine:
         from moonpalace_addons.store.read import selection
         from moonpalace_addons.store.read.outcomes import outcome
         from moonpalace_cli.output import print_json, terminal_width

@@ -6,16 +6,39 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from moonpalace_addons.errors import StoreError
+from moonpalace_addons.errors import NotFoundError, StoreError
 from moonpalace_cli.deferred_imports import ASYNCIO, defer
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 
+NOTHING_STORED = "no call is stored yet: run mpal start and make a call through it"
+
+
+def is_empty(database: str) -> bool:
+    """Tell whether a store has no calls, at a small part of what it costs to open it; False if that cannot be told.
+
+    Raise StoreError if it is a file that is not there.
+    """
+    from moonpalace_addons.store.database import file_checks  # with sqlite3, 0.01 s
+
+    file = file_checks.file_of(database)
+    if file is None:
+        return False
+    if not file.exists():
+        raise file_checks.missing(file)
+    return file_checks.has_no_calls(file)
+
+
 @contextmanager
-def opened(database: str) -> Iterator[Engine]:
-    """Yield an engine on the store; turn database errors into a StoreError of one line."""
+def opened(database: str, *, needs_calls: bool = False) -> Iterator[Engine]:
+    """Yield an engine on the store; turn database errors into a StoreError of one line.
+
+    Raise NotFoundError for a command that `needs_calls` where there are none.
+    """
+    if needs_calls and is_empty(database):
+        raise NotFoundError(NOTHING_STORED)
     # asyncio, with the TLS library that it imports, would take an eighth of the time of `mpal list`.
     defer("asyncio", ASYNCIO)
     # 0.3 s, which `mpal list --help` and shell completion need not pay.

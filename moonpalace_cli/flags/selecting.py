@@ -12,6 +12,7 @@ import click
 from moonpalace_addons.errors import NotFoundError
 from moonpalace_cli.flags.completing import complete_call, complete_chatcmpl, complete_id, complete_request_id
 from moonpalace_cli.flags.filters import NO_FILTERS, Filters, filter_options, take_filters
+from moonpalace_cli.flags.lookup import NOTHING_STORED
 from moonpalace_cli.flags.named_calls import RANGE, find_call, known, named_ids
 from moonpalace_cli.flags.numbers import WholeNumber
 
@@ -110,8 +111,9 @@ class CallSelection:
             of_programs=self.of_programs or is_open,
         )
         if not found:
-            what = "no stored call matches" if self.is_filtered else "no call is stored yet"
-            raise NotFoundError(f"{what}; mpal list shows what there is")
+            raise NotFoundError(
+                "no stored call matches; mpal list shows what there is" if self.is_filtered else NOTHING_STORED
+            )
         return found
 
 

@@ -17,7 +17,8 @@ from sqlalchemy import insert
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import runs
-from moonpalace_addons.store.schema import REVISION, TAGS
+from moonpalace_addons.store.revision import REVISION
+from moonpalace_addons.store.schema import TAGS
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State, Task
 from moonpalace_addons.store.upkeep.indexing import index
 from moonpalace_addons.store.upkeep.search_blocks import BLOCK_SIZE

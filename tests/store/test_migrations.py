@@ -15,7 +15,8 @@ from sqlalchemy import Engine, text
 from moonpalace_addons.store.database.engine import make_engine, parse_url, set_layout, writing
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import contents, runs
-from moonpalace_addons.store.schema import METADATA, REVISION
+from moonpalace_addons.store.revision import REVISION
+from moonpalace_addons.store.schema import METADATA
 from moonpalace_addons.store.upkeep import health_rows, search_blocks
 from moonpalace_addons.store.upkeep.indexing import catch_up
 from moonpalace_addons.store.upkeep.search_blocks import BLOCK_SIZE

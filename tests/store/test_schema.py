@@ -13,7 +13,8 @@ from sqlalchemy import Engine, column, insert, inspect, make_url, table, text
 
 from moonpalace_addons.store.database.engine import make_engine, migrate, writing
 from moonpalace_addons.store.database.opening import open_store
-from moonpalace_addons.store.schema import METADATA, REVISION
+from moonpalace_addons.store.revision import REVISION
+from moonpalace_addons.store.schema import METADATA
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted, State
 from tests.batches import Batch
 

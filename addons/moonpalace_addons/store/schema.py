@@ -7,7 +7,6 @@ a tenth of a second.
 """
 
 from datetime import datetime
-from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
@@ -28,9 +27,6 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from moonpalace_addons.store.fields import Exchange
-
-REVISION = max(file.name for file in (Path(__file__).parent / "migrations" / "versions").glob("0*.py"))[:4]
-"""The newest migration; `store.database.opening` upgrades what is older and refuses what is newer."""
 
 METADATA = MetaData()
 

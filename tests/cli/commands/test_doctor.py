@@ -15,7 +15,7 @@ import pytest
 from moonpalace_addons.store.journal.journal_file import MAGIC, Journal
 from moonpalace_addons.store.journal.unit_bytes import pack
 from moonpalace_addons.store.records import labels
-from moonpalace_addons.store.schema import REVISION
+from moonpalace_addons.store.revision import REVISION
 from moonpalace_addons.store.write.units import Unit
 
 REFERENCE = Path(__file__).parents[2] / "data" / "go-v0.12" / "moonpalace.sqlite"

@@ -229,7 +229,7 @@ def test_nothing_is_stored(store: Store, mpal: Callable[..., Outcome]) -> None:
     assert (result.code, result.out, result.err) == (
         1,
         "",
-        "Error: no call is stored yet; mpal list shows what there is\n",
+        "Error: no call is stored yet: run mpal start and make a call through it\n",
     )
 
 

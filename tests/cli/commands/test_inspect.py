@@ -270,7 +270,7 @@ def test_errors(store: Store, mpal: Callable[..., Outcome], arguments: list[str]
 def test_the_last_call(store: Store, mpal: Callable[..., Outcome]) -> None:
     """--last shows the newest call; in an empty store there is none."""
     result = mpal("inspect", "--last")
-    assert (result.code, result.err) == (1, "Error: no call is stored yet; mpal list shows what there is\n")
+    assert (result.code, result.err) == (1, "Error: no call is stored yet: run mpal start and make a call through it\n")
     store.add()
     store.add(chatcmpl_id="chatcmpl-newest")
     assert '"chatcmpl": "chatcmpl-newest"' in mpal("inspect", "--last").out

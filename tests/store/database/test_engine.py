@@ -17,7 +17,7 @@ from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database import engine as engine_module
 from moonpalace_addons.store.database.engine import parse_url, set_layout, shown, writing
 from moonpalace_addons.store.database.opening import open_store
-from moonpalace_addons.store.schema import REVISION
+from moonpalace_addons.store.revision import REVISION
 
 ORIGINAL = """CREATE TABLE moonshot_requests (id integer not null primary key autoincrement, request_method text);
 CREATE TABLE moonshot_caches (id integer not null primary key autoincrement, cache_id text not null);

@@ -20,7 +20,7 @@ from moonpalace_addons.store.incoming.importing import Counts, import_calls
 from moonpalace_addons.store.incoming.sources import opened_source
 from moonpalace_addons.store.read import selection
 from moonpalace_addons.store.records import contents, exchanges, labels, runs
-from moonpalace_addons.store.schema import REVISION
+from moonpalace_addons.store.revision import REVISION
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, ResponseStarted
 from moonpalace_addons.store.write.host import host_name
 from moonpalace_addons.store.write.writer import Writer

@@ -16,7 +16,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database import postgres
-from moonpalace_addons.store.database.file_checks import is_store_file, not_a_database
+from moonpalace_addons.store.database.file_checks import is_store_file, missing, not_a_database
 from moonpalace_addons.store.database.private import make_folder, make_private
 
 BUSY_TIMEOUT = 5.0
@@ -89,9 +89,7 @@ def prepare_file(file: Path, *, create: bool) -> None:
                 make_private(file)
             return
         if not create:
-            raise StoreError(
-                f"there is no database at {file}: run mpal start and make a call through it, or give --database"
-            )
+            raise missing(file)
         make_folder(file.parent)
         os.close(os.open(file, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.incoming import legacy
+from moonpalace_addons.store.revision import REVISION
 
 MAGIC = b"SQLite format 3\x00"
 WAL_MODE = 2
@@ -62,6 +63,27 @@ def check_uri(file: Path) -> str:
     real = file.resolve()
     log = real.with_name(f"{real.name}-wal")
     return f"{real.as_uri()}?{'mode=ro' if log.exists() and log.stat().st_size else 'immutable=1'}"
+
+
+def file_of(url: str) -> Path | None:
+    """Return the file of the URL of an SQLite store, None for any other URL and for one that needs to be parsed."""
+    path = url.removeprefix("sqlite:///")
+    return None if path in (url, "", ":memory:") or "?" in path or "%" in path else Path(path)
+
+
+def missing(file: Path) -> StoreError:
+    """Return the error for a store that is not there."""
+    return StoreError(f"there is no database at {file}: run mpal start and make a call through it, or give --database")
+
+
+def has_no_calls(file: Path) -> bool:
+    """Tell whether a file is a store of this version without a call; False if that cannot be told at present."""
+    try:
+        with closing(sqlite3.connect(check_uri(file), uri=True, timeout=CHECK_TIMEOUT)) as connection:
+            is_current = list(connection.execute("SELECT version_num FROM alembic_version")) == [(REVISION,)]
+            return is_current and connection.execute("SELECT id FROM exchanges LIMIT 1").fetchone() is None
+    except (sqlite3.Error, OSError):
+        return False
 
 
 def read_only(file: Path) -> sqlite3.Connection:

@@ -17,7 +17,7 @@ from moonpalace_addons.store.database.engine import (
     sqlite_file,
     writing,
 )
-from moonpalace_addons.store.schema import REVISION
+from moonpalace_addons.store.revision import REVISION
 
 MIGRATION_LOCK_TIMEOUT = 60.0
 """Seconds to wait for another process's migrations; long enough for a remote server."""

@@ -20,7 +20,7 @@ from moonpalace_addons.store.incoming.document_files import is_export
 from moonpalace_addons.store.incoming.exported import DocumentSource
 from moonpalace_addons.store.incoming.transfer import Transferred
 from moonpalace_addons.store.records import contents, explanations, labels, runs
-from moonpalace_addons.store.schema import REVISION
+from moonpalace_addons.store.revision import REVISION
 from moonpalace_addons.store.state import State
 from moonpalace_addons.store.write import recovery
 from moonpalace_addons.wire.chat import stream_texts
