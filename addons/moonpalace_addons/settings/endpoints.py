@@ -1,16 +1,20 @@
 """Endpoints: where calls are forwarded to, and what is sent with them."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from moonpalace_addons.settings import kinds
 from moonpalace_addons.settings.entries import Entry
-from moonpalace_addons.settings.prices import read_prices
-from moonpalace_addons.wire.prices import PriceRule
 from moonpalace_addons.wire.secrets import names
+
+if TYPE_CHECKING:
+    from moonpalace_addons.wire.prices import PriceRule
 
 NAME_MARK = "/@"
 """What precedes the name of an endpoint at the beginning of a path."""
@@ -83,7 +87,8 @@ def in_order(named: tuple[Endpoint, ...], given: str | None, default: str, key: 
 
 def read_endpoints(entry: Entry) -> tuple[tuple[Endpoint, ...], tuple[PriceRule, ...]]:
     """Return the endpoints in a mapping of names, and the rules for their prices; raise SettingError."""
-    endpoints, prices = list[Endpoint](), list[PriceRule]()
+    endpoints: list[Endpoint] = []
+    prices: list[PriceRule] = []
     for name, given in entry.mapping(ALLOWED).items():
         if not is_name(name):
             given.fail("is no name of an endpoint: use letters, digits, dots, - and _")
@@ -93,6 +98,8 @@ def read_endpoints(entry: Entry) -> tuple[tuple[Endpoint, ...], tuple[PriceRule,
         key, sent = members.get("key"), members.get("headers")
         endpoints.append(Endpoint(url(members["url"]), name, secret(key) if key else None, headers(sent)))
         if "prices" in members:
+            from moonpalace_addons.settings.prices import read_prices
+
             prices += read_prices(members["prices"], name)
     return tuple(endpoints), tuple(prices)
 

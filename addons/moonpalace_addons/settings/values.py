@@ -4,12 +4,14 @@ A value comes from the first of these sources: a flag or a mitmproxy option, the
 default. All sources give text, which the setting's kind parses; errors name the source.
 """
 
+from __future__ import annotations
+
 import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from moonpalace_addons.errors import SettingError
 from moonpalace_addons.settings import kinds, telemetry
@@ -17,12 +19,13 @@ from moonpalace_addons.settings.endpoints import Endpoint, in_order, read_endpoi
 from moonpalace_addons.settings.entries import FREE, Entry
 from moonpalace_addons.settings.environment_proxy import environment_proxy
 from moonpalace_addons.settings.explainer import Explainer, read_explainer
-from moonpalace_addons.settings.prices import read_prices
-from moonpalace_addons.settings.reports import Destination, ReportRule, read_reports, read_rules
 from moonpalace_addons.settings.table import BY_NAME, ENDPOINT, OTEL, TABLE, UPSTREAM_PROXY, Setting
 from moonpalace_addons.wire.otlp_environment import asked_by
-from moonpalace_addons.wire.prices import PriceRule
 from moonpalace_addons.wire.suggestions import nearest
+
+if TYPE_CHECKING:
+    from moonpalace_addons.settings.reports import Destination, ReportRule
+    from moonpalace_addons.wire.prices import PriceRule
 
 OTHER_PREFIXES = ("MOONPALACE_TEST_", "MOONPALACE_MOCK_", "MOONPALACE_WEB_")
 """Prefixes of variables that are not settings: those of the tests, of `mpal mock` and of `mpal web`."""
@@ -202,12 +205,18 @@ def _otel(given: bool | None, environ: Mapping[str, str]) -> bool:
 def _endpoints(values: _Values, found: Mapping[str, Any]) -> tuple[tuple[Endpoint, ...], tuple[PriceRule, ...]]:
     named, prices = read_endpoints(values.free["endpoints"]) if values.has("endpoints") else ((), ())
     if values.has("prices"):
+        from moonpalace_addons.settings.prices import read_prices
+
         prices += read_prices(values.free["prices"], named=[each.name for each in named if each.name])
     given = found["endpoint"] if ENDPOINT.name in values.found else None
     return in_order(named, given, found["endpoint"], found["key"]), prices
 
 
 def _reports(values: _Values) -> tuple[tuple[Destination, ...], tuple[ReportRule, ...]]:
+    if not (values.has("reports") or values.has("rules")):
+        return (), ()
+    from moonpalace_addons.settings.reports import read_reports, read_rules  # 0.01 s, and few users have any
+
     destinations = read_reports(values.free["reports"]) if values.has("reports") else ()
     return destinations, read_rules(values.free["rules"], destinations) if values.has("rules") else ()
 
