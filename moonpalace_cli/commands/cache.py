@@ -113,9 +113,9 @@ def clear_caches(expired: bool, as_json: bool, settings: Settings) -> None:
 
 @command.command("why")
 @selection_flags(default="newest")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object, of many calls one per line.")
+@form_flags
 @setting_flags("database")
-def why(wanted: CallSelection, as_json: bool, settings: Settings) -> None:
+def why(wanted: CallSelection, form: Form, settings: Settings) -> None:
     """Explain why the prompt of a call was cached or not; without an ID, of the newest.
 
     The call is compared with the one that it continues: of the 50 before it with the same key, the one that has the
@@ -126,25 +126,24 @@ def why(wanted: CallSelection, as_json: bool, settings: Settings) -> None:
 
     Of many calls (several IDs, --last N, --all or a filter such as --since), the misses are ranked by what they cost.
     """
-    with opened(settings.database) as engine:
+    with opened(settings.database, needs_calls=True) as engine:
         ids = wanted.find(engine)
         if wanted.is_many:
-            rank(engine, ids, as_json=as_json)
+            rank(engine, ids, form)
             return
         from moonpalace_addons.store.read import selection
 
         for call in selection.in_order(engine, ids):
-            explain(engine, call, as_json=as_json)
+            explain(engine, call, form)
 
 
-def rank(engine: Engine, ids: Sequence[int], *, as_json: bool) -> None:
+def rank(engine: Engine, ids: Sequence[int], form: Form) -> None:
     """Print the misses among these calls, those that cost most first."""
     from moonpalace_cli.views.context_caches import misses, prefix_report
 
     found = misses.ranked(misses.findings(engine, ids))
-    if as_json:
-        if found:
-            print_json("\n".join(json.dumps(prefix_report.document(each), ensure_ascii=False) for each in found))
+    if form != "table":
+        print_records((json.dumps(prefix_report.document(each), ensure_ascii=False) for each in found), form)
         return
     if not found:
         click.echo(f"none of these {len(ids):,} calls missed a cache that it could have used")
@@ -154,7 +153,7 @@ def rank(engine: Engine, ids: Sequence[int], *, as_json: bool) -> None:
         click.echo(visible(str(each)))
 
 
-def explain(engine: Engine, call: Exchange, *, as_json: bool) -> None:
+def explain(engine: Engine, call: Exchange, form: Form) -> None:
     """Print why the prompt of a call was cached or not."""
     from moonpalace_cli.views.context_caches import prefix_report
     from moonpalace_cli.views.context_caches.misses import Prompts
@@ -167,10 +166,10 @@ def explain(engine: Engine, call: Exchange, *, as_json: bool) -> None:
         raise MoonPalaceError(f"the prompt of call {call.id} cannot be read")
     found = prompts.found(call)
     if found is None:
-        print_alone(call, as_json=as_json)
+        print_alone(call, form)
         return
-    if as_json:
-        print_json(json.dumps(prefix_report.document(found), ensure_ascii=False))
+    if form != "table":
+        print_records([json.dumps(prefix_report.document(found), ensure_ascii=False)], form)
         return
     width = terminal_width()
     for line in prefix_report.lines(found):
@@ -192,10 +191,11 @@ def cached_of(call: Exchange) -> str:
     return f"{call.cached_tokens or 0:,} of its {call.prompt_tokens or 0:,} prompt tokens were cached"
 
 
-def print_alone(call: Exchange, *, as_json: bool) -> None:
+def print_alone(call: Exchange, form: Form) -> None:
     """Report that a call does not continue another one."""
-    if as_json:
-        print_json(json.dumps({"id": call.id, "earlier_id": None, "cached_tokens": call.cached_tokens}))
+    if form != "table":
+        found = {"id": call.id, "earlier_id": None, "cached_tokens": call.cached_tokens}
+        print_records([json.dumps(found)], form)
         return
     text = f"call {call.id} continues none of the 50 calls before it"
     if call.cached_tokens:

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from moonpalace_addons.errors import SettingError, StoreError
+from moonpalace_cli.flags.forms import form_option
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json, visible
+from moonpalace_cli.text.records import Form, print_records
 from moonpalace_cli.views.diagnosis import hits_text, report_json, report_text
 
 if TYPE_CHECKING:
@@ -30,9 +32,10 @@ EXPORT_TIMEOUT = 3.0
 @click.command("doctor", short_help="Check the store's health, and search it for secrets.")
 @click.option("--secrets", "for_secrets", is_flag=True, help="Search everything stored for keys and tokens instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
+@form_option
 @setting_flags("database")
 @click.pass_context
-def command(context: click.Context, for_secrets: bool, as_json: bool, settings: Settings) -> None:
+def command(context: click.Context, for_secrets: bool, as_json: bool, form: Form, settings: Settings) -> None:
     """Check the store's health: its size, its users, damage, and what to do about it.
 
     With --secrets, search headers, paths, bodies, streams, labels and journals for text that looks like a key or a
@@ -40,12 +43,12 @@ def command(context: click.Context, for_secrets: bool, as_json: bool, settings: 
 
     The exit code is 1 if a problem or a secret was found.
     """
-    sound = search(settings, as_json=as_json) if for_secrets else examine(settings, as_json=as_json)
+    sound = search(settings, form, as_json=as_json) if for_secrets else examine(settings, form, as_json=as_json)
     if not sound:
         context.exit(1)
 
 
-def examine(settings: Settings, *, as_json: bool) -> bool:
+def examine(settings: Settings, form: Form, *, as_json: bool) -> bool:
     """Print the store's health; return whether there is no problem."""
     try:
         with opened(settings.database) as engine:
@@ -60,16 +63,20 @@ def examine(settings: Settings, *, as_json: bool) -> bool:
             problems += export_problems(report) if not problems else []
             report.findings += [Finding(*pair) for pair in problems]
     except StoreError as error:
-        if not as_json:
+        if not (as_json or form != "table"):
             raise
-        findings = [{"what": str(error), "advice": ""}]
-        print_json(json.dumps({"findings": findings}, ensure_ascii=False))
+        print_health({"findings": [{"what": str(error), "advice": ""}]}, form)
         return False
-    if as_json:
-        print_json(json.dumps(report_json(report), ensure_ascii=False))
+    if as_json or form != "table":
+        print_health(report_json(report), form)
     else:
         click.echo("\n".join(visible(line) for line in report_text(report)))
     return not report.findings
+
+
+def print_health(found: dict[str, object], form: Form) -> None:
+    """Print the store's health for programs."""
+    print_records([json.dumps(found, ensure_ascii=False)], "jsonl" if form == "table" else form)
 
 
 def exported(config_file: Path | None) -> tuple[str, list[tuple[str, str]]]:
@@ -98,7 +105,7 @@ def exported(config_file: Path | None) -> tuple[str, list[tuple[str, str]]]:
     return place, [*wrong, (f"{place} {failure.words}", advice)]
 
 
-def search(settings: Settings, *, as_json: bool) -> bool:
+def search(settings: Settings, form: Form, *, as_json: bool) -> bool:
     """Print text that looks like a secret; return whether there is none."""
     size = 0
 
@@ -115,10 +122,14 @@ def search(settings: Settings, *, as_json: bool) -> bool:
     if as_json:
         print_json(json.dumps({"hits": [hit_json(hit) for hit in hits], "bytes": size, "seconds": round(seconds, 3)}))
         return not hits
-    if hits:
+    if form != "table":
+        print_records((json.dumps(hit_json(hit), ensure_ascii=False) for hit in hits), form)
+    elif hits:
         click.echo("\n".join(visible(line) for line in hits_text(hits)))
     speed = size / 1e6 / max(seconds, 0.001)
-    click.echo(f"searched {size / 1e6:,.1f} MB at {speed:,.0f} MB/s: {verdict(hits)}", err=bool(hits))
+    click.echo(
+        f"searched {size / 1e6:,.1f} MB at {speed:,.0f} MB/s: {verdict(hits)}", err=bool(hits) or form != "table"
+    )
     return not hits
 
 

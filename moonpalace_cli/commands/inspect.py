@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from moonpalace_addons.errors import MoonPalaceError
-from moonpalace_addons.wire.json_text import dumps
+from moonpalace_addons.wire.json_text import Json, compact, dumps
 from moonpalace_cli.calls.documents import inspect_document
 from moonpalace_cli.calls.http_text import request_message, response_message
 from moonpalace_cli.calls.presentation import has_failed
 from moonpalace_cli.flags.colour import colour_flag
+from moonpalace_cli.flags.forms import form_option
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.name_lists import completes, split
 from moonpalace_cli.flags.selecting import CallSelection, selection_flags
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import is_terminal, is_utf8, print_json, print_text, terminal_width, visible
 from moonpalace_cli.text import colours
+from moonpalace_cli.text.records import Form, print_records
 from moonpalace_cli.views.inspecting.paging import show
 from moonpalace_cli.views.inspecting.parts import PARTS, part_texts, parts_table
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from moonpalace_addons.settings.values import Settings
     from moonpalace_addons.store.records.contents import Bodies
     from moonpalace_addons.store.records.exchanges import Exchange
+    from moonpalace_addons.views.timeline import Moment
 
 
 def parse_parts(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> list[str]:
@@ -53,6 +56,7 @@ class Shown:
     chat: bool
     as_json: bool
     pager: bool
+    form: Form
 
 
 @click.command("inspect", short_help="Show one call in full.")
@@ -73,6 +77,7 @@ class Shown:
 @click.option("--timeline", is_flag=True, help="Show when each event of a stream arrived, and its stalls.")
 @click.option("--all-events", "every", is_flag=True, help="Show each event of --timeline on a line of its own.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object; for --timeline one per event.")
+@form_option
 @click.option("--no-pager", "pager", is_flag=True, flag_value=False, default=True, help="Do not use a pager.")
 @colour_flag
 @setting_flags("database", "endpoint")
@@ -87,6 +92,7 @@ def command(
     every: bool,
     as_json: bool,
     pager: bool,
+    form: Form,
     settings: Settings,
 ) -> None:
     """Show one call: mpal inspect 13, or by the beginning of its id, by --id, --chatcmpl and --requestid, or --last.
@@ -95,28 +101,36 @@ def command(
     newest is shown and the others are named. On a terminal, JSON is coloured (unless
     NO_COLOR is set), and what is longer than the screen goes through $PAGER.
     """
-    shown = Shown(parts, print_request, print_response, merged, timeline, every, chat, as_json, pager)
+    shown = Shown(parts, print_request, print_response, merged, timeline, every, chat, as_json, pager, form)
     refuse_contradictions(shown)
-    with opened(settings.database) as engine:
+    with opened(settings.database, needs_calls=True) as engine:
         from moonpalace_addons.store.read import selection
         from moonpalace_addons.store.records import contents
 
-        for exchange in selection.in_order(engine, wanted.find(engine)):
-            print_call(engine, exchange, contents.bodies(engine, exchange.id), shown)
+        found = selection.in_order(engine, wanted.find(engine))
+        calls = ((exchange, contents.bodies(engine, exchange.id)) for exchange in found)
+        if form != "table":
+            print_records((line for call in calls for line in record_lines(engine, *call, shown)), form)
+            return
+        for exchange, bodies in calls:
+            print_call(engine, exchange, bodies, shown)
 
 
 def refuse_contradictions(shown: Shown) -> None:
     """Raise UsageError for options that exclude each other."""
-    if shown.as_json and (shown.parts or shown.request or shown.response):
-        raise click.UsageError("--json prints everything: leave out --print, --print-request and --print-response")
+    json_flag = f"-o {shown.form}" if shown.form != "table" else "--json" if shown.as_json else None
+    if json_flag and (shown.parts or shown.request or shown.response):
+        raise click.UsageError(
+            f"{json_flag} prints everything: leave out --print, --print-request and --print-response"
+        )
     if shown.parts and (shown.request or shown.response):
         raise click.UsageError("--print gives a table: leave out --print-request and --print-response")
     others = shown.parts or shown.request or shown.response or shown.merged
     if (shown.chat or shown.timeline) and others:
         name = "--chat" if shown.chat else "--timeline"
         raise click.UsageError(f"{name} is a view of its own: leave out the --print options and --merge-event-stream")
-    if shown.chat and (shown.timeline or shown.as_json):
-        raise click.UsageError(f"--chat and {'--timeline' if shown.timeline else '--json'} do not go together")
+    if shown.chat and (shown.timeline or json_flag):
+        raise click.UsageError(f"--chat and {'--timeline' if shown.timeline else json_flag} do not go together")
     if shown.every and not shown.timeline:
         raise click.UsageError("--all-events is for --timeline")
 
@@ -135,15 +149,29 @@ def print_call(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown)
         print_table(engine, exchange, bodies, shown)
 
 
-def print_document(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
-    """Print everything as JSON."""
+def record_lines(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> Iterator[str]:
+    """Yield what is printed for programs, as JSON objects in one line each: the call, or the events of its timeline."""
+    if not shown.timeline:
+        yield compact(dumps(document(engine, exchange, bodies)))
+        return
+    from moonpalace_cli.views.inspecting import timeline_table
+
+    yield from timeline_table.json_lines(moments(engine, exchange, bodies))
+
+
+def document(engine: Engine, exchange: Exchange, bodies: Bodies) -> dict[str, Json]:
+    """Return everything that is stored of a call."""
     from moonpalace_addons.store.records import explanations
 
-    said = [
+    said: list[Json] = [
         asdict(each) | {"created_at": each.created_at.isoformat()} for each in explanations.of_call(engine, exchange.id)
     ]
-    document = {**inspect_document(exchange, bodies), "tags": tags_of(engine, exchange), "explanations": said}
-    text = dumps(document)
+    return {**inspect_document(exchange, bodies), "tags": tags_of(engine, exchange), "explanations": said}
+
+
+def print_document(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
+    """Print everything as JSON."""
+    text = dumps(document(engine, exchange, bodies))
     if is_terminal():
         text = visible(text)
         show(colours.paint_body(text) if colours.wanted() else text, pager=shown.pager)
@@ -202,15 +230,22 @@ def print_table(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown
     show(parts_table(harmless, terminal_width(), colour=colours.wanted()), pager=shown.pager)
 
 
-def print_timeline(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
-    """Print the timeline of a stream."""
+def moments(engine: Engine, exchange: Exchange, bodies: Bodies) -> list[Moment]:
+    """Return when the events of a stream came."""
     from moonpalace_addons.store.records import contents
     from moonpalace_addons.views import timeline
-    from moonpalace_cli.views.inspecting import timeline_table
 
     if bodies.event_stream is None:
         raise MoonPalaceError(f"call {exchange.id} has no stream: only the events of a stream have a timeline")
-    found = timeline.moments(bodies.event_stream, contents.event_times(engine, exchange.id), exchange.path)
+    return timeline.moments(bodies.event_stream, contents.event_times(engine, exchange.id), exchange.path)
+
+
+def print_timeline(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
+    """Print the timeline of a stream."""
+    from moonpalace_addons.views import timeline
+    from moonpalace_cli.views.inspecting import timeline_table
+
+    found = moments(engine, exchange, bodies)
     if shown.as_json:
         for line in timeline_table.json_lines(found):
             print_json(line)

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from moonpalace_cli.flags.colour import colour_flag
 from moonpalace_cli.flags.filters import Filters, filter_flags
 from moonpalace_cli.flags.forms import form_flags
-from moonpalace_cli.flags.lookup import opened
+from moonpalace_cli.flags.lookup import NOTHING_STORED, is_empty, opened
 from moonpalace_cli.flags.name_lists import (
     complete_columns,
     complete_order,
@@ -24,12 +24,14 @@ from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.text.records import Form
 from moonpalace_cli.views.listing.actions import (
     MAX_LIMIT,
+    NO_CALLS,
     Order,
     Selection,
     export,
     first_calls,
     follow,
     print_count,
+    print_empty_list,
     print_list,
     print_stats,
     tell_units,
@@ -120,21 +122,28 @@ def command(
     refuse_contradictions(context)
     if form in ("json", "csv", "yaml") and watch:
         raise click.UsageError(f"--watch never ends: use -o jsonl, not {form}")
-    as_json, began = form != "table", time.monotonic()
+    began = time.monotonic()
+    if not (count or stats or watch or filters.predicates) and is_empty(settings.database):
+        print_empty_list(columns, form, verbose=verbose, why=NOTHING_STORED)
+        return
     with opened(settings.database) as engine:
         selection = Selection(chat_only, filters.condition(engine))
         if count:
-            tell_units(filters.predicates, found_any=print_count(engine, selection, as_json=as_json) > 0)
+            tell_units(filters.predicates, found_any=print_count(engine, selection, form) > 0)
         elif stats:
-            print_stats(engine, selection, most if limit_given else None, as_json=as_json)
+            print_stats(engine, selection, most if limit_given else None, form)
         elif watch:
             shown = chosen(columns or ((*VERBOSE, *LABELS) if verbose else ()))
-            follow(engine, selection, shown, most, as_json=as_json)
+            follow(engine, selection, shown, most, as_json=form == "jsonl")
         else:
             found = first_calls(engine, selection, most, order)
             if export_to is not None:
                 export(engine, found, export_to, pattern=settings.redact_pattern, redact=redact, escaped=escape_html)
-            print_list(engine, found, columns, form, verbose=verbose)
+            if found:
+                print_list(engine, found, columns, form, verbose=verbose)
+            else:
+                is_any = not (filters.predicates or chat_only)
+                print_empty_list(columns, form, verbose=verbose, why=NOTHING_STORED if is_any else NO_CALLS)
             tell_units(filters.predicates, found_any=bool(found))
             warn_of_full_scan(order, time.monotonic() - began)
 

@@ -9,11 +9,20 @@ import click
 from moonpalace_cli.flags.colour import colour_flag
 from moonpalace_cli.flags.filters import Filters, filter_flags
 from moonpalace_cli.flags.forms import form_flags
-from moonpalace_cli.flags.lookup import opened
+from moonpalace_cli.flags.lookup import NOTHING_STORED, is_empty, opened
 from moonpalace_cli.flags.numbers import WholeNumber
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.text.records import Form
-from moonpalace_cli.views.listing.actions import MAX_LIMIT, Selection, first_calls, follow, print_lines, tell_units
+from moonpalace_cli.views.listing.actions import (
+    MAX_LIMIT,
+    NO_CALLS,
+    Selection,
+    first_calls,
+    follow,
+    print_lines,
+    print_none,
+    tell_units,
+)
 
 if TYPE_CHECKING:
     from moonpalace_addons.settings.values import Settings
@@ -41,6 +50,9 @@ def command(limit: int, follows: bool, filters: Filters, form: Form, settings: S
     A terminal that is too narrow for a line gets the most important parts of it. mpal show 110 says more about a call.
     """  # noqa: D301 - the backspace keeps click from filling the paragraph
     most = limit or None
+    if not (follows or filters.predicates) and is_empty(settings.database):
+        print_none(form, NOTHING_STORED)
+        return
     with opened(settings.database) as engine:
         selection = Selection(chat_only=False, where=filters.condition(engine))
         if follows:
@@ -48,5 +60,8 @@ def command(limit: int, follows: bool, filters: Filters, form: Form, settings: S
                 raise click.UsageError(f"--follow never ends: use -o jsonl, not {form}")
             follow(engine, selection, (), most, as_json=form == "jsonl")
         found = first_calls(engine, selection, most, None)[::-1]
-        print_lines(engine, found, form)
+        if found:
+            print_lines(engine, found, form)
+        else:
+            print_none(form, NO_CALLS if filters.predicates else NOTHING_STORED)
         tell_units(filters.predicates, found_any=bool(found))

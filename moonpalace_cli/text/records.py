@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 from typing import Literal
 
+from moonpalace_addons.wire.json_text import Json, compact, dumps
 from moonpalace_cli.output import print_json, print_text
 
 type Form = Literal["table", "json", "jsonl", "csv", "yaml"]
@@ -26,10 +27,24 @@ def print_records(lines: Iterable[str], form: Form) -> None:
     elif form == "csv":
         print_csv(lines)
     else:
-        import yaml  # 0.02 s
+        print_yaml([json.loads(line) for line in lines])
 
-        records = [json.loads(line) for line in lines]
-        print_text(yaml.safe_dump(records, allow_unicode=True, sort_keys=False))
+
+def print_object(value: Json, form: Form) -> None:
+    """Print a single object in a form other than a table: as JSON indented, as JSON Lines in one line."""
+    if form == "json":
+        print_json(dumps(value))
+    elif form == "yaml":
+        print_yaml(json.loads(dumps(value)))
+    else:
+        print_records([compact(dumps(value))], form)
+
+
+def print_yaml(value: object) -> None:
+    """Print a value as YAML."""
+    import yaml  # 0.02 s
+
+    print_text(yaml.safe_dump(value, allow_unicode=True, sort_keys=False))
 
 
 def print_csv(lines: Iterable[str]) -> None:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import click
 
 from moonpalace_addons.wire.escaping import escaped
-from moonpalace_cli.output import is_terminal, is_utf8, print_json, terminal_width, visible
-from moonpalace_cli.views.listing.columns import DEFAULT, Column, chosen
-from moonpalace_cli.views.listing.printing import print_calls, print_verbose, record_columns
+from moonpalace_cli.output import is_terminal, is_utf8, terminal_width, visible
+from moonpalace_cli.text.records import print_object, print_records
+from moonpalace_cli.views.listing.columns import DEFAULT, VERBOSE, Column, chosen
+from moonpalace_cli.views.listing.printing import print_calls, print_table, print_verbose, record_columns
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Engine
@@ -84,28 +85,42 @@ def export(
         export_listed(engine, ids, folder, pattern=pattern, redact=redact, escaped=escaped)
 
 
+def print_empty_list(columns: tuple[str, ...], form: Form, *, verbose: bool, why: str) -> None:
+    """Say on a terminal why the list is empty; a pipe gets the documented empty table."""
+    if form != "table":
+        print_records((), form)
+    elif is_terminal():
+        click.echo(why)
+    else:
+        print_table((), columns_of(VERBOSE if verbose else columns, as_json=False))
+
+
 def print_list(
     engine: Engine, found: Sequence[Exchange], columns: tuple[str, ...], form: Form, *, verbose: bool
 ) -> None:
-    """Print the calls; on a terminal say that there are none, where a pipe gets the documented empty table."""
-    if not found and form == "table" and is_terminal():
-        click.echo(NO_CALLS)
-    elif verbose and form == "table":
+    """Print the calls."""
+    if verbose and form == "table":
         print_verbose(engine, found)
     else:
         print_calls(engine, found, columns_of(columns, as_json=form != "table"), form)
 
 
 def print_lines(engine: Engine, found: Sequence[Exchange], form: Form) -> None:
-    """Print the calls as one line each, or say that there are none."""
+    """Print the calls as one line each."""
     if form != "table":
         print_calls(engine, found, record_columns(), form)
-    elif found:
-        from moonpalace_cli.views.listing.lines import Lines
+        return
+    from moonpalace_cli.views.listing.lines import Lines
 
-        Lines(engine).add(found)
+    Lines(engine).add(found)
+
+
+def print_none(form: Form, why: str) -> None:
+    """Print that there are no lines, and on standard error why."""
+    if form == "table":
+        click.echo(why, err=True)
     else:
-        click.echo(NO_CALLS, err=True)
+        print_records((), form)
 
 
 def warn_of_full_scan(order: Order, took: float) -> None:
@@ -116,22 +131,21 @@ def warn_of_full_scan(order: Order, took: float) -> None:
         click.echo("no index serves this order: every call was read", err=True)
 
 
-def print_count(engine: Engine, selection: Selection, *, as_json: bool) -> int:
+def print_count(engine: Engine, selection: Selection, form: Form) -> int:
     """Print how many calls there are, and return it."""
     from moonpalace_addons.store.records import exchanges
 
     number = exchanges.count(engine, chat_only=selection.chat_only, where=selection.where)
-    if as_json:
-        print_json(json.dumps({"count": number}))
-    else:
+    if form == "table":
         click.echo(number)
+    else:
+        print_object({"count": number}, form)
     return number
 
 
-def print_stats(engine: Engine, selection: Selection, limit: int | None, *, as_json: bool) -> None:
-    """Print statistics of the calls."""
+def print_stats(engine: Engine, selection: Selection, limit: int | None, form: Form) -> None:
+    """Print statistics of the calls; as CSV, a row for each model."""
     from moonpalace_addons.store.read import statistics
-    from moonpalace_addons.wire.json_text import dumps
     from moonpalace_cli.views.listing import stats
 
     groups = stats.add_up(
@@ -143,10 +157,12 @@ def print_stats(engine: Engine, selection: Selection, limit: int | None, *, as_j
             limit=limit,
         )
     )
-    if as_json:
-        print_json(dumps(stats.document(groups)))
-    else:
+    if form == "table":
         click.echo(escaped(stats.report(groups, terminal_width(), blocks=is_utf8())))
+    elif form == "csv":
+        print_records((json.dumps(each, ensure_ascii=False) for each in stats.records(groups)), form)
+    else:
+        print_object(stats.document(groups), form)
 
 
 def follow(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -130,6 +130,18 @@ def document(groups: Mapping[str | None, Group]) -> dict[str, Json]:
     }
     models: list[Json] = [{"model": model, **members(group)} for model, group in groups.items()]
     return {**members(whole), **histograms, "models": models}
+
+
+def records(groups: Mapping[str | None, Group]) -> Iterator[dict[str, Json]]:
+    """Yield the statistics of each model; each percentile is a member of its own, such as `latency_ms_p50`."""
+    for model, group in groups.items():
+        found: dict[str, Json] = {"model": model}
+        for name, value in members(group).items():
+            if name.endswith("_ms") and isinstance(value, Mapping):
+                found |= {f"{name}_{each}": at for each, at in value.items()}
+            else:
+                found[name] = value
+        yield found
 
 
 def members(group: Group) -> dict[str, Json]:

@@ -69,11 +69,12 @@ def test_documented_table(store: Store, mpal: Callable[..., Outcome]) -> None:
 
 
 def test_empty_store(store: Store, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty store gives a pipe the documented empty table, and no line of JSON; a terminal reads that none match."""
+    """An empty store gives a pipe the documented empty table, and no line of JSON; a terminal reads what to do."""
     assert mpal("list").out == EMPTY
     assert mpal("list", "--json").out == ""
     monkeypatch.setattr("moonpalace_cli.views.listing.actions.is_terminal", lambda: True)
-    assert mpal("list").out == "no calls match\n"
+    assert mpal("list").out == "no call is stored yet: run mpal start and make a call through it\n"
+    assert mpal("list", "--failed").out == "no calls match\n"
 
 
 @pytest.mark.parametrize(

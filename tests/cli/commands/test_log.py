@@ -43,6 +43,14 @@ def test_nothing(calls: Store, mpal: Callable[..., Outcome]) -> None:
     assert (result.code, result.out, result.err) == (0, "", "no calls match\n")
 
 
+def test_empty_store(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """That there is no call at all is said by every command in the same words."""
+    said = "no call is stored yet: run mpal start and make a call through it\n"
+    assert (mpal("log").err, mpal("log", "-o", "json").out) == (said, "[]\n")
+    for command in ("show", "show 13", "why", "inspect --last", "cache why", "export --all", "label --last"):
+        assert mpal(*command.split()).err == f"Error: {said}"
+
+
 def test_following(calls: Store, mpal: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
     """-f prints what ends from now on, until it is interrupted; filters hold for that too."""
     reasons = iter(["length", "stop"])
