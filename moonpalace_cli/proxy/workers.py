@@ -135,7 +135,7 @@ class Workers:
         self._processes[number] = process
         self._ready.discard(number)
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018 - pipes
-        process.stdin.write(pickle.dumps(replace(self.settings, console=False)))  # there is one, beside this process
+        process.stdin.write(pickle.dumps(self._settings_of(number)))
         with contextlib.suppress(ConnectionError):
             await process.stdin.drain()
         if self._stopping.is_set():
@@ -150,6 +150,10 @@ class Workers:
             raise MoonPalaceError(str(told.error))
         self._ready.add(number)
         return told.url
+
+    def _settings_of(self, number: int) -> Settings:
+        """Return the settings of a worker: the console is beside this process, the rules are run by the first worker."""
+        return replace(self.settings, console=False, rules=self.settings.rules if number == 0 else ())
 
     async def _keep(self, number: int) -> None:
         """Supervise a running worker, and its replacements."""

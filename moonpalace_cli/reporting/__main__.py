@@ -8,13 +8,16 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 
 from moonpalace_addons.writer_process.messages import Reporting
 from moonpalace_cli import companion
 from moonpalace_cli.deferred_imports import ASYNCIO, defer
 
-INTERVAL = 5.0
-"""Seconds between turns."""
+INTERVAL, MAX_INTERVAL = 5.0, 60.0
+"""Seconds between turns, at least and at most."""
+MAX_SHARE = 0.02
+"""The share of a processor that turns may take; after a longer one there is a longer pause."""
 NICE_INCREMENT = 5
 
 
@@ -44,9 +47,15 @@ def main() -> None:
     settings = (given.rules, given.destinations, os.environ)
     reporter = Reporter(engine, *settings, tell, warn, given.redact_pattern, given.since, is_stopped=stopping.is_set)
     while not stopping.is_set():
+        began = time.process_time()
         reporter.turn()
-        stopping.wait(INTERVAL)
+        stopping.wait(pause(time.process_time() - began))
     engine.dispose()
+
+
+def pause(spent: float) -> float:
+    """Return the seconds until the next turn, after one that took so many seconds of the processor."""
+    return min(MAX_INTERVAL, max(INTERVAL, spent / MAX_SHARE))
 
 
 if __name__ == "__main__":

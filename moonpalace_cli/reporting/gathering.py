@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.read import selection
 from moonpalace_addons.store.records import parts
 from moonpalace_addons.store.records.deliveries import OTHERS
@@ -13,7 +14,9 @@ from moonpalace_addons.store.records.exchanges import microseconds
 from moonpalace_cli.reporting.likeness import MAX_SIZE, likeness
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
+
+    from moonpalace_addons.store.records.exchanges import Exchange
 
 
 class Counted(Protocol):
@@ -39,10 +42,19 @@ def seen(engine: Engine, ids: Sequence[int]) -> list[Seen]:
     found = []
     with engine.connect() as connection:
         for exchange in selection.in_order(engine, ids):
-            is_small = exchange.request_bytes <= MAX_SIZE
-            request = parts.joined(connection, exchange.id, "request") if is_small else b"x" * (MAX_SIZE + 1)
+            request = small_request(connection, exchange)
             found.append(Seen(exchange.id, microseconds(exchange.started_at), likeness(exchange, request)))
     return found
+
+
+def small_request(connection: Connection, exchange: Exchange) -> bytes | None:
+    """Return the request of a call, None for a damaged one, which must not stop the rule; a large one is not read."""
+    if exchange.request_bytes > MAX_SIZE:
+        return b"x" * (MAX_SIZE + 1)
+    try:
+        return parts.joined(connection, exchange.id, "request")
+    except StoreError:
+        return None
 
 
 def alike(calls: Sequence[Seen], known: set[str], limit: int) -> dict[str, list[Seen]]:

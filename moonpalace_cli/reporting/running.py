@@ -1,4 +1,4 @@
-"""Run the rules that report calls: look for calls, gather similar ones, and send what is due."""
+"""Run the rules that report calls: look for calls, gather similar ones, and have sent what is due."""
 
 from __future__ import annotations
 
@@ -7,23 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from moonpalace_addons.errors import MoonPalaceError, SettingError
+from sqlalchemy.exc import SQLAlchemyError
+
+from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.database.outage import words
 from moonpalace_addons.store.query.condition import condition
 from moonpalace_addons.store.records import deliveries, report_rules
-from moonpalace_addons.store.records.deliveries import DeliveryState
-from moonpalace_cli.redaction.patterns import redactor
-from moonpalace_cli.reporting.delivering import ASK_AGAIN, attempt, find_out
-from moonpalace_cli.reporting.gathering import Seen, alike, seen, shares
-from moonpalace_cli.reporting.message import compose_for
-from moonpalace_cli.reporting.receivers.table import place, receiver
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from moonpalace_addons.settings.reports import Destination, ReportRule
-    from moonpalace_addons.store.records.deliveries import Delivery
+    from moonpalace_addons.store.records.report_rules import Progress
+    from moonpalace_cli.reporting.gathering import Seen
 
 MAX_KINDS = 100
 """Kinds of calls that a rule gathers apart while its limit holds them back; all others are one more."""
@@ -47,17 +44,36 @@ class Reporter:
     since: int = field(default_factory=lambda: time.time_ns() // 1000)
     is_stopped: Callable[[], bool] = lambda: False
     said: dict[str, str] = field(default_factory=dict)
+    known: dict[str, Progress] = field(default_factory=dict)
+    """How far the rules have looked, unless another process has looked since."""
 
     def turn(self) -> None:
         """Look for new calls, and send what is due."""
         for rule in self.rules:
-            for step in (self.look, self.resolve, self.send):
-                if self.is_stopped():
-                    return
-                self._guarded(rule, step)
+            self._guarded(rule, self.look)
+        if not self._is_any_open():
+            return
+        # Only where there is something to send: redaction and receivers take time to import, and memory.
+        from moonpalace_cli.reporting.sending import Sending
+
+        told = (self.tell, self.warn, self.redact_pattern, self.is_stopped)
+        sending = Sending(self.engine, self.destinations, self.environ, *told)
+        for rule in self.rules:
+            self._guarded(rule, sending.resolve)
+            self._guarded(rule, sending.send)
+
+    def _is_any_open(self) -> bool:
+        """Tell whether there is anything to do about reports; true if that cannot be known, as the steps say why."""
+        try:
+            with self.engine.connect() as connection:
+                return deliveries.any_open(connection)
+        except SQLAlchemyError:
+            return True
 
     def _guarded(self, rule: ReportRule, step: Callable[[ReportRule], None]) -> None:
         """Run a step; log an error unless it repeats the last one of this step."""
+        if self.is_stopped():
+            return
         name = f"{rule.name} {step.__name__}"
         try:
             step(rule)
@@ -71,22 +87,46 @@ class Reporter:
 
     def look(self, rule: ReportRule) -> None:
         """Record the reports of calls that have ended since the last look."""
-        chosen = condition([rule.when], self.engine)
+        before = self.known.get(rule.name) or self._begun(rule)
+        while before is not None and not self.is_stopped():
+            step = self._step(rule, before)
+            if step is None:
+                return
+            before = step.after if self._gather(rule, step) else None
+            self._remember(rule, before)
+
+    def _begun(self, rule: ReportRule) -> Progress | None:
+        """Return how far a rule has looked; a new one is recorded."""
+        condition([rule.when], self.engine)  # a mistake is said even if there is no call to look at
         with self.engine.connect() as connection:
-            before = report_rules.progress(connection, rule.name)
-        if before is None:
+            found = report_rules.progress(connection, rule.name)
+        if found is None:
             with writing(self.engine) as connection:
                 report_rules.begin(connection, rule.name, self.since)
-                before = report_rules.progress(connection, rule.name)
-        while before is not None and not self.is_stopped():
-            with self.engine.connect() as connection:
-                step = report_rules.step(connection, before, chosen)
-            if step is None or not self._gather(rule, step):
-                return
-            before = step.after
+                found = report_rules.progress(connection, rule.name)
+        self._remember(rule, found)
+        return found
+
+    def _remember(self, rule: ReportRule, progress: Progress | None) -> None:
+        """Keep how far a rule has looked, None to read it again."""
+        if progress is None:
+            self.known.pop(rule.name, None)
+        else:
+            self.known[rule.name] = progress
+
+    def _step(self, rule: ReportRule, before: Progress) -> report_rules.Step | None:
+        """Return the calls that have ended since; None if nothing is new."""
+        with self.engine.connect() as connection:
+            if not report_rules.has_more(connection, before):
+                return None
+        chosen = condition([rule.when], self.engine)  # anew: it may name a time, such as -1h
+        with self.engine.connect() as connection:
+            return report_rules.step(connection, before, chosen)
 
     def _gather(self, rule: ReportRule, step: report_rules.Step) -> bool:
         """Record a step with its reports; return False if another process was first."""
+        from moonpalace_cli.reporting.gathering import alike, seen  # the shapes of all APIs
+
         calls = seen(self.engine, step.found)
         with writing(self.engine) as connection:
             if not report_rules.advance(connection, rule.name, step):
@@ -95,72 +135,6 @@ class Reporter:
             for likeness, group in alike(calls, known, MAX_KINDS).items():
                 deliveries.join(connection, rule.name, likeness, of_calls(rule, group), delay=rule.delay)
         return True
-
-    def resolve(self, rule: ReportRule) -> None:
-        """Ask receivers about reports that are in doubt."""
-        with self.engine.connect() as connection:
-            left = deliveries.left(connection, rule.name)
-        for delivery in left:
-            where = receiver(self._destination(delivery), self.environ)
-            if delivery.state is DeliveryState.SENDING or where.can_find:
-                self._log(find_out(self.engine, delivery, where))
-
-    def send(self, rule: ReportRule) -> None:
-        """Send what is due, as far as the rule's limit allows."""
-        for delivery in self._chosen(rule):
-            if not self.is_stopped():
-                self._send(delivery)
-
-    def _chosen(self, rule: ReportRule) -> list[Delivery]:
-        """Return the reports to send now; those beyond the limit are merged into the last."""
-        with self.engine.connect() as connection:
-            if not deliveries.due(connection, rule.name):
-                return []
-        with writing(self.engine) as connection:
-            report_rules.lock(connection, rule.name)
-            deliveries.redirect(connection, rule.name, rule.to)
-            waiting = deliveries.due(connection, rule.name)
-            fresh = [each for each in waiting if not each.attempts]
-            shared = shares(fresh, rule.limit - deliveries.tried_today(connection, rule.name))
-            for each in shared:
-                if len(each) > 1:
-                    deliveries.merge(connection, each)
-            chosen = [each[0].id for each in shared] + [each.id for each in waiting if each.attempts]
-            return [found for each in chosen if (found := deliveries.numbered(connection, each))]
-
-    def _send(self, delivery: Delivery) -> None:
-        """Send one report; one that cannot be made, or has no receiver, says why."""
-        try:
-            destination = self._destination(delivery)
-            where = receiver(destination, self.environ)
-        except SettingError as error:
-            deliveries.settle(self.engine, delivery, delivery.state, reason=str(error), delay=ASK_AGAIN)
-            raise
-        try:
-            hidden = redactor(self.engine, self.redact_pattern) if destination.is_redacted else None
-            message = compose_for(self.engine, delivery, hidden)
-        except MoonPalaceError as error:
-            deliveries.settle(self.engine, delivery, DeliveryState.REFUSED, reason=str(error))
-            self.warn(f"report {delivery.id} of rule {delivery.rule} is not sent: {error}")
-            return
-        if done := attempt(self.engine, delivery, message, where):
-            self._log(done)
-
-    def _destination(self, delivery: Delivery) -> Destination:
-        for each in self.destinations:
-            if each.name == delivery.destination:
-                return each
-        raise SettingError(f"reports.{delivery.destination}, where report {delivery.id} goes, is not in config.yaml")
-
-    def _log(self, delivery: Delivery) -> None:
-        """Log what became of a report."""
-        about = f"report {delivery.id} of rule {delivery.rule}"
-        where = place(self._destination(delivery))
-        if delivery.state is DeliveryState.SENT:
-            self.tell(f"{about} is sent: {delivery.address or where}")
-            return
-        words_of = {DeliveryState.REFUSED: "is refused", DeliveryState.IN_DOUBT: "may have arrived, or not"}
-        self.warn(f"{about}, {where}, {words_of.get(delivery.state, 'waits')}: {delivery.reason}")
 
 
 def of_calls(rule: ReportRule, calls: Sequence[Seen]) -> dict[str, object]:

@@ -227,7 +227,7 @@ DELIVERIES = Table(
     Column("id", RowId, primary_key=True, autoincrement=True),
     Column("marker", String(32), nullable=False),  # stands in the report, so that it is found again at its receiver
     Column("slot", Text),  # what goes out once: a destination and a call; NULL for a rule's
-    # Whether and where a call was reported is still known when the call is deleted.
+    # A rule's limit counts the reports of calls that were deleted; the clean-up takes them some days later.
     Column("exchange_id", RowId, ForeignKey("exchanges.id", ondelete="SET NULL")),
     Column("destination", Text, nullable=False),  # its name in config.yaml
     Column("rule", Text),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from moonpalace_addons.settings.reports import ReportRule
 from moonpalace_addons.settings.values import resolve
@@ -345,3 +345,37 @@ def test_another_store_with_other_engine(turns: Turns, store: Store, tracker: Si
     reporter.turn()
     engine.dispose()
     assert stood_for(tracker) == [2, 3]
+
+
+def test_a_damaged_call(turns: Turns, store: Store, tracker: Site) -> None:
+    """A call whose request cannot be read any more is counted like the others, and the rule goes on."""
+    fail(store, 2, kinds=2)
+    with writing(store.engine) as connection:
+        connection.execute(text("DELETE FROM parts"))
+    turns.take()
+    assert turns.warned != []  # the report shows it, and cannot be made
+    fail(store, 1)
+    turns.take()
+    assert len(tracker.arrived) == 1
+
+
+def test_an_idle_rule_asks_little(turns: Turns, store: Store, tracker: Site) -> None:
+    """A turn without new calls asks whether there are any, and for reports that are due, and nothing else."""
+    reporter = turns.reporter()
+    fail(store, 1)
+    reporter.turn()
+    asked: list[str] = []
+    event.listen(store.engine, "before_cursor_execute", lambda *given: asked.append(given[2].split()[0]))
+    reporter.turn()
+    assert [word for word in asked if word != "BEGIN"] == ["SELECT", "SELECT"]
+    assert len(tracker.arrived) == 1
+
+
+def test_another_process_was_first(turns: Turns, store: Store, tracker: Site) -> None:
+    """What one remembers of its last look is read again once another has looked since."""
+    first, second = turns.reporter(), turns.reporter()
+    for reporter in (first, second, first, first):
+        fail(store, 1)
+        reporter.turn()
+    first.turn()
+    assert sum(stood_for(tracker)) == 4

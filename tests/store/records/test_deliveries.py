@@ -162,3 +162,27 @@ def test_what_a_dead_process_left(engine: Engine, add: Add, monkeypatch: pytest.
     deliveries.settle(engine, claimed, DeliveryState.IN_DOUBT, delay=60)
     with engine.connect() as connection:
         assert deliveries.left(connection, "r") == []
+
+
+KEPT = {"sent": 0, "refused": 0, "in_doubt": 0, "pending": 1, "sending": 1}
+"""The states of reports, and how many of them the clean-up leaves of a deleted call."""
+
+
+@pytest.mark.parametrize(("state", "count"), KEPT.items())
+def test_reports_of_deleted_calls_are_forgotten(
+    engine: Engine, add: Add, rows: Callable[[str], int], state: str, count: int
+) -> None:
+    """A settled report goes some days after its last change if its call is gone; one of a stored call stays."""
+    gone, stays = add(), add()
+    for call in (gone, stays):
+        wanted(engine, call)
+    with writing(engine) as connection:
+        connection.execute(text(f"UPDATE deliveries SET state = '{state}'"))
+        connection.execute(text(f"DELETE FROM exchanges WHERE id = {gone}"))
+        assert deliveries.outlived(connection) == []  # a limit of today counts it
+        connection.execute(text(f"UPDATE deliveries SET changed_at = changed_at - {deliveries.KEPT_TIME + 1}"))
+        some = [1, 2, 3]
+        assert deliveries.forget(connection, some) == 1 - count
+        assert deliveries.outlived(connection) == []
+    assert rows("deliveries") == 1 + count
+    assert wanted(engine, stays).exchange_id == stays

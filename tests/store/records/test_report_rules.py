@@ -1,5 +1,7 @@
 """Tests of how far a rule has looked: it sees every call once, when that is over."""
 
+import time
+
 import pytest
 from sqlalchemy import Engine, text, true
 
@@ -121,3 +123,18 @@ def test_much_is_looked_at_in_parts(engine: Engine, add: Add, monkeypatch: pytes
     calls = [add() for _ in range(3)]
     assert found(engine) == calls[:2]
     assert found(engine) == calls[2:]
+
+
+def test_a_clock_that_was_set_back(engine: Engine, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id without a row is not looked at for longer than it would be with a right clock."""
+    begun(engine)
+    with monkeypatch.context() as patched:
+        patched.setattr("time.time", lambda: 4e9)
+        add(id=7)
+        assert found(engine) == [7]
+    found(engine)
+    with engine.connect() as connection:
+        progress = report_rules.progress(connection, "r")
+    assert progress is not None
+    assert len(progress.unfinished) == 6
+    assert max(progress.unfinished.values()) <= time.time()

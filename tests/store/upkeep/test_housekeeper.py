@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import Engine, event, text
 
 from moonpalace_addons.store.database.engine import writing
-from moonpalace_addons.store.records import exchanges
+from moonpalace_addons.store.records import deliveries, exchanges
+from moonpalace_addons.store.records.deliveries import DeliveryState
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead
 from moonpalace_addons.store.upkeep import cleaning, housekeeper, retention, space
 from moonpalace_addons.store.upkeep.housekeeper import Housekeeper, enforce
@@ -44,6 +45,26 @@ def keeper(engine: Engine) -> Iterator[Housekeeper]:
 
 def left(engine: Engine) -> list[int]:
     return [call.id for call in exchanges.latest(engine, limit=99)]
+
+
+def test_reports_go_after_their_calls(engine: Engine, store: Callable[[float], int]) -> None:
+    """A report of a deleted call is known for a week after it was sent, and then no more."""
+    delivery = deliveries.wanted(engine, store(8), 5, "chat", again=False)
+    deliveries.settle(engine, delivery, DeliveryState.SENT, address="there")
+    stop = threading.Event()
+    assert enforce(engine, days=7, max_size=None, stop=stop) == 1
+    assert reports(engine) == [(None, "there")]
+    assert enforce(engine, days=7, max_size=None, stop=stop) == 0
+    assert reports(engine) == [(None, "there")]
+    with writing(engine) as connection:
+        connection.execute(text(f"UPDATE deliveries SET changed_at = changed_at - {deliveries.KEPT_TIME + 1}"))
+    assert enforce(engine, days=7, max_size=None, stop=stop) == 0
+    assert reports(engine) == []
+
+
+def reports(engine: Engine) -> list[tuple[int | None, str | None]]:
+    with engine.connect() as connection:
+        return [(each.exchange_id, each.address) for each in deliveries.read(connection)]
 
 
 def test_old_calls_go(engine: Engine, store: Callable[[float], int]) -> None:

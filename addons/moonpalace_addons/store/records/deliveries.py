@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, case, func, select, up
 
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records.clock import database_now
+from moonpalace_addons.store.records.id_lists import among
 from moonpalace_addons.store.records.insertion import insert_into
 from moonpalace_addons.store.schema import DELIVERIES
 
@@ -20,6 +21,9 @@ SECOND = 1_000_000
 CLAIM_TIMEOUT = 180 * SECOND
 """Microseconds after which a claimed report counts as left by a dead process: longer than any attempt takes."""
 DAY = 86_400 * SECOND
+KEPT_TIME = 7 * DAY
+"""Microseconds for which a settled report is still known when its call has been deleted, so that a rule's limit counts
+it. It cannot go out twice: nobody can report a call that is gone, and its id does not come again."""
 
 TABLE = DELIVERIES.c
 
@@ -88,6 +92,11 @@ def read(
 def numbered(connection: Connection, number: int) -> Delivery | None:
     """Return a report by its number."""
     return next(iter(read(connection, TABLE.id == number)), None)
+
+
+def of_call(connection: Connection, exchange_id: int) -> list[Delivery]:
+    """Return the reports that show a call, oldest first."""
+    return read(connection, TABLE.exchange_id == exchange_id)
 
 
 def latest(connection: Connection, exchange_id: int, destination: str) -> Delivery | None:
@@ -164,8 +173,7 @@ def merge(connection: Connection, others: Sequence[Delivery]) -> None:
 
 def due(connection: Connection, rule: str) -> list[Delivery]:
     """Return the reports of a rule that are to be sent now."""
-    ready = (TABLE.state == DeliveryState.PENDING, TABLE.due_at <= database_now())
-    return read(connection, TABLE.rule == rule, *ready, lock=True)
+    return read(connection, TABLE.rule == rule, is_due(), lock=True)
 
 
 def tried_today(connection: Connection, rule: str) -> int:
@@ -213,9 +221,25 @@ def settle(
 
 def left(connection: Connection, rule: str) -> list[Delivery]:
     """Return the reports of a rule that a dead process was sending, and those in doubt to be asked about again."""
+    return read(connection, TABLE.rule == rule, is_left())
+
+
+def is_left() -> ColumnElement[bool]:
+    """Return the condition for reports that a dead process was sending, and those in doubt to be asked about again."""
     silent = (TABLE.state == DeliveryState.SENDING) & (TABLE.changed_at < database_now() - CLAIM_TIMEOUT)
     doubted = (TABLE.state == DeliveryState.IN_DOUBT) & (TABLE.due_at <= database_now())
-    return read(connection, TABLE.rule == rule, silent | doubted)
+    return silent | doubted
+
+
+def is_due() -> ColumnElement[bool]:
+    """Return the condition for reports that are to be sent now."""
+    return (TABLE.state == DeliveryState.PENDING) & (TABLE.due_at <= database_now())
+
+
+def any_open(connection: Connection) -> bool:
+    """Tell whether there is a report of a rule that is to be sent now, or asked about."""
+    query = select(TABLE.id).where(TABLE.rule.is_not(None), is_due() | is_left())
+    return connection.execute(query.limit(1)).first() is not None
 
 
 def is_abandoned(connection: Connection, delivery: Delivery) -> bool:
@@ -231,7 +255,7 @@ def age(connection: Connection, delivery: Delivery) -> float:
 
 def failed(connection: Connection, *, limit: int) -> list[Delivery]:
     """Return the newest reports in doubt, and those of rules that were refused in the last week."""
-    recent = (TABLE.state == DeliveryState.REFUSED) & (TABLE.changed_at > database_now() - 7 * DAY)
+    recent = (TABLE.state == DeliveryState.REFUSED) & (TABLE.changed_at > database_now() - KEPT_TIME)
     recent &= TABLE.rule.is_not(None)
     return read(connection, (TABLE.state == DeliveryState.IN_DOUBT) | recent, limit=limit)
 
@@ -239,3 +263,20 @@ def failed(connection: Connection, *, limit: int) -> list[Delivery]:
 def counts(connection: Connection) -> dict[str, int]:
     """Return how many reports there are in each state."""
     return {row[0]: row[1] for row in connection.execute(select(TABLE.state, func.count()).group_by(TABLE.state))}
+
+
+def outlived(connection: Connection) -> list[int]:
+    """Return the numbers of the settled reports whose calls were deleted, and that changed long ago."""
+    return list(connection.execute(select(TABLE.id).where(is_outlived())).scalars())
+
+
+def is_outlived() -> ColumnElement[bool]:
+    """Return the condition for them."""
+    is_settled = TABLE.state.not_in(WAITING) & (TABLE.changed_at < database_now() - KEPT_TIME)
+    return TABLE.exchange_id.is_(None) & is_settled
+
+
+def forget(connection: Connection, numbers: Sequence[int]) -> int:
+    """Delete those of these reports that have outlived their calls; return their number."""
+    chosen = among(TABLE.id, numbers, connection.dialect.name)
+    return connection.execute(DELIVERIES.delete().where(chosen, is_outlived())).rowcount

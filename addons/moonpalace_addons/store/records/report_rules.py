@@ -6,10 +6,11 @@ Calls that are not over, or not there, when their ids are passed are therefore n
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
-from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, func, select, update
 
 from moonpalace_addons.store.records.id_lists import among
 from moonpalace_addons.store.records.insertion import insert_into
@@ -20,6 +21,8 @@ MAX_SPAN = 20_000
 """Ids that are looked at in one step."""
 MISSING_TIMEOUT = 60.0
 """Seconds after which an id without a row counts as that of no call."""
+GOING, OTHER, WANTED = 0, 1, 2
+"""The stages of a call: not over, over, and one that is over and fulfils the condition."""
 
 TABLE = REPORT_RULES.c
 
@@ -64,32 +67,53 @@ def begin(connection: Connection, name: str, since: int) -> None:
     connection.execute(insert.values(values).on_conflict_do_nothing(index_elements=["name"]))
 
 
+def has_more(connection: Connection, before: Progress) -> bool:
+    """Tell whether there are calls to look at; a look may find that none of them has ended."""
+    return bool(before.unfinished) or last_id(connection) > before.looked_to
+
+
 def step(connection: Connection, before: Progress, condition: ColumnElement[bool]) -> Step | None:
     """Return the calls that have ended since and fulfil the condition; None if there is nothing new to look at."""
-    newest = min(last_id(connection), before.looked_to + MAX_SPAN)
-    if newest <= before.looked_to and not before.unfinished:
-        return None
-    noted = among(EXCHANGES.c.id, list(before.unfinished), connection.dialect.name)
-    new = or_(and_(EXCHANGES.c.id > before.looked_to, EXCHANGES.c.id <= newest), noted)
-    query = select(EXCHANGES.c.id).where(new, EXCHANGES.c.state != State.IN_FLIGHT, condition).order_by(EXCHANGES.c.id)
-    unfinished = still_open(connection, before, newest)  # first: a call that ends meanwhile is found, now or next time
-    found = tuple(connection.execute(query).scalars())
-    after = Progress(before.turn + 1, newest, {call: unfinished[call] for call in unfinished.keys() - set(found)})
+    newest = max(before.looked_to, min(last_id(connection), before.looked_to + MAX_SPAN))
+    absent = missing(connection, before.looked_to, newest)  # first: one that comes meanwhile is looked at again
+    stages = looked_at(connection, before, newest, condition)
+    unfinished = still_open([*before.unfinished, *absent], before, stages)
+    after = Progress(before.turn + 1, newest, unfinished)
+    found = tuple(sorted(call for call, stage in stages.items() if stage == WANTED))
     if not found and (after.looked_to, after.unfinished) == (before.looked_to, before.unfinished):
         return None
     return Step(found, before, after)
 
 
-def still_open(connection: Connection, before: Progress, newest: int) -> dict[int, float]:
-    """Return the ids up to `newest` that have to be looked at again."""
-    now = time.time()
-    expected = [*before.unfinished, *range(before.looked_to + 1, newest + 1)]
-    new = and_(EXCHANGES.c.id > before.looked_to, EXCHANGES.c.id <= newest)
+def missing(connection: Connection, last: int, newest: int) -> list[int]:
+    """Return the ids after `last`, up to `newest`, that no call has."""
+    new = and_(EXCHANGES.c.id > last, EXCHANGES.c.id <= newest)
+    if connection.execute(select(func.count()).select_from(EXCHANGES).where(new)).scalar_one() == newest - last:
+        return []
+    present = set(connection.execute(select(EXCHANGES.c.id).where(new)).scalars())
+    return [call for call in range(last + 1, newest + 1) if call not in present]
+
+
+def looked_at(connection: Connection, before: Progress, newest: int, condition: ColumnElement[bool]) -> dict[int, int]:
+    """Return the stages of the calls that are new, except `OTHER`, and of those that were not over before.
+
+    Each row is read once, by its id: an index on a column of the condition would lead through all calls that ever were.
+    """
+    stage = case((EXCHANGES.c.state == State.IN_FLIGHT, GOING), (condition, WANTED), else_=OTHER)
+    query, new = select(EXCHANGES.c.id, stage), and_(EXCHANGES.c.id > before.looked_to, EXCHANGES.c.id <= newest)
     noted = among(EXCHANGES.c.id, list(before.unfinished), connection.dialect.name)
-    present = set(connection.execute(select(EXCHANGES.c.id).where(or_(new, noted))).scalars())
-    going = set(in_flight(connection, newest))
-    since = {call: before.unfinished.get(call, now) for call in expected if call in going or call not in present}
-    return {call: seen for call, seen in since.items() if call in present or now - seen < MISSING_TIMEOUT}
+    rows = [*connection.execute(query.where(new, stage != OTHER))]
+    rows += connection.execute(query.where(noted)) if before.unfinished else ()
+    return {row[0]: row[1] for row in rows}
+
+
+def still_open(expected: Iterable[int], before: Progress, stages: Mapping[int, int]) -> dict[int, float]:
+    """Return which of these calls, and of those that are going on, have to be looked at again."""
+    now = time.time()
+    open_calls = (call for call in chain(expected, stages) if stages.get(call, GOING) == GOING)
+    # Not later than now, so that a clock that was set back does not keep an id for as long.
+    since = {call: min(now, before.unfinished.get(call, now)) for call in open_calls}
+    return {call: seen for call, seen in since.items() if call in stages or now - seen < MISSING_TIMEOUT}
 
 
 def advance(connection: Connection, name: str, done: Step) -> bool:

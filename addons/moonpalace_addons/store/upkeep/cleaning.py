@@ -9,6 +9,7 @@ from functools import partial
 from sqlalchemy import Engine
 
 from moonpalace_addons.store.database.engine import with_cache
+from moonpalace_addons.store.records import deliveries
 from moonpalace_addons.store.upkeep import retention, search_blocks, space, unused
 from moonpalace_addons.store.upkeep.retention import Rule
 from moonpalace_addons.store.upkeep.steps import Pace, ignore, in_steps
@@ -71,6 +72,7 @@ def clean_up(
     before = space.size(engine)
     found = retention.expired(engine, rule)
     deleted, labelled = delete(engine, found.calls, rule, stop, done), found.labelled
+    forget_reports(engine, stop)
     sweep(engine, stop)
     for _ in range(MAX_ROUNDS if max_size is not None else 0):
         excess = space.size(engine) - (max_size or 0)
@@ -98,6 +100,13 @@ def delete(engine: Engine, calls: Sequence[int], rule: Rule, stop: threading.Eve
     """Delete calls, except those labelled since they were selected; return their number."""
     work = partial(retention.delete_calls, include_labelled=rule.include_labelled)
     return in_steps(engine, calls, work, stop, done)
+
+
+def forget_reports(engine: Engine, stop: threading.Event) -> int:
+    """Delete the reports that have outlived their calls; return their number."""
+    with engine.connect() as connection:
+        outlived = deliveries.outlived(connection)
+    return in_steps(engine, outlived, deliveries.forget, stop)
 
 
 def sweep(engine: Engine, stop: threading.Event) -> int:

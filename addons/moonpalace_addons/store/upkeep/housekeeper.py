@@ -48,6 +48,7 @@ def enforce(engine: Engine, *, days: int | None, max_size: int | None, stop: thr
     rule = Rule(before=before)
     too_large = max_size is not None and space.size(engine) > max_size
     if not (too_large or unused.any_noted(engine) or retention.any_expired(engine, rule)):
+        cleaning.forget_reports(engine, stop)
         return 0
     cleaned = cleaning.clean(engine, rule, max_size, stop)
     if cleaned.deleted:

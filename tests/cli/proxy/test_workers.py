@@ -1,0 +1,17 @@
+"""Tests of what `mpal start --workers` tells each of its workers."""
+
+from pathlib import Path
+
+from moonpalace_addons.settings.values import resolve
+from moonpalace_cli.proxy.workers import Workers
+
+
+def test_one_worker_runs_the_rules(tmp_path: Path) -> None:
+    """The process of the rules is one for all workers, whichever of them are started again."""
+    (tmp_path / "config.yaml").write_text(
+        "reports: {disk: {folder: out}}\nrules: {errors: {when: error, to: disk}}\n", encoding="utf-8"
+    )
+    settings = resolve({}, {"MOONPALACE_HOME": str(tmp_path)})
+    workers = Workers(settings, 3)
+    assert [len(workers._settings_of(number).rules) for number in range(3)] == [1, 0, 0]
+    assert workers._settings_of(2).reports == settings.reports
