@@ -69,7 +69,7 @@ def command(
     with opened(settings.database) as engine:
         from moonpalace_addons.store.records import explanations
         from moonpalace_cli.explaining import terminal
-        from moonpalace_cli.explaining.record import MAX_CALLS, Subject
+        from moonpalace_cli.explaining.record import MAX_CALLS, Subject, cleaned
 
         ids = wanted.find(engine)
         subject = Subject(ids[-MAX_CALLS:], len(ids), cleaned(question), language_of(os.environ))
@@ -84,14 +84,6 @@ def command(
         if not (yes or explanations.has_been_asked(engine, target.endpoint.url, target.model)):
             terminal.confirm(target, prompt)
         terminal.explain(engine, target, prompt, subject, settings)
-
-
-def cleaned(question: str | None) -> str | None:
-    """Return the question with secrets masked, None for an empty one."""
-    from moonpalace_addons.store.write.storable import escaped
-    from moonpalace_cli.explaining.redacted import masked_text
-
-    return masked_text(escaped(question.strip())) if question and question.strip() else None
 
 
 def make(engine: Engine, subject: Subject, settings: Settings) -> Prompt:

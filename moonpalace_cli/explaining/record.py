@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.store.state import State
+from moonpalace_addons.store.write.storable import escaped
 from moonpalace_cli.explaining.digest import call_digest
 from moonpalace_cli.explaining.group_digest import Member, group_digest
-from moonpalace_cli.explaining.redacted import masked_text, redacted_facts
+from moonpalace_cli.explaining.redacted import redacted_facts
+from moonpalace_cli.redaction.masked import masked_text
 from moonpalace_cli.redaction.patterns import redactor
 from moonpalace_cli.views.showing.reasons import reasons
 
@@ -34,6 +36,11 @@ class Subject:
     def key(self) -> tuple[Sequence[int], str | None, str]:
         """Return what an explanation must be of to be the same."""
         return self.ids, self.question, self.language
+
+
+def cleaned(question: str | None) -> str | None:
+    """Return the question with secrets masked, None for an empty one."""
+    return masked_text(escaped(question.strip())) if question and question.strip() else None
 
 
 def make_record(engine: Engine, subject: Subject, *, limit: int, pattern: str | None) -> str:

@@ -1,0 +1,68 @@
+"""Mask the secrets of a stored call once more, by the rules of today.
+
+What was stored by an earlier version, or imported, passed the rules of its time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from moonpalace_addons.store.read.header_text import header_pairs
+from moonpalace_addons.store.write import gate
+from moonpalace_addons.wire.secrets import masking
+from moonpalace_cli.calls.reading import Call
+
+if TYPE_CHECKING:
+    from moonpalace_addons.store.records.contents import Bodies
+    from moonpalace_addons.store.records.exchanges import Exchange
+
+
+def masked(call: Call) -> Call:
+    """Return a call with the secrets masked in its headers, its address, its errors and its bodies."""
+    bodies, hidden = masked_bodies(call.bodies, credentials_of(call.exchange))
+    return replace(call, exchange=masked_row(call.exchange, hidden), bodies=bodies)
+
+
+def credentials_of(call: Exchange) -> tuple[bytes, ...]:
+    """Return the secrets that the headers and the address of a call name."""
+    headers = [*header_pairs(call.request_headers), *header_pairs(call.response_headers or "")]
+    return masking.credentials(headers, call.path, call.query)
+
+
+def masked_row(call: Exchange, hidden: tuple[bytes, ...]) -> Exchange:
+    """Return the row of a call with secrets masked."""
+    return replace(
+        call,
+        path=masking.mask_path(call.path),
+        query=masking.mask_query(call.query),
+        request_headers=masked_headers(call.request_headers, hidden),
+        response_headers=call.response_headers and masked_headers(call.response_headers, hidden),
+        error_message=call.error_message and masked_text(call.error_message, hidden),
+        error_kind=call.error_kind and masked_text(call.error_kind, hidden),
+        warnings=tuple(masked_text(warning, hidden) for warning in call.warnings),
+    )
+
+
+def masked_headers(text: str, hidden: tuple[bytes, ...]) -> str:
+    """Return the text of headers with secrets masked."""
+    return masking.mask_known(masking.mask_header_text(text)[0], hidden)
+
+
+def masked_bodies(bodies: Bodies, hidden: tuple[bytes, ...]) -> tuple[Bodies, tuple[bytes, ...]]:
+    """Return the bodies with secrets masked, and `hidden` with those of the request, which an answer may repeat."""
+    request, response, stream = bodies.request, bodies.response, bodies.event_stream
+    if request is not None:
+        request, _, hidden = gate.masked_request(request, hidden)
+    clean = replace(
+        bodies,
+        request=request,
+        response=None if response is None else gate.masked_body(response, hidden)[0],
+        event_stream=None if stream is None else gate.masked_part(stream, hidden, in_events=True),
+    )
+    return clean, hidden
+
+
+def masked_text(text: str, hidden: tuple[bytes, ...] = ()) -> str:
+    """Return a text with secrets masked."""
+    return gate.masked_body(text.encode("utf-8", "surrogatepass"), hidden)[0].decode("utf-8", "surrogatepass")
