@@ -19,10 +19,17 @@ KEYS = (
     ("t", "moonpalace.row @focus", "Show the stored call"),
     ("T", "console.command moonpalace.label @focus ", "Label the stored call"),
     ("y", "moonpalace.curl @focus", "Show the stored call as a curl command"),
+    ("Y", "moonpalace.explain @focus", "Have a model explain the stored call"),
     ("X", "console.command moonpalace.export @focus ", "Export the stored call to a folder"),
 )
 """Keys of the console that mitmproxy leaves free, in the list of flows and in a flow."""
 CATEGORIES = ("good", "bad")
+ANSWERS = ("yes", "again")
+"""What a user can say to `moonpalace.explain`."""
+EXPLAINING_TIMEOUT = 3600.0
+"""Seconds: the model that explains has its own limits."""
+QUITTING_TIMEOUT = 5.0
+"""Seconds for which the end of mitmproxy waits for commands under way."""
 
 
 class LiveCommands:
@@ -42,9 +49,12 @@ class LiveCommands:
                     ctx.master.keymap.add(key, what, ["flowlist", "flowview"], about)  # type: ignore[attr-defined]
 
     async def done(self) -> None:
-        """Wait for what is under way."""
+        """Wait for what is under way, and end what takes long."""
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            _, late = await asyncio.wait(self._tasks, timeout=QUITTING_TIMEOUT)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     @command.command("moonpalace.row")  # type: ignore[untyped-decorator]
     def row(self, flows: Sequence[Flow]) -> str:
@@ -68,20 +78,31 @@ class LiveCommands:
         """Show the stored calls of flows as curl commands."""
         return self._start("export", flows, "--curl")
 
-    def _start(self, what: str, flows: Sequence[Flow], *more: str) -> str:
+    @command.command("moonpalace.explain")  # type: ignore[untyped-decorator]
+    def explain(self, flows: Sequence[Flow], *answers: str) -> str:
+        """Have a model explain the stored calls of flows: the first time only shows what it would get.
+
+        With "yes" it is sent; with "again" it is asked again though there is an explanation.
+        """
+        given = [each.removeprefix("--") for each in answers]
+        if not set(given) <= set(ANSWERS):
+            raise CommandError(f"say {' or '.join(ANSWERS)}, or nothing")
+        return self._start("explain", flows, *(f"--{each}" for each in given), patience=EXPLAINING_TIMEOUT)
+
+    def _start(self, what: str, flows: Sequence[Flow], *more: str, patience: float = mpal.TIMEOUT) -> str:
         """Start a command of `mpal`; return what has been started."""
         # By their uuids, since a flow from a file may have the number of another store's row.
         calls = [uuid for flow in flows if kept.row_of(flow) is not None and (uuid := kept.uuid_of(flow))]
         if not calls:
             raise CommandError("none of these flows is a stored call")
-        task = asyncio.get_running_loop().create_task(self._run([what, *calls, *more]))
+        task = asyncio.get_running_loop().create_task(self._run([what, *calls, *more], patience))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return f"mpal {' '.join([what, *calls, *more])}: the event log says what it did"
 
-    async def _run(self, arguments: Sequence[str]) -> None:
+    async def _run(self, arguments: Sequence[str], patience: float) -> None:
         try:
-            said, is_done = await mpal.run(arguments, self.configuration.settings.database)
+            said, is_done = await mpal.run(arguments, self.configuration.settings, patience)
         except Exception:
             logger.exception("mpal %s failed because of a fault in MoonPalace", arguments[0])
             return

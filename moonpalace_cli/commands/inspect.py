@@ -161,12 +161,16 @@ def record_lines(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Show
 
 def document(engine: Engine, exchange: Exchange, bodies: Bodies) -> dict[str, Json]:
     """Return everything that is stored of a call."""
-    from moonpalace_addons.store.records import explanations
+    from moonpalace_addons.store.records import deliveries, explanations
+    from moonpalace_cli.views.deliveries import delivery_record
 
     said: list[Json] = [
         asdict(each) | {"created_at": each.created_at.isoformat()} for each in explanations.of_call(engine, exchange.id)
     ]
-    return {**inspect_document(exchange, bodies), "tags": tags_of(engine, exchange), "explanations": said}
+    with engine.connect() as connection:
+        reports: list[Json] = [delivery_record(each) for each in deliveries.of_call(connection, exchange.id)]
+    told: dict[str, Json] = {"tags": tags_of(engine, exchange), "explanations": said, "reports": reports}
+    return {**inspect_document(exchange, bodies), **told}
 
 
 def print_document(engine: Engine, exchange: Exchange, bodies: Bodies, shown: Shown) -> None:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 PURPOSE = "explain"
 ADVICE: Mapping[int, str] = {
     401: f"check the key: {KEY_VARIABLE}, --key, or explain.key in config.yaml",
-    403: "the key must not use this model: name another one with --via-model",
-    404: "check the endpoint (--via) and the model (--via-model)",
+    403: "the key must not use this model: name another one with --via-model, or explain.model in config.yaml",
+    404: "check the endpoint (--via) and the model (--via-model), or explain: in config.yaml",
     413: "lower explain.tokens in config.yaml",
 }
 

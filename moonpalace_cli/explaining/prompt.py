@@ -10,6 +10,8 @@ import json
 import secrets
 from dataclasses import dataclass
 
+from moonpalace_cli.explaining.language import STYLES
+
 INSTRUCTIONS = """\
 You help a programmer who debugs calls of an API of large language models. The calls were recorded by MoonPalace, a \
 debugging proxy between the programmer's client and the API.
@@ -53,7 +55,8 @@ def make_prompt(record: str, *, question: str | None, language: str, calls: int)
     """Return the prompt for the digest of so many calls."""
     marker = make_marker(record + (question or ""))
     task = (ONE if calls == 1 else MANY) if question is None else ASKED.format(question=question)
-    lines = [task, "", marker, record, marker, "", CLOSING.format(language=language)]
+    closing = " ".join(filter(None, [CLOSING.format(language=language), STYLES.get(language)]))
+    lines = [task, "", marker, record, marker, "", closing]
     return Prompt(marker, INSTRUCTIONS.format(marker=marker, language=language), "\n".join(lines))
 
 

@@ -23,6 +23,11 @@ class Target:
     endpoint: Endpoint
     model: str
 
+    @property
+    def lacks_key(self) -> bool:
+        """Tell whether the Kimi API would be asked without a key."""
+        return self.endpoint.site in KIMI_SITES and not self.endpoint.secrets
+
     def __str__(self) -> str:
         return f"{self.model} at {self.endpoint.url}"
 

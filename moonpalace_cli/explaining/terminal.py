@@ -16,7 +16,7 @@ from moonpalace_cli.calls.presentation import local_time
 from moonpalace_cli.explaining.asking import NOTHING_KEPT, Asking, InterruptedAskingError
 from moonpalace_cli.explaining.keeping import keep
 from moonpalace_cli.explaining.quoting import tokens_in
-from moonpalace_cli.explaining.target import KEY_VARIABLE, KIMI_SITES
+from moonpalace_cli.explaining.target import KEY_VARIABLE
 from moonpalace_cli.output import ellipsis, visible
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def print_prompt(target: Target, prompt: Prompt, *, err: bool = False) -> None:
 
 def refuse_without_key(target: Target) -> None:
     """Raise MoonPalaceError if the Kimi API would be asked without a key."""
-    if target.endpoint.site in KIMI_SITES and not target.endpoint.secrets:
+    if target.lacks_key:
         raise MoonPalaceError(
             f"{target} needs a key: set {KEY_VARIABLE} or give --key; --via asks another endpoint, such as a local one"
         )
@@ -52,11 +52,12 @@ def refuse_without_key(target: Target) -> None:
 
 def confirm(target: Target, prompt: Prompt) -> None:
     """Show what is sent, and ask whether it may be; raise MoonPalaceError if it may not."""
+    print_prompt(target, prompt, err=True)
     if not sys.stdin.isatty():
         raise MoonPalaceError(
-            f"{target} has not explained anything in this store yet: see with --dry-run what is sent, then give --yes"
+            f"nothing was sent: {target} has not explained anything in this store yet; if it may have the text above, "
+            "give --yes"
         )
-    print_prompt(target, prompt, err=True)
     if not click.confirm("\nSend it?", err=True):
         raise MoonPalaceError("nothing was sent")
 

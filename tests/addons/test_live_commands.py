@@ -2,17 +2,22 @@
 
 import asyncio
 import logging
+import os
+from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from mitmproxy.exceptions import CommandError
 from mitmproxy.http import HTTPFlow
 from mitmproxy.test import taddons, tflow
 
+from moonpalace_addons import live_commands
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.live import kept, mpal
 from moonpalace_addons.live_commands import LiveCommands
-from moonpalace_addons.settings.values import resolve
+from moonpalace_addons.settings.values import Settings, resolve
+from tests.waiting import until
 
 type Ran = list[tuple[list[str], str]]
 
@@ -30,8 +35,9 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> Ran:
     """Give what is run instead of `mpal`; a command with "bad" fails."""
     found: Ran = []
 
-    async def run(arguments: list[str], database: str) -> tuple[str, bool]:
-        found.append((arguments, database))
+    async def run(arguments: list[str], settings: Settings, patience: float) -> tuple[str, bool]:
+        found.append((arguments, settings.database))
+        assert patience >= mpal.TIMEOUT
         return ("Error: no" if "--bad" in arguments else "done"), "--bad" not in arguments
 
     monkeypatch.setattr(mpal, "run", run)
@@ -56,6 +62,8 @@ def stored(row: object, uuid: object = None) -> HTTPFlow:
         ("export", ("/folder",), ["export", THIRD, FIFTH, "--directory=/folder"]),
         ("label", ("good", "code", "--all"), ["label", THIRD, FIFTH, "--good", "--tag=code", "--tag=--all"]),
         ("label", ("bad",), ["label", THIRD, FIFTH, "--bad"]),
+        ("explain", (), ["explain", THIRD, FIFTH]),
+        ("explain", ("yes", "--again"), ["explain", THIRD, FIFTH, "--yes", "--again"]),
     ],
 )
 def test_commands_run_mpal(
@@ -96,12 +104,38 @@ def test_no_labels(commands: LiveCommands) -> None:
         commands.label([stored(3, THIRD)])
 
 
+def test_other_answers(commands: LiveCommands) -> None:
+    """Whatever else is said to `explain` is refused."""
+    with pytest.raises(CommandError, match="say yes or again, or nothing"):
+        commands.explain([stored(3, THIRD)], "--via=http://attacker.invalid")
+
+
+def test_quitting_ends_what_takes_long(
+    commands: LiveCommands, empty_store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mitmproxy does not wait for a model, and leaves no process behind."""
+    monkeypatch.setattr(live_commands, "QUITTING_TIMEOUT", 0.0)
+    monkeypatch.setattr(mpal, "PROGRAM", "import time; time.sleep(600)")
+    commands.configuration.settings = replace(commands.configuration.settings, database=str(empty_store))
+
+    before = set(psutil.Process().children())
+
+    async def quit_at_once() -> set[psutil.Process]:
+        commands.explain([stored(3, THIRD)])
+        found = await asyncio.to_thread(until, lambda: set(psutil.Process().children()) - before)
+        await commands.done()
+        return found
+
+    assert not any(each.is_running() for each in asyncio.run(quit_at_once()))
+
+
 def test_they_are_commands_of_mitmproxy(commands: LiveCommands) -> None:
     """Mitmproxy knows their arguments, and lists them with their help."""
     with taddons.context(commands) as context:
         found = {name: each for name, each in context.master.commands.commands.items() if name.startswith("moonpalace")}
     assert {name: each.signature_help() for name, each in found.items()} == {
         "moonpalace.curl": "moonpalace.curl flows -> str",
+        "moonpalace.explain": "moonpalace.explain flows *answers -> str",
         "moonpalace.export": "moonpalace.export flows folder -> str",
         "moonpalace.label": "moonpalace.label flows *labels -> str",
         "moonpalace.row": "moonpalace.row flows -> str",
@@ -111,7 +145,8 @@ def test_they_are_commands_of_mitmproxy(commands: LiveCommands) -> None:
 
 def test_a_real_mpal(tmp_path: Path, empty_store: Path) -> None:
     """The program is found from wherever the addons run, works on their store, and its errors are told."""
-    said, is_done = asyncio.run(mpal.run(["show", THIRD], str(empty_store)))
+    settings = resolve({"database": str(empty_store), "redact_pattern": "x+", "upstream_proxy": "none"}, os.environ)
+    said, is_done = asyncio.run(mpal.run(["show", THIRD], settings))
     assert not is_done
     assert THIRD in said
     assert said.startswith("Error: ")

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from moonpalace_addons.settings.values import Settings
+
 TIMEOUT = 60.0
 """Seconds after which a command is ended."""
 MAX_OUTPUT = 100_000
@@ -15,22 +17,46 @@ PLACES = [str(folder) for folder in Path(__file__).parents[1:4]]
 """Where `moonpalace_cli` may be: beside this package once it is installed, beside `addons` in a checkout."""
 
 
-async def run(arguments: Sequence[str], database: str) -> tuple[str, bool]:
-    """Return what `mpal` says, and whether it succeeded; it works on this database."""
+async def run(arguments: Sequence[str], settings: Settings, patience: float = TIMEOUT) -> tuple[str, bool]:
+    """Return what `mpal` says, and whether it succeeded; it has these settings. Cancelled, it ends `mpal` too."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-c", PROGRAM, *arguments),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        env=os.environ | {"MOONPALACE_DATABASE": database, "PYTHONPATH": search_path(), "PYTHONIOENCODING": "utf-8"},
+        env=os.environ | variables(settings),
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), TIMEOUT)
+        output, _ = await asyncio.wait_for(process.communicate(), patience)
     except TimeoutError:
-        process.kill()
-        await process.wait()
-        return f"ended after {TIMEOUT:.0f} s", False
-    return output.decode("utf-8", "replace").strip()[:MAX_OUTPUT], process.returncode == 0
+        return f"ended after {patience:.0f} s", False
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return shortened(output.decode("utf-8", "replace").strip()), process.returncode == 0
+
+
+def shortened(output: str) -> str:
+    """Return what is shown of an output: its beginning, and its end, which says what became of it."""
+    if len(output) <= MAX_OUTPUT:
+        return output
+    return f"{output[: MAX_OUTPUT // 2]}\n[...]\n{output[-MAX_OUTPUT // 2 :]}"
+
+
+def variables(settings: Settings) -> dict[str, str]:
+    """Return the variables that give a process what options of mitmproxy may have set for this one."""
+    given = {
+        "DATABASE": settings.database,
+        "CONFIG": settings.config_file,
+        "ENDPOINT": settings.endpoint,
+        "UPSTREAM_CA": settings.upstream_ca,
+        "UPSTREAM_PROXY": "none" if settings.explain.proxy == "" else settings.explain.proxy,
+        "REDACT_PATTERN": settings.redact_pattern,
+        "IDLE_TIMEOUT": f"{settings.idle_timeout:g}",
+    }
+    known = {f"MOONPALACE_{name}": str(value) for name, value in given.items() if value is not None}
+    return known | {"PYTHONPATH": search_path(), "PYTHONIOENCODING": "utf-8"}
 
 
 def search_path() -> str:

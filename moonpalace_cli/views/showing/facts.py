@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from moonpalace_addons.store.records.contents import Bodies
+    from moonpalace_addons.store.records.deliveries import Delivery
     from moonpalace_addons.store.records.exchanges import Exchange
     from moonpalace_addons.store.records.explanations import Explanation
 
@@ -40,6 +41,8 @@ class Facts:
     tags: Sequence[str] = ()
     explanations: Sequence[Explanation] = ()
     """What models have said about it, oldest first."""
+    reports: Sequence[Delivery] = ()
+    """The reports that show it, oldest first."""
     chunks: Sequence[tuple[int, int]] = ()
     """Offset after each chunk of a stream, and nanoseconds since the request began."""
     earlier: Callable[[], Continued | None] = lambda: None
@@ -93,13 +96,16 @@ class Facts:
 def read_facts(engine: Engine, call: Exchange) -> Facts:
     """Return what is known of a call."""
     from moonpalace_addons.store.read import neighbours
-    from moonpalace_addons.store.records import contents, explanations, labels
+    from moonpalace_addons.store.records import contents, deliveries, explanations, labels
 
+    with engine.connect() as connection:
+        reports = deliveries.of_call(connection, call.id)
     return Facts(
         call,
         contents.bodies(engine, call.id),
         labels.tags_of(engine, [call.id]).get(call.id, ()),
         explanations.of_call(engine, call.id),
+        reports,
         contents.event_times(engine, call.id),
         lambda: continued(engine, call),
         lambda: neighbours.accepted_elsewhere(engine, call),

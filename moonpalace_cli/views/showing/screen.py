@@ -19,6 +19,7 @@ from moonpalace_cli.text import colours
 from moonpalace_cli.text.tables import fold
 from moonpalace_cli.views.showing.facts import Facts
 from moonpalace_cli.views.showing.reason import Reason
+from moonpalace_cli.views.showing.reported import reported
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.explanations import Explanation
@@ -55,6 +56,7 @@ class Screen:
         if self.why:
             yield from self._section("why", reason_lines(self.why, self.width - LABEL))
         yield from self._section("explained", self._folded(explained(self.facts)))
+        yield from self._section("reported", self._folded([str(reported(each)) for each in self.facts.reports]))
         yield from self._section("asked", list(self._asked()))
         yield from self._section("answered", list(self._answered()))
         yield from self._section("tokens", fold(tokens(self.facts), self.width - LABEL))

@@ -103,7 +103,8 @@ def test_nothing_is_sent_unasked(explain: Callable[..., Outcome], store: Store, 
     """Where no terminal can be asked, the first time needs --yes; --dry-run prints the text and sends nothing."""
     refused = explain()
     assert (refused.code, rows(store)) == (1, (1, 0))
-    assert "see with --dry-run what is sent, then give --yes" in refused.err
+    assert refused.err.startswith("To mock-helper at http://127.0.0.1:")
+    assert refused.err.endswith("; if it may have the text above, give --yes\n")
     dry = explain("--dry-run", str(failed))
     assert (dry.code, dry.err, rows(store)) == (0, "", (1, 0))
     assert "To mock-helper at http://127.0.0.1:" in dry.out
@@ -133,6 +134,8 @@ def test_another_question_and_language_are_asked_anew(
     asked = [contents.bodies(store.engine, row).request or b"" for row in (3, 4)]
     assert b"Answer this question of the programmer about the record: Which values" in asked[0]
     assert b"in Chinese (simplified characters)" in asked[1]
+    assert "请用简体中文写，就像写给同事看" in asked[1].decode()
+    assert "中文" not in asked[0].decode()
 
 
 def test_a_group_is_explained_at_once(
