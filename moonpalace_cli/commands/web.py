@@ -38,7 +38,17 @@ if TYPE_CHECKING:
     help="Token that the first address carries, and programs send. Default: a new one. [env: MOONPALACE_WEB_TOKEN]",
 )
 @click.option("--no-open", is_flag=True, help="Do not open the browser.")
-@setting_flags("database", "redact-pattern")
+@setting_flags(
+    "database",
+    "endpoint",
+    "endpoints",
+    "prices",
+    "explain",
+    "upstream-ca",
+    "upstream-proxy",
+    "idle-timeout",
+    "redact-pattern",
+)
 def command(port: int, host: str, token: str | None, no_open: bool, settings: Settings) -> None:
     """Show the stored calls in the browser: the list, live and filtered, and each call with all that is known of it.
 
@@ -52,4 +62,4 @@ def command(port: int, host: str, token: str | None, no_open: bool, settings: Se
     from moonpalace_cli.web.server import Options
 
     with opened(settings.database) as engine:
-        run(engine, Options(host, port, token or None, settings.redact_pattern), opens=not no_open)
+        run(engine, Options(host, port, token or None, settings.redact_pattern, settings=settings), opens=not no_open)

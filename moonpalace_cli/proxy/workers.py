@@ -152,7 +152,7 @@ class Workers:
         return told.url
 
     def _settings_of(self, number: int) -> Settings:
-        """Return the settings of a worker: the console is beside this process, the rules are run by the first worker."""
+        """Return the settings of a worker: the console runs beside this process, the rules beside the first worker."""
         return replace(self.settings, console=False, rules=self.settings.rules if number == 0 else ())
 
     async def _keep(self, number: int) -> None:

@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.errors import MoonPalaceError
-from moonpalace_addons.writer_process.messages import ConsoleOptions
+from moonpalace_addons.settings.values import Settings
 from moonpalace_cli import companion
 from moonpalace_cli.web.server import Options, Served, serve
 
@@ -33,7 +33,7 @@ class ToProxy(logging.Handler):
 
 def main() -> None:
     """Serve until the proxy ends."""
-    given = companion.take(ConsoleOptions, NICE_INCREMENT)
+    given = companion.take(Settings, NICE_INCREMENT)
     if given is None:
         return
     logging.getLogger().addHandler(ToProxy())
@@ -43,7 +43,7 @@ def main() -> None:
     if engine is None:
         return
     token = os.environ.get("MOONPALACE_WEB_TOKEN") or None
-    options = Options("127.0.0.1", given.port, token, given.redact_pattern, "--console-port")
+    options = Options("127.0.0.1", given.console_port, token, given.redact_pattern, "--console-port", given)
     try:
         asyncio.run(serve_until(engine, options, stopping))
     except MoonPalaceError as error:

@@ -154,6 +154,32 @@ TABS = {
     "silence of {duration}": "静默 {duration}",
     "text over time": "文本随时间的变化",
 }
+EXPLANATION = {
+    "Explanation": "解释",
+    "Explanation by a model": "让模型解释",
+    "explanation by a model": "让模型解释",
+    "What went wrong?": "哪里出了错？",
+    "about {count} calls": "关于 {count} 次调用",
+    "{target} is answering": "{target} 正在回答",
+    "{count} characters of reasoning": "已推理 {count} 字",
+    "look again": "刷新",
+    "Question": "提问",
+    "Show what is sent": "查看将要发送的内容",
+    "What is sent: word for word, to {target}, about {count} tokens": (
+        "将要发送的全文（发往 {target}，约 {count} 个 token）"
+    ),
+    "Send it to {target}": "发送给 {target}",
+}
+REPORTS = {
+    "Reported": "上报",
+    "to be sent to {to} after {when}": "等待发送到 {to}，不早于 {when}",
+    "being sent to {to} since {when}": "{when} 起正在发送到 {to}",
+    "sent to {to} at {when}": "已于 {when} 发送到 {to}",
+    "not sent to {to} at {when}": "{when} 未能发送到 {to}",
+    "sent to {to} at {when}, but it is in doubt whether it arrived": "已于 {when} 发送到 {to}，是否送达存疑",
+    "by rule {rule}": "由规则 {rule} 发送",
+    "for {count} calls": "代表 {count} 次调用",
+}
 OUTCOMES = {
     "running": "进行中",
     "cut by max_tokens": "被 max_tokens 截断",
@@ -175,4 +201,4 @@ OUTCOMES = {
 }
 """How calls end; whatever is not here stays English."""
 
-CHINESE: Mapping[str, str] = PAGES | LIST | OVERVIEW | CALL | TABS | OUTCOMES
+CHINESE: Mapping[str, str] = PAGES | LIST | OVERVIEW | CALL | TABS | EXPLANATION | REPORTS | OUTCOMES

@@ -11,6 +11,7 @@ from moonpalace_cli.web.access import Access
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from moonpalace_cli.web.explainer import Explainer
     from moonpalace_cli.web.watching import Watcher
 
 
@@ -25,3 +26,4 @@ class Console:
     name: str
     cookie: str
     redact_pattern: str | None = None
+    explainer: Explainer | None = None

@@ -134,6 +134,18 @@ class Page(RequestHandler):
         """Return an argument of the address, empty if it has none."""
         return self.get_query_argument(name, "") or ""
 
+    def fields(self) -> dict[str, str]:
+        """Return the fields of the form, or of a JSON object."""
+        if self.request.headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
+            return {name: self.get_body_argument(name) for name in self.request.body_arguments}
+        try:
+            found = json.loads(self.request.body)
+        except (ValueError, RecursionError) as error:
+            raise MoonPalaceError("the body is no JSON") from error
+        if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+            raise MoonPalaceError("the body must be a JSON object whose members are texts")
+        return found
+
     def give(self, template: str, document: Callable[[], Document], **values: object) -> None:
         """Answer with a page, or with a document if a program asks."""
         if self.wants_json:
@@ -151,7 +163,13 @@ class Page(RequestHandler):
         """Answer with a page."""
         self.set_header("Content-Type", "text/html; charset=UTF-8")
         page = templates().get_template(template)
-        shared = {"_": self.translate, "language": self.language, "store": self.console.name, "section": ""}
+        shared = {
+            "_": self.translate,
+            "language": self.language,
+            "store": self.console.name,
+            "section": "",
+            "explains": self.console.explainer is not None,
+        }
         self.finish(page.render(shared | values))
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:

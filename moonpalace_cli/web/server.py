@@ -19,7 +19,9 @@ from moonpalace_addons.store.records import identity
 from moonpalace_cli.listening import listening
 from moonpalace_cli.web.access import Access
 from moonpalace_cli.web.console import Console
+from moonpalace_cli.web.explainer import Explainer
 from moonpalace_cli.web.pages.call_page import CallPage, RawPage
+from moonpalace_cli.web.pages.explain_page import ExplainPage
 from moonpalace_cli.web.pages.export_page import ExportPage
 from moonpalace_cli.web.pages.label_page import LabelPage
 from moonpalace_cli.web.pages.list_page import ListPage
@@ -32,6 +34,8 @@ from moonpalace_cli.web.watching import Watcher
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+    from moonpalace_addons.settings.values import Settings
 
 THREADS = 4
 """Reads of the store that run at once."""
@@ -51,6 +55,8 @@ class Options:
     redact_pattern: str | None = None
     port_flag: str = "--port"
     """How the user says another port."""
+    settings: Settings | None = None
+    """Those of the model that explains calls, without which there is no page for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,7 @@ def make_console(engine: Engine, executor: ThreadPoolExecutor, port: int, option
         shown(engine.url),
         f"mpal_console_{port}",
         options.redact_pattern,
+        None if options.settings is None else Explainer(engine, options.settings, os.environ),
     )
 
 
@@ -123,6 +130,7 @@ def make_application(console: Console) -> Application:
         (rf"{CALL}/(request|response)/raw", RawPage),
         (rf"{CALL}/labels", LabelPage),
         (rf"{CALL}/export", ExportPage),
+        (rf"{CALL}/explain", ExplainPage),
         (r"/static/([a-z.]+)", StaticPage),
     ]
     return Application(

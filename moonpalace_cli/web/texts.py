@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from moonpalace_addons.wire.escaping import escape
 from moonpalace_cli.web.chinese import CHINESE
@@ -31,7 +31,13 @@ def one_line(text: str) -> str:
 
 
 def language(accepted: str) -> str:
-    """Return "zh" or "en" for a header Accept-Language, by the order and the weights of what it names."""
+    """Return "zh" or "en" for a header Accept-Language."""
+    names = (name.partition("-")[0] for name in languages(accepted))
+    return next((name for name in names if name in ("zh", "en")), "en")
+
+
+def languages(accepted: str) -> Iterator[str]:
+    """Yield what a header Accept-Language names, by its order and weights."""
     weighted = []
     for place, item in enumerate(accepted.lower().split(",")[:20]):
         name, _, weight = item.partition(";q=")
@@ -39,8 +45,7 @@ def language(accepted: str) -> str:
             weighted.append((-float(weight or 1), place, name.strip()))
         except ValueError:
             continue
-    names = (name.partition("-")[0] for _, _, name in sorted(weighted))
-    return next((name for name in names if name in ("zh", "en")), "en")
+    yield from (name for _, _, name in sorted(weighted))
 
 
 def translator(name: str) -> Translate:

@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import Engine
 
+from moonpalace_addons.settings.values import resolve
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.database.opening import open_store
-from moonpalace_addons.store.records import labels, runs
+from moonpalace_addons.store.records import explanations, labels, runs
 from tests.cli.conftest import RUN, Store
 from tests.cli.web import samples
 from tests.cli.web.serving import serving
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
     from moonpalace_cli.web.server import Served
+    from tests.scenarios.server import MockServer
 
+TABS_OF_TEXTS = ("", "/request", "/headers", "/events", "/changes", "/explain")
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]}
 
 
@@ -47,9 +51,11 @@ def engine(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Itera
 
 
 @pytest.fixture(scope="module")
-def served(engine: Engine) -> Iterator[Served]:
-    """Serve the store."""
-    with serving(engine) as found:
+def served(engine: Engine, mock: MockServer) -> Iterator[Served]:
+    """Serve the store; a model of the mock explains its calls."""
+    settings = resolve({}, {"MOONPALACE_HOME": "/nowhere"})
+    explain = replace(settings.explain, endpoint=mock.url, model="mock-helper", key="sk-test-0123456789abcdef")
+    with serving(engine, settings=replace(settings, explain=explain)) as found:
         yield found
 
 
@@ -63,10 +69,7 @@ def page(browser: Browser, served: Served) -> Iterator[Page]:
     context.close()
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["/", "/overview", "/calls/2", "/calls/2/request", "/calls/2/headers", "/calls/2/events", "/calls/2/changes"],
-)
+@pytest.mark.parametrize("path", ["/", "/overview", *("/calls/2" + tab for tab in TABS_OF_TEXTS)])
 def test_nothing_of_a_hostile_call_runs(page: Page, served: Served, path: str) -> None:
     """No script of a call runs, nothing is fetched from elsewhere, and no image is an SVG."""
     asked: list[str] = []
@@ -144,6 +147,7 @@ def test_accessibility(browser: Browser, served: Served, scheme: Any) -> None:
         "/calls/3",
         "/calls/1/events",
         "/calls/3/request",
+        "/calls/1/explain",
         "/?q=status+%3E%3E+1",
         "/overview",
     ):
@@ -151,6 +155,18 @@ def test_accessibility(browser: Browser, served: Served, scheme: Any) -> None:
         found = Axe().run(page, options=RULES)
         assert found.response["violations"] == [], (path, found.generate_report())
     context.close()
+
+
+def test_a_model_explains_a_call(page: Page, served: Served, engine: Engine) -> None:
+    """A key opens the text that would be sent, the button sends it, and the answer appears on the page by itself."""
+    page.goto(f"{served.address}/calls/1")
+    page.keyboard.press("e")
+    page.get_by_text("What is sent: word for word, to mock-helper").wait_for()
+    assert explanations.of_call(engine, 1) == []
+    page.get_by_role("button", name="Send it to mock-helper").click()
+    page.locator("article", has_text="What to change:").get_by_text("mock-helper").wait_for()
+    (kept,) = explanations.of_call(engine, 1)
+    assert page.locator(".md.lines").inner_text() == kept.text
 
 
 def test_a_day(page: Page, served: Served, engine: Engine) -> None:

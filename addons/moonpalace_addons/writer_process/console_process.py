@@ -5,7 +5,6 @@ import threading
 
 from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.writer_process.companion import Companion
-from moonpalace_addons.writer_process.messages import ConsoleOptions
 
 logger = logging.getLogger("moonpalace")
 
@@ -20,9 +19,8 @@ class ConsoleProcess:
     def __init__(self, settings: Settings) -> None:
         self._is_closed = False
         self._process: Companion | None = None
-        options = ConsoleOptions(settings.database, settings.console_port, settings.redact_pattern)
         # Starting a process may take long on a busy machine.
-        threading.Thread(target=self._run, args=(options,), name="moonpalace-console", daemon=True).start()
+        threading.Thread(target=self._run, args=(settings,), name="moonpalace-console", daemon=True).start()
 
     def close(self) -> None:
         """Have it stop, and wait until it has."""
@@ -31,9 +29,9 @@ class ConsoleProcess:
             self._process.close()
             self._process.wait(EXIT_TIMEOUT)
 
-    def _run(self, options: ConsoleOptions) -> None:
+    def _run(self, settings: Settings) -> None:
         try:
-            self._process = Companion(MODULE, options, logger)
+            self._process = Companion(MODULE, settings, logger)
         except OSError as error:
             logger.warning("the console could not be started: %s", error)
             return

@@ -62,15 +62,6 @@ class Reporting:
 
 
 @dataclass(frozen=True, slots=True)
-class ConsoleOptions:
-    """What the process of the console needs: the store, and the port to listen on."""
-
-    database: str = field(repr=False)
-    port: int
-    redact_pattern: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Opening:
     """The proxy's first message: the store and its settings.
 

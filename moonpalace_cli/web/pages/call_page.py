@@ -6,9 +6,13 @@ from collections.abc import Mapping
 from urllib.parse import urlencode
 
 from moonpalace_cli.export.formats import FORMATS
+from moonpalace_cli.views.showing.reported import reported
 from moonpalace_cli.web.call import ShownCall, read_call
 from moonpalace_cli.web.page import Page
 from moonpalace_cli.web.tabs import TABS, Tab
+
+LINKS = ("https://", "http://")
+"""How addresses of reports begin that are links."""
 
 
 class CallPage(Page):
@@ -29,7 +33,14 @@ class CallPage(Page):
 
 def read_tab(shown: ShownCall, tab: Tab) -> Mapping[str, object]:
     """Return what the template of a tab is given; all that needs the store or time is worked out here."""
-    return {"shown": shown, "call": shown.call, "why": shown.why, "picture": shown.picture, **tab.values(shown)}
+    return {**read_head(shown), **tab.values(shown)}
+
+
+def read_head(shown: ShownCall) -> Mapping[str, object]:
+    """Return what the templates of all tabs are given."""
+    reports = [reported(each) for each in shown.known.reports]
+    known = {"call": shown.call, "why": shown.why, "reports": reports, "picture": shown.picture}
+    return {"shown": shown, "links": LINKS, **known}
 
 
 class RawPage(Page):

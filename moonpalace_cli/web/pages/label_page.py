@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from urllib.parse import urlencode
 
 import click
@@ -37,7 +36,7 @@ class LabelPage(Page):
 
     def change(self) -> labels.Change:
         """Return the change that the form asks for; raise MoonPalaceError for a bad label."""
-        given = self.given()
+        given = self.fields()
         category = given.get("category")
         if category is not None and category not in CATEGORIES:
             raise MoonPalaceError("category is good, bad or empty")
@@ -50,15 +49,3 @@ class LabelPage(Page):
         except click.BadParameter as error:
             raise MoonPalaceError(error.message) from error
         return labels.Change(None if category is None else CATEGORIES[category], note, tag, untag)
-
-    def given(self) -> dict[str, str]:
-        """Return the fields of the form, or of a JSON object."""
-        if self.request.headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
-            return {name: self.get_body_argument(name) for name in self.request.body_arguments}
-        try:
-            found = json.loads(self.request.body)
-        except (ValueError, RecursionError) as error:
-            raise MoonPalaceError("the body is no JSON") from error
-        if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
-            raise MoonPalaceError("the body is a JSON object with texts: category, tag, untag, note")
-        return found

@@ -49,6 +49,7 @@
 
   const keys = {
     j: () => move(1), k: () => move(-1), g: () => label("good"), b: () => label("bad"), u: () => go("up"), o: () => go("overview"),
+    e: () => go("explain"),
     "/": () => { const filter = $("q") ?? $("find"); filter?.focus(); filter?.select(); },
     "?": () => $("keys").showModal(),
   };
@@ -234,7 +235,27 @@
     });
   }
 
+  // An explanation that comes: its text grows, and at the end the page shows it as it is kept.
+  function grow() {
+    const section = $("explanation");
+    if (section?.dataset.asking === undefined) return;
+    section.querySelector(".link").hidden = true;
+    const look = async () => {
+      const answer = await fetch(location.pathname, { headers: { Accept: "application/json" } }).catch(() => null);
+      if (answer?.status === 401) return location.reload();
+      const known = answer?.ok ? await answer.json() : { state: "asking" };
+      if (known.state !== "asking") {
+        section.replaceWith(document.adoptNode((await load(location.pathname + location.search)).getElementById("explanation")));
+        return say("✓");
+      }
+      if (known.text) $("coming").textContent = known.text;
+      if (known.thought) $("thought").textContent = $("thought").dataset.words.replace("{count}", known.thought.toLocaleString());
+      setTimeout(look, answer ? 500 : 3000);
+    };
+    look();
+  }
+
   if (page === "list") { filter(); follow(); scroll(); }
   if (page === "overview") filter();
-  if (page === "call") find();
+  if (page === "call") { find(); grow(); }
 })();

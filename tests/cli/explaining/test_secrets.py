@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import batched
 from typing import TYPE_CHECKING
 
+import pytest
+
 from moonpalace_addons.settings.endpoints import Endpoint
+from moonpalace_addons.settings.values import resolve
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.records import idempotency
 from moonpalace_cli.explaining.asking import Asking
 from moonpalace_cli.explaining.prompt import make_prompt
 from moonpalace_cli.explaining.record import Subject, make_record
 from moonpalace_cli.explaining.target import Target
+from moonpalace_cli.redaction.patterns import redactor
+from moonpalace_cli.reporting.message import compose
+from moonpalace_cli.reporting.receivers.webhooks import Slack, Webhook
+from moonpalace_cli.web.explainer import Explainer
 from tests.e2e.secret_places import PLACES
 from tests.e2e.test_secret_places import put_by_hand, spellings
+from tests.waiting import until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import Engine
 
+    from moonpalace_cli.reporting.message import Message
     from tests.cli.conftest import Store
 
 ANSWER = b'{"choices": [{"message": {"role": "assistant", "content": "so"}, "finish_reason": "stop"}]}'
@@ -52,33 +64,77 @@ class Answering(BaseHTTPRequestHandler):
 
 
 def send(engine: Engine, rows: Sequence[int], target: Target) -> None:
-    """Send what explains these calls."""
+    """Send what explains these calls, as the command does."""
     subject = Subject(rows, len(rows), None, "English")
     record = make_record(engine, subject, limit=8_000, pattern=None)
     prompt = make_prompt(record, question=None, language="English", calls=len(rows))
     assert not list(Asking(target, prompt.body("kimi-k3"), 10).run())  # no stream
 
 
-def test_no_secret_reaches_the_wire(store: Store) -> None:
-    """Each place has a key and a word of its own, stored as if there were no gate; none of them is sent."""
+def press(explainer: Explainer, row: int) -> None:
+    """Send what explains a call, as the console does."""
+    request = explainer.start(row, explainer.propose(row, "", "English").name)
+    until(lambda: request.is_over)
+    assert request.error == ""
+
+
+def report(message: Message, url: str) -> None:
+    """Report a call to a webhook, which gets all of it, and to a chat."""
+    for receiver in (Webhook(url), Slack(url)):
+        receiver.send(message)
+
+
+@pytest.fixture
+def server() -> Iterator[Listener]:
+    """Give a server that keeps what comes."""
+    with Listener() as found:
+        thread = threading.Thread(target=found.serve_forever, args=(0.01,))
+        thread.start()
+        yield found
+        found.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def rows(store: Store) -> list[int]:
+    """Store a call for each place, as if there were no gate: it has a key and a word of its own there."""
     with writing(store.engine) as connection:
         idempotency.ensure_run(connection, {"id": "r", "host": "h", "pid": 1, "version": "0"})
-    rows = [put_by_hand(store.engine, number, place) for number, place in enumerate(PLACES)]
-    assert len(rows) >= 60
-    groups = [[row] for row in rows] + [list(some) for some in batched(rows, 4)]
-    with Listener() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        for group in groups:
-            send(store.engine, group, Target(Endpoint(f"http://127.0.0.1:{server.server_port}"), "kimi-k3"))
-        server.shutdown()
-        thread.join()
-    assert len(server.seen) == len(groups)
+    found = [put_by_hand(store.engine, number, place) for number, place in enumerate(PLACES)]
+    assert len(found) >= 60
+    return found
+
+
+def told(server: Listener) -> list[str]:
+    """Return the places whose secrets were sent, in any spelling."""
     wire = b"\n".join(server.seen)
-    found = [
+    return [
         f"{place.name}: {spelling.decode()}"
         for number, place in enumerate(PLACES)
         for spelling in spellings(number)
         if spelling in wire
     ]
-    assert found == []
+
+
+def test_no_secret_reaches_a_model(store: Store, rows: list[int], server: Listener, tmp_path: Path) -> None:
+    """Neither the command, alone or in groups, nor the console sends any of them."""
+    url = f"http://127.0.0.1:{server.server_port}"
+    settings = resolve({}, {"MOONPALACE_HOME": str(tmp_path)})
+    settings = replace(settings, explain=replace(settings.explain, endpoint=url))
+    explainer = Explainer(store.engine, settings, {})
+    for row in rows:
+        press(explainer, row)
+    groups = list(batched(rows, 4))
+    for group in groups:
+        send(store.engine, list(group), Target(Endpoint(url), "kimi-k3"))
+    assert len(server.seen) == len(rows) + len(groups)
+    assert told(server) == []
+
+
+def test_no_secret_reaches_a_receiver(store: Store, rows: list[int], server: Listener) -> None:
+    """Neither the text of a report, nor its title, nor the call's JSON has any of them."""
+    hidden = redactor(store.engine, None)
+    for row in rows:
+        report(compose(store.engine, row, hidden), f"http://127.0.0.1:{server.server_port}")
+    assert len(server.seen) == 2 * len(rows)
+    assert told(server) == []

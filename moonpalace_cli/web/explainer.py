@@ -1,0 +1,146 @@
+"""Explanations by a model: the texts that pages have shown, and the requests that users then have sent."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.store.database.outage import words
+from moonpalace_cli.explaining.asking import Asking
+from moonpalace_cli.explaining.keeping import keep
+from moonpalace_cli.explaining.prompt import make_prompt
+from moonpalace_cli.explaining.record import Subject, cleaned, make_record
+from moonpalace_cli.explaining.target import KEY_VARIABLE, find_target
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from moonpalace_addons.settings.values import Settings
+    from moonpalace_cli.explaining.prompt import Prompt
+    from moonpalace_cli.explaining.target import Target
+
+MAX_SHOWN = 50
+"""Texts that can still be sent, the last ones that were shown."""
+MAX_UNDER_WAY = 4
+logger = logging.getLogger("moonpalace.web")
+
+
+class NoLongerShownError(MoonPalaceError):
+    """A text that was sent already, or that was shown too long ago."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What a page shows, and what is sent if the user wants that; `name` can be used once."""
+
+    name: str
+    target: Target
+    prompt: Prompt
+    subject: Subject
+
+
+@dataclass(slots=True)
+class Request:
+    """A request that was sent: what has come of the answer, and why there is none; threads read it as it grows."""
+
+    proposal: Proposal
+    pieces: list[str] = field(default_factory=list)
+    thought: int = 0
+    """Characters of reasoning that have come."""
+    error: str = ""
+    is_over: bool = False
+
+    @property
+    def text(self) -> str:
+        """Return what has come of the explanation."""
+        return "".join(self.pieces)
+
+
+class Explainer:
+    """Have a model explain calls of a store; the environment may hold its key."""
+
+    def __init__(self, engine: Engine, settings: Settings, environ: Mapping[str, str]) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._environ = environ
+        self._shown: dict[str, Proposal] = {}
+        self._requests: dict[int, Request] = {}
+        """The last request for each call, until its explanation is stored."""
+
+    def propose(self, row_id: int, question: str, language: str) -> Proposal:
+        """Return what would be sent to explain a call, or to answer a question about it; raise MoonPalaceError."""
+        target = find_target(self._settings, self._environ, via=None, model=None, key=None)
+        if target.lacks_key:
+            raise MoonPalaceError(
+                f"{target} needs a key: start the console with the variable {KEY_VARIABLE}, or name another endpoint "
+                "under explain: in config.yaml"
+            )
+        subject = Subject([row_id], 1, cleaned(question), language)
+        limit, pattern = self._settings.explain.tokens, self._settings.redact_pattern
+        record = make_record(self._engine, subject, limit=limit, pattern=pattern)
+        prompt = make_prompt(record, question=subject.question, language=language, calls=1)
+        proposal = Proposal(secrets.token_urlsafe(16), target, prompt, subject)
+        self._shown[proposal.name] = proposal
+        for name in list(self._shown)[:-MAX_SHOWN]:
+            self._shown.pop(name, None)
+        return proposal
+
+    def under_way(self, row_id: int) -> Request | None:
+        """Return the request for a call whose answer is not there yet."""
+        found = self._requests.get(row_id)
+        return None if found is None or found.is_over else found
+
+    def error(self, row_id: int) -> str:
+        """Return why the last request for a call has failed, empty if it has not."""
+        found = self._requests.get(row_id)
+        return "" if found is None else found.error
+
+    def start(self, row_id: int, name: str) -> Request:
+        """Send what was shown of a call; raise NoLongerShownError, or MoonPalaceError if too much is under way."""
+        requests = list(self._requests.items())
+        going = [row for row, request in requests if not request.is_over]
+        if row_id in going:  # pressed twice
+            return self._requests[row_id]
+        if len(going) >= MAX_UNDER_WAY:
+            raise MoonPalaceError(f"{MAX_UNDER_WAY} explanations are under way: wait until one is there")
+        proposal = self._shown.pop(name, None)
+        if proposal is None or list(proposal.subject.ids) != [row_id]:
+            raise NoLongerShownError("this text was sent already, or was shown too long ago: open the page again")
+        self._requests[row_id] = request = Request(proposal)
+        for row in [row for row, request in requests if request.is_over][:-MAX_SHOWN]:
+            self._requests.pop(row, None)
+        threading.Thread(target=self._run, args=(row_id, request), name="explain", daemon=True).start()
+        return request
+
+    def _run(self, row_id: int, request: Request) -> None:
+        """Ask the model, and keep its explanation."""
+        try:
+            self._ask(request)
+        except MoonPalaceError as error:
+            request.error = str(error)
+        except SQLAlchemyError as error:
+            request.error = f"the explanation could not be stored: {words(error)}"
+        except Exception:
+            logger.exception("call %d could not be explained because of a fault in MoonPalace", row_id)
+            request.error = "something went wrong: the terminal of mpal web says what"
+        request.is_over = True
+        if not request.error:
+            self._requests.pop(row_id, None)
+
+    def _ask(self, request: Request) -> None:
+        proposal, settings = request.proposal, self._settings
+        body = proposal.prompt.body(proposal.target.model)
+        asking = Asking(proposal.target, body, settings.idle_timeout, settings.upstream_ca)
+        for channel, text in asking.run():
+            if channel == "content":
+                request.pieces.append(text)
+            else:
+                request.thought += len(text)
+        keep(self._engine, asking, proposal.subject, settings.prices)

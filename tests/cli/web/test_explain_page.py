@@ -1,0 +1,220 @@
+"""The page that has a model explain a call: what it shows is what is sent, and nothing is sent unasked."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from moonpalace_addons.settings.values import resolve
+from moonpalace_addons.store.records import exchanges, explanations
+from moonpalace_cli.web import explainer
+from tests.cli.web import samples
+from tests.cli.web.serving import TOKEN, serving
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Store
+
+JSON = {"Accept": "application/json"}
+TEXT = "It was refused.\nTry **again** <script>window.hacked=1</script> [x](javascript:hack) later."
+REFUSAL = json.dumps({"error": {"type": "server_error", "message": "out of <b>order</b>"}}).encode()
+
+
+@dataclass
+class Model:
+    """A model on a socket: what it was asked, and what it answers once `may_end` is set."""
+
+    url: str
+    asked: list[bytes] = field(default_factory=list)
+    may_end: threading.Event = field(default_factory=threading.Event)
+    status: int = 200
+
+
+def event(content: str | None, reason: str | None = None, **more: str) -> bytes:
+    """Return an event of a stream."""
+    delta = ({} if content is None else {"content": content}) | more
+    choices = [{"index": 0, "delta": delta, "finish_reason": reason}]
+    return b"data: " + json.dumps({"id": "c", "model": "m", "choices": choices}).encode() + b"\n\n"
+
+
+@pytest.fixture
+def model() -> Iterator[Model]:
+    """Give a model that has thought and said the first half at once."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            found.asked.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(found.status)
+            self.send_header("Content-Type", "text/event-stream" if found.status == 200 else "application/json")
+            self.end_headers()
+            if found.status != 200:
+                self.wfile.write(REFUSAL)
+                return
+            self.wfile.write(event(None, reasoning_content="Hmm.") + event(TEXT[:20]))
+            self.wfile.flush()
+            assert found.may_end.wait(60)
+            self.wfile.write(event(TEXT[20:], "stop") + b"data: [DONE]\n\n")
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    found = Model(f"http://127.0.0.1:{server.server_port}")
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield found
+    found.may_end.set()
+    server.shutdown()
+    server.server_close()
+
+
+@contextmanager
+def client_of(store: Store, home: Path, explain: str) -> Iterator[httpx.Client]:
+    """Serve a store with these settings; give a program that has the token."""
+    file = home / "config.yaml"
+    file.write_text(f"explain: {explain}\n", encoding="utf-8")
+    settings = resolve({}, {"MOONPALACE_HOME": str(home)})
+    headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "text/html"}
+    with (
+        serving(store.engine, settings=settings) as served,
+        httpx.Client(base_url=served.address, headers=headers, trust_env=False) as found,
+    ):
+        yield found
+
+
+@pytest.fixture
+def client(store: Store, tmp_path: Path, model: Model) -> Iterator[httpx.Client]:
+    """Give a console whose calls the model explains, with a refused call."""
+    samples.refused(store.add)
+    with client_of(store, tmp_path / "home", f"{{endpoint: '{model.url}', model: m}}") as found:
+        yield found
+
+
+def proposal(page: httpx.Response) -> dict[str, str]:
+    """Return the form of a page that sends what the page shows."""
+    found = re.search(r'name="proposal" value="([^"]+)"', page.text)
+    assert found, page.text
+    return {"proposal": found[1], "q": ""}
+
+
+def is_idle(client: httpx.Client) -> bool:
+    """Tell whether nothing is under way."""
+    state: str = client.get("/calls/1/explain", headers=JSON).json()["state"]
+    return state != "asking"
+
+
+def test_what_is_shown_is_sent(store: Store, client: httpx.Client, model: Model) -> None:
+    """Looking sends nothing; the button sends the text of the page, whose answer grows, is kept, and is shown."""
+    page = client.get("/calls/1/explain")
+    assert model.asked == []
+    shown = html.unescape(re.findall(r'<pre class="text" tabindex="0">(.*?)</pre>', page.text, re.DOTALL)[0])
+    assert "engine is currently overloaded" in shown
+    sent = client.post("/calls/1/explain", data=proposal(page))
+    assert (sent.status_code, sent.headers["Location"]) == (303, "/calls/1/explain")
+    until(lambda: client.get("/calls/1/explain", headers=JSON).json().get("text"))
+    coming = client.get("/calls/1/explain", headers=JSON).json()
+    assert coming == {"state": "asking", "text": TEXT[:20], "thought": 4}
+    running = client.get("/calls/1/explain").text
+    assert "data-asking" in running
+    assert 'name="proposal"' not in running
+    model.may_end.set()
+    until(lambda: is_idle(client))
+    body = json.loads(model.asked[0])
+    assert shown == f"system: {body['messages'][0]['content']}\n\nuser: {body['messages'][1]['content']}"
+    (kept,) = explanations.of_call(store.engine, 1)
+    assert (kept.text, kept.model, kept.language) == (TEXT, "m", "English")
+    assert exchanges.latest(store.engine, limit=1)[0].purpose == "explain"
+    after = client.get("/calls/1/explain")
+    assert "<strong>again</strong>" in after.text
+    assert "<script>window" not in after.text
+    assert 'href="javascript' not in after.text
+    assert len(model.asked) == 1
+    assert "Explanation <small>1</small>" in client.get("/calls/1").text
+
+
+def test_a_text_is_sent_once(client: httpx.Client, model: Model) -> None:
+    """Sent twice at once it is one request; later, or for another call, or made up, it is refused."""
+    samples_of = proposal(client.get("/calls/1/explain"))
+    assert [client.post("/calls/1/explain", data=samples_of).status_code for _ in range(2)] == [303, 303]
+    model.may_end.set()
+    until(lambda: is_idle(client))
+    fresh = proposal(client.get("/calls/1/explain"))
+    for path, form in (("/calls/1/explain", samples_of), ("/calls/2/explain", fresh), ("/calls/1/explain", {})):
+        refused = client.post(path, data=form)
+        assert (refused.status_code, "sent already, or was shown too long ago" in refused.text) == (409, True)
+    assert len(model.asked) == 1
+
+
+def test_a_question_and_a_language(store: Store, client: httpx.Client, model: Model) -> None:
+    """A question is part of the text, its secrets are not; the answer comes in the language of the browser."""
+    model.may_end.set()
+    headers = {"Accept-Language": "zh-TW,en;q=0.5"}
+    question = {"question": "Why? sk-0123456789abcdefghij0123"}
+    page = client.get("/calls/1/explain", params=question, headers=headers)
+    assert "Answer this question of the programmer about the record: Why? " in page.text
+    client.post("/calls/1/explain", data=proposal(page))
+    until(lambda: is_idle(client))
+    (kept,) = explanations.of_call(store.engine, 1)
+    assert kept.language == "Chinese (traditional characters)"
+    assert kept.question is not None
+    assert "sk-0123456789" not in f"{kept.question}{model.asked}"
+
+
+def test_a_model_that_fails(store: Store, client: httpx.Client, model: Model) -> None:
+    """The page says why, escaped; nothing is kept, and the text can be sent again."""
+    model.status = 500
+    client.post("/calls/1/explain", data=proposal(client.get("/calls/1/explain")))
+    until(lambda: is_idle(client))
+    failed = client.get("/calls/1/explain", headers=JSON).json()
+    assert failed["state"] == "failed"
+    assert failed["error"].startswith("m at http://127.0.0.1:")
+    page = client.get("/calls/1/explain")
+    assert "out of &lt;b&gt;order&lt;/b&gt;; nothing was kept" in page.text
+    assert explanations.of_call(store.engine, 1) == []
+    assert proposal(page)
+
+
+def test_too_many_at_once(client: httpx.Client, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One more than the console takes is refused, and can be sent later."""
+    monkeypatch.setattr(explainer, "MAX_UNDER_WAY", 0)
+    form = proposal(client.get("/calls/1/explain"))
+    refused = client.post("/calls/1/explain", data=form, headers=JSON)
+    assert (refused.status_code, refused.json()["error"]["message"]) == (
+        400,
+        "0 explanations are under way: wait until one is there",
+    )
+    monkeypatch.setattr(explainer, "MAX_UNDER_WAY", 1)
+    assert client.post("/calls/1/explain", data=form, headers=JSON).json() == {"state": "asking"}
+    model.may_end.set()
+    until(lambda: is_idle(client))
+
+
+def test_what_cannot_be_explained(store: Store, tmp_path: Path) -> None:
+    """Without a key, and while a call is under way, the page says so and offers nothing."""
+    samples.refused(store.add)
+    samples.running(store.add)
+    with client_of(store, tmp_path / "home", "{tokens: 4000}") as client:
+        page = client.get("/calls/1/explain")
+        assert "kimi-k3 at https://api.moonshot.cn needs a key: start the console with the variable" in page.text
+        assert 'name="proposal"' not in page.text
+        assert client.get("/calls/9/explain").status_code == 404
+    with client_of(store, tmp_path / "home", "{endpoint: 'http://127.0.0.1:9'}") as client:
+        assert "call 2 is still under way" in client.get("/calls/2/explain").text
+
+
+def test_nothing_is_sent_by_another_page(client: httpx.Client, model: Model) -> None:
+    """A form of another origin is refused, though it has the name of the text."""
+    form = proposal(client.get("/calls/1/explain"))
+    refused = client.post("/calls/1/explain", data=form, headers={"Origin": "http://attacker.example"})
+    assert (refused.status_code, model.asked) == (403, [])
