@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import click
 import pytest
 
 from moonpalace_addons.settings.table import BY_NAME
-from moonpalace_addons.store.database.opening import open_store
 from moonpalace_cli.main import COMMANDS, cli, main
 from moonpalace_cli.proxy import serving
 
@@ -187,10 +187,10 @@ DOCUMENTED: list[str] = [
 ]
 
 
-@pytest.fixture
-def empty_store(surroundings: Path) -> None:
+@pytest.fixture(name="empty_store")
+def empty_store_at_home(surroundings: Path, empty_store: Path) -> None:
     """Put an empty store into the home."""
-    open_store(f"sqlite:///{surroundings / 'moonpalace.sqlite'}", create=True).dispose()
+    shutil.copyfile(empty_store, surroundings / "moonpalace.sqlite")
 
 
 @pytest.fixture

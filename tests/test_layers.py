@@ -270,18 +270,19 @@ def test_internals_are_recognised(tmp_path: Path) -> None:
 REPORT = """
 import sys
 from moonpalace_cli.main import main
-code = main(sys.argv[1:])
-print("\\nIMPORTED", code, *sorted({name.partition(".")[0] for name in sys.modules}))
+code, *commands = sys.argv[1:]
+for command in commands:
+    assert main(command.split()) == int(code)
+print("\\nIMPORTED", *sorted({name.partition(".")[0] for name in sys.modules}))
 """
 
 
-def imported_by(home: Path, *arguments: str) -> tuple[int, set[str]]:
-    """Run `mpal` in a process of its own; return its exit code and the top-level packages it imported."""
+def imported_by(home: Path, *commands: str, code: int = 0) -> set[str]:
+    """Run commands of `mpal` that end with a code in one process; return the top-level packages that it imported."""
     environment = {"MOONPALACE_HOME": str(home), "PYTHONPATH": f"{ROOT}:{ADDONS}", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", REPORT, *arguments]
+    command = [sys.executable, "-c", REPORT, str(code), *commands]
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
-    _, code, *names = run.stdout.splitlines()[-1].split()
-    return int(code), set(names)
+    return set(run.stdout.splitlines()[-1].split())
 
 
 PROXY = {"mitmproxy", "tornado", "OpenSSL", "cryptography", "asyncio"}
@@ -289,21 +290,16 @@ DATABASE = {"sqlalchemy", "alembic", "sqlite3", "zstandard", "msgspec"}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "without"),
+    ("commands", "without"),
     [
-        (["--help"], PROXY | DATABASE | {"yaml"}),
-        (["--version"], PROXY | DATABASE | {"yaml"}),
-        (["start", "--help"], PROXY | DATABASE),
-        (["mock", "--help"], PROXY | DATABASE),
-        (["completion", "bash"], PROXY | DATABASE),
-        (["list", "--help"], PROXY | DATABASE),
+        (["--help", "--version"], PROXY | DATABASE | {"yaml"}),
+        (["start --help", "mock --help", "completion bash", "list --help"], PROXY | DATABASE),
     ],
-    ids=lambda value: " ".join(sorted(value) if isinstance(value, set) else value),
+    ids=["of all", "of commands"],
 )
-def test_help_is_light(tmp_path: Path, arguments: list[str], without: set[str]) -> None:
+def test_help_is_light(tmp_path: Path, commands: list[str], without: set[str]) -> None:
     """Help neither imports the proxy nor the database, since it must be there in 0.2 s."""
-    code, names = imported_by(tmp_path, *arguments)
-    assert code == 0
+    names = imported_by(tmp_path, *commands)
     assert "click" in names
     assert names & without == set()
 
@@ -320,19 +316,17 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_list_imports_no_proxy(empty_store: Path) -> None:
     """Searching the store imports the database, and nothing of the proxy."""
-    code, names = imported_by(empty_store, "list", "-p", "id > 0")
-    assert code == 0
+    names = imported_by(empty_store, "list -p id>0")
     assert "sqlalchemy" in names
     assert names & {"mitmproxy", "tornado", "OpenSSL", "cryptography"} == set()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code"), [(["list"], 0), (["log"], 0), (["show"], 1), (["show", "--database", "none.sqlite"], 1)]
+    ("commands", "code"), [(["list", "log"], 0), (["show", "show --database none.sqlite"], 1)], ids=["none", "no last"]
 )
-def test_nothing_to_show_is_light(empty_store: Path, arguments: list[str], code: int) -> None:
+def test_nothing_to_show_is_light(empty_store: Path, commands: list[str], code: int) -> None:
     """That there is no call is known without SQLAlchemy, which takes most of the time that these commands take."""
-    done, names = imported_by(empty_store, *arguments)
-    assert done == code
+    names = imported_by(empty_store, *commands, code=code)
     assert names & {"sqlalchemy", "alembic", "zstandard", "msgspec", "mitmproxy"} == set()
 
 

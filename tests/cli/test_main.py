@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import json
 import os
 import subprocess
 import sys
@@ -116,34 +115,6 @@ def test_table_of_commands_is_true(name: str) -> None:
     command = importlib.import_module(module).command
     assert isinstance(command, click.Command)
     assert (command.name, command.get_short_help_str(limit=100)) == (name, COMMANDS[name][1])
-
-
-@pytest.mark.parametrize(
-    ("arguments", "heavy"),
-    [
-        (
-            ["--help"],
-            {"mitmproxy", "sqlalchemy", "tornado", "asyncio", "yaml", "moonpalace_addons.settings.values"},
-        ),
-        (["list", "--help"], {"mitmproxy", "sqlalchemy", "tornado", "asyncio", "yaml"}),
-        (["list"], {"mitmproxy", "tornado", "alembic"}),
-        (["inspect", "--id", "1"], {"mitmproxy", "tornado", "alembic"}),
-    ],
-)
-def test_nothing_heavy_is_imported(store: Store, arguments: list[str], heavy: set[str]) -> None:
-    """Help needs neither the proxy nor the database, listing no proxy."""
-    store.add()
-    code = f"""
-import json, sys
-from moonpalace_cli.main import main
-code = main({arguments})
-print(json.dumps([code, *sys.modules]), file=sys.stderr)
-"""
-    ran = run_mpal(code)
-    result, *modules = json.loads(ran.stderr)
-    assert result == 0
-    assert "click" in modules
-    assert not heavy & set(modules)
 
 
 @pytest.mark.parametrize(

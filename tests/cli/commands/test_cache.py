@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -25,13 +26,13 @@ HOUR = 3_600_000_000
 
 
 @pytest.fixture
-def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def database(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Provide an empty store in a home of the test's own."""
     for name in ("MOONPALACE_DATABASE", "MOONPALACE_CONFIG", "MOONPALACE_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MOONPALACE_HOME", str(tmp_path))
     url = f"sqlite:///{tmp_path / 'moonpalace.sqlite'}"
-    open_store(url, create=True).dispose()
+    shutil.copyfile(empty_store, tmp_path / "moonpalace.sqlite")
     return url
 
 

@@ -30,8 +30,8 @@ EAST = "月之暗面的・アイｱ한국〆㍿𠀀"
 SIGNS = '  ,.-"\\\n\t/😀'
 CALLS = 6 * BLOCK_SIZE
 WORDS = [f"{letter}{number}" for letter in ("cat", "CAFÉ", "猫月", "дом") for number in range(200)]
-QUERIES = 100
-SEARCHES = 12
+QUERIES = 50
+SEARCHES = 8
 
 type Fill = Callable[[Engine], Calls]
 
@@ -124,8 +124,8 @@ def test_nothing_is_missed(engine: Engine) -> None:
         assert (query, missed) == (query, [])
         found += len(holding)
         spared += len(filters) - len(kept)
-    assert found > 300
-    assert spared > 10_000
+    assert found > 150
+    assert spared > 5_000
 
 
 def streamed(chance: random.Random, text: str) -> bytes:
@@ -162,7 +162,7 @@ def test_words_that_are_cut(engine: Engine) -> None:
         whole = [call for call in holding if call <= BLOCK_SIZE]
         assert (query, [call - BLOCK_SIZE for call in holding if call > BLOCK_SIZE]) == (query, whole)
         found += len(whole)
-    assert found > 50
+    assert found > 25
 
 
 def fill(engine: Engine, chance: random.Random) -> Calls:
