@@ -5,12 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.tasks import State, Task
 from moonpalace_addons.store.write.host import new_run
 from moonpalace_addons.writer_process import client as client_module
 from moonpalace_addons.writer_process.client import WriterClient
@@ -173,17 +174,17 @@ def test_it_is_killed_while_it_is_told_again(
     client: WriterClient, rows: Rows, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each death is the same line in the log, and it is said when all is stored."""
-    real, raised = WriterProcess.write, list[bool]()
+    real, raised = WriterProcess.tell, list[bool]()
 
-    def write(self: WriterProcess, message: object) -> None:
-        if isinstance(message, list) and self is not first and not raised:
+    def tell(self: WriterProcess, told: Sequence[Task]) -> None:
+        if self is not first and not raised:
             raised.append(True)
             os.kill(self.pid, signal.SIGKILL)
             raise BrokenPipeError(32, "Broken pipe")
-        real(self, message)
+        real(self, told)
 
     first = client._process
-    monkeypatch.setattr(WriterProcess, "write", write)
+    monkeypatch.setattr(WriterProcess, "tell", tell)
     with standing_still(client.pid):  # nothing of it is stored, and nothing settled
         calls = [Call() for _ in range(5)]
         for call in calls:

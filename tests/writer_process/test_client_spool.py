@@ -3,11 +3,11 @@
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from io import FileIO
 from pathlib import Path
-from typing import cast
 
 import pytest
 from msgspec import structs
@@ -72,21 +72,21 @@ def test_much_at_once(client: WriterClient, rows: Rows, monkeypatch: pytest.Monk
     monkeypatch.setattr(client_module, "WINDOW_SIZE", 400_000)
     monkeypatch.setattr(client_module, "PORTION_SIZE", 100_000)
     calls = [large(50_000) for _ in range(60)]
-    told = list[int]()
-    write = WriterProcess.write
+    sizes = list[int]()
+    tell = WriterProcess.tell
 
-    def counted(process: WriterProcess, message: object) -> None:
-        told.append(sum(len(task.body) for task in cast(list[Task], message) if isinstance(task, RequestRead)))
-        write(process, message)
+    def counted(process: WriterProcess, told: Sequence[Task]) -> None:
+        sizes.append(sum(len(task.body) for task in told if isinstance(task, RequestRead)))
+        tell(process, told)
 
-    monkeypatch.setattr(WriterProcess, "write", counted)
+    monkeypatch.setattr(WriterProcess, "tell", counted)
     with standing_still(client.pid):
         for call in calls:
             client.put(call.request)
             client.put(call.ended)
         until(lambda: client.backlog[1] > 20)
-        assert 400_000 <= sum(told) <= 600_000
-        monkeypatch.setattr(WriterProcess, "write", write)
+        assert 400_000 <= sum(sizes) <= 600_000
+        monkeypatch.setattr(WriterProcess, "tell", tell)
     assert client.stop()
     assert [row.uuid for row in rows()] == [call.uuid for call in calls]
 

@@ -3,12 +3,16 @@
 import io
 import logging
 import os
+import pickle
 import threading
+from array import array
 from collections import deque
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, ResponseStarted, State, Task
 from moonpalace_addons.writer_process import messages
 from moonpalace_addons.writer_process.messages import Opening, Settled, Stop
 
@@ -31,6 +35,54 @@ def test_messages_come_as_they_were_sent() -> None:
         thread.start()
         assert list(messages.read(reader)) == sent
         thread.join()
+
+
+def a_request(**changes: object) -> RequestRead:
+    """Return a request with all its fields."""
+    given: dict[str, object] = {
+        "started_at": 1_795_368_422_000_000,
+        "method": "POST",
+        "endpoint": "https://api.moonshot.cn",
+        "path": "/v1/chat/completions",
+        "query": "",
+        "headers": "X-名: \ufffd\r\n",
+        "content_type": None,
+        "content_encoding": "gzip",
+        "client_request_id": None,
+        "body": b"\0\xff",
+        "api_key": b"k",
+        "secrets": (b"a", b"b"),
+        "changes": ("c",),
+        "coerced": True,
+        "endpoint_name": "kimi",
+    }
+    return RequestRead("u", **(given | changes))  # type: ignore[arg-type]
+
+
+STARTED = ResponseStarted("u", 5, 200, "A: b\r\n", "text/plain", None, deque([(1, b"x"), (2**40, b"")]))
+TASKS: list[tuple[Task, bool]] = [
+    (a_request(), True),
+    (a_request(body=bytes(messages.MAX_COPIED_SIZE + 1)), False),
+    (a_request(path="/\udcff"), False),
+    (STARTED, True),
+    (Chunks(["u", "v"], array("q", [1, 1]), array("q", [2**62, 1]), array("q", [1, 2]), b"abc"), True),
+    (ExchangeEnded("u", 7, State.COMPLETED, response=STARTED, warnings=("w",), cut_at=3), True),
+    (ExchangeEnded("u", 7, State.TIMED_OUT, 1, "kind", "message", unsent=2, dropped=3, cache_outcome="hit"), True),
+]
+
+
+@pytest.mark.parametrize(("task", "is_packed"), TASKS, ids=map(str, range(len(TASKS))))
+def test_tasks_come_as_they_were_sent(task: Task, is_packed: bool) -> None:
+    """Large bodies and text that is not Unicode are pickled, all else is packed; it is the same when it comes."""
+    stream = io.BytesIO()
+    messages.write(stream, messages.tasks_to_send([task, STARTED]))
+    stream.seek(0)
+    (message,) = messages.read(stream)
+    assert isinstance(message, bytes) is is_packed
+    found = messages.received_tasks(message)
+    assert found == [task, STARTED]
+    assert [type(each) for each in found] == [type(task), ResponseStarted]
+    assert pickle.dumps(found[0]) == pickle.dumps(task)
 
 
 def test_a_message_that_is_torn_ends_it() -> None:

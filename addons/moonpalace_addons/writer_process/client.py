@@ -196,7 +196,7 @@ class WriterClient:
         """Send tasks; if the process has died, start a new one and replay all unconfirmed tasks."""
         self._unsettled.note(told)
         try:
-            self._process.write(told)
+            self._process.tell(told)
         except OSError:
             self._start_again()
 
@@ -287,7 +287,7 @@ class WriterClient:
         """Replay all unconfirmed tasks; return False if the process ends before that is done."""
         try:
             for told in self._unsettled.again():
-                self._process.write(told)
+                self._process.tell(told)
         except OSError:
             return False
         return True

@@ -1,8 +1,8 @@
 """Messages between the proxy and the writer's process: a sequence of pickles on one pipe in each direction.
 
-After `Opening` the proxy sends lists of tasks; the writer's process sends lists of the reports below and of log
-records. Pickles are safe here, because no other process has the pipes, and both ends are the same version of this
-program.
+After `Opening` the proxy sends tasks, most of them as MessagePack in a pickle; the writer's process sends lists of the
+reports below and of log records. Pickles are safe here, because no other process has the pipes, and both ends are the
+same version of this program.
 """
 
 import pickle
@@ -11,14 +11,18 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 from moonpalace_addons.settings.reports import Destination, ReportRule
+from moonpalace_addons.store import tasks
 from moonpalace_addons.store.records.values import Values
-from moonpalace_addons.store.tasks import Chunks
+from moonpalace_addons.store.tasks import Chunks, RequestRead, Task
 from moonpalace_addons.wire.prices import PriceRule
 
 PROTOCOL = 5
+
+MAX_COPIED_SIZE = 250_000
+"""Bytes of requests in a message up to which they are copied into MessagePack; pickles are written without a copy."""
 
 MAX_QUEUED_RECORDS = 1_000
 """Log records queued at each end; more are dropped, as a stopped terminal reads none."""
@@ -153,6 +157,20 @@ def packed(waiting: Iterable[tuple[str, deque[tuple[int, bytes]]]], limit: int) 
             uuids.append(uuid)
             counts.append(count)
     return Chunks(uuids, counts, times, array("q", map(len, pieces)), b"".join(pieces)) if uuids else None
+
+
+def tasks_to_send(told: Sequence[Task]) -> bytes | Sequence[Task]:
+    """Return tasks as bytes; those with large bodies, which that would copy, or with odd text, unchanged."""
+    size = sum(len(task.body) for task in told if isinstance(task, RequestRead))
+    try:
+        return told if size > MAX_COPIED_SIZE else tasks.dump(told)
+    except ValueError:  # surrogates, of bytes in an address that are not UTF-8
+        return told
+
+
+def received_tasks(message: object) -> Sequence[Task]:
+    """Return the tasks of a message that `tasks_to_send` has made."""
+    return tasks.load(message) if isinstance(message, bytes) else cast(Sequence[Task], message)
 
 
 def write(stream: IO[bytes], message: object) -> None:

@@ -11,10 +11,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, cast
 
+from moonpalace_addons.store.tasks import Task
 from moonpalace_addons.writer_process import messages
 from moonpalace_addons.writer_process.messages import (
     MAX_QUEUED_RECORDS,
@@ -123,6 +124,10 @@ class WriterProcess:
         if self._pipe.closed:
             raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
         pickle.dump(message, self._outlet, messages.PROTOCOL)
+
+    def tell(self, told: Sequence[Task]) -> None:
+        """Send tasks, as `write` does a message."""
+        self.write(messages.tasks_to_send(told))
 
     def answer(self, timeout: float | None = None) -> Ready | Refused | Stopped | None:
         """Return its next answer; None after `timeout` seconds, or if it has ended without one."""

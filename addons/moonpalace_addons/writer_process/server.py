@@ -6,14 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from moonpalace_addons.errors import SettingError, StoreError
 from moonpalace_addons.store.database.engine import unopened_store
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.pricing.pricing import Pricing
 from moonpalace_addons.store.state import State
-from moonpalace_addons.store.tasks import ProxyEnded, Task
+from moonpalace_addons.store.tasks import ProxyEnded
 from moonpalace_addons.store.upkeep.housekeeper import Housekeeper
 from moonpalace_addons.store.upkeep.indexer import Indexer
 from moonpalace_addons.store.write.units import Finished
@@ -78,7 +78,7 @@ def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> 
     for message in messages_in:
         if isinstance(message, Stop):
             break
-        writer.put_all(cast(list[Task], message))
+        writer.put_all(messages.received_tasks(message))
     writer.put(ProxyEnded())
     for helper in helpers:
         helper.stop()
