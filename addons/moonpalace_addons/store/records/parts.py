@@ -8,6 +8,7 @@ The columns `request_parts` and `response_parts` hold a JSON array of ids, `requ
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import batched
+from typing import Any
 
 from sqlalchemy import ARRAY, Connection, Executable, LargeBinary, Select, any_, bindparam, delete, func, select, true
 
@@ -31,7 +32,6 @@ RECENT = PieceCache()
 ADDED = (PARTS.c.hash, PARTS.c.is_text, PARTS.c.data)
 
 NOTED = select(PARTS.c.id, PARTS.c.hash, UNUSED_PARTS.c.token).outerjoin(UNUSED_PARTS, UNUSED_PARTS.c.id == PARTS.c.id)
-FOUND = NOTED.where(PARTS.c.hash.in_(bindparam("hashes", expanding=True)))
 
 # On PostgreSQL one array replaces many values, because the driver parses statements in Python, which is slow.
 FOUND_IN_ARRAY = NOTED.where(PARTS.c.hash == any_(bindparam("hashes", type_=ARRAY(LargeBinary))))
@@ -75,15 +75,27 @@ def keep_pieces(connection: Connection, cuts: Sequence[Sequence[Piece]]) -> list
 def find(connection: Connection, hashes: Iterable[bytes]) -> dict[bytes, int]:
     """Return the ids of existing pieces, and remove their notes as unused."""
     ids, noted = dict[bytes, int](), list[int]()
-    statement = FOUND if connection.dialect.name == "sqlite" else FOUND_IN_ARRAY
     for some in batched(hashes, BATCH_SIZE):
-        for found in connection.execute(statement, {"hashes": padded(some)}):
-            ids[found.hash] = found.id
-            if found.token is not None:
-                noted.append(found.id)
+        for part_id, key, token in look_up(connection, padded(some)):
+            ids[key] = part_id
+            if token is not None:
+                noted.append(part_id)
     for few in batched(noted, BATCH_SIZE):
         connection.execute(delete(UNUSED_PARTS).where(UNUSED_PARTS.c.id.in_(few)))
     return ids
+
+
+def look_up(connection: Connection, hashes: list[bytes]) -> Iterable[Sequence[Any]]:
+    """Return the rows of `NOTED` with one of these hashes."""
+    if connection.dialect.name == "sqlite":
+        return connection.exec_driver_sql(found_among(len(hashes)), tuple(hashes))
+    return connection.execute(FOUND_IN_ARRAY, {"hashes": hashes})
+
+
+@cache
+def found_among(count: int) -> str:
+    """Return SQLite's query for so many hashes, which SQLAlchemy would write anew for each list."""
+    return f"{NOTED} WHERE {PARTS.c.hash} IN ({', '.join('?' * count)})"
 
 
 def padded(hashes: Sequence[bytes]) -> list[bytes]:
