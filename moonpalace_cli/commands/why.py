@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+import os
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -31,20 +32,30 @@ def command(wanted: CallSelection, as_json: bool, settings: Settings) -> None:
 
     It knows answers cut by a limit or a full context, loops, keys at the wrong host, rate limits, silences, gateways
     that cut connections, clients that gave up, arguments of tools that are not JSON, and lost caches.
+
+    In a Chinese locale it speaks Chinese; --json is always English.
     """
     with opened(settings.database, needs_calls=True) as engine:
         from moonpalace_addons.store.read import selection
         from moonpalace_addons.store.read.outcomes import outcome
+        from moonpalace_cli.explaining.language import code_of
         from moonpalace_cli.output import print_json, terminal_width
         from moonpalace_cli.views.showing.facts import read_facts
+        from moonpalace_cli.views.showing.phrases import translated
         from moonpalace_cli.views.showing.reasons import reasons
         from moonpalace_cli.views.showing.screen import WIDTH, reason_lines
 
+        language = code_of(os.environ, sys.stdout.encoding)
         for call in selection.in_order(engine, wanted.find(engine)):
             found = list(reasons(read_facts(engine, call)))
             if as_json:
-                document = {"id": call.id, "outcome": outcome(call).text, "reasons": [asdict(each) for each in found]}
+                document = {
+                    "id": call.id,
+                    "outcome": outcome(call).text,
+                    "reasons": [each.document() for each in found],
+                }
                 print_json(json.dumps(document, ensure_ascii=False))
                 continue
-            click.echo(f"#{call.id} {outcome(call).text}")
-            click.echo("\n".join(reason_lines(found, terminal_width() or WIDTH)) if found else NOTHING)
+            click.echo(f"#{call.id} {translated(outcome(call).text, language)}")
+            lines = reason_lines(found, terminal_width() or WIDTH, language)
+            click.echo("\n".join(lines) or translated(NOTHING, language))

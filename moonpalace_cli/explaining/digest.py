@@ -79,7 +79,8 @@ def findings(found: Sequence[Reason], limit: int) -> Iterator[str]:
     yield "found by fixed rules:" + ("" if found else " nothing")
     for reason in found[:6]:
         share = limit // min(len(found), 6)
-        yield f"- evidence {excerpt(reason.evidence, share * 2 // 3)}, advice {excerpt(reason.advice, share // 3)}"
+        evidence, advice = excerpt(str(reason.evidence), share * 2 // 3), excerpt(str(reason.advice), share // 3)
+        yield f"- evidence {evidence}, advice {advice}"
 
 
 def parameter_line(facts: Facts, limit: int) -> str:

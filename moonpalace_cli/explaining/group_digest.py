@@ -63,7 +63,7 @@ def counts(calls: Sequence[Exchange]) -> Iterator[str]:
 def member_line(member: Member) -> str:
     """Return a call in one line, with the first cause that the rules found."""
     line = excerpt(line_text(call_line(member.facts.call, day=True)), 60)
-    return f"- {line}" + (f": {excerpt(member.found[0].evidence, 60)}" if member.found else "")
+    return f"- {line}" + (f": {excerpt(str(member.found[0].evidence), 60)}" if member.found else "")
 
 
 def within(lines: Iterator[str], limit: int) -> Iterator[str]:

@@ -39,6 +39,15 @@ NAMES = {
 }
 
 
+def code_of(environ: Mapping[str, str], encoding: str) -> str:
+    """Return the language of our own sentences in an encoding: "zh" for any Chinese that it can hold, else "en"."""
+    try:
+        "中文".encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return "en"
+    return "zh" if language_of(environ).startswith("Chinese") else "en"
+
+
 def language_of(environ: Mapping[str, str]) -> str:
     """Return the language of the locale in English; English for one that is not known."""
     locale = next((environ[name] for name in VARIABLES if environ.get(name)), "").lower()

@@ -111,7 +111,7 @@ def why(reader: Reader, arguments: Mapping[str, object]) -> str:
     lines = [f"Call {facts.call.id} ended with {named(outcome(facts.call).text)}."]
     found = list(reasons(facts))
     for reason in found:
-        lines += ["Evidence:", *quoted(reason.evidence), "MoonPalace's advice:", *quoted(reason.advice)]
+        lines += ["Evidence:", *quoted(str(reason.evidence)), "MoonPalace's advice:", *quoted(str(reason.advice))]
     return paged(lines if found else [*lines, NOTHING], arguments)
 
 

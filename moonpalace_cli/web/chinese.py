@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from moonpalace_cli.views.showing.chinese import OUTCOMES
+
 PAGES = {
     "Calls": "调用",
     "Pages": "页面",
@@ -180,25 +182,78 @@ REPORTS = {
     "by rule {rule}": "由规则 {rule} 发送",
     "for {count} calls": "代表 {count} 次调用",
 }
-OUTCOMES = {
-    "running": "进行中",
-    "cut by max_tokens": "被 max_tokens 截断",
-    "cut by a full context": "上下文已满而截断",
-    "ended without a finish reason": "没有结束原因",
-    "the stream ended early": "流提前结束",
-    "your program hung up": "你的程序断开了",
-    "the API sent nothing more": "API 不再发送数据",
-    "the API broke off": "API 中断了",
-    "the API reset the connection": "API 重置了连接",
-    "the API refused the connection": "API 拒绝连接",
-    "the API is unreachable": "API 不可达",
-    "the API's host is unknown": "API 的主机名无法解析",
-    "no TLS connection to the API": "与 API 的 TLS 连接失败",
-    "stopped for repeating itself": "因重复而停止",
-    "the proxy was stopped": "代理已停止",
-    "the proxy died": "代理异常退出",
-    "error in the answer": "回答中有错误",
+COMPARE = {
+    "Compare": "对比",
+    "compare": "对比",
+    "Compare two calls": "对比两次调用",
+    "mark two calls to compare them": "勾选两次调用，即可对比",
+    "compare: in the list the two calls that you mark": "对比（列表里先勾选两次调用）",
+    "Same conversation": "同一对话",
+    "previous of the same conversation": "同一对话的上一次调用",
+    "next of the same conversation": "同一对话的下一次调用",
+    "with the previous of the same conversation": "与同一对话的上一次调用对比",
+    "with the next of the same conversation": "与同一对话的下一次调用对比",
+    "with call number": "与这个编号的调用对比",
+    "Parameters": "参数",
+    "parameter": "参数",
+    "field": "字段",
+    "They are the same.": "两边相同。",
+    "{count} the same": "{count} 条相同",
+    "{count} stored fields differ": "{count} 个字段不同",
+    "only in #{id}": "只有 #{id} 有",
+    "Messages": "消息",
+    "Answers": "回答",
+    "call": "调用",
+    "media": "附件",
 }
-"""How calls end; whatever is not here stays English."""
-
-CHINESE: Mapping[str, str] = PAGES | LIST | OVERVIEW | CALL | TABS | EXPLANATION | REPORTS | OUTCOMES
+OFFERS = {
+    "Completions": "补全",
+    "{count} call": "{count} 次调用",
+    "{count} calls": "{count} 次调用",
+    "equals": "等于",
+    "does not equal": "不等于",
+    "greater, later": "大于，晚于",
+    "at least": "不小于",
+    "less, earlier": "小于，早于",
+    "at most": "不大于",
+    "contains; * at one end: only the other end": "包含；一端写 * 则只限定另一端",
+    "does not contain": "不包含",
+    "matches the regular expression": "匹配正则表达式",
+    "does not match the regular expression": "不匹配正则表达式",
+    "is one of": "是其中之一",
+    "is none of": "不是其中任何一个",
+    "and": "且",
+    "or": "或",
+    "an hour ago": "一小时前",
+    "a day ago": "一天前",
+}
+REDACTION = {
+    "Nothing was replaced.": "没有需要替换的内容。",
+    "replaced: {what}": "已替换：{what}",
+    "kept, though it looks random: {what}": "看起来像随机串，但保留了：{what}",
+    "{beginning}… ({size} characters) in the {place}": "{place} 中的 {beginning}…（{size} 个字符）",
+    "{what} and {count} more": "{what}，另有 {count} 处",
+    "{count} secret": "{count} 个密钥",
+    "{count} secrets": "{count} 个密钥",
+    "{count} account": "{count} 个账号",
+    "{count} accounts": "{count} 个账号",
+    "{count} user": "{count} 个用户",
+    "{count} users": "{count} 个用户",
+    "{count} e-mail address": "{count} 个邮箱地址",
+    "{count} e-mail addresses": "{count} 个邮箱地址",
+    "{count} phone number": "{count} 个电话号码",
+    "{count} phone numbers": "{count} 个电话号码",
+    "{count} identity number": "{count} 个身份证号",
+    "{count} identity numbers": "{count} 个身份证号",
+    "{count} bank card": "{count} 个银行卡号",
+    "{count} bank cards": "{count} 个银行卡号",
+    "{count} private host": "{count} 个内网主机",
+    "{count} private hosts": "{count} 个内网主机",
+    "{count} match of redact-pattern": "{count} 处与 redact-pattern 匹配",
+    "{count} matches of redact-pattern": "{count} 处与 redact-pattern 匹配",
+    "{count} file": "{count} 个文件",
+    "{count} files": "{count} 个文件",
+}
+CHINESE: Mapping[str, str] = (
+    PAGES | LIST | OVERVIEW | CALL | TABS | EXPLANATION | REPORTS | COMPARE | OFFERS | REDACTION | OUTCOMES
+)

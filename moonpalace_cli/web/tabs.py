@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import NamedTuple
 
 from moonpalace_addons.store.fields import cost_saved, url
@@ -43,7 +42,7 @@ def conversation(shown: ShownCall) -> Values:
 
 def whole_document(shown: ShownCall) -> str:
     """Return all that is stored of the call, as `mpal inspect --json`, with the reasons of `mpal why`."""
-    reasons: list[Json] = [asdict(reason) for reason in shown.why]
+    reasons: list[Json] = [reason.document() for reason in shown.why]
     known = {"tags": list(shown.known.tags), "outcome": shown.outcome.text, "reasons": reasons}
     return dumps({**inspect_document(shown.call, shown.known.bodies), **known})
 

@@ -30,6 +30,7 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
         if name.startswith("MOONPALACE_"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("MOONPALACE_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
     monkeypatch.setenv("TZ", "Asia/Shanghai")
     time.tzset()
     yield

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from moonpalace_addons.wire.json_value import mapping, text_in
 from moonpalace_addons.wire.status import status_line
 from moonpalace_cli.views.showing.facts import Facts
+from moonpalace_cli.views.showing.phrases import NOTHING, Phrase, phrase
 from moonpalace_cli.views.showing.reason import Reason
 
 BAD_REQUEST, TOO_LARGE = 400, 413
@@ -18,10 +19,14 @@ def broken_body(facts: Facts) -> Reason | None:
     call = facts.call
     if call.status_code != BAD_REQUEST or "json" not in (call.request_content_type or "") or facts.is_json:
         return None
-    what = f"{call.request_bytes:,} bytes, which are not JSON" if call.request_bytes else "empty, which is not JSON"
+    count = call.request_bytes
+    what = (
+        phrase("{count} bytes, which are not JSON", count=f"{count:,}") if count else phrase("empty, which is not JSON")
+    )
+    said = call.error_message or status_line(call.status_code)
     return Reason(
-        f"the request's body is {what}: {call.error_message or status_line(call.status_code)}",
-        "let a JSON library write it; a body that ends early was cut by the client",
+        phrase("the request's body is {what}: {said}", what=what, said=said),
+        phrase("let a JSON library write it; a body that ends early was cut by the client"),
     )
 
 
@@ -31,8 +36,12 @@ def too_large(facts: Facts) -> Reason | None:
     if call.status_code != TOO_LARGE:
         return None
     return Reason(
-        f"{status_line(TOO_LARGE)}: {call.request_bytes:,} bytes are too large for the API or a gateway before it",
-        "send smaller images or files, or upload them first and refer to them",
+        phrase(
+            "{status}: {count} bytes are too large for the API or a gateway before it",
+            status=status_line(TOO_LARGE),
+            count=f"{call.request_bytes:,}",
+        ),
+        phrase("send smaller images or files, or upload them first and refer to them"),
     )
 
 
@@ -46,14 +55,18 @@ def unmatched_tools(facts: Facts) -> Reason | None:
     )
     if not named:
         return None
-    more = f", and {len(named) - MAX_NAMED} more" if len(named) > MAX_NAMED else ""
+    rest = len(named) - MAX_NAMED
     return Reason(
-        f"calls of tools and their results do not match: {'; '.join(named[:MAX_NAMED])}{more}",
-        "keep the assistant's message with its tool_calls, and let one tool message follow for each of them",
+        phrase(
+            "calls of tools and their results do not match: {mismatches}{more}",
+            mismatches=tuple(named[:MAX_NAMED]),
+            more=phrase(", and {count} more", count=rest) if rest > 0 else NOTHING,
+        ),
+        phrase("keep the assistant's message with its tool_calls, and let one tool message follow for each of them"),
     )
 
 
-def mismatches(messages: list[Mapping[str, object]]) -> Iterator[str]:
+def mismatches(messages: list[Mapping[str, object]]) -> Iterator[Phrase]:
     """Yield each call of a tool without a result before the next message, and each result without a call before it."""
     waiting: dict[str, int] = {}
     for number, message in enumerate(messages, 1):
@@ -63,10 +76,12 @@ def mismatches(messages: list[Mapping[str, object]]) -> Iterator[str]:
             called = (text_in(mapping(call), "id") for call in (calls if isinstance(calls, list) else ()))
             waiting = {call: number for call in called if call}
         elif waiting.pop(text_in(message, "tool_call_id") or "", None) is None:
-            yield f"message {number} is the result of {message.get('tool_call_id') or 'no call'}, which is not called"
+            call = message.get("tool_call_id") or phrase("no call")
+            yield phrase("message {number} is the result of {call}, which is not called", number=number, call=call)
     yield from unanswered(waiting)
 
 
-def unanswered(waiting: Mapping[str, int]) -> Iterator[str]:
+def unanswered(waiting: Mapping[str, int]) -> Iterator[Phrase]:
     """Yield the calls without a result."""
-    return (f"the call {call} in message {number} has no result" for call, number in waiting.items())
+    for call, number in waiting.items():
+        yield phrase("the call {call} in message {number} has no result", call=call, number=number)

@@ -18,6 +18,7 @@ from moonpalace_cli.output import ellipsis, is_utf8, visible
 from moonpalace_cli.text import colours
 from moonpalace_cli.text.tables import fold
 from moonpalace_cli.views.showing.facts import Facts
+from moonpalace_cli.views.showing.phrases import ENGLISH
 from moonpalace_cli.views.showing.reason import Reason
 from moonpalace_cli.views.showing.reported import reported
 
@@ -43,9 +44,11 @@ MIN_STALL = 100_000_000
 class Screen:
     """Lay out the sections of a call in a width."""
 
-    def __init__(self, facts: Facts, why: Sequence[Reason], width: int | None, *, colour: bool) -> None:
+    def __init__(
+        self, facts: Facts, why: Sequence[Reason], width: int | None, *, colour: bool, language: str = ENGLISH
+    ) -> None:
         self.facts = facts
-        self.why = why
+        self.why = reason_lines(why, max(40, width or WIDTH) - LABEL, language)
         self.width = max(40, width or WIDTH)
         self.colour = colour
 
@@ -53,8 +56,7 @@ class Screen:
         """Yield the lines of the screen."""
         yield from self._head()
         yield ""
-        if self.why:
-            yield from self._section("why", reason_lines(self.why, self.width - LABEL))
+        yield from self._section("why", self.why)
         yield from self._section("explained", self._folded(explained(self.facts)))
         yield from self._section("reported", self._folded([str(reported(each)) for each in self.facts.reports]))
         yield from self._section("asked", list(self._asked()))
@@ -127,13 +129,13 @@ class Screen:
         return colours.paint(text, colour) if self.colour else text
 
 
-def reason_lines(why: Sequence[Reason], width: int) -> list[str]:
+def reason_lines(why: Sequence[Reason], width: int, language: str = ENGLISH) -> list[str]:
     """Return the evidence of each reason, and the advice under it."""
     arrow = "→ " if is_utf8() else "> "
     lines = []
     for reason in why:
-        lines += fold(printable(visible(reason.evidence)), width)
-        first, *others = fold(printable(visible(reason.advice)), width - width_of(arrow))
+        lines += fold(printable(visible(reason.evidence.said(language))), width)
+        first, *others = fold(printable(visible(reason.advice.said(language))), width - width_of(arrow))
         lines += [arrow + first, *("  " + line for line in others)]
     return lines
 
