@@ -36,7 +36,8 @@ SEARCHED = "were searched for secrets, nothing is exported yet"
 class Plan:
     """The options of an export; without a redactor and `allow_secrets`, a call with a secret stops the export.
 
-    `first_tags` come first among a call's tags. `left` says what an interruption leaves of the calls.
+    `first_tags` come first among a call's tags. `left` says what an interruption leaves of the calls. Without
+    `shows_summary` the summary of the redaction is not printed.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Plan:
     shows_bar: bool = False
     first_tags: tuple[str, ...] = ()
     left: str = "are printed"
+    shows_summary: bool = True
 
     @property
     def form(self) -> Format:
@@ -85,7 +87,7 @@ def export(engine: Engine, ids: Sequence[int], plan: Plan, destination: Destinat
         refuse_nothing(ids, plan, outcome)
     if outcome.left_out:
         click.echo(f"left out as {plan.name}: {outcome}", err=True)
-    for line in plan.redactor.summary.lines() if plan.redactor else ():
+    for line in plan.redactor.summary.lines() if plan.redactor and plan.shows_summary else ():
         click.echo(visible(line), err=True)
 
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
-from moonpalace_addons.store.fields import CATALOGUE
 from moonpalace_addons.store.read.outcomes import outcome
 from moonpalace_cli.calls.content import answer
-from moonpalace_cli.calls.presentation import text_of
 from moonpalace_cli.mcp_server.arguments import CALL, Parameter, cursor_of, tokens_of
 from moonpalace_cli.mcp_server.pages import page
 from moonpalace_cli.mcp_server.quoting import named, quoted
@@ -18,15 +16,14 @@ from moonpalace_cli.views.showing.screen import Screen
 
 if TYPE_CHECKING:
     from moonpalace_addons.wire.faces.turns import Part, Turn
-    from moonpalace_cli.calls.reading import Call
     from moonpalace_cli.mcp_server.reading import Reader
+    from moonpalace_cli.views.comparing.comparison import Comparison
+    from moonpalace_cli.views.showing.facts import Facts
 
 WIDTH = 120
 EVENTS = "events"
 EXCERPT = 200
 """Characters of each of two answers from the first difference on."""
-OWN = ("id", "uuid", "requested_at", "chatcmpl", "request_id", "client_request_id")
-"""Fields in which any two calls differ."""
 NOTHING = "Nothing that is stored shows a fault."
 
 START = Parameter(
@@ -117,51 +114,48 @@ def why(reader: Reader, arguments: Mapping[str, object]) -> str:
 
 def compare(reader: Reader, arguments: Mapping[str, object]) -> str:
     """Compare two calls."""
-    pair = [reader.call(arguments[name]) for name in (CALL.name, OTHER.name)]
-    earlier, later = sorted(pair, key=lambda call: (call.exchange.started_at, call.exchange.id))
-    return paged([*fields(earlier, later), *prompts(earlier, later), *answers(reader, earlier, later)], arguments)
+    from moonpalace_cli.views.comparing import comparison
+
+    found = comparison.compare(*(reader.facts(arguments[name]) for name in (CALL.name, OTHER.name)))
+    return paged([*fields(found), *prompts(found), *answers(found)], arguments)
 
 
-def fields(one: Call, other: Call) -> Iterator[str]:
+def fields(found: Comparison) -> Iterator[str]:
     """Yield the fields in which two calls differ."""
-    yield f"Fields of call {one.exchange.id} → call {other.exchange.id}:"
-    for field in CATALOGUE:
-        if not field.is_sortable or field.name in OWN or field.name == "tags":
-            continue
-        values = [text_of(field.of(call.exchange)) for call in (one, other)]
-        if values[0] != values[1]:
-            yield from quoted(f"{field.name}: {values[0] or '-'} → {values[1] or '-'}")
+    earlier, later = found.calls
+    yield f"Fields of call {earlier.id} → call {later.id}:"
+    for each in found.fields:
+        yield from quoted(f"{each.name}: {each.before or '-'} → {each.after or '-'}")
 
 
-def prompts(one: Call, other: Call) -> Iterator[str]:
+def prompts(found: Comparison) -> Iterator[str]:
     """Yield where the prompts of two calls part."""
-    from moonpalace_cli.views.context_caches.prefix_report import find, lines
-    from moonpalace_cli.views.context_caches.prompts import read_request
+    from moonpalace_cli.views.context_caches.prefix_report import lines
 
-    before, after = (read_request(call.bodies.request or b"", call.exchange.path) for call in (one, other))
     yield "Prompts:"
-    if before is None or after is None:
+    if found.prompts is None:
         yield "They cannot be compared: at least one is of no kind that is known."
         return
-    for line in lines(find(one.exchange, other.exchange, before, after)):
+    for line in lines(found.prompts):
         yield from quoted(line)
 
 
-def answers(reader: Reader, one: Call, other: Call) -> Iterator[str]:
+def answers(found: Comparison) -> Iterator[str]:
     """Yield where the answers of two calls part."""
-    texts = [answer_text(reader, call) for call in (one, other)]
+    from moonpalace_cli.views.comparing.texts import common_start
+
+    before, after = (answer_text(facts) for facts in (found.earlier, found.later))
     yield "Answers:"
-    if texts[0] == texts[1]:
-        yield f"Both have the same text, {len(texts[0]):,} characters."
+    if before == after:
+        yield f"Both have the same text, {len(before):,} characters."
         return
-    pairs = enumerate(zip(*texts, strict=False))
-    place = next((number for number, (left, right) in pairs if left != right), min(map(len, texts)))
+    place = common_start(before, after)
     yield f"They are the same up to character {place:,}, then:"
-    for call, text in zip((one, other), texts, strict=True):
-        yield f"call {call.exchange.id}, {len(text):,} characters in all:"
+    for call, text in zip(found.calls, (before, after), strict=True):
+        yield f"call {call.id}, {len(text):,} characters in all:"
         yield from quoted(text[place : place + EXCERPT])
 
 
-def answer_text(reader: Reader, call: Call) -> str:
+def answer_text(facts: Facts) -> str:
     """Return the texts of an answer, joined."""
-    return "\n".join(part.text for part in reader.facts(call.exchange.id).said.answer_parts)
+    return "\n".join(part.text for part in facts.said.answer_parts)

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from moonpalace_cli.redaction.replacing import Place
 
-NAMES = {
-    "secret": ("secret", "secrets"),
-    "account": ("account", "accounts"),
-    "user": ("user", "users"),
-    "email": ("e-mail address", "e-mail addresses"),
-    "phone": ("phone number", "phone numbers"),
-    "identity": ("identity number", "identity numbers"),
-    "card": ("bank card", "bank cards"),
-    "host": ("private host", "private hosts"),
-    "match": ("match of redact-pattern", "matches of redact-pattern"),
+KINDS = {
+    "secret": ("{count} secret", "{count} secrets"),
+    "account": ("{count} account", "{count} accounts"),
+    "user": ("{count} user", "{count} users"),
+    "email": ("{count} e-mail address", "{count} e-mail addresses"),
+    "phone": ("{count} phone number", "{count} phone numbers"),
+    "identity": ("{count} identity number", "{count} identity numbers"),
+    "card": ("{count} bank card", "{count} bank cards"),
+    "host": ("{count} private host", "{count} private hosts"),
+    "match": ("{count} match of redact-pattern", "{count} matches of redact-pattern"),
 }
 """What kinds are called."""
-FILE = ("file", "files")
+FILE = ("{count} file", "{count} files")
+REPLACED = "replaced: {what}"
+KEPT = "kept, though it looks random: {what}"
+KEPT_TEXT = "{beginning}… ({size} characters) in the {place}"
+COMMA = ", "
+MORE = "{what} and {count} more"
 ODD = re.compile(r"(?<![A-Za-z0-9_+/=.-])[A-Za-z0-9_+/=-]{24,}")
 KNOWN_IDS = re.compile(
     r"(?:chatcmpl|cmpl|resp|msg|call|toolu|fc|rs|item|req|run|asst|thread|file|batch|cache|srvtoolu|sig)[_-].*"
@@ -52,15 +57,19 @@ class Summary:
             if not is_replaced and is_odd(match[0]):
                 self.odd.setdefault(match[0], str(place))
 
-    def lines(self) -> list[str]:
-        """Return the summary; nothing if nothing was replaced or odd."""
+    def lines(self, translate: Callable[..., str] = str.format) -> list[str]:
+        """Return the summary; nothing if nothing was replaced or odd. `translate` fills in values, too."""
         counts = sorted(((len(values), kind) for kind, values in self.replaced.items()), reverse=True)
-        words = [f"{count:,} {NAMES.get(kind, FILE)[count != 1]}" for count, kind in counts]
-        lines = [f"replaced: {', '.join(words)}"] if words else []
+        words = [translate(KINDS.get(kind, FILE)[count != 1], count=f"{count:,}") for count, kind in counts]
+        lines = [translate(REPLACED, what=translate(COMMA).join(words))] if words else []
         if self.odd:
-            shown = [f"{text[:4]}… ({len(text)} characters) in the {place}" for text, place in self.odd.items()]
-            more = f" and {len(shown) - MAX_SHOWN:,} more" if len(shown) > MAX_SHOWN else ""
-            lines.append(f"kept, though it looks random: {'; '.join(shown[:MAX_SHOWN])}{more}")
+            shown = [
+                translate(KEPT_TEXT, beginning=text[:4], size=len(text), place=place)
+                for text, place in [*self.odd.items()][:MAX_SHOWN]
+            ]
+            what, more = "; ".join(shown), len(self.odd) - len(shown)
+            what = translate(MORE, what=what, count=f"{more:,}") if more else what
+            lines.append(translate(KEPT, what=what))
         return lines
 
 

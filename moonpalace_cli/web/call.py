@@ -17,6 +17,7 @@ from moonpalace_cli.flags.numbers import MAX_INTEGER
 from moonpalace_cli.views.showing.facts import Facts, read_facts
 from moonpalace_cli.views.showing.reason import Reason
 from moonpalace_cli.views.showing.reasons import reasons
+from moonpalace_cli.views.turns import Turns, turns
 from moonpalace_cli.web.facts import Fact, facts
 from moonpalace_cli.web.picture import Picture, picture
 
@@ -57,6 +58,11 @@ class ShownCall:
         return list(reasons(self.known))
 
     @cached_property
+    def turns(self) -> Turns:
+        """Its neighbours in its conversation."""
+        return turns(self.engine, self.call)
+
+    @cached_property
     def moments(self) -> list[Moment]:
         """The events of its stream."""
         stream = self.known.bodies.event_stream
@@ -68,11 +74,17 @@ class ShownCall:
         return picture(self.call, self.moments) if self.moments else None
 
 
-def read_call(engine: Engine, row_id: int, query: str = "") -> ShownCall:
-    """Return a call; raise NotFoundError if there is none with this id."""
+def read_row(engine: Engine, row_id: int) -> Exchange:
+    """Return the row of a call; raise NotFoundError if there is none with this id."""
     found = next(selection.in_order(engine, [row_id]), None) if row_id <= MAX_INTEGER else None
     if found is None:
         raise NotFoundError(f"no stored call has id {row_id}")
+    return found
+
+
+def read_call(engine: Engine, row_id: int, query: str = "") -> ShownCall:
+    """Return a call; raise NotFoundError if there is none with this id."""
+    found = read_row(engine, row_id)
     return ShownCall(engine, read_facts(engine, found), query, *neighbours(engine, found, query))
 
 

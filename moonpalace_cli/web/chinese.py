@@ -193,6 +193,11 @@ COMPARE = {
     "next of the same conversation": "同一对话的下一次调用",
     "with the previous of the same conversation": "与同一对话的上一次调用对比",
     "with the next of the same conversation": "与同一对话的下一次调用对比",
+    "Same session": "同一会话",
+    "previous of the same session": "同一会话的上一次调用",
+    "next of the same session": "同一会话的下一次调用",
+    "with the previous of the same session": "与同一会话的上一次调用对比",
+    "with the next of the same session": "与同一会话的下一次调用对比",
     "with call number": "与这个编号的调用对比",
     "Parameters": "参数",
     "parameter": "参数",
@@ -229,6 +234,7 @@ OFFERS = {
 }
 REDACTION = {
     "Nothing was replaced.": "没有需要替换的内容。",
+    ", ": "、",
     "replaced: {what}": "已替换：{what}",
     "kept, though it looks random: {what}": "看起来像随机串，但保留了：{what}",
     "{beginning}… ({size} characters) in the {place}": "{place} 中的 {beginning}…（{size} 个字符）",

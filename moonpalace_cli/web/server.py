@@ -21,6 +21,8 @@ from moonpalace_cli.web.access import Access
 from moonpalace_cli.web.console import Console
 from moonpalace_cli.web.explainer import Explainer
 from moonpalace_cli.web.pages.call_page import CallPage, RawPage
+from moonpalace_cli.web.pages.compare_page import ComparePage
+from moonpalace_cli.web.pages.complete_page import CompletePage
 from moonpalace_cli.web.pages.explain_page import ExplainPage
 from moonpalace_cli.web.pages.export_page import ExportPage
 from moonpalace_cli.web.pages.label_page import LabelPage
@@ -125,6 +127,8 @@ def make_application(console: Console) -> Application:
         (r"/", ListPage),
         (r"/overview", OverviewPage),
         (r"/live", LivePage),
+        (r"/compare", ComparePage),
+        (r"/complete", CompletePage),
         (CALL, CallPage),
         (rf"{CALL}/({tabs})", CallPage),
         (rf"{CALL}/(request|response)/raw", RawPage),

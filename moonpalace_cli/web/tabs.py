@@ -44,7 +44,8 @@ def whole_document(shown: ShownCall) -> str:
     """Return all that is stored of the call, as `mpal inspect --json`, with the reasons of `mpal why`."""
     reasons: list[Json] = [reason.document() for reason in shown.why]
     known = {"tags": list(shown.known.tags), "outcome": shown.outcome.text, "reasons": reasons}
-    return dumps({**inspect_document(shown.call, shown.known.bodies), **known})
+    conversation: Json = {"previous": shown.turns.previous, "next": shown.turns.next, "of": shown.turns.of}
+    return dumps({**inspect_document(shown.call, shown.known.bodies), **known, "conversation": conversation})
 
 
 def request(shown: ShownCall) -> Values:

@@ -39,8 +39,8 @@ def read_tab(shown: ShownCall, tab: Tab) -> Mapping[str, object]:
 def read_head(shown: ShownCall) -> Mapping[str, object]:
     """Return what the templates of all tabs are given."""
     reports = [reported(each) for each in shown.known.reports]
-    known = {"call": shown.call, "why": shown.why, "reports": reports, "picture": shown.picture}
-    return {"shown": shown, "links": LINKS, **known}
+    known = {"call": shown.call, "why": shown.why, "turns": shown.turns, "picture": shown.picture}
+    return {"shown": shown, "links": LINKS, "reports": reports, **known}
 
 
 class RawPage(Page):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
@@ -12,8 +14,12 @@ from moonpalace_cli.export.destinations import Put, file_stem, joined
 from moonpalace_cli.export.formats import FORMATS, Format
 from moonpalace_cli.export.running import Plan, export
 from moonpalace_cli.redaction.patterns import redactor
-from moonpalace_cli.web.call import read_call
+from moonpalace_cli.redaction.summary import Summary
+from moonpalace_cli.web.call import read_row
 from moonpalace_cli.web.page import Page
+
+SUMMARY = "MoonPalace-Redaction"
+"""The header that says what was replaced: a JSON array of sentences in the language of the user."""
 
 
 class ExportPage(Page):
@@ -26,26 +32,37 @@ class ExportPage(Page):
             raise MoonPalaceError(f"there is no format {name!r}: write one of {', '.join(FORMATS)}")
         if redact not in ("yes", "no"):
             raise MoonPalaceError("redact is yes or no")
-        pattern = self.console.redact_pattern
-        engine = self.console.engine
-        file, data = await self.read(lambda: exported(engine, int(row_id), name, pattern, redact=redact == "yes"))
+        engine, pattern = self.console.engine, self.console.redact_pattern
+        made = await self.read(lambda: exported(engine, int(row_id), name, pattern, redact=redact == "yes"))
         self.set_header("Content-Type", "text/plain; charset=UTF-8")
+        if made.summary is not None:
+            self.set_header(SUMMARY, json.dumps(made.summary.lines(self.translate)))
         if self.argument("inline") != "yes":
-            self.set_header("Content-Disposition", f'attachment; filename="{file}"')
-        self.finish(data)
+            self.set_header("Content-Disposition", f'attachment; filename="{made.name}"')
+        self.finish(made.data)
 
 
-def exported(engine: Engine, row_id: int, name: str, pattern: str | None, *, redact: bool) -> tuple[str, bytes]:
-    """Return the name and the content of a file; raise MoonPalaceError if the call has no place in the format.
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A file, and what was replaced in it if it is redacted."""
+
+    name: str
+    data: bytes
+    summary: Summary | None
+
+
+def exported(engine: Engine, row_id: int, name: str, pattern: str | None, *, redact: bool) -> Exported:
+    """Return the file; raise MoonPalaceError if the call has no place in the format.
 
     Without redaction a call that seems to carry a secret is refused, as `mpal export` does.
     """
-    exchange = read_call(engine, row_id).call
-    plan = Plan(name, redactor(engine, pattern) if redact else None)
+    exchange = read_row(engine, row_id)
+    plan = Plan(name, redactor(engine, pattern) if redact else None, shows_summary=False)
     written: list[str] = []
     for _ in export(engine, [row_id], plan, to_list(plan.form, written)):
         pass
-    return file_stem(exchange) + plan.form.ending, plan.form.encode("".join(written))
+    data = plan.form.encode("".join(written))
+    return Exported(file_stem(exchange) + plan.form.ending, data, plan.redactor.summary if plan.redactor else None)
 
 
 @contextmanager

@@ -50,12 +50,14 @@
   const keys = {
     j: () => move(1), k: () => move(-1), g: () => label("good"), b: () => label("bad"), u: () => go("up"), o: () => go("overview"),
     e: () => go("explain"),
+    "[": () => go("previous-turn"), "]": () => go("next-turn"),
+    c: () => (page === "call" ? go("compare") : current()?.querySelector(".mark input").click()),
     "/": () => { const filter = $("q") ?? $("find"); filter?.focus(); filter?.select(); },
     "?": () => $("keys").showModal(),
   };
 
   document.addEventListener("keydown", (event) => {
-    const typing = event.target.closest?.("input, textarea, select, dialog[open]");
+    const typing = event.target.closest?.("input:not([type=checkbox]), textarea, select, dialog[open]");
     if (event.key === "Escape" && typing) return event.target.blur();
     if (typing || event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
     event.preventDefault();
@@ -68,7 +70,7 @@
     const copier = event.target.closest("[data-copies]");
     if (copier) copy(copier);
     const row = event.target.closest(".calls tbody tr");
-    if (row && !event.target.closest("a") && !getSelection().toString()) row.querySelector("a").click();
+    if (row && !event.target.closest("a, .mark") && !getSelection().toString()) row.querySelector("a").click();
     for (const menu of document.querySelectorAll(".menu[open]")) if (!menu.contains(event.target)) menu.open = false;
   });
 
@@ -79,6 +81,22 @@
     say("✓");
   }
   for (const button of document.querySelectorAll("[data-copies]")) button.hidden = false;
+
+  // A download says beside its button what was replaced in the file.
+  async function download(event) {
+    event.preventDefault();
+    const form = event.target, said = $("redaction");
+    const answer = await fetch(`${form.action}?${new URLSearchParams(new FormData(form))}`, { headers: { Accept: "application/json" } });
+    if (!answer.ok) { said.textContent = (await answer.json()).error.message; return; }
+    const lines = JSON.parse(answer.headers.get("MoonPalace-Redaction") ?? "null");
+    said.textContent = lines === null ? "" : lines.join("\n") || said.dataset.nothing;
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await answer.blob());
+    link.download = /filename="([^"]*)"/.exec(answer.headers.get("Content-Disposition"))[1];
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  }
+  $("export")?.addEventListener("submit", download);
 
   // The list: new and changed rows take their places, whatever was selected stays selected.
   const MIN_PAUSE = 250;
@@ -114,8 +132,40 @@
       if (old === before) before = before.nextElementSibling;
       old?.remove();
       there.insertBefore(document.adoptNode(row), before);
+      mark(row);
     }
     if (focused) $(focused)?.querySelector("a").focus({ preventScroll: true });
+  }
+
+  // Two calls are marked to be compared; marks outlive the rows that scroll away.
+  let marked = [];
+  const mark = (body) => {
+    for (const box of body.querySelectorAll(".mark input")) box.checked = marked.includes(box.value);
+  };
+
+  function compare() {
+    const form = $("compare"), button = form?.querySelector("button");
+    if (!form) return;
+    const show = () => {
+      button.disabled = marked.length !== 2;
+      button.textContent = [button.dataset.name ??= button.textContent, ...marked.map((id) => `#${id}`)].join(" ");
+      mark(document);
+    };
+    document.addEventListener("change", (event) => {
+      const box = event.target.closest?.(".mark input");
+      if (!box) return;
+      marked = marked.filter((id) => id !== box.value);
+      if (box.checked) marked = [...marked, box.value].slice(-2);
+      show();
+    });
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      const query = form.elements.q.value;
+      location.assign(`/compare?${new URLSearchParams([...marked.map((id) => ["call", id]), ...(query ? [["q", query]] : [])])}`);
+    });
+    // A browser that comes back to the page restores its boxes.
+    marked = [...document.querySelectorAll(".mark input:checked")].slice(-2).map((box) => box.value);
+    show();
   }
 
   function follow() {
@@ -163,6 +213,7 @@
         if (!body) { edge.dataset[side] = ""; return; }
         document.adoptNode(body);
         const height = document.documentElement.scrollHeight, top = scrollY;
+        mark(body);
         if (side === "older") table.append(body); else table.tHead.after(body);
         if (side === "newer") scrollTo(0, top + document.documentElement.scrollHeight - height);
         if (table.tBodies.length > MOST) {
@@ -183,7 +234,7 @@
     near();
   }
 
-  // The filter: the caret stands at the mistake, and fields are offered while typing.
+  // The filter: the caret stands at the mistake.
   function filter() {
     const input = $("q");
     const position = input.dataset.position;
@@ -192,6 +243,75 @@
     const units = [...input.value].slice(0, Number(position)).join("").length;
     input.focus();
     input.setSelectionRange(units, Math.min(units + 1, input.value.length));
+  }
+
+  // Completion: the server knows the grammar and the calls, the list box is that of the ARIA combobox pattern.
+  function complete() {
+    const input = $("q"), list = document.createElement("ul");
+    let found = { offers: [] }, active = -1, waiting = 0, asked = 0;
+    list.id = "offers";
+    list.className = "offers";
+    list.hidden = true;
+    list.setAttribute("role", "listbox");
+    list.setAttribute("aria-label", input.dataset.offers);
+    input.closest("form").append(list);
+    const attributes = { role: "combobox", "aria-autocomplete": "list", "aria-controls": "offers", "aria-expanded": "false" };
+    for (const [name, value] of Object.entries(attributes)) input.setAttribute(name, value);
+    const points = (units) => [...input.value.slice(0, units)].length;
+    const units = (place) => [...input.value].slice(0, place).join("").length;
+
+    const choose = (place) => {
+      active = place;
+      [...list.children].forEach((option, at) => option.setAttribute("aria-selected", String(at === place)));
+      const option = list.children[place];
+      if (option) input.setAttribute("aria-activedescendant", option.id); else input.removeAttribute("aria-activedescendant");
+      option?.scrollIntoView({ block: "nearest" });
+    };
+    const show = (offers) => {
+      list.replaceChildren(...offers.map((offer, at) => {
+        const option = document.createElement("li"), meaning = document.createElement("small");
+        option.id = `offer-${at}`;
+        option.setAttribute("role", "option");
+        meaning.textContent = offer.meaning;
+        option.append(offer.text.trim(), meaning);
+        return option;
+      }));
+      list.hidden = !offers.length;
+      input.setAttribute("aria-expanded", String(offers.length > 0));
+      choose(-1);
+    };
+    const close = () => { asked++; clearTimeout(waiting); show([]); };
+    const ask = async () => {
+      const turn = ++asked, query = new URLSearchParams({ q: input.value, at: points(input.selectionStart) });
+      const answer = await fetch(`/complete?${query}`).catch(() => null);
+      const fresh = answer?.ok ? await answer.json() : { offers: [] };
+      if (turn !== asked) return;
+      found = fresh;
+      show(found.offers);
+    };
+    const take = (place) => {
+      const text = found.offers[place].text, from = units(found.from), to = units(found.to);
+      input.setRangeText(text, from, to, "end");
+      ask();
+    };
+
+    input.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(ask, 100); });
+    input.addEventListener("blur", close);
+    input.addEventListener("keydown", (event) => {
+      const count = list.children.length, step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      if (event.isComposing || event.altKey || event.ctrlKey || event.metaKey) return;
+      if (step && !count) ask();
+      else if (step) choose(active + step < -1 ? count - 1 : active + step >= count ? -1 : active + step);
+      else if ((event.key === "Enter" || event.key === "Tab") && active >= 0 && !event.shiftKey) take(active);
+      else if (event.key === "Escape" && count) { close(); event.stopPropagation(); }
+      else return;
+      event.preventDefault();
+    });
+    list.addEventListener("mousedown", (event) => event.preventDefault());
+    list.addEventListener("click", (event) => {
+      const option = event.target.closest("li");
+      if (option) take([...list.children].indexOf(option));
+    });
   }
 
   // Finding in a body: folded parts that have the text are opened.
@@ -255,7 +375,7 @@
     look();
   }
 
-  if (page === "list") { filter(); follow(); scroll(); }
-  if (page === "overview") filter();
+  if (page === "list") { filter(); complete(); follow(); scroll(); compare(); }
+  if (page === "overview") { filter(); complete(); }
   if (page === "call") { find(); grow(); }
 })();

@@ -140,7 +140,8 @@ def tool_use(add: Add, **changes: Any) -> int:
         "key_fingerprint": "a91c77e2b0d14f5a",
         "changes": ("--force-stream added stream and stream_options",),
     }  # fmt: skip
-    return add(request=asked, response=completion(CODE, reasoning_content="The table is the same."), **given | changes)
+    bodies = {"request": asked, "response": completion(CODE, reasoning_content="The table is the same.")}
+    return add(**bodies | given | changes)
 
 
 def refused(add: Add, **changes: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 from collections.abc import Iterator
@@ -225,14 +226,18 @@ def test_bad_labels(store: Store, client: httpx.Client, body: str) -> None:
     assert answer.json()["error"]["message"]
 
 
-def test_exports_are_redacted_by_default(store: Store, client: httpx.Client) -> None:
-    """A file has no address and no account of anybody, unless the user asks for that."""
+def test_exports_are_redacted_by_default(store: Store, client: httpx.Client, capfd: pytest.CaptureFixture[str]) -> None:
+    """A file has no address and no account of anybody, unless the user asks for that; the answer says what it lacks."""
     mail = "jane.doe@example.com"
     row_id = samples.plain(store.add, request=samples.request(samples.said("user", mail)))
     path = f"/calls/{row_id}/export"
     file = client.get(path, params={"format": "report"})
     assert mail not in file.text
     assert file.headers["Content-Disposition"] == 'attachment; filename="chatcmpl-00000001.md"'
+    assert json.loads(file.headers["MoonPalace-Redaction"]) == ["replaced: 2 accounts, 1 e-mail address"]
+    chinese = client.get(path, headers={"Accept-Language": "zh"})
+    assert json.loads(chinese.headers["MoonPalace-Redaction"]) == ["已替换：2 个账号、1 个邮箱地址"]
+    assert capfd.readouterr() == ("", "")
     assert mail in client.get(path, params={"format": "curl", "redact": "no", "inline": "yes"}).text
     assert client.get(path, params={"format": "docx"}).status_code == 400
     assert client.get(path, params={"redact": "maybe"}).status_code == 400
@@ -287,6 +292,18 @@ def test_chinese(store: Store, client: httpx.Client) -> None:
     assert '<html lang="zh-CN">' in page
     assert "被 max_tokens 截断" in page
     assert "对话" in client.get(f"/calls/{row_id}", headers=headers).text
+    assert "其中 3900 个 token 用于推理" in client.get(f"/calls/{row_id}", headers=headers).text
+
+
+def test_completion(store: Store, client: httpx.Client) -> None:
+    """The filter line is completed by fields, operators and values, what they mean in the user's language."""
+    samples.plain(store.add)
+    found = client.get("/complete", params={"q": "note == '🌙' && catego && id", "at": 18}).json()
+    assert found == {"from": 15, "to": 21, "offers": [{"text": "category ", "meaning": "goodcase or badcase"}]}
+    query = {"q": "model == 'cl"}
+    found = client.get("/complete", params=query, headers={"Accept-Language": "zh"}).json()
+    assert found == {"from": 9, "to": 12, "offers": [{"text": "'claude-sonnet-4-5'", "meaning": "1 次调用"}]}
+    assert client.get("/complete", params={"q": "", "at": "x"}, headers=JSON).status_code == 400
 
 
 @pytest.mark.parametrize("path", ["//attacker.invalid/", "/\\\\attacker.invalid/"])

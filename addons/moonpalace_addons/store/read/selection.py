@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from sqlalchemy import ColumnElement, Engine, Text, and_, cast, or_, select
+from sqlalchemy import ColumnElement, Engine, Text, and_, cast, func, or_, select
 from sqlalchemy.exc import DataError
 
+from moonpalace_addons.store.fields import Field
 from moonpalace_addons.store.records.exchanges import COLUMNS, Exchange, to_exchange
+from moonpalace_addons.store.records.expressions import expression
 from moonpalace_addons.store.records.labels import chunks
 from moonpalace_addons.store.records.ordering import NEWEST_FIRST
 from moonpalace_addons.store.schema import EXCHANGES
@@ -107,3 +109,12 @@ def names_beginning(engine: Engine, column: str, beginning: str, *, limit: int =
         query = query.where(named.startswith(beginning, autoescape=True))
     with engine.connect() as connection:
         return list(dict.fromkeys(connection.execute(query).scalars()))
+
+
+def values_seen(engine: Engine, field: Field, *, among: int = 2000, limit: int = 200) -> list[tuple[object, int]]:
+    """Return the values of a field among the newest calls, with their numbers of calls, the most frequent first."""
+    newest = select(expression(field).label("value")).select_from(EXCHANGES).order_by(*NEWEST_FIRST).limit(among)
+    value, calls = newest.subquery().c.value, func.count().label("calls")
+    query = select(value, calls).where(value.is_not(None)).group_by(value).order_by(calls.desc(), value).limit(limit)
+    with engine.connect() as connection:
+        return [(row.value, row.calls) for row in connection.execute(query)]

@@ -30,7 +30,7 @@ def templates() -> Iterator[str]:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "phrase":
                 argument = node.args[0]
                 if isinstance(argument, ast.Constant):
-                    yield argument.value
+                    yield str(argument.value)
 
 
 def test_every_sentence_has_its_chinese() -> None:

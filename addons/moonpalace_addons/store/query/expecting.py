@@ -1,0 +1,53 @@
+"""Tell what may stand at the end of an unfinished predicate, for completion."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from lark.exceptions import UnexpectedInput
+
+from moonpalace_addons.store.query.parser import MAX_LENGTH, BadTokenError, language
+
+WHOLE = re.compile(r"""(?:[^"'`]++|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|`[^`]*+`)*+""", re.DOTALL)
+"""Everything up to a string or a quoted name that is still open."""
+WORD = re.compile(r"(?:[-+\w.*]*|[=!<>~%@&|]*)\Z")
+"""A word or an operator that is being written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The grammar's tokens that may stand at `start`, where the word begins that is being written.
+
+    `field` is the path that was named last, which an operator or a value belongs to.
+    """
+
+    tokens: frozenset[str]
+    start: int
+    field: str | None = None
+
+
+def expected(text: str) -> Expected:
+    """Return what may stand at the end of a text; no tokens if it is wrong before."""
+    start = word_start(text)
+    field = None
+    if start > MAX_LENGTH:
+        return Expected(frozenset(), start)
+    parser = language().parse_interactive(text[:start])
+    try:
+        for token in parser.iter_parse():
+            field = str(token) if token.type == "PATH" else field
+    except (UnexpectedInput, BadTokenError):
+        return Expected(frozenset(), start)
+    accepted: set[str] = parser.accepts()  # type: ignore[no-untyped-call]
+    return Expected(frozenset(accepted), start, field)
+
+
+def word_start(text: str) -> int:
+    """Return where the word, the operator or the open string begins that a text ends with."""
+    whole = WHOLE.match(text)
+    end = whole.end() if whole else 0
+    if end < len(text):
+        return end
+    word = WORD.search(text)
+    return word.start() if word else end
