@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from moonpalace_addons.settings.values import resolve
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import explanations, labels, runs
+from moonpalace_addons.store.schema import EXCHANGES
 from tests.cli.conftest import RUN, Store
 from tests.cli.web import samples
 from tests.cli.web.serving import serving
+from tests.exchanges import STARTED
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -28,26 +32,47 @@ if TYPE_CHECKING:
     from moonpalace_cli.web.server import Served
     from tests.scenarios.server import MockServer
 
+MAIL = "jane.doe@example.com"
 TABS_OF_TEXTS = ("", "/request", "/headers", "/events", "/changes", "/explain")
+PICTURES = {"list": ("/", 380), "call": ("/calls/67", 440), "compare": ("/compare?call=64&call=66", 640)}
+"""The pictures of the README, with their addresses and heights."""
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21aa", "best-practice"]}
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> Iterator[Engine]:
-    """Give a store with 160 calls, of which one was truncated and one is hostile."""
-    file = shutil.copy(empty_store, tmp_path_factory.mktemp("console") / "moonpalace.sqlite")
-    engine = open_store(f"sqlite:///{file}")
+    """Give a store with 500 calls, of which one was truncated and one is hostile."""
+    with opened(empty_store, tmp_path_factory.mktemp("console")) as engine:
+        store = Store(engine)
+        asked = samples.request(samples.SYSTEM, samples.said("user", f"{samples.SCRIPT}，发给 {MAIL}"), max_tokens=4096)
+        samples.truncated(store.add, request=asked)
+        samples.hostile(store.add)
+        samples.tool_use(store.add)
+        row_id = samples.plain(store.add)
+        copy(engine, row_id, 495)
+        whole = asked.replace(b"4096", b"8192")
+        samples.attempt(store.add, request=whole, started_at=STARTED - timedelta(minutes=1))
+        yield engine
+
+
+@contextmanager
+def opened(empty_store: Path, folder: Path) -> Iterator[Engine]:
+    """Open an empty store of its own."""
+    engine = open_store(f"sqlite:///{shutil.copy(empty_store, folder / 'moonpalace.sqlite')}")
     with writing(engine) as connection:
         run = {"id": RUN, "host": "here", "pid": 1, "version": "0", "started_at": 0, "heartbeat_at": 0}
         runs.begin_run(connection, run)
-    store = Store(engine)
-    samples.truncated(store.add)
-    samples.hostile(store.add)
-    samples.tool_use(store.add)
-    for _ in range(157):
-        samples.plain(store.add)
     yield engine
     engine.dispose()
+
+
+def copy(engine: Engine, row_id: int, times: int) -> None:
+    """Store a call some times more."""
+    names = ", ".join(column.name for column in EXCHANGES.c if column.name not in ("id", "uuid"))
+    numbers = f"WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {times})"
+    values = f"SELECT lower(hex(randomblob(16))), {names} FROM exchanges, numbers WHERE id = {row_id}"
+    with writing(engine) as connection:
+        connection.execute(text(f"{numbers} INSERT INTO exchanges (uuid, {names}) {values}"))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +94,9 @@ def page(browser: Browser, served: Served) -> Iterator[Page]:
     context.close()
 
 
-@pytest.mark.parametrize("path", ["/", "/overview", *("/calls/2" + tab for tab in TABS_OF_TEXTS)])
+@pytest.mark.parametrize(
+    "path", ["/", "/overview", "/compare?call=2&call=3", *("/calls/2" + tab for tab in TABS_OF_TEXTS)]
+)
 def test_nothing_of_a_hostile_call_runs(page: Page, served: Served, path: str) -> None:
     """No script of a call runs, nothing is fetched from elsewhere, and no image is an SVG."""
     asked: list[str] = []
@@ -133,25 +160,34 @@ def test_a_page_of_another_origin(page: Page, served: Served, engine: Engine) ->
     assert labels.tags_of(engine, [1]) == {}
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_accessibility(browser: Browser, served: Served, scheme: Any) -> None:
-    """Axe finds nothing wrong with the list, a call, a mistake in the filter and the overview, in either theme."""
+COLOURED = ("/calls/1", "/overview", "/compare?call=2&call=3", "/")
+OTHERS = (
+    "/calls/3",
+    "/calls/1/explain",
+    "/calls/1/events",
+    "/calls/3/request",
+    "/?q=status+%3E%3E+1",
+    "/compare?call=1&call=500",
+)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "paths"), [("light", (*OTHERS, *COLOURED)), ("dark", COLOURED)], ids=["light", "dark"]
+)
+def test_accessibility(browser: Browser, served: Served, scheme: Any, paths: Sequence[str]) -> None:
+    """Axe finds nothing wrong with any page, nor with completions and menus that are open, nor with dark colours."""
     from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 
     context = browser.new_context(color_scheme=scheme)
     page = context.new_page()
     page.goto(served.url)
-    for path in (
-        "/",
-        "/calls/1",
-        "/calls/3",
-        "/calls/1/events",
-        "/calls/3/request",
-        "/calls/1/explain",
-        "/?q=status+%3E%3E+1",
-        "/overview",
-    ):
+    for path in paths:
         page.goto(served.address + path)
+        page.evaluate("document.querySelectorAll('.menu, .alike').forEach((each) => (each.open = true))")
+        if path == "/":
+            page.locator("#q").press_sequentially("mod")
+            page.wait_for_selector("#offers li")
+            page.keyboard.press("ArrowDown")
         found = Axe().run(page, options=RULES)
         assert found.response["violations"] == [], (path, found.generate_report())
     context.close()
@@ -170,7 +206,7 @@ def test_a_model_explains_a_call(page: Page, served: Served, engine: Engine) -> 
 
 
 def test_a_day(page: Page, served: Served, engine: Engine) -> None:
-    """Find the truncated call among many, see why, label it by a key, and export it redacted."""
+    """Find the truncated call among 500, see why, label it, compare it with its neighbour, and export it redacted."""
     page.goto(served.address)
     page.get_by_role("link", name="cut off").click()
     assert page.locator(".calls tbody tr").count() == 1
@@ -180,11 +216,19 @@ def test_a_day(page: Page, served: Served, engine: Engine) -> None:
     assert "3900 of them were reasoning" in page.locator(".why").first.inner_text()
     page.keyboard.press("b")
     page.wait_for_selector("#bad[aria-pressed=true]")
+    page.keyboard.press("c")
+    page.wait_for_url("**/compare?call=500&call=1&q=*")
+    limits = page.locator(".parameters tr", has_text="max_tokens")
+    assert [limits.locator(each).inner_text() for each in ("del", "ins")] == ["8192", "4096"]
+    page.get_by_role("link", name="#1", exact=True).click()
     page.locator("summary", has_text="Export").click()
     page.select_option("#format", "report")
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").click()
-    assert "kimi-k2.6" in Path(download.value.path()).read_text()
+    report = Path(download.value.path()).read_text()
+    assert "kimi-k2.6" in report
+    assert MAIL not in report
+    assert page.locator("#redaction").inner_text() == "replaced: 2 accounts, 1 user, 1 e-mail address"
     page.keyboard.press("Escape")
     page.goto(served.address + "/?q=category+%3D%3D+'badcase'")
     assert page.locator("#call-1 .tag").inner_text() == "bad"
@@ -202,6 +246,43 @@ def test_the_overview(page: Page, served: Served) -> None:
     assert page.locator(".calls tbody tr").count() == 3
 
 
+def test_the_filter_is_completed(page: Page, served: Served) -> None:
+    """Fields, operators and values are chosen by the keyboard, and announced; Escape leaves what was typed."""
+    page.goto(served.address)
+    line = page.locator("#q")
+    line.press_sequentially("not mod")
+    for word in ("model", "==", "'claude-sonnet-4-5'"):
+        page.keyboard.press("ArrowDown")
+        option = page.locator("[role=option][aria-selected=true]")
+        option.wait_for()
+        assert option.inner_text().startswith(word)
+        assert line.get_attribute("aria-activedescendant") == option.get_attribute("id")
+        page.keyboard.press("Enter")
+        page.wait_for_function("word => document.querySelector('#q').value.trim().endsWith(word)", arg=word)
+    page.get_by_role("option", name="&&").wait_for()
+    page.keyboard.press("Escape")
+    assert line.get_attribute("aria-expanded") == "false"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/?q=not+model+*")
+    assert page.locator("#call-1").is_visible()
+    assert page.locator("#call-4").count() == 0
+
+
+def test_two_calls_are_marked(page: Page, served: Served) -> None:
+    """Two marked rows lead to their comparison; a third takes the place of the first."""
+    page.goto(served.address)
+    button = page.get_by_role("button", name="Compare")
+    assert not button.is_visible()
+    page.get_by_role("checkbox", name="compare #490").check()
+    assert button.is_disabled()
+    page.get_by_role("checkbox", name="compare #495").check()
+    page.keyboard.press("j")
+    page.keyboard.press("c")
+    assert button.inner_text() == "Compare #495 #494"
+    button.click()
+    page.wait_for_url("**/compare?call=495&call=494")
+
+
 def test_new_calls_appear(page: Page, served: Served, engine: Engine) -> None:
     """A new call comes into the list by itself, and a filter lets only its own in."""
     page.goto(served.address + "/?q=status+%3D%3D+429")
@@ -216,7 +297,23 @@ def test_a_narrow_window(browser: Browser, served: Served) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 800})
     page = context.new_page()
     page.goto(served.url)
-    for path in ("/", "/calls/1", "/calls/2", "/calls/3/request", "/overview"):
+    for path in ("/", "/calls/1", "/calls/2", "/calls/3/request", "/compare?call=2&call=3", "/overview"):
         page.goto(served.address + path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
     context.close()
+
+
+def test_pictures(browser: Browser, empty_store: Path, tmp_path: Path) -> None:
+    """The pictures of the README are small; MOONPALACE_PICTURES=examples/pictures makes them anew."""
+    folder = Path(os.environ.get("MOONPALACE_PICTURES") or tmp_path)
+    folder.mkdir(exist_ok=True)
+    with opened(empty_store, tmp_path) as engine, serving(engine) as served:
+        samples.a_day(Store(engine).add)
+        for name, (path, height) in PICTURES.items():
+            page = browser.new_page(viewport={"width": 1040, "height": height})
+            page.goto(served.url)
+            page.goto(served.address + path)
+            page.wait_for_load_state()
+            page.screenshot(path=folder / f"console-{name}.png")
+            page.close()
+            assert (folder / f"console-{name}.png").stat().st_size < 100_000

@@ -12,7 +12,7 @@ class CompletePage(Page):
 
     async def get(self) -> None:
         """Answer with the offers for the characters from `from` to `to`, which are counted in code points."""
-        text, place = self.argument("q"), self.argument("at")
+        text, place = self.get_query_argument("q", "", strip=False), self.argument("at")
         if place and not (place.isdecimal() and len(place) < 10):
             raise MoonPalaceError("at is the number of characters before the caret")
         at = min(int(place), len(text)) if place else len(text)

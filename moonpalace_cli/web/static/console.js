@@ -147,6 +147,7 @@
     const form = $("compare"), button = form?.querySelector("button");
     if (!form) return;
     const show = () => {
+      form.hidden = !marked.length;
       button.disabled = marked.length !== 2;
       button.textContent = [button.dataset.name ??= button.textContent, ...marked.map((id) => `#${id}`)].join(" ");
       mark(document);
@@ -248,7 +249,7 @@
   // Completion: the server knows the grammar and the calls, the list box is that of the ARIA combobox pattern.
   function complete() {
     const input = $("q"), list = document.createElement("ul");
-    let found = { offers: [] }, active = -1, waiting = 0, asked = 0;
+    let found = { offers: [] }, active = -1, waiting = 0, asked = 0, pending = null;
     list.id = "offers";
     list.className = "offers";
     list.hidden = true;
@@ -280,8 +281,9 @@
       input.setAttribute("aria-expanded", String(offers.length > 0));
       choose(-1);
     };
-    const close = () => { asked++; clearTimeout(waiting); show([]); };
-    const ask = async () => {
+    const wait = () => { clearTimeout(waiting); waiting = 0; };
+    const close = () => { asked++; wait(); show([]); };
+    const fetched = async () => {
       const turn = ++asked, query = new URLSearchParams({ q: input.value, at: points(input.selectionStart) });
       const answer = await fetch(`/complete?${query}`).catch(() => null);
       const fresh = answer?.ok ? await answer.json() : { offers: [] };
@@ -289,21 +291,33 @@
       found = fresh;
       show(found.offers);
     };
+    const ask = () => (pending = fetched());
+    const step = async (by) => {
+      // The offers are those for what stands there now.
+      if (waiting || !list.children.length) { wait(); ask(); }
+      await pending;
+      const count = list.children.length, next = active + by;
+      choose(next < -1 ? count - 1 : next >= count ? -1 : next);
+    };
     const take = (place) => {
       const text = found.offers[place].text, from = units(found.from), to = units(found.to);
       input.setRangeText(text, from, to, "end");
+      choose(-1);
       ask();
     };
 
-    input.addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(ask, 100); });
+    input.addEventListener("input", () => {
+      choose(-1);
+      wait();
+      waiting = setTimeout(() => { waiting = 0; ask(); }, 100);
+    });
     input.addEventListener("blur", close);
     input.addEventListener("keydown", (event) => {
-      const count = list.children.length, step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+      const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
       if (event.isComposing || event.altKey || event.ctrlKey || event.metaKey) return;
-      if (step && !count) ask();
-      else if (step) choose(active + step < -1 ? count - 1 : active + step >= count ? -1 : active + step);
+      if (by) step(by);
       else if ((event.key === "Enter" || event.key === "Tab") && active >= 0 && !event.shiftKey) take(active);
-      else if (event.key === "Escape" && count) { close(); event.stopPropagation(); }
+      else if (event.key === "Escape" && !list.hidden) { close(); event.stopPropagation(); }
       else return;
       event.preventDefault();
     });

@@ -72,6 +72,7 @@ def png(width: int = 60, height: int = 40) -> str:
 
 TOOLS = [{"type": "function", "function": {"name": "read_file", "parameters": {"type": "object"}}}]
 SYSTEM = said("system", "You are a careful engineer. Answer briefly, and say what you have not checked.")
+SCRIPT = "把第三章的对话改写成剧本，保留人物的口头禅"
 CODE = '''The two decoders can share **one** state table:
 
 ```python
@@ -101,7 +102,7 @@ def truncated(add: Add, **changes: Any) -> int:
     data, chunks = stream(pieces)
     text = "【场景一】夜。月宫，桂树下。玉兔捣药。" * 30
     thought = "思考一下这个场景。" * 40 + "再想一遍人物的口头禅。" * 60
-    asked = request(SYSTEM, said("user", "把第三章的对话改写成剧本，保留人物的口头禅"), stream=True, max_tokens=4096)
+    asked = request(SYSTEM, said("user", SCRIPT), stream=True, max_tokens=4096)
     given = {
         "model_requested": "kimi-k2.6", "model_answered": "kimi-k2.6", "finish_reason": "length", "is_stream": True,
         "prompt_tokens": 17_990, "completion_tokens": 4_096, "total_tokens": 22_086, "reasoning_tokens": 3_900,
@@ -111,10 +112,27 @@ def truncated(add: Add, **changes: Any) -> int:
         "longest_stall": 5_960 * MS, "session": "sess-7f3a", "key_fingerprint": "a91c77e2b0d14f5a",
     }  # fmt: skip
     answer = completion(text, "length", reasoning_content=thought)
-    return add(request=asked, response=answer, events=data, chunks=chunks, **given | changes)
+    bodies = {"request": asked, "response": answer, "events": data, "chunks": chunks}
+    return add(**bodies | given | changes)
 
 
-def tool_use(add: Add, **changes: Any) -> int:
+def attempt(add: Add, **changes: Any) -> int:
+    """Store a call that asked the same as the truncated one with more room, and was answered in full."""
+    asked = request(SYSTEM, said("user", SCRIPT), stream=True, max_tokens=8192)
+    given = {
+        "model_requested": "kimi-k2.6", "model_answered": "kimi-k2.6", "is_stream": True, "prompt_tokens": 17_990,
+        "completion_tokens": 5_210, "total_tokens": 23_200, "reasoning_tokens": 3_700, "cached_tokens": 0,
+        "cost": 0.3219, "cost_currency": "CNY", "latency": 31_400 * MS, "time_to_first_token": 900 * MS,
+        "output_tokens_per_second": 170.9, "session": "sess-7f3a", "key_fingerprint": "a91c77e2b0d14f5a",
+    }  # fmt: skip
+    answer = completion(
+        "【场景一】夜。月宫，桂树下。玉兔捣药。" * 30 + "【幕落】", reasoning_content="先列出人物的口头禅。"
+    )
+    bodies = {"request": asked, "response": answer}
+    return add(**bodies | given | changes)
+
+
+def tool_use(add: Add, *, count: str = "one", temperature: float = 0.6, **changes: Any) -> int:
     """Store a call with calls of tools and their results, an image and Markdown."""
     read = {"name": "read_file", "arguments": '{"path": "src/decoder.py"}'}
     run = {"name": "run_tests", "arguments": '{"only": ["tests/wire/test_sse.py"], "timeout": 60.50}'}
@@ -124,14 +142,14 @@ def tool_use(add: Add, **changes: Any) -> int:
     asked = request(
         SYSTEM,
         said("user", [
-            {"type": "text", "text": "Refactor the parser so that both decoders share one state table."},
+            {"type": "text", "text": f"Refactor the parser so that both decoders share {count} state table."},
             {"type": "image_url", "image_url": {"url": png()}},
         ]),
         said("assistant", None, tool_calls=calls[:1], reasoning_content="I should read the file first."),
         said("tool", "class Decoder:\n    def feed(self, chunk):\n        ...\n", tool_call_id="call_1"),
         said("assistant", "Now the tests.", tool_calls=calls[1:]),
         said("tool", "14 passed in 0.31s", tool_call_id="call_2"),
-        tools=TOOLS, temperature=0.6,
+        tools=TOOLS, temperature=temperature,
     )  # fmt: skip
     given = {
         "model_requested": "kimi-k2.6", "model_answered": "kimi-k2.6", "prompt_tokens": 17_411,
@@ -222,11 +240,14 @@ def a_day(add: Add) -> None:
         plain(
             add, started_at=now - timedelta(minutes=minutes), prompt_tokens=2_000 + minutes, latency=minutes * 90 * MS
         )
-    hostile(add, started_at=now - timedelta(minutes=29))
     plain(add, started_at=now - timedelta(minutes=20), category="goodcase")
     refused(add, started_at=now - timedelta(minutes=12))
     plain(add, started_at=now - timedelta(minutes=9), state=State.CLIENT_DISCONNECTED, error_kind="client_disconnected",
           warnings=("nothing came from upstream for the last 61 s",), finish_reason=None)  # fmt: skip
+    tool_use(add, started_at=now - timedelta(minutes=7), count="a single", temperature=1, cached_tokens=0, cost=0.0911,
+             latency=14_300 * MS, completion_tokens=612,
+             response=completion(CODE.replace("empty", "blank"), reasoning_content="One table."))  # fmt: skip
+    attempt(add, started_at=now - timedelta(minutes=6))
     tool_use(add, started_at=now - timedelta(minutes=3))
     truncated(add, started_at=now - timedelta(minutes=2))
     running(add, started_at=now - timedelta(seconds=8))

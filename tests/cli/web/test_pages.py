@@ -300,6 +300,8 @@ def test_completion(store: Store, client: httpx.Client) -> None:
     samples.plain(store.add)
     found = client.get("/complete", params={"q": "note == '🌙' && catego && id", "at": 18}).json()
     assert found == {"from": 15, "to": 21, "offers": [{"text": "category ", "meaning": "goodcase or badcase"}]}
+    found = client.get("/complete", params={"q": "stream "}).json()
+    assert (found["from"], [each["text"] for each in found["offers"]]) == (7, ["== ", "!= ", "&& ", "|| "])
     query = {"q": "model == 'cl"}
     found = client.get("/complete", params=query, headers={"Accept-Language": "zh"}).json()
     assert found == {"from": 9, "to": 12, "offers": [{"text": "'claude-sonnet-4-5'", "meaning": "1 次调用"}]}
