@@ -45,6 +45,8 @@ def be_writer() -> None:
 def forget_the_proxy() -> None:
     """Reset what a new process does not have."""
     signal.set_wakeup_fd(-1)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # as Python itself does; `Popen` has undone it
+        signal.signal(number, signal.SIG_IGN)
     sys.setswitchinterval(0.005)
     sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")  # noqa: SIM115
     logging.root.handlers.clear()

@@ -252,10 +252,11 @@ class Launcher:
         self._used = used
         environment = environment_in(used, {})
         self._forks = {kind: Forks(kind, environment) for kind in KINDS}
+        self._impatient = Forks("mpal", environment | IMPATIENT)
 
     def close(self) -> None:
         """End what processes are forked from."""
-        for forks in self._forks.values():
+        for forks in (*self._forks.values(), self._impatient):
             forks.close()
 
     def folder(self) -> Path:
@@ -289,9 +290,11 @@ class Launcher:
             arguments = ("--endpoint", endpoint, *arguments)
         environment = self.environment(folder or self.used_folder(), extra)
         command = Command("mpal", ("start", "--port", "0", *arguments), environment)
-        # Workers tell their own processes by their command lines; the impatient change what is imported.
-        if fresh or "--workers" in arguments or "PYTHONPATH" in (extra or {}):
+        # Workers tell their own processes by their command lines.
+        if fresh or "--workers" in arguments:
             return self._running(popen(command), environment)
+        if environment["PYTHONPATH"] == IMPATIENT["PYTHONPATH"]:  # which changes what is imported
+            return self._running(self._impatient.popen(command), environment)
         kind: Kind = "mitmproxy" if "--web" in arguments else "mpal"
         return self._running(self._forks[kind].popen(command), environment)
 

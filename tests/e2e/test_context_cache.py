@@ -48,10 +48,14 @@ def mock(clock: Clock) -> Iterator[MockServer]:
         yield server
 
 
-@pytest.fixture(scope="module", params=MODES, ids=["plain", "forced"])
+both_modes = pytest.mark.parametrize("mode", MODES, ids=["plain", "forced"], indirect=True, scope="module")
+"""For what depends on whether streams are forced; all else is tested with forced ones."""
+
+
+@pytest.fixture(scope="module")
 def mode(request: pytest.FixtureRequest) -> str:
-    """Provide the flag that forces streams, and the one that does not."""
-    return str(request.param)
+    """Provide the flag that forces streams, or the one that does not."""
+    return str(getattr(request, "param", "--force-stream"))
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +77,7 @@ def user(shared: Proxy, mock: MockServer, key: str) -> User:
     return User(shared, mock, key)
 
 
+@both_modes
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_a_conversation(user: User, mode: str, stream: bool) -> None:
     """The first call misses and creates, the second, with a longer history, hits with fewer uncached tokens."""
@@ -133,6 +138,7 @@ def test_less_than_half_is_no_hit(user: User) -> None:
     assert len(user.served()) == 2
 
 
+@both_modes
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 @pytest.mark.parametrize("model", ["mock-cache-lost", "mock-cache-refused"])
 def test_a_refused_cache(user: User, model: str, stream: bool) -> None:
@@ -171,6 +177,7 @@ def test_a_cache_that_the_api_has_lost(user: User, clock: Clock) -> None:
     assert user.outcomes(4) == ["created", "refused", "created", "hit"]
 
 
+@both_modes
 def test_other_errors_pass_as_they_are(user: User) -> None:
     """An error that is not about the cache reaches the client unchanged and is not tried again."""
     user.ask(history(1))
@@ -182,6 +189,7 @@ def test_other_errors_pass_as_they_are(user: User) -> None:
     assert len(user.served(CHAT)) == 3
 
 
+@both_modes
 def test_a_second_try_that_fails(user: User) -> None:
     """The answer to the second try is the client's, be it a failure of upstream; the row has that alone."""
     with pytest.raises(openai.APIError):

@@ -42,10 +42,20 @@ def run(name: str, environment: dict[str, str], *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def answered(environment: dict[str, str]) -> str:
+    """Make the call of the first example; return what that printed."""
+    return run("openai_plain.py", environment)
+
+
+def test_the_first_example(answered: str) -> None:
+    """It prints what the mock answers."""
+    assert answered.startswith("Who lives in the palace on the moon? 谁住在月宫里？\nchatcmpl-")
+
+
 @pytest.mark.parametrize(
     ("name", "extra", "expected"),
     [
-        ("openai_plain.py", {}, "Who lives in the palace on the moon? 谁住在月宫里？\nchatcmpl-"),
         ("openai_stream.py", {}, "Tell me of the rabbit on the moon.\n"),
         ("openai_tools.py", {"MODEL": "mock-tools", "LAST_MODEL": "mock-echo"}, "tool_calls\nmoon_distance({"),
         ("httpx_stream.py", {}, 'data: {"id":"chatcmpl-'),
@@ -64,9 +74,9 @@ def test_example(name: str, extra: dict[str, str], expected: str, environment: d
         ("sql_datasette.py", ["'state': 'completed'}", "mock-echo ", "\nuser Who lives in"]),
     ],
 )
+@pytest.mark.usefixtures("answered")
 def test_the_store_is_read_by_others(name: str, expected: list[str], environment: dict[str, str], proxy: Proxy) -> None:
     """Programs that know nothing of MoonPalace read the views, while the proxy has the store open."""
-    run("openai_plain.py", environment)
     until(lambda: any(row.state is State.COMPLETED for row in proxy.rows_so_far()))
     printed = run(name, environment, str(proxy.home / "moonpalace.sqlite"))
     assert [words for words in expected if words not in printed] == []
