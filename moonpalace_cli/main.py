@@ -14,6 +14,7 @@ import click
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.version import __version__
 from moonpalace_addons.wire.escaping import escaped
+from moonpalace_cli.deferred_imports import uncollected
 from moonpalace_cli.flags.colour import colour_flag
 from moonpalace_cli.flags.meant import ALIASES, SuggestingGroup, argument_error, flag_error
 from moonpalace_cli.flags.meant import COMMANDS as MEANT
@@ -84,7 +85,8 @@ class CommandGroup(SuggestingGroup):
         if cmd_name not in COMMANDS:
             return None
         module, _ = COMMANDS[cmd_name]
-        command: click.Command = importlib.import_module(f"moonpalace_cli.commands.{module}").command
+        with uncollected():
+            command: click.Command = importlib.import_module(f"moonpalace_cli.commands.{module}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from moonpalace_addons.errors import NotFoundError, StoreError
-from moonpalace_cli.deferred_imports import ASYNCIO, defer
+from moonpalace_cli.deferred_imports import ASYNCIO, defer, uncollected
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -41,8 +41,9 @@ def opened(database: str, *, needs_calls: bool = False) -> Iterator[Engine]:
         raise NotFoundError(NOTHING_STORED)
     # asyncio, with the TLS library that it imports, would take an eighth of the time of `mpal list`.
     defer("asyncio", ASYNCIO)
-    # 0.3 s, which `mpal list --help` and shell completion need not pay.
-    from moonpalace_addons.store.database.opening import open_store
+    with uncollected():
+        # 0.3 s, which `mpal list --help` and shell completion need not pay.
+        from moonpalace_addons.store.database.opening import open_store
 
     engine = open_store(database)
     try:

@@ -1,11 +1,12 @@
 """Tests of imports that are put off."""
 
+import gc
 import subprocess
 import sys
 
 import pytest
 
-from moonpalace_cli.deferred_imports import defer
+from moonpalace_cli.deferred_imports import defer, uncollected
 
 
 def test_what_is_used_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,6 +21,18 @@ def test_what_is_used_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stand_in.hsv_to_rgb(0, 0, 1) == (1, 1, 1)
     with pytest.raises(AttributeError, match="nothing"):
         _ = stand_in.nothing
+
+
+def test_no_garbage_is_looked_for() -> None:
+    """While modules are imported no garbage is collected; afterwards it is as it was, even if the import fails."""
+    assert gc.isenabled()
+    with pytest.raises(ImportError), uncollected():
+        assert not gc.isenabled()
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled()
 
 
 def test_what_is_there_stays() -> None:
