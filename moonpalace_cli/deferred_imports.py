@@ -1,6 +1,6 @@
 """Defer imports that libraries make for features that a short command does not use.
 
-On a busy machine `mpal list` takes 740 ms of CPU, 430 of them for SQLAlchemy; asyncio would add 68. Python alone takes 25.
+On a busy machine `mpal list` takes 740 ms of CPU, 430 of them for SQLAlchemy; asyncio would add 68.
 """
 
 import gc

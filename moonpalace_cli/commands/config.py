@@ -18,6 +18,7 @@ from moonpalace_addons.settings.table import TABLE, Setting
 from moonpalace_addons.settings.values import Settings, home, resolve, sources
 from moonpalace_cli.flags.forms import form_flags
 from moonpalace_cli.flags.meant import SuggestingGroup
+from moonpalace_cli.flags.paths import GivenPath
 from moonpalace_cli.flags.process_title import PASSWORD, USER
 from moonpalace_cli.output import terminal_width, visible
 from moonpalace_cli.text.records import Form, print_records
@@ -36,7 +37,7 @@ HEAD = """\
     short_help="Show every setting and where it comes from, or write a file.",
     invoke_without_command=True,
 )
-@click.option("--config", "file", type=click.Path(path_type=Path), metavar="FILE", help="Read this file.")
+@click.option("--config", "file", type=GivenPath(path_type=Path), metavar="FILE", help="Read this file.")
 @form_flags
 @click.pass_context
 def command(context: click.Context, file: Path | None, form: Form) -> None:

@@ -12,8 +12,9 @@ from moonpalace_cli.flags.completing import complete_tag
 from moonpalace_cli.flags.filters import LABELS
 from moonpalace_cli.flags.labelling import category_of, parse_tags
 from moonpalace_cli.flags.lookup import opened
+from moonpalace_cli.flags.paths import GivenPath
 from moonpalace_cli.flags.selecting import CallSelection, selection_flags
-from moonpalace_cli.flags.setting_flags import setting_flags
+from moonpalace_cli.flags.setting_flags import is_given, setting_flags
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,13 +47,13 @@ BUNDLE = ".zip"
     "--directory",
     "--export",
     "directory",
-    type=click.Path(path_type=Path),
+    type=GivenPath(path_type=Path),
     help="Folder for a file for each call, named after the completion's id.",
 )
 @click.option(
     "-o",
     "--output",
-    type=click.Path(readable=False),
+    type=GivenPath(readable=False),
     default="stdout",
     show_default=True,
     metavar="FILE",
@@ -75,7 +76,9 @@ BUNDLE = ".zip"
 )
 @click.option("--allow-secrets", is_flag=True, help="Export calls unchanged even if they seem to contain a secret.")
 @setting_flags("database", "endpoint", "redact-pattern")
+@click.pass_context
 def command(
+    context: click.Context,
     wanted: CallSelection,
     good: bool,
     bad: bool,
@@ -105,6 +108,7 @@ def command(
         raise click.UsageError("--directory and --output exclude each other")
     if force and directory is None:
         raise click.UsageError("--force is for --directory: a file given by --output is always written over")
+    refuse_pattern(context, is_redacted=as_report if redact is None else redact)
     many = wanted.is_many
     in_one = directory is None and not output.endswith(BUNDLE)
     name = format_name(form, as_curl=as_curl, as_report=as_report) or ("jsonl" if many and in_one else "json")
@@ -133,6 +137,12 @@ def command(
             count += 1
         if many and directory is not None:
             say_exported(count, directory)
+
+
+def refuse_pattern(context: click.Context, *, is_redacted: bool) -> None:
+    """Raise UsageError for the flag --redact-pattern without redaction, which would export what it matches."""
+    if is_given(context, "redact-pattern") and not is_redacted:
+        raise click.UsageError("--redact-pattern is for --redact")
 
 
 def format_name(form: str | None, *, as_curl: bool, as_report: bool) -> str | None:

@@ -40,6 +40,8 @@ def parse_parts(context: click.Context, parameter: click.Parameter, values: tupl
     for name in names:
         if name not in PARTS:
             raise click.BadParameter(f"{name!r} is none of {', '.join(PARTS)}", context, parameter)
+    if values and not names:
+        raise click.BadParameter(f"name at least one of {', '.join(PARTS)}", context, parameter)
     return names
 
 

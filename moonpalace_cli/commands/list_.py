@@ -20,7 +20,8 @@ from moonpalace_cli.flags.name_lists import (
     parse_order,
 )
 from moonpalace_cli.flags.numbers import WholeNumber
-from moonpalace_cli.flags.setting_flags import setting_flags
+from moonpalace_cli.flags.paths import GivenPath
+from moonpalace_cli.flags.setting_flags import is_given, setting_flags
 from moonpalace_cli.text.records import Form
 from moonpalace_cli.views.listing.actions import (
     MAX_LIMIT,
@@ -82,7 +83,7 @@ if TYPE_CHECKING:
     "--export",
     "--directory",
     "export_to",
-    type=click.Path(path_type=Path),
+    type=GivenPath(path_type=Path),
     metavar="FOLDER",
     help="Also export the calls into a folder, as export --directory does.",
 )
@@ -169,6 +170,8 @@ def refuse_contradictions(context: click.Context) -> None:
     modes = [name for name in EXCLUSIVE if name in given]
     if "redact" in given and "export_to" not in given:
         raise click.UsageError("--redact is for --export")
+    if is_given(context, "redact-pattern") and "redact" not in given:
+        raise click.UsageError("--redact-pattern is for --redact")
     pairs += [(modes[0], other) for other in modes[1:]]
     if pairs:
         one, other = (flags[name] for name in pairs[0])

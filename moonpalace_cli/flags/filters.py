@@ -59,15 +59,22 @@ def matching(text: str) -> str:
     return quoted(re.sub(r"[\\%_]", r"\\\g<0>", text))
 
 
+def named(values: Sequence[str], example: str) -> list[str]:
+    """Return the names in these lists; raise ValueError for an empty list, which must not mean all calls."""
+    if any(not split([value]) for value in values):
+        raise ValueError(f"it is empty: name one, such as {example}")
+    return split(values)
+
+
 def models(names: Sequence[str]) -> Iterator[str]:
     """Yield the predicate for calls of any of these models; a part of the name is enough."""
-    if wanted := split(names):
+    if wanted := named(names, "kimi-k3"):
         yield " || ".join(f"model ~ {matching(name)}" for name in wanted)
 
 
 def statuses(names: Sequence[str]) -> Iterator[str]:
     """Yield the predicate for calls with any of these statuses or states."""
-    if wanted := split(names):
+    if wanted := named(names, "429"):
         yield " || ".join(map(one_status, wanted))
 
 
@@ -115,6 +122,8 @@ def slow(text: str | None) -> Iterator[str]:
 
 def tags(names: Sequence[str]) -> Iterator[str]:
     """Yield a predicate for each tag that calls must have."""
+    if not all(map(str.strip, names)):
+        raise ValueError("it is empty: name a tag")
     return (f"tags == {quoted(name.strip())}" for name in names)
 
 

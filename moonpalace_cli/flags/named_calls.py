@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NUMBER = re.compile(r"#?([0-9]{1,19})")
 RANGE = re.compile(r"#?([0-9]{1,19})-#?([0-9]{1,19})")
+LIST = re.compile(r"#?[0-9]{1,19}(?:,#?[0-9]{1,19})+")
 ELLIPSIS = re.compile(r"…|\.\.\.|~")
 """What tables put in the place of the middle of a long identifier."""
 SHOWN = 10
@@ -57,7 +58,8 @@ def identified(engine: Engine, name: str) -> int:
     beginning, *end = ELLIPSIS.split(name, maxsplit=1)
     found = selection.identified(engine, beginning, end[0] if end else "") if name.strip() else {}
     if not found:
-        raise NotFoundError(f"no stored call is called {name!r}; mpal list shows what there is")
+        hint = f"write {' '.join(name.split(','))}" if LIST.fullmatch(name) else "mpal list shows what there is"
+        raise NotFoundError(f"no stored call is called {name!r}; {hint}")
     ids = list(found)
     if not set[str].intersection(*map(set, found.values())):
         raise NotFoundError(f"{name!r} may be any of the calls {listed(ids)}: write more of it")

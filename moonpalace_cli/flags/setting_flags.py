@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from moonpalace_addons.settings.entries import FREE
 from moonpalace_addons.settings.table import BY_NAME, TABLE, Setting
 from moonpalace_addons.settings.values import resolve
+from moonpalace_cli.flags.paths import GivenPath
 
 # The prefix separates these parameters from the command's own.
 _PREFIX = "setting_"
@@ -48,6 +50,11 @@ def setting_flags[R](*names: str) -> Callable[[Callable[..., R]], Callable[..., 
     return decorate
 
 
+def is_given(context: click.Context, name: str) -> bool:
+    """Tell whether the flag of a setting is on the command line."""
+    return context.get_parameter_source(_parameter(BY_NAME[name])) is ParameterSource.COMMANDLINE
+
+
 def _parameter(setting: Setting[object]) -> str:
     return _PREFIX + setting.name.replace("-", "_")
 
@@ -71,7 +78,7 @@ def _config_option[F: Callable[..., object]]() -> Callable[[F], F]:
     return click.option(
         "--config",
         f"{_PREFIX}config",
-        type=click.Path(readable=False),
+        type=GivenPath(readable=False),
         metavar="FILE",
         help="Read settings from this file. Default: config.yaml in ~/.moonpalace, if there. [env: MOONPALACE_CONFIG]",
     )

@@ -53,7 +53,7 @@ def test_bar_is_drawn_on_a_terminal(mpal: Mpal, old: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["missing.sqlite"], 1, "there is no database at"),
+        (["missing.sqlite"], 1, "there is no file "),
         ([], 2, "Missing argument 'FILE_OR_URL'"),
         (["mysql://user:hunter2@host/name"], 2, "FILE_OR_URL"),
     ],

@@ -244,7 +244,7 @@ def broken(tmp_path: Path) -> Callable[[str], Path]:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("missing", "there is no database at"),
+        ("missing", "there is no file "),
         ("text", "file is not a database"),
         ("tables", "holds other tables"),
         ("newer", f"has the schema 9999, this MoonPalace knows {REVISION}: upgrade this MoonPalace"),

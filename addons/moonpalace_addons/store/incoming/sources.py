@@ -45,7 +45,7 @@ def opened_source(url: str) -> Iterator[Source]:
     parsed = parse_url(url)
     file = file_of(parsed)
     if file is not None and not file.is_file():
-        raise StoreError(f"there is no database at {file}")
+        raise StoreError(f"there is no file {file}")
     if file is not None and is_export(file):
         yield DocumentSource(file)
         return
