@@ -12,7 +12,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from statistics import median
 
@@ -45,7 +45,14 @@ class Follower:
         self._address = address
         self._changed, self._over = threading.Event(), threading.Event()
         for work in (self._listen, self._refresh):
-            threading.Thread(target=work, daemon=True).start()
+            threading.Thread(target=self._until_stopped, args=(work,), daemon=True).start()
+
+    def _until_stopped(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except httpx.HTTPError:
+            if not self._over.is_set():
+                raise
 
     def _client(self) -> httpx.Client:
         headers = {"Authorization": f"Bearer {TOKEN}", "Accept": "text/html"}
@@ -84,6 +91,7 @@ def following(address: str, *, browser: bool) -> Iterator[str]:
         follower = Follower(address)
         yield "a thread that follows"
         follower.stop()
+        print(f"   the list was read {follower.pages} times")  # noqa: T201
         return
     from playwright.sync_api import sync_playwright
 
