@@ -150,8 +150,7 @@ def time_kind(name: str, field: str) -> Kind:
 
 def charts(found: OverTime, whole: Group, address: Callable[[Period], str]) -> Iterator[Chart]:
     """Yield the charts of calls over time; `address` is where the calls of a period are."""
-    periods = found.periods
-    places = [(at, period, address(period)) for at, period in enumerate(periods) if period.group.calls]
+    places = [(at, period, address(period)) for at, period in enumerate(found.periods) if period.group.calls]
     for kind in kinds(whole):
         heights = {at: kind.parts(period.group) for at, period, _ in places}
         top = kind.top or max((sum(each) for each in heights.values()), default=0.0) or 1.0
@@ -180,14 +179,16 @@ def stacked(kind: Kind, heights: Sequence[float], top: float) -> Iterator[Part]:
 
 def slots(found: OverTime) -> int:
     """Return the number of slots that a chart is wide."""
-    return max(MIN_SLOTS, len(found.edges) - 1)
+    return max(MIN_SLOTS, len(found.periods))
 
 
 def ticks(found: OverTime) -> list[Tick]:
     """Return the times that stand below each chart, as far apart as their texts need."""
-    starts, whole = found.edges[:-1], slots(found)
+    whole = slots(found)
+    step = -(-whole // TICKS)
     return [
-        Tick(100 * at / whole, tick_text(starts[at], found.width)) for at in range(0, len(starts), -(-whole // TICKS))
+        Tick(100 * at / whole, tick_text(found.periods[at].start, found.width))
+        for at in range(0, len(found.periods), step)
     ]
 
 

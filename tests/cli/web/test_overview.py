@@ -150,12 +150,11 @@ def test_charts_of_little() -> None:
 def test_ticks() -> None:
     """The first period is named, and at most a few others, so far apart that they can be read."""
     assert [(tick.place, tick.text) for tick in ticks(measured())] == [(0.0, "11-30 09:00")]
-    hours = range(0, 61 * 3600 * MICROSECONDS, 3600 * MICROSECONDS)
-    days = OverTime(edges=list(hours), width=WIDTHS[3])
+    days = OverTime(WIDTHS[3], [Period(hour * 3600 * MICROSECONDS, 0, Group()) for hour in range(60)], {})
     assert [(tick.place, tick.text) for tick in ticks(days)] == [
         (0.0, "01-01 08:00"), (25.0, "01-01 23:00"), (50.0, "01-02 14:00"), (75.0, "01-03 05:00"),
     ]  # fmt: skip
-    assert ticks(OverTime(edges=[0, 1], width=WIDTHS[-1]))[0].text == "1970-01"
+    assert ticks(OverTime(WIDTHS[-1], [Period(0, 1, Group())], {}))[0].text == "1970-01"
 
 
 def test_lines() -> None:

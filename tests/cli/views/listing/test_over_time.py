@@ -53,7 +53,7 @@ def test_the_order_of_calls_does_not_matter() -> None:
     for size in (1, 7, 100):
         author.shuffle(calls)
         found = over_time([calls[at : at + size] for at in range(0, len(calls), size)])
-        assert (found.width, found.periods, found.models) == (expected.width, expected.periods, expected.models)
+        assert found == expected
 
 
 def test_the_same_sums_as_without_time() -> None:
