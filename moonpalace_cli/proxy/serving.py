@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 import sys
@@ -25,10 +24,6 @@ from moonpalace_addons.reverse_proxy import server_mode
 from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.store.database.private import make_home
 from moonpalace_cli.proxy.listening_errors import cannot_listen
-
-GARBAGE_THRESHOLDS = (2_000, 10, 10)
-"""Thresholds of the garbage collector: calls create cyclic garbage, and each collection delays streams by
-milliseconds."""
 
 
 class Tls(TlsConfig):
@@ -87,8 +82,6 @@ def serve(
     `more` are addons that come first; `announce` receives the base URL when the proxy is ready, instead of the log.
     """
     allow_many_connections()
-    gc.freeze()  # imported objects stay: collections need not scan them
-    gc.set_threshold(*GARBAGE_THRESHOLDS)
     asyncio.run(run(settings, console, *more, announce=announce))
 
 

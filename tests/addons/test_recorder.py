@@ -1,6 +1,7 @@
 """The store's life beside the proxy's."""
 
 import asyncio
+import gc
 import logging
 import os
 from pathlib import Path
@@ -62,6 +63,20 @@ def test_the_store_is_kept_small_if_that_is_set(
     settings = resolve({"database": str(tmp_path / "calls.sqlite")} | given, {"MOONPALACE_HOME": str(tmp_path)})
     Recorder(Configuration(settings)).open()
     assert [(opening.retention_days, opening.max_size) for opening in openings] == [kept]
+
+
+def test_what_is_loaded_is_not_scanned_for_garbage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the proxy runs, in whatever mitmproxy, the collector leaves modules alone; without settings nothing runs."""
+    done = list[object]()
+    monkeypatch.setattr(gc, "freeze", lambda: done.append("frozen"))
+    monkeypatch.setattr(gc, "set_threshold", lambda *given: done.append(given))
+    monkeypatch.setattr(recorder_module, "WriterClient", lambda *_: object())
+    recorder = Recorder(configured(tmp_path / "calls.sqlite"))
+    recorder.running()
+    assert done == []
+    recorder.open()
+    recorder.running()
+    assert done == ["frozen", recorder_module.GARBAGE_THRESHOLDS]
 
 
 def test_store_opens_once_the_settings_are_known(tmp_path: Path) -> None:
