@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
     from moonpalace_addons.wire.faces.turns import Part
 
+MESSAGES = ("messages", "input")
+"""Members of requests that hold messages."""
 MAX_SIZE = 1_000_000
 """Bytes of a request whose messages are read."""
 
@@ -30,8 +32,15 @@ def last_shape(path: str, request: bytes) -> list[object]:
     """Return the shape of a request's last message: its role, the kinds of its parts, and their lengths in digits."""
     if len(request) > MAX_SIZE:
         return ["large"]
-    turns = face_of_path(path).asked(parse_bounded(request))
+    turns = face_of_path(path).asked(only_last(parse_bounded(request)))
     return [turns[-1].role, *(word for part in turns[-1].parts for word in part_shape(part))] if turns else []
+
+
+def only_last(request: object) -> object:
+    """Return a request with the last of its messages alone: an agent's has hundreds, and reading all takes long."""
+    members = mapping(request)
+    last = {name: value[-1:] for name in MESSAGES if isinstance(value := members.get(name), list)}
+    return {**members, **last} if last else request
 
 
 def part_shape(part: Part) -> Iterator[str]:

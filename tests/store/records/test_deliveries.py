@@ -186,3 +186,27 @@ def test_reports_of_deleted_calls_are_forgotten(
         assert deliveries.outlived(connection) == []
     assert rows("deliveries") == 1 + count
     assert wanted(engine, stays).exchange_id == stays
+
+
+@pytest.mark.parametrize("years", [-1, 1])
+def test_a_wrong_clock(engine: Engine, add: Add, years: int) -> None:
+    """What was recorded while the clock was wrong by years neither waits for years nor counts for a limit of today."""
+    calls = [add() for _ in range(3)]
+    with writing(engine) as connection:
+        for call, kind in zip(calls, "xyz", strict=True):
+            deliveries.join(connection, "r", kind, {**RULE, "exchange_id": call}, delay=60)
+    with engine.connect() as connection:
+        waiting, going, doubted = deliveries.read(connection)
+        assert not deliveries.any_open(connection)
+    claimed = deliveries.claim(engine, going)
+    assert claimed is not None
+    deliveries.settle(engine, doubted, DeliveryState.IN_DOUBT, delay=60)
+    with writing(engine) as connection:
+        assert deliveries.tried_today(connection, "r") == 1
+        names = ("due_at", "changed_at", "tried_at", "created_at")
+        sets = ", ".join(f"{name} = {name} + {years * 365 * deliveries.DAY}" for name in names)
+        connection.execute(text(f"UPDATE deliveries SET {sets}"))
+        assert [each.id for each in deliveries.due(connection, "r")] == [waiting.id]
+        assert [each.id for each in deliveries.left(connection, "r")] == [going.id, doubted.id]
+        assert deliveries.tried_today(connection, "r") == 0
+        assert deliveries.is_abandoned(connection, deliveries.read(connection)[1])

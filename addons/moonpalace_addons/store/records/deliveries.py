@@ -21,6 +21,8 @@ SECOND = 1_000_000
 CLAIM_TIMEOUT = 180 * SECOND
 """Microseconds after which a claimed report counts as left by a dead process: longer than any attempt takes."""
 DAY = 86_400 * SECOND
+MAX_PAUSE = 8 * DAY
+"""Microseconds: longer than a rule gathers calls, and than a receiver is waited for."""
 KEPT_TIME = 7 * DAY
 """Microseconds for which a settled report is still known when its call has been deleted, so that a rule's limit counts
 it. It cannot go out twice: nobody can report a call that is gone, and its id does not come again."""
@@ -178,7 +180,7 @@ def due(connection: Connection, rule: str) -> list[Delivery]:
 
 def tried_today(connection: Connection, rule: str) -> int:
     """Return how many reports of a rule were first tried in the last 24 hours."""
-    query = select(func.count()).where(TABLE.rule == rule, TABLE.tried_at > database_now() - DAY)
+    query = select(func.count()).where(TABLE.rule == rule, is_near(TABLE.tried_at, DAY))
     return connection.execute(query).scalar_one()
 
 
@@ -226,14 +228,23 @@ def left(connection: Connection, rule: str) -> list[Delivery]:
 
 def is_left() -> ColumnElement[bool]:
     """Return the condition for reports that a dead process was sending, and those in doubt to be asked about again."""
-    silent = (TABLE.state == DeliveryState.SENDING) & (TABLE.changed_at < database_now() - CLAIM_TIMEOUT)
-    doubted = (TABLE.state == DeliveryState.IN_DOUBT) & (TABLE.due_at <= database_now())
-    return silent | doubted
+    silent = (TABLE.state == DeliveryState.SENDING) & ~is_near(TABLE.changed_at, CLAIM_TIMEOUT)
+    return silent | ((TABLE.state == DeliveryState.IN_DOUBT) & is_over(TABLE.due_at))
 
 
 def is_due() -> ColumnElement[bool]:
     """Return the condition for reports that are to be sent now."""
-    return (TABLE.state == DeliveryState.PENDING) & (TABLE.due_at <= database_now())
+    return (TABLE.state == DeliveryState.PENDING) & is_over(TABLE.due_at)
+
+
+def is_near(moment: ColumnElement[int], distance: int) -> ColumnElement[bool]:
+    """Return the condition that a moment is at most so long ago; one that far in the future is of a wrong clock."""
+    return moment.between(database_now() - distance, database_now() + distance)
+
+
+def is_over(moment: ColumnElement[int]) -> ColumnElement[bool]:
+    """Return the condition that a pause is over: its end has come, or is so far away that the clock was set back."""
+    return ~moment.between(database_now() + 1, database_now() + MAX_PAUSE)
 
 
 def any_open(connection: Connection) -> bool:
@@ -244,7 +255,7 @@ def any_open(connection: Connection) -> bool:
 
 def is_abandoned(connection: Connection, delivery: Delivery) -> bool:
     """Tell whether a report is claimed by a dead process."""
-    return delivery.state is DeliveryState.SENDING and age(connection, delivery) * SECOND > CLAIM_TIMEOUT
+    return delivery.state is DeliveryState.SENDING and abs(age(connection, delivery)) * SECOND > CLAIM_TIMEOUT
 
 
 def age(connection: Connection, delivery: Delivery) -> float:

@@ -17,8 +17,8 @@ from moonpalace_addons.store.records.insertion import insert_into
 from moonpalace_addons.store.schema import EXCHANGES, REPORT_RULES
 from moonpalace_addons.store.state import State
 
-MAX_SPAN = 20_000
-"""Ids that are looked at in one step."""
+MAX_SPAN = 2_000
+"""Ids that are looked at in one step: few enough that a predicate on bodies ends before the store's time limit."""
 MISSING_TIMEOUT = 60.0
 """Seconds after which an id without a row counts as that of no call."""
 GOING, OTHER, WANTED = 0, 1, 2
