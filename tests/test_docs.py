@@ -56,6 +56,15 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert not anchor or anchor in anchors(document.parent / link), f"{link}#{anchor}"
 
 
+def test_pictures_are_few_and_small() -> None:
+    """Each picture is small and in both READMEs; `test_pictures` of the console makes them."""
+    pictures = sorted((docs.ROOT / "examples" / "pictures").iterdir())
+    assert 0 < len(pictures) <= 3
+    assert all(picture.stat().st_size < 100_000 for picture in pictures)
+    for readme in docs.READMES:
+        assert [picture.name for picture in pictures if f"pictures/{picture.name})" not in readme.read_text()] == []
+
+
 def anchors(document: Path) -> list[str]:
     """Return the anchors of a document's headings, as GitHub and Gitee make them."""
     headings = re.findall(r"^#+ (.+)$", document.read_text(), re.MULTILINE)

@@ -40,12 +40,12 @@ NAMES = {
 
 
 def code_of(environ: Mapping[str, str], encoding: str) -> str:
-    """Return the language of our own sentences in an encoding: "zh" for any Chinese that it can hold, else "en"."""
+    """Return the language of our own sentences in an encoding: "zh" for simplified Chinese that it holds, else "en"."""
     try:
         "中文".encode(encoding)
     except (UnicodeEncodeError, LookupError):
         return "en"
-    return "zh" if language_of(environ).startswith("Chinese") else "en"
+    return "zh" if language_of(environ) == SIMPLIFIED else "en"
 
 
 def language_of(environ: Mapping[str, str]) -> str:

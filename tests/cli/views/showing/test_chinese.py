@@ -63,6 +63,7 @@ def test_values_within_values() -> None:
         ("zh_CN.UTF-8", "utf-8", "zh"),
         ("zh_CN.GBK", "gbk", "zh"),
         ("zh_CN.UTF-8", "ascii", "en"),
+        ("zh_TW.UTF-8", "utf-8", "en"),
         ("de_DE.UTF-8", "utf-8", "en"),
         ("", "utf-8", "en"),
     ],
