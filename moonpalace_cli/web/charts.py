@@ -26,6 +26,7 @@ GAP = 1.5
 MIN_SLOTS = 24
 """Slots of a chart, at least: few bars are not as wide as the page."""
 MIN_VISIBLE = 1.5
+MAX_CURRENCIES = 4
 TICKS = 4
 LONGEST_WITH_DAYS = 7 * DAY
 """The longest width of which the day of a start matters, and not its year."""
@@ -104,7 +105,7 @@ def kinds(group: Group) -> Iterator[Kind]:
             lambda each: [f"{number:,}" for number in tokens_of(each)],
             lambda value: short(round(value)),
         )
-    for currency in sorted(group.costs):
+    for currency in sorted(group.costs)[:MAX_CURRENCIES]:
         yield cost_kind(currency)
     if tokens_of(group).percent_cached is not None:
         yield Kind(

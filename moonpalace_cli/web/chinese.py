@@ -63,6 +63,7 @@ OVERVIEW = {
     "overview of the calls": "调用概览",
     "Over time": "随时间的变化",
     "By model": "按模型",
+    "and {count} more": "还有 {count} 个",
     "The charts as a table": "以表格查看图中数据",
     "from": "起始时间",
     "one bar is {width}": "每根柱子为 {width}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from sqlalchemy import Engine
 
@@ -24,6 +25,8 @@ from moonpalace_cli.web.time_limit import limited
 
 MAX_FAILURES = 8
 """Ways to fail that are named."""
+MAX_MODELS = 50
+"""Models that have a line: clients may name as many as they like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Overview:
     whole: Line | None = None
     failures: Sequence[tuple[str, int]] = ()
     models: Sequence[Line] = ()
+    others: int = 0
+    """How many more models there are."""
     periods: Sequence[Line] = ()
     charts: Sequence[Chart] = ()
     ticks: Sequence[Tick] = ()
@@ -75,7 +80,9 @@ def overview_of(engine: Engine, query: str) -> Overview:
         return Overview(offered)
     narrow = Narrowing(query)
     whole = stats.together(models.values())
-    by_model = [narrow.named(name or "—", group, model_predicate(name)) for name, group in models.items()]
+    by_model = [
+        narrow.named(name or "—", group, model_predicate(name)) for name, group in islice(models.items(), MAX_MODELS)
+    ]
     by_period = [
         narrow.named(shown(each.start, found.width), each.group, period_predicate(each))
         for each in reversed(found.periods)
@@ -86,6 +93,7 @@ def overview_of(engine: Engine, query: str) -> Overview:
         next(lines([narrow.named("", whole)])),
         whole.failures.most_common(MAX_FAILURES),
         list(lines(by_model)),
+        max(0, len(models) - MAX_MODELS),
         list(lines(by_period)),
         list(charts(found, whole, lambda period: narrow.address(period_predicate(period)))),
         ticks(found),

@@ -14,6 +14,7 @@ from moonpalace_cli.views.listing.over_time import OverTime, Period, over_time
 from moonpalace_cli.views.listing.periods import MICROSECONDS, WIDTHS
 from moonpalace_cli.views.listing.stats import Group
 from moonpalace_cli.web.charts import Chart, charts, ticks
+from moonpalace_cli.web.pages import overview_page
 from moonpalace_cli.web.pages.overview_page import Narrowing, model_predicate, period_predicate
 from moonpalace_cli.web.sums import Named, lines
 from tests.cli.conftest import Store
@@ -89,6 +90,17 @@ def test_chinese_and_keys(store: Store, client: httpx.Client) -> None:
     assert "每根柱子为 1 分钟" in page
     assert "调用次数 1 · 错误 0" in page
     assert 'id="overview" href="/overview?q=id+%3E+0"' in client.get("/", params={"q": "id > 0"}).text
+
+
+def test_many_models(store: Store, client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many models those of most calls have a line, and the page says how many others there are."""
+    monkeypatch.setattr(overview_page, "MAX_MODELS", 1)
+    for model in ("a", "b", "b"):
+        samples.plain(store.add, model_answered=model)
+    page = client.get("/overview").text
+    assert "<bdi>b</bdi></a></th>" in page
+    assert "<bdi>a</bdi></a></th>" not in page
+    assert "and 1 more" in page
 
 
 def test_hostile_names(store: Store, client: httpx.Client) -> None:
