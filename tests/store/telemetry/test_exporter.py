@@ -138,6 +138,16 @@ def test_a_receiver_that_is_not_there(
     assert "refuses the connection" in caplog.messages[0] or "takes fewer calls than there are" in caplog.messages[0]
 
 
+def test_a_full_batch_does_not_wait(start: Start, receiver: OtlpReceiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that come faster than they are gathered are sent at once: those that wait would fill the queue."""
+    monkeypatch.setattr(exporter_module, "GATHER_TIME", 3600.0)
+    monkeypatch.setattr(exporter_module, "MAX_BATCH", 4)
+    exporter = start()
+    for call in calls(4):
+        exporter.add(call, {})
+    receiver.spans(4)
+
+
 def test_adding_costs_nothing(start: Start, receiver: OtlpReceiver) -> None:
     """The thread that stores calls does not wait for the receiver, whatever that does."""
     receiver.answer = SILENT

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 GATHER_TIME = 1.0
-"""Seconds from a call to its export, in which others join it."""
+"""Seconds from a call to its export, in which others join it, until they fill a batch."""
 MAX_BATCH = 200
 """Calls in one request to the receiver."""
 MAX_TALKING = 10
@@ -81,7 +81,7 @@ class Exporter:
         self._sender: Sender | None = None
         self._is_broken = self._has_faults = False
         self._delay = RETRY_MIN_DELAY
-        self._wake, self._stopping = threading.Event(), threading.Event()
+        self._wake, self._full, self._stopping = threading.Event(), threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="moonpalace-otel", daemon=True)
 
     def start(self) -> None:
@@ -100,6 +100,8 @@ class Exporter:
         self._waiting.append(Waiting(call, None if fields is None else asked.of_fields(fields), weight))
         if not self._wake.is_set():
             self._wake.set()
+        if len(self._waiting) >= MAX_BATCH and not self._full.is_set():
+            self._full.set()
 
     def told(self) -> Values:
         """Return how the export stands, for the row of the run; nothing is raised."""
@@ -130,8 +132,8 @@ class Exporter:
         self._guarded(self._stop)
 
     def _stop(self) -> None:
-        self._stopping.set()
-        self._wake.set()
+        for event in (self._stopping, self._wake, self._full):
+            event.set()
         self._thread.join(FLUSH_TIME)
         if self._thread.is_alive() and self._sender is not None:
             self._sender.stop()
@@ -143,8 +145,9 @@ class Exporter:
         self._guarded(self._set_up)
         while not (self._stopping.is_set() or self._is_broken):
             self._wake.wait(METRICS_INTERVAL)
-            self._stopping.wait(GATHER_TIME)
+            self._full.wait(GATHER_TIME)
             self._wake.clear()
+            self._full.clear()
             self._guarded(self._export)
         if not self._is_broken and self._left_out.problem is None:
             self._guarded(self._export)
