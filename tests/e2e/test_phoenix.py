@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 FOLDER = os.environ.get("MOONPALACE_TEST_PHOENIX", "")
 CHAT = "/v1/chat/completions"
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+START_TIMEOUT = 600.0
+"""Seconds for its start, which imports for long and makes its tables: 20 s on a machine that does nothing else."""
 CONFIG = 'prices: {"*": {input: 1000, output: 2000}}\n'
 
 pytestmark = pytest.mark.skipif(not FOLDER, reason="MOONPALACE_TEST_PHOENIX names no folder for Phoenix")
@@ -61,7 +63,7 @@ def phoenix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with (folder / "log").open("wb") as log:
         server = subprocess.Popen([installed(Path(FOLDER)), "serve"], env=environment, stdout=log, stderr=log)
     try:
-        until(lambda: is_ready(url), 120)
+        until(lambda: is_ready(url), START_TIMEOUT)
         yield url
     finally:
         server.terminate()

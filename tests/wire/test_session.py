@@ -2,7 +2,8 @@
 
 import pytest
 
-from moonpalace_addons.wire.session import MAX_LENGTH, of_request
+from moonpalace_addons.wire.secrets.names import is_secret
+from moonpalace_addons.wire.session import HEADERS, MAX_LENGTH, of_request
 
 UUID = "0b9a2c6e-7d3f-4a55-9d3a-1f2e3d4c5b6a"
 
@@ -19,6 +20,12 @@ CASES: dict[str, tuple[dict[str, str], dict[str, object], str | None]] = {
     "wrong types": ({"session-id": ""}, {"metadata": [1], "prompt_cache_key": 7}, None),
     "none": ({}, {}, None),
 }
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_session_is_no_secret(name: str) -> None:
+    """A header that names a session is not masked: it would be masked wherever else the session is named, too."""
+    assert not is_secret(name)
 
 
 @pytest.mark.parametrize("name", CASES)

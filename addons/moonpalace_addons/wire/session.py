@@ -11,6 +11,7 @@ HEADERS = (
     "session_id",  # Codex
     "x-opencode-session",
     "x-session-affinity",
+    "x-session-id",
     "helicone-session-id",
 )
 MARK = "session"

@@ -17,7 +17,8 @@ passwd pwd secret client_secret access_key X-Amz-Credential X-Goog-Signature ref
 HARMLESS = """
 max_tokens prompt_cache_key Msh-Context-Cache-Token-Saved X-RateLimit-Remaining-Tokens x-ratelimit-limit-tokens
 anthropic-ratelimit-tokens-remaining x-claude-code-session-id session_id idempotency-key X-Idempotency-Key
-Sec-WebSocket-Key WWW-Authenticate Proxy-Authenticate Access-Control-Allow-Credentials monkey keys tokenizer key_id
+x-parent-session-id Sec-WebSocket-Key WWW-Authenticate Proxy-Authenticate Access-Control-Allow-Credentials monkey keys
+tokenizer key_id
 Author Authority X-Request-Id Host User-Agent Content-Type Keep-Alive x-litellm-key-spend token_type passthrough
 bypass
 """.split()  # noqa: SIM905

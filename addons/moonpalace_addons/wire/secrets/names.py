@@ -67,7 +67,8 @@ _HARMLESS = _each(
     """
     access-control-allow-credentials cache-key helicone-session-id helicone-session-name helicone-session-path
     idempotency-key key-id prompt-cache-key public-key sec-websocket-key session-id surrogate-key
-    x-claude-code-session-id x-idempotency-key x-opencode-session x-public-key x-session-affinity
+    x-claude-code-session-id x-idempotency-key x-opencode-session x-parent-session-id x-public-key
+    x-session-affinity x-session-id
     """
 )
 """Names that look like a credential's but are known not to be: they group calls, or name a cache or a retry.
