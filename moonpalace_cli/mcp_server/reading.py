@@ -12,6 +12,7 @@ from moonpalace_addons.store.state import State
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from moonpalace_addons.store.database.store_file import Identity
     from moonpalace_addons.store.fields import Exchange
     from moonpalace_cli.calls.reading import Call
     from moonpalace_cli.redaction.redactor import Redactor
@@ -40,6 +41,7 @@ class Reader:
         self.options = options
         self._engine: Engine | None = None
         self._redactor: Redactor | None = None
+        self._identity: Identity = None
         self._kept = lru_cache(KEPT_CALLS)(self._read)
 
     def close(self) -> None:
@@ -47,18 +49,35 @@ class Reader:
         if self._engine is not None:
             self._engine.dispose()
 
+    def follow(self) -> None:
+        """Forget a store whose file was deleted or replaced since: SQLite would go on reading the old one."""
+        if self._engine is None:
+            return
+        from moonpalace_addons.store.database.engine import sqlite_file
+        from moonpalace_addons.store.database.store_file import identity
+
+        file = sqlite_file(self._engine.url)
+        if file is not None and identity(file) != self._identity:
+            self.close()
+            self._engine = self._redactor = None
+            self._kept.cache_clear()
+
     @property
     def engine(self) -> Engine:
         """The store, which cannot be changed through it."""
         if self._engine is None:
+            from moonpalace_addons.store.database.engine import sqlite_file
             from moonpalace_addons.store.database.opening import open_store
             from moonpalace_addons.store.database.read_only import make_read_only
+            from moonpalace_addons.store.database.store_file import identity
             from moonpalace_cli.redaction.patterns import redactor
 
             engine = open_store(self.options.database)
             make_read_only(engine)
             if not self.options.raw:
                 self._redactor = redactor(engine, self.options.pattern)
+            file = sqlite_file(engine.url)
+            self._identity = identity(file) if file else None
             self._engine = engine
         return self._engine
 

@@ -18,6 +18,7 @@ from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.version import __version__
 from moonpalace_cli.flags.lookup import reporting_refusals
 from moonpalace_cli.mcp_server import resources, tools
+from moonpalace_cli.mcp_server.pages import BYTES_PER_TOKEN, MIN_TOKENS
 from moonpalace_cli.mcp_server.quoting import RULE
 from moonpalace_cli.mcp_server.reading import Options, Reader
 
@@ -26,6 +27,8 @@ INSTRUCTIONS = (
     "see why one failed or was slow, what was asked and answered, tokens, cost and caching. Answers keep to "
     f"max_tokens; where there is more, the last line says how to get it. {RULE}"
 )
+MAX_ERROR = MIN_TOKENS * BYTES_PER_TOKEN
+"""Bytes of an error."""
 MIME = "text/plain"
 
 
@@ -52,7 +55,11 @@ def make_server(reader: Reader) -> Server[Any]:
     one_at_a_time = anyio.CapacityLimiter(1)  # bounds the memory; a client waits for its answers anyway
 
     async def told[T](work: Callable[[], T]) -> T:
-        return await anyio.to_thread.run_sync(partial(checked, work), limiter=one_at_a_time, abandon_on_cancel=True)
+        def now() -> T:
+            reader.follow()
+            return work()
+
+        return await anyio.to_thread.run_sync(partial(checked, now), limiter=one_at_a_time, abandon_on_cancel=True)
 
     async def list_tools(_: object, __: object) -> types.ListToolsResult:
         return types.ListToolsResult(tools=[described(tool) for tool in tools.tools(reader.options)])
@@ -62,7 +69,7 @@ def make_server(reader: Reader) -> Server[Any]:
         try:
             text = await told(lambda: tools.answer(reader, asked.name, asked.arguments or {}, said))
         except MoonPalaceError as error:
-            return result("\n".join(filter(None, [f"Error: {error}", error.detail])), is_error=True)
+            return result(told_error(error), is_error=True)
         return result(text)
 
     async def list_resources(_: object, __: object) -> types.ListResourcesResult:
@@ -111,6 +118,15 @@ def checked[T](work: Callable[[], T]) -> T:
     except Exception as error:
         words = " ".join(f"{type(error).__name__}: {error}".split())
         raise MoonPalaceError(f"unexpected {words[:300]}") from error
+
+
+def told_error(error: MoonPalaceError) -> str:
+    """Return an error for the client, cut to the smallest budget, as it may repeat an argument."""
+    whole = "\n".join(filter(None, [f"Error: {error}", error.detail])).encode("utf-8", "replace")
+    if len(whole) > MAX_ERROR:
+        whole = f"Error: {error}".encode("utf-8", "replace")
+    cut = whole[: MAX_ERROR - 3].decode(errors="ignore") + "…"
+    return whole.decode() if len(whole) <= MAX_ERROR else cut
 
 
 def described(tool: tools.Tool) -> types.Tool:

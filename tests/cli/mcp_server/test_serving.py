@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import CallToolResult, RequestParamsMeta, TextContent, TextResourceContents
 
 from moonpalace_addons.store.database.opening import open_store
-from moonpalace_cli.mcp_server.pages import BYTES_PER_TOKEN
+from moonpalace_cli.mcp_server.pages import BYTES_PER_TOKEN, MIN_TOKENS
 from moonpalace_cli.mcp_server.quoting import MARK, RULE
 from moonpalace_cli.mcp_server.tools import TOOLS
 from tests.cli.conftest import RUN, Store
@@ -53,12 +54,12 @@ def seen(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> SimpleN
     store.add(request=body(("user", "again")), session="s-1")
     engine.dispose()
     found = SimpleNamespace(answers={})
-    anyio.run(talk, file, found)
+    anyio.run(talk, file, empty_store, found)
     return found
 
 
-async def talk(file: Path, found: SimpleNamespace) -> None:
-    """Call every tool once, and read resources."""
+async def talk(file: Path, empty: Path, found: SimpleNamespace) -> None:
+    """Call every tool once, read resources, make mistakes, and put another store in the place of the first one."""
     command = StdioServerParameters(
         command=sys.executable,
         args=["-m", "moonpalace_cli.main", "mcp", "--allow-label", "--database", str(file)],
@@ -79,6 +80,17 @@ async def talk(file: Path, found: SimpleNamespace) -> None:
             found.resource = (await client.read_resource("moonpalace://calls/1")).contents[0]
             with pytest.raises(MCPError, match="there is no resource"):
                 await client.read_resource("moonpalace://calls/x")
+            found.long = await client.call_tool("show_call", {"call": "月" * 9000})
+            delete(file)
+            found.gone = await client.call_tool("show_call", {"call": 1})
+            shutil.copy(empty, file)
+            found.other = await client.call_tool("show_call", {"call": 1})
+
+
+def delete(file: Path) -> None:
+    """Delete a store with its log."""
+    for path in file.parent.glob(f"{file.name}*"):
+        path.unlink()
 
 
 def text_of(answer: CallToolResult) -> str:
@@ -114,6 +126,21 @@ def test_mistakes_are_told(seen: SimpleNamespace) -> None:
     assert text_of(seen.refused).endswith("^")
     assert text_of(seen.unknown).startswith("Error: there is no tool 'drop_calls'")
     assert text_of(seen.by_client).startswith("Error: no recent answer has the mark")
+
+
+def test_a_mistake_keeps_to_the_smallest_budget(seen: SimpleNamespace) -> None:
+    """An error repeats the beginning of an argument only."""
+    told = text_of(seen.long)
+    assert seen.long.is_error
+    assert told.startswith("Error: no stored call is called '月月")
+    assert len(told.encode()) <= MIN_TOKENS * BYTES_PER_TOKEN
+    assert told.endswith("…")
+
+
+def test_a_store_that_vanishes(seen: SimpleNamespace) -> None:
+    """A store that is deleted while the server runs is said to be missing, and one in its place is read."""
+    assert text_of(seen.gone).startswith("Error: there is no database at ")
+    assert text_of(seen.other).startswith("Error: no stored call has id 1")
 
 
 def test_calls_are_resources(seen: SimpleNamespace) -> None:
