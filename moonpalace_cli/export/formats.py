@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from moonpalace_addons.wire.json_text import JSON_ESCAPES
-from moonpalace_cli.export import curl, dataset, har, httpie, json_document, openai_batch, python_script, report
+from moonpalace_cli.export import curl, dataset, events, har, httpie, json_document, openai_batch, python_script, report
 from moonpalace_cli.export.unfit import UnfitError
 
 SWITCHING_PROTOCOLS = 101
@@ -63,6 +63,7 @@ FORMATS = {
     "har": Format(".har", har.entry, har.OPENING, har.SEPARATOR, har.CLOSING, framed=True, timed=True),
     "openai-batch": Format(".jsonl", openai_batch.line),
     "dataset": Format(".jsonl", dataset.line),
+    "events": Format(".jsonl", events.lines, timed=True),
     "report": Format(".md", report.report, "", "\n\n---\n\n", kind="prose"),
 }
 """The formats by the names that `--format` takes."""

@@ -13,12 +13,12 @@ from urllib.parse import parse_qsl
 from moonpalace_addons.store.fields import error_text, url
 from moonpalace_addons.store.read.header_text import header_pairs
 from moonpalace_addons.version import __version__
-from moonpalace_addons.wire.chat.event_data import make_decoder
 from moonpalace_addons.wire.json_text import Json, dumps
 from moonpalace_addons.wire.status import status_line
 from moonpalace_cli.calls.content import answer
 from moonpalace_cli.calls.content import members as members_of
 from moonpalace_cli.calls.presentation import has_failed, metadata
+from moonpalace_cli.export.events import timed_events
 
 if TYPE_CHECKING:
     from moonpalace_cli.calls.reading import Call
@@ -116,11 +116,7 @@ def text(body: bytes) -> dict[str, Json]:
 
 def events(call: Call) -> list[Json]:
     """Return the events of a stream as Chrome writes them, `time` in seconds since the epoch."""
-    stream = call.bodies.event_stream or b""
-    decoder = make_decoder(limit=len(stream) + 1)
     began = call.exchange.started_at.timestamp()
-    found = [*decoder.feed(stream), *decoder.close()]
-    times = call.event_times if len(call.event_times) == len(found) else [None] * len(found)
     return [
         {
             **({} if at is None else {"time": round(began + at / 1e9, 6)}),
@@ -128,7 +124,7 @@ def events(call: Call) -> list[Json]:
             "eventId": event.id or "",
             "data": event.data,
         }
-        for event, at in zip(found, times, strict=True)
+        for event, at in timed_events(call)
     ]
 
 

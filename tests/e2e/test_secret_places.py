@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.e2e.launching import Launcher, Proxy
 
 CODING = ["Content-Encoding: gzip"]
-PICKY = ("openai-batch", "dataset", "report")
+PICKY = ("openai-batch", "dataset", "events", "report")
 """The formats that some calls do not fit, or all: that is an error."""
 NUMBERED = list(enumerate(PLACES))
 

@@ -153,15 +153,17 @@ def test_calls_that_do_not_fit(three: Store, mpal: Callable[..., Outcome]) -> No
 @pytest.mark.parametrize("form", [name for name in FORMATS if name != REPORT])
 def test_every_format(three: Store, mpal: Callable[..., Outcome], tmp_path: Path, form: str) -> None:
     """Every format goes to standard output, a file, a folder and a bundle, and says the same in all of them."""
-    result = mpal("export", "--id", "1", "--id", "2", "--format", form)
+    for _ in range(2):
+        three.add(request=REQUEST, response=RESPONSE, events=b"data: {}\n\n", is_stream=True)
+    result = mpal("export", "--id", "4", "--id", "5", "--format", form)
     assert (result.code, result.err) == (0, "")
     assert result.out.endswith("\n")
-    mpal("export", "--id", "1", "--id", "2", "--format", form, "-o", str(tmp_path / "file"))
+    mpal("export", "--id", "4", "--id", "5", "--format", form, "-o", str(tmp_path / "file"))
     assert (tmp_path / "file").read_text() == result.out
-    alone = mpal("export", "--id", "1", "--format", form).out
-    (path,) = mpal("export", "--id", "1", "--format", form, "--directory", str(tmp_path)).out.splitlines()
+    alone = mpal("export", "--id", "4", "--format", form).out
+    (path,) = mpal("export", "--id", "4", "--format", form, "--directory", str(tmp_path)).out.splitlines()
     assert Path(path).read_text() == alone
-    mpal("export", "--id", "1", "--format", form, "-o", str(tmp_path / "x.zip"))
+    mpal("export", "--id", "4", "--format", form, "-o", str(tmp_path / "x.zip"))
     with zipfile.ZipFile(tmp_path / "x.zip") as bundle:
         assert bundle.read(path.rpartition("/")[2]).decode() == alone
 

@@ -30,7 +30,8 @@ def test_the_flag_offers_all_of_them() -> None:
 def test_several_calls_make_one_text(call: Callable[..., Call], name: str) -> None:
     """Between opening and closing, with the separators between them, calls make a text of the format."""
     form = FORMATS[name]
-    texts = [form.text(call(CHAT, ANSWER, id=number), "utf-8") for number in (1, 2)]
+    stream = b"data: {}\n\n" if name == "events" else None
+    texts = [form.text(call(CHAT, ANSWER, stream, id=number), "utf-8") for number in (1, 2)]
     whole = form.opening + form.separator.join(texts) + form.closing
     if form.ending in (".json", ".har"):
         json.loads(whole)

@@ -1,0 +1,37 @@
+"""The single events of a stream as lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from moonpalace_cli.export.events import lines
+from moonpalace_cli.export.unfit import UnfitError
+
+if TYPE_CHECKING:
+    from moonpalace_cli.calls.reading import Call
+
+STREAM = b"event: begin\nid: 7\ndata: \xe6\x9c\x88\ndata: 2\n\ndata: [DONE]\n\n"
+
+
+def test_each_event_is_a_line(call: Callable[..., Call]) -> None:
+    """It has its text and the time of its arrival."""
+    text = lines(call(events=STREAM, event_times=(1_500_000, 2_000_000_000)))
+    first, second = map(json.loads, text.split("\n"))
+    assert first == {"call_id": 1, "position": 1, "at_ms": 1.5, "event": "begin", "id": "7", "data": "月\n2"}
+    assert (second["position"], second["at_ms"], second["data"]) == (2, 2000.0, "[DONE]")
+    assert "月" in text
+
+
+def test_times_that_are_not_known(call: Callable[..., Call]) -> None:
+    """An imported call may have none."""
+    assert [json.loads(line)["at_ms"] for line in lines(call(events=STREAM)).split("\n")] == [None, None]
+
+
+def test_a_call_without_a_stream(call: Callable[..., Call]) -> None:
+    """It has no place in the format."""
+    with pytest.raises(UnfitError, match="has no events"):
+        lines(call(response=b"{}"))
