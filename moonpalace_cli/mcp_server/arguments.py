@@ -14,22 +14,25 @@ from moonpalace_cli.mcp_server.pages import DEFAULT_TOKENS, MAX_TOKENS, MIN_TOKE
 type Kind = Literal["string", "boolean", "integer", "call", "texts"]
 """What an argument holds: `call` is a number or an identifier, `texts` one text or several."""
 
+MAX_TEXT = 10_000
+"""Characters of an argument."""
+MAX_TEXTS = 20
+"""Texts of a list: each word that is searched for costs queries of its own."""
+
 SCHEMAS: Mapping[Kind, Mapping[str, object]] = {
     "string": {"type": "string"},
     "boolean": {"type": "boolean"},
     "integer": {"type": "integer"},
     "call": {"type": ["integer", "string"]},
-    "texts": {"type": ["string", "array"], "items": {"type": "string"}},
+    "texts": {"type": ["string", "array"], "items": {"type": "string"}, "maxItems": MAX_TEXTS},
 }
 WORDS: Mapping[Kind, str] = {
     "string": "a text",
     "boolean": "true or false",
     "integer": "a whole number",
     "call": "the number of a call, or an identifier of it",
-    "texts": "a text or a list of texts",
+    "texts": f"a text or a list of at most {MAX_TEXTS} texts",
 }
-MAX_TEXT = 10_000
-"""Characters of an argument."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,8 @@ class Parameter:
                 return is_number or (is_text and bool(value))
             case "texts":
                 listed = value if isinstance(value, list) else [value]
-                return all(isinstance(each, str) and len(each) <= MAX_TEXT for each in listed)
+                fits = (isinstance(each, str) and len(each) <= MAX_TEXT for each in listed)
+                return len(listed) <= MAX_TEXTS and all(fits)
             case _:
                 return is_text and (not self.choices or value in self.choices)
 

@@ -21,6 +21,7 @@ from moonpalace_cli.mcp_server import resources, tools
 from moonpalace_cli.mcp_server.pages import BYTES_PER_TOKEN, MIN_TOKENS
 from moonpalace_cli.mcp_server.quoting import RULE
 from moonpalace_cli.mcp_server.reading import Options, Reader
+from moonpalace_cli.web.time_limit import TOO_SLOW, is_out_of_time
 
 INSTRUCTIONS = (
     "MoonPalace is a debugging proxy that stores every call to an LLM API. These tools read its store: search calls, "
@@ -113,7 +114,9 @@ def checked[T](work: Callable[[], T]) -> T:
     try:
         with reporting_refusals():
             return work()
-    except MoonPalaceError:
+    except MoonPalaceError as error:
+        if is_out_of_time(getattr(error.__cause__, "orig", None) or error):
+            raise MoonPalaceError(TOO_SLOW) from error
         raise
     except Exception as error:
         words = " ".join(f"{type(error).__name__}: {error}".split())

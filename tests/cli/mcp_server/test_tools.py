@@ -15,6 +15,8 @@ from moonpalace_cli.flags.filters import FILTERS
 from moonpalace_cli.mcp_server import tools
 from moonpalace_cli.mcp_server.pages import BYTES_PER_TOKEN
 from moonpalace_cli.mcp_server.reading import Options, Reader
+from moonpalace_cli.mcp_server.serving import checked
+from moonpalace_cli.web import time_limit
 from tests.cli.mcp_server.conftest import Ask, body, completion
 from tests.exchanges import STARTED
 
@@ -67,8 +69,14 @@ def test_search_takes_every_filter_of_the_commands(ask: Ask, store: Store) -> No
         ({"limit": True}, "limit must be a whole number from 1 to 500"),
         ({"max_tokens": 299}, "max_tokens must be a whole number from 300 to 100,000"),
         ({"failed": "yes"}, "failed must be true or false"),
-        ({"model": [1]}, "model must be a text or a list of texts"),
-        ({"grep": "x" * 10_001}, "grep must be a text or a list of texts"),
+        ({"model": [1]}, "model must be a text or a list of at most 20 texts"),
+        ({"grep": "x" * 10_001}, "grep must be a text or a list of at most 20 texts"),
+        ({"grep": ["x"] * 21}, "grep must be a text or a list of at most 20 texts"),
+        ({"session_of": 10**30}, "no stored call is called '1000"),
+        ({"session_of": "9" * 5000}, "no stored call is called '999"),
+        ({"session_of": "a\x00b"}, "no stored call is called 'a\\x00b'"),
+        ({"session_of": "\ud800"}, "no stored call is called '\\ud800'"),
+        ({"limit": float("inf")}, "limit must be a whole number from 1 to 500"),
         ({"status": "oops"}, "status: 'oops' is no status"),
         ({"predicate": "modle == 'k'"}, "predicate: there is no field modle; did you mean model"),
         ({"session_of": 7}, "no stored call has id 7"),
@@ -258,6 +266,17 @@ def test_schemas_name_what_is_needed(reader: Reader) -> None:
         schema = json.loads(json.dumps(tool.schema))
         assert set(schema["required"]) <= set(schema["properties"])
         assert all(each["description"] and each["type"] for each in schema["properties"].values())
+
+
+def test_a_slow_question_is_ended(ask: Ask, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent hears that it has to narrow its filter, and the next question is answered."""
+    store.add(request=body(("user", "hello")))
+    with monkeypatch.context() as patch:
+        patch.setattr(time_limit, "SECONDS", -1.0)
+        patch.setattr(time_limit, "STEPS", 1)
+        with pytest.raises(MoonPalaceError, match="this takes more than 20 s: narrow the filter"):
+            checked(lambda: ask("search_calls", grep="hello"))
+    assert "hello" in ask("search_calls", grep="hello")
 
 
 def test_a_store_may_come_later(tmp_path: object) -> None:
