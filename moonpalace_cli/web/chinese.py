@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from moonpalace_cli.views.showing.chinese import OUTCOMES
+from moonpalace_cli.web.chinese_fields import MEANINGS
 
 PAGES = {
     "Calls": "调用",
@@ -262,5 +263,5 @@ REDACTION = {
     "{count} files": "{count} 个文件",
 }
 CHINESE: Mapping[str, str] = (
-    PAGES | LIST | OVERVIEW | CALL | TABS | EXPLANATION | REPORTS | COMPARE | OFFERS | REDACTION | OUTCOMES
+    PAGES | LIST | OVERVIEW | CALL | TABS | EXPLANATION | REPORTS | COMPARE | OFFERS | MEANINGS | REDACTION | OUTCOMES
 )

@@ -20,6 +20,8 @@ from moonpalace_cli.web.page import Page
 
 SUMMARY = "MoonPalace-Redaction"
 """The header that says what was replaced: a JSON array of sentences in the language of the user."""
+MAX_LINE = 500
+"""Characters of a sentence in it."""
 
 
 class ExportPage(Page):
@@ -36,7 +38,8 @@ class ExportPage(Page):
         made = await self.read(lambda: exported(engine, int(row_id), name, pattern, redact=redact == "yes"))
         self.set_header("Content-Type", "text/plain; charset=UTF-8")
         if made.summary is not None:
-            self.set_header(SUMMARY, json.dumps(made.summary.lines(self.translate)))
+            lines = [line[:MAX_LINE] for line in made.summary.lines(self.translate)]  # keys of members may be long
+            self.set_header(SUMMARY, json.dumps(lines))
         if self.argument("inline") != "yes":
             self.set_header("Content-Disposition", f'attachment; filename="{made.name}"')
         self.finish(made.data)

@@ -300,6 +300,8 @@ def test_completion(store: Store, client: httpx.Client) -> None:
     samples.plain(store.add)
     found = client.get("/complete", params={"q": "note == '🌙' && catego && id", "at": 18}).json()
     assert found == {"from": 15, "to": 21, "offers": [{"text": "category ", "meaning": "goodcase or badcase"}]}
+    found = client.get("/complete", params={"q": "laten"}, headers={"Accept-Language": "zh"}).json()
+    assert found["offers"] == [{"text": "latency ", "meaning": "从请求到响应结束的时间"}]
     found = client.get("/complete", params={"q": "stream "}).json()
     assert (found["from"], [each["text"] for each in found["offers"]]) == (7, ["== ", "!= ", "&& ", "|| "])
     query = {"q": "model == 'cl"}

@@ -9,7 +9,9 @@ import pytest
 from sqlalchemy import Engine
 
 from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.fields import FIELDS
 from moonpalace_addons.store.read import selection
+from moonpalace_addons.store.read.conversations import candidates
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.tasks import RequestRead
@@ -43,6 +45,21 @@ def test_in_order(engine: Engine, calls: list[int], monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("moonpalace_addons.store.records.labels.BATCH_SIZE", 2)
     wanted = [calls[3], calls[0], calls[-1] + 1, calls[3], calls[2]]
     assert [exchange.id for exchange in selection.in_order(engine, wanted)] == [calls[3], calls[0], calls[2]]
+
+
+def test_values_seen(engine: Engine, calls: list[int]) -> None:
+    """The values of a field among the newest calls come with their numbers, the most frequent first."""
+    assert selection.values_seen(engine, FIELDS["path"], among=11) == [("/v1/models", 6), ("/v1/chat/completions", 5)]
+    assert selection.values_seen(engine, FIELDS["chatcmpl"], among=10) == [("cmpl-2", 1)]
+    assert selection.values_seen(engine, FIELDS["status_code"]) == []
+    assert [calls for _, calls in selection.values_seen(engine, FIELDS["url"])] == [6, 6]
+
+
+def test_candidates(engine: Engine, calls: list[int]) -> None:
+    """The calls that may be of a call's conversation are those of its face, the nearest first on either side."""
+    (middle,) = selection.in_order(engine, [calls[6]])
+    sides = [candidates(engine, middle, later=later, limit=2) for later in (False, True)]
+    assert [[each.id for each in side] for side in sides] == [[calls[4], calls[2]], [calls[8], calls[10]]]
 
 
 def test_beginnings(engine: Engine, calls: list[int]) -> None:
