@@ -5,10 +5,10 @@ in one line of JSON, that it is ready or why it did not start. Its log goes wher
 """
 
 import json
+import os
 import pickle
 import sys
 import threading
-from typing import IO
 
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.settings.values import Settings
@@ -20,7 +20,7 @@ class Parent:
 
     name = "moonpalace-parent"
 
-    def __init__(self, pipe: IO[bytes]) -> None:
+    def __init__(self, pipe: int) -> None:
         self._pipe = pipe
 
     def running(self) -> None:
@@ -30,7 +30,9 @@ class Parent:
         master = ctx.master
 
         def wait() -> None:
-            while self._pipe.read(1024):
+            while os.read(
+                self._pipe, 1024
+            ):  # a read of `sys.stdin` would hold its lock, which ends Python with an abort
                 pass
             master.shutdown()
 
@@ -53,7 +55,7 @@ def main() -> int:
         say({"url": url})
 
     try:
-        serving.serve(settings, log, Parent(sys.stdin.buffer), announce=announce)
+        serving.serve(settings, log, Parent(sys.stdin.fileno()), announce=announce)
     except MoonPalaceError as error:
         if not is_ready.is_set():
             say({"error": str(error)})

@@ -59,6 +59,7 @@ def test_two_serve_and_stop(launch: Launcher, mock: MockServer) -> None:
         proxy.process.send_signal(signal.SIGTERM)
         assert proxy.process.wait(60) == 0
         assert are_gone(everybody)
+        assert "ended with" not in proxy.log.text
 
 
 def test_a_worker_is_killed_under_load(launch: Launcher, mock: MockServer) -> None:
