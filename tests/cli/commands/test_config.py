@@ -106,11 +106,13 @@ def test_the_lines_of_the_file_are_valid(tmp_path: Path, mpal: Callable[..., Out
     lines = [line.removeprefix("# ") for line in file.read_text(encoding="utf-8").splitlines()[3:]]
     names = [re.match(r" *([\w-]+):", line) for line in lines]
     assert {found[1] for found in names if found} >= {setting.path[-1] for setting in TABLE}
-    doubled = ("    auto-cache: ", "    detect-repeat: ")
+    paths = {setting.path for setting in TABLE}
+    sections = {path[:-1] for path in paths} & paths  # what is a switch, or a section with values
+    doubled = tuple(f"    {name}: " for _, name in sections)
     kept = [line for line in lines if not line.endswith(": …") and not line.startswith(doubled)]
     file.write_text("\n".join(kept), encoding="utf-8")
     values, plain = resolve({}, {"MOONPALACE_HOME": str(file.parent)}), resolve({}, {"MOONPALACE_HOME": str(tmp_path)})
-    switches = ("auto_cache", "detect_repeat", "otel")
+    switches = {"otel", *(name.replace("-", "_") for _, name in sections)}
     names_of = [setting.field for setting in TABLE if setting.name != "database" and setting.field not in switches]
     assert [getattr(values, name) for name in names_of] == [getattr(plain, name) for name in names_of]
 
