@@ -14,6 +14,9 @@ from moonpalace_addons.wire.json_text import JSON_ESCAPES
 OURS = re.compile(r"(\x1b\[(?:[0-9;]*m|K|\?25[hl])|\r)")
 """The sequences that we, and click for us, write to a terminal: colours, and the cursor moves of a progress bar."""
 
+WITHOUT_UTF8 = str.maketrans({"→": ">", "…": "~", "·": "-"})
+"""Our signs in ASCII."""
+
 
 class Terminal(io.TextIOWrapper):
     """A terminal stream that escapes everything it cannot print, as a safety net for all commands."""
@@ -81,7 +84,12 @@ def visible(text: str) -> str:
     """Return the text with escapes for what standard output cannot show or a terminal would interpret."""
     encoding = sys.stdout.encoding
     shown = escaped(text.expandtabs(4))
-    return shown if shown.isascii() else shown.encode(encoding, JSON_ESCAPES).decode(encoding)
+    return shown if shown.isascii() else signs(shown).encode(encoding, JSON_ESCAPES).decode(encoding)
+
+
+def signs(text: str) -> str:
+    """Return the text with our signs in ASCII if standard output is not UTF-8."""
+    return text if is_utf8() else text.translate(WITHOUT_UTF8)
 
 
 def harmless(text: str) -> str:

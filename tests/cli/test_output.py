@@ -72,6 +72,13 @@ def test_tables_know_the_width_of_escapes(monkeypatch: pytest.MonkeyPatch) -> No
     assert visible("中🚀\x9b") == "中\\ud83d\\ude80\\u009b"
 
 
+@pytest.mark.parametrize(("encoding", "expected"), [("utf-8", "a → b · c…"), ("ascii", "a > b - c~")])
+def test_our_signs(monkeypatch: pytest.MonkeyPatch, encoding: str, expected: str) -> None:
+    """A terminal without UTF-8 gets our signs in ASCII, and no escapes for them."""
+    replace_stdout(monkeypatch, encoding, terminal=True)
+    assert visible("a → b · c…") == expected
+
+
 def test_streams_never_fail_on_a_character(monkeypatch: pytest.MonkeyPatch) -> None:
     """Printing what an encoding lacks escapes it."""
     written = replace_stdout(monkeypatch, "ascii", terminal=False)

@@ -20,6 +20,10 @@ from moonpalace_addons.wire.columns import shortened, shortened_name, width_of
         ("月亮上有什么", 8, "月亮上…"),
         ("x", 0, ""),
         ("xy", 1, "…"),
+        ("\\u8bf7\\u628a", 8, "\\u8bf7…"),
+        ("\\u8bf7\\u628a", 11, "\\u8bf7…"),
+        ("a \\x1b[31m", 5, "a…"),
+        ("C:\\users\\me", 7, "C:\\use…"),
     ],
 )
 def test_shortened(text: str, width: int, expected: str) -> None:

@@ -1,8 +1,10 @@
 """Fit texts into a number of columns of a terminal, with East Asian characters two columns wide."""
 
+import re
 import unicodedata
 
 ELLIPSIS = "…"
+ESCAPE = re.compile(r"\\(?:u[0-9a-f]{4}|U[0-9a-f]{8}|x[0-9a-f]{2})")
 MIN_KEPT_SHARE = 0.6
 """A text is cut at the end of a word if that keeps this share of the columns, else within the word."""
 
@@ -38,9 +40,16 @@ def shortened(text: str, width: int) -> str:
     fitting = beginning(text, width)
     if len(fitting) == len(text):
         return text
-    kept = beginning(fitting, width - 1)
+    kept = without_cut_escape(beginning(fitting, width - 1), text)
     words = text[: len(kept) + 1].rpartition(" ")[0]
     return (words if width_of(words) >= MIN_KEPT_SHARE * width else kept).rstrip() + ELLIPSIS if width > 0 else ""
+
+
+def without_cut_escape(kept: str, text: str) -> str:
+    r"""Return the beginning of a text without an escape, such as `\u8bf7`, that it has only the beginning of."""
+    place = kept.rfind("\\")
+    found = ESCAPE.match(text, place) if place >= 0 else None
+    return kept[:place] if found is not None and found.end() > len(kept) else kept
 
 
 def shortened_name(name: str, width: int) -> str:

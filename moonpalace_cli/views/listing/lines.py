@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from moonpalace_addons.store.records.exchanges import Exchange
 
-WITHOUT_UTF8 = str.maketrans({"→": ">", "…": "~"})
-
 
 class Lines:
     """Print one line a call; a change of the day is shown."""
@@ -43,7 +41,7 @@ class Lines:
         is_old = exchange.started_at.astimezone().date() != self._today
         pieces = call_line(exchange, words if is_utf8() else visible(words), terminal_width(), day=is_old)
         if not is_utf8():
-            pieces = [piece._replace(text=visible(piece.text.translate(WITHOUT_UTF8))) for piece in pieces]
+            pieces = [piece._replace(text=visible(piece.text)) for piece in pieces]
         return painted(pieces) if self._is_coloured else line_text(pieces)
 
     def end(self) -> None:

@@ -14,7 +14,7 @@ from moonpalace_addons.wire.columns import ELLIPSIS, shortened, width_of
 from moonpalace_addons.wire.faces.turns import Turn
 from moonpalace_addons.wire.foreign import printable
 from moonpalace_cli.calls.presentation import ago, local_time
-from moonpalace_cli.output import ellipsis, is_utf8, visible
+from moonpalace_cli.output import ellipsis, signs, visible
 from moonpalace_cli.text import colours
 from moonpalace_cli.text.tables import fold
 from moonpalace_cli.views.showing.facts import Facts
@@ -66,9 +66,7 @@ class Screen:
         yield from self._section("cache", [cache(self.facts)])
         yield from self._section("warnings", self._folded(self.facts.call.warnings))
         yield from self._section("labels", self._folded(labels(self.facts)))
-        yield from self._section(
-            "ids", packed(self._folded(identifiers(self.facts)), self.width - LABEL, " · " if is_utf8() else " - ")
-        )
+        yield from self._section("ids", packed(self._folded(identifiers(self.facts)), self.width - LABEL, signs(" · ")))
         yield from self._section("next", packed(list(next_commands(self.facts)), self.width - LABEL))
 
     def _head(self) -> Iterator[str]:
@@ -123,7 +121,7 @@ class Screen:
         read = text[: READ_FACTOR * width]
         more = ELLIPSIS if len(read) < len(text) else ""
         line = shortened(printable(visible(read)) + more, width)
-        return line if is_utf8() else line.replace("…", "~").replace("→", ">").replace("·", "-")
+        return signs(line)
 
     def _paint(self, text: str, colour: str) -> str:
         return colours.paint(text, colour) if self.colour else text
@@ -131,7 +129,7 @@ class Screen:
 
 def reason_lines(why: Sequence[Reason], width: int, language: str = ENGLISH) -> list[str]:
     """Return the evidence of each reason, and the advice under it."""
-    arrow = "→ " if is_utf8() else "> "
+    arrow = signs("→ ")
     lines = []
     for reason in why:
         lines += fold(printable(visible(reason.evidence.said(language))), width)
