@@ -164,6 +164,7 @@ EXPLANATION = {
     "explanation by a model": "让模型解释",
     "What went wrong?": "哪里出了错？",
     "about {count} calls": "关于 {count} 次调用",
+    "{model} at {url}": "{url} 的 {model}",
     "{target} is answering": "{target} 正在回答",
     "{count} characters of reasoning": "已推理 {count} 字",
     "look again": "刷新",
