@@ -10,6 +10,7 @@ from moonpalace_addons.settings import kinds
 from moonpalace_addons.settings.endpoints import Endpoint
 from moonpalace_addons.settings.explainer import KIMI
 from moonpalace_addons.settings.values import Settings, with_proxy
+from moonpalace_cli.views.showing.phrases import Phrase, phrase
 
 KIMI_SITES = (KIMI, "https://api.moonshot.ai")
 """The hosts that get the key in `KEY_VARIABLE`."""
@@ -28,8 +29,13 @@ class Target:
         """Tell whether the Kimi API would be asked without a key."""
         return self.endpoint.site in KIMI_SITES and not self.endpoint.secrets
 
+    @property
+    def named(self) -> Phrase:
+        """Return the model and where it is."""
+        return phrase("{model} at {url}", model=self.model, url=self.endpoint.url)
+
     def __str__(self) -> str:
-        return f"{self.model} at {self.endpoint.url}"
+        return str(self.named)
 
 
 def find_target(

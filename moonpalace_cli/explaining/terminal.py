@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +16,11 @@ from moonpalace_addons.views.money import amount
 from moonpalace_cli.calls.presentation import local_time
 from moonpalace_cli.explaining.asking import NOTHING_KEPT, Asking, InterruptedAskingError
 from moonpalace_cli.explaining.keeping import keep
+from moonpalace_cli.explaining.language import code_of
 from moonpalace_cli.explaining.quoting import tokens_in
 from moonpalace_cli.explaining.target import KEY_VARIABLE
 from moonpalace_cli.output import ellipsis, visible
+from moonpalace_cli.views.showing.phrases import NOTHING, phrase
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -30,16 +33,23 @@ if TYPE_CHECKING:
     from moonpalace_cli.explaining.target import Target
 
 
+def told(template: str, **values: object) -> str:
+    """Return a sentence of ours in the language of the terminal."""
+    return phrase(template, **values).said(code_of(os.environ, sys.stdout.encoding))
+
+
 def print_kept(explanation: Explanation) -> None:
     """Print an explanation that was kept."""
     click.echo(visible(explanation.text))
     when = local_time(explanation.created_at)
-    click.echo(visible(f"explained by {explanation.model} on {when}; --again asks once more"), err=True)
+    said = told("explained by {model} on {when}; --again asks once more", model=explanation.model, when=when)
+    click.echo(visible(said), err=True)
 
 
 def print_prompt(target: Target, prompt: Prompt, *, err: bool = False) -> None:
     """Print what is sent where, word for word."""
-    click.echo(f"To {target}, about {tokens_in(str(prompt)):,} tokens:\n\n{visible(str(prompt))}", err=err)
+    head = told("To {target}, about {count} tokens:", target=target.named, count=f"{tokens_in(str(prompt)):,}")
+    click.echo(f"{head}\n\n{visible(str(prompt))}", err=err)
 
 
 def refuse_without_key(target: Target) -> None:
@@ -58,14 +68,14 @@ def confirm(target: Target, prompt: Prompt) -> None:
             f"nothing was sent: {target} has not explained anything in this store yet; if it may have the text above, "
             "give --yes"
         )
-    if not click.confirm("\nSend it?", err=True):
+    if not click.confirm("\n" + told("Send it?"), err=True):
         raise MoonPalaceError("nothing was sent")
 
 
 def explain(engine: Engine, target: Target, prompt: Prompt, subject: Subject, settings: Settings) -> None:
     """Ask the model, print its answer as it comes, and keep it."""
     asking = Asking(target, prompt.body(target.model), settings.idle_timeout, settings.upstream_ca)
-    click.echo(f"asking {target} {ellipsis()}", err=True)
+    click.echo(f"{told('asking {target}', target=target.named)} {ellipsis()}", err=True)
     with whole_line() as say:
         for channel, text in asking.run():
             if channel == "content":
@@ -103,6 +113,7 @@ def whole_line() -> Iterator[Speech]:
 
 def closing(call: Exchange) -> str:
     """Return where the explanation is kept, and what it cost."""
-    took = f" in {seconds(call.latency)}" if call.latency is not None else ""
-    cost = "" if call.cost is None else f" for {amount(call.cost)} {call.cost_currency or ''}".rstrip()
-    return f"explained{took}{cost}; the request is call {call.id}"
+    took = NOTHING if call.latency is None else phrase(" in {time}", time=seconds(call.latency))
+    spent = "" if call.cost is None else f"{amount(call.cost)} {call.cost_currency or ''}".rstrip()
+    cost = phrase(" for {amount}", amount=spent) if spent else NOTHING
+    return told("explained{took}{cost}; the request is call {id}", took=took, cost=cost, id=call.id)

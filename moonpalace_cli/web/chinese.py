@@ -164,7 +164,6 @@ EXPLANATION = {
     "explanation by a model": "让模型解释",
     "What went wrong?": "哪里出了错？",
     "about {count} calls": "关于 {count} 次调用",
-    "{model} at {url}": "{url} 的 {model}",
     "{target} is answering": "{target} 正在回答",
     "{count} characters of reasoning": "已推理 {count} 字",
     "look again": "刷新",
@@ -177,13 +176,6 @@ EXPLANATION = {
 }
 REPORTS = {
     "Reported": "上报",
-    "to be sent to {to} after {when}": "等待发送到 {to}，不早于 {when}",
-    "being sent to {to} since {when}": "{when} 起正在发送到 {to}",
-    "sent to {to} at {when}": "已于 {when} 发送到 {to}",
-    "not sent to {to} at {when}": "{when} 未能发送到 {to}",
-    "sent to {to} at {when}, but it is in doubt whether it arrived": "已于 {when} 发送到 {to}，是否送达存疑",
-    "by rule {rule}": "由规则 {rule} 发送",
-    "for {count} calls": "代表 {count} 次调用",
 }
 COMPARE = {
     "Compare": "对比",

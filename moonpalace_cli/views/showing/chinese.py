@@ -213,4 +213,24 @@ OUTCOMES = {
 }
 """How calls end; whatever is not here stays English."""
 
-CHINESE: Mapping[str, str] = OUTCOMES | CUT | LOOPS | REFUSED | NETWORK | CACHE | NO_FAULT
+EXPLAINED = {
+    "To {target}, about {count} tokens:": "发往 {target}，约 {count} 个 token：",
+    "{model} at {url}": "{url} 的 {model}",
+    "asking {target}": "正在询问 {target}",
+    "Send it?": "发送吗？",
+    "explained by {model} on {when}; --again asks once more": "由 {model} 于 {when} 解释；加 --again 重新提问",
+    "explained{took}{cost}; the request is call {id}": "解释完毕{took}{cost}；这次请求是调用 {id}",
+    " in {time}": "，用时 {time}",
+    " for {amount}": "，费用 {amount}",
+}
+REPORTED = {
+    "to be sent to {to} after {when}": "等待发送到 {to}，不早于 {when}",
+    "being sent to {to} since {when}": "{when} 起正在发送到 {to}",
+    "sent to {to} at {when}": "已于 {when} 发送到 {to}",
+    "not sent to {to} at {when}": "{when} 未能发送到 {to}",
+    "sent to {to} at {when}, but it is in doubt whether it arrived": "已于 {when} 发送到 {to}，是否送达存疑",
+    "by rule {rule}": "由规则 {rule} 发送",
+    "for {count} calls": "代表 {count} 次调用",
+}
+
+CHINESE: Mapping[str, str] = OUTCOMES | CUT | LOOPS | REFUSED | NETWORK | CACHE | NO_FAULT | EXPLAINED | REPORTED

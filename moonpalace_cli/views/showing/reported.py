@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.records.deliveries import DeliveryState
 from moonpalace_cli.calls.presentation import local_time
+from moonpalace_cli.views.showing.phrases import CHINESE_CODE, Phrase, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,25 +28,29 @@ MANY = "for {count} calls"
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What became of a report: English templates with their values, and its address, or why it was not sent."""
+    """What became of a report: what is said of it, and its address, or why it was not sent."""
 
-    parts: tuple[tuple[str, Mapping[str, object]], ...]
+    parts: tuple[Phrase, ...]
     address: str
     reason: str
 
-    def __str__(self) -> str:
-        text = ", ".join(template.format(**values) for template, values in self.parts)
+    def text(self, language: str) -> str:
+        """Return what is said of it in a language."""
+        return ("，" if language == CHINESE_CODE else ", ").join(each.said(language) for each in self.parts)
+
+    def said(self, language: str) -> str:
+        """Return all of it."""
         end = self.address or self.reason
-        return f"{text}: {end}" if end else text
+        return f"{self.text(language)}: {end}" if end else self.text(language)
 
 
 def reported(delivery: Delivery) -> Reported:
     """Return what became of a report."""
     at = delivery.due_at if delivery.state is DeliveryState.PENDING else delivery.changed_at
     when = local_time(datetime.fromtimestamp(at / 1e6, UTC))
-    parts = [(TEMPLATES[delivery.state], {"to": delivery.destination, "when": when})]
+    parts = [phrase(TEMPLATES[delivery.state], to=delivery.destination, when=when)]
     if delivery.rule is not None:
-        parts.append((BY_RULE, {"rule": delivery.rule}))
+        parts.append(phrase(BY_RULE, rule=delivery.rule))
     if delivery.calls > 1:
-        parts.append((MANY, {"count": f"{delivery.calls:,}"}))
+        parts.append(phrase(MANY, count=f"{delivery.calls:,}"))
     return Reported(tuple(parts), delivery.address or "", delivery.reason or "")

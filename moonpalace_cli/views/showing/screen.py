@@ -49,6 +49,7 @@ class Screen:
     ) -> None:
         self.facts = facts
         self.why = reason_lines(why, max(40, width or WIDTH) - LABEL, language)
+        self.reports = [reported(each).said(language) for each in facts.reports]
         self.width = max(40, width or WIDTH)
         self.colour = colour
 
@@ -58,7 +59,7 @@ class Screen:
         yield ""
         yield from self._section("why", self.why)
         yield from self._section("explained", self._folded(explained(self.facts)))
-        yield from self._section("reported", self._folded([str(reported(each)) for each in self.facts.reports]))
+        yield from self._section("reported", self._folded(self.reports))
         yield from self._section("asked", list(self._asked()))
         yield from self._section("answered", list(self._answered()))
         yield from self._section("tokens", fold(tokens(self.facts), self.width - LABEL))

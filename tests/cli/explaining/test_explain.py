@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -119,7 +120,11 @@ def test_another_question_and_language_are_asked_anew(
     assert explain("-y").code == 0
     assert explain("--question", "Which values are allowed? sk-0123456789abcdefghij0123").code == 0
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
-    assert explain().code == 0
+    chinese = explain()
+    assert chinese.code == 0
+    assert re.fullmatch(
+        r"正在询问 http://127\.0\.0\.1:\d+ 的 mock-helper …\n解释完毕，用时 [\d.]+m?s；这次请求是调用 4\n", chinese.err
+    )
     assert explain("--again").code == 0
     assert rows(store) == (5, 4)
     kept = explanations.of_call(store.engine, 1)
