@@ -3,7 +3,7 @@
 from dataclasses import fields
 from datetime import UTC, datetime
 
-from moonpalace_addons.store.fields import Exchange
+from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.tasks import State
 
 STARTED = datetime(2026, 11, 22, 17, 27, 2, tzinfo=UTC)

@@ -15,7 +15,7 @@ from moonpalace_cli.mcp_server.searching import PARAMETERS as SEARCHING
 from moonpalace_cli.mcp_server.searching import in_session, listed
 
 if TYPE_CHECKING:
-    from moonpalace_addons.store.fields import Exchange
+    from moonpalace_addons.store.exchange import Exchange
     from moonpalace_cli.mcp_server.reading import Reader
 
 SENT_BY_CLIENT = "_meta"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from moonpalace_addons.store.database.store_file import Identity
-    from moonpalace_addons.store.fields import Exchange
+    from moonpalace_addons.store.exchange import Exchange
     from moonpalace_cli.calls.reading import Call
     from moonpalace_cli.redaction.redactor import Redactor
     from moonpalace_cli.views.showing.facts import Facts

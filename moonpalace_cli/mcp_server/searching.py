@@ -13,7 +13,7 @@ from moonpalace_cli.mcp_server.quoting import quoted
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
-    from moonpalace_addons.store.fields import Exchange
+    from moonpalace_addons.store.exchange import Exchange
     from moonpalace_cli.mcp_server.reading import Reader
 
 DEFAULT_LIMIT, MAX_LIMIT = 20, 500

@@ -43,7 +43,7 @@ from moonpalace_cli.redaction.summary import Summary
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from moonpalace_addons.store.fields import Exchange
+    from moonpalace_addons.store.exchange import Exchange
     from moonpalace_cli.calls.reading import Call
 
     type FindMatches = Callable[[str], Iterable[tuple[int, int]]]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from moonpalace_addons.store.fields import Exchange
+from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.read.outcomes import outcome
 from moonpalace_addons.store.state import State
 from moonpalace_addons.views.call_line import amount, call_line, line_text, seconds

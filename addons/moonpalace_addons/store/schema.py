@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from moonpalace_addons.store.fields import Exchange
+from moonpalace_addons.store.exchange import Exchange
 
 METADATA = MetaData()
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_CUMULATIVE
 
-from moonpalace_addons.store.fields import Exchange
+from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.telemetry import exporter as exporter_module
 from moonpalace_addons.store.telemetry.export_state import read
 from moonpalace_addons.store.telemetry.left_out import LeftOut

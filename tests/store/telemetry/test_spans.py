@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from moonpalace_addons.store.fields import Exchange
+from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.state import State
 from moonpalace_addons.store.telemetry import asked
 from moonpalace_addons.store.telemetry.spans import CallSpan, span_of

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Engine, func, select
 
-from moonpalace_addons.store.fields import Exchange
+from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.records.exchanges import microseconds
 from moonpalace_addons.store.records.ordering import NEWEST_FIRST
 from moonpalace_addons.store.schema import EXCHANGES

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from moonpalace_addons.store.fields import Exchange
+from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.state import State
 from moonpalace_addons.wire.foreign import printable
 from moonpalace_addons.wire.status import FIRST_ERROR, status_line

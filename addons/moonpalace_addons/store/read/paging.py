@@ -9,7 +9,7 @@ from typing import Self
 
 from sqlalchemy import ColumnElement, Engine, select, tuple_
 
-from moonpalace_addons.store.fields import Exchange
+from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.records.exchanges import COLUMNS, microseconds, to_exchange
 from moonpalace_addons.store.records.ordering import AGE, NEWEST_FIRST, OLDEST_FIRST
 from moonpalace_addons.store.records.values import MAX_INT64

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DataError
 
-from moonpalace_addons.store.fields import Exchange as Exchange  # re-exported
+from moonpalace_addons.store.exchange import Exchange as Exchange  # re-exported
 from moonpalace_addons.store.records.expressions import stored
 from moonpalace_addons.store.records.insertion import insert_many, json_rows, recordset
 from moonpalace_addons.store.records.ordering import NEWEST_FIRST

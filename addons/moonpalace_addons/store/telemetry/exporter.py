@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import Engine
 
-from moonpalace_addons.store.fields import Exchange
+from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.records.exchanges import microseconds
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.telemetry import asked

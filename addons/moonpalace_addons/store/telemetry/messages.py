@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from moonpalace_addons.store.fields import Exchange
+from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.telemetry import names
 from moonpalace_addons.store.telemetry.operations import finish_reasons, traits_of
 from moonpalace_addons.store.telemetry.spans import Attributes, text

@@ -5,7 +5,7 @@ from operator import attrgetter
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from moonpalace_addons.store.fields import Exchange
+from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.state import State
 from moonpalace_addons.wire.faces.table import UNKNOWN, face_of_path
 from moonpalace_addons.wire.status import FIRST_ERROR

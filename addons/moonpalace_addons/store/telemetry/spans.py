@@ -8,7 +8,7 @@ from hashlib import blake2b
 from operator import attrgetter
 from typing import NamedTuple
 
-from moonpalace_addons.store.fields import Exchange
+from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.read.outcomes import outcome
 from moonpalace_addons.store.telemetry.asked import MAX_WHOLE, Asked
 from moonpalace_addons.store.telemetry.names import ATTRIBUTES, ERROR_TYPE, Kind

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Engine
 
-from moonpalace_addons.store.fields import Exchange
+from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.records import contents
 from moonpalace_addons.store.telemetry import asked, messages
 from moonpalace_addons.store.telemetry.asked import Asked
