@@ -41,7 +41,8 @@ class Reported:
     def said(self, language: str) -> str:
         """Return all of it."""
         end = self.address or self.reason
-        return f"{self.text(language)}: {end}" if end else self.text(language)
+        colon = "：" if language == CHINESE_CODE else ": "
+        return f"{self.text(language)}{colon}{end}" if end else self.text(language)
 
 
 def reported(delivery: Delivery) -> Reported:

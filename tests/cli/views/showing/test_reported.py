@@ -47,4 +47,4 @@ def test_words(changes: dict[str, object], words: str) -> None:
 def test_chinese() -> None:
     """A Chinese terminal gets Chinese."""
     said = reported(replace(SENT, rule="errors", calls=1200)).said("zh")
-    assert said == f"已于 {ZERO} 发送到 tracker，由规则 errors 发送，代表 1,200 次调用: https://example.com/issues/1"
+    assert said == f"已于 {ZERO} 发送到 tracker，由规则 errors 发送，代表 1,200 次调用：https://example.com/issues/1"
