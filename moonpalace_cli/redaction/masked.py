@@ -18,10 +18,16 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
 
 
-def masked(call: Call) -> Call:
-    """Return a call with the secrets masked in its headers, its address, its errors and its bodies."""
-    bodies, hidden = masked_bodies(call.bodies, credentials_of(call.exchange))
+def masked(call: Call, hidden: tuple[bytes, ...]) -> Call:
+    """Return a call with the secrets, including `hidden`, masked in its headers, its address, errors and bodies."""
+    bodies = masked_bodies(call.bodies, hidden)
     return replace(call, exchange=masked_row(call.exchange, hidden), bodies=bodies)
+
+
+def secrets_of(call: Call) -> tuple[bytes, ...]:
+    """Return the secrets of the request, which the answer may repeat."""
+    hidden = credentials_of(call.exchange)
+    return hidden if call.bodies.request is None else gate.masked_request(call.bodies.request, hidden)[2]
 
 
 def credentials_of(call: Exchange) -> tuple[bytes, ...]:
@@ -49,18 +55,15 @@ def masked_headers(text: str, hidden: tuple[bytes, ...]) -> str:
     return masking.mask_known(masking.mask_header_text(text)[0], hidden)
 
 
-def masked_bodies(bodies: Bodies, hidden: tuple[bytes, ...]) -> tuple[Bodies, tuple[bytes, ...]]:
-    """Return the bodies with secrets masked, and `hidden` with those of the request, which an answer may repeat."""
+def masked_bodies(bodies: Bodies, hidden: tuple[bytes, ...]) -> Bodies:
+    """Return the bodies with secrets masked."""
     request, response, stream = bodies.request, bodies.response, bodies.event_stream
-    if request is not None:
-        request, _, hidden = gate.masked_request(request, hidden)
-    clean = replace(
+    return replace(
         bodies,
-        request=request,
+        request=None if request is None else gate.masked_request(request, hidden)[0],
         response=None if response is None else gate.masked_body(response, hidden)[0],
         event_stream=None if stream is None else gate.masked_part(stream, hidden, in_events=True),
     )
-    return clean, hidden
 
 
 def masked_text(text: str, hidden: tuple[bytes, ...] = ()) -> str:

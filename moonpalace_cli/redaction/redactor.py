@@ -3,7 +3,6 @@
 The same value gets the same pseudonym in all exports of one store, and the value cannot be derived from a pseudonym
 without the store. Replaced are:
 
-    own           what the proxy would mask today: a call may be an earlier version's, or imported (`redaction.masked`)
     secrets       matches of `wire.secrets.patterns`, and values of members and parameters named like a password
     accounts      the headers Msh-Uid, Msh-Gid, … with their values wherever they occur; IDs like `org-…`, `ak-…`
     users         members and headers named like a user's ID, with their values wherever they occur
@@ -12,6 +11,8 @@ without the store. Replaced are:
     headers       those whose name has token, secret, auth, key, cookie or session in it
     files         `data:` URLs, base64 members, bodies that are not text: the placeholder states type and size
     matches       matches of the settings' pattern
+
+What the proxy would mask today and is still there is masked (`redaction.masked`): a call may be an earlier version's.
 
 `Redactor.summary` counts what was replaced, and names strings that look random and were kept.
 """
@@ -29,7 +30,7 @@ from moonpalace_addons.wire.secrets import patterns, personal
 from moonpalace_addons.wire.secrets.masking import is_masked
 from moonpalace_addons.wire.secrets.names import is_secret, is_secret_member
 from moonpalace_cli.redaction.call_strings import rewrite, rewrite_exchange, rewrite_text
-from moonpalace_cli.redaction.masked import credentials_of, masked, masked_row, masked_text
+from moonpalace_cli.redaction.masked import credentials_of, masked, masked_row, masked_text, secrets_of
 from moonpalace_cli.redaction.names import (
     ACCOUNT_HEADERS,
     ACCOUNT_MEMBERS,
@@ -80,15 +81,14 @@ class Redactor:
 
     def redact(self, call: Call) -> Call:
         """Return the call without data that identifies people, accounts and keys."""
-        clean = masked(call)
-        return rewrite(clean, self._pseudonyms(clean.exchange, clean.bodies.request))
+        clean = rewrite(call, self._pseudonyms(call.exchange, call.bodies.request))
+        return masked(clean, secrets_of(call))
 
     def redact_line(self, exchange: Exchange, request: bytes | None, words: str) -> tuple[Exchange, str]:
         """Return the row of a call and words of its request, redacted; `request` is the body."""
-        hidden = credentials_of(exchange)
-        row, pseudonyms = masked_row(exchange, hidden), self._pseudonyms(exchange, request)
-        shown = rewrite_text(masked_text(words, hidden), Place("request body"), pseudonyms)
-        return rewrite_exchange(row, pseudonyms), shown
+        hidden, pseudonyms = credentials_of(exchange), self._pseudonyms(exchange, request)
+        shown = rewrite_text(words, Place("request body"), pseudonyms)
+        return masked_row(rewrite_exchange(exchange, pseudonyms), hidden), masked_text(shown, hidden)
 
     def redact_name(self, kind: str, name: str) -> str:
         """Return a name that calls have in common, such as their session, redacted."""

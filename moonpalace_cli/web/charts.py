@@ -22,7 +22,6 @@ HEIGHT = 100
 """Units of a chart's height, which a page stretches, as it does the width."""
 SLOT = 10
 """Units of the width that a period has."""
-GAP = 1.5
 MIN_SLOTS = 24
 """Slots of a chart, at least: few bars are not as wide as the page."""
 MIN_VISIBLE = 1.5
