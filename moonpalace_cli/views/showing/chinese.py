@@ -16,6 +16,9 @@ CUT = {
     ),
     "the answer was cut at {used}{limit}": "回答在{used}处被截断{limit}",
     "raise max_completion_tokens (max_tokens), or leave it out": "调大 max_completion_tokens（max_tokens），或者不设",
+    "set max_completion_tokens to more than that: the request names no limit, and the API has one": (
+        "设一个更大的 max_completion_tokens：请求没有设上限，API 用了自己的上限"
+    ),
     "prompt and answer together fill the model's context": "提示词和回答加起来占满了模型的上下文",
     "shorten the history or the tools' results, or use a model with a larger context": (
         "精简历史消息或工具结果，或者换用上下文更长的模型"
@@ -142,6 +145,7 @@ NETWORK = {
     " after {count} bytes of the answer": "，此时已收到 {count} 字节的回答",
     " before any answer": "，没有给出任何回答",
     "the API closed the connection{received}": "API 关闭了连接{received}",
+    "try again": "再试一次",
     "try again; the part that arrived is stored": "再试一次；已收到的部分已经入库",
     " after {latency}": "在 {latency} 后",
     "your program hung up{after}, when nothing had come from the API for {silence}": (

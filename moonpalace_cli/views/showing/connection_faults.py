@@ -90,8 +90,13 @@ def gateway(facts: Facts) -> Reason | None:
     )
     return Reason(
         phrase("the API closed the connection{received}", received=received),
-        phrase("try again; the part that arrived is stored"),
+        phrase("try again; the part that arrived is stored") if count and is_stored(facts) else phrase("try again"),
     )
+
+
+def is_stored(facts: Facts) -> bool:
+    """Tell whether anything of the answer is in the store."""
+    return bool(facts.bodies.response or facts.bodies.event_stream)
 
 
 def client_left(facts: Facts) -> Reason | None:

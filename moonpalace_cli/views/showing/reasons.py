@@ -58,6 +58,8 @@ def truncated(facts: Facts) -> Reason | None:
     call = facts.call
     if call.finish_reason not in AT_LIMIT or cut_by(call) == "cut by a full context":
         return None
+    if facts.limit is None and looping(facts):
+        return None  # a loop ends at any limit: a larger one would only lengthen it
     count = call.completion_tokens
     used = phrase("its limit") if count is None else phrase("{count} tokens", count=count)
     limit = phrase("; the request allows {limit}", limit=facts.limit) if facts.limit else NOTHING
@@ -74,7 +76,9 @@ def truncated(facts: Facts) -> Reason | None:
         )
     return Reason(
         phrase("the answer was cut at {used}{limit}", used=used, limit=limit),
-        phrase("raise max_completion_tokens (max_tokens), or leave it out"),
+        phrase("raise max_completion_tokens (max_tokens), or leave it out")
+        if facts.limit
+        else phrase("set max_completion_tokens to more than that: the request names no limit, and the API has one"),
     )
 
 
@@ -286,8 +290,8 @@ RULES: tuple[Callable[[Facts], Reason | None], ...] = (
     wrong_key,
     rate_limited,
     context_full,
-    truncated,
     looping,
+    truncated,
     broken_body,
     unmatched_tools,
     too_large,

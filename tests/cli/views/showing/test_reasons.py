@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -72,7 +72,7 @@ CASES = (
         "counts reasoning too",
         {"finish_reason": "length", "completion_tokens": 48, "reasoning_tokens": 45},
     ),
-    Case("Anthropic's max_tokens", "the answer was cut at 7 tokens", "raise", {"finish_reason": "max_tokens"}),
+    Case("Anthropic's max_tokens", "the answer was cut at 7 tokens", "set", {"finish_reason": "max_tokens"}),
     Case(
         "full context",
         "prompt and answer together fill the model's context",
@@ -308,6 +308,24 @@ def test_a_lost_cache(store: Store, mpal: Callable[..., Outcome]) -> None:
     assert "mpal cache why 2" in found["advice"]
 
 
+def test_a_loop_that_ends_at_a_limit(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """A loop is the reason, not the limit at which it ends: nobody is told to raise that."""
+    store.add(finish_reason="length", completion_tokens=5175, response=answered(content=LOOP))
+    (found,) = json.loads(mpal("why", "--json").out)["reasons"]
+    assert "the answer repeats itself" in found["evidence"]
+
+
+@pytest.mark.parametrize(
+    ("response", "advice"), [(b"", "try again"), (b"data: {}", "try again; the part that arrived is stored")]
+)
+def test_a_cut_before_any_answer(store: Store, mpal: Callable[..., Outcome], response: bytes, advice: str) -> None:
+    """What arrived is only called stored if something arrived."""
+    values: dict[str, Any] = {**CUT, "response_bytes": len(response), "latency": SECOND}
+    store.add(**values, status_code=None, response=response or None)
+    (found,) = json.loads(mpal("why", "--json").out)["reasons"]
+    assert found["advice"] == advice
+
+
 def test_text(store: Store, mpal: Callable[..., Outcome]) -> None:
     """Evidence comes first, the advice below it; a call without a fault says so."""
     store.add()
@@ -315,6 +333,6 @@ def test_text(store: Store, mpal: Callable[..., Outcome]) -> None:
     assert mpal("why").out == (
         "#2 cut by max_tokens\n"
         "the answer was cut at 7 tokens\n"
-        "→ raise max_completion_tokens (max_tokens), or leave it out\n"
+        "→ set max_completion_tokens to more than that: the request names no limit, and the API has one\n"
     )
     assert mpal("why", "1").out.startswith("#1 stop\nnothing that is stored shows a fault")
