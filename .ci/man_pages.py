@@ -6,6 +6,8 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
+MIN_PYTHON = (3, 12)
+
 
 class ManPages(BuildHookInterface[Any]):
     """Make a page for each command from its help."""
@@ -14,6 +16,9 @@ class ManPages(BuildHookInterface[Any]):
         """Write the pages, and add them to the files of a wheel; one that refers to a checkout has none."""
         if version == "editable":
             return
+        # pip builds the metadata before it compares `requires-python`; older versions cannot compile our modules.
+        if sys.version_info < MIN_PYTHON:
+            raise SystemExit("MoonPalace requires Python >={}.{}".format(*MIN_PYTHON))
         sys.path[:0] = [self.root, str(Path(self.root, "addons"))]
         from moonpalace_addons.version import __version__
         from moonpalace_cli.main import cli

@@ -66,5 +66,5 @@ def text_of(value: object) -> str:
     if isinstance(value, datetime):
         return local_time(value)
     if isinstance(value, float):
-        return f"{value:.4f}" if value >= 0.1 or value == 0 else f"{value:.6f}"
+        return f"{value:.{4 if value >= 0.1 else 6}f}".rstrip("0").rstrip(".")
     return "" if value is None else str(value)

@@ -37,18 +37,28 @@ WITHOUT_COST = (
     show_default=True,
     help="Add up by model, local day, tag, session of the client, or endpoint.",
 )
+@click.option(
+    "--sort",
+    "order",
+    metavar="[-]NAME",
+    type=click.Choice([sign + name for name in costs.SORTS for sign in ("", "-")]),
+    help=f"Sort by {', '.join(costs.SORTS[:-1])} or {costs.SORTS[-1]}; with a minus the greatest come first.",
+)
 @filter_flags
 @click.option("--reprice", is_flag=True, help="First work out the costs of these calls again, at today's prices.")
 @click.option("--misses", is_flag=True, help="Also compare the prompts of these calls: what did cache misses cost?")
 @form_flags
 @setting_flags("database", "endpoints", "prices")
-def command(by: str, filters: Filters, reprice: bool, misses: bool, form: Form, settings: Settings) -> None:
+def command(
+    *, by: str, order: str | None, filters: Filters, reprice: bool, misses: bool, form: Form, settings: Settings
+) -> None:
     """Add up what calls cost, each currency for itself.
 
     The cost has three parts: prompt tokens that were not cached, cached ones, and completion tokens. "saved" is what
     the cached tokens would have cost more without the cache. Prices are those of config.yaml, else the API's own
     figure, else those that come with MoonPalace; calls to hosts and models that it does not know have no cost. A call
-    with several tags counts under each of them.
+    with several tags counts under each of them. Tables count calls without a cost in the row of their name, if it has
+    one; a narrow terminal shows fewer columns.
 
     --misses adds what it cost that prompts were not cached which could have been, by cause (in JSON as objects with
     "misses"); mpal cache why ranks them. This reads the prompts of all these calls, which takes ten seconds for a
@@ -63,6 +73,7 @@ def command(by: str, filters: Filters, reprice: bool, misses: bool, form: Form, 
         from moonpalace_addons.store.read.costs import spent
 
         groups = spent(engine, cast("By", by), where)
+        groups = costs.in_order(groups, order) if order else groups
         missed = missed_sums(engine, where) if misses else []
     if form != "table":
         records = [costs.document(by, group) for group in groups] + [each.document() for each in missed]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.views import call_line
 from moonpalace_addons.views.money import amount
-from moonpalace_cli.views.listing.layout import lay_out
+from moonpalace_cli.views.listing.layout import fits, lay_out
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.read.costs import Spent
@@ -15,17 +16,54 @@ if TYPE_CHECKING:
 TOKENS = ("prompt_tokens", "cached_tokens", "completion_tokens")
 AMOUNTS = ("cost_input", "cost_cached", "cost_output", "cost", "cost_saved")
 HEADERS = ("calls", "prompt", "cached", "completion", "for input", "for cached", "for output", "cost", "saved", "in")
+SHORT = {"completion": "output"}
+PARTS = ("for input", "for cached", "for output")
+"""Columns that a narrow terminal does not show."""
+SORTS = ("name", "calls", *TOKENS, *AMOUNTS)
+"""What groups can be sorted by."""
 DIGITS = 9
 """Decimals of an amount in JSON."""
 
 
 def table(by: str, groups: Sequence[Spent], width: int | None) -> str:
-    """Return a table of groups, and for each currency a line for all."""
-    rows = [row(group.name or f"(no {by})", group) for group in groups]
-    for currency, group in sums(groups).items():
-        if sum(each.currency == currency for each in groups) > 1:
-            rows.append(row("all calls" if currency else "without a cost", group))
-    return lay_out((by, *HEADERS), rows, width, right=HEADERS[:-1])
+    """Return a table of groups, and for each currency a line for all; without columns that are empty in each line.
+
+    A name has a line for each currency, in the first of which its calls without a cost count too.
+    """
+    lines = folded(groups)
+    names = [group.name or f"(no {by})" for group in lines]
+    for currency, group in sums(lines).items():
+        if sum(each.currency == currency for each in lines) > 1:
+            lines.append(group)
+            names.append("total" if currency else "no cost")
+    rows = [row(name, group) for name, group in zip(names, lines, strict=True)]
+    headers, rows = without_columns((by, *HEADERS), rows, empty_columns(rows))
+    if width is not None and not fits(headers, rows, width):
+        rows = [row(name, group, count=call_line.amount) for name, group in zip(names, lines, strict=True)]
+        headers, rows = without_columns((by, *HEADERS), rows, {*empty_columns(rows), *PARTS})
+        headers = [SHORT.get(header, header) for header in headers]
+    right = [header for header in headers[1:] if header != "in"]
+    return lay_out((by if by == "day" else "model", *headers[1:]), rows, width, headers, right)
+
+
+def folded(groups: Sequence[Spent]) -> list[Spent]:
+    """Return copies of the groups; those without a cost are added to the first of the same name that has one."""
+    lines = [replace(group) for group in groups]
+    first = {group.name: group for group in reversed(lines) if group.currency}
+    for group in lines:
+        if group.currency is None and group.name in first:
+            first[group.name].add(group)
+    return [group for group in lines if group.currency or group.name not in first]
+
+
+def in_order(groups: Sequence[Spent], order: str) -> list[Spent]:
+    """Return the groups sorted by one of `SORTS`, descending after a minus; those without an amount come last."""
+    name = order.removeprefix("-")
+    there = [group for group in groups if group.currency or name not in AMOUNTS]
+    ordered = sorted(
+        there, key=lambda group: (getattr(group, name) is not None, getattr(group, name)), reverse=order.startswith("-")
+    )
+    return ordered + [group for group in groups if group not in there]
 
 
 def sums(groups: Sequence[Spent]) -> dict[str | None, Spent]:
@@ -38,11 +76,25 @@ def sums(groups: Sequence[Spent]) -> dict[str | None, Spent]:
     return found
 
 
-def row(name: str, group: Spent) -> list[str]:
+def row(name: str, group: Spent, count: Callable[[int], str] = "{:,}".format) -> list[str]:
     """Return the cells of a group; without a currency, no amounts."""
-    tokens = [f"{getattr(group, column):,}" for column in TOKENS]
+    tokens = [count(getattr(group, column)) for column in TOKENS]
     amounts = [amount(getattr(group, column)) if group.currency else "" for column in AMOUNTS]
     return [name, f"{group.calls:,}", *tokens, *amounts, group.currency or ""]
+
+
+def empty_columns(rows: Sequence[Sequence[str]]) -> set[str]:
+    """Return the columns that are empty in all rows."""
+    cells = zip(*(line[1:] for line in rows), strict=True)
+    return {header for header, column in zip(HEADERS, cells, strict=False) if not any(column)}
+
+
+def without_columns(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], hidden: set[str]
+) -> tuple[list[str], list[list[str]]]:
+    """Return headers and rows without these columns."""
+    kept = [place for place, header in enumerate(headers) if header not in hidden]
+    return [headers[place] for place in kept], [[line[place] for place in kept] for line in rows]
 
 
 def document(by: str, group: Spent) -> dict[str, object]:

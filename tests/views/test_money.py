@@ -10,10 +10,12 @@ from moonpalace_addons.views.money import price
     [
         (None, "CNY", ""),
         (0.0213, "CNY", "¥0.0213"),
-        (0.00002, "USD", "$0.000020"),
+        (0.4, "CNY", "¥0.40"),
+        (0.0, "CNY", "¥0.00"),
+        (0.00002, "USD", "$0.00002"),
         (1234.5, "CNY", "¥1,234.50"),
-        (2.0, "EUR", "2.0000 EUR"),
-        (2.0, None, "2.0000"),
+        (2.0, "EUR", "2.00 EUR"),
+        (2.0, None, "2.00"),
     ],
 )
 def test_prices(cost: float | None, currency: str | None, shown: str) -> None:

@@ -4,8 +4,10 @@ SIGNS = {"CNY": "¥", "USD": "$"}
 
 
 def amount(value: float) -> str:
-    """Return an amount of money: cents in full, and enough of smaller ones."""
-    return f"{value:,.2f}" if value >= 100 else f"{value:.4f}" if value >= 0.01 or value == 0 else f"{value:.6f}"
+    """Return an amount of money: at least two decimals, and more of small ones unless they are zeros."""
+    decimals = 2 if value >= 100 else 4 if value >= 0.01 else 6
+    whole, _, digits = f"{value:,.{decimals}f}".partition(".")
+    return f"{whole}.{digits.rstrip('0').ljust(2, '0')}"
 
 
 def price(cost: float | None, currency: str | None) -> str:

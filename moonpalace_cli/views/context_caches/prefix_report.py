@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from moonpalace_addons.views.money import amount
 from moonpalace_cli.views.context_caches.causes import Cause, Cost, cause_of, cost_of, explained, price_of
 from moonpalace_cli.views.context_caches.prefix_comparison import BLOCK, Comparison, Divergence, compare
 from moonpalace_cli.views.context_caches.prompts import Request
@@ -97,7 +98,7 @@ def cost_lines(cost: Cost, block: int = BLOCK, price: tuple[float, str] | None =
         return ["tokens: unknown, one of the two calls has no usage"]
     could = f"{cost.possible:,} could have been{blocks_text(cost.possible, block)}"
     shown = [f"tokens: {cost.cached:,} of {cost.prompt:,} were cached; had the earlier prompt stayed, {could}"]
-    money = f": {price[0]:.6f} {price[1]}" if price else ""
+    money = f": {amount(price[0])} {price[1]}" if price else ""
     return [*shown, f"cost: {cost.lost:,} tokens that were not cached{money}" if cost.lost else "cost: nothing"]
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from moonpalace_addons.store.read.costs import Spent
+from moonpalace_cli.views.costs import table
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Outcome, Store
@@ -51,8 +55,8 @@ def test_table(calls: Store, mpal: Callable[..., Outcome]) -> None:
     titles = ["prompt", "cached", "completion", "for input", "for cached", "for output", "cost", "saved", "in"]
     assert cells == [
         ["model", "calls", *titles],
-        ["kimi-k3", "1", "1,000", "400", "100", "0.001800", "0.000200", "0.001500", "20.0000", "0.001000", "CNY"],
-        ["kimi-k3", "2", "2,000", "800", "200", "0.003600", "0.000400", "0.003000", "0.007000", "0.002000", "USD"],
+        ["kimi-k3", "1", "1,000", "400", "100", "0.0018", "0.0002", "0.0015", "20.00", "0.001", "CNY"],
+        ["kimi-k3", "2", "2,000", "800", "200", "0.0036", "0.0004", "0.003", "0.007", "0.002", "USD"],
         ["other", "1", "5", "0", "0", "", "", "", "", "", ""],
     ]
     assert result.err.startswith("without a cost: 1 call; the price of their model is unknown")
@@ -76,7 +80,7 @@ def test_only_calls_with_tokens_lack_a_cost(calls: Store, mpal: Callable[..., Ou
 def test_sums(calls: Store, mpal: Callable[..., Outcome]) -> None:
     """Several groups of one currency are followed by their sum."""
     lines = mpal("cost", "--by", "session", "-p", "cost_currency == 'USD'").out.splitlines()
-    assert [line.split("|")[1].strip() for line in lines if "|" in line] == ["session", "s-1", "s-2", "all calls"]
+    assert [line.split("|")[1].strip() for line in lines if "|" in line] == ["session", "s-1", "s-2", "total"]
     assert "|     2 |  2,000" in lines[-2]
 
 
@@ -148,3 +152,45 @@ def test_bad_prices_stop_only_this_command(store: Store, mpal: Callable[..., Out
     assert result.code == 2
     assert "line 1: prices.kimi-k3 must have output" in result.err
     assert mpal("list").code == 0
+
+
+@pytest.mark.parametrize("order", ["cost", "-cost", "-calls", "name", "-completion_tokens"])
+def test_sorted(calls: Store, mpal: Callable[..., Outcome], order: str) -> None:
+    """Groups come in the order asked for, those without an amount last."""
+    column = order.removeprefix("-").replace("name", "model")
+    values: list[Any] = [value for (value,) in told(mpal("cost", "--json", "--sort", order), column)]
+    known = [value for value in values if value is not None]
+    assert values == sorted(known, reverse=order.startswith("-")) + [None] * (len(values) - len(known))
+    assert len(values) == 3
+
+
+def test_a_day_has_one_row_for_each_currency(store: Store, mpal: Callable[..., Outcome]) -> None:
+    """Calls without a cost are counted with the others of their day, and days are followed by their sum."""
+    for hour in (1, 30):
+        store.add(**PRICED, started_at=datetime(2026, 11, 21, tzinfo=UTC) + timedelta(hours=hour))
+        store.add(model_answered="other", started_at=datetime(2026, 11, 21, tzinfo=UTC) + timedelta(hours=hour))
+    lines = [line.split("|") for line in mpal("cost", "--by", "day").out.splitlines() if "|" in line]
+    rows = [[cell.strip() for cell in line[1:-1]] for line in lines[1:]]
+    assert [(row[0], row[1], row[-3], row[-1]) for row in rows] == [
+        ("2026-11-21", "2", "0.0035", "USD"),
+        ("2026-11-22", "2", "0.0035", "USD"),
+        ("total", "4", "0.007", "USD"),
+    ]
+
+
+def test_a_table_at_80_columns(calls: Store) -> None:
+    """Many models with long names are lines of one table, without the parts of the cost, with short counts."""
+    group = Spent("a-model-with-quite-a-long-name-of-2026", "CNY", 1234, 1234, 12_345_678, 1_234_567, 99_999)
+    lines = table("model", [group, replace(group, name="b", currency=None)], 80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert len(lines) == 6
+    assert [cell.strip() for cell in lines[1].split("|")[1:-1]] == [
+        *("model", "calls", "prompt", "cached", "output", "cost", "saved", "in"),
+    ]
+    assert "| 1,234 |    12M |   1.2M |   100k | 0.00 |" in lines[3]
+
+
+def test_nothing_has_a_price() -> None:
+    """Columns of amounts that would be empty are left out."""
+    lines = table("model", [Spent("m", None, 1, 1, 5, 0, 7)], 80).splitlines()
+    assert lines[1] == "| model | calls | prompt | cached | completion |"

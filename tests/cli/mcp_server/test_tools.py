@@ -164,7 +164,7 @@ def test_why_compare_and_sums_answer(ask: Ask, store: Store) -> None:
     assert "| messages: 2 of 3 were in call 1 too" in compared
     assert "the same up to character 17, then:\ncall 1, 19 characters in all:\n| is\ncall 2" in compared
     assert "| | kimi-k3 | 2 | 0 | 4000 | 14 |" in ask("statistics")
-    assert "| 1.0000 | 0.0000 | USD |" in ask("cost")
+    assert "| 1.00 | 0.00 | USD |" in ask("cost")
     assert "| | user-" in ask("cost", by="session")
     assert "lost: only 9 s had passed" in ask("cache", call=2)
     assert "| all misses: 1 call, " in ask("cache")

@@ -1,6 +1,10 @@
 """Tests of the man pages."""
 
 import re
+import runpy
+import sys
+from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
@@ -8,6 +12,7 @@ import pytest
 from moonpalace_cli.main import COMMANDS, cli
 from moonpalace_cli.text.man_pages import escaped, pages
 
+ROOT = Path(__file__).parents[3]
 MACROS = (".TH ", ".SH ", ".PP", ".nf", ".fi", ".TP")
 
 
@@ -50,3 +55,14 @@ def test_a_command_without_options() -> None:
     plain = click.Command("plain", help="Do it.", add_help_option=False)
     ((name, text),) = pages(plain, "plain", "1.0")
     assert (name, ".SH OPTIONS" in text, "SEE ALSO" in text) == ("plain.1", False, False)
+
+
+def test_the_build_refuses_an_old_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before it imports anything of ours, which would be a SyntaxError there."""
+    plugin = ModuleType("hatchling.builders.hooks.plugin.interface")
+    plugin.BuildHookInterface = list  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, plugin.__name__, plugin)
+    hook = runpy.run_path(str(ROOT / ".ci" / "man_pages.py"))["ManPages"]()
+    monkeypatch.setattr(sys, "version_info", (3, 11, 7))
+    with pytest.raises(SystemExit, match=r"^MoonPalace requires Python >=3.12$"):
+        hook.initialize("standard", {})

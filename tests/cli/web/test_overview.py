@@ -145,7 +145,7 @@ def test_charts() -> None:
     assert [height for _, _, height in tokens[0]] == [6.94, 20.83, 11.11]
     assert parts(found["cached input"]) == [[("cached", 75.0, 25.0)], [("cached", 25.0, 75.0)]]
     assert found["tokens"].bars[1].values == [("cached input", "225"), ("other input", "75"), ("output", "60")]
-    assert (found["cost CNY"].top, found["total"].top) == ("¥0.5000", "100ms")
+    assert (found["cost CNY"].top, found["total"].top) == ("¥0.50", "100ms")
     assert list(found) == ["calls", "tokens", "cost CNY", "cached input", "first token", "total"]
 
 
@@ -174,7 +174,7 @@ def test_lines() -> None:
     (whole,) = measured(status=500).models.values()
     one, other = lines([Named("a", whole, "/a", "/failed"), Named("b", Group(calls=1), "/b", "")])
     assert [cell.text for cell in one.cells] == [
-        "2", "1", "200", "25 %", "80", "¥1.0000", "10ms / 10ms / 10ms", "100ms / 100ms / 100ms",
+        "2", "1", "200", "25 %", "80", "¥1.00", "10ms / 10ms / 10ms", "100ms / 100ms / 100ms",
     ]  # fmt: skip
     assert [(cell.share, cell.address) for cell in one.cells[:4]] == [
         (1.0, ""),

@@ -70,7 +70,7 @@ def test_what_a_loss_cost() -> None:
     assert cost_lines(Cost(1000, 0, 512, 0, 512))[-1] == "cost: 512 tokens that were not cached"
     lines = cost_lines(Cost(1000, 0, 512, 0, 512), 1, (0.0015, "USD"))
     assert lines[0].endswith("512 could have been")
-    assert lines[1] == "cost: 512 tokens that were not cached: 0.001500 USD"
+    assert lines[1] == "cost: 512 tokens that were not cached: 0.0015 USD"
 
 
 @pytest.mark.parametrize(

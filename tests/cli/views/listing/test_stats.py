@@ -89,7 +89,7 @@ def test_costs() -> None:
     assert (document["costs"], document["models"][1]["costs"]) == ({"CNY": 4.0, "USD": 1.0}, {})
     lines = stats.report(groups, None, blocks=True).split("\n")
     assert [line.split("|")[-2].strip() for line in lines if line.startswith("|")][:5] == [
-        *("cost", "4.0000 CNY", "1.0000 USD", "", "4.0000 CNY")
+        *("cost", "4.00 CNY", "1.00 USD", "", "4.00 CNY")
     ]
     assert "cost" not in stats.report(stats.add_up([[call()]]), None, blocks=True)
 

@@ -158,5 +158,5 @@ def test_odd_numbers(store: Store, mpal: Callable[..., Outcome]) -> None:
     store.add(prompt_tokens=10, cached_tokens=50, completion_tokens=1, cost=0.00005, cost_currency="CNY")
     store.add(prompt_tokens=10, cached_tokens=5, completion_tokens=1, cost=12345.678, cost_currency="CNY")
     assert "of the prompt was cached" not in mpal("show", "1").out
-    assert "cost 0.000050 CNY" in mpal("show", "1").out
+    assert "cost 0.00005 CNY" in mpal("show", "1").out
     assert "cost 12,345.68 CNY" in mpal("show", "2").out
