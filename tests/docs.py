@@ -4,6 +4,7 @@ In a `console` block every line `$ mpal …` is followed by what the command pri
 `mpal demo`. A line `…` in the document stands for lines left out. Tables of the code stand between two comments.
 """
 
+import io
 import os
 import re
 import shlex
@@ -11,7 +12,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -65,7 +66,8 @@ def demo_store() -> Iterator[Demo]:
 
     with tempfile.TemporaryDirectory() as folder, MockServer() as mock:
         environment = demo.clean_environment(Path(folder))
-        with demo.proxy(mock.url, environment) as (base_url, log):
+        silent = io.StringIO()  # the demo repeats the log of its proxy
+        with redirect_stdout(silent), redirect_stderr(silent), demo.proxy(mock.url, environment) as (base_url, log):
             for number, (_, body) in enumerate(demo.CALLS, 1):
                 demo.call(base_url, body)
                 log.wait_for(f"last_insert_id=({number})\n")

@@ -22,7 +22,8 @@ from moonpalace_addons.store.upkeep.indexing import catch_up
 from moonpalace_addons.store.upkeep.search_blocks import BLOCK_SIZE
 
 RUN = {"id": "1" * 36, "host": "here", "pid": 1, "version": "0", "started_at": 0, "heartbeat_at": 0}
-EARLIER = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
+VERSIONS = Path(import_module("moonpalace_addons.store.migrations.versions").__path__[0])
+EARLIER = [found[:4] for found in sorted(file.name for file in VERSIONS.glob("[0-9]*.py")) if found[:4] != REVISION]
 
 BODY = b'{"messages": [{"content": "hello"}]}'
 PART = "INSERT INTO parts (hash, is_text, data) VALUES (:hash, true, :data)"

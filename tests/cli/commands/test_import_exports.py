@@ -16,7 +16,9 @@ import pytest
 
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.incoming.carried import CARRIED
+from moonpalace_addons.store.incoming.exported import DocumentSource
 from moonpalace_addons.store.records import contents, exchanges
+from moonpalace_addons.store.write import derive
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Store
@@ -96,6 +98,18 @@ def test_a_case_travels_with_its_times(mpal: Mpal, store: Store, tmp_path: Path,
         assert {name: getattr(after, name) for name in names} == {name: getattr(before, name) for name in names}
     finally:
         engine.dispose()
+
+
+def test_what_follows_from_a_request_is_there(tmp_path: Path) -> None:
+    """An imported call has the columns that a captured one derives from its request."""
+    file = tmp_path / "case.json"
+    body = {"model": "m", "stream": True}
+    answer = {"status": "200 OK", "header": "", "body": None, "event_stream": EVENTS.decode()}
+    file.write_text(json.dumps(GOOD | {"request": GOOD["request"] | {"body": body}, "response": answer}))
+    derived = derive.asked_columns("", body)
+    columns = DocumentSource(file).load(0).columns
+    assert {name: columns[name] for name in derived} == derived
+    assert columns["stream_requested"] is True
 
 
 def test_exports_of_earlier_versions(mpal: Mpal, tmp_path: Path) -> None:

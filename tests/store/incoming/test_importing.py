@@ -245,7 +245,7 @@ def broken(tmp_path: Path) -> Callable[[str], Path]:
     ("name", "words"),
     [
         ("missing", "there is no file "),
-        ("text", "file is not a database"),
+        ("text", "neither a database nor an export; of exports, only json, jsonl and zips of these can be imported"),
         ("tables", "holds other tables"),
         ("newer", f"has the schema 9999, this MoonPalace knows {REVISION}: upgrade this MoonPalace"),
         ("empty", "is empty"),

@@ -11,6 +11,7 @@ from moonpalace_addons.store.incoming import legacy, legacy_calls
 from moonpalace_addons.store.incoming.legacy import Stored
 from moonpalace_addons.store.incoming.transfer import Transferred
 from moonpalace_addons.store.tasks import State
+from moonpalace_addons.store.write import derive
 
 NOON = 1_722_254_400_000_000  # 2024-07-29 12:00:00 UTC
 ANSWER = b'{"id": "chatcmpl-1", "choices": [{"index": 0, "message": {"content": "Hi"}, "finish_reason": "stop"}]}'
@@ -219,3 +220,12 @@ def test_no_value_is_refused(value: Stored) -> None:
         taken = call(**{name: value})
         for column in ("method", "endpoint", "path", "query", "request_headers", "state", "request_bytes"):
             assert taken.columns[column] is not None, name
+
+
+def test_what_follows_from_a_request_is_there() -> None:
+    """An imported call has the columns that a captured one derives from its request."""
+    body = b'{"model": "kimi-k3", "stream": true, "prompt_cache_key": "s-1"}'
+    derived = derive.asked_columns("", derive.request_fields(body))
+    columns = call(request_body=body, **stream(EVENT % b'"stop"', DONE)).columns
+    assert {name: columns[name] for name in derived} == derived
+    assert columns["session"] == "s-1"

@@ -21,6 +21,7 @@ MAX_FILES = 100_000
 INDEX = "index.json"
 ZIP = b"PK"
 SQLITE = b"SQLite format 3\0"
+IMPORTED = "of exports, only json, jsonl and zips of these can be imported, not reports, commands or other formats"
 ENDINGS = (".json", ".jsonl", ".zip")
 BROKEN = (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError, ValueError)
 """What is raised for files that cannot be read, and for zips that are damaged, encrypted or of another kind."""
@@ -74,7 +75,7 @@ def documents(file: Path) -> list[Document]:
     for name, data in _contents(file):
         found += _read(name, data)
     if not found:
-        raise StoreError(f"cannot import {file}: there is no call in it")
+        raise StoreError(f"cannot import {file}: there is no call in it; {IMPORTED}")
     return found
 
 

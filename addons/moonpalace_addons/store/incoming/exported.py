@@ -133,13 +133,13 @@ def to_call(name: str, document: Document) -> Transferred:
     derive.finish(call, ended, received, fields, path=path, hidden=hidden)
     columns = (
         derive.EMPTY
+        | derive.asked_columns(asked.header, fields)
         | {
             "method": "POST" if request else "GET",
             "path": masking.mask_path(path),
             "query": masking.mask_query(query),
             "request_headers": stripped(asked.header, hidden) or "",
             "request_bytes": len(request or b""),
-            "model_requested": derive.text_or_none(fields.get("model")),
             "is_coerced": False,
             "started_at": microseconds(told.get("requested_at")),
         }

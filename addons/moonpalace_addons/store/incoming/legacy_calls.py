@@ -110,8 +110,8 @@ def request_columns(row: LegacyRow, body: bytes | None, headers: str | None, fie
         "request_content_type": text(row["request_content_type"]),
         "request_bytes": len(body or b""),
         "client_request_id": text(row["request_id"]),
-        "model_requested": derive.text_or_none(fields.get("model")),
         "is_coerced": False,  # the original did not record whether the client asked for the stream
+        **derive.asked_columns(headers or "", fields),
     }
 
 

@@ -16,7 +16,7 @@ from moonpalace_addons.store.database.engine import sqlite_file as file_of
 from moonpalace_addons.store.database.file_checks import read_only, read_only_uri
 from moonpalace_addons.store.database.opening import current_revision
 from moonpalace_addons.store.incoming import legacy, legacy_calls, transfer_rows
-from moonpalace_addons.store.incoming.document_files import is_export
+from moonpalace_addons.store.incoming.document_files import IMPORTED, is_export
 from moonpalace_addons.store.incoming.exported import DocumentSource
 from moonpalace_addons.store.incoming.transfer import Transferred
 from moonpalace_addons.store.records import contents, explanations, labels, runs
@@ -74,6 +74,8 @@ def is_legacy(file: Path) -> bool:
         with closing(read_only(file)) as connection:
             return legacy.is_legacy(connection)
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            raise StoreError(f"cannot import {file}: it is neither a database nor an export; {IMPORTED}") from error
         raise StoreError(f"cannot read {file}: {error}") from error
 
 

@@ -82,13 +82,20 @@ def request_columns(request: RequestRead, fields: Fields, *, run_id: str, finger
         "request_content_type": request.content_type,
         "request_bytes": len(request.body),
         "client_request_id": request.client_request_id,
-        "session": session.of_request(session_headers(request.headers), fields),
         "key_fingerprint": masking.fingerprint(request.api_key, fingerprint_key) if request.api_key else None,
         "changes": packed(request.changes),
+        "is_coerced": request.coerced,
+        **asked_columns(request.headers, fields),
+    }
+
+
+def asked_columns(headers: str, fields: Fields) -> Values:
+    """Return the columns derived from what a request says, of captured and of imported calls."""
+    return {
+        "session": session.of_request(session_headers(headers), fields),
         "model_requested": text_or_none(fields.get("model")),
         "stream_requested": fields.get("stream") is True if fields else None,
         "is_stream": fields.get("stream") is True,
-        "is_coerced": request.coerced,
     }
 
 
