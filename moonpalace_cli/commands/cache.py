@@ -119,12 +119,14 @@ def why(wanted: CallSelection, form: Form, settings: Settings) -> None:
     """Explain why the prompt of a call was cached or not; without an ID, of the newest.
 
     The call is compared with the one that it continues: of the 50 before it with the same key, the one that has the
-    most messages in common; rather one for the same model, since models share no cache. Shown are the message at which
+    most messages in common; rather one for the same model that had ended, since models share no cache. If none has a
+    message in common, it is compared with the one whose prompt is nearly the same. Shown are the message at which
     the two prompts part, what changed there, how many cached tokens that cost, and whether the cache had expired. The
     API caches the beginning of a prompt (tools, instructions, messages) up to the first difference: Kimi in blocks of
     256 tokens. This needs no --auto-cache.
 
-    Of many calls (several IDs, --last N, --all or a filter such as --since), the misses are ranked by what they cost.
+    Of many calls (several IDs, --last N, --all or a filter such as --since), the misses are ranked by what they cost,
+    and the calls are counted that share no beginning with an earlier one.
     """
     with opened(settings.database, needs_calls=True) as engine:
         ids = wanted.find(engine)
@@ -141,16 +143,17 @@ def rank(engine: Engine, ids: Sequence[int], form: Form) -> None:
     """Print the misses among these calls, those that cost most first."""
     from moonpalace_cli.views.context_caches import misses, prefix_report
 
-    found = misses.ranked(misses.findings(engine, ids))
+    surveyed = misses.survey(engine, ids)
+    found = misses.ranked(surveyed.misses)
     if form != "table":
         print_records((json.dumps(prefix_report.document(each), ensure_ascii=False) for each in found), form)
         return
     if not found:
         click.echo(f"none of these {len(ids):,} calls missed a cache that it could have used")
-        return
-    click.echo(visible(misses.table(found, terminal_width())))
-    for each in misses.sums(found):
-        click.echo(visible(str(each)))
+    else:
+        click.echo(visible(misses.table(found, terminal_width())))
+    for line in surveyed.lines():
+        click.echo(visible(line))
 
 
 def explain(engine: Engine, call: Exchange, form: Form) -> None:
@@ -201,7 +204,7 @@ def print_alone(call: Exchange, form: Form) -> None:
     if call.cached_tokens:
         click.echo(f"{text}, yet {cached_of(call)}: another call, older or not in this store, began in the same way")
     else:
-        click.echo(f"{text}: none of them can have put its beginning into the cache")
+        click.echo(f"{text}: none of them has a message in common with it, or a prompt nearly like it")
 
 
 def record(cache: ContextCache, written: Callable[[int], str]) -> dict[str, str | int | None]:

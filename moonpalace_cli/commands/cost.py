@@ -97,8 +97,7 @@ def missed_sums(engine: Engine, where: ColumnElement[bool] | None) -> list[Lost]
     from moonpalace_addons.store.read.selection import chosen_ids
     from moonpalace_cli.views.context_caches import misses
 
-    found = [each for each in misses.findings(engine, chosen_ids(engine, where)) if each.cost.lost]
-    return misses.sums(found)
+    return misses.sums(misses.survey(engine, chosen_ids(engine, where)).misses)
 
 
 def work_out_again(engine: Engine, settings: Settings, where: ColumnElement[bool] | None) -> None:

@@ -64,8 +64,9 @@ def cache(reader: Reader, arguments: Mapping[str, object]) -> str:
 
     where = filters_of(arguments).condition(reader.engine)
     ids = chosen_ids(reader.engine, where, last=cast(int, arguments.get("last", DEFAULT_LAST)))
-    found = misses.ranked(misses.findings(reader.engine, ids))
-    text = "\n".join([misses.table(found, None), *map(str, misses.sums(found))]) if found else "no misses"
+    surveyed = misses.survey(reader.engine, ids)
+    found = misses.ranked(surveyed.misses)
+    text = "\n".join([misses.table(found, None) if found else "no misses", *surveyed.lines()])
     return shown(f"the newest {len(ids):,} calls\n{text}", arguments)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Literal
 
+from moonpalace_addons.store.state import State
 from moonpalace_addons.wire.json_value import dump_json, mapping, parse_bounded
 from moonpalace_cli.views.context_caches.prefix_comparison import Comparison, blocks
 
@@ -12,10 +15,12 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
     from moonpalace_cli.views.context_caches.prompts import Request
 
-type Cause = Literal["cached", "changed", "expired", "lost", "unmarked", "unknown"]
+type Cause = Literal["cached", "changed", "expired", "lost", "not ended", "other model", "unmarked", "unknown"]
 
 LIKELY_TTL = 300
 """Seconds after which a cache may have expired whose lifetime is unknown: the APIs keep a prefix for at least that."""
+LONG_PROMPT = 1024
+"""Tokens of a prompt from which it is worth a word that nothing of it was cached."""
 MILLION = 1_000_000
 NEARLY = 0.9
 """Share of the common prefix from which it counts as cached: its tokens are estimated from its bytes."""
@@ -41,13 +46,30 @@ def cost_of(earlier: Exchange, later: Exchange, request: Request, comparison: Co
     if prompt is None or earlier.prompt_tokens is None:
         return Cost(prompt, cached, None, None, None)
     possible = blocks(min(prompt, earlier.prompt_tokens), request.block)
-    common = prompt * comparison.same_bytes // max(1, request.size)
-    kept = blocks(common, request.block) if comparison.same_model else 0
+    kept = blocks(common_tokens(prompt, request, comparison), request.block)
+    if not comparison.same_model:
+        return Cost(prompt, cached, 0, 0, 0)
     return Cost(prompt, cached, possible, min(kept, possible), max(0, possible - cached))
 
 
-def cause_of(seconds: float, before: Request, request: Request, comparison: Comparison, cost: Cost) -> Cause:
-    """Return why the tokens were not cached; `seconds` passed between the calls."""
+def common_tokens(prompt: int, request: Request, comparison: Comparison) -> int:
+    """Estimate the tokens of the common prefix, of so many of the whole prompt."""
+    return prompt * comparison.same_bytes // max(1, request.size)
+
+
+def had_ended(earlier: Exchange, later: Exchange) -> bool:
+    """Tell whether a call had ended when another one began."""
+    if earlier.latency is None:
+        return earlier.state is not State.IN_FLIGHT
+    return earlier.started_at + timedelta(microseconds=earlier.latency / 1000) <= later.started_at
+
+
+def cause_of(
+    seconds: float, before: Request, request: Request, comparison: Comparison, cost: Cost, *, ended: bool = True
+) -> Cause:
+    """Return why the tokens were not cached; `seconds` passed between the calls, the earlier of which had `ended`."""
+    if not comparison.same_model and not cost.cached and cost.prompt is not None:
+        return "other model"
     if cost.lost is None or cost.kept is None:
         return "unknown"
     if not cost.lost:
@@ -57,12 +79,14 @@ def cause_of(seconds: float, before: Request, request: Request, comparison: Comp
     is_used = cost.kept < request.least or cost.cached + request.block >= NEARLY * cost.kept
     if not comparison.is_prefix and is_used:
         return "changed"
+    if not ended:
+        return "not ended"
     return "expired" if seconds > (before.ttl or LIKELY_TTL) else "lost"
 
 
-def explained(cause: Cause, seconds: float, before: Request) -> str:
+def explained(cause: Cause, seconds: float, before: Request, cost: Cost) -> str:
     """Return a cause in words."""
-    passed = f"{seconds:,.0f} s had passed"
+    passed = f"{passing(seconds)} had passed"
     match cause:
         case "expired" if before.ttl is not None:
             return f"expired: {passed}, and the cache was to live for {before.ttl:,} s"
@@ -70,12 +94,25 @@ def explained(cause: Cause, seconds: float, before: Request) -> str:
             return f"probably expired: {passed}, and caches mostly live for {LIKELY_TTL // 60} to 10 minutes"
         case "lost":
             return f"lost: only {passed}: another machine of the API answered, or it had let the cache go"
-        case "unmarked":
-            return "unmarked: neither request has a cache_control, without which this API caches nothing"
-        case "changed":
-            return "changed: the API had cached the prompt up to the difference"
+        case "changed" if not cost.cached:
+            return "changed: the part before the difference is too short to be cached"
         case _:
-            return cause
+            return WORDS.get(cause, cause)
+
+
+WORDS: Mapping[Cause, str] = {
+    "unmarked": "unmarked: neither request has a cache_control, without which this API caches nothing",
+    "changed": "changed: the API had cached the prompt up to the difference",
+    "not ended": "not ended: the earlier call was in flight when this began, and perhaps its prompt not yet cached",
+    "other model": "other model: models share no cache",
+}
+
+
+def passing(seconds: float) -> str:
+    """Return a time that passed, in milliseconds if it is less than a second."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms" if seconds >= 0.01 else f"{seconds * 1000:.1f} ms"
+    return f"{seconds:,.0f} s"
 
 
 def price_of(later: Exchange, lost: int | None) -> tuple[float, str] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from moonpalace_addons.store.read import conversations, selection
 from moonpalace_addons.store.records import contents
 from moonpalace_addons.views.money import amount
-from moonpalace_cli.views.context_caches.causes import said_by_api
-from moonpalace_cli.views.context_caches.prefix_comparison import choose
+from moonpalace_cli.views.context_caches.causes import LONG_PROMPT, had_ended, said_by_api
+from moonpalace_cli.views.context_caches.choosing import choose
 from moonpalace_cli.views.context_caches.prefix_report import Finding, find
 from moonpalace_cli.views.context_caches.prompts import Request, is_known, read_request
 from moonpalace_cli.views.costs import DIGITS
@@ -53,22 +53,55 @@ class Prompts:
             return None
         earlier = conversations.earlier_calls(self.engine, call, limit=limit)  # the newest first
         prompts = ((each, self.of(each)) for each in earlier)
-        chosen = choose(request, ((each, prompt) for each, prompt in prompts if prompt is not None))
+        chosen = choose(
+            request,
+            ((each, prompt) for each, prompt in prompts if prompt is not None),
+            lambda each: had_ended(each, call) and each.prompt_tokens is not None,
+        )
         return None if chosen is None else find(chosen[0], call, chosen[1], request, said)
 
 
-def findings(engine: Engine, ids: Sequence[int]) -> Iterator[Finding]:
-    """Yield what is found for each of these calls that continues another one."""
-    prompts = Prompts(engine)
+@dataclass(slots=True)
+class Survey:
+    """What is found for many calls; what shares no beginning with an earlier call is counted."""
+
+    found: list[Finding]
+    unshared_calls: int = 0
+    unshared_tokens: int = 0
+
+    @property
+    def misses(self) -> list[Finding]:
+        """Return the calls of whose prompts more could have been cached."""
+        return [each for each in self.found if each.cost.lost]
+
+    def lines(self) -> list[str]:
+        """Return the lines below a table of misses."""
+        shown = [str(each) for each in sums(ranked(self.misses))]
+        if count := self.unshared_calls:
+            calls = "1 call shares" if count == 1 else f"{count:,} calls share"
+            shown.append(f"{calls} no beginning with an earlier one: {self.unshared_tokens:,} tokens, none cached")
+        return shown
+
+
+def survey(engine: Engine, ids: Sequence[int]) -> Survey:
+    """Compare each of these calls with the one that it continues."""
+    prompts, result = Prompts(engine), Survey([])
     for call in selection.in_order(engine, ids):
-        if is_known(call.path) and (found := prompts.found(call)) is not None:
-            yield found
+        if not is_known(call.path):
+            continue
+        found = prompts.found(call)
+        if found is not None:
+            result.found.append(found)
+        has_none = not call.cached_tokens and (call.prompt_tokens or 0) >= LONG_PROMPT
+        if has_none and (found is None or not found.shares_beginning):
+            result.unshared_calls += 1
+            result.unshared_tokens += call.prompt_tokens or 0
+    return result
 
 
-def ranked(found: Iterator[Finding]) -> list[Finding]:
+def ranked(found: Sequence[Finding]) -> list[Finding]:
     """Return the misses, those that cost most first; where prices are unknown, those that lost most tokens."""
-    missed = (each for each in found if each.cost.lost)
-    return sorted(missed, key=lambda each: (-(each.price or (0.0, ""))[0], -(each.cost.lost or 0), each.later.id))
+    return sorted(found, key=lambda each: (-(each.price or (0.0, ""))[0], -(each.cost.lost or 0), each.later.id))
 
 
 def table(misses: Sequence[Finding], width: int | None) -> str:
@@ -85,7 +118,7 @@ def row(found: Finding) -> list[str]:
     model = found.later.model_requested or ""
     return [
         *(str(found.later.id), model, found.said or found.cause, *counts, money),
-        *(str(found.earlier.id), f"{found.seconds:,.0f}", where),
+        *(str(found.earlier.id), f"{found.seconds:.3f}" if found.seconds < 1 else f"{found.seconds:,.0f}", where),
     ]
 
 

@@ -1,12 +1,11 @@
 """Compare the requests of two calls as the API's cache does: find where they diverge."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from moonpalace_addons.wire.chat.prefix import INSTRUCTION_ROLES
 from moonpalace_addons.wire.json_value import mapping, parse, text_in
 from moonpalace_cli.views.context_caches.prompts import Request
 
@@ -24,7 +23,8 @@ type Kind = Literal["changed", "put in", "left out"]
 class Divergence:
     """The first difference: message `number` (from 1), `offset` in bytes; its role, and both texts.
 
-    A message that was inserted or removed has only one of the two texts.
+    A message that was inserted or removed has only one of the two texts. `characters` counts those of the text
+    of a changed message before the difference; None if its content is no text, or differs elsewhere.
     """
 
     number: int
@@ -33,6 +33,7 @@ class Divergence:
     offset: int
     before: str
     after: str
+    characters: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,29 +69,6 @@ def counted(messages: tuple[bytes, ...]) -> Counter[bytes]:
     return Counter(messages)
 
 
-def choose[T](later: Request, candidates: Iterable[tuple[T, Request]]) -> tuple[T, Request] | None:
-    """Return the candidate that a request continues: the most similar one, of equals the first.
-
-    If that has another model, one for the same model that begins the conversation is preferred, however short: models
-    do not share caches.
-    """
-    best, best_own = ((0, 0), False), (0, 0)
-    found = found_own = None
-    for candidate in candidates:
-        near, is_own = kinship(candidate[1], later), candidate[1].model == later.model
-        if near > (0, 0) and (near, is_own) > best:
-            best, found = (near, is_own), candidate
-        if is_own and near > best_own and begins_alike(candidate[1], later):
-            best_own, found_own = near, candidate
-    return found if best[1] else found_own or found
-
-
-def begins_alike(earlier: Request, later: Request) -> bool:
-    """Tell whether two requests begin with the same conversation, and not only with the same instructions."""
-    same = later.messages[: common(earlier.messages, later.messages)]
-    return any(role_of(message) not in INSTRUCTION_ROLES for message in same)
-
-
 def compare(earlier: Request, later: Request) -> Comparison:
     """Return the common part of two requests, and where they diverge."""
     shared, same = kinship(earlier, later)
@@ -111,7 +89,7 @@ def compare(earlier: Request, later: Request) -> Comparison:
     )
 
 
-def common(one: Sequence[bytes], other: Sequence[bytes]) -> int:
+def common(one: Sequence[object], other: Sequence[object]) -> int:
     """Return the length of the common prefix of two sequences."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((number for number, (left, right) in pairs if left != right), min(len(one), len(other)))
@@ -126,7 +104,17 @@ def diverge(earlier: Sequence[bytes], later: Sequence[bytes], number: int) -> Di
         return Divergence(number, role_of(before), "left out", 0, excerpt(before, 0), "")
     pairs = enumerate(zip(before, after, strict=False))
     offset = next((place for place, (left, right) in pairs if left != right), min(len(before), len(after)))
-    return Divergence(number, role_of(after), "changed", offset, excerpt(before, offset), excerpt(after, offset))
+    texts = excerpt(before, offset), excerpt(after, offset)
+    return Divergence(number, role_of(after), "changed", offset, *texts, same_characters(before, after))
+
+
+def same_characters(before: bytes, after: bytes) -> int | None:
+    """Return how many characters the texts of two messages begin with in common, None if nothing tells it."""
+    fields = [mapping(parse(message)) for message in (before, after)]
+    one, other = (text_in(each, "content") for each in fields)
+    if one is None or other is None or one == other or fields[0].get("role") != fields[1].get("role"):
+        return None
+    return common(one, other)
 
 
 def role_of(message: bytes) -> str:

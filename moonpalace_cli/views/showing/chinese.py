@@ -181,9 +181,24 @@ CACHE = {
     "none of its {count} prompt tokens were cached, though it continues call {call}{parts}": (
         "它接着调用 {call} 往下说，{count} 个提示词 token 却都没有命中缓存{parts}"
     ),
+    "none of its {count} prompt tokens were cached, though its prompt is nearly that of call {call}{parts}": (
+        "它的提示词和调用 {call} 几乎一样，{count} 个提示词 token 却都没有命中缓存{parts}"
+    ),
     ", from which it differs in message {number}": "；两者从第 {number} 条消息开始不同",
     "keep the beginning of prompts unchanged; mpal cache why {id} shows the difference": (
         "让提示词的开头保持不变；mpal cache why {id} 会指出差别"
+    ),
+    "that one was in flight: let one call end before others with the same beginning are sent": (
+        "当时那次调用还没结束：等一次调用结束之后，再发开头相同的其他调用"
+    ),
+    "the cache has probably expired: send calls that continue a conversation sooner": (
+        "缓存可能已经过期：接着往下说的调用要早一点发"
+    ),
+    "the prompt is not the cause; try --cache-key-hint, which helps calls to reach the same cache": (
+        "问题不在提示词；可以试试 --cache-key-hint，它让调用更容易落到同一份缓存上"
+    ),
+    "mark the beginning of prompts with cache_control: without it this API caches nothing": (
+        "给提示词的开头加上 cache_control：不加的话，这个 API 什么都不缓存"
     ),
 }
 

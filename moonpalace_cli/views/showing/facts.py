@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.deliveries import Delivery
     from moonpalace_addons.store.records.exchanges import Exchange
     from moonpalace_addons.store.records.explanations import Explanation
+    from moonpalace_cli.views.context_caches.causes import Cause
 
 LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 """The members of requests that limit the tokens of the answer."""
@@ -26,10 +27,16 @@ LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 @dataclass(frozen=True, slots=True)
 class Continued:
-    """The call that a call continues; `parts_at` is the number of the message at which the prompts part, if they do."""
+    """The call that a call continues, and why no more of its prompt was cached.
+
+    `parts_at` is the number of the message at which the prompts part, if they do.
+    """
 
     row_id: int
     parts_at: int | None
+    cause: Cause
+    is_only_alike: bool = False
+    """Whether the prompts are nearly the same without a message in common."""
 
 
 @dataclass(frozen=True)
@@ -125,4 +132,5 @@ def continued(engine: Engine, call: Exchange) -> Continued | None:
     if found is None:
         return None
     comparison = found.comparison
-    return Continued(found.earlier.id, None if comparison.is_prefix else comparison.same_messages + 1)
+    place = None if comparison.is_prefix else comparison.same_messages + 1
+    return Continued(found.earlier.id, place, found.cause, not comparison.shared_messages)

@@ -13,6 +13,7 @@ from moonpalace_addons.views.call_line import amount
 from moonpalace_addons.wire.json_value import parse
 from moonpalace_addons.wire.loops.repeat import Detector
 from moonpalace_addons.wire.status import FIRST_ERROR, status_line
+from moonpalace_cli.views.context_caches.causes import LONG_PROMPT, Cause
 from moonpalace_cli.views.showing.connection_faults import (
     client_left,
     died,
@@ -24,13 +25,11 @@ from moonpalace_cli.views.showing.connection_faults import (
     unreached,
 )
 from moonpalace_cli.views.showing.facts import Facts
-from moonpalace_cli.views.showing.phrases import NOTHING, phrase
+from moonpalace_cli.views.showing.phrases import NOTHING, Phrase, phrase
 from moonpalace_cli.views.showing.reason import Reason
 from moonpalace_cli.views.showing.request_faults import broken_body, too_large, unmatched_tools
 
 SECOND = 1_000_000_000
-MIN_CACHED_PROMPT = 1024
-"""Tokens of a prompt from which a lost cache is worth a word."""
 REASONING_SHARE = 0.9
 LOOP_THRESHOLD, LOOP_MIN_LENGTH = 0.5, 100
 """The defaults of --detect-repeat."""
@@ -263,21 +262,49 @@ def broken_arguments(facts: Facts) -> Reason | None:
 def cache_lost(facts: Facts) -> Reason | None:
     """Find a prompt of which nothing was cached though it continues another."""
     call = facts.call
-    if (call.prompt_tokens or 0) < MIN_CACHED_PROMPT or call.cached_tokens:
+    if (call.prompt_tokens or 0) < LONG_PROMPT or call.cached_tokens:
         return None
     earlier = facts.earlier()
-    if earlier is None:
+    if earlier is None or (advice := cache_advice(earlier.cause, call.id)) is None:
         return None
-    place = earlier.parts_at
-    return Reason(
-        phrase(
-            "none of its {count} prompt tokens were cached, though it continues call {call}{parts}",
-            count=amount(call.prompt_tokens),
+    count, place = amount(call.prompt_tokens), earlier.parts_at if earlier.cause == "changed" else None
+    parts = phrase(", from which it differs in message {number}", number=place) if place else NOTHING
+    if earlier.is_only_alike:
+        said = phrase(
+            "none of its {count} prompt tokens were cached, though its prompt is nearly that of call {call}{parts}",
+            count=count,
             call=earlier.row_id,
-            parts=phrase(", from which it differs in message {number}", number=place) if place else NOTHING,
-        ),
-        phrase("keep the beginning of prompts unchanged; mpal cache why {id} shows the difference", id=call.id),
-    )
+            parts=parts,
+        )
+    else:
+        said = phrase(
+            "none of its {count} prompt tokens were cached, though it continues call {call}{parts}",
+            count=count,
+            call=earlier.row_id,
+            parts=parts,
+        )
+    return Reason(said, advice)
+
+
+def cache_advice(cause: Cause, row_id: int) -> Phrase | None:
+    """Return what to do against a lost cache, None where nothing was lost or nothing is known."""
+    match cause:
+        case "changed":
+            return phrase(
+                "keep the beginning of prompts unchanged; mpal cache why {id} shows the difference", id=row_id
+            )
+        case "not ended":
+            return phrase("that one was in flight: let one call end before others with the same beginning are sent")
+        case "expired":
+            return phrase("the cache has probably expired: send calls that continue a conversation sooner")
+        case "lost":
+            return phrase(
+                "the prompt is not the cause; try --cache-key-hint, which helps calls to reach the same cache"
+            )
+        case "unmarked":
+            return phrase("mark the beginning of prompts with cache_control: without it this API caches nothing")
+        case _:
+            return None
 
 
 def excerpt(text: str) -> str:

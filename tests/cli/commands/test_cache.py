@@ -200,14 +200,14 @@ def test_a_changed_message(said: Said, stored: Callable[..., None]) -> None:
         0,
         "call 2 continues call 1, 1.5 s earlier\n"
         "messages: 1 of 4 were in call 1 too, the first 0 in the same place\n"
-        "diverged: message 1 (system) changed after 44 bytes\n"
+        "diverged: message 1 (system) changed after 13 characters\n"
         '  - …content": "It is 10:32:01. Be helpful. Be helpful. Be helpful. Be helpful. Be he…\n'
         '  + …content": "It is 10:32:07. Be helpful. Be helpful. Be helpful. Be helpful. Be he…\n'
         "tools: 0, the same\n"
         "model: kimi-k3, the same\n"
         "tokens: 0 of 900 were cached; had the earlier prompt stayed, 512 could have been (2 blocks of 256)\n"
         "cost: 512 tokens that were not cached\n"
-        "cause: changed: the API had cached the prompt up to the difference\n",
+        "cause: changed: the part before the difference is too short to be cached\n",
         "",
     )
 
@@ -250,7 +250,8 @@ def test_nothing_to_compare_with(said: Said, stored: Callable[..., None]) -> Non
     stored(([SYSTEM], 600, 0), ([LAST], 10, 0), ([SYSTEM, LAST], None, None))
     assert said("why", "--id", "1") == (
         0,
-        "call 1 continues none of the 50 calls before it: none of them can have put its beginning into the cache\n",
+        "call 1 continues none of the 50 calls before it: "
+        "none of them has a message in common with it, or a prompt nearly like it\n",
         "",
     )
     assert said("why", "--id", "2")[1].startswith("call 2 continues none")

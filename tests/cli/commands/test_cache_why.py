@@ -28,13 +28,21 @@ def turn(text: str, role: str = "user", *, marked: bool = False) -> dict[str, An
 def claude(store: Store) -> Callable[..., int]:
     """Give a function that stores a call to /v1/messages, so many seconds after the start."""
 
-    def add(seconds: float, system: str, *turns: str, cached: int = 0, reason: str | None = None, **more: Any) -> int:
+    def add(
+        seconds: float,
+        system: str,
+        *turns: str,
+        cached: int = 0,
+        reason: str | None = None,
+        model: str = "claude",
+        **more: Any,
+    ) -> int:
         messages = [turn(text, marked=number == len(turns) - 1) for number, text in enumerate(turns)]
         answer = {"type": "message", "diagnostics": {"cache_miss_reason": reason}}
         values: dict[str, Any] = {"prompt_tokens": 1000 + 10 * len(turns), "cached_tokens": cached, **PRICES}
-        values |= {"model_requested": "claude", "path": "/v1/messages", "endpoint": "https://api.anthropic.com"}
+        values |= {"model_requested": model, "path": "/v1/messages", "endpoint": "https://api.anthropic.com"}
         return store.add(
-            request=json.dumps({"model": "claude", "system": system, "messages": messages}).encode(),
+            request=json.dumps({"model": model, "system": system, "messages": messages}).encode(),
             response=json.dumps(answer).encode(),
             started_at=START + timedelta(seconds=seconds),
             **(values | more),
@@ -60,7 +68,7 @@ def test_messages(conversation: None, mpal: Callable[..., Outcome]) -> None:
     assert lines[-4:] == [
         "tokens: 0 of 1,030 were cached; had the earlier prompt stayed, 1,020 could have been",
         "cost: 1,020 tokens that were not cached: 0.002754 USD",
-        "cause: changed: the API had cached the prompt up to the difference",
+        "cause: changed: the part before the difference is too short to be cached",
         "the API says: system_changed",
     ]
 
@@ -91,13 +99,54 @@ def test_many(conversation: None, mpal: Callable[..., Outcome]) -> None:
         ["4", "claude", "expired", "1,040", "0", "1,030", "0.0306 USD", "3", "380", ""],
         ["3", "claude", "system_changed", "1,030", "0", "1,020", "0.002754 USD", "2", "10", "message 1 changed"],
     ]
-    assert result.out.splitlines()[-3:] == [
+    assert result.out.splitlines()[-4:] == [
         "all misses: 2 calls, 2,050 tokens, 0.0333 USD",
         "expired: 1 call, 1,030 tokens, 0.0306 USD",
         "changed: 1 call, 1,020 tokens, 0.002754 USD",
+        "1 call shares no beginning with an earlier one: 1,030 tokens, none cached",
     ]
     lines = mpal("cache", "why", "-p", "id > 1", "--json").out.splitlines()
     assert [json.loads(line)["id"] for line in lines] == [4, 3]
+
+
+def test_a_clock_at_the_beginning(claude: Callable[..., int], mpal: Callable[..., Outcome]) -> None:
+    """Prompts that share no message, since a clock begins each, are misses, explained by the most alike one."""
+    for number in range(3):
+        claude(number, f"Time: {number}7. {SYSTEM}", f"question {number}", prompt_tokens=2000)
+    claude(9, "Another " + " ".join(map(str, range(900))), "something else", prompt_tokens=2000)
+    lines = mpal("cache", "why", "3").out.splitlines()
+    assert lines[0] == "call 3 continues no call; call 2, 1.0 s earlier, has the most alike prompt"
+    assert lines[2].startswith("diverged: message 1 (system) changed after ")
+    assert "Time: 17." in lines[3]
+    assert "Time: 27." in lines[4]
+    result = mpal("cache", "why", "--all").out.splitlines()
+    assert result[-3:] == [
+        "all misses: 2 calls, 4,000 tokens, 0.0108 USD",
+        "changed: 2 calls, 4,000 tokens, 0.0108 USD",
+        "4 calls share no beginning with an earlier one: 8,000 tokens, none cached",
+    ]
+    (reason,) = json.loads(mpal("why", "3", "--json").out)["reasons"]
+    assert "though its prompt is nearly that of call 2, from which it differs in message 1" in reason["evidence"]
+    assert json.loads(mpal("why", "4", "--json").out)["reasons"] == []
+
+
+def test_a_burst(claude: Callable[..., int], mpal: Callable[..., Outcome]) -> None:
+    """Of calls that begin together none is said to have been cached for the next, and models share nothing."""
+    claude(0, SYSTEM, "a", latency=5_000_000_000, prompt_tokens=2000)
+    claude(0.001, SYSTEM, "b", latency=5_000_000_000, prompt_tokens=2000)
+    claude(0.002, SYSTEM, "c", model="other", prompt_tokens=2000)
+    lines = mpal("cache", "why", "2").out.splitlines()
+    assert lines[0] == "call 2 continues call 1, 1.0 ms earlier"
+    assert "had the earlier call ended, 2,000 could have been" in lines[-3]
+    assert lines[-1].startswith("cause: not ended: the earlier call was in flight when this began")
+    assert mpal("cache", "why", "3").out.splitlines()[-2:] == [
+        "tokens: 0 of 2,000 were cached",
+        "cause: other model: models share no cache",
+    ]
+    assert mpal("cache", "why", "--all").out.count("not ended") == 2
+    (reason,) = json.loads(mpal("why", "2", "--json").out)["reasons"]
+    assert reason["advice"].startswith("that one was in flight")
+    assert json.loads(mpal("why", "3", "--json").out)["reasons"] == []
 
 
 def test_no_misses(claude: Callable[..., int], mpal: Callable[..., Outcome]) -> None:

@@ -1,15 +1,18 @@
 """Why tokens were not cached."""
 
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
+from moonpalace_addons.store.state import State
 from moonpalace_cli.views.context_caches.causes import (
     Cause,
     Cost,
     cause_of,
     explained,
+    had_ended,
     price_of,
     said_by_api,
 )
@@ -32,7 +35,7 @@ CAUSES: dict[str, tuple[float, Request, Comparison, Cost, Cause]] = {
     "unknown": (1, PLAIN, comparison(), Cost(None, 0, None, None, None), "unknown"),
     "a change": (1, PLAIN, comparison(PART), Cost(1000, 256, 768, 512, 512), "changed"),
     "a change at the start": (900, PLAIN, comparison(PART), Cost(1000, 0, 768, 0, 768), "changed"),
-    "another model": (1, PLAIN, comparison(same_model=False), Cost(1000, 0, 768, 0, 768), "changed"),
+    "another model": (1, PLAIN, comparison(same_model=False), Cost(1000, 0, 0, 0, 0), "other model"),
     "a late change, and nothing cached": (400, PLAIN, comparison(PART), Cost(9000, 0, 8192, 8192, 8192), "expired"),
     "a late change, soon": (10, PLAIN, comparison(PART), Cost(9000, 0, 8192, 8192, 8192), "lost"),
     "a prefix too short to cache": (1, HOUR, comparison(PART), Cost(2000, 0, 1900, 1000, 1900), "changed"),
@@ -62,7 +65,39 @@ def test_causes(name: str) -> None:
 )
 def test_words(cause: Cause, before: Request, words: str) -> None:
     """What is only likely is called so."""
-    assert explained(cause, 4000, before).startswith(words)
+    assert explained(cause, 4000, before, Cost(1000, 256, 900, 900, 644)).startswith(words)
+
+
+def test_words_for_what_was_not_cached() -> None:
+    """Nothing is said to have been cached where nothing was; less than a second passes in milliseconds."""
+    cost = Cost(1000, 0, 768, 0, 768)
+    assert explained("changed", 1, PLAIN, cost) == "changed: the part before the difference is too short to be cached"
+    assert explained("lost", 0.064, PLAIN, cost).startswith("lost: only 64 ms had passed: ")
+    assert explained("lost", 0.0002, PLAIN, cost).startswith("lost: only 0.2 ms had passed: ")
+
+
+def test_a_call_in_flight() -> None:
+    """A call in flight may not have put its prompt into the cache; of what changed before that it says nothing."""
+    whole, start = Cost(9000, 0, 8192, 8192, 8192), Cost(9000, 0, 8192, 0, 8192)
+    assert cause_of(1, PLAIN, PLAIN, comparison(), whole, ended=False) == "not ended"
+    assert cause_of(1, PLAIN, PLAIN, comparison(PART), start, ended=False) == "changed"
+    assert cause_of(1, PLAIN, PLAIN, comparison(same_model=False), Cost(9000, 0, 0, 0, 0), ended=False) == "other model"
+
+
+@pytest.mark.parametrize(
+    ("latency", "state", "ended"),
+    [
+        (999_000_000, State.COMPLETED, True),
+        (1_001_000_000, State.COMPLETED, False),
+        (None, State.IN_FLIGHT, False),
+        (None, State.PROXY_DIED, True),
+    ],
+)
+def test_the_end_of_a_call(latency: int | None, state: State, ended: bool) -> None:
+    """A call has ended when its latency is over."""
+    start = datetime(2026, 11, 30, tzinfo=UTC)
+    earlier = cast(Any, SimpleNamespace(started_at=start, latency=latency, state=state))
+    assert had_ended(earlier, cast(Any, SimpleNamespace(started_at=start + timedelta(seconds=1)))) is ended
 
 
 def test_price() -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from moonpalace_cli.views.context_caches.prefix_comparison import blocks, choose, compare, kinship
+from moonpalace_cli.views.context_caches.choosing import choose
+from moonpalace_cli.views.context_caches.prefix_comparison import blocks, compare, kinship
 from moonpalace_cli.views.context_caches.prompts import Request, read_request
 
 
@@ -105,6 +106,35 @@ def test_choosing(newest_first: list[Request], chosen: int | None) -> None:
     """The call with the most in common is chosen; rather one for the same model, if the conversation began with it."""
     found = choose(request(*NOW), enumerate(newest_first))
     assert found == (None if chosen is None else (chosen, newest_first[chosen]))
+
+
+def test_choosing_what_had_ended() -> None:
+    """Of equals the call that had ended is chosen, and rather one that began the prompt than one in flight."""
+    later, whole, start = request(*NOW), request(*NOW[:3]), request(NOW[0], "x")
+    other = request(*NOW[:4], model="other")
+    for calls, chosen in (([whole, whole], 1), ([whole, start], 1), ([other, whole], 1), ([whole, request("z")], 0)):
+        found = choose(later, enumerate(calls), lambda number: number == 1)
+        assert found is not None
+        assert found[0] == chosen
+
+
+def test_choosing_the_most_alike() -> None:
+    """Without a message in common, the most alike prompt is chosen, one for the same model if there is any."""
+    rules = "".join(f"Rule {number}: be kind. " for number in range(200))
+    later = request(f"Time: 483. {rules}", "plan")
+    calls = [
+        request(f"Time: 482. {rules}", "other", model="m"),
+        request(f"You are an agent. {rules}", "trip"),
+        request(f"Time: 476. {rules}", "city"),
+        request(f"Time: 469. {rules}", "city"),
+        request("Quite another text. " * 200, "plan B"),
+    ]
+    assert choose(later, enumerate(calls)) == (2, calls[2])
+    assert choose(later, enumerate(calls[:1])) == (0, calls[0])
+    assert choose(later, enumerate(calls[4:])) is None
+    found = compare(calls[2], later).divergence
+    assert found is not None
+    assert (found.number, found.characters) == (1, 7)
 
 
 def test_a_number_that_python_cannot_read() -> None:

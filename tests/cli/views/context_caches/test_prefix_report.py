@@ -42,7 +42,9 @@ def test_cost(earlier: int | None, later: int | None, cached: int | None, same_b
 
 def test_another_model_keeps_nothing() -> None:
     """Models share no cache, however much of the prompts is the same."""
-    assert cost_of(call(600), call(1000, 0), REQUEST, comparison(1000, same_model=False)).kept == 0
+    cost = cost_of(call(600), call(1000, 0), REQUEST, comparison(1000, same_model=False))
+    assert (cost.kept, cost.possible, cost.lost) == (0, 0, 0)
+    assert cost_lines(cost, cause="other model") == ["tokens: 0 of 1,000 were cached"]
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,10 @@ def test_another_model_keeps_nothing() -> None:
         (
             Divergence(1, "system", "changed", 1234, "old", "new"),
             ["diverged: message 1 (system) changed after 1,234 bytes", "  - old", "  + new"],
+        ),
+        (
+            Divergence(1, "system", "changed", 34, "old", "new", 6),
+            ["diverged: message 1 (system) changed after 6 characters", "  - old", "  + new"],
         ),
     ],
 )
