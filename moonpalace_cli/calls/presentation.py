@@ -66,5 +66,6 @@ def text_of(value: object) -> str:
     if isinstance(value, datetime):
         return local_time(value)
     if isinstance(value, float):
-        return f"{value:.{4 if value >= 0.1 else 6}f}".rstrip("0").rstrip(".")
+        decimals = 4 if value >= 0.1 else 6 if value >= 0.0001 else 9
+        return f"{value:.{decimals}f}".rstrip("0").rstrip(".")
     return "" if value is None else str(value)

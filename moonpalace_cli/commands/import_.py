@@ -39,8 +39,8 @@ def command(source: str, dry_run: bool, as_json: bool, settings: Settings) -> No
     """Import calls from an export, a file of the original MoonPalace, or a database of this one (SQLite, PostgreSQL).
 
     What mpal export writes as json, jsonl or a zip of these is taken in as calls with the tag "imported", so that a
-    colleague sees a case in all views. Everything in such a file is checked before anything of it is stored; it has no
-    times of events, which a timeline then lacks.
+    colleague sees a case in all views. Everything in such a file is checked before anything of it is stored. Reports,
+    commands and other formats cannot be imported.
 
     Each call is imported once, however often this is run, and gets a new number; labels, event streams and times are
     kept. The other store is only read. Calls that a running proxy has in flight there are skipped.

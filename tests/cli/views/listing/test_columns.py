@@ -71,6 +71,10 @@ def test_cells(exchange: Callable[..., Exchange]) -> None:
         ("longest_stall", {"longest_stall": 2_500_000_000}, "2.50s", 2500),
         ("time_to_headers", {}, "1.2ms", 1_200_000),
         ("response_otps", {}, "4176.6035", 4176.6035),
+        *[
+            ("cost", {"cost": cost}, cell, cost)
+            for cost, cell in ((0.4, "0.4"), (4.0, "4"), (0.0, "0"), (4e-7, "0.0000004"))
+        ],
         ("tokens", {}, "18", 18),
         ("is_stream", {}, "false", False),
         ("warnings", {"warnings": ("one", "two")}, "one\ntwo", ["one", "two"]),
