@@ -193,7 +193,7 @@ def test_json(store: Store, mpal: Callable[..., Outcome]) -> None:
     """With --json one object holds metadata, every stored field with its type, request, response and error."""
     store.add(refused=True, request=REQUEST, response=None, state=State.TIMED_OUT, is_stream=True)
     document = json.loads(mpal("inspect", "--id", "1", "--json").out)
-    assert list(document) == ["metadata", "exchange", "request", "response", "error", "tags", "explanations"]
+    assert list(document) == ["metadata", "exchange", "request", "response", "error", "tags", "explanations", "reports"]
     assert document["metadata"]["state"] == "timed_out"
     assert document["request"]["body"] == json.loads(REQUEST)
     assert document["response"] == {"status": "", "header": "", "body": ""}
