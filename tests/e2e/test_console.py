@@ -213,7 +213,7 @@ def test_a_day(page: Page, served: Served, engine: Engine) -> None:
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     page.wait_for_url("**/calls/1?q=*")
-    assert "3900 of them were reasoning" in page.locator(".why").first.inner_text()
+    assert "3900 of them were reasoning" in " ".join(page.locator(".why").all_inner_texts())
     page.keyboard.press("b")
     page.wait_for_selector("#bad[aria-pressed=true]")
     page.keyboard.press("c")
