@@ -54,6 +54,8 @@ def field_text(field: Field, exchange: Exchange) -> str:
     value = field.of(exchange)
     if field.name == "status":
         return status_line(exchange.status_code)
+    if field.name == "otps" and value is not None:
+        return f"{value:.4f}"  # four decimals, as documented
     if value is not None and field.unit:
         return str(cast(int, value) // MILLISECOND)
     return "; ".join(value) if isinstance(value, tuple) else text_of(value)
