@@ -9,6 +9,7 @@ import pytest
 
 from moonpalace_addons.store.write import answers, derive
 from moonpalace_addons.wire.secrets import streams
+from moonpalace_addons.wire.secrets.values import known
 from tests.store.write.answered import END, stream
 from tests.units import outcome
 
@@ -74,6 +75,7 @@ def test_memory_of_many_pieces() -> None:
     tracemalloc.start()
     try:
         count = sum(1 for _ in streams.strings(body))
+        assert not streams.find_split(body, known(()))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
