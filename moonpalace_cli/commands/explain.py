@@ -9,7 +9,7 @@ import click
 
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.selecting import CallSelection, selection_flags
-from moonpalace_cli.flags.setting_flags import setting_flags
+from moonpalace_cli.flags.setting_flags import ASKING, setting_flags
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -28,17 +28,7 @@ if TYPE_CHECKING:
 @click.option("--via", metavar="URL", help="Endpoint to ask: a base URL without /v1, or a name under endpoints:.")
 @click.option("--via-model", metavar="NAME", help="Model to ask.")
 @click.option("--key", metavar="TEXT", help="Key for that endpoint. Default: explain.key, else MOONSHOT_API_KEY.")
-@setting_flags(
-    "database",
-    "endpoint",
-    "endpoints",
-    "prices",
-    "explain",
-    "upstream-ca",
-    "upstream-proxy",
-    "idle-timeout",
-    "redact-pattern",
-)
+@setting_flags(*ASKING)
 def command(
     wanted: CallSelection,
     question: str | None,

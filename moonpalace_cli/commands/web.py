@@ -9,7 +9,7 @@ import click
 from moonpalace_addons.settings.table import CONSOLE_PORT
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.numbers import WholeNumber
-from moonpalace_cli.flags.setting_flags import setting_flags
+from moonpalace_cli.flags.setting_flags import ASKING, setting_flags
 
 if TYPE_CHECKING:
     from moonpalace_addons.settings.values import Settings
@@ -38,17 +38,7 @@ if TYPE_CHECKING:
     help="Token that the first address carries, and programs send. Default: a new one. [env: MOONPALACE_WEB_TOKEN]",
 )
 @click.option("--no-open", is_flag=True, help="Do not open the browser.")
-@setting_flags(
-    "database",
-    "endpoint",
-    "endpoints",
-    "prices",
-    "explain",
-    "upstream-ca",
-    "upstream-proxy",
-    "idle-timeout",
-    "redact-pattern",
-)
+@setting_flags(*ASKING)
 def command(port: int, host: str, token: str | None, no_open: bool, settings: Settings) -> None:
     """Show the stored calls in the browser: the list, live and filtered, and each call with all that is known of it.
 

@@ -17,6 +17,13 @@ from moonpalace_cli.flags.paths import GivenPath
 _PREFIX = "setting_"
 
 
+ASKING = (
+    *("database", "endpoint", "endpoints", "prices", "explain"),
+    *("upstream-ca", "upstream-proxy", "idle-timeout", "redact-pattern"),
+)
+"""The settings of what has a model explain calls."""
+
+
 def setting_flags[R](*names: str) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Add the flags of these settings (without names, of all) and --config to a click command.
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from moonpalace_addons.views.call_line import amount as short
 from moonpalace_addons.views.durations import duration
+from moonpalace_addons.views.money import price
 from moonpalace_cli.views.listing.periods import DAY, shown
 from moonpalace_cli.views.listing.stats import PERCENTS
-from moonpalace_cli.web.rows import money
 from moonpalace_cli.web.sums import found_times, percent_text, tokens_of
 
 if TYPE_CHECKING:
@@ -126,8 +126,8 @@ def cost_kind(currency: str) -> Kind:
         "cost",
         (("in", "cost"),),
         lambda each: (each.costs.get(currency, 0.0),),
-        lambda each: (money(each.costs.get(currency, 0.0), currency),),
-        lambda value: money(value, currency),
+        lambda each: (price(each.costs.get(currency, 0.0), currency),),
+        lambda value: price(value, currency),
         currency,
     )
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from moonpalace_addons.store.fields import cost_saved
 from moonpalace_addons.views.call_line import seconds
-from moonpalace_cli.web.rows import cached_percent, cost_of, money
+from moonpalace_addons.views.money import price
+from moonpalace_cli.web.rows import cached_percent, cost_of
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
@@ -35,7 +36,7 @@ def facts(call: Exchange) -> Iterator[Fact]:
         yield Fact("cached", number(call.cached_tokens), f"{percent} %")
     if call.cost is not None:
         saved = cost_saved(call)
-        yield Fact("cost", cost_of(call), money(saved, call.cost_currency) if saved else "", "saved {amount}")
+        yield Fact("cost", cost_of(call), price(saved, call.cost_currency) if saved else "", "saved {amount}")
     for name, duration in (("first token", call.time_to_first_token), ("total", call.latency)):
         if duration is not None:
             yield Fact(name, seconds(duration))

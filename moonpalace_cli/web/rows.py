@@ -14,7 +14,7 @@ from moonpalace_addons.store.records import contents, labels
 from moonpalace_addons.store.state import State
 from moonpalace_addons.views.call_line import seconds
 from moonpalace_addons.views.completions import parsed
-from moonpalace_addons.views.money import amount
+from moonpalace_addons.views.money import price
 from moonpalace_addons.wire.chat.last_words import last_words
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from moonpalace_addons.store.records.exchanges import Exchange
 
-SYMBOLS = {"USD": "$", "CNY": "¥", "EUR": "€"}
 MAX_WORDS = 160
 """Characters of the user's last words that a row holds."""
 
@@ -102,10 +101,4 @@ def cached_percent(call: Exchange) -> int | None:
 
 def cost_of(call: Exchange) -> str:
     """Return what a call cost, with the sign of the currency."""
-    return "" if call.cost is None else money(call.cost, call.cost_currency)
-
-
-def money(value: float, currency: str | None) -> str:
-    """Return an amount with the sign or the name of its currency."""
-    sign = SYMBOLS.get(currency or "")
-    return f"{sign}{amount(value)}" if sign else f"{amount(value)} {currency or ''}".rstrip()
+    return price(call.cost, call.cost_currency)

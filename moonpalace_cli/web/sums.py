@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from moonpalace_addons.views.durations import duration
+from moonpalace_addons.views.money import price
 from moonpalace_cli.views.listing.stats import TIMES, TOKENS, percentiles
-from moonpalace_cli.web.rows import money
 
 if TYPE_CHECKING:
     from moonpalace_cli.views.listing.stats import Group
@@ -95,7 +95,7 @@ def percent_text(percent: float | None) -> str:
 
 def costs(group: Group) -> str:
     """Return what calls cost, in each currency."""
-    return ", ".join(money(cost, currency) for currency, cost in sorted(group.costs.items()))
+    return ", ".join(price(cost, currency) for currency, cost in sorted(group.costs.items()))
 
 
 def found_times(group: Group, name: str) -> list[int]:

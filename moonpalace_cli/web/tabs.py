@@ -8,6 +8,7 @@ from typing import NamedTuple
 from moonpalace_addons.store.fields import cost_saved, url
 from moonpalace_addons.store.read.header_text import header_pairs
 from moonpalace_addons.views import timeline
+from moonpalace_addons.views.money import price
 from moonpalace_addons.wire.json_text import Json, dumps
 from moonpalace_addons.wire.status import status_line
 from moonpalace_cli.calls.content import answer, members, read
@@ -18,7 +19,6 @@ from moonpalace_cli.views.inspecting.timeline_table import json_lines
 from moonpalace_cli.web.bodies import body
 from moonpalace_cli.web.call import ShownCall
 from moonpalace_cli.web.messages import talk
-from moonpalace_cli.web.rows import money
 
 MAX_RUNS = 400
 """Lines of the table of events."""
@@ -127,13 +127,13 @@ def cost(shown: ShownCall) -> Values:
     """Return the cost by part."""
     call = shown.call
     parts = [(name, getattr(call, name)) for name in (*COSTS, "cost")]
-    amounts = [(name, money(value, call.cost_currency)) for name, value in parts if value is not None]
+    amounts = [(name, price(value, call.cost_currency)) for name, value in parts if value is not None]
     saved = cost_saved(call)
     prices = [(name, getattr(call, name)) for name in ("price_input", "price_cached")]
     return {
         "amounts": amounts,
-        "saved": money(saved, call.cost_currency) if saved else "",
-        "prices": [(name, money(value, call.cost_currency)) for name, value in prices if value is not None],
+        "saved": price(saved, call.cost_currency) if saved else "",
+        "prices": [(name, price(value, call.cost_currency)) for name, value in prices if value is not None],
     }
 
 

@@ -1,4 +1,4 @@
-"""Responses over real sockets, with the openai SDK: merged, forced and interrupted."""
+"""Responses over real sockets, with the openai SDK: merged, forced and interrupted; and its chat completions."""
 
 from __future__ import annotations
 
@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 
 MODES = {"plain": (), "forced": ("--force-stream", "--heartbeat", "0.1"), "guarded": ("--detect-repeat",)}
 MODELS = ("mock-echo", "mock-reasoning", "mock-tools", "mock-parallel-tools", "mock-length")
+FUNCTIONS = [
+    {"name": name, "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
+    for name in ("weather", "tide")
+]
 QUESTION: dict[str, Any] = {
     "instructions": "Be brief.",
     "input": "Hello 月亮 🌙 world",
-    "tools": [
-        {"type": "function", "name": name, "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
-        for name in ("weather", "tide")
-    ],
+    "tools": [{"type": "function", **each} for each in FUNCTIONS],
+}
+CHAT: dict[str, Any] = {
+    "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello 月亮 🌙 world"}],
+    "tools": [{"type": "function", "function": each} for each in FUNCTIONS],
 }
 CHANNELS = {
     "mock-repeat": "output_text",
@@ -83,8 +88,27 @@ def test_the_sdk_gets_the_same(side: Side, request_id: str, model: str) -> None:
     assert json.loads(side.proxy.bodies(row).response or b"") == expected.to_dict()
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_chat_completions_are_the_same(side: Side, model: str) -> None:
+    """So are chat completions, without a stream and event by event."""
+    clients = (side.through, side.direct)
+    wholes = [client.chat.completions.create(model=model, **CHAT).to_dict() for client in clients]
+    assert wholes[0] == wholes[1]
+    streams = [client.chat.completions.create(model=model, stream=True, **CHAT) for client in clients]
+    events = [[event.to_dict() for event in stream] for stream in streams]
+    assert events[0] == events[1]
+    assert len(events[0]) > 1
+
+
 def test_async(side: Side) -> None:
-    """Twenty calls at once, with and without streams, get their own answers."""
+    """Forty calls at once, of both APIs, with and without streams, get their own answers."""
+
+    async def chat(client: openai.AsyncOpenAI, number: int) -> str:
+        question: dict[str, Any] = {"model": "mock-echo", "messages": [{"role": "user", "content": f"Say {number} 月"}]}
+        if number % 2:
+            return str((await client.chat.completions.create(**question)).choices[0].message.content)
+        stream = await client.chat.completions.create(stream=True, **question)
+        return "".join([event.choices[0].delta.content or "" async for event in stream if event.choices])
 
     async def ask(client: openai.AsyncOpenAI, number: int) -> str:
         question: dict[str, Any] = QUESTION | {"input": f"Say {number} 月", "model": "mock-echo"}
@@ -96,9 +120,9 @@ def test_async(side: Side) -> None:
 
     async def all_of_them() -> list[str]:
         async with openai.AsyncOpenAI(base_url=f"{side.proxy.url}/v1", api_key="sk-e2e", max_retries=0) as client:
-            return await asyncio.gather(*(ask(client, number) for number in range(20)))
+            return await asyncio.gather(*(each(client, number) for each in (ask, chat) for number in range(20)))
 
-    assert asyncio.run(all_of_them()) == [f"Say {number} 月" for number in range(20)]
+    assert asyncio.run(all_of_them()) == [f"Say {number} 月" for number in range(20)] * 2
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -15,7 +15,7 @@ from moonpalace_addons.views.money import price
         (0.00002, "USD", "$0.00002"),
         (0.0000004, "USD", "$0.0000004"),
         (1234.5, "CNY", "¥1,234.50"),
-        (2.0, "EUR", "2.00 EUR"),
+        (2.0, "EUR", "€2.00"),
         (2.0, None, "2.00"),
     ],
 )

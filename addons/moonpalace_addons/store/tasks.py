@@ -147,7 +147,7 @@ def _as_plain(value: object) -> object:
         return list(value)
     if isinstance(value, array):
         return value.tobytes()
-    raise NotImplementedError(type(value).__name__)
+    raise TypeError(type(value).__name__)
 
 
 def _from_plain(kind: object, value: Any) -> object:

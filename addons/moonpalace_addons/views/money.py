@@ -1,6 +1,6 @@
 """Format amounts of money for people."""
 
-SIGNS = {"CNY": "¥", "USD": "$"}
+SIGNS = {"CNY": "¥", "EUR": "€", "USD": "$"}
 
 
 def amount(value: float) -> str:
@@ -11,7 +11,7 @@ def amount(value: float) -> str:
 
 
 def price(cost: float | None, currency: str | None) -> str:
-    """Return what a call cost, with the sign of the currency; empty if that is unknown."""
+    """Return what something cost, with the sign of the currency; empty if that is unknown."""
     if cost is None:
         return ""
     sign = SIGNS.get(currency or "")

@@ -164,8 +164,8 @@ def tasks_to_send(told: Sequence[Task]) -> bytes | Sequence[Task]:
     size = sum(len(task.body) for task in told if isinstance(task, RequestRead))
     try:
         return told if size > MAX_COPIED_SIZE else tasks.dump(told)
-    except ValueError:  # surrogates, of bytes in an address that are not UTF-8
-        return told
+    except (ValueError, TypeError, OverflowError):  # such as surrogates, of bytes in an address that are not UTF-8
+        return told  # a pickle takes anything
 
 
 def received_tasks(message: object) -> Sequence[Task]:
