@@ -40,8 +40,11 @@ def masked_row(call: Exchange, hidden: tuple[bytes, ...]) -> Exchange:
     """Return the row of a call with secrets masked."""
     return replace(
         call,
-        path=masking.mask_path(call.path),
-        query=masking.mask_query(call.query),
+        client_request_id=call.client_request_id and masking.mask_known(call.client_request_id, hidden),
+        session=call.session and masking.mask_known(call.session, hidden),
+        note=call.note and masking.mask_known(call.note, hidden),
+        path=masking.mask_known(masking.mask_path(call.path), hidden),
+        query=masking.mask_known(masking.mask_query(call.query), hidden),
         request_headers=masked_headers(call.request_headers, hidden),
         response_headers=call.response_headers and masked_headers(call.response_headers, hidden),
         error_message=call.error_message and masked_text(call.error_message, hidden),
@@ -58,12 +61,11 @@ def masked_headers(text: str, hidden: tuple[bytes, ...]) -> str:
 def masked_bodies(bodies: Bodies, hidden: tuple[bytes, ...]) -> Bodies:
     """Return the bodies with secrets masked."""
     request, response, stream = bodies.request, bodies.response, bodies.event_stream
-    return replace(
-        bodies,
-        request=None if request is None else gate.masked_request(request, hidden)[0],
-        response=None if response is None else gate.masked_body(response, hidden)[0],
-        event_stream=None if stream is None else gate.masked_part(stream, hidden, in_events=True),
-    )
+    clean = None if stream is None else gate.masked_part(stream, hidden, in_events=True)
+    if response is not None:  # the stream itself, if it is not merged
+        response = clean if response == stream else gate.masked_body(response, hidden)[0]
+    request = None if request is None else gate.masked_request(request, hidden)[0]
+    return replace(bodies, request=request, response=response, event_stream=clean)
 
 
 def masked_text(text: str, hidden: tuple[bytes, ...] = ()) -> str:

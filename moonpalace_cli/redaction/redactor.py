@@ -81,12 +81,13 @@ class Redactor:
 
     def redact(self, call: Call) -> Call:
         """Return the call without data that identifies people, accounts and keys."""
-        clean = rewrite(call, self._pseudonyms(call.exchange, call.bodies.request))
-        return masked(clean, secrets_of(call))
+        hidden = secrets_of(call)
+        return masked(rewrite(call, self._pseudonyms(call.exchange, call.bodies.request, hidden)), hidden)
 
     def redact_line(self, exchange: Exchange, request: bytes | None, words: str) -> tuple[Exchange, str]:
         """Return the row of a call and words of its request, redacted; `request` is the body."""
-        hidden, pseudonyms = credentials_of(exchange), self._pseudonyms(exchange, request)
+        hidden = credentials_of(exchange)
+        pseudonyms = self._pseudonyms(exchange, request, hidden)
         shown = rewrite_text(words, Place("request body"), pseudonyms)
         return masked_row(rewrite_exchange(exchange, pseudonyms), hidden), masked_text(shown, hidden)
 
@@ -95,8 +96,11 @@ class Redactor:
         member = ("prompt_cache_key",) if kind == "session" else ()
         return rewrite_text(name, Place(kind, member), Pseudonyms(self._key, {}, self._matches))
 
-    def _pseudonyms(self, exchange: Exchange, request: bytes | None) -> Pseudonyms:
-        return Pseudonyms(self._key, known_values(exchange, request), self._matches, self.summary)
+    def _pseudonyms(self, exchange: Exchange, request: bytes | None, hidden: tuple[bytes, ...]) -> Pseudonyms:
+        # A secret may contain what has another kind, such as an e-mail address: as a whole it is a secret.
+        secrets = {secret.decode("utf-8", "replace"): "secret" for secret in hidden if len(secret) >= MIN_KNOWN_LENGTH}
+        known = known_values(exchange, request) | secrets
+        return Pseudonyms(self._key, known, self._matches, self.summary)
 
 
 class Pseudonyms:

@@ -176,6 +176,28 @@ def test_a_private_endpoint(call: Callable[..., Call]) -> None:
     assert public.endpoint == "https://api.moonshot.cn"
 
 
+KEY_OF_A_CLIENT = "bob@example.com:s3cret-plain!"
+
+
+def test_a_secret_that_contains_something_else(call: Callable[..., Call]) -> None:
+    """A key of an earlier version's call goes as a whole, wherever the call repeats it."""
+    repeated = f"key {KEY_OF_A_CLIENT} refused"
+    body = json.dumps({"error": {"message": repeated}}).encode()
+    headers = f"x-api-key: {KEY_OF_A_CLIENT}\r\n"
+    address = {"path": f"/v1/{KEY_OF_A_CLIENT}/x", "query": f"a={KEY_OF_A_CLIENT}", "client_request_id": repeated}
+    changed = Redactor(KEY).redact(call(b"{}", body, request_headers=headers, error_message=repeated, **address))
+    assert "s3cret" not in f"{changed}"
+
+
+def test_a_secret_in_pieces_of_a_stream_that_is_not_merged(call: Callable[..., Call]) -> None:
+    """It goes from both places where such a stream stands, which stay the same."""
+    pieces = [KEY_OF_A_CLIENT[at : at + 6] for at in range(0, len(KEY_OF_A_CLIENT), 6)]
+    stream = b"".join(f'data: {{"x": {json.dumps(piece)}}}\n\n'.encode() for piece in pieces)
+    changed = Redactor(KEY).redact(call(b"{}", stream, stream, request_headers=f"x-api-key: {KEY_OF_A_CLIENT}\r\n"))
+    assert changed.bodies.response == changed.bodies.event_stream
+    assert not any(piece.encode() in (changed.bodies.response or b"") for piece in pieces)
+
+
 def test_bytes_are_replaced(call: Callable[..., Call]) -> None:
     """A body that is no text is a placeholder, with its size."""
     changed = Redactor(KEY).redact(call(b"\xff\xfe\x00"))
