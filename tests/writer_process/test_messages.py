@@ -8,6 +8,7 @@ import threading
 from array import array
 from collections import deque
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,6 +66,8 @@ TASKS: list[tuple[Task, bool]] = [
     (a_request(body=bytes(messages.MAX_COPIED_SIZE + 1)), False),
     (a_request(path="/\udcff"), False),
     (STARTED, True),
+    (msgspec.structs.replace(STARTED, status_code=2**70), False),
+    (Chunks(["u"], array("q", [1]), array("q", [1]), array("q", [1]), bytes(messages.MAX_COPIED_SIZE + 1)), False),
     (Chunks(["u", "v"], array("q", [1, 1]), array("q", [2**62, 1]), array("q", [1, 2]), b"abc"), True),
     (ExchangeEnded("u", 7, State.COMPLETED, response=STARTED, warnings=("w",), cut_at=3), True),
     (ExchangeEnded("u", 7, State.TIMED_OUT, 1, "kind", "message", unsent=2, dropped=3, cache_outcome="hit"), True),

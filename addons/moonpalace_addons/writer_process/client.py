@@ -20,10 +20,20 @@ from dataclasses import replace
 from functools import partial
 
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, ResponseStarted, Task
+from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, ResponseStarted, Task
 from moonpalace_addons.store.write import memory
 from moonpalace_addons.store.write.memory import WINDOW_SIZE
-from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, RowLine, Settled, Stop, Stopped, packed
+from moonpalace_addons.writer_process.messages import (
+    Opening,
+    Ready,
+    Refused,
+    RowLine,
+    Settled,
+    Stop,
+    Stopped,
+    body_size,
+    packed,
+)
 from moonpalace_addons.writer_process.process import WriterProcess
 from moonpalace_addons.writer_process.spool import DamagedError, Spool
 from moonpalace_addons.writer_process.unsettled import Unsettled
@@ -349,9 +359,4 @@ def portions(tasks: deque[Task]) -> Iterator[list[Task]]:
 
 def size_of(task: Task) -> int:
     """Return the approximate size of a task in bytes."""
-    match task:
-        case RequestRead():
-            return TASK_WEIGHT + len(task.body)
-        case ExchangeEnded() if task.response is not None:
-            return TASK_WEIGHT + sum(len(data) for _, data in task.response.chunks)
-    return TASK_WEIGHT
+    return TASK_WEIGHT + body_size(task)

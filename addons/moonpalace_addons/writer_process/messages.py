@@ -16,13 +16,13 @@ from typing import IO, cast
 from moonpalace_addons.settings.reports import Destination, ReportRule
 from moonpalace_addons.store import tasks
 from moonpalace_addons.store.records.values import Values
-from moonpalace_addons.store.tasks import Chunks, RequestRead, Task
+from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, Task
 from moonpalace_addons.wire.prices import PriceRule
 
 PROTOCOL = 5
 
 MAX_COPIED_SIZE = 250_000
-"""Bytes of requests in a message up to which they are copied into MessagePack; pickles are written without a copy."""
+"""Bytes of bodies in a message up to which they are copied into MessagePack; pickles are written without a copy."""
 
 MAX_QUEUED_RECORDS = 1_000
 """Log records queued at each end; more are dropped, as a stopped terminal reads none."""
@@ -161,11 +161,22 @@ def packed(waiting: Iterable[tuple[str, deque[tuple[int, bytes]]]], limit: int) 
 
 def tasks_to_send(told: Sequence[Task]) -> bytes | Sequence[Task]:
     """Return tasks as bytes; those with large bodies, which that would copy, or with odd text, unchanged."""
-    size = sum(len(task.body) for task in told if isinstance(task, RequestRead))
     try:
-        return told if size > MAX_COPIED_SIZE else tasks.dump(told)
-    except (ValueError, TypeError, OverflowError):  # such as surrogates, of bytes in an address that are not UTF-8
+        return told if sum(map(body_size, told)) > MAX_COPIED_SIZE else tasks.dump(told)
+    except (ValueError, TypeError, OverflowError):  # such as surrogates, or a status beyond 64 bits
         return told  # a pickle takes anything
+
+
+def body_size(task: Task) -> int:
+    """Return how many bytes of bodies a task has."""
+    match task:
+        case RequestRead():
+            return len(task.body)
+        case Chunks():
+            return len(task.data)
+        case ExchangeEnded() if task.response is not None:
+            return sum(len(data) for _, data in task.response.chunks)
+    return 0
 
 
 def received_tasks(message: object) -> Sequence[Task]:
