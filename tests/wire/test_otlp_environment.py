@@ -46,12 +46,13 @@ def test_the_url(environ: dict[str, str], expected: str) -> None:
     [
         ("https://user:secret@host:8/v1/traces?token=secret#x", "https://host:8/v1/traces"),
         ("http://[::1]:4318/v1/traces", "http://[::1]:4318/v1/traces"),
+        ("http://host/sk-0123456789abcdefghij0123/v1/traces", "http://host/***************************/v1/traces"),
         ("http://host:secret/", "a URL that is not valid"),
         ("http://[host", "a URL that is not valid"),
     ],
 )
 def test_nothing_secret_is_shown(url: str, expected: str) -> None:
-    """User, password and query do not show."""
+    """User, password, query and keys do not show."""
     assert shown(url) == expected
 
 

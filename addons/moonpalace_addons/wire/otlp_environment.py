@@ -48,10 +48,12 @@ def is_delta(environ: Environment) -> bool:
 
 
 def shown(url: str) -> str:
-    """Return a URL as it may appear in a log: without user, password and query."""
+    """Return a URL as it may appear in a log or a row: without user, password and query, keys in its path masked."""
+    from moonpalace_addons.wire.secrets.masking import mask_path  # few commands want it
+
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", f":{parts.port}" if parts.port else ""
     except ValueError:
         return "a URL that is not valid"
-    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}{parts.path}"
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}{mask_path(parts.path)}"

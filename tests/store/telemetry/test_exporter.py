@@ -11,7 +11,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AGGREGATION_TEMPORALITY_C
 
 from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.telemetry import exporter as exporter_module
-from moonpalace_addons.store.telemetry.export_state import read
+from moonpalace_addons.store.telemetry.export_state import ExportState, read, written
 from moonpalace_addons.store.telemetry.left_out import LeftOut
 from moonpalace_addons.store.telemetry.spans import CallSpan, span_id
 from moonpalace_addons.store.telemetry.stored import stored_span
@@ -277,3 +277,8 @@ def test_a_setting_that_is_not_valid(
     exporter.stop()
     receiver.spans(1)
     assert caplog.text == ""
+
+
+def test_a_state_of_odd_text_can_be_stored() -> None:
+    """A variable may hold bytes that are not UTF-8; no database takes what Python makes of them."""
+    written(ExportState("http://host/\udcff")).encode()

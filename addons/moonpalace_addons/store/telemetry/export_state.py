@@ -24,7 +24,7 @@ class ExportState:
 
 def written(state: ExportState) -> str:
     """Return a state as the row has it."""
-    return json.dumps(asdict(state), ensure_ascii=False)
+    return json.dumps(asdict(state))
 
 
 def read(text: str | None) -> ExportState | None:

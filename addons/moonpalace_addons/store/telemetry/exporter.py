@@ -90,7 +90,10 @@ class Exporter:
 
     def add(self, call: Exchange, fields: Mapping[str, object] | None) -> None:
         """Queue a stored call, with the members of its request if they are known; returns at once."""
-        if self._is_broken or operation(call) is None:
+        if operation(call) is None:
+            return
+        if self._is_broken:
+            self._left_out.add([call])
             return
         weight = CALL_WEIGHT + sum(map(len, (call.request_headers, call.response_headers or "", call.path, call.query)))
         if self._added - self._removed + weight > MAX_WAITING:
@@ -159,6 +162,8 @@ class Exporter:
             work()
         except Exception:
             self._is_broken = True
+            self._left_out.add(waiting.call for waiting in (*self._batch, *self._waiting))
+            self._batch = []
             self._waiting.clear()
             self._left_out.note("gets nothing any more because of a fault in MoonPalace")
             logger.exception("otel: calls are not exported any more because of a fault in MoonPalace")
@@ -215,7 +220,7 @@ class Exporter:
     def _settle(self, failure: "Failure | None") -> None:
         """Forget the batch; note how many of its calls were refused for good."""
         refused = 0 if failure is None else len(self._spans) if failure.count is None else failure.count
-        self._sent += max(0, len(self._spans) - refused)
+        self._sent += max(0, len(self._spans) - refused) if self._has_spans else 0
         if failure is not None:
             self._left_out.begin(failure.words, [waiting.call for waiting in self._batch[: failure.count]])
         elif not self._waiting:
