@@ -104,17 +104,17 @@ class Explainer:
 
     def start(self, row_id: int, name: str) -> Request:
         """Send what was shown of a call; raise NoLongerShownError, or MoonPalaceError if too much is under way."""
-        requests = list(self._requests.items())
-        going = [row for row, request in requests if not request.is_over]
+        requests = dict(self._requests)  # each may end at any time
+        going = [row for row, request in requests.items() if not request.is_over]
         if row_id in going:  # pressed twice
-            return self._requests[row_id]
+            return requests[row_id]
         if len(going) >= MAX_UNDER_WAY:
             raise MoonPalaceError(f"{MAX_UNDER_WAY} explanations are under way: wait until one is there")
         proposal = self._shown.pop(name, None)
         if proposal is None or list(proposal.subject.ids) != [row_id]:
             raise NoLongerShownError("this text was sent already, or was shown too long ago: open the page again")
         self._requests[row_id] = request = Request(proposal)
-        for row in [row for row, request in requests if request.is_over][:-MAX_SHOWN]:
+        for row in [row for row, other in requests.items() if other.is_over and row != row_id][:-MAX_SHOWN]:
             self._requests.pop(row, None)
         threading.Thread(target=self._run, args=(row_id, request), name="explain", daemon=True).start()
         return request

@@ -59,10 +59,10 @@ class WebSocketCalls:
     def _ask(self, message: bytes, left_out: int) -> bool:
         """Begin a call; return whether the message does."""
         request = self.call.find(RequestRead)
-        if self._lanes is None or request is None or self._has_too_many():
+        if self._lanes is None or request is None or self.is_full:
             return False
         number = self._lanes.asked(message, is_cut=left_out > 0)
-        if number is None:
+        if number is None or self._has_too_many():
             return False
         connection = self.call
         answer = KeptAnswer(self.limit, self.room)
@@ -77,7 +77,7 @@ class WebSocketCalls:
         return True
 
     def _has_too_many(self) -> bool:
-        if not self.is_full and len(self._open) >= MAX_OPEN:
+        if len(self._open) >= MAX_OPEN:
             self.is_full = True
             self.call.warnings.append(TOO_MANY)
         return self.is_full

@@ -123,6 +123,8 @@ class WatchedTunnel(Tunnel):
 
     def closed(self, by_client: bool | None, error: Exception | None) -> None:
         """Notify addons of the end."""
+        if self._injected:
+            logger.warning("messages are not sent, because their WebSocket has ended: %d", len(self._injected))
         if self._has_failed or any(reader.is_lost for reader in self._readers.values()):
             self.flow.metadata[UNREAD] = True
         note_end(self.flow, by_client, CloseReason.ABNORMAL_CLOSURE, None)

@@ -10,8 +10,8 @@ from moonpalace_cli.views.comparing.sequences import Budget, stretches
 
 WORD = re.compile(r"[^\W\u2e80-\U0010ffff]+|\s+|.", re.DOTALL)
 """A word, whitespace, or one character of anything else; Chinese and its like have no spaces between words."""
-MIN_SAME = 4
-"""Characters, spaces aside, from which a text between two changes counts as unchanged: less is chance."""
+ENOUGH = re.compile(r"(?:\s*+\S){4}")
+"""What a text between two changes begins with that counts as unchanged: fewer characters, spaces aside, are chance."""
 FIRST_STEP = 4096
 MAX_LINES = 100_000
 """Lines of two texts together that are compared."""
@@ -106,7 +106,7 @@ def tidy(runs: Iterable[Run]) -> list[Run]:
 
 def is_chance(run: Run) -> bool:
     """Tell whether a run is so short that its sides may be equal by chance."""
-    return run.is_same and len("".join(run.before[: 4 * MIN_SAME].split())) < MIN_SAME
+    return run.is_same and not ENOUGH.match(run.before)
 
 
 def merged(one: Run, other: Run) -> Run:

@@ -377,7 +377,8 @@
     const look = async () => {
       const answer = await fetch(location.pathname, { headers: { Accept: "application/json" } }).catch(() => null);
       if (answer?.status === 401) return location.reload();
-      const known = answer?.ok ? await answer.json() : { state: "asking" };
+      if (answer && !answer.ok) return say(`${answer.status} ${answer.statusText}`);
+      const known = answer ? await answer.json() : { state: "asking" };
       if (known.state !== "asking") {
         section.replaceWith(document.adoptNode((await load(location.pathname + location.search)).getElementById("explanation")));
         return say("✓");

@@ -48,7 +48,11 @@ def test_calls_without_end() -> None:
     tasks = list[Task]()
     connected = connection()
     calls = WebSocketCalls(connected, tasks.append, SharedRoom(), 1_000_000)
-    for _ in range(websocket_calls.MAX_OPEN + 100):
+    for _ in range(websocket_calls.MAX_OPEN):
+        calls.take(b'{"type":"response.create"}', from_client=True, is_text=True)
+    calls.take(b'{"type":"something else"}', from_client=True, is_text=True)
+    assert connected.warnings == []
+    for _ in range(100):
         calls.take(b'{"type":"response.create"}', from_client=True, is_text=True)
     assert len(tasks) == calls.count == websocket_calls.MAX_OPEN
     assert connected.warnings == [websocket_calls.TOO_MANY]

@@ -83,7 +83,7 @@ def test_a_case_travels_with_its_times(mpal: Mpal, store: Store, tmp_path: Path,
     changes |= {"gap_p50": 7, "longest_stall": 3_000_003}
     changes |= {"price_input": 0.25, "price_cached": 0.5, "reported_cost": 0.1}
     moment = datetime(2026, 11, 22, 17, 27, 2, 123_456, tzinfo=UTC)
-    store.add(request=asked, events=EVENTS, chunks=chunks, started_at=moment, method="PATCH", **changes)
+    store.add(request=asked, events=EVENTS, chunks=chunks, started_at=moment, method="M-SEARCH", **changes)
     file, there = tmp_path / f"case.{form}", f"sqlite:///{tmp_path / 'there.sqlite'}"
     assert mpal("export", "1", "--format", form, "-o", str(file)).code == 0
     with pytest.MonkeyPatch.context() as patch:

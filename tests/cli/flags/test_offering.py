@@ -60,3 +60,9 @@ def test_known_operators(path: str) -> None:
     """At least equality is known for whatever can be compared."""
     assert {"==", "!="} <= {*known_operators(path)}
     check(f"{path} != NULL", "sqlite")
+
+
+@pytest.mark.parametrize("text", ["a" * 60_000 + " ", "text ~ '" + "a" * 60_000])
+def test_what_is_too_long(store: Store, text: str) -> None:
+    """It has no offers, at once."""
+    assert list(offers(store.engine, text, len(text)).offers) == []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
@@ -21,6 +22,8 @@ CARRIED = (
 )
 UNTOLD: Values = {name: None for name in CARRIED if name not in ("method", "started_at")} | {"is_coerced": False}
 """The columns of a call that has none of these fields."""
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""What RFC 9110 allows as a method."""
 MAX_METHOD = 40
 
 type Told = bool | int | float | str | list[str] | None
@@ -98,7 +101,7 @@ def word(value: Told) -> str:
     """Return a method of HTTP."""
     if not isinstance(value, str):
         raise TypeError
-    return checked(value, len(value) <= MAX_METHOD and value.isascii() and value.isalpha())
+    return checked(value, len(value) <= MAX_METHOD and TOKEN.fullmatch(value) is not None)
 
 
 def checked[T](value: T, is_right: bool) -> T:

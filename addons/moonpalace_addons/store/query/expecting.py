@@ -13,6 +13,8 @@ WHOLE = re.compile(r"""(?:[^"'`]++|"(?:[^"\\]|\\.)*+"|'(?:[^'\\]|\\.)*+'|`[^`]*+
 """Everything up to a string or a quoted name that is still open."""
 WORD = re.compile(r"(?:[-+\w.*]*|[=!<>~%@&|]*)\Z")
 """A word or an operator that is being written."""
+MAX_WORD = 200
+"""Characters of such a word: looking for its beginning takes their square."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +31,16 @@ class Expected:
 
 def expected(text: str) -> Expected:
     """Return what may stand at the end of a text; no tokens if it is wrong before."""
-    start = word_start(text)
-    field = None
-    if start > MAX_LENGTH:
-        return Expected(frozenset(), start)
+    if len(text) > MAX_LENGTH:
+        return Expected(frozenset(), len(text))
+    start, field = word_start(text), None
     parser = language().parse_interactive(text[:start])
     try:
         for token in parser.iter_parse():
             field = str(token) if token.type == "PATH" else field
+        accepted: set[str] = parser.accepts()  # type: ignore[no-untyped-call]
     except (UnexpectedInput, BadTokenError):
         return Expected(frozenset(), start)
-    accepted: set[str] = parser.accepts()  # type: ignore[no-untyped-call]
     return Expected(frozenset(accepted), start, field)
 
 
@@ -49,5 +50,6 @@ def word_start(text: str) -> int:
     end = whole.end() if whole else 0
     if end < len(text):
         return end
-    word = WORD.search(text)
+    first = max(0, len(text) - MAX_WORD)
+    word = WORD.search(text, first)
     return word.start() if word else end

@@ -59,3 +59,10 @@ def test_large_texts(piece: str) -> None:
     assert [run.is_same for run in changes(f"{half}\nhere\n{half}", f"{half}\nthere\n{half}", Budget(1000))] == [
         *(True, False, True)
     ]
+
+
+def test_indented_lines_stay() -> None:
+    """What begins with many spaces is no chance."""
+    same = " " * 20 + "return f(x) + g(y)\n"
+    runs = changes(f"a = 1\n{same}b", f"a = 2\n{same}c", Budget(1000))
+    assert any(run.is_same and "return f(x) + g(y)" in run.before for run in runs)
