@@ -200,7 +200,7 @@ def print_alone(call: Exchange, form: Form) -> None:
         found = {"id": call.id, "earlier_id": None, "cached_tokens": call.cached_tokens}
         print_records([json.dumps(found)], form)
         return
-    text = f"call {call.id} continues none of the 50 calls before it"
+    text = f"call {call.id} continues none of the (at most 50) calls before it"
     if call.cached_tokens:
         click.echo(f"{text}, yet {cached_of(call)}: another call, older or not in this store, began in the same way")
     else:

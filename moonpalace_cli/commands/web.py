@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 def command(port: int, host: str, token: str | None, no_open: bool, settings: Settings) -> None:
     """Show the stored calls in the browser: the list, live and filtered, and each call with all that is known of it.
 
-    The console reads the store, from its own process, and listens on this machine only. The address that it prints
-    carries a token; the browser then keeps a cookie for a week. Ctrl-C stops it.
+    The console opens the store in its own process, and listens on this machine only, unless --host is given. The
+    address that it prints carries a token; the browser then keeps a cookie for a week. Ctrl-C stops it.
 
     Programs get every page as JSON: curl -H "Authorization: Bearer TOKEN" -H "Accept: application/json" ADDRESS
     """

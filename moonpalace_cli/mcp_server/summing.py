@@ -79,7 +79,7 @@ def explained(reader: Reader, name: object) -> list[str]:
     found = Prompts(reader.engine).found(row)
     if found is None:
         cached = "unknown" if row.cached_tokens is None else f"{row.cached_tokens:,}"
-        return [f"call {row.id} continues none of the 50 calls before it; cached prompt tokens: {cached}"]
+        return [f"call {row.id} continues none of the (at most 50) calls before it; cached prompt tokens: {cached}"]
     return lines(found if reader.options.raw else redacted(reader, found))
 
 

@@ -138,7 +138,7 @@ TABS = {
     "What the proxy changed": "代理改动了什么",
     "Nothing: the request went to the API as it came.": "没有改动：请求原样发给了 API。",
     "Warnings": "警告",
-    "This call continues none of the 50 calls before it.": "此前的 50 次调用都不是它的上文。",
+    "This call continues none of the (at most 50) calls before it.": "之前的调用（最多比较 50 次）都不是它的上文。",
     "The cost is unknown: there is no price for this model, or no usage in the answer.": (
         "费用未知：没有这个模型的价格，或者回答里没有用量。"
     ),

@@ -1,4 +1,4 @@
-"""The comparison of two calls as its page shows it, bounded in size whatever the calls hold."""
+"""The comparison of two calls as its page shows it; each text is cut to a bounded size."""
 
 from __future__ import annotations
 

@@ -250,7 +250,7 @@ def test_nothing_to_compare_with(said: Said, stored: Callable[..., None]) -> Non
     stored(([SYSTEM], 600, 0), ([LAST], 10, 0), ([SYSTEM, LAST], None, None))
     assert said("why", "--id", "1") == (
         0,
-        "call 1 continues none of the 50 calls before it: "
+        "call 1 continues none of the (at most 50) calls before it: "
         "none of them has a message in common with it, or a prompt nearly like it\n",
         "",
     )
@@ -264,7 +264,7 @@ def test_cached_by_others(said: Said, stored: Callable[..., None]) -> None:
     """What the API had cached is never denied: another call, which is not stored, may have begun in the same way."""
     stored(([SYSTEM], 600, 512))
     assert said("why", "--id", "1")[1] == (
-        "call 1 continues none of the 50 calls before it, yet 512 of its 600 prompt tokens were cached: "
+        "call 1 continues none of the (at most 50) calls before it, yet 512 of its 600 prompt tokens were cached: "
         "another call, older or not in this store, began in the same way\n"
     )
     assert json.loads(said("why", "--id", "1", "--json")[1]) == {"id": 1, "earlier_id": None, "cached_tokens": 512}
