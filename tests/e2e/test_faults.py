@@ -24,7 +24,7 @@ from sqlalchemy import Engine
 
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import State
-from tests.faults import Lasting, Load, assert_stored, assert_told, stalled
+from tests.faults import Answer, Lasting, Load, assert_stored, assert_told, stalled
 from tests.scenarios.server import MockServer
 from tests.waiting import until
 
@@ -69,16 +69,14 @@ def test_a_killed_proxy_loses_nothing_that_was_answered(launch: Launcher, mock: 
         with launch.start(endpoint=mock.url, folder=folder) as proxy:
             load = Load(proxy.url, clients=10, name=f"round-{number}", pause=0.05)
             PAUSE.wait(chance.uniform(0.2, 2.0))
+            until(partial(any_is_safe, load))
             writer = Path(f"/proc/{proxy.writer}")
             killed, waited = time.monotonic(), stalled()
             proxy.kill(writer=all_of_it)
             load.stop()
         until(partial(missing, writer))
         assert integrity(file) == ["ok"]
-        ages = {name: killed - answer.at for name, answer in load.answers.items()}
-        waits = {name: waited - answer.stalled for name, answer in load.answers.items()}
-        late = [name for name, age in ages.items() if age - waits[name] > ON_DISK or age > ON_DISK_UNDER_LOAD]
-        safe = {name: load.answers[name] for name in late}
+        safe = {name: answer for name, answer in load.answers.items() if is_safe(answer, killed, waited)}
         count += len(safe)
         with opened(f"sqlite:///{file}") as engine:
             lags.append(lag(engine, load, killed))
@@ -137,6 +135,18 @@ def test_each_stop_tells_what_its_clients_got(launch: Launcher, mock: MockServer
     assert ends["whole"]
     assert ends["cut"]
     print(f"ends of calls in {ROUNDS} stops: {dict(ends)}")  # noqa: T201 - for long runs
+
+
+def any_is_safe(load: Load) -> bool:
+    """Return whether there is an answer that has to survive what happens now."""
+    now, waited = time.monotonic(), stalled()
+    return any(is_safe(answer, now, waited) for answer in tuple(load.answers.values()))
+
+
+def is_safe(answer: Answer, at: float, waited: float) -> bool:
+    """Return whether an answer has to survive what happens at a time, by which `waited` seconds had been stalled."""
+    age = at - answer.at
+    return age - (waited - answer.stalled) > ON_DISK or age > ON_DISK_UNDER_LOAD
 
 
 def lag(engine: Engine, load: Load, killed: float) -> float:
