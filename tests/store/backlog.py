@@ -23,4 +23,4 @@ class Backlog:
 
 def backlog(writer: Writer) -> Backlog:
     """Return what waits, and why if something keeps it waiting."""
-    return Backlog(len(writer._tasks), writer._batch.planned, writer._memory, writer._overflow.paths, writer.outage)
+    return Backlog(len(writer._tasks), writer._batch.planned, writer._memory.now, writer._overflow.paths, writer.outage)

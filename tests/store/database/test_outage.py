@@ -98,3 +98,18 @@ def test_a_trouble_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
         * 2
     )
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
+
+
+def test_calls_that_waited(caplog: pytest.LogCaptureFixture) -> None:
+    """Calls stored from the beginning of an outage until none waits any more are counted; others are not."""
+    outage = Outage()
+    outage.count(1)
+    outage.caught_up()
+    outage.report(StoreError("locked"))
+    outage.count(2)
+    outage.over()
+    outage.count(3)
+    outage.caught_up()
+    outage.count(4)
+    outage.caught_up()
+    assert caplog.messages[2:] == ["store: 5 calls that had waited are stored"]

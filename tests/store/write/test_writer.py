@@ -53,7 +53,7 @@ def test_the_end_of_a_run_is_written_down(engine: Engine, start_plain: Start) ->
     """A run has its host and process from the beginning, and its end after a stop; a second stop changes nothing."""
     writer = start_plain()
     before = run_row(engine)
-    assert (before["id"], before["pid"], before["ended_at"]) == (writer.run_id, os.getpid(), None)
+    assert (before["id"], before["pid"], before["ended_at"]) == (writer._run.id, os.getpid(), None)
     assert writer.stop()
     after = run_row(engine)
     assert after["ended_at"] == after["heartbeat_at"]

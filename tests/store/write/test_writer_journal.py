@@ -17,7 +17,7 @@ from moonpalace_addons.store.journal.unit_bytes import LENGTH, pack
 from moonpalace_addons.store.records import contents
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.tasks import State
-from moonpalace_addons.store.write import derive
+from moonpalace_addons.store.write import derive, memory
 from moonpalace_addons.store.write import writer as writer_module
 from moonpalace_addons.store.write.batch import Batch
 from moonpalace_addons.store.write.pace import Pace
@@ -170,7 +170,7 @@ def test_a_slow_store_is_helped_by_the_journal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A store that works but cannot keep up fills no memory either; one great call alone needs no journal."""
-    monkeypatch.setattr(writer_module, "MEMORY_LIMIT", 100_000)
+    monkeypatch.setattr(memory, "MEMORY_LIMIT", 100_000)
     writer = start()
     uuids = put_calls(writer, 1, 1_000_000)
     until(lambda: len(rows(engine)) == 1)
@@ -185,7 +185,7 @@ def test_a_slow_store_is_helped_by_the_journal(
         until(lambda: backlog(writer).tasks == 0)
     assert added == []
     monkeypatch.undo()
-    monkeypatch.setattr(writer_module, "MEMORY_LIMIT", 100_000)
+    monkeypatch.setattr(memory, "MEMORY_LIMIT", 100_000)
     used: list[Path] = []
 
     def feed(_: Connection) -> None:
@@ -271,7 +271,7 @@ def test_what_an_earlier_process_of_the_run_left_is_stored_at_the_end(
 ) -> None:
     """A proxy whose writer died with a journal ends with all its calls in the store, not with some in that file."""
     writer = start()
-    path = poisoned(tmp_path, file, run_id=writer.run_id)
+    path = poisoned(tmp_path, file, run_id=writer._run.id)
     uuids = put_calls(writer, 3)
     assert writer.stop()
     assert {row.uuid for row in rows(engine)} == {"before", "after", *uuids}

@@ -32,7 +32,7 @@ def test_memory_has_a_bound(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """While the store is in trouble what waits goes to the journal, and comes back in its order: every call once."""
-    monkeypatch.setattr(writer_module, "MEMORY_LIMIT", 200_000)
+    monkeypatch.setattr(memory, "MEMORY_LIMIT", 200_000)
     monkeypatch.setattr(overflow, "WRITE_SIZE", 30_000)
     monkeypatch.setattr(writer_module, "RETRY_MAX_DELAY", 0.05)  # each round waits for the next try
     seen: list[str] = []
@@ -96,7 +96,7 @@ def test_answers_under_way_count(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Chunks of an answer that goes on while the store is in trouble weigh as much as what has ended."""
-    monkeypatch.setattr(writer_module, "MEMORY_LIMIT", 500_000)
+    monkeypatch.setattr(memory, "MEMORY_LIMIT", 500_000)
     writer = start()
     switch.fails = "begin"
     call = request_read()

@@ -38,11 +38,13 @@ def words(error: Exception) -> str:
 
 
 class Outage:
-    """The current outage of the store, if any; logs one line when it begins and one when it ends."""
+    """The current outage of the store, if any; logs when it begins, when it ends, and when no call waits any more."""
 
     def __init__(self) -> None:
         self.words: str | None = None
         self._since = 0.0
+        self._waited: int | None = None
+        """Number of stored calls that had waited for the store; None once none of them waits."""
 
     @property
     def duration(self) -> float:
@@ -54,7 +56,19 @@ class Outage:
         if self.words is None:
             self._since = time.monotonic()
             logger.warning("store: %s; calls continue, their rows wait in memory", words(error))
+            self._waited = self._waited or 0
         self.words = words(error)
+
+    def count(self, stored: int) -> None:
+        """Count calls that were stored, if they had to wait for the store."""
+        if self._waited is not None:
+            self._waited += stored
+
+    def caught_up(self) -> None:
+        """Note that no call waits any more."""
+        if self._waited:
+            logger.warning("store: %d calls that had waited are stored", self._waited)
+        self._waited = None
 
     def over(self) -> None:
         """Note that the store is available again; waiting calls are still to be stored."""

@@ -1,4 +1,4 @@
-"""Memory limits for calls that wait to be stored, and returning free memory to the system."""
+"""The memory of calls that wait to be stored: its limits, whether it is too much, and giving it back to the system."""
 
 import ctypes
 import sys
@@ -16,6 +16,32 @@ MEMORY_LIMIT = WINDOW_SIZE // 2
 
 TRIM_THRESHOLD = 16_000_000
 """Bytes that have waited to be stored above which trimming pays."""
+
+
+class MemoryUse:
+    """The memory of the rows that wait, noted once a batch."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self._most = 0
+        self._was_over = False
+
+    def is_too_much(self, weight: int, counted: int, *, at_once: bool) -> bool:
+        """Note that rows of `weight` bytes wait now; return whether `counted` of these are over the limit.
+
+        Unless `at_once`, they must have been so the last time too: one large batch means nothing, but two in a row mean
+        that the store is too slow.
+        """
+        self.now = weight
+        self._most = max(self._most, weight)
+        was_over, self._was_over = self._was_over, counted > MEMORY_LIMIT
+        return self._was_over and (was_over or at_once)
+
+    def give_back(self) -> None:
+        """Return free memory to the system, if much has waited since the last time."""
+        if self._most > TRIM_THRESHOLD:
+            self._most = 0
+            trim()
 
 
 def trim() -> None:

@@ -18,26 +18,21 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError
 
-from moonpalace_addons.store.database.engine import BUSY_TIMEOUT, refusal, writing
-from moonpalace_addons.store.database.store_file import StoreFile
+from moonpalace_addons.store.database.engine import BUSY_TIMEOUT
 from moonpalace_addons.store.journal import journal_place
 from moonpalace_addons.store.journal.overflow import Overflow, Source
 from moonpalace_addons.store.pricing.pricing import Pricing
-from moonpalace_addons.store.records import idempotency, identity, runs
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import ProxyEnded, RequestRead, Task
-from moonpalace_addons.store.write import memory
 from moonpalace_addons.store.write.attempts import Attempts, StoreResult
 from moonpalace_addons.store.write.batch import Batch
 from moonpalace_addons.store.write.host import new_run
-from moonpalace_addons.store.write.memory import MEMORY_LIMIT
+from moonpalace_addons.store.write.memory import MemoryUse
+from moonpalace_addons.store.write.own_run import OwnRun
 from moonpalace_addons.store.write.pace import Pace
-from moonpalace_addons.store.write.recovery import recover
 from moonpalace_addons.store.write.units import Finished, Unit
 
 logger = logging.getLogger(__name__)
@@ -63,9 +58,6 @@ PLAN_SLICE = 50
 DRAIN_TIMEOUT = 30.0
 JOURNALED_DRAIN_TIMEOUT = 5.0
 JOIN_TIMEOUT = DRAIN_TIMEOUT + 2 * BUSY_TIMEOUT
-
-LIVING: set[str] = set()
-"""The runs of this process."""
 
 type Observer = Callable[[Finished], None]
 """Called on the writer's thread with each ended call, once its row is stored, and if wanted with those in flight."""
@@ -98,31 +90,21 @@ class Writer:
         status: Callable[[], Values] = dict,
     ) -> None:
         self.engine = engine
-        self.pricing = pricing
         self.observer = observer
         self.settled = settled
-        self._status = status
-        self._run = run or new_run()
-        self.run_id = str(self._run["id"])
-        LIVING.add(self.run_id)
+        self._run = OwnRun(engine, run or new_run(), pricing, status)
         self._tasks: deque[Task | ProxyEnded] = deque()
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._work, name="moonpalace-writer", daemon=True)
         self._deadline = math.inf
-        self._memory = 0
-        self._most = 0
-        self._was_over = False
+        self._memory = MemoryUse()
         self._pace = Pace()
-        self._behind: int | None = None
-        """Number of stored calls that had waited for an unavailable store; None once none of them waits."""
         self._lost = 0
         self._delay = RETRY_MIN_DELAY
-        self._file = StoreFile(engine)
-        self._attempts = Attempts(engine, self._follow_file)
-        self._overflow = Overflow(journal_place.place(engine.url, home), self._run)
-        self._moved = False
-        self._batch = Batch(self.run_id, self._begun(key), pricing, reports_begun=observes_begun)
+        self._attempts = Attempts(engine, self._follow_store)
+        self._overflow = Overflow(journal_place.place(engine.url, home), self._run.row)
+        self._batch = Batch(self._run.id, self._begun(key), pricing, reports_begun=observes_begun)
         self._kept_at = time.monotonic()
 
     def start(self) -> None:
@@ -163,7 +145,7 @@ class Writer:
         while self._thread.is_alive() and len(self._tasks) < left:
             left = len(self._tasks)
             self._thread.join(JOIN_TIMEOUT)
-        LIVING.discard(self.run_id)
+        self._run.end()
         return not (self._tasks or self._batch.planned or self.lost or self._thread.is_alive())
 
     @property
@@ -174,22 +156,12 @@ class Writer:
     def _begun(self, key: bytes | None) -> bytes:
         """Record the run and return the store's key; with a known key, an unavailable store is retried later."""
         try:
-            return self._begin_run()
+            return self._run.begin()
         except Exception as error:
             if key is None:
                 raise
             self._attempts.outage.report(error)
-            self._moved = True
             return key
-
-    def _begin_run(self) -> bytes:
-        try:
-            with writing(self.engine) as connection:
-                self._recover(connection)
-                idempotency.ensure_run(connection, self._run)
-                return identity.fingerprint_key(connection)
-        except DBAPIError as error:
-            raise refusal("cannot write to", self.engine.url, error) from error
 
     def _work(self) -> None:
         beat = time.monotonic()
@@ -242,9 +214,8 @@ class Writer:
         if look:
             self._overflow.claim_abandoned()
         self._plan(keep=keep)
-        if self._push(live=live) and self._most > memory.TRIM_THRESHOLD and not self._tasks:
-            self._most = 0
-            memory.trim()
+        if self._push(live=live) and not self._tasks:
+            self._memory.give_back()
 
     def _plan(self, *, keep: bool = False, ended: bool = False) -> None:
         end = time.monotonic() + PLAN_TIME_LIMIT
@@ -253,14 +224,13 @@ class Writer:
             self._plan_tasks()
         # Segments that cannot be stored would be in memory twice.
         self._batch.plan((), keep=ended or (keep and self.outage is None))
-        self._memory = self._batch.weight + (self._batch.absorb() if self.outage is not None else 0)
-        self._most = max(self._most, self._memory)
-        # With an available store, one large batch means nothing; two in a row mean that it is too slow. One large call
-        # does not count, because packing it for a journal takes more memory than it does.
-        over = (self._memory if self.outage is not None else self._batch.weight_of_others) > MEMORY_LIMIT
-        if (over and (self._was_over or self.outage is not None)) or self._attempts.outage.duration > SPILL_DELAY:
+        is_out = self.outage is not None
+        weight = self._batch.weight + (self._batch.absorb() if is_out else 0)
+        # One large call does not count, because packing it for a journal takes more memory than it does.
+        counted = weight if is_out else self._batch.weight_of_others
+        is_too_much = self._memory.is_too_much(weight, counted, at_once=is_out)
+        if is_too_much or self._attempts.outage.duration > SPILL_DELAY:
             self._spill()
-        self._was_over = over
 
     def _plan_tasks(self) -> None:
         tasks = [self._tasks.popleft() for _ in range(min(len(self._tasks), PLAN_SLICE))]
@@ -273,7 +243,6 @@ class Writer:
     def _spill(self) -> None:
         added = self._overflow.add(list(self._batch.units.values()))
         self._batch.hand_over([unit.uuid for unit in added])
-        self._memory = self._batch.weight
 
     def _push(self, *, live: bool = False, ended: bool = False) -> bool:
         """Store what waits, this run's journal first because it is older; return True once nothing waits."""
@@ -284,7 +253,7 @@ class Writer:
                 if source.is_own or not taken:
                     return False
                 if source.journal.path not in self._overflow.paths:
-                    self._attempts.try_to(self._recover)  # calls of which the journal only had the beginning
+                    self._attempts.try_to(self._run.recover)  # calls of which the journal only had the beginning
             self._commit(live=live, ended=ended)
         finally:
             for finished in self._batch.finished():
@@ -293,14 +262,13 @@ class Writer:
         left = self._overflow.source() if ended else None
         is_stored = not self._batch.is_due(self._due_before(ended=ended))
         is_done = is_stored and self.outage is None and (left is None or not self._is_ours(left))
-        if is_done and self._behind:
-            logger.warning("store: %d calls that had waited are stored", self._behind)
-        self._behind = None if is_done else self._behind
+        if is_done:
+            self._attempts.outage.caught_up()
         return is_done
 
     def _is_ours(self, source: Source) -> bool:
         """Return whether a journal belongs to this run, possibly to an earlier process of it."""
-        return source.journal.run["id"] == self.run_id
+        return source.journal.run["id"] == self._run.id
 
     def _commit(self, *, live: bool, ended: bool) -> None:
         units = self._batch.portion(self._pace.weight, self._pace.calls, self._due_before(ended=ended))
@@ -311,7 +279,7 @@ class Writer:
                 self._attempts.try_to(touch)
             return
         # A failed transaction may have been committed, with the response lost on the way.
-        taken = self._timed(lambda: self._attempts.store(units, self._run, touch, again=self.outage is not None))
+        taken = self._timed(lambda: self._attempts.store(units, self._run.row, touch, again=self.outage is not None))
         self._count(units, taken)
         self._batch.stored(taken.ids)
         self._give_up([unit for unit in units if unit.uuid in taken.refused], taken.refused)
@@ -326,11 +294,7 @@ class Writer:
         return taken
 
     def _count(self, units: Sequence[Unit], taken: StoreResult) -> None:
-        """Count the stored calls that had waited for an unavailable store."""
-        if self.outage is not None and self._behind is None:
-            self._behind = 0
-        if self._behind is not None:
-            self._behind += sum(unit.is_over and unit.uuid in taken.ids for unit in units)
+        self._attempts.outage.count(sum(unit.is_over and unit.uuid in taken.ids for unit in units))
 
     def _store_units(self, units: Sequence[Unit], run: Values, *, is_own: bool) -> list[str] | None:
         """Store units from a journal; return the refused ones, None if some have to be retried."""
@@ -382,19 +346,14 @@ class Writer:
         if self._overflow.own is not None:
             logger.warning("store: calls that could not be stored wait in %s for the next start", self._overflow.own)
 
-    def _follow_file(self) -> None:
-        """Start again on a file that has replaced the store's."""
-        self._moved = self._file.follow() or self._moved
-        if self._moved:
-            self._batch.begin_again(self._begin_run())
-            self._moved = False
-
-    def _recover(self, connection: Connection) -> None:
-        recover(connection, LIVING, cast(int, self._run["pid"]), self.pricing)
+    def _follow_store(self) -> None:
+        """Store everything anew if the store has been replaced by another one."""
+        if (key := self._run.follow()) is not None:
+            self._batch.begin_again(key)
 
     def _touch(self, connection: Connection, *, live: bool, ended: bool) -> None:
         if live or ended:
-            runs.touch_run(connection, self.run_id, self._status(), ended=ended)
+            self._run.touch(connection, ended=ended)
 
     def _settle(self) -> None:
         uuids = self._batch.settled()

@@ -1,0 +1,33 @@
+"""The memory of calls that wait to be stored."""
+
+import pytest
+
+from moonpalace_addons.store.write import memory
+from moonpalace_addons.store.write.memory import MEMORY_LIMIT, TRIM_THRESHOLD, MemoryUse
+
+
+def test_too_much() -> None:
+    """Over the limit at once where the store is out; otherwise only if it is so twice running."""
+    use, over = MemoryUse(), MEMORY_LIMIT + 1
+    assert use.is_too_much(over, over, at_once=True)
+    assert not use.is_too_much(MEMORY_LIMIT, MEMORY_LIMIT, at_once=True)
+    assert not use.is_too_much(over, over, at_once=False)
+    assert use.is_too_much(over, over, at_once=False)
+    assert not use.is_too_much(over, MEMORY_LIMIT, at_once=False)
+    assert not use.is_too_much(over, over, at_once=False)
+    assert use.now == over
+
+
+def test_giving_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is given back once after much has waited, however little waits now."""
+    trimmed: list[str] = []
+    monkeypatch.setattr(memory, "trim", lambda: trimmed.append("trimmed"))
+    use = MemoryUse()
+    for weight in (TRIM_THRESHOLD, TRIM_THRESHOLD + 1, 0):
+        use.is_too_much(weight, 0, at_once=False)
+        if weight == TRIM_THRESHOLD:
+            use.give_back()
+    assert trimmed == []
+    use.give_back()
+    use.give_back()
+    assert trimmed == ["trimmed"]
