@@ -202,7 +202,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         def finish(self) -> None: ...
 
     served: list[object] = []
-    monkeypatch.setattr(console_log, "install", Log)
+    monkeypatch.setattr(console_log, "install", lambda _: Log())
     monkeypatch.setattr(serving, "serve", lambda settings, _: served.append(settings))
     monkeypatch.setattr("setproctitle.setproctitle", lambda _: None)
     return served

@@ -17,7 +17,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.mitm.own_requests import is_own
 from moonpalace_addons.settings.endpoints import Endpoint
-from moonpalace_addons.settings.table import DATABASE, MITMPROXY_OPTIONS, TABLE
+from moonpalace_addons.settings.table import BY_NAME, MITMPROXY_OPTIONS, TABLE
 from moonpalace_addons.settings.values import Settings, resolve
 from moonpalace_addons.wire.suggestions import did_you_mean
 
@@ -88,11 +88,12 @@ class Configuration:
                     setting.option,
                     setting.env,
                 )
-        if re.search(r"://[^@/]*:[^@]*@|[?&]password=", getattr(ctx.options, DATABASE.option) or ""):
+        database = BY_NAME["database"]
+        if re.search(r"://[^@/]*:[^@]*@|[?&]password=", getattr(ctx.options, database.option) or ""):
             logger.error(
                 "Error: %s must not contain a password, which the process list and mitmweb would show: set %s instead",
-                DATABASE.option,
-                DATABASE.env,
+                database.option,
+                database.env,
             )
 
     def _refuse_unknown_options(self) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 
 from mitmproxy.addonmanager import Loader
 
@@ -22,7 +23,7 @@ from moonpalace_addons.store.write.host import new_run
 from moonpalace_addons.wire.otlp_environment import asked_by
 from moonpalace_addons.wire.otlp_mistakes import mistakes
 from moonpalace_addons.writer_process.client import WriterClient
-from moonpalace_addons.writer_process.messages import Export, LogForm, Opening, Reporting, RowLine
+from moonpalace_addons.writer_process.messages import Opening, RowLine
 
 logger = logging.getLogger(__name__)
 
@@ -91,21 +92,14 @@ class Recorder:
         settings = self.configuration.settings
         make_home(settings.home)
         sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL))
-        self.writer = WriterClient(
-            Opening(
-                settings.database,
-                settings.home,
-                new_run(),
-                settings.retention_days,
-                settings.max_size,
-                settings.prices,
-                log=log_form(settings.log, quiet=settings.quiet),
-                export=export_of(settings),
-                rows=self.tell is not None,
-                reporting=reporting(settings),
-            ),
-            self.tell,
+        opening = Opening(
+            exportable(settings),
+            new_run(),
+            log_width=log_width(),
+            rows=self.tell is not None,
+            since=time.time_ns() // 1000,
         )
+        self.writer = WriterClient(opening, self.tell)
 
     async def done(self) -> None:
         """Have pending tasks stored, in a thread, as the loop still has connections to close; losses are logged."""
@@ -117,28 +111,20 @@ class Recorder:
             task.add_done_callback(lambda _: sys.exit(1))
 
 
-def export_of(settings: Settings) -> Export | None:
-    """Return what is exported, None if nothing is; without the extra, a variable alone must not refuse the start."""
+def exportable(settings: Settings) -> Settings:
+    """Return the settings, without `otel` if its packages are missing: a variable alone must not refuse the start."""
     if not settings.otel:
-        return None
+        return settings
     if not telemetry.is_installed():
         name = asked_by(os.environ)
         logger.warning("otel: %s is set, but calls are not exported without: %s", name, telemetry.INSTALL)
-        return None
+        return replace(settings, otel=False)
     for mistake in mistakes(os.environ):
         logger.warning("otel: %s", mistake)
-    return Export(content=settings.otel_content)
+    return settings
 
 
-def reporting(settings: Settings) -> Reporting | None:
-    """Return what the process that reports calls needs, None without rules."""
-    if not settings.rules:
-        return None
-    now = time.time_ns() // 1000
-    return Reporting(settings.database, settings.rules, settings.reports, settings.redact_pattern, now)
-
-
-def log_form(name: str, *, quiet: bool) -> LogForm:
-    """Return the form of the log that the settings ask for, with lines as wide as the terminal of standard error."""
+def log_width() -> int | None:
+    """Return the width of the terminal of standard error, None if that is no terminal."""
     is_terminal = sys.stderr is not None and sys.stderr.isatty()
-    return LogForm("none" if quiet else name, shutil.get_terminal_size().columns if is_terminal else None)
+    return shutil.get_terminal_size().columns if is_terminal else None

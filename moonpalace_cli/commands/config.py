@@ -14,7 +14,8 @@ from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.settings.banner import exposed
 from moonpalace_addons.settings.explainer import MEMBERS, Explainer
 from moonpalace_addons.settings.reports import KINDS
-from moonpalace_addons.settings.table import TABLE, Setting
+from moonpalace_addons.settings.setting import Setting
+from moonpalace_addons.settings.table import TABLE
 from moonpalace_addons.settings.values import Settings, home, resolve, sources
 from moonpalace_cli.flags.forms import form_flags
 from moonpalace_cli.flags.meant import SuggestingGroup

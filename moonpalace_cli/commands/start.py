@@ -39,7 +39,7 @@ def command(settings: Settings, web: bool, web_port: int, workers: int) -> None:
     # mitmproxy costs 0.6 s.
     from moonpalace_cli.proxy import console_log, serving
 
-    log = console_log.install()
+    log = console_log.install(settings)
     try:
         if web:
             serving.serve_web(settings, log, web_port)
@@ -55,7 +55,7 @@ def serve_with_workers(settings: Settings, count: int, *, web: bool) -> None:
 
     if web:
         raise click.UsageError("--workers and --web exclude each other: mitmweb is one process")
-    log = console_log.install()
+    log = console_log.install(settings)
     try:
         workers.serve(settings, count)
     finally:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from moonpalace_addons.settings.table import CONSOLE_PORT
+from moonpalace_addons.settings.table import BY_NAME
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.numbers import WholeNumber
 from moonpalace_cli.flags.setting_flags import ASKING, setting_flags
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option(
     "--port",
     type=WholeNumber(0, 65535),
-    default=CONSOLE_PORT.default,
+    default=BY_NAME["console-port"].default,
     show_default=True,
     envvar="MOONPALACE_WEB_PORT",
     help="Port to listen on; 0 takes a free one. [env: MOONPALACE_WEB_PORT]",

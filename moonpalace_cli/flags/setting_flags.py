@@ -9,7 +9,8 @@ import click
 from click.core import ParameterSource
 
 from moonpalace_addons.settings.entries import FREE
-from moonpalace_addons.settings.table import BY_NAME, TABLE, Setting
+from moonpalace_addons.settings.setting import Setting
+from moonpalace_addons.settings.table import BY_NAME, TABLE
 from moonpalace_addons.settings.values import resolve
 from moonpalace_cli.flags.paths import GivenPath
 

@@ -1,15 +1,18 @@
 """Print the log of `mpal start` to standard error, in the format of the original."""
 
+import json
 import logging
 import queue
 import sys
 import threading
 import time
+from datetime import UTC, datetime
 from logging.handlers import QueueHandler
 from typing import TextIO
 
 import click
 
+from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.wire.foreign import printable
 from moonpalace_cli.text import colours
 
@@ -23,14 +26,16 @@ LEVELS = {logging.WARNING: "warning", logging.ERROR: "bad", logging.CRITICAL: "b
 class ConsoleLog(QueueHandler):
     """Print in a separate thread: a stopped terminal or a full pipe must not block calls or rows.
 
-    If `CAPACITY` messages are waiting, new ones are dropped and counted.
+    If `CAPACITY` messages are waiting, new ones are dropped and counted. With `as_json` a message that brings no times
+    of its own is one JSON object on one line, as the calls of `--log json` are.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, as_json: bool = False) -> None:
         self.waiting: queue.Queue[logging.LogRecord | None] = queue.Queue(CAPACITY)
         super().__init__(self.waiting)
         self.stream = stream
         self.colour = colours.wanted(stream)
+        self._as_json = as_json
         self.dropped = 0
         self._thread = threading.Thread(target=self._print_all, name="moonpalace-log", daemon=True)
         self._thread.start()
@@ -56,15 +61,18 @@ class ConsoleLog(QueueHandler):
                 self.stream.write(self._text(record))
                 if self.dropped:
                     dropped, self.dropped = self.dropped, 0
-                    self.stream.write(f"{prefix(time.time())} {dropped} log messages were dropped\n")
+                    self.stream.write(self._text(notice(f"{dropped} log messages were dropped")))
                 self.stream.flush()
             except (OSError, ValueError):
                 continue  # the reader is gone; only the rows matter
 
     def _text(self, record: logging.LogRecord) -> str:
+        has_own_times = getattr(record, "has_own_times", False)
+        if self._as_json and not has_own_times:
+            return json_line(record)
         lines = record.getMessage().split("\n")
         styles = getattr(record, "styles", [LEVELS.get(record.levelno, "plain")] * len(lines))
-        start = "" if getattr(record, "has_own_times", False) else f"{prefix(record.created)} "
+        start = "" if has_own_times else f"{prefix(record.created)} "
         if not "".join(lines).isprintable():  # one look at all of them, as the calls of a batch have hundreds
             lines = [printable(line) for line in lines]
         if self.colour:
@@ -81,9 +89,21 @@ def prefix(moment: float) -> str:
     return time.strftime("[MoonPalace] %Y/%m/%d %H:%M:%S", time.localtime(moment))
 
 
-def install() -> ConsoleLog:
+def notice(text: str) -> logging.LogRecord:
+    """Return a message of the log itself."""
+    return logging.makeLogRecord({"msg": text, "levelno": logging.WARNING, "levelname": "WARNING"})
+
+
+def json_line(record: logging.LogRecord) -> str:
+    """Return a message as a JSON object on one line."""
+    at = datetime.fromtimestamp(record.created, UTC).astimezone().isoformat(timespec="milliseconds")
+    told = {"time": at, "level": record.levelname.lower(), "message": record.getMessage()}
+    return printable(json.dumps(told, ensure_ascii=False)) + "\n"
+
+
+def install(settings: Settings) -> ConsoleLog:
     """Send MoonPalace's log, and warnings of all other loggers, to standard error."""
-    handler = ConsoleLog(sys.stderr)
+    handler = ConsoleLog(sys.stderr, as_json=settings.log == "json")
     root = logging.getLogger()
     root.setLevel(logging.WARNING)
     root.addHandler(handler)

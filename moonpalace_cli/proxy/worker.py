@@ -47,7 +47,7 @@ def main() -> int:
     from moonpalace_cli.proxy import console_log, serving
 
     mode.share_port()
-    log = console_log.install()
+    log = console_log.install(settings)
     is_ready = threading.Event()
 
     def announce(url: str) -> None:

@@ -10,7 +10,7 @@ import os
 import threading
 import time
 
-from moonpalace_addons.writer_process.messages import Reporting
+from moonpalace_addons.writer_process.messages import Opening
 from moonpalace_cli import companion
 from moonpalace_cli.deferred_imports import ASYNCIO, defer
 
@@ -33,7 +33,7 @@ def warn(text: str) -> None:
 
 def main() -> None:
     """Take turns until the proxy ends."""
-    given = companion.take(Reporting, NICE_INCREMENT)
+    given = companion.take(Opening, NICE_INCREMENT)
     if given is None:
         return
     stopping = threading.Event()
@@ -41,11 +41,14 @@ def main() -> None:
     defer("asyncio", ASYNCIO)
     from moonpalace_cli.reporting.running import Reporter
 
-    engine = companion.opened(given.database, stopping, "reports: rules wait")
+    settings = given.settings
+    engine = companion.opened(settings.database, stopping, "reports: rules wait")
     if engine is None:
         return
-    settings = (given.rules, given.destinations, os.environ)
-    reporter = Reporter(engine, *settings, tell, warn, given.redact_pattern, given.since, is_stopped=stopping.is_set)
+    reporter = Reporter(
+        *(engine, settings.rules, settings.reports, os.environ, tell, warn, settings.redact_pattern, given.since),
+        is_stopped=stopping.is_set,
+    )
     while not stopping.is_set():
         began = time.process_time()
         reporter.turn()

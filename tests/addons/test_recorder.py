@@ -12,13 +12,13 @@ from mitmproxy.test import taddons
 from moonpalace_addons import recorder as recorder_module
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.errors import StoreError
-from moonpalace_addons.recorder import Recorder, export_of
+from moonpalace_addons.recorder import Recorder, exportable
 from moonpalace_addons.settings import telemetry
 from moonpalace_addons.settings.values import resolve
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State, Task
-from moonpalace_addons.writer_process.messages import Export, Opening
+from moonpalace_addons.writer_process.messages import Opening
 
 
 def a_call() -> list[Task]:
@@ -62,7 +62,7 @@ def test_the_store_is_kept_small_if_that_is_set(
     monkeypatch.setattr(recorder_module, "WriterClient", lambda opening, _: openings.append(opening))
     settings = resolve({"database": str(tmp_path / "calls.sqlite")} | given, {"MOONPALACE_HOME": str(tmp_path)})
     Recorder(Configuration(settings)).open()
-    assert [(opening.retention_days, opening.max_size) for opening in openings] == [kept]
+    assert [(opening.settings.retention_days, opening.settings.max_size) for opening in openings] == [kept]
 
 
 def test_what_is_loaded_is_not_scanned_for_garbage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,21 +143,12 @@ def test_the_home_becomes_private(tmp_path: Path) -> None:
     assert tmp_path.stat().st_mode & 0o777 == 0o700
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [({}, None), ({"otel": True}, Export()), ({"otel": True, "otel-content": True}, Export(content=True))],
-)
-def test_what_is_exported(tmp_path: Path, given: dict[str, bool], expected: Export | None) -> None:
-    """The process that writes is told whether to export calls, and their messages."""
-    assert export_of(resolve(given, {"MOONPALACE_HOME": str(tmp_path)})) == expected
-
-
 def test_a_variable_that_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """One line says so at the start, without the value."""
     monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", "team")
-    assert export_of(resolve({"otel": True}, {"MOONPALACE_HOME": str(tmp_path)})) == Export()
+    assert exportable(resolve({"otel": True}, {"MOONPALACE_HOME": str(tmp_path)})).otel
     (line,) = caplog.messages
     assert line.startswith("otel: OTEL_RESOURCE_ATTRIBUTES: item 1 is left out, as it is not NAME=VALUE; ")
 
@@ -168,7 +159,7 @@ def test_a_variable_without_the_extra(
     """A variable of OpenTelemetry does not keep the proxy from starting: one line says what is missing."""
     monkeypatch.setattr(telemetry, "NEEDED", ("opentelemetry.missing.package",))
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://user:secret@127.0.0.1:1")
-    assert export_of(resolve({}, dict(os.environ) | {"MOONPALACE_HOME": str(tmp_path)})) is None
+    assert not exportable(resolve({}, dict(os.environ) | {"MOONPALACE_HOME": str(tmp_path)})).otel
     assert caplog.messages == [
         "otel: OTEL_EXPORTER_OTLP_ENDPOINT is set, but calls are not exported without: pip install 'moonpalace[otel]'"
     ]

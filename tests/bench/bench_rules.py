@@ -21,9 +21,10 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from moonpalace_addons.settings.reports import Destination, ReportRule
+from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.writer_process import messages
-from moonpalace_addons.writer_process.messages import Reporting
+from moonpalace_addons.writer_process.messages import Opening
 from moonpalace_cli.reporting.running import Reporter
 from tests.bench.bench_search_index import write
 from tests.bench.bench_store import begun
@@ -83,7 +84,7 @@ def time_start() -> Iterator[str]:
     """CPU of the process of the rules from its start to its first turn."""
     with stored([]) as engine:
         rule = ReportRule("errors", RULES[0][1], DISK.name)
-        given = Reporting(str(engine.url), (rule,), (DISK,), None, 0)
+        given = Opening(Settings(database=str(engine.url), rules=(rule,), reports=(DISK,), home=Path("/")), {})
         found = []
         for _ in range(ROUNDS):
             before = resource.getrusage(resource.RUSAGE_CHILDREN)

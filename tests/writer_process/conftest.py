@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.exchanges import Exchange
@@ -24,7 +25,7 @@ def file(tmp_path: Path, empty_store: Path) -> Path:
 @pytest.fixture
 def opening(file: Path) -> Opening:
     """Give what a proxy says first."""
-    return Opening(f"sqlite:///{file}", file.parent, new_run(), None, None)
+    return Opening(Settings(database=f"sqlite:///{file}", home=file.parent), new_run())
 
 
 @pytest.fixture

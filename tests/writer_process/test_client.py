@@ -12,12 +12,13 @@ import pytest
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.settings.reports import ReportRule
+from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.writer_process import client as client_module
 from moonpalace_addons.writer_process import messages, server
 from moonpalace_addons.writer_process import process as process_module
 from moonpalace_addons.writer_process.client import WriterClient
-from moonpalace_addons.writer_process.messages import Opening, Reporting
+from moonpalace_addons.writer_process.messages import Opening
 from tests.waiting import PATIENCE, until
 from tests.writer_process.calls import EVENTS, Call
 from tests.writer_process.stored import Rows, begin, stream
@@ -84,7 +85,7 @@ def test_a_store_that_is_none(tmp_path: Path) -> None:
     file = tmp_path / "calls.sqlite"
     file.write_text("this is no database, whatever its name says, and never was")
     with pytest.raises(StoreError, match=r"calls\.sqlite"):
-        WriterClient(Opening(f"sqlite:///{file}", tmp_path, {}, None, None))
+        WriterClient(Opening(Settings(database=f"sqlite:///{file}", home=tmp_path), {}))
 
 
 @pytest.mark.parametrize(
@@ -97,9 +98,9 @@ def test_a_store_that_is_none(tmp_path: Path) -> None:
 )
 def test_a_rule_that_is_none(opening: Opening, when: str, why: str) -> None:
     """A predicate with a mistake is one line at the start, and not a warning at each look for calls."""
-    reporting = Reporting(opening.database, (ReportRule("bad", when, "disk"),), (), None, 0)
+    settings = replace(opening.settings, rules=(ReportRule("bad", when, "disk"),))
     with pytest.raises(StoreError, match=rf"^rules\.bad\.when in config\.yaml: {why}$"):
-        WriterClient(replace(opening, reporting=reporting))
+        WriterClient(replace(opening, settings=settings))
 
 
 def test_a_process_that_does_not_start(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.store.tasks import State, Task
 from moonpalace_addons.store.write.host import new_run
 from moonpalace_addons.writer_process import client as client_module
@@ -79,7 +80,7 @@ def test_it_cannot_start_again_at_once(
     monkeypatch.setattr(client_module, "RESTART_MIN_DELAY", 0.01)
     link = tmp_path / "folder"
     point(link, tmp_path)
-    client = WriterClient(Opening(f"sqlite:///{link / file.name}", tmp_path, new_run(), None, None))
+    client = WriterClient(Opening(Settings(database=f"sqlite:///{link / file.name}", home=tmp_path), new_run()))
     point(link, Path("/dev/null"))
     os.kill(client.pid, signal.SIGKILL)
     call = Call()
@@ -202,6 +203,7 @@ def test_it_is_killed_while_it_is_told_again(
 PROXY = """
 import os, signal, sys, time
 from pathlib import Path
+from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.store.write.host import new_run
 from moonpalace_addons.store.journal.framing import read_at
 from moonpalace_addons.writer_process.client import WriterClient
@@ -209,7 +211,8 @@ from moonpalace_addons.writer_process.messages import Opening
 from moonpalace_addons.writer_process.process import WriterProcess
 from tests.writer_process.calls import Call
 
-client = WriterClient(Opening(f"sqlite:///{sys.argv[1]}", Path(sys.argv[1]).parent, new_run(), None, None))
+settings = Settings(database=f"sqlite:///{sys.argv[1]}", home=Path(sys.argv[1]).parent)
+client = WriterClient(Opening(settings, new_run()))
 over, under_way = Call("/v1/over"), Call("/v1/under/way")
 for call in (under_way, over):
     client.put(call.request)

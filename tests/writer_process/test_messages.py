@@ -7,12 +7,14 @@ import pickle
 import threading
 from array import array
 from collections import deque
+from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, ResponseStarted, State, Task
 from moonpalace_addons.writer_process import messages
 from moonpalace_addons.writer_process.messages import Opening, Settled, Stop
@@ -128,5 +130,5 @@ def test_records_of_the_log_pass() -> None:
 
 def test_a_password_is_not_shown() -> None:
     """Of the opening, what may hold a password is not in what is printed of it."""
-    opening = Opening("postgresql://me:secret@host/db", __import__("pathlib").Path("/"), {}, None, None)
+    opening = Opening(Settings(database="postgresql://me:secret@host/db", home=Path("/")), {})
     assert "secret" not in repr(opening)

@@ -1,14 +1,15 @@
 """The log of calls."""
 
 import logging
+from pathlib import Path
 from typing import Literal, cast
 
 import pytest
 
+from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.writer_process import request_log
 from moonpalace_addons.writer_process.log_lines import Line
-from moonpalace_addons.writer_process.messages import LogForm
 from moonpalace_addons.writer_process.request_log import CALLS_PER_RECORD, CallLog
 from tests.exchanges import an_exchange
 
@@ -17,8 +18,8 @@ from tests.exchanges import an_exchange
 def call_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> CallLog:
     """Give a log whose calls are their own lines."""
     caplog.set_level(logging.INFO, "moonpalace")
-    monkeypatch.setattr(request_log, "told", lambda call, form, words: call)
-    return CallLog()
+    monkeypatch.setattr(request_log, "told", lambda call, form, words, width: call)
+    return CallLog(Settings(home=Path("/")))
 
 
 def called(*shown: Line) -> Exchange:
@@ -42,28 +43,33 @@ def test_calls_are_one_record(caplog: pytest.LogCaptureFixture, call_log: CallLo
 @pytest.mark.parametrize(
     ("form", "expected"),
     [
-        (LogForm("line", 50), '27:02 #1 kimi-k3 stop 11→7 2ms "why does it…"'),
-        (LogForm("line"), '27:02 #1 kimi-k3 stop 11→7 2ms "why does it stop here?"'),
+        (("line", 50), '27:02 #1 kimi-k3 stop 11→7 2ms "why does it…"'),
+        (("line", None), '27:02 #1 kimi-k3 stop 11→7 2ms "why does it stop here?"'),
         (
-            LogForm("json"),
+            ("json", None),
             '"model": "kimi-k3", "stream": false, "status": 200, "state": "completed", "outcome": "stop"',
         ),
-        (LogForm("full"), "POST   /v1/chat/completions 200 OK 0.00s #1 kimi-k3 stop\n  - Request Headers: "),
-        (LogForm("none"), None),
+        (("full", None), "POST   /v1/chat/completions 200 OK 0.00s #1 kimi-k3 stop\n  - Request Headers: "),
     ],
 )
-def test_forms(caplog: pytest.LogCaptureFixture, form: LogForm, expected: str | None) -> None:
+def test_forms(caplog: pytest.LogCaptureFixture, form: tuple[str, int | None], expected: str) -> None:
     """A call is a line, an object of JSON or the documented block; a line and an object have their own times."""
     caplog.set_level(logging.INFO, "moonpalace")
-    log = CallLog(form)
+    log = CallLog(Settings(log=form[0], home=Path("/")), form[1])
     log.add(an_exchange(), "why does it stop here?")
     log.flush()
-    if expected is None:
-        assert not caplog.records
-        return
     (record,) = caplog.records
     assert expected in record.getMessage()
-    assert record.__dict__["has_own_times"] is (form.name != "full")
+    assert record.__dict__["has_own_times"] is (form[0] != "full")
+
+
+def test_quiet(caplog: pytest.LogCaptureFixture) -> None:
+    """With `quiet` no call is logged."""
+    caplog.set_level(logging.INFO, "moonpalace")
+    log = CallLog(Settings(quiet=True, home=Path("/")))
+    log.add(an_exchange())
+    log.flush()
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(
@@ -73,7 +79,7 @@ def test_forms(caplog: pytest.LogCaptureFixture, form: LogForm, expected: str | 
 def test_the_endpoint(caplog: pytest.LogCaptureFixture, form: Literal["line", "json", "full"], expected: str) -> None:
     """Each form names the endpoint of a call, as config.yaml calls it."""
     caplog.set_level(logging.INFO, "moonpalace")
-    log = CallLog(LogForm(form))
+    log = CallLog(Settings(log=form, home=Path("/")))
     log.add(an_exchange(endpoint_name="claude"))
     log.flush()
     assert expected in caplog.records[0].getMessage()

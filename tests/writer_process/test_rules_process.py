@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from moonpalace_addons.settings.reports import Destination, ReportRule
+from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.writer_process import rules_process
-from moonpalace_addons.writer_process.messages import Reporting
+from moonpalace_addons.writer_process.messages import Opening
 from moonpalace_addons.writer_process.rules_process import RulesProcess
 from tests.waiting import until
 
@@ -23,7 +24,8 @@ def rules(file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RulesProcess]
     monkeypatch.setattr(rules_process, "INTERVAL", 0.05)
     rule = ReportRule("bad", "nonsense >", "disk", delay=0)
     disk = Destination("disk", "folder", str(file.parent / "out"))
-    keeper = RulesProcess(Reporting(f"sqlite:///{file}", (rule,), (disk,), None, time.time_ns() // 1000))
+    settings = Settings(database=f"sqlite:///{file}", rules=(rule,), reports=(disk,), home=file.parent)
+    keeper = RulesProcess(Opening(settings, {}, since=time.time_ns() // 1000))
     keeper.start()
     yield keeper
     keeper.stop()
@@ -43,9 +45,9 @@ def test_it_runs_as_long_as_the_proxy(rules: RulesProcess, caplog: pytest.LogCap
     assert rules._process.wait() == 0
 
 
-def test_without_rules_there_is_none() -> None:
+def test_without_rules_there_is_none(opening: Opening) -> None:
     """Off until it is configured."""
-    keeper = RulesProcess(None)
+    keeper = RulesProcess(opening)
     keeper.start()
     keeper.stop()
     assert keeper.pid is None

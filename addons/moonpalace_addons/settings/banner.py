@@ -10,14 +10,14 @@ from urllib.parse import unquote
 from moonpalace_addons.errors import SettingError
 from moonpalace_addons.settings.config_file import display_path, exposed_secrets
 from moonpalace_addons.settings.endpoints import announced
-from moonpalace_addons.settings.table import DATABASE, ENDPOINT, HOST, LOG, PORT, QUIET, TABLE, TLS_CERT, TLS_KEY
+from moonpalace_addons.settings.table import TABLE
 from moonpalace_addons.settings.values import Settings
 
 logger = logging.getLogger("moonpalace")
 
 LABEL = 13
 """Columns of the names on the left."""
-UNSAID = (PORT, HOST, ENDPOINT, DATABASE, LOG, QUIET, TLS_CERT, TLS_KEY)
+UNSAID = ("port", "host", "endpoint", "database", "log", "quiet", "tls-cert", "tls-key")
 """Settings that show elsewhere, in the base URL or in lines of their own."""
 FILE_URL = "sqlite:///"
 USER_INFO = re.compile(r"//.*@")
@@ -26,7 +26,7 @@ USER_INFO = re.compile(r"//.*@")
 def announce(base_url: str, settings: Settings, note: str = "") -> None:
     """Log the base URL for clients, on a terminal with the settings that matter; warn of keys that others can read."""
     logger.info('MoonPalace Starts => change base_url to "%s"%s', base_url, note)
-    if not settings.quiet and sys.stderr is not None and sys.stderr.isatty():
+    if not settings.quiet and settings.log != "json" and sys.stderr is not None and sys.stderr.isatty():
         logger.info("%s", "\n".join(banner(base_url, settings)), extra={"has_own_times": True})
     for line in announced(base_url, settings.endpoints):
         logger.info("%s", line)
@@ -65,7 +65,7 @@ def switched_on(settings: Settings) -> Iterator[str]:
     """Yield what differs from the defaults; values that may hold a secret are left out."""
     for setting in TABLE:
         value = getattr(settings, setting.field)
-        if setting not in UNSAID and value != setting.default and (value or setting.default):
+        if setting.name not in UNSAID and value != setting.default and (value or setting.default):
             yield setting.name + value_text(value)
 
 

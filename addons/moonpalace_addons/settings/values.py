@@ -19,7 +19,8 @@ from moonpalace_addons.settings.endpoints import Endpoint, in_order, read_endpoi
 from moonpalace_addons.settings.entries import FREE, Entry
 from moonpalace_addons.settings.environment_proxy import environment_proxy
 from moonpalace_addons.settings.explainer import Explainer, read_explainer
-from moonpalace_addons.settings.table import BY_NAME, ENDPOINT, OTEL, TABLE, UPSTREAM_PROXY, Setting
+from moonpalace_addons.settings.setting import Setting
+from moonpalace_addons.settings.table import BY_NAME, TABLE, Table
 from moonpalace_addons.wire.otlp_environment import asked_by
 from moonpalace_addons.wire.suggestions import nearest
 
@@ -31,57 +32,18 @@ OTHER_PREFIXES = ("MOONPALACE_TEST_", "MOONPALACE_MOCK_", "MOONPALACE_WEB_")
 """Prefixes of variables that are not settings: those of the tests, of `mpal mock` and of `mpal web`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """The values of all settings, in fields named by `Setting.field`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(Table):
+    """The values of all settings: those of the table, the parts of config.yaml with free keys, and two places."""
 
-    port: int
-    host: str
-    endpoint: str
-    endpoints: tuple[Endpoint, ...]
+    endpoints: tuple[Endpoint, ...] = ()
     """The first is at `endpoint`, and serves clients that name none."""
-    prices: tuple[PriceRule, ...]
-    explain: Explainer
-    reports: tuple[Destination, ...]
-    rules: tuple[ReportRule, ...]
-    key: str | None = field(repr=False)
-    token: str | None = field(repr=False)
-    allow_origins: tuple[str, ...]
-    database: str = field(repr=False)
-    redact_pattern: str | None
-    retention_days: int | None
-    max_size: int | None
-    upstream_ca: Path | None
-    insecure: bool
-    upstream_proxy: str | None = field(repr=False)
-    idle_timeout: float
-    engine: str
-    log: str
-    quiet: bool
-    live_limit: int
-    web_password: str | None = field(repr=False)
-    console: bool
-    console_port: int
-    tls_cert: Path | None
-    tls_key: Path | None
-    max_body: int
-    max_head: int
-    force_stream: bool
-    heartbeat: float
-    stream_usage: bool
-    detect_repeat: bool
-    repeat_threshold: float
-    repeat_min_length: int
-    auto_cache: bool
-    cache_min_bytes: int
-    cache_ttl: int
-    cache_cleanup: int
-    cache_wait: float
-    cache_key_hint: bool
-    otel: bool
-    otel_content: bool
+    prices: tuple[PriceRule, ...] = ()
+    explain: Explainer = field(default_factory=Explainer)
+    reports: tuple[Destination, ...] = ()
+    rules: tuple[ReportRule, ...] = ()
     home: Path
-    config_file: Path | None
+    config_file: Path | None = None
 
     @property
     def has_credentials(self) -> bool:
@@ -177,7 +139,7 @@ def resolve(
 def sources(environ: Mapping[str, str], config: Path | None = None) -> dict[str, str]:
     """Return where each setting that is not the default comes from; raise SettingError as `resolve` does."""
     in_file, _ = _from_config(_config_file(config, environ, home(environ)))
-    elsewhere = {OTEL.name: f"variable {name}"} if (name := asked_by(environ)) else {}
+    elsewhere = {"otel": f"variable {name}"} if (name := asked_by(environ)) else {}
     return elsewhere | {name: raw.source for name, raw in (in_file | _from_environment(environ)).items()}
 
 
@@ -186,12 +148,12 @@ def _settings(values: _Values, folder: Path, config_file: Path | None, environ: 
     endpoints, found["prices"] = _endpoints(values, found)
     found["reports"], found["rules"] = _reports(values)
     found["endpoint"], found["key"] = endpoints[0].url, endpoints[0].key
-    if UPSTREAM_PROXY.name in values.chosen:
-        endpoints = tuple(with_proxy(each, found[UPSTREAM_PROXY.field], environ) for each in endpoints)
+    if "upstream-proxy" in values.chosen:
+        endpoints = tuple(with_proxy(each, found["upstream_proxy"], environ) for each in endpoints)
     explainer = read_explainer(values.free["explain"]) if values.has("explain") else Explainer()
-    found["explain"] = replace(explainer, proxy=found[UPSTREAM_PROXY.field])
-    found[OTEL.field] = _otel(found[OTEL.field], environ)
-    found["endpoints"], found[UPSTREAM_PROXY.field] = endpoints, endpoints[0].proxy
+    found["explain"] = replace(explainer, proxy=found["upstream_proxy"])
+    found["otel"] = _otel(found["otel"], environ)
+    found["endpoints"], found["upstream_proxy"] = endpoints, endpoints[0].proxy
     found["database"] = found["database"] or _default_database(folder)
     return Settings(**found, home=folder, config_file=config_file)
 
@@ -208,7 +170,7 @@ def _endpoints(values: _Values, found: Mapping[str, Any]) -> tuple[tuple[Endpoin
         from moonpalace_addons.settings.prices import read_prices
 
         prices += read_prices(values.free["prices"], named=[each.name for each in named if each.name])
-    given = found["endpoint"] if ENDPOINT.name in values.found else None
+    given = found["endpoint"] if "endpoint" in values.found else None
     return in_order(named, given, found["endpoint"], found["key"]), prices
 
 
@@ -330,4 +292,4 @@ def _environment_proxy(endpoint: str, environ: Mapping[str, str]) -> str | None:
     if found is None:
         return None
     name, text = found
-    return _parse(UPSTREAM_PROXY, text, f"variable {name} (--upstream-proxy overrides it)")
+    return str(_parse(BY_NAME["upstream-proxy"], text, f"variable {name} (--upstream-proxy overrides it)"))

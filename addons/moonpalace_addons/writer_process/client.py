@@ -69,7 +69,7 @@ class WriterClient:
         self._tasks: deque[Task] = deque()
         self._answers: dict[str, ResponseStarted] = {}
         self._unsettled = Unsettled()
-        self._later = Spool(opening.home)
+        self._later = Spool(opening.settings.home)
         self._most = 0
         self._wake = threading.Event()
         self._stopping = threading.Event()

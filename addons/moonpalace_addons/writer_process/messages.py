@@ -10,14 +10,12 @@ from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, cast
 
-from moonpalace_addons.settings.reports import Destination, ReportRule
+from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.store import tasks
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, RequestRead, Task
-from moonpalace_addons.wire.prices import PriceRule
 
 PROTOCOL = 5
 
@@ -29,64 +27,21 @@ MAX_QUEUED_RECORDS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class LogForm:
-    """What the log says of a call: `full`, `line`, `json` or nothing; a line is at most `width` columns wide."""
-
-    name: str = "full"
-    width: int | None = None
-
-    @property
-    def has_own_times(self) -> bool:
-        """Tell whether its lines need no time before them."""
-        return self.name in ("line", "json")
-
-
-FULL_LOG = LogForm()
-
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    """Calls are exported to OpenTelemetry, with their messages if `content` is set."""
-
-    content: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Reporting:
-    """What the process that reports calls needs: the store, its rules, and where the reports go.
-
-    A rule that the store does not know yet sees the calls that began after `since`, in microseconds since the epoch.
-    """
-
-    database: str = field(repr=False)
-    rules: tuple[ReportRule, ...]
-    destinations: tuple[Destination, ...]
-    redact_pattern: str | None
-    since: int
-
-
-@dataclass(frozen=True, slots=True)
 class Opening:
-    """The proxy's first message: the store and its settings.
+    """The proxy's first message: its settings, and the row of its run.
 
-    `database` may contain a password; `home` is the folder for the journals of a store that is not a file, `run` the
-    row of the proxy's run; `prices` are those that the user sets. `key`, the key of the store's fingerprints, was read
-    by an earlier process: with it a process starts although the store cannot be opened at present. `log` is the form
-    of the log of calls, `export` says whether calls are exported. With `rows` each row is told, as `RowLine`, when it
-    is written first and when its call has ended. `reporting` is set if there are rules that report calls.
+    `key`, the key of the store's fingerprints, was read by an earlier process: with it a process starts although the
+    store cannot be opened at present. `log_width` is the width of lines of the log, None if they are not cut. With
+    `rows` each row is told, as `RowLine`, when it is written first and when its call has ended. A rule that the store
+    does not know yet sees the calls that began after `since`, in microseconds since the epoch.
     """
 
-    database: str = field(repr=False)
-    home: Path
+    settings: Settings
     run: Values
-    retention_days: int | None
-    max_size: int | None
-    prices: tuple[PriceRule, ...] = ()
     key: bytes | None = field(default=None, repr=False)
-    log: LogForm = FULL_LOG
-    export: Export | None = None
+    log_width: int | None = None
     rows: bool = False
-    reporting: Reporting | None = None
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,11 @@ import json
 import logging
 from collections.abc import Sequence
 
+from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.store.read.outcomes import outcome
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.views.call_line import call_line, line_text
 from moonpalace_addons.writer_process.log_lines import Line, lines
-from moonpalace_addons.writer_process.messages import FULL_LOG, LogForm
 
 logger = logging.getLogger("moonpalace")
 
@@ -16,11 +16,11 @@ CALLS_PER_RECORD = 20
 """Maximum number of calls per log record."""
 
 
-def told(call: Exchange, form: LogForm, words: str) -> Sequence[Line]:
-    """Return the lines for an ended, stored call; `words` are the user's last ones."""
-    if form.name == "line":
-        return [Line(line_text(call_line(call, words, form.width)), outcome(call).style)]
-    if form.name == "json":
+def told(call: Exchange, form: str, words: str, width: int | None) -> Sequence[Line]:
+    """Return the lines for an ended, stored call; `words` are the user's last ones, `form` is the setting `log`."""
+    if form == "line":
+        return [Line(line_text(call_line(call, words, width)), outcome(call).style)]
+    if form == "json":
         return [Line(json.dumps(document(call), ensure_ascii=False))]
     return lines(call)
 
@@ -59,19 +59,21 @@ def in_seconds(nanoseconds: int | None) -> float | None:
 class CallLog:
     """Log calls that are stored together in one record, because each record wakes the proxy.
 
-    Lines are formatted in the writer's process, so that this never delays clients or upstream.
+    Lines are formatted in the writer's process, so that this never delays clients or upstream. In the form `line` they
+    are at most `width` columns wide.
     """
 
-    def __init__(self, form: LogForm = FULL_LOG) -> None:
-        self._form = form
+    def __init__(self, settings: Settings, width: int | None = None) -> None:
+        self._settings = settings
+        self._width = width
         self._lines: list[Line] = []
         self._calls = 0
 
     def add(self, call: Exchange, words: str = "") -> None:
         """Add the lines of a call with the user's last words."""
-        if self._form.name == "none":
+        if self._settings.quiet:
             return
-        self._lines += told(call, self._form, words)
+        self._lines += told(call, self._settings.log, words, self._width)
         self._calls += 1
         if self._calls == CALLS_PER_RECORD:
             self.flush()
@@ -80,5 +82,6 @@ class CallLog:
         """Log the added lines."""
         shown, self._lines, self._calls = self._lines, [], 0
         if shown:
-            extra = {"styles": [line.style for line in shown], "has_own_times": self._form.has_own_times}
+            has_own_times = self._settings.log in ("line", "json")
+            extra = {"styles": [line.style for line in shown], "has_own_times": has_own_times}
             logger.info("\n".join([line.text for line in shown]), extra=extra)

@@ -5,12 +5,14 @@ own, at a lower priority, it delays no row, and no mistake in it stops the write
 """
 
 import logging
+from collections.abc import Iterable
 
 from moonpalace_addons.errors import SettingError
+from moonpalace_addons.settings.reports import ReportRule
 from moonpalace_addons.store.query.errors import PredicateError
 from moonpalace_addons.store.upkeep.background import Upkeep
 from moonpalace_addons.writer_process.companion import Companion
-from moonpalace_addons.writer_process.messages import Reporting
+from moonpalace_addons.writer_process.messages import Opening
 
 logger = logging.getLogger("moonpalace.reports")  # below the one whose messages `mpal start` shows all
 
@@ -21,11 +23,11 @@ INTERVAL = 10.0
 MODULE = "moonpalace_cli.reporting"
 
 
-def check(reporting: Reporting, dialect: str) -> None:
-    """Raise SettingError for a rule whose predicate is none."""
+def check(rules: Iterable[ReportRule], dialect: str) -> None:
+    """Raise SettingError for a rule with an invalid predicate."""
     from moonpalace_addons.store.query import condition  # only with rules, as the grammar takes memory
 
-    for rule in reporting.rules:
+    for rule in rules:
         try:
             condition.check(rule.when, dialect)
         except PredicateError as error:
@@ -35,16 +37,16 @@ def check(reporting: Reporting, dialect: str) -> None:
 class RulesProcess(Upkeep):
     """Keep the process running; at the end it is told to stop, and left to finish what it is sending."""
 
-    def __init__(self, reporting: Reporting | None) -> None:
+    def __init__(self, opening: Opening) -> None:
         failure = "the process that reports calls could not be started"
         super().__init__("moonpalace-rules", first=FIRST_DELAY, interval=INTERVAL, failure=failure)
-        self.reporting = reporting
+        self.opening = opening
         self._process: Companion | None = None
 
     @property
     def is_wanted(self) -> bool:
         """Return whether there are rules."""
-        return self.reporting is not None
+        return bool(self.opening.settings.rules)
 
     @property
     def pid(self) -> int | None:
@@ -58,7 +60,7 @@ class RulesProcess(Upkeep):
                 return
             logger.warning("reports: the process that sends them has ended (exit code %d); it is started again", code)
             self._process.close()
-        self._process = Companion(MODULE, self.reporting, logger)
+        self._process = Companion(MODULE, self.opening, logger)
 
     def stop(self) -> None:
         """Have it stop."""

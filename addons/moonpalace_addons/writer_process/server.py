@@ -65,9 +65,9 @@ def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> 
         reports.put(Refused(f"the store cannot be opened because of a fault in MoonPalace: {type(error).__name__}"))
         return
     helpers = (
-        Housekeeper(writer.engine, days=opening.retention_days, max_size=opening.max_size),
+        Housekeeper(writer.engine, days=opening.settings.retention_days, max_size=opening.settings.max_size),
         Indexer(writer.engine),
-        rules_process.RulesProcess(opening.reporting),
+        rules_process.RulesProcess(opening),
     )
     exporters = () if exporter is None else (exporter,)
     for each in (writer, *helpers, *exporters):
@@ -94,31 +94,32 @@ def open_writer(opening: Opening, reports: Reports) -> "tuple[Writer, Exporter |
 
     Raises StoreError and SettingError, unless an earlier process had the store open.
     """
-    log = CallLog(opening.log)
+    settings = opening.settings
+    log = CallLog(settings, opening.log_width)
 
     def settled(uuids: list[str]) -> None:
         log.flush()
         reports.put(Settled(uuids, writer.lost))
 
     try:
-        engine = open_store(opening.database, create=True)
+        engine = open_store(settings.database, create=True)
     except StoreError:
         if opening.key is None:
             raise
-        engine = unopened_store(opening.database)
+        engine = unopened_store(settings.database)
     try:
-        if opening.reporting is not None and opening.key is None:
-            rules_process.check(opening.reporting, engine.dialect.name)
-        pricing = Pricing(opening.prices)
+        if settings.rules and opening.key is None:
+            rules_process.check(settings.rules, engine.dialect.name)
+        pricing = Pricing(settings.prices)
         exporter = None
-        if opening.export is not None:
+        if settings.otel:
             from moonpalace_addons.store.telemetry.exporter import Exporter
 
-            exporter = Exporter(engine, str(opening.run["id"]), content=opening.export.content)
+            exporter = Exporter(engine, str(opening.run["id"]), content=settings.otel_content)
         writer = Writer(
             engine,
             observer(log, exporter, reports if opening.rows else None),
-            opening.home,
+            settings.home,
             run=opening.run,
             settled=settled,
             key=opening.key,

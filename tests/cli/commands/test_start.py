@@ -37,7 +37,7 @@ class Proxy:
         self.log = Log()
         self.started: list[tuple[Settings, int | None]] = []
         self.error: Exception | None = None
-        monkeypatch.setattr(console_log, "install", lambda: self.log)
+        monkeypatch.setattr(console_log, "install", lambda _: self.log)
         monkeypatch.setattr(serving, "serve", self.serve)
         monkeypatch.setattr(serving, "serve_web", self.serve)
         monkeypatch.setattr(setproctitle, "getproctitle", lambda: "mpal start")

@@ -1,6 +1,7 @@
 """The log of `mpal start` on standard error."""
 
 import io
+import json
 import logging
 import os
 import re
@@ -8,10 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TextIO
 
 import pytest
 
+from moonpalace_addons.settings.values import Settings
 from moonpalace_cli.proxy import console_log
 from moonpalace_cli.proxy.console_log import ConsoleLog, install
 
@@ -214,12 +217,23 @@ def test_closed_stream_is_no_error() -> None:
     assert not handler._thread.is_alive()
 
 
-def test_install(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("form", "first", "second"),
+    [
+        ("full", f"{PREFIX}call", f"{PREFIX}a warning"),
+        (
+            "json",
+            '{"time": ".*", "level": "info", "message": "call"}',
+            '{.*"level": "warning", "message": "a warning"}',
+        ),
+    ],
+)
+def test_install(form: str, first: str, second: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Our own information and the warnings of everything else are printed; the rest is not."""
     stream, root, ours = io.StringIO(), logging.getLogger(), logging.getLogger("moonpalace")
     monkeypatch.setattr(sys, "stderr", stream)
     before = (root.level, ours.level)
-    handler = install()
+    handler = install(Settings(log=form, home=Path("/")))
     try:
         ours.info("call")
         logging.getLogger("mitmproxy.proxy.server").info("client connect")
@@ -229,4 +243,16 @@ def test_install(monkeypatch: pytest.MonkeyPatch) -> None:
         root.setLevel(before[0])
         ours.setLevel(before[1])
     handler.finish()
-    assert re.sub(PREFIX, "", stream.getvalue()) == "call\na warning\n"
+    assert re.fullmatch(f"{first}\n{second}\n", stream.getvalue())
+
+
+def test_json() -> None:
+    """In a log of JSON every line is an object, whatever a message contains; the lines of calls are objects already."""
+    stream = io.StringIO()
+    handler = ConsoleLog(stream, as_json=True)
+    log(handler, 'two\nlines "quoted" \x1b[31m\u202e', logging.ERROR)
+    log(handler, '{"id": 1}\n{"id": 2}', has_own_times=True)
+    handler.finish()
+    first, *calls = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert (first["level"], first["message"]) == ("error", 'two\nlines "quoted" \x1b[31m ')
+    assert calls == [{"id": 1}, {"id": 2}]
