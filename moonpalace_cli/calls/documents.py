@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -74,7 +73,6 @@ def exchange_parts(exchange: Exchange, bodies: Bodies, event_times: Sequence[int
 def all_fields(exchange: Exchange) -> dict[str, Json]:
     """Return every field of the call: moments in ISO 8601 with their offset, durations in nanoseconds."""
     values: dict[str, Json] = {}
-    for field in fields(exchange):
-        value = getattr(exchange, field.name)
-        values[field.name] = value.isoformat() if isinstance(value, datetime) else value
+    for name, value in exchange._asdict().items():
+        values[name] = value.isoformat() if isinstance(value, datetime) else value
     return values

@@ -29,8 +29,7 @@ def rewrite(call: Call, visitor: Visitor) -> Call:
 def rewrite_exchange(exchange: Exchange, visitor: Visitor) -> Exchange:
     """Return the row of a call with the replacements; IDs of calls and completions stay, since reports need them."""
     answered = exchange.response_headers
-    return replace(
-        exchange,
+    return exchange._replace(
         endpoint=rewrite_text(exchange.endpoint, Place("endpoint"), visitor),
         path=rewrite_text(exchange.path, Place("request path"), visitor),
         query=rewrite_query(exchange.query, visitor),

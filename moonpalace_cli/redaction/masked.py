@@ -38,8 +38,7 @@ def credentials_of(call: Exchange) -> tuple[bytes, ...]:
 
 def masked_row(call: Exchange, hidden: tuple[bytes, ...]) -> Exchange:
     """Return the row of a call with secrets masked."""
-    return replace(
-        call,
+    return call._replace(
         client_request_id=call.client_request_id and masking.mask_known(call.client_request_id, hidden),
         session=call.session and masking.mask_known(call.session, hidden),
         note=call.note and masking.mask_known(call.note, hidden),

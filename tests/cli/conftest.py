@@ -67,7 +67,7 @@ class Store:
     ) -> int:
         """Store a call and return its id."""
         exchange = an_exchange(**changes)  # type: ignore[arg-type]
-        row: dict[str, object] = {name: getattr(exchange, name) for name in Exchange.__slots__}
+        row: dict[str, object] = exchange._asdict()
         row |= {"run_id": RUN, "started_at": int(exchange.started_at.timestamp() * 1e6), "state": exchange.state.value}
         row |= {"uuid": str(uuid4())}
         lists = {"changes": exchange.changes, "warnings": exchange.warnings}

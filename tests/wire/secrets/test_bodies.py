@@ -87,6 +87,29 @@ def test_a_secret_that_is_completed(distance: int) -> None:
             assert find(data, KNOWN) == looked_at_anew(data)
 
 
+PRIVATE_KEY = f"-----BEGIN RSA PRIVATE KEY-----\\n{'Zq5Xc7Hj2' * 9}\\n-----END RSA PRIVATE KEY-----"
+QUOTED = 'say-"open sesame"-four-times'
+RICH = (
+    rf'{{"text":"a {KEY} b, {OWN_CREDENTIAL}","api_key" : "Zq5Xc7\"Hj2Lm9","note":"x-api-key: Zq5Xc7Hj2Lm9Pw4Rt"}},'
+    rf'{{"arguments":"{{\"password\": \"Zq5Xc7Hj2Lm9Pw4Rt\"}}",'
+    rf'"lines":["{PRIVATE_KEY[:60]}","{PRIVATE_KEY[60:]}"]}},'
+    rf'{{"url":"postgres://me:Hx7Kq9@host/db","raw":"{QUOTED}","part":"{QUOTED[:14]}","password":"***","told":{json.dumps(QUOTED)}}}'
+)
+
+
+@pytest.mark.parametrize("hidden", [KNOWN, known((QUOTED.encode(), OWN_CREDENTIAL.encode()))], ids=["plain", "quoted"])
+def test_bodies_that_differ_anywhere(hidden: KnownCredentials) -> None:
+    """Wherever a body goes on in another way than an earlier one, the same secrets are found in it."""
+    start = b'{"messages":["' + b"word " * 3300 + b'",'
+    whole = start + RICH.encode() + b"]}"
+    expected = looked_at_anew(whole, hidden)
+    assert len(expected) >= 7
+    for cut in range(len(start), len(whole)):
+        forget()
+        find(whole[:cut] + b'~"]}', hidden)
+        assert find(whole, hidden) == expected, whole[cut - 40 : cut]
+
+
 def test_other_credentials() -> None:
     """What is clean for one call need not be for another one, which has other credentials."""
     data = body(["word " * 5000, "the other-credential-0815 here"])
@@ -111,7 +134,7 @@ def test_only_the_end_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> Non
     found = find(longer, KNOWN)
     assert [longer[each.start : each.end].decode() for each in found] == [KEY, KEY]
     assert len(looked_at) == 1
-    assert looked_at[0] > len(body(texts)) - LOOKAHEAD - 2100
+    assert looked_at[0] > len(body(texts)) - LOOKAHEAD // 2
 
 
 def test_memory_is_bounded() -> None:

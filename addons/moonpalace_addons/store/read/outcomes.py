@@ -115,8 +115,9 @@ def unknown_endpoint(call: Exchange) -> str | None:
 
 def lacks_version(call: Exchange) -> bool:
     """Tell whether the API did not find a path that lacks /v1; one of an endpoint with a path of its own need not."""
-    is_plain = not urlsplit(call.endpoint).path.strip("/") and unknown_endpoint(call) is None
-    return call.status_code == HTTPStatus.NOT_FOUND and is_plain and not call.path.startswith(VERSIONED)
+    if call.status_code != HTTPStatus.NOT_FOUND or call.path.startswith(VERSIONED):
+        return False
+    return not urlsplit(call.endpoint).path.strip("/") and unknown_endpoint(call) is None
 
 
 def cut_by(call: Exchange) -> str | None:

@@ -69,7 +69,7 @@ def to_exchange(row: RowMapping | Mapping[str, object]) -> Exchange:
     if odd:
         warning = f"the row has values that MoonPalace does not write: {', '.join(odd)}"
         values[WARNINGS] = (*cast(tuple[str, ...], values[WARNINGS]), warning)
-    return Exchange(*values)  # type: ignore[arg-type]
+    return Exchange._make(values)
 
 
 @lru_cache(maxsize=1024)

@@ -32,7 +32,7 @@ _MAX_CLEAN_BLOCKS = 10_000
 _MAX_BODIES, _MAX_BODY_SIZE = 16, 1_000_000
 """Maximum cached bodies, of 16 MB, and maximum bytes of each."""
 _PROBE = 64
-"""Bytes that are compared first, and the precision with which the first difference of two bodies is located."""
+"""Bytes in the middle of two bodies that are compared first."""
 _MEMBER = re.compile(rb'"([\w.$-]{1,60}+)"\s{0,8}+:\s{0,8}+"')
 _STRING = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 _NAME_REACH = 80
@@ -62,9 +62,9 @@ class _Body:
         if data[half : half + _PROBE] != self.data[half : half + _PROBE]:
             return 0
         same, differs = 0, min(len(data), len(self.data)) + 1
-        while differs - same > _PROBE:  # what is before `same` is the same
+        while differs - same > 1:  # what is before `same` is the same
             middle = (same + differs) // 2
-            if data[same:middle] == self.data[same:middle]:
+            if data.startswith(self.data[same:middle], same):
                 same = middle
             else:
                 differs = middle
@@ -90,12 +90,14 @@ def find(data: bytes, known: KnownCredentials) -> list[Finding]:
 def _found_in_common_prefix(data: bytes, known: KnownCredentials) -> tuple[int, list[Finding]]:
     """Return the size of the prefix shared with an earlier body, and the findings in it.
 
-    What follows the shared part may change a finding near its end, so the search resumes at the last quote that is far
-    enough before it. Neither rows of letters nor names and values continue past a quote.
+    What follows the shared part may change a finding near its end, so the search resumes after the last quote in it:
+    neither rows of letters nor names continue past a quote, and of a value or a private key that does, the end tells.
+    Only a known credential that contains a quote needs more room.
     """
+    reach = LOOKAHEAD if any(b'"' in secret for secret in known.secrets) else 0
     for body in reversed([*_bodies]) if len(data) >= _BLOCK else ():
         same = body.common_prefix(data) if body.secrets == known.secrets else 0
-        begun = data.rfind(b'"', 0, max(0, same - LOOKAHEAD)) + 1
+        begun = data.rfind(b'"', 0, max(0, same - reach)) + 1
         if begun > 0:
             found = [finding for finding in body.found if finding.start < begun]
             if all(finding.end < same for finding in found):
