@@ -5,10 +5,11 @@ from itertools import pairwise
 
 import pytest
 
-from moonpalace_addons.wire.secrets.patterns import Finding, find
+from moonpalace_addons.wire.secrets.patterns import FORMS, Finding, find
 
 RANDOM = "Wq7Zx3Rt9pLm2Vb8Nc4Kd6Hf1Gj5Ts0YaQe"
 """Of a key, the part that a machine drew."""
+HEX = "4f0c9a7be2d816357f1b0ac4d9e2837615c8a0fe"
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
 PEM = f"-----BEGIN RSA PRIVATE KEY-----\n{RANDOM}\n{RANDOM}\n-----END RSA PRIVATE KEY-----"
 
@@ -31,7 +32,38 @@ SECRETS = [
     ("JSON web token", JWT),
     ("private key", PEM),
     ("private key", PEM.replace("RSA ", "")),
+    ("API key", "sk-WqZxRtpLmVbNcKdHfGjTsYaQe"),
+    ("API key", f"csk-{RANDOM}"),
+    ("API key", f"gsk_{RANDOM}"),
+    ("API key", f"xai-{RANDOM}"),
+    ("API key", f"pplx-{RANDOM}"),
+    ("API key", f"nvapi-{RANDOM}"),
+    ("API key", f"r8_{RANDOM}"),
+    ("API key", f"tgp_v1_{RANDOM}"),
+    ("API key", f"tvly-{RANDOM}"),
+    ("API key", f"jina_{RANDOM}"),
+    ("API key", f"lsv2_pt_{HEX}"),
+    ("API key", f"sess-{RANDOM}"),
+    ("Stripe key", f"rk_live_{RANDOM}"),
+    ("Stripe key", f"whsec_{RANDOM}"),
+    ("Alibaba Cloud access key", f"LTAI{RANDOM}"),
+    ("Tencent Cloud access key", f"AKID{RANDOM[:32]}"),
+    ("Volcengine access key", f"AKLT{RANDOM}=="),
+    ("Baidu Cloud key", f"bce-v3/ALTAK-{RANDOM}/{HEX}"),
+    ("Google client secret", f"GOCSPX-{RANDOM}"),
+    ("SendGrid key", f"SG.{RANDOM[:22]}.{RANDOM}"),
+    ("Databricks token", f"dapi{HEX[:32]}-2"),
+    ("Vault token", f"hvs.{RANDOM}"),
+    ("Vault token", f"hvb.{RANDOM}"),
+    ("DigitalOcean token", f"dop_v1_{HEX}"),
+    ("Telegram token", f"123456789:AA{RANDOM[:33]}"),
+    ("AWS secret key", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYzT3q8LkW2v"),
 ]
+
+
+def test_each_form_is_tried() -> None:
+    """The table above has a secret of each issuer that is known."""
+    assert [mark for _, mark, _ in FORMS if not any(secret.startswith(mark) for _, secret in SECRETS)] == []
 
 
 @pytest.mark.parametrize(("kind", "secret"), SECRETS)
@@ -62,6 +94,7 @@ def test_only_the_secret_is_found(text: str, secret: str) -> None:
     [
         "",
         "sk-your-key-here-please",
+        "sk-learn-tutorial-version-1",
         "sk-xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
         "sk-************************",
         "sk-0000000000000000000000",

@@ -41,6 +41,8 @@ class Finding:
 
 _B64 = "[A-Za-z0-9_-]"
 _AN = "[A-Za-z0-9]"
+_BAIDU = "bce-v3/"
+"""Precedes the row of such a key."""
 FORMS = (
     ("API key", "sk-", _B64 + "{16,}"),  # OpenAI's, Moonshot's, Anthropic's, and of many others
     ("API key", "csk-", _AN + "{20,}"),  # Cerebras
@@ -62,7 +64,7 @@ FORMS = (
     ("Alibaba Cloud access key", "LTAI", _AN + "{12,}"),
     ("Tencent Cloud access key", "AKID", f"{_AN}{{32}}(?!{_AN})"),
     ("Volcengine access key", "AKLT", f"{_AN}{{30,}}={{0,2}}"),
-    ("Baidu Cloud key", "bce-v3/ALTAK-", f"{_AN}{{20,}}/{_AN}{{40,}}"),
+    ("Baidu Cloud key", f"{_BAIDU}ALTAK-", f"{_AN}{{20,}}/{_AN}{{40,}}"),
     ("GitHub token", "gh", f"[pousr]_{_AN}{{30,}}"),
     ("GitHub token", "github_pat_", "[A-Za-z0-9_]{30,}"),
     ("GitLab token", "glpat-", _B64 + "{20,}"),
@@ -187,6 +189,8 @@ def _rows(data: bytes, first: int, stop: int) -> Iterator[Finding]:
                 dot = data.find(b".", dot + 1, base + row_end)
             if before[-1:] in assignments.VALUE_PREFIXES:
                 yield from _named(data, at)
+            if before[-1:] == b"/" and data.endswith(_BAIDU.encode(), 0, at):
+                yield from _formed(data, at - len(_BAIDU))
             if before[1:] in _JOINERS or before in _AFTER_BEARER or end - start >= _AWS_SECRET_LENGTH:
                 yield from _in_stretch(data, base + view.rfind(_OUTSIDE, 0, start) + 1, base + end)
         place = end if end - start > _MAX_STRETCH else row_end
