@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.store.tasks import State, Task
@@ -175,17 +176,16 @@ def test_it_is_killed_while_it_is_told_again(
     client: WriterClient, rows: Rows, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each death is the same line in the log, and it is said when all is stored."""
-    real, raised = WriterProcess.tell, list[bool]()
+    real, raised = WriterProcess.tell_again, list[bool]()
 
-    def tell(self: WriterProcess, told: Sequence[Task]) -> None:
-        if self is not first and not raised:
+    def tell_again(self: WriterProcess, told: Sequence[Task]) -> None:
+        if not raised:
             raised.append(True)
             os.kill(self.pid, signal.SIGKILL)
             raise BrokenPipeError(32, "Broken pipe")
         real(self, told)
 
-    first = client._process
-    monkeypatch.setattr(WriterProcess, "tell", tell)
+    monkeypatch.setattr(WriterProcess, "tell_again", tell_again)
     with standing_still(client.pid):  # nothing of it is stored, and nothing settled
         calls = [Call() for _ in range(5)]
         for call in calls:
@@ -198,6 +198,19 @@ def test_it_is_killed_while_it_is_told_again(
     assert caplog.messages.count(ended) == 2
     assert not any("wait in memory" in message for message in caplog.messages)
     assert {row.uuid for row in rows()} == {call.uuid for call in calls}
+
+
+def test_it_dies_of_what_it_is_told(client: WriterClient, rows: Rows, caplog: pytest.LogCaptureFixture) -> None:
+    """A fault of ours that packs what cannot be unpacked costs a process, not a call: it is told again as a pickle."""
+    odd, plain = Call(), Call()
+    odd.request = structs.replace(odd.request, coerced=1)
+    for call in (odd, plain):
+        begin(client, call)
+        client.put(call.ended)
+    until(lambda: "it is started again" in caplog.text)
+    assert client.stop()
+    assert [row.uuid for row in rows()] == [odd.uuid, plain.uuid]
+    assert caplog.text.count("it is started again") == 1
 
 
 PROXY = """

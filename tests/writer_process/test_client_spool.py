@@ -118,6 +118,32 @@ def test_much_while_it_is_started_again(
     assert [row.uuid for row in rows()] == [call.uuid for call in calls]
 
 
+def test_a_fault_while_the_pipe_is_full_cuts_no_message(
+    client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of ours in the middle of a message costs the calls that it hit, not the message, nor the process."""
+    put, broken = spool_module.Spool.put, list[Sequence[Task]]()
+    sent, hit, later = large(3_000_000), Call(), Call()
+
+    def fail_once(spool: spool_module.Spool, message: list[Task]) -> None:
+        if hit.request in message:
+            broken.append(message)
+            raise RuntimeError("a fault")
+        put(spool, message)
+
+    monkeypatch.setattr(spool_module.Spool, "put", fail_once)
+    with standing_still(client.pid):
+        for call in (sent, hit, later):
+            client._tasks.extend([call.request, call.ended])  # in one step: both are in one message
+            client._wake.set()
+            until(lambda: not client._tasks)
+        assert broken == [[hit.request, hit.ended]]
+    assert not client.stop()  # it does not claim that all is stored
+    assert [row.uuid for row in rows()] == [sent.uuid, later.uuid]
+    assert "because of a fault in MoonPalace" in caplog.text
+    assert "it is started again" not in caplog.text
+
+
 def test_what_the_disk_damages_is_counted(
     client: WriterClient, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

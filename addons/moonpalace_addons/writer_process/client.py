@@ -297,7 +297,7 @@ class WriterClient:
         """Replay all unconfirmed tasks; return False if the process ends before that is done."""
         try:
             for told in self._unsettled.again():
-                self._process.tell(told)
+                self._process.tell_again(told)
         except OSError:
             return False
         return True

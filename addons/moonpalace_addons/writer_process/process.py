@@ -129,6 +129,10 @@ class WriterProcess:
         """Send tasks, as `write` does a message."""
         self.write(messages.tasks_to_send(told))
 
+    def tell_again(self, told: Sequence[Task]) -> None:
+        """Send tasks that a process before this one may have died of, in the form that takes any value."""
+        self.write(told)
+
     def answer(self, timeout: float | None = None) -> Ready | Refused | Stopped | None:
         """Return its next answer; None after `timeout` seconds, or if it has ended without one."""
         if self.is_over and self._answers.empty():
