@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import os
 import threading
 import time
 from collections import Counter
@@ -19,7 +20,7 @@ from moonpalace_addons.store.tasks import State
 
 KEY = "sk-faults-0123456789"
 STOPPED = 503
-PRESSURE = Path("/proc/pressure/cpu")
+PRESSURES = [Path("/proc/pressure", name) for name in ("cpu", "io", "memory")]
 WORDS = "the moon palace is cold and the osmanthus blooms " * 4
 
 
@@ -27,7 +28,7 @@ WORDS = "the moon palace is cold and the osmanthus blooms " * 4
 class Answer:
     """What a client got: the bytes of the body, and when it had all of them (seconds of the monotonic clock).
 
-    `stalled` are the seconds for which processes of this machine had waited for a processor by then.
+    `stalled` are the seconds for which processes of this machine may have waited by then.
     """
 
     status: int
@@ -37,14 +38,16 @@ class Answer:
 
 
 def stalled() -> float:
-    """Return for how many seconds any process had to wait for a processor, since the start of the machine.
+    """Return for how many seconds a process may have waited for a processor, a disk or memory, since the machine began.
 
-    0 where the system does not tell.
+    The system gives a mean of its processors, weighted by their work: on one of them it may have been as long as on all
+    together. 0 where the system does not tell.
     """
     try:
-        return int(PRESSURE.read_text().split("total=")[1].split()[0]) / 1e6
+        totals = [path.read_text().split("total=")[1].split()[0] for path in PRESSURES]
     except (OSError, LookupError):
         return 0.0
+    return sum(map(int, totals)) / 1e6 * (os.cpu_count() or 1)
 
 
 @dataclass(slots=True)

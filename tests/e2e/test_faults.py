@@ -35,7 +35,7 @@ from tests.e2e.surviving import HASTE, PAUSE, SECONDS, database, integrity, open
 
 ROUNDS = int(os.environ.get("MOONPALACE_FAULT_ROUNDS", "2"))
 ON_DISK = 0.1
-"""Seconds after which an answer survives the death of proxy and writer, if all get the processors that they want."""
+"""Seconds after which an answer survives the death of proxy and writer, if nobody has to wait for the machine."""
 ON_DISK_UNDER_LOAD = 2.0
 """So however many others want them too: what is slower than that is no matter of processors."""
 PATIENCE = 60.0
