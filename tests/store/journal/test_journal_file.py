@@ -74,6 +74,30 @@ def test_calls_added_while_it_is_taken_in_come_last(place: Place) -> None:
     assert [uuid for _, uuid in store.got] == [unit.uuid for unit in UNITS]
 
 
+def test_a_stop_leaves_the_journals_of_others(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """What a dead proxy left and this one has not taken in by its end is there for the next start, as the log says."""
+    left = Overflow(place, RUN)
+    left.add(UNITS)
+    left.close()
+    path = place.path(RUN_ID)
+    kept, store = Overflow(place, RUN), Store()
+    kept.claim_abandoned()
+    source = kept.source()
+    assert source is not None
+    assert kept.take(source, store, Pace(calls=4))
+    kept.close()
+    assert caplog.messages[-1] == f"store: the journal {path} waits for the next start"
+    again = Overflow(place, RUN)
+    again.claim_abandoned()
+    source = again.source()
+    assert source is not None
+    store.got.clear()
+    assert again.take(source, store, Pace(calls=5))
+    assert [uuid for _, uuid in store.got] == [unit.uuid for unit in UNITS]
+    assert not path.exists()  # as soon as its last call is stored
+    assert caplog.messages[-1] == f"store: 5 calls taken in from the journal {path}"
+
+
 def test_a_journal_belongs_to_one_at_a_time(place: Place) -> None:
     """As long as its writer lives nobody takes it; then one does, and others get nothing, nor when it is gone."""
     kept = Overflow(place, RUN)

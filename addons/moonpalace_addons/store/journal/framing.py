@@ -4,15 +4,23 @@ A frame is the length and the CRC-32 of its content (4 bytes each, little endian
 empty, because a file system may leave zeros where a write did not complete.
 """
 
+import re
 import zlib
 from collections.abc import Iterator
 from io import FileIO
+from itertools import islice
 from struct import Struct
 from typing import IO
 
 HEAD = Struct("<II")
 MAX_CONTENT_BYTES = 2**30
 """Limit for contents, so that a damaged length cannot exhaust the memory."""
+
+UNIT_START = re.compile(rb"\x28\xb5\x2f\xfd")
+"""What a packed unit begins with, as all zstd frames do: behind damage, the next one is found by it."""
+SEARCH_SIZE = 2**20
+MAX_TRIES = 1000
+"""Places that look like a frame and are none before the search ends: a body may be full of them."""
 
 
 def framed(content: bytes) -> bytes:
@@ -25,22 +33,46 @@ def framed(content: bytes) -> bytes:
 def frames(file: FileIO, begin: int, end: int) -> Iterator[tuple[bytes | None, int]]:
     """Yield the content and the end offset of each frame between two offsets, up to the first truncated one.
 
-    The content of a damaged frame is None. A frame with a damaged length may look truncated, longer or shorter; no
-    wrong content is returned, but the start of the next frame is lost.
+    The content of a damaged frame is None; it ends where the next whole frame with a unit begins, because its length
+    may be what is damaged. No wrong content is returned.
     """
+    is_searched = False
     while begin + HEAD.size <= end:
-        head = read_at(file, begin, HEAD.size)
-        if len(head) < HEAD.size:
+        content, stop = frame_at(file, begin, end)
+        if content is None and not is_searched:
+            found = next_frame(file, begin + 1, end)
+            is_searched, stop = found is None, found or stop
+        if stop is None:
             return
-        length, checksum = HEAD.unpack(head)
-        stop = begin + HEAD.size + length
-        if not length or stop > end:
-            return
-        content = read_at(file, begin + HEAD.size, length) if length <= MAX_CONTENT_BYTES else None
-        if content is not None and len(content) < length:
-            return
-        yield (content if content is not None and zlib.crc32(content) == checksum else None), stop
+        yield content, stop
         begin = stop
+
+
+def frame_at(file: FileIO, begin: int, end: int) -> tuple[bytes | None, int | None]:
+    """Return the content of a frame, None if it is damaged, and where it ends, None if it is truncated."""
+    head = read_at(file, begin, HEAD.size)
+    length, checksum = HEAD.unpack(head) if len(head) == HEAD.size else (0, 0)
+    stop = begin + HEAD.size + length
+    if not length or stop > end:
+        return None, None
+    content = read_at(file, begin + HEAD.size, length) if length <= MAX_CONTENT_BYTES else None
+    if content is not None and len(content) < length:
+        return None, None
+    return (content if content is not None and zlib.crc32(content) == checksum else None), stop
+
+
+def next_frame(file: FileIO, begin: int, end: int) -> int | None:
+    """Return where the next whole frame with a unit begins, None if there is none."""
+    places = islice(possible_frames(file, begin, end), MAX_TRIES)
+    return next((place for place in places if frame_at(file, place, end)[0] is not None), None)
+
+
+def possible_frames(file: FileIO, begin: int, end: int) -> Iterator[int]:
+    """Yield the offsets at which frames with units might begin."""
+    for offset in range(begin, end, SEARCH_SIZE):
+        block = read_at(file, offset, SEARCH_SIZE + HEAD.size + 3)
+        for found in UNIT_START.finditer(block, HEAD.size):
+            yield offset + found.start() - HEAD.size
 
 
 def write_at(file: IO[bytes], offset: int, data: bytes) -> None:

@@ -1,9 +1,9 @@
 """The file for calls that the store does not accept at present.
 
 It begins with `MAGIC`, which includes the version; frames follow (`framing`). The first frame is a JSON object, the row
-of the run that wrote the file; each other frame is a unit as packed by `unit_bytes`. A frame that is truncated by a
-crash or a full disk, or whose length is damaged, ends the file for readers; the frames before it are valid, and the
-file is kept. Units are masked as they would be in the store.
+of the run that wrote the file; each other frame is a unit as packed by `unit_bytes`. A frame that is damaged, or
+truncated by a crash or a full disk, costs only itself, and the file is kept. Units are masked as they would be in the
+store.
 
 The process that writes a journal, or reads it into the store, keeps it locked; no other process touches it meanwhile.
 Reading a file again, because its reader died before deleting it, changes nothing in the store.

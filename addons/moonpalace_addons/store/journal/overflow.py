@@ -38,7 +38,6 @@ class Source:
 
     def missing(self) -> list[str]:
         """Describe what has not been stored, once there is nothing more to read; empty if everything has."""
-        # A truncated last record cannot be told from one with a damaged length that further records follow.
         unread = self.unread + self.journal.waiting
         return [
             *([f"{unread} bytes of it cannot be read"] if unread else []),
@@ -147,7 +146,7 @@ class Overflow:
         return kept
 
     def take(self, source: Source, store: Store, pace: Pace) -> bool:
-        """Store the next units of a journal, or delete it if there are none; return False if storing failed."""
+        """Store the next units of a journal, and delete it once all are stored; return False if storing failed."""
         try:
             portion = next_portion(source.journal, pace)
         except OSError as error:
@@ -163,6 +162,8 @@ class Overflow:
         source.calls += sum(unit.is_over and unit.uuid not in refused for unit in portion.units)
         source.unread += portion.unread
         source.refused += len(refused)
+        if not source.journal.waiting:
+            self._finish(source, source.missing())
         return True
 
     def _finish(self, source: Source, missing: Sequence[str]) -> None:
@@ -185,6 +186,8 @@ class Overflow:
 
     def close(self) -> None:
         """Close the journals; the next start reads them."""
+        for left in self._left:
+            logger.warning("store: the journal %s waits for the next start", left.journal.path)
         for source in (self._own, *self._left):
             if source is not None:
                 source.journal.close()
