@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from moonpalace_addons.settings.values import Settings
     from moonpalace_addons.store.records.context_caches import ContextCache
     from moonpalace_addons.store.records.exchanges import Exchange
+    from moonpalace_cli.views.showing.phrases import Phrase
 
 COLUMNS = ("id", "cache_id", "state", "model", "messages", "bytes", "tokens", "uses", "used_at", "expires_at")
 NUMBERS = ("messages", "bytes", "tokens", "uses")
@@ -127,6 +128,8 @@ def why(wanted: CallSelection, form: Form, settings: Settings) -> None:
 
     Of many calls (several IDs, --last N, --all or a filter such as --since), the misses are ranked by what they cost,
     and the calls are counted that share no beginning with an earlier one.
+
+    In a Chinese locale it speaks Chinese of a single call; other output is always English.
     """
     with opened(settings.database, needs_calls=True) as engine:
         ids = wanted.find(engine)
@@ -174,10 +177,16 @@ def explain(engine: Engine, call: Exchange, form: Form) -> None:
     if form != "table":
         print_records([json.dumps(prefix_report.document(found), ensure_ascii=False)], form)
         return
-    width = terminal_width()
     for line in prefix_report.lines(found):
-        shown = visible(line)
-        click.echo(shown if width is None else "\n".join(fold(shown, width)))
+        tell(line)
+
+
+def tell(sentence: Phrase) -> None:
+    """Print a sentence in the language and the width of the terminal."""
+    from moonpalace_cli.explaining.language import terminal_language
+
+    shown, width = visible(sentence.said(terminal_language())), terminal_width()
+    click.echo(shown if width is None else "\n".join(fold(shown, width)))
 
 
 def not_comparable(call: Exchange) -> str:
@@ -200,11 +209,17 @@ def print_alone(call: Exchange, form: Form) -> None:
         found = {"id": call.id, "earlier_id": None, "cached_tokens": call.cached_tokens}
         print_records([json.dumps(found)], form)
         return
-    text = f"call {call.id} continues none of the (at most 50) calls before it"
+    from moonpalace_cli.views.showing.phrases import phrase
+
+    cached = phrase(": none of them has a message in common with it, or a prompt nearly like it")
     if call.cached_tokens:
-        click.echo(f"{text}, yet {cached_of(call)}: another call, older or not in this store, began in the same way")
-    else:
-        click.echo(f"{text}: none of them has a message in common with it, or a prompt nearly like it")
+        cached = phrase(
+            ", yet {count} of its {all} prompt tokens were cached: another call, older or not in this store, began in "
+            "the same way",
+            count=f"{call.cached_tokens:,}",
+            all=f"{call.prompt_tokens or 0:,}",
+        )
+    tell(phrase("call {id} continues none of the (at most 50) calls before it{cached}", id=call.id, cached=cached))
 
 
 def record(cache: ContextCache, written: Callable[[int], str]) -> dict[str, str | int | None]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -29,14 +27,14 @@ def command(wanted: CallSelection, settings: Settings) -> None:
     """
     with opened(settings.database, needs_calls=True) as engine:
         from moonpalace_addons.store.read import selection
-        from moonpalace_cli.explaining.language import code_of
+        from moonpalace_cli.explaining.language import terminal_language
         from moonpalace_cli.output import terminal_width
         from moonpalace_cli.text import colours
         from moonpalace_cli.views.showing.facts import read_facts
         from moonpalace_cli.views.showing.reasons import reasons
         from moonpalace_cli.views.showing.screen import Screen
 
-        language = code_of(os.environ, sys.stdout.encoding)
+        language = terminal_language()
         for place, call in enumerate(selection.in_order(engine, wanted.find(engine))):
             facts = read_facts(engine, call)
             why = list(reasons(facts))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -38,14 +36,14 @@ def command(wanted: CallSelection, as_json: bool, settings: Settings) -> None:
     with opened(settings.database, needs_calls=True) as engine:
         from moonpalace_addons.store.read import selection
         from moonpalace_addons.store.read.outcomes import outcome
-        from moonpalace_cli.explaining.language import code_of
+        from moonpalace_cli.explaining.language import terminal_language
         from moonpalace_cli.output import print_json, terminal_width
         from moonpalace_cli.views.showing.facts import read_facts
         from moonpalace_cli.views.showing.phrases import translated
         from moonpalace_cli.views.showing.reasons import reasons
         from moonpalace_cli.views.showing.screen import WIDTH, reason_lines
 
-        language = code_of(os.environ, sys.stdout.encoding)
+        language = terminal_language()
         for call in selection.in_order(engine, wanted.find(engine)):
             found = list(reasons(read_facts(engine, call)))
             if as_json:

@@ -19,6 +19,7 @@ from moonpalace_addons.wire.status import status_line
 from moonpalace_cli.calls.content import answer, read, readable
 from moonpalace_cli.explaining.quoting import excerpt, name_of, tokens_in
 from moonpalace_cli.views.showing.facts import Facts
+from moonpalace_cli.views.showing.phrases import listed
 from moonpalace_cli.views.showing.reason import Reason
 from moonpalace_cli.views.showing.screen import cache, times, tokens
 
@@ -57,7 +58,7 @@ def head(facts: Facts, limit: int) -> Iterator[str]:
     wanted, came = excerpt(call.model_requested or "", 30), excerpt(call.model_answered or "", 30)
     yield f"model: asked for {wanted}, answered {came}"
     yield f"stream: {stream_text(facts)}; finish reason: {name_of(call.finish_reason or 'none')}"
-    for name, text in (("tokens", tokens(facts)), ("times", times(facts)), ("cache", cache(facts))):
+    for name, text in (("tokens", str(tokens(facts))), ("times", listed(times(facts))), ("cache", str(cache(facts)))):
         if text:
             yield f"{name}: {text}"
     sent, came = name_of(call.request_content_type or "none"), name_of(call.response_content_type or "none")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 
 VARIABLES = ("LC_ALL", "LC_MESSAGES", "LANG")
@@ -37,6 +39,11 @@ NAMES = {
     "uk": "Ukrainian",
     "vi": "Vietnamese",
 }
+
+
+def terminal_language() -> str:
+    """Return the language of our own sentences on this terminal."""
+    return code_of(os.environ, sys.stdout.encoding)
 
 
 def code_of(environ: Mapping[str, str], encoding: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from moonpalace_addons.views.money import amount
 from moonpalace_cli.calls.presentation import local_time
 from moonpalace_cli.explaining.asking import NOTHING_KEPT, Asking, InterruptedAskingError
 from moonpalace_cli.explaining.keeping import keep
-from moonpalace_cli.explaining.language import code_of
+from moonpalace_cli.explaining.language import terminal_language
 from moonpalace_cli.explaining.quoting import tokens_in
 from moonpalace_cli.explaining.target import KEY_VARIABLE
 from moonpalace_cli.output import ellipsis, visible
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 def told(template: str, **values: object) -> str:
     """Return a sentence of ours in the language of the terminal."""
-    return phrase(template, **values).said(code_of(os.environ, sys.stdout.encoding))
+    return phrase(template, **values).said(terminal_language())
 
 
 def print_kept(explanation: Explanation) -> None:

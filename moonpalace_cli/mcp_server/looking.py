@@ -137,7 +137,7 @@ def prompts(found: Comparison) -> Iterator[str]:
         yield "They cannot be compared: at least one is of no kind that is known."
         return
     for line in lines(found.prompts):
-        yield from quoted(line)
+        yield from quoted(str(line))
 
 
 def answers(found: Comparison) -> Iterator[str]:

@@ -80,7 +80,7 @@ def explained(reader: Reader, name: object) -> list[str]:
     if found is None:
         cached = "unknown" if row.cached_tokens is None else f"{row.cached_tokens:,}"
         return [f"call {row.id} continues none of the (at most 50) calls before it; cached prompt tokens: {cached}"]
-    return lines(found if reader.options.raw else redacted(reader, found))
+    return [*map(str, lines(found if reader.options.raw else redacted(reader, found)))]
 
 
 def redacted(reader: Reader, found: Finding) -> Finding:

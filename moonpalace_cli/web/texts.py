@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from moonpalace_addons.wire.escaping import escape
+from moonpalace_cli.views.showing.phrases import translated
 from moonpalace_cli.web.chinese import CHINESE
 
 HIDDEN = re.compile(
@@ -52,7 +53,7 @@ def translator(name: str) -> Translate:
     """Return the function that translates our own texts; what has no translation stays English."""
 
     def translate(text: str, **values: object) -> str:
-        found = CHINESE.get(text, text) if name == "zh" else text
+        found = (CHINESE.get(text) if name == "zh" else None) or translated(text, name)
         return found.format(**values) if values else found
 
     return translate

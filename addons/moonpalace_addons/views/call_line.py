@@ -5,7 +5,7 @@
 What matters least is left out first if the line is wider than the terminal.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from moonpalace_addons.store.fields import Exchange, model
@@ -34,12 +34,19 @@ class Piece(NamedTuple):
     rank: int = 0
 
 
-def call_line(call: Exchange, words: str = "", width: int | None = None, *, day: bool = False) -> list[Piece]:
+def call_line(
+    call: Exchange,
+    words: str = "",
+    width: int | None = None,
+    *,
+    day: bool = False,
+    translate: Callable[[str], str] = str,
+) -> list[Piece]:
     """Return the pieces of the line, to be joined by spaces, at most `width` columns wide.
 
-    `words` are the last ones of the user. With `day` the date stands before the time.
+    `words` are the last ones of the user. With `day` the date stands before the time. `translate` is for the outcome.
     """
-    pieces = list(facts(call, day=day))
+    pieces = list(facts(call, day=day, translate=translate))
     if width is None:
         return [*pieces, *quotation(words, MAX_WORDS)]
     pieces = fitted(pieces, width)
@@ -59,7 +66,7 @@ def line_text(pieces: Sequence[Piece]) -> str:
     return " ".join(piece.text for piece in pieces)
 
 
-def facts(call: Exchange, *, day: bool) -> Iterator[Piece]:
+def facts(call: Exchange, *, day: bool, translate: Callable[[str], str] = str) -> Iterator[Piece]:
     """Yield the pieces of the line but the user's words."""
     began = call.started_at.astimezone()
     yield Piece(began.strftime("%m-%d %H:%M:%S" if day else "%H:%M:%S"), "quiet")
@@ -72,7 +79,7 @@ def facts(call: Exchange, *, day: bool) -> Iterator[Piece]:
     if call.is_stream:
         yield Piece("stream", "quiet", 5)
     if text := outcome(call).text:
-        yield Piece(text, outcome(call).style)
+        yield Piece(translate(text), outcome(call).style)
     if tokens := token_text(call):
         yield Piece(tokens, rank=2)
     if call.cached_tokens:

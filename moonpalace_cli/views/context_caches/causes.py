@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from moonpalace_addons.store.state import State
 from moonpalace_addons.wire.json_value import dump_json, mapping, parse_bounded
 from moonpalace_cli.views.context_caches.prefix_comparison import Comparison, blocks
+from moonpalace_cli.views.showing.phrases import Phrase, phrase
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
@@ -84,27 +85,40 @@ def cause_of(
     return "expired" if seconds > (before.ttl or LIKELY_TTL) else "lost"
 
 
-def explained(cause: Cause, seconds: float, before: Request, cost: Cost) -> str:
+def explained(cause: Cause, seconds: float, before: Request, cost: Cost) -> Phrase:
     """Return a cause in words."""
-    passed = f"{passing(seconds)} had passed"
+    passed = passing(seconds)
     match cause:
         case "expired" if before.ttl is not None:
-            return f"expired: {passed}, and the cache was to live for {before.ttl:,} s"
+            return phrase(
+                "expired: {passed} had passed, and the cache was to live for {seconds} s",
+                passed=passed,
+                seconds=f"{before.ttl:,}",
+            )
         case "expired":
-            return f"probably expired: {passed}, and caches mostly live for {LIKELY_TTL // 60} to 10 minutes"
+            return phrase(
+                "probably expired: {passed} had passed, and caches mostly live for {minutes} to 10 minutes",
+                passed=passed,
+                minutes=LIKELY_TTL // 60,
+            )
         case "lost":
-            return f"lost: only {passed}: another machine of the API answered, or it had let the cache go"
+            return phrase(
+                "lost: only {passed} had passed: another machine of the API answered, or it had let the cache go",
+                passed=passed,
+            )
         case "changed" if not cost.cached:
-            return "changed: the part before the difference is too short to be cached"
+            return phrase("changed: the part before the difference is too short to be cached")
         case _:
-            return WORDS.get(cause, cause)
+            return WORDS.get(cause, Phrase(cause))
 
 
-WORDS: Mapping[Cause, str] = {
-    "unmarked": "unmarked: neither request has a cache_control, without which this API caches nothing",
-    "changed": "changed: the API had cached the prompt up to the difference",
-    "not ended": "not ended: the earlier call was in flight when this began, and perhaps its prompt not yet cached",
-    "other model": "other model: models share no cache",
+WORDS: Mapping[Cause, Phrase] = {
+    "unmarked": phrase("unmarked: neither request has a cache_control, without which this API caches nothing"),
+    "changed": phrase("changed: the API had cached the prompt up to the difference"),
+    "not ended": phrase(
+        "not ended: the earlier call was in flight when this began, and perhaps its prompt not yet cached"
+    ),
+    "other model": phrase("other model: models share no cache"),
 }
 
 

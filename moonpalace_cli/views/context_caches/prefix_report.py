@@ -19,9 +19,18 @@ from moonpalace_cli.views.context_caches.causes import (
 )
 from moonpalace_cli.views.context_caches.prefix_comparison import BLOCK, Comparison, Divergence, compare
 from moonpalace_cli.views.context_caches.prompts import Request
+from moonpalace_cli.views.showing.phrases import NOTHING, Phrase, phrase
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
+
+CHANGED_TOOLS = "tools: {count}, changed: a prefix begins with them"
+TOKENS_IF_ENDED = (
+    "tokens: {cached} of {prompt} were cached; had the earlier call ended, {possible} could have been{blocks}"
+)
+TOKENS_IF_STAYED = (
+    "tokens: {cached} of {prompt} were cached; had the earlier prompt stayed, {possible} could have been{blocks}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,80 +75,99 @@ def find(earlier: Exchange, later: Exchange, before: Request, request: Request, 
     return Finding(earlier, later, before, request, comparison, cost, cause, said)
 
 
-def lines(found: Finding) -> list[str]:
+def lines(found: Finding) -> list[Phrase]:
     """Return the report."""
     earlier, later, request, comparison = found.earlier, found.later, found.request, found.comparison
-    there = len(request.messages)
     shown = [
         relation(found),
-        f"messages: {comparison.shared_messages} of {there} were in call {earlier.id} too, "
-        f"the first {comparison.same_messages} in the same place",
+        phrase(
+            "messages: {shared} of {all} were in call {id} too, the first {same} in the same place",
+            shared=comparison.shared_messages,
+            all=len(request.messages),
+            id=earlier.id,
+            same=comparison.same_messages,
+        ),
         *divergence_lines(earlier, comparison.divergence),
-        f"tools: {len(request.tools)}, {'the same' if comparison.same_tools else 'changed: a prefix begins with them'}",
-        f"model: {model_text(earlier, later, comparison)}",
+        phrase("tools: {count}, the same" if comparison.same_tools else CHANGED_TOOLS, count=len(request.tools)),
+        model_line(earlier, later, comparison),
     ]
     if comparison.parameters:
-        shown.append(f"other parameters, which are no part of a prefix: {', '.join(comparison.parameters)}")
+        names = ", ".join(comparison.parameters)
+        shown.append(phrase("other parameters, which are no part of a prefix: {names}", names=names))
     if later.cache_outcome is not None:
-        used = f" {later.context_cache_id}" if later.context_cache_id else ""
-        shown.append(f"context cache: {later.cache_outcome}{used}")
+        used = " ".join(filter(None, (later.cache_outcome, later.context_cache_id)))
+        shown.append(phrase("context cache: {used}", used=used))
     shown += cost_lines(found.cost, request.block, found.price, found.cause)
     if found.cost.lost or found.cause == "other model":
-        shown.append(f"cause: {explained(found.cause, found.seconds, found.before, found.cost)}")
-    return [*shown, f"the API says: {found.said}"] if found.said else shown
+        why = explained(found.cause, found.seconds, found.before, found.cost)
+        shown.append(phrase("cause: {why}", why=why))
+    return [*shown, phrase("the API says: {said}", said=found.said)] if found.said else shown
 
 
-def relation(found: Finding) -> str:
+def relation(found: Finding) -> Phrase:
     """Return the line that names the two calls."""
     passed = passing(found.seconds) if found.seconds < 1 else f"{found.seconds:,.1f} s"
+    calls = {"id": found.later.id, "earlier": found.earlier.id, "passed": passed}
     if found.comparison.shared_messages:
-        return f"call {found.later.id} continues call {found.earlier.id}, {passed} earlier"
-    return (
-        f"call {found.later.id} continues no call; call {found.earlier.id}, {passed} earlier, has the most alike prompt"
+        return phrase("call {id} continues call {earlier}, {passed} earlier", **calls)
+    return phrase(
+        "call {id} continues no call; call {earlier}, {passed} earlier, has the most alike prompt",
+        **calls,
     )
 
 
-def divergence_lines(earlier: Exchange, divergence: Divergence | None) -> list[str]:
+def divergence_lines(earlier: Exchange, divergence: Divergence | None) -> list[Phrase]:
     """Return the lines that state where the prompts diverge, and the text there."""
     if divergence is None:
-        return ["diverged: nowhere, one is the beginning of the other"]
-    place = f"message {divergence.number} ({divergence.role or 'no role'})"
+        return [phrase("diverged: nowhere, one is the beginning of the other")]
+    place = {"number": divergence.number, "role": divergence.role or phrase("no role")}
+    before, after = phrase("  - {text}", text=divergence.before), phrase("  + {text}", text=divergence.after)
     if divergence.kind == "put in":
-        return [f"diverged: {place} was put in", f"  + {divergence.after}"]
+        return [phrase("diverged: message {number} ({role}) was put in", **place), after]
     if divergence.kind == "left out":
-        return [f"diverged: {place} of call {earlier.id} was left out", f"  - {divergence.before}"]
+        return [phrase("diverged: message {number} ({role}) of call {id} was left out", **place, id=earlier.id), before]
     same = divergence.characters
-    after = f"{divergence.offset:,} bytes" if same is None else f"{same:,} {'character' if same == 1 else 'characters'}"
-    where = f"diverged: {place} changed after {after}"
-    return [where, f"  - {divergence.before}", f"  + {divergence.after}"]
+    if same is None:
+        where = phrase("{count} bytes", count=f"{divergence.offset:,}")
+    else:
+        where = phrase("1 character") if same == 1 else phrase("{count} characters", count=f"{same:,}")
+    return [phrase("diverged: message {number} ({role}) changed after {where}", **place, where=where), before, after]
 
 
-def model_text(earlier: Exchange, later: Exchange, comparison: Comparison) -> str:
-    """Return a remark on the two models."""
+def model_line(earlier: Exchange, later: Exchange, comparison: Comparison) -> Phrase:
+    """Return the line about the two models."""
     if comparison.same_model:
-        return f"{later.model_requested}, the same"
-    return f"{earlier.model_requested} -> {later.model_requested}: models share no cache"
+        return phrase("model: {name}, the same", name=later.model_requested)
+    names = {"before": earlier.model_requested, "after": later.model_requested}
+    return phrase("model: {before} -> {after}: models share no cache", **names)
 
 
 def cost_lines(
     cost: Cost, block: int = BLOCK, price: tuple[float, str] | None = None, cause: Cause = "changed"
-) -> list[str]:
+) -> list[Phrase]:
     """Return the lines about tokens, and what they cost."""
     if cost.prompt is None or cost.possible is None or cost.lost is None:
-        return ["tokens: unknown, one of the two calls has no usage"]
-    tokens = f"tokens: {cost.cached:,} of {cost.prompt:,} were cached"
+        return [phrase("tokens: unknown, one of the two calls has no usage")]
+    counts = {"cached": f"{cost.cached:,}", "prompt": f"{cost.prompt:,}"}
     if cause == "other model":
-        return [tokens]
-    had = "had the earlier call ended" if cause == "not ended" else "had the earlier prompt stayed"
-    shown = [f"{tokens}; {had}, {cost.possible:,} could have been{blocks_text(cost.possible, block)}"]
+        return [phrase("tokens: {cached} of {prompt} were cached", **counts)]
+    template = TOKENS_IF_ENDED if cause == "not ended" else TOKENS_IF_STAYED
+    blocks = blocks_phrase(cost.possible, block)
+    shown = [phrase(template, **counts, possible=f"{cost.possible:,}", blocks=blocks)]
+    if not cost.lost:
+        return [*shown, phrase("cost: nothing")]
     money = f": {amount(price[0])} {price[1]}" if price else ""
-    return [*shown, f"cost: {cost.lost:,} tokens that were not cached{money}" if cost.lost else "cost: nothing"]
+    return [*shown, phrase("cost: {count} tokens that were not cached{money}", count=f"{cost.lost:,}", money=money)]
 
 
-def blocks_text(tokens: int, block: int = BLOCK) -> str:
+def blocks_phrase(tokens: int, block: int = BLOCK) -> Phrase:
     """Return how many blocks these tokens are, in brackets; nothing for an API that has no blocks."""
+    if block <= 1:
+        return NOTHING
     count = tokens // block
-    return f" ({count:,} {'block' if count == 1 else 'blocks'} of {block})" if block > 1 else ""
+    return phrase(
+        " (1 block of {size})" if count == 1 else " ({count} blocks of {size})", count=f"{count:,}", size=block
+    )
 
 
 def document(found: Finding) -> dict[str, object]:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from moonpalace_addons.views.call_line import Piece, call_line, line_text
+from moonpalace_cli.explaining.language import terminal_language
 from moonpalace_cli.output import is_utf8, terminal_width, visible
 from moonpalace_cli.text import colours
+from moonpalace_cli.views.showing.phrases import translated
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -24,6 +27,7 @@ class Lines:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._is_coloured = colours.wanted()
+        self._translate = partial(translated, language=terminal_language())
         self._today = datetime.now().astimezone().date()
 
     def add(self, exchanges: Sequence[Exchange]) -> None:
@@ -39,7 +43,8 @@ class Lines:
 
         words = last_words(parse_bounded(contents.request_body(self._engine, exchange.id) or b""))
         is_old = exchange.started_at.astimezone().date() != self._today
-        pieces = call_line(exchange, words if is_utf8() else visible(words), terminal_width(), day=is_old)
+        shown = words if is_utf8() else visible(words)
+        pieces = call_line(exchange, shown, terminal_width(), day=is_old, translate=self._translate)
         if not is_utf8():
             pieces = [piece._replace(text=visible(piece.text)) for piece in pieces]
         return painted(pieces) if self._is_coloured else line_text(pieces)

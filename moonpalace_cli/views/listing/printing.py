@@ -56,7 +56,7 @@ def print_table(calls: Iterable[Listed], columns: Sequence[Column]) -> None:
 
 def table_row(call: Listed, columns: Sequence[Column], *, relative: bool = False) -> list[str]:
     """Return the cells of a row, harmless for a terminal, how the call ended in colour."""
-    shown = [visible(column.cell(call, relative=relative)) for column in columns]
+    shown = [visible(said(column, column.cell(call, relative=relative))) for column in columns]
     if not colours.wanted():
         return shown
     from moonpalace_addons.store.read.outcomes import outcome  # 0.01 s
@@ -66,6 +66,16 @@ def table_row(call: Listed, columns: Sequence[Column], *, relative: bool = False
         colours.paint(cell, style) if column.field.name in OUTCOMES else cell
         for cell, column in zip(shown, columns, strict=True)
     ]
+
+
+def said(column: Column, cell: str) -> str:
+    """Return a cell in the language of the terminal, which only warnings have."""
+    if column.field.name != "warnings" or not cell:
+        return cell
+    from moonpalace_cli.explaining.language import terminal_language
+    from moonpalace_cli.views.showing.phrases import translated
+
+    return "\n".join(translated(line, terminal_language()) for line in cell.split("\n"))
 
 
 def json_line(call: Listed, columns: Sequence[Column]) -> str:

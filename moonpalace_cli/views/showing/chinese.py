@@ -1,4 +1,4 @@
-"""The Chinese of how calls ended and what `mpal why` says, by the English; the values in braces are the same."""
+"""The Chinese of how calls ended and what `mpal why` and `mpal cache why` say, by the English, with the same values."""
 
 from __future__ import annotations
 
@@ -201,6 +201,113 @@ CACHE = {
         "给提示词的开头加上 cache_control：不加的话，这个 API 什么都不缓存"
     ),
 }
+PROMPTS = {
+    "call {id} continues call {earlier}, {passed} earlier": "调用 {id} 接着 {passed} 之前的调用 {earlier} 往下说",
+    "call {id} continues no call; call {earlier}, {passed} earlier, has the most alike prompt": (
+        "调用 {id} 没有接着任何调用往下说；提示词与它最像的是 {passed} 之前的调用 {earlier}"
+    ),
+    "messages: {shared} of {all} were in call {id} too, the first {same} in the same place": (
+        "消息：共 {all} 条，其中 {shared} 条调用 {id} 也有，前 {same} 条位置相同"
+    ),
+    "tools: {count}, the same": "工具：{count} 个，相同",
+    "tools: {count}, changed: a prefix begins with them": "工具：{count} 个，有改动；前缀是从工具开始的",
+    "model: {name}, the same": "模型：{name}，相同",
+    "model: {before} -> {after}: models share no cache": "模型：{before} -> {after}；不同的模型不共用缓存",
+    "other parameters, which are no part of a prefix: {names}": "其他不同的参数（不属于前缀）：{names}",
+    "context cache: {used}": "上下文缓存：{used}",
+    "cause: {why}": "原因：{why}",
+    "the API says: {said}": "API 的说法：{said}",
+    "diverged: nowhere, one is the beginning of the other": "没有分歧：一个是另一个的开头",
+    "no role": "没有角色",
+    "diverged: message {number} ({role}) was put in": "分歧：第 {number} 条消息（{role}）是插入的",
+    "diverged: message {number} ({role}) of call {id} was left out": (
+        "分歧：调用 {id} 的第 {number} 条消息（{role}）被去掉了"
+    ),
+    "diverged: message {number} ({role}) changed after {where}": "分歧：第 {number} 条消息（{role}）在{where}之后变了",
+    "{count} bytes": " {count} 字节",
+    "1 character": " 1 个字符",
+    "{count} characters": " {count} 个字符",
+    "tokens: unknown, one of the two calls has no usage": "token：未知，两次调用之一没有用量",
+    "tokens: {cached} of {prompt} were cached": "token：{prompt} 个中有 {cached} 个命中缓存",
+    "tokens: {cached} of {prompt} were cached; had the earlier call ended, {possible} could have been{blocks}": (
+        "token：{prompt} 个中有 {cached} 个命中缓存；如果前一次调用已经结束，可以命中 {possible} 个{blocks}"
+    ),
+    "tokens: {cached} of {prompt} were cached; had the earlier prompt stayed, {possible} could have been{blocks}": (
+        "token：{prompt} 个中有 {cached} 个命中缓存；如果沿用前一次的提示词，可以命中 {possible} 个{blocks}"
+    ),
+    " (1 block of {size})": "（1 块，每块 {size} 个）",
+    " ({count} blocks of {size})": "（{count} 块，每块 {size} 个）",
+    "cost: nothing": "代价：无",
+    "cost: {count} tokens that were not cached{money}": "代价：{count} 个 token 没有命中缓存{money}",
+    "expired: {passed} had passed, and the cache was to live for {seconds} s": (
+        "已过期：过去了 {passed}，而缓存的有效期是 {seconds} s"
+    ),
+    "probably expired: {passed} had passed, and caches mostly live for {minutes} to 10 minutes": (
+        "可能已过期：过去了 {passed}，而缓存一般保留 {minutes} 到 10 分钟"
+    ),
+    "lost: only {passed} had passed: another machine of the API answered, or it had let the cache go": (
+        "缓存丢失：才过去 {passed}，也许是 API 的另一台机器作答，或者缓存已被清掉"
+    ),
+    "changed: the part before the difference is too short to be cached": "提示词变了：改动之前的部分太短，不会被缓存",
+    "changed: the API had cached the prompt up to the difference": "提示词变了：API 缓存到改动之前为止",
+    "unmarked: neither request has a cache_control, without which this API caches nothing": (
+        "没有标记：两次请求都没有 cache_control，而这个 API 没有它就不缓存"
+    ),
+    "not ended: the earlier call was in flight when this began, and perhaps its prompt not yet cached": (
+        "前一次还没结束：这次开始时前一次调用还在进行，它的提示词可能还没有进缓存"
+    ),
+    "other model: models share no cache": "换了模型：不同的模型不共用缓存",
+    "call {id} continues none of the (at most 50) calls before it{cached}": (
+        "调用 {id} 没有接着之前的调用（最多比较 50 次）往下说{cached}"
+    ),
+    ", yet {count} of its {all} prompt tokens were cached: another call, older or not in this store, began in the same "
+    "way": "，但 {all} 个提示词 token 中有 {count} 个命中缓存：另有开头相同的调用，更早，或者不在这个库里",
+    ": none of them has a message in common with it, or a prompt nearly like it": (
+        "：没有一次与它有相同的消息，也没有相近的提示词"
+    ),
+}
+SCREEN = {
+    "why": "原因",
+    "explained": "解释",
+    "reported": "上报",
+    "asked": "提问",
+    "answered": "回答",
+    "tokens": "token",
+    "time": "时间",
+    "cache": "缓存",
+    "warnings": "警告",
+    "labels": "标注",
+    "ids": "编号",
+    "next": "接下来",
+    "stream": "流式",
+    "forced stream": "强制流式",
+    "by mpal {name}": "由 mpal {name} 发起",
+    "thinking": "思考",
+    "calls": "调用",
+    "({count} characters)": "（{count} 个字符）",
+    "{count} more messages": "另有 {count} 条消息",
+    "{count} more lines": "还有 {count} 行",
+    "at least {count} more lines": "至少还有 {count} 行",
+    "{prompt} prompt{cached} + {completion} completion{reasoning}{limit}{cost}": (
+        "输入 {prompt}{cached} + 输出 {completion}{reasoning}{limit}{cost}"
+    ),
+    " ({count} cached)": "（缓存 {count}）",
+    " ({count} reasoning)": "（推理 {count}）",
+    ", limit {count}": "，上限 {count}",
+    "; cost {amount}": "；费用 {amount}",
+    "headers {time}": "响应头 {time}",
+    "first token {time}": "首 token {time}",
+    "first visible token {time}": "首个可见 token {time}",
+    "total {time}": "总时长 {time}",
+    "{rate} tokens/s": "每秒 {rate} 个 token",
+    "longest stall {time} (at {start})": "最长停顿 {time}（从 {start} 起）",
+    "longest stall {time} (at {start}, before the end)": "最长停顿 {time}（从 {start} 起，直到结束）",
+    "context cache {outcome}": "上下文缓存 {outcome}",
+    "{share} of the prompt was cached": "提示词的 {share} 命中缓存",
+    "tags {names}": "标签 {names}",
+    "by {model}, {when}: {command}": "{model}，{when}：{command}",
+    "by {model}, {when}, with {count} more: {command}": "{model}，{when}，与另外 {count} 次调用一起：{command}",
+}
 
 OUTCOMES = {
     "running": "进行中",
@@ -252,4 +359,6 @@ REPORTED = {
     "for {count} calls": "代表 {count} 次调用",
 }
 
-CHINESE: Mapping[str, str] = OUTCOMES | CUT | LOOPS | REFUSED | NETWORK | CACHE | NO_FAULT | EXPLAINED | REPORTED
+CHINESE: Mapping[str, str] = (
+    OUTCOMES | CUT | LOOPS | REFUSED | NETWORK | CACHE | PROMPTS | SCREEN | NO_FAULT | EXPLAINED | REPORTED
+)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache, lru_cache
 
 from moonpalace_cli.views.showing.chinese import CHINESE
 
 ENGLISH, CHINESE_CODE = "en", "zh"
+CLAUSE = "; "
+"""What is between the clauses of a finished text, each of which has its own translation."""
+MAX_FINISHED = 1000
+"""Characters of a finished text that is translated: it may quote what others wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +29,44 @@ class Phrase:
 
     def said(self, language: str) -> str:
         """Return it in a language, in English if there is no translation."""
-        return translated(self.template, language).format(
-            **{name: shown(value, language) for name, value in self.values.items()}
-        )
+        template = CHINESE.get(self.template, self.template) if language == CHINESE_CODE else self.template
+        return template.format(**{name: shown(value, language) for name, value in self.values.items()})
 
 
 def translated(text: str, language: str) -> str:
-    """Return a text of ours in a language, as it is if there is no translation."""
-    return CHINESE.get(text, text) if language == CHINESE_CODE else text
+    """Return a finished text of ours in a language, as it is if there is no translation: an outcome, a warning."""
+    return in_chinese(text) if language == CHINESE_CODE else text
+
+
+@lru_cache(1024)
+def in_chinese(text: str) -> str:
+    """Return a finished text in Chinese, with the values that are in it; else clause by clause."""
+    if found := CHINESE.get(text):
+        return found
+    if len(text) > MAX_FINISHED:
+        return text
+    for pattern, chinese in patterns():
+        if values := pattern.fullmatch(text):
+            return chinese.format(**{name: in_chinese(value) for name, value in values.groupdict().items()})
+    first, mark, rest = text.partition(CLAUSE)
+    begun = in_chinese(first) if mark else first
+    return text if begun == first else f"{begun}；{in_chinese(rest)}"
+
+
+@cache
+def patterns() -> Sequence[tuple[re.Pattern[str], str]]:
+    """Return what the finished texts with values look like, with their Chinese."""
+    from moonpalace_cli.views.showing.chinese_texts import TEXTS  # what is English needs none of them
+
+    return [(pattern_of(english), chinese) for english, chinese in TEXTS.items()]
+
+
+def pattern_of(template: str) -> re.Pattern[str]:
+    """Return the pattern of the texts that a template makes; values have no end of a clause in them."""
+    pieces = re.split(r"\{(\w+)\}", template)
+    for place in range(1, len(pieces), 2):
+        pieces[place] = f"(?P<{pieces[place]}>(?:(?!{CLAUSE}).)+?)"
+    return re.compile("".join(each if place % 2 else re.escape(each) for place, each in enumerate(pieces)))
 
 
 def phrase(template: str, **values: object) -> Phrase:
@@ -48,3 +84,8 @@ def shown(value: object, language: str) -> object:
     if isinstance(value, tuple):
         return ("；" if language == CHINESE_CODE else "; ").join(str(shown(each, language)) for each in value)
     return value
+
+
+def listed(phrases: Sequence[Phrase], language: str = ENGLISH) -> str:
+    """Return sentences as one, with commas between them."""
+    return ("，" if language == CHINESE_CODE else ", ").join(each.said(language) for each in phrases)

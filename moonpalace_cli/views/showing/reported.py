@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from moonpalace_addons.store.records.deliveries import DeliveryState
 from moonpalace_cli.calls.presentation import local_time
-from moonpalace_cli.views.showing.phrases import CHINESE_CODE, Phrase, phrase
+from moonpalace_cli.views.showing.phrases import CHINESE_CODE, Phrase, listed, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,7 +36,7 @@ class Reported:
 
     def text(self, language: str) -> str:
         """Return what is said of it in a language."""
-        return ("，" if language == CHINESE_CODE else ", ").join(each.said(language) for each in self.parts)
+        return listed(self.parts, language)
 
     def said(self, language: str) -> str:
         """Return all of it."""

@@ -18,7 +18,7 @@ from moonpalace_cli.output import ellipsis, signs, visible
 from moonpalace_cli.text import colours
 from moonpalace_cli.text.tables import fold
 from moonpalace_cli.views.showing.facts import Facts
-from moonpalace_cli.views.showing.phrases import ENGLISH
+from moonpalace_cli.views.showing.phrases import ENGLISH, NOTHING, Phrase, listed, phrase, translated
 from moonpalace_cli.views.showing.reason import Reason
 from moonpalace_cli.views.showing.reported import reported
 
@@ -37,6 +37,7 @@ MAX_FOLDED = 10_000
 READ_FACTOR = 20
 """Characters of a text that are looked at for each column of its line: some take none."""
 MAX_EXPLANATIONS = 3
+STALL_AT_END = "longest stall {time} (at {start}, before the end)"
 MIN_STALL = 100_000_000
 """Nanoseconds of a silence that is worth a word."""
 
@@ -52,68 +53,84 @@ class Screen:
         self.reports = [reported(each).said(language) for each in facts.reports]
         self.width = max(40, width or WIDTH)
         self.colour = colour
+        self.language = language
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of the screen."""
         yield from self._head()
         yield ""
         yield from self._section("why", self.why)
-        yield from self._section("explained", self._folded(explained(self.facts)))
+        yield from self._section("explained", self._folded(self._said(explained(self.facts))))
         yield from self._section("reported", self._folded(self.reports))
         yield from self._section("asked", list(self._asked()))
         yield from self._section("answered", list(self._answered()))
-        yield from self._section("tokens", fold(tokens(self.facts), self.width - LABEL))
-        yield from self._section("time", fold(times(self.facts), self.width - LABEL))
-        yield from self._section("cache", [cache(self.facts)])
-        yield from self._section("warnings", self._folded(self.facts.call.warnings))
-        yield from self._section("labels", self._folded(labels(self.facts)))
+        yield from self._section("tokens", fold(tokens(self.facts).said(self.language), self.width - LABEL))
+        yield from self._section("time", fold(listed(times(self.facts), self.language), self.width - LABEL))
+        yield from self._section("cache", [cache(self.facts).said(self.language)])
+        yield from self._section("warnings", self._folded(self._translated(self.facts.call.warnings)))
+        yield from self._section("labels", self._folded([" · ".join(self._said(labels(self.facts)))]))
         yield from self._section("ids", packed(self._folded(identifiers(self.facts)), self.width - LABEL, signs(" · ")))
         yield from self._section("next", packed(list(next_commands(self.facts)), self.width - LABEL))
 
     def _head(self) -> Iterator[str]:
         call = self.facts.call
-        kind = "stream" if call.is_stream else ""
-        purpose = f"by mpal {call.purpose}" if call.purpose else ""
-        forced = "forced stream" if call.is_coerced else kind
+        kind = "forced stream" if call.is_coerced else "stream" if call.is_stream else ""
+        forced = phrase(kind).said(self.language)
+        purpose = phrase("by mpal {name}", name=call.purpose).said(self.language) if call.purpose else ""
         name = printable(model(call) or "")
-        when = [local_time(call.started_at), ago(call.started_at)]
+        when = [local_time(call.started_at), translated(ago(call.started_at), self.language)]
         facts = [f"#{call.id}", name, f"{call.method} {printable(call.path)}", purpose, forced, *when]
         title = " · ".join(filter(None, facts))
         if width_of(title) > self.width:  # the path says least
             title = " · ".join(filter(None, [facts[0], name, purpose, forced, *when]))
         yield self._paint(self._cut(title, self.width), colours.BOLD)
         ending = outcome(call)
-        took = "" if call.latency is None else f" after {seconds(call.latency)}"
-        yield self._paint(self._cut(ending.text + took, self.width), colours.OUTCOMES.get(ending.style, ""))
+        took = NOTHING if call.latency is None else phrase(" after {duration}", duration=seconds(call.latency))
+        text = translated(ending.text, self.language) + took.said(self.language)
+        yield self._paint(self._cut(text, self.width), colours.OUTCOMES.get(ending.style, ""))
 
     def _section(self, name: str, lines: Sequence[str]) -> Iterator[str]:
+        label = phrase(name).said(self.language)
+        shown = self._paint(label + " " * (LABEL - width_of(label)), colours.KEY)
         for place, line in enumerate(each for each in lines if each):
-            label = self._paint(f"{name:<{LABEL}}", colours.KEY) if place == 0 else " " * LABEL
-            yield label + line
+            yield (shown if place == 0 else " " * LABEL) + line
 
     def _asked(self) -> Iterator[str]:
         turns = self.facts.said.asked
         shown = turns if len(turns) <= MAX_TURNS else [turns[0], *turns[1 - MAX_TURNS :]]
         for place, turn in enumerate(shown):
             if place == 1 and len(shown) < len(turns):
-                yield f"{ellipsis()} {len(turns) - len(shown)} more messages"
+                more = phrase("{count} more messages", count=len(turns) - len(shown))
+                yield f"{ellipsis()} {more.said(self.language)}"
             yield self._cut(f"{turn_role(turn):<{ROLE}}{turn_text(turn, self.width)}", self.width - LABEL)
 
     def _answered(self) -> Iterator[str]:
         room = self.width - LABEL
         for part in self.facts.said.answer_parts:
             if part.kind == "reasoning":
-                text = in_one_line(part.text, room)
-                yield self._cut(f"{'thinking':<{ROLE}}({len(part.text):,} characters) {text}", room)
+                size = phrase("({count} characters)", count=f"{len(part.text):,}").said(self.language)
+                yield self._cut(f"{self._role('thinking')}{size} {in_one_line(part.text, room)}", room)
             elif part.kind == "call":
-                yield self._cut(f"{'calls':<{ROLE}}{part.label} {in_one_line(part.text, room)}", room)
+                yield self._cut(f"{self._role('calls')}{part.label} {in_one_line(part.text, room)}", room)
             else:
                 text = in_one_line(part.text, MAX_FOLDED)
                 lines = fold(" ".join(visible(text[:MAX_FOLDED]).split()), room)
                 yield from lines[:ANSWER_LINES]
-                at_least = "at least " if len(text) > MAX_FOLDED else ""
-                if at_least or len(lines) > ANSWER_LINES:
-                    yield f"{ellipsis()} {at_least}{max(1, len(lines) - ANSWER_LINES)} more lines"
+                is_part = len(text) > MAX_FOLDED
+                if is_part or len(lines) > ANSWER_LINES:
+                    template = "at least {count} more lines" if is_part else "{count} more lines"
+                    more = phrase(template, count=max(1, len(lines) - ANSWER_LINES))
+                    yield f"{ellipsis()} {more.said(self.language)}"
+
+    def _role(self, name: str) -> str:
+        label = phrase(name).said(self.language)
+        return label + " " * (ROLE - width_of(label))
+
+    def _said(self, phrases: Sequence[Phrase]) -> list[str]:
+        return [each.said(self.language) for each in phrases]
+
+    def _translated(self, texts: Sequence[str]) -> list[str]:
+        return [translated(each, self.language) for each in texts]
 
     def _folded(self, texts: Sequence[str]) -> list[str]:
         return [line for text in texts for line in fold(printable(visible(text)), self.width - LABEL)]
@@ -155,17 +172,26 @@ def in_one_line(text: str, words: int) -> str:
     return " ".join(text.split(maxsplit=words))
 
 
-def tokens(facts: Facts) -> str:
+def tokens(facts: Facts) -> Phrase:
     """Return the tokens of a call and its cost, empty if the answer has none."""
     call = facts.call
     if call.prompt_tokens is None and call.completion_tokens is None:
-        return ""
-    cached = f" ({call.cached_tokens:,} cached)" if call.cached_tokens else ""
-    reasoning = f" ({call.reasoning_tokens:,} reasoning)" if call.reasoning_tokens else ""
-    limit = f", limit {facts.limit:,}" if facts.limit else ""
-    cost = f"; cost {amount(call.cost)} {call.cost_currency or ''}".rstrip() if call.cost is not None else ""
-    prompt, completion = counted(call.prompt_tokens), counted(call.completion_tokens)
-    return f"{prompt} prompt{cached} + {completion} completion{reasoning}{limit}{cost}"
+        return NOTHING
+    spent = f"{amount(call.cost)} {call.cost_currency or ''}".rstrip() if call.cost is not None else ""
+    return phrase(
+        "{prompt} prompt{cached} + {completion} completion{reasoning}{limit}{cost}",
+        prompt=counted(call.prompt_tokens),
+        cached=some(" ({count} cached)", call.cached_tokens),
+        completion=counted(call.completion_tokens),
+        reasoning=some(" ({count} reasoning)", call.reasoning_tokens),
+        limit=some(", limit {count}", facts.limit),
+        cost=phrase("; cost {amount}", amount=spent) if spent else NOTHING,
+    )
+
+
+def some(template: str, count: int | None) -> Phrase:
+    """Return a remark on a number of tokens, empty if there are none."""
+    return phrase(template, count=f"{count:,}") if count else NOTHING
 
 
 def counted(number: int | None) -> str:
@@ -173,55 +199,58 @@ def counted(number: int | None) -> str:
     return "?" if number is None else f"{number:,}"
 
 
-def times(facts: Facts) -> str:
+def times(facts: Facts) -> list[Phrase]:
     """Return the times of a call, with the longest stall of a stream."""
     call = facts.call
     named = (
-        ("headers", call.time_to_headers),
-        ("first token", call.time_to_first_token),
-        ("first visible token", call.time_to_first_visible_token if call.reasoning_tokens else None),
-        ("total", call.latency),
+        ("headers {time}", call.time_to_headers),
+        ("first token {time}", call.time_to_first_token),
+        ("first visible token {time}", call.time_to_first_visible_token if call.reasoning_tokens else None),
+        ("total {time}", call.latency),
     )
-    found = [f"{name} {seconds(duration)}" for name, duration in named if duration is not None]
+    found = [phrase(template, time=seconds(duration)) for template, duration in named if duration is not None]
     if call.output_tokens_per_second and call.is_stream:
-        found.insert(-1, f"{call.output_tokens_per_second:.1f} tokens/s")
+        found.insert(-1, phrase("{rate} tokens/s", rate=f"{call.output_tokens_per_second:.1f}"))
     if (stall := facts.stall) is not None and stall[0] >= MIN_STALL:
-        at_end = ", before the end" if facts.silence is not None and stall[0] == facts.silence else ""
-        found.insert(-1, f"longest stall {seconds(stall[0])} (at {seconds(stall[1])}{at_end})")
-    return ", ".join(found)
+        at_end = facts.silence is not None and stall[0] == facts.silence
+        template = STALL_AT_END if at_end else "longest stall {time} (at {start})"
+        found.insert(-1, phrase(template, time=seconds(stall[0]), start=seconds(stall[1])))
+    return found
 
 
-def cache(facts: Facts) -> str:
+def cache(facts: Facts) -> Phrase:
     """Return what the caches did, empty for a call without tokens."""
     call = facts.call
-    context = f"context cache {call.cache_outcome}" if call.cache_outcome else ""
+    context = phrase("context cache {outcome}", outcome=call.cache_outcome) if call.cache_outcome else NOTHING
     if not call.prompt_tokens or call.cached_tokens is None:
         return context
     if call.cached_tokens > call.prompt_tokens:
         return context  # the warnings of the call say that its numbers do not fit
-    share = f"{call.cached_tokens / call.prompt_tokens:.0%} of the prompt was cached"
-    return f"{share}; {context}" if context else share
+    share = phrase("{share} of the prompt was cached", share=f"{call.cached_tokens / call.prompt_tokens:.0%}")
+    return phrase("{all}", all=(share, context)) if call.cache_outcome else share
 
 
-def labels(facts: Facts) -> list[str]:
+def labels(facts: Facts) -> list[Phrase]:
     """Return the labels of a call."""
-    tagged = f"tags {', '.join(facts.tags)}" if facts.tags else ""
-    return [" · ".join(filter(None, (facts.call.category, tagged, facts.call.note)))]
+    tagged = phrase("tags {names}", names=", ".join(facts.tags)) if facts.tags else NOTHING
+    given = (phrase("{text}", text=facts.call.category or ""), tagged, phrase("{text}", text=facts.call.note or ""))
+    return [each for each in given if str(each)]
 
 
-def explained(facts: Facts) -> list[str]:
+def explained(facts: Facts) -> list[Phrase]:
     """Return the newest explanation for each question, with the command that prints it; those of groups with others."""
     newest = {(each.question, each.calls): each for each in facts.explanations}
     return [explained_line(facts.call.id, each) for each in list(newest.values())[-MAX_EXPLANATIONS:]]
 
 
-def explained_line(row_id: int, explanation: Explanation) -> str:
+def explained_line(row_id: int, explanation: Explanation) -> Phrase:
     """Return which model explained a call when, and the command that shows what it said."""
-    told = f"by {explanation.model}, {local_time(explanation.created_at)}"
+    told = {"model": explanation.model, "when": local_time(explanation.created_at)}
     if explanation.calls > 1:
-        return f"{told}, with {explanation.calls - 1} more: mpal inspect {row_id} --json"
+        more, command = explanation.calls - 1, f"mpal inspect {row_id} --json"
+        return phrase("by {model}, {when}, with {count} more: {command}", **told, count=more, command=command)
     asked = f" --question {shlex.quote(explanation.question)}" if explanation.question else ""
-    return f"{told}: mpal explain {row_id}{asked}"
+    return phrase("by {model}, {when}: {command}", **told, command=f"mpal explain {row_id}{asked}")
 
 
 def identifiers(facts: Facts) -> list[str]:

@@ -129,8 +129,8 @@ def test_another_question_and_language_are_asked_anew(
     assert rows(store) == (5, 4)
     kept = explanations.of_call(store.engine, 1)
     assert [each.language for each in kept] == ["English", "English", *["Chinese (simplified characters)"] * 2]
-    shown = [line for line in mpal("show").out.splitlines() if "by mock-helper" in line]
-    assert [line.rpartition(": ")[2] for line in shown] == [
+    shown = [line for line in mpal("show").out.splitlines() if "mock-helper，" in line]
+    assert [line.rpartition("：")[2] for line in shown] == [
         "mpal explain 1",
         "mpal explain 1 --question 'Which values are allowed?",
     ]

@@ -65,15 +65,17 @@ def test_causes(name: str) -> None:
 )
 def test_words(cause: Cause, before: Request, words: str) -> None:
     """What is only likely is called so."""
-    assert explained(cause, 4000, before, Cost(1000, 256, 900, 900, 644)).startswith(words)
+    assert str(explained(cause, 4000, before, Cost(1000, 256, 900, 900, 644))).startswith(words)
 
 
 def test_words_for_what_was_not_cached() -> None:
     """Nothing is said to have been cached where nothing was; less than a second passes in milliseconds."""
     cost = Cost(1000, 0, 768, 0, 768)
-    assert explained("changed", 1, PLAIN, cost) == "changed: the part before the difference is too short to be cached"
-    assert explained("lost", 0.064, PLAIN, cost).startswith("lost: only 64 ms had passed: ")
-    assert explained("lost", 0.0002, PLAIN, cost).startswith("lost: only 0.2 ms had passed: ")
+    assert (
+        str(explained("changed", 1, PLAIN, cost)) == "changed: the part before the difference is too short to be cached"
+    )
+    assert str(explained("lost", 0.064, PLAIN, cost)).startswith("lost: only 64 ms had passed: ")
+    assert str(explained("lost", 0.0002, PLAIN, cost)).startswith("lost: only 0.2 ms had passed: ")
 
 
 def test_a_call_in_flight() -> None:

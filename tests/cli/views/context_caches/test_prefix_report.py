@@ -7,7 +7,7 @@ import pytest
 
 from moonpalace_cli.views.context_caches.causes import Cost, cost_of
 from moonpalace_cli.views.context_caches.prefix_comparison import Comparison, Divergence
-from moonpalace_cli.views.context_caches.prefix_report import blocks_text, cost_lines, divergence_lines
+from moonpalace_cli.views.context_caches.prefix_report import blocks_phrase, cost_lines, divergence_lines
 from moonpalace_cli.views.context_caches.prompts import Request
 
 REQUEST = Request("k", (), (b"x" * 500, b"y" * 500), {})
@@ -44,7 +44,7 @@ def test_another_model_keeps_nothing() -> None:
     """Models share no cache, however much of the prompts is the same."""
     cost = cost_of(call(600), call(1000, 0), REQUEST, comparison(1000, same_model=False))
     assert (cost.kept, cost.possible, cost.lost) == (0, 0, 0)
-    assert cost_lines(cost, cause="other model") == ["tokens: 0 of 1,000 were cached"]
+    assert [*map(str, cost_lines(cost, cause="other model"))] == ["tokens: 0 of 1,000 were cached"]
 
 
 @pytest.mark.parametrize(
@@ -68,13 +68,13 @@ def test_another_model_keeps_nothing() -> None:
 )
 def test_divergence(divergence: Divergence | None, expected: list[str]) -> None:
     """The message is named, with what stood there and what stands there."""
-    assert divergence_lines(call(1), divergence) == expected
+    assert [*map(str, divergence_lines(call(1), divergence))] == expected
 
 
 def test_what_a_loss_cost() -> None:
     """Lost tokens are counted, and have a price if that is known; an API without blocks has none."""
-    assert cost_lines(Cost(1000, 0, 512, 0, 512))[-1] == "cost: 512 tokens that were not cached"
-    lines = cost_lines(Cost(1000, 0, 512, 0, 512), 1, (0.0015, "USD"))
+    assert str(cost_lines(Cost(1000, 0, 512, 0, 512))[-1]) == "cost: 512 tokens that were not cached"
+    lines = [*map(str, cost_lines(Cost(1000, 0, 512, 0, 512), 1, (0.0015, "USD")))]
     assert lines[0].endswith("512 could have been")
     assert lines[1] == "cost: 512 tokens that were not cached: 0.0015 USD"
 
@@ -84,4 +84,4 @@ def test_what_a_loss_cost() -> None:
 )
 def test_blocks(tokens: int, text: str) -> None:
     """Blocks are counted."""
-    assert blocks_text(tokens) == text
+    assert str(blocks_phrase(tokens)) == text

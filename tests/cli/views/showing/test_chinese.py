@@ -9,44 +9,121 @@ from pathlib import Path
 
 import pytest
 
+from moonpalace_addons import edit_stream
+from moonpalace_addons.calls import adapter, tap
+from moonpalace_addons.calls.tunnel import Tunnel
+from moonpalace_addons.calls.websocket_calls import SHORTENED, TOO_MANY
+from moonpalace_addons.stopping import UNTAKEN
+from moonpalace_addons.store.incoming import legacy_calls
 from moonpalace_addons.store.read.outcomes import FAILURES
 from moonpalace_addons.store.records import exchanges
+from moonpalace_addons.store.write import gate
+from moonpalace_addons.store.write.derive import CUT_WARNING
+from moonpalace_addons.tunnels import NOT_READ, told
+from moonpalace_addons.wire.chat.completion import truncated
+from moonpalace_addons.wire.chat.deviations import deviations
+from moonpalace_addons.wire.faces.table import FACES
+from moonpalace_cli import commands
 from moonpalace_cli.explaining.language import code_of
+from moonpalace_cli.views.context_caches import prefix_report
 from moonpalace_cli.views.showing import chinese
+from moonpalace_cli.views.showing.chinese_texts import TEXTS
 from moonpalace_cli.views.showing.facts import read_facts
-from moonpalace_cli.views.showing.phrases import phrase
+from moonpalace_cli.views.showing.phrases import in_chinese, phrase, translated
 from moonpalace_cli.views.showing.reasons import reasons
 from tests.cli.conftest import Outcome, Store
 
-ROOM = Path(chinese.__file__).parent
+ROOMS = [Path(module.__file__ or "").parent for module in (chinese, prefix_report, commands)]
 NAME = re.compile(r"\{(\w+)\}")
 WORD = re.compile(r"[A-Za-z]{3}")
 
 
-def templates() -> Iterator[str]:
-    """Yield the sentences in the modules of the rules."""
-    for file in sorted(ROOM.glob("*.py")):
+def sentences() -> Iterator[str]:
+    """Yield all texts in the modules that make sentences for people, those of which there is Chinese left out."""
+    for file in sorted(file for room in ROOMS for file in room.glob("*.py") if not file.name.startswith("chinese")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "phrase":
-                argument = node.args[0]
-                if isinstance(argument, ast.Constant):
-                    yield str(argument.value)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def templates() -> Iterator[str]:
+    """Yield the sentences that these modules give to `phrase` as they are."""
+    for file in sorted(file for room in ROOMS for file in room.glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("phrase", "some"):
+                given = node.args[0]
+                yield from (
+                    str(each.value)
+                    for each in ((given.body, given.orelse) if isinstance(given, ast.IfExp) else (given,))
+                    if isinstance(each, ast.Constant)
+                )
 
 
 def test_every_sentence_has_its_chinese() -> None:
-    """Each sentence of a rule is in the table, and nothing else; both languages have the same values."""
+    """Each sentence is in the table, and nothing else; both languages have the same values."""
     used = {text for text in templates() if WORD.search(NAME.sub("", text))}
-    others = chinese.OUTCOMES | chinese.NO_FAULT | chinese.EXPLAINED | chinese.REPORTED
-    listed = {text for text in chinese.CHINESE if text not in others and WORD.search(NAME.sub("", text))}
-    built = {text for text in listed if text.startswith("; keys of ")}  # in a variable
-    assert used == listed - built
-    for english, translated in chinese.CHINESE.items():
-        assert sorted(NAME.findall(english)) == sorted(NAME.findall(translated)), english
+    assert used - chinese.CHINESE.keys() == set()
+    elsewhere = chinese.OUTCOMES | chinese.NO_FAULT | chinese.EXPLAINED | chinese.REPORTED
+    assert chinese.CHINESE.keys() - elsewhere.keys() - set(sentences()) == set()
+    for english, said in ({**chinese.CHINESE, **TEXTS}).items():
+        assert sorted(NAME.findall(english)) == sorted(NAME.findall(said)), english
 
 
 def test_every_way_to_fail_has_its_chinese() -> None:
     """How a call failed is said in Chinese too."""
     assert set(FAILURES.values()) <= chinese.OUTCOMES.keys()
+
+
+CJK = re.compile(r"[\u4e00-\u9fff]")
+ENGLISH = re.compile("[a-z]+ [a-z]+ [a-z]+")
+USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 9, "prompt_tokens_details": {"cached_tokens": 8}}
+TOOL = {"function": {"name": "f", "arguments": {}}}
+ANSWER = {"choices": [{"message": {"tool_calls": [TOOL]}, "finish_reason": "stop"}], "usage": USAGE}
+
+
+def warnings() -> Iterator[str]:
+    """Yield warnings as they are made."""
+    cut = {"choices": [{"finish_reason": "length"}], "usage": {"completion_tokens": 48, "prompt_tokens": 8144}}
+    yield truncated({"model": "moonshot-v1-8k"}, cut, at_limit=True, streamed=False)
+    yield truncated({"max_tokens": 48}, cut, at_limit=True, streamed=False)
+    yield truncated({}, {}, at_limit=False, streamed=True)
+    yield from deviations(ANSWER)
+    yield from deviations({"choices": [{"message": {}, "finish_reason": "tool_calls"}]})
+    yield from (face.no_end for face in FACES if face.no_end)
+    yield from (getattr(adapter, name) for name in ("LINGERED", "NOT_EDITED", "NOT_WHOLE", "TOO_LARGE", "UNREADABLE"))
+    yield from (adapter.LOOP_WARNING, adapter.NOT_PASSED_ON, f"{adapter.BEGAN_WITH_ERROR} 429", edit_stream.UNREADABLE)
+    yield from (tap.INCOMPLETE, CUT_WARNING, SHORTENED.format(7), TOO_MANY, NOT_READ, f"{UNTAKEN}: 12")
+    yield from gate.warnings("request", ["api key"])
+    yield from (legacy_calls.NO_TIME, legacy_calls.NO_STATUS, legacy_calls.NO_END)
+    tunnel = Tunnel("WebSocket", 0.0)
+    tunnel.count(12, from_client=True)
+    yield f"{told(tunnel, None)}; the client ended it with code 1000 after 3.2 s"
+
+
+def test_warnings_have_their_chinese() -> None:
+    """Warnings are stored in English, and said in Chinese with their values, clause by clause."""
+    for text in warnings():
+        chinese = in_chinese(text)
+        assert CJK.search(chinese), text
+        assert not ENGLISH.search(chinese), chinese
+        assert sorted(re.findall(r"\d+", text)) == sorted(re.findall(r"\d+", chinese))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("silent for 61 s, then your program hung up", "静默 61 秒后，你的程序断开了"),
+        ("the API broke off, silent for 3.2 s", "API 中断了，此前静默 3.2 秒"),
+        ("429 rate limit reached, retry after 3 s", "429 rate limit reached，3 秒后可重试"),
+        ("404, no endpoint is called {x}", "404，没有名为 {x} 的 endpoint"),
+        ("stop", "stop"),
+        ("what nobody knows; silent", "what nobody knows; silent"),
+        ("a, silent for " * 80 + "s", "a, silent for " * 80 + "s"),
+    ],
+)
+def test_outcomes_with_values(text: str, expected: str) -> None:
+    """An outcome is translated with what is in it; an unknown one stays."""
+    assert (translated(text, "zh"), translated(text, "en")) == (expected, text)
 
 
 def test_values_within_values() -> None:
@@ -84,7 +161,11 @@ def test_commands(store: Store, mpal: Callable[..., Outcome], monkeypatch: pytes
         "→ 调大 max_completion_tokens（推理也算在内），或者让模型少思考一些\n"
     )
     assert mpal("why", "1").out.startswith("#1 stop\n已存的内容看不出问题")
-    assert "其中 4000 个 token 用于推理" in mpal("show").out
+    shown = mpal("show").out
+    assert "其中 4000 个 token 用于推理" in shown
+    assert "被 max_tokens 截断，历时 " in shown
+    assert re.search("^接下来 +mpal ", shown, re.MULTILINE)
+    assert " 被 max_tokens 截断 " in mpal("log").out
     assert '"the answer was cut at 4096 tokens, and 4000' in mpal("why", "--json").out
 
 
