@@ -71,13 +71,17 @@ class Reader:
             from moonpalace_addons.store.database.read_only import make_read_only
             from moonpalace_addons.store.database.store_file import identity
             from moonpalace_cli.redaction.patterns import redactor
-            from moonpalace_cli.web.time_limit import limit_time
+            from moonpalace_cli.web.time_limit import TimeLimit
 
             engine = open_store(self.options.database)
             make_read_only(engine)
-            limit_time(engine)
+            TimeLimit(engine)
             if not self.options.raw:
-                self._redactor = redactor(engine, self.options.pattern)
+                try:
+                    self._redactor = redactor(engine, self.options.pattern)
+                except BaseException:
+                    engine.dispose()
+                    raise
             file = sqlite_file(engine.url)
             self._identity = identity(file) if file else None
             self._engine = engine

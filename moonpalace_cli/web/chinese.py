@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from moonpalace_cli.views.showing.chinese import OUTCOMES
 from moonpalace_cli.web.chinese_fields import MEANINGS
 
 PAGES = {
@@ -168,6 +167,8 @@ EXPLANATION = {
     "{count} characters of reasoning": "已推理 {count} 字",
     "look again": "刷新",
     "Question": "提问",
+    "the newest {count} are read": "只读最新的 {count} 次",
+    "What do these calls have in common? Ask a model": "这些调用有什么共同点？让模型解释",
     "Show what is sent": "查看将要发送的内容",
     "What is sent: word for word, to {target}, about {count} tokens": (
         "将要发送的全文（发往 {target}，约 {count} 个 token）"
@@ -199,6 +200,7 @@ COMPARE = {
     "field": "字段",
     "They are the same.": "两边相同。",
     "{count} the same": "{count} 条相同",
+    "{count} more that differ are not shown here": "还有 {count} 条不同，这里没有列出",
     "{count} stored fields differ": "{count} 个字段不同",
     "only in #{id}": "只有 #{id} 有",
     "Messages": "消息",
@@ -256,5 +258,5 @@ REDACTION = {
     "{count} files": "{count} 个文件",
 }
 CHINESE: Mapping[str, str] = (
-    PAGES | LIST | OVERVIEW | CALL | TABS | EXPLANATION | REPORTS | COMPARE | OFFERS | MEANINGS | REDACTION | OUTCOMES
+    PAGES | LIST | OVERVIEW | CALL | TABS | EXPLANATION | REPORTS | COMPARE | OFFERS | MEANINGS | REDACTION
 )

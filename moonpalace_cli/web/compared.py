@@ -1,10 +1,10 @@
-"""The comparison of two calls as its page shows it; each text is cut to a bounded size."""
+"""The comparison of two calls as its page shows it, of a bounded size: texts are cut, and messages are left out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from operator import attrgetter
 from typing import Literal, NamedTuple
 
@@ -23,6 +23,14 @@ MAX_RUNS = 400
 """Changed and unchanged parts of a text that are shown."""
 MAX_BEGINNING = 160
 """Characters of an unchanged message that are shown."""
+MAX_BEGINNINGS = 200
+"""Unchanged messages in a row of which the beginning is shown."""
+MAX_ROWS = 100
+"""Messages that differ that are shown, of the answers and of the requests each."""
+MAX_PARTS = 50
+"""Parts of a message that are shown."""
+MAX_SHOWN = 400_000
+"""Characters of all messages together after which no more are shown."""
 
 SEEN = str.maketrans({" ": "·", "\n": "↵\n", "\t": "→\t", "\r": "␍"})
 """How whitespace is shown where nothing else has changed."""
@@ -52,6 +60,13 @@ class Side(NamedTuple):
     role: str
     note: str
     blocks: Sequence[Block]
+    rest: int = 0
+    """Parts that are left out."""
+
+    @property
+    def size(self) -> int:
+        """Return how many characters are shown."""
+        return sum(len(piece.text) for block in self.blocks for piece in block.pieces)
 
 
 class Row(NamedTuple):
@@ -63,10 +78,15 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Messages that follow each other: those that are the same with their beginnings, or rows that differ."""
+    """Messages that follow each other: so many that are the same, with their beginnings, or rows that differ.
 
-    same: Sequence[tuple[str, str]]
-    rows: Sequence[Row]
+    `rest` are the messages that differ and are left out.
+    """
+
+    count: int = 0
+    same: Sequence[tuple[str, str]] = ()
+    rows: Sequence[Row] = ()
+    rest: int = 0
 
 
 class Figure(NamedTuple):
@@ -110,12 +130,21 @@ def parameter(found: Comparison, each: Difference) -> tuple[str, Sequence[Piece]
 
 
 def groups(found: Comparison, pairs: Sequence[Pair[Turn]]) -> Iterator[Group]:
-    """Yield the messages in groups."""
+    """Yield the messages in groups, as far as there is room for them."""
+    rows, characters = MAX_ROWS, MAX_SHOWN
     for is_same, some in groupby(pairs, attrgetter("is_same")):
+        run = list(some)
         if is_same:
-            yield Group([beginning(pair.after) for pair in some if pair.after], [])
-        else:
-            yield Group([], [row(found, pair) for pair in some])
+            yield Group(len(run), [beginning(pair.after) for pair in run[:MAX_BEGINNINGS] if pair.after])
+            continue
+        shown: list[Row] = []
+        for pair in run[:rows]:
+            if characters <= 0:
+                break
+            shown.append(row(found, pair))
+            characters -= sum(side.size for side in shown[-1] if side)
+        rows -= len(shown)
+        yield Group(rows=shown, rest=len(run) - len(shown))
 
 
 def beginning(turn: Turn) -> tuple[str, str]:
@@ -129,15 +158,20 @@ def row(found: Comparison, pair: Pair[Turn]) -> Row:
     """Return two messages side by side with what changed within them; one without a counterpart is shown as it is."""
     if pair.before is None or pair.after is None:
         return Row(whole(pair.before), whole(pair.after))
-    parts = list(found.parts(pair))
+    parts = list(islice(found.parts(pair), MAX_PARTS))
     before = [block(each.before, pieces(runs, "before")) for each, runs in parts if each.before]
     after = [block(each.after, pieces(runs, "after")) for each, runs in parts if each.after]
-    return Row(Side(pair.before.role, pair.before.note, before), Side(pair.after.role, pair.after.note, after))
+    return Row(side(pair.before, before), side(pair.after, after))
 
 
 def whole(turn: Turn | None) -> Side | None:
     """Return a message as it is."""
-    return None if turn is None else Side(turn.role, turn.note, [*map(block, turn.parts)])
+    return None if turn is None else side(turn, [*map(block, turn.parts[:MAX_PARTS])])
+
+
+def side(turn: Turn, blocks: Sequence[Block]) -> Side:
+    """Return a message of one call, of which these parts are shown."""
+    return Side(turn.role, turn.note, blocks, len(turn.parts) - len(blocks))
 
 
 def block(part: Part, shown: Sequence[Piece] | None = None) -> Block:

@@ -12,16 +12,18 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from moonpalace_cli.web.explainer import Explainer
+    from moonpalace_cli.web.time_limit import TimeLimit
     from moonpalace_cli.web.watching import Watcher
 
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """A console on a store; `executor` runs what blocks, `name` is that of the store."""
+    """A console on a store; `executor` runs what blocks, `limit` ends it, `name` is that of the store."""
 
     engine: Engine
     access: Access
     executor: Executor
+    limit: TimeLimit
     watcher: Watcher
     name: str
     cookie: str

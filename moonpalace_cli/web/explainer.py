@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,18 @@ MAX_UNDER_WAY = 4
 logger = logging.getLogger("moonpalace.web")
 
 
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """What is explained: a call by its id, or by a filter the newest of `total` calls that it lets through."""
+
+    name: int | str
+    ids: Sequence[int]
+    total: int
+
+    def __str__(self) -> str:
+        return f"call {self.name}" if isinstance(self.name, int) else f"calls with {self.name}"
+
+
 class NoLongerShownError(MoonPalaceError):
     """A text that was sent already, or that was shown too long ago."""
 
@@ -41,6 +53,7 @@ class Proposal:
     """What a page shows, and what is sent if the user wants that; `name` can be used once."""
 
     name: str
+    topic: Topic
     target: Target
     prompt: Prompt
     subject: Subject
@@ -71,55 +84,55 @@ class Explainer:
         self._settings = settings
         self._environ = environ
         self._shown: dict[str, Proposal] = {}
-        self._requests: dict[int, Request] = {}
-        """The last request for each call, until its explanation is stored."""
+        self._requests: dict[int | str, Request] = {}
+        """The last request for each topic by its name, until its explanation is stored."""
 
-    def propose(self, row_id: int, question: str, language: str) -> Proposal:
-        """Return what would be sent to explain a call, or to answer a question about it; raise MoonPalaceError."""
+    def propose(self, topic: Topic, question: str, language: str) -> Proposal:
+        """Return what would be sent to explain calls, or to answer a question about them; raise MoonPalaceError."""
         target = find_target(self._settings, self._environ, via=None, model=None, key=None)
         if target.lacks_key:
             raise MoonPalaceError(
                 f"{target} needs a key: start the console with the variable {KEY_VARIABLE}, or name another endpoint "
                 "under explain: in config.yaml"
             )
-        subject = Subject([row_id], 1, cleaned(question), language)
+        subject = Subject(topic.ids, topic.total, cleaned(question), language)
         limit, pattern = self._settings.explain.tokens, self._settings.redact_pattern
         record = make_record(self._engine, subject, limit=limit, pattern=pattern)
-        prompt = make_prompt(record, question=subject.question, language=language, calls=1)
-        proposal = Proposal(secrets.token_urlsafe(16), target, prompt, subject)
+        prompt = make_prompt(record, question=subject.question, language=language, calls=topic.total)
+        proposal = Proposal(secrets.token_urlsafe(16), topic, target, prompt, subject)
         self._shown[proposal.name] = proposal
         for name in list(self._shown)[:-MAX_SHOWN]:
             self._shown.pop(name, None)
         return proposal
 
-    def under_way(self, row_id: int) -> Request | None:
-        """Return the request for a call whose answer is not there yet."""
-        found = self._requests.get(row_id)
+    def under_way(self, topic: int | str) -> Request | None:
+        """Return the request for a topic, by its name, whose answer is not there yet."""
+        found = self._requests.get(topic)
         return None if found is None or found.is_over else found
 
-    def error(self, row_id: int) -> str:
-        """Return why the last request for a call has failed, empty if it has not."""
-        found = self._requests.get(row_id)
+    def error(self, topic: int | str) -> str:
+        """Return why the last request for a topic has failed, empty if it has not."""
+        found = self._requests.get(topic)
         return "" if found is None else found.error
 
-    def start(self, row_id: int, name: str) -> Request:
-        """Send what was shown of a call; raise NoLongerShownError, or MoonPalaceError if too much is under way."""
+    def start(self, topic: int | str, name: str) -> Request:
+        """Send what was shown of a topic; raise NoLongerShownError, or MoonPalaceError if too much is under way."""
         requests = dict(self._requests)  # each may end at any time
-        going = [row for row, request in requests.items() if not request.is_over]
-        if row_id in going:  # pressed twice
-            return requests[row_id]
+        going = [each for each, request in requests.items() if not request.is_over]
+        if topic in going:  # pressed twice
+            return requests[topic]
         if len(going) >= MAX_UNDER_WAY:
             raise MoonPalaceError(f"{MAX_UNDER_WAY} explanations are under way: wait until one is there")
         proposal = self._shown.pop(name, None)
-        if proposal is None or list(proposal.subject.ids) != [row_id]:
+        if proposal is None or proposal.topic.name != topic:
             raise NoLongerShownError("this text was sent already, or was shown too long ago: open the page again")
-        self._requests[row_id] = request = Request(proposal)
-        for row in [row for row, other in requests.items() if other.is_over and row != row_id][:-MAX_SHOWN]:
-            self._requests.pop(row, None)
-        threading.Thread(target=self._run, args=(row_id, request), name="explain", daemon=True).start()
+        self._requests[topic] = request = Request(proposal)
+        for each in [each for each, other in requests.items() if other.is_over and each != topic][:-MAX_SHOWN]:
+            self._requests.pop(each, None)
+        threading.Thread(target=self._run, args=(request,), name="explain", daemon=True).start()
         return request
 
-    def _run(self, row_id: int, request: Request) -> None:
+    def _run(self, request: Request) -> None:
         """Ask the model, and keep its explanation."""
         try:
             self._ask(request)
@@ -128,11 +141,11 @@ class Explainer:
         except SQLAlchemyError as error:
             request.error = f"the explanation could not be stored: {words(error)}"
         except Exception:
-            logger.exception("call %d could not be explained because of a fault in MoonPalace", row_id)
+            logger.exception("%s could not be explained because of a fault in MoonPalace", request.proposal.topic)
             request.error = "something went wrong: the terminal of mpal web says what"
         request.is_over = True
         if not request.error:
-            self._requests.pop(row_id, None)
+            self._requests.pop(request.proposal.topic.name, None)
 
     def _ask(self, request: Request) -> None:
         proposal, settings = request.proposal, self._settings

@@ -16,7 +16,7 @@ from moonpalace_addons.errors import MoonPalaceError, NotFoundError, StoreError
 from moonpalace_cli.web.console import Console
 from moonpalace_cli.web.templating import templates
 from moonpalace_cli.web.texts import Translate, language, translator
-from moonpalace_cli.web.time_limit import TOO_SLOW, is_out_of_time
+from moonpalace_cli.web.time_limit import is_out_of_time
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -127,7 +127,7 @@ class Page(RequestHandler):
         except SQLAlchemyError as error:
             cause = getattr(error, "orig", None) or error
             if is_out_of_time(cause):
-                raise StoreError(TOO_SLOW) from error
+                raise StoreError(self.console.limit.reason) from error
             raise StoreError(f"the database refuses: {str(cause).strip().splitlines()[0]}") from error
 
     def argument(self, name: str) -> str:

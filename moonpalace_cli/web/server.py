@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from moonpalace_cli.web.explainer import Explainer
 from moonpalace_cli.web.pages.call_page import CallPage, RawPage
 from moonpalace_cli.web.pages.compare_page import ComparePage
 from moonpalace_cli.web.pages.complete_page import CompletePage
+from moonpalace_cli.web.pages.explain_group_page import ExplainGroupPage
 from moonpalace_cli.web.pages.explain_page import ExplainPage
 from moonpalace_cli.web.pages.export_page import ExportPage
 from moonpalace_cli.web.pages.label_page import LabelPage
@@ -31,7 +33,7 @@ from moonpalace_cli.web.pages.live_page import LivePage
 from moonpalace_cli.web.pages.overview_page import OverviewPage
 from moonpalace_cli.web.pages.static_page import MissingPage, StaticPage
 from moonpalace_cli.web.tabs import TABS
-from moonpalace_cli.web.time_limit import limit_time
+from moonpalace_cli.web.time_limit import TimeLimit
 from moonpalace_cli.web.watching import Watcher
 
 if TYPE_CHECKING:
@@ -89,21 +91,23 @@ async def serve(engine: Engine, options: Options, is_ready: Callable[[Served], N
         hint = f"{options.port_flag} 0 takes a free port"
         raise MoonPalaceError(f"the console cannot listen on {place}: {reason}; {hint}") from error
     port = sockets[0].getsockname()[1]
-    with ThreadPoolExecutor(THREADS, "console") as executor:
-        console = make_console(engine, executor, port, options)
+    with closing(TimeLimit(engine)) as limit, ThreadPoolExecutor(THREADS, "console") as executor:
+        console = make_console(engine, executor, limit, port, options)
         server = HTTPServer(make_application(console), max_body_size=MAX_BODY_SIZE, max_buffer_size=MAX_BODY_SIZE)
         server.add_sockets(sockets)
         host = f"[{options.host}]" if ":" in options.host else options.host
         is_ready(Served(f"http://{host}:{port}", console.access))
         await stopping.wait()
         server.stop()
+        await asyncio.to_thread(limit.stop)
         await server.close_all_connections()
         await console.watcher.close()
 
 
-def make_console(engine: Engine, executor: ThreadPoolExecutor, port: int, options: Options) -> Console:
+def make_console(
+    engine: Engine, executor: ThreadPoolExecutor, limit: TimeLimit, port: int, options: Options
+) -> Console:
     """Return what the pages of a console on a port share."""
-    limit_time(engine)
     with engine.connect() as connection:
         key = identity.fingerprint_key(connection)
     names = frozenset() if options.host in LOOPBACK else machine_names() | {options.host.lower()}
@@ -111,6 +115,7 @@ def make_console(engine: Engine, executor: ThreadPoolExecutor, port: int, option
         engine,
         Access(key, options.token, names),
         executor,
+        limit,
         Watcher(engine, executor),
         shown(engine.url),
         f"mpal_console_{port}",
@@ -128,6 +133,7 @@ def make_application(console: Console) -> Application:
         (r"/overview", OverviewPage),
         (r"/live", LivePage),
         (r"/compare", ComparePage),
+        (r"/explain", ExplainGroupPage),
         (r"/complete", CompletePage),
         (CALL, CallPage),
         (rf"{CALL}/({tabs})", CallPage),

@@ -2,35 +2,78 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import Connection, Engine, event
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database.postgres import is_statement_timeout, limit_statements
 
+if TYPE_CHECKING:
+    import psycopg
+
 SECONDS = 20.0
 STEPS = 10_000
 """Instructions of SQLite between looks at the clock."""
 TOO_SLOW = f"this takes more than {SECONDS:.0f} s: narrow the filter, for example with requested_at > -1d"
+STOPPED = "the console is stopping"
+CANCEL_TIMEOUT = 1.0
+"""Seconds for PostgreSQL to be told that a statement is not wanted any more."""
 
 
-def limit_time(engine: Engine) -> None:
-    """End what an engine still runs `SECONDS` after its transaction began; PostgreSQL counts for each statement."""
-    event.listen(engine, "begin", limit_transaction)
+class TimeLimit:
+    """End what an engine still runs `SECONDS` after its transaction began, and at once if it is stopped.
 
+    PostgreSQL counts the seconds for each statement.
+    """
 
-def limit_transaction(connection: Connection) -> None:
-    """Limit the time of a transaction that begins."""
-    if connection.dialect.name != "sqlite":
+    def __init__(self, engine: Engine) -> None:
+        self.is_stopped = False
+        self._running: set[psycopg.Connection[tuple[object, ...]]] = set()
+        self._engine = engine
+        self._listeners = (("begin", self._begin), ("commit", self._end), ("rollback", self._end))
+        for name, listener in self._listeners:
+            event.listen(engine, name, listener)
+
+    @property
+    def reason(self) -> str:
+        """Return why something was ended."""
+        return STOPPED if self.is_stopped else TOO_SLOW
+
+    def stop(self) -> None:
+        """End all that runs; nothing begins any more. Thread-safe."""
+        self.is_stopped = True
+        for running in tuple(self._running):
+            with contextlib.suppress(Exception):  # it may have ended
+                running.cancel_safe(timeout=CANCEL_TIMEOUT)
+
+    def close(self) -> None:
+        """Let the engine run as before."""
+        for name, listener in self._listeners:
+            event.remove(self._engine, name, listener)
+
+    def _begin(self, connection: Connection) -> None:
+        if self.is_stopped:
+            raise StoreError(STOPPED)
+        driver = connection.connection.driver_connection
+        if connection.dialect.name == "sqlite":
+            end = time.monotonic() + SECONDS
+            sqlite = cast(sqlite3.Connection, driver)
+            sqlite.set_progress_handler(lambda: self.is_stopped or time.monotonic() > end, STEPS)
+            return
+        self._running.add(cast("psycopg.Connection[tuple[object, ...]]", driver))
         limit_statements(connection, SECONDS)
-        return
-    end = time.monotonic() + SECONDS
-    sqlite = cast(sqlite3.Connection, connection.connection.driver_connection)
-    sqlite.set_progress_handler(lambda: time.monotonic() > end, STEPS)
+
+    def _end(self, connection: Connection) -> None:
+        driver = connection.connection.driver_connection
+        if connection.dialect.name == "sqlite":
+            cast(sqlite3.Connection, driver).set_progress_handler(None, 0)
+        else:
+            self._running.discard(cast("psycopg.Connection[tuple[object, ...]]", driver))
 
 
 def is_out_of_time(cause: BaseException) -> bool:

@@ -375,7 +375,7 @@
     if (section?.dataset.asking === undefined) return;
     section.querySelector(".link").hidden = true;
     const look = async () => {
-      const answer = await fetch(location.pathname, { headers: { Accept: "application/json" } }).catch(() => null);
+      const answer = await fetch(location.pathname + location.search, { headers: { Accept: "application/json" } }).catch(() => null);
       if (answer?.status === 401) return location.reload();
       if (answer && !answer.ok) return say(`${answer.status} ${answer.statusText}`);
       const known = answer ? await answer.json() : { state: "asking" };
@@ -393,4 +393,5 @@
   if (page === "list") { filter(); complete(); follow(); scroll(); compare(); }
   if (page === "overview") { filter(); complete(); }
   if (page === "call") { find(); grow(); }
+  if (page === "explain") grow();
 })();

@@ -22,7 +22,7 @@ from moonpalace_cli.explaining.target import Target
 from moonpalace_cli.redaction.patterns import redactor
 from moonpalace_cli.reporting.message import compose
 from moonpalace_cli.reporting.receivers.webhooks import Slack, Webhook
-from moonpalace_cli.web.explainer import Explainer
+from moonpalace_cli.web.explainer import Explainer, Topic
 from tests.e2e.secret_places import PLACES
 from tests.e2e.test_secret_places import put_by_hand, spellings
 from tests.waiting import until
@@ -73,7 +73,7 @@ def send(engine: Engine, rows: Sequence[int], target: Target) -> None:
 
 def press(explainer: Explainer, row: int) -> None:
     """Send what explains a call, as the console does."""
-    request = explainer.start(row, explainer.propose(row, "", "English").name)
+    request = explainer.start(row, explainer.propose(Topic(row, [row], 1), "", "English").name)
     until(lambda: request.is_over)
     assert request.error == ""
 

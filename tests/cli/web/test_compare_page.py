@@ -77,6 +77,34 @@ def test_two_megabytes(store: Store, client: httpx.Client) -> None:
         assert ("<ins>" in page, "CHANGED" in page) == (True, other == 2)
 
 
+def test_many_messages(store: Store, client: httpx.Client) -> None:
+    """Calls of thousands of messages, alike or not at all, are compared in time, and the page says what it left out."""
+    alike = [said(("user", "assistant")[number % 2], f"message {number}") for number in range(5_000)]
+    others = [said(each["role"], f"other {number} " * 4) for number, each in enumerate(alike)]  # type: ignore[arg-type]
+    for messages in (alike, [*alike[:2_500], said("user", "CHANGED"), *alike[2_501:]], others, alike[-1:]):
+        store.add(request=request(*messages), response=completion("yes"))
+    for pair, texts in (
+        ((1, 2), (" the same</summary>", "CHANGED")),
+        ((1, 3), ("4,900 more that differ", "other 99 ")),
+        ((1, 4), ("4,899 more that differ", "message 4999")),
+    ):
+        started = time.process_time()
+        page = client.get(f"/compare?call={pair[0]}&call={pair[1]}").text
+        assert time.process_time() - started < 5
+        assert len(page) < 500_000
+        assert all(text in page for text in texts), pair
+        assert "other 100 " not in page
+
+
+def test_many_parts(store: Store, client: httpx.Client) -> None:
+    """A message of thousands of parts is cut too."""
+    for word in ("one", "other"):
+        parts = [{"type": "text", "text": f"{word} {number}"} for number in range(2_000)]
+        store.add(request=request(said("user", parts)), response=completion("yes"))
+    page = client.get("/compare?call=1&call=2").text
+    assert page.count("and 1,950 more") == 2
+
+
 def test_the_conversation_of_a_call(store: Store, client: httpx.Client) -> None:
     """A call leads to the calls before and after it in its conversation, and to the comparison with them."""
     first, then = said("user", "one"), [said("assistant", "1"), said("user", "two")]

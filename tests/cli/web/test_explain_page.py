@@ -218,3 +218,48 @@ def test_nothing_is_sent_by_another_page(client: httpx.Client, model: Model) -> 
     form = proposal(client.get("/calls/1/explain"))
     refused = client.post("/calls/1/explain", data=form, headers={"Origin": "http://attacker.example"})
     assert (refused.status_code, model.asked) == (403, [])
+
+
+def test_what_calls_have_in_common(store: Store, client: httpx.Client, model: Model) -> None:
+    """The calls that a filter lets through are explained together, from the overview; the page shows what is sent."""
+    model.may_end.set()
+    samples.refused(store.add)
+    samples.plain(store.add)
+    query = {"q": "status_code == 429"}
+    assert 'href="/explain?q=status_code+%3D%3D+429"' in client.get("/overview", params=query).text
+    assert 'id="explain"' not in client.get("/overview").text
+    page = client.get("/explain", params=query)
+    assert "Explain what these calls have in common" in page.text
+    assert "2 calls match" in page.text
+    assert model.asked == []
+    sent = client.post("/explain", data=proposal(page) | query)
+    assert (sent.status_code, sent.headers["Location"]) == (303, "/explain?q=status_code+%3D%3D+429")
+    until(lambda: client.get("/explain", params=query, headers=JSON).json()["state"] != "asking")
+    (body,) = map(json.loads, model.asked)
+    assert body["messages"][1]["content"] in html.unescape(page.text)
+    found = client.get("/explain", params=query, headers=JSON).json()
+    assert (found["calls"], [each["calls"] for each in found["explanations"]]) == (2, [2])
+    assert [len(explanations.of_call(store.engine, row)) for row in (1, 2, 3)] == [1, 1, 0]
+    samples.refused(store.add)
+    assert "about 2 calls" in client.get("/explain", params=query).text
+
+
+@pytest.mark.parametrize(
+    ("query", "message"), [("", "give a filter"), ("id > 99", "no call matches"), ("status_code ==", "expected")]
+)
+def test_no_calls_to_explain(client: httpx.Client, query: str, message: str) -> None:
+    """Without a filter, calls, or sense there is nothing to explain, and the page says so."""
+    found = client.get("/explain", params={"q": query}, headers=JSON)
+    assert (found.status_code, message in found.json()["error"]["message"]) == (400, True)
+
+
+def test_a_text_about_other_calls(client: httpx.Client, model: Model) -> None:
+    """What was shown of a call, or for one filter, is not sent for another."""
+    one, group = client.get("/calls/1/explain"), client.get("/explain?q=id+>+0")
+    for path, form in (
+        ("/explain", proposal(one) | {"q": "id > 0"}),
+        ("/explain", proposal(group) | {"q": "id > 1"}),
+        ("/calls/1/explain", proposal(group)),
+    ):
+        assert client.post(path, data=form).status_code == 409
+    assert model.asked == []

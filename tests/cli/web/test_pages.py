@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import timedelta
 from itertools import islice
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 import pytest
+from sqlalchemy import event
 
+from moonpalace_addons.store.records import exchanges
+from moonpalace_addons.store.state import State
 from moonpalace_cli.web import time_limit
 from moonpalace_cli.web.page import HEADERS
 from moonpalace_cli.web.server import Served
@@ -335,3 +342,46 @@ def test_a_slow_filter_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> No
         again = client.get("/", headers=headers)
     assert (found.status_code, again.status_code) == (503, 200)
     assert "narrow the filter" in found.json()["error"]["message"]
+
+
+def test_it_ends_at_once(store: Store) -> None:
+    """A slow filter does not hold up the end of the console; the store can be used as before."""
+    samples.plain(store.add)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    begun = threading.Event()
+
+    def slow(_: object, __: object, statement: str, parameters: object, *___: object) -> tuple[str, object]:
+        if "FROM exchanges" not in statement:
+            return statement, parameters
+        begun.set()
+        return endless, ()
+
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with ThreadPoolExecutor(1) as pool:
+        with serving(store.engine) as served:
+            event.listen(store.engine, "before_cursor_execute", slow, retval=True)
+            asked = pool.submit(httpx.get, f"{served.address}/", headers=headers, trust_env=False, timeout=60)
+            assert begun.wait(60)
+            started = time.monotonic()
+        assert time.monotonic() - started < time_limit.SECONDS / 2
+        event.remove(store.engine, "before_cursor_execute", slow)
+        assert asked.exception(60) or asked.result().status_code == 503
+    assert len(exchanges.latest(store.engine, limit=9)) == 1
+
+
+def test_pages_in_chinese(store: Store, client: httpx.Client) -> None:
+    """Outcomes, warnings and what is said of caches are in the language of the browser, with their values."""
+    left: dict[str, Any] = {"state": State.CLIENT_DISCONNECTED, "error_kind": "client_disconnected"}
+    samples.tool_use(
+        store.add, **left, finish_reason=None, warnings=("nothing came from upstream for the last 61.2 s",)
+    )
+    samples.tool_use(store.add, count="two")
+    headers = {"Accept-Language": "zh-CN,zh;q=0.9"}
+    for path, text in (
+        ("/", "静默 61.2 秒后，你的程序断开了"),
+        ("/calls/1/changes", "最后 61.2 秒 API 没有发来任何数据"),
+        ("/calls/2/cache", "分歧：第 2 条消息（user）在"),
+        ("/overview", "<bdi>客户端断开了</bdi> ×1"),
+        ("/compare?call=1&call=2", "静默 61.2 秒后，你的程序断开了"),
+    ):
+        assert text in client.get(path, headers=headers).text, path

@@ -1,9 +1,11 @@
-"""Tests of the time limit of filters, on PostgreSQL; `test_pages.py` has that of SQLite."""
+"""Tests of the time limit of filters, on PostgreSQL; `test_pages.py` has the limit on SQLite."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import cast
 
 import httpx
 import pytest
@@ -15,6 +17,7 @@ from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.query.condition import condition
 from moonpalace_cli.web import time_limit
 from tests.cli.web.serving import TOKEN, serving
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def limit(engine: Engine) -> str:
 def test_a_slow_statement_ends(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """A statement ends at the limit, in whatever language the server says so; the next one has time of its own."""
     monkeypatch.setattr(time_limit, "SECONDS", 0.05)
-    time_limit.limit_time(engine)
+    time_limit.TimeLimit(engine)
     with engine.connect() as connection, pytest.raises(DBAPIError) as raised:
         connection.execute(text("SELECT pg_sleep(30)"))
     assert time_limit.is_out_of_time(raised.value.orig or raised.value)
@@ -45,7 +48,7 @@ def test_a_slow_statement_ends(engine: Engine, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_lower_limit_stays(engine: Engine) -> None:
     """A regular expression, which has a limit of its own, does not raise that of the console; nor does the console."""
-    time_limit.limit_time(engine)
+    time_limit.TimeLimit(engine)
     assert limit(engine) == "20s"
     condition(["model % 'x'"], engine)
     assert limit(engine) == "20s"
@@ -66,6 +69,32 @@ def test_a_slow_page(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
         assert client.get("/overview").json()["calls"] == 0
     assert found.status_code == 503
     assert "narrow the filter" in found.json()["error"]["message"]
+
+
+def test_it_stops_at_once(engine: Engine) -> None:
+    """What still runs when the console stops is ended, and nothing begins any more."""
+    limit = time_limit.TimeLimit(engine)
+
+    def wait() -> None:
+        with engine.connect() as connection:
+            connection.execute(text("SELECT pg_sleep(30)"))
+
+    with ThreadPoolExecutor(1) as executor:
+        running = executor.submit(wait)
+        until(lambda: is_asleep(engine))
+        limit.stop()
+        assert time_limit.is_out_of_time(cast(DBAPIError, running.exception(10)).orig or ValueError())
+    with pytest.raises(StoreError, match="is stopping"):
+        wait()
+    limit.close()
+    assert not is_asleep(engine)
+
+
+def is_asleep(engine: Engine) -> bool:
+    """Tell whether another connection sleeps."""
+    query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active'"
+    with engine.connect() as connection:
+        return bool(connection.execute(text(query)).scalar())
 
 
 def sleep(_: object, __: object, statement: str, parameters: object, *___: object) -> tuple[str, object]:

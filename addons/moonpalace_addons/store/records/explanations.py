@@ -63,6 +63,14 @@ def of_exactly(engine: Engine, ids: Sequence[int], question: str | None, languag
     return None
 
 
+def of_some(engine: Engine, ids: Sequence[int], limit: int = 20) -> list[Explanation]:
+    """Return the newest explanations of several calls together, at least one of them among these, oldest first."""
+    query = select(*FIELDS).where(EXPLANATIONS.c.exchange_id.in_(ids), EXPLANATIONS.c.calls > 1).distinct()
+    with engine.connect() as connection:
+        rows = list(connection.execute(query.order_by(EXPLANATIONS.c.created_at.desc()).limit(limit)))
+    return [to_explanation(row) for row in reversed(rows)]
+
+
 def all_of(connection: Connection, call_uuid: str, ids: Sequence[int]) -> bool:
     """Tell whether an explanation is kept with all these calls."""
     mine = EXPLANATIONS.c.call_uuid == call_uuid

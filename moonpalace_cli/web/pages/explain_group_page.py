@@ -1,0 +1,64 @@
+"""Explanations of the calls that a filter lets through, at `/explain?q=PREDICATE`, as `mpal explain` gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.store.query.condition import condition
+from moonpalace_addons.store.read import selection
+from moonpalace_addons.store.records import explanations
+from moonpalace_cli.explaining.record import MAX_CALLS
+from moonpalace_cli.web.explainer import Request, Topic
+from moonpalace_cli.web.explaining_page import ExplainingPage, coming
+from moonpalace_cli.web.page import Document
+from moonpalace_cli.web.pages.list_page import suffix
+
+
+class ExplainGroupPage(ExplainingPage):
+    """Show what models have said about several of these calls together, and have one asked."""
+
+    async def get(self) -> None:
+        """Answer with the explanations, and with what would be sent or has come of an answer."""
+        query, question = self.query(self.argument("q")), self.argument("question")
+        request = self.explainer.under_way(query)  # once: it may end while the page is made
+        if self.wants_json:
+            self.give_json(await self.read(lambda: self.told(query, question, request)))
+            return
+        values = await self.read(lambda: self.shown(query, question, request))
+        own = {"suffix": suffix(query), "here": "/explain", "query": query, "most": MAX_CALLS}
+        self.give_page("explain_group.html", section="explain", **own, **values)
+
+    async def post(self) -> None:
+        """Send the text that was shown, by its name."""
+        given = self.fields()
+        query = self.query(given.get("q", ""))
+        self.send(query, given.get("proposal", ""), f"/explain{suffix(query)}")
+
+    def query(self, text: str) -> str:
+        """Return a filter; raise MoonPalaceError if there is none."""
+        if not text.strip():
+            raise MoonPalaceError("give a filter, as in /explain?q=status_code+>=+400")
+        return text.strip()
+
+    def shown(self, query: str, question: str, request: Request | None) -> Mapping[str, object]:
+        """Return what the template is given."""
+        topic = self.topic(query)
+        kept = explanations.of_some(self.console.engine, topic.ids)
+        return {"topic": topic, **self.values(topic, kept, question, request)}
+
+    def told(self, query: str, question: str, request: Request | None) -> Document:
+        """Return the same for programs."""
+        if request is not None:
+            return coming(request)
+        topic = self.topic(query)
+        found = self.document(topic, explanations.of_some(self.console.engine, topic.ids), question)
+        return {"calls": topic.total, **found} if not isinstance(found, str) else found
+
+    def topic(self, query: str) -> Topic:
+        """Return the calls that a filter lets through; raise MoonPalaceError if there are none."""
+        engine = self.console.engine
+        ids = selection.chosen_ids(engine, condition([query], engine), of_programs=True)
+        if not ids:
+            raise MoonPalaceError("no call matches the filter")
+        return Topic(query, ids[-MAX_CALLS:], len(ids))
