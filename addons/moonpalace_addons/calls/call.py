@@ -76,6 +76,10 @@ class Call:
         found: State | None = self._states.get(kind)
         return self.add(kind()) if found is None else found
 
+    def drop_states(self) -> None:
+        """Forget the states of all addons at the end of the call, as some refer to it."""
+        self._states.clear()
+
     @property
     def api_key(self) -> bytes | None:
         """Return the API key sent upstream: the configured one or the client's."""

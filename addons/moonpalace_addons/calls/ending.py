@@ -8,8 +8,9 @@ from moonpalace_addons.store.tasks import ExchangeEnded, State
 
 
 def ended(call: Call, failure: Failure | None = None, message: str | None = None) -> ExchangeEnded:
-    """Return the task that ends a call, as completed if there is no failure."""
+    """End a call, as completed if there is no failure, and return the task that says so."""
     adapter, cache = adapter_of(call), call.find(ContextCacheState)
+    call.drop_states()
     return ExchangeEnded(
         uuid=call.uuid,
         at=call.now(),

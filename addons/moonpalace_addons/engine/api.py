@@ -37,6 +37,7 @@ class ApiConnection(Receiver):
         self.server = server
         self.receiver: EventReceiver | None = None
         self.reader = ResponseReader(bodyless=False)
+        self.reader.stop()  # until a request is sent
         self.on_close: Callable[[bool, Exception | None], None] | None = None
         self.on_data: Callable[[bytes], None] | None = None
         self.on_room: Callable[[bool], None] | None = None
@@ -88,10 +89,13 @@ class ApiConnection(Receiver):
         self.service.pool.forget(self)
         if self.on_close is not None:
             self.on_close(False, exc)
-        receiver, self.receiver = self.receiver, None
+        self.on_data = self.on_close = self.on_room = None
+        receiver = self.receiver
+        self.detach()
         if receiver is not None:
             receiver.receive(ConnectionLostError(exc, begun=self.reader.has_begun))
         self.service.connector.disconnected(self)
+        self.transport.close()  # after an abort, asyncio's transport refers to itself until it is closed
 
     def pause_writing(self) -> None:
         """Tell a tunnel that the API's write buffer is full."""
@@ -115,9 +119,14 @@ class ApiConnection(Receiver):
             self._is_paused = False
             self.transport.resume_reading()
 
+    def detach(self) -> None:
+        """Stop passing events on, and parsing them."""
+        self.receiver = None
+        self.reader.stop()
+
     def release(self) -> None:
         """Return the connection to the pool after an answer, or close it if it cannot be reused."""
-        self.receiver = None
+        self.detach()
         self.resume()
         if self.reader.keep_alive and not self.transport.get_write_buffer_size():
             self.service.pool.put(self)
@@ -126,13 +135,13 @@ class ApiConnection(Receiver):
 
     def close(self) -> None:
         """Close the connection."""
-        self.receiver = None
+        self.detach()
         if not self.is_closed:
             self.transport.close()
 
     def abort(self) -> None:
         """Close the connection immediately, discarding pending data."""
-        self.receiver = None
+        self.detach()
         if not self.is_closed:
             self.transport.abort()
 

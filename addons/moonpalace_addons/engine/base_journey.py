@@ -32,6 +32,7 @@ from moonpalace_addons.wire.faces.table import error_body
 if TYPE_CHECKING:
     from moonpalace_addons.engine.client import ClientConnection
     from moonpalace_addons.engine.service import Service
+    from moonpalace_addons.engine.tunnel import Tunnel
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class BaseJourney:
         self.ends_early = self.may_retry = False
         self.is_failing = self.is_answered = False
         self.gate: Gate | None = None
+        self.tunnel: Tunnel | None = None
         self.delivery = Delivery(
             client, head.method, head.version, closes=not head.keep_alive, keeps=service.options.store_streamed
         )
@@ -62,7 +64,7 @@ class BaseJourney:
         request = make_request(head, path_of(head), service.scheme, host, port, started)
         self.flow: HTTPFlow = HTTPFlow(client.connection, client.next_server(), True)
         self.flow.request = request
-        self.upstream = UpstreamRequest(self)
+        self.upstream = UpstreamRequest(service)
 
     # ---- hooks ----------------------------------------------------------------------------------------------------
 
@@ -124,6 +126,9 @@ class BaseJourney:
         self.phase = Phase.OVER
         CONTROLS.pop(self.flow.id, None)
         self._body = []
+        response = self.flow.response
+        if response is not None and callable(response.stream):
+            response.stream = True  # addons keep their flow in it
 
     def _is_dead(self, *, quietly: bool = False) -> bool:
         """Tell whether the call is over, and end it if its flow was killed or its client disconnected during a hook."""
@@ -149,6 +154,7 @@ class BaseJourney:
         if self.phase is Phase.OVER or self.is_failing:
             return
         self.is_failing = True
+        error.__traceback__ = None  # its frames refer to the error
         quietly = quietly or self.phase is Phase.ENDING
         self.failure = error.failure
         if self.flow.error is None or self.flow.error.msg != Error.KILLED_MESSAGE:

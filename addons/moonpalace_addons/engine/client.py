@@ -149,13 +149,16 @@ class ClientConnection(Receiver):
     def connection_lost(self, exc: Exception | None) -> None:
         """End the current call or tunnel."""
         self.is_gone = True
+        self.reader.stop()
         self.connection.state = ConnectionState.CLOSED
         self.connection.timestamp_end = time.time()
         self.service.closed(self)
         if self._tunnel is not None:
             self._tunnel.close(True, exc)
+            self._tunnel = None
         if self.journey is not None:
             self.journey.client_lost()
+        self.transport.close()  # after an abort, asyncio's transport refers to itself until it is closed
         waiting = self.service.hooks.call("client_disconnected", self.connection)
         if waiting is not None:
             self.service.spawn(waiting)

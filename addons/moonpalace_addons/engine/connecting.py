@@ -58,7 +58,7 @@ class Connector:
         why = error if isinstance(error, ConnectError) else ConnectError.because(error)
         data.server.error = str(why)
         await self._hook("server_connect_error", data)
-        raise why from error
+        raise why from error.with_traceback(None)  # its frames refer to the error
 
     async def _hook(self, name: str, data: ServerConnectionHookData) -> None:
         if (waiting := self.service.hooks.call(name, data)) is not None:
@@ -126,7 +126,7 @@ class Connector:
         answer = ProxyAnswer()
         api.send(answer, [b"".join(lines) + b"\r\n"], bodyless=True)
         head = await answer.head
-        api.receiver = None
+        api.detach()
         if not 200 <= head.status < 300:
             reason = head.reason.decode("ascii", "replace")
             raise ConnectError(

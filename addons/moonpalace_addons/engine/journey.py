@@ -30,7 +30,6 @@ class Journey(BaseJourney):
 
     def __init__(self, client: "ClientConnection", head: RequestHead, started: float) -> None:
         super().__init__(client, head, started)
-        self.tunnel: Tunnel | None = None
         CONTROLS[self.flow.id] = JourneyControl(self)
 
     # ---- the request ----------------------------------------------------------------------------------------------
@@ -103,7 +102,7 @@ class Journey(BaseJourney):
             self._hook("responseheaders", self._own_head_seen)
         else:
             self.phase = Phase.RESPONSE_HEAD
-            self.upstream.send()
+            self.upstream.send(self)
 
     def _own_head_seen(self) -> None:
         if not self._is_dead():
@@ -131,7 +130,7 @@ class Journey(BaseJourney):
         elif isinstance(event, Malformed):
             raise event.error
         elif isinstance(event, CallError):
-            if self.phase is not Phase.RESPONSE_HEAD or not self.upstream.resend():
+            if self.phase is not Phase.RESPONSE_HEAD or not self.upstream.resend(self):
                 raise event
         else:
             raise InternalError(f"the API has sent a {type(event).__name__}")
@@ -218,7 +217,7 @@ class Journey(BaseJourney):
             return
         if self.flow.response is None:
             self.phase = Phase.RESPONSE_HEAD
-            self.upstream.send()
+            self.upstream.send(self)
         else:
             self._end_whole()
 

@@ -19,7 +19,6 @@ class _Reader:
     """Base of both parsers. `is_partial` tells whether a message has begun but not ended."""
 
     def __init__(self, make: "Callable[[object], httptools.HttpRequestParser | httptools.HttpResponseParser]") -> None:
-        self._make = make
         self._parser = make(self)
         self._events: list[Event] = []
         self._fields: Fields = []
@@ -50,7 +49,13 @@ class _Reader:
         else:
             if self._head_size > max_head:
                 self._break(self._refuse("its head is too large", 431))
-        return self._events
+        events, self._events = self._events, []  # an idle connection need not keep the last body
+        return events
+
+    def stop(self) -> None:
+        """Ignore all further data, and drop the parser, which refers to this object."""
+        self._broken = True
+        vars(self).pop("_parser", None)
 
     def _break(self, error: CallError) -> None:
         self._broken = True

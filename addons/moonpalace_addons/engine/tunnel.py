@@ -27,7 +27,7 @@ class Tunnel:
         self._early = [rest] if rest else []
         self._has_begun = self._is_closed = False
         self.to_api_size = self.to_client_size = 0
-        api.receiver = None
+        api.detach()
         api.on_data, api.on_close, api.on_room = self.from_api, self.close, self.api_room
 
     def begin(self, rest: bytes) -> None:
@@ -85,6 +85,7 @@ class Tunnel:
         if self._is_closed:
             return
         self._is_closed = True
+        self.journey.tunnel = None
         CONTROLS.pop(self.flow.id, None)
         self.closed(by_client, error)
         self.api.close()

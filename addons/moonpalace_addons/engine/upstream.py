@@ -13,6 +13,7 @@ from moonpalace_addons.engine.targets import Target
 if TYPE_CHECKING:
     from moonpalace_addons.engine.api import ApiConnection
     from moonpalace_addons.engine.base_journey import BaseJourney
+    from moonpalace_addons.engine.service import Service
 
 logger = logging.getLogger(__name__)
 
@@ -20,25 +21,23 @@ logger = logging.getLogger(__name__)
 class UpstreamRequest:
     """The API's side of one call; `api` is its current connection."""
 
-    def __init__(self, journey: "BaseJourney") -> None:
-        self.journey = journey
-        self.service = journey.service
+    def __init__(self, service: "Service") -> None:
+        self.service = service
         self.api: ApiConnection | None = None
         self._is_second = False
         self._connecting: asyncio.Task[None] | None = None
 
-    def send(self) -> None:
-        """Send the request, on an idle connection if there is one."""
-        request = self.journey.flow.request
-        target = Target(request.scheme, request.host, request.port, self.journey.flow.server_conn.via)
+    def send(self, journey: "BaseJourney") -> None:
+        """Send the request of a call, on an idle connection if there is one."""
+        request = journey.flow.request
+        target = Target(request.scheme, request.host, request.port, journey.flow.server_conn.via)
         api = None if self._is_second else self.service.pool.take(target)
         if api is not None:
-            self._send(api)
+            self._send(journey, api)
         else:
-            self._connecting = self.service.spawn(self._connect(target))
+            self._connecting = self.service.spawn(self._connect(journey, target))
 
-    async def _connect(self, target: Target) -> None:
-        journey = self.journey
+    async def _connect(self, journey: "BaseJourney", target: Target) -> None:
         try:
             server = journey.client.server_for(journey.flow, target)
             api = await self.service.connector.connect(target, server, journey.client.connection)
@@ -52,10 +51,9 @@ class UpstreamRequest:
         if journey.phase is Phase.OVER:
             self.service.pool.put(api)
         else:
-            journey.guard(self._send, api)
+            journey.guard(self._send, journey, api)
 
-    def _send(self, api: "ApiConnection") -> None:
-        journey = self.journey
+    def _send(self, journey: "BaseJourney", api: "ApiConnection") -> None:
         request = journey.flow.request
         self.api = api
         data = framing.request_bytes(request, upgrade=journey.head.upgrade)
@@ -63,14 +61,14 @@ class UpstreamRequest:
         journey.active = time.time()
         api.send(journey, data, bodyless=request.data.method == b"HEAD")
 
-    def resend(self) -> bool:
+    def resend(self, journey: "BaseJourney") -> bool:
         """Resend the request once on a new connection, if a reused one was closed before any answer."""
         api = self.api
         if api is None or not api.is_reused or api.has_answered or self._is_second:
             return False
         self.api = None
         self._is_second = True
-        self.send()
+        self.send(journey)
         return True
 
     def pause(self) -> None:
@@ -94,5 +92,6 @@ class UpstreamRequest:
         api, self.api = self.api, None
         if api is not None:
             api.abort()
-        if self._connecting is not None and self._connecting is not asyncio.current_task():
-            self._connecting.cancel()
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None and connecting is not asyncio.current_task():
+            connecting.cancel()
