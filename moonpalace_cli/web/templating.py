@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from moonpalace_addons.views.durations import duration
+from moonpalace_cli.web.static_files import static
 from moonpalace_cli.web.texts import one_line, shown
 
 FOLDER = Path(__file__).parent
@@ -32,4 +33,5 @@ def templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"duration": duration, "one_line": one_line}
+    environment.globals["static"] = static
     return environment

@@ -209,6 +209,7 @@ def test_a_day(page: Page, served: Served, engine: Engine) -> None:
     """Find the truncated call among 500, see why, label it, compare it with its neighbour, and export it redacted."""
     page.goto(served.address)
     page.get_by_role("link", name="cut off").click()
+    page.wait_for_url("**/?q=*")  # keys work once it is loaded
     assert page.locator(".calls tbody tr").count() == 1
     page.keyboard.press("j")
     page.keyboard.press("Enter")
@@ -216,11 +217,13 @@ def test_a_day(page: Page, served: Served, engine: Engine) -> None:
     assert "3900 of them were reasoning" in " ".join(page.locator(".why").all_inner_texts())
     page.keyboard.press("b")
     page.wait_for_selector("#bad[aria-pressed=true]")
+    page.wait_for_load_state()
     page.keyboard.press("c")
     page.wait_for_url("**/compare?call=500&call=1&q=*")
     limits = page.locator(".parameters tr", has_text="max_tokens")
     assert [limits.locator(each).inner_text() for each in ("del", "ins")] == ["8192", "4096"]
     page.get_by_role("link", name="#1", exact=True).click()
+    page.wait_for_url("**/calls/1?*")
     page.locator("summary", has_text="Export").click()
     page.select_option("#format", "report")
     with page.expect_download() as download:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from moonpalace_cli.web.page import Page, RefusedError
-from moonpalace_cli.web.templating import FOLDER
-
-TYPES = {"console.css": "text/css", "console.js": "text/javascript", "icon.svg": "image/svg+xml"}
+from moonpalace_cli.web.static_files import TYPES, content, version
 
 
 class StaticPage(Page):
@@ -18,17 +14,14 @@ class StaticPage(Page):
         self.check_origin()
 
     def get(self, name: str) -> None:
-        """Answer with the file."""
+        """Answer with the file; a browser keeps it, since keys work only once a page has its script."""
         if name not in TYPES:
             raise RefusedError(404, f"there is no page {self.request.path[:200]}")
         self.set_header("Content-Type", f"{TYPES[name]}; charset=UTF-8")
+        if self.request.query == version(name):
+            self.set_header("Cache-Control", "max-age=31536000, immutable")
+            self.clear_header("Vary")
         self.finish(content(name))
-
-
-@cache
-def content(name: str) -> bytes:
-    """Return the content of a file."""
-    return (FOLDER / "static" / name).read_bytes()
 
 
 class MissingPage(Page):

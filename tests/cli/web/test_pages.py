@@ -95,6 +95,18 @@ def test_headers_of_every_answer(store: Store, client: httpx.Client, path: str) 
     assert "Server" not in answer.headers
 
 
+def test_files_of_the_pages_are_kept(client: httpx.Client) -> None:
+    """A browser keeps the script and the style sheet for the next page, under addresses that change with them."""
+    files = re.findall(r'(?:src|href)="(/static/[^"]+)"', client.get("/").text)
+    assert len(files) == 3
+    for file in files:
+        kept, other = client.get(file), client.get(f"{file}0")
+        assert kept.content == other.content
+        assert "immutable" in kept.headers["Cache-Control"]
+        assert "Vary" not in kept.headers
+        assert other.headers["Cache-Control"] == "no-store"
+
+
 def test_an_empty_store(client: httpx.Client) -> None:
     """The list of an empty store says what to do."""
     assert "mpal start" in client.get("/").text
