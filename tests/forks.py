@@ -1,10 +1,13 @@
 """Programs forked from a process that has imported all they need, which takes longer than most of their tests.
 
 After its imports a fork does all that `mpal`, `mitmdump` and `mitmweb` do: it is a process of its own, with an
-environment and outputs of its own, and ends as Python does. A program that imports something else, or whose command
-line is looked at, is started afresh.
+environment and outputs of its own. At its end it waits for its threads, calls what is registered for the end and
+flushes its outputs as Python does; taking all modules apart is left to the kernel. A program that imports something
+else, or whose command line is looked at, is started afresh.
 """
 
+import atexit
+import gc
 import json
 import os
 import signal
@@ -12,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -232,7 +236,24 @@ def run(command: Command) -> int | None:
     return program(command.arguments)
 
 
+def end(code: object) -> NoReturn:
+    """End with what `sys.exit` was given."""
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)  # noqa: T201 - as Python does
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code or 0)
+
+
 if __name__ == "__main__":
     preload(sys.argv[1])
+    gc.freeze()  # collections of a fork must not copy what they share
     if (command := become(socket.socket(fileno=int(sys.argv[2])))) is not None:
-        sys.exit(run(command))
+        try:
+            code: object = run(command)
+        except SystemExit as ended:
+            code = ended.code
+        end(code)
