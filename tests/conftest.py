@@ -1,13 +1,16 @@
 """An empty store and a PostgreSQL server for whoever asks."""
 
+import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from moonpalace_cli.deferred_imports import uncollected
+from tests.compiled_statements import share_compiled_statements
 from tests.postgres_server import Databases, EmptyStore, PostgresServer, databases, shared_cluster
 
 
@@ -16,9 +19,19 @@ def pytest_configure(config: pytest.Config) -> None:
     # Without it each of some hundred processes compiles all of our code, whatever the environment says.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     sys.dont_write_bytecode = False
+    share_compiled_statements()
     ended = ExitStack()
     ended.enter_context(shared_cluster())
     config.add_cleanup(ended.close)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect tests without looking for garbage, and never look for it among them later."""
+    with uncollected():
+        found = yield
+        gc.freeze()
+    return found
 
 
 @pytest.fixture(scope="session")

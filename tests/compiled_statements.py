@@ -1,0 +1,38 @@
+"""What SQLAlchemy has compiled, shared by all engines of a process.
+
+An engine has a cache of its own, and nearly each test an engine: its statements take longer to compile than to run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.util import LRUCache
+
+MAX_STATEMENTS = 3_000
+
+type Key = tuple[Any, ...]
+
+
+class CompiledStatements(LRUCache[Key, Any]):
+    """A cache whose keys tell databases apart, rather than engines."""
+
+    def get(self, key: Key, default: Any = None) -> Any:
+        """Return what is known under a key of SQLAlchemy's, whose first member is the engine's dialect."""
+        return super().get(shared(key), default)
+
+    def __setitem__(self, key: Key, value: Any) -> None:
+        super().__setitem__(shared(key), value)
+
+
+def shared(key: Key) -> Key:
+    """Return a key that other engines on such a database have too."""
+    dialect, *others = key
+    return type(dialect), getattr(dialect, "server_version_info", None), *others
+
+
+def share_compiled_statements() -> None:
+    """Have all engines of this process use one cache, instead of the one that each is made with."""
+    statements = CompiledStatements(MAX_STATEMENTS)
+    Engine._compiled_cache = property(lambda _: statements, lambda _, __: None)  # type: ignore[assignment]
