@@ -12,8 +12,11 @@ PAUSE = 0.01
 def until[T](condition: Callable[[], T], timeout: float = PATIENCE) -> T:
     """Return what `condition` gives once that is true; fail after `timeout` seconds."""
     pause = threading.Event()  # a test may have put something else in the place of time.sleep
-    deadline = time.monotonic() + timeout
+    began = time.monotonic()
+    deadline = began + timeout
     while not (value := condition()):
-        assert time.monotonic() < deadline, f"not true after {timeout:g} s: {value!r}"
-        pause.wait(PAUSE)
+        looked = time.monotonic()
+        assert looked < deadline, f"not true after {timeout:g} s: {value!r}"
+        pause.wait(max(PAUSE, 2 * (looked - began)))  # what takes long leaves the processor to what it waits for
+        began = time.monotonic()
     return value
