@@ -11,6 +11,7 @@ import pytest
 
 from moonpalace_cli.deferred_imports import uncollected
 from tests.compiled_statements import share_compiled_statements
+from tests.forked_runs import pytest_addoption, pytest_runtestloop  # noqa: F401 - hooks
 from tests.postgres_server import Databases, EmptyStore, PostgresServer, databases, shared_cluster
 
 
