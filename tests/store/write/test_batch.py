@@ -75,6 +75,24 @@ def test_words_of_the_user(engine: Engine, batch: Batch, request_read: MakeReque
     assert [finished.words for finished in batch.finished()] == ["what is 中文?"]
 
 
+@pytest.mark.parametrize("said", ["user", "assistant"])
+def test_a_conversation_that_goes_on(
+    engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd, said: str
+) -> None:
+    """A request that continues an earlier one is read like any other, and waits in what memory its new part takes."""
+    messages = [{"role": "user", "content": f"{number} " + "word " * 400} for number in range(30)]
+    for turn in range(3):
+        messages.append({"role": said, "content": f"turn {turn} of {said}"})
+        body = json.dumps({"messages": messages, "model": f"k{turn}", "metadata": {"n": turn}, "n": turn}).encode()
+        call = request_read(body=body)
+        batch.plan([call], keep=False)
+        assert turn == 0 or batch.units[call.uuid].weight < 10_000
+        commit(engine, batch, ended(call))
+        (finished,) = batch.finished()
+        assert (finished.fields, finished.words) == derive.request_content(body)
+        assert contents.request_body(engine, finished.call.id) == body
+
+
 def test_a_call_over_several_batches_is_one_row(
     engine: Engine, batch: Batch, request_read: MakeRequest, response_started: MakeResponse, ended: MakeEnd
 ) -> None:

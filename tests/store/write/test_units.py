@@ -88,7 +88,7 @@ def test_a_beginning_alone_is_a_call_under_way(engine: Engine, call_units: MakeU
     begin, _ = call_units()
     for _ in range(2):
         ids = rewrite(engine, begin)
-        assert contents.bodies(engine, ids[begin.uuid]) == Bodies(begin.request_body, None, STREAM[:40])
+        assert contents.bodies(engine, ids[begin.uuid]) == Bodies(bytes(begin.request_body or b""), None, STREAM[:40])
     assert [row.state for row in exchanges.latest(engine, limit=9)] == [State.IN_FLIGHT]
     assert segments(engine) == 1
 

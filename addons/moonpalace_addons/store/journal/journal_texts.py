@@ -47,7 +47,7 @@ def texts_of(unit: Unit) -> Iterator[Text]:
             yield Text("exchanges", column, unit.uuid, value.encode("utf-8", "surrogatepass"))
     segments = b"".join(data for _, data, _ in unit.segments)
     bodies = {
-        ("parts", "request body"): unit.request_body,
+        ("parts", "request body"): bytes(unit.request_body or b""),
         ("response_segments", "data"): segments,
         ("parts", "response body"): unit.response_body,
         ("event_streams", "data"): unit.stream,

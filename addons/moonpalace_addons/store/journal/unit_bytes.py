@@ -43,7 +43,8 @@ class Head:
 
 def pack(unit: Unit) -> bytes:
     """Return a packed unit; raises OverflowError if it is larger than 1 GiB."""
-    bodies = {"request": unit.request_body, "response": unit.response_body, "stream": unit.stream}
+    request = None if unit.request_body is None else bytes(unit.request_body)
+    bodies = {"request": request, "response": unit.response_body, "stream": unit.stream}
     described: list[tuple[object, ...]] = [(kind, len(body)) for kind, body in bodies.items() if body is not None]
     described += [("segment", len(data), number, times) for number, data, times in unit.segments]
     head = {

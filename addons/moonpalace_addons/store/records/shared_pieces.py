@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from moonpalace_addons.store.records import parts, request_headers, response_headers
 from moonpalace_addons.store.records.body_text import Side
 from moonpalace_addons.store.records.values import Values
-from moonpalace_addons.store.write.resent import piece
+from moonpalace_addons.store.write.resent import Piece, piece
 
 NO_ROWS: Mapping[str, Values] = {}
 
@@ -15,7 +15,7 @@ NO_ROWS: Mapping[str, Values] = {}
 def keep(
     connection: Connection,
     rows: Mapping[str, Values],
-    bodies: Sequence[tuple[str, Side, bytes]] = (),
+    bodies: Sequence[tuple[str, Side, Sequence[Piece]]] = (),
     *,
     answered: Mapping[str, Values] = NO_ROWS,
 ) -> dict[str, Values]:
@@ -31,8 +31,7 @@ def keep(
         uuid: form for uuid, row in answers.items() if (form := response_headers.shared_form(row)) is not None
     }
     headers = [[piece(text)] for text in (*request_forms.values(), *(form.piece for form in response_forms.values()))]
-    cuts = [parts.RECENT.pieces(body) for *_, body in bodies]
-    ids = iter(parts.keep_pieces(connection, [*headers, *cuts]))
+    ids = iter(parts.keep_pieces(connection, [*headers, *(pieces for *_, pieces in bodies)]))
     columns: dict[str, Values] = {
         uuid: {"response_headers": row.get("response_headers")} | response_headers.UNSHARED
         for uuid, row in answers.items()

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from moonpalace_addons.store.pricing.pricing import Pricing
-from moonpalace_addons.store.records import exchanges
+from moonpalace_addons.store.records import exchanges, parts
 from moonpalace_addons.store.tasks import Chunks, ExchangeEnded, ProxyEnded, RequestRead, ResponseStarted, Task
 from moonpalace_addons.store.write import derive, gate
 from moonpalace_addons.store.write.answers import Received
@@ -120,7 +120,10 @@ class Batch:
         body, problem = encodings.decode(request.body, request.content_encoding)
         hidden, kept = gate.hidden_in(request)
         body, kinds, hidden = gate.masked_request(body, hidden)
-        fields, words = derive.request_content(body)
+        cut, outline = parts.RECENT.cut(body)
+        fields, words = derive.request_content(outline)
+        if not words and outline is not body:  # they are before what is new
+            fields, words = derive.request_content(body)
         warnings = [f"the request's body could not be decoded: {problem}"] if problem else []
         columns = derive.request_columns(request, fields, run_id=self.run_id, fingerprint_key=self.fingerprint_key)
         warnings += gate.warnings("request", kinds)
@@ -128,7 +131,7 @@ class Batch:
         self.calls[request.uuid] = call = Ongoing(
             request.uuid,
             storable(columns, hidden),
-            request_body=body,
+            request_body=cut,
             secrets=hidden,
             fields=fields,
             words=words,

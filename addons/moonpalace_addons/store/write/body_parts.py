@@ -34,6 +34,8 @@ JSON_BEGINS = (b"{", b"[", b'"')
 
 _CLOSING = b'}]"'
 """The last byte of elements other than numbers and literals such as `null`."""
+_SHORT = b"[0"
+"""The beginning of a list with one short element."""
 _NAMES = tuple(f'"{name}"'.encode() for name in CUT_LISTS)
 
 type Stretch = tuple[int, bool]
@@ -80,8 +82,8 @@ def continued(body: bytes, begun: Cutting, end: int) -> Cutting | None:
 
     `end` is a fixed end. The part before it is not parsed again: one short element takes its place.
     """
-    behind = begun.start + len(b"[0")
-    rest = body[: begun.start] + b"[0" + body[end:]
+    behind = begun.start + len(_SHORT)
+    rest = outline(body, begun, end)
     members = _members(rest) if end in begun.fixed else []
     known = next((member for member in members if member.start == begun.start), None)
     if known is None or not known.elements or known.elements[0] != (behind - 1, behind):
@@ -93,6 +95,11 @@ def continued(body: bytes, begun: Cutting, end: int) -> Cutting | None:
     return Cutting(
         tuple(_short(body, [*ends, len(body)], end)), begun.start, fixed.union([at for at in begun.fixed if at <= end])
     )
+
+
+def outline(body: bytes, begun: Cutting, end: int) -> bytes:
+    """Return a body without the elements of its longest list that end by `end`: the number 0 takes their place."""
+    return body[: begun.start] + _SHORT + body[end:]
 
 
 def _list_ends(body: bytes, members: Iterable[Member]) -> list[int]:

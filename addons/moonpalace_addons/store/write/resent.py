@@ -1,12 +1,13 @@
 """Cut bodies into hashed pieces, with a cache of recent bodies, because agents resend their history each time.
 
-The part that a body shares with a cached one is compared byte by byte, and neither parsed nor hashed again.
+The part that a body shares with a cached one is compared byte by byte, and neither parsed nor hashed again, nor is it
+in memory twice.
 """
 
 import hashlib
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from threading import Lock
 from typing import NamedTuple
@@ -28,6 +29,18 @@ class Piece(NamedTuple):
 
     hash: bytes
     data: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CutBody:
+    """A body as pieces; `own_size` is the number of its bytes that were not cached before."""
+
+    pieces: Sequence[Piece] = field(repr=False)
+    own_size: int
+
+    def __bytes__(self) -> bytes:
+        """Return the whole body."""
+        return b"".join([piece.data for piece in self.pieces])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,19 +81,31 @@ class PieceCache:
 
     def pieces(self, body: bytes) -> Sequence[Piece]:
         """Return the pieces of a body, the same as `body_parts.cut` returns."""
+        return self.cut(body)[0].pieces
+
+    def cut(self, body: bytes) -> tuple[CutBody, bytes]:
+        """Return a body as pieces, and its outline.
+
+        The outline is the body, or the same JSON with a longest list that begins with a 0 instead of the elements that
+        it shares with a cached body.
+        """
         if len(body) < MIN_CACHED_SIZE:
-            return [piece(data) for data in body_parts.cut(body)]
-        known = self._continued(body) or _cut(body)
+            return CutBody([piece(data) for data in body_parts.cut(body)], len(body)), body
+        known, outline, own_size = self._continued(body) or (_cut(body), body, len(body))
         with self._lock:
             self._remember(known, len(body))
-        return known.pieces
+        return CutBody(known.pieces, own_size), outline
 
-    def _continued(self, body: bytes) -> CachedBody | None:
+    def _continued(self, body: bytes) -> tuple[CachedBody, bytes, int] | None:
+        """Return a body that continues a cached one, its outline, and the number of bytes that it adds."""
         for known in reversed([*self._known]):
             if count := known.shared(body):
                 end = known.cutting.ends[count - 1]
                 rest = body_parts.continued(body, known.cutting, end)
-                return _continued(body, known, count, rest) if rest is not None else None
+                if rest is None:
+                    return None
+                outline = body_parts.outline(body, known.cutting, end)
+                return _continued(body, known, count, rest), outline, len(body) - end
         return None
 
     def _remember(self, known: CachedBody, size: int) -> None:

@@ -12,6 +12,7 @@ from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.records.values import Values
 from moonpalace_addons.store.schema import EVENT_STREAMS, SEGMENTS
 from moonpalace_addons.store.state import State
+from moonpalace_addons.store.write.resent import CutBody, Piece
 from moonpalace_addons.store.write.storable import storable
 
 type Times = Sequence[tuple[int, int]]
@@ -37,6 +38,9 @@ class Unit:
     Once the call `is_over`, `response_body` is its answer; for a stream, the completion that it merges to, `stream` its
     events with their `times`, and `texts` those of a stream that is not merged (`stream_texts.of_answer`).
 
+    `request_body` is cut into pieces while its call is under way, so that calls that wait share what they have in
+    common.
+
     `fields` are the scalar members of the request, and `words` the user's last ones; a journal has neither.
     """
 
@@ -44,7 +48,7 @@ class Unit:
     columns: Values
     row_id: int | None = None
     changed: Values = field(default_factory=dict)
-    request_body: bytes | None = field(default=None, repr=False)
+    request_body: bytes | CutBody | None = field(default=None, repr=False)
     segments: list[Segment] = field(default_factory=list, repr=False)
     kept: bool = False
     since: float = 0.0
@@ -69,7 +73,9 @@ class Unit:
     @property
     def weight(self) -> int:
         """Return the approximate memory of the unit in bytes."""
-        total = UNIT_WEIGHT + len(self.request_body or b"") + len(self.response_body or b"")
+        body = self.request_body or b""
+        total = UNIT_WEIGHT + (body.own_size if isinstance(body, CutBody) else len(body))
+        total += len(self.response_body or b"")
         if self.stream is not None:
             total += len(self.stream) + len(self.texts or "") + TIME_WEIGHT * len(self.times)
         for _, data, times in self.segments:
@@ -154,16 +160,21 @@ def put(connection: Connection, units: Sequence[Unit], known: dict[str, int]) ->
 
 def put_pieces(connection: Connection, units: Sequence[Unit], known: Container[str]) -> dict[str, Values]:
     """Store the bodies and headers of units; return the columns that refer to them, by uuid."""
-    bodies = list[tuple[str, Side, bytes]]()
+    bodies = list[tuple[str, Side, Sequence[Piece]]]()
     for unit in units:
         # A row and its request are always stored together.
         if unit.request_body is not None and unit.uuid not in known:
-            bodies.append((unit.uuid, "request", unit.request_body))
+            bodies.append((unit.uuid, "request", pieces_of(unit.request_body)))
         if unit.is_over and unit.response_body is not None:
-            bodies.append((unit.uuid, "response", unit.response_body))
+            bodies.append((unit.uuid, "response", pieces_of(unit.response_body)))
     new = {unit.uuid: unit.columns for unit in units if unit.uuid not in known}
     answered = {unit.uuid: unit.columns for unit in units if unit.uuid in known and "response_headers" in unit.changed}
     return {unit.uuid: {} for unit in units} | shared_pieces.keep(connection, new, bodies, answered=answered)
+
+
+def pieces_of(body: bytes | CutBody) -> Sequence[Piece]:
+    """Return the pieces of a body."""
+    return body.pieces if isinstance(body, CutBody) else parts.RECENT.pieces(body)
 
 
 def by_columns(rows: list[Values]) -> dict[tuple[str, ...], list[Values]]:
