@@ -10,8 +10,10 @@ from sqlalchemy import Engine, inspect, text
 
 from moonpalace_addons.store.database.engine import make_engine, migrate, parse_url, writing
 from moonpalace_addons.store.database.opening import open_store
+from moonpalace_addons.store.fields import NANOSECOND, Field, Kind
 from moonpalace_addons.store.records import exchanges
-from moonpalace_addons.store.sql_views.columns import CALLS, COLUMNS, EVENTS, MESSAGES
+from moonpalace_addons.store.sql_views.calls import expression
+from moonpalace_addons.store.sql_views.columns import CALLS, COLUMNS, EVENTS, MESSAGES, Column
 from moonpalace_addons.store.sql_views.making import drop_views, make_views
 from tests.store.added import MOMENT, Add
 
@@ -58,6 +60,23 @@ def test_every_column_is_documented(folder: Path) -> None:
         section = next(each for each in text.split("\n## ")[1:] if each.startswith(f"`{view}`"))
         cells = [line.split("|")[1] for line in section.split("\n") if line.startswith("| `")]
         assert [name for cell in cells for name in cell.split("`")[1::2]] == [column.name for column in columns]
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit", "sql", "expected"),
+    [
+        ("whole", None, "40 + 2", 42),
+        ("decimal", None, "40 + 2", 42.0),
+        ("text", None, "40 + 2", "42"),
+        ("truth", None, "2 > 1", True),
+        ("whole", NANOSECOND, "1500000", 1.5),
+    ],
+)
+def test_derived_fields(engine: Engine, kind: Kind, unit: int | None, sql: str, expected: object) -> None:
+    """A field with an expression has the type of its kind; a derived duration is in milliseconds too."""
+    column = Column("derived", "", Field("derived", "", kind, sql=sql, unit=unit))
+    (row,) = rows(engine, f"SELECT {expression(column, engine.dialect.name)} AS found")
+    assert (row["found"], isinstance(row["found"], str)) == (expected, isinstance(expected, str))
 
 
 def test_calls_show_what_the_catalogue_shows(engine: Engine, add: Add) -> None:

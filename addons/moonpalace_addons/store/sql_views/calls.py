@@ -1,6 +1,8 @@
 """The SQL of the view `calls`: one row for each call, without bodies."""
 
-from moonpalace_addons.store.fields import Field
+from collections.abc import Mapping
+
+from moonpalace_addons.store.fields import Field, Kind
 from moonpalace_addons.store.sql_views.columns import CALLS, COLUMNS, START, Column
 
 TAGS = {
@@ -18,6 +20,8 @@ MOMENTS = {
     "postgresql": "to_timestamp(({microseconds}) / 1000000.0)",
 }
 """A moment, given in microseconds."""
+TYPES: Mapping[Kind, str] = {"whole": "BIGINT", "decimal": "FLOAT", "truth": "BOOLEAN"}
+"""The types of derived fields that are not text."""
 
 
 def calls(dialect: str) -> str:
@@ -30,14 +34,12 @@ def expression(column: Column, dialect: str) -> str:
     """Return the expression of a column."""
     field = column.field
     assert field is not None  # noqa: S101 - every column of this view shows a field
-    name = f"exchanges.{field.source}"
+    name = computed(field) if field.sql else f"exchanges.{field.source}"
     if field.kind == "set":
         return TAGS[dialect] if field.name == "tags" else LISTS[dialect].format(name=field.source)
     if field.kind == "moment" and column.name != START:
         return MOMENTS[dialect].format(microseconds=name)
-    if field.unit:
-        return milliseconds(name)
-    return computed(field) if field.sql else name
+    return milliseconds(name) if field.unit else name
 
 
 def milliseconds(nanoseconds: str) -> str:
@@ -47,4 +49,4 @@ def milliseconds(nanoseconds: str) -> str:
 
 def computed(field: Field) -> str:
     """Return the expression of a derived field; a cast tells programs its type."""
-    return f"CAST(({field.sql}) AS {'FLOAT' if field.kind == 'decimal' else 'TEXT'})"
+    return f"CAST(({field.sql}) AS {TYPES.get(field.kind, 'TEXT')})"
