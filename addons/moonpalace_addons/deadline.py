@@ -4,8 +4,8 @@ import asyncio
 import contextlib
 import logging
 import time
+from dataclasses import dataclass
 
-from moonpalace_addons.calls.activity import Activity
 from moonpalace_addons.calls.call import Call, Calls
 from moonpalace_addons.calls.failures import CLIENT_SILENT, TUNNEL_IDLE, UPSTREAM_SILENT, Failure
 from moonpalace_addons.calls.giving_up import give_up
@@ -14,6 +14,17 @@ from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.mitm import flow_control
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Activity:
+    """The last event on the connections of a call before its answer.
+
+    `at` is in nanoseconds of the monotonic clock; `mark` changes with each event.
+    """
+
+    at: int
+    mark: float | None = None
 
 
 class Deadline:

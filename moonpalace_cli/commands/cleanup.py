@@ -2,15 +2,15 @@
 
 import json
 import sys
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
 
 from moonpalace_addons.settings import kinds
+from moonpalace_addons.store.query import times
 from moonpalace_cli.calls.presentation import TIME_FORMAT
 from moonpalace_cli.flags.lookup import opened
-from moonpalace_cli.flags.moments import parse_moment
 from moonpalace_cli.flags.numbers import WholeNumber
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json
@@ -32,6 +32,14 @@ def parse_size(context: click.Context, parameter: click.Parameter, text: str | N
     except ValueError as error:
         why = str(error) if isinstance(error, kinds.HintError) else f"must be {kinds.SIZE.allowed}"
         raise click.BadParameter(f"{text!r} {why}", context, parameter) from error
+
+
+def parse_moment(context: click.Context, parameter: click.Parameter, text: str | None) -> datetime | None:
+    """Return the start of the period that the text names, with its time zone."""
+    try:
+        return None if text is None else times.since(text, datetime.now(UTC))
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from error
 
 
 def week_ago() -> datetime:

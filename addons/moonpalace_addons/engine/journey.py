@@ -18,10 +18,11 @@ from moonpalace_addons.engine.journey_control import JourneyControl
 from moonpalace_addons.engine.limits import MAX_REFUSAL_SIZE
 from moonpalace_addons.engine.messages import make_headers, make_response
 from moonpalace_addons.engine.phases import Phase
-from moonpalace_addons.engine.tunnel import Tunnel
-from moonpalace_addons.engine.tunnels import make_tunnel
+from moonpalace_addons.engine.tunnel import Tunnel, WebSocketTunnel
+from moonpalace_addons.engine.watching import WatchedTunnel
 
 if TYPE_CHECKING:
+    from moonpalace_addons.engine.api import ApiConnection
     from moonpalace_addons.engine.client import ClientConnection
 
 
@@ -267,8 +268,17 @@ class Journey(BaseJourney):
         self.phase = Phase.ENDING
         response.data.content = b""
         response.timestamp_end = time.time()
-        tunnel = make_tunnel(self, api, event.rest)
+        tunnel = self._tunnel(api, event.rest)
         self._hook("response", lambda: self._switched(tunnel))
+
+    def _tunnel(self, api: "ApiConnection", rest: bytes) -> Tunnel:
+        """Return the tunnel for an answer 101."""
+        response, request = self.flow.response, self.flow.request
+        upgrade = response.headers.get("upgrade", "") if response is not None else ""
+        if upgrade.lower() != "websocket" or request.headers.get("sec-websocket-version") != "13":
+            return Tunnel(self, api, rest)
+        is_watched = self.service.hooks.only_watches("websocket_message")
+        return (WatchedTunnel if is_watched else WebSocketTunnel)(self, api, rest)
 
     def _switched(self, tunnel: Tunnel) -> None:
         response = self.flow.response
