@@ -29,6 +29,8 @@ INTERVAL = 1.0
 """Seconds between updates of what is shown of running streams, and between looks at the limits."""
 GROWTH = 1.05
 """How much a stream must have grown to be shown again, because each time it is read from its beginning."""
+MIN_LOG = 1000
+"""Entries that the event log keeps, at least; mitmproxy would keep 10,000, of which each call makes one."""
 MARKS = {"bad": ":red_circle:", "warning": ":orange_circle:"}
 """The marks of calls that failed, and of answers that were cut off, by the style of their outcome."""
 REPLAY_OF_CUT = "only the beginning of this request is kept in the view: mpal export --curl has all of it"
@@ -77,6 +79,7 @@ class LiveView:
         contentviews.add(CallView(flow_view.focus_on if web_page.is_mitmweb() else lambda _: None))
         self._take_rows()
         if self.configuration.ready:
+            flow_view.limit_log(max(MIN_LOG, self.configuration.settings.live_limit))
             self._ticker = asyncio.create_task(self._tick())
 
     async def done(self) -> None:
@@ -176,8 +179,10 @@ class LiveView:
         for flow in over:
             if flow.live or flow.intercepted:
                 self._over.append(flow)
-            else:
-                kept.cut_bodies(flow, MAX_SIZE)
+                continue
+            kept.cut_bodies(flow, MAX_SIZE)
+            if flow.response is not None and callable(flow.response.stream):
+                flow.response.stream = True  # it knows the flow and keeps all that has passed
         excess = len(self._order) - self.configuration.settings.live_limit
         for flow_id in list(self._order) if excess > 0 else ():
             found = flow_view.shown(flow_id)

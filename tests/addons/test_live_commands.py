@@ -11,11 +11,15 @@ import pytest
 from mitmproxy.exceptions import CommandError
 from mitmproxy.http import HTTPFlow
 from mitmproxy.test import taddons, tflow
+from mitmproxy.tools.console import defaultkeys
+from mitmproxy.tools.console.keymap import Keymap
 
 from moonpalace_addons import live_commands
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.live import kept, mpal
-from moonpalace_addons.live_commands import LiveCommands
+from moonpalace_addons.live_commands import KEYS, LiveCommands
+from moonpalace_addons.mitm import console
+from moonpalace_addons.mitm.console import CONTEXTS, bind_keys
 from moonpalace_addons.settings.values import Settings, resolve
 from tests.waiting import until
 
@@ -77,15 +81,16 @@ def test_commands_run_mpal(
     """A command acts on the stored calls of its flows, and the log says what `mpal` says."""
     caplog.set_level(logging.INFO)
 
-    async def call() -> str:
-        said: str = getattr(commands, name)([stored(3, THIRD), stored(None, FIFTH), stored(5, FIFTH)], *given)
+    async def call() -> None:
+        assert getattr(commands, name)([stored(3, THIRD), stored(None, FIFTH), stored(5, FIFTH)], *given) is None
         await commands.done()
-        return said
 
-    assert asyncio.run(call()) == f"mpal {' '.join(expected)}: the event log says what it did"
+    asyncio.run(call())
     assert ran == [(expected, "sqlite:////calls.sqlite")]
-    (record,) = [each for each in caplog.records if "mpal" in each.getMessage()]
-    assert record.getMessage() == f"mpal {' '.join(expected)}: {'Error: no' if '--bad' in expected else 'done'}"
+    begun, record = [each for each in caplog.records if "mpal" in each.getMessage()]
+    about = " ".join(["mpal", *expected]).replace(THIRD, "#3").replace(FIFTH, "#5")
+    assert begun.getMessage() == f"{about} …"
+    assert record.getMessage() == f"{about}: {'Error: no' if '--bad' in expected else 'done'}"
     assert record.levelname == ("WARNING" if "--bad" in expected else "ALERT")
 
 
@@ -134,11 +139,11 @@ def test_they_are_commands_of_mitmproxy(commands: LiveCommands) -> None:
     with taddons.context(commands) as context:
         found = {name: each for name, each in context.master.commands.commands.items() if name.startswith("moonpalace")}
     assert {name: each.signature_help() for name, each in found.items()} == {
-        "moonpalace.curl": "moonpalace.curl flows -> str",
-        "moonpalace.explain": "moonpalace.explain flows *answers -> str",
-        "moonpalace.export": "moonpalace.export flows folder -> str",
-        "moonpalace.label": "moonpalace.label flows *labels -> str",
-        "moonpalace.row": "moonpalace.row flows -> str",
+        "moonpalace.curl": "moonpalace.curl flows",
+        "moonpalace.explain": "moonpalace.explain flows *answers",
+        "moonpalace.export": "moonpalace.export flows folder",
+        "moonpalace.label": "moonpalace.label flows *labels",
+        "moonpalace.row": "moonpalace.row flows",
     }
     assert all(each.help for each in found.values())
 
@@ -150,3 +155,53 @@ def test_a_real_mpal(tmp_path: Path, empty_store: Path) -> None:
     assert not is_done
     assert "no call is stored yet" in said
     assert said.startswith("Error: ")
+
+
+def test_keys_replace_nothing() -> None:
+    """The keys are free in mitmproxy's console; one that the user has bound stays his, in the list and in a flow."""
+    keymap = Keymap(None)
+    defaultkeys.map(keymap)
+    assert not [(key, context) for key, *_ in KEYS for context in (*CONTEXTS, "global") if keymap.get(context, key)]
+    keymap.add("t", "own", ["flowlist"])
+    keymap.add("y", "own", ["global"])
+    bind_keys(keymap, KEYS)
+    for context, key, command in (
+        ("flowlist", "t", "own"),
+        ("flowview", "t", KEYS[0][1]),
+        ("flowlist", "T", KEYS[1][1]),
+        ("flowlist", "X", "flow.kill @focus"),
+    ):
+        found = keymap.get(context, key)
+        assert found
+        assert found.command == command
+    assert keymap.get("flowlist", "y") is None
+
+
+@pytest.mark.parametrize(("said", "shown"), [("one\ntwo", ["one\ntwo"]), ("done", [])])
+def test_the_console_shows_what_mpal_says(
+    commands: LiveCommands,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    said: str,
+    shown: list[str],
+) -> None:
+    """In the console a text of several lines opens."""
+    caplog.set_level(logging.INFO)
+    found: list[str] = []
+
+    async def run(*_: object) -> tuple[str, bool]:
+        return said, True
+
+    monkeypatch.setattr(mpal, "run", run)
+    monkeypatch.setattr(console, "is_console", lambda: True)
+    monkeypatch.setattr(console, "show", found.append)
+
+    async def call() -> None:
+        commands.row([stored(5, FIFTH)])
+        await asyncio.gather(*commands._tasks)
+
+    with taddons.context(commands):
+        asyncio.run(call())
+    assert found == shown
+    levels = [record.levelname for record in caplog.records if "mpal show" in record.getMessage()]
+    assert levels == ["ALERT", "INFO" if shown else "ALERT"], caplog.text

@@ -1,6 +1,8 @@
 """Rows, streams and limits of mitmproxy's view."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -14,6 +16,7 @@ from mitmproxy.test import taddons, tflow
 
 from moonpalace_addons import live_view
 from moonpalace_addons.calls.call import Call, Calls
+from moonpalace_addons.calls.tap import Tap
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.live import kept
 from moonpalace_addons.live_view import REPLAY_OF_CUT, LiveView
@@ -33,16 +36,17 @@ class Rig:
         self.live = LiveView(Configuration(settings), self.calls)
         self.view = View()
 
-    def begin(self) -> HTTPFlow:
-        """Begin a call whose answer is a stream; its flow is in the view."""
+    def begin(self, *, taps: bool = False) -> HTTPFlow:
+        """Begin a call whose answer is a stream, which is perhaps stored; its flow is in the view."""
         flow = tflow.tflow(resp=True)
         assert flow.response is not None
         flow.live = True
         flow.response.data.content = flow.response.timestamp_end = None
-        self.calls.begin(Call(flow, 0, [], "", "/v1/chat/completions"))
+        call = Call(flow, 0, [], "", "/v1/chat/completions")
+        self.calls.begin(call)
         self.view.requestheaders(flow)
         self.live.requestheaders(flow)
-        flow.response.stream = lambda data: data
+        flow.response.stream = Tap(call) if taps else lambda data: data
         self.live.responseheaders(flow)
         return flow
 
@@ -72,6 +76,35 @@ def rig() -> Iterator[Rig]:
     rig = Rig()
     with taddons.context(rig.view):
         yield rig
+
+
+def test_a_dropped_flow_dies() -> None:
+    """Nothing keeps a flow that has left the view, not even until garbage is collected: memory stays flat."""
+    rig = Rig(limit=1)
+    try:
+        with taddons.context(rig.view):
+            dropped = [weakref.ref(flow) for flow in played(rig, 3)]
+            assert [ref() is None for ref in dropped] == [True, True, False]
+    finally:
+        gc.enable()
+
+
+def played(rig: Rig, count: int) -> Iterator[HTTPFlow]:
+    """Yield the flows of streams from their beginning until their rows are told and the view has been cut."""
+    for _ in range(count):
+        flow = rig.begin(taps=True)
+        gc.collect()  # mitmproxy's makers of flows leave cycles
+        gc.disable()
+        pass_through(flow, b"Once")
+        rig.tick()
+        call = rig.calls.get(flow)
+        rig.end(flow, b"Once")
+        assert call
+        call.drop_states()
+        del call
+        rig.tell(flow, ROW)
+        rig.tick()
+        yield flow
 
 
 def pass_through(flow: HTTPFlow, data: bytes) -> object:

@@ -26,7 +26,11 @@ class Watch:
         self.times: list[tuple[int, int]] = []
         self._pieces: list[bytes] = []
         self._together: Callable[[Sequence[bytes]], Sequence[bytes]] | None = getattr(stream, "together", None)
-        self.together = self._all if self._together is not None else None
+
+    @property
+    def together(self) -> Callable[[Sequence[bytes]], Sequence[bytes]] | None:
+        """Return what takes pieces that arrived together, None if the stream takes one at a time."""
+        return self._all if self._together is not None else None  # kept, it would refer to this object and back
 
     @property
     def content(self) -> bytes:

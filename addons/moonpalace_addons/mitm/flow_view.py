@@ -1,5 +1,6 @@
-"""mitmproxy's view of flows, which mitmweb and the console have and mitmdump has not."""
+"""mitmproxy's view of flows and its event log, which mitmweb and the console have and mitmdump has not."""
 
+from collections import deque
 from typing import TYPE_CHECKING, cast
 
 from mitmproxy import ctx
@@ -32,6 +33,13 @@ def update(flow: Flow) -> None:
     """Show what has changed of a flow."""
     if (view := flow_view()) is not None:
         view.update([flow])
+
+
+def limit_log(entries: int) -> None:
+    """Keep only the newest entries of the event log."""
+    events = getattr(ctx, "master", None) and ctx.master.addons.get("eventstore")
+    if events is not None:
+        events.data = deque(events.data, maxlen=entries)
 
 
 def shown(flow_id: str) -> Flow | None:
