@@ -13,7 +13,6 @@ an empty list at that position, the whole body is valid, and its members are tho
 import json
 import re
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -43,8 +42,7 @@ _PLAIN_KEY = re.compile(r'"([^"\\\x00-\x1f]*)"[ \t\n\r]*:[ \t\n\r]*')
 _NEXT_KEY = re.compile(r'[ \t\n\r]*,[ \t\n\r]*(?=")')
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """One member of the outermost object: its key and the position of its value.
 
     `elements` are the positions of the elements if the value is an array that was asked for, else None.

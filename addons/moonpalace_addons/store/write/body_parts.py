@@ -5,6 +5,7 @@ lists in a request. A piece is an element with the separator before it, or sever
 pieces of a list do not depend on what is appended to it. The pieces join to the body byte for byte.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -36,7 +37,7 @@ _CLOSING = b'}]"'
 """The last byte of elements other than numbers and literals such as `null`."""
 _SHORT = b"[0"
 """The beginning of a list with one short element."""
-_NAMES = tuple(f'"{name}"'.encode() for name in CUT_LISTS)
+_NAME = re.compile(f'"(?:{"|".join(CUT_LISTS)})"'.encode())
 
 type Stretch = tuple[int, bool]
 """The end of a stretch of a body, and whether it is an element; it begins at the end of the previous one."""
@@ -109,7 +110,7 @@ def _list_ends(body: bytes, members: Iterable[Member]) -> list[int]:
 
 def _members(body: bytes) -> list[Member]:
     """Return the list members at which a body is cut; empty if it is not cut at lists."""
-    if any(name in body for name in _NAMES) and is_utf8(body):
+    if _NAME.search(body) and is_utf8(body):
         return read_members(body, CUT_LISTS) or []
     return []
 

@@ -229,7 +229,9 @@ def read_columns(
         warnings += reading.face.warnings(fields, mapping(reading.completion), streamed=streamed)
         if not (reading.has_end or reading.is_cut):
             warnings.append(reading.face.no_end)
-    return answered_columns(ended, received, fields, warnings) | reading_columns(reading, received, ended.at)
+    columns = answered_columns(ended, received, fields, warnings)
+    columns |= reading_columns(reading, received, ended.at)
+    return columns
 
 
 def silence_warning(ended: ExchangeEnded, received: Received) -> list[str]:
@@ -245,8 +247,10 @@ def silence_warning(ended: ExchangeEnded, received: Received) -> list[str]:
 
 def answered_columns(ended: ExchangeEnded, received: Received, fields: Fields, warnings: Sequence[str]) -> Values:
     """Return the columns for the end of a call with an answer, without those derived from its content."""
-    columns = ending_columns(ended, fields, warnings) | header_columns(received)
-    return columns | {"response_bytes": len(received.body), "is_stream": received.is_stream}
+    columns = ending_columns(ended, fields, warnings)
+    columns |= header_columns(received)
+    columns |= {"response_bytes": len(received.body), "is_stream": received.is_stream}
+    return columns
 
 
 def ending_columns(ended: ExchangeEnded, fields: Fields, warnings: Sequence[str]) -> Values:

@@ -19,16 +19,18 @@ HEADER_COLUMNS = frozenset({"request_headers", "response_headers"})
 def storable(columns: Values, hidden: Sequence[bytes] = ()) -> Values:
     """Return the columns with secrets masked, including `hidden`, and values that both databases accept.
 
-    Lone surrogates and NUL are replaced by escapes; an integer beyond 64 bits becomes None.
+    Lone surrogates and NUL are replaced by escapes; an integer beyond 64 bits becomes None. It is the same object if
+    nothing has to be replaced.
     """
-    # Nearly every row is acceptable as it is, which one check of all its texts joined shows.
-    given = {name: value for name, value in columns.items() if type(value) is str}
-    numbers = [value for value in columns.values() if type(value) is int]
+    # Nearly every row is acceptable as it is, which one check of all its texts joined shows; most columns are None.
+    said = {name: value for name, value in columns.items() if value is not None}
+    given = {name: value for name, value in said.items() if type(value) is str}
+    numbers = [value for value in said.values() if type(value) is int]
     has_large_int = bool(numbers) and (max(numbers) > MAX_INT64 or min(numbers) < -MAX_INT64)
     texts = "\n".join(given.values())
-    fit = dict(columns)
+    fit = columns
     if has_large_int or "\x00" in texts or not texts.isascii():
-        fit |= {name: acceptable(value) for name, value in columns.items()}
+        fit = {name: acceptable(value) for name, value in columns.items()}
         given = {name: cast(str, fit[name]) for name in given}
         texts = "\n".join(given.values())
     known = bool(hidden and texts) and masking.mask_known(texts, hidden) != texts
@@ -41,7 +43,7 @@ def storable(columns: Values, hidden: Sequence[bytes] = ()) -> Values:
         if known and name != "endpoint":
             shown = masking.mask_known(shown, hidden)
         if shown is not text:
-            fit[name] = shown
+            fit = fit | {name: shown}
     return fit
 
 

@@ -140,7 +140,7 @@ def rewrite(connection: Connection, units: Sequence[Unit]) -> dict[str, int]:
 def put(connection: Connection, units: Sequence[Unit], known: dict[str, int]) -> dict[str, int]:
     """Write new rows, changed rows, bodies, streams and segments; `known` are the ids of existing rows."""
     listed = put_pieces(connection, units, known)
-    new = [unit.columns | parts.NONE | listed[unit.uuid] for unit in units if unit.uuid not in known]
+    new = [{**unit.columns, **parts.NONE, **listed[unit.uuid]} for unit in units if unit.uuid not in known]
     ids = known | exchanges.insert_exchanges(connection, new)
     changed = [unit.changed | listed[unit.uuid] | {"id": known[unit.uuid]} for unit in units if unit.uuid in known]
     for alike in by_columns([row for row in changed if len(row) > 1]).values():

@@ -117,6 +117,8 @@ class Decoder:
 
 def decode(data: bytes, content_encoding: str | None, max_output: int = DEFAULT_MAX_OUTPUT) -> tuple[bytes, str | None]:
     """Decode a whole body; return it with the error, if any, by the rules at the top of this module."""
+    if not content_encoding:
+        return data, None
     decoder = Decoder(content_encoding, max_output)
     decoded = decoder.feed(data) + decoder.close()
     return decoded, decoder.error
