@@ -73,7 +73,7 @@ def upstream() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def plain(launch: Launcher, upstream: str) -> Iterator[Proxy]:
     """Give a proxy that passes answers on as they are."""
-    with launch.start(*LIMITS, endpoint=upstream) as proxy:
+    with launch.start(*LIMITS, endpoint=upstream, fresh=bool(THOROUGH)) as proxy:
         yield proxy
 
 
@@ -81,7 +81,7 @@ def plain(launch: Launcher, upstream: str) -> Iterator[Proxy]:
 def changing(launch: Launcher, upstream: str) -> Iterator[Proxy]:
     """Give a proxy that changes requests and answers in all ways."""
     options = ("--force-stream", "--detect-repeat", "--stream-usage", "--cache-key-hint")
-    with launch.start(*options, *LIMITS, endpoint=upstream) as proxy:
+    with launch.start(*options, *LIMITS, endpoint=upstream, fresh=bool(THOROUGH)) as proxy:
         yield proxy
 
 

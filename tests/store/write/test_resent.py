@@ -1,13 +1,15 @@
 """Tests of cutting bodies whose beginning has been cut before."""
 
 import json
+import os
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moonpalace_addons.store.write.body_parts import cut
-from moonpalace_addons.store.write.resent import MIN_CACHED_SIZE, PieceCache, piece
+from moonpalace_addons.store.write.resent import CACHE_SIZE, MIN_CACHED_SIZE, PieceCache, piece
 
 SIZES = st.integers(0, 5000)
 CONTENTS = st.sampled_from(["a", "语", '"', "é\\"])
@@ -30,7 +32,7 @@ def pieces(resent: PieceCache, data: bytes) -> list[bytes]:
     body, outline = resent.cut(data)
     assert all(each == piece(each.data) for each in body.pieces)
     assert outline == data or is_outline(json.loads(outline), json.loads(data))
-    return [each.data for each in body.pieces]
+    return [bytes(each.data) for each in body.pieces]
 
 
 def is_outline(short: dict[str, list[object]], whole: dict[str, list[object]]) -> bool:
@@ -77,6 +79,20 @@ def test_only_what_is_new_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     after = resent.pieces(body(messages))
     assert all(one is other for one, other in zip(before[:-2], after, strict=False))
     assert b"".join(each.data for each in after) == body(messages)
+
+
+@pytest.mark.parametrize("begin", [b'{"a":"', b"BINARY"], ids=["JSON", "other"])
+def test_a_large_body_is_not_copied(begin: bytes) -> None:
+    """The pieces of a body that is too large to be remembered take no second place in memory."""
+    large = begin + os.urandom(CACHE_SIZE).replace(b'"', b"x")
+    tracemalloc.start()
+    try:
+        found = PieceCache().pieces(large)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert b"".join(each.data for each in found) == large
+    assert peak < CACHE_SIZE / 4
 
 
 def test_a_number_that_goes_on() -> None:

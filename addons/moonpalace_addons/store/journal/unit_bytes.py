@@ -55,7 +55,7 @@ def pack(unit: Unit) -> bytes:
         "times": unit.times if unit.is_over else None,
         "bodies": described,
     }
-    data = json.dumps(head, separators=(",", ":")).encode()
+    data = json.dumps(head, separators=(",", ":"), default=list).encode()
     parts = [LENGTH.pack(len(data)), data, *(body for body in bodies.values() if body is not None)]
     parts += [data for _, data, _ in unit.segments]
     size = sum(map(len, parts))

@@ -103,7 +103,7 @@ def unpacked(data: bytes) -> list[tuple[int, int]]:
 
 def segment_row(exchange_id: int, sequence: int, data: bytes, chunks: Sequence[tuple[int, int]]) -> Values:
     """Return a row of `response_segments`; `chunks` as in a stream."""
-    return {"exchange_id": exchange_id, "sequence": sequence, "data": data, "chunks": json.dumps(chunks)}
+    return {"exchange_id": exchange_id, "sequence": sequence, "data": data, "chunks": json.dumps([*chunks])}
 
 
 def received_so_far(connection: Connection, exchange_id: int) -> tuple[bytes, list[tuple[int, int]]]:

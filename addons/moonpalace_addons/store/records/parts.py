@@ -5,7 +5,7 @@ The columns `request_parts` and `response_parts` hold a JSON array of ids, `requ
 `engine.writing`; this keeps the clean-up from deleting a piece that is about to be used.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Buffer, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import batched
 from typing import Any
@@ -62,7 +62,7 @@ def keep_pieces(connection: Connection, cuts: Sequence[Sequence[Piece]]) -> list
     """Store missing pieces; return the ids of all in the same order."""
     if not cuts:
         return []
-    data = dict[bytes, bytes]()
+    data = dict[bytes, Buffer]()
     for body in cuts:
         data.update(body)
     ids = find(connection, data)
@@ -103,7 +103,7 @@ def padded(hashes: Sequence[bytes]) -> list[bytes]:
     return [*hashes, *[hashes[-1]] * ((1 << (len(hashes) - 1).bit_length()) - len(hashes))]
 
 
-def add_numbered(connection: Connection, data: Mapping[bytes, bytes]) -> dict[bytes, int]:
+def add_numbered(connection: Connection, data: Mapping[bytes, Buffer]) -> dict[bytes, int]:
     """Add pieces in a transaction that excludes other writers, so that ids need not be queried."""
     first = connection.execute(LAST).scalar_one() + 1
     ids = {key: first + number for number, key in enumerate(data)}
@@ -111,17 +111,17 @@ def add_numbered(connection: Connection, data: Mapping[bytes, bytes]) -> dict[by
     return ids
 
 
-def add(connection: Connection, data: Mapping[bytes, bytes]) -> dict[bytes, int]:
+def add(connection: Connection, data: Mapping[bytes, Buffer]) -> dict[bytes, int]:
     """Add pieces that others may be adding too, in the order of their hashes to avoid deadlocks."""
-    rows = [row(key, data[key]) for key in sorted(data)]
+    rows = [row(key, bytes(data[key])) for key in sorted(data)]
     returned = connection.execute(addition(), {f"{each.name}s": [found[each.name] for found in rows] for each in ADDED})
     ids: dict[bytes, int] = {found.hash: found.id for found in returned}
     return ids | find(connection, data.keys() - ids.keys())
 
 
-def row(key: bytes, piece: bytes) -> Values:
+def row(key: bytes, piece: Buffer) -> Values:
     """Return a row of `parts`."""
-    return {"hash": key, "is_text": is_text(piece), "data": piece}
+    return {"hash": key, "is_text": is_text(bytes(piece)), "data": piece}
 
 
 def joined(connection: Connection, exchange_id: int, side: Side) -> bytes | None:

@@ -38,7 +38,7 @@ class Received:
     headers: str | None
     content_type: str | None
     body: bytes
-    chunks: list[tuple[int, int]]
+    chunks: Sequence[tuple[int, int]]
     problem: str | None = None
     masked: tuple[str, ...] = ()
     is_partial: bool = False

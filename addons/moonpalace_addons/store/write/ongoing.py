@@ -8,7 +8,8 @@ from itertools import accumulate
 from moonpalace_addons.store.tasks import ResponseStarted
 from moonpalace_addons.store.write import derive, gate
 from moonpalace_addons.store.write.answers import Received
-from moonpalace_addons.store.write.units import TIME_WEIGHT, Unit
+from moonpalace_addons.store.write.units import TIME_WEIGHT, Times, Unit
+from moonpalace_addons.wire.chat.arrivals import Arrivals
 from moonpalace_addons.wire.codings import encodings
 from moonpalace_addons.wire.secrets import masking as secrets
 
@@ -25,7 +26,7 @@ class Answer:
     body: io.BytesIO = field(default_factory=io.BytesIO, repr=False)
     size: int = 0
     """Bytes of the body so far."""
-    chunks: list[tuple[int, int]] = field(default_factory=list)
+    chunks: Arrivals = field(default_factory=Arrivals)
     decoder: encodings.Decoder = field(init=False)
     headers: str = field(init=False)
     stored: int = 0
@@ -43,7 +44,7 @@ class Answer:
         waiting = self.started.chunks
         for at, data in [waiting.popleft() for _ in range(len(waiting))]:
             self._add(self.decoder.feed(data))
-            self.chunks.append((self.size, at))
+            self.chunks.append(self.size, at)
 
     def take(self, times: Sequence[int], lengths: Sequence[int], data: bytes) -> None:
         """Decode packed chunks: their arrival times, their lengths and all their bytes."""
@@ -51,18 +52,18 @@ class Answer:
             offsets = accumulate(lengths, initial=self.size)
             next(offsets)
             self._add(data)
-            self.chunks += zip(offsets, times, strict=True)
+            self.chunks.extend(offsets, times)
             return
         begin = 0
         for at, length in zip(times, lengths, strict=True):
             self._add(self.decoder.feed(data[begin : begin + length]))
-            self.chunks.append((self.size, at))
+            self.chunks.append(self.size, at)
             begin += length
 
     def _add(self, data: bytes) -> None:
         self.size += self.body.write(data)
 
-    def fresh(self) -> tuple[bytes, Sequence[tuple[int, int]]]:
+    def fresh(self) -> tuple[bytes, Times]:
         """Return the part that is not stored yet, and mark it as stored.
 
         The last bytes are held back while they may be the beginning of a secret.
@@ -75,7 +76,7 @@ class Answer:
         masked = gate.masked_part(data[:size], self.secrets, in_events=in_events)
         self.stored += size
         count = len(self.chunks)
-        while count > self.stored_chunks and self.chunks[count - 1][0] > self.stored:
+        while count > self.stored_chunks and self.chunks.offsets[count - 1] > self.stored:
             count -= 1
         chunks = self.chunks[self.stored_chunks : count]
         self.stored_chunks = count
@@ -129,7 +130,7 @@ class Ongoing(Unit):
         """Return the time of what came last, in nanoseconds since the request began."""
         if self.answer is None:
             return 0
-        return self.answer.chunks[-1][1] if self.answer.chunks else self.answer.started.at
+        return self.answer.chunks.times[-1] if self.answer.chunks else self.answer.started.at
 
     def begin_answer(self, started: ResponseStarted) -> None:
         """Note that the answer has begun."""

@@ -6,7 +6,7 @@ in memory twice.
 
 import hashlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Buffer, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from threading import Lock
@@ -25,10 +25,10 @@ HASH_BYTES = 16
 
 
 class Piece(NamedTuple):
-    """A piece of a body and its hash."""
+    """A piece of a body and its hash; of a large body, a view and not a copy."""
 
     hash: bytes
-    data: bytes
+    data: Buffer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,14 +120,15 @@ class PieceCache:
             self._free -= size
 
 
-def piece(data: bytes) -> Piece:
+def piece(data: Buffer) -> Piece:
     """Return data as a Piece."""
     return Piece(hashlib.blake2b(data, digest_size=HASH_BYTES).digest(), data)
 
 
 def _cut(body: bytes) -> CachedBody:
     cutting = body_parts.cutting(body)
-    return CachedBody(cutting, tuple(piece(body[start:end]) for start, end in pairwise([0, *cutting.ends])))
+    source = body if len(body) <= CACHE_SIZE else memoryview(body)
+    return CachedBody(cutting, tuple(piece(source[start:end]) for start, end in pairwise([0, *cutting.ends])))
 
 
 def _continued(body: bytes, known: CachedBody, count: int, rest: Cutting) -> CachedBody:

@@ -23,7 +23,7 @@ type Segment = tuple[int, bytes, Times]
 
 UNIT_WEIGHT = 4096
 """Approximate bytes of the columns of a call."""
-TIME_WEIGHT = 120
+TIME_WEIGHT = 16
 """Approximate bytes of memory for the offset and the time of one chunk."""
 
 

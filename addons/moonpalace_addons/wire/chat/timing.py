@@ -88,14 +88,15 @@ def _arrived(
     chunks: Sequence[tuple[int, int]], events: Sequence[tuple[int, object]]
 ) -> Iterator[tuple[int, bool, object]]:
     """Yield for each event when it arrived, whether it is the first that its chunk completed, and its value."""
-    number, known, last = 0, -1, len(chunks) - 1
-    offset, arrived = chunks[0]
+    later = iter(chunks)
+    offset, arrived = next(later)
+    is_first = True
     for end, value in events:
-        while offset < end and number < last:
-            number += 1
-            offset, arrived = chunks[number]
-        yield arrived, number != known, value
-        known = number
+        while offset < end and (chunk := next(later, None)) is not None:
+            offset, arrived = chunk
+            is_first = True
+        yield arrived, is_first, value
+        is_first = False
 
 
 def _time_per_token(tokens: Sequence[int], completion_tokens: int | None) -> int | None:
