@@ -39,7 +39,7 @@ def command(wanted: CallSelection, as_json: bool, settings: Settings) -> None:
         from moonpalace_cli.explaining.language import terminal_language
         from moonpalace_cli.output import print_json, terminal_width
         from moonpalace_cli.views.showing.facts import read_facts
-        from moonpalace_cli.views.showing.phrases import translated
+        from moonpalace_cli.views.showing.phrases import Phrase, translated
         from moonpalace_cli.views.showing.reasons import reasons
         from moonpalace_cli.views.showing.screen import WIDTH, reason_lines
 
@@ -56,4 +56,4 @@ def command(wanted: CallSelection, as_json: bool, settings: Settings) -> None:
                 continue
             click.echo(f"#{call.id} {translated(outcome(call).text, language)}")
             lines = reason_lines(found, terminal_width() or WIDTH, language)
-            click.echo("\n".join(lines) or translated(NOTHING, language))
+            click.echo("\n".join(lines) or Phrase(NOTHING).said(language))

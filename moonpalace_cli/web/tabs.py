@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from moonpalace_addons.store.fields import cost_saved, url
 from moonpalace_addons.store.read.header_text import header_pairs
@@ -20,9 +20,13 @@ from moonpalace_cli.web.bodies import body
 from moonpalace_cli.web.call import ShownCall
 from moonpalace_cli.web.messages import talk
 
+if TYPE_CHECKING:
+    from moonpalace_addons.store.records.exchanges import Exchange
+
 MAX_RUNS = 400
 """Lines of the table of events."""
-COSTS = ("cost_input", "cost_cached", "cost_output")
+COSTS = {"cost_input": "input that was not cached", "cost_cached": "cached input", "cost_output": "output"}
+PRICES = {"price_input": "price of a million input tokens", "price_cached": "price of a million cached tokens"}
 
 type Values = Mapping[str, object]
 
@@ -126,20 +130,23 @@ def cache_document(shown: ShownCall) -> str:
 def cost(shown: ShownCall) -> Values:
     """Return the cost by part."""
     call = shown.call
-    parts = [(name, getattr(call, name)) for name in (*COSTS, "cost")]
-    amounts = [(name, price(value, call.cost_currency)) for name, value in parts if value is not None]
     saved = cost_saved(call)
-    prices = [(name, getattr(call, name)) for name in ("price_input", "price_cached")]
     return {
-        "amounts": amounts,
+        "amounts": priced(call, COSTS | {"cost": "altogether"}),
         "saved": price(saved, call.cost_currency) if saved else "",
-        "prices": [(name, price(value, call.cost_currency)) for name, value in prices if value is not None],
+        "prices": priced(call, PRICES),
     }
+
+
+def priced(call: Exchange, names: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the amounts in these fields that are known, under names for people."""
+    found = ((title, getattr(call, name)) for name, title in names.items())
+    return [(title, price(value, call.cost_currency)) for title, value in found if value is not None]
 
 
 def cost_document(shown: ShownCall) -> str:
     """Return the cost by part."""
-    names = (*COSTS, "cost", "cost_currency", "price_input", "price_cached", "reported_cost")
+    names = (*COSTS, "cost", "cost_currency", *PRICES, "reported_cost")
     return dumps({**{name: getattr(shown.call, name) for name in names}, "cost_saved": cost_saved(shown.call)})
 
 

@@ -151,6 +151,15 @@ CACHES = {
         "API 不接受上下文缓存 {cache}（{status}），去掉之后又发了一次"
     ),
 }
+CHANGES = {
+    "{name}: set to the configured key": "{name}：换成了配置的 Key",
+    "{name}: set as configured": "{name}：按配置设置",
+    "body: {what}": "正文：{what}",
+    "{one} and {other} set to true": "{one} 与 {other} 设为 true",
+    "{what} set to true": "{what} 设为 true",
+    "{what} added": "加上了 {what}",
+    "headers: {what}": "消息头：{what}",
+}
 TUNNELS = {
     "what passed through the WebSocket: from the client {asked}": "WebSocket 中传输的内容：客户端发出 {asked}",
     "what passed through the tunnel ({protocol}) is not kept: from the client {asked}": (
@@ -189,4 +198,6 @@ ORIGINAL = {
         "流里没有 [DONE]，可能被截断了，原版 MoonPalace 没有记录"
     ),
 }
-TEXTS: Mapping[str, str] = ENDINGS | AGES | AT_LIMIT | STREAMS | BODIES | DEVIATIONS | CACHES | TUNNELS | ORIGINAL
+TEXTS: Mapping[str, str] = (
+    ENDINGS | AGES | AT_LIMIT | STREAMS | BODIES | DEVIATIONS | CACHES | CHANGES | TUNNELS | ORIGINAL
+)

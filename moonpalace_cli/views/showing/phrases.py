@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 
-from moonpalace_cli.views.showing.chinese import CHINESE
+from moonpalace_cli.views.showing.chinese import CHINESE, OUTCOMES
 
 ENGLISH, CHINESE_CODE = "en", "zh"
 CLAUSE = "; "
@@ -41,7 +41,7 @@ def translated(text: str, language: str) -> str:
 @lru_cache(1024)
 def in_chinese(text: str) -> str:
     """Return a finished text in Chinese, with the values that are in it; else clause by clause."""
-    if found := CHINESE.get(text):
+    if found := OUTCOMES.get(text):
         return found
     if len(text) > MAX_FINISHED:
         return text

@@ -116,6 +116,11 @@ def test_warnings_have_their_chinese() -> None:
         ("the API broke off, silent for 3.2 s", "API 中断了，此前静默 3.2 秒"),
         ("429 rate limit reached, retry after 3 s", "429 rate limit reached，3 秒后可重试"),
         ("404, no endpoint is called {x}", "404，没有名为 {x} 的 endpoint"),
+        (
+            "body: stream and stream_options.include_usage set to true",
+            "正文：stream 与 stream_options.include_usage 设为 true",
+        ),
+        ("authorization: set to the configured key", "authorization：换成了配置的 Key"),
         ("stop", "stop"),
         ("what nobody knows; silent", "what nobody knows; silent"),
         ("a, silent for " * 80 + "s", "a, silent for " * 80 + "s"),
