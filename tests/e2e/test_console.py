@@ -164,6 +164,7 @@ COLOURED = ("/calls/1", "/overview", "/compare?call=2&call=3", "/")
 OTHERS = (
     "/calls/3",
     "/calls/1/explain",
+    "/explain?q=id+%3C+4",
     "/calls/1/events",
     "/calls/3/request",
     "/?q=status+%3E%3E+1",
@@ -203,6 +204,16 @@ def test_a_model_explains_a_call(page: Page, served: Served, engine: Engine) -> 
     page.locator("article", has_text="What to change:").get_by_text("mock-helper").wait_for()
     (kept,) = explanations.of_call(engine, 1)
     assert page.locator(".md.lines").inner_text() == kept.text
+
+
+def test_a_model_explains_the_calls_of_a_filter(page: Page, served: Served, engine: Engine) -> None:
+    """In the overview the key leads to what these calls have in common, and the answer appears there by itself."""
+    page.goto(f"{served.address}/overview?q=id+%3E+1+%26%26+id+%3C+4")
+    page.keyboard.press("e")
+    page.get_by_role("button", name="Send it to mock-helper").click()
+    page.locator("article", has_text="about 2 calls").get_by_text("mock-helper").wait_for()
+    page.keyboard.press("u")
+    page.wait_for_url("**/?q=id**")
 
 
 def test_a_day(page: Page, served: Served, engine: Engine) -> None:

@@ -156,7 +156,7 @@ def cost_lines(
     shown = [phrase(template, **counts, possible=f"{cost.possible:,}", blocks=blocks)]
     if not cost.lost:
         return [*shown, phrase("cost: nothing")]
-    money = f": {amount(price[0])} {price[1]}" if price else ""
+    money = phrase(": {amount}", amount=f"{amount(price[0])} {price[1]}") if price else NOTHING
     return [*shown, phrase("cost: {count} tokens that were not cached{money}", count=f"{cost.lost:,}", money=money)]
 
 

@@ -238,6 +238,7 @@ PROMPTS = {
     " (1 block of {size})": "（1 块，每块 {size} 个）",
     " ({count} blocks of {size})": "（{count} 块，每块 {size} 个）",
     "cost: nothing": "代价：无",
+    ": {amount}": "：{amount}",
     "cost: {count} tokens that were not cached{money}": "代价：{count} 个 token 没有命中缓存{money}",
     "expired: {passed} had passed, and the cache was to live for {seconds} s": (
         "已过期：过去了 {passed}，而缓存的有效期是 {seconds} s"
