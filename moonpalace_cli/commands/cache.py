@@ -99,8 +99,8 @@ def show_cache(name: str, as_json: bool, settings: Settings) -> None:
 def clear_caches(expired: bool, as_json: bool, settings: Settings) -> None:
     """Remove the context caches from the store.
 
-    The API lets them go by itself when their time to live is over; a running proxy that comes upon one that was
-    forgotten deletes it there.
+    The API deletes them when their time to live is over; a running proxy that finds one of the removed caches at the
+    API deletes it there.
     """
     with opened(settings.database) as engine:
         from moonpalace_addons.store.records import context_caches
@@ -109,7 +109,7 @@ def clear_caches(expired: bool, as_json: bool, settings: Settings) -> None:
     if as_json:
         print_json(json.dumps({"forgotten": count}))
     else:
-        click.echo(f"forgot {count} context {'cache' if count == 1 else 'caches'}")
+        click.echo(f"removed {count} context {'cache' if count == 1 else 'caches'}")
 
 
 @command.command("why")
@@ -120,16 +120,16 @@ def why(wanted: CallSelection, form: Form, settings: Settings) -> None:
     """Explain why the prompt of a call was cached or not; without an ID, of the newest.
 
     The call is compared with the one that it continues: of the 50 before it with the same key, the one that has the
-    most messages in common; rather one for the same model that had ended, since models share no cache. If none has a
-    message in common, it is compared with the one whose prompt is nearly the same. Shown are the message at which
-    the two prompts part, what changed there, how many cached tokens that cost, and whether the cache had expired. The
-    API caches the beginning of a prompt (tools, instructions, messages) up to the first difference: Kimi in blocks of
-    256 tokens. This needs no --auto-cache.
+    most messages in common, preferably one for the same model that had ended, because models do not share caches. If
+    none has a message in common, it is compared with the one whose prompt is nearly the same. The output shows the
+    message at which the two prompts part, the change there, how many cached tokens it cost, and whether the cache had
+    expired. The API caches the beginning of a prompt (tools, instructions, messages) up to the first difference: Kimi
+    in blocks of 256 tokens. This needs no --auto-cache.
 
-    Of many calls (several IDs, --last N, --all or a filter such as --since), the misses are ranked by what they cost,
-    and the calls are counted that share no beginning with an earlier one.
+    For many calls (several IDs, --last N, --all or a filter such as --since), the misses are ranked by cost, and calls
+    that share no beginning with an earlier one are counted.
 
-    In a Chinese locale it speaks Chinese of a single call; other output is always English.
+    In a Chinese locale the explanation of a single call is in Chinese; other output is always in English.
     """
     with opened(settings.database, needs_calls=True) as engine:
         ids = wanted.find(engine)

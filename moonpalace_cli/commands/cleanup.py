@@ -65,7 +65,7 @@ def week_ago() -> datetime:
 )
 @click.option("--include-labelled", is_flag=True, help="Also delete calls with a category, a tag or a note.")
 @click.option(
-    "--vacuum", is_flag=True, help="Then rebuild the database file at its smallest size; proxies wait meanwhile."
+    "--vacuum", is_flag=True, help="Afterwards rebuild the database file at its smallest size; proxies wait meanwhile."
 )
 @click.option("--yes", is_flag=True, help="Do not ask before more than 100 calls are deleted on a terminal.")
 @click.option("--dry-run", is_flag=True, help="Report what would be deleted, but delete nothing.")
@@ -84,8 +84,8 @@ def command(
 ) -> None:
     """Delete calls that began before a time, and the data that only they use.
 
-    Calls in flight and labelled calls are kept. A call that matches any condition is deleted.
-    The space is returned to the disk. Proxies may keep running. A terminal is asked before more than 100 calls go.
+    Calls in flight and labelled calls are kept. A call that matches any condition is deleted. The space is returned to
+    the disk. Proxies may keep running. On a terminal, it asks before it deletes more than 100 calls.
     """
     if before is None and keep_last is None and max_size is None:
         before = week_ago()

@@ -45,22 +45,22 @@ WITHOUT_COST = (
     help=f"Sort by {', '.join(costs.SORTS[:-1])} or {costs.SORTS[-1]}; with a minus the greatest come first.",
 )
 @filter_flags
-@click.option("--reprice", is_flag=True, help="First work out the costs of these calls again, at today's prices.")
-@click.option("--misses", is_flag=True, help="Also compare the prompts of these calls: what did cache misses cost?")
+@click.option("--reprice", is_flag=True, help="First calculate the costs of these calls again, at today's prices.")
+@click.option("--misses", is_flag=True, help="Also compare the prompts of these calls, and add what cache misses cost.")
 @form_flags
 @setting_flags("database", "endpoints", "prices")
 def command(
     *, by: str, order: str | None, filters: Filters, reprice: bool, misses: bool, form: Form, settings: Settings
 ) -> None:
-    """Add up what calls cost, each currency for itself.
+    """Add up the cost of calls, separately for each currency.
 
-    The cost has three parts: prompt tokens that were not cached, cached ones, and completion tokens. "saved" is what
-    the cached tokens would have cost more without the cache. Prices are those of config.yaml, else the API's own
+    The cost has three parts: prompt tokens that were not cached, cached ones, and completion tokens. "saved" is how
+    much more the cached tokens would have cost without the cache. Prices are those of config.yaml, else the API's own
     figure, else those that come with MoonPalace; calls to hosts and models that it does not know have no cost. A call
     with several tags counts under each of them. Tables count calls without a cost in the row of their name, if it has
     one; a narrow terminal shows fewer columns.
 
-    --misses adds what it cost that prompts were not cached which could have been, by cause (in JSON as objects with
+    --misses adds the cost of prompts that could have been cached but were not, by cause (in JSON as objects with
     "misses"); mpal cache why ranks them. This reads the prompts of all these calls, which takes ten seconds for a
     thousand long ones.
     """

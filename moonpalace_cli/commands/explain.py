@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.command("explain", short_help="Ask a model what went wrong with a call, and what to change.")
 @selection_flags(default="newest", of_programs=True)
 @click.option("--question", metavar="TEXT", help="Ask this about the call, instead of what went wrong.")
-@click.option("--again", is_flag=True, help="Ask again, though there is an explanation.")
+@click.option("--again", is_flag=True, help="Ask again, even if there is an explanation.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Send it without showing it first.")
 @click.option("--via", metavar="URL", help="Endpoint to ask: a base URL without /v1, or a name under endpoints:.")
@@ -42,14 +42,15 @@ def command(
 ) -> None:
     """Ask a model to explain a call, by default the newest: what went wrong, how that shows, and what to change.
 
-    With filters it explains what the calls that match have in common: mpal explain --failed --since -1h.
+    With filters it explains what the matching calls have in common: mpal explain --failed --since -1h.
 
     The model gets a digest of the call: what mpal why found, the error, the parameters, the messages around the
-    problem, the end of the answer, and the times. Keys, accounts, e-mail addresses and files are replaced as
-    mpal export --redact does. It is shown before a model gets anything for the first time; --dry-run shows it always.
+    problem, the end of the answer, and the times. Keys, accounts, e-mail addresses and files are replaced as mpal
+    export --redact does. The digest is shown before it is sent to a model for the first time; --dry-run always shows
+    it, and sends nothing.
 
     The model is kimi-k3 at the Kimi API with the key in MOONSHOT_API_KEY, unless config.yaml says otherwise under
-    explain: (endpoint, model, key, tokens). Any endpoint with OpenAI's chat completions will do, also a local one.
+    explain: (endpoint, model, key, tokens). Any endpoint that serves OpenAI's chat completions works, also a local one.
     The explanation is kept with the call; the request for it is stored as a call of its own, with its cost.
     """
     from moonpalace_cli.explaining.language import language_of

@@ -72,7 +72,7 @@ BUNDLE = ".zip"
 @click.option(
     "--redact/--no-redact",
     default=None,
-    help="Replace keys, account and user ids, e-mail addresses and files by pseudonyms.",
+    help="Replace keys, account and user ids, e-mail addresses and files with pseudonyms.",
 )
 @click.option("--allow-secrets", is_flag=True, help="Export calls unchanged even if they seem to contain a secret.")
 @setting_flags("database", "endpoint", "redact-pattern")
@@ -96,9 +96,9 @@ def command(
 ) -> None:
     """Export calls, named as in mpal export 13 15-20 chatcmpl-abc, or chosen by flags.
 
-    --id, --chatcmpl and --requestid must all hold, and so must filters.
+    A call must match all of --id, --chatcmpl, --requestid and the filters that are given.
 
-    With --directory the paths of the files are printed; a file that is there already is never overwritten.
+    With --directory the paths of the files are printed; an existing file is not overwritten without --force.
 
     A call that seems to contain a secret is refused; --redact replaces secrets. The same value gets the same
     pseudonym in all exports of a store.
@@ -107,7 +107,7 @@ def command(
     if directory is not None and output not in STANDARD_OUTPUT:
         raise click.UsageError("--directory and --output exclude each other")
     if force and directory is None:
-        raise click.UsageError("--force is for --directory: a file given by --output is always written over")
+        raise click.UsageError("--force is for --directory: a file given by --output is always overwritten")
     refuse_pattern(context, is_redacted=as_report if redact is None else redact)
     many = wanted.is_many
     in_one = directory is None and not output.endswith(BUNDLE)

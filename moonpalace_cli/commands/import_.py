@@ -38,12 +38,12 @@ def parse_source(context: click.Context, parameter: click.Parameter, text: str) 
 def command(source: str, dry_run: bool, as_json: bool, settings: Settings) -> None:
     """Import calls from an export, a file of the original MoonPalace, or a database of this one (SQLite, PostgreSQL).
 
-    What mpal export writes as json, jsonl or a zip of these is taken in as calls with the tag "imported", so that a
-    colleague sees a case in all views. Everything in such a file is checked before anything of it is stored. Reports,
-    commands and other formats cannot be imported.
+    Files that mpal export writes as json, jsonl or a zip of these are imported as calls with the tag "imported", so
+    that a colleague sees a case in all views. The whole file is checked before anything is stored. Reports, commands
+    and other formats cannot be imported.
 
     Each call is imported once, however often this is run, and gets a new number; labels, event streams and times are
-    kept. The other store is only read. Calls that a running proxy has in flight there are skipped.
+    kept. The other store is only read. Calls that are in flight there are skipped.
 
     The original stored times without a time zone: they are read in the time zone of this machine. For a file from
     elsewhere set TZ: TZ=Asia/Shanghai mpal import old.sqlite.

@@ -39,7 +39,7 @@ def parse_parts(context: click.Context, parameter: click.Parameter, values: tupl
     names = split(values)
     for name in names:
         if name not in PARTS:
-            raise click.BadParameter(f"{name!r} is none of {', '.join(PARTS)}", context, parameter)
+            raise click.BadParameter(f"{name!r} is not one of {', '.join(PARTS)}", context, parameter)
     if values and not names:
         raise click.BadParameter(f"name at least one of {', '.join(PARTS)}", context, parameter)
     return names
@@ -97,11 +97,11 @@ def command(
     form: Form,
     settings: Settings,
 ) -> None:
-    """Show one call: mpal inspect 13, or by the beginning of its id, by --id, --chatcmpl and --requestid, or --last.
+    """Show one call, given by its number (mpal inspect 13), the beginning of an id, or a flag such as --last.
 
-    With filters the newest call that matches is shown, or with --last N the last N. Of several calls with one id the
-    newest is shown and the others are named. On a terminal, JSON is coloured (unless
-    NO_COLOR is set), and what is longer than the screen goes through $PAGER.
+    With filters, the newest matching call is shown, or the last N with --last N. If several calls have the same id, the
+    newest is shown and the others are named. On a terminal, JSON is coloured (unless NO_COLOR is set), and output
+    longer than the screen goes through $PAGER.
     """
     shown = Shown(parts, print_request, print_response, merged, timeline, every, chat, as_json, pager, form)
     refuse_contradictions(shown)
@@ -132,7 +132,7 @@ def refuse_contradictions(shown: Shown) -> None:
         name = "--chat" if shown.chat else "--timeline"
         raise click.UsageError(f"{name} is a view of its own: leave out the --print options and --merge-event-stream")
     if shown.chat and (shown.timeline or json_flag):
-        raise click.UsageError(f"--chat and {'--timeline' if shown.timeline else json_flag} do not go together")
+        raise click.UsageError(f"--chat and {'--timeline' if shown.timeline else json_flag} exclude each other")
     if shown.every and not shown.timeline:
         raise click.UsageError("--all-events is for --timeline")
 
@@ -272,7 +272,7 @@ def print_chat(exchange: Exchange, bodies: Bodies, shown: Shown) -> None:
     said = conversation(exchange.path, request, answer)
     if not said.asked and not said.answered:
         raise MoonPalaceError(
-            f"call {exchange.id} holds no conversation; mpal inspect --print-request shows what it is"
+            f"call {exchange.id} contains no conversation; mpal inspect --print-request shows what it is"
         )
     lines = chat_lines(exchange, said, answer)
     show(chat_text(lines, width=terminal_width(), colour=colours.wanted()), pager=shown.pager)

@@ -67,7 +67,7 @@ def command(
 
     The calls are named as in mpal label 13 15-20 --bad, or chosen by flags.
 
-    Predicates, list and export see the labels.
+    Predicates, list and export can use the labels.
     """
     category = category_of(good=good, bad=bad)
     if clear and category is not None:

@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     callback=parse_columns,
     shell_complete=complete_columns,
     help="Show these columns, separated by commas: status, model, state, tokens, ttft, tags …; "
-    "mpal help columns tells all.",
+    "mpal help columns shows all.",
 )
 @click.option(
     "--sort",
@@ -88,7 +88,7 @@ if TYPE_CHECKING:
     help="Also export the calls into a folder, as export --directory does.",
 )
 @click.option("--escape-html", is_flag=True, help="Escape <, > and & in exported files.")
-@click.option("--redact", is_flag=True, help="Replace keys, ids and the like by pseudonyms in exported files.")
+@click.option("--redact", is_flag=True, help="Replace keys, ids and the like with pseudonyms in exported files.")
 @setting_flags("database", "endpoint", "redact-pattern")
 @click.pass_context
 def command(
@@ -110,13 +110,14 @@ def command(
 ) -> None:
     """List the newest calls.
 
-    The status is the answer's code, or for a call without a whole answer its state: in_flight, client_disconnected,
-    upstream_failed, timed_out, repeat_interrupted or proxy_died. "200 error" is an answer that ended in an error.
+    The status is the status code of the answer, or for a call without a complete answer its state: in_flight,
+    client_disconnected, upstream_failed, timed_out, repeat_interrupted or proxy_died. "200 error" is an answer that
+    ended in an error.
 
-    Piped, the table is always whole. A terminal that is too narrow for it gets ids shortened in the middle (…), one too
-    narrow even for that a block of lines for each call, with nothing left out.
+    When piped, the table is never cut. On a narrow terminal, ids are shortened in the middle (…); if that is not
+    enough, each call is printed as a block of lines, with nothing left out.
 
-    --count and --stats take all calls, or with -n the statistics those of the newest.
+    --count and --stats cover all calls; with -n, --stats covers the newest N.
     """
     limit_given = context.get_parameter_source("limit") is not ParameterSource.DEFAULT
     most = None if limit == 0 or (export_to is not None and not limit_given) else limit
@@ -175,4 +176,4 @@ def refuse_contradictions(context: click.Context) -> None:
     pairs += [(modes[0], other) for other in modes[1:]]
     if pairs:
         one, other = (flags[name] for name in pairs[0])
-        raise click.UsageError(f"{one} and {other} do not go together")
+        raise click.UsageError(f"{one} and {other} exclude each other")

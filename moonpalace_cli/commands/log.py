@@ -47,7 +47,7 @@ def command(limit: int, follows: bool, filters: Filters, form: Form, settings: S
       12:33:32 #110 kimi-k2.6 stream stop 7.4k→45 (6.9k cached) 2.1s "why does…"
       12:34:05 #111 kimi-k2.6 stream cut by max_tokens 812→256 4.0s "write a…"
 
-    A terminal that is too narrow for a line gets the most important parts of it. mpal show 110 says more about a call.
+    On a narrow terminal, a line keeps only its most important parts. mpal show 110 says more about a call.
     """  # noqa: D301 - the backspace keeps click from filling the paragraph
     most = limit or None
     if not (follows or filters.predicates) and is_empty(settings.database):

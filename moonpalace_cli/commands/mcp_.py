@@ -21,7 +21,7 @@ CLIENTS = ("claude", "codex", "cursor", "kimi", "opencode")
 
 @click.command("mcp", short_help="Serve the store to coding agents (MCP).")
 @click.option("--allow-label", is_flag=True, help="Let the agent set labels; otherwise it can only read.")
-@click.option("--raw", is_flag=True, help="Do not replace ids of accounts, users, addresses and files by pseudonyms.")
+@click.option("--raw", is_flag=True, help="Do not replace ids of accounts, users, addresses and files with pseudonyms.")
 @click.option(
     "--install", "client", type=click.Choice(CLIENTS), help="Print the entry for the configuration of this client."
 )
@@ -38,7 +38,7 @@ def command(
     tokens that the agent may set. Keys are masked in the store; what identifies people and accounts is replaced by
     pseudonyms, as in mpal export --redact. Captured texts are marked as data in every answer.
 
-    A client starts this command by itself, once it is in its configuration: mpal mcp --install codex --write.
+    A client starts this command by itself, once it is in the client's configuration: mpal mcp --install codex --write.
     """
     if write and client is None:
         raise click.UsageError("--write is for --install")

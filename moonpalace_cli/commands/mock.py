@@ -54,7 +54,7 @@ class MockCommand(click.Command):
     "--caching/--no-caching",
     default=True,
     envvar="MOONPALACE_MOCK_CACHING",
-    help="Serve /v1/caching; without it, as with the API of today, the path answers 404. Default: on. "
+    help="Serve /v1/caching; without it the path answers 404, as the API does today. Default: on. "
     "[env: MOONPALACE_MOCK_CACHING]",
 )
 @click.option(
@@ -68,13 +68,13 @@ def command(port: int, host: str, tls: bool, caching: bool, quiet: bool) -> None
 
     Any API key will do, except one that begins with sk-wrong. The name of the model chooses what happens; the list is
     below, and GET /v1/models returns it. A model whose name does not begin with mock- behaves like mock-echo. The same
-    request always gets the same answer, but for its cached tokens.
+    request always gets the same answer, except for its cached tokens.
 
     Two request headers change the pace: X-Mock-Delay sets the seconds between the events of a stream (without
     streaming the answer waits as long as the stream would have taken), X-Mock-Events the number of events of mock-many
     and mock-repeat.
 
-    Prompts are cached as the API does it: what a prompt has in common with an earlier one of the same key and model
+    Prompts are cached as at the API: the beginning that a prompt shares with an earlier one of the same key and model
     counts as cached_tokens, in blocks of 256. The models mock-cache and moonshot-v1-… have the context caches of
     /v1/caching instead.
     """

@@ -29,7 +29,7 @@ def command(wanted: CallSelection, prints: bool, settings: Settings) -> None:
     """Send stored calls as spans, as in mpal otel --since -2h or mpal otel 13 15-20.
 
     They go to OTEL_EXPORTER_OTLP_ENDPOINT, by default http://localhost:4318, with the times that the calls had. A call
-    gives the same span each time, so that a receiver that knows it already can tell. Metrics are not sent again.
+    always gives the same span, so that a receiver can recognise one that it already has. Metrics are not sent again.
     """
     with opened(settings.database) as engine:
         from moonpalace_addons.store.telemetry.resending import resend, stored_spans

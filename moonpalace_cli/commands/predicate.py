@@ -27,7 +27,7 @@ MAX_SHOWN = 1000
 @click.argument("text")
 @setting_flags("database")
 def command(text: str, settings: Settings) -> None:
-    """Explain a predicate, as list --predicate takes it: what it says, its SQL, whether an index serves it.
+    """Explain a predicate, as list --predicate takes it: its meaning, its SQL, and whether it uses an index.
 
     A predicate compares fields with values, joined by && (and), || (or), not and parentheses; && binds tighter:
 
@@ -43,9 +43,9 @@ def command(text: str, settings: Settings) -> None:
     Operators: == != > >= < <=, ~ (LIKE: anywhere, or from one end with * at the other; % and _ are wildcards), % (a
     regular expression), @ [..] (one of), and !~ !% !@. A field alone holds where it exists and is not null.
 
-    Fields are the columns of list --columns (mpal help columns tells all), text, and paths into request_body and
-    response_body: names, numbers of elements (negative ones from the end), * for any element; names with odd
-    characters in back quotes.
+    Fields are the columns of list --columns (mpal help columns shows all), text, and paths into request_body and
+    response_body: names, numbers of elements (negative ones from the end), * for any element; names with odd characters
+    in back quotes.
     """  # noqa: D301 - the backspace keeps click from filling the paragraph
     # SQLAlchemy and lark: 0.4 s, which the help need not pay.
     from moonpalace_addons.store.query.candidates import share

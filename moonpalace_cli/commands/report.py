@@ -41,11 +41,11 @@ class NotAllSentError(MoonPalaceError):
 )
 @click.option("-y", "--yes", is_flag=True, help="Send without showing the reports and asking first.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent.")
-@click.option("--again", is_flag=True, help="Send once more what was sent before, or may have been.")
+@click.option("--again", is_flag=True, help="Send again what was sent before, or may have been.")
 @click.option(
     "--redact/--no-redact",
     default=None,
-    help="Replace keys, account and user ids, e-mail addresses and files by pseudonyms. Default: on.",
+    help="Replace keys, account and user ids, e-mail addresses and files with pseudonyms. Default: on.",
 )
 @click.option(
     "--allow-secrets", is_flag=True, help="With --no-redact, send calls even if they seem to contain a secret."
@@ -54,7 +54,7 @@ class NotAllSentError(MoonPalaceError):
     "--rules", "by_rules", is_flag=True, help="Run the rules of config.yaml once; with --dry-run, on stored calls."
 )
 @click.option("--list", "listed", is_flag=True, help="List the reports that were sent, wait, or are in doubt.")
-@click.option("--retry", type=WholeNumber(1), metavar="N", help="Send report N of the list once more.")
+@click.option("--retry", type=WholeNumber(1), metavar="N", help="Send report N of the list again.")
 @form_flags
 @setting_flags("database", "endpoint", "redact-pattern", "reports", "rules")
 def command(
@@ -74,8 +74,7 @@ def command(
     """Send a report of a call, by default the newest, to a destination that config.yaml names under reports.
 
     A destination is an issue on GitHub, GitLab or Gitee, an e-mail, a webhook, a chat in Slack, Feishu or DingTalk, or
-    a folder. Reports are redacted, shown before they are sent, and sent once: mpal report --list shows what became of
-    them.
+    a folder. Reports are redacted, shown before they are sent, and sent once: mpal report --list shows their state.
 
     Rules in config.yaml send reports by themselves while a proxy runs: mpal report --rules --dry-run --since -7d shows
     what they would have sent.
@@ -165,7 +164,7 @@ def agreed(messages: Sequence[Message], sender: Sender, *, yes: bool, dry_run: b
         click.echo(visible(f"{count} would go to {sender.name}: {sender.receiver.place}"), err=True)
         return False
     if not sys.stdin.isatty():
-        raise MoonPalaceError("nobody is here to agree to that: --yes sends without asking, --dry-run only shows")
+        raise MoonPalaceError("nobody can be asked here: --yes sends without asking, --dry-run only shows")
     return click.confirm(visible(f"Send {count} to {sender.name}, {sender.receiver.place}?"), err=True)
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def command(wanted: CallSelection, settings: Settings) -> None:
     """Show one call on one screen, by default the newest: mpal show, mpal show 13, mpal show --failed.
 
-    It says what the call was, how it ended and why, what was asked and answered in short, its tokens and cost, its
+    It shows what the call was, how it ended and why, the question and the answer in short, its tokens and cost, its
     times with the longest stall, its warnings and labels, and what to try next. mpal inspect shows a call in full.
     """
     with opened(settings.database, needs_calls=True) as engine:

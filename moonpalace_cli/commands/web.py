@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @click.option("--no-open", is_flag=True, help="Do not open the browser.")
 @setting_flags(*ASKING)
 def command(port: int, host: str, token: str | None, no_open: bool, settings: Settings) -> None:
-    """Show the stored calls in the browser: the list, live and filtered, and each call with all that is known of it.
+    """Show the stored calls in the browser: the list, live and filtered, and each call in full.
 
     The console opens the store in its own process, and listens on this machine only, unless --host is given. The
     address that it prints carries a token; the browser then keeps a cookie for a week. Ctrl-C stops it.

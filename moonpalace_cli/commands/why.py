@@ -26,12 +26,12 @@ NOTHING = (
 @colour_flag
 @setting_flags("database", "endpoint")
 def command(wanted: CallSelection, as_json: bool, settings: Settings) -> None:
-    """Say why a call ended as it did, by default the newest: first what is stored of it, then what to do.
+    """Explain why a call ended as it did, by default the newest: first the evidence, then what to do.
 
-    It knows answers cut by a limit or a full context, loops, keys at the wrong host, rate limits, silences, gateways
-    that cut connections, clients that gave up, arguments of tools that are not JSON, and lost caches.
+    It recognises answers cut by a limit or a full context, loops, keys at the wrong host, rate limits, silences,
+    gateways that cut connections, clients that gave up, arguments of tools that are not JSON, and lost caches.
 
-    In a Chinese locale it speaks Chinese; --json is always English.
+    In a Chinese locale the output is in Chinese; --json is always in English.
     """
     with opened(settings.database, needs_calls=True) as engine:
         from moonpalace_addons.store.read import selection

@@ -24,10 +24,10 @@ def parsed(data: bytes | None) -> object:
 def request_members(call: Call) -> Members:
     """Return the request to chat completions; raise UnfitError for other calls and for an invalid body."""
     if call.exchange.method != "POST" or face_of_path(call.exchange.path) is not CHAT_COMPLETIONS:
-        raise UnfitError("is no chat completion")
+        raise UnfitError("is not a chat completion")
     body = parsed(call.bodies.request)
     if not isinstance(body, dict) or not isinstance(body.get("messages"), list):
-        raise UnfitError("asks with a body that is no JSON object with messages")
+        raise UnfitError("asks with a body that is not a JSON object with messages")
     return body
 
 

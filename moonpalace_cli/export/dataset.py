@@ -21,7 +21,7 @@ def line(call: Call, _: str = "") -> str:
     request = request_members(call)
     status = call.exchange.status_code
     if call.exchange.state is not State.COMPLETED:
-        raise UnfitError("has no whole answer")
+        raise UnfitError("has no complete answer")
     if status is None or not 200 <= status < 300:
         raise UnfitError("was answered with an error")
     message = answered_message(call)

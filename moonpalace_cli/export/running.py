@@ -109,10 +109,10 @@ def refuse_nothing(ids: Sequence[int], plan: Plan, outcome: Outcome) -> None:
     if outcome.exported:
         return
     if not outcome.left_out:
-        raise MoonPalaceError(f"none of the {len(ids):,} calls is there any more")
+        raise MoonPalaceError(f"none of the {len(ids):,} calls is still stored")
     if len(ids) == 1:
-        raise MoonPalaceError(f"call {ids[0]} has no place in --format {plan.name}: it {next(iter(outcome.left_out))}")
-    raise MoonPalaceError(f"none of the {len(ids):,} calls has a place in --format {plan.name}: {outcome}")
+        raise MoonPalaceError(f"call {ids[0]} cannot be exported as {plan.name}: it {next(iter(outcome.left_out))}")
+    raise MoonPalaceError(f"none of the {len(ids):,} calls can be exported as {plan.name}: {outcome}")
 
 
 def refuse_secrets(engine: Engine, ids: Sequence[int], plan: Plan) -> None:
@@ -126,8 +126,8 @@ def refuse_secrets(engine: Engine, ids: Sequence[int], plan: Plan) -> None:
                 places = len({str(each) for each in found}) - 1
                 more = f" (and in {places} more place{'s' if places > 1 else ''})" if places else ""
                 raise MoonPalaceError(
-                    f"call {call.exchange.id} seems to carry a secret: {found[0]}{more}; "
-                    "--redact replaces such, --allow-secrets exports it as it is"
+                    f"call {call.exchange.id} seems to contain a secret: {found[0]}{more}; "
+                    "--redact replaces secrets, --allow-secrets exports it unchanged"
                 )
 
 

@@ -88,7 +88,7 @@ def one_status(name: str) -> str:
     if (state := name.lower().replace("-", "_")) in states:
         return f"state == '{state}'"
     hint = did_you_mean(name.lower(), states) or f"write 429, 4xx or a state: {', '.join(states)}"
-    raise ValueError(f"{name!r} is no status; {hint}")
+    raise ValueError(f"{name!r} is not a status; {hint}")
 
 
 def failed(is_given: bool) -> Iterator[str]:
@@ -116,7 +116,7 @@ def slow(text: str | None) -> Iterator[str]:
         return
     found = AMOUNT.fullmatch(text.strip().lower())
     if found is None:
-        raise ValueError(f"{text!r} is no duration: write 5s, 300ms or 1m30s")
+        raise ValueError(f"{text!r} is not a duration: write 5s, 300ms or 1m30s")
     yield f"latency >= {found[0]}{'s' if found['seconds'] else ''}"
 
 
@@ -223,7 +223,7 @@ FILTERS = (
         "STATUS",
         multiple=True,
     ),
-    Filter(("--failed",), failed, "Only calls that failed: an error status, an error in the answer, or no whole one."),
+    Filter(("--failed",), failed, "Only calls with an error status, an error in the answer, or no complete answer."),
     Filter(("--cut",), cut, "Only answers that were cut off, by max_tokens, a full context or a broken connection."),
     Filter(("--slow",), slow, "Only calls that took at least this long: 5s, 300ms, 1m30s.", "DURATION"),
     Filter(("--tag",), tags, "Only calls with this tag.", "TEXT", multiple=True, complete=complete_tag),
@@ -235,12 +235,12 @@ FILTERS = (
         "Only calls since then: -2h, -30m, -7d, 2024-07-29, '2024-07-29 21:30', 21:30, today.",
         "TIME",
     ),
-    Filter(("--until",), until, "Only calls until then, a day or minute included: yesterday, 2024-07-29, -1h.", "TIME"),
+    Filter(("--until",), until, "Only calls until the end of that day or minute: yesterday, 2024-07-29, -1h.", "TIME"),
     Filter(("--grep",), grep, "Only calls with these words in a message or the answer.", "WORDS", multiple=True),
     Filter(
         ("-p", "--predicate"),
         iter,
-        "Only calls for which this holds; mpal predicate --help tells the language.",
+        "Only calls for which this holds; see mpal predicate --help.",
         "TEXT",
         multiple=True,
         complete=complete_fields,

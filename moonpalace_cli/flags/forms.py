@@ -19,7 +19,7 @@ def form_option[R](function: Callable[..., R]) -> Callable[..., R]:
     def with_form(*args: object, **arguments: object) -> R:
         form = arguments.pop("form_name") or "table"
         if arguments.get("as_json") and form != "table":
-            raise click.UsageError(f"--json and -o {form} do not go together")
+            raise click.UsageError(f"--json and -o {form} exclude each other")
         return function(*args, form=form, **arguments)
 
     decorated: Callable[..., R] = NAMED(with_form)

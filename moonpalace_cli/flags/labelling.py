@@ -17,7 +17,7 @@ def parse_tags(context: click.Context, parameter: click.Parameter, values: tuple
     for tag in tags:
         if not is_text(tag) or "\n" in tag or "\t" in tag or len(tag) > MAX_TAG:
             raise click.BadParameter(
-                f"{tag[:MAX_TAG]!r} is no tag: give one line of 1 to {MAX_TAG} characters",
+                f"{tag[:MAX_TAG]!r} is not a tag: give one line of 1 to {MAX_TAG} characters",
                 context,
                 parameter,
             )

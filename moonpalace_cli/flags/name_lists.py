@@ -49,14 +49,14 @@ def parse_order(context: click.Context, parameter: click.Parameter, value: str |
     check_column(name, context, parameter)
     field = BY_NAME[name].field
     if not field.is_sortable:
-        raise click.BadParameter(f"there is no order by {name}", context, parameter)
+        raise click.BadParameter(f"cannot sort by {name}", context, parameter)
     return field, value.strip().startswith("-")
 
 
 def check_column(name: str, context: click.Context, parameter: click.Parameter) -> None:
     """Reject an unknown column."""
     if name not in BY_NAME:
-        hint = did_you_mean(name.lower(), BY_NAME) or "mpal help columns tells all"
+        hint = did_you_mean(name.lower(), BY_NAME) or "mpal help columns shows all"
         raise click.BadParameter(f"there is no column {name!r}; {hint}", context, parameter)
 
 

@@ -62,7 +62,7 @@ def identified(engine: Engine, name: str) -> int:
         raise NotFoundError(f"no stored call is called {name!r}; {hint}")
     ids = list(found)
     if not set[str].intersection(*map(set, found.values())):
-        raise NotFoundError(f"{name!r} may be any of the calls {listed(ids)}: write more of it")
+        raise NotFoundError(f"{name!r} matches the calls {listed(ids)}: write more of it")
     tell_others(ids)
     return ids[0]
 

@@ -73,7 +73,7 @@ class CallSelection:
         pairs += [("several --id", other) for other in identifiers[1:] if len(self.ids) > 1]
         pairs += [(self.names[0], other) for other in (*identifiers, *ways) if self.names and other != "a filter"]
         if pairs:
-            raise click.UsageError("{} and {} do not go together".format(*pairs[0]))
+            raise click.UsageError("{} and {} exclude each other".format(*pairs[0]))
 
     def find(self, engine: Engine) -> list[int]:
         """Return the IDs of the calls, oldest first; given IDs in the order given.

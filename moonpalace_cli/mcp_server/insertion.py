@@ -79,9 +79,9 @@ def read_json(text: str) -> dict[str, object]:
     try:
         value = json.loads(" ".join(kept))
     except (ValueError, RecursionError) as error:
-        raise UnfitFileError(f"it is no JSON ({error})") from error
+        raise UnfitFileError(f"it is not JSON ({error})") from error
     if not isinstance(value, dict):
-        raise UnfitFileError("it is no JSON object")
+        raise UnfitFileError("it is not a JSON object")
     return value
 
 
@@ -90,7 +90,7 @@ def read_toml(text: str) -> dict[str, object]:
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UnfitFileError(f"it is no TOML ({error})") from error
+        raise UnfitFileError(f"it is not TOML ({error})") from error
 
 
 def tokens(text: str) -> list[Token]:
@@ -99,7 +99,7 @@ def tokens(text: str) -> list[Token]:
     while place < len(text):
         match = TOKEN.match(text, place)
         if match is None:
-            raise UnfitFileError(f"it is no JSON (character {place})")
+            raise UnfitFileError(f"it is not JSON (character {place})")
         if match["token"]:
             found.append(Token(match["token"], match.end()))
         place = match.end()

@@ -56,7 +56,7 @@ def add(client: Client, file: Path, entry: Mapping[str, object]) -> None:
     mode = file.stat().st_mode & 0o7777 if file.exists() else 0o600
     write_over(file, new.encode())
     file.chmod(mode)
-    click.echo(f"added {NAME} to {file}; start {client.title} anew")
+    click.echo(f"added {NAME} to {file}; restart {client.title}")
 
 
 def with_entry(file: Path, text: str, client: Client, entry: Mapping[str, object]) -> str:

@@ -76,5 +76,5 @@ def place_of(cursor: str, lines: Sequence[str]) -> tuple[int, int]:
     found = CURSOR.fullmatch(cursor)
     number, character = (int(found[1]), int(found[2])) if found else (-1, 0)
     if not (0 <= number < len(lines) and (character == 0 or len(MARK) <= character <= len(lines[number]))):
-        raise MoonPalaceError("the cursor is not one of this answer: call without it to begin anew")
+        raise MoonPalaceError("the cursor is not one of this answer: call without it to start again")
     return number, character

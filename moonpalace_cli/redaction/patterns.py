@@ -31,7 +31,7 @@ def finder(pattern: str) -> Callable[[str], Iterator[tuple[int, int]]]:
         compiled = re2.compile(pattern, options=options)
     except re2.error as error:
         reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
-        raise SettingError(f"redact-pattern: {pattern!r} is no regular expression of RE2: {reason}") from None
+        raise SettingError(f"redact-pattern: {pattern!r} is not a valid RE2 regular expression: {reason}") from None
 
     def find(text: str) -> Iterator[tuple[int, int]]:
         # A lone surrogate has no UTF-8; replacing it by one character keeps positions.

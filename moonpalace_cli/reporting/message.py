@@ -87,8 +87,8 @@ def compose(engine: Engine, number: int | None, redactor: Redactor | None, *, al
         call = redactor.redact(call)
     elif not allow_secrets and (found := secrets_in(call)):
         raise MoonPalaceError(
-            f"call {number} seems to carry a secret: {found[0]}; without --no-redact such are replaced, "
-            "--allow-secrets sends it as it is"
+            f"call {number} seems to contain a secret: {found[0]}; without --no-redact secrets are replaced, "
+            "--allow-secrets sends it unchanged"
         )
     _, _, text = report.report(call).partition("\n\n")  # the first line is the title
     document, brief = json_document.document(call), "\n".join(brief_lines(call))

@@ -122,7 +122,7 @@ class Explainer:
         if topic in going:  # pressed twice
             return requests[topic]
         if len(going) >= MAX_UNDER_WAY:
-            raise MoonPalaceError(f"{MAX_UNDER_WAY} explanations are under way: wait until one is there")
+            raise MoonPalaceError(f"{MAX_UNDER_WAY} explanations are under way: wait until one has finished")
         proposal = self._shown.pop(name, None)
         if proposal is None or proposal.topic.name != topic:
             raise NoLongerShownError("this text was sent already, or was shown too long ago: open the page again")

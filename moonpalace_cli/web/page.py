@@ -141,7 +141,7 @@ class Page(RequestHandler):
         try:
             found = json.loads(self.request.body)
         except (ValueError, RecursionError) as error:
-            raise MoonPalaceError("the body is no JSON") from error
+            raise MoonPalaceError("the body is not JSON") from error
         if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
             raise MoonPalaceError("the body must be a JSON object whose members are texts")
         return found

@@ -102,10 +102,10 @@ def test_every_command_with_a_table_is_tried() -> None:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        ("inspect 1 --json -o yaml", "--json and -o yaml do not go together"),
-        ("inspect 1 -o csv --chat", "--chat and -o csv do not go together"),
+        ("inspect 1 --json -o yaml", "--json and -o yaml exclude each other"),
+        ("inspect 1 -o csv --chat", "--chat and -o csv exclude each other"),
         ("inspect 1 -o json --print metadata", "-o json prints everything: leave out --print"),
-        ("doctor --json -o csv", "--json and -o csv do not go together"),
+        ("doctor --json -o csv", "--json and -o csv exclude each other"),
         ("inspect 1 -o csv --timeline", "call 1 has no stream"),
     ],
 )

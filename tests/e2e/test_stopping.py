@@ -67,7 +67,7 @@ def test_calls_that_have_ended_are_stored(launch: Launcher, mock: MockServer, nu
 
 
 def test_a_call_under_way_ends_with_the_proxy(launch: Launcher, mock: MockServer) -> None:
-    """A stream that is under way at SIGTERM has no whole answer: its row says so and keeps what came."""
+    """A stream that is under way at SIGTERM has no complete answer: its row says so and keeps what came."""
     body = {"model": "mock-slow", "stream": True, "messages": MESSAGES}
     with launch.start(endpoint=mock.url) as proxy, proxy.client() as client:
         with client.stream("POST", "/v1/chat/completions", json=body, headers=NEVER) as answer:

@@ -167,7 +167,7 @@ def test_a_fault_of_ours(
     assert client.stop()
     assert [row.uuid for row in rows()] == [call.uuid for call in calls]
     (error,) = [record for record in caplog.records if record.levelname == "ERROR"]
-    assert error.getMessage() == "store: something of answers is lost because of a fault in MoonPalace"
+    assert error.getMessage() == "store: parts of answers are lost because of a fault in MoonPalace"
 
 
 def test_reports_that_are_not_understood(

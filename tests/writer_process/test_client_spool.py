@@ -167,8 +167,8 @@ def test_what_the_disk_damages_is_counted(
 
         monkeypatch.setattr(spool_module, "read_at", once)
     assert not client.stop()
-    said = "store: what waited on the disk cannot be read (its bytes have changed): 1 calls are lost, or not whole"
-    assert said in caplog.messages
+    said = "tasks that waited on the disk cannot be read (its bytes have changed): 1 calls are lost or incomplete"
+    assert f"store: {said}" in caplog.messages
     assert [row.uuid for row in rows()] == [first.uuid, others[1].uuid]
 
 

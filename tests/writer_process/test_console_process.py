@@ -45,7 +45,7 @@ def test_it_is_killed(start: Start, caplog: pytest.LogCaptureFixture) -> None:
     assert console._process is not None
     os.kill(console._process.pid, signal.SIGKILL)
     until(lambda: len(caplog.messages) == 2)
-    assert caplog.messages[1] == "the console has ended (exit code -9): mpal web shows the calls; the proxy goes on"
+    assert caplog.messages[1] == "the console has ended (exit code -9): mpal web shows the calls; the proxy continues"
 
 
 def test_its_port_is_in_use(start: Start, caplog: pytest.LogCaptureFixture) -> None:

@@ -39,7 +39,7 @@ class CallView(Contentview):
     def prettify(self, data: bytes, metadata: Metadata) -> str:
         text = self._shown(metadata)
         if text is None:
-            raise ValueError("this is no call to the API, or not what its path says")
+            raise ValueError("this is not a call to the API, or not what its path says")
         return text
 
     @override

@@ -91,7 +91,7 @@ def read_endpoints(entry: Entry) -> tuple[tuple[Endpoint, ...], tuple[PriceRule,
     prices: list[PriceRule] = []
     for name, given in entry.mapping(ALLOWED).items():
         if not is_name(name):
-            given.fail("is no name of an endpoint: use letters, digits, dots, - and _")
+            given.fail("is not a name for an endpoint: use letters, digits, dots, - and _")
         members = {"url": given} if given.text is not None else given.mapping(ENDPOINT, MEMBERS)
         if "url" not in members:
             given.fail("must have url: the base URL of the API")

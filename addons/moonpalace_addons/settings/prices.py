@@ -45,7 +45,7 @@ def endpoint_in(entry: Entry, named: Collection[str]) -> str:
         return text
     if "://" not in text and not _HOST.fullmatch(text):
         hint = did_you_mean(text, named) or f"it must be {PLACE}"
-        entry.fail(f"{text!r} is no endpoint of this file; {hint}" if text.isprintable() else f"must be {PLACE}")
+        entry.fail(f"{text!r} is not an endpoint of this file; {hint}" if text.isprintable() else f"must be {PLACE}")
     try:
         url = kinds.ENDPOINT.parse(text if "://" in text else f"https://{text}")
     except kinds.HintError as why:

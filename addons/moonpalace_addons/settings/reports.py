@@ -105,7 +105,7 @@ def read_reports(entry: Entry) -> tuple[Destination, ...]:
 def destination(name: str, entry: Entry) -> Destination:
     """Return one destination."""
     if not _NAME.fullmatch(name):
-        entry.fail("is no name of a destination: use letters, digits, dots, - and _")
+        entry.fail("is not a name for a destination: use letters, digits, dots, - and _")
     every = {member for kind in KINDS.values() for member in kind.members}
     members = entry.mapping(f"a mapping with one of {', '.join(KINDS)}", (*KINDS, *every, *COMMON))
     found = [kind for kind in KINDS if kind in members]
@@ -180,7 +180,7 @@ def read_rules(entry: Entry, destinations: tuple[Destination, ...]) -> tuple[Rep
 def rule(name: str, entry: Entry, destinations: tuple[Destination, ...]) -> ReportRule:
     """Return one rule."""
     if not _NAME.fullmatch(name):
-        entry.fail("is no name of a rule: use letters, digits, dots, - and _")
+        entry.fail("is not a name for a rule: use letters, digits, dots, - and _")
     members = entry.mapping(RULE, RULE_MEMBERS)
     for needed, what in (("when", "the predicate that chooses calls"), ("to", "the name of a destination")):
         if needed not in members:

@@ -83,7 +83,7 @@ class Table:
     max_body: int = setting(
         kinds.BODY,
         100_000_000,
-        "Size of a body: a larger request is refused, and of a larger answer only the beginning is kept.",
+        "Maximum size of a body: a larger request is refused, and only the beginning of a larger answer is kept.",
     )
     max_head: int = setting(
         kinds.BODY,
@@ -96,7 +96,7 @@ class Table:
     log: str = setting(
         kinds.LOG,
         "full",
-        "What the log says of each call: full, a block as documented; line, one line; json, one object a line.",
+        "Form of the log: full, a block for each call; line, one line a call; json, one JSON object a line.",
     )
     quiet: bool = setting(kinds.FLAG, False, "Do not log calls; warnings and errors are logged.")
     live_limit: int = setting(
@@ -108,7 +108,7 @@ class Table:
     console: bool = setting(
         kinds.FLAG,
         False,
-        "Start the console for the stored calls, mpal web, beside the proxy, in a process of its own.",
+        "Also start the console for the stored calls, as mpal web does, in a process of its own.",
     )
     console_port: int = setting(
         kinds.PORT,

@@ -190,7 +190,7 @@ class WriterClient:
         except DamagedError as error:
             self._faults += 1
             logger.error(  # noqa: TRY400 - the message is complete
-                "store: what waited on the disk cannot be read (%s): %d calls are lost, or not whole",
+                "store: tasks that waited on the disk cannot be read (%s): %d calls are lost or incomplete",
                 error,
                 error.calls,
             )
@@ -251,7 +251,7 @@ class WriterClient:
         try:
             return packed(((answer.uuid, answer.chunks) for answer in answers), PORTION_SIZE)
         except Exception:
-            logger.exception("store: something of answers is lost because of a fault in MoonPalace")
+            logger.exception("store: parts of answers are lost because of a fault in MoonPalace")
             return None
 
     def _start_again(self) -> None:

@@ -39,4 +39,4 @@ class ConsoleProcess:
             self._process.close()
         code = self._process.wait()
         if code and not self._is_closed:
-            logger.warning("the console has ended (exit code %d): mpal web shows the calls; the proxy goes on", code)
+            logger.warning("the console has ended (exit code %d): mpal web shows the calls; the proxy continues", code)

@@ -57,7 +57,7 @@ class Exported:
 def exported(engine: Engine, row_id: int, name: str, pattern: str | None, *, redact: bool) -> Exported:
     """Return the file; raise MoonPalaceError if the call has no place in the format.
 
-    Without redaction a call that seems to carry a secret is refused, as `mpal export` does.
+    Without redaction a call that seems to contain a secret is refused, as `mpal export` does.
     """
     exchange = read_row(engine, row_id)
     plan = Plan(name, redactor(engine, pattern) if redact else None, shows_summary=False)

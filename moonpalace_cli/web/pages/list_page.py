@@ -63,7 +63,7 @@ class ListPage(Page):
         text = self.argument(name)
         found = Place.read(text)
         if text and found is None:
-            raise MoonPalaceError(f"{name} is no place in the list: use the links newer and older of an answer")
+            raise MoonPalaceError(f"{name} is not a place in the list: use the links newer and older of an answer")
         return found
 
 

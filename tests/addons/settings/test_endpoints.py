@@ -120,7 +120,7 @@ def test_a_key_needs_a_token(tmp_path: Path) -> None:
 REFUSED = [
     ("endpoints: https://a", "line 1: endpoints must be names with URLs, such as kimi: https://api.moonshot.cn"),
     ("endpoints: {}", "line 1: endpoints must be names with URLs"),
-    ("endpoints: {a/b: https://a}", "line 1: endpoints.a/b is no name of an endpoint: use letters, digits, dots"),
+    ("endpoints: {a/b: https://a}", "line 1: endpoints.a/b is not a name for an endpoint: use letters, digits, dots"),
     ("endpoints:\n  a: ftp://a", "line 2: endpoints.a must be an http:// or https:// URL"),
     (
         "endpoints: {a: https://a/v1}",
@@ -155,12 +155,12 @@ REFUSED = [
             f"line 2: prices.k.endpoint {why}",
         )
         for place, why in (
-            ("kimmi", "'kimmi' is no endpoint of this file; did you mean kimi?"),
+            ("kimmi", "'kimmi' is not an endpoint of this file; did you mean kimi?"),
             (
                 "other",
-                "'other' is no endpoint of this file; it must be the name of an endpoint under endpoints:, a host",
+                "'other' is not an endpoint of this file; it must be the name of an endpoint under endpoints:, a host",
             ),
-            ("a.b/v1", "'a.b/v1' is no endpoint of this file; it must be the name"),
+            ("a.b/v1", "'a.b/v1' is not an endpoint of this file; it must be the name"),
             ("https://a.b/v1", "must not end in /v1"),
             ("ftp://a.b", "must be the name of an endpoint"),
         )

@@ -1,4 +1,4 @@
-"""The proxy of the environment, and settings that do not go together."""
+"""The proxy of the environment, and settings that exclude each other."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from moonpalace_addons.settings.kinds import is_loopback
 from moonpalace_addons.settings.values import Settings
 from tests.addons.settings.resolved import SECRET, refusal, resolve
 
-# ---- values that do not go together -------------------------------------------------------------------------------
+# ---- values that exclude each other ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "[::1]", "localhost", "LOCALHOST"])

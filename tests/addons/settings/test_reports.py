@@ -74,7 +74,7 @@ def test_no_secret_is_shown(tmp_path: Path) -> None:
 REFUSED = [
     ("reports: 3", "reports must be names with destinations, such as tracker: {github: owner/name}"),
     ("reports: {a: x}", "reports.a must be a mapping with one of github, gitlab, gitee, mail, webhook, slack, feishu,"),
-    ("reports: {a b: {github: o/r}}", "reports.a b is no name of a destination: use letters, digits, dots, - and _"),
+    ("reports: {a b: {github: o/r}}", "reports.a b is not a name for a destination: use letters, digits, dots"),
     ("reports: {a: {labels: x}}", "reports.a must have one of github, gitlab, gitee, mail, webhook, slack, feishu, "),
     ("reports: {a: {github: o/r, slack: env:S}}", "not github and slack"),
     ("reports: {a: {github: https://github.com/o/r}}", "reports.a.github must be a repository, as owner/name"),

@@ -136,8 +136,8 @@ def test_show(said: Said, name: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "printed", "left"),
     [
-        (["clear"], "forgot 3 context caches\n", 0),
-        (["clear", "--expired"], "forgot 1 context cache\n", 2),
+        (["clear"], "removed 3 context caches\n", 0),
+        (["clear", "--expired"], "removed 1 context cache\n", 2),
         (["clear", "--json"], '{"forgotten": 3}\n', 0),
     ],
 )

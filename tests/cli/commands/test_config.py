@@ -121,4 +121,4 @@ def test_a_bad_pattern_is_refused_at_the_start(mpal: Callable[..., Outcome]) -> 
     """A mistake in --redact-pattern ends mpal start before it listens, not the first export."""
     result = mpal("start", "--port", "0", "--redact-pattern", "(")
     assert (result.code, result.err.count("\n")) == (2, 1)
-    assert "redact-pattern: '(' is no regular expression of RE2" in result.err
+    assert "redact-pattern: '(' is not a valid RE2 regular expression" in result.err

@@ -250,7 +250,7 @@ def test_identifiers_must_all_hold(store: Store, mpal: Callable[..., Outcome]) -
         (
             ["--id", "1", "--format", "dataset"],
             1,
-            "call 1 has no place in --format dataset: it asks with a body that is no JSON object with messages",
+            "call 1 cannot be exported as dataset: it asks with a body that is not a JSON object with messages",
         ),
         (["--id", "1", "-o", "/nowhere/x.zip"], 1, "cannot write /nowhere/x.zip: there is no folder /nowhere"),
         (["--id", "1", "--redact", "--redact-pattern", "(?<=a)b"], 2, None),

@@ -140,13 +140,12 @@ def test_calls_that_do_not_fit(three: Store, mpal: Callable[..., Outcome]) -> No
     """Calls without a place in the format are left out, and that is said; where none is left, it is an error."""
     result = mpal("export", "--all", "--format", "dataset")
     assert (result.code, len(result.out.splitlines())) == (0, 2)
-    assert result.err == "left out as dataset: what is no chat completion (1)\n"
+    assert result.err == "left out as dataset: what is not a chat completion (1)\n"
     three.add(method="GET", path="/v1/models")
     result = mpal("export", "--last", "2", "--format", "openai-batch")
     assert (result.code, result.out) == (1, "")
     assert (
-        result.err
-        == "Error: none of the 2 calls has a place in --format openai-batch: what is no chat completion (2)\n"
+        result.err == "Error: none of the 2 calls can be exported as openai-batch: what is not a chat completion (2)\n"
     )
 
 
@@ -184,8 +183,8 @@ def test_secret_is_refused(three: Store, mpal: Callable[..., Outcome], tmp_path:
         result = mpal("export", "--all", *where)
         assert (result.code, result.out) == (1, "")
         assert result.err == (
-            "Error: call 4 seems to carry a secret: API key in its note (and in 1 more place); "
-            "--redact replaces such, --allow-secrets exports it as it is\n"
+            "Error: call 4 seems to contain a secret: API key in its note (and in 1 more place); "
+            "--redact replaces secrets, --allow-secrets exports it unchanged\n"
         )
     assert [path.name for path in tmp_path.iterdir()] == ["home"]
     assert mpal("export", "--all", "--allow-secrets").out.count(KEY) == 2
@@ -207,14 +206,14 @@ def test_redacted_everywhere(three: Store, mpal: Callable[..., Outcome]) -> None
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--all", "--last", "2"], "--all and --last do not go together"),
-        (["--id", "1", "--all"], "--id and --all do not go together"),
-        (["--id", "1", "--id", "2", "--chatcmpl", "x"], "several --id and --chatcmpl do not go together"),
+        (["--all", "--last", "2"], "--all and --last exclude each other"),
+        (["--id", "1", "--all"], "--id and --all exclude each other"),
+        (["--id", "1", "--id", "2", "--chatcmpl", "x"], "several --id and --chatcmpl exclude each other"),
         (["--last", "0"], None),
         (["--last", "x"], None),
         (
             ["--all", "--force", "-o", "x"],
-            "--force is for --directory: a file given by --output is always written over",
+            "--force is for --directory: a file given by --output is always overwritten",
         ),
     ],
 )

@@ -217,19 +217,19 @@ def test_json(store: Store, mpal: Callable[..., Outcome]) -> None:
         (
             ["--id", "1", "--print", "metadata,bodies"],
             2,
-            "Invalid value for '--print': 'bodies' is none of metadata, request_header, request_body, response_header, "
+            "Invalid value for '--print': 'bodies' is not one of metadata, request_header, request_body, response_header, "
             "response_body, error (see mpal inspect --help)",
         ),
         (
             ["--id", "1", "--last"],
             2,
-            "--id and --last do not go together (see mpal inspect --help)",
+            "--id and --last exclude each other (see mpal inspect --help)",
         ),
-        (["--id", "1", "--chat", "--json"], 2, "--chat and --json do not go together (see mpal inspect --help)"),
+        (["--id", "1", "--chat", "--json"], 2, "--chat and --json exclude each other (see mpal inspect --help)"),
         (
             ["--id", "1", "--chat", "--timeline"],
             2,
-            "--chat and --timeline do not go together (see mpal inspect --help)",
+            "--chat and --timeline exclude each other (see mpal inspect --help)",
         ),
         (
             ["--id", "1", "--timeline", "--print", "error"],
@@ -246,7 +246,7 @@ def test_json(store: Store, mpal: Callable[..., Outcome]) -> None:
         (
             ["--id", "1", "--chat"],
             1,
-            "call 1 holds no conversation; mpal inspect --print-request shows what it is",
+            "call 1 contains no conversation; mpal inspect --print-request shows what it is",
         ),
         (
             ["--id", "1", "--json", "--print-request"],

@@ -95,7 +95,7 @@ def test_secrets_stay(mpal: Mpal, call: int, tracker: Site) -> None:
     """Without redaction a call with a key is not sent, unless that is asked for as well."""
     refused = mpal("report", str(call), "--to", "tracker", "--yes", "--no-redact")
     assert (refused.code, tracker.asked) == (1, [])
-    assert "seems to carry a secret" in refused.err
+    assert "seems to contain a secret" in refused.err
     assert mpal("report", str(call), "--to", "tracker", "--yes", "--no-redact", "--allow-secrets").code == 0
     assert "me@example.com" in tracker.arrived[0]["body"]
 

@@ -25,9 +25,9 @@ def test_request(call: Callable[..., Call], path: str) -> None:
 @pytest.mark.parametrize(
     ("body", "changes", "why"),
     [
-        (REQUEST, {"method": "GET"}, "is no chat completion"),
-        (REQUEST, {"path": "/v1/models"}, "is no chat completion"),
-        (REQUEST, {"path": "/anthropic/v1/messages"}, "is no chat completion"),
+        (REQUEST, {"method": "GET"}, "is not a chat completion"),
+        (REQUEST, {"path": "/v1/models"}, "is not a chat completion"),
+        (REQUEST, {"path": "/anthropic/v1/messages"}, "is not a chat completion"),
         (b"", {}, "no JSON object"),
         (b"[]", {}, "no JSON object"),
         (b'{"messages": 1}', {}, "no JSON object"),
@@ -36,7 +36,7 @@ def test_request(call: Callable[..., Call], path: str) -> None:
     ],
 )
 def test_other_requests(call: Callable[..., Call], body: bytes, changes: dict[str, object], why: str) -> None:
-    """What is no chat completion is told, with the reason."""
+    """What is not a chat completion is told, with the reason."""
     with pytest.raises(UnfitError, match=why):
         request_members(call(body, **changes))
 

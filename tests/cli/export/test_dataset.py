@@ -49,13 +49,13 @@ def test_stream(call: Callable[..., Call]) -> None:
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"state": State.UPSTREAM_FAILED}, "has no whole answer"),
-        ({"state": State.REPEAT_INTERRUPTED}, "has no whole answer"),
-        ({"state": State.IN_FLIGHT}, "has no whole answer"),
+        ({"state": State.UPSTREAM_FAILED}, "has no complete answer"),
+        ({"state": State.REPEAT_INTERRUPTED}, "has no complete answer"),
+        ({"state": State.IN_FLIGHT}, "has no complete answer"),
         ({"status_code": 429}, "was answered with an error"),
         ({"status_code": None}, "was answered with an error"),
         ({"response": b"{}"}, "was answered without a message"),
-        ({"path": "/v1/models"}, "is no chat completion"),
+        ({"path": "/v1/models"}, "is not a chat completion"),
     ],
 )
 def test_calls_left_out(call: Callable[..., Call], changes: dict[str, Any], why: str) -> None:

@@ -57,7 +57,7 @@ def test_calls_that_are_gone(store: Store, capsys: pytest.CaptureFixture[str]) -
     put = to_standard_output(FORMATS["jsonl"], many=True)
     assert list(export(store.engine, [row_id, row_id + 1], Plan("jsonl"), put)) == []
     assert len(capsys.readouterr().out.splitlines()) == 1
-    with pytest.raises(MoonPalaceError, match=r"^none of the 1 calls is there any more$"):
+    with pytest.raises(MoonPalaceError, match=r"^none of the 1 calls is still stored$"):
         list(export(store.engine, [row_id + 1], Plan("jsonl"), to_standard_output(FORMATS["jsonl"], many=True)))
 
 

@@ -80,10 +80,10 @@ def test_filters(calls: Store, mpal: Callable[..., Outcome], flags: list[str], e
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--status", "600"], "'600' is no status; write 429, 4xx or a state: "),
-        (["--status", "timeout"], "'timeout' is no status; did you mean timed_out?"),
-        (["--slow", "fast"], "'fast' is no duration: write 5s, 300ms or 1m30s"),
-        (["--slow", ""], "'' is no duration: write 5s, 300ms or 1m30s"),
+        (["--status", "600"], "'600' is not a status; write 429, 4xx or a state: "),
+        (["--status", "timeout"], "'timeout' is not a status; did you mean timed_out?"),
+        (["--slow", "fast"], "'fast' is not a duration: write 5s, 300ms or 1m30s"),
+        (["--slow", ""], "'' is not a duration: write 5s, 300ms or 1m30s"),
         (["--until", "soon"], "'soon' is not a time: write -2h, "),
         (["--grep", "?!"], "there is no word to search for"),
     ],

@@ -30,7 +30,7 @@ def test_split(values: tuple[str, ...], names: list[str]) -> None:
     ("values", "message"),
     [
         (("id,modle",), "there is no column 'modle'; did you mean model?"),
-        (("qqqqqq",), "there is no column 'qqqqqq'; mpal help columns tells all"),
+        (("qqqqqq",), "there is no column 'qqqqqq'; mpal help columns shows all"),
         ((",",), "name at least one column"),
     ],
 )

@@ -70,7 +70,7 @@ def test_names(calls: Store, names: list[str], expected: list[int] | None) -> No
 
 def test_an_ambiguous_beginning_names_the_calls(calls: Store) -> None:
     """Nothing is guessed: the message names the calls that may be meant."""
-    with pytest.raises(NotFoundError, match=r"^'chatcmpl-abb' may be any of the calls 3, 2: write more of it$"):
+    with pytest.raises(NotFoundError, match=r"^'chatcmpl-abb' matches the calls 3, 2: write more of it$"):
         named_ids(calls.engine, ["chatcmpl-abb"])
 
 

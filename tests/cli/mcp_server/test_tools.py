@@ -77,7 +77,7 @@ def test_search_takes_every_filter_of_the_commands(ask: Ask, store: Store) -> No
         ({"session_of": "a\x00b"}, "no stored call is called 'a\\x00b'"),
         ({"session_of": "\ud800"}, "no stored call is called '\\ud800'"),
         ({"limit": float("inf")}, "limit must be a whole number from 1 to 500"),
-        ({"status": "oops"}, "status: 'oops' is no status"),
+        ({"status": "oops"}, "status: 'oops' is not a status"),
         ({"predicate": "modle == 'k'"}, "predicate: there is no field modle; did you mean model"),
         ({"session_of": 7}, "no stored call has id 7"),
         ({"cursor": "7"}, "call 7 is no longer stored"),
@@ -254,7 +254,7 @@ def test_labels_are_set_with_leave(url: str, store: Store) -> None:
     tools.answer(reader, "label_call", {"call": 1, "category": "none", "untag": "moon", "note": ""})
     call = reader.call(1)
     assert (call.exchange.category, call.tags, call.exchange.note) == (None, ("slow",), None)
-    for wrong, message in (({}, "give a category"), ({"tags": "a\nb"}, "is no tag"), ({"note": "\x1b"}, "a note is")):
+    for wrong, message in (({}, "give a category"), ({"tags": "a\nb"}, "not a tag"), ({"note": "\x1b"}, "a note is")):
         with pytest.raises(MoonPalaceError, match=message):
             tools.answer(reader, "label_call", {"call": 1, **wrong})
     reader.close()

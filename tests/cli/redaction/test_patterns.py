@@ -34,7 +34,7 @@ def test_matches(pattern: str, text: str, expected: list[tuple[int, int]]) -> No
 @pytest.mark.parametrize("pattern", ["(a", r"(?<=a)b", r"(a)\1"])
 def test_bad_patterns(pattern: str) -> None:
     """A pattern that RE2 does not know is named, with the reason, in one line."""
-    with pytest.raises(SettingError, match=r"redact-pattern: .* is no regular expression of RE2: .+") as caught:
+    with pytest.raises(SettingError, match=r"redact-pattern: .* is not a valid RE2 regular expression: .+") as caught:
         finder(pattern)
     assert "\n" not in str(caught.value)
 

@@ -192,7 +192,7 @@ def test_too_many_at_once(client: httpx.Client, model: Model, monkeypatch: pytes
     refused = client.post("/calls/1/explain", data=form, headers=JSON)
     assert (refused.status_code, refused.json()["error"]["message"]) == (
         400,
-        "0 explanations are under way: wait until one is there",
+        "0 explanations are under way: wait until one has finished",
     )
     monkeypatch.setattr(explainer, "MAX_UNDER_WAY", 1)
     assert client.post("/calls/1/explain", data=form, headers=JSON).json() == {"state": "asking"}

@@ -270,7 +270,7 @@ def test_a_secret_is_not_exported(store: Store, client: httpx.Client) -> None:
     path = f"/calls/{row_id}/export"
     refused = client.get(path, params={"redact": "no"}, headers=JSON)
     assert refused.status_code == 400
-    assert "seems to carry a secret" in refused.json()["error"]["message"]
+    assert "seems to contain a secret" in refused.json()["error"]["message"]
     assert key not in client.get(path).text
 
 

@@ -87,7 +87,7 @@ except StoreError as error:
 def test_full_disk_leaves_the_old_file(forks: Forks, old: Path, limit: int) -> None:
     """Where writing fails, in the backup or in the new file, the old one is untouched and nothing half is left."""
     printed = run(forks, LIMITED, str(old), str(limit))
-    assert printed.startswith(f"cannot upgrade {old}, which is as it was: ")
+    assert printed.startswith(f"cannot upgrade {old}, which is unchanged: ")
     assert printed.count("\n") == 1
     assert is_sound(old)
     assert rows_of(old) == rows_of(REFERENCE)

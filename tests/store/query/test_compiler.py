@@ -45,7 +45,7 @@ MISTAKES = [
     ("latency > yesterday", 10, "latency is a number: compare it with one"),
     ("requested_at > 5", 15, f"requested_at is a time: {NO_TIME}"),
     ("requested_at > 2h", 15, f"requested_at is a time: {NO_TIME}"),
-    ("tags > 'a'", 7, "tags is a set: it knows == != ~ !~ % !% @ !@"),
+    ("tags > 'a'", 7, "tags is a set: it supports == != ~ !~ % !% @ !@"),
     ("request_body.x > 2h", 17, "JSON has no lengths of time: compare request_body with a string or a number"),
     ("request_body.x ~ 1", 17, "~ takes a string"),
     ("len(latency) > 1", 4, "latency is a number and has no length"),

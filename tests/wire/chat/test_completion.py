@@ -279,7 +279,7 @@ def test_warnings(name: str) -> None:
     ],
 )
 def test_no_warning(completion: object) -> None:
-    """A complete answer, an error, and what is no chat completion give no warning."""
+    """A complete answer, an error, and what is not a chat completion give no warning."""
     assert truncation_warning({"max_tokens": 5}, completion, streamed=False) is None
     assert truncation_warning(None, completion, streamed=True) is None
 

@@ -168,7 +168,7 @@ DELTAS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], list[str]]] = {
         {"content": [{"type": "text", "text": "a"}, {"type": "image", "image": "b"}, {"type": "text", "text": "cd"}]},
         ["content came whole each time, the last is kept"],
     ),
-    "types that do not go together": (
+    "types that exclude each other": (
         [{"x": "a"}, {"x": {"b": 1}}, {"x": "c"}],
         {"x": "ac"},
         ["x came in several types, of which one is kept"],

@@ -99,7 +99,7 @@ def upgrade(file: Path) -> bool:
         number, backup = exchange(old, Places(file))
     except (OSError, sqlite3.Error, SQLAlchemyError) as error:
         why = getattr(error, "strerror", None) or getattr(error, "orig", None) or error
-        raise StoreError(f"cannot upgrade {file}, which is as it was: {why}") from error
+        raise StoreError(f"cannot upgrade {file}, which is unchanged: {why}") from error
     finally:
         old.close()
     logger.warning(
@@ -189,7 +189,7 @@ def check_space(file: Path) -> None:
     free = shutil.disk_usage(file.parent).free
     if free < needed:
         raise StoreError(
-            f"cannot upgrade {file}, which is as it was: that needs {megabytes(needed)} MB"
+            f"cannot upgrade {file}, which is unchanged: that needs {megabytes(needed)} MB"
             f" in {file.parent}, {megabytes(free)} are free"
         )
 

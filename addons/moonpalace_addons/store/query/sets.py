@@ -47,7 +47,7 @@ class Element:
 
     def ordered(self, comparator: Comparator, value: Value) -> Condition:
         """Raise ValueMistakeError: sets have no order."""
-        raise ValueMistakeError(f"{self.name} is a set: it knows == != ~ !~ % !% @ !@", value.position)
+        raise ValueMistakeError(f"{self.name} is a set: it supports == != ~ !~ % !% @ !@", value.position)
 
     def matches(self, test: Callable[[ColumnElement[str]], Condition], value: TextValue) -> Condition:
         """Return the condition that the element passes the test."""

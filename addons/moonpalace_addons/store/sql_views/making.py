@@ -52,7 +52,7 @@ def make_views(connection: Connection) -> None:
                 if dialect == "postgresql":
                     describe(connection, name)
         except DBAPIError as error:  # an index of the user has the name, or he may not make views
-            logger.warning("store: there is no view %s for other programs: %s", name, error.orig)
+            logger.warning("store: the view %s for other programs could not be made: %s", name, error.orig)
 
 
 def describe(connection: Connection, name: str) -> None:

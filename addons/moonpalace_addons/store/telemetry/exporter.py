@@ -112,7 +112,7 @@ class Exporter:
             return {"export": written(self._state())}
         except Exception:
             if not self._has_faults:
-                logger.exception("otel: how the export stands is not stored because of a fault in MoonPalace")
+                logger.exception("otel: the state of the export is not stored because of a fault in MoonPalace")
             self._has_faults = True
             return {}
 
