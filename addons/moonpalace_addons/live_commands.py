@@ -49,7 +49,7 @@ class LiveCommands:
             console.bind_keys(ctx.master.keymap, KEYS)  # type: ignore[attr-defined]
 
     async def done(self) -> None:
-        """Wait for what is under way, and end what takes long."""
+        """Wait for the running commands, and end those that take long."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=QUITTING_TIMEOUT)
             for task in late:

@@ -123,7 +123,7 @@ class LiveView:
         self._finish(flow)
 
     def error(self, flow: HTTPFlow) -> None:
-        """Show what has come of an answer."""
+        """Show the received part of an answer."""
         self._finish(flow)
         if not is_own(flow):
             set_mark(flow, "bad")
@@ -137,7 +137,7 @@ class LiveView:
     # ---- rows -----------------------------------------------------------------------------------------------------
 
     def put_row(self, row: RowLine) -> None:
-        """Take what is told of a row; thread-safe."""
+        """Take the report of a row; thread-safe."""
         self._rows.append(row)
         if self._loop is not None and len(self._rows) == 1:
             with contextlib.suppress(RuntimeError):  # the loop has ended
@@ -205,7 +205,7 @@ def is_finished(flow: Flow) -> bool:
 
 
 def show(flow: HTTPFlow, watch: Watch) -> None:
-    """Put into a flow what has come of its stream; mitmproxy itself puts nothing there before the end."""
+    """Put the received part of its stream into a flow; mitmproxy itself puts nothing there before the end."""
     if flow.response is None:
         return
     kept.set_times(flow, watch.times)
@@ -216,7 +216,7 @@ def show(flow: HTTPFlow, watch: Watch) -> None:
 
 
 def tell(flow: HTTPFlow, row: RowLine) -> None:
-    """Put what is known of a call into its flow."""
+    """Describe a call in its flow."""
     flow.metadata[kept.ROW] = row.row_id
     flow.metadata[kept.PRICE] = row.price
     flow.metadata[kept.WARNINGS] = list(row.warnings)

@@ -143,7 +143,7 @@ class Tunnels:
 
 
 def told(tunnel: Tunnel, kept: WebSocketCalls | None) -> str:
-    """Return what passed through a tunnel, and what of it is kept elsewhere or not at all."""
+    """Describe the data that passed through a tunnel, and which of it is kept elsewhere or not at all."""
     counts = []
     for from_client, side in ((True, "the client"), (False, "the API")):
         messages = f"{tunnel.messages[from_client]} messages, " if tunnel.protocol == "WebSocket" else ""

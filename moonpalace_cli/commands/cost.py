@@ -93,7 +93,7 @@ def tell_of_unknown(groups: list[Spent]) -> None:
 
 
 def missed_sums(engine: Engine, where: ColumnElement[bool] | None) -> list[Lost]:
-    """Return what cache misses cost, all and by cause; nothing without misses."""
+    """Return the cost of cache misses, in all and by cause; nothing without misses."""
     from moonpalace_addons.store.read.selection import chosen_ids
     from moonpalace_cli.views.context_caches import misses
 

@@ -78,7 +78,7 @@ def command(
 
 
 def make(engine: Engine, subject: Subject, settings: Settings) -> Prompt:
-    """Return what is sent."""
+    """Return the text to send."""
     from moonpalace_cli.explaining.prompt import make_prompt
     from moonpalace_cli.explaining.record import make_record
 

@@ -63,7 +63,7 @@ def document(span: CallSpan) -> dict[str, object]:
 
 
 def summary(done: Resent) -> str:
-    """Return what was sent, in one line."""
+    """Return a summary of what was sent, in one line."""
     from moonpalace_addons.wire.otlp_environment import shown, url_of
 
     words = [f"{done.sent} calls sent to {shown(url_of('traces', os.environ))}"]

@@ -122,7 +122,7 @@ def make_sender(
     allow_secrets: bool = False,
     again: bool = False,
 ) -> Sender:
-    """Return what sends reports to a destination, redacted as the flag says, else as config.yaml does."""
+    """Return the sender of reports to a destination, redacted as the flag says, else as config.yaml does."""
     from moonpalace_cli.redaction.patterns import redactor
     from moonpalace_cli.reporting.by_hand import Sender
     from moonpalace_cli.reporting.receivers.table import receiver

@@ -18,6 +18,6 @@ ONLY_STREAMS = ("stream", "stream_options")
 
 
 def line(call: Call, _: str = "") -> str:
-    """Return the line; raise UnfitError for what is no chat completion."""
+    """Return the line; raise UnfitError for a call that is not a chat completion."""
     body = {name: value for name, value in request_members(call).items() if name not in ONLY_STREAMS}
     return one_line({"custom_id": f"moonpalace-{call.exchange.id}", "method": "POST", "url": URL, "body": body})

@@ -82,7 +82,7 @@ def names(column: str) -> Callable[[Engine, str], list[CompletionItem]]:
 
 
 def calls(engine: Engine, incomplete: str) -> list[CompletionItem]:
-    """Return what names a call: the newest ids, or identifiers that begin so."""
+    """Return names of calls: the newest ids, or identifiers with this beginning."""
     found = ids(engine, incomplete)
     return found or [item for column in ("chatcmpl_id", "msh_request_id") for item in names(column)(engine, incomplete)]
 

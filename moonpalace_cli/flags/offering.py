@@ -64,7 +64,7 @@ class Offers:
 
 
 def offers(engine: Engine, text: str, place: int) -> Offers:
-    """Return what may stand at a place in a predicate; nothing if it is wrong before."""
+    """Return the offers for a place in a predicate; none if there is a mistake before it."""
     found = expected(text[:place])
     word = text[found.start : place]
     is_string = word[:1] in ("'", '"')

@@ -127,7 +127,7 @@ class Reader:
         raise NotFoundError(f"call {row.id} is no longer stored")
 
     def facts(self, name: object) -> Facts:
-        """Return what is known of a call, redacted as the call is."""
+        """Return the facts about a call, redacted as the call is."""
         from moonpalace_cli.views.showing.facts import read_facts
 
         call = self.call(name)

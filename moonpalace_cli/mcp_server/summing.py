@@ -45,7 +45,7 @@ def statistics(reader: Reader, arguments: Mapping[str, object]) -> str:
 
 
 def cost(reader: Reader, arguments: Mapping[str, object]) -> str:
-    """Return what calls cost."""
+    """Return the cost of calls."""
     from moonpalace_addons.store.read.costs import spent
     from moonpalace_cli.views import costs
 

@@ -111,7 +111,7 @@ def family(model: str) -> str:
 
 
 def owner_of(key: str) -> str:
-    """Return what stands for a key."""
+    """Return the owner that stands for a key."""
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 

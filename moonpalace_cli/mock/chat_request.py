@@ -125,7 +125,7 @@ def message_tokens(message: dict[str, Json]) -> int:
 
 
 def part_text(part: Json) -> str:
-    """Return the text of a part of a content, empty for what is no text."""
+    """Return the text of a part of a content, empty if it is not text."""
     text = part.get("text") if isinstance(part, dict) else None
     return text if isinstance(text, str) else ""
 

@@ -9,7 +9,7 @@ from moonpalace_cli.mock.completions import Choice, Completion, Cut, Fields, Mes
 
 @dataclass(frozen=True, slots=True)
 class Streaming:
-    """Say how a completion is cut into chunks; `interleaved` lets the pieces of parallel tool calls alternate."""
+    """Define how a completion is cut into chunks; `interleaved` lets the pieces of parallel tool calls alternate."""
 
     cut: Cut
     interleaved: bool = False

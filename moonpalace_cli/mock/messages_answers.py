@@ -1,22 +1,14 @@
 """Answers of Anthropic's messages: a completion as a message, or as the events of one."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from moonpalace_cli.mock.answers import (
-    EVENTS_BEFORE_ERROR,
-    Answer,
-    as_one_wait,
-    completion_headers,
-    completion_of,
-    failure_answer,
-    json_answer,
-)
+from moonpalace_cli.mock.answers import Answer, failure_answer, json_answer
 from moonpalace_cli.mock.chat_request import ChatRequest, Json
 from moonpalace_cli.mock.completions import Completion, Cut, Fields, FinishReason, ToolCall
+from moonpalace_cli.mock.event_answers import Shape, event_answer
 from moonpalace_cli.mock.failures import Failure
 from moonpalace_cli.mock.scenarios import Scenario
-from moonpalace_cli.mock.spelling import Piece
 
 STOP_REASONS: dict[FinishReason, str] = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 ANTHROPIC_STATUSES = (400, 404)
@@ -25,18 +17,7 @@ ANTHROPIC_STATUSES = (400, 404)
 
 def message_answer(request: ChatRequest, scenario: Scenario) -> Answer:
     """Answer a request as the scenario says."""
-    failure = scenario.failure or (None if request.stream else scenario.breaks_off)
-    if failure is not None:
-        return message_failure(request.digest, failure)
-    completion = completion_of(request, scenario)
-    headers = completion_headers(request, scenario, completion)
-    events = as_events(completion, scenario.cut)
-    if not request.stream:
-        body = json.dumps(as_message(completion), ensure_ascii=False).encode("utf-8", "replace")
-        return Answer(200, headers, body, delivery=as_one_wait(scenario.delivery, len(events)))
-    if scenario.breaks_off is not None:
-        events = [*events[:EVENTS_BEFORE_ERROR], _error(scenario.breaks_off)]
-    return Answer(200, headers, stream=pieces(events), total_events=len(events), delivery=scenario.delivery)
+    return event_answer(request, scenario, Shape(as_message, as_events, message_failure, _error))
 
 
 def message_failure(digest: str, failure: Failure) -> Answer:
@@ -68,13 +49,6 @@ def as_events(completion: Completion, cut: Cut) -> list[Fields]:
         {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}, "usage": usage},
     )
     return [*events, {"type": "message_stop"}]
-
-
-def pieces(events: Sequence[Fields]) -> Iterator[Piece]:
-    """Write events as the API does."""
-    for number, event in enumerate(events, 1):
-        data = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
-        yield Piece(f"event: {event['type']}\ndata: {data}\n\n".encode("utf-8", "replace"), number)
 
 
 type _Block = tuple[Fields, list[Fields], Fields]

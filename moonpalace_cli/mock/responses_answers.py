@@ -1,19 +1,12 @@
 """Answers of the responses endpoint: a completion as a response, or as the events of one."""
 
-import json
 from collections.abc import Iterator
 
-from moonpalace_cli.mock.answers import (
-    EVENTS_BEFORE_ERROR,
-    Answer,
-    as_one_wait,
-    completion_headers,
-    completion_of,
-    failure_answer,
-)
+from moonpalace_cli.mock.answers import EVENTS_BEFORE_ERROR, Answer, failure_answer
 from moonpalace_cli.mock.chat_request import ChatRequest, Json
 from moonpalace_cli.mock.completions import Completion, Cut, Fields
-from moonpalace_cli.mock.messages_answers import pieces
+from moonpalace_cli.mock.event_answers import Shape, event_answer
+from moonpalace_cli.mock.failures import Failure
 from moonpalace_cli.mock.responses_request import SEPARATOR
 from moonpalace_cli.mock.scenarios import Scenario
 
@@ -22,19 +15,7 @@ NO_LOGPROBS: Fields = {"logprobs": []}
 
 def response_answer(request: ChatRequest, scenario: Scenario) -> Answer:
     """Answer a request as the scenario says."""
-    failure = scenario.failure or (None if request.stream else scenario.breaks_off)
-    if failure is not None:
-        return failure_answer(request.digest, failure)
-    completion = completion_of(request, scenario)
-    headers = completion_headers(request, scenario, completion)
-    events = as_events(completion, scenario.cut)
-    if not request.stream:
-        body = json.dumps(as_response(completion), ensure_ascii=False).encode("utf-8", "replace")
-        return Answer(200, headers, body, delivery=as_one_wait(scenario.delivery, len(events)))
-    if scenario.breaks_off is not None:
-        error: Fields = {"code": scenario.breaks_off.kind, "message": scenario.breaks_off.message, "param": None}
-        events = [*events[:EVENTS_BEFORE_ERROR], {"type": "error", **error, "sequence_number": EVENTS_BEFORE_ERROR}]
-    return Answer(200, headers, stream=pieces(events), total_events=len(events), delivery=scenario.delivery)
+    return event_answer(request, scenario, Shape(as_response, as_events, failure_answer, _error_event))
 
 
 def as_response(completion: Completion) -> Fields:
@@ -118,3 +99,8 @@ def _response(completion: Completion) -> Fields:
         "tools": [],
         **nothing,
     }
+
+
+def _error_event(failure: Failure) -> Fields:
+    error: Fields = {"code": failure.kind, "message": failure.message, "param": None}
+    return {"type": "error", **error, "sequence_number": EVENTS_BEFORE_ERROR}

@@ -31,7 +31,7 @@ class Times:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """Say how an answer travels; `pause` (between events) and the two waits are seconds, `stop_after` counts events.
+    """Define how an answer travels; `pause` (between events) and the two waits are seconds, `stop_after` counts events.
 
     An ending other than clean comes after `stop_after` events, or in the middle of a JSON body; `mute` ends the
     connection before the first byte. `until_close` leaves the end of the connection as the only end of the body.

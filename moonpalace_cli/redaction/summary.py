@@ -1,4 +1,4 @@
-"""Say what a redaction replaced, and what looks odd and was kept."""
+"""Report what a redaction replaced, and odd-looking text that it kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say how far a long command is, and what it has done if it is interrupted."""
+"""Report the progress of a long command, and what it has done if it is interrupted."""
 
 import sys
 from collections.abc import Callable, Iterator

@@ -79,7 +79,7 @@ def waiting(delivery: Delivery) -> str:
 
 
 def exported(pid: int, state: ExportState) -> str:
-    """Return how the export of a living proxy stands."""
+    """Return the state of a living proxy's export."""
     counts = f"process {pid}: {state.sent:,} calls taken, {state.waiting:,} waiting, {state.left_out:,} left out"
     if state.problem is None or state.problem_at is None:
         return counts

@@ -46,7 +46,7 @@ NONE = Turns(None, None)
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """What tells conversations apart: the hash of how a request begins, and the answer that it goes on from."""
+    """The identity of a conversation: the hash of a request's beginning, and the answer that it continues."""
 
     beginning: bytes | None
     goes_on_from: str | None
@@ -82,7 +82,7 @@ def nearest(
 # Requests never change.
 @lru_cache(maxsize=4096)
 def thread(engine: Engine, row_id: int, path: str) -> Thread:
-    """Return what tells the conversation of a call from others."""
+    """Return the identity of a call's conversation."""
     body = contents.request_body(engine, row_id) or b""
     request = read_request(body, path)
     pointer = text_in(mapping(parse(body)), POINTER) if POINTER.encode() in body else None

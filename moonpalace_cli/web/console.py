@@ -1,4 +1,4 @@
-"""What all pages of a console share."""
+"""The state that all pages of a console share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the head of a call's page says of it."""
+"""The facts in the head of a call's page."""
 
 from __future__ import annotations
 

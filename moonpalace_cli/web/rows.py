@@ -100,5 +100,5 @@ def cached_percent(call: Exchange) -> int | None:
 
 
 def cost_of(call: Exchange) -> str:
-    """Return what a call cost, with the sign of the currency."""
+    """Return the cost of a call, with the sign of the currency."""
     return price(call.cost, call.cost_currency)

@@ -94,7 +94,7 @@ def percent_text(percent: float | None) -> str:
 
 
 def costs(group: Group) -> str:
-    """Return what calls cost, in each currency."""
+    """Return the cost of calls, in each currency."""
     return ", ".join(price(cost, currency) for currency, cost in sorted(group.costs.items()))
 
 

@@ -76,7 +76,7 @@ WRONG = (
     ("export 1 --redact-pattern x", "--redact-pattern is for --redact", "see mpal export --help"),
     ("list --redact-pattern x", "--redact-pattern is for --redact", "see mpal list --help"),
     ("export 1 --force", "--force is for --directory", "is always overwritten"),
-    ("list --count --stats", "--count and --stats", "do not go together"),
+    ("list --count --stats", "--count and --stats", "exclude each other"),
     ("list --watch -o json", "--watch never ends", "use -o jsonl, not json"),
     ("export 1 --curl --report", "--format, --curl and --report", "exclude each other"),
     ("label 1 --good --bad", "--good and --bad", "exclude each other"),

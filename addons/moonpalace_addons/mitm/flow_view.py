@@ -30,7 +30,7 @@ def remove(flow: Flow) -> None:
 
 
 def update(flow: Flow) -> None:
-    """Show what has changed of a flow."""
+    """Show the changes of a flow."""
     if (view := flow_view()) is not None:
         view.update([flow])
 

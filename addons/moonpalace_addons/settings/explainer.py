@@ -30,7 +30,7 @@ class Explainer:
 
 
 def read_explainer(entry: Entry) -> Explainer:
-    """Return what the user sets under `explain`; raise SettingError."""
+    """Read the user's settings under `explain`; raise SettingError."""
     members = entry.mapping(ALLOWED, MEMBERS)
     found: dict[str, object] = {}
     if "endpoint" in members:

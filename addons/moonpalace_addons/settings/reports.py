@@ -136,7 +136,7 @@ def target(kind: str, entry: Entry) -> str:
 
 
 def is_private(url: str) -> bool:
-    """Tell whether nobody on the way can read what is sent to a URL."""
+    """Tell whether data sent to a URL cannot be read on its way."""
     try:
         parts = kinds.parse_url(url, "https")
     except ValueError:

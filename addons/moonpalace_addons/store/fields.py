@@ -92,7 +92,7 @@ def error_text(call: Exchange) -> str:
 
 
 def cost_saved(call: Exchange) -> float | None:
-    """Return what the cached tokens would have cost more without the cache."""
+    """Return how much more the cached tokens would have cost without the cache."""
     if call.cached_tokens is None or call.price_input is None or call.price_cached is None:
         return None
     cached = call.cached_tokens if call.prompt_tokens is None else min(call.cached_tokens, call.prompt_tokens)

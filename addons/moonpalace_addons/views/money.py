@@ -11,7 +11,7 @@ def amount(value: float) -> str:
 
 
 def price(cost: float | None, currency: str | None) -> str:
-    """Return what something cost, with the sign of the currency; empty if that is unknown."""
+    """Return a cost with the sign of its currency; empty if it is unknown."""
     if cost is None:
         return ""
     sign = SIGNS.get(currency or "")

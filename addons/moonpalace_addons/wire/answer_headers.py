@@ -20,7 +20,7 @@ _NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 
 
 class AnswerHeaders(NamedTuple):
-    """What the headers of an answer say, in the names of the columns.
+    """The values in the headers of an answer, in the names of the columns.
 
     `server_timing` is in milliseconds; `retry_after`, the time to wait before another try, in nanoseconds.
     """
@@ -37,7 +37,7 @@ class AnswerHeaders(NamedTuple):
 
 
 def read(named: Mapping[str, str]) -> AnswerHeaders:
-    """Return what these headers, by their lower-case names, say."""
+    """Read the values in these headers, given by their lower-case names."""
     return AnswerHeaders(
         msh_request_id=_first(named, REQUEST_IDS),
         msh_uid=named.get("msh-uid"),

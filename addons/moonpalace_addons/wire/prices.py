@@ -73,7 +73,7 @@ class Cost:
 
 
 def cost_of(tokens: Tokens, rates: Rates) -> Cost:
-    """Return what a call costs."""
+    """Return the cost of a call."""
     cached = min(tokens.cached, tokens.prompt)
     written = min(tokens.written, tokens.prompt - cached)
     long = min(tokens.written_1h, written)

@@ -150,7 +150,7 @@ def sums(misses: Sequence[Finding]) -> list[Lost]:
 
 
 def lost(name: str, misses: Sequence[Finding]) -> Lost:
-    """Return what misses have lost."""
+    """Return the loss by misses."""
     money: dict[str, float] = {}
     for value, currency in filter(None, (each.price for each in misses)):
         money[currency] = money.get(currency, 0.0) + value

@@ -62,7 +62,7 @@ class Finding:
 
     @property
     def price(self) -> tuple[float, str] | None:
-        """Return what the miss cost, and the currency."""
+        """Return the cost of the miss, and the currency."""
         return price_of(self.later, self.cost.lost)
 
 

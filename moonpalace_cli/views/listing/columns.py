@@ -72,7 +72,7 @@ def iso(value: datetime) -> str:
 
 
 def body(name: str, call: Listed) -> str | Verbatim | None:
-    """Return a body, None for what is no text."""
+    """Return a body, None if it is not text."""
     if call.bodies is None:
         return None
     found = read(call.bodies.request) if name == "request_body" else answer(call.exchange, call.bodies).body

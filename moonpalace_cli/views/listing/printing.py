@@ -27,7 +27,7 @@ OUTCOMES = ("status", "state")
 
 
 def needs_of(columns: Iterable[Column]) -> set[str]:
-    """Return what must be read for these columns beside the rows of the calls."""
+    """Return which data these columns need beside the rows of the calls."""
     return {column.needs for column in columns}
 
 

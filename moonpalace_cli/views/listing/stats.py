@@ -205,7 +205,7 @@ def token_table(rows: Sequence[tuple[str, Group]], width: int | None) -> str:
 
 
 def costs_of(group: Group) -> str:
-    """Return what the calls of a group cost, in each currency."""
+    """Return the cost of a group's calls, in each currency."""
     return "\n".join(f"{amount(cost)} {currency}" for currency, cost in sorted(group.costs.items()))
 
 

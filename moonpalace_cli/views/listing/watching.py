@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Printed(Protocol):
-    """What prints calls as they end."""
+    """Print calls as they end."""
 
     def add(self, exchanges: Sequence[Exchange]) -> None:
         """Print these calls."""

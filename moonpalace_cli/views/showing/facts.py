@@ -1,4 +1,4 @@
-"""What is known of one call, for views that tell of it: its row, its bodies, and the calls around it."""
+"""The facts about one call, for views that describe it: its row, its bodies, and the calls around it."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Facts:
 
     @cached_property
     def said(self) -> Conversation:
-        """What was asked and answered."""
+        """The conversation: question and answer."""
         return conversation(self.call.path, *self._parsed)
 
     @property
@@ -101,7 +101,7 @@ class Facts:
 
 
 def read_facts(engine: Engine, call: Exchange) -> Facts:
-    """Return what is known of a call."""
+    """Return the facts about a call."""
     from moonpalace_addons.store.read import neighbours
     from moonpalace_addons.store.records import contents, deliveries, explanations, labels
 

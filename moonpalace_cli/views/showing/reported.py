@@ -28,14 +28,14 @@ MANY = "for {count} calls"
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """What became of a report: what is said of it, and its address, or why it was not sent."""
+    """The state of a report: its description, and its address, or why it was not sent."""
 
     parts: tuple[Phrase, ...]
     address: str
     reason: str
 
     def text(self, language: str) -> str:
-        """Return what is said of it in a language."""
+        """Return the description in a language."""
         return listed(self.parts, language)
 
     def said(self, language: str) -> str:
@@ -46,7 +46,7 @@ class Reported:
 
 
 def reported(delivery: Delivery) -> Reported:
-    """Return what became of a report."""
+    """Return the state of a report."""
     at = delivery.due_at if delivery.state is DeliveryState.PENDING else delivery.changed_at
     when = local_time(datetime.fromtimestamp(at / 1e6, UTC))
     parts = [phrase(TEMPLATES[delivery.state], to=delivery.destination, when=when)]

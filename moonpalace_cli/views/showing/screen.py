@@ -219,7 +219,7 @@ def times(facts: Facts) -> list[Phrase]:
 
 
 def cache(facts: Facts) -> Phrase:
-    """Return what the caches did, empty for a call without tokens."""
+    """Describe the effect of caches, empty for a call without tokens."""
     call = facts.call
     context = phrase("context cache {outcome}", outcome=call.cache_outcome) if call.cache_outcome else NOTHING
     if not call.prompt_tokens or call.cached_tokens is None:

@@ -28,11 +28,11 @@ def test_request(call: Callable[..., Call], path: str) -> None:
         (REQUEST, {"method": "GET"}, "is not a chat completion"),
         (REQUEST, {"path": "/v1/models"}, "is not a chat completion"),
         (REQUEST, {"path": "/anthropic/v1/messages"}, "is not a chat completion"),
-        (b"", {}, "no JSON object"),
-        (b"[]", {}, "no JSON object"),
-        (b'{"messages": 1}', {}, "no JSON object"),
-        (b"[" * 100_000, {}, "no JSON object"),
-        (b"\xff", {}, "no JSON object"),
+        (b"", {}, "not a JSON object"),
+        (b"[]", {}, "not a JSON object"),
+        (b'{"messages": 1}', {}, "not a JSON object"),
+        (b"[" * 100_000, {}, "not a JSON object"),
+        (b"\xff", {}, "not a JSON object"),
     ],
 )
 def test_other_requests(call: Callable[..., Call], body: bytes, changes: dict[str, object], why: str) -> None:

@@ -59,7 +59,7 @@ def test_small_disk_is_noticed_before(old: Path, monkeypatch: pytest.MonkeyPatch
     usage = namedtuple("usage", "total used free")  # noqa: PYI024 - as shutil's own
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 1000, 1000))
     before = old.read_bytes()
-    with pytest.raises(StoreError, match=r"which is as it was: that needs 18 MB in .*, 1 are free"):
+    with pytest.raises(StoreError, match=r"which is unchanged: that needs 18 MB in .*, 1 are free"):
         opened(old)
     assert old.read_bytes() == before
     assert backups_of(old) == []

@@ -218,7 +218,7 @@ def check_encoding(connection: Connection, url: URL) -> None:
 
 
 def migrate(connection: Connection, revision: str = "head") -> None:
-    """Run the migrations on `connection`, in its transaction, and make the views for other programs anew."""
+    """Run the migrations on `connection`, in its transaction, and recreate the views for other programs."""
     logging.getLogger("alembic").setLevel(logging.WARNING)  # alembic logs each step, even during its import
     # Importing alembic takes 0.3 s and is only needed for migrations.
     from alembic import command

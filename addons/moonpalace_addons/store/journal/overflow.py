@@ -37,7 +37,7 @@ class Source:
     refused: int = 0
 
     def missing(self) -> list[str]:
-        """Describe what has not been stored, once there is nothing more to read; empty if everything has."""
+        """Describe the contents that could not be stored, once there is nothing more to read; empty if all could."""
         unread = self.unread + self.journal.waiting
         return [
             *([f"{unread} bytes of it cannot be read"] if unread else []),

@@ -1,1 +1,1 @@
-"""What calls cost: prices that users set, costs that APIs report, and a list of prices."""
+"""The cost of calls: prices that users set, costs that APIs report, and a list of prices."""

@@ -44,7 +44,7 @@ class Spent:
 
 
 def spent(engine: Engine, by: By, where: ColumnElement[bool] | None = None) -> list[Spent]:
-    """Return what the calls that match cost, a group for each name and currency; days in order, else the dearest first.
+    """Return the cost of matching calls, grouped by name and currency; days in order, else the dearest first.
 
     A call with several tags counts under each of them.
     """

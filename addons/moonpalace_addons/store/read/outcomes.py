@@ -121,7 +121,7 @@ def lacks_version(call: Exchange) -> bool:
 
 
 def cut_by(call: Exchange) -> str | None:
-    """Return what cut off a completed answer, None for a whole one."""
+    """Return the cause that cut off a completed answer, None for a whole one."""
     if call.finish_reason in CONTEXT_FULL or any(map(FULL_WINDOW.search, call.warnings)):
         return "cut by a full context"
     if call.finish_reason in AT_LIMIT:

@@ -1,4 +1,4 @@
-"""Reports of calls: what is to be sent, what was, and who may send it.
+"""Reports of calls: those to be sent, those that were, and which process may send them.
 
 A report is claimed by one conditional update before a byte of it is sent, and settled by another afterwards. One that
 stays claimed was being sent by a process that is gone: whether it arrived is then in doubt.

@@ -1,4 +1,4 @@
-"""What models have said about calls."""
+"""Explanations of calls by models."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

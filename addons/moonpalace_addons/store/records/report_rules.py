@@ -50,7 +50,7 @@ class Step:
 
 
 def progress(connection: Connection, name: str) -> Progress | None:
-    """Return how far a rule has looked, None if it is new."""
+    """Return the position up to which a rule has looked, None if it is new."""
     row = connection.execute(select(TABLE.turn, TABLE.looked_to, TABLE.unfinished).where(TABLE.name == name)).first()
     if row is None:
         return None

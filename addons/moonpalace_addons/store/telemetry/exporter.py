@@ -107,7 +107,7 @@ class Exporter:
             self._full.set()
 
     def told(self) -> Values:
-        """Return how the export stands, for the row of the run; nothing is raised."""
+        """Return the state of the export, for the row of the run; it never raises."""
         try:
             return {"export": written(self._state())}
         except Exception:

@@ -59,7 +59,7 @@ class LeftOut:
         logger.warning("otel: %s takes calls again; %s", self.place, words)
 
     def close(self) -> None:
-        """Log what was left out until the end, if anything."""
+        """Log how many calls were left out until the end, if any."""
         with self._lock:
             count, words = self._count, self._taken()
         if count:

@@ -30,7 +30,7 @@ NAMES = (*LABELS, ERROR_TYPE)
 
 
 class Series:
-    """What has been measured of calls with the same attributes; `counts` are those of the buckets."""
+    """The measurements of calls with the same attributes; `counts` are those of the buckets."""
 
     __slots__ = ("_bounds", "_scale", "count", "counts", "least", "most", "sum")
 
@@ -42,7 +42,7 @@ class Series:
         self.least, self.most = math.inf, -math.inf
 
     def add(self, measured: float) -> None:
-        """Add what was measured of a call; a bucket includes its upper bound."""
+        """Add the measurement of a call; a bucket includes its upper bound."""
         value = measured / self._scale
         if value < self.least:
             self.least = value
@@ -92,7 +92,7 @@ class Measures:
         return self._series.setdefault(labels, list(map(Series, METRICS)))
 
     def __iter__(self) -> Iterator[tuple[Metric, Attributes, Series]]:
-        """Yield what has been measured of each metric, with its attributes."""
+        """Yield the measurements of each metric, with their attributes."""
         for number, metric in enumerate(METRICS):
             extra = {} if metric.extra is None else dict([metric.extra])
             for labels, kept in self._series.items():

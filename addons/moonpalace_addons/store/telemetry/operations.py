@@ -45,7 +45,7 @@ def place_of(endpoint: str) -> Place:
 
 
 def operation(call: Exchange) -> str | None:
-    """Return what a call asked a model for; None for calls that asked none, such as a list of models."""
+    """Return the operation that a call asked a model for; None for other calls, such as a list of models."""
     face = face_of_path(call.path)
     if call.completion_tokens is None and (face is UNKNOWN or call.method != "POST"):
         return None

@@ -1,4 +1,4 @@
-"""Make OpenTelemetry's metrics of what has been measured."""
+"""Make OpenTelemetry's metrics from measurements."""
 
 from collections.abc import Iterable
 from itertools import groupby

@@ -77,7 +77,7 @@ class Sender:
         return self._connection.failure or UNKNOWN
 
     def send_metrics(self, measures: Measures) -> Failure | None:
-        """Send what has been measured so far; return why it was not taken."""
+        """Send the measurements so far; return why they were not accepted."""
         now = time.time_ns()
         data = metrics_data(measures, self._resource, self._scope, (self._began, now), is_delta=self._is_delta)
         self._connection.failure = None

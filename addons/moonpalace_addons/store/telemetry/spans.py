@@ -83,13 +83,13 @@ def span_of(call: Exchange, asked: Asked, content: Attributes | None = None) -> 
 
 
 def common_of(traits: Traits) -> Common:
-    """Return what calls with these traits have in common; texts of servers and clients are kept if they are short."""
+    """Return the common part of calls with these traits; texts of servers and clients are kept if they are short."""
     told = f"{traits.model_requested}{traits.model_answered}{traits.finish_reason}{traits.error_kind}"
     return known_common(traits) if len(told) <= MAX_TEXT else new_common(traits)
 
 
 def new_common(traits: Traits) -> Common:
-    """Return what calls with these traits have in common."""
+    """Return the common part of calls with these traits."""
     name = f"{traits.operation} {traits.model_requested or traits.model_answered or ''}".strip()
     found = {name: fit(of_traits(traits)) for name, fit, of_traits in COMMON}
     return Common(text(name), {name: value for name, value in found.items() if value is not None})

@@ -196,14 +196,14 @@ class Batch:
                 self._settled.append(unit.uuid)
 
     def drop(self, uuid: str) -> None:
-        """Drop what is to be written of a call, and the call unless it has a row."""
+        """Drop the unit of a call, and the call unless it has a row."""
         unit = self.units.pop(uuid)
         if unit.row_id is None:
             self.calls.pop(uuid, None)
         self._leave(unit)
 
     def hand_over(self, uuids: Iterable[str]) -> None:
-        """Drop what is to be written of these calls, which is in a journal."""
+        """Drop the units of these calls, which are in a journal."""
         for uuid in uuids:
             self._leave(self.units.pop(uuid))
 

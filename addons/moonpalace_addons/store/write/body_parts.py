@@ -79,7 +79,7 @@ def cutting(body: bytes) -> Cutting:
 
 
 def continued(body: bytes, begun: Cutting, end: int) -> Cutting | None:
-    """Return the cuts of a body that equals a previously cut body up to `end`; None if it has to be cut anew.
+    """Return the cuts of a body that equals a previously cut body up to `end`; None if it has to be cut again.
 
     `end` is a fixed end. The part before it is not parsed again: one short element takes its place.
     """

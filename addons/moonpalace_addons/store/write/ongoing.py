@@ -127,7 +127,7 @@ class Ongoing(Unit):
 
     @property
     def last_at(self) -> int:
-        """Return the time of what came last, in nanoseconds since the request began."""
+        """Return the time of the last event, in nanoseconds since the request began."""
         if self.answer is None:
             return 0
         return self.answer.chunks.times[-1] if self.answer.chunks else self.answer.started.at
@@ -153,7 +153,7 @@ class Ongoing(Unit):
         return True
 
     def drop_written(self) -> None:
-        """Drop what has been written, to the store or to a journal."""
+        """Drop the parts that were written to the store or to a journal."""
         self.changed, self.request_body, self.segments = {}, None, []
         self.kept = self.segment_count > 0
 

@@ -1,4 +1,4 @@
-"""What is known of a call and not yet stored, and writing it for the first time or again."""
+"""The parts of a call that are not yet stored, and writing them for the first time or again."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace

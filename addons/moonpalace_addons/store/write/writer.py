@@ -347,7 +347,7 @@ class Writer:
             logger.warning("store: calls that could not be stored wait in %s for the next start", self._overflow.own)
 
     def _follow_store(self) -> None:
-        """Store everything anew if the store has been replaced by another one."""
+        """Store everything again if the store has been replaced by another one."""
         if (key := self._run.follow()) is not None:
             self._batch.begin_again(key)
 

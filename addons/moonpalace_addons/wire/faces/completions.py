@@ -17,7 +17,7 @@ KIND = "text_completion"
 
 
 class Completions(ChatCompletions):
-    """`/v1/completions`, which is like chat completions but for what a choice has."""
+    """`/v1/completions`, which differs from chat completions only in the members of a choice."""
 
     name = "completions"
     paths = ("/completions",)

@@ -1,4 +1,4 @@
-"""Detect a text that goes on without anything new: a loop whose rounds differ by a word or in their order.
+"""Detect a text that continues without anything new: a loop whose rounds differ by a word or in their order.
 
 Only sequences of 8 characters count. A text has stalled if its last characters, some thousands depending on the
 threshold, contain few distinct sequences, nearly all of which also occur in the 8,192 characters before. Legitimate
