@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database import engine as engine_module
-from moonpalace_addons.store.database.engine import parse_url, set_layout, shown, writing
+from moonpalace_addons.store.database.engine import for_deleting, parse_url, set_layout, shown, writing
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.revision import REVISION
 
@@ -104,6 +104,15 @@ def test_connections_have_the_pragmas(file: Path) -> None:
         ]
     engine.dispose()
     assert values == ["wal", 1, 1, 5000]
+
+
+def test_an_engine_for_deleting(file: Path) -> None:
+    """It has a large cache, and does not write once more what it deletes."""
+    engine = open_store(url_of(file))
+    with for_deleting(engine, 32_000_000) as own, own.connect() as connection:
+        values = [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("cache_size", "secure_delete")]
+    engine.dispose()
+    assert values == [-31_250, 2]
 
 
 def test_a_new_file_has_the_layout(file: Path) -> None:

@@ -225,6 +225,18 @@ def test_the_file_becomes_smaller(
         assert connection.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
 
 
+def test_nothing_of_deleted_calls_is_left_in_the_file(
+    engine: Engine, file: Path, store: Store, go_on: threading.Event
+) -> None:
+    """Neither the file nor its log has a piece of what was deleted, though free pages are not overwritten."""
+    for number in range(1_000_010, 1_000_022):
+        store(body(number))
+    cleaning.clean(engine, Rule(keep_last=2), None, go_on)
+    left = file.read_bytes() + file.with_name(file.name + "-wal").read_bytes()
+    found = [number for number in range(1_000_010, 1_000_022) if b";%d," % number in left]
+    assert found == [1_000_020, 1_000_021]
+
+
 def test_a_store_is_compacted_on_both_databases(engine: Engine, store: Store, go_on: threading.Event) -> None:
     """Writing the store anew keeps what is in it."""
     store(body(1))

@@ -114,16 +114,23 @@ def make_engine(url: URL) -> Engine:
 
 
 @contextmanager
-def with_cache(engine: Engine, size: int) -> Iterator[Engine]:
-    """Yield an engine on the same store with a page cache of `size` bytes on SQLite.
+def for_deleting(engine: Engine, cache_size: int) -> Iterator[Engine]:
+    """Yield an engine on the same store that deletes much on SQLite, with a page cache of `cache_size` bytes.
 
     SQLite's default of 2 MB is smaller than the index of pieces, so random changes to it would write pages repeatedly.
+    Pages that become free are not overwritten with zeros, which would write all that is deleted once more: whoever uses
+    this gives them back to the disk.
     """
     if sqlite_file(engine.url) is None:
         yield engine
         return
     own = make_engine(engine.url)
-    event.listen(own, "connect", lambda connection, _: connection.execute(f"PRAGMA cache_size = -{size // 1024}"))
+
+    def prepare(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+        connection.execute(f"PRAGMA cache_size = -{cache_size // 1024}")
+        connection.execute("PRAGMA secure_delete = FAST")
+
+    event.listen(own, "connect", prepare)
     try:
         yield own
     finally:

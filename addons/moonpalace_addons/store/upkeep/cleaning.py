@@ -8,7 +8,7 @@ from functools import partial
 
 from sqlalchemy import Engine
 
-from moonpalace_addons.store.database.engine import with_cache
+from moonpalace_addons.store.database.engine import for_deleting
 from moonpalace_addons.store.records import deliveries
 from moonpalace_addons.store.upkeep import retention, search_blocks, space, unused
 from moonpalace_addons.store.upkeep.retention import Rule
@@ -18,8 +18,8 @@ from moonpalace_addons.store.write import recovery
 CACHE_SIZE = 32_000_000
 """Page cache for SQLite in bytes: enough for the index of a million pieces."""
 
-MIN_PAGES, MAX_PAGES = 64, 16_384
-"""Pages of an SQLite file freed in one step."""
+MIN_PAGES, MAX_PAGES = 64, 1_500
+"""Pages of an SQLite file freed in one step: more than the cache holds would be written before they are freed."""
 
 MAX_ROUNDS = 8
 """Rounds of deletion towards a maximum size, because the size of a call is an estimate."""
@@ -61,8 +61,8 @@ def clean(
 
     Stops between transactions once `stop` is set. `done` is called with the number of calls that one has deleted.
     """
-    with with_cache(engine, CACHE_SIZE) as roomy:
-        return clean_up(roomy, rule, max_size, stop, done)
+    with for_deleting(engine, CACHE_SIZE) as own:
+        return clean_up(own, rule, max_size, stop, done)
 
 
 def clean_up(
