@@ -58,6 +58,7 @@ def test_forms(caplog: pytest.LogCaptureFixture, form: tuple[str, int | None], e
     log = CallLog(Settings(log=form[0], home=Path("/")), form[1])
     log.add(an_exchange(), "why does it stop here?")
     log.flush()
+    assert log.wants_words == (form[0] == "line")
     (record,) = caplog.records
     assert expected in record.getMessage()
     assert record.__dict__["has_own_times"] is (form[0] != "full")

@@ -142,7 +142,7 @@ class RequestReader(_Reader):
             self._buffer_line(data)
             return super().feed(b"", max_head) if len(self._line) <= max_head else self._too_long()
         self._line.clear()
-        return super().feed(line if line.isascii() or line[:end].isascii() else self._mask_target(line, end), max_head)
+        return super().feed(line if line[:end].isascii() else self._mask_target(line, end), max_head)
 
     def _with_line(self, data: bytes) -> tuple[bytes, int]:
         """Return the buffered part of a request line with the new data, and the position of the line's end."""

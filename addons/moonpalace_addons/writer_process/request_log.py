@@ -69,6 +69,11 @@ class CallLog:
         self._lines: list[Line] = []
         self._calls = 0
 
+    @property
+    def wants_words(self) -> bool:
+        """Tell whether the lines have the user's last words."""
+        return self._settings.log == "line" and not self._settings.quiet
+
     def add(self, call: Exchange, words: str = "") -> None:
         """Add the lines of a call with the user's last words."""
         if self._settings.quiet:

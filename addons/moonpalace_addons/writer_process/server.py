@@ -125,6 +125,7 @@ def open_writer(opening: Opening, reports: Reports) -> "tuple[Writer, Exporter |
             key=opening.key,
             pricing=pricing,
             observes_begun=opening.rows,
+            observes_words=log.wants_words,
             status=dict if exporter is None else exporter.told,
         )
     except BaseException:

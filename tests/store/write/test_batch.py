@@ -75,6 +75,17 @@ def test_words_of_the_user(engine: Engine, batch: Batch, request_read: MakeReque
     assert [finished.words for finished in batch.finished()] == ["what is 中文?"]
 
 
+def test_words_that_nobody_wants(
+    engine: Engine, run_id: str, request_read: MakeRequest, ended: MakeEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the user's words, no request is searched for them; its fields are read all the same."""
+    monkeypatch.setattr(derive, "last_words", None)
+    batch = Batch(run_id, b"k" * 32, reads_words=False)
+    call = request_read(body=json.dumps({"n": 2, "messages": [{"role": "user", "content": "hello"}]}).encode())
+    commit(engine, batch, call, ended(call))
+    assert [(finished.words, finished.fields) for finished in batch.finished()] == [("", {"n": 2})]
+
+
 @pytest.mark.parametrize("said", ["user", "assistant"])
 def test_a_conversation_that_goes_on(
     engine: Engine, batch: Batch, request_read: MakeRequest, ended: MakeEnd, said: str

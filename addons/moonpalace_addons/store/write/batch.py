@@ -23,13 +23,21 @@ class Batch:
     """The calls in flight, and the units to be written next."""
 
     def __init__(
-        self, run_id: str, fingerprint_key: bytes, pricing: Pricing | None = None, *, reports_begun: bool = False
+        self,
+        run_id: str,
+        fingerprint_key: bytes,
+        pricing: Pricing | None = None,
+        *,
+        reports_begun: bool = False,
+        reads_words: bool = True,
     ) -> None:
         self.run_id = run_id
         self.pricing = pricing
         self.fingerprint_key = fingerprint_key
         self.reports_begun = reports_begun
         """Whether `finished` also returns calls in flight, once each."""
+        self.reads_words = reads_words
+        """Whether `finished` returns the user's last words, for which the whole of a request may have to be parsed."""
         self.calls: dict[str, Ongoing] = {}
         self.units: dict[str, Ongoing] = {}
         self.lost = 0
@@ -121,9 +129,7 @@ class Batch:
         hidden, kept = gate.hidden_in(request)
         body, kinds, hidden = gate.masked_request(body, hidden)
         cut, outline = parts.RECENT.cut(body)
-        fields, words = derive.request_content(outline)
-        if not words and outline is not body:  # they are before what is new
-            fields, words = derive.request_content(body)
+        fields, words = self._content(body, outline)
         warnings = [f"the request's body could not be decoded: {problem}"] if problem else []
         columns = derive.request_columns(request, fields, run_id=self.run_id, fingerprint_key=self.fingerprint_key)
         warnings += gate.warnings("request", kinds)
@@ -140,6 +146,13 @@ class Batch:
         self._add(call)
         if self.pricing is not None:
             self.pricing.prepare(columns)
+
+    def _content(self, body: bytes, outline: bytes) -> tuple[derive.Fields, str]:
+        """Return the fields of a request and, if they are wanted, the user's last words, which may be in any part."""
+        if not self.reads_words:
+            return derive.request_fields(outline), ""
+        fields, words = derive.request_content(outline)
+        return (fields, words) if words or outline is body else derive.request_content(body)
 
     def _end(self, call: Ongoing, ended: ExchangeEnded) -> None:
         if ended.response:

@@ -58,7 +58,8 @@ def request_content(body: bytes) -> tuple[Fields, str]:
 
 def request_fields(body: bytes) -> Fields:
     """Return the fields of a request, empty for anything but a JSON object."""
-    return request_content(body)[0]
+    parsed = parse_bounded(body)
+    return fields_of(parsed) if isinstance(parsed, dict) else {}
 
 
 def fields_of(parsed: Mapping[str, object]) -> Fields:

@@ -72,8 +72,9 @@ class Writer:
     The constructor finishes the calls of dead proxies and records the run; raises StoreError if that fails. `home` is
     the folder for the journal of a store that is not a file, `run` the row of the proxy's run if that is another
     process. With `key`, the key of the store's fingerprints, a store that is unavailable at first is retried instead.
-    `pricing` works out what calls cost. With `observes_begun` the observer also gets each call in flight, once. At each
-    heartbeat `status` gives further columns of the run; it must not raise.
+    `pricing` works out what calls cost. With `observes_begun` the observer also gets each call in flight, once, and
+    without `observes_words` no words of the user. At each heartbeat `status` gives further columns of the run; it must
+    not raise.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class Writer:
         key: bytes | None = None,
         pricing: Pricing | None = None,
         observes_begun: bool = False,
+        observes_words: bool = True,
         status: Callable[[], Values] = dict,
     ) -> None:
         self.engine = engine
@@ -104,7 +106,9 @@ class Writer:
         self._delay = RETRY_MIN_DELAY
         self._attempts = Attempts(engine, self._follow_store)
         self._overflow = Overflow(journal_place.place(engine.url, home), self._run.row)
-        self._batch = Batch(self._run.id, self._begun(key), pricing, reports_begun=observes_begun)
+        self._batch = Batch(
+            self._run.id, self._begun(key), pricing, reports_begun=observes_begun, reads_words=observes_words
+        )
         self._kept_at = time.monotonic()
 
     def start(self) -> None:
