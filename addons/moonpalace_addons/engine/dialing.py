@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterable
-from functools import partial
+from functools import lru_cache
 from itertools import chain, zip_longest
 
 ATTEMPT_DELAY = 0.25
@@ -45,12 +45,20 @@ async def dial(host: str, port: int, local: tuple[str, int] | None = None) -> so
 
 async def addresses(host: str, port: int) -> list[Address]:
     """Return the addresses of a host in the order of attempts; names are resolved in a thread."""
-    find = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-    try:
-        infos = find(flags=socket.AI_NUMERICHOST)  # an address needs no thread
-    except socket.gaierror:
-        infos = await asyncio.to_thread(find)
+    if known := numeric(host, port):
+        return list(known)
+    infos = await asyncio.to_thread(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     return interleave((family, address) for family, _, _, _, address in infos)
+
+
+@lru_cache(64)
+def numeric(host: str, port: int) -> tuple[Address, ...]:
+    """Return the address of a host that is named by its address, nothing for any other name."""
+    try:
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:
+        return ()
+    return tuple((family, address) for family, _, _, _, address in infos)
 
 
 async def _connect(
