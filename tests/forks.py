@@ -19,14 +19,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Literal, NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 type Kind = Literal["mpal", "store", "mitmproxy"]
-"""What has been imported: what `mpal` needs, the store alone, or mitmproxy with its addons and nothing of ours."""
+"""What has been imported: what `mpal` needs, the store alone, or mitmproxy with its addons and ours."""
 
 
 @dataclass(frozen=True)
@@ -202,22 +205,41 @@ def prepared(command: Command, outputs: list[int]) -> Command:
 
 def preload(kind: str) -> None:
     """Import what takes long."""
-    if kind == "mpal":
-        from moonpalace_cli.deferred_imports import defer_package
-
-        defer_package("mitmproxy.addons")  # as `mpal start` does
-        from moonpalace_cli.proxy import console_log, serving  # noqa: F401
-        from tests.forked_writer import fork_writers
-
-        fork_writers()
-    elif kind == "store":
+    if kind == "store":
         import zstandard  # noqa: F401
 
         from moonpalace_addons.store.database import opening  # noqa: F401
         from moonpalace_addons.store.incoming import legacy_calls  # noqa: F401
+
+        return
+    if kind == "mpal":
+        from moonpalace_cli.deferred_imports import defer_package
+        from moonpalace_cli.main import COMMANDS
+
+        defer_package("mitmproxy.addons")  # as `mpal start` does
+        from moonpalace_cli.proxy import console_log, serving  # noqa: F401
+
+        for module, _ in COMMANDS.values():
+            import_module(f"moonpalace_cli.commands.{module}")
     else:
         from mitmproxy.tools import dump  # noqa: F401
         from mitmproxy.tools.web import master  # noqa: F401
+    from moonpalace_addons import bundle  # noqa: F401
+    from moonpalace_addons.engine import mode  # noqa: F401
+    from tests.forked_writer import fork_writers
+
+    fork_writers()
+    trust_own_keys()
+
+
+def trust_own_keys() -> None:
+    """Have mitmproxy load the key of its certificates without the check that it is prime: 70 ms of CPU."""
+    from cryptography.hazmat.primitives import serialization
+    from mitmproxy import certs
+
+    load = partial(serialization.load_pem_private_key, unsafe_skip_rsa_key_validation=True)
+    used = {name: getattr(serialization, name) for name in ("Encoding", "NoEncryption", "PrivateFormat")}
+    vars(certs)["serialization"] = SimpleNamespace(**used, load_pem_private_key=load)
 
 
 def run(command: Command) -> int | None:
