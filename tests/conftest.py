@@ -12,6 +12,7 @@ import pytest
 from moonpalace_cli.deferred_imports import uncollected
 from tests.compiled_statements import share_compiled_statements
 from tests.forked_runs import pytest_addoption, pytest_runtestloop  # noqa: F401 - hooks
+from tests.forks import Forks
 from tests.postgres_server import Databases, EmptyStore, PostgresServer, databases, shared_cluster
 
 
@@ -90,3 +91,20 @@ def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("empty") / "moonpalace.sqlite"
     open_store(f"sqlite:///{file}", create=True).dispose()
     return file
+
+
+@pytest.fixture(scope="session")
+def writers() -> Iterator[Forks]:
+    """Give what writers are forked from, which takes a tenth of the time of starting them."""
+    found = Forks("writer", os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)})
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def forked_writers(writers: Forks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fork the writers that are started in this process."""
+    from moonpalace_addons.writer_process import process  # most tests want no writer
+    from tests.forked_writer import popen_from, subprocess_with
+
+    monkeypatch.setattr(process, "subprocess", subprocess_with(popen_from(writers)))

@@ -11,19 +11,37 @@ import subprocess
 import sys
 import threading
 import traceback
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 from moonpalace_addons.writer_process import process, server
+from tests.forks import Command, Fork, Forks
 
 MAX_DESCRIPTORS = 1 << 16
 
 
 def fork_writers() -> None:
     """Have this process and its forks fork the writers of their proxies."""
-    forking = partial(subprocess.Popen, preexec_fn=be_writer)
-    known = SimpleNamespace(Popen=forking, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired)
-    vars(process)["subprocess"] = known
+    vars(process)["subprocess"] = subprocess_with(partial(subprocess.Popen, preexec_fn=be_writer))
+
+
+def subprocess_with(popen: Callable[..., object]) -> SimpleNamespace:
+    """Return what stands for the module `subprocess` where writers are started."""
+    return SimpleNamespace(Popen=popen, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired)
+
+
+def popen_from(forks: Forks) -> Callable[..., Fork | subprocess.Popen[bytes]]:
+    """Return what starts writers in the place of `Popen`, for a process that is no fork itself."""
+    python = sys.executable
+
+    def start(command: list[str], *, env: Mapping[str, str], **options: Any) -> Fork | subprocess.Popen[bytes]:
+        if command[0] != python:  # a test has it fail
+            return subprocess.Popen(command, env=env, **options)
+        return forks.serve(Command("writer", (), env))
+
+    return start
 
 
 def be_writer() -> None:

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -28,13 +28,16 @@ from typing import IO, Literal, NoReturn
 ROOT = Path(__file__).resolve().parents[1]
 
 
-type Kind = Literal["mpal", "store", "mitmproxy"]
-"""What has been imported: what `mpal` needs, the store alone, or mitmproxy with its addons and ours."""
+type Kind = Literal["mpal", "store", "writer", "mitmproxy"]
+"""What has been imported: what `mpal` needs, the store alone, its writer, or mitmproxy with its addons and ours."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A program and its arguments, as on a command line, and the environment; `python` runs its first argument."""
+    """A program and its arguments, as on a command line, and the environment.
+
+    `python` runs its first argument, `writer` is the process that writes for a proxy.
+    """
 
     program: str
     arguments: tuple[str, ...]
@@ -53,6 +56,7 @@ class Fork:
 
     def __init__(self, pid: int, status: socket.socket, stdout: IO[bytes] | None) -> None:
         self.pid = pid
+        self.stdin: IO[bytes] | None = None
         self.stdout = stdout
         self._status = status
         self._code: int | None = None
@@ -121,14 +125,26 @@ class Forks:
         """Start a process whose outputs are one pipe."""
         reading, writing = os.pipe()
         try:
-            return self._fork(command, writing, writing, os.fdopen(reading, "rb"))
+            return self._fork(command, [writing, writing], os.fdopen(reading, "rb"))
         finally:
             os.close(writing)
+
+    def serve(self, command: Command) -> Fork:
+        """Start a process that reads from one pipe and writes to another."""
+        reading, stdin = os.pipe()
+        stdout, writing = os.pipe()
+        try:
+            fork = self._fork(command, [reading, writing, 2], os.fdopen(stdout, "rb"))
+        finally:
+            os.close(reading)
+            os.close(writing)
+        fork.stdin = os.fdopen(stdin, "wb")
+        return fork
 
     def run(self, command: Command, timeout: float) -> subprocess.CompletedProcess[bytes]:
         """Run a process that ends by itself."""
         with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
-            fork = self._fork(command, output.fileno(), errors.fileno())
+            fork = self._fork(command, [output.fileno(), errors.fileno()])
             try:
                 code = fork.wait(timeout)
             finally:
@@ -137,12 +153,13 @@ class Forks:
                 file.seek(0)
             return subprocess.CompletedProcess(command.fresh, code, output.read(), errors.read())
 
-    def _fork(self, command: Command, output: int, errors: int, stdout: IO[bytes] | None = None) -> Fork:
+    def _fork(self, command: Command, streams: Sequence[int], stdout: IO[bytes] | None = None) -> Fork:
+        """Start a process with these standard streams, the last of which are its outputs."""
         channel = self._connected()
         ours, theirs = socket.socketpair()
         with theirs:
             asked = json.dumps([command.program, command.arguments, dict(command.environment)]).encode() + b"\n"
-            socket.send_fds(channel, [asked], [theirs.fileno(), output, errors])
+            socket.send_fds(channel, [asked], [theirs.fileno(), *streams])
         return Fork(int(ours.recv(16)), ours, stdout)
 
     def close(self) -> None:
@@ -156,28 +173,28 @@ class Forks:
 def become(channel: socket.socket) -> Command | None:
     """Fork whenever that is asked for; return the command in a fork, None at the end."""
     while True:
-        asked, descriptors, _, _ = socket.recv_fds(channel, 1 << 16, 3)
+        asked, descriptors, _, _ = socket.recv_fds(channel, 1 << 16, 4)
         while asked and not asked.endswith(b"\n"):
             asked += channel.recv(1 << 16)
         if not asked:
             return None
-        status, *outputs = descriptors
+        status, *streams = descriptors
         if os.fork() == 0:
             channel.close()
             if (pid := os.fork()) == 0:
                 os.close(status)
-                return prepared(Command(*json.loads(asked)), outputs)
-            tell_end(pid, status, outputs)
+                return prepared(Command(*json.loads(asked)), streams)
+            tell_end(pid, status, streams)
         for descriptor in descriptors:
             os.close(descriptor)
         while reap():
             pass
 
 
-def tell_end(pid: int, status: int, outputs: list[int]) -> NoReturn:
+def tell_end(pid: int, status: int, streams: list[int]) -> NoReturn:
     """Tell the number of a process, and once it is over its exit code."""
-    for output in outputs:
-        os.close(output)
+    for stream in streams:
+        os.close(stream)
     os.write(status, str(pid).encode())
     os.write(status, str(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])).encode())
     os._exit(0)
@@ -191,14 +208,14 @@ def reap() -> bool:
         return False
 
 
-def prepared(command: Command, outputs: list[int]) -> Command:
+def prepared(command: Command, streams: list[int]) -> Command:
     """Be as a new process would; return the command."""
     os.environ.clear()
     os.environ.update(command.environment)
     time.tzset()
-    for number, output in enumerate(outputs, start=1):
-        os.dup2(output, number)
-        os.close(output)
+    for number, stream in enumerate(streams, start=3 - len(streams)):
+        os.dup2(stream, number)
+        os.close(stream)
     sys.argv = [command.program, *command.arguments]
     return command
 
@@ -210,6 +227,10 @@ def preload(kind: str) -> None:
 
         from moonpalace_addons.store.database import opening  # noqa: F401
         from moonpalace_addons.store.incoming import legacy_calls  # noqa: F401
+
+        return
+    if kind == "writer":
+        from moonpalace_addons.writer_process import server  # noqa: F401
 
         return
     if kind == "mpal":
@@ -248,6 +269,12 @@ def run(command: Command) -> int | None:
         from moonpalace_cli.main import main as mpal
 
         return mpal(command.arguments)
+    if command.program == "writer":
+        from moonpalace_addons.writer_process import server
+
+        os.setsid()
+        server.main()
+        return None
     if command.program == "python":
         sys.argv = ["-c", *command.arguments[1:]]
         exec(command.arguments[0], {"__name__": "__main__"})

@@ -20,6 +20,8 @@ from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.tasks import ExchangeEnded, RequestRead, State, Task
 from moonpalace_addons.writer_process.messages import Opening
 
+pytestmark = pytest.mark.usefixtures("forked_writers")
+
 
 def a_call() -> list[Task]:
     """Return the tasks of a small call."""

@@ -16,6 +16,13 @@ from moonpalace_addons.writer_process.client import WriterClient
 from moonpalace_addons.writer_process.messages import Opening
 
 
+@pytest.fixture(autouse=True)
+def forked(request: pytest.FixtureRequest) -> None:
+    """Fork writers for all tests but those of what a new process is."""
+    if not request.node.get_closest_marker("fresh"):
+        request.getfixturevalue("forked_writers")
+
+
 @pytest.fixture
 def file(tmp_path: Path, empty_store: Path) -> Path:
     """Give the file of an empty store."""

@@ -24,6 +24,7 @@ from tests.writer_process.calls import EVENTS, Call
 from tests.writer_process.stored import Rows, begin, stream
 
 
+@pytest.mark.fresh
 def test_a_stream_is_stored(client: WriterClient, file: Path, rows: Rows) -> None:
     """With each chunk and when it came, those of the last moment too."""
     call = Call()
@@ -52,6 +53,7 @@ def test_what_it_logs_is_logged_here(client: WriterClient, caplog: pytest.LogCap
     assert record.__dict__["styles"][0] == "good"
 
 
+@pytest.mark.fresh
 def test_it_leaves_the_processor_to_the_proxy(client: WriterClient) -> None:
     """Where processors are short, a row waits and no token: the process has a lower priority than the proxy."""
     own, other = os.getpriority(os.PRIO_PROCESS, 0), os.getpriority(os.PRIO_PROCESS, client.pid)
@@ -110,6 +112,7 @@ def test_a_process_that_does_not_start(opening: Opening, monkeypatch: pytest.Mon
         WriterClient(opening)
 
 
+@pytest.mark.fresh
 def test_signals_are_for_the_proxy(client: WriterClient, rows: Rows) -> None:
     """What a service manager or a terminal sends to all processes does not keep calls from being stored."""
     call = Call()
@@ -122,6 +125,7 @@ def test_signals_are_for_the_proxy(client: WriterClient, rows: Rows) -> None:
     assert os.getpgid(0) != client.pid
 
 
+@pytest.mark.fresh
 def test_its_command_shows_nothing(client: WriterClient) -> None:
     """The list of processes says neither where the store is nor how it is reached."""
     command = Path(f"/proc/{client.pid}/cmdline").read_text(encoding="utf-8")
@@ -133,10 +137,9 @@ def test_an_end_that_takes_long(
     opening: Opening, rows: Rows, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The end waits as long as calls are being settled, and says meanwhile how many are left."""
-    monkeypatch.setattr(client_module, "STOP_TIMEOUT", 5.0)
     monkeypatch.setattr(client_module, "NOTICE_INTERVAL", 0.1)
     client = WriterClient(opening)
-    for _ in range(3_000):
+    for _ in range(1_200):
         begin(client, call := Call())
         call.come(*range(20))
         client.put(call.ended)
