@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from moonpalace_cli.export.formats import FORMATS
-from moonpalace_cli.flags.completing import complete_tag
 from moonpalace_cli.flags.filters import LABELS
-from moonpalace_cli.flags.labelling import category_of, parse_tags
+from moonpalace_cli.flags.labelling import category_of, tag_option
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.paths import GivenPath
 from moonpalace_cli.flags.selecting import CallSelection, selection_flags
@@ -34,15 +33,7 @@ BUNDLE = ".zip"
 @selection_flags(without=LABELS)
 @click.option("--good", is_flag=True, help="Mark it as a good case; the mark is stored.")
 @click.option("--bad", is_flag=True, help="Mark it as a bad case; the mark is stored.")
-@click.option(
-    "--tag",
-    "tags",
-    metavar="TEXT",
-    multiple=True,
-    callback=parse_tags,
-    shell_complete=complete_tag,
-    help="Tag the case; may be given several times, and is stored.",
-)
+@tag_option("--tag", "tags", about="Tag the case; may be given several times, and is stored.")
 @click.option(
     "--directory",
     "--export",

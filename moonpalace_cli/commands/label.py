@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from moonpalace_cli.flags.completing import complete_tag
 from moonpalace_cli.flags.filters import LABELS
 from moonpalace_cli.flags.forms import form_flags
-from moonpalace_cli.flags.labelling import category_of, parse_note, parse_tags
+from moonpalace_cli.flags.labelling import category_of, parse_note, tag_option
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.selecting import CallSelection, selection_flags
 from moonpalace_cli.flags.setting_flags import setting_flags
@@ -32,23 +31,8 @@ COLUMNS = ("id", "category", "tags", "note")
 @click.option("--good", is_flag=True, help="Mark the calls as good cases.")
 @click.option("--bad", is_flag=True, help="Mark the calls as bad cases.")
 @click.option("--clear", is_flag=True, help="Remove the category.")
-@click.option(
-    "--tag",
-    "tags",
-    metavar="TEXT",
-    multiple=True,
-    callback=parse_tags,
-    shell_complete=complete_tag,
-    help="Add a tag; may be given several times.",
-)
-@click.option(
-    "--untag",
-    metavar="TEXT",
-    multiple=True,
-    callback=parse_tags,
-    shell_complete=complete_tag,
-    help="Remove a tag; may be given several times.",
-)
+@tag_option("--tag", "tags", about="Add a tag; may be given several times.")
+@tag_option("--untag", about="Remove a tag; may be given several times.")
 @click.option("--note", metavar="TEXT", callback=parse_note, help="Set the note; an empty text removes it.")
 @form_flags
 @setting_flags("database")

@@ -64,7 +64,7 @@ class Outcome:
     left_out: Counter[str] = field(default_factory=Counter)
 
     def __str__(self) -> str:
-        return ", ".join(f"what {reason} ({count:,})" for reason, count in self.left_out.most_common())
+        return ", ".join(f"{reason} ({count:,})" for reason, count in self.left_out.most_common())
 
 
 def export(engine: Engine, ids: Sequence[int], plan: Plan, destination: Destination) -> Iterator[Path]:

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import click
 
 from moonpalace_addons.wire.escaping import CONTROL
+from moonpalace_cli.flags.completing import complete_tag
 
 MAX_TAG = 100
 MAX_NOTE = 10_000
 """Maximum characters of a note; it is for people, and other data is in the bodies."""
+
+
+def tag_option[F: Callable[..., object]](*names: str, about: str) -> Callable[[F], F]:
+    """Return the option for tags, which may be given several times; `names` are its flag and its parameter."""
+    return click.option(
+        *names, metavar="TEXT", multiple=True, callback=parse_tags, shell_complete=complete_tag, help=about
+    )
 
 
 def parse_tags(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:

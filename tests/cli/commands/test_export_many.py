@@ -140,13 +140,11 @@ def test_calls_that_do_not_fit(three: Store, mpal: Callable[..., Outcome]) -> No
     """Calls without a place in the format are left out, and that is said; where none is left, it is an error."""
     result = mpal("export", "--all", "--format", "dataset")
     assert (result.code, len(result.out.splitlines())) == (0, 2)
-    assert result.err == "left out as dataset: what is not a chat completion (1)\n"
+    assert result.err == "left out as dataset: is not a chat completion (1)\n"
     three.add(method="GET", path="/v1/models")
     result = mpal("export", "--last", "2", "--format", "openai-batch")
     assert (result.code, result.out) == (1, "")
-    assert (
-        result.err == "Error: none of the 2 calls can be exported as openai-batch: what is not a chat completion (2)\n"
-    )
+    assert result.err == "Error: none of the 2 calls can be exported as openai-batch: is not a chat completion (2)\n"
 
 
 @pytest.mark.parametrize("form", [name for name in FORMATS if name != REPORT])
