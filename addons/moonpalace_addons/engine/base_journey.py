@@ -154,7 +154,7 @@ class BaseJourney:
         if self.phase is Phase.OVER or self.is_failing:
             return
         self.is_failing = True
-        error.__traceback__ = None  # its frames refer to the error
+        error.with_traceback(None)  # whose frames refer to the error
         quietly = quietly or self.phase is Phase.ENDING
         self.failure = error.failure
         if self.flow.error is None or self.flow.error.msg != Error.KILLED_MESSAGE:
