@@ -72,6 +72,20 @@ def test_messages_of_which_the_end_is_unknown(size: int) -> None:
 
 
 @pytest.mark.parametrize(
+    "odd",
+    [r'"\ud83d"', "NaN", "1e999", "[" * 900 + "]" * 900, '"' + "x" * 100_000 + r'\ud83d"'],
+    ids=["half an emoji", "NaN", "infinity", "deep", "long"],
+)
+def test_what_strict_parsers_refuse(odd: str) -> None:
+    """A call with half an emoji or NaN in it begins and ends like any other; so does one whose queue is no text."""
+    lanes = Lanes()
+    assert lanes.asked(b'{"type":"response.create","stream_id":"a","input":%s}' % odd.encode()) == 1
+    assert lanes.asked(b'{"type":"response.create","stream_id":5}') == 2
+    assert lanes.answered(b'{"type":"response.completed","stream_id":"a","x":%s}' % odd.encode()) == (1, True)
+    assert lanes.answered(b'{"type":"response.completed","stream_id":5}') == (2, True)
+
+
+@pytest.mark.parametrize(
     "message",
     [
         *(b"", b"hello", b"[]", b'"response.create"', b'{"type":3,"a":"response.create"}'),

@@ -9,6 +9,8 @@ from collections import deque
 
 import msgspec
 
+from moonpalace_addons.wire.json_value import mapping, parse, text_in
+
 _ASKS = re.compile(rb'"response\.create"')
 _TURNING = re.compile(rb'"(?:error|stream_id|response\.(?:completed|incomplete|failed|done|created))"')
 """What is in messages that end a call, or that name a queue."""
@@ -16,7 +18,7 @@ _KIND = re.compile(rb'"type"\s*:\s*"(response\.[a-z_.]+|error)"')
 _LANE = re.compile(rb'"stream_id"\s*:\s*"([^"\\]*)"')
 """Both as they are in a message that is cut; within a string of JSON the quotes would be escaped."""
 MAX_SEARCHED = 100_000
-"""Bytes of such a message that are searched for them."""
+"""Bytes of such a message that are searched for them, and of an odd one that are parsed slowly."""
 ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
 DONE = "response.done"
 """Sent by some servers after the last event of a response, and by others instead of it."""
@@ -83,10 +85,12 @@ class Lanes:
 
 
 def _head(message: bytes, *, is_cut: bool) -> _Head:
-    if is_cut:
-        kind, lane = _KIND.search(message, 0, MAX_SEARCHED), _LANE.search(message, 0, MAX_SEARCHED)
-        return _Head(kind[1].decode() if kind else "", lane[1].decode("utf-8", "replace") if lane else None)
-    try:
-        return _decode(message)
-    except (ValueError, RecursionError):
-        return _NO_HEAD
+    if not is_cut:
+        try:
+            return _decode(message)
+        except (ValueError, RecursionError):
+            if len(message) <= MAX_SEARCHED:  # half an emoji, NaN, or a member that is no text
+                fields = mapping(parse(message))
+                return _Head(text_in(fields, "type") or "", text_in(fields, "stream_id"))
+    kind, lane = _KIND.search(message, 0, MAX_SEARCHED), _LANE.search(message, 0, MAX_SEARCHED)
+    return _Head(kind[1].decode() if kind else "", lane[1].decode("utf-8", "replace") if lane else None)
