@@ -214,6 +214,18 @@ def test_nul_and_secrets(mpal: Mpal, tmp_path: Path) -> None:
     assert "a\\u0000b" in shown
 
 
+@pytest.mark.usefixtures("store")
+def test_half_an_emoji(mpal: Mpal, tmp_path: Path) -> None:
+    """What no text can hold, which clients and models cut all the same, becomes U+FFFD; a backslash is none."""
+    content = r"a\ud83d \ud83d\ude00 \\ud83d \\\ude00"
+    file = tmp_path / "case.json"
+    request = {"url": "http://a/v1/x", "body": {"content": "HERE"}}
+    file.write_text(json.dumps(GOOD | {"request": request}).replace("HERE", content), encoding="utf-8")
+    assert mpal("import", str(file)).out == "imported 1 call\n"
+    shown = json.loads(mpal("export", "1", "-o", "-").out)["request"]["body"]["content"]
+    assert shown == "a\ufffd \U0001f600 \\ud83d \\\ufffd"
+
+
 @pytest.mark.parametrize("kind", ["bomb", "broken", "encrypted", "name", "lzma"])
 @pytest.mark.usefixtures("store")
 def test_hostile_bundles(mpal: Mpal, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:

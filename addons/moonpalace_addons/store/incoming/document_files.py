@@ -5,6 +5,7 @@ Such a file comes from elsewhere: everything in it is checked before anything of
 
 import json
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -25,6 +26,9 @@ IMPORTED = "of exports, only json, jsonl and zips of these can be imported, not 
 ENDINGS = (".json", ".jsonl", ".zip")
 BROKEN = (OSError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError, ValueError)
 """What is raised for files that cannot be read, and for zips that are damaged, encrypted or of another kind."""
+
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)")
+"""An escape in JSON; the group is half of a surrogate pair, which no text can hold and msgspec refuses."""
 
 
 class Message(msgspec.Struct, kw_only=True):
@@ -109,20 +113,26 @@ def _unpacked(file: Path, bundle: zipfile.ZipFile) -> Iterator[tuple[str, bytes]
 
 
 def _read(name: str, data: bytes) -> list[Document]:
-    text = data.lstrip()
     try:
-        if text.startswith(b"["):
-            return _decode_list(text)
-        lines = text.split(b"\n")
-        if len(lines) > 1 and _is_object(lines[0]):
-            return [_decode(line) for line in lines if line.strip()]
-        return [_decode(text)]
+        try:
+            return _decoded(data.lstrip())
+        except msgspec.DecodeError:
+            return _decoded(_ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], data.lstrip()))
     except msgspec.ValidationError as error:
         refuse(name, f"it is no export of MoonPalace: {error}")
     except (msgspec.DecodeError, ValueError) as error:
         refuse(name, f"not JSON: {error}")
     except RecursionError:
         refuse(name, "it is nested too deeply")
+
+
+def _decoded(text: bytes) -> list[Document]:
+    if text.startswith(b"["):
+        return _decode_list(text)
+    lines = text.split(b"\n")
+    if len(lines) > 1 and _is_object(lines[0]):
+        return [_decode(line) for line in lines if line.strip()]
+    return [_decode(text)]
 
 
 def _is_object(line: bytes) -> bool:
