@@ -43,8 +43,11 @@ BATCH_INTERVAL = 0.04
 With the time that tasks wait in the proxy and that storing takes, an answer is on disk after 100 ms.
 """
 MIN_BATCH_INTERVAL = 0.01
-HOLD_TIME = 0.05
-"""Seconds before a call in flight is stored, so that one that ends by then is written once and not twice."""
+HOLD_TIME = 0.2
+"""Seconds before a call in flight is stored, so that one that ends by then is written once and not twice.
+
+Even short calls take a tenth of a second where a machine is busy with many of them.
+"""
 SEGMENT_INTERVAL = 0.5
 HEARTBEAT_INTERVAL = 5.0
 JOURNAL_SCAN_INTERVAL = 60.0
