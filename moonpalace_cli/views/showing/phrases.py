@@ -56,9 +56,10 @@ def in_chinese(text: str) -> str:
 @cache
 def patterns() -> Sequence[tuple[re.Pattern[str], str]]:
     """Return what the finished texts with values look like, with their Chinese."""
-    from moonpalace_cli.views.showing.chinese_texts import TEXTS  # what is English needs none of them
+    from moonpalace_cli.views.showing.chinese_mistakes import MISTAKES  # what is English needs none of them
+    from moonpalace_cli.views.showing.chinese_texts import TEXTS
 
-    return [(pattern_of(english), chinese) for english, chinese in TEXTS.items()]
+    return [(pattern_of(english), chinese) for english, chinese in {**TEXTS, **MISTAKES}.items()]
 
 
 def pattern_of(template: str) -> re.Pattern[str]:

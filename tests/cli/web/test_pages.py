@@ -395,5 +395,8 @@ def test_pages_in_chinese(store: Store, client: httpx.Client) -> None:
         ("/calls/2/cache", "分歧：第 2 条消息（user）在"),
         ("/overview", "<bdi>客户端断开了</bdi> ×1"),
         ("/compare?call=1&call=2", "静默 61.2 秒后，你的程序断开了"),
+        ("/calls/99", "没有编号为 99 的调用"),
+        ("/compare?call=1", "请用编号指定两次不同的调用，例如 /compare?call=12&amp;call=13"),
+        ("/?q=status_code+==", "表达式：没有写完；这里应该是值（带引号的字符串、数字、true、false 或 NULL）"),
     ):
         assert text in client.get(path, headers=headers).text, path

@@ -27,6 +27,7 @@ from moonpalace_cli import commands
 from moonpalace_cli.explaining.language import code_of
 from moonpalace_cli.views.context_caches import prefix_report
 from moonpalace_cli.views.showing import chinese
+from moonpalace_cli.views.showing.chinese_mistakes import MISTAKES
 from moonpalace_cli.views.showing.chinese_texts import TEXTS
 from moonpalace_cli.views.showing.facts import read_facts
 from moonpalace_cli.views.showing.phrases import in_chinese, phrase, translated
@@ -65,7 +66,7 @@ def test_every_sentence_has_its_chinese() -> None:
     assert used - chinese.CHINESE.keys() == set()
     elsewhere = chinese.OUTCOMES | chinese.NO_FAULT | chinese.EXPLAINED | chinese.REPORTED
     assert chinese.CHINESE.keys() - elsewhere.keys() - set(sentences()) == set()
-    for english, said in ({**chinese.CHINESE, **TEXTS}).items():
+    for english, said in {**chinese.CHINESE, **TEXTS, **MISTAKES}.items():
         assert sorted(NAME.findall(english)) == sorted(NAME.findall(said)), english
 
 
@@ -121,6 +122,10 @@ def test_warnings_have_their_chinese() -> None:
             "正文：stream 与 stream_options.include_usage 设为 true",
         ),
         ("authorization: set to the configured key", "authorization：换成了配置的 Key"),
+        (
+            "predicate: syntax error at character 7; expected an operator (== !=), &&, || or the end (equality is ==)",
+            "表达式：第 7 个字符有语法错误；这里应该是运算符（== !=）、&&、|| 或者到此为止；相等要写成 ==",
+        ),
         ("stop", "stop"),
         ("what nobody knows; silent", "what nobody knows; silent"),
         ("a, silent for " * 80 + "s", "a, silent for " * 80 + "s"),
