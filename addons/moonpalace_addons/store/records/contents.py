@@ -1,10 +1,13 @@
 """The bodies and streams of calls."""
 
 import json
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain
+from operator import itemgetter, sub
 
+import msgspec
 import zstandard
 from sqlalchemy import Connection, Engine, Table, bindparam, delete, insert, select, update
 
@@ -90,9 +93,10 @@ def stream_row(exchange_id: int, data: bytes, chunks: Sequence[tuple[int, int]],
 
 def packed(chunks: Sequence[tuple[int, int]]) -> bytes:
     """Return the chunks of a stream as compressed differences, which take half the space of sums."""
-    offsets, times = ([each[column] for each in chunks] for column in (0, 1))
-    steps = [[after - before for before, after in pairwise([0, *sums])] for sums in (offsets, times)]
-    return zstandard.compress(json.dumps(steps, separators=(",", ":")).encode())
+    # Arrays, as a list of numbers takes five times the memory; only one of them is a list at a time.
+    sums = (array("q", map(itemgetter(column), chunks)) for column in (0, 1))
+    steps = [array("q", map(sub, each, chain((0,), each))) for each in sums]
+    return zstandard.compress(msgspec.json.encode(steps, enc_hook=list))
 
 
 def unpacked(data: bytes) -> list[tuple[int, int]]:
