@@ -61,14 +61,14 @@ def test_toml_keeps_its_bytes(text: str) -> None:
 @pytest.mark.parametrize(
     ("add", "text", "message"),
     [
-        (json_with, "[]", "no JSON object"),
-        (json_with, '{"a": 1', "no JSON"),
-        (json_with, '{"a": 1} x "', "no JSON"),
+        (json_with, "[]", "not a JSON object"),
+        (json_with, '{"a": 1', "not JSON"),
+        (json_with, '{"a": 1} x "', "not JSON"),
         (json_with, '{"mcpServers": []}', "holds no object"),
         (json_with, '{"mcpServers": {}, "mcpServers": {"other": 1}}', "does not allow"),
-        (toml_with, "a = ", "no TOML"),
-        (toml_with, 'mcpServers = {other = {command = "x"}}', "no TOML"),
-        (toml_with, "mcpServers = 1", "no object|no TOML"),
+        (toml_with, "a = ", "not TOML"),
+        (toml_with, 'mcpServers = {other = {command = "x"}}', "not TOML"),
+        (toml_with, "mcpServers = 1", "no object|not TOML"),
     ],
 )
 def test_what_cannot_be_read_is_left_alone(add: object, text: str, message: str) -> None:

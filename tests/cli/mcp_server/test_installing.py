@@ -130,7 +130,7 @@ def test_mistakes_are_told(home: Path, mpal: Callable[..., Outcome], monkeypatch
     file.write_text('{"mcpServers": ')
     refused = mpal("mcp", "--install", "cursor", "--write")
     assert refused.code == 1
-    assert f"cannot add the entry to {file}: it is no JSON" in refused.err
+    assert f"cannot add the entry to {file}: it is not JSON" in refused.err
     assert file.read_text() == '{"mcpServers": '
     file.write_bytes(b'{"name": "\xff"}')
     refused = mpal("mcp", "--install", "cursor", "--write")
