@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from moonpalace_addons.errors import StoreError
+from moonpalace_addons.settings.endpoints import Endpoint
 from moonpalace_addons.settings.reports import ReportRule
 from moonpalace_addons.settings.values import Settings
 from moonpalace_addons.store.tasks import State
@@ -39,6 +40,16 @@ def test_a_stream_is_stored(client: WriterClient, file: Path, rows: Rows) -> Non
     data, chunks = stream(file, row.id)
     assert data == b"".join(EVENTS)
     assert [at for _, at in chunks] == list(range(2_000, 2_020))
+
+
+@pytest.mark.fresh
+def test_prices_are_at_hand_before_the_first_call(opening: Opening) -> None:
+    """The list of prices, whose import takes a third of a second, is loaded at the start if it may have an endpoint."""
+    endpoints = Endpoint("http://127.0.0.1:1"), Endpoint("https://api.moonshot.cn")
+    client = WriterClient(replace(opening, settings=replace(opening.settings, endpoints=endpoints)))
+    maps = Path(f"/proc/{client.pid}/maps")
+    until(lambda: "pydantic_core" in maps.read_text())
+    assert client.stop()
 
 
 def test_what_it_logs_is_logged_here(client: WriterClient, caplog: pytest.LogCaptureFixture) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from moonpalace_addons.errors import SettingError, StoreError
 from moonpalace_addons.store.database.engine import unopened_store
 from moonpalace_addons.store.database.opening import open_store
+from moonpalace_addons.store.pricing import price_list
 from moonpalace_addons.store.pricing.pricing import Pricing
 from moonpalace_addons.store.state import State
 from moonpalace_addons.store.tasks import ProxyEnded
@@ -73,6 +74,8 @@ def serve(opening: Opening, messages_in: Iterable[object], reports: Reports) -> 
     for each in (writer, *helpers, *exporters):
         each.start()
     reports.put(Ready(writer.fingerprint_key))
+    for endpoint in opening.settings.endpoints:
+        price_list.prepare(endpoint.url)  # while nobody has called yet, as the first call would wait for it
     release_output()
     gc.freeze()  # excludes imported modules from garbage collection
     for message in messages_in:

@@ -1,8 +1,8 @@
 """Look up prices by endpoint, model and time in the package genai-prices, whose data come with it.
 
 Importing the package takes half a second of CPU and 35 MB; pricing a call with it, a quarter of a millisecond. So only
-the writer's process and `mpal cost` import it, when they need it, and prices are kept for a quarter of an hour of the
-calls' time: some models cost less at night.
+the writer's process imports it, once it is ready and if an endpoint may be in the list, and `mpal cost`, when it needs
+it; and prices are kept for a quarter of an hour of the calls' time: some models cost less at night.
 """
 
 from __future__ import annotations
