@@ -27,7 +27,7 @@ from tests.cli.web.serving import serving
 from tests.exchanges import STARTED
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
     from moonpalace_cli.web.server import Served
     from tests.scenarios.server import MockServer
@@ -84,14 +84,23 @@ def served(engine: Engine, mock: MockServer) -> Iterator[Served]:
         yield found
 
 
-@pytest.fixture
-def page(browser: Browser, served: Served) -> Iterator[Page]:
-    """Give a page that has the cookie."""
-    context = browser.new_context(viewport={"width": 1400, "height": 900}, accept_downloads=True)
-    found = context.new_page()
-    found.goto(served.url)
+@pytest.fixture(scope="module")
+def context(browser: Browser, served: Served) -> Iterator[BrowserContext]:
+    """Give a browser that has the cookie."""
+    found = browser.new_context(viewport={"width": 1400, "height": 900}, accept_downloads=True)
+    page = found.new_page()
+    page.goto(served.url)
+    page.close()
     yield found
-    context.close()
+    found.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """Give a page of its own."""
+    found = context.new_page()
+    yield found
+    found.close()
 
 
 @pytest.mark.parametrize(
@@ -201,7 +210,8 @@ def test_a_model_explains_a_call(page: Page, served: Served, engine: Engine) -> 
     page.get_by_text("What is sent: word for word, to mock-helper").wait_for()
     assert explanations.of_call(engine, 1) == []
     page.get_by_role("button", name="Send it to mock-helper").click()
-    page.locator("article", has_text="What to change:").get_by_text("mock-helper").wait_for()
+    page.locator(".md.lines").wait_for()
+    assert page.locator("article", has_text="What to change:").get_by_text("mock-helper", exact=True).is_visible()
     (kept,) = explanations.of_call(engine, 1)
     assert page.locator(".md.lines").inner_text() == kept.text
 
@@ -211,7 +221,7 @@ def test_a_model_explains_the_calls_of_a_filter(page: Page, served: Served, engi
     page.goto(f"{served.address}/overview?q=id+%3E+1+%26%26+id+%3C+4")
     page.keyboard.press("e")
     page.get_by_role("button", name="Send it to mock-helper").click()
-    page.locator("article", has_text="about 2 calls").get_by_text("mock-helper").wait_for()
+    page.locator("article", has_text="about 2 calls").get_by_text("mock-helper", exact=True).wait_for()
     page.keyboard.press("u")
     page.wait_for_url("**/?q=id**")
 
