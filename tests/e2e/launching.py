@@ -19,12 +19,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import contents, exchanges
 from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.tasks import State
 from tests.authorities import NO_AUTHORITIES
 from tests.forks import Command, Fork, Forks, Kind
@@ -158,17 +159,17 @@ class Proxy:
 
     def rows(self, count: int, *, of: Mapping[str, object] | None = None) -> list[Exchange]:
         """Return the rows whose columns are as in `of`, oldest first, once there are `count` and all are over."""
-
-        def found() -> list[Exchange]:
-            all_rows = exchanges.latest(self.engine, limit=10_000)
-            return [row for row in all_rows if all(getattr(row, name) == value for name, value in (of or {}).items())]
+        matching = [EXCHANGES.c[name] == value for name, value in (of or {}).items()]
 
         def is_over() -> bool:
-            rows = found()
-            return len(rows) >= count and all(row.state is not State.IN_FLIGHT for row in rows)
+            with self.engine.connect() as connection:
+                states = connection.scalars(select(EXCHANGES.c.state).where(*matching)).all()
+            return len(states) >= count and State.IN_FLIGHT not in states
 
         until(is_over)
-        rows = found()
+        rows = [
+            row for row in self.rows_so_far() if all(getattr(row, name) == value for name, value in (of or {}).items())
+        ]
         assert len(rows) == count
         return rows[::-1]
 
