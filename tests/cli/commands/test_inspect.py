@@ -288,6 +288,21 @@ def test_labels(store: Store, mpal: Callable[..., Outcome]) -> None:
     assert (document["tags"], document["exchange"]["category"]) == (["a", "b"], "badcase")
 
 
+@pytest.mark.parametrize("levels", [900, 1_100, 100_000])
+@pytest.mark.parametrize("place", ["content", "request", "answer"])
+def test_deep_nesting_is_shown_or_named(store: Store, mpal: Callable[..., Outcome], levels: int, place: str) -> None:
+    """However deeply a body is nested, every view shows what it can, or says in one line that there is nothing."""
+    deep = b"[" * levels + b"]" * levels
+    content, asked, answered = (deep if place == name else b'"x"' for name in ("content", "request", "answer"))
+    request = b'{"model": "m", "x": %s, "messages": [{"role": "user", "content": %s}]}' % (asked, content)
+    message = b'{"role": "assistant", "content": "ok", "x": %s}' % answered
+    store.add(request=request, response=b'{"choices": [{"index": 0, "message": %s}]}' % message)
+    for view in (["inspect", "--id", "1", "--chat"], ["inspect", "--id", "1"], ["show", "1"], ["why", "1"]):
+        result = mpal(*view)
+        assert result.code == 0 or result.err.startswith("Error: call 1 contains no conversation")
+        assert "unexpected" not in result.err
+
+
 def test_chat(store: Store, mpal: Callable[..., Outcome]) -> None:
     """--chat shows the conversation, with what the stream of the answer was merged to."""
     answer = {"choices": [{"message": {"content": "再见"}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 3}}
