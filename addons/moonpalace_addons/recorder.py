@@ -34,8 +34,8 @@ after each socket operation. With Python's default of 5 ms, chunks would be dela
 
 
 GARBAGE_THRESHOLDS = (2_000, 10, 10)
-"""Thresholds of the garbage collector: calls create cyclic garbage, and each collection delays streams by
-milliseconds."""
+"""Thresholds of the garbage collector: each collection delays streams, and only calls on mitmproxy's own server leave
+much for it."""
 
 
 class Recorder:

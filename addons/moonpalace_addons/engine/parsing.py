@@ -221,6 +221,7 @@ class RequestReader(_Reader):
         head = self._head
         if head is not None and head.upgrade and head.has_body and not self._parses_upgrade_body:
             return
+        self._head = None
         self.is_partial = self._parses_upgrade_body = False
         self._head_size = 0
         self._events.append(End(self._take_fields() if head is not None and head.chunked else []))
