@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 import anyio
 import pytest
@@ -54,11 +54,12 @@ def seen(tmp_path_factory: pytest.TempPathFactory, empty_store: Path) -> SimpleN
     store.add(request=body(("user", "again")), session="s-1")
     engine.dispose()
     found = SimpleNamespace(answers={})
-    anyio.run(talk, file, empty_store, found)
+    with (file.parent / "errors.txt").open("w") as errors:  # by default it is the stderr of when `mcp` was imported
+        anyio.run(talk, file, empty_store, found, errors)
     return found
 
 
-async def talk(file: Path, empty: Path, found: SimpleNamespace) -> None:
+async def talk(file: Path, empty: Path, found: SimpleNamespace, errors: TextIO) -> None:
     """Call every tool once, read resources, make mistakes, and put another store in the place of the first one."""
     command = StdioServerParameters(
         command=sys.executable,
@@ -66,7 +67,7 @@ async def talk(file: Path, empty: Path, found: SimpleNamespace) -> None:
         env={"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONPATH": ":".join(sys.path), "MOONPALACE_HOME": str(file.parent)},
     )
     with anyio.fail_after(60):
-        async with Client(stdio_client(command)) as client:
+        async with Client(stdio_client(command, errlog=errors)) as client:
             said = cast(RequestParamsMeta, {"threadId": "s-1-unknown"})
             found.instructions = client.instructions
             found.tools = (await client.list_tools()).tools
