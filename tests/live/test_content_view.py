@@ -141,4 +141,4 @@ def test_asked_for_where_it_does_not_fit(looked_at: list[HTTPFlow]) -> None:
     assert flow.response is not None
     found = contentviews.prettify_message(flow.response, flow, "MoonPalace")
     assert found.syntax_highlight == "error"
-    assert "this is no call to the API" in found.text
+    assert "this is not a call to the API" in found.text
