@@ -240,7 +240,8 @@ def become_worker(config: pytest.Config, number: int) -> None:
     config.get_terminal_writer()._file = Path(os.devnull).open("w")  # noqa: SIM115
     capture = config.pluginmanager.get_plugin("capturemanager")
     assert isinstance(capture, CaptureManager)
-    capture.stop_global_capturing()
+    config.stash[pytest.StashKey[object]()] = capture._global_capturing  # open: modules may have kept its sys.stderr
+    capture._global_capturing = None
     capture.start_global_capturing()
     capture.suspend_global_capture()
     folders = folders_of(config)
