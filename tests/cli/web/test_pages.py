@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -22,8 +21,6 @@ from sqlalchemy import event
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.state import State
 from moonpalace_cli.web import time_limit
-from moonpalace_cli.web.page import HEADERS
-from moonpalace_cli.web.server import Served
 from moonpalace_cli.web.tabs import TABS
 from tests.authorities import NO_AUTHORITIES
 from tests.cli.conftest import Store
@@ -38,61 +35,6 @@ ID = re.compile(r'<tr id="call-(\d+)"')
 def ids(page: httpx.Response) -> list[int]:
     """Return the ids of the calls in a list."""
     return [int(found) for found in ID.findall(page.text)]
-
-
-def test_the_token_becomes_a_cookie(served: Served) -> None:
-    """The first address leads to the same page without the token; the cookie is for this host and no script."""
-    with httpx.Client(base_url=served.address, trust_env=False, verify=NO_AUTHORITIES) as browser:
-        assert browser.get("/").status_code == 401
-        first = browser.get("/", params={"q": "status == 200", "token": TOKEN})
-        assert (first.status_code, first.headers["Location"]) == (303, "/?q=status+%3D%3D+200")
-        cookie = first.headers["Set-Cookie"]
-        assert "HttpOnly" in cookie
-        assert "SameSite=Strict" in cookie
-        assert TOKEN not in cookie
-        assert browser.get(first.headers["Location"]).status_code == 200
-        assert browser.get("/", params={"token": "wrong"}).status_code == 200  # the cookie is enough
-
-
-def test_a_token_leads_nowhere_else(served: Served) -> None:
-    """Not even with two slashes does the first address lead to another host."""
-    with httpx.Client(trust_env=False, verify=NO_AUTHORITIES) as browser:
-        found = browser.get(f"{served.address}//attacker.invalid/", params={"token": TOKEN})
-    assert not found.headers.get("Location", "/").startswith("//")
-
-
-def test_a_cookie_survives_a_restart(store: Store) -> None:
-    """A page that is open goes on when the console comes back on the same port."""
-    with httpx.Client(trust_env=False, verify=NO_AUTHORITIES) as browser:
-        with serving(store.engine) as first:
-            browser.get(first.url)
-            port = int(first.address.rpartition(":")[2])
-        with serving(store.engine, port) as second:
-            assert browser.get(second.address).status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({"Host": "attacker.example"}, 421),
-        ({"Origin": "http://attacker.example"}, 403),
-        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
-    ],
-)
-@pytest.mark.parametrize("path", ["/", "/calls/1", "/static/console.js", "/live", "/nothing"])
-def test_other_hosts_and_origins(client: httpx.Client, headers: dict[str, str], status: int, path: str) -> None:
-    """No page answers another host or origin, even with the token."""
-    assert client.get(path, headers=headers).status_code == status
-
-
-@pytest.mark.parametrize("path", ["/", "/calls/1", "/calls/99", "/static/console.css", "/nothing", "/?q=%28"])
-def test_headers_of_every_answer(store: Store, client: httpx.Client, path: str) -> None:
-    """Every answer, of errors too, keeps browsers from running, framing, guessing and keeping anything."""
-    samples.plain(store.add)
-    answer = client.get(path)
-    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
-    assert "unsafe" not in answer.headers["Content-Security-Policy"]
-    assert "Server" not in answer.headers
 
 
 def test_files_of_the_pages_are_kept(client: httpx.Client) -> None:
@@ -328,16 +270,6 @@ def test_completion(store: Store, client: httpx.Client) -> None:
     found = client.get("/complete", params=query, headers={"Accept-Language": "zh"}).json()
     assert found == {"from": 9, "to": 12, "offers": [{"text": "'claude-sonnet-4-5'", "meaning": "1 次调用"}]}
     assert client.get("/complete", params={"q": "", "at": "x"}, headers=JSON).status_code == 400
-
-
-@pytest.mark.parametrize("path", ["//attacker.invalid/", "/\\\\attacker.invalid/"])
-def test_a_refusal_links_nowhere_else(served: Served, path: str) -> None:
-    """The link to try again, which whoever came from another site is shown, leads to the console."""
-    with socket.create_connection(("127.0.0.1", int(served.address.rpartition(":")[2])), 30) as client:
-        client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-        page = client.makefile("rb").read().decode()
-    assert " 401 " in page
-    assert re.findall(r'href="([^"]*)">try again', page) == ["/attacker.invalid/"]
 
 
 def test_a_slow_filter_ends(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
