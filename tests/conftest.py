@@ -11,7 +11,6 @@ import pytest
 
 from moonpalace_cli.deferred_imports import uncollected
 from tests.compiled_statements import share_compiled_statements
-from tests.forked_runs import pytest_addoption, pytest_runtestloop  # noqa: F401 - hooks
 from tests.forks import Forks
 from tests.postgres_server import Databases, EmptyStore, PostgresServer, databases, shared_cluster
 
