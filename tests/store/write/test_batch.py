@@ -97,7 +97,9 @@ def test_a_conversation_that_goes_on(
         body = json.dumps({"messages": messages, "model": f"k{turn}", "metadata": {"n": turn}, "n": turn}).encode()
         call = request_read(body=body)
         batch.plan([call], keep=False)
-        assert turn == 0 or batch.units[call.uuid].weight < 10_000
+        unit = batch.units[call.uuid]
+        assert turn == 0 or unit.weight < 10_000
+        assert unit.size > len(body)
         commit(engine, batch, ended(call))
         (finished,) = batch.finished()
         assert (finished.fields, finished.words) == derive.request_content(body)

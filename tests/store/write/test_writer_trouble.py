@@ -1,5 +1,6 @@
 """Tests of the writer while its store does not work: nothing is lost, memory is bounded, all is there afterwards."""
 
+import json
 import logging
 import re
 import sqlite3
@@ -63,6 +64,31 @@ def test_memory_has_a_bound(
         "store: 200 calls that had waited are stored",
     ]
     assert len(said) > 4
+
+
+def test_a_conversation_waits_in_the_journal(
+    engine: Engine,
+    start: Start,
+    switch: Switch,
+    until: Until,
+    tmp_path: Path,
+    request_read: MakeRequest,
+    ended: MakeEnd,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What the requests of a conversation share takes little memory, but all of it counts until it is in a file."""
+    monkeypatch.setattr(memory, "MEMORY_LIMIT", 200_000)
+    writer = start()
+    switch.fails = "begin"
+    messages = [{"role": "user", "content": f"{number} " + "word " * 400} for number in range(10)]
+    for turn in range(20):
+        messages.append({"role": "user", "content": f"turn {turn}"})
+        call = request_read(body=json.dumps({"messages": messages}).encode())
+        writer.put(call)
+        writer.put(ended(call))
+    until(lambda: journals(tmp_path))
+    switch.fails = None
+    until(lambda: len(rows(engine)) == 20)
 
 
 def test_memory_is_given_back_when_all_is_stored(

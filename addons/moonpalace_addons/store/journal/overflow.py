@@ -203,7 +203,7 @@ def groups(units: Sequence[Unit]) -> list[list[Unit]]:
             cut.append([])
             room = WRITE_SIZE
         cut[-1].append(unit)
-        room -= unit.weight
+        room -= unit.size
     return cut
 
 

@@ -61,6 +61,11 @@ class Batch:
         return sum(unit.weight for unit in self.units.values())
 
     @property
+    def size(self) -> int:
+        """Return the approximate bytes of the units in a journal."""
+        return sum(unit.size for unit in self.units.values())
+
+    @property
     def weight_of_others(self) -> int:
         """Return the approximate memory of the units in bytes, without the largest."""
         weights = [unit.weight for unit in self.units.values()]

@@ -33,10 +33,15 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CutBody:
-    """A body as pieces; `own_size` is the number of its bytes that were not cached before."""
+    """A body as pieces; `size` is the number of its bytes, `own_size` of those that were not cached before."""
 
     pieces: Sequence[Piece] = field(repr=False)
+    size: int
     own_size: int
+
+    def __len__(self) -> int:
+        """Return the size of the body in bytes."""
+        return self.size
 
     def __bytes__(self) -> bytes:
         """Return the whole body."""
@@ -90,11 +95,11 @@ class PieceCache:
         it shares with a cached body.
         """
         if len(body) < MIN_CACHED_SIZE:
-            return CutBody([piece(data) for data in body_parts.cut(body)], len(body)), body
+            return CutBody([piece(data) for data in body_parts.cut(body)], len(body), len(body)), body
         known, outline, own_size = self._continued(body) or (_cut(body), body, len(body))
         with self._lock:
             self._remember(known, len(body))
-        return CutBody(known.pieces, own_size), outline
+        return CutBody(known.pieces, len(body), own_size), outline
 
     def _continued(self, body: bytes) -> tuple[CachedBody, bytes, int] | None:
         """Return a body that continues a cached one, its outline, and the number of bytes that it adds."""

@@ -72,10 +72,14 @@ class Unit:
 
     @property
     def weight(self) -> int:
-        """Return the approximate memory of the unit in bytes."""
-        body = self.request_body or b""
-        total = UNIT_WEIGHT + (body.own_size if isinstance(body, CutBody) else len(body))
-        total += len(self.response_body or b"")
+        """Return the approximate memory of the unit in bytes, without what its request shares with other requests."""
+        body = self.request_body
+        return self.size - (len(body) - body.own_size if isinstance(body, CutBody) else 0)
+
+    @property
+    def size(self) -> int:
+        """Return the approximate bytes of the unit in a journal, or once it is told by the proxy again."""
+        total = UNIT_WEIGHT + len(self.request_body or b"") + len(self.response_body or b"")
         if self.stream is not None:
             total += len(self.stream) + len(self.texts or "") + TIME_WEIGHT * len(self.times)
         for _, data, times in self.segments:

@@ -232,7 +232,8 @@ class Writer:
         # Segments that cannot be stored would be in memory twice.
         self._batch.plan((), keep=ended or (keep and self.outage is None))
         is_out = self.outage is not None
-        weight = self._batch.weight + (self._batch.absorb() if is_out else 0)
+        # A call is safe once it is in a journal, however little memory it takes.
+        weight = self._batch.size + self._batch.absorb() if is_out else self._batch.weight
         # One large call does not count, because packing it for a journal takes more memory than it does.
         counted = weight if is_out else self._batch.weight_of_others
         is_too_much = self._memory.is_too_much(weight, counted, at_once=is_out)
