@@ -25,7 +25,7 @@ PAGES = {
     "this text was sent already, or was shown too long ago: open the page again": (
         "这段内容已经发送过，或者显示得太久了：请重新打开页面"
     ),
-    "{count} explanations are under way: wait until one is there": "已有 {count} 个解释正在进行：请等其中一个完成",
+    "{count} explanations are under way: wait until one has finished": "已有 {count} 个解释正在进行：请等其中一个完成",
     "call {id} is still under way: explain it when it has ended": "调用 {id} 还在进行：等它结束之后再解释",
     "{model} at {url} needs a key: start the console with the variable {name}, or name another endpoint under "
     "explain: in config.yaml": (
@@ -49,7 +49,7 @@ PREDICATES = {
     "expected {what}": "这里应该是{what}",
     "&&, || or the end": " &&、|| 或者到此为止",
     "an operator ({operators}), &&, || or the end": "运算符（{operators}）、&&、|| 或者到此为止",
-    "did you mean {what}": "你是不是想写 {what}",
+    "did you mean {name}": "你是不是想写 {name}",
     "a field": "字段",
     "a field, as in: {example}": "字段，例如：{example}",
     "an operator ({operators})": "运算符（{operators}）",

@@ -1,6 +1,7 @@
 """The Chinese of texts that are finished English where they are shown: outcomes with values in them, and warnings.
 
-Warnings are stored as text. What stands in braces is found in the English, and translated too if it is a text of ours.
+Warnings are stored as text. What stands in braces is found in the English; `phrases.py` says which values are
+translated too.
 """
 
 from __future__ import annotations
@@ -125,8 +126,8 @@ DEVIATIONS = {
     'stop_reason is "tool_use" without a tool_use block: clients that go by the reason have none to run': (
         "stop_reason 是 tool_use，却没有 tool_use：按 stop_reason 判断的客户端无事可做"
     ),
-    "{place}.arguments is {kind} instead of JSON in a string: clients fail, or run the tool without them": (
-        "{place}.arguments 是{kind}，而不是 JSON 字符串：客户端会出错，或者不带参数执行工具"
+    "{place}.arguments is {what} instead of JSON in a string: clients fail, or run the tool without them": (
+        "{place}.arguments 是{what}，而不是 JSON 字符串：客户端会出错，或者不带参数执行工具"
     ),
     "an object": "对象",
     "not text": "非文本",
@@ -156,9 +157,9 @@ CHANGES = {
     "{name}: set as configured": "{name}：按配置设置",
     "body: {what}": "正文：{what}",
     "{one} and {other} set to true": "{one} 与 {other} 设为 true",
-    "{what} set to true": "{what} 设为 true",
-    "{what} added": "加上了 {what}",
-    "headers: {what}": "消息头：{what}",
+    "{name} set to true": "{name} 设为 true",
+    "{name} added": "加上了 {name}",
+    "headers: {names}": "消息头：{names}",
 }
 TUNNELS = {
     "what passed through the WebSocket: from the client {asked}": "WebSocket 中传输的内容：客户端发出 {asked}",

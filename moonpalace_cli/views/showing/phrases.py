@@ -16,6 +16,13 @@ MAX_FINISHED = 1000
 """Characters of a finished text that is translated: it may quote what others wrote."""
 
 
+OURS = ("how", "side", "doubt", "what", "asked", "given")
+"""Values of finished texts that are texts of ours too."""
+QUOTED = ("error", "kind", "why", "problem", "kinds", "names", "path")
+"""Values of finished texts, at their end, in which others may have written anything."""
+NUMBERS = ("seconds", "count", "number", "spent", "all", "total", "sum", "size", "status", "code", "id")
+
+
 @dataclass(frozen=True, slots=True)
 class Phrase:
     """A sentence in English with names in braces; their values may be phrases, or several of them."""
@@ -35,39 +42,55 @@ class Phrase:
 
 def translated(text: str, language: str) -> str:
     """Return a finished text of ours in a language, as it is if there is no translation: an outcome, a warning."""
-    return in_chinese(text) if language == CHINESE_CODE else text
+    return in_chinese(text) if language == CHINESE_CODE and len(text) <= MAX_FINISHED else text
 
 
 @lru_cache(1024)
 def in_chinese(text: str) -> str:
     """Return a finished text in Chinese, with the values that are in it; else clause by clause."""
-    if found := OUTCOMES.get(text):
+    fixed, patterns = finished()
+    if found := fixed.get(text):
         return found
-    if len(text) > MAX_FINISHED:
-        return text
-    for pattern, chinese in patterns():
+    for pattern, chinese in patterns:
         if values := pattern.fullmatch(text):
-            return chinese.format(**{name: in_chinese(value) for name, value in values.groupdict().items()})
+            return chinese.format(**{name: told(name, value) for name, value in values.groupdict().items()})
     first, mark, rest = text.partition(CLAUSE)
     begun = in_chinese(first) if mark else first
     return text if begun == first else f"{begun}；{in_chinese(rest)}"
 
 
+def told(name: str, value: str) -> str:
+    """Return a value of a finished text: what others wrote stays as they wrote it, whatever it says."""
+    return in_chinese(value) if name in OURS else value
+
+
 @cache
-def patterns() -> Sequence[tuple[re.Pattern[str], str]]:
-    """Return what the finished texts with values look like, with their Chinese."""
+def finished() -> tuple[Mapping[str, str], Sequence[tuple[re.Pattern[str], str]]]:
+    """Return the finished texts without values, and what those with values look like, both with their Chinese."""
     from moonpalace_cli.views.showing.chinese_mistakes import MISTAKES  # what is English needs none of them
     from moonpalace_cli.views.showing.chinese_texts import TEXTS
 
-    return [(pattern_of(english), chinese) for english, chinese in {**TEXTS, **MISTAKES}.items()]
+    texts = {**TEXTS, **MISTAKES}
+    patterns = [(pattern_of(english), chinese) for english, chinese in texts.items() if "{" in english]
+    return {**texts, **OUTCOMES}, patterns
 
 
 def pattern_of(template: str) -> re.Pattern[str]:
-    """Return the pattern of the texts that a template makes; values have no end of a clause in them."""
-    pieces = re.split(r"\{(\w+)\}", template)
-    for place in range(1, len(pieces), 2):
-        pieces[place] = f"(?P<{pieces[place]}>(?:(?!{CLAUSE}).)+?)"
-    return re.compile("".join(each if place % 2 else re.escape(each) for place, each in enumerate(pieces)))
+    """Return the pattern of the texts that a template makes, which takes time linear in the length of any text.
+
+    A value ends where the text after it is first found, which its atomic group does not try again further on.
+    """
+    first, *pieces = re.split(r"\{(\w+)\}", template)
+    pairs = list(zip(pieces[::2], pieces[1::2], strict=True))
+    *others, last = [f"(?P<{name}>{value_of(name)}){re.escape(after)}" for name, after in pairs]
+    return re.compile("".join([re.escape(first), *(f"(?>{each})" for each in others), last]))
+
+
+def value_of(name: str) -> str:
+    """Return the pattern of a value; a quoted one goes to the end, others have no end of a clause in them."""
+    if name in NUMBERS:
+        return r"[\d.,e+-]+"
+    return "(?s:.+)" if name in QUOTED else f"(?:(?!{CLAUSE}).)+?"
 
 
 def phrase(template: str, **values: object) -> Phrase:

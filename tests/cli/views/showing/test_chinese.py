@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import moonpalace_addons
+import moonpalace_cli
 from moonpalace_addons import edit_stream
 from moonpalace_addons.calls import adapter, tap
 from moonpalace_addons.calls.tunnel import Tunnel
@@ -30,13 +33,18 @@ from moonpalace_cli.views.showing import chinese
 from moonpalace_cli.views.showing.chinese_mistakes import MISTAKES
 from moonpalace_cli.views.showing.chinese_texts import TEXTS
 from moonpalace_cli.views.showing.facts import read_facts
-from moonpalace_cli.views.showing.phrases import in_chinese, phrase, translated
+from moonpalace_cli.views.showing.phrases import QUOTED, in_chinese, pattern_of, phrase, translated
 from moonpalace_cli.views.showing.reasons import reasons
 from tests.cli.conftest import Outcome, Store
 
 ROOMS = [Path(module.__file__ or "").parent for module in (chinese, prefix_report, commands)]
+PACKAGES = [Path(package.__file__ or "").parent for package in (moonpalace_addons, moonpalace_cli)]
 NAME = re.compile(r"\{(\w+)\}")
 WORD = re.compile(r"[A-Za-z]{3}")
+BETWEEN = re.compile(r"\{\w+\}|[:,(|]")
+FINISHED = {**TEXTS, **MISTAKES}
+PUT_TOGETHER = {"d ago", "h ago", "min ago", "repeat interrupted"}
+"""Texts that the code has in parts."""
 
 
 def sentences() -> Iterator[str]:
@@ -126,6 +134,14 @@ def test_warnings_have_their_chinese() -> None:
             "predicate: syntax error at character 7; expected an operator (== !=), &&, || or the end (equality is ==)",
             "表达式：第 7 个字符有语法错误；这里应该是运算符（== !=）、&&、|| 或者到此为止；相等要写成 ==",
         ),
+        ("the API ended the stream with an error: expected string", "API 以错误结束了流：expected string"),
+        ("the API ended the stream with an error: busy; the proxy died", "API 以错误结束了流：busy; the proxy died"),
+        ("404, no endpoint is called request", "404，没有名为 request 的 endpoint"),
+        (
+            "merging the stream: answer came whole each time, the last is kept",
+            "合并流时：answer 每次都是完整的，保留最后一次",
+        ),
+        ("error in the answer: timed out", "回答中有错误：timed out"),
         ("stop", "stop"),
         ("what nobody knows; silent", "what nobody knows; silent"),
         ("a, silent for " * 80 + "s", "a, silent for " * 80 + "s"),
@@ -134,6 +150,33 @@ def test_warnings_have_their_chinese() -> None:
 def test_outcomes_with_values(text: str, expected: str) -> None:
     """An outcome is translated with what is in it; an unknown one stays."""
     assert (translated(text, "zh"), translated(text, "en")) == (expected, text)
+
+
+def test_hostile_texts_take_no_time() -> None:
+    """Others write into these texts: whatever they repeat of a template costs time by its length only."""
+    templates = [each for each in FINISHED if NAME.search(each)]
+    began = time.process_time()
+    for template in templates:
+        first, _, rest = template.partition("{")
+        for value in ("x", "7"):
+            again = f"{value} {NAME.sub(value, '{' + rest)} "
+            pattern_of(template).fullmatch((first + again * 2000)[:2000] + "\n\n")
+    assert time.process_time() - began < 1
+
+
+def test_quoted_values_are_last() -> None:
+    """A value that goes to the end of its text has nothing after it."""
+    for template in FINISHED:
+        assert not [name for name in NAME.findall(template)[:-1] if name in QUOTED], template
+        assert not any(f"{{{name}}}" in template[: -len(name) - 2] for name in QUOTED), template
+
+
+def test_finished_texts_are_those_of_the_code() -> None:
+    """What is looked for stands in the code, but for the values: a text that changes takes its Chinese with it."""
+    files = sorted(file for room in PACKAGES for file in room.rglob("*.py") if not file.name.startswith("chinese"))
+    code = re.sub(r'"\s+f?"', "", "\n".join(file.read_text(encoding="utf-8") for file in files))
+    pieces = {piece.strip(" ;.)") for template in FINISHED for piece in BETWEEN.split(template)}
+    assert {piece for piece in pieces if WORD.search(piece) and piece not in code} == PUT_TOGETHER
 
 
 def test_values_within_values() -> None:
