@@ -33,7 +33,8 @@ class TimeLimit:
 
     def __init__(self, engine: Engine) -> None:
         self.is_stopped = False
-        self._running: set[psycopg.Connection[tuple[object, ...]]] = set()
+        self._running: dict[Connection, psycopg.Connection[tuple[object, ...]]] = {}
+        """What runs on PostgreSQL, with the driver's connection, which a connection that has died gives no more."""
         self._engine = engine
         self._listeners = (("begin", self._begin), ("commit", self._end), ("rollback", self._end))
         for name, listener in self._listeners:
@@ -47,7 +48,7 @@ class TimeLimit:
     def stop(self) -> None:
         """End all that runs; nothing begins any more. Thread-safe."""
         self.is_stopped = True
-        for running in tuple(self._running):
+        for running in tuple(self._running.values()):
             with contextlib.suppress(Exception):  # it may have ended
                 running.cancel_safe(timeout=CANCEL_TIMEOUT)
 
@@ -65,15 +66,17 @@ class TimeLimit:
             sqlite = cast(sqlite3.Connection, driver)
             sqlite.set_progress_handler(lambda: self.is_stopped or time.monotonic() > end, STEPS)
             return
-        self._running.add(cast("psycopg.Connection[tuple[object, ...]]", driver))
-        limit_statements(connection, SECONDS)
+        self._running[connection] = cast("psycopg.Connection[tuple[object, ...]]", driver)
+        try:
+            limit_statements(connection, SECONDS)
+        except BaseException:
+            del self._running[connection]  # nothing has begun that could end
+            raise
 
     def _end(self, connection: Connection) -> None:
-        driver = connection.connection.driver_connection
-        if connection.dialect.name == "sqlite":
-            cast(sqlite3.Connection, driver).set_progress_handler(None, 0)
-        else:
-            self._running.discard(cast("psycopg.Connection[tuple[object, ...]]", driver))
+        self._running.pop(connection, None)
+        if connection.dialect.name == "sqlite" and not connection.invalidated:
+            cast(sqlite3.Connection, connection.connection.driver_connection).set_progress_handler(None, 0)
 
 
 def is_out_of_time(cause: BaseException) -> bool:

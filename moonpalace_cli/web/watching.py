@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from sqlalchemy import Connection, Engine, func, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.schema import EXCHANGES
 from moonpalace_addons.store.state import State
 
@@ -76,7 +77,7 @@ class Watcher:
                 self._connection = self._engine.connect()
             with self._connection.begin():
                 return state_of(self._connection)
-        except SQLAlchemyError:
+        except (SQLAlchemyError, StoreError):  # the latter once the console stops
             self._forget()
             return None
 

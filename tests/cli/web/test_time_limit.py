@@ -1,7 +1,8 @@
-"""Tests of the time limit of filters, on PostgreSQL; `test_pages.py` has the limit on SQLite."""
+"""Tests of the time limit of filters, most on PostgreSQL, and of its end; `test_pages.py` has the limit on SQLite."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,8 @@ from moonpalace_addons.errors import StoreError
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.query.condition import condition
 from moonpalace_cli.web import time_limit
+from moonpalace_cli.web.watching import Watcher
+from tests.cli.conftest import Store
 from tests.cli.web.serving import TOKEN, serving
 from tests.waiting import until
 
@@ -88,6 +91,54 @@ def test_it_stops_at_once(engine: Engine) -> None:
         wait()
     limit.close()
     assert not is_asleep(engine)
+
+
+def test_a_connection_that_dies(engine: Engine) -> None:
+    """Its error is the one that is raised, and nothing of it is kept."""
+    limit = time_limit.TimeLimit(engine)
+    with pytest.raises(DBAPIError) as raised, engine.begin() as connection:
+        connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+    assert raised.value.connection_invalidated
+    assert not limit._running
+
+
+def test_a_limit_that_cannot_be_set(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction that does not begin leaves nothing behind."""
+    limit = time_limit.TimeLimit(engine)
+
+    def fail(*_: object) -> None:
+        raise StoreError("no limit")
+
+    monkeypatch.setattr(time_limit, "limit_statements", fail)
+    with engine.connect() as connection, pytest.raises(StoreError, match="no limit"):
+        connection.begin()
+    assert not limit._running
+
+
+def test_a_connection_to_sqlite_that_dies(store: Store) -> None:
+    """Its transaction can be rolled back."""
+    limit = time_limit.TimeLimit(store.engine)
+    with store.engine.connect() as connection, connection.begin() as transaction:
+        connection.invalidate()
+        transaction.rollback()
+    limit.close()
+
+
+def test_who_watches_while_the_console_stops(store: Store) -> None:
+    """Nothing can be read any more; that is no error."""
+
+    async def watch() -> None:
+        limit = time_limit.TimeLimit(store.engine)
+        with ThreadPoolExecutor(1) as executor:
+            watcher = Watcher(store.engine, executor)
+            async with watcher.changes() as changed:
+                limit.stop()
+                closing = asyncio.create_task(watcher.close())
+                await changed.wait()
+            await closing
+        limit.close()
+
+    asyncio.run(watch())
 
 
 def is_asleep(engine: Engine) -> bool:
