@@ -107,10 +107,9 @@ class LiveCommands:
         logger.log(ALERT, "%s …", about)
         try:
             said, is_done = await mpal.run(arguments, self.configuration.settings, patience)
+            is_shown = is_done and "\n" in said and console.is_console()
+            logger.log(logging.INFO if is_shown else ALERT if is_done else logging.WARNING, "%s: %s", about, said)
+            if is_shown:
+                console.show(said)
         except Exception:
             logger.exception("%s failed because of a fault in MoonPalace", about)
-            return
-        is_shown = is_done and "\n" in said and console.is_console()
-        logger.log(logging.INFO if is_shown else ALERT if is_done else logging.WARNING, "%s: %s", about, said)
-        if is_shown:
-            console.show(said)

@@ -8,18 +8,23 @@ from pathlib import Path
 
 import psutil
 import pytest
+from mitmproxy import ctx
 from mitmproxy.exceptions import CommandError
+from mitmproxy.hooks import RunningHook
 from mitmproxy.http import HTTPFlow
+from mitmproxy.master import Master
+from mitmproxy.options import Options
 from mitmproxy.test import taddons, tflow
 from mitmproxy.tools.console import defaultkeys
 from mitmproxy.tools.console.keymap import Keymap
+from mitmproxy.tools.console.master import ConsoleMaster
 
 from moonpalace_addons import live_commands
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.live import kept, mpal
 from moonpalace_addons.live_commands import KEYS, LiveCommands
 from moonpalace_addons.mitm import console
-from moonpalace_addons.mitm.console import CONTEXTS, bind_keys
+from moonpalace_addons.mitm.console import CONTEXTS
 from moonpalace_addons.settings.values import Settings, resolve
 from tests.waiting import until
 
@@ -157,24 +162,39 @@ def test_a_real_mpal(tmp_path: Path, empty_store: Path) -> None:
     assert said.startswith("Error: ")
 
 
-def test_keys_replace_nothing() -> None:
-    """The keys are free in mitmproxy's console; one that the user has bound stays his, in the list and in a flow."""
+def test_keys_are_free() -> None:
+    """Mitmproxy's console binds nothing to them."""
     keymap = Keymap(None)
     defaultkeys.map(keymap)
     assert not [(key, context) for key, *_ in KEYS for context in (*CONTEXTS, "global") if keymap.get(context, key)]
-    keymap.add("t", "own", ["flowlist"])
-    keymap.add("y", "own", ["global"])
-    bind_keys(keymap, KEYS)
-    for context, key, command in (
-        ("flowlist", "t", "own"),
-        ("flowview", "t", KEYS[0][1]),
-        ("flowlist", "T", KEYS[1][1]),
-        ("flowlist", "X", "flow.kill @focus"),
-    ):
-        found = keymap.get(context, key)
-        assert found
-        assert found.command == command
-    assert keymap.get("flowlist", "y") is None
+
+
+def test_keys_of_the_user(commands: LiveCommands, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In mitmproxy's order of events, keys that the user's `keys.yaml` binds everywhere stay his; others are bound."""
+    (tmp_path / "keys.yaml").write_text(
+        "- {key: y, cmd: own}\n- {key: t, ctx: [flowview], cmd: own}\n", encoding="utf-8"
+    )
+
+    for name in ("master", "options", "log"):
+        monkeypatch.setattr(ctx, name, None, raising=False)  # the console sets them, for all tests to come
+
+    async def run() -> Keymap:
+        master = ConsoleMaster(Options(confdir=str(tmp_path)))
+        scripts = master.addons.get("scriptloader")
+        scripts.addons.append(commands)
+        await master.addons.trigger_event(RunningHook())
+        await Master.done(master)  # its own closes a window
+        return master.keymap
+
+    keymap = asyncio.run(run())
+    found = {(context, key): keymap.get(context, key) for context in CONTEXTS for key in ("y", "t", "T")}
+    assert keymap.get("global", "y")
+    assert {place: each and each.command for place, each in found.items()} == {
+        **{(context, "y"): None for context in CONTEXTS},
+        ("flowlist", "t"): KEYS[0][1],
+        ("flowview", "t"): "own",
+        **{(context, "T"): KEYS[1][1] for context in CONTEXTS},
+    }
 
 
 @pytest.mark.parametrize(("said", "shown"), [("one\ntwo", ["one\ntwo"]), ("done", [])])
@@ -205,3 +225,18 @@ def test_the_console_shows_what_mpal_says(
     assert found == shown
     levels = [record.levelname for record in caplog.records if "mpal show" in record.getMessage()]
     assert levels == ["ALERT", "INFO" if shown else "ALERT"], caplog.text
+
+
+def test_a_text_that_cannot_be_shown(
+    commands: LiveCommands, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault while a text is shown is in the log, as one while `mpal` runs."""
+
+    async def run(*_: object) -> tuple[str, bool]:
+        return "one\ntwo", True
+
+    monkeypatch.setattr(mpal, "run", run)
+    monkeypatch.setattr(console, "is_console", lambda: True)
+    monkeypatch.setattr(console, "show", lambda _: 1 / 0)
+    asyncio.run(commands._run("mpal show #5", [], 1.0))
+    assert "mpal show #5 failed because of a fault in MoonPalace" in caplog.text

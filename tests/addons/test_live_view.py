@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from mitmproxy.addons.eventstore import EventStore
 from mitmproxy.addons.view import View
 from mitmproxy.connection import Server
 from mitmproxy.flow import Error, Flow
@@ -285,3 +286,17 @@ def test_mitmweb_is_no_endpoint(
     data = ServerConnectionHookData(Server(address=address), tflow.tclient_conn())
     rig.live.server_connect(data)
     assert (data.server.error is not None) is refused
+
+
+@pytest.mark.parametrize(("entries", "expected"), [(2000, 2000), (50_000, 10_000)])
+def test_the_event_log_is_limited(entries: int, expected: int) -> None:
+    """It keeps as many entries as are wanted, but at most what mitmproxy keeps."""
+
+    async def run() -> int | None:
+        events = EventStore()
+        with taddons.context(events):
+            flow_view.limit_log(entries)
+        events.done()
+        return events.size
+
+    assert asyncio.run(run()) == expected

@@ -1,9 +1,14 @@
 """The console of mitmproxy: its keys, and texts over its list of flows."""
 
+import contextlib
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mitmproxy import ctx
+
+if TYPE_CHECKING:
+    from mitmproxy.tools.console.keymap import Keymap
 
 CONTEXTS = ("flowlist", "flowview")
 """Where keys of ours work: in the list of flows, and in a flow."""
@@ -14,11 +19,25 @@ def is_console() -> bool:
     return "console.key.bind" in ctx.master.commands.commands
 
 
-def bind_keys(keymap: Any, keys: Sequence[tuple[str, str, str]]) -> None:
-    """Bind the keys that nothing is bound to: the user's `keys.yaml` has been read, and binding replaces."""
+def bind_keys(keymap: "Keymap", keys: Sequence[tuple[str, str, str]]) -> None:
+    """Bind the keys that nothing is bound to, and that the user binds to nothing: binding replaces."""
+    maps = (keymap, keymap_of_user())
     for key, what, about in keys:
-        if free := [context for context in CONTEXTS if not (keymap.get(context, key) or keymap.get("global", key))]:
+        if free := [
+            each for each in CONTEXTS if not any(bound.get(each, key) or bound.get("global", key) for bound in maps)
+        ]:
             keymap.add(key, what, free, about)
+
+
+def keymap_of_user() -> "Keymap":
+    """Return what the user's `keys.yaml` binds, which mitmproxy reads after addons from scripts have begun to run."""
+    from mitmproxy.tools.console.keymap import KeyBindingError, Keymap, KeymapConfig
+
+    found = Keymap(ctx.master)
+    with contextlib.suppress(KeyBindingError, OSError):  # mitmproxy says so
+        path = Path(ctx.options.confdir).expanduser() / KeymapConfig.defaultFile
+        KeymapConfig(ctx.master).load_path(found, path)
+    return found
 
 
 def show(text: str) -> None:

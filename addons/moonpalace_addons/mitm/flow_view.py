@@ -36,10 +36,10 @@ def update(flow: Flow) -> None:
 
 
 def limit_log(entries: int) -> None:
-    """Keep only the newest entries of the event log."""
+    """Keep only the newest entries of the event log, never more than mitmproxy would."""
     events = getattr(ctx, "master", None) and ctx.master.addons.get("eventstore")
     if events is not None:
-        events.data = deque(events.data, maxlen=entries)
+        events.data = deque(events.data, maxlen=min(entries, events.size or entries))
 
 
 def shown(flow_id: str) -> Flow | None:
