@@ -93,16 +93,16 @@ class Stopping:
 
         A client may still get data until mitmproxy reports the end of its call, so those reports are awaited too.
         """
-        transports = client_connections.close_all()
+        clients = client_connections.close_all()
         ends = time.monotonic() + FLUSH
-        while self._goes_on(transports) and time.monotonic() < ends:  # noqa: ASYNC110 - states, not events
+        while self._goes_on(clients) and time.monotonic() < ends:  # noqa: ASYNC110 - states, not events
             await asyncio.sleep(LOOK_INTERVAL)
-        for transport in transports:
-            if transport.get_write_buffer_size():
-                transport.abort()
+        for client in clients:
+            if client.get_write_buffer_size():
+                client.abort()
 
-    def _goes_on(self, transports: Sequence[asyncio.WriteTransport]) -> bool:
-        return any(True for _ in self.calls) or any(each.get_write_buffer_size() for each in transports)
+    def _goes_on(self, clients: Sequence[client_connections.Sender]) -> bool:
+        return any(True for _ in self.calls) or any(each.get_write_buffer_size() for each in clients)
 
 
 def on_signals(act: Callable[[], None]) -> None:

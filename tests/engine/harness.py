@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -30,9 +32,9 @@ class Engine:
     upstream_port: int
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def connect(self, tls: ssl.SSLContext | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Return a client's connection."""
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=tls)
         self.writers.append(writer)
         return reader, writer
 
@@ -44,19 +46,21 @@ async def engine(
     limits: Limits | None = None,
     wait: float = WAIT,
     tls: ssl.SSLContext | None = None,
+    api_tls: ssl.SSLContext | None = None,
     **options: Any,
 ) -> AsyncIterator[Engine]:
-    """Provide an engine in front of a scripted server."""
+    """Provide an engine in front of a scripted server; `tls` is for its clients, `api_tls` for that server."""
 
     async def serve_and_close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             await serve(reader, writer)
         writer.close()
 
-    upstream = await asyncio.start_server(serve_and_close, "127.0.0.1", 0)
+    upstream = await asyncio.start_server(serve_and_close, "127.0.0.1", 0, ssl=api_tls)
     upstream_port = upstream.sockets[0].getsockname()[1]
     with shared_master(addons, options) as master:
-        service = Service(master, f"http://127.0.0.1:{upstream_port}", limits or Limits(linger_timeout=0.2))
+        scheme = "https" if api_tls is not None else "http"
+        service = Service(master, f"{scheme}://127.0.0.1:{upstream_port}", limits or Limits(linger_timeout=0.2))
         server = await asyncio.get_running_loop().create_server(
             service.protocol(), "127.0.0.1", 0, backlog=1000, ssl=tls
         )
@@ -72,6 +76,12 @@ async def engine(
             upstream.close()
             service.close()
             await asyncio.sleep(0)
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Reset a connection."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 _MASTERS: list[Master] = []

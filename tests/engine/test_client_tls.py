@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,14 +15,6 @@ from tests.engine.harness import Script, engine
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
-
-
-@pytest.fixture(scope="module")
-def certificate() -> Iterator[Certificate]:
-    """Give a certificate."""
-    made = Certificate()
-    yield made
-    made.close()
 
 
 def served(certificate: Certificate) -> Path:

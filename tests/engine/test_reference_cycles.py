@@ -5,8 +5,7 @@ Garbage that waits for a collection also fragments the memory of a proxy with ma
 
 import asyncio
 import gc
-import socket
-import struct
+import ssl
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,8 +25,9 @@ from moonpalace_addons.force_stream import ForceStream
 from moonpalace_addons.json_errors import JsonErrors
 from moonpalace_addons.settings.values import resolve
 from moonpalace_addons.tunnels import Tunnels
+from moonpalace_cli.mock.certificate import Certificate
 from tests.addons.captured import Kept
-from tests.engine.harness import Engine, engine, read_head
+from tests.engine.harness import Engine, engine, read_head, reset
 
 OURS = ("moonpalace_addons", "mitmproxy", "httptools", "wsproto")
 BODY = b'{"model": "kimi-k3", "messages": []}'
@@ -105,9 +105,9 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await reader.read()
 
 
-async def ask(running: Engine, requests: list[bytes]) -> None:
+async def ask(running: Engine, requests: list[bytes], tls: ssl.SSLContext | None = None) -> None:
     """Make calls on one connection, and wait until the engine has closed it."""
-    reader, writer = await running.connect()
+    reader, writer = await running.connect(tls)
     for request in requests[:-1]:
         writer.write(request)
         await reader.readexactly(len(ANSWERS[b"document"]))
@@ -118,14 +118,12 @@ async def ask(running: Engine, requests: list[bytes]) -> None:
     await until_closed(running)
 
 
-async def leave(running: Engine) -> None:
+async def leave(running: Engine, tls: ssl.SSLContext | None = None) -> None:
     """Make a call, and leave before the end of its answer."""
-    reader, writer = await running.connect()
+    reader, writer = await running.connect(tls)
     writer.write(ASK % (b"endless", b"close"))
     await reader.read(1)
-    linger = struct.pack("ii", 1, 0)  # so that closing resets the connection
-    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-    writer.transport.abort()
+    reset(writer)
     await until_closed(running)
 
 
@@ -164,6 +162,21 @@ def test_a_finished_call_leaves_no_cycles(case: str, edits: str) -> None:
         async with engine(serve, *addons(**EDITS[edits])) as running:
             with garbage() as found:
                 await (leave(running) if case == LEAVES else ask(running, CASES[case]))
+            assert not found
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("case", ["a document", LEAVES])
+def test_a_call_over_tls_leaves_no_cycles(case: str, certificate: Certificate) -> None:
+    """The same, with TLS on both sides."""
+
+    async def run() -> None:
+        trusting = ssl.create_default_context(cafile=certificate.ca_file)
+        tls = certificate.context()
+        async with engine(serve, *addons(), tls=tls, api_tls=tls, ssl_insecure=True) as running:
+            with garbage() as found:
+                await (leave(running, trusting) if case == LEAVES else ask(running, CASES[case], trusting))
             assert not found
 
     asyncio.run(run())

@@ -1,16 +1,15 @@
 """Connections to the API, each with one request at a time, and the pool of idle ones."""
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Protocol
 
 from mitmproxy.connection import ConnectionState, Server
 
+from moonpalace_addons.engine.endpoint import Endpoint
 from moonpalace_addons.engine.errors import CallError, ConnectionLostError
 from moonpalace_addons.engine.events import Event, Malformed
 from moonpalace_addons.engine.parsing import ResponseReader
-from moonpalace_addons.engine.receiving import Receiver
 from moonpalace_addons.engine.targets import Target
 
 if TYPE_CHECKING:
@@ -25,10 +24,8 @@ class EventReceiver(Protocol):
         ...  # pragma: no cover
 
 
-class ApiConnection(Receiver):
+class ApiConnection(Endpoint):
     """A connection to the API, or to the outgoing proxy in front of it."""
-
-    transport: asyncio.Transport
 
     def __init__(self, service: "Service", target: Target, server: Server) -> None:
         super().__init__(service.buffer)
@@ -41,15 +38,15 @@ class ApiConnection(Receiver):
         self.on_close: Callable[[bool, Exception | None], None] | None = None
         self.on_data: Callable[[bytes], None] | None = None
         self.on_room: Callable[[bool], None] | None = None
-        self.is_reused = self.has_answered = self.is_closed = self._is_paused = False
+        self.is_reused = self.has_answered = self._is_paused = False
         self.idle_since = 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Store the transport."""
-        self.transport = cast(asyncio.Transport, transport)
+        self._loss: Exception | None = None
 
     def send(self, receiver: EventReceiver, pieces: Sequence[bytes], *, bodyless: bool) -> None:
         """Send a request; `bodyless` means that its answer has no body."""
+        if self.is_gone:  # since it was opened, during a hook
+            receiver.receive(ConnectionLostError(self._loss, begun=False))
+            return
         self.receiver = receiver
         self.has_answered = False
         self.reader = ResponseReader(bodyless=bodyless)
@@ -83,7 +80,8 @@ class ApiConnection(Receiver):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the loss to a pending request."""
-        self.is_closed = True
+        super().connection_lost(exc)
+        self._loss = exc
         self.server.state = ConnectionState.CLOSED
         self.server.timestamp_end = time.time()
         self.service.pool.forget(self)
@@ -95,7 +93,6 @@ class ApiConnection(Receiver):
         if receiver is not None:
             receiver.receive(ConnectionLostError(exc, begun=self.reader.has_begun))
         self.service.connector.disconnected(self)
-        self.transport.close()  # after an abort, asyncio's transport refers to itself until it is closed
 
     def pause_writing(self) -> None:
         """Tell a tunnel that the API's write buffer is full."""
@@ -109,13 +106,13 @@ class ApiConnection(Receiver):
 
     def pause(self) -> None:
         """Pause reading."""
-        if not self._is_paused and not self.is_closed:
+        if not self._is_paused:
             self._is_paused = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
         """Resume reading."""
-        if self._is_paused and not self.is_closed:
+        if self._is_paused:
             self._is_paused = False
             self.transport.resume_reading()
 
@@ -128,7 +125,7 @@ class ApiConnection(Receiver):
         """Return the connection to the pool after an answer, or close it if it cannot be reused."""
         self.detach()
         self.resume()
-        if self.reader.keep_alive and not self.transport.get_write_buffer_size():
+        if self.reader.keep_alive and not self.get_write_buffer_size():
             self.service.pool.put(self)
         else:
             self.close()
@@ -136,14 +133,12 @@ class ApiConnection(Receiver):
     def close(self) -> None:
         """Close the connection."""
         self.detach()
-        if not self.is_closed:
-            self.transport.close()
+        super().close()
 
     def abort(self) -> None:
         """Close the connection immediately, discarding pending data."""
         self.detach()
-        if not self.is_closed:
-            self.transport.abort()
+        super().abort()
 
 
 class Pool:
@@ -164,7 +159,7 @@ class Pool:
 
     def put(self, api: ApiConnection) -> None:
         """Add an idle connection, unless it is closing."""
-        if api.is_closed or api.transport.is_closing():
+        if api.transport.is_closing():
             return
         api.idle_since = time.monotonic()
         self._idle.setdefault(api.target, []).append(api)

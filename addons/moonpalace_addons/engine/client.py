@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, cast
 from mitmproxy.connection import Client, ConnectionState, Server
 from mitmproxy.http import HTTPFlow
 
+from moonpalace_addons.engine.endpoint import Endpoint
 from moonpalace_addons.engine.errors import CallError, RequestError
 from moonpalace_addons.engine.events import End, Event, Malformed, Pieces, RequestHead, Switch
 from moonpalace_addons.engine.framing import CONTINUE, plain_answer
 from moonpalace_addons.engine.journey import Journey
 from moonpalace_addons.engine.parsing import RequestReader
-from moonpalace_addons.engine.receiving import Receiver
 from moonpalace_addons.engine.targets import Target
 from moonpalace_addons.wire.faces.table import error_body
 
@@ -36,10 +36,9 @@ MAX_QUEUED_EVENTS = 100
 """Queued events of pipelined requests above which reading is paused."""
 
 
-class ClientConnection(Receiver):
+class ClientConnection(Endpoint):
     """A client's connection."""
 
-    transport: asyncio.Transport
     connection: Client
 
     def __init__(self, service: "Service") -> None:
@@ -47,7 +46,7 @@ class ClientConnection(Receiver):
         self.service = service
         self.reader = RequestReader()
         self.journey: Journey | None = None
-        self.is_full = self.is_gone = self.is_half_closed = False
+        self.is_full = self.is_half_closed = False
         self.last_received = 0.0
         self.request_started: float | None = None
         self._events: deque[Event] = deque()
@@ -59,7 +58,7 @@ class ClientConnection(Receiver):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Call `client_connected`, which may refuse the client."""
-        self.transport = cast(asyncio.Transport, transport)
+        super().connection_made(transport)
         self.last_received = time.monotonic()
         self.connection = self.service.client_of(self.transport)
         self.service.opened(self)
@@ -148,7 +147,7 @@ class ClientConnection(Receiver):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the current call or tunnel."""
-        self.is_gone = True
+        super().connection_lost(exc)
         self.reader.stop()
         self.connection.state = ConnectionState.CLOSED
         self.connection.timestamp_end = time.time()
@@ -158,7 +157,6 @@ class ClientConnection(Receiver):
             self._tunnel = None
         if self.journey is not None:
             self.journey.client_lost()
-        self.transport.close()  # after an abort, asyncio's transport refers to itself until it is closed
         waiting = self.service.hooks.call("client_disconnected", self.connection)
         if waiting is not None:
             self.service.spawn(waiting)
@@ -185,11 +183,6 @@ class ClientConnection(Receiver):
     def has_more(self) -> bool:
         """Tell whether events of the client are queued."""
         return bool(self._events)
-
-    @property
-    def unsent(self) -> int:
-        """Return the number of bytes not yet sent to the client."""
-        return self.transport.get_write_buffer_size()
 
     def advance(self) -> None:
         """Handle queued events as far as the current call allows."""
@@ -272,7 +265,7 @@ class ClientConnection(Receiver):
         """
         self._events.clear()
         if not unread or self.is_half_closed:
-            self.transport.close()
+            self.close()
             return
         self._discards_input = True
         if self._is_paused:
@@ -281,7 +274,7 @@ class ClientConnection(Receiver):
         if self.transport.can_write_eof():
             with suppress(OSError):  # already reset by the client
                 self.transport.write_eof()
-        asyncio.get_running_loop().call_later(self.service.limits.linger_timeout, self.transport.close)
+        asyncio.get_running_loop().call_later(self.service.limits.linger_timeout, self.close)
 
     def discard_request(self) -> None:
         """Discard the rest of the request, as its answer is known."""
@@ -296,10 +289,6 @@ class ClientConnection(Receiver):
             self._has_written = True
             self.transport.write(data)
 
-    def abort(self) -> None:
-        """Close the connection immediately."""
-        self.transport.abort()
-
     def abort_response(self, at_once: bool) -> None:
         """Close the connection during an answer, so that the client sees that it is incomplete."""
         self.journey = None
@@ -312,9 +301,9 @@ class ClientConnection(Receiver):
             sock = cast(socket.socket | None, self.transport.get_extra_info("socket"))
             if sock is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.transport.abort()
+            self.abort()
         else:
-            self.transport.close()
+            self.close()
 
     def begin_tunnel(self, tunnel: "Tunnel") -> None:
         """Pass all further data to a tunnel."""
@@ -332,9 +321,10 @@ class ClientConnection(Receiver):
         if self.journey is not None:
             self.journey.delivery.closes = True
             return True
-        if not self._discards_input and not self.unsent:
-            self.transport.close()
-        return bool(self.unsent)
+        is_sending = bool(self.get_write_buffer_size())
+        if not self._discards_input and not is_sending:
+            self.close()
+        return is_sending
 
     def next_server(self) -> Server:
         """Return the server object of the next flow, which is not connected yet."""
@@ -359,7 +349,7 @@ class ClientConnection(Receiver):
         if self.reader.is_partial and silent > limits.head_timeout:
             self.time_out()
         elif silent > limits.client_idle_timeout:
-            self.transport.close()
+            self.close()
 
     def time_out(self) -> None:
         """Fail a request that the client does not complete."""

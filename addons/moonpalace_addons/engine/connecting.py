@@ -44,8 +44,7 @@ class Connector:
         except (OSError, ssl.SSLError, BaseExceptionGroup, ConnectError) as error:
             await self._failed(api, data, error)
         except asyncio.CancelledError:
-            if hasattr(api, "transport"):
-                api.abort()
+            api.abort()
             raise
         server.state = ConnectionState.OPEN
         self._data[api] = data
@@ -53,8 +52,7 @@ class Connector:
         return api
 
     async def _failed(self, api: ApiConnection, data: ServerConnectionHookData, error: BaseException) -> None:
-        if hasattr(api, "transport"):
-            api.abort()
+        api.abort()
         why = error if isinstance(error, ConnectError) else ConnectError.because(error)
         data.server.error = str(why)
         await self._hook("server_connect_error", data)
@@ -87,6 +85,8 @@ class Connector:
             await self._ask_proxy(api)
             if context is not None:
                 await self._start_tls(api, context, name)
+        if api.is_gone:
+            raise ConnectionResetError
         server.peername = api.transport.get_extra_info("peername")
         server.sockname = api.transport.get_extra_info("sockname")
         found = cast(ssl.SSLObject | None, api.transport.get_extra_info("ssl_object"))

@@ -33,7 +33,7 @@ class JourneyControl:
     @property
     def unsent(self) -> int:
         """Return the number of bytes not yet sent to the client."""
-        return self._journey.client.unsent
+        return self._journey.client.get_write_buffer_size()
 
     @property
     def last_activity(self) -> float:

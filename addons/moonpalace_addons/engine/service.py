@@ -118,7 +118,7 @@ class Service:
         if len(self.connections) > self.limits.max_connections:
             logger.warning("refused a client: %d connections are open", len(self.connections) - 1)
             client.write(plain_answer(503, error_body("the proxy has too many connections", "server_unavailable")))
-            client.transport.close()
+            client.close()
 
     def closed(self, client: ClientConnection) -> None:
         """Remove a connection."""
@@ -161,15 +161,15 @@ class Service:
         """Close every connection after its current call; tell whether some are still busy."""
         return any([client.drain() for client in list(self.connections)])  # noqa: C419 - all of them
 
-    def close(self) -> list[asyncio.WriteTransport]:
-        """Close all connections once pending data is sent; return the clients' transports."""
+    def close(self) -> list[ClientConnection]:
+        """Close all connections once pending data is sent; return those of clients."""
         clients = list(self.connections)
         for client in clients:
-            client.transport.close()
+            client.close()
         self.pool.close_idle(float("inf"))
         if self._watch is not None:
             self._watch.cancel()
-        return [client.transport for client in clients]
+        return clients
 
     def protocol(self) -> "partial[ClientConnection]":
         """Return the factory of client connections."""

@@ -60,8 +60,7 @@ class Tunnel:
 
     def to_api(self, data: bytes) -> None:
         """Write to the API."""
-        if not self.api.is_closed:
-            self.api.transport.write(data)
+        self.api.transport.write(data)
 
     def client_room(self, has_room: bool) -> None:
         """Resume or pause reading from the API as the client's write buffer drains or fills."""
@@ -89,8 +88,7 @@ class Tunnel:
         CONTROLS.pop(self.flow.id, None)
         self.closed(by_client, error)
         self.api.close()
-        if not self.client.is_gone:
-            self.client.transport.close()
+        self.client.close()
 
     def closed(self, by_client: bool | None, error: Exception | None) -> None:
         """Notify addons of the end."""

@@ -8,7 +8,7 @@ mitmproxy closing a connection after the answer to a request with `Connection: c
 import asyncio
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mitmproxy.proxy.layers.http import HttpStream
 from mitmproxy.proxy.server import ConnectionHandler
@@ -37,15 +37,22 @@ def drain() -> bool:
     return is_busy
 
 
-def close_all() -> list[asyncio.WriteTransport]:
-    """Close all connections once pending data is sent; return the clients' transports."""
+class Sender(Protocol):
+    """A client's connection, which may have pending data."""
+
+    def get_write_buffer_size(self) -> int: ...  # noqa: D102
+    def abort(self) -> None: ...  # noqa: D102
+
+
+def close_all() -> list[Sender]:
+    """Close all connections once pending data is sent; return those of clients."""
     handlers = connections()
-    transports = [transport for handler in handlers if (transport := transport_of(handler))]
+    clients: list[Sender] = [transport for handler in handlers if (transport := transport_of(handler))]
     for handler in handlers:
         close(handler)
     for service in engines():
-        transports += service.close()
-    return transports
+        clients += service.close()
+    return clients
 
 
 def engines() -> "Sequence[Service]":
