@@ -109,6 +109,27 @@ def test_an_api_that_is_lost_before_the_hook_of_its_connection(
     assert "server_connect_error" in acting.hooks
 
 
+def test_a_client_that_leaves_during_the_hook_of_the_connection_to_the_api() -> None:
+    """That connection is closed too."""
+    left: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        left.append(await reader.read())
+
+    acting = Acting(server_connected=lambda _: asyncio.Event().wait())  # type: ignore[arg-type, return-value]
+
+    async def run() -> None:
+        async with engine(serve, acting) as running:
+            _, writer = await running.connect()
+            writer.write(POST)
+            await until(lambda: "server_connected" in acting.hooks)
+            writer.transport.abort()
+            await until(lambda: left)
+
+    asyncio.run(run())
+    assert left == [b""]
+
+
 async def idle(running: Engine, certificate: Certificate) -> asyncio.StreamReader:
     """Return the connection of a client that has connected."""
     reader, _ = await running.connect(trusting(certificate))

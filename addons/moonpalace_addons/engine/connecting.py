@@ -48,7 +48,11 @@ class Connector:
             raise
         server.state = ConnectionState.OPEN
         self._data[api] = data
-        await self._hook("server_connected", data)
+        try:
+            await self._hook("server_connected", data)
+        except asyncio.CancelledError:  # nobody else knows of the connection
+            api.abort()
+            raise
         return api
 
     async def _failed(self, api: ApiConnection, data: ServerConnectionHookData, error: BaseException) -> None:
