@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from moonpalace_addons.errors import MoonPalaceError
 from moonpalace_addons.store.query.condition import condition
 from moonpalace_addons.store.read import selection
 from moonpalace_addons.store.records import explanations
+from moonpalace_addons.store.records.explanations import Explanation
 from moonpalace_cli.explaining.record import MAX_CALLS
 from moonpalace_cli.web.explainer import Request, Topic
 from moonpalace_cli.web.explaining_page import ExplainingPage, coming
@@ -44,16 +45,21 @@ class ExplainGroupPage(ExplainingPage):
     def shown(self, query: str, question: str, request: Request | None) -> Mapping[str, object]:
         """Return what the template is given."""
         topic = self.topic(query)
-        kept = explanations.of_some(self.console.engine, topic.ids)
-        return {"topic": topic, **self.values(topic, kept, question, request)}
+        return {"topic": topic, **self.values(topic, self.kept(topic), question, request)}
 
     def told(self, query: str, question: str, request: Request | None) -> Document:
         """Return the same for programs."""
         if request is not None:
             return coming(request)
         topic = self.topic(query)
-        found = self.document(topic, explanations.of_some(self.console.engine, topic.ids), question)
+        found = self.document(topic, self.kept(topic), question)
         return {"calls": topic.total, **found} if not isinstance(found, str) else found
+
+    def kept(self, topic: Topic) -> Sequence[Explanation]:
+        """Return the explanations of several of these calls together; of one call all that it has."""
+        if topic.total == 1:
+            return explanations.of_call(self.console.engine, topic.ids[0])
+        return explanations.of_some(self.console.engine, topic.ids)
 
     def topic(self, query: str) -> Topic:
         """Return the calls that a filter lets through; raise MoonPalaceError if there are none."""

@@ -244,6 +244,19 @@ def test_what_calls_have_in_common(store: Store, client: httpx.Client, model: Mo
     assert "about 2 calls" in client.get("/explain", params=query).text
 
 
+def test_a_filter_with_one_call(client: httpx.Client, model: Model) -> None:
+    """What was asked about it, and before on the page of the call, is shown."""
+    model.may_end.set()
+    query = {"q": "id == 1"}
+    client.post("/explain", data=proposal(client.get("/explain", params=query)) | query)
+    until(lambda: client.get("/explain", params=query, headers=JSON).json()["state"] != "asking")
+    client.post("/calls/1/explain", data=proposal(client.get("/calls/1/explain")))
+    until(lambda: is_idle(client))
+    found = client.get("/explain", params=query, headers=JSON).json()
+    assert (found["calls"], [each["calls"] for each in found["explanations"]]) == (1, [1, 1])
+    assert "<strong>again</strong>" in client.get("/explain", params=query).text
+
+
 @pytest.mark.parametrize(
     ("query", "message"), [("", "give a filter"), ("id > 99", "no call matches"), ("status_code ==", "expected")]
 )
