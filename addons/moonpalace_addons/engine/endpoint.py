@@ -4,7 +4,6 @@ asyncio's TLS transport raises AttributeError for nearly every call after a seco
 """
 
 import asyncio
-from collections.abc import Iterable
 from typing import Any, cast
 
 from moonpalace_addons.engine.receiving import Receiver
@@ -25,7 +24,6 @@ class NoTransport(asyncio.Transport):
         return False
 
     def write(self, data: Data) -> None: ...  # noqa: D102
-    def writelines(self, list_of_data: Iterable[Data]) -> None: ...  # noqa: D102
     def pause_reading(self) -> None: ...  # noqa: D102
     def resume_reading(self) -> None: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
