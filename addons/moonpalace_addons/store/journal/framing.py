@@ -34,7 +34,7 @@ def frames(file: FileIO, begin: int, end: int) -> Iterator[tuple[bytes | None, i
     """Yield the content and the end offset of each frame between two offsets, up to the first truncated one.
 
     The content of a damaged frame is None; it ends where the next whole frame with a unit begins, because its length
-    may be what is damaged. No wrong content is returned.
+    may be what is damaged. If a damaged frame holds an uploaded journal, the frames of that are taken for the file's.
     """
     is_searched = False
     while begin + HEAD.size <= end:
