@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from mitmproxy import ctx
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.master import Master
 from mitmproxy.options import Options
@@ -94,6 +95,7 @@ def shared_master(addons: Sequence[object], options: dict[str, Any]) -> Iterator
         _MASTERS.append(Master(Options()))
         _MASTERS[0].addons.add(Proxyserver())
     (master,) = _MASTERS
+    ctx.master, ctx.options = master, master.options  # another test may have made a master of its own
     master.addons.add(*addons)
     before = {name: getattr(master.options, name) for name in options}
     master.options.update(**options)
