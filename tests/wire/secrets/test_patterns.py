@@ -1,11 +1,11 @@
 """Tests of finding credentials by their form."""
 
 import time
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import pytest
 
-from moonpalace_addons.wire.secrets.patterns import FORMS, Finding, find
+from moonpalace_addons.wire.secrets.patterns import FORMS, Finding, find, find_in
 
 RANDOM = "Wq7Zx3Rt9pLm2Vb8Nc4Kd6Hf1Gj5Ts0YaQe"
 """Of a key, the part that a machine drew."""
@@ -130,6 +130,17 @@ def test_several_are_found_in_order_and_apart() -> None:
 def test_key_without_its_end() -> None:
     """Of a private key that is cut off, all that is there is found."""
     assert find(PEM[:60]) == [Finding("private key", 0, 60)]
+
+
+def test_mark_of_a_key_soon_after_another_key() -> None:
+    """The mark of a private key does not find a key again that has ended before it, which would never end."""
+    empty = "-----BEGIN PRIVATE KEY-----\n-----END PRIVATE KEY-----"
+    text = f"{empty}\nPRIVATE KEY {PEM}".encode()
+    found = list(islice(find_in(text), 3))
+    assert found == [
+        Finding("private key", 0, len(empty)),
+        Finding("private key", len(text) - len(PEM), len(text)),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -267,15 +267,16 @@ def _is_password(secret: bytes) -> bool:
 
 
 def _private_keys(data: bytes, start: int, stop: int) -> Iterator[Finding]:
-    position = start
+    position = last = start  # where the search continues, and where the last key ends
     while (mark := data.find(_KEY_MARK, position, stop + 64)) >= 0:
         position = mark + len(_KEY_MARK)
-        match = _KEY_BEGINS.search(data, max(0, mark - 60), mark + 40)
-        if match is None or not start <= match.start() < stop:
+        match = _KEY_BEGINS.search(data, max(last, mark - 60), mark + 40)
+        if match is None or match.start() >= stop:
             continue
         # Without an end marker, everything that may be the key is included.
         limit = min(len(data), match.end() + _MAX_KEY_BLOCK)
         end = data.find(_KEY_ENDS, match.end(), limit)
         close = data.find(_RULE, end + len(_KEY_ENDS), limit) if end >= 0 else -1
-        position = close + len(_RULE) if close >= 0 else limit
-        yield Finding("private key", match.start(), position)
+        last = close + len(_RULE) if close >= 0 else limit
+        position = max(position, last)
+        yield Finding("private key", match.start(), last)
