@@ -1,8 +1,9 @@
 """Run the benchmarks whose module's name contains a word given on the command line; all without one.
 
-What follows the word is left to the modules: those with options parse `sys.argv[2:]`.
+Options after the word are those of the modules: each module that has some parses `sys.argv[2:]` in `parsed_options`.
 """
 
+import argparse
 import importlib
 import pkgutil
 import sys
@@ -12,15 +13,24 @@ from tests import bench
 
 def main() -> None:
     """Run every `time_*` function of the chosen modules and print what it returns."""
-    word = sys.argv[1] if len(sys.argv) > 1 else ""
-    for module in pkgutil.iter_modules(bench.__path__):
-        if not module.name.startswith("bench_") or word not in module.name:
-            continue
-        loaded = importlib.import_module(f"tests.bench.{module.name}")
-        for name in vars(loaded):
+    found = [module.name for module in pkgutil.iter_modules(bench.__path__) if module.name.startswith("bench_")]
+    names = ", ".join(name.removeprefix("bench_") for name in found)
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", usage="%(prog)s [WORD [OPTIONS]]")
+    parser.add_argument("word", nargs="?", default="", help=f"run the benchmarks whose name contains it: {names}")
+    parser.add_argument("options", nargs=argparse.REMAINDER, help="options of that benchmark: WORD --help")
+    given = parser.parse_args()
+    chosen = [importlib.import_module(f"tests.bench.{name}") for name in found if given.word in name]
+    if not chosen:
+        parser.error(f"{given.word!r} is in no name of a benchmark: {names}")
+    for module in chosen if given.options else ():
+        if "parsed_options" not in vars(module):
+            parser.error(f"{module.__name__} has no options: {' '.join(given.options)}")
+        module.parsed_options()
+    for module in chosen:
+        for name, function in vars(module).items():
             if name.startswith("time_"):
-                print(f"== {module.name}.{name}: {getattr(loaded, name).__doc__}", flush=True)  # noqa: T201
-                for line in getattr(loaded, name)():
+                print(f"== {module.__name__.rpartition('.')[2]}.{name}: {function.__doc__}", flush=True)  # noqa: T201
+                for line in function():
                     print(f"   {line}", flush=True)  # noqa: T201
 
 

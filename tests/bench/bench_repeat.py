@@ -37,13 +37,13 @@ class Options:
         return Detector(self.threshold, self.min_length)
 
 
-def options() -> Options:
+def parsed_options() -> Options:
     """Read what follows the word on the command line."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench repeat")
     parser.add_argument("--corpus", type=Path, help="a corpus of texts and loops, gzipped, one JSON object a line")
     parser.add_argument("--threshold", type=float, default=0.5)
     parser.add_argument("--min-length", type=int, default=100)
-    parsed, _ = parser.parse_known_args(sys.argv[2:])
+    parsed = parser.parse_args(sys.argv[2:])
     return Options(parsed.corpus, parsed.threshold, parsed.min_length)
 
 
@@ -85,7 +85,7 @@ def examine(sample: Sample, chosen: Options) -> Outcome:
 
 def time_corpus() -> Iterator[str]:
     """Loops found and characters wasted before that, texts interrupted; needs --corpus."""
-    chosen = options()
+    chosen = parsed_options()
     if chosen.corpus is None:
         yield "no --corpus given"
         return
@@ -101,7 +101,7 @@ def time_corpus() -> Iterator[str]:
 
 def time_repeated_data() -> Iterator[str]:
     """Which of our own data and code, which repeats itself legitimately, is interrupted."""
-    chosen = options()
+    chosen = parsed_options()
     samples = [Sample(name, "data", "neg", text, None) for name, text in repeated_data().items()]
     yield from interrupted("data", [examine(sample, chosen) for sample in samples])
 
@@ -213,7 +213,7 @@ def time_speed() -> Iterator[str]:
 
 def feed_again_and_again(pieces: Sequence[str]) -> tuple[float, int]:
     """Return the seconds and how many loops were found."""
-    chosen, loops = options(), 0
+    chosen, loops = parsed_options(), 0
     detector = chosen.detector()
     start = time.process_time()
     for piece in pieces:
@@ -235,7 +235,7 @@ def time_long_stream() -> Iterator[str]:
 
 def long_stream(text: str) -> Iterator[str]:
     """Feed a text again and again: too long a period to be found, so that nothing needs to be made meanwhile."""
-    detector = options().detector()
+    detector = parsed_options().detector()
     pieces = list(token_pieces(text, Random(2)))
     quarter = LONG_LENGTH // 4 // len(text)
     for _ in range(4):
@@ -252,7 +252,7 @@ def long_stream(text: str) -> Iterator[str]:
 def peak_memory(pieces: Sequence[str], length: int) -> int:
     """Return the most bytes that a detector had at once."""
     tracemalloc.start()
-    detector = options().detector()
+    detector = parsed_options().detector()
     while detector.length < length:
         for piece in pieces:
             detector.feed(piece)
