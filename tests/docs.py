@@ -23,6 +23,8 @@ ROOT = Path(__file__).parents[1]
 READMES = (ROOT / "README.md", ROOT / "examples" / "README.zh.md")
 GUIDES = tuple(sorted((ROOT / "examples" / "guide").rglob("*.md")))
 NOT_RUN = ("start", "demo", "mock")
+LOCALES = {"": "C.UTF-8", "zh": "zh_CN.UTF-8"}
+"""The locale in which commands run, by the language of the document."""
 EXPLAINER = "explain.yaml"
 """The configuration for `mpal explain`."""
 BLOCK = re.compile(r"(```console\n)(.*?)(```)", re.DOTALL)
@@ -34,10 +36,10 @@ VOLATILE = (
     (r"127\.0\.0\.1:\d+", "127.0.0.1:<port>"),
     (r'"(latency|response_ttft|response_tpot|response_otps)": "[\d.]+"', r'"\1": "<measured>"'),
     (r'"(latency|overhead|time_to_headers|output_tokens_per_second)": [\d.]+', r'"\1": <measured>'),
-    (r"\b[\d.]+ ?(ms|s|min)\b", "<duration>"),
+    (r"\b[\d.]+ ?((ms|s|min)\b|秒|分钟)", "<duration>"),
     (r"Python-urllib/[\d.]+", "Python-urllib/<version>"),
     (r"=====RECORD-[0-9a-f]{24}=====", "<marker>"),
-    (r"about [\d,]+ tokens", "about <number> tokens"),
+    (r"(about|约) [\d,]+ (tokens|个 token)", r"\1 <number> \2"),
     (r" +", " "),
     (r"-{3,}", "---"),
 )
@@ -80,8 +82,14 @@ def demo_store() -> Iterator[Demo]:
             demo_forks.close()
 
 
-def printed(command: str, store: Demo) -> str:
-    """Return what an `mpal` command prints on either stream."""
+def language_of(document: Path) -> str:
+    """Return the language of a document, empty for English."""
+    return "zh" if "zh" in (document.parent.name, *document.name.split(".")) else ""
+
+
+def printed(command: str, store: Demo, language: str) -> str:
+    """Return what an `mpal` command prints on either stream, in a language if it knows that."""
+    store = replace(store, environment={**store.environment, "LC_ALL": LOCALES[language]})
     if shlex.split(command)[1] == "explain":
         with explaining(store.environment) as own:
             return output(command, replace(store, environment=own))
@@ -120,11 +128,11 @@ def is_current(shown: str, real: str) -> bool:
     return re.fullmatch(pattern, normal(real), re.DOTALL) is not None
 
 
-def updated_block(block: str, store: Demo) -> str:
+def updated_block(block: str, store: Demo, language: str) -> str:
     """Return a console block with current outputs; one with a line `…` is kept as long as it is current."""
     result = ""
     for command, shown in sessions(block):
-        real = printed(command, store) if is_run(command) else shown
+        real = printed(command, store, language) if is_run(command) else shown
         keep = not is_run(command) or is_current(shown, real)
         result += f"$ {command}\n{shown if keep else real}"
     return result
@@ -176,9 +184,9 @@ TABLES: Mapping[str, Callable[[], str]] = {
 """The tables by the names in their comments."""
 
 
-def updated(text: str, store: Demo) -> str:
+def updated(text: str, store: Demo, language: str) -> str:
     """Return a document with current outputs and tables."""
-    text = BLOCK.sub(lambda found: found[1] + updated_block(found[2], store) + found[3], text)
+    text = BLOCK.sub(lambda found: found[1] + updated_block(found[2], store, language) + found[3], text)
     return TABLE.sub(lambda found: found[1] + TABLES[found[2]]() + found[4], text)
 
 
@@ -187,4 +195,4 @@ if __name__ == "__main__":
     os.chdir(ROOT)
     with demo_store() as found:
         for document in (*READMES, *GUIDES):
-            document.write_text(updated(document.read_text(), found))
+            document.write_text(updated(document.read_text(), found, language_of(document)))

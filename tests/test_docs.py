@@ -25,24 +25,24 @@ GUIDE = docs.ROOT / "examples" / "guide"
 
 def sessions(language: str) -> list[tuple[str, str]]:
     """Return the commands in the documents of a language whose outputs are checked, with the outputs that they show."""
-    documents = (docs.READMES[language == "zh"], *(GUIDE / language).glob("*.md"))
+    documents = [document for document in (*docs.READMES, *docs.GUIDES) if docs.language_of(document) == language]
     blocks = [block for document in documents for _, block, _ in docs.BLOCK.findall(document.read_text())]
     return [(command, shown) for block in blocks for command, shown in docs.sessions(block) if docs.is_run(command)]
 
 
 @pytest.fixture(scope="module")
-def printed(store: docs.Demo) -> Callable[[str], str]:
-    """Give what a command prints; each is run once."""
+def printed(store: docs.Demo) -> Callable[..., str]:
+    """Give what a command prints in a language; each is run once."""
     return cache(partial(docs.printed, store=store))
 
 
 @pytest.mark.parametrize("language", ["", "zh"])
-def test_outputs_are_current(language: str, printed: Callable[[str], str]) -> None:
+def test_outputs_are_current(language: str, printed: Callable[..., str]) -> None:
     """Every output in a document is what its command prints."""
     found = sessions(language)
     assert len(found) >= 10
     for command, shown in found:
-        real = printed(command)
+        real = printed(command, language=language)
         assert docs.is_current(shown, real), f"$ {command}\n{real}\nrun python -m tests.docs"
 
 
