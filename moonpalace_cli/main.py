@@ -22,12 +22,12 @@ from moonpalace_cli.flags.process_title import hide_secrets
 from moonpalace_cli.output import make_streams_lenient, open_missing_streams
 
 COMMANDS = {
-    "addon-path": ("addon_path", "Show where the script for mitmdump and mitmweb is."),
+    "addon-path": ("addon_path", "Print the path of the script for mitmdump and mitmweb."),
     "cache": ("cache", "Show context caches, and why a prompt was not cached."),
     "cleanup": ("cleanup", "Delete old calls."),
     "completion": ("completion", "Print the completion script for a shell."),
     "config": ("config", "Show every setting and where it comes from, or write a file."),
-    "cost": ("cost", "Add up what calls cost, and what the cache saved."),
+    "cost": ("cost", "Add up the cost of calls, and what the cache saved."),
     "demo": ("demo", "Show what MoonPalace does, without an account or a network."),
     "doctor": ("doctor", "Check the store's health, and search it for secrets."),
     "explain": ("explain", "Ask a model what went wrong with a call, and what to change."),
@@ -47,7 +47,7 @@ COMMANDS = {
     "start": ("start", "Start the proxy."),
     "version": ("version", "Show the version."),
     "web": ("web", "Show the stored calls in the browser."),
-    "why": ("why", "Say why a call was cut off, slow or refused, and what to do."),
+    "why": ("why", "Explain why a call was cut off, slow or refused, and what to do."),
 }
 """The module of each command in `moonpalace_cli.commands`, which defines `command`, and its line in the help.
 

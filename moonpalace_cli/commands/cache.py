@@ -43,7 +43,7 @@ NUMBERS = ("messages", "bytes", "tokens", "uses")
 )
 @click.pass_context
 def command(context: click.Context) -> None:
-    """Show and clear the context caches of `mpal start --auto-cache`, and say why a prompt was not cached."""
+    """Show and clear the context caches of `mpal start --auto-cache`, and explain why a prompt was not cached."""
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -112,7 +112,7 @@ def clear_caches(expired: bool, as_json: bool, settings: Settings) -> None:
         click.echo(f"removed {count} context {'cache' if count == 1 else 'caches'}")
 
 
-@command.command("why")
+@command.command("why", short_help="Explain why the prompt of a call was cached or not.")
 @selection_flags(default="newest")
 @form_flags
 @setting_flags("database")

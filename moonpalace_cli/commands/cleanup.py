@@ -53,8 +53,8 @@ def week_ago() -> datetime:
     "--before",
     metavar="TIME",
     callback=parse_moment,
-    show_default="the date seven days ago, if neither --keep-last nor --max-size is given",
-    help="Delete calls that began before this time: 2024-07-29, '2024-07-29 21:30', -30d, today; local time.",
+    help="Delete calls that began before this time: 2024-07-29, '2024-07-29 21:30', -30d, today; local time. Default: the "
+    "day seven days ago, unless --keep-last or --max-size is given.",
 )
 @click.option("--keep-last", metavar="NUMBER", type=WholeNumber(), help="Keep only the newest N calls.")
 @click.option(
@@ -102,7 +102,7 @@ def command(
             many = cleaning.preview(engine, rule, max_size).deleted if sys.stderr.isatty() else 0
             if not yes and many > ASKED_FROM and sys.stdin.isatty() and not confirmed(many):
                 return
-            with progress(many, "Deleting", "are deleted; run it again to go on") as done:
+            with progress(many, "Deleting", "are deleted; run it again to continue") as done:
                 cleaned = cleaning.clean(engine, rule, max_size, threading.Event(), done)
             if vacuum:
                 cleaned = cleaning.compact(engine, cleaned)

@@ -65,7 +65,7 @@ MORE = ("log", "show 2", "inspect 2 --timeline", "why 3", "cost", "list --failed
 def command(keep: bool) -> None:
     """Start a mock API and the proxy, make calls, and show the results.
 
-    It uses a temporary folder, removes it at the end, and takes a few seconds.
+    It uses a temporary folder, removes it at the end unless --keep is given, and takes a few seconds.
     """
     if keep:
         folder = tempfile.mkdtemp(prefix="moonpalace-demo-")
@@ -78,7 +78,7 @@ def command(keep: bool) -> None:
     else:
         with tempfile.TemporaryDirectory(prefix="moonpalace-demo-") as temporary:
             tour(temporary)
-        say("That was all. mpal demo --keep leaves such a store to play with. With a key:")
+        say("That was all. mpal demo --keep keeps the store, and prints commands to try. With a key:")
     click.echo("  mpal start    and set base_url of your client as it says")
 
 

@@ -69,7 +69,7 @@ def take_over(source: str, database: str, *, dry_run: bool) -> Counts:
 
         with opened_source(source) as other:
             length = other.count() if sys.stderr.isatty() else 0
-            with progress(length, "Importing", "are read; run it again to go on") as done:
+            with progress(length, "Importing", "are read; run it again to continue") as done:
                 return import_calls(other, engine, dry_run=dry_run, progress=done)
 
 

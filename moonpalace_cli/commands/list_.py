@@ -51,8 +51,7 @@ if TYPE_CHECKING:
     "limit",
     type=WholeNumber(0, MAX_LIMIT),
     default=10,
-    show_default="10, with --export all",
-    help="Calls to list; 0 lists all.",
+    help="Calls to list; 0 lists all. Default: 10, with --export all.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Also show url, method, user_id, content_type, and labels.")
 @click.option("--chatonly", "chat_only", is_flag=True, help="List only calls to …/chat/completions.")
@@ -76,7 +75,7 @@ if TYPE_CHECKING:
 )
 @form_flags
 @colour_flag
-@click.option("--count", is_flag=True, help="Print only how many calls there are.")
+@click.option("--count", is_flag=True, help="Print only the number of calls.")
 @click.option("--stats", is_flag=True, help="Show calls, errors, tokens, costs and times per model.")
 @click.option("--watch", is_flag=True, help="Keep running, and print each call as it ends.")
 @click.option(

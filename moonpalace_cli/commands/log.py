@@ -30,7 +30,13 @@ if TYPE_CHECKING:
 
 @click.command("log", short_help="Show the newest calls as one line each, and follow new ones.")
 @click.option(
-    "-n", "--n", "limit", type=WholeNumber(0, MAX_LIMIT), default=20, show_default=True, help="Calls; 0 means all."
+    "-n",
+    "--n",
+    "limit",
+    type=WholeNumber(0, MAX_LIMIT),
+    default=20,
+    show_default=True,
+    help="Calls to show; 0 shows all.",
 )
 @click.option("-f", "--follow", "follows", is_flag=True, help="Keep running, and print each call as it ends.")
 @filter_flags
@@ -48,6 +54,8 @@ def command(limit: int, follows: bool, filters: Filters, form: Form, settings: S
       12:34:05 #111 kimi-k2.6 stream cut by max_tokens 812→256 4.0s "write a…"
 
     On a narrow terminal, a line keeps only its most important parts. mpal show 110 says more about a call.
+
+    In a Chinese locale the line says how the call ended in Chinese; --json is always in English.
     """  # noqa: D301 - the backspace keeps click from filling the paragraph
     most = limit or None
     if not (follows or filters.predicates) and is_empty(settings.database):

@@ -169,12 +169,12 @@ def agreed(messages: Sequence[Message], sender: Sender, *, yes: bool, dry_run: b
 
 
 def say(done: Prepared) -> None:
-    """Print what became of a report."""
+    """Print the state of a report."""
     click.echo(visible(done.said), err=done.has_failed)
 
 
 def resend(engine: Engine, settings: Settings, number: int, *, yes: bool, dry_run: bool) -> None:
-    """Send a report of the list once more, with the number of calls that it stands for."""
+    """Send a report of the list again, with the number of calls that it stands for."""
     from moonpalace_cli.reporting.by_hand import reopened, retried, story
     from moonpalace_cli.reporting.delivering import attempt
     from moonpalace_cli.reporting.message import compose_for

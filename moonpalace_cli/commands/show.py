@@ -24,6 +24,8 @@ def command(wanted: CallSelection, settings: Settings) -> None:
 
     It shows what the call was, how it ended and why, the question and the answer in short, its tokens and cost, its
     times with the longest stall, its warnings and labels, and what to try next. mpal inspect shows a call in full.
+
+    In a Chinese locale the output is in Chinese.
     """
     with opened(settings.database, needs_calls=True) as engine:
         from moonpalace_addons.store.read import selection

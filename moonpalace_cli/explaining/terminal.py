@@ -41,7 +41,7 @@ def print_kept(explanation: Explanation) -> None:
     """Print an explanation that was kept."""
     click.echo(visible(explanation.text))
     when = local_time(explanation.created_at)
-    said = told("explained by {model} on {when}; --again asks once more", model=explanation.model, when=when)
+    said = told("explained by {model} on {when}; --again asks again", model=explanation.model, when=when)
     click.echo(visible(said), err=True)
 
 

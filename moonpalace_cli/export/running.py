@@ -147,7 +147,7 @@ def export_listed(
 
 def left_in(folder: Path) -> str:
     """Return what an interrupted export leaves in a folder."""
-    return f"are in {folder}; run it again to go on"
+    return f"are in {folder}; run it again to continue"
 
 
 def exhaust(paths: Iterable[Path]) -> int:

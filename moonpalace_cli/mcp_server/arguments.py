@@ -99,7 +99,7 @@ BUDGET = Parameter(
     "integer",
     bounds=(MIN_TOKENS, MAX_TOKENS),
 )
-PAGING = (BUDGET, Parameter("cursor", "Where to go on, as the last line of the previous answer says."))
+PAGING = (BUDGET, Parameter("cursor", "Where to continue, as the last line of the previous answer says."))
 FILTERING = tuple(map(parameter_of, FILTERS))
 
 

@@ -13,7 +13,7 @@ from moonpalace_cli.mcp_server.quoting import MARK, RULE
 BYTES_PER_TOKEN = 3
 MIN_TOKENS, DEFAULT_TOKENS, MAX_TOKENS = 300, 4000, 100_000
 LAST_LINE = 120
-"""Bytes kept for the line that says how to go on."""
+"""Bytes kept for the line that says how to continue."""
 MIN_PIECE = 60
 """Bytes of a long line that are worth showing at the end of a page."""
 CURSOR = re.compile(r"([0-9]{1,9})\.([0-9]{1,12})")

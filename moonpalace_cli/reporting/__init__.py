@@ -1,1 +1,1 @@
-"""Reports of calls on their way: what is sent, to whom, and what became of it."""
+"""Reports of calls: their content, their receivers, and their state."""

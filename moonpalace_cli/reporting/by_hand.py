@@ -77,7 +77,7 @@ class Sender:
         return find_out(self.engine, delivery, self.receiver) if is_abandoned or is_doubted else delivery
 
     def send(self, ready: Prepared) -> Prepared:
-        """Send a report; return it with what became of it."""
+        """Send a report; return it with its outcome."""
         if ready.message is None:
             return ready
         exchange = ready.exchange
@@ -100,7 +100,7 @@ def doubtful(delivery: Delivery) -> str:
 
 
 def story(delivery: Delivery) -> str:
-    """Return what became of a report, and what can be done."""
+    """Return the state of a report, and what can be done."""
     when = local_time(datetime.fromtimestamp(delivery.changed_at / 1e6, UTC))
     match delivery.state:
         case DeliveryState.SENDING:
@@ -108,7 +108,7 @@ def story(delivery: Delivery) -> str:
         case DeliveryState.SENT:
             return f"{about(delivery)} was sent to {delivery.destination} at {when}: {delivery.address}"
         case DeliveryState.IN_DOUBT:
-            return f"{doubtful(delivery)}; look there, and send it once more with {command(delivery)}"
+            return f"{doubtful(delivery)}; look there, and send it again with {command(delivery)}"
         case DeliveryState.PENDING:
             return f"{about(delivery)} is not sent: {delivery.reason}; try again later"
         case _:
@@ -116,14 +116,14 @@ def story(delivery: Delivery) -> str:
 
 
 def command(delivery: Delivery) -> str:
-    """Return the command that sends a report once more."""
+    """Return the command that sends a report again."""
     if delivery.rule is not None:
         return f"mpal report --retry {delivery.id}"
     return f"mpal report {delivery.exchange_id} --to {delivery.destination} --again"
 
 
 def retried(engine: Engine, number: int) -> Delivery:
-    """Return a report that may be sent once more; raise MoonPalaceError for others."""
+    """Return a report that may be sent again; raise MoonPalaceError for others."""
     with engine.connect() as connection:
         delivery = deliveries.numbered(connection, number)
         if delivery is None:
@@ -135,7 +135,7 @@ def retried(engine: Engine, number: int) -> Delivery:
 
 
 def reopened(engine: Engine, delivery: Delivery) -> Delivery:
-    """Record that a report is to be sent once more."""
+    """Record that a report is to be sent again."""
     deliveries.settle(engine, delivery, DeliveryState.PENDING, reason=delivery.reason)
     with engine.connect() as connection:
         return deliveries.numbered(connection, delivery.id) or delivery

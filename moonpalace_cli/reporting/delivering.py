@@ -1,4 +1,4 @@
-"""Send a report once: claim it, send it, record what became of it, and find out what became of those left behind."""
+"""Send a report once: claim it, send it, record its outcome, and find out that of reports left behind."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def attempt(engine: Engine, delivery: Delivery, message: Message, receiver: Rece
 
 
 def record(engine: Engine, delivery: Delivery, outcome: Outcome) -> None:
-    """Record what became of a claimed report, if necessary when the store is free again."""
+    """Record the outcome of a claimed report, if necessary when the store is free again."""
     for number in range(RECORDING_ATTEMPTS):
         try:
             record_once(engine, delivery, outcome)
@@ -64,7 +64,7 @@ def record(engine: Engine, delivery: Delivery, outcome: Outcome) -> None:
 
 
 def record_once(engine: Engine, delivery: Delivery, outcome: Outcome) -> None:
-    """Record what became of a claimed report."""
+    """Record the outcome of a claimed report."""
     match outcome:
         case Sent(address):
             deliveries.settle(engine, delivery, DeliveryState.SENT, address=address)

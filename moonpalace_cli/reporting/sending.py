@@ -1,4 +1,4 @@
-"""Send what the reports of rules have gathered, and find out what became of those in doubt."""
+"""Send the reports that rules have gathered, and find out whether those in doubt were sent."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class Sending:
         raise SettingError(f"reports.{delivery.destination}, where report {delivery.id} goes, is not in config.yaml")
 
     def _log(self, delivery: Delivery) -> None:
-        """Log what became of a report."""
+        """Log the outcome of a report."""
         about = f"report {delivery.id} of rule {delivery.rule}"
         where = place(self._destination(delivery))
         if delivery.state is DeliveryState.SENT:

@@ -1,4 +1,4 @@
-"""What the pages have in common that show explanations by a model, and have one asked."""
+"""The base of the pages that show explanations by models, and let the user ask one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MAX_READ = 200_000
 
 
 class ExplainingPage(Page):
-    """A page about one topic, whose name is the same for each look at it."""
+    """A page with the explanations of one topic."""
 
     @property
     def explainer(self) -> Explainer:
@@ -58,7 +58,7 @@ class ExplainingPage(Page):
         told = {"kept": shown, "request": request, "question": question, "error": self.explainer.error(topic.name)}
         return {**told, "proposal": proposal, "reason": reason, "tokens": tokens}
 
-    def document(self, topic: Topic, kept: Sequence[Explanation], question: str) -> Document:
+    def document(self, topic: Topic, kept: Sequence[Explanation], question: str) -> Mapping[str, object]:
         """Return the same for programs, when no answer is coming."""
         said = [asdict(each) | {"created_at": each.created_at.isoformat()} for each in kept]
         proposal, reason = self.proposed(topic, question)

@@ -36,12 +36,12 @@ Options:
   -h, --help      Show this message and exit.
 
 Commands:
-  addon-path  Show where the script for mitmdump and mitmweb is.
+  addon-path  Print the path of the script for mitmdump and mitmweb.
   cache       Show context caches, and why a prompt was not cached.
   cleanup     Delete old calls.
   completion  Print the completion script for a shell.
   config      Show every setting and where it comes from, or write a file.
-  cost        Add up what calls cost, and what the cache saved.
+  cost        Add up the cost of calls, and what the cache saved.
   demo        Show what MoonPalace does, without an account or a network.
   doctor      Check the store's health, and search it for secrets.
   explain     Ask a model what went wrong with a call, and what to change.
@@ -64,7 +64,7 @@ Commands:
   start       Start the proxy.
   version     Show the version.
   web         Show the stored calls in the browser.
-  why         Say why a call was cut off, slow or refused, and what to do.
+  why         Explain why a call was cut off, slow or refused, and what to do.
 
   "mpal COMMAND --help" shows more about a command.
 """

@@ -1,4 +1,4 @@
-"""Explanations of the calls that a filter lets through, at `/explain?q=PREDICATE`, as `mpal explain` gives them."""
+"""Explanations of the calls that match a filter, at `/explain?q=PREDICATE`, as `mpal explain` gives them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from moonpalace_cli.web.pages.list_page import suffix
 
 
 class ExplainGroupPage(ExplainingPage):
-    """Show what models have said about several of these calls together, and have one asked."""
+    """Show what models have said about several of these calls together, and let the user ask one."""
 
     async def get(self) -> None:
         """Answer with the explanations, and with what would be sent or has come of an answer."""
@@ -52,8 +52,7 @@ class ExplainGroupPage(ExplainingPage):
         if request is not None:
             return coming(request)
         topic = self.topic(query)
-        found = self.document(topic, self.kept(topic), question)
-        return {"calls": topic.total, **found} if not isinstance(found, str) else found
+        return {"calls": topic.total, **self.document(topic, self.kept(topic), question)}
 
     def kept(self, topic: Topic) -> Sequence[Explanation]:
         """Return the explanations of several of these calls together; of one call all that it has."""
@@ -62,7 +61,7 @@ class ExplainGroupPage(ExplainingPage):
         return explanations.of_some(self.console.engine, topic.ids)
 
     def topic(self, query: str) -> Topic:
-        """Return the calls that a filter lets through; raise MoonPalaceError if there are none."""
+        """Return the calls that match a filter; raise MoonPalaceError if there are none."""
         engine = self.console.engine
         ids = selection.chosen_ids(engine, condition([query], engine), of_programs=True)
         if not ids:

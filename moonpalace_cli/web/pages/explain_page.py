@@ -16,7 +16,7 @@ from moonpalace_cli.web.tabs import TABS
 
 
 class ExplainPage(ExplainingPage):
-    """Show what models have said about a call, and have one asked."""
+    """Show what models have said about a call, and let the user ask one."""
 
     async def get(self, row_id: str) -> None:
         """Answer with the explanations, and with what would be sent or has come of an answer."""

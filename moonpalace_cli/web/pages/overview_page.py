@@ -1,4 +1,4 @@
-"""Statistics of the calls that a filter lets through, over time and by model, at `/overview`."""
+"""Statistics of the calls that match a filter, over time and by model, at `/overview`."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def overview_of(engine: Engine, query: str) -> Overview:
 
 
 class Narrowing:
-    """Addresses of calls that a filter lets through, and another predicate too."""
+    """Addresses of calls that match a filter and another predicate."""
 
     def __init__(self, query: str) -> None:
         self._kept = enclosed(query.strip())

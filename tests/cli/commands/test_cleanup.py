@@ -252,5 +252,5 @@ def test_an_interruption_says_what_is_done(
 
     monkeypatch.setattr(steps.Pace, "note", interrupt)
     result = mpal("cleanup", "--before", "2025-01-01")
-    assert (result.code, result.err.strip()) == (130, "interrupted: 50 calls are deleted; run it again to go on")
+    assert (result.code, result.err.strip()) == (130, "interrupted: 50 calls are deleted; run it again to continue")
     assert json.loads(mpal("list", "--count", "--json").out) == {"count": 10}

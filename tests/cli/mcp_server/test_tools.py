@@ -27,7 +27,7 @@ type Arguments = dict[str, object]
 
 
 def test_search_shows_a_call_a_line_the_newest_first(ask: Ask, store: Store) -> None:
-    """Calls are listed with the user's last words, and the limit says where to go on."""
+    """Calls are listed with the user's last words, and the limit says where to continue."""
     for number in range(5):
         store.add(request=body(("user", f"word {number}")), started_at=STARTED + timedelta(seconds=number))
     first = ask("search_calls", limit=2)
