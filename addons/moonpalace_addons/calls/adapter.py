@@ -16,6 +16,7 @@ from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.stream_editor import StreamEditor, merged
 from moonpalace_addons.wire.codings.encodings import Decoder
 from moonpalace_addons.wire.faces.table import error_body
+from moonpalace_addons.wire.foreign import quoted
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +180,7 @@ class Adapter:
     def _pass_error(self, error: ApiError) -> bytes:
         """Return the API's error at the end of a stream to the client, if the head is still held."""
         if not self.is_held or self.has_begun:
-            return self.break_off(f"{IN_STREAM}: {error}")
+            return self.break_off(f"{IN_STREAM}: {quoted(str(error))}")
         status = error.status or SERVER_ERROR
         self.ended = True
         body = json.dumps(self.call.face.error_answer(error), ensure_ascii=False)

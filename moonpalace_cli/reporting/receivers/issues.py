@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.wire.foreign import quoted
 from moonpalace_cli.export.markdown import shortened
 from moonpalace_cli.outgoing.http import Request, Response, send
 from moonpalace_cli.reporting.outcome import InDoubt, Outcome, Sent
-from moonpalace_cli.reporting.receivers.receiver import json_of, json_request, members, posted, without, words_of
+from moonpalace_cli.reporting.receivers.receiver import json_of, json_request, members, posted, words_of
 
 if TYPE_CHECKING:
     from moonpalace_cli.reporting.message import Message
@@ -85,14 +86,14 @@ class Issues:
         for issue in self._newest(since):
             text = issue.get(self.text_member)
             if isinstance(text, str) and hidden(marker) in text:
-                return str(issue.get(self.address_member) or self.place)
+                return quoted(str(issue.get(self.address_member) or self.place))
         return None
 
     def _created(self, response: Response) -> Outcome:
         address = members(response.body).get(self.address_member)
         if not isinstance(address, str):
             return InDoubt(f"{self.site} answers {response.status} without the address of an issue")
-        return Sent(address)
+        return Sent(quoted(address))
 
     def _newest(self, since: datetime) -> Iterator[Mapping[str, object]]:
         for page in range(1, MAX_PAGES + 1):
@@ -100,7 +101,7 @@ class Issues:
             response = send(Request("GET", f"{self.lists_at}?{query}", self.headers))
             found = json_of(response.body)
             if response.status != 200 or not isinstance(found, list):
-                words = without(words_of(response.body), [self.token])
+                words = words_of(response.body, [self.token])
                 raise MoonPalaceError(f"{self.site} does not list its issues: {response.status} {words}".rstrip())
             yield from (issue for issue in found if isinstance(issue, dict))
             if len(found) < PAGE_SIZE:

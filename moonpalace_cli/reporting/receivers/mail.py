@@ -17,7 +17,7 @@ from moonpalace_addons.settings.kinds import is_loopback
 from moonpalace_addons.wire.json_text import JSON_ESCAPES
 from moonpalace_cli.outgoing.http import AGENT, reason, tls
 from moonpalace_cli.reporting.outcome import InDoubt, Later, Outcome, Refused, Sent
-from moonpalace_cli.reporting.receivers.receiver import MAX_REASON, without
+from moonpalace_cli.reporting.receivers.receiver import kept_words
 
 if TYPE_CHECKING:
     from moonpalace_cli.reporting.message import Message
@@ -119,7 +119,7 @@ class Mail:
 
     def _judged(self, code: int, said: bytes | str) -> Outcome:
         text = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-        words = without(" ".join(text.split()), [self.password or ""])[:MAX_REASON]
+        words = kept_words(text, [self.password or ""])
         what = f"{self.server} answers {code} {words}".rstrip()
         return Later(what) if code // 100 == 4 or code < 0 else Refused(what)
 
@@ -127,7 +127,7 @@ class Mail:
         text = (
             reason(error) if isinstance(error, OSError) and not isinstance(error, smtplib.SMTPException) else str(error)
         )
-        return without(" ".join(text.split()), [self.password or ""])[:MAX_REASON]
+        return kept_words(text, [self.password or ""])
 
 
 def hang_up(connection: smtplib.SMTP) -> None:

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
+from moonpalace_addons.wire.foreign import quoted
 from moonpalace_cli.outgoing.http import NoAnswerError, NotSentError, Request, Response, send
 from moonpalace_cli.reporting.outcome import InDoubt, Later, Outcome, Refused
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 MAX_REASON = 300
 """Characters of a receiver's message that are kept."""
+MAX_HOST = 100
+"""Characters of a host's name that are kept."""
 MAX_WAIT = 86_400.0
 """Seconds: no receiver is waited for longer, whatever it asks."""
 UNAVAILABLE = (429, 503)
@@ -63,17 +66,23 @@ def posted(request: Request, judge: Callable[[Response], Outcome], secrets: Iter
 def judged(request: Request, response: Response, secrets: tuple[str, ...]) -> Outcome:
     """Return what an answer with an error status means."""
     said = f"{request.host} answers {response.status}"
-    if words := without(words_of(response.body), secrets):
+    if words := words_of(response.body, secrets):
         said += f": {words}"
     if response.status in UNAVAILABLE or is_rate_limit(response):
         return Later(said, wait(response))
     if response.status >= FIRST_SERVER_ERROR or response.status == 408:
         return InDoubt(said)
     if response.status // 100 == 3:
-        return Refused(
-            f"{said} and sends on to {urlsplit(response.headers.get('Location', '')).hostname or 'another path'}"
-        )
+        return Refused(f"{said} and sends on to {quoted(other_host(response) or 'another path', MAX_HOST)}")
     return Refused(said)
+
+
+def other_host(response: Response) -> str | None:
+    """Return the host that an answer redirects to, None if it names none."""
+    try:
+        return urlsplit(response.headers.get("Location", "")).hostname
+    except ValueError:
+        return None
 
 
 def is_rate_limit(response: Response) -> bool:
@@ -103,8 +112,8 @@ def bounded(seconds: float) -> float:
     return max(1.0, min(seconds, MAX_WAIT))
 
 
-def words_of(body: bytes) -> str:
-    """Return what an answer says, in one line."""
+def words_of(body: bytes, secrets: Iterable[str]) -> str:
+    """Return what an answer says, in one line without the secrets that were sent."""
     value = json_of(body)
     if isinstance(value, dict):
         told = (value.get(name) for name in ("message", "msg", "errmsg", "error", "error_description", "errors"))
@@ -112,7 +121,7 @@ def words_of(body: bytes) -> str:
         text = "; ".join(found)
     else:
         text = body.decode("utf-8", "replace")
-    return " ".join(text.split())[:MAX_REASON]
+    return kept_words(text, secrets)
 
 
 def json_of(body: bytes) -> object:
@@ -130,8 +139,13 @@ def members(body: bytes) -> Mapping[str, object]:
     return value if isinstance(value, dict) else {}
 
 
+def kept_words(text: str, secrets: Iterable[str]) -> str:
+    """Return a receiver's words as they are kept and shown, without the secrets that were sent to it."""
+    return quoted(without(text, secrets), MAX_REASON)
+
+
 def without(text: str, secrets: Iterable[str]) -> str:
-    """Return a receiver's words without the secrets that were sent to it."""
+    """Return a text without these secrets."""
     for secret in secrets:
         text = text.replace(secret, "***") if secret else text
     return text

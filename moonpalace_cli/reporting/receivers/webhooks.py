@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from moonpalace_cli.reporting.outcome import InDoubt, Later, Outcome, Refused, Sent
-from moonpalace_cli.reporting.receivers.receiver import json_request, members, posted, without, words_of
+from moonpalace_cli.reporting.receivers.receiver import json_request, members, posted, words_of
 
 if TYPE_CHECKING:
     from moonpalace_cli.outgoing.http import Request, Response
@@ -117,7 +117,7 @@ class Feishu(Webhook):
         """Return what the first of these members that an answer has means: 0 is a success."""
         answer = members(response.body)
         code = next((answer[name] for name in names if name in answer), None)
-        said = f"{self.site} answers {without(words_of(response.body), self.secrets) or 'nothing that is known'}"
+        said = f"{self.site} answers {words_of(response.body, self.secrets) or 'nothing that is known'}"
         if code == 0:
             return Sent(self.place)
         if code is None:

@@ -77,6 +77,7 @@ STREAMS = {
     "the stream was not edited to its end because of a fault in MoonPalace": "MoonPalace 出错，流没有处理到结尾",
     "it appears that there is an issue with content repeating in the current response": "回答的内容似乎在不断重复",
     "merging the stream: {doubt}": "合并流时：{doubt}",
+    "more warnings like these: {count}": "类似的警告还有 {count} 条",
     "{key} came in several types, of which one is kept": "{key} 有几种不同的类型，只保留了一种",
     "{key} came several times with the same text, which is kept once": "{key} 多次出现，文本相同，只保留一份",
     "{key} came whole each time, the last is kept": "{key} 每次都是完整的，保留最后一次",

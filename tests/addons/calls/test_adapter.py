@@ -18,6 +18,7 @@ from moonpalace_addons.mitm import flow_control
 from moonpalace_addons.wire import sse
 from moonpalace_addons.wire.chat import stream_editor
 from tests.addons.calls.adapted import ANSWER, DONE, LOOPING, PIECES, STREAM, Rig, chunk, event
+from tests.hostile import HOSTILE_LINES, assert_quoted
 
 
 def test_every_piece_passes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,6 +81,16 @@ def test_answer_that_cannot_be_whole_any_more_breaks_off_at_once(
         sent = [chunk("Hello"), data, chunk("", "stop") + DONE]
         assert rig.send(sent) == ([b""] * 4 if coerce else [*sent, b""])
         assert (rig.adapter.failure, len(rig.closed)) == (((UPSTREAM_CUT, reason), 1) if coerce else (None, 0))
+
+
+def test_an_error_in_a_stream_is_quoted_with_care(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of megabytes that breaks a merged answer off becomes one short line in the row, without escapes."""
+    rig = Rig(monkeypatch, coerce=True)
+    rig.send([chunk("Hello"), event({"error": {"message": HOSTILE_LINES}})])
+    (warning,) = rig.call.warnings
+    assert rig.adapter.failure == (UPSTREAM_CUT, warning)
+    assert warning.startswith(f"{IN_STREAM}: ")
+    assert_quoted(warning)
 
 
 @pytest.mark.parametrize("hide", [False, True])

@@ -13,6 +13,7 @@ from moonpalace_addons.store.write.answers import Received
 from moonpalace_addons.store.write.derive import EMPTY, header_columns, request_columns, request_fields
 from moonpalace_addons.store.write.gate import hidden_in
 from moonpalace_addons.store.write.storable import storable
+from tests.hostile import HOSTILE_LINES, assert_quoted
 from tests.store.write.answered import END, received, stream
 from tests.units import outcome
 
@@ -207,6 +208,14 @@ def test_an_error_of_the_api_is_noted(answer: Received, kind: str | None, messag
     assert (columns["error_kind"], columns["error_message"]) == (kind, message)
 
 
+def test_an_error_of_the_api_is_quoted_with_care() -> None:
+    """Of an error of megabytes, a row has the beginning of its type and of its message, printable and without keys."""
+    error = {"error": {"type": HOSTILE_LINES, "message": HOSTILE_LINES}}
+    columns = outcome(END, received(json.dumps(error).encode(), status_code=500), {}).columns
+    assert_quoted(columns["error_kind"])
+    assert_quoted(columns["error_message"], derive.MAX_MESSAGE + 1)
+
+
 def test_why_a_call_failed_stays_where_the_answer_names_no_error() -> None:
     """The kind and message with which a call ended are kept beside a partial answer."""
     ended = ExchangeEnded("u", 5, State.UPSTREAM_FAILED, error_kind="closed", error_message="upstream closed")
@@ -227,6 +236,18 @@ def test_warnings_of_a_call_are_kept_in_their_order(answer: Received | None) -> 
     ended = ExchangeEnded("u", 5, State.UPSTREAM_FAILED, warnings=("second",))
     columns = outcome(ended, answer, {}, warnings=["first"]).columns
     assert json.loads(str(columns["warnings"])) == ["first", "second"]
+
+
+def test_the_warnings_of_a_call_have_a_bound() -> None:
+    """However many odd tool calls an answer has, a row and the log have the first warnings, and say how many more."""
+    calls = [{"type": "function", "function": {"name": "f", "arguments": "{}"}}] * 1_000
+    message = {"role": "assistant", "content": None, "tool_calls": calls}
+    answer = {"object": "chat.completion", "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
+    columns = outcome(END, received(json.dumps(answer).encode()), {}, path="/v1/chat/completions").columns
+    *first, last = json.loads(str(columns["warnings"]))
+    assert len(first) == derive.MAX_WARNINGS
+    assert all("has no id" in warning for warning in first)
+    assert last == f"more warnings like these: {1_000 - derive.MAX_WARNINGS}"
 
 
 def test_a_truncated_answer_is_warned_of() -> None:

@@ -193,6 +193,20 @@ def test_the_rules_of_deltas(name: str) -> None:
     assert list(doubts) == told
 
 
+def test_odd_names_are_quoted_with_care() -> None:
+    """A server may call its members whatever it likes: of a name, a doubt has a little, printable and without keys."""
+    doubts: Doubts = {}
+    pieces = Pieces(doubts, joins=True, appends=True)
+    for name in ("\x1b[2J" + "x" * 1_000_000, "sk-9fR2kLmQ8vXc0TzB4nYd"):
+        pieces.feed({name: "text"})
+        pieces.feed({name: {"a": 1}})
+    pieces.result()
+    assert list(doubts) == [
+        f"[2J{'x' * 37}… came in several types, of which one is kept",
+        f"{'*' * 23} came in several types, of which one is kept",
+    ]
+
+
 def test_lists_with_an_index_take_linear_time() -> None:
     """Many pieces, each with an id of its own, take no more than linear time."""
 

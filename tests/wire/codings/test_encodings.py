@@ -167,6 +167,11 @@ def test_an_unknown_encoding_passes(encoding: str) -> None:
     assert b"".join(map(decoder.feed, bytewise(data))) + decoder.close() == data
 
 
+def test_an_unknown_encoding_is_quoted_with_care() -> None:
+    """A name may be as long as a head may be, and hold anything: the error quotes a little of it, printable."""
+    assert Decoder("\x1b[2J" + "x" * 900_000).error == f"unknown content encoding '[2j{'x' * 37}…'"
+
+
 def test_too_many_encodings_pass() -> None:
     """A list of more than four codings is not undone."""
     data = TEXT

@@ -39,6 +39,9 @@ HARMLESS_AFTER_END = ("client_disconnected", "upstream_cut", "upstream_reset", "
 MAX_MESSAGE = 2000
 """Maximum characters of an error message; the answer contains all of it."""
 
+MAX_WARNINGS = 20
+"""Maximum warnings of a call that are kept: each odd member, choice or tool call of an answer gives one."""
+
 CUT_WARNING = "the stream ended without the blank line of its last event, which clients then ignore"
 
 SCALARS = (str, int, float)
@@ -261,7 +264,7 @@ def ending_columns(ended: ExchangeEnded, fields: Fields, warnings: Sequence[str]
         "is_stream": fields.get("stream") is True,
         "latency": ended.at,
         "overhead": ended.overhead,
-        "warnings": packed(warnings),
+        "warnings": packed(first_warnings(warnings)),
         "error_kind": ended.error_kind,
         "error_message": ended.error_message,
         "cache_outcome": ended.cache_outcome,
@@ -297,6 +300,12 @@ def reading_columns(reading: Reading, received: Received, ended_at: int) -> Valu
         **usage._asdict(),
         **times._asdict(),
     } | {name: value for name, value in named.items() if value is not None}
+
+
+def first_warnings(warnings: Sequence[str]) -> Sequence[str]:
+    """Return the warnings of a call, of too many the first ones, and how many more there are."""
+    more = len(warnings) - MAX_WARNINGS
+    return warnings if more <= 0 else [*warnings[:MAX_WARNINGS], f"more warnings like these: {more}"]
 
 
 def packed(texts: Sequence[str]) -> str | None:

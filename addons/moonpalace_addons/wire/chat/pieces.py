@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TypeGuard
 
+from moonpalace_addons.wire.foreign import quoted
+
 TEXT_KEYS = frozenset(
     {"content", "reasoning_content", "reasoning", "refusal", "arguments", "text", "thinking", "transcript", "data"}
     | {"input", "output", "summary", "partial_json"}
@@ -38,8 +40,21 @@ _MIN_VARIETY = 8
 MAX_DEPTH = 50
 """Nesting levels that are merged; deeper values keep the last state. It bounds recursion."""
 
+MAX_NAME = 40
+"""Maximum characters of a member's name in a doubt: a server may call its members whatever it likes."""
+
 type Doubts = dict[str, None]
 """Ambiguities and how they were resolved, in words, in order."""
+
+
+def doubt(doubts: Doubts, key: str, what: str) -> None:
+    """Record what is ambiguous in the member under `key`, and how it was resolved."""
+    doubts[f"{_named(key[: 2 * MAX_NAME])} {what}"] = None
+
+
+@lru_cache(maxsize=256)
+def _named(key: str) -> str:
+    return quoted(key, MAX_NAME)
 
 
 class Pieces:
@@ -151,7 +166,7 @@ class Pieces:
         found += [] if value is None else [value]
         told = [each for each in found if each not in ("", {}, [])]
         if len(told) > 1:
-            self._doubts[f"{key} came in several types, of which one is kept"] = None
+            doubt(self._doubts, key, "came in several types, of which one is kept")
         return next(iter(told or found), None)
 
 
@@ -189,12 +204,12 @@ class Text:
         if not self._is_whole or len(self.parts) < 2:
             return join_text(self.parts)
         if not self._steps and key not in TEXT_KEYS:
-            doubts[f"{key} came several times with the same text, which is kept once"] = None
+            doubt(doubts, key, "came several times with the same text, which is kept once")
             return join_text(self.parts[-1:])
         first = self.parts[0]
         is_long = len(set(first)) >= _MIN_VARIETY or (key not in TEXT_KEYS and len(first) >= _MIN_WHOLE)
         if self._steps and (is_long or (self._steps >= _MIN_STEPS and len(self.parts[-1]) >= _MIN_WHOLE)):
-            doubts[f"{key} came whole each time, the last is kept"] = None
+            doubt(doubts, key, "came whole each time, the last is kept")
             return join_text(self.parts[-1:])
         return join_text(self.parts)
 
@@ -236,7 +251,7 @@ class Elements:
 
     def add_text(self, text: str) -> None:
         """Add text that arrived where other pieces were lists."""
-        self._doubts[f"{self._key} came as text and as a list, kept as a list"] = None
+        doubt(self._doubts, self._key, "came as text and as a list, kept as a list")
         self._append([{"type": "text", "text": text}])
 
     def result(self) -> list[object]:
@@ -255,7 +270,7 @@ class Elements:
             self._append(elements)
             return
         if self.items and elements and not self._appends:
-            self._doubts[f"{self._key} came several times with other elements, all of which are kept"] = None
+            doubt(self._doubts, self._key, "came several times with other elements, all of which are kept")
         self._append(elements)
 
     def _append(self, elements: list[object]) -> None:
@@ -284,7 +299,7 @@ class Elements:
             return True
         is_sure = (len(elements) > count or count > 1) and not isinstance(elements[0], int | float)
         if is_sure:
-            self._doubts[f"{self._key} came whole each time, the last is kept"] = None
+            doubt(self._doubts, self._key, "came whole each time, the last is kept")
         return is_sure
 
     def _at(self, index: int, element: Mapping[str, object]) -> Pieces:
@@ -301,7 +316,7 @@ class Elements:
             self.items.append(found)
             self._order.append(index)
             if latest is not None:
-                self._doubts[f"{self._key} has different elements with the same index, which are kept apart"] = None
+                doubt(self._doubts, self._key, "has different elements with the same index, which are kept apart")
         self._known[key] = self._latest[index] = found
         return found
 

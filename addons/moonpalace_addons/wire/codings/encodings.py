@@ -12,6 +12,7 @@ Up to `MAX_HELD` bytes are kept for the first rule; beyond that, the second rule
 from collections.abc import Iterator
 
 from moonpalace_addons.wire.codings.coding import CODINGS, BrokenError, Coding
+from moonpalace_addons.wire.foreign import quoted
 
 DEFAULT_MAX_OUTPUT = 100_000_000
 """Maximum decoded bytes of a body that are kept."""
@@ -21,6 +22,8 @@ TRUNCATED = "truncated"
 _IDENTITY = ("", "identity")
 # A longer list has no legitimate use, and each coding multiplies the work that a few bytes can cause.
 _MAX_CODINGS = 4
+_MAX_NAME = 40
+"""Maximum characters of an unknown coding's name in an error."""
 
 
 class Decoder:
@@ -79,7 +82,7 @@ class Decoder:
         names = [name for name in names if name not in _IDENTITY]
         unknown = [name for name in names if name not in CODINGS]
         if unknown:
-            self.error = f"unknown content encoding {unknown[0]!r}"
+            self.error = f"unknown content encoding {quoted(unknown[0], _MAX_NAME)!r}"
         elif len(names) > _MAX_CODINGS:
             self.error = f"more than {_MAX_CODINGS} content encodings"
         if self.error:

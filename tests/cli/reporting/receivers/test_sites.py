@@ -27,6 +27,7 @@ from moonpalace_cli.reporting.receivers.receiver import Receiver
 from moonpalace_cli.reporting.receivers.table import place, receiver
 from tests.cli.reporting import servers
 from tests.cli.reporting.servers import TOKEN, Asked, Reply, Site, serving
+from tests.hostile import HOSTILE, assert_quoted
 
 MESSAGE = Message(
     "Call: kimi-k3: 429", "## Call\n\n<at>&", "status: 429", '{"metadata": {}}', 13, "chatcmpl-1", marker="ab" * 16
@@ -235,6 +236,28 @@ def test_no_secret_in_what_is_said() -> None:
     assert isinstance(found, Later)
     assert TOKEN not in str(found)
     assert place(Destination("d", "slack", f"https://hooks.slack.com/services/{TOKEN}")) == "Slack at hooks.slack.com"
+
+
+def test_what_a_site_says_is_quoted_with_care() -> None:
+    """Its words are one short printable line, and no token is left of which the end is cut off; so is an address."""
+    with serving(servers.github) as site:
+        site.replies.append(Reply(201, {"html_url": HOSTILE}))
+        created = issue("github", site).send(MESSAGE)
+        assert isinstance(created, Sent)
+        assert_quoted(created.address)
+        site.replies.append(Reply(401, {"message": f"\x1b[2J{'x' * 290} {TOKEN} {'y' * 1_000_000}"}))
+        found = issue("github", site).send(MESSAGE)
+    assert found == Refused(f"127.0.0.1 answers 401: [2J{'x' * 290} *** yy…")
+
+
+@pytest.mark.parametrize(
+    ("location", "there"), [("http://[", "another path"), (f"http://{'a' * 200}/", "a" * 100 + "…")]
+)
+def test_a_site_that_sends_elsewhere(location: str, there: str) -> None:
+    """A redirection is not followed, and said in a few words whatever stands in it."""
+    with serving(servers.slack) as site:
+        site.replies.append(Reply(302, "gone", {"Location": location}))
+        assert chat("slack", site).send(MESSAGE) == Refused(f"127.0.0.1 answers 302: gone and sends on to {there}")
 
 
 def test_an_answer_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
