@@ -15,6 +15,7 @@ from moonpalace_addons.access import Access, has_token
 from moonpalace_addons.calls.call import Call, Calls
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.settings.values import Settings, resolve
+from tests.hostile import HOSTILE, assert_quoted
 
 KEY = "sk-the-owners-own-key"
 TOKEN = "team-token-0123456789"
@@ -180,6 +181,15 @@ def test_refusal_speaks_the_apis_language(caplog: pytest.LogCaptureFixture) -> N
     error = json.loads(flow.response.content or b"")["error"]
     assert error == {"message": "this proxy requires its token as the API key", "type": "incorrect_api_key_error"}
     assert caplog.messages == ["refused POST /v1/chat/completions: this proxy requires its token as the API key"]
+
+
+def test_a_refused_path_is_quoted_with_care(caplog: pytest.LogCaptureFixture) -> None:
+    """The log has one short line of a path, without the keys in it, whatever it is."""
+    flow = a_flow(LOCAL)
+    flow.request.path = f"/v1/{HOSTILE}"
+    asked(flow, settings(token=TOKEN))
+    (message,) = caplog.messages
+    assert_quoted(message)
 
 
 def test_fault_refuses(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

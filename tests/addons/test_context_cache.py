@@ -7,6 +7,7 @@ import json
 from collections.abc import Awaitable
 
 import pytest
+from mitmproxy.flow import Error
 from mitmproxy.http import Headers, HTTPFlow, Request, Response
 from mitmproxy.test import tflow, tutils
 
@@ -22,6 +23,7 @@ from moonpalace_addons.mitm.headers import pairs
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.settings.values import resolve
 from moonpalace_addons.wire.chat.prefix import read_content
+from tests.hostile import HOSTILE_LINES, assert_quoted
 
 ACCOUNT = Account("https://api", "f" * 16, "/v1", b"sk-Secret-0123456789")
 BODY = json.dumps({"model": "kimi-k3", "messages": [{"role": "user", "content": "x" * 2000}]}).encode()
@@ -278,7 +280,8 @@ def test_a_refusal_on_mitmproxys_server(monkeypatch: pytest.MonkeyPatch, failed:
 
     async def fetch(request: Request) -> HTTPFlow:
         sent.append(request)
-        return tflow.tflow(req=request, resp=not failed, err=failed)
+        error = Error(f"bad answer: {HOSTILE_LINES}") if failed else False
+        return tflow.tflow(req=request, resp=not failed, err=error)
 
     monkeypatch.setattr(own_requests, "fetch", fetch)
     hooks, calls = addon(Caches(a_cache()), cache_min_bytes="1000")
@@ -297,6 +300,8 @@ def test_a_refusal_on_mitmproxys_server(monkeypatch: pytest.MonkeyPatch, failed:
         StreamEdit(),
         False,
     )
+    if failed:
+        assert_quoted(json.loads(call.flow.response.content or b"")["error"]["message"])
 
 
 def test_the_hint() -> None:

@@ -23,6 +23,7 @@ from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.json_errors import JsonErrors
 from moonpalace_addons.mitm import flow_control
 from moonpalace_addons.settings.values import resolve
+from tests.hostile import HOSTILE_LINES, assert_quoted
 
 REFUSED = "[Errno 111] Connect call failed ('127.0.0.1', 9)"
 
@@ -70,6 +71,14 @@ def test_failure_is_json(answers: list[tuple[int, object]], failure: Failure, st
     """A failure before the answer gives the client its status and the API's shape, with the reason in words."""
     fail(failed(REFUSED), failure)
     assert answers == [(status, {"error": {"message": text, "type": failure.kind}})]
+
+
+def test_a_failure_is_quoted_with_care(answers: list[tuple[int, object]]) -> None:
+    """However much of upstream's bytes the reason quotes, the client gets one short line without its secrets."""
+    fail(failed(f"bad answer: {HOSTILE_LINES}"))
+    ((_, body),) = answers
+    assert isinstance(body, dict)
+    assert_quoted(body["error"]["message"])
 
 
 def test_failure_on_the_anthropic_path(answers: list[tuple[int, object]]) -> None:

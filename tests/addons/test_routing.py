@@ -10,10 +10,11 @@ from mitmproxy.test import tflow, tutils
 
 from moonpalace_addons.access import Access
 from moonpalace_addons.calls.call import Call, Calls
-from moonpalace_addons.configuration import Configuration
+from moonpalace_addons.configuration import REFUSED, Configuration
 from moonpalace_addons.reverse_proxy import ReverseProxy
 from moonpalace_addons.routing import Routing
 from moonpalace_addons.settings.values import resolve
+from tests.hostile import HOSTILE, assert_quoted
 
 CONFIG = """
 endpoints:
@@ -101,6 +102,14 @@ def test_an_unknown_name(configuration: Configuration) -> None:
     assert flow.response is not None
     assert flow.response.status_code == 404
     assert "config.yaml names kimi, claude, gateway" in json.dumps(json.loads(flow.response.content or b""))
+
+
+def test_an_unknown_name_is_quoted_with_care(configuration: Configuration) -> None:
+    """The answer to its client, and the row, repeat little of a name, and no key."""
+    flow = passed(configuration, call(f"/@{HOSTILE}/v1/messages"))
+    assert flow.response is not None
+    assert_quoted(json.loads(flow.response.content or b"")["error"]["message"])
+    assert_quoted(flow.metadata[REFUSED])
 
 
 def test_without_names_nothing_changes() -> None:

@@ -22,6 +22,7 @@ from moonpalace_addons.caching.api import (
     is_cache_id,
     parse_cache,
 )
+from tests.hostile import HOSTILE_LINES, assert_quoted
 
 KEY = b"sk-Secret-0123456789"
 ACCOUNT = Account("https://api.moonshot.cn", "f" * 16, "/v1", KEY)
@@ -113,6 +114,15 @@ def test_failures(answer: Response | str, why: str) -> None:
     assert not isinstance(caught.value, CachingUnsupportedError)
     assert "\n" not in str(caught.value)
     assert KEY.decode() not in str(caught.value)
+
+
+@pytest.mark.parametrize("answer", [HOSTILE_LINES, Response.make(500, HOSTILE_LINES), described(HOSTILE_LINES[:1000])])
+def test_failures_are_quoted_with_care(answer: Response | str) -> None:
+    """Whatever a failed connection, an error or a status says, the log gets one short line without its secrets."""
+    api, _ = answering(answer)
+    with pytest.raises(CachingError) as caught:
+        asyncio.run(api.create(ACCOUNT, BODY))
+    assert_quoted(str(caught.value))
 
 
 def never() -> Callable[[Request], Awaitable[HTTPFlow]]:

@@ -35,6 +35,7 @@ def masked(message: str, *arguments: object) -> str:
         ("a\x1b[2J \u202eb\rc\n月", "a [2J  b c\n月"),
         ("x" * 8_000_000, "x" * 4000 + "…"),
         ("Helicone-Auth: short", "Helicone-Auth: ***"),
+        ("no such file: sk-9fR2kLmQ8vXc0TzB4nYd", f"no such file: {'*' * 23}"),
     ],
 )
 def test_mask(message: str, expected: str) -> None:
