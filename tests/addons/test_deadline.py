@@ -15,6 +15,7 @@ from moonpalace_addons import deadline
 from moonpalace_addons.calls.call import Call, Calls
 from moonpalace_addons.calls.failures import CLIENT_SILENT, UPSTREAM_SILENT
 from moonpalace_addons.calls.tap import Tap
+from moonpalace_addons.calls.tunnel import Tunnel
 from moonpalace_addons.configuration import Configuration
 from moonpalace_addons.deadline import Deadline, activity_of, end_silence, note_progress, silence, whose_silence
 from moonpalace_addons.mitm import flow_control
@@ -215,16 +216,49 @@ def test_silence_before_the_headers(monkeypatch: pytest.MonkeyPatch, events: tup
     assert (silence(call) >= 60) is (events == (1.0, 1.0))
 
 
+class Watched(Deadline):
+    """The addon, with a call for each flow, and a second for mitmproxy's own limit of silence."""
+
+    def requestheaders(self, flow: HTTPFlow) -> None:
+        """Begin a call."""
+        self.calls.begin(Call(flow, time.monotonic_ns(), [], "", "/"))
+        ctx.options.update(tcp_timeout=1)
+
+    def response(self, flow: HTTPFlow) -> None:
+        """Make a tunnel of a call whose protocol changes."""
+        call = self.calls.get(flow)
+        if call is not None and flow.response is not None and flow.response.status_code == 101:
+            call.add(Tunnel("foo", time.monotonic()))
+
+
+def test_mitmproxys_own_timeout_cuts_no_tunnel() -> None:
+    """On mitmproxy's server a tunnel in which nothing passes stays open until our limit, however low its own is."""
+    calls = Calls()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n")
+        await asyncio.sleep(1.6)
+        writer.write(b"late")
+        await writer.drain()
+
+    async def run() -> bytes:
+        settings = resolve({"idle-timeout": "4"}, {"MOONPALACE_HOME": "/nowhere"})
+        async with proxied(answer, Watched(Configuration(settings), calls)) as (reader, writer):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            return await reader.read(4)
+
+    assert asyncio.run(run()) == b"late"
+    (call,) = calls
+    assert call.find(Tunnel) is not None
+
+
 @pytest.mark.parametrize("step", [2000.0, -2000.0])
 def test_a_clock_that_is_set_ends_no_call(monkeypatch: pytest.MonkeyPatch, step: float) -> None:
     """Set in mid-call, forward or back, the clock brings neither our limit of silence nor mitmproxy's nearer."""
     calls = Calls()
     real = time.time
-
-    class Watched(Deadline):
-        def requestheaders(self, flow: HTTPFlow) -> None:
-            calls.begin(Call(flow, time.monotonic_ns(), [], "", "/"))
-            ctx.options.update(tcp_timeout=1)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
