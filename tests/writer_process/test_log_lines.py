@@ -6,7 +6,7 @@ import pytest
 
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
-from moonpalace_addons.writer_process.log_lines import lines
+from moonpalace_addons.writer_process.log_lines import MAX_LINE_LENGTH, lines
 from tests.exchanges import an_exchange
 
 REPEATING = "it appears that there is an issue with content repeating in the current response"
@@ -225,6 +225,12 @@ def test_nothing_can_forge_a_line(field: str) -> None:
     for text in texts(**changes):
         assert text.isprintable()
         text.encode()
+
+
+def test_no_line_is_long() -> None:
+    """A line of the log has 1,000 characters at most, whatever a client or the API has sent."""
+    shown = texts(path=f"/{'x' * 8_000_000}", error_message="y" * 8_000_000)
+    assert max(map(len, shown)) == MAX_LINE_LENGTH + 1 == 1_001
 
 
 def test_a_path_without_its_version() -> None:

@@ -66,6 +66,12 @@ def test_every_line_has_the_documented_prefix() -> None:
     assert re.fullmatch(f"{PREFIX}one\n{PREFIX}  - two: \n{PREFIX}three\n", text)
 
 
+def test_nothing_but_printable_text_is_printed() -> None:
+    """Whatever a message quotes, it moves no cursor and adds no line; line ends of ours stay."""
+    text = printed(io.StringIO(), ("one \x1b[2J\u202e\r\ntwo \x9b31m", logging.WARNING, None))
+    assert re.fullmatch(rf"{PREFIX}one  \[2J  \n{PREFIX}two  31m\n", text)
+
+
 def test_time_is_local() -> None:
     """The prefix shows the record's own time, in the zone of the machine, here that of Shanghai."""
     assert console_log.prefix(1722259829) == "[MoonPalace] 2024/07/29 21:30:29"
