@@ -1,5 +1,6 @@
 """Tests of answers under way."""
 
+import json
 import zlib
 from collections import deque
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from moonpalace_addons.store.write.ongoing import Answer
 
 KEY = b"ab-0123456789"
 OTHER = b"cookie-cookie-cookie"
+RANDOM = "Wq7Zx3Rt9pLm2Vb8Nc4Kd6Hf1Gj5Ts0YaQe"
 
 
 def answer(*secrets: bytes, encoding: str | None = None) -> Answer:
@@ -68,6 +70,36 @@ def test_a_chunk_is_told_of_once_all_of_it_is_handed_out() -> None:
     assert given.fresh() == (b"", [])
     given.started.chunks.append((6, b"ther"))
     assert given.fresh() == (b"ab-0ther", [(15, 5), (19, 6)])
+
+
+@pytest.mark.parametrize(
+    ("secret", "after"),
+    [
+        (f"sk-{RANDOM}", ""),
+        (f"ghp_{RANDOM}", ""),
+        (f"SG.{RANDOM[:22]}.{RANDOM}", ""),
+        (f"AKIA{RANDOM[:16].upper()}", ""),
+        (f"ALTAK-{RANDOM}/{RANDOM}{RANDOM}", ""),
+        (f"eyJ{RANDOM}.eyJ{RANDOM}.{RANDOM}", ""),
+        (f"-----BEGIN PRIVATE KEY-----\n{RANDOM * 40}\n-----END PRIVATE KEY-----", ""),
+        (RANDOM, "@host"),
+    ],
+)
+@pytest.mark.parametrize("before", ["", "\n", "密钥是", "it is "])
+def test_a_secret_by_its_form_is_masked_when_the_store_asks_at_each_event(secret: str, after: str, before: str) -> None:
+    """Nothing of it is handed out but a beginning that could be anything, in events and in a JSON document."""
+    text = f"{before}{'https://user:' if after else ''}{secret}{after} is mine"
+    pieces = [text[at : at + 3] for at in range(0, len(text), 3)]
+    given = answer()
+    events = b"".join(take(given, b'data: {"text": %b}\n\n' % json.dumps(piece).encode()) for piece in pieces)
+    document = json.dumps({"text": text}).encode()
+    given = answer()
+    whole = b"".join(take(given, document[at : at + 3]) for at in range(0, len(document), 3))
+    handed_out = "".join(json.loads(event[6:])["text"] for event in events.split(b"\n\n")[:-1])
+    for out in (handed_out, json.loads(whole)["text"]):
+        assert out.startswith(before)
+        assert out.endswith(" is mine")
+        assert not any(secret[at : at + 6] in out for at in range(len(secret) - 5))
 
 
 @pytest.mark.parametrize("text", [b"no key here", b"a", b"ab-0123456780", b"b-0123456789", b"ab-ab-012345678"])

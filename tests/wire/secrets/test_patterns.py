@@ -49,7 +49,7 @@ SECRETS = [
     ("Alibaba Cloud access key", f"LTAI{RANDOM}"),
     ("Tencent Cloud access key", f"AKID{RANDOM[:32]}"),
     ("Volcengine access key", f"AKLT{RANDOM}=="),
-    ("Baidu Cloud key", f"bce-v3/ALTAK-{RANDOM}/{HEX}"),
+    ("Baidu Cloud key", f"ALTAK-{RANDOM}/{HEX}"),
     ("Google client secret", f"GOCSPX-{RANDOM}"),
     ("SendGrid key", f"SG.{RANDOM[:22]}.{RANDOM}"),
     ("Databricks token", f"dapi{HEX[:32]}-2"),
@@ -81,6 +81,9 @@ def test_secret_is_found_where_it_stands(kind: str, secret: str, before: str, af
         (f"Authorization: Bearer {RANDOM}", RANDOM),
         ("postgresql://user:hunter2@host/db", "hunter2"),
         ("http://:p4ss@proxy:3128", "p4ss"),
+        (f"bce-v3/ALTAK-{RANDOM}/{HEX}", f"ALTAK-{RANDOM}/{HEX}"),
+        (rf"bce-v3\/ALTAK-{RANDOM}\/{HEX}", rf"ALTAK-{RANDOM}\/{HEX}"),
+        (f"?key=bce-v3%2FALTAK-{RANDOM}%2F{HEX}", f"ALTAK-{RANDOM}%2F{HEX}"),
     ],
 )
 def test_only_the_secret_is_found(text: str, secret: str) -> None:

@@ -15,6 +15,8 @@ from moonpalace_addons.wire.secrets import masking as secrets
 
 MAX_SEGMENT = 8_000_000
 """Maximum bytes of an answer in flight that are stored at once."""
+CONTEXT_SIZE = 1000
+"""Bytes before a part of an answer that are searched with it, as a secret may begin in them."""
 
 
 @dataclass(slots=True)
@@ -69,12 +71,13 @@ class Answer:
         The last bytes are held back while they may be the beginning of a secret.
         """
         self.absorb()
+        before = min(self.stored, CONTEXT_SIZE)
         with self.body.getbuffer() as body:
-            data = bytes(body[self.stored : self.stored + MAX_SEGMENT])
+            data = bytes(body[self.stored - before : self.stored + MAX_SEGMENT])
             in_events = gate.is_events(bytes(body[: gate.HEAD_SIZE]))
-        size = gate.storable_size(data, self.secrets, in_events=in_events)
-        masked = gate.masked_part(data[:size], self.secrets, in_events=in_events)
-        self.stored += size
+        size = max(before, gate.storable_size(data, self.secrets, in_events=in_events))
+        masked = gate.masked_part(data, self.secrets, in_events=in_events)[before:size]
+        self.stored += size - before
         count = len(self.chunks)
         while count > self.stored_chunks and self.chunks.offsets[count - 1] > self.stored:
             count -= 1

@@ -41,8 +41,6 @@ class Finding:
 
 _B64 = "[A-Za-z0-9_-]"
 _AN = "[A-Za-z0-9]"
-_BAIDU = "bce-v3/"
-"""Precedes the row of such a key."""
 FORMS = (
     ("API key", "sk-", _B64 + "{16,}"),  # OpenAI's, Moonshot's, Anthropic's, and of many others
     ("API key", "csk-", _AN + "{20,}"),  # Cerebras
@@ -64,7 +62,7 @@ FORMS = (
     ("Alibaba Cloud access key", "LTAI", _AN + "{12,}"),
     ("Tencent Cloud access key", "AKID", f"{_AN}{{32}}(?!{_AN})"),
     ("Volcengine access key", "AKLT", f"{_AN}{{30,}}={{0,2}}"),
-    ("Baidu Cloud key", f"{_BAIDU}ALTAK-", f"{_AN}{{20,}}/{_AN}{{40,}}"),
+    ("Baidu Cloud key", "ALTAK-", rf"{_AN}{{20,}}(?:\\?/|%2[Ff]){_AN}{{40,}}"),  # JSON may escape the slash
     ("GitHub token", "gh", f"[pousr]_{_AN}{{30,}}"),
     ("GitHub token", "github_pat_", "[A-Za-z0-9_]{30,}"),
     ("GitLab token", "glpat-", _B64 + "{20,}"),
@@ -93,10 +91,12 @@ _BEARER = re.compile(rb"(?:^|[^A-Za-z])[Bb]earer(?:[ \t]{1,8}|\+|%20)\Z")
 _BEARER_TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]{20,}=*")
 _SECRET_KEY = re.compile(rb"[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])")
 _SECRET_NAME = re.compile(rb"(?i:secret).{0,40}\Z|A[KS]IA[A-Z0-9]{16}.{0,40}\Z", re.DOTALL)
-_ADDRESSES = (b"://", rb":\/\/")
+ADDRESSES = (b"://", rb":\/\/")
 _USER = re.compile(rb"([^\s/:@\"'<>\\]{0,100})(?::([^\s/@\"'<>\\]{0,200}))?@")
 _KEY_MARK = b"PRIVATE KEY"
 _KEY_BEGINS = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY( BLOCK)?-----")
+KEY_HEAD = b"-----BEGIN "
+"""The beginning of the head of a key, and of what is none, such as a certificate."""
 _KEY_ENDS = b"-----END "
 _RULE = b"-----"
 
@@ -189,8 +189,6 @@ def _rows(data: bytes, first: int, stop: int) -> Iterator[Finding]:
                 dot = data.find(b".", dot + 1, base + row_end)
             if before[-1:] in assignments.VALUE_PREFIXES:
                 yield from _named(data, at)
-            if before[-1:] == b"/" and data.endswith(_BAIDU.encode(), 0, at):
-                yield from _formed(data, at - len(_BAIDU))
             if before[1:] in _JOINERS or before in _AFTER_BEARER or end - start >= _AWS_SECRET_LENGTH:
                 yield from _in_stretch(data, base + view.rfind(_OUTSIDE, 0, start) + 1, base + end)
         place = end if end - start > _MAX_STRETCH else row_end
@@ -247,7 +245,7 @@ def _is_secret_key(data: bytes, key: re.Match[bytes]) -> bool:
 
 
 def _passwords(data: bytes, start: int, stop: int) -> Iterator[Finding]:
-    for mark in _ADDRESSES:
+    for mark in ADDRESSES:
         place = data.find(mark, start, stop + len(mark))
         while place >= 0:
             match = _USER.match(data, place + len(mark))
@@ -264,6 +262,16 @@ def _is_password(secret: bytes) -> bool:
     return (
         len(secret) > 2 and secret.lower() not in _PLACEHOLDERS and len(set(secret)) > 1 and secret[:1] not in b"$<{[%*"
     )
+
+
+def open_key(data: bytes) -> int:
+    """Return how many bytes at the end may be a private key without its end; 0 if there is none."""
+    start = data.rfind(KEY_HEAD, max(0, len(data) - _MAX_KEY_BLOCK))
+    if start < 0 or ((end := data.find(_KEY_ENDS, start)) >= 0 and data.find(_RULE, end + len(_KEY_ENDS)) >= 0):
+        return 0
+    head = data[start : start + 100]
+    is_key = _KEY_MARK in head or (len(head) < 60 and _RULE not in head[len(KEY_HEAD) :])
+    return len(data) - start if is_key else 0
 
 
 def _private_keys(data: bytes, start: int, stop: int) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ needs no knowledge of a dialect and no parsing: strings are located in the bytes
 
 import itertools
 import re
+import string
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -24,8 +25,12 @@ _MIN_GAP = 4
 _CONSTANT = frozenset(name.encode() for name in {*IDENTIFIER_KEYS, "finish_reason", "event", "service_tier"} - {"name"})
 _INDEX = b"index"
 _MAX_ROW_LENGTH = 600
-_OPEN_ROW = re.compile(rb"[A-Za-z0-9_.-]+\Z")
-_MARKS = tuple(sorted({mark.encode() for _, mark, _ in patterns.FORMS if len(mark) > 2}))
+"""Bytes of a row that may still grow to a credential; longer ones are images or the like."""
+_ROW = (string.ascii_letters + string.digits + "_.+=:~%-/").encode()
+_BETWEEN_WORDS = re.compile(rb"[./+=:~%\\]")
+_MARKS = tuple(sorted({*(mark.encode() for _, mark, _ in patterns.FORMS), patterns.KEY_HEAD}))
+_KINDS = tuple(map(re.compile, (rb"[a-z]", rb"[A-Z]", rb"[0-9]")))
+"""Characters of each of these kinds are in keys without a mark."""
 
 _SAMPLE = 64 * 1024
 _MIN_ENVELOPE = 20
@@ -72,7 +77,7 @@ def find(data: bytes, known: KnownCredentials) -> list[Finding]:
 
 def find_split(data: bytes, known: KnownCredentials) -> list[Finding]:
     """Return the spans of the pieces of split secrets, in order and without overlaps."""
-    return patterns.without_overlaps(finding for text in _texts(data) for finding in _in_text(text, data, known))
+    return patterns.without_overlaps(finding for text in _split(data) for finding in _in_text(text, data, known))
 
 
 def safe_length(data: bytes, known: KnownCredentials, *, in_events: bool = True) -> int:
@@ -89,20 +94,37 @@ def safe_length(data: bytes, known: KnownCredentials, *, in_events: bool = True)
 
 def strings(data: bytes) -> Iterator[Span]:
     """Yield the spans of strings in a stream that are pieces of a text."""
-    for text in _texts(data):
+    for text in _split(data):
         yield from text.pieces
 
 
 def _open(text: bytes, known: KnownCredentials) -> int:
-    row = _OPEN_ROW.search(text[-_MAX_ROW_LENGTH:])
-    formed = 0
-    if row is not None and (row[0].startswith(_MARKS) or any(word.startswith(_MARKS) for word in row[0].split(b"."))):
-        is_known = any(end == len(text) for _, end in known.spans(text, max(0, len(text) - LOOKAHEAD)))
-        formed = 0 if is_known else len(row[0])
-    end = len(text) - max(known.begun(text), formed, assignments.begun(text))
+    """Return how many bytes at the end of a text may be a credential that still grows."""
+    formed = _open_row(text)
+    if formed and any(end == len(text) for _, end in known.spans(text, max(0, len(text) - LOOKAHEAD))):
+        formed = 0
+    end = len(text) - max(known.begun(text), formed, patterns.open_key(text), assignments.begun(text))
     # A complete credential that could also be the start of another is not cut.
     cut = (start for start, stop in known.spans(text, max(0, end - LOOKAHEAD), end) if start < end < stop)
     return len(text) - min(cut, default=end)
+
+
+def _open_row(text: bytes) -> int:
+    """Return the length of the row at the end of a text if it may be a credential, or the beginning of one."""
+    tail = text[-_MAX_ROW_LENGTH:]
+    start = len(tail.rstrip(_ROW))
+    while tail[start - 1 : start + 1] == rb"\/":  # as JSON may have it
+        start = len(tail[: start - 1].rstrip(_ROW))
+    if start == len(tail) or (start == 0 and len(tail) == _MAX_ROW_LENGTH):
+        return 0
+    if tail[start - 1 : start] == b"\\":  # the row begins with the rest of an escape
+        start += 5 if tail[start : start + 1] == b"u" else 1
+    row = tail[start:]
+    words = _BETWEEN_WORDS.split(row)
+    is_marked = any(word.startswith(_MARKS) for word in words)
+    is_begun = bool(words[-1]) and any(mark.startswith(words[-1]) for mark in _MARKS)
+    is_address = any(mark in row for mark in patterns.ADDRESSES)  # which may have a password in it
+    return len(row) if is_marked or is_begun or is_address or all(kind.search(row) for kind in _KINDS) else 0
 
 
 def _in_text(text: _Text, data: bytes, known: KnownCredentials) -> Iterator[Finding]:
@@ -114,8 +136,13 @@ def _in_text(text: _Text, data: bytes, known: KnownCredentials) -> Iterator[Find
             yield from (Finding(finding.kind, *place) for place in places)
 
 
-def _texts(data: bytes) -> list[_Text]:
+def _split(data: bytes) -> list[_Text]:
     """Return the texts of a stream that arrive in several pieces."""
+    return [text for text in _texts(data) if len(text.bounds) > 2]
+
+
+def _texts(data: bytes) -> list[_Text]:
+    """Return the texts of a stream."""
     texts: dict[Series, _Text] = {}
     event: list[tuple[bytes, Span]] = []
     indexes: list[bytes] = []
@@ -135,7 +162,7 @@ def _texts(data: bytes) -> list[_Text]:
         elif name not in _CONSTANT and match[2]:
             event.append((name, match.span(2)))
     _take(texts, event, tuple(indexes))
-    return [text for text in texts.values() if len(text.bounds) > 2]
+    return [*texts.values()]
 
 
 def _take(texts: dict[Series, _Text], event: list[tuple[bytes, Span]], indexes: tuple[bytes, ...]) -> None:
