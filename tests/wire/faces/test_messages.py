@@ -9,7 +9,7 @@ from moonpalace_addons.wire.chat.event_data import DataReader, in_runs, make_dec
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
 from moonpalace_addons.wire.chat.text_matcher import TextDelta
 from moonpalace_addons.wire.faces.messages import MARK, MESSAGES
-from moonpalace_addons.wire.faces.messages_merging import NO_MESSAGE, NO_OBJECT, NOT_STARTED
+from moonpalace_addons.wire.faces.messages_merging import NO_MESSAGE, NO_OBJECT, NOT_STARTED, SAME_INDEX
 from moonpalace_addons.wire.faces.summary import summarize
 from moonpalace_addons.wire.loops.loop_guard import LoopGuard
 from moonpalace_addons.wire.loops.repeat import Detector, Loop
@@ -226,6 +226,27 @@ def test_a_part_of_a_stream_is_no_answer(name: str) -> None:
         (
             [start(content=[{"type": "text", "text": "a"}]), *texts(0, "text_delta", "text", "b")],
             [{"type": "text", "text": "ab"}],
+            [],
+        ),
+        (
+            [
+                start(),
+                *(
+                    each
+                    for name in "ab"
+                    for each in (
+                        block(0, type="tool_use", id=name, name=name, input={}),
+                        *texts(0, "input_json_delta", "partial_json", '{"path":', f' "{name}"}}'),
+                        stop(0),
+                    )
+                ),
+            ],
+            [{"type": "tool_use", "id": name, "name": name, "input": {"path": name}} for name in "ab"],
+            [SAME_INDEX],
+        ),
+        (
+            [start(content=[{"type": "text", "text": ""}]), block(0, type="text", text=""), *HELLO[3:]],
+            [{"type": "text", "text": "你好 🌙!"}],
             [],
         ),
     ],

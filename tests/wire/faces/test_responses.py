@@ -9,7 +9,13 @@ from moonpalace_addons.wire.chat.event_data import DataReader, make_decoder, rea
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
 from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextEventMatcher, TextRun
 from moonpalace_addons.wire.faces.responses import RESPONSES
-from moonpalace_addons.wire.faces.responses_merging import OTHER_COUNT, OTHER_PIECES, ResponseMerger
+from moonpalace_addons.wire.faces.responses_merging import (
+    OTHER_COUNT,
+    OTHER_PIECES,
+    SAME_INDEX,
+    SAME_PART,
+    ResponseMerger,
+)
 from moonpalace_addons.wire.faces.summary import summarize
 from moonpalace_addons.wire.faces.table import only_text
 from moonpalace_addons.wire.loops.loop_guard import LoopGuard
@@ -113,6 +119,60 @@ PIECES: dict[str, tuple[list[Json], list[Json], list[str]]] = {
         [delta("output_text", "b", content_index=1), delta("reasoning_text", "a", content_index=0)],
         [{"content": [{"type": "reasoning_text", "text": "a"}, {"type": "output_text", "text": "b"}]}],
         [],
+    ),
+    "two items with one index, mixed": (
+        [
+            *(event("output_item.added", output_index=0, item={"id": name, "type": "mcp_call"}) for name in "ab"),
+            *(event("mcp_call_arguments.delta", output_index=0, item_id=name, delta=name * 2) for name in "abba"),
+        ],
+        [{"id": "a", "type": "mcp_call", "arguments": "aaaa"}, {"id": "b", "type": "mcp_call", "arguments": "bbbb"}],
+        [SAME_INDEX],
+    ),
+    "two items with one index and no ids": (
+        [
+            each
+            for text in ("{}", "[]")
+            for each in (
+                event("output_item.added", output_index=0, item={"type": "mcp_call"}),
+                event("mcp_call_arguments.delta", output_index=0, delta=text),
+                event("output_item.done", output_index=0, item={"type": "mcp_call", "arguments": text}),
+            )
+        ],
+        [{"type": "mcp_call", "arguments": "{}"}, {"type": "mcp_call", "arguments": "[]"}],
+        [SAME_INDEX],
+    ),
+    "an item that is added twice": (
+        [
+            added(0, "mcp_call"),
+            delta("mcp_call_arguments", "{"),
+            added(0, "mcp_call"),
+            delta("mcp_call_arguments", "}"),
+        ],
+        [{"id": "i0", "type": "mcp_call", "arguments": "{}"}],
+        [],
+    ),
+    "a fresh ID with each event": (
+        [
+            added(0, "mcp_call"),
+            event("mcp_call_arguments.delta", output_index=0, item_id="x", delta="{"),
+            event("mcp_call_arguments.delta", output_index=0, item_id="y", delta="}"),
+            event("output_item.done", output_index=0, item={"id": "z", "type": "mcp_call", "arguments": "{}"}),
+        ],
+        [{"id": "z", "type": "mcp_call", "arguments": "{}"}],
+        [],
+    ),
+    "two parts with one index": (
+        [
+            each
+            for text in ("a", "b")
+            for each in (
+                part("content_part", type="output_text", text=""),
+                delta("output_text", text, content_index=0),
+                event("content_part.done", output_index=0, content_index=0, part={"type": "output_text", "text": text}),
+            )
+        ],
+        [{"content": [{"type": "output_text", "text": "a"}, {"type": "output_text", "text": "b"}]}],
+        [SAME_PART],
     ),
     "unknown events and members": (
         [added(0, "web_search_call", x=1), event("web_search_call.searching", output_index=0), {"type": "keepalive"}],

@@ -1,7 +1,8 @@
 """Merge the events of a streamed message into the message that the API gives without streaming.
 
     message_start        the message, with an empty list of blocks
-    content_block_start  a block, which is matched by `index` from then on
+    content_block_start  a block, which is matched by `index` from then on; servers that give an index twice mean two
+                         blocks, as SDKs take them
     content_block_delta  `text` and `thinking` grow, `partial_json` grows to the `input` of a tool call, a `signature`
                          replaces, a `citation` is appended; of other deltas the members grow or replace by the rules
                          of `wire/chat/pieces.py`
@@ -13,6 +14,7 @@ The input of a tool call that is no JSON object, as in a stream that broke off, 
 """
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.pieces import Doubts, Pieces, index_of, join_text
@@ -22,6 +24,7 @@ from moonpalace_addons.wire.json_value import mapping, parse, text_in
 NOT_STARTED = "a block had no content_block_start"
 NO_OBJECT = "the input of a tool call is no JSON object, and is kept as partial_json"
 NO_MESSAGE = "the message had no message_start"
+SAME_INDEX = "several blocks had the same index, and are kept apart"
 
 TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
 """The deltas that add to a text, and its name."""
@@ -44,7 +47,8 @@ class MessageMerger:
         self._doubts: Doubts = {}
         self._message: dict[str, object] = {}
         self._usage: dict[str, object] = {}
-        self._blocks: dict[int, _Block] = {}
+        self._blocks: list[tuple[int, _Block]] = []
+        self._latest: dict[int, _Block] = {}
         self._has_begun = False
         self._error: ApiError | None = None
 
@@ -62,7 +66,7 @@ class MessageMerger:
         """Add the parsed JSON of one event (or its texts), and the error that it reports."""
         if isinstance(value, TextDelta | TextRun):
             texts = value.texts if isinstance(value, TextRun) else [value.text]
-            self._blocks[value.choice].add(value.channel, texts)
+            self._latest[value.choice].add(value.channel, texts)
         elif error is not None and error.ends:
             self._error = self._error or error
         else:
@@ -78,9 +82,9 @@ class MessageMerger:
         if kind == "message_start":
             self._start(mapping(event.get("message")))
         elif kind == "content_block_delta":
-            self._block(event, mapping(event.get("delta"))).feed(mapping(event.get("delta")))
+            self._continued(index_of(event), mapping(event.get("delta"))).feed(mapping(event.get("delta")))
         elif kind == "content_block_start":
-            self._block(event, None).start(mapping(event.get("content_block")))
+            self._begin(index_of(event), mapping(event.get("content_block")))
         elif kind == "message_delta":
             _replace(self._message, mapping(event.get("delta")))
             _replace(self._usage, mapping(event.get("usage")))
@@ -92,7 +96,8 @@ class MessageMerger:
         error = {} if self._error is None else {"error": self._error.member}
         if not self._has_begun:
             return {"type": "error", **error}
-        blocks = [block.result() for _, block in sorted(self._blocks.items())]
+        in_order = self._blocks if SAME_INDEX in self._doubts else sorted(self._blocks, key=itemgetter(0))
+        blocks = [block.result() for _, block in in_order]
         missing = {name: value for name, value in ALWAYS.items() if name not in self._message}
         whole = self._message | missing | {"content": blocks}
         return whole | ({"usage": self._usage} if self._usage else {}) | error
@@ -102,36 +107,37 @@ class MessageMerger:
         _replace(self._usage, mapping(message.get("usage")))
         content = message.get("content")
         for index, block in enumerate(content if isinstance(content, list) else ()):
-            self._block({"index": index}, None).start(mapping(block))
+            self._begin(index, mapping(block))
 
-    def _block(self, event: Mapping[str, object], delta: Mapping[str, object] | None) -> "_Block":
-        """Return the block of an event; a `delta` whose block has not been started starts it."""
-        index = index_of(event)
-        number = len(self._blocks) - (delta is not None) if index is None else index
-        found = self._blocks.get(number)
+    def _begin(self, index: int | None, block: Mapping[str, object]) -> "_Block":
+        """Begin a block and return it; one that is announced a second time, before anything has come of it, is one."""
+        number = len(self._latest) if index is None else index
+        known = self._latest.get(number)
+        if known is not None and known.result() == block:
+            return known
+        if known is not None:
+            self._doubts[SAME_INDEX] = None
+        begun = self._latest[number] = _Block(self._doubts, block)
+        self._blocks.append((number, begun))
+        return begun
+
+    def _continued(self, index: int | None, delta: Mapping[str, object]) -> "_Block":
+        """Return the block of a delta, which begins one that has not been announced."""
+        found = self._latest.get(len(self._latest) - 1 if index is None else index)
         if found is None:
-            found = self._blocks[number] = _Block(self._doubts)
-            if delta is not None:
-                self._doubts[NOT_STARTED] = None
-                found.start({"type": BLOCKS.get(str(delta.get("type")), "text")})
+            self._doubts[NOT_STARTED] = None
+            found = self._begin(index, {"type": BLOCKS.get(str(delta.get("type")), "text")})
         return found
 
 
 class _Block:
-    def __init__(self, doubts: Doubts) -> None:
+    def __init__(self, doubts: Doubts, block: Mapping[str, object]) -> None:
+        citations = block.get("citations")
         self._doubts = doubts
-        self._fields: dict[str, object] = {}
-        self._texts: dict[str, list[str]] = {}
-        self._citations: list[object] = []
+        self._fields = dict(block)
+        self._texts = {name: [text] for name in ("text", "thinking") if isinstance(text := block.get(name), str)}
+        self._citations: list[object] = list(citations) if isinstance(citations, list) else []
         self._others: Pieces | None = None
-
-    def start(self, block: Mapping[str, object]) -> None:
-        self._fields |= block
-        for name in ("text", "thinking"):
-            if isinstance(text := block.get(name), str):
-                self._texts[name] = [text]
-        if isinstance(citations := block.get("citations"), list):
-            self._citations = list(citations)
 
     def feed(self, delta: Mapping[str, object]) -> None:
         kind = delta.get("type")

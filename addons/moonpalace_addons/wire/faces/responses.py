@@ -188,7 +188,7 @@ class ResponseProgress(Progress):
     @override
     def ending(self) -> list[object]:
         """Return the events that close what is open, and the last event."""
-        closing = [event for number, item in self._merger.items.items() for event in _closing(number, item)]
+        closing = [event for number, item in self._merger.items for event in _closing(number, item)]
         for event in closing:
             self._merger.feed(event)
         response = {**self._merger.result(), "status": "incomplete", "incomplete_details": {"reason": REPEAT}}

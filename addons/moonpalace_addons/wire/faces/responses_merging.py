@@ -2,7 +2,8 @@
 
     response.created, .queued, .in_progress        the response so far: the last one counts
     response.completed, .incomplete, .failed       the whole response, which is the answer, and the error beside it
-    response.output_item.added, .done              an item, matched by `output_index`, else by `item_id`
+    response.output_item.added, .done              an item, matched by `output_index`, else by `item_id`; servers that
+                                                   add two items with the same index are told by the ids
     response.content_part.added, .done             a part of its content, by `content_index`
     response.reasoning_summary_part.added, .done   a part of its summary, by `summary_index`
     response.….delta, .done                        a text of an item (see `TEXTS`), in pieces and then whole
@@ -15,6 +16,7 @@ gathered is the output; else the two are compared.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.pieces import Doubts, join_text
@@ -27,6 +29,8 @@ _SNAPSHOTS = ("created", "queued", "in_progress", *LAST)
 PREFIX = "response."
 
 NO_OUTPUT = "the last event has no output, which is that of the events before"
+SAME_INDEX = "several output items had the same index, and are kept apart"
+SAME_PART = "several parts of an item had the same index, and are kept apart"
 OTHER_COUNT = "the last event has other output items than the events before, and is kept"
 OTHER_TEXT = "the last event has other text than the events before, and is kept"
 OTHER_PIECES = "the event that ends a text has other text than its pieces, and is kept"
@@ -84,8 +88,10 @@ class ResponseMerger:
         self._response: Mapping[str, object] = {}
         self._has_begun = self._is_over = False
         self._error: ApiError | None = None
-        self.items: dict[int, Item] = {}
-        self._numbers: dict[str, int] = {}
+        self.items: list[tuple[int, Item]] = []
+        """The output items in the order in which they came, each with its index."""
+        self._latest: dict[int, Item] = {}
+        self._by_id: dict[str, tuple[int, Item]] = {}
         self._growing: dict[tuple[int, str], Text] = {}
 
     @property
@@ -126,7 +132,8 @@ class ResponseMerger:
         if not self._has_begun:
             return error
         told = self._response.get("output")
-        gathered = [item.result(self._doubts) for _, item in sorted(self.items.items())]
+        in_order = self.items if SAME_INDEX in self._doubts else sorted(self.items, key=itemgetter(0))
+        gathered = [item.result(self._doubts) for _, item in in_order]
         if self._is_over and gathered:
             self._compare(gathered, told if isinstance(told, list) else [])
         output = told if self._is_over and told else gathered or told or []
@@ -141,25 +148,40 @@ class ResponseMerger:
         text.pieces += texts
 
     def _feed_item(self, name: str, action: str, event: Mapping[str, object]) -> None:
+        is_done = action == "done"
         if name == "output_item":
-            self._item(event).set(mapping(event.get("item")), is_done=action == "done")
+            self._item(event, is_added=not is_done).set(mapping(event.get("item")), is_done=is_done)
         elif name in _PARTS:
-            self._item(event).part(_PARTS[name], event).set(mapping(event.get("part")), is_done=action == "done")
+            part = self._item(event).part(_PARTS[name], event, is_added=not is_done)
+            part.set(mapping(event.get("part")), is_done=is_done)
         elif name in TEXTS:
-            place = TEXTS[name]
-            self._item(event).feed_text(place, event, whole=event.get(place.name) if action == "done" else None)
+            place, item = TEXTS[name], self._item(event)
+            item.feed_text(place, event, whole=event.get(place.name) if is_done else None)
+            self._note_growing(name, place, event, item)
         elif name == "output_text.annotation":
             self._item(event).part(TEXTS["output_text"], event).annotations.append(event.get("annotation"))
 
-    def _item(self, event: Mapping[str, object]) -> "Item":
+    def _note_growing(self, name: str, place: "Place", event: Mapping[str, object], item: "Item") -> None:
+        """Note the text that the events which are read without parsing go on with: that of the latest parsed one."""
+        number, part = event.get("output_index"), event.get(place.index)
+        if isinstance(number, int):
+            self._growing[number, f"{name}.{part}" if part else name] = item.text(place, event)
+
+    def _item(self, event: Mapping[str, object], *, is_added: bool = False) -> "Item":
+        """Return the item that an event belongs to; an event that adds one may begin another with the same index."""
         number, ident = event.get("output_index"), event.get("item_id") or mapping(event.get("item")).get("id")
         key = ident if isinstance(ident, str) else ""
+        known = self._by_id.get(key)
         if not isinstance(number, int) or isinstance(number, bool):
-            number = self._numbers.get(key, len(self.items))
-        self._numbers.setdefault(key, number)
-        found = self.items.get(number)
+            number = len(self.items) if known is None else known[0]
+        found = known[1] if key and known is not None and known[0] == number else self._latest.get(number)
+        if found is not None and is_added and found.is_other(key):
+            self._doubts[SAME_INDEX] = None
+            found = None
         if found is None:
-            found = self.items[number] = Item()
+            found = self._latest[number] = Item()
+            self.items.append((number, found))
+        self._by_id.setdefault(key, (number, found))
         return found
 
     def _compare(self, gathered: list[dict[str, object]], told: list[object]) -> None:
@@ -234,6 +256,15 @@ class Item:
         self.is_done = False
         self.parts: dict[str, dict[int, Part]] = {}
         self.texts: dict[str, Text] = {}
+        self._earlier: list[tuple[str, int, Part]] = []
+        """Parts that had ended when another one with their index was added, each with its member and index."""
+
+    def is_other(self, ident: str) -> bool:
+        """Tell whether an item that is added now with this ID, empty if it has none, is another one."""
+        own = self.fields.get("id")
+        if not self.fields or (ident and ident == own):
+            return False
+        return self.is_done or bool(ident and own)
 
     def set(self, fields: Mapping[str, object], *, is_done: bool) -> None:
         """Take the members that an event has."""
@@ -242,11 +273,13 @@ class Item:
         if not is_done:
             _set_texts(self.texts, _ITEM_TEXTS, fields, is_done=False)
 
-    def part(self, place: Place, event: Mapping[str, object]) -> Part:
-        """Return the part that an event belongs to."""
+    def part(self, place: Place, event: Mapping[str, object], *, is_added: bool = False) -> Part:
+        """Return the part that an event belongs to; one that is added where a part has ended is another."""
         index = event.get(place.index)
         parts = self.parts.setdefault(place.member, {})
         number = index if isinstance(index, int) and not isinstance(index, bool) else max(parts, default=0)
+        if is_added and number in parts and parts[number].is_done:
+            self._earlier.append((place.member, number, parts.pop(number)))
         return parts.setdefault(number, Part(place))
 
     def text(self, place: Place, event: Mapping[str, object]) -> Text:
@@ -268,13 +301,19 @@ class Item:
     def result(self, doubts: Doubts) -> dict[str, object]:
         """Return the item; what the event that ends it has wins."""
         texts: dict[str, object] = {name: text.result(doubts) for name, text in self.texts.items()}
-        lists = {name: [part.result(doubts) for _, part in sorted(parts.items())] for name, parts in self.parts.items()}
+        lists = {name: [part.result(doubts) for part in self._in_order(name)] for name in self.parts}
+        if self._earlier:
+            doubts[SAME_PART] = None
         gathered = {**texts, **lists}
         if self.is_done:
             gathered = {name: value for name, value in gathered.items() if not self.fields.get(name)}
             if [*texts_of({**self.fields, **texts, **lists})] != [*texts_of({**self.fields, **gathered})]:
                 doubts[OTHER_PIECES] = None
         return {**self.fields, **gathered}
+
+    def _in_order(self, member: str) -> list[Part]:
+        earlier = [(number, part) for name, number, part in self._earlier if name == member]
+        return [part for _, part in sorted([*earlier, *self.parts[member].items()], key=itemgetter(0))]
 
 
 def texts_of(item: Mapping[str, object]) -> Iterator[str]:
