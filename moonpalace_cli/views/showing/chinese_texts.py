@@ -86,6 +86,31 @@ STREAMS = {
     "{key} has different elements with the same index, which are kept apart": (
         "{key} 里有 index 相同但内容不同的元素，分开保留"
     ),
+    "several tool calls had the same index, and were told apart by id, name and arguments": (
+        "有几个工具调用的 index 相同，按 id、名称和参数区分"
+    ),
+    "the arguments of a tool call came twice, and are kept once": "有一个工具调用的参数出现了两次，只保留一份",
+    "the arguments of a tool call went on behind their end": "有一个工具调用的参数在结束之后还有内容",
+    "several blocks had the same index, and are kept apart": "有几个内容块的 index 相同，分开保留",
+    "a block had no content_block_start": "有一个内容块没有 content_block_start",
+    "the input of a tool call is no JSON object, and is kept as partial_json": (
+        "有一个工具调用的 input 不是 JSON 对象，保存为 partial_json"
+    ),
+    "the message had no message_start": "消息没有 message_start",
+    "several output items had the same index, and are kept apart": "有几个 output 元素的 index 相同，分开保留",
+    "several parts of an item had the same index, and are kept apart": (
+        "同一个 output 元素里有几个部分的 index 相同，分开保留"
+    ),
+    "the last event has no output, which is that of the events before": "最后一个事件没有 output，用的是前面事件的内容",
+    "the last event has other output items than the events before, and is kept": (
+        "最后一个事件的 output 元素与前面的事件不同，以最后一个事件为准"
+    ),
+    "the last event has other text than the events before, and is kept": (
+        "最后一个事件的文本与前面的事件不同，以最后一个事件为准"
+    ),
+    "the event that ends a text has other text than its pieces, and is kept": (
+        "结束一段文本的事件与前面的片段不同，以结束事件为准"
+    ),
 }
 BODIES = {
     "only the beginning of the answer is kept (setting max-body): {count} bytes are not": (

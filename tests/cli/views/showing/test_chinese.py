@@ -23,8 +23,10 @@ from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.write import gate
 from moonpalace_addons.store.write.derive import CUT_WARNING
 from moonpalace_addons.tunnels import NOT_READ, told
+from moonpalace_addons.wire.chat import tool_calls
 from moonpalace_addons.wire.chat.completion import truncated
 from moonpalace_addons.wire.chat.deviations import deviations
+from moonpalace_addons.wire.faces import messages_merging, responses_merging
 from moonpalace_addons.wire.faces.table import FACES
 from moonpalace_cli import commands
 from moonpalace_cli.explaining.language import code_of
@@ -103,6 +105,9 @@ def warnings() -> Iterator[str]:
     yield from (adapter.LOOP_WARNING, adapter.NOT_PASSED_ON, f"{adapter.BEGAN_WITH_ERROR} 429", edit_stream.UNREADABLE)
     yield from (tap.INCOMPLETE, CUT_WARNING, SHORTENED.format(7), TOO_MANY, NOT_READ, f"{UNTAKEN}: 12")
     yield from gate.warnings("request", ["api key"])
+    for merging in (tool_calls, messages_merging, responses_merging):
+        doubts = [text for name, text in vars(merging).items() if name.isupper() and " " in str(text)]
+        yield from (f"merging the stream: {doubt}" for doubt in doubts if isinstance(doubt, str))
     yield from (legacy_calls.NO_TIME, legacy_calls.NO_STATUS, legacy_calls.NO_END)
     tunnel = Tunnel("WebSocket", 0.0)
     tunnel.count(12, from_client=True)
