@@ -7,19 +7,18 @@ import json
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from moonpalace_addons.store.tasks import State
+from tests.e2e.socket_server import PATIENCE, ParallelServer, read_request
 
 if TYPE_CHECKING:
     from tests.e2e.launching import Launcher, Proxy
 
 CHAT = "/v1/chat/completions"
-PATIENCE = 60.0
 LABELS = ("text/event-stream", "application/json", "text/plain", "application/octet-stream", "")
 USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7}
 
@@ -53,29 +52,17 @@ def events(*data: str, parted: bool = False) -> bytes:
 STREAM = events(ROLE, HEL, LO, COUNTED, "[DONE]")
 
 
-class Scripted:
+class Scripted(ParallelServer):
     """An upstream that sends the parts of its next answer, and waits before each but the first until it is let go on.
 
     The answer is chunked, and ends with its last part; "cut" as the last part breaks off instead.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.head = b""
         self.parts: Sequence[bytes] = ()
         self._go = threading.Semaphore(0)
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join(PATIENCE)
 
     def answers(self, label: str, *parts: bytes, status: int = 200, encoding: str = "") -> None:
         """Set the next answer."""
@@ -89,18 +76,10 @@ class Scripted:
         """Let it send the next part."""
         self._go.release()
 
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._socket.accept()
-                threading.Thread(target=self._answer, args=[connection, self._go], daemon=True).start()
-
-    def _answer(self, connection: socket.socket, go: threading.Semaphore) -> None:
-        with connection, suppress(OSError):
-            self._read(connection)
-            self._send(connection, go)
-
-    def _send(self, connection: socket.socket, go: threading.Semaphore) -> None:
+    def serve(self, connection: socket.socket) -> None:
+        """Send the parts of the answer that was set before the request came."""
+        go = self._go
+        read_request(connection)
         connection.sendall(self.head)
         for number, part in enumerate(self.parts):
             if number and not go.acquire(timeout=PATIENCE):
@@ -109,15 +88,6 @@ class Scripted:
                 return
             connection.sendall(b"%x\r\n%s\r\n" % (len(part), part))
         connection.sendall(b"0\r\n\r\n")
-
-    @staticmethod
-    def _read(connection: socket.socket) -> None:
-        reader = connection.makefile("rb")
-        length = 0
-        while line := reader.readline().strip():
-            name, _, value = line.lower().partition(b":")
-            length = int(value) if name == b"content-length" else length
-        reader.read(length)
 
 
 @pytest.fixture(scope="module")

@@ -6,16 +6,15 @@ import gzip
 import json
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from moonpalace_addons.store.tasks import State
+from tests.e2e.socket_server import SocketServer, read_request
 from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
@@ -140,46 +139,22 @@ def test_curl_sees_a_broken_transfer(proxy: Proxy, model: str, options: tuple[st
 LINGERING = "lingering"
 
 
-class Canned:
+class Canned(SocketServer):
     """An upstream that answers a call with the bytes for its model, and then closes the connection.
 
     Under the name LINGERING it waits for the other side to close it.
     """
 
     def __init__(self, answers: Mapping[str, bytes]) -> None:
+        super().__init__()
         self._answers = answers
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._serve, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join(PATIENCE)
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._socket.accept()
-                with connection, suppress(OSError):
-                    model = self._model(connection)
-                    connection.sendall(self._answers[model])
-                    if model == LINGERING:
-                        connection.recv(1)
-
-    @staticmethod
-    def _model(connection: socket.socket) -> str:
-        reader = connection.makefile("rb")
-        length = 0
-        while line := reader.readline().strip():
-            name, _, value = line.lower().partition(b":")
-            length = int(value) if name == b"content-length" else length
-        return str(json.loads(reader.read(length))["model"])
+    def serve(self, connection: socket.socket) -> None:
+        """Answer one call."""
+        model = json.loads(read_request(connection)[2])["model"]
+        connection.sendall(self._answers[model])
+        if model == LINGERING:
+            connection.recv(1)
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import openai
@@ -24,6 +24,7 @@ from moonpalace_addons.store.tasks import State
 from moonpalace_addons.wire import sse
 from moonpalace_cli.mock.scripts import LOOP
 from moonpalace_cli.mock.served import Served
+from tests.e2e.socket_server import SocketServer, read_request
 from tests.scenarios.server import MockServer
 from tests.scenarios.spelling import Encoding, OddSpelling
 from tests.waiting import until
@@ -257,46 +258,25 @@ LEFT = "left"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
 
 
-class Looping:
+class Looping(SocketServer):
     """An upstream that loops, framed, encoded and spelled as the model's name says, until it is left."""
 
     COUNT = 300
 
     def __init__(self) -> None:
+        super().__init__()
         self.ends: queue.SimpleQueue[tuple[str, int]] = queue.SimpleQueue()
         """For each call whether it was "left" or "sent", and the number of events sent."""
         self._pause = threading.Event()
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._serve, daemon=True)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._pause.set()
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join(PATIENCE)
+        super().__exit__(*error)
 
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._socket.accept()
-                with connection:
-                    framing, encoding, line_end = self._model(connection).split("/")
-                    self.ends.put(self._answer(connection, framing, encoding, line_end))
-
-    @staticmethod
-    def _model(connection: socket.socket) -> str:
-        reader = connection.makefile("rb")
-        length = 0
-        while line := reader.readline().strip():
-            name, _, value = line.lower().partition(b":")
-            length = int(value) if name == b"content-length" else length
-        return str(json.loads(reader.read(length))["model"])
+    def serve(self, connection: socket.socket) -> None:
+        """Answer one call."""
+        framing, encoding, line_end = json.loads(read_request(connection)[2])["model"].split("/")
+        self.ends.put(self._answer(connection, framing, encoding, line_end))
 
     def _answer(self, connection: socket.socket, framing: str, encoding: str, line_end: str) -> tuple[str, int]:
         chunk = {"id": "c", "choices": [{"index": 0, "delta": {"content": LOOP}}]}

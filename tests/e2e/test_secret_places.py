@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +20,7 @@ from moonpalace_addons.store.write import derive
 from moonpalace_cli.export.formats import FORMATS
 from tests.carried import carry
 from tests.e2e.secret_places import EVENTS, PLACES, Place, secrets_of
+from tests.e2e.socket_server import SocketServer, read_request
 from tests.e2e.test_secrets import Trace
 
 if TYPE_CHECKING:
@@ -51,28 +50,16 @@ def sent(place: Place, pieces: list[bytes]) -> list[bytes]:
     return [gzip.compress(b"".join(pieces), mtime=0)] if place.packed else pieces
 
 
-class Upstream(threading.Thread):
+class Upstream(SocketServer):
     """Answer each request as the place that it names wants it, and close."""
 
     def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        super().__init__()
         self.seen: set[int] = set()
 
-    def run(self) -> None:
-        """Serve one connection after another."""
-        with suppress(OSError):  # the end: the listener is closed
-            while True:
-                with closing(self.listener.accept()[0]) as connection, suppress(OSError):
-                    self.answer(connection)
-
-    def answer(self, connection: socket.socket) -> None:
-        """Read a request, all of it, and answer."""
-        with connection.makefile("rb") as stream:
-            lines = list(iter(stream.readline, b"\r\n"))
-            named = dict(line.decode().strip().partition(": ")[::2] for line in lines[1:])
-            stream.read(int(named.get("Content-Length", "0")))
-        number = int(named["X-Place"])
+    def serve(self, connection: socket.socket) -> None:
+        """Answer one call."""
+        number = int(read_request(connection)[1]["x-place"])
         self.seen.add(number)
         place, pieces = PLACES[number], sent(PLACES[number], answer_of(number))
         head = [f"HTTP/1.1 {text_of(number, place.status)}", *(text_of(number, line) for line in place.answer_headers)]
@@ -86,11 +73,8 @@ class Upstream(threading.Thread):
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
     """Give an upstream that runs."""
-    running = Upstream()
-    running.start()
-    with running.listener:
+    with Upstream() as running:
         yield running
-        running.listener.shutdown(socket.SHUT_RDWR)
 
 
 def ask(proxy: Proxy, number: int, place: Place) -> bytes:
@@ -115,7 +99,7 @@ def spellings(number: int) -> list[bytes]:
 
 def test_no_key_is_kept_in_any_place(launch: Launcher, upstream: Upstream) -> None:
     """What clients get is what upstream said, byte for byte; what is kept, logged and exported has none of the keys."""
-    trace, port = Trace(), upstream.listener.getsockname()[1]
+    trace, port = Trace(), upstream.port
     with launch.start(endpoint=f"http://127.0.0.1:{port}") as proxy:
         for number, place in NUMBERED:
             said = ask(proxy, number, place)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import select
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -16,6 +14,7 @@ import httpx
 import pytest
 
 from moonpalace_addons.store.tasks import State
+from tests.e2e.socket_server import ParallelServer
 from tests.scenarios.server import MockServer
 
 if TYPE_CHECKING:
@@ -38,49 +37,33 @@ def tls_mock() -> Iterator[MockServer]:
         yield server
 
 
-class OutgoingProxy:
+class OutgoingProxy(ParallelServer):
     """An HTTP proxy that wants a password and passes everything on to the mock, whatever host it is asked for."""
 
     def __init__(self, mock: MockServer) -> None:
+        super().__init__()
         self._mock = urlsplit(mock.url)
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
         self.url = f"http://user:{PASSWORD}@127.0.0.1:{self.port}"
         self.lines: list[str] = []
         self.refused: list[str] = []
-        self._thread = threading.Thread(target=self._accept, daemon=True)
-        self._thread.start()
 
-    def close(self) -> None:
-        """Stop listening."""
-        with suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-        self._thread.join(60)
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._socket.accept()
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client, suppress(OSError):
-            head = b""
-            while b"\r\n\r\n" not in head and (data := client.recv(65536)):
-                head += data
-            line, *headers = head.partition(b"\r\n\r\n")[0].decode().split("\r\n")
-            if f"proxy-authorization: {AUTHORIZATION}".lower() not in [header.lower() for header in headers]:
-                self.refused.append(line)
-                client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
-                return
-            self.lines.append(line)
-            with socket.create_connection((self._mock.hostname or "", self._mock.port or 0), 60) as upstream:
-                if line.startswith("CONNECT "):
-                    client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-                else:
-                    upstream.sendall(head)
-                relay(client, upstream)
+    def serve(self, connection: socket.socket) -> None:
+        """Pass on what comes over a connection."""
+        head = b""
+        while b"\r\n\r\n" not in head and (data := connection.recv(65536)):
+            head += data
+        line, *headers = head.partition(b"\r\n\r\n")[0].decode().split("\r\n")
+        if f"proxy-authorization: {AUTHORIZATION}".lower() not in [header.lower() for header in headers]:
+            self.refused.append(line)
+            connection.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+            return
+        self.lines.append(line)
+        with socket.create_connection((self._mock.hostname or "", self._mock.port or 0), 60) as upstream:
+            if line.startswith("CONNECT "):
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            else:
+                upstream.sendall(head)
+            relay(connection, upstream)
 
 
 def relay(one: socket.socket, other: socket.socket) -> None:
@@ -96,9 +79,8 @@ def relay(one: socket.socket, other: socket.socket) -> None:
 @pytest.fixture
 def outgoing(tls_mock: MockServer) -> Iterator[OutgoingProxy]:
     """Provide an outgoing proxy to the TLS mock."""
-    proxy = OutgoingProxy(tls_mock)
-    yield proxy
-    proxy.close()
+    with OutgoingProxy(tls_mock) as proxy:
+        yield proxy
 
 
 def assert_works(proxy: Proxy) -> None:
@@ -192,13 +174,12 @@ def test_the_environments_proxy_is_not_used_for_this_machine(launch: Launcher, t
 
 def test_an_outgoing_proxy_serves_a_plain_endpoint(launch: Launcher, mock: MockServer) -> None:
     """An http endpoint is reached through the outgoing proxy too, with the password."""
-    outgoing = OutgoingProxy(mock)
-    try:
-        with launch.start("--upstream-proxy", outgoing.url, endpoint=f"http://{AWAY}") as proxy:
-            assert_works(proxy)
-            assert_not_written(proxy)
-    finally:
-        outgoing.close()
+    with (
+        OutgoingProxy(mock) as outgoing,
+        launch.start("--upstream-proxy", outgoing.url, endpoint=f"http://{AWAY}") as proxy,
+    ):
+        assert_works(proxy)
+        assert_not_written(proxy)
     assert not outgoing.refused
     assert outgoing.lines
     assert not [call for call in mock.log if "Proxy-Authorization" in call.headers]
