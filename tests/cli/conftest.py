@@ -15,7 +15,9 @@ from sqlalchemy import Engine
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.database.opening import open_store
 from moonpalace_addons.store.records import exchanges, runs
+from moonpalace_addons.store.records.contents import Bodies
 from moonpalace_addons.store.records.exchanges import Exchange
+from moonpalace_cli.calls.reading import Call
 from moonpalace_cli.main import main
 from tests.carried import carry
 from tests.exchanges import an_exchange
@@ -84,6 +86,25 @@ class Store:
 def exchange() -> Callable[..., Exchange]:
     """Give a function that returns a plain completed call with some fields changed; `refused=True` for a failed one."""
     return an_exchange
+
+
+@pytest.fixture
+def call() -> Callable[..., Call]:
+    """Give a function that returns a plain completed call with these bodies and tags, and some fields changed."""
+
+    def make(
+        request: bytes | None = b"{}",
+        response: bytes | None = b"{}",
+        events: bytes | None = None,
+        tags: tuple[str, ...] = (),
+        event_times: tuple[int, ...] = (),
+        **changes: object,
+    ) -> Call:
+        stream: dict[str, object] = {"is_stream": True, "response_content_type": "text/event-stream"}
+        row = an_exchange(**({} if events is None else stream) | changes)  # type: ignore[arg-type]
+        return Call(row, Bodies(request, response, events), tags, event_times)
+
+    return make
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from moonpalace_addons.store.tasks import State
-from tests.e2e.socket_server import PATIENCE, ParallelServer, read_request
+from tests.socket_server import PATIENCE, ParallelServer, read_request
 
 if TYPE_CHECKING:
     from tests.e2e.launching import Launcher, Proxy

@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from moonpalace_addons.store.tasks import State
-from tests.e2e.socket_server import SocketServer, read_request
 from tests.scenarios.server import MockServer
+from tests.socket_server import SocketServer, read_request
 
 if TYPE_CHECKING:
     from tests.e2e.launching import Launcher, Proxy

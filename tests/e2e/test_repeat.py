@@ -24,9 +24,9 @@ from moonpalace_addons.store.tasks import State
 from moonpalace_addons.wire import sse
 from moonpalace_cli.mock.scripts import LOOP
 from moonpalace_cli.mock.served import Served
-from tests.e2e.socket_server import SocketServer, read_request
 from tests.scenarios.server import MockServer
 from tests.scenarios.spelling import Encoding, OddSpelling
+from tests.socket_server import SocketServer, read_request
 from tests.waiting import until
 
 if TYPE_CHECKING:

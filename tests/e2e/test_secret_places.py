@@ -20,8 +20,8 @@ from moonpalace_addons.store.write import derive
 from moonpalace_cli.export.formats import FORMATS
 from tests.carried import carry
 from tests.e2e.secret_places import EVENTS, PLACES, Place, secrets_of
-from tests.e2e.socket_server import SocketServer, read_request
 from tests.e2e.test_secrets import Trace
+from tests.socket_server import SocketServer, read_request
 
 if TYPE_CHECKING:
     from pathlib import Path

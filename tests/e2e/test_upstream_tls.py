@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import select
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,8 +13,8 @@ import httpx
 import pytest
 
 from moonpalace_addons.store.tasks import State
-from tests.e2e.socket_server import ParallelServer
 from tests.scenarios.server import MockServer
+from tests.socket_server import ParallelServer, relay
 
 if TYPE_CHECKING:
     from tests.e2e.launching import Launcher, Proxy
@@ -64,16 +63,6 @@ class OutgoingProxy(ParallelServer):
             else:
                 upstream.sendall(head)
             relay(connection, upstream)
-
-
-def relay(one: socket.socket, other: socket.socket) -> None:
-    """Pass bytes both ways until either side ends."""
-    while True:
-        for source in select.select([one, other], [], [])[0]:
-            data = source.recv(65536)
-            if not data:
-                return
-            (other if source is one else one).sendall(data)
 
 
 @pytest.fixture

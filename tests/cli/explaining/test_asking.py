@@ -6,9 +6,7 @@ import base64
 import gzip
 import json
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from moonpalace_cli.explaining.asking import Asking, AskingError
 from moonpalace_cli.explaining.target import Target
 from moonpalace_cli.outgoing import http
 from tests.scenarios.server import MockServer
+from tests.socket_server import SocketServer, relay
 
 BODY = json.dumps({"model": "mock-echo", "stream": True, "messages": [{"role": "user", "content": "moon"}]}).encode()
 KEY = "sk-asking-0123456789"
@@ -57,64 +56,34 @@ def test_certificates_are_verified() -> None:
         assert len(server.log) == 1
 
 
-class Outgoing(threading.Thread):
+class Outgoing(SocketServer):
     """A proxy: it notes the heads of requests, and forwards all to one port."""
 
     def __init__(self, port: int) -> None:
-        super().__init__(daemon=True)
-        self.port, self.heads = port, list[str]()
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"127.0.0.1:{self.listener.getsockname()[1]}"
+        super().__init__()
+        self.to, self.heads = port, list[str]()
+        self.address = f"127.0.0.1:{self.port}"
 
-    def run(self) -> None:
-        """Serve one connection after the other."""
-        while True:
-            with suppress(OSError), self.listener.accept()[0] as client:
-                self.serve(client)
-            if self.listener.fileno() < 0:
-                return
-
-    def serve(self, client: socket.socket) -> None:
+    def serve(self, connection: socket.socket) -> None:
         """Forward a connection: for CONNECT its bytes, else the request."""
         data = b""
         while b"\r\n\r\n" not in data:
-            data += client.recv(65_536)
+            data += connection.recv(65_536)
         head, _, _ = data.partition(b"\r\n\r\n")
         self.heads.append(head.decode())
-        with socket.create_connection(("127.0.0.1", self.port)) as server:
+        with socket.create_connection(("127.0.0.1", self.to)) as server:
             if head.startswith(b"CONNECT "):
-                client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
             else:
                 method, _, rest = data.partition(b" http://llm.example.org/base")
                 server.sendall(method + b" " + rest)
-            back = threading.Thread(target=pump, args=(server, client))
-            back.start()
-            pump(client, server)
-            back.join()
-
-
-def pump(source: socket.socket, sink: socket.socket) -> None:
-    """Forward bytes until the end."""
-    with suppress(OSError):
-        while data := source.recv(65_536):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
-
-
-@contextmanager
-def outgoing(port: int) -> Iterator[Outgoing]:
-    """Give a proxy that runs."""
-    proxy = Outgoing(port)
-    proxy.start()
-    with closing(proxy.listener):
-        yield proxy
-        proxy.listener.shutdown(socket.SHUT_RDWR)
+            relay(connection, server)
 
 
 def test_a_proxy_for_http(mock: MockServer) -> None:
     """It gets the whole address, and its user and password, which the row does not keep."""
-    with outgoing(mock.port) as proxy:
-        found = ask("http://llm.example.org/base", proxy=f"http://me:pass%40word@{proxy.url}")
+    with Outgoing(mock.port) as proxy:
+        found = ask("http://llm.example.org/base", proxy=f"http://me:pass%40word@{proxy.address}")
     (head,) = proxy.heads
     assert head.startswith("POST http://llm.example.org/base/v1/chat/completions HTTP/1.1\r\n")
     assert f"Proxy-Authorization: Basic {base64.b64encode(b'me:pass@word').decode()}" in head
@@ -123,8 +92,8 @@ def test_a_proxy_for_http(mock: MockServer) -> None:
 
 def test_a_proxy_for_https() -> None:
     """It opens a tunnel, and sees neither the request nor the key."""
-    with MockServer(tls=True) as server, outgoing(server.port) as proxy:
-        ask("https://localhost:4433", proxy=f"http://me:you@{proxy.url}", ca=Path(server.ca_file))
+    with MockServer(tls=True) as server, Outgoing(server.port) as proxy:
+        ask("https://localhost:4433", proxy=f"http://me:you@{proxy.address}", ca=Path(server.ca_file))
         (head,) = proxy.heads
         assert head.startswith("CONNECT localhost:4433 HTTP/1.")
         assert "Proxy-Authorization: Basic " in head
@@ -157,29 +126,25 @@ def read_until(client: socket.socket, end: bytes) -> None:
         received += data
 
 
-@contextmanager
-def answering(data: bytes) -> Iterator[str]:
-    """Give the URL of a server that answers one request with these bytes and closes."""
-    listener = socket.create_server(("127.0.0.1", 0))
+class Answering(SocketServer):
+    """A server that reads a request up to its last bytes and answers with these bytes."""
 
-    def serve() -> None:
-        with listener.accept()[0] as client:
-            read_until(client, BODY[-20:])
-            client.sendall(data)
+    def __init__(self, last: bytes, data: bytes) -> None:
+        super().__init__()
+        self.last, self.data = last, data
 
-    thread = threading.Thread(target=serve)
-    thread.start()
-    with listener:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        thread.join()
+    def serve(self, connection: socket.socket) -> None:
+        """Answer one request."""
+        read_until(connection, self.last)
+        connection.sendall(self.data)
 
 
 @pytest.mark.parametrize(("data", "words"), BROKEN.values(), ids=list(BROKEN))
 def test_broken_answers(monkeypatch: pytest.MonkeyPatch, data: bytes, words: str) -> None:
     """Each is an error of one line, and the tasks have no end that could be stored."""
     monkeypatch.setattr(http, "MAX_ANSWER_SIZE", 100)
-    with answering(data) as url:
-        found = Asking(Target(Endpoint(url), "m"), BODY, 10)
+    with Answering(BODY[-20:], data) as server:
+        found = Asking(Target(Endpoint(server.url), "m"), BODY, 10)
         with pytest.raises(AskingError) as caught:
             list(found.run())
     assert words in str(caught.value)
@@ -189,8 +154,8 @@ def test_broken_answers(monkeypatch: pytest.MonkeyPatch, data: bytes, words: str
 
 def test_a_server_that_closes_at_the_end() -> None:
     """Without a length the end of the connection ends the answer; whether it is whole is told by its events."""
-    with answering(STREAM + b"\r\n" + EVENT % b"moon") as url:
-        assert isinstance(ask(url).tasks[-1], ExchangeEnded)
+    with Answering(BODY[-20:], STREAM + b"\r\n" + EVENT % b"moon") as server:
+        assert isinstance(ask(server.url).tasks[-1], ExchangeEnded)
 
 
 def test_a_server_that_compresses(store: object, mpal: Callable[..., object], failed: int) -> None:
@@ -198,16 +163,6 @@ def test_a_server_that_compresses(store: object, mpal: Callable[..., object], fa
     done = gzip.compress(
         EVENT % b"so" + EVENT.replace(b"}]}", b',"finish_reason":"stop"}]}') % b"" + b"data: [DONE]\n\n"
     )
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        with listener.accept()[0] as client:
-            read_until(client, b"include_usage")
-            client.sendall(STREAM + b"Content-Encoding: gzip\r\n\r\n" + done)
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    with listener:
-        result = mpal("explain", str(failed), "-y", "--via", f"http://127.0.0.1:{listener.getsockname()[1]}")
-        thread.join()
+    with Answering(b"include_usage", STREAM + b"Content-Encoding: gzip\r\n\r\n" + done) as server:
+        result = mpal("explain", str(failed), "-y", "--via", server.url)
     assert (result.code, result.out) == (0, "so\n"), result  # type: ignore[attr-defined]

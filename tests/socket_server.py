@@ -60,3 +60,20 @@ def read_request(connection: socket.socket) -> tuple[str, dict[str, str], bytes]
     headers = dict(field.decode().strip().partition(": ")[::2] for field in iter(reader.readline, b"\r\n"))
     headers = {name.lower(): value for name, value in headers.items()}
     return line, headers, reader.read(int(headers.get("content-length", 0)))
+
+
+def relay(one: socket.socket, other: socket.socket) -> None:
+    """Pass bytes both ways until both sides have ended."""
+    back = threading.Thread(target=pump, args=(other, one), daemon=True)
+    back.start()
+    pump(one, other)
+    back.join()
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    """Pass bytes on until the end, and the end too."""
+    with suppress(OSError):
+        while data := source.recv(65_536):
+            sink.sendall(data)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
