@@ -53,8 +53,8 @@ def week_ago() -> datetime:
     "--before",
     metavar="TIME",
     callback=parse_moment,
-    help="Delete calls that began before this time: 2024-07-29, '2024-07-29 21:30', -30d, today; local time. Default: the "
-    "day seven days ago, unless --keep-last or --max-size is given.",
+    help="Delete calls that began before this time: 2024-07-29, '2024-07-29 21:30', -30d, today; local time. Default: "
+    "the day seven days ago, unless --keep-last or --max-size is given.",
 )
 @click.option("--keep-last", metavar="NUMBER", type=WholeNumber(), help="Keep only the newest N calls.")
 @click.option(

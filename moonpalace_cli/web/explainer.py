@@ -34,7 +34,7 @@ logger = logging.getLogger("moonpalace.web")
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What is explained: a call, whose name is its id, or the newest of the `total` calls that match the filter `name`."""
+    """What is explained: a call, whose name is its id, or the newest of the `total` that match the filter `name`."""
 
     name: int | str
     ids: Sequence[int]
