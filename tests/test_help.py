@@ -50,8 +50,8 @@ def options_of(name: str) -> Iterator[click.Option]:
 
 
 def words(text: str) -> str:
-    """Return a text with single spaces, as it is before a help page breaks it into lines."""
-    return " ".join(text.split())
+    """Return a text with single spaces, as it is before a help page breaks it into lines, also after hyphens."""
+    return " ".join(text.split()).replace("- ", "-")
 
 
 NAMES = ["", *sorted(COMMANDS)]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 STANDARD_OUTPUT = ("stdout", "-")
 REPORT = "report"
 """The format that has a flag of its own: a report is redacted by default."""
+NAMES = [name for name in FORMATS if name != REPORT]
 BUNDLE = ".zip"
 
 
@@ -54,8 +55,9 @@ BUNDLE = ".zip"
 @click.option(
     "--format",
     "form",
-    type=click.Choice([name for name in FORMATS if name != REPORT]),
-    help="What to write. Default: json, but jsonl for several calls in one output.",
+    type=click.Choice(NAMES),
+    metavar="FORMAT",
+    help=f"What to write: {', '.join(NAMES)}. Default: json, but jsonl for several calls in one output.",
 )
 @click.option("--curl", "as_curl", is_flag=True, help="The same as --format curl.")
 @click.option("--report", "as_report", is_flag=True, help="Write a report in Markdown; redacted unless --no-redact.")

@@ -6,10 +6,11 @@ What was stored by an earlier version, or imported, passed the rules of its time
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from moonpalace_addons.store.read.header_text import header_pairs
 from moonpalace_addons.store.write import gate
+from moonpalace_addons.store.write.storable import storable
 from moonpalace_addons.wire.secrets import masking
 from moonpalace_cli.calls.reading import Call
 
@@ -37,10 +38,9 @@ def credentials_of(call: Exchange) -> tuple[bytes, ...]:
 
 
 def masked_row(call: Exchange, hidden: tuple[bytes, ...]) -> Exchange:
-    """Return the row of a call with secrets masked."""
-    return call._replace(
-        client_request_id=call.client_request_id and masking.mask_known(call.client_request_id, hidden),
-        session=call.session and masking.mask_known(call.session, hidden),
+    """Return the row of a call with secrets masked: in all its texts as when it is stored, in some of them further."""
+    texts = storable({name: text for name, text in call._asdict().items() if type(text) is str}, hidden)
+    return call._replace(**cast("dict[str, Any]", texts))._replace(
         note=call.note and masking.mask_known(call.note, hidden),
         path=masking.mask_known(masking.mask_path(call.path), hidden),
         query=masking.mask_known(masking.mask_query(call.query), hidden),

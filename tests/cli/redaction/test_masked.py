@@ -1,0 +1,24 @@
+"""Tests of masking the secrets of a stored call once more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, get_type_hints
+
+from moonpalace_addons.store.exchange import Exchange
+from moonpalace_cli.redaction.masked import masked
+
+if TYPE_CHECKING:
+    from moonpalace_cli.calls.reading import Call
+
+KEY = "sk-0123456789abcdefghij0123456789ab"
+OURS = {"uuid", "endpoint", "category", "key_fingerprint", "note"}
+"""What neither a client nor upstream writes."""
+
+
+def test_every_text_of_a_row_is_masked(call: Callable[..., Call]) -> None:
+    """A known secret, and a key that its form tells, is in no text that others write."""
+    texts = {name for name, hint in get_type_hints(Exchange).items() if hint in (str, str | None)}
+    for hidden, known in (("moonlight", (b"moonlight",)), (KEY, ())):
+        row = masked(call(**dict.fromkeys(texts, f"X: {hidden}\r\n")), known).exchange
+        assert {name for name in texts if hidden in str(getattr(row, name))} <= OURS
