@@ -84,9 +84,10 @@ class CommandGroup(SuggestingGroup):
         """Import a command; return None for an unknown name."""
         if cmd_name not in COMMANDS:
             return None
-        module, _ = COMMANDS[cmd_name]
+        module, text = COMMANDS[cmd_name]
         with uncollected():
             command: click.Command = importlib.import_module(f"moonpalace_cli.commands.{module}").command
+        command.short_help = text
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

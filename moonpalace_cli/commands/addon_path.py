@@ -7,7 +7,7 @@ import click
 from moonpalace_addons.errors import MoonPalaceError
 
 
-@click.command("addon-path", short_help="Print the path of the script for mitmdump and mitmweb.")
+@click.command("addon-path")
 def command() -> None:
     """Print the path of the script that makes mitmproxy record calls: mitmdump -s "$(mpal addon-path)"."""
     found = find_spec("moonpalace")

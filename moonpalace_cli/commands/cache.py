@@ -38,7 +38,6 @@ NUMBERS = ("messages", "bytes", "tokens", "uses")
 @click.group(
     "cache",
     cls=SuggestingGroup,
-    short_help="Show context caches, and why a prompt was not cached.",
     invoke_without_command=True,
 )
 @click.pass_context

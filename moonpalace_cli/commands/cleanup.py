@@ -48,7 +48,7 @@ def week_ago() -> datetime:
     return datetime.fromisoformat(day.strftime("%Y-%m-%d")).astimezone()
 
 
-@click.command("cleanup", short_help="Delete old calls.")
+@click.command("cleanup")
 @click.option(
     "--before",
     metavar="TIME",

@@ -35,7 +35,6 @@ HEAD = """\
 @click.group(
     "config",
     cls=SuggestingGroup,
-    short_help="Show every setting and where it comes from, or write a file.",
     invoke_without_command=True,
 )
 @click.option("--config", "file", type=GivenPath(path_type=Path), metavar="FILE", help="Read this file.")

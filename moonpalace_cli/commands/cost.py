@@ -29,7 +29,7 @@ WITHOUT_COST = (
 )
 
 
-@click.command("cost", short_help="Add up the cost of calls, and what the cache saved.")
+@click.command("cost")
 @click.option(
     "--by",
     type=click.Choice(GROUPS),

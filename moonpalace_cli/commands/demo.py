@@ -60,7 +60,7 @@ MORE = ("log", "show 2", "inspect 2 --timeline", "why 3", "cost", "list --failed
 """Commands to try with a store that was kept."""
 
 
-@click.command("demo", short_help="Show what MoonPalace does, without an account or a network.")
+@click.command("demo")
 @click.option("--keep", is_flag=True, help="Keep the store, and print commands to try.")
 def command(keep: bool) -> None:
     """Start a mock API and the proxy, make calls, and show the results.

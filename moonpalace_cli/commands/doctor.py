@@ -29,7 +29,7 @@ EXPORT_TIMEOUT = 3.0
 """Seconds that the receiver of an export has to answer."""
 
 
-@click.command("doctor", short_help="Check the store's health, and search it for secrets.")
+@click.command("doctor")
 @click.option("--secrets", "for_secrets", is_flag=True, help="Search everything stored for keys and tokens instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as a JSON object.")
 @form_option

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from moonpalace_cli.explaining.record import Subject
 
 
-@click.command("explain", short_help="Ask a model what went wrong with a call, and what to change.")
+@click.command("explain")
 @selection_flags(default="newest", of_programs=True)
 @click.option("--question", metavar="TEXT", help="Ask this about the call, instead of what went wrong.")
 @click.option("--again", is_flag=True, help="Ask again, even if there is an explanation.")

@@ -30,7 +30,7 @@ NAMES = [name for name in FORMATS if name != REPORT]
 BUNDLE = ".zip"
 
 
-@click.command("export", short_help="Export calls as JSON, commands, HAR, data sets or reports.")
+@click.command("export")
 @selection_flags(without=LABELS)
 @click.option("--good", is_flag=True, help="Mark it as a good case; the mark is stored.")
 @click.option("--bad", is_flag=True, help="Mark it as a bad case; the mark is stored.")

@@ -3,7 +3,7 @@
 import click
 
 
-@click.command("help", short_help="Show the help of a command.")
+@click.command("help")
 @click.argument("names", metavar="[COMMAND]...", nargs=-1)
 @click.pass_context
 def command(context: click.Context, names: tuple[str, ...]) -> None:

@@ -30,7 +30,7 @@ def parse_source(context: click.Context, parameter: click.Parameter, text: str) 
         raise click.BadParameter(hint, context, parameter) from error
 
 
-@click.command("import", short_help="Import calls from another store.")
+@click.command("import")
 @click.argument("source", metavar="FILE_OR_URL", callback=parse_source)
 @click.option("--dry-run", is_flag=True, help="Only count what would be imported.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as a JSON object.")

@@ -61,7 +61,7 @@ class Shown:
     form: Form
 
 
-@click.command("inspect", short_help="Show one call in full.")
+@click.command("inspect")
 @selection_flags(views=True)
 @click.option(
     "--print",

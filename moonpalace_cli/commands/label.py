@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 COLUMNS = ("id", "category", "tags", "note")
 
 
-@click.command("label", short_help="Mark stored calls as good or bad, tag them, add a note.")
+@click.command("label")
 @selection_flags(without=LABELS)
 @click.option("--good", is_flag=True, help="Mark the calls as good cases.")
 @click.option("--bad", is_flag=True, help="Mark the calls as bad cases.")

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from moonpalace_addons.settings.values import Settings
 
 
-@click.command("list", short_help="List the newest calls.")
+@click.command("list")
 @click.option(
     "-n",
     "--n",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from moonpalace_addons.settings.values import Settings
 
 
-@click.command("log", short_help="Show the newest calls as one line each, and follow new ones.")
+@click.command("log")
 @click.option(
     "-n",
     "--n",

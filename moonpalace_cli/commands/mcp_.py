@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 CLIENTS = ("claude", "codex", "cursor", "kimi", "opencode")
 
 
-@click.command("mcp", short_help="Serve the store to coding agents (MCP).")
+@click.command("mcp")
 @click.option("--allow-label", is_flag=True, help="Let the agent set labels; otherwise it can only read.")
 @click.option("--raw", is_flag=True, help="Do not replace ids of accounts, users, addresses and files with pseudonyms.")
 @click.option(

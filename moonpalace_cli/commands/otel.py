@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.telemetry.spans import CallSpan
 
 
-@click.command("otel", short_help="Send stored calls to OpenTelemetry.")
+@click.command("otel")
 @selection_flags()
 @click.option("--print", "prints", is_flag=True, help="Print the spans as JSON, one a line, and send nothing.")
 @setting_flags("database", "otel-content")

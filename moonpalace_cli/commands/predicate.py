@@ -23,7 +23,7 @@ MAX_SHOWN = 1000
 """Characters of a value, or of a step of a plan, that are shown."""
 
 
-@click.command("predicate", short_help="Explain a predicate: its meaning, its SQL, and whether it uses an index.")
+@click.command("predicate")
 @click.argument("text")
 @setting_flags("database")
 def command(text: str, settings: Settings) -> None:

@@ -34,7 +34,7 @@ class NotAllSentError(MoonPalaceError):
     """Raised at the end if a report is not known to have arrived."""
 
 
-@click.command("report", short_help="Send reports of calls to a tracker, a mailbox, a chat or a folder.")
+@click.command("report")
 @selection_flags(default="newest")
 @click.option(
     "--to", "name", metavar="NAME", help="A destination under reports in config.yaml; not needed for the only one."

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from moonpalace_addons.settings.values import Settings
 
 
-@click.command("show", short_help="Show one call on one screen, and why it ended as it did.")
+@click.command("show")
 @selection_flags(views=True, default="newest")
 @colour_flag
 @setting_flags("database", "endpoint")

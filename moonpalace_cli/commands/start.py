@@ -9,7 +9,7 @@ from moonpalace_cli.flags.numbers import WholeNumber
 from moonpalace_cli.flags.setting_flags import setting_flags
 
 
-@click.command("start", short_help="Start the proxy.")
+@click.command("start")
 @setting_flags()
 @colour_flag
 @click.option("--web", is_flag=True, help="Run inside mitmweb and open its page in the browser, to watch calls live.")

@@ -5,7 +5,7 @@ import click
 from moonpalace_addons.version import __version__
 
 
-@click.command("version", short_help="Show the version.")
+@click.command("version")
 def command() -> None:
     """Show the version, as --version does."""
     click.echo(f"mpal {__version__}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from moonpalace_addons.settings.values import Settings
 
 
-@click.command("web", short_help="Show the stored calls in the browser.")
+@click.command("web")
 @click.option(
     "--port",
     type=WholeNumber(0, 65535),

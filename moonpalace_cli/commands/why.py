@@ -20,7 +20,7 @@ NOTHING = (
 )
 
 
-@click.command("why", short_help="Explain why a call was cut off, slow or refused, and what to do.")
+@click.command("why")
 @selection_flags(views=True, default="newest")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per call.")
 @colour_flag
