@@ -19,7 +19,7 @@ from moonpalace_cli.flags.colour import colour_flag
 from moonpalace_cli.flags.meant import ALIASES, SuggestingGroup, argument_error, flag_error
 from moonpalace_cli.flags.meant import COMMANDS as MEANT
 from moonpalace_cli.flags.process_title import hide_secrets
-from moonpalace_cli.output import make_streams_lenient, open_missing_streams
+from moonpalace_cli.output import make_streams_lenient, note, open_missing_streams
 
 COMMANDS = {
     "addon-path": ("addon_path", "Print the path of the script for mitmdump and mitmweb."),
@@ -161,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def report(message: str, exit_code: int, detail: str = "") -> int:
     """Print an error in one line, and below it its origin; return its exit code."""
     with contextlib.suppress(OSError):  # standard error is closed too
-        click.echo(escaped(f"Error: {' '.join(message.splitlines())}"), err=True)
+        note(escaped(f"Error: {' '.join(message.splitlines())}"))
         if detail:
             click.echo(escaped(detail), err=True)
     return exit_code

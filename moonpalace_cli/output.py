@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sys
+import textwrap
 
 import click
 
@@ -97,6 +98,14 @@ def harmless(text: str) -> str:
     if text.isprintable():
         return text
     return "".join([piece if place % 2 else escaped(piece) for place, piece in enumerate(OURS.split(text))])
+
+
+def note(text: str) -> None:
+    """Print a sentence to standard error; on a terminal its lines end between words, which stay whole."""
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        text = textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
+    click.echo(text, err=True)
 
 
 def print_json(text: str, *, end: bool = True) -> None:

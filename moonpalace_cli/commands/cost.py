@@ -11,7 +11,7 @@ from moonpalace_cli.flags.filters import Filters, filter_flags
 from moonpalace_cli.flags.forms import form_flags
 from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.setting_flags import setting_flags
-from moonpalace_cli.output import is_terminal, terminal_width, visible
+from moonpalace_cli.output import is_terminal, note, terminal_width, visible
 from moonpalace_cli.text.records import Form, print_records
 from moonpalace_cli.views import costs
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 GROUPS = ("model", "day", "tag", "session", "endpoint")
 WITHOUT_COST = (
-    "without a cost: {}; the price of their model is unknown (set it under prices: in config.yaml), "
-    "or they are older than its price (mpal cost --reprice)"
+    "no cost for {} with tokens: their price is unknown (set it under prices: in config.yaml), or was set after them "
+    "(mpal cost --reprice)"
 )
 
 
@@ -89,7 +89,7 @@ def tell_of_unknown(groups: list[Spent]) -> None:
     """Say on standard error how many calls with tokens have no cost."""
     count = sum(group.with_tokens for group in groups if group.currency is None)
     if count:
-        click.echo(WITHOUT_COST.format(f"{count:,} {'call' if count == 1 else 'calls'}"), err=True)
+        note(WITHOUT_COST.format(f"{count:,} {'call' if count == 1 else 'calls'}"))
 
 
 def missed_sums(engine: Engine, where: ColumnElement[bool] | None) -> list[Lost]:

@@ -38,6 +38,7 @@ def command(wanted: CallSelection, as_json: bool, settings: Settings) -> None:
         from moonpalace_addons.store.read.outcomes import outcome
         from moonpalace_cli.explaining.language import terminal_language
         from moonpalace_cli.output import print_json, terminal_width
+        from moonpalace_cli.text.tables import fold
         from moonpalace_cli.views.showing.facts import read_facts
         from moonpalace_cli.views.showing.phrases import Phrase, translated
         from moonpalace_cli.views.showing.reasons import reasons
@@ -55,5 +56,6 @@ def command(wanted: CallSelection, as_json: bool, settings: Settings) -> None:
                 print_json(json.dumps(document, ensure_ascii=False))
                 continue
             click.echo(f"#{call.id} {translated(outcome(call).text, language)}")
-            lines = reason_lines(found, terminal_width() or WIDTH, language)
-            click.echo("\n".join(lines) or Phrase(NOTHING).said(language))
+            width = terminal_width() or WIDTH
+            lines = reason_lines(found, width, language) or fold(Phrase(NOTHING).said(language), width)
+            click.echo("\n".join(lines))

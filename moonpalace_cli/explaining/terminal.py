@@ -18,7 +18,7 @@ from moonpalace_cli.explaining.keeping import keep
 from moonpalace_cli.explaining.language import terminal_language
 from moonpalace_cli.explaining.quoting import tokens_in
 from moonpalace_cli.explaining.target import KEY_VARIABLE
-from moonpalace_cli.output import ellipsis, visible
+from moonpalace_cli.output import ellipsis, note, visible
 from moonpalace_cli.views.showing.phrases import NOTHING, phrase
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def print_kept(explanation: Explanation) -> None:
     click.echo(visible(explanation.text))
     when = local_time(explanation.created_at)
     said = told("explained by {model} on {when}; --again asks again", model=explanation.model, when=when)
-    click.echo(visible(said), err=True)
+    note(visible(said))
 
 
 def print_prompt(target: Target, prompt: Prompt, *, err: bool = False) -> None:
@@ -82,7 +82,7 @@ def explain(engine: Engine, target: Target, prompt: Prompt, subject: Subject, se
         explanation, call = keep(engine, asking, subject, settings.prices)
         if not say.said:
             say(explanation.text)
-    click.echo(closing(call), err=True)
+    note(closing(call))
 
 
 class Speech:

@@ -16,7 +16,7 @@ from moonpalace_cli.calls.reading import read_calls
 from moonpalace_cli.export.destinations import to_folder
 from moonpalace_cli.export.formats import FORMATS
 from moonpalace_cli.export.unfit import UnfitError
-from moonpalace_cli.output import visible
+from moonpalace_cli.output import note, visible
 from moonpalace_cli.redaction.checking import Clean, secrets_in
 from moonpalace_cli.redaction.patterns import redactor
 from moonpalace_cli.text.progress import progress
@@ -86,9 +86,9 @@ def export(engine: Engine, ids: Sequence[int], plan: Plan, destination: Destinat
                     yield path
         refuse_nothing(ids, plan, outcome)
     if outcome.left_out:
-        click.echo(f"left out as {plan.name}: {outcome}", err=True)
+        note(f"left out as {plan.name}: {outcome}")
     for line in plan.redactor.summary.lines() if plan.redactor and plan.shows_summary else ():
-        click.echo(visible(line), err=True)
+        note(visible(line))
 
 
 def written(call: Call, plan: Plan, outcome: Outcome) -> str | None:

@@ -10,6 +10,7 @@ import click
 
 from moonpalace_addons.errors import NotFoundError
 from moonpalace_cli.flags.numbers import MAX_INTEGER
+from moonpalace_cli.output import note
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -89,7 +90,7 @@ def tell_others(ids: Sequence[int]) -> None:
     newest, *others = ids
     if others:
         names = ", ".join(map(str, others))
-        click.echo(f"{len(ids)} calls match; this is the newest, {newest}; the others: {names}", err=True)
+        note(f"{len(ids)} calls match; this is the newest, {newest}; the others: {names}")
 
 
 def known(engine: Engine, ids: Sequence[int]) -> list[int]:

@@ -8,6 +8,12 @@ from moonpalace_cli.deferred_imports import defer
 STYLE = re.compile("\x1b\\[[0-9;]*m")
 """Our own colours; foreign text has passed `output.visible`, which leaves no escapes."""
 
+CJK = "\u2e80-\u303f\u3041-\u3096\u30a0-\ua4cf\uac00-\ud7a3\uf900-\ufaff\uff01-\uff60"
+BREAK = re.compile(
+    rf" |(?<![ (（「『【《])(?:(?<=[{CJK}])(?=[!-~{CJK}])|(?<=[!-~])(?=[{CJK}]))(?![，。；：！？、）」』】》,.;:!?)%])"
+)
+"""A place where a line may end; punctuation stays with the text that it belongs to."""
+
 MAX_CLUSTER_LENGTH = 32
 """Maximum characters per column, including marks and joiners."""
 
@@ -75,17 +81,22 @@ def display_width(text: str) -> int:
 
 
 def fold(line: str, width: int) -> list[str]:
-    """Return the line in pieces of at most `width` columns, broken at spaces where possible."""
+    """Return the line in pieces of at most `width` columns, broken at spaces and beside Chinese where possible."""
     pieces, start = list[str](), 0
-    while True:
-        end = end_of_piece(line, start, width)
-        if end == len(line):
-            return [*pieces, line[start:]]
-        space = end if line[end] == " " else line.rfind(" ", start, end)
-        if 2 * (space - start) >= end - start:
-            end = space
+    while (end := end_of_piece(line, start, width)) < len(line):
+        end = last_break(line, start, end)
         pieces.append(line[start:end])
         start = end + (line[end] == " ")
+    return [*pieces, line[start:]]
+
+
+def last_break(line: str, start: int, end: int) -> int:
+    """Return where to break before `end` at the latest: there if the second half of the piece has no better place."""
+    middle = (start + end + 1) // 2
+    if line[middle - 1 : end + 1].isascii():
+        space = line.rfind(" ", middle, end + 1)
+        return end if space < 0 else space
+    return next((place for place in range(end, middle - 1, -1) if BREAK.match(line, place)), end)
 
 
 def cut(line: str, width: int) -> list[str]:

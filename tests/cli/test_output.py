@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from moonpalace_cli.output import make_streams_lenient, print_json, print_text, terminal_width, visible
+from moonpalace_cli.output import make_streams_lenient, note, print_json, print_text, terminal_width, visible
 
 
 class Terminal(io.TextIOWrapper):
@@ -93,3 +93,16 @@ def test_width_is_that_of_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> No
     assert terminal_width() is None
     replace_stdout(monkeypatch, "utf-8", terminal=True)
     assert terminal_width() == 91
+
+
+@pytest.mark.parametrize(
+    ("terminal", "expected"),
+    [(False, "one two /a/long/path/to-it three\n"), (True, "one two\n/a/long/path/to-it\nthree\n")],
+)
+def test_notes_end_lines_between_words(monkeypatch: pytest.MonkeyPatch, terminal: bool, expected: str) -> None:
+    """On a terminal, where a word that is too long stays whole, to be copied; elsewhere a note is one line."""
+    monkeypatch.setenv("COLUMNS", "10")
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stderr", (Terminal if terminal else io.TextIOWrapper)(written, "utf-8"))
+    note("one two /a/long/path/to-it three")
+    assert written.getvalue().decode() == expected

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from moonpalace_addons.wire.escaping import escaped
-from moonpalace_cli.output import is_terminal, is_utf8, terminal_width, visible
+from moonpalace_cli.output import is_terminal, is_utf8, note, terminal_width, visible
 from moonpalace_cli.text.records import print_object, print_records
 from moonpalace_cli.views.listing.columns import DEFAULT, VERBOSE, Column, chosen
 from moonpalace_cli.views.listing.printing import print_calls, print_table, print_verbose, record_columns
@@ -53,7 +53,7 @@ def tell_units(predicates: tuple[str, ...], *, found_any: bool) -> None:
     from moonpalace_addons.store.query.units import remark
 
     if told := remark([parse(text) for text in predicates], only_implausible=found_any):
-        click.echo(visible(told), err=True)
+        note(visible(told))
 
 
 def columns_of(names: tuple[str, ...], *, as_json: bool) -> tuple[Column, ...]:
@@ -118,7 +118,7 @@ def print_lines(engine: Engine, found: Sequence[Exchange], form: Form) -> None:
 def print_none(form: Form, why: str) -> None:
     """Print that there are no lines, and on standard error why."""
     if form == "table":
-        click.echo(why, err=True)
+        note(why)
     else:
         print_records((), form)
 
@@ -128,7 +128,7 @@ def warn_of_full_scan(order: Order, took: float) -> None:
     from moonpalace_addons.store.records import ordering
 
     if order is not None and took > LONG and not ordering.is_indexed(order[0]):
-        click.echo("no index serves this order: every call was read", err=True)
+        note("no index serves this order: every call was read")
 
 
 def print_count(engine: Engine, selection: Selection, form: Form) -> int:

@@ -112,4 +112,10 @@ def shown(value: object, language: str) -> object:
 
 def listed(phrases: Sequence[Phrase], language: str = ENGLISH) -> str:
     """Return sentences as one, with commas between them."""
-    return ("，" if language == CHINESE_CODE else ", ").join(each.said(language) for each in phrases)
+    return "".join(with_commas(phrases, language))
+
+
+def with_commas(phrases: Sequence[Phrase], language: str) -> list[str]:
+    """Return sentences, all but the last with a comma."""
+    comma, last = "，" if language == CHINESE_CODE else ", ", len(phrases) - 1
+    return [each.said(language) + comma * (place < last) for place, each in enumerate(phrases)]

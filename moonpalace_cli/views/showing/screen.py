@@ -18,7 +18,7 @@ from moonpalace_cli.output import ellipsis, signs, visible
 from moonpalace_cli.text import colours
 from moonpalace_cli.text.tables import fold
 from moonpalace_cli.views.showing.facts import Facts
-from moonpalace_cli.views.showing.phrases import ENGLISH, NOTHING, Phrase, listed, phrase, translated
+from moonpalace_cli.views.showing.phrases import ENGLISH, NOTHING, Phrase, phrase, translated, with_commas
 from moonpalace_cli.views.showing.reason import Reason
 from moonpalace_cli.views.showing.reported import reported
 
@@ -65,7 +65,8 @@ class Screen:
         yield from self._section("asked", list(self._asked()))
         yield from self._section("answered", list(self._answered()))
         yield from self._section("tokens", fold(tokens(self.facts).said(self.language), self.width - LABEL))
-        yield from self._section("time", fold(listed(times(self.facts), self.language), self.width - LABEL))
+        spent = packed(with_commas(times(self.facts), self.language), self.width - LABEL, "")
+        yield from self._section("time", self._folded(spent))
         yield from self._section("cache", [cache(self.facts).said(self.language)])
         yield from self._section("warnings", self._folded(self._translated(self.facts.call.warnings)))
         yield from self._section("labels", self._folded([" · ".join(self._said(labels(self.facts)))]))
@@ -266,11 +267,11 @@ def packed(texts: Sequence[str], width: int, separator: str = "  ") -> list[str]
     lines = [""]
     for text in texts:
         joined = f"{lines[-1]}{separator}{text}" if lines[-1] else text
-        if lines[-1] and width_of(joined) > width:
+        if lines[-1] and width_of(joined.rstrip()) > width:
             lines.append(text)
         else:
             lines[-1] = joined
-    return lines
+    return [line.rstrip() for line in lines]
 
 
 def next_commands(facts: Facts) -> Iterator[str]:

@@ -59,7 +59,7 @@ def test_table(calls: Store, mpal: Callable[..., Outcome]) -> None:
         ["kimi-k3", "2", "2,000", "800", "200", "0.0036", "0.0004", "0.003", "0.007", "0.002", "USD"],
         ["other", "1", "5", "0", "0", "", "", "", "", "", ""],
     ]
-    assert result.err.startswith("without a cost: 1 call; the price of their model is unknown")
+    assert result.err.startswith("no cost for 1 call with tokens: their price is unknown")
 
 
 def test_more_tokens_than_there_are(store: Store, mpal: Callable[..., Outcome]) -> None:
@@ -74,7 +74,7 @@ def test_more_tokens_than_there_are(store: Store, mpal: Callable[..., Outcome]) 
 def test_only_calls_with_tokens_lack_a_cost(calls: Store, mpal: Callable[..., Outcome]) -> None:
     """A call that failed has no price, and needs none, whatever other calls of its model have."""
     calls.add(model_answered="other", prompt_tokens=None, completion_tokens=None)
-    assert mpal("cost").err.startswith("without a cost: 1 call;")
+    assert mpal("cost").err.startswith("no cost for 1 call with tokens: ")
 
 
 def test_sums(calls: Store, mpal: Callable[..., Outcome]) -> None:
@@ -141,7 +141,7 @@ def test_reprice(store: Store, mpal: Callable[..., Outcome], tmp_path: Path) -> 
     assert first.err == "1 of 2 costs have changed\n"
     assert [json.loads(line)["cost"] for line in first.out.splitlines()] == [2.0, None]
     config.write_text("prices: {kimi-*: {input: 1, output: 8}}", encoding="utf-8")
-    assert mpal("cost", "--reprice").err.startswith("2 of 3 costs have changed\nwithout a cost: 1 call")
+    assert mpal("cost", "--reprice").err.startswith("2 of 3 costs have changed\nno cost for 1 call")
     assert told(mpal("cost", "--json"), "model", "cost", "currency") == [("kimi-k3", 2.0, "USD"), ("x", None, None)]
 
 

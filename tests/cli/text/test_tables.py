@@ -119,10 +119,14 @@ def test_boxes_with_colours() -> None:
         ("a verylongword", 6, ["a very", "longwo", "rd"]),
         ("没有空格的一段话", 6, ["没有空", "格的一", "段话"]),
         ("  indented words", 10, ["  indented", "words"]),
+        ("最多 50 次往下说", 10, ["最多 50 次", "往下说"]),
+        ("一二三四，五六", 8, ["一二三", "四，五六"]),
+        ("一二三（四五）", 8, ["一二三", "（四五）"]),
+        ("设一个新的max_tokens吧", 14, ["设一个新的", "max_tokens吧"]),
     ],
 )
 def test_fold(line: str, width: int, pieces: list[str]) -> None:
-    """Lines are broken at spaces where that wastes little, else anywhere."""
+    """Lines are broken at spaces and in Chinese where that wastes little, not before punctuation; else anywhere."""
     assert fold(line, width) == pieces
 
 

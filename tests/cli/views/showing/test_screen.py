@@ -102,6 +102,15 @@ def test_sections(rich: Store, mpal: Callable[..., Outcome]) -> None:
     assert "\x1b" not in shown
 
 
+def test_times_stay_whole(rich: Store) -> None:
+    """Between two lines of the times there is a comma."""
+    lines = screen(rich, 60)
+    begin = next(place for place, line in enumerate(lines) if line.startswith("time"))
+    end = next(place for place, line in enumerate(lines) if line.startswith("cache"))
+    assert end - begin > 1
+    assert all(line.endswith(",") for line in lines[begin : end - 1])
+
+
 @pytest.mark.parametrize("width", [40, 60, 80, 120, 200, None])
 def test_no_line_is_wider_than_the_terminal(rich: Store, width: int | None) -> None:
     """Lines fit whatever the text, with East Asian characters two columns wide."""
