@@ -2,6 +2,9 @@
 
 import click
 
+TOPICS = (("columns",), ("column",), ("fields",), ("field",))
+"""Names of the page on columns."""
+
 
 @click.command("help")
 @click.argument("names", metavar="[COMMAND]...", nargs=-1)
@@ -11,7 +14,7 @@ def command(context: click.Context, names: tuple[str, ...]) -> None:
 
     "mpal help columns" shows what the columns of list and the fields of predicates mean.
     """
-    if names == ("columns",):
+    if names in TOPICS:
         click.echo(columns_text(context))
         return
     shown = context.find_root()

@@ -113,8 +113,8 @@ def command(
     client_disconnected, upstream_failed, timed_out, repeat_interrupted or proxy_died. "200 error" is an answer that
     ended in an error.
 
-    When piped, the table is never cut. On a narrow terminal, ids are shortened in the middle (…); if that is not
-    enough, each call is printed as a block of lines, with nothing left out.
+    When piped, the table is never cut. On a narrow terminal, ids and texts are shortened (…); if that is not enough,
+    each call is printed as a block of lines, with nothing left out.
 
     --count and --stats cover all calls; with -n, --stats covers the newest N.
     """

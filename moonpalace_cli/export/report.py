@@ -55,9 +55,9 @@ def report(call: Call, _: str = "") -> str:
         ("", f"# {escaped(title(call))}"),
         ("", call.exchange.note or ""),
         ("Call", facts(call)),
-        ("What was asked", asked(call)),
-        ("What came", came(call)),
-        ("To ask again", again(call)),
+        ("Request", asked(call)),
+        ("Response", came(call)),
+        ("Reproduce", again(call)),
         ("Versions", versions(call)),
     ]
     return "\n\n".join((f"## {name}\n\n" if name else "") + text for name, text in sections if text)

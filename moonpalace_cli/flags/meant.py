@@ -30,6 +30,7 @@ COMMANDS = {
     **dict.fromkeys(("check", "status", "health"), ("doctor",)),
     **dict.fromkeys(("debug", "diagnose"), ("why", "explain")),
     **dict.fromkeys(("load", "migrate"), ("import",)),
+    **dict.fromkeys(("diff", "compare"), ("web", "cache why")),
 }
 """Words of other tools, and the commands that do here what they do there."""
 

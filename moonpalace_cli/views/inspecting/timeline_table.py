@@ -18,10 +18,10 @@ from moonpalace_cli.text.tables import box, cut, display_width, fold, frame_widt
 if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
 
-HEADERS = ("event", "time", "gap", "", "bytes", "kind", "brought")
+HEADERS = ("event", "time", "gap", "", "bytes", "kind", "data")
 BAR = 10
 TEXT = 60
-"""Columns of what events brought where no terminal sets the width."""
+"""Columns of the data of events where no terminal sets the width."""
 MIN_TEXT_WIDTH = 32
 """Preferred minimum columns of this text; below that, bars and bytes are dropped."""
 MIN_WIDTH = 8

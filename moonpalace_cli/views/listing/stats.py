@@ -180,7 +180,12 @@ def report(groups: Mapping[str | None, Group], width: int | None, *, blocks: boo
     if whole.failures:
         parts.append("errors: " + ", ".join(f"{name} {calls}" for name, calls in whole.failures.most_common()))
     parts += [
-        draw(f"{name}, {len(times)} calls", steps(times), min(width or BAR, BAR), blocks=blocks)
+        draw(
+            f"{name}, {len(times)} {'call' if len(times) == 1 else 'calls'}",
+            steps(times),
+            min(width or BAR, BAR),
+            blocks=blocks,
+        )
         for name, times in zip(TIMES, whole.times, strict=True)
         if times and name != "tpot"
     ]

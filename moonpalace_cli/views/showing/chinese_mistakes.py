@@ -40,7 +40,7 @@ PREDICATES = {
     "this string has no end": "这个字符串没有结束的引号",
     "a string does not belong here": "这里不该有字符串",
     "syntax error at character {number}": "第 {number} 个字符有语法错误",
-    "expected {what} (text stands in quotes)": "这里应该是{what}；文本要加引号",
+    "expected {what} (put text in quotes)": "这里应该是{what}；文本要加引号",
     "expected {what} (equality is ==)": "这里应该是{what}；相等要写成 ==",
     "expected {what} (elements are written field.0)": "这里应该是{what}；数组元素要写成 field.0",
     "expected {what} ({character} is a full-width character: write {other})": (

@@ -47,14 +47,14 @@ def test_report(call: Callable[..., Call]) -> None:
         "| request_id | `req-00000001-aaaa-bbbb` |",
         "| latency | `1 ms` |",
         "| tags | `a, b` |",
-        "## What was asked",
+        "## Request",
         "```\nPOST https://api.moonshot.cn/v1/chat/completions\nmodel: kimi-k3\ntemperature: 0.6\ntools: weather\n```",
         "**system**\n\n```\nBe brief.\n```",
         "**user**\n\n````\n```\n<b>月亮</b>\n````",
-        "## What came",
+        "## Response",
         "**assistant**\n\nReasoning:\n\n```\nHm.\n```\n\n```\nFar.\n```\n\n",
         'Tool calls:\n\n```\nweather({"city": "x"})\n```',
-        "## To ask again",
+        "## Reproduce",
         "sh\ncurl -X 'POST'",
         "## Versions",
         "| MoonPalace | `",
@@ -109,5 +109,5 @@ def test_long_conversation(call: Callable[..., Call]) -> None:
 )
 def test_odd_bodies(call: Callable[..., Call], body: bytes) -> None:
     """Whatever the bodies are, there is a report."""
-    assert "## What came" in report(call(body, body))
+    assert "## Response" in report(call(body, body))
     assert "Nothing." in report(call(body, None))

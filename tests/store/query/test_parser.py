@@ -116,7 +116,7 @@ MISTAKES = [
     ("id = 1", 3, f"syntax error at character 4; expected {OPERATOR}, &&, || or the end (equality is ==)"),
     ("", 0, "it is empty; expected a field, as in: status == 200"),
     ("  ", 0, "it is empty; expected a field, as in: status == 200"),
-    ("a == kimi", 5, f"syntax error at character 6; expected {VALUE} (text stands in quotes)"),
+    ("a == kimi", 5, f"syntax error at character 6; expected {VALUE} (put text in quotes)"),
     ("a == “x”", 5, f'syntax error at character 6; expected {VALUE} (“ is a full-width character: write ")'),
     ("a == 'x", 5, f"this string has no end; expected {VALUE}"),
     ("a 'x'", 2, f"a string does not belong here; expected {OPERATOR}, &&, || or the end"),

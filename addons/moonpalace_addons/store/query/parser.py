@@ -152,7 +152,7 @@ def hint(text: str, position: int, accepted: Collection[str]) -> str:
     if rest[:1] in FULL_WIDTH:
         return f" ({rest[0]} is a full-width character: write {FULL_WIDTH[rest[0]]})"
     if "STRING" in accepted and (rest[:1].isalpha() or rest[:1] == "_"):
-        return " (text stands in quotes)"
+        return " (put text in quotes)"
     if rest[:1] == "=" and not before.endswith("="):
         return " (equality is ==)"
     if rest[:1] == "[" and before[-1:].isalnum():

@@ -120,7 +120,7 @@ def test_even_gaps_are_no_stalls() -> None:
 TABLE = """\
 call 1: 4 events in 51ms, first token after 20ms, longest stall 10ms before event 2
 +-------+-------+-------+--------------------+-------+----------------+-----------+
-| event | time  | gap   |                    | bytes | kind           | brought   |
+| event | time  | gap   |                    | bytes | kind           | data      |
 +-------+-------+-------+--------------------+-------+----------------+-----------+
 |       | 1.2ms |       |                    |       | headers        | 200       |
 | 1     | 20ms  |       |                    | 51    | content        | "Hi"      |
