@@ -36,7 +36,12 @@ class TimeLimit:
         self._running: dict[Connection, psycopg.Connection[tuple[object, ...]]] = {}
         """What runs on PostgreSQL, with the driver's connection, which a connection that has died gives no more."""
         self._engine = engine
-        self._listeners = (("begin", self._begin), ("commit", self._end), ("rollback", self._end))
+        self._listeners = (
+            ("begin", self._begin),
+            ("before_cursor_execute", self._check),
+            ("commit", self._end),
+            ("rollback", self._end),
+        )
         for name, listener in self._listeners:
             event.listen(engine, name, listener)
 
@@ -57,9 +62,12 @@ class TimeLimit:
         for name, listener in self._listeners:
             event.remove(self._engine, name, listener)
 
-    def _begin(self, connection: Connection) -> None:
+    def _check(self, *_: object) -> None:
+        """Refuse a statement after the stop: cancelling ends only what runs, and not what a transaction begins next."""
         if self.is_stopped:
             raise StoreError(STOPPED)
+
+    def _begin(self, connection: Connection) -> None:
         driver = connection.connection.driver_connection
         if connection.dialect.name == "sqlite":
             end = time.monotonic() + SECONDS
@@ -70,7 +78,7 @@ class TimeLimit:
         try:
             limit_statements(connection, SECONDS)
         except BaseException:
-            del self._running[connection]  # nothing has begun that could end
+            self._running.pop(connection, None)  # nothing has begun that could end
             raise
 
     def _end(self, connection: Connection) -> None:

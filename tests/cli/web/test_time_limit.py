@@ -93,6 +93,17 @@ def test_it_stops_at_once(engine: Engine) -> None:
     assert not is_asleep(engine)
 
 
+def test_a_transaction_that_has_begun_when_it_stops(engine: Engine) -> None:
+    """Its next statement is not sent, so that it does not run until its limit."""
+    limit = time_limit.TimeLimit(engine)
+    with engine.connect() as connection, connection.begin():
+        limit.stop()
+        with pytest.raises(StoreError, match="is stopping"):
+            connection.execute(text("SELECT 1"))
+    limit.close()
+    assert not limit._running
+
+
 def test_a_connection_that_dies(engine: Engine) -> None:
     """Its error is the one that is raised, and nothing of it is kept."""
     limit = time_limit.TimeLimit(engine)
