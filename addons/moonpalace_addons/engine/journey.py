@@ -265,6 +265,8 @@ class Journey(BaseJourney):
         api, response = self.upstream.api, self.flow.response
         if api is None or response is None or response.data.status_code != 101:
             raise ResponseError("the API switched protocols without being asked to")
+        if api.is_gone:
+            return  # the next event is its loss
         self.phase = Phase.ENDING
         response.data.content = b""
         response.timestamp_end = time.time()
@@ -282,7 +284,8 @@ class Journey(BaseJourney):
 
     def _switched(self, tunnel: Tunnel) -> None:
         response = self.flow.response
-        if self._is_dead(quietly=True) or response is None:
+        if self._is_dead(quietly=True) or tunnel.is_closed or response is None:
+            tunnel.abandon()
             return
         self.upstream.api = None
         self.delivery.begun = True

@@ -25,7 +25,8 @@ class Tunnel:
         self.api = api
         self.service = journey.service
         self._early = [rest] if rest else []
-        self._has_begun = self._is_closed = False
+        self._has_begun = self.is_closed = False
+        self._end: tuple[bool | None, Exception | None] = None, None
         self.to_api_size = self.to_client_size = 0
         api.detach()
         api.on_data, api.on_close, api.on_room = self.from_api, self.close, self.api_room
@@ -39,6 +40,8 @@ class Tunnel:
             self.from_api(data)
         if rest:
             self.from_client(rest)
+        if not self.client.is_full:
+            self.api.resume()  # paused if it came while an addon was awaited
 
     def opened(self) -> None:
         """Prepare before the first byte; overridden by subclasses."""
@@ -81,14 +84,21 @@ class Tunnel:
 
     def close(self, by_client: bool | None, error: Exception | None = None) -> None:
         """Close both sides once pending data is sent; `by_client` and `error` tell which side ended it, and why."""
-        if self._is_closed:
+        if self.is_closed:
             return
-        self._is_closed = True
+        self.is_closed = True
+        self._end = by_client, error
         self.journey.tunnel = None
         CONTROLS.pop(self.flow.id, None)
-        self.closed(by_client, error)
+        if self._has_begun:  # else some addons do not know of it yet
+            self.closed(*self._end)
         self.api.close()
         self.client.close()
+
+    def abandon(self) -> None:
+        """End a tunnel that cannot begin, once all addons know of it."""
+        self.close(self.client.is_gone or None)
+        self.closed(*self._end)
 
     def closed(self, by_client: bool | None, error: Exception | None) -> None:
         """Notify addons of the end."""
