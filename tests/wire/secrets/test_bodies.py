@@ -110,6 +110,14 @@ def test_bodies_that_differ_anywhere(hidden: KnownCredentials) -> None:
         assert find(whole, hidden) == expected, whole[cut - 40 : cut]
 
 
+def test_a_secret_that_goes_on_behind_another() -> None:
+    """Of a private key that begins within the value of a secret member, the rest is found too."""
+    data = b'{"password": "x -----BEGIN PRIVATE KEY-----", "more": "Zq5Xc7Hj2-----END PRIVATE KEY-----"}'
+    value, key = find(data, known(()))
+    assert data[value.start : value.end] == b"x -----BEGIN PRIVATE KEY-----"
+    assert data[key.start : key.end] == data[value.end : -2]
+
+
 def test_other_credentials() -> None:
     """What is clean for one call need not be for another one, which has other credentials."""
     data = body(["word " * 5000, "the other-credential-0815 here"])

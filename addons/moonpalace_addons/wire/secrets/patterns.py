@@ -11,7 +11,7 @@ character classes, which is searched for such rows.
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from moonpalace_addons.wire.secrets import assignments
 
@@ -93,6 +93,8 @@ _SECRET_KEY = re.compile(rb"[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+=])")
 _SECRET_NAME = re.compile(rb"(?i:secret).{0,40}\Z|A[KS]IA[A-Z0-9]{16}.{0,40}\Z", re.DOTALL)
 ADDRESSES = (b"://", rb":\/\/")
 _USER = re.compile(rb"([^\s/:@\"'<>\\]{0,100})(?::([^\s/@\"'<>\\]{0,200}))?@")
+PRIVATE_KEY = "private key"
+"""The kind of findings whose end is marked, and sure."""
 _KEY_MARK = b"PRIVATE KEY"
 _KEY_BEGINS = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY( BLOCK)?-----")
 KEY_HEAD = b"-----BEGIN "
@@ -143,11 +145,15 @@ def find_in(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Fi
 
 
 def without_overlaps(findings: Iterator[Finding]) -> list[Finding]:
-    """Return findings in order of position; of overlapping ones, the one that begins first."""
+    """Return findings in order of position; of overlapping ones, the one that begins first, and the rest of a key."""
     kept: list[Finding] = []
+    last = 0
     for finding in sorted(findings, key=lambda finding: (finding.start, -finding.end)):
-        if not kept or finding.start >= kept[-1].end:
+        if finding.start >= last:
             kept.append(finding)
+        elif finding.kind == PRIVATE_KEY and finding.end > last:
+            kept.append(replace(finding, start=last))
+        last = max(last, kept[-1].end)
     return kept
 
 
@@ -287,4 +293,4 @@ def _private_keys(data: bytes, start: int, stop: int) -> Iterator[Finding]:
         close = data.find(_RULE, end + len(_KEY_ENDS), limit) if end >= 0 else -1
         last = close + len(_RULE) if close >= 0 else limit
         position = max(position, last)
-        yield Finding("private key", match.start(), last)
+        yield Finding(PRIVATE_KEY, match.start(), last)
