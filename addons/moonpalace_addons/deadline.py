@@ -92,7 +92,7 @@ def silence(call: Call) -> float:
 
 
 def activity_of(call: Call) -> Activity:
-    """Return what was seen of a call; it began with its request."""
+    """Return the last activity of a call, at first the beginning of its request."""
     return call.find(Activity) or call.add(Activity(call.started))
 
 

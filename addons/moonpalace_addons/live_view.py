@@ -30,7 +30,7 @@ INTERVAL = 1.0
 GROWTH = 1.05
 """How much a stream must have grown to be shown again, because each time it is read from its beginning."""
 MIN_LOG = 1000
-"""Entries that the event log keeps, at least; mitmproxy would keep 10,000, of which each call makes one."""
+"""Minimum size of the event log, in which each call makes an entry; mitmproxy's own is 10,000."""
 MARKS = {"bad": ":red_circle:", "warning": ":orange_circle:"}
 """The marks of calls that failed, and of answers that were cut off, by the style of their outcome."""
 REPLAY_OF_CUT = "only the beginning of this request is kept in the view: mpal export --curl has all of it"

@@ -127,7 +127,7 @@ class Tunnels:
             side = {True: "the client ended it", False: "the API ended it", None: "it ended"}[by_client]
             how_ended = f"{side} {how}".strip()
         kept = call.find(WebSocketCalls)
-        call.warnings.append(f"{told(tunnel, kept)}; {how_ended} after {time.monotonic() - tunnel.began:.1f} s")
+        call.warnings.append(f"{description(tunnel, kept)}; {how_ended} after {time.monotonic() - tunnel.began:.1f} s")
         if call.flow.metadata.pop(UNREAD, False):
             call.warnings.append(NOT_READ)
         if kept is not None:
@@ -142,7 +142,7 @@ class Tunnels:
             self._end(call.flow.client_conn, None, "")
 
 
-def told(tunnel: Tunnel, kept: WebSocketCalls | None) -> str:
+def description(tunnel: Tunnel, kept: WebSocketCalls | None) -> str:
     """Describe the data that passed through a tunnel, and which of it is kept elsewhere or not at all."""
     counts = []
     for from_client, side in ((True, "the client"), (False, "the API")):

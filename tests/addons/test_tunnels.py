@@ -5,7 +5,7 @@ from mitmproxy.http import Headers
 from mitmproxy.test import tutils
 
 from moonpalace_addons.calls.tunnel import Tunnel
-from moonpalace_addons.tunnels import Tunnels, told
+from moonpalace_addons.tunnels import Tunnels, description
 from tests.addons.captured import Rig, a_flow
 from tests.hostile import HOSTILE_LINES
 
@@ -22,6 +22,6 @@ def test_a_protocol_is_quoted_with_care(rig: Rig) -> None:
     assert call is not None
     tunnel = call.find(Tunnel)
     assert tunnel is not None
-    warning = told(tunnel, None)
+    warning = description(tunnel, None)
     assert warning.isprintable()
     assert len(warning) < 200

@@ -7,7 +7,7 @@ import pytest
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.writer_process.client import WriterClient
 from moonpalace_addons.writer_process.messages import Opening, RowLine
-from moonpalace_addons.writer_process.row_lines import row_told
+from moonpalace_addons.writer_process.row_lines import line_of
 from tests.exchanges import an_exchange
 from tests.waiting import until
 from tests.writer_process.calls import Call
@@ -16,7 +16,7 @@ from tests.writer_process.stored import begin
 
 def test_what_is_told() -> None:
     """The line has no time, as a view has a column for it; what the call cost is in it and beside it."""
-    row = row_told(an_exchange(cost=0.0213, cost_currency="CNY", warnings=("odd",)))
+    row = line_of(an_exchange(cost=0.0213, cost_currency="CNY", warnings=("odd",)))
     assert row == RowLine(
         "00000000-0000-0000-0000-000000000001",
         1,
@@ -34,7 +34,7 @@ def test_what_is_told() -> None:
 )
 def test_how_it_stands(state: State, style: str, text: str) -> None:
     """A call in flight says so, one that failed says why."""
-    row = row_told(an_exchange(state=state, error_kind="client_disconnected"))
+    row = line_of(an_exchange(state=state, error_kind="client_disconnected"))
     assert (row.style, row.is_running) == (style, state is State.IN_FLIGHT)
     assert text in row.text
 

@@ -53,7 +53,7 @@ async def addresses(host: str, port: int) -> list[Address]:
 
 @lru_cache(64)
 def numeric(host: str, port: int) -> tuple[Address, ...]:
-    """Return the address of a host that is named by its address, nothing for any other name."""
+    """Return the address of a host given as an IP address, nothing for a name."""
     try:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:

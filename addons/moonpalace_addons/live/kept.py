@@ -35,7 +35,7 @@ def row_of(flow: Flow) -> int | None:
 
 
 def price_of(flow: Flow) -> str:
-    """Return what a flow's call cost; empty if that is not known."""
+    """Return the cost of a flow's call as text; empty if it is not known."""
     price = flow.metadata.get(PRICE)
     return price if isinstance(price, str) else ""
 
@@ -47,12 +47,12 @@ def warnings_of(flow: Flow) -> tuple[str, ...]:
 
 
 def set_times(flow: HTTPFlow, times: Sequence[tuple[int, int]]) -> None:
-    """Keep when the chunks of an answer came: the offset after each, and nanoseconds since the request began."""
+    """Keep the arrival times of an answer's chunks: the offset after each, and nanoseconds since the request began."""
     flow.metadata[TIMES] = array("q", [number for pair in times for number in pair]).tobytes()
 
 
 def times_of(flow: HTTPFlow) -> tuple[tuple[int, int], ...]:
-    """Return what `set_times` kept."""
+    """Return the times kept by `set_times`."""
     data = flow.metadata.get(TIMES)
     numbers = array("q", data if isinstance(data, bytes) and len(data) % 16 == 0 else b"")
     return tuple(zip(numbers[::2], numbers[1::2], strict=True))

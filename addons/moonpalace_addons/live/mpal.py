@@ -18,7 +18,7 @@ PLACES = [str(folder) for folder in Path(__file__).parents[1:4]]
 
 
 async def run(arguments: Sequence[str], settings: Settings, patience: float = TIMEOUT) -> tuple[str, bool]:
-    """Return what `mpal` says, and whether it succeeded; it has these settings. Cancelled, it ends `mpal` too."""
+    """Return the output of `mpal` with these settings, and whether it succeeded; if cancelled, end `mpal` too."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-c", PROGRAM, *arguments),
         stdin=asyncio.subprocess.DEVNULL,
@@ -38,7 +38,7 @@ async def run(arguments: Sequence[str], settings: Settings, patience: float = TI
 
 
 def shortened(output: str) -> str:
-    """Return what is shown of an output: its beginning, and its end, which says what became of it."""
+    """Return a long output without its middle: its end has the result."""
     if len(output) <= MAX_OUTPUT:
         return output
     return f"{output[: MAX_OUTPUT // 2]}\n[...]\n{output[-MAX_OUTPUT // 2 :]}"

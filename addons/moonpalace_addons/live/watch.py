@@ -29,12 +29,12 @@ class Watch:
 
     @property
     def together(self) -> Callable[[Sequence[bytes]], Sequence[bytes]] | None:
-        """Return what takes pieces that arrived together, None if the stream takes one at a time."""
+        """Return the function for pieces that arrived together, None if the stream takes one at a time."""
         return self._all if self._together is not None else None  # kept, it would refer to this object and back
 
     @property
     def content(self) -> bytes:
-        """Return what has come so far."""
+        """Return the received part."""
         self._pieces = [b"".join(self._pieces)]
         return self._pieces[0]
 

@@ -30,7 +30,7 @@ def bind_keys(keymap: "Keymap", keys: Sequence[tuple[str, str, str]]) -> None:
 
 
 def keymap_of_user() -> "Keymap":
-    """Return what the user's `keys.yaml` binds, which mitmproxy reads after addons from scripts have begun to run."""
+    """Return the bindings of the user's `keys.yaml`, which mitmproxy reads after it has started addons from scripts."""
     from mitmproxy.tools.console.keymap import KeyBindingError, Keymap, KeymapConfig
 
     found = Keymap(ctx.master)

@@ -130,7 +130,7 @@ class WriterProcess:
         self.write(messages.tasks_to_send(told))
 
     def tell_again(self, told: Sequence[Task]) -> None:
-        """Send tasks that a process before this one may have died of, in the form that takes any value."""
+        """Send tasks again, which may have ended an earlier process, in the form that takes any value."""
         self.write(told)
 
     def answer(self, timeout: float | None = None) -> Ready | Refused | Stopped | None:

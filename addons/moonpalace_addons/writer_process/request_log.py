@@ -16,7 +16,7 @@ CALLS_PER_RECORD = 20
 """Maximum number of calls per log record."""
 
 
-def told(call: Exchange, form: str, words: str, width: int | None) -> Sequence[Line]:
+def call_lines(call: Exchange, form: str, words: str, width: int | None) -> Sequence[Line]:
     """Return the lines for an ended, stored call; `words` are the user's last ones, `form` is the setting `log`."""
     if form == "line":
         return [Line(line_text(call_line(call, words, width)), outcome(call).style)]
@@ -78,7 +78,7 @@ class CallLog:
         """Add the lines of a call with the user's last words."""
         if self._settings.quiet:
             return
-        self._lines += told(call, self._settings.log, words, self._width)
+        self._lines += call_lines(call, self._settings.log, words, self._width)
         self._calls += 1
         if self._calls == CALLS_PER_RECORD:
             self.flush()

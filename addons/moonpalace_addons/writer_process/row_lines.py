@@ -1,4 +1,4 @@
-"""Tell the proxy what a row says, for views that show calls live."""
+"""The line for the row of a call, in views of the proxy that show calls live."""
 
 from moonpalace_addons.store.read.outcomes import outcome
 from moonpalace_addons.store.records.exchanges import Exchange
@@ -8,8 +8,8 @@ from moonpalace_addons.views.money import price
 from moonpalace_addons.writer_process.messages import RowLine
 
 
-def row_told(call: Exchange) -> RowLine:
-    """Return what the row of a call says."""
+def line_of(call: Exchange) -> RowLine:
+    """Return the line for the row of a call."""
     return RowLine(
         uuid=call.uuid,
         row_id=call.id,

@@ -23,7 +23,7 @@ from moonpalace_addons.writer_process import messages, rules_process
 from moonpalace_addons.writer_process.messages import Opening, Ready, Refused, Settled, Stop, Stopped
 from moonpalace_addons.writer_process.reports import Reports
 from moonpalace_addons.writer_process.request_log import CallLog
-from moonpalace_addons.writer_process.row_lines import row_told
+from moonpalace_addons.writer_process.row_lines import line_of
 
 if TYPE_CHECKING:
     from moonpalace_addons.store.telemetry.exporter import Exporter
@@ -129,7 +129,7 @@ def open_writer(opening: Opening, reports: Reports) -> "tuple[Writer, Exporter |
             pricing=pricing,
             observes_begun=opening.rows,
             observes_words=log.wants_words,
-            status=dict if exporter is None else exporter.told,
+            status=dict if exporter is None else exporter.status,
         )
     except BaseException:
         engine.dispose()
@@ -138,11 +138,11 @@ def open_writer(opening: Opening, reports: Reports) -> "tuple[Writer, Exporter |
 
 
 def observer(log: CallLog, exporter: "Exporter | None", rows: Reports | None) -> Observer:
-    """Return what is told of each stored call: the log, the export, and a proxy that shows `rows`."""
+    """Return the observer that passes each stored call to the log, the export, and a proxy that shows `rows`."""
 
     def observe(finished: Finished) -> None:
         if rows is not None:
-            rows.put(row_told(finished.call))
+            rows.put(line_of(finished.call))
         if finished.call.state is State.IN_FLIGHT:
             return
         log.add(finished.call, finished.words)

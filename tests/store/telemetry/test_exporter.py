@@ -97,13 +97,13 @@ def test_a_receiver_that_is_away_for_a_while(
     for call in calls(3):
         exporter.add(call, {})
     until(lambda: caplog.messages)
-    state = read(str(exporter.told()["export"]))
+    state = read(str(exporter.status()["export"]))
     assert state is not None
     assert (state.sent, state.waiting, state.problem, state.is_over) == (0, 3, words, False)
     receiver.answer = 200
     receiver.spans(3)
     until(lambda: len(caplog.messages) == 2)
-    state = read(str(exporter.told()["export"]))
+    state = read(str(exporter.status()["export"]))
     assert state is not None
     assert (state.sent, state.waiting, state.left_out, state.problem, state.is_over) == (3, 0, 0, words, True)
     place = f"otel: {receiver.url}/v1/traces"
@@ -129,7 +129,7 @@ def test_a_receiver_that_is_not_there(
         taken = again._spans()
     assert 10 <= len(taken) < 20
     left = 100 - len(taken)
-    state = read(str(exporter.told()["export"]))
+    state = read(str(exporter.status()["export"]))
     assert state is not None
     assert (state.sent, state.left_out, state.left_out_since) == (len(taken), left, 1_795_368_422_000_000)
     assert (

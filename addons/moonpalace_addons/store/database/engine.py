@@ -115,7 +115,7 @@ def make_engine(url: URL) -> Engine:
 
 @contextmanager
 def for_deleting(engine: Engine, cache_size: int) -> Iterator[Engine]:
-    """Yield an engine on the same store that deletes much on SQLite, with a page cache of `cache_size` bytes.
+    """Yield an engine on the same store for deleting many rows, on SQLite with a page cache of `cache_size` bytes.
 
     SQLite's default of 2 MB is smaller than the index of pieces, so random changes to it would write pages repeatedly.
     Pages that become free are not overwritten with zeros, which would write all that is deleted once more: whoever uses

@@ -44,7 +44,7 @@ class Outage:
         self.words: str | None = None
         self._since = 0.0
         self._waited: int | None = None
-        """Number of stored calls that had waited for the store; None once none of them waits."""
+        """Number of calls stored so far that had waited for the store; None while no call waits for it."""
 
     @property
     def duration(self) -> float:

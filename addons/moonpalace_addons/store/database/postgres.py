@@ -4,16 +4,13 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
-
-if TYPE_CHECKING:
-    pass
 
 LOCK = 0x6D706173
 """The advisory lock of a store: shared by writing transactions, exclusive for those that are `alone`."""
@@ -85,10 +82,8 @@ def add_response_timeout(engine: Engine) -> None:
 
     A proxy must go on whatever the server does; a user's query may take as long as it needs.
     """
-    from moonpalace_addons.store.database.postgres_timeout import (
-        RESPONSE_TIMEOUT,
-        TimeoutConnection,
-    )  # needs the driver
+    # They need the driver.
+    from moonpalace_addons.store.database.postgres_timeout import RESPONSE_TIMEOUT, TimeoutConnection
 
     def connect(_: object, __: object, arguments: list[str], named: dict[str, str]) -> "TimeoutConnection":
         return TimeoutConnection.connect(*arguments, **named)  # type: ignore[arg-type]

@@ -106,7 +106,7 @@ class Exporter:
         if len(self._waiting) >= MAX_BATCH and not self._full.is_set():
             self._full.set()
 
-    def told(self) -> Values:
+    def status(self) -> Values:
         """Return the state of the export, for the row of the run; it never raises."""
         try:
             return {"export": written(self._state())}

@@ -78,7 +78,7 @@ class Unit:
 
     @property
     def size(self) -> int:
-        """Return the approximate bytes of the unit in a journal, or once it is told by the proxy again."""
+        """Return the approximate bytes of the unit in a journal, where it shares nothing."""
         total = UNIT_WEIGHT + len(self.request_body or b"") + len(self.response_body or b"")
         if self.stream is not None:
             total += len(self.stream) + len(self.texts or "") + TIME_WEIGHT * len(self.times)

@@ -48,5 +48,3 @@ class Arrivals(Sequence[tuple[int, int]]):
     def __eq__(self, other: object) -> bool:
         """Return whether other chunks have the same offsets and times."""
         return isinstance(other, Sequence) and [*self] == [*other]
-
-    __hash__ = None  # type: ignore[assignment]  # it can change

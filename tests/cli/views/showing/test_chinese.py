@@ -22,7 +22,7 @@ from moonpalace_addons.store.read.outcomes import FAILURES
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.write import gate
 from moonpalace_addons.store.write.derive import CUT_WARNING
-from moonpalace_addons.tunnels import NOT_READ, told
+from moonpalace_addons.tunnels import NOT_READ, description
 from moonpalace_addons.wire.chat import tool_calls
 from moonpalace_addons.wire.chat.completion import truncated
 from moonpalace_addons.wire.chat.deviations import deviations
@@ -111,7 +111,7 @@ def warnings() -> Iterator[str]:
     yield from (legacy_calls.NO_TIME, legacy_calls.NO_STATUS, legacy_calls.NO_END)
     tunnel = Tunnel("WebSocket", 0.0)
     tunnel.count(12, from_client=True)
-    yield f"{told(tunnel, None)}; the client ended it with code 1000 after 3.2 s"
+    yield f"{description(tunnel, None)}; the client ended it with code 1000 after 3.2 s"
 
 
 def test_warnings_have_their_chinese() -> None:
