@@ -64,6 +64,8 @@ CASES = {
     "an API that closes": [ASK % (b"nothing", b"close")],
     "an answer that is not HTTP": [ASK % (b"nonsense", b"close")],
     "no API": [ASK % (b"unreachable", b"close")],
+    "no outgoing proxy": [ASK % (b"proxied", b"close")],
+    "an outgoing proxy that refuses": [ASK % (b"refused", b"close")],
     "a request that is not HTTP": [b"nonsense\r\n\r\n"],
     "half a request": [ASK[:-10] % (b"document", b"close")],
     "a WebSocket": [UPGRADE],
@@ -74,12 +76,16 @@ EDITED = ("a document", "a refusal", "events", "an answer that breaks off", LEAV
 
 
 class Unreachable:
-    """Send some calls where nobody listens."""
+    """Send some calls where nobody listens, or to an outgoing proxy."""
 
     def requestheaders(self, flow: HTTPFlow) -> None:
-        """Change the port."""
+        """Change the port, or the proxy, which is the API itself."""
         if flow.request.path.endswith("?unreachable"):
             flow.request.port = 1
+        if flow.request.path.endswith("?proxied"):
+            flow.server_conn.via = ("http", ("127.0.0.1", 1))
+        if flow.request.path.endswith("?refused"):
+            flow.server_conn.via = ("http", ("127.0.0.1", flow.request.port))
 
 
 def addons(**given: str) -> list[object]:
@@ -97,7 +103,11 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     """Answer each request as its query asks for, and close the connection unless that was a document."""
     name = b"document"
     while name == b"document":
-        name = (await read_head(reader)).partition(b"?")[2].partition(b" ")[0]
+        head = await read_head(reader)
+        if head.startswith(b"CONNECT "):
+            writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+            return
+        name = head.partition(b"?")[2].partition(b" ")[0]
         if name != b"websocket":
             await reader.readexactly(len(BODY))
         writer.write(ANSWERS[name])

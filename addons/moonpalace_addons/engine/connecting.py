@@ -7,14 +7,15 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from mitmproxy.connection import Client, ConnectionState, Server
-from mitmproxy.http import Headers, HTTPFlow, Request
+from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from moonpalace_addons.calls.failures import UPSTREAM_PROXY
 from moonpalace_addons.engine.api import ApiConnection
 from moonpalace_addons.engine.dialing import dial
 from moonpalace_addons.engine.errors import CallError, ConnectError
-from moonpalace_addons.engine.events import Event, Malformed, ResponseHead
+from moonpalace_addons.engine.events import Event, Malformed, RequestHead, ResponseHead
+from moonpalace_addons.engine.messages import make_request
 from moonpalace_addons.engine.targets import Target, authority_of
 from moonpalace_addons.engine.tls import api_context, describe
 
@@ -60,7 +61,8 @@ class Connector:
         why = error if isinstance(error, ConnectError) else ConnectError.because(error)
         data.server.error = str(why)
         await self._hook("server_connect_error", data)
-        raise why from error.with_traceback(None)  # its frames refer to the error
+        cause = error.__cause__ if why is error else error
+        raise why from (cause and cause.with_traceback(None))  # its frames refer to the error
 
     async def _hook(self, name: str, data: ServerConnectionHookData) -> None:
         if (waiting := self.service.hooks.call(name, data)) is not None:
@@ -144,20 +146,11 @@ class Connector:
         flow = HTTPFlow(
             Client(peername=("", 0), sockname=("", 0)), Server(address=target.via[1] if target.via else None)
         )
-        flow.request = Request(
-            host=target.host,
-            port=target.port,
-            method=b"CONNECT",
-            scheme=b"",
-            authority=host,
-            path=b"",
-            http_version=b"HTTP/1.1",
-            headers=Headers([(b"Host", host)]),
-            content=b"",
-            trailers=None,
-            timestamp_start=time.time(),
-            timestamp_end=time.time(),
-        )
+        now = time.time()
+        head = RequestHead(b"CONNECT", host, b"HTTP/1.1", [(b"Host", host)], True, None, False, False)
+        flow.request = make_request(head, b"", b"", target.host, target.port, now)
+        data = flow.request.data
+        data.authority, data.content, data.timestamp_end = host, b"", now
         return flow
 
 
