@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from pathlib import Path
+from typing import cast
 
 import pytest
 from mitmproxy.http import HTTPFlow
@@ -52,6 +53,34 @@ def test_calls_over_tls(certificate: Certificate) -> None:
     client = noting.flows[0].client_conn
     assert (client.tls, client.alpn, client.tls_version) == (True, b"", "TLSv1.3")
     assert client.tls_established
+
+
+@pytest.mark.parametrize("has_tls", [False, True])
+def test_bytes_that_a_client_has_not_taken(certificate: Certificate, *, has_tls: bool) -> None:
+    """All that is not given to the system yet counts, also what TLS has encrypted; all is there in the end."""
+    whole = b"HTTP/1.1 200 OK\r\nContent-Length: 20000000\r\n\r\n" + b"x" * 20_000_000
+
+    async def run() -> None:
+        tls = client_context(served(certificate), None) if has_tls else None
+        async with engine(Script([(GET, whole)]), tls=tls) as running:
+            trusting = ssl.create_default_context(cafile=certificate.ca_file) if has_tls else None
+            reader, writer = await running.connect(trusting)
+            transport = cast(asyncio.Transport, writer.transport)
+            transport.pause_reading()
+            writer.write(GET)
+            while not running.service.connections:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            (client,) = running.service.connections
+            while client.get_write_buffer_size() < 10_000_000:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+            running.service.close()
+            assert client.get_write_buffer_size() > 10_000_000
+            transport.resume_reading()
+            assert await reader.readexactly(len(whole)) == whole
+            while client.get_write_buffer_size():  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
+    asyncio.run(run())
 
 
 def chosen(home: Path, **given: str | Path) -> object:

@@ -51,7 +51,9 @@ class Endpoint(Receiver):
 
     def get_write_buffer_size(self) -> int:
         """Return the number of bytes not yet sent; 0 once the connection is lost."""
-        return self.transport.get_write_buffer_size()
+        protocol = getattr(self.transport, "_ssl_protocol", None)
+        below = getattr(protocol, "_transport", None)  # asyncio's TLS does not count what it has encrypted
+        return self.transport.get_write_buffer_size() + (below.get_write_buffer_size() if below is not None else 0)
 
     def close(self) -> None:
         """Close the connection once pending data is sent."""
