@@ -129,7 +129,7 @@ def test_nothing_is_missed(engine: Engine) -> None:
 
 
 def streamed(chance: random.Random, text: str) -> bytes:
-    r"""Return a stream of Anthropic's messages that says a text in pieces, with \uXXXX or not, and another between."""
+    r"""Return a stream of no known face that says a text in pieces, with \uXXXX or not, and another between."""
     units = text.encode("utf-16-le", "surrogatepass")
     characters = [units[at : at + 2].decode("utf-16-le", "surrogatepass") for at in range(0, len(units), 2)]
     events = list[bytes]()
@@ -137,10 +137,10 @@ def streamed(chance: random.Random, text: str) -> bytes:
         size = chance.randint(1, 3)
         piece, characters = "".join(characters[:size]), characters[size:]
         for place, said in ((0, piece), (1, "other")):
-            delta = {"type": "content_block_delta", "index": place, "delta": {"type": "text_delta", "text": said}}
+            delta = {"type": "speech.delta", "index": place, "delta": {"text": said}}
             is_half = any("\ud800" <= character <= "\udfff" for character in said)
             event = json.dumps(delta, ensure_ascii=is_half or chance.random() < 0.3)
-            events.append(f"event: content_block_delta\ndata: {event}\n\n".encode())
+            events.append(f"event: speech.delta\ndata: {event}\n\n".encode())
     return b"".join(events)
 
 
