@@ -213,6 +213,29 @@ def test_it_dies_of_what_it_is_told(client: WriterClient, rows: Rows, caplog: py
     assert caplog.text.count("it is started again") == 1
 
 
+def test_what_is_lost_is_not_said_to_be_stored(
+    client: WriterClient, rows: Rows, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Calls that cannot be stored are counted as lost, once, when the others are stored and at the stop."""
+    odd, plain, under_way = Call(), Call(), Call()
+    odd.request = structs.replace(odd.request, headers=b"")
+    under_way.request = structs.replace(under_way.request, headers=b"")
+    with standing_still(client.pid):
+        for call in (odd, plain, under_way):
+            begin(client, call)
+        for call in (odd, plain):
+            client.put(call.ended)
+        until(lambda: len(client._unsettled) == 3)
+        os.kill(client.pid, signal.SIGKILL)
+    until(lambda: "store: none of 2 calls waits any more; " in caplog.text and client._lost == 2)
+    os.kill(pid := client.pid, signal.SIGKILL)  # what it has lost is not forgotten with it
+    until(lambda: client.pid != pid)
+    assert not client.stop()
+    assert not any("that had waited are stored" in message for message in caplog.messages)
+    assert caplog.messages[-1] == "store: 2 calls are lost, or not known to be stored"
+    assert [row.uuid for row in rows()] == [plain.uuid]
+
+
 PROXY = """
 import os, signal, sys, time
 from pathlib import Path

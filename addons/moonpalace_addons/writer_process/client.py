@@ -75,6 +75,7 @@ class WriterClient:
         self._stopping = threading.Event()
         self._is_stored = False
         self._faults = 0
+        self._lost, self._lost_earlier = 0, 0  # calls that this process has lost, and that those before it have
         self._delay = RESTART_MIN_DELAY
         self._process = self._opened()
         self._thread = threading.Thread(target=self._work, name="moonpalace-writer-client", daemon=True)
@@ -138,10 +139,12 @@ class WriterClient:
         count = self._unsettled.settle(settled.uuids)
         if self._later or self._most > memory.TRIM_THRESHOLD:
             self._wake.set()
-        if count:
-            lost = f"; {settled.lost} are lost" if settled.lost else ""
-            safe = max(0, count - settled.lost)
-            logger.warning("store: %d calls that had waited are stored, or in a journal%s", safe, lost)
+        self._lost = settled.lost
+        lost = self._lost_earlier + self._lost
+        if count and lost:
+            logger.warning("store: none of %d calls waits any more; %d are lost", count, lost)
+        elif count:
+            logger.warning("store: %d calls that had waited are stored, or in a journal", count)
 
     def _work(self) -> None:
         while not self._stopping.is_set():
@@ -291,6 +294,7 @@ class WriterClient:
     def _bury(self) -> None:
         """Log that the process has ended."""
         status = self._process.close()
+        self._lost, self._lost_earlier = 0, self._lost_earlier + self._lost
         logger.error("store: the process that writes to it has ended (exit code %s); it is started again", status)
 
     def _tell_again(self) -> bool:
@@ -314,7 +318,8 @@ class WriterClient:
                 break
         self._process.close()
         # Calls that are safe, in the store or in a file, were confirmed before the final message.
-        unsafe = self._unsafe + (answer.lost if isinstance(answer, Stopped) else 0)
+        lost = answer.lost if isinstance(answer, Stopped) else self._lost
+        unsafe = self._unsafe + self._lost_earlier + lost
         self._later.close()
         if unsafe:
             logger.error("store: %d calls are lost, or not known to be stored", unsafe)

@@ -94,7 +94,9 @@ class Batch:
                 self._take(task)
             except Exception:
                 logger.exception("store: call %s could not be read because of a fault in MoonPalace", task.uuid)
-                self.lost += isinstance(task, RequestRead)
+                if isinstance(task, RequestRead):
+                    self.lost += 1
+                    self._settled.append(task.uuid)
             unit = self.units.get(task.uuid)
             if isinstance(task, ExchangeEnded) and (unit is None or not unit.is_over):
                 self._settled.append(task.uuid)
