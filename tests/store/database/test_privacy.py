@@ -9,6 +9,7 @@ import pytest
 
 from moonpalace_addons.store.database.engine import writing
 from moonpalace_addons.store.database.opening import open_store
+from moonpalace_addons.store.database.private import make_home
 from moonpalace_addons.store.incoming import upgrade
 from moonpalace_addons.store.journal.journal_file import Journal
 from moonpalace_addons.store.records import runs
@@ -39,6 +40,19 @@ def test_store_and_what_is_beside_it(tmp_path: Path) -> None:
     assert modes(file.parent) == dict.fromkeys((file.name, f"{file.name}-wal", f"{file.name}-shm"), 0o600)
     assert file.parent.stat().st_mode & 0o777 == 0o700
     engine.dispose()
+
+
+def test_nothing_is_open_for_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The home, the store and its journal are made private, and not for everybody until something closes them."""
+    monkeypatch.setattr(os, "chmod", lambda path, *_, **__: pytest.fail(f"{path} was open until now"))
+    home = tmp_path / "above" / "home"
+    make_home(home)
+    engine = open_store(f"sqlite:///{tmp_path / 'elsewhere' / 'moonpalace.sqlite'}", create=True)
+    Journal.create(home / "some.journal", dict(RUN)).close()
+    engine.dispose()
+    made = [*tmp_path.rglob("*")]
+    assert {path.stat().st_mode & 0o777 for path in made if path.is_dir()} == {0o700}
+    assert {path.stat().st_mode & 0o777 for path in made if path.is_file()} == {0o600}
 
 
 def test_file_that_others_could_read(tmp_path: Path) -> None:
