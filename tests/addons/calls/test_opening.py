@@ -270,6 +270,27 @@ def test_what_fails_before_any_content_has_a_status(
     assert (rig.call.streaming, rig.stream(), rig.closed) == (False, False, [])
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        event({"error": {"message": "too long"}}),
+        event([{"error": {"message": "too long"}}]),
+        event({"object": "error", "message": "too long", "code": 400}),
+        event({"code": 1302, "msg": "too long"}),
+        event({"base_resp": {"status_code": 1008, "status_msg": "too long"}}),
+        event({"detail": "too long"}),
+        event({"choices": [{"delta": {}, "finish_reason": "error", "error": {"message": "too long"}}]}),
+        b"event: error\ndata: too long\n\n",
+    ],
+)
+def test_what_an_error_says_reaches_the_client(monkeypatch: pytest.MonkeyPatch, data: bytes) -> None:
+    """Whatever shape the error of a forced stream has, its client gets the message where SDKs look for it."""
+    rig = Rig(monkeypatch, "text/event-stream")
+    forced = rig.forced()
+    took(forced, data, DONE)
+    assert json.loads(forced.whole)["error"]["message"] == "too long"
+
+
 @pytest.mark.parametrize("pieces", [[], [b": hb\n\n"], [ROLE], [DONE], [b"data: {"]])
 def test_a_stream_of_nothing_has_a_status(monkeypatch: pytest.MonkeyPatch, pieces: list[bytes]) -> None:
     """If it ends before there was any content, its client gets an error with a status."""
