@@ -27,7 +27,7 @@ from moonpalace_cli.reporting.receivers.receiver import Receiver
 from moonpalace_cli.reporting.receivers.table import place, receiver
 from tests.cli.reporting import servers
 from tests.cli.reporting.servers import TOKEN, Asked, Reply, Site, serving
-from tests.hostile import HOSTILE, assert_quoted
+from tests.hostile import HOSTILE, HOSTILE_LINES, assert_quoted
 
 MESSAGE = Message(
     "Call: kimi-k3: 429", "## Call\n\n<at>&", "status: 429", '{"metadata": {}}', 13, "chatcmpl-1", marker="ab" * 16
@@ -271,6 +271,23 @@ def test_an_answer_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "CONNECT_TIMEOUT", 1)
     with pytest.raises(http.NotSentError, match=r"cannot connect to 127\.0\.0\.1: Connection refused"):
         http.send(http.Request("POST", site.url, {}, b"{}"))
+
+
+def test_an_answer_that_is_no_http() -> None:
+    """What a server sends instead of an answer is quoted in one short line, without its secrets."""
+
+    def babble() -> None:
+        with listener.accept()[0] as client:
+            client.recv(65_536)
+            client.sendall(f"{HOSTILE_LINES[:5_000]}\r\n\r\n".encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=babble)
+        thread.start()
+        with pytest.raises(http.NoAnswerError) as raised:
+            http.send(http.Request("POST", f"http://127.0.0.1:{listener.getsockname()[1]}"))
+        thread.join()
+    assert_quoted(str(raised.value))
 
 
 @pytest.mark.parametrize("head", [b"", b"Content-Length: 900\r\n"])
