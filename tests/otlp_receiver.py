@@ -64,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status: int, body: bytes) -> None:
         data = b""
-        if status == HTTPStatus.OK:
+        if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES:
             self.receiver.requests.append((self.path, dict(self.headers), body))
             said = ExportTracePartialSuccess(rejected_spans=self.receiver.rejects)
             data = ExportTraceServiceResponse(partial_success=said).SerializeToString()

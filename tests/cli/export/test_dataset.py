@@ -25,11 +25,12 @@ def answered(message: object) -> bytes:
     return json.dumps({"choices": [{"index": 0, "message": message}]}).encode()
 
 
-def test_messages_and_answer(call: Callable[..., Call]) -> None:
+@pytest.mark.parametrize("status", [200, 201])
+def test_messages_and_answer(call: Callable[..., Call], status: int) -> None:
     """The answer stands at the end of the messages; tools stand beside them, other parameters do not."""
     request = {"model": "k", "temperature": 1, "messages": [ASKED], "tools": TOOLS, "parallel_tool_calls": False}
     message = {"role": "assistant", "content": "", "tool_calls": CALLS, "refusal": None}
-    text = line(call(json.dumps(request).encode(), answered(message)))
+    text = line(call(json.dumps(request).encode(), answered(message), status_code=status))
     assert json.loads(text) == {
         "messages": [ASKED, {"role": "assistant", "content": "", "tool_calls": CALLS}],
         "tools": TOOLS,

@@ -60,6 +60,19 @@ def test_spans_and_metrics_arrive(start: Start, receiver: OtlpReceiver, monkeypa
     assert receiver.metrics()["gen_ai.client.inference.usage.input_tokens"].sum.is_monotonic
 
 
+@pytest.mark.parametrize("status", [201, 202])
+def test_each_status_of_success_is_one(
+    start: Start, receiver: OtlpReceiver, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    """A receiver that takes calls with another status of success than 200 has taken them."""
+    receiver.answer = status
+    exporter = start()
+    exporter.add(an_exchange(), {})
+    receiver.spans(1)
+    exporter.stop()
+    assert caplog.messages == []
+
+
 def test_a_failed_call(start: Start, receiver: OtlpReceiver) -> None:
     """Its span has the status of an error, and says which."""
     exporter = start()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from msgspec import structs
@@ -257,6 +258,13 @@ def test_a_truncated_answer_is_warned_of() -> None:
         assert warnings[0].startswith("it seems that your max_tokens value is too small")
     failed = ExchangeEnded("u", 5, State.UPSTREAM_FAILED)
     assert outcome(failed, stream(DELTA % ("a", "null")), {}).columns["warnings"] is None
+
+
+@pytest.mark.parametrize(("status", "is_read"), [(200, True), (201, True), (299, True), (302, False), (404, False)])
+def test_an_answer_is_one_under_each_status_of_success(status: int, is_read: bool) -> None:
+    """An answer under 201 is warned of as one under 200 is; a redirection or an error is no answer of a model."""
+    answer = replace(stream(DELTA % ("a", '"length"')), status_code=status)
+    assert (outcome(END, answer, {}).columns["warnings"] is not None) is is_read
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream"])

@@ -284,9 +284,10 @@ def test_reasons(store: Store, mpal: Callable[..., Outcome], case: Case) -> None
     assert case.advice in found[0]["advice"]
 
 
-def test_the_key_is_accepted_elsewhere(store: Store, mpal: Callable[..., Outcome]) -> None:
+@pytest.mark.parametrize("status", [200, 201])
+def test_the_key_is_accepted_elsewhere(store: Store, mpal: Callable[..., Outcome], status: int) -> None:
     """Where a call shows at which host the key works, that is the evidence."""
-    store.add(key_fingerprint="f", endpoint="https://api.moonshot.ai")
+    store.add(key_fingerprint="f", endpoint="https://api.moonshot.ai", status_code=status)
     store.add(key_fingerprint="f", status_code=401)
     found = json.loads(mpal("why", "--json").out)["reasons"]
     assert found == [
