@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 import click
 
 from moonpalace_addons.store.fields import model
+from moonpalace_addons.wire.escaping import escaped
 from moonpalace_addons.wire.json_text import JSON_ESCAPES
 from moonpalace_cli.export.files import candidates, cannot_write_into, safe_stem, write_new, write_over, writing_over
 from moonpalace_cli.output import is_terminal, print_json, print_text
@@ -77,9 +78,9 @@ def printer(form: Format) -> Callable[[str], None]:
 
 
 def print_code(text: str) -> None:
-    """Print code on a terminal: it escapes control characters itself, and characters that cannot be shown here."""
+    """Print code on a terminal, with escapes for what it would interpret and for what cannot be shown here."""
     coding = sys.stdout.encoding
-    click.echo(text.encode(coding, "backslashreplace").decode(coding), nl=False)
+    click.echo(escaped(text).encode(coding, "backslashreplace").decode(coding), nl=False)
 
 
 @contextmanager

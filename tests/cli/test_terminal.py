@@ -21,7 +21,9 @@ from moonpalace_cli.output import OURS, harmless
 from tests.carried import carry
 
 ROOT = Path(__file__).parents[2]
-HOSTILE = "a\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2066\u200fb\x7f\rc"
+FOREIGN = "a\x1b]0;owned\x07\x1b[2J\x9b31m\u202e\u2066\u200fb\x7f\rc"
+HOSTILE = f"{FOREIGN}\x1b[8m"
+"""The same with a sequence such as ours, which hides what follows."""
 COMMANDS = [
     ("list",),
     ("list", "-v"),
@@ -95,6 +97,7 @@ def home(tmp_path: Path) -> Path:
         "status_code": 200,
         "latency": 10**9,
     }
+    columns |= {"cost": 1.0, "cost_currency": HOSTILE}
     columns |= {"warnings": json.dumps([HOSTILE], ensure_ascii=False), "total_tokens": 3, "time_to_first_token": 10**8}
     with writing(engine) as connection:
         idempotency.ensure_run(connection, {"id": "r", "host": HOSTILE, "pid": 1, "version": HOSTILE})
@@ -139,6 +142,7 @@ def test_nothing_but_printable_text_reaches_a_terminal(home: Path) -> None:
         :3
     ]
     assert re.findall(r"\x1b[^\[]|\x1b\[[0-9;]*[A-JL-Zln-z]", shown) == []
+    assert re.findall(r"\x1b\[8m|\r(?!\n)", shown) == []  # what only looks like a sequence of ours
 
 
 @pytest.mark.parametrize("text", ["plain", "中文 🚀\n", "\x1b[1mbold\x1b[0m", "a\rb", "\x1b[?25l"])
@@ -147,7 +151,7 @@ def test_what_is_ours_stays(text: str) -> None:
     assert harmless(text) == text
 
 
-@pytest.mark.parametrize("text", [HOSTILE, "\U000e0041", "\ud800", "\u200d", "\x85"])
+@pytest.mark.parametrize("text", [FOREIGN, "\U000e0041", "\ud800", "\u200d", "\x85"])
 def test_escapes_are_those_of_json(text: str) -> None:
     """A JSON string that is escaped means what it meant."""
     assert json.loads(f'"{escaped(text)}"') == text
