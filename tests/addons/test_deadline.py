@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 from mitmproxy import ctx
+from mitmproxy.addonmanager import Loader
 from mitmproxy.http import HTTPFlow
 from mitmproxy.test import tflow
 
@@ -219,10 +220,13 @@ def test_silence_before_the_headers(monkeypatch: pytest.MonkeyPatch, events: tup
 class Watched(Deadline):
     """The addon, with a call for each flow, and a second for mitmproxy's own limit of silence."""
 
+    def load(self, _: Loader) -> None:
+        """Set mitmproxy's limit, which connections take when they begin."""
+        ctx.options.update(tcp_timeout=1)
+
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Begin a call."""
         self.calls.begin(Call(flow, time.monotonic_ns(), [], "", "/"))
-        ctx.options.update(tcp_timeout=1)
 
     def response(self, flow: HTTPFlow) -> None:
         """Make a tunnel of a call whose protocol changes."""
@@ -243,7 +247,7 @@ def test_mitmproxys_own_timeout_cuts_no_tunnel() -> None:
         await writer.drain()
 
     async def run() -> bytes:
-        settings = resolve({"idle-timeout": "4"}, {"MOONPALACE_HOME": "/nowhere"})
+        settings = resolve({"idle-timeout": "2.4"}, {"MOONPALACE_HOME": "/nowhere"})
         async with proxied(answer, Watched(Configuration(settings), calls)) as (reader, writer):
             writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: foo\r\n\r\n")
             await reader.readuntil(b"\r\n\r\n")
