@@ -80,7 +80,7 @@ def test_no_line_is_wider_than_the_terminal(words: str, model: str) -> None:
 def test_the_line_is_printable() -> None:
     """Whatever clients and the API have sent, the line is one, and moves no cursor."""
     evil = "a\x1b[2J\n\u202e\x9bb"
-    unnamed = {"model_answered": None, "model_requested": None}
+    unnamed: dict[str, object] = {"model_answered": None, "model_requested": None}
     cases: dict[str, dict[str, object]] = {"path": unnamed, "method": unnamed, "error_kind": {"status_code": 400}}
     for field in ("endpoint_name", "model_answered", "purpose", "finish_reason", *cases):
         line = line_text(call_line(streamed(**cases.get(field, {}) | {field: evil}), evil))
