@@ -116,3 +116,16 @@ def test_memory_is_bounded() -> None:
     for number in range(5):
         grown.pieces(body([{"content": f"{at} " + "x" * 3000} for at in range(10 + number)]))
     assert len(grown._known) == 1
+
+
+def test_bodies_that_cannot_be_cached_leave_the_others() -> None:
+    """One that is too large, or that no other can continue, evicts none, nor the shorter body that it continues."""
+    resent = PieceCache(200_000)
+    conversation: list[object] = [{"role": "user", "content": "a" * 20_000}] * 3
+    pieces(resent, body(conversation))
+    (kept,) = resent._known
+    pieces(resent, body([{"role": "user", "content": "b" * 300_000}]))
+    pieces(resent, b"no JSON " * 20_000)
+    pieces(resent, body([*conversation, {"role": "user", "content": "c" * 200_000}]))
+    assert [*resent._known] == [kept]
+    assert kept.shared(body(conversation)) > 0

@@ -80,7 +80,7 @@ class PieceCache:
     """Cut bodies with a cache; thread-safe."""
 
     def __init__(self, room: int = CACHE_SIZE) -> None:
-        self._free = room
+        self._room = self._free = room
         self._known: deque[CachedBody] = deque()
         self._lock = Lock()
 
@@ -114,15 +114,17 @@ class PieceCache:
         return None
 
     def _remember(self, known: CachedBody, size: int) -> None:
+        """Cache a body that another one may continue; one that has no room leaves the others."""
+        if size > self._room or not known.cutting.fixed:
+            return
         before, known = known.before, replace(known, before=None)
         if before is not None and before in self._known:
             self._known.remove(before)
             self._free += before.size
-        while self._known and self._free < size:
+        while self._free < size:
             self._free += self._known.popleft().size
-        if size <= self._free and known.cutting.fixed:
-            self._known.append(known)
-            self._free -= size
+        self._known.append(known)
+        self._free -= size
 
 
 def piece(data: Buffer) -> Piece:
