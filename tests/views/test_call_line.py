@@ -123,7 +123,7 @@ def test_the_line_is_printable() -> None:
         ({"status_code": 404, "path": "/chat", "endpoint": "http://gw/openai"}, "404 Not Found", "bad"),
         ({"status_code": 404, "path": "/@kmi/v1/chat/completions"}, "404, no endpoint is called kmi", "bad"),
         ({"status_code": 200, "path": "/@kmi/v1/chat/completions"}, "stop", "good"),
-        ({"error_kind": "server_error"}, "error in the answer: server", "bad"),
+        ({"error_kind": "server_error"}, "error in the answer: server error", "bad"),
         (
             {"state": State.CLIENT_DISCONNECTED, "error_kind": "client_disconnected", "warnings": (HUNG_UP,)},
             "silent for 3.0 s, then your program hung up",

@@ -101,7 +101,7 @@ def test_a_trace_of_the_client() -> None:
             "429 rate limit reached",
         ),
         ({"status_code": 504, "finish_reason": None}, None, "504", "504 Gateway Timeout"),
-        ({"error_kind": "server_error"}, ("error",), "server_error", "error in the answer: server"),
+        ({"error_kind": "server_error"}, ("error",), "server_error", "error in the answer: server error"),
         ({"state": State.PROXY_DIED, "finish_reason": None}, ("error",), "proxy_died", "proxy died"),
         ({"path": "/v1/embeddings", "finish_reason": None, "completion_tokens": None}, None, None, None),
     ],

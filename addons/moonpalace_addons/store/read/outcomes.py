@@ -91,7 +91,9 @@ def api_error(call: Exchange) -> str:
     """Return the error of the API: status, kind, and when to try again."""
     if lost := lost_path(call):
         return f"404, {lost}"
-    kind = words_of((call.error_kind or "").removesuffix("_error"))
+    kind = words_of(call.error_kind)
+    if " " in (short := kind.removesuffix(" error")):  # "server" alone would say nothing
+        kind = short
     if (call.status_code or 0) < FIRST_ERROR:
         return f"error in the answer: {kind}" if kind else "error in the answer"
     retry = f", retry after {call.retry_after / 1e9:g} s" if call.retry_after is not None else ""
