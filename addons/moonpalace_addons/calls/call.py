@@ -9,7 +9,7 @@ from mitmproxy.http import HTTPFlow
 
 from moonpalace_addons.calls.failures import Failure
 from moonpalace_addons.calls.kept_answer import KeptAnswer, SharedRoom
-from moonpalace_addons.calls.random_uuid import random_uuid
+from moonpalace_addons.calls.ordered_uuid import ordered_uuid
 from moonpalace_addons.store.tasks import ResponseStarted
 from moonpalace_addons.wire.faces.face import Face
 from moonpalace_addons.wire.faces.table import face_of_path
@@ -40,7 +40,7 @@ class Call:
     query: str
     path: str
     answer: KeptAnswer = field(default_factory=KeptAnswer, repr=False)
-    uuid: str = field(default_factory=random_uuid)
+    uuid: str = field(default_factory=ordered_uuid)
     upstream_key: str | None = field(default=None, repr=False)
     body: bytes | None = field(default=None, repr=False)
     changes: list[str] = field(default_factory=list)

@@ -16,7 +16,7 @@ from mitmproxy.options import Options
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.utils import human
 
-from moonpalace_addons.calls.random_uuid import random_uuid
+from moonpalace_addons.calls.ordered_uuid import ordered_uuid
 from moonpalace_addons.engine.api import Pool
 from moonpalace_addons.engine.client import ClientConnection
 from moonpalace_addons.engine.connecting import Connector
@@ -95,7 +95,7 @@ class Service:
     def client_of(self, transport: asyncio.Transport) -> Client:
         """Return mitmproxy's object for a client."""
         client = Client(
-            id=random_uuid(),
+            id=ordered_uuid(),
             peername=transport.get_extra_info("peername") or ("", 0),
             sockname=transport.get_extra_info("sockname") or ("", 0),
             timestamp_start=time.time(),
@@ -110,7 +110,7 @@ class Service:
     def server_of(target: Target) -> Server:
         """Return mitmproxy's object for a server that is not connected."""
         address, is_tls = (target.host, target.port), target.scheme == "https"
-        return Server(id=random_uuid(), address=address, via=target.via, tls=is_tls)  # type: ignore[arg-type]
+        return Server(id=ordered_uuid(), address=address, via=target.via, tls=is_tls)  # type: ignore[arg-type]
 
     def opened(self, client: ClientConnection) -> None:
         """Add a connection, or refuse it if there are too many."""
