@@ -87,3 +87,31 @@ def test_a_tunnel_after_a_hook_that_was_awaited(hook: str) -> None:
             assert await reader.readexactly(10) == b"early LATE"
 
     asyncio.run(run())
+
+
+def test_a_tunnel_reads_nothing_before_it_begins() -> None:
+    """However much the API sends while an addon is awaited, it waits there, and passes afterwards."""
+    sent = b"x" * 30_000_000
+    writers: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(AGREE % b"foo")
+        writers.append(writer)
+        await reader.read()
+
+    async def run() -> None:
+        slow = Slow("response")
+        async with engine(serve, slow) as running:
+            reader, writer = await running.connect()
+            writer.write(ASK % b"foo")
+            await slow.begun.wait()
+            writers[0].write(sent)
+            for _ in range(1000):
+                await asyncio.sleep(0)
+            assert writers[0].transport.get_write_buffer_size() > 10_000_000
+            slow.may_end.set()
+            await read_head(reader)
+            assert await reader.readexactly(len(sent)) == sent
+
+    asyncio.run(run())

@@ -30,6 +30,7 @@ class Tunnel:
         self.to_api_size = self.to_client_size = 0
         api.detach()
         api.on_data, api.on_close, api.on_room = self.from_api, self.close, self.api_room
+        api.pause()  # until it begins, for which addons may be awaited
 
     def begin(self, rest: bytes) -> None:
         """Forward the data received so far, from the API and (`rest`) from the client."""
@@ -41,7 +42,7 @@ class Tunnel:
         if rest:
             self.from_client(rest)
         if not self.client.is_full:
-            self.api.resume()  # paused if it came while an addon was awaited
+            self.api.resume()
 
     def opened(self) -> None:
         """Prepare before the first byte; overridden by subclasses."""
