@@ -15,6 +15,7 @@ from moonpalace_cli.flags.lookup import opened
 from moonpalace_cli.flags.setting_flags import setting_flags
 from moonpalace_cli.output import print_json, visible
 from moonpalace_cli.text.records import Form, print_records
+from moonpalace_cli.views import diagnosis
 from moonpalace_cli.views.diagnosis import hits_text, report_json, report_text
 
 if TYPE_CHECKING:
@@ -126,10 +127,8 @@ def search(settings: Settings, form: Form, *, as_json: bool) -> bool:
         print_records((json.dumps(hit_json(hit), ensure_ascii=False) for hit in hits), form)
     elif hits:
         click.echo("\n".join(visible(line) for line in hits_text(hits)))
-    speed = size / 1e6 / max(seconds, 0.001)
-    click.echo(
-        f"searched {size / 1e6:,.1f} MB at {speed:,.0f} MB/s: {verdict(hits)}", err=bool(hits) or form != "table"
-    )
+    told = f"searched {diagnosis.size(size)} in {seconds:,.1f} s: {verdict(hits)}"
+    click.echo(told, err=bool(hits) or form != "table")
     return not hits
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -242,12 +243,11 @@ def test_file_of_the_original_is_upgraded(mpal: Mpal, tmp_path: Path) -> None:
 
 
 def test_no_secret(mpal: Mpal, file: Path) -> None:
-    """A store without secrets gives exit code 0, and how fast it was searched."""
+    """A store without secrets gives exit code 0, and how much was searched in which time."""
     assert file.exists()
     printed = mpal("doctor", "--secrets")
     assert printed.code == 0
-    assert "nothing looks like a key or token" in printed.out
-    assert " MB/s" in printed.out
+    assert re.fullmatch(r"searched [\d.]+ \w*B in [\d.]+ s: nothing looks like a key or token\n", printed.out)
 
 
 def test_secrets_are_found_and_not_printed(mpal: Mpal, store: Any, file: Path) -> None:
