@@ -128,7 +128,7 @@ TABS = {
     "the answer": "回答",
     "answer": "回答",
     "{count} earlier messages": "更早的 {count} 条消息",
-    "This call holds no conversation; its request shows what it is.": "这次调用里没有对话；请看它的请求。",
+    "This call contains no conversation; its request shows what it is.": "这次调用里没有对话；请看它的请求。",
     "There is no answer.": "没有回答。",
     "There is no body.": "没有正文。",
     "There are none.": "没有。",

@@ -103,7 +103,7 @@ def explained(cause: Cause, seconds: float, before: Request, cost: Cost) -> Phra
             )
         case "lost":
             return phrase(
-                "lost: only {passed} had passed: another machine of the API answered, or it had let the cache go",
+                "lost: only {passed} had passed: another machine of the API answered, or it had dropped the cache",
                 passed=passed,
             )
         case "changed" if not cost.cached:

@@ -93,7 +93,7 @@ def lines(found: Finding) -> list[Phrase]:
     ]
     if comparison.parameters:
         names = ", ".join(comparison.parameters)
-        shown.append(phrase("other parameters, which are no part of a prefix: {names}", names=names))
+        shown.append(phrase("other parameters, which are not part of a prefix: {names}", names=names))
     if later.cache_outcome is not None:
         used = " ".join(filter(None, (later.cache_outcome, later.context_cache_id)))
         shown.append(phrase("context cache: {used}", used=used))

@@ -213,7 +213,7 @@ PROMPTS = {
     "tools: {count}, changed: a prefix begins with them": "工具：{count} 个，有改动；前缀是从工具开始的",
     "model: {name}, the same": "模型：{name}，相同",
     "model: {before} -> {after}: models share no cache": "模型：{before} -> {after}；不同的模型不共用缓存",
-    "other parameters, which are no part of a prefix: {names}": "其他不同的参数（不属于前缀）：{names}",
+    "other parameters, which are not part of a prefix: {names}": "其他不同的参数（不属于前缀）：{names}",
     "context cache: {used}": "上下文缓存：{used}",
     "cause: {why}": "原因：{why}",
     "the API says: {said}": "API 的说法：{said}",
@@ -246,7 +246,7 @@ PROMPTS = {
     "probably expired: {passed} had passed, and caches mostly live for {minutes} to 10 minutes": (
         "可能已过期：过去了 {passed}，而缓存一般保留 {minutes} 到 10 分钟"
     ),
-    "lost: only {passed} had passed: another machine of the API answered, or it had let the cache go": (
+    "lost: only {passed} had passed: another machine of the API answered, or it had dropped the cache": (
         "缓存丢失：才过去 {passed}，也许是 API 的另一台机器作答，或者缓存已被清掉"
     ),
     "changed: the part before the difference is too short to be cached": "提示词变了：改动之前的部分太短，不会被缓存",

@@ -231,7 +231,7 @@ def test_nothing_diverged(said: Said, stored: Callable[..., None]) -> None:
     _, out, _ = said("why", "--id", "3")
     assert "call 3 continues call 2" in out
     assert out.endswith(
-        "cause: lost: only 2 s had passed: another machine of the API answered, or it had let the cache go\n"
+        "cause: lost: only 2 s had passed: another machine of the API answered, or it had dropped the cache\n"
     )
 
 
