@@ -18,6 +18,7 @@ from mitmproxy.master import Master
 
 from moonpalace_addons.bundle import make_addons
 from moonpalace_addons.errors import MoonPalaceError
+from moonpalace_addons.mitm.log_filter import ends_startup
 from moonpalace_addons.mitm.proxy_server import listen_on_tcp_only, proxyserver
 from moonpalace_addons.recorder import Recorder
 from moonpalace_addons.reverse_proxy import server_mode
@@ -42,6 +43,7 @@ class StartupCheck(MitmLogHandler):
 
     def __init__(self, settings: Settings, console: logging.Handler) -> None:
         super().__init__(logging.ERROR)  # type: ignore[no-untyped-call]
+        self.addFilter(ends_startup)
         self.settings = settings
         self.console = console
         self.errors: list[str] = []
@@ -71,7 +73,7 @@ class StartupCheck(MitmLogHandler):
 
     @staticmethod
     def _is_no_error(record: logging.LogRecord) -> bool:
-        return record.levelno < logging.ERROR
+        return record.levelno < logging.ERROR or not ends_startup(record)
 
 
 def serve(

@@ -9,10 +9,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from moonpalace_addons.store.journal.journal_file import Journal
+from tests.scenarios.server import MockServer
+from tests.waiting import until
+
 if TYPE_CHECKING:
     import subprocess
 
     from tests.e2e.launching import Launcher
+
+
+RUN = {"id": "0a6f27a4-1c1c-4b02-9e5c-6a0e7b0c0001", "host": "elsewhere", "pid": 1, "version": "0"}
 
 
 def only_line(ended: subprocess.CompletedProcess[bytes], *codes: int) -> str:
@@ -116,3 +123,16 @@ def test_two_proxies_may_share_a_store(launch: Launcher) -> None:
             with proxy.client() as client:
                 assert client.get("/v1/models").status_code == 502
         assert len(first.rows(2)) == 2
+
+
+def test_a_journal_that_cannot_be_read(launch: Launcher, mock: MockServer) -> None:
+    """It is set aside, as the log says, and keeps no proxy from starting."""
+    folder = launch.used_folder()
+    path = folder / "moonpalace" / f"moonpalace.sqlite.{RUN['id']}.journal"
+    journal = Journal.create(path, dict(RUN))
+    journal.add([b"nonsense"])
+    journal.close()
+    with launch.start(endpoint=mock.url, folder=folder) as proxy, proxy.client() as client:
+        until(lambda: f"it is kept as {path}.kept" in proxy.log.text)
+        assert client.get("/v1/models").status_code == 200
+        proxy.rows(1)

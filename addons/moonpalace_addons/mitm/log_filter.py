@@ -1,6 +1,8 @@
-"""Filter that keeps secrets out of mitmproxy's own log, which quotes input that it cannot parse."""
+"""Filters for mitmproxy's log: secrets are kept out of it, and not every error during startup ends the proxy."""
 
 import logging
+
+from mitmproxy.addons.errorcheck import ErrorCheckHandler
 
 from moonpalace_addons.wire.foreign import printable_lines, without_headers
 from moonpalace_addons.wire.secrets.masking import mask_formed
@@ -23,8 +25,19 @@ class MaskSecrets(logging.Filter):
         return True
 
 
+def ends_startup(record: logging.LogRecord) -> bool:
+    """Tell whether an error during startup ends the proxy: of ours only those that begin with "Error: ".
+
+    Others tell what has become of a call, a journal or a cache, and the proxy continues.
+    """
+    return not record.name.startswith("moonpalace") or record.getMessage().startswith("Error: ")
+
+
 def install() -> None:
-    """Add the filter to the loggers that quote clients' input."""
+    """Add the filters: to the loggers that quote clients' input, and to what ends mitmdump and mitmweb at an error."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, ErrorCheckHandler):
+            handler.addFilter(ends_startup)
     for name in LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(present, MaskSecrets) for present in logger.filters):

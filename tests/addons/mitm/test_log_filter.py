@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+from mitmproxy.addons.errorcheck import ErrorCheck
 from mitmproxy.http import Headers
 
 from moonpalace_addons.mitm import log_filter
@@ -67,3 +68,17 @@ def test_install_once(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCapture
         logging.getLogger(name).warning("%r", HEAD)
     assert len(caplog.messages) == len(LOGGERS)
     assert KEY not in caplog.text
+
+
+def test_which_errors_end_mitmdump() -> None:
+    """An error of ours that is not about the start does not count, whoever looks at errors during it."""
+    check = ErrorCheck()
+    try:
+        log_filter.install()
+        logging.getLogger("moonpalace_addons.store.write.writer").error("store: call 7 is kept in …")
+        assert check.logger.has_errored == []
+        logging.getLogger("moonpalace").error("Error: the proxy listens on …")
+        logging.getLogger("mitmproxy.addons.script").error("error in script …")
+        assert len(check.logger.has_errored) == 2
+    finally:
+        check.finish()
