@@ -24,18 +24,14 @@ bypass
 """.split()  # noqa: SIM905
 
 
-@pytest.mark.parametrize("name", SECRET)
-def test_names_that_tell(name: str) -> None:
+def test_names_that_tell() -> None:
     """A header or parameter is known by one telling word, however it is written."""
-    assert is_secret(name)
-    assert is_secret(f" {name} ")
+    assert [name for name in SECRET if not is_secret(name) or not is_secret(f" {name} ")] == []
 
 
-@pytest.mark.parametrize("name", [*HARMLESS, "", "-", "月"])
-def test_names_that_do_not(name: str) -> None:
+def test_names_that_do_not() -> None:
     """Counts, ids and the like are no credentials, though a word in their names is."""
-    assert not is_secret(name)
-    assert not is_secret_member(name)
+    assert [name for name in (*HARMLESS, "", "-", "月") if is_secret(name) or is_secret_member(name)] == []
 
 
 @pytest.mark.parametrize(
