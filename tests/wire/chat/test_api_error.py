@@ -71,6 +71,14 @@ ERRORS: dict[str, tuple[object, Told]] = {
         {"choices": [CHOICE], "base_resp": {"status_code": 1027, "status_msg": "output sensitive"}},
         ("1027", "output sensitive", None),
     ),
+    "Cloudflare's": (
+        {"success": False, "errors": [{"code": 7003, "message": "no route"}], "messages": [], "result": None},
+        ("7003", "no route", None),
+    ),
+    "Cloudflare's gateway's": (
+        {"success": False, "result": [], "messages": [], "error": [{"code": 2009, "message": "Unauthorized"}]},
+        ("2009", "Unauthorized", None),
+    ),
     "a detail": ({"detail": "Not Found"}, (None, "Not Found", None)),
     "a detail of several": (
         {"detail": [{"loc": ["body", "messages"], "msg": "field required", "type": "missing"}, {"msg": "more"}]},
@@ -120,6 +128,8 @@ ANSWERS: dict[str, object] = {
     "a ping": {"type": "ping"},
     "a batch": {"id": "batch_1", "object": "batch", "errors": None, "status": "failed"},
     "a file with a detail": {"id": "f", "object": "file", "status": "error", "detail": "bad"},
+    "errors beside an answer": {"data": {"x": 1}, "errors": [{"message": "y is not known"}]},
+    "no errors": {"success": False, "errors": [], "result": None},
     "a list of results": [{"error": {"message": "no"}}, {"id": 1}],
     "nothing": {},
     "no object": "error",
@@ -147,6 +157,7 @@ def test_answers(name: str) -> None:
     [
         ({"message": "Forbidden"}, (None, "Forbidden", None)),
         ({"code": 0, "msg": "ok", "data": {"x": 1}}, ("0", "ok", None)),
+        ({"errors": ["no"]}, (None, "no", None)),
         ({"id": 3}, None),
         ([], None),
         (None, None),

@@ -6,6 +6,7 @@
     {"type": "response.failed", "response": {"error": …}}
     {"object": "error", "message": …, "code": …}        vLLM
     {"base_resp": {"status_code": …, "status_msg": …}}  MiniMax, in every answer: 0 is success
+    {"success": false, "errors": [{…}]}                 Cloudflare, or with "error"
     {"choices": [{"error": …}]}                         OpenRouter; or a finish reason: "error", GLM "network_error"
     {"code": …, "msg": …}, with "message" or "error_…"  gateways, in every answer: 0, 200, "ok" … are success
     {"detail": …}                                       FastAPI, RFC 9457
@@ -29,10 +30,10 @@ _SUCCESS_KEYS = ("choices", "data", "content", "output", "result")
 _DETAIL_KEYS = {"detail", "status", "status_code", "code", "type", "title", "instance", "message", "request_id"}
 _NAME = re.compile(r"[\w.-]{1,80}")
 _SUCCESS = re.compile(r"(ok|success\w*|succeeded|normal|true|(操作|请求|调用)?成功)\W*", re.IGNORECASE)
-_ERROR_KEYS = frozenset({"error", "base_resp", "code", "error_code", "detail"})
+_ERROR_KEYS = frozenset({"error", "errors", "base_resp", "code", "error_code", "detail"})
 _ERROR_TYPES = ("error", "response.failed")
 """Every error has one of these members or types, except one inside a choice and one with "object": "error"."""
-_MARKS = re.compile(rb'"(?:error|network_error|error_code|code|base_resp|detail)"|event: ?error')
+_MARKS = re.compile(rb'"(?:errors?|network_error|error_code|code|base_resp|detail)"|event: ?error')
 ERROR_REASONS = ("error", "network_error")
 """Finish reasons of a choice that failed."""
 
@@ -87,6 +88,9 @@ def find(value: object, *, failed: bool = False) -> ApiError | None:
     is_typed = fields.get("object") == "error" or fields.get("type") in _ERROR_TYPES
     if not failed and not is_typed and fields.keys().isdisjoint(_ERROR_KEYS):
         return _choice_error(fields)  # nearly all events of a stream
+    listed = fields.get("error") or fields.get("errors")
+    if isinstance(listed, list) and listed and (failed or fields.get("success") is False):
+        fields = {**fields, "error": listed[0]}
     if fields.get("type") == "response.failed":
         response = mapping(fields.get("response"))
         fields, failed = response if response.get("error") else {**response, "error": fields.get("error")}, True
