@@ -31,3 +31,15 @@ def test_giving_back(monkeypatch: pytest.MonkeyPatch) -> None:
     use.give_back()
     use.give_back()
     assert trimmed == ["trimmed"]
+
+
+def test_giving_back_after_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is given back after rows that were stored in turn, too: what each leaves free would add up."""
+    trimmed: list[str] = []
+    monkeypatch.setattr(memory, "trim", lambda: trimmed.append("trimmed"))
+    use, counts = MemoryUse(), list[int]()
+    for _ in range(8):
+        use.is_too_much(TRIM_THRESHOLD // 3, 0, at_once=False)
+        use.give_back()
+        counts.append(len(trimmed))
+    assert counts == [0, 0, 0, 1, 1, 1, 1, 2]

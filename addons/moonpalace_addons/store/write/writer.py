@@ -221,7 +221,7 @@ class Writer:
         if look:
             self._overflow.claim_abandoned()
         self._plan(keep=keep)
-        if self._push(live=live) and not self._tasks:
+        if self._push(live=live):
             self._memory.give_back()
 
     def _plan(self, *, keep: bool = False, ended: bool = False) -> None:
