@@ -135,14 +135,14 @@ class OtlpReceiver:
         """Return all bytes of all requests."""
         return b"".join(body for _, _, body in self.requests)
 
-    def spans(self, count: int) -> list[Span]:
-        """Return the spans that it has taken, once there are `count`."""
-        until(lambda: len(self._spans()) >= count)
-        found = self._spans()
+    def spans(self, count: int, call: int | None = None) -> list[Span]:
+        """Return the spans that it has taken, perhaps those of one call, once there are `count`."""
+        until(lambda: len(self._spans(call)) >= count)
+        found = self._spans(call)
         assert len(found) == count
         return found
 
-    def _spans(self) -> list[Span]:
+    def _spans(self, call: int | None = None) -> list[Span]:
         sent = [ExportTraceServiceRequest.FromString(body) for path, _, body in self.requests if path == "/v1/traces"]
         return [
             span
@@ -150,6 +150,7 @@ class OtlpReceiver:
             for resource in each.resource_spans
             for scope in resource.scope_spans
             for span in scope.spans
+            if call is None or attributes(list(span.attributes))["moonpalace.id"] == call
         ]
 
     def resource(self) -> dict[str, object]:

@@ -10,6 +10,7 @@ import pytest
 from moonpalace_addons.store.read.outcomes import outcome
 from moonpalace_addons.store.state import State
 from tests.scenarios.server import MockServer
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.e2e.launching import Launcher, Proxy
@@ -124,10 +125,12 @@ def test_trouble_names_the_endpoint(named: Proxy, request_id: str) -> None:
     )
 
 
-def test_the_key_is_nowhere(named: Proxy) -> None:
+def test_the_key_is_nowhere(named: Proxy, request_id: str) -> None:
     """Neither the store nor the log has the key of an endpoint."""
     with named.client() as client:
-        client.post(f"/@second{CHAT}", json=BODY | {"messages": [{"role": "user", "content": KEY}]})
-    named.stop()
+        body = BODY | {"messages": [{"role": "user", "content": KEY}]}
+        client.post(f"/@second{CHAT}", json=body, headers={"X-Request-Id": request_id})
+    row = named.row(request_id)
+    until(lambda: f"#{row.id} " in named.log.text)
     assert KEY not in named.log.text
     assert not [file for file in named.home.iterdir() if file.is_file() and KEY.encode() in file.read_bytes()]
