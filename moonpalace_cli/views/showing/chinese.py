@@ -335,7 +335,7 @@ OUTCOMES = {
     "idle for too long": "空闲太久",
     "the upstream proxy failed": "上游代理出错",
     "the endpoint is this proxy": "endpoint 指向了代理自己",
-    "the API's answer is no valid HTTP": "API 的响应不是合法的 HTTP",
+    "the API's answer is not valid HTTP": "API 的响应不是合法的 HTTP",
     "too many open files": "打开的文件过多",
 }
 """How calls end; whatever is not here stays English."""

@@ -93,7 +93,7 @@ STREAMS = {
     "the arguments of a tool call went on behind their end": "有一个工具调用的参数在结束之后还有内容",
     "several blocks had the same index, and are kept apart": "有几个内容块的 index 相同，分开保留",
     "a block had no content_block_start": "有一个内容块没有 content_block_start",
-    "the input of a tool call is no JSON object, and is kept as partial_json": (
+    "the input of a tool call is not a JSON object, and is kept as partial_json": (
         "有一个工具调用的 input 不是 JSON 对象，保存为 partial_json"
     ),
     "the message had no message_start": "消息没有 message_start",

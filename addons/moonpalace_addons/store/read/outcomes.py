@@ -42,7 +42,7 @@ FAILURES = {
     "upstream_tls": "no TLS connection to the API",
     "upstream_proxy": "the upstream proxy failed",
     "upstream_is_this_proxy": "the endpoint is this proxy",
-    "upstream_protocol": "the API's answer is no valid HTTP",
+    "upstream_protocol": "the API's answer is not valid HTTP",
     "too_many_open_files": "too many open files",
     "repeat": "stopped for repeating itself",
     "proxy_stopped": "the proxy was stopped",

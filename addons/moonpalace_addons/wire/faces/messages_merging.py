@@ -22,7 +22,7 @@ from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextRun
 from moonpalace_addons.wire.json_value import mapping, parse, text_in
 
 NOT_STARTED = "a block had no content_block_start"
-NO_OBJECT = "the input of a tool call is no JSON object, and is kept as partial_json"
+NO_OBJECT = "the input of a tool call is not a JSON object, and is kept as partial_json"
 NO_MESSAGE = "the message had no message_start"
 SAME_INDEX = "several blocks had the same index, and are kept apart"
 
