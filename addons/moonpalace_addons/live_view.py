@@ -96,7 +96,7 @@ class LiveView:
             return
         host, port = wanted[:2]
         if port == page[1] and (host == page[0] or is_loopback_name(host)):
-            data.server.error = "mitmweb's page is no endpoint: set --endpoint to the API"
+            data.server.error = "mitmweb's page is not an endpoint: set --endpoint to the API"
 
     # ---- calls ----------------------------------------------------------------------------------------------------
 

@@ -94,7 +94,7 @@ def part(reader: Reader, arguments: Mapping[str, object]) -> str:
     call, wanted = reader.call(arguments[CALL.name]), cast(str, arguments[PART.name])
     name = "response_body" if wanted == EVENTS else wanted
     if wanted == EVENTS and answer(call.exchange, call.bodies).events is None:
-        return paged(["The answer of this call is no stream."], arguments)
+        return paged(["The answer of this call is not a stream."], arguments)
     texts = part_texts(
         call.exchange, call.bodies, [name], merged=wanted != EVENTS, labels={"tags": ", ".join(call.tags)}
     )

@@ -140,7 +140,7 @@ def test_parts_are_read_as_they_were_sent(ask: Ask, store: Store) -> None:
     assert "data:" not in ask("read_part", call=1, part="response_body")
     assert '"moonpalace_id": "1"' in ask("read_part", call=1, part="metadata")
     store.add(request=body(("user", "hello")), response=completion("hi"))
-    assert ask("read_part", call=2, part="events").endswith("The answer of this call is no stream.")
+    assert ask("read_part", call=2, part="events").endswith("The answer of this call is not a stream.")
 
 
 def test_why_compare_and_sums_answer(ask: Ask, store: Store) -> None:

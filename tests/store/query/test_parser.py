@@ -140,7 +140,7 @@ MISTAKES = [
     ("a.99999999999 == 1", 2, "no array has so many elements"),
     (r"a == 'x\ud800'", 5, "a string cannot hold half of a surrogate pair"),
     (r"a == '\u0000'", 5, "a string cannot hold the character NUL"),
-    ("a == 'x\udcffy'", 7, "a predicate cannot hold what is no character (its bytes are not UTF-8)"),
+    ("a == 'x\udcffy'", 7, "a predicate cannot hold what is not a character (its bytes are not UTF-8)"),
     ("a.`\x00` == 1", 3, "a predicate cannot hold the character NUL"),
     ("a" * (MAX_LENGTH + 1), MAX_LENGTH, f"it has {MAX_LENGTH + 1:,} characters, at most {MAX_LENGTH:,} are allowed"),
     ("not " * (MAX_DEPTH + 1) + "a", 0, f"it has {MAX_DEPTH + 2} levels, at most {MAX_DEPTH} are allowed"),

@@ -58,7 +58,7 @@ def column(name: str, value: Told) -> object:
     try:
         return read(value)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"exchange.{name} is no {what}") from None
+        raise ValueError(f"exchange.{name} is not {what}") from None
 
 
 def moment(value: Told) -> int:
@@ -112,10 +112,10 @@ def checked[T](value: T, is_right: bool) -> T:
 
 
 READERS: Mapping[Kind, tuple[str, Callable[[Told], object]]] = {
-    "moment": ("time with its zone", moment),
-    "whole": ("whole number that a call can have", whole),
-    "decimal": ("number that a call can have", decimal),
+    "moment": ("a time with its zone", moment),
+    "whole": ("a whole number that a call can have", whole),
+    "decimal": ("a number that a call can have", decimal),
     "truth": ("true or false", truth),
-    "set": ("list of texts", texts),
-    "text": ("method", word),
+    "set": ("a list of texts", texts),
+    "text": ("a method", word),
 }

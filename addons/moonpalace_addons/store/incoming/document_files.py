@@ -119,7 +119,7 @@ def _read(name: str, data: bytes) -> list[Document]:
         except msgspec.DecodeError:
             return _decoded(_ESCAPE.sub(lambda found: rb"\ufffd" if found[1] else found[0], data.lstrip()))
     except msgspec.ValidationError as error:
-        refuse(name, f"it is no export of MoonPalace: {error}")
+        refuse(name, f"it is not an export of MoonPalace: {error}")
     except (msgspec.DecodeError, ValueError) as error:
         refuse(name, f"not JSON: {error}")
     except RecursionError:

@@ -110,7 +110,7 @@ def to_call(name: str, document: Document) -> Transferred:
     try:
         state = State(told.get("state", "completed"))
     except ValueError:
-        refuse(name, "metadata.state is no state of a call")
+        refuse(name, "metadata.state is not a state of a call")
     check_labels(name, document)
     hidden = masking.credentials([*header_pairs(asked.header), *header_pairs(answered.header)])
     request = masked(body_of(name, asked), hidden)
@@ -155,7 +155,7 @@ def to_call(name: str, document: Document) -> Transferred:
     )
     started_at = columns["started_at"]
     if not isinstance(started_at, int) or not 0 <= started_at <= MAX_INT64 // 1000:  # which spans have in nanoseconds
-        refuse(name, "metadata.requested_at is no time")
+        refuse(name, "metadata.requested_at is not a time")
     call.columns = storable(columns, hidden)
     if stream is not None:
         merged = masked(response, hidden)
@@ -219,14 +219,14 @@ def ending(document: Document, state: State, derived: Values) -> Values:
 def whole(name: str, key: str, text: str) -> int:
     """Return a whole number."""
     if not re.fullmatch(r"[0-9]{1,12}", text):
-        refuse(name, f"metadata.{key} is no whole number that a call can have")
+        refuse(name, f"metadata.{key} is not a whole number that a call can have")
     return int(text)
 
 
 def amount(name: str, key: str, text: str) -> float:
     """Return a number."""
     if not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,20})?", text):
-        refuse(name, f"metadata.{key} is no number that a call can have")
+        refuse(name, f"metadata.{key} is not a number that a call can have")
     return float(text)
 
 
@@ -244,7 +244,7 @@ def place(name: str, told: Mapping[str, str], asked: Message) -> tuple[str, str,
     try:
         _ = urlsplit(endpoint).port
     except ValueError:
-        refuse(name, "metadata.endpoint is no URL")
+        refuse(name, "metadata.endpoint is not a URL")
     rest = asked.url.removeprefix(endpoint) if endpoint and asked.url.startswith(endpoint) else asked.url
     path, _, query = rest.partition("?")
     return endpoint, path, query
@@ -277,7 +277,7 @@ def unpacked(name: str, text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        refuse(name, "a body is no base64")
+        refuse(name, "a body is not base64")
 
 
 def identity(document: Document, request: bytes | None, answer: bytes | None) -> str:
