@@ -65,7 +65,7 @@ def test_two_serve_and_stop(launch: Launcher, mock: MockServer) -> None:
 def test_a_worker_is_killed_under_load(launch: Launcher, mock: MockServer) -> None:
     """The other goes on, another takes its place, the log says so; the rows of calls answered before are there."""
     with launch.start(*WORKERS, endpoint=mock.url) as proxy:
-        load = Load(proxy.url, clients=6, pause=0.02)
+        load = Load(proxy.url, clients=16, pause=0.05)  # so that both workers have some
         until(lambda: len(load.answers) > 20)
         first, second = workers(proxy)
         killed = time.monotonic()
