@@ -227,7 +227,7 @@ def test_what_is_lost_is_not_said_to_be_stored(
             client.put(call.ended)
         until(lambda: len(client._unsettled) == 3)
         os.kill(client.pid, signal.SIGKILL)
-    until(lambda: "store: none of 2 calls waits any more; " in caplog.text and client._lost == 2)
+    until(lambda: "store: none of 2 calls is waiting any more; this run has lost " in caplog.text and client._lost == 2)
     os.kill(pid := client.pid, signal.SIGKILL)  # what it has lost is not forgotten with it
     until(lambda: client.pid != pid)
     assert not client.stop()

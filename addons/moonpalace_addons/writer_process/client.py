@@ -142,7 +142,7 @@ class WriterClient:
         self._lost = settled.lost
         lost = self._lost_earlier + self._lost
         if count and lost:
-            logger.warning("store: none of %d calls waits any more; %d are lost", count, lost)
+            logger.warning("store: none of %d calls is waiting any more; this run has lost %d", count, lost)
         elif count:
             logger.warning("store: %d calls that had waited are stored, or in a journal", count)
 

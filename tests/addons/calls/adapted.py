@@ -2,7 +2,6 @@
 
 import json
 import time
-from typing import cast
 
 import pytest
 from mitmproxy.http import HTTPFlow
@@ -16,8 +15,7 @@ from moonpalace_addons.mitm import flow_control
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
 from moonpalace_addons.wire.codings.encodings import Decoder
 from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
-from moonpalace_addons.wire.loops.loop_guard import LoopGuard
-from moonpalace_addons.wire.loops.repeat import Detector, Loop
+from tests.loop_word import guard_of
 
 
 def event(value: object) -> bytes:
@@ -43,14 +41,6 @@ ANSWER = {
 }
 
 
-class FiresAtLoop:
-    """A detector that finds a loop in the text LOOP."""
-
-    def feed(self, text: str) -> Loop | None:
-        """Find it."""
-        return Loop("period", 4, 4, "LOOP") if "LOOP" in text else None
-
-
 class Rig:
     """An adapter with a flow that has no connection: what is done to that is kept."""
 
@@ -67,9 +57,7 @@ class Rig:
         monkeypatch.setattr(flow_control, "end_response", self.ended.append)
         monkeypatch.setattr(flow_control, "close_client", self.closed.append)
         self.call = Call(tflow.tflow(resp=True), time.monotonic_ns(), [], "", "/v1/chat/completions")
-        plan = Plan(
-            CHAT_COMPLETIONS, coerce, hide, lambda: LoopGuard(CHAT_COMPLETIONS, lambda: cast(Detector, FiresAtLoop()))
-        )
+        plan = Plan(CHAT_COMPLETIONS, coerce, hide, lambda: guard_of(CHAT_COMPLETIONS))
         decoder = Decoder(encoding) if encoding else None
         self.adapter = Adapter(self.call.flow, self.call, decoder, StreamEditor(plan), coerce=coerce)
 

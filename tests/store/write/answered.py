@@ -3,6 +3,7 @@
 from moonpalace_addons.store.tasks import ExchangeEnded, State
 from moonpalace_addons.store.write.answers import Received
 
+DELTA = '{"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"content": "%s"}, "finish_reason": %s}]}'
 END = ExchangeEnded(uuid="u", at=9_000_000, state=State.COMPLETED, overhead=7)
 
 

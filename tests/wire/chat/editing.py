@@ -2,29 +2,19 @@
 
 import json
 from collections.abc import Iterable
-from typing import cast
 
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
 from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
 from moonpalace_addons.wire.loops.loop_guard import LoopGuard
-from moonpalace_addons.wire.loops.repeat import Detector, Loop
 from tests.cuts import pieces_of, sweep
+from tests.loop_word import guard_of
 
 BOM = b"\xef\xbb\xbf"
-LOOP = Loop("period", 4, 4, "LOOP")
-
-
-class FiresAtLoop:
-    """A detector that finds a loop in the text LOOP."""
-
-    def feed(self, text: str) -> Loop | None:
-        """Find it."""
-        return LOOP if "LOOP" in text else None
 
 
 def make_guard() -> LoopGuard:
     """Return a guard that ends a stream at the word LOOP."""
-    return LoopGuard(CHAT_COMPLETIONS, lambda: cast(Detector, FiresAtLoop()))
+    return guard_of(CHAT_COMPLETIONS)
 
 
 GUARD = Plan(CHAT_COMPLETIONS, make_guard=make_guard)

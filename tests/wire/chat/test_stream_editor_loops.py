@@ -11,11 +11,11 @@ from moonpalace_addons.wire.chat.merging import Merger
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
 from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS, ChatCompletions, ChatProgress
 from moonpalace_addons.wire.loops.loop_guard import LoopGuard
+from tests.loop_word import LOOP
 from tests.wire.chat.editing import (
     DONE,
     GUARD,
     HELLO,
-    LOOP,
     PLANS,
     USAGE,
     all_cuts,

@@ -1,16 +1,15 @@
 """Legacy completions: merged, ended early and judged, wherever the stream is cut."""
 
 import json
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
 from moonpalace_addons.wire.faces.completions import COMPLETIONS
 from moonpalace_addons.wire.faces.summary import summarize
-from moonpalace_addons.wire.loops.loop_guard import LoopGuard
-from moonpalace_addons.wire.loops.repeat import Detector, Loop
 from tests.cuts import every_cut, pieces_of
+from tests.loop_word import guard_of
 
 type Json = dict[str, Any]
 
@@ -71,19 +70,11 @@ def test_merged() -> None:
     assert (summary.id, summary.finish_reason, summary.usage.total_tokens) == ("cmpl-1", "length", 5)
 
 
-class FiresAtLoop:
-    """A detector that finds a loop in the text LOOP."""
-
-    def feed(self, text: str) -> Loop | None:
-        """Find it."""
-        return Loop("period", 4, 4, "LOOP") if "LOOP" in text else None
-
-
 def test_a_loop_is_ended() -> None:
     """The open choices get a finish reason, and the stream its `[DONE]`."""
     begun = written(chunk("a", "stop", index=1), chunk("LOOP"), done=False)
     stream = begun + written(chunk("more"))
-    plan = Plan(COMPLETIONS, make_guard=lambda: LoopGuard(COMPLETIONS, lambda: cast(Detector, FiresAtLoop())))
+    plan = Plan(COMPLETIONS, make_guard=lambda: guard_of(COMPLETIONS))
     for pieces in every_cut(stream):
         output = edited(plan, pieces)
         assert output.startswith(begun)

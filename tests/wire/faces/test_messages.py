@@ -11,10 +11,9 @@ from moonpalace_addons.wire.chat.text_matcher import TextDelta
 from moonpalace_addons.wire.faces.messages import MARK, MESSAGES
 from moonpalace_addons.wire.faces.messages_merging import NO_MESSAGE, NO_OBJECT, NOT_STARTED, SAME_INDEX
 from moonpalace_addons.wire.faces.summary import summarize
-from moonpalace_addons.wire.loops.loop_guard import LoopGuard
-from moonpalace_addons.wire.loops.repeat import Detector, Loop
 from moonpalace_addons.wire.usage import Usage
 from tests.cuts import every_cut
+from tests.loop_word import guard_of
 
 type Json = dict[str, Any]
 
@@ -270,15 +269,7 @@ def test_an_error() -> None:
     assert MESSAGES.error_answer(editor.error) == event
 
 
-class FiresAtLoop:
-    """A detector that finds a loop in the text LOOP."""
-
-    def feed(self, text: str) -> Loop | None:
-        """Find it."""
-        return Loop("period", 4, 4, "LOOP") if "LOOP" in text else None
-
-
-GUARD = Plan(MESSAGES, make_guard=lambda: LoopGuard(MESSAGES, lambda: cast(Detector, FiresAtLoop())))
+GUARD = Plan(MESSAGES, make_guard=lambda: guard_of(MESSAGES))
 LOOPS = {
     "text": (block(0, type="text", text=""), *texts(0, "text_delta", "text", "a", "LOOP")),
     "thinking": (block(0, type="thinking", thinking=""), *texts(0, "thinking_delta", "thinking", "a", "LOOP")),

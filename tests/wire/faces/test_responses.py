@@ -1,13 +1,11 @@
 """Responses: merged, ended early and judged; `tests/data/dialects` has whole streams of them."""
 
 import json
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from moonpalace_addons.wire.chat.event_data import DataReader, make_decoder, read_data
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
-from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextEventMatcher, TextRun
 from moonpalace_addons.wire.faces.responses import RESPONSES
 from moonpalace_addons.wire.faces.responses_merging import (
     OTHER_COUNT,
@@ -17,53 +15,11 @@ from moonpalace_addons.wire.faces.responses_merging import (
     ResponseMerger,
 )
 from moonpalace_addons.wire.faces.summary import summarize
-from moonpalace_addons.wire.faces.table import only_text
-from moonpalace_addons.wire.loops.loop_guard import LoopGuard
-from moonpalace_addons.wire.loops.repeat import Detector, Loop
 from tests.cuts import every_cut
 from tests.dialects import STREAMS
 from tests.linear import takes_linear_time
-
-type Json = dict[str, Any]
-
-BASE: Json = {"id": "resp_1", "object": "response", "status": "in_progress", "output": [], "usage": None}
-
-
-def event(kind: str, **more: object) -> Json:
-    return {"type": f"response.{kind}", **more}
-
-
-def created() -> Json:
-    return event("created", response=BASE)
-
-
-def added(number: int, kind: str, **more: object) -> Json:
-    return event("output_item.added", output_index=number, item={"id": f"i{number}", "type": kind, **more})
-
-
-def delta(name: str, text: str, number: int = 0, **more: object) -> Json:
-    return event(f"{name}.delta", item_id=f"i{number}", output_index=number, delta=text, **more)
-
-
-def part(kind: str, number: int = 0, **more: object) -> Json:
-    place = {"content_index": 0} if kind == "content_part" else {"summary_index": 0}
-    return event(f"{kind}.added", item_id=f"i{number}", output_index=number, part=more, **place)
-
-
-def merged(*events: Json) -> tuple[Json, list[str]]:
-    merger = ResponseMerger()
-    for each in events:
-        merger.feed(each)
-    return cast(Json, merger.result()), list(merger.doubts)
-
-
-def written(events: list[Json], start: int | None = None) -> bytes:
-    numbered = events if start is None else [{**each, "sequence_number": n} for n, each in enumerate(events, start)]
-    return RESPONSES.write_events(numbered)
-
-
-def values(stream: bytes) -> list[Json]:
-    return [cast(Json, value) for each in make_decoder().feed(stream) for value, _ in read_data(each).values]
+from tests.loop_word import guard_of
+from tests.wire.faces.response_events import BASE, Json, added, created, delta, event, merged, part, values, written
 
 
 def edited(plan: Plan, pieces: list[bytes]) -> tuple[StreamEditor, bytes]:
@@ -233,16 +189,8 @@ def test_time_is_linear() -> None:
     assert takes_linear_time(prepare, 2_000)
 
 
-class FiresAtLoop:
-    """A detector that finds a loop in the text LOOP."""
-
-    def feed(self, text: str) -> Loop | None:
-        """Find it."""
-        return Loop("period", 4, 4, "LOOP") if "LOOP" in text else None
-
-
 def guarded(*, coerce: bool = False) -> Plan:
-    guard = LoopGuard(RESPONSES, lambda: cast(Detector, FiresAtLoop()))
+    guard = guard_of(RESPONSES)
     return Plan(RESPONSES, coerce=coerce, make_guard=lambda: guard)
 
 
@@ -380,80 +328,3 @@ def test_warnings(answer: Json, words: str | None) -> None:
 def test_finish_reasons(answer: Json, reason: str | None) -> None:
     """The reason why it is incomplete counts, else its last status."""
     assert RESPONSES.finish_reason({"object": "response", **answer}) == reason
-
-
-def read_without_parsing(stream: bytes, size: int) -> list[object]:
-    """Return the values of a stream as a stream editor reads them: runs of events, else event by event."""
-    reader, decoder, found = DataReader(), make_decoder(), list[object]()
-    for start in range(0, len(stream), size):
-        rest = stream[start : start + size]
-        while rest and (run := reader.read_run(decoder, rest)) is not None:
-            found.append(run)
-            rest = rest[run.size :]
-        end = rest.find(b"\n\n") + 2 if b"\n\n" in rest else len(rest)
-        for piece in (rest[:end], rest[end:]):
-            found += [value for event in decoder.feed(piece) for value, _ in reader.read(event).values]
-    return found
-
-
-@pytest.mark.parametrize("size", [7, 400, 100_000])
-@pytest.mark.parametrize("padded", [False, True])
-def test_numbered_texts_are_read_without_parsing(size: int, padded: bool) -> None:
-    """Events that differ in a text, their number and padding merge as if parsed, and the numbers go on after a loop."""
-    more: list[Json] = [{"logprobs": [], "obfuscation": "aZ0" * (number % 4)} if padded else {} for number in range(40)]
-    said = [
-        delta("output_text", f'w{number} 你\n"', content_index=number // 20, **more[number]) for number in range(40)
-    ]
-    thought = [delta("reasoning_summary_text", f"{number}", 1, summary_index=0, **more[0]) for number in range(5)]
-    stream = written([created(), *thought, *said, delta("function_call_arguments", "{}", 2)], start=100)
-    events, read = values(stream), read_without_parsing(stream, size)
-    parsed, merger = ResponseMerger(), ResponseMerger()
-    slow, quick = RESPONSES.make_progress(), RESPONSES.make_progress()
-    for event_ in events:
-        parsed.feed(event_)
-        slow.feed(event_)
-    for value in read:
-        merger.feed(value)
-        quick.feed(value)
-    assert merger.result() == parsed.result()
-    assert quick.ending() == slow.ending()
-    assert sum(isinstance(value, TextDelta | TextRun) for value in read) >= (41 if size == 7 else 3)
-    found = [RESPONSES.token_channel(value) for value in read]
-    assert set(found) == {None, "visible", "reasoning"}
-    if size == 7:
-        assert found == [RESPONSES.token_channel(event_) for event_ in events]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"sequence_number": "8"},
-        {"sequence_number": 8.5},
-        {"sequence_number": -8},
-        {"obfuscation": "a b"},
-        {"obfuscation": "\\u0041"},
-        {"obfuscation": None},
-        {"output_index": 1},
-        {"content_index": 1},
-        {"item_id": "other"},
-        {"logprobs": [{}]},
-        {"delta": None},
-        {"delta": ["a"]},
-        {"delta": ""},
-        {"more": 1},
-    ],
-)
-def test_other_events_are_parsed(change: Json) -> None:
-    """An event that differs in anything else is not taken for the same one, and an odd one is not learnt."""
-    first = delta("output_text", "a", content_index=0, logprobs=[], sequence_number=7, obfuscation="xyz")
-    matcher = TextEventMatcher(only_text)
-    matcher.learn(json.dumps(first), first)
-    assert matcher.read(json.dumps(first | {"delta": "b", "sequence_number": 8})) == TextDelta(0, "output_text", "b")
-    other = json.dumps(first | change)
-    if change != {"delta": ""}:
-        assert matcher.read(other) is None
-    fresh = TextEventMatcher(only_text)
-    fresh.learn(other, first | change)
-    assert (fresh.read(other) is not None) == (
-        change in ({"item_id": "other"}, {"output_index": 1}, {"content_index": 1})
-    )
