@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 from mitmproxy.http import HTTPFlow
 
+from moonpalace_addons.engine import service
 from moonpalace_addons.engine.limits import Limits
 from tests.engine.harness import CLOSE, Script, engine, read_head, refusal
 from tests.engine.talking import ALL, GET, OK, Noting, get, said
@@ -135,7 +136,7 @@ def test_an_idle_client_is_closed() -> None:
 
 
 def test_too_many_connections_are_refused() -> None:
-    """A connection above the limit gets a 503, and existing ones continue."""
+    """A connection above the limit gets a 503 while none has been idle for a while, and existing ones continue."""
 
     async def run() -> None:
         async with engine(Script([(GET, OK)]), limits=Limits(max_connections=2)) as running:
@@ -146,6 +147,34 @@ def test_too_many_connections_are_refused() -> None:
             assert refusal(await third.read())[0] == 503
             writer.write(GET)
             assert await first.readexactly(len(OK)) == OK
+
+    asyncio.run(run())
+
+
+def test_an_idle_connection_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the limit the connection that has been idle longest is closed, and one with a call is not."""
+    monkeypatch.setattr(service, "MIN_IDLE_TIME", 0.0)
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        asked.set()
+        await answered.wait()
+        writer.write(OK)
+
+    async def run() -> None:
+        async with engine(serve, limits=Limits(max_connections=3)) as running:
+            busy, writer = await running.connect()
+            (idle, _), (younger, later) = await running.connect(), await running.connect()
+            writer.write(GET)
+            await asked.wait()
+            last, _ = await running.connect()
+            assert await idle.read() == b""
+            answered.set()
+            later.write(GET)
+            for reader in (busy, younger):
+                assert await reader.readexactly(len(OK)) == OK
+            assert not last.at_eof()
 
     asyncio.run(run())
 

@@ -47,7 +47,7 @@ class ClientConnection(Endpoint):
         self.reader = RequestReader()
         self.journey: Journey | None = None
         self.is_full = self.is_half_closed = False
-        self.last_received = 0.0
+        self.last_active = 0.0
         self.request_started: float | None = None
         self._events: deque[Event] = deque()
         self._tunnel: Tunnel | None = None
@@ -59,7 +59,7 @@ class ClientConnection(Endpoint):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Call `client_connected`, which may refuse the client."""
         super().connection_made(transport)
-        self.last_received = time.monotonic()
+        self.last_active = time.monotonic()
         self.connection = self.service.client_of(self.transport)
         self.service.opened(self)
         waiting = self.service.hooks.call("client_connected", self.connection)
@@ -81,7 +81,7 @@ class ClientConnection(Endpoint):
 
     def data_received(self, data: bytes) -> None:
         """Parse and handle the client's data."""
-        self.last_received = time.monotonic()
+        self.last_active = time.monotonic()
         if self._tunnel is not None:
             self._tunnel.from_client(data)
             return
@@ -251,6 +251,7 @@ class ClientConnection(Endpoint):
         """Continue with the next request, or close the connection once the answer is sent."""
         unread = unread or (self.journey is not None and not self.journey.is_request_complete)
         self.journey = None
+        self.last_active = time.monotonic()
         if self.is_gone:
             return
         if closes or (self.is_half_closed and not self._events):
@@ -340,10 +341,16 @@ class ClientConnection(Endpoint):
         server.tls = target.scheme == "https"
         return server
 
+    @property
+    def is_idle(self) -> bool:
+        """Tell whether the connection waits for its next request, with nothing left to send."""
+        is_waiting = self._is_open and self._tunnel is None and self.journey is None and not self.reader.is_partial
+        return is_waiting and not (self.transport.is_closing() or self.get_write_buffer_size())
+
     def check_timeouts(self, now: float) -> None:
         """Close the connection if the client has been silent too long; `now` is of the monotonic clock."""
         limits = self.service.limits
-        silent = now - self.last_received
+        silent = now - self.last_active
         if self._tunnel is not None or self.journey is not None:
             return  # the call has its own timeouts
         if self.reader.is_partial and silent > limits.head_timeout:

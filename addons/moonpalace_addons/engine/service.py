@@ -7,6 +7,7 @@ import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from functools import partial
+from operator import attrgetter
 from typing import Any
 from weakref import WeakSet
 
@@ -35,6 +36,8 @@ SERVICES: "WeakSet[Service]" = WeakSet()
 
 CHECK_INTERVAL = 1.0
 """Seconds between checks of all connections for timeouts."""
+MIN_IDLE_TIME = 1.0
+"""Seconds after which an idle connection may be closed for a new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +116,18 @@ class Service:
         return Server(id=ordered_uuid(), address=address, via=target.via, tls=is_tls)  # type: ignore[arg-type]
 
     def opened(self, client: ClientConnection) -> None:
-        """Add a connection, or refuse it if there are too many."""
+        """Add a connection; if there are too many, close the one that has been idle longest, or refuse this one."""
         self.connections[client] = None
-        if len(self.connections) > self.limits.max_connections:
-            logger.warning("refused a client: %d connections are open", len(self.connections) - 1)
-            client.write(plain_answer(503, error_body("the proxy has too many connections", "server_unavailable")))
-            client.close()
+        if len(self.connections) <= self.limits.max_connections:
+            return
+        latest = time.monotonic() - MIN_IDLE_TIME
+        idle = [each for each in self.connections if each.is_idle and each.last_active < latest]
+        if idle:
+            min(idle, key=attrgetter("last_active")).close()
+            return
+        logger.warning("refused a client: %d connections are open", len(self.connections) - 1)
+        client.write(plain_answer(503, error_body("the proxy has too many connections", "server_unavailable")))
+        client.close()
 
     def closed(self, client: ClientConnection) -> None:
         """Remove a connection."""
