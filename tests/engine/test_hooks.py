@@ -1,6 +1,8 @@
 """mitmproxy's hooks on the engine: their order, the state of the flow, and what addons can do."""
 
 import asyncio
+import time
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,6 +16,10 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from moonpalace_addons.engine.hooks import Hooks
 from tests.engine.harness import Script, engine, refusal, shared_master
 from tests.engine.hooked import FLOW_HOOKS, OK, POST, Act, Acting, call
+from tests.engine.talking import Noting
+
+PAUSE = 0.1
+"""Seconds between the parts of a request."""
 
 
 def test_the_order_of_hooks() -> None:
@@ -62,6 +68,32 @@ def test_what_a_flow_holds() -> None:
     assert request.timestamp_start <= request.timestamp_end <= response.timestamp_start <= response.timestamp_end
     assert (request.method, request.path, request.scheme, request.host) == ("POST", "/a", "http", "127.0.0.1")
     assert (request.http_version, request.headers["host"], request.text) == ("HTTP/1.1", "x", "abc")
+
+
+@pytest.mark.parametrize("between", [b"", b"\r\n"])
+@pytest.mark.parametrize("cuts", [[], [10], [-2], [10, -2]])
+def test_a_request_begins_with_its_first_byte(between: bytes, cuts: list[int]) -> None:
+    """However a request arrives, it begins with its first byte, also the second one of a connection."""
+    noting = Noting()
+    spans: list[tuple[float, float]] = []
+
+    async def run() -> None:
+        async with engine(Script([(POST, OK)] * 2), noting) as running:
+            reader, writer = await running.connect()
+            for _ in range(2):
+                before, after = time.time(), []
+                for start, end in pairwise([0, *cuts, len(POST)]):
+                    writer.write(POST[start:end])
+                    await asyncio.sleep(PAUSE)
+                    after.append(time.time())
+                assert await reader.readexactly(len(OK)) == OK
+                spans.append((before, after[0]))
+                writer.write(between)
+                await asyncio.sleep(PAUSE)
+
+    asyncio.run(run())
+    for flow, (before, after) in zip(noting.flows, spans, strict=True):
+        assert before <= flow.request.timestamp_start <= after
 
 
 def test_connections_are_described() -> None:

@@ -77,7 +77,12 @@ class ClientConnection(Endpoint):
             self.abort()
         else:
             self._is_open = True
+            self._await_request()
             self.advance()
+
+    def _await_request(self) -> None:
+        if not self._events and not self.reader.is_partial:
+            self.service.idle(self)
 
     def data_received(self, data: bytes) -> None:
         """Parse and handle the client's data."""
@@ -87,13 +92,18 @@ class ClientConnection(Endpoint):
             return
         if self._discards_input:
             return
-        if self.request_started is None:
+        if self.request_started is None and not self.reader.is_partial:
             self.request_started = time.time()
-            if data[0] == 0x16 and not self.connection.tls and not self.reader.is_partial:
+            if data[0] == 0x16 and not self.connection.tls:
                 self._refuse_tls()
                 return
         try:
-            self._events += self.reader.feed(data, self.service.limits.max_head_size)
+            events = self.reader.feed(data, self.service.limits.max_head_size)
+            if not events and not self.reader.is_partial:
+                self.request_started = None  # empty lines between requests
+                return
+            self.service.busy(self)
+            self._events += events
             self.advance()
         except Exception:
             logger.exception("closed a client's connection because of a fault in MoonPalace")
@@ -256,7 +266,9 @@ class ClientConnection(Endpoint):
             return
         if closes or (self.is_half_closed and not self._events):
             self._end(unread=unread or bool(self._events))
-        elif not self._is_advancing:
+            return
+        self._await_request()
+        if not self._is_advancing:
             asyncio.get_running_loop().call_soon(self.advance) if self._events else self._update_reading()
 
     def _end(self, *, unread: bool) -> None:
@@ -340,12 +352,6 @@ class ClientConnection(Endpoint):
             flow.server_conn = server = self.service.server_of(target)
         server.tls = target.scheme == "https"
         return server
-
-    @property
-    def is_idle(self) -> bool:
-        """Tell whether the connection waits for its next request, with nothing left to send."""
-        is_waiting = self._is_open and self._tunnel is None and self.journey is None and not self.reader.is_partial
-        return is_waiting and not (self.transport.is_closing() or self.get_write_buffer_size())
 
     def check_timeouts(self, now: float) -> None:
         """Close the connection if the client has been silent too long; `now` is of the monotonic clock."""

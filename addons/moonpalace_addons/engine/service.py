@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import OrderedDict
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from functools import partial
-from operator import attrgetter
 from typing import Any
 from weakref import WeakSet
 
@@ -81,6 +81,7 @@ class Service:
         self.connector = Connector(self)
         self.connections: dict[ClientConnection, None] = {}
         self._partial: dict[ClientConnection, None] = {}
+        self._idle: OrderedDict[ClientConnection, None] = OrderedDict()  # the one that has been idle longest first
         self._tasks: set[asyncio.Task[None]] = set()
         self._watch: asyncio.Task[None] | None = None
 
@@ -120,10 +121,10 @@ class Service:
         self.connections[client] = None
         if len(self.connections) <= self.limits.max_connections:
             return
-        latest = time.monotonic() - MIN_IDLE_TIME
-        idle = [each for each in self.connections if each.is_idle and each.last_active < latest]
-        if idle:
-            min(idle, key=attrgetter("last_active")).close()
+        oldest = next(iter(self._idle), None)
+        if oldest is not None and oldest.last_active < time.monotonic() - MIN_IDLE_TIME:
+            del self._idle[oldest]
+            oldest.close()
             return
         logger.warning("refused a client: %d connections are open", len(self.connections) - 1)
         client.write(plain_answer(503, error_body("the proxy has too many connections", "server_unavailable")))
@@ -133,6 +134,15 @@ class Service:
         """Remove a connection."""
         self.connections.pop(client, None)
         self._partial.pop(client, None)
+        self._idle.pop(client, None)
+
+    def idle(self, client: ClientConnection) -> None:
+        """Note that a connection waits for its next request, and may be closed for another one."""
+        self._idle[client] = None
+
+    def busy(self, client: ClientConnection) -> None:
+        """Note that a connection has a request, or a part of one."""
+        self._idle.pop(client, None)
 
     def track_partial(self, client: ClientConnection) -> None:
         """Track an incomplete request; above the limit, time out the oldest one."""
