@@ -172,6 +172,22 @@ def test_what_may_be_held_back(
     assert (call.find(Hold) is not None, call.announced, call.streaming) == (is_held, not is_held, not is_held)
 
 
+@pytest.mark.parametrize(("settings", "is_held"), [({}, False), ({"detect_repeat": "true"}, True)])
+def test_document_that_has_come_whole(monkeypatch: pytest.MonkeyPatch, settings: dict[str, str], is_held: bool) -> None:
+    """It is not held, as nothing can truncate it, unless it may turn out to be a stream to be edited."""
+    rig = Rig(**settings)
+    monkeypatch.setattr(flow_control, "hold_answer", lambda *_: True)
+    monkeypatch.setattr(flow_control, "has_come_whole", lambda _: True)
+    flow = a_flow()
+    rig.ask(flow)
+    rig.begin_answer(flow, "application/json")
+    call = rig.capture.calls.get(flow)
+    assert call is not None
+    assert (call.find(Hold) is not None, call.announced, call.streaming) == (is_held, False, False)
+    assert flow.response is not None
+    assert not flow.response.stream
+
+
 def test_answer_that_turns_out_to_be_no_document(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is noted of it is noted when that is known, with its first bytes; its end has no head again."""
     monkeypatch.setattr(flow_control, "hold_answer", lambda *_: True)

@@ -12,6 +12,7 @@ from moonpalace_addons.mitm import flow_control
 from tests.engine.harness import engine, read_head, refusal
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+BODY = b"2\r\n{}\r\n0\r\n\r\n"
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -78,6 +79,42 @@ def test_nothing_is_finished_for_a_client_that_has_left(leave: Callable[[asyncio
 
     asyncio.run(run())
     assert ending.finished == [False]
+
+
+class Asking:
+    """Note whether answers have come whole when their heads are seen."""
+
+    def __init__(self) -> None:
+        self.found: list[bool] = []
+        self.seen = asyncio.Event()
+
+    def responseheaders(self, flow: HTTPFlow) -> None:
+        """Do as the capture does with a JSON document."""
+        self.found.append(flow_control.has_come_whole(flow))
+        self.seen.set()
+
+
+@pytest.mark.parametrize("cut", [0, 1, len(BODY) - 1, len(BODY)])
+def test_an_answer_has_come_whole_once_its_end_is_read(cut: int) -> None:
+    """Only the last byte makes an answer whole: without it, even a document that looks complete may be truncated."""
+    asking = Asking()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_head(reader)
+        writer.write(HEAD + BODY[:cut])
+        await asking.seen.wait()
+        writer.write(BODY[cut:])
+        await reader.read()
+
+    async def run() -> None:
+        async with engine(serve, asking) as running:
+            reader, writer = await running.connect()
+            writer.write(GET)
+            assert await read_head(reader) == HEAD
+            assert await reader.readuntil(b"0\r\n\r\n") == BODY
+
+    asyncio.run(run())
+    assert asking.found == [cut == len(BODY)]
 
 
 class Retrying:

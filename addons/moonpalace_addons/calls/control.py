@@ -55,6 +55,9 @@ class Control(Protocol):
     @property
     def partial_body(self) -> bytes: ...  # noqa: D102
 
+    @property
+    def has_come_whole(self) -> bool: ...  # noqa: D102
+
     def answer_and_close(self, status: int, body: bytes) -> bool: ...  # noqa: D102
 
     def finish_answer(self, rest: bytes) -> bool: ...  # noqa: D102

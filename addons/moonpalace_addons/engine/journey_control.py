@@ -45,6 +45,12 @@ class JourneyControl:
         """Return the received part of an answer that is being collected."""
         return self._journey.partial_body
 
+    @property
+    def has_come_whole(self) -> bool:
+        """Tell whether the end of the answer has been read, too."""
+        api = self._journey.upstream.api
+        return api is not None and api.reader.is_over
+
     def answer_and_close(self, status: int, body: bytes) -> bool:
         """Send an answer of our own, unless part of an answer has been sent."""
         journey = self._journey

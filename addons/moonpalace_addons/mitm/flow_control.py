@@ -186,6 +186,15 @@ def hold_answer(flow: HTTPFlow, gate: Gate) -> bool:
     return control is not None
 
 
+def has_come_whole(flow: HTTPFlow) -> bool:
+    """Tell whether an answer has come to its end, so that nothing can truncate it; False on mitmproxy's server.
+
+    Ask it in `responseheaders`.
+    """
+    control = control_of(flow)
+    return control is not None and control.has_come_whole
+
+
 def allow_retry(flow: HTTPFlow) -> None:
     """Call the hook `moonpalace_refused` once this answer is complete, before it is passed on.
 

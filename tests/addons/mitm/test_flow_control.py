@@ -230,9 +230,10 @@ def test_the_end_of_a_connection_is_announced(flow: HTTPFlow, version: str, said
 
 
 def test_what_mitmproxys_server_cannot_do(handler: Handler, flow: HTTPFlow) -> None:
-    """On mitmproxy's server there are neither heartbeats nor held answers."""
+    """On mitmproxy's server there are neither heartbeats nor held answers, and nobody knows what is still to come."""
     flow.response = tutils.tresp()
     flow_control.inject_heartbeat(flow)
     flow_control.allow_retry(flow)
     assert not flow_control.hold_answer(flow, cast(Gate, None))
+    assert not flow_control.has_come_whole(flow)
     assert (handler.writer.sent, handler.closed) == (b"", [])
