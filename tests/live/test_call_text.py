@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from moonpalace_addons.live.call_text import MAX_SIZE, Told, request_text, response_text
+from moonpalace_addons.live.call_text import MAX_SIZE, CallInfo, request_text, response_text
 
 CHAT = "/v1/chat/completions"
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 4000}}
@@ -54,13 +54,13 @@ ANSWER = {
 
 def test_request() -> None:
     """Model and parameters, then the messages with calls laid out and a placeholder for the image."""
-    assert request_text(CHAT, json.dumps(REQUEST).encode(), Told()) == SHOWN_REQUEST
+    assert request_text(CHAT, json.dumps(REQUEST).encode(), CallInfo()) == SHOWN_REQUEST
 
 
 def test_answer() -> None:
     """The message, then tokens, cost and warnings."""
-    told = Told(price="¥0.02", warnings=["odd\x1b[2J"], ending="1.7s")
-    assert response_text(CHAT, json.dumps(ANSWER).encode(), "application/json", told) == (
+    info = CallInfo(price="¥0.02", warnings=["odd\x1b[2J"], ending="1.7s")
+    assert response_text(CHAT, json.dumps(ANSWER).encode(), "application/json", info) == (
         "══ answer of kimi-k3 (finish reason length, 1.7s)\n  A cat.\n\n"
         "tokens: 11 prompt (8 cached) + 7 completion = 18 · cost ¥0.02\nwarning: odd\\u001b[2J"
     )
@@ -76,7 +76,7 @@ def events(*texts: str) -> bytes:
 def test_a_stream_that_runs(label: str | None) -> None:
     """What has come is merged, then come the events, whatever the label says; a piece of an event is no mistake."""
     body = events("Once ", "upon") + b'data: {"choices": [{"del'
-    text = response_text(CHAT, body, label, Told(ending="still running", times=[(len(body), 5_000_000)])) or ""
+    text = response_text(CHAT, body, label, CallInfo(ending="still running", times=[(len(body), 5_000_000)])) or ""
     assert text.startswith("══ answer of kimi-k3 (still running)\n  Once upon\n")
     assert '            1          5.0ms          content          "Once "' in text.split("\n")
 
@@ -92,33 +92,33 @@ def test_a_stream_that_runs(label: str | None) -> None:
 )
 def test_faces(path: str, body: object, shown: str) -> None:
     """The requests of all faces are read."""
-    assert (request_text(path, json.dumps(body).encode(), Told()) or "").endswith(shown)
+    assert (request_text(path, json.dumps(body).encode(), CallInfo()) or "").endswith(shown)
 
 
 def test_an_error_is_an_answer() -> None:
     """The error of the API is shown in words."""
     body = b'{"error": {"type": "rate_limit", "message": "slow down"}}'
-    shown = response_text(CHAT, body, "application/json", Told(ending="2ms"))
+    shown = response_text(CHAT, body, "application/json", CallInfo(ending="2ms"))
     assert shown == "══ answer of the API (2ms)\n  rate_limit: slow down\n"
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{}", b"[1]", b'{"odd": 1}', b"\xff\xfe", b"data: x\n\n", b'{"a'])
 def test_what_is_something_else(body: bytes) -> None:
     """Bodies that are not what their path says are left to mitmproxy's own views."""
-    assert request_text(CHAT, body, Told()) is None
-    assert response_text(CHAT, body, "application/json", Told()) is None
-    assert response_text(CHAT, body, None, Told()) is None
+    assert request_text(CHAT, body, CallInfo()) is None
+    assert response_text(CHAT, body, "application/json", CallInfo()) is None
+    assert response_text(CHAT, body, None, CallInfo()) is None
 
 
 def test_what_is_too_large() -> None:
     """Of a larger body the beginning is shown, and where to find the rest; of a stream, the text of its beginning."""
     large = json.dumps({"messages": [{"role": "user", "content": "x" * MAX_SIZE}]}).encode()
     for text in (
-        request_text(CHAT, large, Told(row_id=527)),
-        response_text(CHAT, large[:5000], "application/json", Told(row_id=527, cut=len(large) - 5000)),
+        request_text(CHAT, large, CallInfo(row_id=527)),
+        response_text(CHAT, large[:5000], "application/json", CallInfo(row_id=527, cut=len(large) - 5000)),
     ):
         assert text is not None
         assert text.startswith(f"{len(large):,} bytes, which is too much to show here; mpal inspect 527 --chat shows")
         assert len(text) < 5000
-    stream = response_text(CHAT, events("Once "), "text/event-stream", Told(cut=7)) or ""
+    stream = response_text(CHAT, events("Once "), "text/event-stream", CallInfo(cut=7)) or ""
     assert "warning: only the beginning is shown; mpal inspect ID --chat shows all of it" in stream

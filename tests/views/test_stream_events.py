@@ -1,4 +1,4 @@
-"""Tests of what an event of a stream brought."""
+"""Tests of the content of stream events."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moonpalace_addons.views.stream_events import Brought, brought
+from moonpalace_addons.views.stream_events import EventContent, event_content
 from moonpalace_addons.wire.faces.table import FACES, UNKNOWN, face_of
 from moonpalace_addons.wire.sse import Event
 
@@ -73,22 +73,22 @@ def call(**function: object) -> dict[str, object]:
 )
 def test_events(event: object, kind: str, text: str) -> None:
     """Each event is called by what it carries, in all three faces of the API."""
-    assert brought(Event(json.dumps(event)), face_of("", [event])) == Brought(kind, text)
+    assert event_content(Event(json.dumps(event)), face_of("", [event])) == EventContent(kind, text)
 
 
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        ("[DONE]", Brought("done", "")),
-        ("oops", Brought("not JSON", "oops")),
-        ("", Brought("not JSON", "")),
-        ("3", Brought("empty", "")),
-        ("[" * 100_000, Brought("not JSON", "[" * 100_000)),
+        ("[DONE]", EventContent("done", "")),
+        ("oops", EventContent("not JSON", "oops")),
+        ("", EventContent("not JSON", "")),
+        ("3", EventContent("empty", "")),
+        ("[" * 100_000, EventContent("not JSON", "[" * 100_000)),
     ],
 )
-def test_other_data(data: str, expected: Brought) -> None:
+def test_other_data(data: str, expected: EventContent) -> None:
     """The end of a stream is known; what is no JSON is shown as it is."""
-    assert all(brought(Event(data), face) == expected for face in (UNKNOWN, *FACES))
+    assert all(event_content(Event(data), face) == expected for face in (UNKNOWN, *FACES))
 
 
 WORDS = st.sampled_from(["choices", "delta", "content", "tool_calls", "type", "usage", "error", "message", "index"])
@@ -102,4 +102,4 @@ ANYTHING = st.recursive(
 @given(ANYTHING)
 def test_no_event_is_too_odd(event: object) -> None:
     """Whatever stands where, something is said about it."""
-    assert all(brought(Event(json.dumps(event)), face).kind for face in (UNKNOWN, *FACES))
+    assert all(event_content(Event(json.dumps(event)), face).kind for face in (UNKNOWN, *FACES))

@@ -87,15 +87,15 @@ class CachingApi:
                 flow = await self._request(account, "POST", "", body)
                 if flow.response is not None and flow.response.status_code in UNSUPPORTED_STATUSES:
                     raise CachingUnsupportedError(f"{flow.response.status_code} to POST {account.base}/caching")
-                made = parse_cache(flow, account)
-                while made.status == "pending":
+                cache = parse_cache(flow, account)
+                while cache.status == "pending":
                     await asyncio.sleep(POLL_INTERVAL)
-                    made = parse_cache(await self._request(account, "GET", f"/{made.cache_id}"), account)
+                    cache = parse_cache(await self._request(account, "GET", f"/{cache.cache_id}"), account)
         except TimeoutError:
             raise CachingError(f"no cache ready within {CREATE_TIMEOUT:g} s") from None
-        if made.status != "ready":
-            raise CachingError(f"{made.cache_id} has the status {quoted(made.status, MAX_ERROR_LENGTH)!r}")
-        return made
+        if cache.status != "ready":
+            raise CachingError(f"{cache.cache_id} has the status {quoted(cache.status, MAX_ERROR_LENGTH)!r}")
+        return cache
 
     async def delete(self, account: Account, cache_id: str) -> bool:
         """Delete a cache, and tell whether the API confirmed it."""

@@ -73,9 +73,9 @@ class Caches:
     async def find(self, account: Account, prefixes: Sequence[Prefix]) -> Ready | None:
         """Return the live cache of the first prefix that has one, or None."""
         caches = self._account_caches(account)
-        found = _live_cache(caches, prefixes)
-        if found is not None or not prefixes or prefixes[0].digest in caches.making:
-            return found
+        cache = _live_cache(caches, prefixes)
+        if cache is not None or not prefixes or prefixes[0].digest in caches.making:
+            return cache
         if caches.loading is None:
             caches.loading = asyncio.create_task(self._load(caches))
         await asyncio.wait({caches.loading})
@@ -128,33 +128,33 @@ class Caches:
         """Have the API create a cache; on failure delete the row that claims it."""
         began = time.monotonic()
         try:
-            made = await self.api.create(caches.account, body)
+            created = await self.api.create(caches.account, body)
         except BaseException:
             self.access.write_later(records.forget, [number])
             raise
-        ends = time.monotonic() + self._lifetime(made) - EXPIRY_MARGIN
-        ready = caches.ready[prefix.digest] = Ready(number, made.cache_id, prefix.messages, ends)
+        ends = time.monotonic() + self._lifetime(created) - EXPIRY_MARGIN
+        ready = caches.ready[prefix.digest] = Ready(number, created.cache_id, prefix.messages, ends)
         caches.failures = 0
         self.access.write_later(
-            records.finish, number, made.cache_id, tokens=made.tokens, expires_at=stored_expiry(ready)
+            records.finish, number, created.cache_id, tokens=created.tokens, expires_at=stored_expiry(ready)
         )
         took = time.monotonic() - began
         text = "context cache %s: created from %d messages, %d bytes, in %.1f s"
-        logger.info(text, made.cache_id, prefix.messages, prefix.size, took)
+        logger.info(text, created.cache_id, prefix.messages, prefix.size, took)
         return ready
 
     async def _claim(self, account: Account, prefix: Prefix, model: str) -> int | None:
         now = microseconds()
         until = now + int((CREATE_TIMEOUT + 30) * 1e6)
-        wanted = records.Claim(
+        request = records.Claim(
             account.endpoint, account.fingerprint, prefix.digest, prefix.messages, prefix.size, model, now, until
         )
-        return await self.access.write(records.claim, wanted)
+        return await self.access.write(records.claim, request)
 
-    def _lifetime(self, made: CacheInfo) -> float:
+    def _lifetime(self, created: CacheInfo) -> float:
         """Return the lifetime of a new cache in seconds; the API's expiry counts only if it is in the future."""
-        said = 0.0 if made.expires_at is None else made.expires_at - time.time()
-        return min(self.ttl, said) if said > 0 else self.ttl
+        remaining = 0.0 if created.expires_at is None else created.expires_at - time.time()
+        return min(self.ttl, remaining) if remaining > 0 else self.ttl
 
     def _pause(self, caches: AccountCaches, why: str) -> None:
         pause = min(MAX_PAUSE, MIN_PAUSE * 2**caches.failures)

@@ -1,1 +1,1 @@
-"""What mitmweb and the console of mitmproxy show of calls: content views, streams while they run, what is kept."""
+"""What mitmweb and mitmproxy's console show of calls: content views and running streams."""

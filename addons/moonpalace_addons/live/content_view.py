@@ -8,7 +8,7 @@ from mitmproxy.contentviews import Contentview, Metadata, SyntaxHighlight
 from mitmproxy.http import HTTPFlow, Message, Response
 
 from moonpalace_addons.live import kept
-from moonpalace_addons.live.call_text import Told, request_text, response_text
+from moonpalace_addons.live.call_text import CallInfo, request_text, response_text
 from moonpalace_addons.mitm.headers import media_type
 from moonpalace_addons.views.durations import duration
 from moonpalace_addons.wire.codings import encodings
@@ -19,7 +19,7 @@ PRIORITY = 2
 
 
 class CallView(Contentview):
-    """Show a side of a call as text; `on_shown` is called with the flow that the user looks at."""
+    """Show one side of a call as text; `on_shown` is called with the flow that the user is looking at."""
 
     def __init__(self, on_shown: Callable[[HTTPFlow], None]) -> None:
         self._on_shown = on_shown
@@ -57,22 +57,22 @@ class CallView(Contentview):
         coding = message.headers.get("content-encoding")
         label = media_type(message.headers.get("content-type"))
         is_answer = isinstance(message, Response)
-        return self._text(path, message.raw_content, coding, label, told(flow, message), is_answer=is_answer)
+        return self._text(path, message.raw_content, coding, label, call_info(flow, message), is_answer=is_answer)
 
 
 def text_of(
-    path: str, raw: bytes, coding: str | None, label: str | None, known: Told, *, is_answer: bool
+    path: str, raw: bytes, coding: str | None, label: str | None, info: CallInfo, *, is_answer: bool
 ) -> str | None:
-    """Return a body as text, None if it is not what its path says."""
-    body, _ = encodings.decode(raw, coding)  # what can be decoded of a body that is not whole
-    return response_text(path, body, label, known) if is_answer else request_text(path, body, known)
+    """Return a body as text; None if it is not of the form that its path implies."""
+    body, _ = encodings.decode(raw, coding)  # an incomplete body is decoded as far as possible
+    return response_text(path, body, label, info) if is_answer else request_text(path, body, info)
 
 
-def told(flow: HTTPFlow, message: Message) -> Told:
-    """Return what is known of a flow's call."""
+def call_info(flow: HTTPFlow, message: Message) -> CallInfo:
+    """Return the information on a flow's call that is shown with a body."""
     is_answer = isinstance(message, Response)
     is_plain = message.headers.get("content-encoding", "identity") == "identity"
-    return Told(
+    return CallInfo(
         row_id=kept.row_of(flow),
         ending=ending(flow) if is_answer else "",
         price=kept.price_of(flow),

@@ -1,6 +1,6 @@
-"""What a flow in the view carries of its call: plain values in its metadata, because flows can be saved to files.
+"""The data that a flow in the view keeps of its call: plain values in its metadata, since flows can be saved to files.
 
-A file may come from elsewhere: values that are not as they are kept here count as missing.
+A file may come from elsewhere, so values of an unexpected form count as missing.
 """
 
 import re
@@ -17,13 +17,16 @@ PRICE = "moonpalace_price"
 WARNINGS = "moonpalace_warnings"
 TIMES = "moonpalace_times"
 CUT = "moonpalace_cut"
-"""Keys of metadata. The comment is the one that MoonPalace gave, so that the user's own is not replaced; the bytes that
-were cut from the request and from the response are a list of two numbers."""
+"""Keys of metadata.
+
+The comment is the one that MoonPalace set; it tells it from a comment of the user, which is not replaced. The number of
+bytes cut from the request and from the response is a list of two numbers.
+"""
 _UUID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def uuid_of(flow: Flow) -> str:
-    """Return the uuid of a flow's call; empty for none."""
+    """Return the uuid of a flow's call; empty if it has none."""
     uuid = flow.metadata.get(UUID)
     return uuid if isinstance(uuid, str) and _UUID.fullmatch(uuid) else ""
 
@@ -35,7 +38,7 @@ def row_of(flow: Flow) -> int | None:
 
 
 def price_of(flow: Flow) -> str:
-    """Return the cost of a flow's call as text; empty if it is not known."""
+    """Return the cost of a flow's call as text; empty if it is unknown."""
     price = flow.metadata.get(PRICE)
     return price if isinstance(price, str) else ""
 
@@ -47,19 +50,19 @@ def warnings_of(flow: Flow) -> tuple[str, ...]:
 
 
 def set_times(flow: HTTPFlow, times: Sequence[tuple[int, int]]) -> None:
-    """Keep the arrival times of an answer's chunks: the offset after each, and nanoseconds since the request began."""
+    """Store the arrival times of an answer's chunks: the offset after each, and nanoseconds since the request began."""
     flow.metadata[TIMES] = array("q", [number for pair in times for number in pair]).tobytes()
 
 
 def times_of(flow: HTTPFlow) -> tuple[tuple[int, int], ...]:
-    """Return the times kept by `set_times`."""
+    """Return the times that `set_times` stored."""
     data = flow.metadata.get(TIMES)
     numbers = array("q", data if isinstance(data, bytes) and len(data) % 16 == 0 else b"")
     return tuple(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def cuts_of(flow: HTTPFlow) -> list[int]:
-    """Return how many bytes of the request and of the response are no longer kept in a flow."""
+    """Return the number of bytes that were cut from the request and from the response of a flow."""
     cut = flow.metadata.get(CUT)
     if isinstance(cut, list) and [type(each) for each in cut] == [int, int] and min(cut) >= 0:
         return list(cut)
@@ -67,12 +70,12 @@ def cuts_of(flow: HTTPFlow) -> list[int]:
 
 
 def cut_of(flow: HTTPFlow, message: Message) -> int:
-    """Return how many bytes of a message are no longer kept in its flow."""
+    """Return the number of bytes that were cut from a message of a flow."""
     return cuts_of(flow)[0 if message is flow.request else 1]
 
 
 def cut_bodies(flow: HTTPFlow, limit: int) -> None:
-    """Keep at most the first `limit` bytes of each body; the call must be over, as mitmproxy sends these bodies."""
+    """Cut both bodies to `limit` bytes. The call must be over, because mitmproxy sends these bodies."""
     cut = cuts_of(flow)
     for place, message in enumerate((flow.request, flow.response)):
         content = message.raw_content if message is not None else None

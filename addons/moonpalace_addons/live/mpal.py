@@ -1,4 +1,4 @@
-"""Run a command of `mpal` in a process of its own, because reading the store would hold up the calls."""
+"""Run a command of `mpal` in a separate process, because reading the store would delay calls."""
 
 import asyncio
 import os
@@ -9,16 +9,16 @@ from pathlib import Path
 from moonpalace_addons.settings.values import Settings
 
 TIMEOUT = 60.0
-"""Seconds after which a command is ended."""
+"""Seconds after which a command is killed."""
 MAX_OUTPUT = 100_000
-"""Characters of its output that are shown."""
+"""Maximum characters of its output that are shown."""
 PROGRAM = "import sys; from moonpalace_cli.main import main; sys.exit(main(sys.argv[1:]))"
 PLACES = [str(folder) for folder in Path(__file__).parents[1:4]]
-"""Where `moonpalace_cli` may be: beside this package once it is installed, beside `addons` in a checkout."""
+"""Folders that may contain `moonpalace_cli`: next to this package if installed, next to `addons` in a checkout."""
 
 
 async def run(arguments: Sequence[str], settings: Settings, patience: float = TIMEOUT) -> tuple[str, bool]:
-    """Return the output of `mpal` with these settings, and whether it succeeded; if cancelled, end `mpal` too."""
+    """Run `mpal` with these settings; return its output and whether it succeeded. Kill it if cancelled."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-c", PROGRAM, *arguments),
         stdin=asyncio.subprocess.DEVNULL,
@@ -38,15 +38,15 @@ async def run(arguments: Sequence[str], settings: Settings, patience: float = TI
 
 
 def shortened(output: str) -> str:
-    """Return a long output without its middle: its end has the result."""
+    """Cut the middle out of a long output: the result is at its end."""
     if len(output) <= MAX_OUTPUT:
         return output
     return f"{output[: MAX_OUTPUT // 2]}\n[...]\n{output[-MAX_OUTPUT // 2 :]}"
 
 
 def variables(settings: Settings) -> dict[str, str]:
-    """Return the variables that give a process what options of mitmproxy may have set for this one."""
-    given = {
+    """Return environment variables that pass on the settings which may come from mitmproxy's options."""
+    values = {
         "DATABASE": settings.database,
         "CONFIG": settings.config_file,
         "ENDPOINT": settings.endpoint,
@@ -55,10 +55,10 @@ def variables(settings: Settings) -> dict[str, str]:
         "REDACT_PATTERN": settings.redact_pattern,
         "IDLE_TIMEOUT": f"{settings.idle_timeout:g}",
     }
-    known = {f"MOONPALACE_{name}": str(value) for name, value in given.items() if value is not None}
-    return known | {"PYTHONPATH": search_path(), "PYTHONIOENCODING": "utf-8"}
+    environment = {f"MOONPALACE_{name}": str(value) for name, value in values.items() if value is not None}
+    return environment | {"PYTHONPATH": search_path(), "PYTHONIOENCODING": "utf-8"}
 
 
 def search_path() -> str:
-    """Return the folders in which the process finds its modules."""
+    """Return the `PYTHONPATH` of the process."""
     return os.pathsep.join([path for path in sys.path if path] + PLACES)

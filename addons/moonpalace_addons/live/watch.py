@@ -1,4 +1,4 @@
-"""Keep what passes through a response's stream, with its times, so that it can be shown while it runs."""
+"""Keep a copy of a running stream with its times, so that it can be shown."""
 
 import logging
 import time
@@ -13,10 +13,10 @@ type Stream = Callable[[bytes], bytes | Iterable[bytes]]
 
 
 class Watch:
-    """A response's stream that passes on what another one returns, and keeps the first `MAX_SIZE` bytes of it.
+    """Wrap a response's stream, pass its output on, and keep the first `MAX_SIZE` bytes of it.
 
-    `size` is the number of bytes kept, `passed` that of all. `started` is when the request began, in nanoseconds of the
-    monotonic clock; `times` are the offset after each piece, and nanoseconds since then.
+    `size` is the number of bytes kept, `passed` that of all bytes. `started` is when the request began, in nanoseconds
+    of the monotonic clock; `times` has the offset after each piece and nanoseconds since then.
     """
 
     def __init__(self, stream: Stream, started: int) -> None:
@@ -29,8 +29,8 @@ class Watch:
 
     @property
     def together(self) -> Callable[[Sequence[bytes]], Sequence[bytes]] | None:
-        """Return the function for pieces that arrived together, None if the stream takes one at a time."""
-        return self._all if self._together is not None else None  # kept, it would refer to this object and back
+        """Return the function for pieces that arrive together, or None if the stream only takes single pieces."""
+        return self._all if self._together is not None else None  # not kept: a cycle
 
     @property
     def content(self) -> bytes:
@@ -46,7 +46,7 @@ class Watch:
         return passed
 
     def _all(self, pieces: Sequence[bytes]) -> Sequence[bytes]:
-        """Do the same for pieces that arrived together."""
+        """Pass pieces that arrived together through the stream."""
         passed = cast(Callable[[Sequence[bytes]], Sequence[bytes]], self._together)(pieces)
         self._keep(passed)
         return passed

@@ -1,4 +1,4 @@
-"""The console of mitmproxy: its keys, and texts over its list of flows."""
+"""mitmproxy's console: key bindings, and texts shown over its list of flows."""
 
 import contextlib
 from collections.abc import Sequence
@@ -11,33 +11,33 @@ if TYPE_CHECKING:
     from mitmproxy.tools.console.keymap import Keymap
 
 CONTEXTS = ("flowlist", "flowview")
-"""Where keys of ours work: in the list of flows, and in a flow."""
+"""The contexts of our key bindings: the list of flows, and a single flow."""
 
 
 def is_console() -> bool:
-    """Tell whether this process is the console."""
+    """Return whether this process runs mitmproxy's console."""
     return "console.key.bind" in ctx.master.commands.commands
 
 
 def bind_keys(keymap: "Keymap", keys: Sequence[tuple[str, str, str]]) -> None:
-    """Bind the keys that nothing is bound to, and that the user binds to nothing: binding replaces."""
+    """Bind keys that neither mitmproxy nor the user has bound, since binding replaces an existing binding."""
     maps = (keymap, keymap_of_user())
-    for key, what, about in keys:
+    for key, command, about in keys:
         if free := [
             each for each in CONTEXTS if not any(bound.get(each, key) or bound.get("global", key) for bound in maps)
         ]:
-            keymap.add(key, what, free, about)
+            keymap.add(key, command, free, about)
 
 
 def keymap_of_user() -> "Keymap":
-    """Return the bindings of the user's `keys.yaml`, which mitmproxy reads after it has started addons from scripts."""
+    """Return the bindings in the user's `keys.yaml`, which mitmproxy reads after it has started addons of scripts."""
     from mitmproxy.tools.console.keymap import KeyBindingError, Keymap, KeymapConfig
 
-    found = Keymap(ctx.master)
-    with contextlib.suppress(KeyBindingError, OSError):  # mitmproxy says so
+    keymap = Keymap(ctx.master)
+    with contextlib.suppress(KeyBindingError, OSError):  # mitmproxy reports it
         path = Path(ctx.options.confdir).expanduser() / KeymapConfig.defaultFile
-        KeymapConfig(ctx.master).load_path(found, path)
-    return found
+        KeymapConfig(ctx.master).load_path(keymap, path)
+    return keymap
 
 
 def show(text: str) -> None:

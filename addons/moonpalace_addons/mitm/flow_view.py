@@ -1,4 +1,4 @@
-"""mitmproxy's view of flows and its event log, which mitmweb and the console have and mitmdump has not."""
+"""mitmproxy's view of flows and its event log, which mitmweb and the console have, but not mitmdump."""
 
 from collections import deque
 from typing import TYPE_CHECKING, cast
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 
 def flow_view() -> "View | None":
-    """Return the view of this mitmproxy, or None."""
+    """Return the view of this mitmproxy, or None if it has none."""
     master = getattr(ctx, "master", None)
     return cast("View | None", master.addons.get("view")) if master is not None else None
 
 
 def focus_on(flow: Flow) -> None:
-    """Make a flow that is shown the one that `@focus` names."""
+    """Make a flow of the view the one that `@focus` refers to."""
     view = flow_view()
     if view is not None and view.focus.flow is not flow and flow in view:
         view.focus.flow = flow
@@ -30,7 +30,7 @@ def remove(flow: Flow) -> None:
 
 
 def update(flow: Flow) -> None:
-    """Show the changes of a flow."""
+    """Notify the view that a flow has changed."""
     if (view := flow_view()) is not None:
         view.update([flow])
 
@@ -43,6 +43,6 @@ def limit_log(entries: int) -> None:
 
 
 def shown(flow_id: str) -> Flow | None:
-    """Return the flow with this id, None if it is not in the view any more."""
+    """Return the flow with this id, or None if it is no longer in the view."""
     view = flow_view()
     return view.get_by_id(flow_id) if view is not None else None

@@ -9,9 +9,9 @@ def pairs(headers: Headers) -> list[tuple[str, str]]:
 
 
 def by_name(headers: list[tuple[str, str]]) -> dict[str, str]:
-    """Return values by their names in lower case, those of one name joined as HTTP does it.
+    """Return values by their names in lower case; values of the same name are joined as HTTP specifies.
 
-    It costs less than one look into mitmproxy's headers.
+    It costs less than a single lookup in mitmproxy's headers.
     """
     named: dict[str, str] = {}
     for name, value in headers:

@@ -8,7 +8,7 @@ from moonpalace_addons.wire.foreign import printable_lines, without_headers
 from moonpalace_addons.wire.secrets.masking import mask_formed
 
 MAX_MESSAGE_LENGTH = 4000
-"""Characters of a message; the rest is cut off."""
+"""Maximum characters of a message; the rest is cut off."""
 LOGGERS = ("mitmproxy.proxy.server", "mitmproxy.proxy.layers.http")
 
 
@@ -26,15 +26,15 @@ class MaskSecrets(logging.Filter):
 
 
 def ends_startup(record: logging.LogRecord) -> bool:
-    """Tell whether an error during startup ends the proxy: of ours only those that begin with "Error: ".
+    """Return whether an error during startup ends the proxy: of our own, only those that begin with "Error: ".
 
-    Others tell what has become of a call, a journal or a cache, and the proxy continues.
+    Our other errors report on a call, a journal or a cache; the proxy continues.
     """
     return not record.name.startswith("moonpalace") or record.getMessage().startswith("Error: ")
 
 
 def install() -> None:
-    """Add the filters: to the loggers that quote clients' input, and to what ends mitmdump and mitmweb at an error."""
+    """Add the filters to the loggers that quote clients, and to the handler that ends mitmproxy at an error."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, ErrorCheckHandler):
             handler.addFilter(ends_startup)

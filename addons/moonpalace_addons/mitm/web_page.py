@@ -1,7 +1,7 @@
-"""mitmweb's page: keys are masked in what it shows, and edits put the real ones back.
+"""mitmweb's page: mask keys in what it shows, and restore them in edited flows.
 
 It replaces a function, a property and a method of `mitmproxy.tools.web.app`, because a flow keeps the key that is sent
-upstream, and mitmweb shows all of a flow, but only 150 pixels of its comment.
+upstream and mitmweb shows all of a flow, but only 150 pixels of its comment.
 """
 
 import sys
@@ -14,24 +14,24 @@ from mitmproxy.http import Headers, HTTPFlow
 from moonpalace_addons.wire.secrets.masking import mask_path, mask_query, mask_value
 
 APP = "mitmproxy.tools.web.app"
-"""Imported by mitmweb, and by nothing else."""
+"""The module is only imported by mitmweb."""
 STYLE = b"<style>.flow-table .col-comment { width: 45% }</style>"
-"""The comment says what a call was; mitmweb's own 150 pixels show its first words only."""
+"""mitmweb limits comments to 150 pixels, which shows only the first words of ours."""
 
 
 def is_mitmweb() -> bool:
-    """Tell whether this process is mitmweb."""
+    """Return whether this process runs mitmweb."""
     return APP in sys.modules and ctx.master.addons.get("webauth") is not None
 
 
 def address() -> tuple[str, int] | None:
-    """Return where mitmweb's page is, None if there is none."""
+    """Return the URL of mitmweb's page, or None if there is none."""
     return (ctx.options.web_host, ctx.options.web_port) if is_mitmweb() else None
 
 
 def set_password(password: str) -> None:
-    """Set the page's password; mitmweb gets a hash, as it shows its options."""
-    import argon2  # mitmweb has imported it
+    """Set the page's password; mitmweb gets a hash of it, because it shows its options."""
+    import argon2  # mitmweb has imported it already
 
     ctx.options.update(web_password=argon2.PasswordHasher().hash(password))
 
@@ -57,7 +57,7 @@ def mask_keys() -> None:
 
 
 def widen_comments() -> None:
-    """Make room for the comments of flows; the page is protected as before."""
+    """Widen the column of comments."""
     app: Any = sys.modules[APP]
 
     def render(self: Any, template: str, **values: Any) -> Any:
@@ -67,37 +67,37 @@ def widen_comments() -> None:
     app.IndexHandler.render = render
 
 
-def masked(shown: dict[str, Any]) -> dict[str, Any]:
-    """Return a flow for the page without the values of secret headers and parameters."""
+def masked(flow: dict[str, Any]) -> dict[str, Any]:
+    """Mask the values of secret headers and parameters in the JSON of a flow; return it."""
     for side in ("request", "response"):
-        if fields := shown.get(side):
+        if fields := flow.get(side):
             fields["headers"] = tuple((name, mask_value(name, value)) for name, value in fields["headers"])
-    if request := shown.get("request"):
+    if request := flow.get("request"):
         request["path"] = masked_path(request["path"])
-    return shown
+    return flow
 
 
 def restore(flow: object, edit: object) -> None:
-    """Put the real values of an edited flow where the page has sent back masked ones."""
+    """Replace masked values that the page has sent back by the real values of the flow."""
     for side in ("request", "response"):
         message = getattr(flow, side, None)
         fields = edit.get(side) if isinstance(edit, dict) else None
         if message is None or not isinstance(fields, dict):
             continue
-        if isinstance(given := fields.get("headers"), list):
-            fields["headers"] = [list(field) for field in unmasked(message.headers, given)]
+        if isinstance(edited := fields.get("headers"), list):
+            fields["headers"] = [list(field) for field in unmasked(message.headers, edited)]
         if side == "request" and fields.get("path") == masked_path(message.path):
             fields["path"] = message.path
 
 
-def unmasked(headers: Headers, given: Iterable[Iterable[str]]) -> Iterable[tuple[str, str]]:
-    """Yield edited headers, with the real value of each that still is as it was shown."""
-    left = [(name.lower(), mask_value(name, value), value) for name, value in headers.items(multi=True)]
-    for name, value in given:
-        found = next((each for each in left if each[:2] == (name.lower(), value)), None)
-        if found is not None:
-            left.remove(found)
-        yield name, value if found is None else found[2]
+def unmasked(headers: Headers, edited: Iterable[Iterable[str]]) -> Iterable[tuple[str, str]]:
+    """Yield edited headers, with the real value in place of each one that is still masked."""
+    originals = [(name.lower(), mask_value(name, value), value) for name, value in headers.items(multi=True)]
+    for name, value in edited:
+        original = next((field for field in originals if field[:2] == (name.lower(), value)), None)
+        if original is not None:
+            originals.remove(original)
+        yield name, value if original is None else original[2]
 
 
 def masked_path(path: str) -> str:

@@ -15,19 +15,19 @@ from moonpalace_addons.wire.columns import shortened, shortened_name, width_of
 from moonpalace_addons.wire.foreign import printable
 
 MAX_WORDS = 80
-"""Columns of the user's words, where nothing limits the width."""
+"""Maximum columns of the user's words if the line may be of any width."""
 MIN_WORDS = 12
 MAX_MODEL = 28
 MAX_ENDPOINT = 16
 MODEL, OUTCOME = 2, 3
-"""Where these pieces stand once the others are left out."""
+"""The position of these pieces in the line."""
 SHRINKING = ((MODEL, 16), (OUTCOME, 20), (MODEL, 8), (OUTCOME, 12))
-"""Which pieces are shortened in turn, and to how many columns at most."""
+"""The pieces that are shortened, in this order, each with its maximum columns afterwards."""
 UNITS = "kMG"
 
 
 class Piece(NamedTuple):
-    """A part of the line; the greatest `rank` is left out first, 0 never is."""
+    """A part of the line; pieces with the greatest `rank` are left out first, those with rank 0 never."""
 
     text: str
     style: Style = "plain"
@@ -44,7 +44,7 @@ def call_line(
 ) -> list[Piece]:
     """Return the pieces of the line, to be joined by spaces, at most `width` columns wide.
 
-    `words` are the last ones of the user. With `day` the date stands before the time. `translate` is for the outcome.
+    `words` are the user's last words. With `day` the time includes the date. `translate` is applied to the outcome.
     """
     pieces = list(facts(call, day=day, translate=translate))
     if width is None:
@@ -55,7 +55,7 @@ def call_line(
 
 
 def row_line(call: Exchange) -> str:
-    """Return the line for a table that has the time in a column of its own, with what the call cost."""
+    """Return the line for a table with a separate column for the time, including the cost of the call."""
     pieces = list(facts(call, day=False))[1:]
     cost = price(call.cost, call.cost_currency)
     return " · ".join(filter(None, (line_text(pieces), cost)))
@@ -67,7 +67,7 @@ def line_text(pieces: Sequence[Piece]) -> str:
 
 
 def facts(call: Exchange, *, day: bool, translate: Callable[[str], str] = str) -> Iterator[Piece]:
-    """Yield the pieces of the line but the user's words."""
+    """Yield the pieces of the line, except for the user's words."""
     began = call.started_at.astimezone()
     yield Piece(began.strftime("%m-%d %H:%M:%S" if day else "%H:%M:%S"), "quiet")
     yield Piece(f"#{call.id}")
@@ -91,7 +91,7 @@ def facts(call: Exchange, *, day: bool, translate: Callable[[str], str] = str) -
 
 
 def fitted(pieces: Sequence[Piece], width: int) -> list[Piece]:
-    """Return the pieces that fit: the least important left out, then the model and the outcome shortened."""
+    """Return the pieces that fit: leave out the least important ones, then shorten the model and the outcome."""
     kept = list(pieces)
     while total(kept) > width and any(piece.rank for piece in kept):
         kept.remove(max(kept, key=lambda piece: piece.rank))
@@ -110,20 +110,20 @@ def total(pieces: Sequence[Piece]) -> int:
 
 
 def quotation(words: str, width: int) -> list[Piece]:
-    """Return the words in quotes, nothing for none."""
+    """Return the words in quotes, or no piece if there are none."""
     text = " ".join(printable(words).split())
     return [Piece(f'"{shortened(text, width - 2)}"', "quiet")] if text else []
 
 
 def token_text(call: Exchange) -> str:
-    """Return the tokens that went in and came out."""
+    """Return the number of input and output tokens."""
     if call.prompt_tokens is None and call.completion_tokens is None:
         return ""
     return f"{amount(call.prompt_tokens)}→{amount(call.completion_tokens)}"
 
 
 def amount(number: int | None) -> str:
-    """Return a number in at most four characters, a question mark for an unknown one: 950, 7.4k, 128k, 1.2M."""
+    """Format a number in at most four characters, as in 950, 7.4k, 128k, 1.2M; a question mark if it is unknown."""
     if number is None:
         return "?"
     if number < 1000:
@@ -135,7 +135,7 @@ def amount(number: int | None) -> str:
 
 
 def seconds(nanoseconds: int) -> str:
-    """Return a duration: 12ms, 0.8s, 12.0s, 2m05s."""
+    """Format a duration, as in 12ms, 0.8s, 12.0s, 2m05s."""
     if nanoseconds < 99_500_000:
         return f"{nanoseconds / 1e6:.0f}ms"
     if nanoseconds < 59.95e9:

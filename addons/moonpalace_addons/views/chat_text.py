@@ -21,11 +21,11 @@ INDENT = "  "
 TAB_WIDTH = 4
 
 type Look = Literal["heading", "text", "reasoning", "call", "media", "code", "note", "quiet"]
-"""What a line is; code and notes are not to be folded, as they are copied."""
+"""The kind of a line. Code and notes are not wrapped, because users copy them."""
 
 
 class Line(NamedTuple):
-    """A line, without what a terminal would interpret; `role` is that of a heading, which begins with a rule."""
+    """A line without characters that a terminal interprets; `role` is set for headings, which begin with a rule."""
 
     text: str
     look: Look = "text"
@@ -36,14 +36,14 @@ class Line(NamedTuple):
 EMPTY = Line("")
 
 
-def chat_lines(call: Exchange, said: Conversation, answer: object) -> Iterator[Line]:
-    """Yield the conversation; the answer comes last, with its ending and its tokens."""
-    for turn in said.asked:
+def chat_lines(call: Exchange, conversation: Conversation, answer: object) -> Iterator[Line]:
+    """Yield the conversation; the answer comes last, with the way it ended and its tokens."""
+    for turn in conversation.asked:
         yield from turn_lines(turn)
     yield heading("answer of " + (model(call) or "the API"), closing_note(call, answer), "assistant", rule="══")
-    yield from answer_lines(said.answered)
+    yield from answer_lines(conversation.answered)
     error = error_text(call)
-    if error and not any(turn.role == "error" for turn in said.answered):
+    if error and not any(turn.role == "error" for turn in conversation.answered):
         state = "error" if call.state is State.COMPLETED else call.state.value
         yield EMPTY
         yield Line(state if error == state else f"{state}: {harmless(error)}", "note")
@@ -53,7 +53,7 @@ def chat_lines(call: Exchange, said: Conversation, answer: object) -> Iterator[L
 
 
 def answer_lines(turns: Sequence[Turn]) -> Iterator[Line]:
-    """Yield the turns of an answer; what the answer's own heading says is not said again."""
+    """Yield the turns of an answer, without repeating the heading of the whole answer."""
     for place, turn in enumerate(turns):
         is_named = turn.role not in ("assistant", "error", "answer") or turn.note
         yield from turn_lines(turn) if is_named else part_lines(turn.parts)
@@ -62,7 +62,7 @@ def answer_lines(turns: Sequence[Turn]) -> Iterator[Line]:
 
 
 def closing_note(call: Exchange, answer: object) -> str:
-    """Return how the call ended, and after what time."""
+    """Return how and after how much time the call ended."""
     reasons = ", ".join(face_of(call.path, [answer]).finish_reasons(mapping(answer)))
     parts = [
         f"finish reason {reasons}" if reasons else "",
@@ -105,12 +105,12 @@ def lines(text: str, look: Look, indent: str) -> Iterator[Line]:
 
 
 def code_lines(text: str, indent: str) -> Iterator[Line]:
-    """Yield the lines of JSON, none for an empty text."""
+    """Yield the lines of JSON; nothing for an empty text."""
     return lines(text, "code", indent) if text else iter(())
 
 
 def harmless(text: str) -> str:
-    """Return a text in which nothing moves a cursor or hides a character."""
+    """Return a text in which no character moves the cursor or is invisible."""
     return escaped(text.expandtabs(TAB_WIDTH))
 
 

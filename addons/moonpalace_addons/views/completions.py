@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def asked_and_answered(bodies: Bodies, path: str) -> tuple[object, object]:
-    """Return the request to `path` and its answer as parsed JSON; None for a body that is not JSON."""
+    """Return the request to `path` and its answer as parsed JSON; None in place of a body that is not JSON."""
     answer = parsed(bodies.response)
     if answer is None and bodies.event_stream is not None:
         answer = parsed(bodies.event_stream) or merged(bodies.event_stream, path)
@@ -21,7 +21,7 @@ def asked_and_answered(bodies: Bodies, path: str) -> tuple[object, object]:
 
 
 def parsed(data: bytes | None) -> object:
-    """Return the parsed JSON, None if it is invalid."""
+    """Return the parsed JSON, or None if it is invalid."""
     if not data:
         return None
     try:
@@ -32,7 +32,7 @@ def parsed(data: bytes | None) -> object:
 
 
 def merged(stream: bytes, path: str) -> object:
-    """Return the answer merged from the events, None if they are not those of one."""
+    """Return the answer merged from the events, or None if they do not belong to an answer."""
     decoder = make_decoder(limit=len(stream) + 1)
     read = [each for event in (*decoder.feed(stream), *decoder.close()) for each in read_data(event).values]
     merger = face_of(path, (value for value, _ in read)).make_merger()

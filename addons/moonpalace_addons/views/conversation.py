@@ -10,7 +10,7 @@ from moonpalace_addons.wire.faces.turns import Part, Turn
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What was asked, in order, after a turn with the names of the tools, and what was answered: a turn a choice."""
+    """The turns of a request, preceded by one with the names of the tools, and of its answer: one for each choice."""
 
     asked: Sequence[Turn]
     answered: Sequence[Turn]
@@ -22,13 +22,13 @@ class Conversation:
 
 
 def conversation(path: str, request: object, answer: object) -> Conversation:
-    """Return the conversation of a call to a path, whose request and answer are given as parsed JSON."""
+    """Return the conversation of a call to `path`; the request and the answer are parsed JSON."""
     face = face_of(path, [answer])
     return Conversation(face.asked(request), face.answered(answer))
 
 
 def usage_line(answer: object) -> str:
-    """Return the tokens of the answer in one line, empty if it does not give them."""
+    """Return the token counts of the answer in one line; empty if it has none."""
     usage = summarize(answer).usage
     if usage.prompt_tokens is None and usage.completion_tokens is None:
         return ""

@@ -4,7 +4,7 @@ MILLISECOND, SECOND = 1_000_000, 1_000_000_000
 
 
 def duration(nanoseconds: int | None) -> str:
-    """Return the duration in two or three digits with its unit: 450us, 1.2ms, 35ms, 1.17s, 2m05s; empty for None.
+    """Format a duration in two or three digits with its unit: 450us, 1.2ms, 35ms, 1.17s, 2m05s; empty for None.
 
     A value that rounds up to ten or to a minute is written as such: 9.97ms is 10ms, 59.97s is 1m00s.
     """

@@ -6,13 +6,13 @@ from moonpalace_addons.views.chat_text import Line, harmless, lines
 from moonpalace_addons.wire.placeholders import as_json
 
 SAID = frozenset({"messages", "input", "instructions", "prompt", "system", "tools"})
-"""What the conversation shows."""
+"""Parameters that are part of the conversation."""
 MAX_LENGTH = 80
-"""Characters of a value that may share a line."""
+"""Maximum characters of a value that shares a line with others."""
 
 
 def parameter_lines(request: Mapping[str, object]) -> Iterator[Line]:
-    """Yield the parameters of a request: short values in one line, then each longer one under its name."""
+    """Yield the parameters of a request: short values in one line, then each longer value under its name."""
     shown = {str(name): value_text(value) for name, value in request.items() if name not in SAID}
     short = [f"{name} {text}" for name, text in shown.items() if is_short(text)]
     if short:
@@ -24,10 +24,10 @@ def parameter_lines(request: Mapping[str, object]) -> Iterator[Line]:
 
 
 def value_text(value: object) -> str:
-    """Return a parameter: a text as it is, anything else as JSON."""
+    """Format a parameter: a text as it is, any other value as JSON."""
     return value if isinstance(value, str) else as_json(value)
 
 
 def is_short(text: str) -> bool:
-    """Tell whether a value may share a line."""
+    """Return whether a value is short enough to share a line."""
     return len(text) <= MAX_LENGTH and "\n" not in text

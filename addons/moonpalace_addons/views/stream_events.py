@@ -14,26 +14,26 @@ DONE = "[DONE]"
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class EventContent:
     """The content of an event: its kinds, joined by "+", and their joined text."""
 
     kind: str
     text: str
 
 
-def brought(event: Event, face: Face) -> Brought:
+def event_content(event: Event, face: Face) -> EventContent:
     """Return the content of an event; never raise."""
     data = event.data
     if data.strip() == DONE:
-        return Brought("done", "")
+        return EventContent("done", "")
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
-        return Brought("error" if api_error.find_in_event(event, None) else "not JSON", data)
+        return EventContent("error" if api_error.find_in_event(event, None) else "not JSON", data)
     fields = mapping(value)
     parts = [*face.event_parts(fields), *usage_parts(fields), *error_parts(event, value)] or [("empty", "")]
     kinds = dict.fromkeys(kind for kind, _ in parts)
-    return Brought("+".join(filter(None, kinds)) or "empty", " ".join(text for _, text in parts if text))
+    return EventContent("+".join(filter(None, kinds)) or "empty", " ".join(text for _, text in parts if text))
 
 
 def error_parts(event: Event, value: object) -> Iterator[tuple[str, str]]:

@@ -36,25 +36,25 @@ class AnswerHeaders(NamedTuple):
     retry_after: int | None = None
 
 
-def read(named: Mapping[str, str]) -> AnswerHeaders:
-    """Read the values in these headers, given by their lower-case names."""
+def read(headers: Mapping[str, str]) -> AnswerHeaders:
+    """Read the values from these headers, given by their lower-case names."""
     return AnswerHeaders(
-        msh_request_id=_first(named, REQUEST_IDS),
-        msh_uid=named.get("msh-uid"),
-        msh_gid=named.get("msh-gid"),
-        server_timing=_server_timing(named),
-        context_cache_id=named.get("msh-context-cache-id"),
-        cache_tokens=_count(named.get("msh-context-cache-token-saved")),
-        requests_left=_count(_first(named, REQUESTS_LEFT)),
-        tokens_left=_count(_first(named, TOKENS_LEFT)),
-        retry_after=_retry_after(named),
+        msh_request_id=_first(headers, REQUEST_IDS),
+        msh_uid=headers.get("msh-uid"),
+        msh_gid=headers.get("msh-gid"),
+        server_timing=_server_timing(headers),
+        context_cache_id=headers.get("msh-context-cache-id"),
+        cache_tokens=_count(headers.get("msh-context-cache-token-saved")),
+        requests_left=_count(_first(headers, REQUESTS_LEFT)),
+        tokens_left=_count(_first(headers, TOKENS_LEFT)),
+        retry_after=_retry_after(headers),
     )
 
 
-def _first(named: Mapping[str, str], names: tuple[str, ...]) -> str | None:
+def _first(headers: Mapping[str, str], names: tuple[str, ...]) -> str | None:
     for name in names:
-        if found := named.get(name):
-            return found
+        if value := headers.get(name):
+            return value
     return None
 
 
@@ -63,15 +63,15 @@ def _count(text: str | None) -> int | None:
     return int(text) if text is not None and _COUNT.fullmatch(text.strip()) else None
 
 
-def _server_timing(named: Mapping[str, str]) -> int | None:
-    duration = _DURATION.search(named.get("server-timing", ""))
-    return int(duration[1] or duration[2]) if duration else _count(named.get("openai-processing-ms"))
+def _server_timing(headers: Mapping[str, str]) -> int | None:
+    duration = _DURATION.search(headers.get("server-timing", ""))
+    return int(duration[1] or duration[2]) if duration else _count(headers.get("openai-processing-ms"))
 
 
-def _retry_after(named: Mapping[str, str]) -> int | None:
-    """Return the time to wait; None for a date, which needs a clock."""
+def _retry_after(headers: Mapping[str, str]) -> int | None:
+    """Return the time to wait in nanoseconds; None for a date, since that would need a clock."""
     for name, unit in (("retry-after-ms", NANOSECONDS // 1000), ("retry-after", NANOSECONDS)):
-        text = named.get(name)
+        text = headers.get(name)
         if text is not None and _NUMBER.fullmatch(text := text.strip()):
             return round(float(text) * unit)
     return None

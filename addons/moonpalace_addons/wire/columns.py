@@ -24,7 +24,7 @@ def width_of(text: str) -> int:
 
 
 def beginning(text: str, width: int) -> str:
-    """Return as much of the beginning of a text as fits."""
+    """Return the longest beginning of a text that fits."""
     if text[: width + 1].isascii():
         return text[: max(0, width)]
     used = 0
@@ -36,7 +36,7 @@ def beginning(text: str, width: int) -> str:
 
 
 def shortened(text: str, width: int) -> str:
-    """Return the text, or its beginning with an ellipsis if it is wider, cut at the end of a word if one is near."""
+    """Return the text; if it is too wide, its beginning and an ellipsis, cut at the end of a word if one is near."""
     fitting = beginning(text, width)
     if len(fitting) == len(text):
         return text
@@ -46,14 +46,14 @@ def shortened(text: str, width: int) -> str:
 
 
 def without_cut_escape(kept: str, text: str) -> str:
-    r"""Return the beginning of a text without an escape, such as `\u8bf7`, that it has only the beginning of."""
+    r"""Return the beginning of a text without an escape, such as `\u8bf7`, that was cut."""
     place = kept.rfind("\\")
     found = ESCAPE.match(text, place) if place >= 0 else None
     return kept[:place] if found is not None and found.end() > len(kept) else kept
 
 
 def shortened_name(name: str, width: int) -> str:
-    """Return a name without its middle if it is wider; the end of a name tells as much as its beginning."""
+    """Return the name; if it is too wide, replace its middle by an ellipsis: both ends matter."""
     if width_of(name) <= width:
         return name
     end = beginning(name[::-1], width // 2)[::-1]

@@ -15,7 +15,7 @@ def escaped(text: str) -> str:
     return text if text.isprintable() else CONTROL.sub(escape, text)
 
 
-def escape(found: re.Match[str]) -> str:
+def escape(match: re.Match[str]) -> str:
     """Return the escape of a character, as a surrogate pair beyond U+FFFF."""
-    units = found[0].encode("utf-16-be", "surrogatepass").hex()
+    units = match[0].encode("utf-16-be", "surrogatepass").hex()
     return "".join(f"\\u{units[place : place + 4]}" for place in range(0, len(units), 4))

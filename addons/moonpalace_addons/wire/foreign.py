@@ -12,7 +12,7 @@ from moonpalace_addons.wire.secrets.names import is_secret
 MAX_QUOTE = 500
 """Default limit of a quotation, in characters."""
 _READ_FACTOR = 8
-"""Read this many times the limit, because masking and collapsing whitespace shorten the text."""
+"""The multiple of the limit that is read, because masking and collapsing whitespace shorten the text."""
 _CUT = "…"
 # A header line as it is, or as Python writes it: `Set-Cookie: x`, `b'Set-Cookie: x\r\n'`, `(b'Set-Cookie', b'x')`.
 _NAME = re.compile(r"(^|[\s'\"(\[]|\\[rn])([A-Za-z][A-Za-z0-9_-]{1,60})\s{0,3}['\"]?\s{0,3}[:=,]\s{0,3}(?:b?['\"])?")
@@ -39,7 +39,7 @@ def printable(text: str) -> str:
 
 def printable_lines(text: str) -> str:
     """Return the text with non-printable characters replaced by spaces, except line ends."""
-    return _UNPRINTABLE.sub(lambda found: printable(found[0]), text)
+    return _UNPRINTABLE.sub(lambda match: printable(match[0]), text)
 
 
 def without_headers(text: str) -> str:

@@ -69,17 +69,17 @@ def read_members(body: bytes, arrays: Collection[str] = ()) -> list[Member] | No
     Elements are located for members that are arrays and whose key is in `arrays`. Repeated keys are all returned. Keys
     and strings that are not UTF-8 are not detected.
     """
-    found = find_longest(body, tuple(arrays)) if arrays and len(body) >= FAST_PATH_SIZE else None
-    return (_read_without_list(body, found, arrays) if found else None) or _read(body, arrays)
+    span = find_longest(body, tuple(arrays)) if arrays and len(body) >= FAST_PATH_SIZE else None
+    return (_read_without_list(body, span, arrays) if span else None) or _read(body, arrays)
 
 
-def _read_without_list(body: bytes, found: ListSpan, arrays: Collection[str]) -> list[Member] | None:
+def _read_without_list(body: bytes, span: ListSpan, arrays: Collection[str]) -> list[Member] | None:
     """Return the members of a body whose list is located already; None if the list is not where it should be."""
-    members = _read(body[: found.start] + body[found.end :], arrays) or []
-    length = found.end - found.start
+    members = _read(body[: span.start] + body[span.end :], arrays) or []
+    length = span.end - span.start
     for number, list_ in enumerate(members):
-        if list_.elements == () and list_.start < found.start < list_.end:
-            whole = Member(list_.key, list_.start, list_.end + length, found.elements)
+        if list_.elements == () and list_.start < span.start < list_.end:
+            whole = Member(list_.key, list_.start, list_.end + length, span.elements)
             return [*members[:number], whole, *(_shifted(member, length) for member in members[number + 1 :])]
     return None
 
@@ -182,8 +182,8 @@ def find_longest(body: bytes, keys: tuple[str, ...]) -> ListSpan | None:
     except (ValueError, RecursionError):  # all errors of msgspec are ValueErrors
         return None
     lists = ((key, value) for key in keys if isinstance(value := getattr(read, key), list) and value)
-    found = max(lists, key=lambda item: len(b"".join(item[1])), default=None)
-    return None if found is None else _find(body, *found)
+    span = max(lists, key=lambda item: len(b"".join(item[1])), default=None)
+    return None if span is None else _find(body, *span)
 
 
 @cache

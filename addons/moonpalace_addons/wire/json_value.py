@@ -31,8 +31,8 @@ def parse_bounded(data: bytes) -> object:
     except (ValueError, RecursionError):
         return None
     members = ((name, getattr(read, name)) for name in _OUTLINE_KEYS)
-    found = {name: memoryview(raw) for name, raw in members if isinstance(raw, msgspec.Raw)}
-    return {name: parse(bytes(raw)) for name, raw in found.items() if len(raw) <= MAX_PARSED_SIZE // len(_OUTLINE_KEYS)}
+    raws = {name: memoryview(raw) for name, raw in members if isinstance(raw, msgspec.Raw)}
+    return {name: parse(bytes(raw)) for name, raw in raws.items() if len(raw) <= MAX_PARSED_SIZE // len(_OUTLINE_KEYS)}
 
 
 @cache

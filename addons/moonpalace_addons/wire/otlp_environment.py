@@ -1,6 +1,6 @@
-"""Read those of OpenTelemetry's standard variables that say whether and where to export.
+"""Read the standard OpenTelemetry variables that say whether and where to export.
 
-All others, such as those of headers, certificates and sampling, are left to OpenTelemetry.
+All others, such as those for headers, certificates and sampling, are left to OpenTelemetry.
 https://opentelemetry.io/docs/specs/otel/protocol/exporter/
 """
 
@@ -17,39 +17,40 @@ DEFAULT_ENDPOINT = "http://localhost:4318"
 
 
 def asked_by(environ: Environment) -> str | None:
-    """Return the variable that asks for an export, as it names a receiver; None if there is none."""
+    """Return the variable that asks for an export by naming a receiver; None if there is none."""
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None
     names = {ENDPOINT: SIGNALS} | {endpoint_of(signal): (signal,) for signal in SIGNALS}
     return next(
-        (name for name, told in names.items() if environ.get(name) and any(wants(each, environ) for each in told)), None
+        (name for name, wanted in names.items() if environ.get(name) and any(wants(each, environ) for each in wanted)),
+        None,
     )
 
 
 def wants(signal: Signal, environ: Environment) -> bool:
-    """Tell whether a signal is to be exported, which `OTEL_TRACES_EXPORTER=none` denies."""
+    """Return whether a signal is to be exported, which for instance `OTEL_TRACES_EXPORTER=none` forbids."""
     return environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower() != "none"
 
 
 def url_of(signal: Signal, environ: Environment) -> str:
-    """Return the URL that a signal is sent to."""
+    """Return the URL to which a signal is sent."""
     common = environ.get(ENDPOINT) or DEFAULT_ENDPOINT
     return environ.get(endpoint_of(signal)) or f"{common.removesuffix('/')}/v1/{signal}"
 
 
 def endpoint_of(signal: Signal) -> str:
-    """Return the variable with the URL of one signal."""
+    """Return the name of the variable with the URL of one signal."""
     return f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
 
 
 def is_delta(environ: Environment) -> bool:
-    """Tell whether metrics are sent as the difference to the last time."""
+    """Return whether metrics are sent as the difference to the previous export."""
     return environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "").strip().lower() == "delta"
 
 
 def shown(url: str) -> str:
-    """Return a URL as it may appear in a log or a row: without user, password and query, keys in its path masked."""
-    from moonpalace_addons.wire.secrets.masking import mask_path  # few commands want it
+    """Return a URL for a log or a row: without user, password and query, and with keys in its path masked."""
+    from moonpalace_addons.wire.secrets.masking import mask_path  # only few commands need it
 
     try:
         parts = urlsplit(url)

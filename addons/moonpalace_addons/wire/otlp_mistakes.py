@@ -1,4 +1,4 @@
-"""Find values of OpenTelemetry's variables that it cannot read: it would go on without them, and hardly say so."""
+"""Find invalid values of OpenTelemetry's variables: it would ignore them, mostly without a message."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -8,20 +8,20 @@ from moonpalace_addons.wire.otlp_environment import SIGNALS, Environment
 
 PREFIX = "OTEL_EXPORTER_OTLP"
 HEADER = re.compile(r"[!#-'*+.0-9A-Z^-z|~-]+[ \t]*=[ \t]*[ !#-+\--:<-\[\]-~]*")
-"""A part of the variable for headers, as the SDK reads it: `name=value` in ASCII."""
+"""An item of the variables for headers, as the SDK reads it: `name=value` in ASCII."""
 ATTRIBUTE = re.compile(r"[^=]*=.*", re.DOTALL)
 SAMPLERS = tuple(
     f"{parent}{kind}" for parent in ("", "parentbased_") for kind in ("always_on", "always_off", "traceidratio")
 )
 ITEMS = "separate items by commas, and write a comma in a value as %2C"
-"""What to do about an item that is not one."""
+"""The advice for an invalid item."""
 
 type Check = tuple[Callable[[str], bool], str]
-"""Tells whether a value can be read, and what is said of one that cannot."""
+"""A check of a value, and the message if it fails."""
 
 
 def mistakes(environ: Environment) -> Iterator[str]:
-    """Yield a line for each variable with a value that cannot be read; values are not named, as they may be secret."""
+    """Yield a line for each variable with an invalid value. Values are not shown, as they may be secret."""
     for name, (is_fit, words) in CHECKS.items():
         value = environ.get(name, "").strip()
         if value and not is_fit(value):
@@ -29,24 +29,24 @@ def mistakes(environ: Environment) -> Iterator[str]:
     for name, form in LISTS.items():
         wrong = [str(number) for number, item in enumerate(items(environ.get(name, "")), 1) if not form.fullmatch(item)]
         if wrong:
-            one = f"item {wrong[0]} is left out, as it is" if len(wrong) == 1 else ""
-            yield f"{name}: {one or f'items {", ".join(wrong)} are left out, as they are'} not NAME=VALUE; {ITEMS}"
+            single = f"item {wrong[0]} is left out, as it is" if len(wrong) == 1 else ""
+            yield f"{name}: {single or f'items {", ".join(wrong)} are left out, as they are'} not NAME=VALUE; {ITEMS}"
     if "ratio" in environ.get("OTEL_TRACES_SAMPLER", "") and not is_ratio(environ.get("OTEL_TRACES_SAMPLER_ARG", "")):
         yield "OTEL_TRACES_SAMPLER_ARG is not a number from 0 to 1; 1 is used"
 
 
 def items(value: str) -> list[str]:
-    """Return the items of a list."""
+    """Return the items of a comma-separated list."""
     return [item.strip() for item in value.split(",") if item.strip()]
 
 
-def among(*known: str) -> Callable[[str], bool]:
-    """Return a check for one of some words."""
-    return lambda value: value.lower() in known
+def among(*words: str) -> Callable[[str], bool]:
+    """Return a check that accepts only these words."""
+    return lambda value: value.lower() in words
 
 
 def is_url(value: str) -> bool:
-    """Tell whether a value is the URL of a server."""
+    """Return whether a value is a URL with a host."""
     try:
         parts = urlsplit(value)
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -55,7 +55,7 @@ def is_url(value: str) -> bool:
 
 
 def is_number(value: str) -> bool:
-    """Tell whether a value is a number."""
+    """Return whether a value is a number."""
     try:
         float(value)
     except ValueError:
@@ -64,12 +64,12 @@ def is_number(value: str) -> bool:
 
 
 def is_ratio(value: str) -> bool:
-    """Tell whether a value is a number from 0 to 1."""
+    """Return whether a value is a number from 0 to 1."""
     return is_number(value) and 0 <= float(value) <= 1
 
 
 def of_signals(name: str) -> list[str]:
-    """Return the variable for all signals, and those for one of them."""
+    """Return the variable for all signals and those for single signals."""
     return [f"{PREFIX}_{name}", *(f"{PREFIX}_{signal.upper()}_{name}" for signal in SIGNALS)]
 
 

@@ -11,7 +11,7 @@ DATA_URL = re.compile(r"data:(?P<type>[\w.+/-]*)[^,]{0,200}?(?P<base64>;base64)?
 DATA = re.compile(r""""data:[^"\\]*(?:\\.[^"\\]*)*"(?!\s*:)""")
 """A JSON string, but not a key, that contains a `data:` URL."""
 SHOWN = 200
-"""Characters of an address."""
+"""Maximum characters of an address that are shown."""
 KINDS = {
     "image_url": "image",
     "input_image": "image",
@@ -22,7 +22,7 @@ KINDS = {
     "input_file": "file",
     "file": "file",
 }
-"""The media of block types."""
+"""The name of the medium for each type of block."""
 
 
 def placeholder(block: Mapping[str, object]) -> str | None:
@@ -33,25 +33,25 @@ def placeholder(block: Mapping[str, object]) -> str | None:
     kind = str(block.get("type") or "")
     if kind and kind not in KINDS:
         return None
-    held = next((mapping(block[name]) or {"url": block[name]} for name in (kind, "source") if block.get(name)), block)
-    what = KINDS.get(kind, "data")
+    source = next((mapping(block[name]) or {"url": block[name]} for name in (kind, "source") if block.get(name)), block)
+    medium = KINDS.get(kind, "data")
     for name in ("url", "image_url", "file_data", "file_uri"):
-        if isinstance(url := held.get(name), str):
-            return from_url(what, url)
-    if isinstance(data := held.get("data"), str):
-        return f"[{held.get('media_type') or held.get('format') or what}, {size(decoded(data))}]"
-    if isinstance(file := held.get("file_id") or held.get("filename"), str):
-        return f"[{what} {file}]"
-    return f"[{what}]" if kind else None
+        if isinstance(url := source.get(name), str):
+            return from_url(medium, url)
+    if isinstance(data := source.get("data"), str):
+        return f"[{source.get('media_type') or source.get('format') or medium}, {size(decoded(data))}]"
+    if isinstance(file := source.get("file_id") or source.get("filename"), str):
+        return f"[{medium} {file}]"
+    return f"[{medium}]" if kind else None
 
 
-def from_url(what: str, url: str) -> str:
+def from_url(medium: str, url: str) -> str:
     """Return the placeholder of an address; for a `data:` URL, its type and size."""
-    found = DATA_URL.match(url)
-    if found is None:
-        return f"[{what} {url[:SHOWN]}{'…' if len(url) > SHOWN else ''}]"
-    data = url[found.end() :]
-    return f"[{found['type'] or what}, {size(decoded(data) if found['base64'] else len(data))}]"
+    match = DATA_URL.match(url)
+    if match is None:
+        return f"[{medium} {url[:SHOWN]}{'…' if len(url) > SHOWN else ''}]"
+    data = url[match.end() :]
+    return f"[{match['type'] or medium}, {size(decoded(data) if match['base64'] else len(data))}]"
 
 
 def decoded(data: str) -> int:
@@ -60,19 +60,19 @@ def decoded(data: str) -> int:
 
 
 def size(number: int) -> str:
-    """Return a number of bytes in readable form."""
+    """Format a number of bytes for people."""
     if number < 1000:
         return f"{number} bytes"
     return f"{number / 1000:.1f} kB" if number < 1_000_000 else f"{number / 1_000_000:.1f} MB"
 
 
 def as_json(value: object) -> str:
-    """Return the value as indented JSON, with placeholders for long strings of data."""
+    """Format the value as indented JSON, with placeholders for long strings of data."""
     # On the text, because nesting may be deeper than recursion allows.
     return reindent(DATA.sub(named_data, json.dumps(value, ensure_ascii=False, default=str)))
 
 
 def named_data(string: re.Match[str]) -> str:
-    """Return a placeholder, in quotes, for a string with a `data:` URL; any other string is unchanged."""
+    """Return a placeholder, in quotes, for a string with a `data:` URL; return any other string unchanged."""
     url = json.loads(string[0])
     return json.dumps(placeholder({"url": url}), ensure_ascii=False) if DATA_URL.match(url) else string[0]

@@ -6,15 +6,15 @@ from urllib.parse import urlsplit
 
 MILLION = 1_000_000
 DIGITS = 12
-"""Decimals of a cost that are kept: sums of floats differ beyond them."""
+"""Decimals to which a cost is rounded: sums of floats are inexact beyond them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
     """Prices per million tokens, in one currency.
 
-    `cached` is that of tokens read from a cache, `cache_write` that of tokens written to one, `cache_write_1h` that of
-    those written for an hour; None means the price before it: that of writing, of input.
+    `cached` is the price of tokens read from a cache, `cache_write` of tokens written to one, `cache_write_1h` of
+    tokens written for an hour. Without `cache_write_1h`, the price is `cache_write`; without another, `input`.
     """
 
     input: float
@@ -27,10 +27,10 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class PriceRule:
-    """The prices that a user sets for models.
+    """Prices that a user sets for models.
 
-    `model` is a name in which `*` and `?` stand for other characters; case does not matter. `endpoint`, if given, is
-    the name, the host or the URL of the only endpoint that the rule holds for.
+    `model` is a name in which `*` and `?` are wildcards; case is ignored. If `endpoint` is given (a name, a host or a
+    URL), the rule applies to this endpoint only.
     """
 
     model: str
@@ -38,7 +38,7 @@ class PriceRule:
     endpoint: str | None = None
 
     def holds(self, model: str, endpoint: str, endpoint_name: str | None) -> bool:
-        """Tell whether the rule holds for a model at an endpoint."""
+        """Return whether the rule applies to a model at an endpoint."""
         if self.endpoint is not None and self.endpoint not in (endpoint_name, endpoint, urlsplit(endpoint).netloc):
             return False
         return fnmatchcase(model.lower(), self.model.lower())
@@ -46,7 +46,7 @@ class PriceRule:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The tokens of a call: all of the prompt, of these cached, written to a cache, and for an hour; and the output."""
+    """The tokens of a call: the whole prompt; of it, cached, written to a cache, and for an hour; and the output."""
 
     prompt: int
     output: int = 0
@@ -57,7 +57,7 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a call costs: the prompt without cached tokens, cached tokens, and output; and the prices of a million."""
+    """The cost of a call: uncached prompt, cached tokens and output, and the prices per million tokens."""
 
     input: float
     cached: float
@@ -68,7 +68,7 @@ class Cost:
 
     @property
     def total(self) -> float:
-        """Return the whole cost."""
+        """Return the total cost."""
         return round(self.input + self.cached + self.output, DIGITS)
 
 

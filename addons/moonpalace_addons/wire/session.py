@@ -1,4 +1,4 @@
-"""Find the session of a client that a request belongs to, as coding agents and SDKs name it."""
+"""Find the session that a request belongs to, as named by coding agents and SDKs."""
 
 import re
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ HEADERS = (
     "helicone-session-id",
 )
 MARK = "session"
-"""What all of them contain: without it, headers need not be parsed."""
+"""Text that all these headers contain: without it, headers need not be parsed."""
 MAX_LENGTH = 200
-"""Characters of a name that are kept."""
+"""Maximum characters of a name."""
 
 _IN_USER_ID = re.compile(r"_session_([\w-]+)$")
 """The end of Claude Code's `metadata.user_id`; newer versions send a JSON object instead."""
@@ -30,15 +30,15 @@ def of_request(headers: Mapping[str, str], members: Mapping[str, object]) -> str
     clients use one per conversation.
     """
     if not (headers or "metadata" in members or "prompt_cache_key" in members):
-        return None  # as of most clients
+        return None  # true for most clients
     metadata = mapping(members.get("metadata"))
-    named = (
+    candidates = (
         *map(headers.get, HEADERS),
         metadata.get("session_id"),
         _in_user_id(metadata.get("user_id")),
         members.get("prompt_cache_key"),
     )
-    return next((name[:MAX_LENGTH] for name in named if isinstance(name, str) and name), None)
+    return next((name[:MAX_LENGTH] for name in candidates if isinstance(name, str) and name), None)
 
 
 def _in_user_id(user_id: object) -> object:
@@ -46,5 +46,5 @@ def _in_user_id(user_id: object) -> object:
         return None
     if user_id.startswith("{"):
         return mapping(parse(user_id.encode("utf-8", "replace"))).get("session_id")
-    found = _IN_USER_ID.search(user_id)
-    return found and found[1]
+    match = _IN_USER_ID.search(user_id)
+    return match and match[1]

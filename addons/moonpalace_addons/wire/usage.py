@@ -12,18 +12,18 @@ from moonpalace_addons.wire.json_value import mapping, whole_number
 
 _NOTHING: Mapping[str, object] = {}
 _PLACES = ("x_groq", "message", "response")
-"""Members that have the usage in Groq's streams, in `message_start`, and in the events of /v1/responses."""
+"""Members that contain the usage in Groq's streams, in `message_start`, and in the events of /v1/responses."""
 _WRITTEN = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
-"""Names of OpenRouter, LiteLLM and Qwen for the tokens written to a cache."""
+"""The names that OpenRouter, LiteLLM and Qwen use for tokens written to a cache."""
 
 
 class Usage(NamedTuple):
-    """The tokens of a call, and what else its usage says; None is unknown.
+    """The tokens of a call, and other data in its usage; None if unknown.
 
     `prompt_tokens` are all input tokens. They include `cached_tokens`, which were read from a cache, and
     `cache_write_tokens`, which were written to one; of those, `cache_write_1h_tokens` were written for an hour.
-    `completion_tokens` are all output tokens, and include `reasoning_tokens`. `reported_cost` is what the server says
-    that the call costs, in US dollars.
+    `completion_tokens` are all output tokens, and include `reasoning_tokens`. `reported_cost` is the cost of the call
+    in US dollars according to the server.
     """
 
     prompt_tokens: int | None = None
@@ -38,7 +38,7 @@ class Usage(NamedTuple):
 
 
 def find(answer: Mapping[str, object]) -> Mapping[str, object]:
-    """Return the usage object of an answer or of an event, empty if it has none."""
+    """Return the usage object of an answer or of an event; empty if it has none."""
     if usage := mapping(answer.get("usage")):
         return usage
     choices = answer.get("choices")
@@ -78,14 +78,14 @@ def read(usage: Mapping[str, object], *, service_tier: object = None) -> Usage:
 
 
 def cached_tokens(usage: Mapping[str, object]) -> int | None:
-    """Return the tokens of the prompt that were read from a cache."""
+    """Return the number of prompt tokens that were read from a cache."""
     flat = _first(usage, "cached_tokens")
     nested = _first(_of_prompt(usage), "cached_tokens") if flat is None else flat
     return _first(usage, "prompt_cache_hit_tokens", "cache_read_input_tokens") if nested is None else nested
 
 
 def reasoning_tokens(usage: Mapping[str, object]) -> int | None:
-    """Return the tokens of reasoning."""
+    """Return the number of reasoning tokens."""
     details = mapping(usage.get("completion_tokens_details")) or mapping(usage.get("output_tokens_details"))
     nested = _first(details, "reasoning_tokens", "thinking_tokens")
     return _first(usage, "reasoning_tokens") if nested is None else nested
@@ -115,8 +115,8 @@ def _of_prompt(usage: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def _written(usage: Mapping[str, object]) -> int | None:
-    found = _first(usage, "cache_creation_input_tokens")
-    return _first(_of_prompt(usage), *_WRITTEN) if found is None else found
+    value = _first(usage, "cache_creation_input_tokens")
+    return _first(_of_prompt(usage), *_WRITTEN) if value is None else value
 
 
 def _cost(value: object) -> float | None:

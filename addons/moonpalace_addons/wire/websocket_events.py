@@ -17,7 +17,7 @@ _BEGINNINGS = tuple(f"event: {name}\n".encode() for name in sorted(NAMES))
 
 
 def as_event(message: bytes, name: str = "", *, is_text: bool = True) -> bytes:
-    """Return a message as an event, with this name if one is given."""
+    """Return a message as an event, named `name` unless that is empty."""
     if not is_text:
         name, message = name + BINARY, base64.b64encode(message)
     head = b"event: %s\n" % name.encode() if name else b""
@@ -26,5 +26,5 @@ def as_event(message: bytes, name: str = "", *, is_text: bool = True) -> bytes:
 
 
 def is_transcript(stream: bytes) -> bool:
-    """Tell whether a stored stream is the messages of a connection, in both directions."""
+    """Return whether a stored stream consists of the messages of a connection, in both directions."""
     return stream.startswith(_BEGINNINGS)

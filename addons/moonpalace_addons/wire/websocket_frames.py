@@ -1,8 +1,8 @@
 """Read the messages of one side of a WebSocket from bytes that may be cut anywhere (RFC 6455, RFC 7692).
 
-The reader only watches: it forwards nothing, and what it cannot read it counts as lost. Its memory is bounded: of a
-message it keeps `limit` bytes, and a compressed message that is larger ends the reading, as later ones may refer to it.
-So does compressed data that unpacks to far more than any text, as unpacking it would hold up other calls.
+The reader only observes: it forwards nothing, and counts as lost what it cannot read. Its memory is bounded: it keeps
+`limit` bytes of a message. It stops at a larger compressed message, because later ones may refer to it, and at
+compressed data that expands to far more than any text, because decompressing it would delay other calls.
 """
 
 import zlib
@@ -14,16 +14,16 @@ _FINAL, _COMPRESSED, _RESERVED, _MASKED = 0x80, 0x40, 0x30, 0x80
 _CONTROL, _MAX_CONTROL = 0x8, 125
 _SHORT, _LONG = 126, 127
 _TAIL = b"\x00\x00\xff\xff"
-"""What a sender leaves out at the end of a compressed message."""
+"""The bytes that a sender omits at the end of a compressed message."""
 MAX_UNUSED = len(_TAIL) + 1
-"""Bytes behind the last block of a message that says it is the last: an empty block, which ends a message."""
+"""An empty block after a block that is marked as the last one; it ends a message."""
 MAX_UNPACKED, MAX_RATIO = 4_000_000, 64
-"""Bytes that are unpacked at a time: the larger of this number, and this many times the bytes that came."""
+"""Maximum bytes decompressed at a time: the larger of this number and this multiple of the bytes received."""
 DEFLATE = "permessage-deflate"
 
 
 class Message(NamedTuple):
-    """A whole message, or a close frame; `left_out` counts the bytes at its end that were not kept."""
+    """A whole message, or a close frame; `left_out` is the number of bytes at its end that were not kept."""
 
     kind: int
     data: bytes
@@ -61,12 +61,12 @@ class FrameReader:
 
     @property
     def is_between_frames(self) -> bool:
-        """Tell whether a frame of another sender may be written here."""
+        """Return whether a frame of another sender may be inserted here."""
         return not (self.is_lost or self._rest or self._left)
 
     @property
     def is_between_messages(self) -> bool:
-        """Tell whether a message of another sender may be written here."""
+        """Return whether a message of another sender may be inserted here."""
         return self.is_between_frames and self._kind is None
 
     def feed(self, data: bytes) -> Iterator[Message]:
@@ -94,7 +94,7 @@ class FrameReader:
                 return
 
     def _read_head(self) -> bool:
-        """Read the head of a frame if all of it is there."""
+        """Read the header of a frame once all of it has arrived."""
         rest = self._rest
         if len(rest) < 2:
             return False
@@ -170,19 +170,19 @@ class FrameReader:
 
 
 def close_code(data: bytes) -> tuple[int | None, str]:
-    """Return code and reason of a close frame."""
+    """Return the code and the reason of a close frame."""
     if len(data) < 2:
         return None, ""
     return int.from_bytes(data[:2]), data[2:].decode("utf-8", "replace")
 
 
 def close_frame(code: int, reason: str, *, is_client: bool) -> bytes:
-    """Return a close frame of one side."""
+    """Return a close frame as sent by one side."""
     return _frame(CLOSE, code.to_bytes(2) + reason.encode(), is_client=is_client)
 
 
 def message_frame(data: bytes, *, is_text: bool, is_client: bool) -> bytes:
-    """Return a message of one side as one frame, not compressed, which any extension allows."""
+    """Return a message as one uncompressed frame, which is valid with any extension."""
     return _frame(TEXT if is_text else BINARY, data, is_client=is_client)
 
 
@@ -194,7 +194,7 @@ def _frame(kind: int, payload: bytes, *, is_client: bool) -> bytes:
         length = bytes([masked | _SHORT]) + size.to_bytes(2)
     else:
         length = bytes([masked | _LONG]) + size.to_bytes(8)
-    key = bytes(4) if is_client else b""  # zeros leave the payload as it is
+    key = bytes(4) if is_client else b""  # a mask of zeros leaves the payload as it is
     return bytes([_FINAL | kind]) + length + key + payload
 
 

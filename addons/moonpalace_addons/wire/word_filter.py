@@ -66,10 +66,12 @@ def count(token: str) -> int:
     return BITS_PER_PAIR if len(token) == 2 and is_east_asian(token) else BITS_PER_TOKEN
 
 
-def may_contain(words: bytes, seed: int, sought: Iterable[BitPositions]) -> bool:
+def may_contain(words: bytes, seed: int, positions: Iterable[BitPositions]) -> bool:
     """Tell whether the filter with this seed may contain all tokens that set these bits."""
     size = len(words) * 8
-    return all(words[(place % size) >> 3] >> (place % size & 7) & 1 for each in sought for place in each.for_seed(seed))
+    return all(
+        words[(place % size) >> 3] >> (place % size & 7) & 1 for each in positions for place in each.for_seed(seed)
+    )
 
 
 @dataclass(slots=True)

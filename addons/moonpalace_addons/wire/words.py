@@ -53,13 +53,13 @@ def text_tokens(text: str) -> set[str]:
     """Return the tokens of a text, which must not contain `IOTA_BELOW`."""
     if text.isascii():
         return set(ASCII_WORD.findall(text.lower()))
-    found = east_asian_tokens(text)
+    tokens = east_asian_tokens(text)
     for word in set(LETTERS.findall(text)):
         if word.isascii():
-            found.add(word.lower())
+            tokens.add(word.lower())
         else:
-            found |= word_variants(word)
-    return found
+            tokens |= word_variants(word)
+    return tokens
 
 
 def east_asian_tokens(text: str) -> set[str]:

@@ -1,1 +1,1 @@
-"""The faces of the API: all that depends on the shape of its requests and answers, one module a face."""
+"""The faces of the API: one module for each shape of requests and answers."""

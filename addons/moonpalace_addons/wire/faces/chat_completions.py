@@ -147,7 +147,7 @@ class ChatProgress(Progress):
 
     @override
     def ending(self) -> list[object]:
-        """Return a chunk with a finish reason for every open choice."""
+        """Return a chunk with a finish reason for each open choice."""
         return [self.final_chunk(number) for number, finished in sorted(self._finished.items()) if not finished]
 
     def final_chunk(self, choice: int) -> dict[str, object]:
@@ -194,7 +194,7 @@ def _texts_of_parts(channel: str, parts: object, *, is_inner: bool = False) -> I
     """Yield the texts of a list of parts, by type and index; a thinking part has a list of its own."""
     for part in map(mapping, parts if isinstance(parts, list) else ()):
         kind = part.get("type")
-        name = ".".join(str(told) for told in (channel, kind, part.get("index")) if told is not None)
+        name = ".".join(str(item) for item in (channel, kind, part.get("index")) if item is not None)
         inner = part.get(kind) if isinstance(kind, str) else None
         if isinstance(inner, list) and not is_inner:
             yield from _texts_of_parts(name, inner, is_inner=True)
@@ -210,8 +210,8 @@ def number_of(choice: Mapping[str, object], position: int) -> int:
 
 def _has_content(choice: Mapping[str, object]) -> bool:
     delta = mapping(choice.get("delta")) or mapping(choice.get("message"))
-    said = any(value for name, value in delta.items() if name != "role")
-    return said or bool(choice.get("text")) or choice.get("finish_reason") not in (None, "", *ERROR_REASONS)
+    has_text = any(value for name, value in delta.items() if name != "role")
+    return has_text or bool(choice.get("text")) or choice.get("finish_reason") not in (None, "", *ERROR_REASONS)
 
 
 def _has_any(fields: Mapping[str, object], names: tuple[str, ...]) -> bool:

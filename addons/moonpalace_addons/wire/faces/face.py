@@ -35,20 +35,20 @@ class Edited:
 
 
 class Merger(Protocol):
-    """Merges the events of one stream into the answer that the API gives without streaming."""
+    """The merger of one stream: it merges events into the answer that the API gives without streaming."""
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether nothing fed belonged to an answer, not even an error."""
+        """Return whether none of the events belonged to an answer or reported an error."""
         ...
 
     @property
     def doubts(self) -> Sequence[str]:
-        """Return the ambiguities of the stream that the result had to resolve, in words."""
+        """Describe the ambiguities of the stream that the result had to resolve."""
         ...
 
     def feed(self, value: object, error: ApiError | None = None) -> None:
-        """Add the parsed JSON of one event (or its texts), and the error that it reports; ignore anything else."""
+        """Add the parsed JSON of one event (or its texts), and the error that it reports; ignore any other value."""
         ...
 
     def result(self) -> dict[str, object]:
@@ -57,25 +57,28 @@ class Merger(Protocol):
 
 
 class Channels(Protocol):
-    """Separates the texts of one stream: each channel is one text that grows."""
+    """The channels of one stream: each channel is one growing text."""
 
     def texts(self, value: object) -> Iterator[tuple[int, str, str]]:
-        """Yield the part of the answer, its channel and a piece of text for each piece in an event; none is empty."""
+        """Yield part, channel and text for each piece of text in an event; pieces are never empty."""
         ...
 
 
 class Face:
-    """An endpoint of the API; `paths` are the ends of its paths, `part` is what `Channels` numbers."""
+    """An endpoint of the API.
+
+    `paths` are the ends of its paths, `part` is the name of the parts that `Channels` numbers.
+    """
 
     name = ""
     paths: tuple[str, ...] = ()
     part = "part"
     is_streamed = False
-    """Whether streams of it are known, so that they can be merged and ended early."""
+    """Whether the form of its streams is known, so that they can be merged and ended early."""
     no_end = ""
-    """The warning for a stream without the last event or mark that its answer has, for faces that merge streams."""
+    """The warning for a stream that ended without its last event or mark, for faces that merge streams."""
     error_paths: tuple[str, ...] = ()
-    """Parts of other paths whose errors have the shape of this face's."""
+    """Path fragments of other endpoints whose errors have the shape of this face's."""
     has_context_caches = False
     """Whether `/v1/caching` and `prompt_cache_key` serve its requests."""
 
@@ -86,13 +89,13 @@ class Face:
         return None
 
     def ask_for_usage(self, body: bytes) -> Edited | None:
-        """Return a request for a stream that asks for its usage too; None if that is not needed or not possible."""
+        """Return a request that also asks for the usage of its stream; None if that is not needed or not possible."""
         return None
 
     # Streams
 
     def owns(self, value: Fields) -> bool:
-        """Tell whether an answer, or the data of an event, can only be of this face."""
+        """Return whether an answer, or the data of an event, can only belong to this face."""
         return False
 
     def make_merger(self) -> Merger:
@@ -100,25 +103,25 @@ class Face:
         return NoMerger()
 
     def joins(self, value: Fields) -> bool:
-        """Tell whether the merged answer joins every text that an event continues, so that a split secret shows."""
+        """Return whether the merged answer joins all texts that an event continues, and so reveals a split secret."""
         return False
 
     def make_progress(self) -> Progress:
-        """Return the state of one stream."""
+        """Return a new state for one stream."""
         return Progress()
 
     def make_channels(self) -> Channels:
-        """Return the texts of one stream."""
+        """Return new channels for one stream."""
         return NoChannels()
 
     def token_channel(self, value: object) -> Channel | None:
-        """Return the channel of the text in an event, visible if it has both; None without text."""
+        """Return the channel of the text in an event, `visible` if it has both; None if it has no text."""
         return None
 
     def only_text(self, value: object) -> OnlyText | None:
         """Return the part, the channel and the text of an event that only adds a text; None for others.
 
-        Later events that differ in the text alone are then not parsed: they come as `TextDelta` or `TextRun`.
+        Later events that only differ in the text are not parsed: they are passed as `TextDelta` or `TextRun`.
         """
         return None
 
@@ -127,14 +130,14 @@ class Face:
         return b""
 
     def event_parts(self, value: Fields) -> Iterator[tuple[str, str]]:
-        """Yield what an event of a stream brings, in words for people: its kind (content, reasoning …) and its text."""
+        """Yield the kind (content, reasoning, finish and others) and the text of each content of an event."""
         if kind := text_in(value, "type"):
             yield kind, ""
 
     # WebSockets
 
     def make_lanes(self) -> Lanes | None:
-        """Return what tells the calls within one WebSocket; None if they are not known."""
+        """Return what assigns the messages of a WebSocket to calls; None if that is not known for this face."""
         return None
 
     # Answers
@@ -144,40 +147,43 @@ class Face:
         return None
 
     def finish_reason(self, answer: Fields) -> str | None:
-        """Return why an answer ended; the first reason that is not "stop" if it has several."""
+        """Return why an answer ended; if it has several reasons, the first one that is not "stop"."""
         return None
 
     def finish_reasons(self, answer: Fields) -> list[str]:
-        """Return why each part of an answer ended, without the parts that do not say."""
+        """Return why each part of an answer ended; parts without a reason are left out."""
         reason = self.finish_reason(answer)
         return [] if reason is None else [reason]
 
     def error_answer(self, error: ApiError) -> Fields:
-        """Return an error as the API answers with it where it does not stream."""
+        """Return an error in the form in which the API answers with it without streaming."""
         return {"error": error.member}
 
     def asked(self, request: object) -> list[Turn]:
-        """Return the turns of a request, in order, after one with the names of its tools."""
+        """Return the turns of a request, in order, preceded by one with the names of its tools."""
         return turns.asked(request)
 
     def answered(self, answer: object) -> list[Turn]:
-        """Return the turns of an answer, or one with its error."""
+        """Return the turns of an answer, or one turn with its error."""
         return turns.answered(answer)
 
     def warnings(self, asked: Fields, answer: Fields, *, streamed: bool) -> Iterable[str]:
-        """Return what a user should know about an answer without an error; `streamed` is what the client asked for."""
+        """Return warnings for the user about an answer without an error.
+
+        `streamed` means that the client asked for a stream.
+        """
         return ()
 
 
 def named_part(event: Fields, member: str) -> Iterator[tuple[str, str]]:
-    """Yield the type of an event without a text, with the type and the name of the thing that its member begins."""
-    thing = mapping(event.get(member))
+    """Yield the type of an event without a text, with the type and the name of what its member describes."""
+    child = mapping(event.get(member))
     if kind := text_in(event, "type"):
-        yield kind, " ".join(filter(None, (text_in(thing, "type"), text_in(thing, "name"))))
+        yield kind, " ".join(filter(None, (text_in(child, "type"), text_in(child, "name"))))
 
 
 class NoChannels:
-    """Knows no texts."""
+    """The channels of a face without texts."""
 
     def texts(self, value: object) -> Iterator[tuple[int, str, str]]:
         """Yield nothing."""
@@ -185,7 +191,7 @@ class NoChannels:
 
 
 class NoMerger:
-    """Merges nothing."""
+    """A merger that ignores everything."""
 
     is_empty = True
     doubts = ()

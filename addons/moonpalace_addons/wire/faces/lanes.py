@@ -1,7 +1,7 @@
-"""Tell which messages of a WebSocket ask for an answer, and which belong to it.
+"""Tell which messages of a WebSocket begin a call, and which ones belong to it.
 
 A connection serves calls one after another. With `stream_id` several queues of calls share it: an event belongs to the
-oldest call of its queue that is not over. Most messages are not parsed: they belong to the only call there is.
+oldest unfinished call of its queue. Most messages are not parsed: they belong to the only unfinished call.
 """
 
 import re
@@ -13,19 +13,19 @@ from moonpalace_addons.wire.json_value import mapping, parse, text_in
 
 _ASKS = re.compile(rb'"response\.create"')
 _TURNING = re.compile(rb'"(?:error|stream_id|response\.(?:completed|incomplete|failed|done|created))"')
-"""What is in messages that end a call, or that name a queue."""
+"""Text in messages that end a call or name a queue."""
 _KIND = re.compile(rb'"type"\s*:\s*"(response\.[a-z_.]+|error)"')
 _LANE = re.compile(rb'"stream_id"\s*:\s*"([^"\\]*)"')
-"""Both as they are in a message that is cut; within a string of JSON the quotes would be escaped."""
+"""Both members as found in the text of a cut message; within a JSON string the quotes would be escaped."""
 MAX_SEARCHED = 100_000
-"""Bytes of such a message that are searched for them, and of an odd one that are parsed slowly."""
+"""Maximum bytes of a cut message that are searched for them, and of an invalid one that are parsed slowly."""
 ENDS = frozenset({"response.completed", "response.incomplete", "response.failed", "error"})
 DONE = "response.done"
-"""Sent by some servers after the last event of a response, and by others instead of it."""
+"""Some servers send it after the last event of a response, others in place of it."""
 
 
 class _Head(msgspec.Struct):
-    """The members of a message that decide, which are read without building the others."""
+    """The members of a message that are needed to assign it; msgspec skips all others."""
 
     type: str = ""
     stream_id: str | None = None
@@ -36,7 +36,7 @@ _NO_HEAD = _Head()
 
 
 class Lanes:
-    """The calls of one connection that are not over, by numbers from 1 on."""
+    """The unfinished calls of one connection, numbered from 1."""
 
     def __init__(self) -> None:
         self._open: dict[str, deque[int]] = {}
@@ -44,9 +44,9 @@ class Lanes:
         self._count = 0
 
     def asked(self, message: bytes, *, is_cut: bool = False) -> int | None:
-        """Return the number of the call that a message of the client begins; None if it begins none.
+        """Return the number of the call that a client's message begins, or None.
 
-        `is_cut` says, here and below, that only the beginning of the message is known.
+        `is_cut` means, here and below, that only the beginning of the message is known.
         """
         head = _head(message, is_cut=is_cut) if _ASKS.search(message) else _NO_HEAD
         if head.type != "response.create":
@@ -56,7 +56,7 @@ class Lanes:
         return self._count
 
     def answered(self, message: bytes, *, is_cut: bool = False) -> tuple[int | None, bool]:
-        """Return the call that a message of the API belongs to, if to any, and whether it ends it."""
+        """Return the number of the call that a message of the API belongs to, or None, and whether it ends the call."""
         if _TURNING.search(message) is None:
             number = self._only()
             if number is not None:
@@ -67,7 +67,7 @@ class Lanes:
         queue = self._open.get(lane or "")
         if queue is None and lane is None and len(self._open) == 1:
             lane, queue = next(iter(self._open.items()))
-        if not queue or (kind == DONE and queue[0] not in self._begun):  # that of a call which is over
+        if not queue or (kind == DONE and queue[0] not in self._begun):  # it belongs to a call that is over
             return None, False
         number, is_over = queue[0], kind in ENDS or kind == DONE
         self._begun.add(number)
@@ -89,7 +89,7 @@ def _head(message: bytes, *, is_cut: bool) -> _Head:
         try:
             return _decode(message)
         except (ValueError, RecursionError):
-            if len(message) <= MAX_SEARCHED:  # half an emoji, NaN, or a member that is no text
+            if len(message) <= MAX_SEARCHED:  # half a surrogate pair, NaN, or a member of the wrong type
                 fields = mapping(parse(message))
                 return _Head(text_in(fields, "type") or "", text_in(fields, "stream_id"))
     kind, lane = _KIND.search(message, 0, MAX_SEARCHED), _LANE.search(message, 0, MAX_SEARCHED)

@@ -25,12 +25,12 @@ MARK = "moonpalace:repeat"
 TYPES = EVENTS | {"message"}
 """The types of answers and of the events of their streams."""
 WHOLE = EVENTS - {"content_block_delta"} | {"ping", "error"}
-"""The types of events that continue no text."""
+"""The types of events that never continue a text."""
 DELTAS = {"text": "text_delta", "thinking": "thinking_delta", "partial_json": "input_json_delta"}
-"""The texts of deltas, each with the type that it belongs to."""
+"""The members of deltas that contain text, each with the type of its delta."""
 
 _KINDS = {"text": "content", "thinking": "reasoning", "partial_json": "tool call"}
-"""What the texts of deltas are."""
+"""The kinds of these texts, in words for people."""
 
 
 class Messages(Face):
@@ -87,10 +87,10 @@ class Messages(Face):
     def only_text(self, value: object) -> OnlyText | None:
         event = mapping(value)
         delta = mapping(event.get("delta"))
-        found = [*texts(event)]
-        if len(found) != 1 or not has_only(event, "index", "delta") or not has_only(delta, found[0][1]):
+        pieces = [*texts(event)]
+        if len(pieces) != 1 or not has_only(event, "index", "delta") or not has_only(delta, pieces[0][1]):
             return None
-        return OnlyText(*found[0], found[0][1]) if DELTAS[found[0][1]] == delta.get("type") else None
+        return OnlyText(*pieces[0], pieces[0][1]) if DELTAS[pieces[0][1]] == delta.get("type") else None
 
     @override
     def write_events(self, values: Iterable[object]) -> bytes:
@@ -100,9 +100,9 @@ class Messages(Face):
     @override
     def event_parts(self, value: Fields) -> Iterator[tuple[str, str]]:
         delta = mapping(value.get("delta"))
-        said = [(kind, text) for name, kind in _KINDS.items() if isinstance(text := delta.get(name), str)]
-        if said:
-            yield from said
+        content = [(kind, text) for name, kind in _KINDS.items() if isinstance(text := delta.get(name), str)]
+        if content:
+            yield from content
         elif reason := text_in(delta, "stop_reason"):
             yield "finish", reason
         elif value.get("type") == "message_stop":
@@ -143,7 +143,7 @@ class MessageProgress(Progress):
     @property
     @override
     def is_whole(self) -> bool:
-        """Tell whether `message_stop` has come, or a stop reason after the last block."""
+        """Return whether `message_stop`, or a stop reason after the last block, has arrived."""
         return self.is_done or (self._has_reason and not self._open)
 
     @property
@@ -170,7 +170,7 @@ class MessageProgress(Progress):
 
     @override
     def ending(self) -> list[object]:
-        """Return the ends of the open blocks and of the message, with the tokens that the API last told."""
+        """Return the events that close the open blocks and the message, with the latest token counts of the API."""
         tokens = self._usage.get("output_tokens")
         return [
             *({"type": "content_block_stop", "index": index} for index in sorted(self._open)),
@@ -184,15 +184,15 @@ class MessageProgress(Progress):
 
 
 class MessageChannels:
-    """The texts of the blocks of a message: `text`, `thinking`, and `partial_json`, which is the input of a tool."""
+    """The texts of the blocks of a message: `text`, `thinking`, and `partial_json`, the input of a tool."""
 
     def texts(self, value: object) -> Iterator[tuple[int, str, str]]:
-        """Yield the block, its channel and a piece of text for each piece in an event; none is empty."""
+        """Yield the block, its channel and a piece of text for each piece in an event; pieces are never empty."""
         return texts(mapping(value))
 
 
 def texts(event: Fields) -> Iterator[tuple[int, str, str]]:
-    """Yield the texts of an event in the same way."""
+    """Yield the block, its channel and a piece of text for each piece in an event, given as an object."""
     if event.get("type") != "content_block_delta":
         return
     delta = mapping(event.get("delta"))
@@ -202,7 +202,7 @@ def texts(event: Fields) -> Iterator[tuple[int, str, str]]:
 
 
 def _deviations(answer: Fields) -> Iterator[str]:
-    """Yield what a message has that the API does not allow: what, where, and what clients make of it."""
+    """Describe the parts of a message that the API does not allow: what, where, and how clients treat them."""
     content, reason = answer.get("content"), answer.get("stop_reason")
     blocks = [mapping(block) for block in (content if isinstance(content, list) else ())]
     tools = [place for place, block in enumerate(blocks) if block.get("type") == "tool_use"]

@@ -27,16 +27,16 @@ NO_MESSAGE = "the message had no message_start"
 SAME_INDEX = "several blocks had the same index, and are kept apart"
 
 TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "partial_json"}
-"""The deltas that add to a text, and its name."""
+"""The types of deltas that add to a text, with the name of the text."""
 BLOCKS = {"text_delta": "text", "thinking_delta": "thinking", "input_json_delta": "tool_use"} | {
     "signature_delta": "thinking",
     "citations_delta": "text",
 }
-"""The type of a block that was not announced, by that of its first delta."""
+"""The type of a block that was not announced, by the type of its first delta."""
 MESSAGE_EVENTS = frozenset({"message_start", "message_delta", "message_stop"})
 EVENTS = MESSAGE_EVENTS | {"content_block_start", "content_block_delta", "content_block_stop"}
 ALWAYS = {"type": "message", "role": "assistant"}
-"""Members that are the same in every message."""
+"""Members that every message has, with their values."""
 _MEMBERS = ("type", "message", "delta", "usage")
 
 
@@ -54,12 +54,12 @@ class MessageMerger:
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether nothing fed belonged to a message, not even an error."""
+        """Return whether none of the events belonged to a message or reported an error."""
         return not self._has_begun and self._error is None
 
     @property
     def doubts(self) -> Sequence[str]:
-        """Return what the stream lacked, in words."""
+        """Describe the ambiguities of the stream."""
         return list(self._doubts)
 
     def feed(self, value: object, error: ApiError | None = None) -> None:
@@ -99,8 +99,8 @@ class MessageMerger:
         in_order = self._blocks if SAME_INDEX in self._doubts else sorted(self._blocks, key=itemgetter(0))
         blocks = [block.result() for _, block in in_order]
         missing = {name: value for name, value in ALWAYS.items() if name not in self._message}
-        whole = self._message | missing | {"content": blocks}
-        return whole | ({"usage": self._usage} if self._usage else {}) | error
+        merged = self._message | missing | {"content": blocks}
+        return merged | ({"usage": self._usage} if self._usage else {}) | error
 
     def _start(self, message: Mapping[str, object]) -> None:
         _replace(self._message, message)
@@ -110,24 +110,24 @@ class MessageMerger:
             self._begin(index, mapping(block))
 
     def _begin(self, index: int | None, block: Mapping[str, object]) -> "_Block":
-        """Begin a block and return it; one that is announced a second time, before anything has come of it, is one."""
+        """Begin a block and return it; a block that is announced twice, before any delta, is the same block."""
         number = len(self._latest) if index is None else index
-        known = self._latest.get(number)
-        if known is not None and known.result() == block:
-            return known
-        if known is not None:
+        latest = self._latest.get(number)
+        if latest is not None and latest.result() == block:
+            return latest
+        if latest is not None:
             self._doubts[SAME_INDEX] = None
-        begun = self._latest[number] = _Block(self._doubts, block)
-        self._blocks.append((number, begun))
-        return begun
+        added = self._latest[number] = _Block(self._doubts, block)
+        self._blocks.append((number, added))
+        return added
 
     def _continued(self, index: int | None, delta: Mapping[str, object]) -> "_Block":
-        """Return the block of a delta, which begins one that has not been announced."""
-        found = self._latest.get(len(self._latest) - 1 if index is None else index)
-        if found is None:
+        """Return the block that a delta continues; begin one if it was not announced."""
+        block = self._latest.get(len(self._latest) - 1 if index is None else index)
+        if block is None:
             self._doubts[NOT_STARTED] = None
-            found = self._begin(index, {"type": BLOCKS.get(str(delta.get("type")), "text")})
-        return found
+            block = self._begin(index, {"type": BLOCKS.get(str(delta.get("type")), "text")})
+        return block
 
 
 class _Block:
@@ -173,8 +173,8 @@ class _Block:
         return {"input": self._fields.get("input") or {}, "partial_json": written}
 
 
-def _replace(known: dict[str, object], news: Mapping[str, object]) -> None:
-    """Replace members, but none by null."""
-    for name, value in news.items():
-        if value is not None or name not in known:
-            known[name] = value
+def _replace(current: dict[str, object], update: Mapping[str, object]) -> None:
+    """Replace members by those of an update, except by null."""
+    for name, value in update.items():
+        if value is not None or name not in current:
+            current[name] = value

@@ -1,4 +1,4 @@
-"""How far the answer of a stream has come: whether it has begun, is whole, is over or reported an error."""
+"""The progress of a streamed answer: whether it has begun, is complete, is over or reported an error."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,10 +8,10 @@ from moonpalace_addons.wire.json_value import mapping
 
 
 class Progress:
-    """The state of one stream; a face overrides what it can tell.
+    """The state of one stream; a face overrides the parts that depend on it.
 
     `is_done`: no part of the answer can follow, because of the last event or an error. `has_content`: any part of an
-    answer has come, beyond its announcement. `error` is what the stream reported before it was done.
+    answer has arrived, beyond its announcement. `error` is the error that the stream reported before it was done.
     """
 
     def __init__(self) -> None:
@@ -21,12 +21,12 @@ class Progress:
 
     @property
     def is_whole(self) -> bool:
-        """Tell whether the stream has said that its answer is over, if not yet in its last event."""
+        """Return whether the answer is over according to the stream, even if its last event has not arrived."""
         return self.is_done
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether nothing that belongs to the answer is missing, its usage included."""
+        """Return whether no part of the answer is missing, including its usage."""
         return self.is_done
 
     def feed(self, value: object, error: ApiError | None = None) -> None:
@@ -43,12 +43,12 @@ class Progress:
         self.read(mapping(value))
 
     def close(self) -> None:
-        """Note the mark that ends a stream, which is no JSON: `[DONE]`."""
+        """Note the mark that ends a stream and is not JSON: `[DONE]`."""
         self.is_done = True
 
     def read(self, value: Mapping[str, object]) -> None:
         """Read the data of one event."""
 
     def ending(self) -> Sequence[object]:
-        """Return the data of the events that end the answer here, in the API's grammar, because of a loop."""
+        """Return the data of the events that end the answer here because of a loop, in the API's grammar."""
         return ()

@@ -42,9 +42,9 @@ _KINDS = (
     | dict.fromkeys(_REASONING, "reasoning")
     | {"output_text": "content", "refusal": "refusal"}
 )
-"""What texts are, in words for people."""
+"""The kinds of texts, in words for people."""
 JOINED = {*_DELTAS, *WHOLE_TYPES, "error"}
-"""The types of events whose texts are all in the merged answer, where a split secret becomes visible."""
+"""The types of events whose texts are all in the merged answer, which makes a split secret visible."""
 _UNFINISHED = ("in_progress", "queued")
 _CALLS = ("function_call", "custom_tool_call")
 _VARYING: Mapping[str, Kind] = {"sequence_number": "number", "obfuscation": "padding"}
@@ -54,7 +54,7 @@ _DELTA_MEMBERS = {
 }
 """The members of events that only add a text."""
 _CLOSED = ("message", "reasoning")
-"""Items that are closed where an answer is ended early."""
+"""The types of items that are closed when an answer is ended early."""
 
 
 class Responses(Face):
@@ -69,7 +69,7 @@ class Responses(Face):
     @override
     def ask_for_stream(self, body: bytes) -> Edited | None:
         if mapping(parse_bounded(body)).get("background") is True:
-            return None  # it is answered at once, before the response is made
+            return None  # it is answered immediately, before the response is made
         changed = ask_for_stream(body, with_usage=False)
         return None if changed is None else Edited(changed, "stream set to true")
 
@@ -109,13 +109,13 @@ class Responses(Face):
     @override
     def only_text(self, value: object) -> OnlyText | None:
         event = mapping(value)
-        found = _text_of(event)
-        if found is None or not found[2] or not event.keys() <= _DELTA_MEMBERS or event.get("logprobs"):
+        piece = _text_of(event)
+        if piece is None or not piece[2] or not event.keys() <= _DELTA_MEMBERS or event.get("logprobs"):
             return None
-        index = TEXTS[found[1].partition(".")[0]].index
+        index = TEXTS[piece[1].partition(".")[0]].index
         if not all(type(event.get(name)) is int for name in filter(None, ("output_index", index))):
             return None
-        return OnlyText(*found, "delta", {name: kind for name, kind in _VARYING.items() if name in event})
+        return OnlyText(*piece, "delta", {name: kind for name, kind in _VARYING.items() if name in event})
 
     @override
     def write_events(self, values: Iterable[object]) -> bytes:
@@ -161,7 +161,7 @@ class Responses(Face):
 
 
 class ResponseProgress(Progress):
-    """How far a stream of `response.…` events has come, and the response so far."""
+    """The progress of a stream of `response.…` events, and the response so far."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -187,7 +187,7 @@ class ResponseProgress(Progress):
 
     @override
     def ending(self) -> list[object]:
-        """Return the events that close what is open, and the last event."""
+        """Return the events that close all open items, and the last event."""
         closing = [event for number, item in self._merger.items for event in _closing(number, item)]
         for event in closing:
             self._merger.feed(event)
@@ -195,25 +195,25 @@ class ResponseProgress(Progress):
         return self._numbered([*closing, {"type": f"{PREFIX}completed", "response": response}])
 
     def _numbered(self, events: Sequence[dict[str, object]]) -> list[object]:
-        """Return the events with numbers that go on, if those before had numbers."""
+        """Continue the numbering of the events, if the stream's own events are numbered."""
         if self._number is None:
             return list(events)
         return [{**event, "sequence_number": number} for number, event in enumerate(events, self._number + 1)]
 
 
 class ResponseChannels:
-    """The texts of a stream, by output item: named as their events, with the index of the part if that is not 0."""
+    """The texts of a stream, by output item; channels have the names of events, and the index of the part unless 0."""
 
     def texts(self, value: object) -> Iterator[tuple[int, str, str]]:
         """Yield the item, its channel and a piece of text for an event that has one."""
         event = mapping(value)
-        found = _text_of(event)
-        if found is not None and found[2]:
-            yield found
+        piece = _text_of(event)
+        if piece is not None and piece[2]:
+            yield piece
 
 
 def _text_of(event: Fields) -> tuple[int, str, str] | None:
-    """Return the item, its channel and the piece of text that an event has; None for other events."""
+    """Return the item, its channel and the piece of text in an event; None if it has none."""
     kind, text = event.get("type"), event.get("delta")
     name = _DELTAS.get(kind) if isinstance(kind, str) else None
     if name is None or not isinstance(text, str):
@@ -223,7 +223,7 @@ def _text_of(event: Fields) -> tuple[int, str, str] | None:
 
 
 def _closing(number: int, item: Item) -> Iterator[dict[str, object]]:
-    """Yield the events that close an item, if it is open and none of its parts is a call of a tool."""
+    """Yield the events that close an item if it is open and not a tool call."""
     kind, ident = item.fields.get("type"), item.fields.get("id")
     if item.is_done or kind not in _CLOSED:
         return
@@ -241,14 +241,14 @@ def _closing(number: int, item: Item) -> Iterator[dict[str, object]]:
 def _closing_part(member: str, where: Mapping[str, object], part: Part) -> Iterator[dict[str, object]]:
     if part.is_done:
         return
-    whole = part.result({})
+    result = part.result({})
     for name, place in TEXTS.items():
         text = part.texts.get(place.key)
-        if text is not None and text.whole is None and (place.member, place.type) == (member, whole.get("type")):
+        if text is not None and text.whole is None and (place.member, place.type) == (member, result.get("type")):
             logprobs: dict[str, object] = {"logprobs": []} if name == "output_text" else {}
-            yield {"type": f"{PREFIX}{name}.done", **where, place.key: whole[place.key], **logprobs}
+            yield {"type": f"{PREFIX}{name}.done", **where, place.key: result[place.key], **logprobs}
     name = "content_part" if member == "content" else "reasoning_summary_part"
-    yield {"type": f"{PREFIX}{name}.done", **where, "part": whole}
+    yield {"type": f"{PREFIX}{name}.done", **where, "part": result}
 
 
 def _index_of(member: str) -> str:

@@ -24,7 +24,7 @@ from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextRun
 from moonpalace_addons.wire.json_value import mapping
 
 LAST = ("completed", "incomplete", "failed", "done")
-"""The names of the last events, behind `response.`; some gateways send "done" for all states."""
+"""The ends of the types of final events, after `response.`; some gateways send "done" for all states."""
 _SNAPSHOTS = ("created", "queued", "in_progress", *LAST)
 PREFIX = "response."
 
@@ -38,9 +38,9 @@ OTHER_PIECES = "the event that ends a text has other text than its pieces, and i
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an item has a text: in its member, or in a part of the list that its member is.
+    """The place of a text in an item: a member of the item, or a part of the list in that member.
 
-    `index` names the member of events that says in which part, `key` and `type` are those of the part.
+    `index` names the member of events with the index of the part; `key` and `type` are those of the part.
     """
 
     member: str
@@ -50,7 +50,7 @@ class Place:
 
     @property
     def name(self) -> str:
-        """Return the member of the event that has the whole text."""
+        """Return the name of the event's member with the whole text."""
         return self.key or self.member
 
 
@@ -75,7 +75,7 @@ WHOLE_TYPES = frozenset(
         *(f"{name}.done" for name in TEXTS),
     )
 )
-"""The types of events that continue no text."""
+"""The types of events that never continue a text."""
 _ITEM_TEXTS = ("arguments", "input", "code")
 _PARTS = {"content_part": TEXTS["output_text"], "reasoning_summary_part": TEXTS["reasoning_summary_text"]}
 
@@ -89,19 +89,19 @@ class ResponseMerger:
         self._has_begun = self._is_over = False
         self._error: ApiError | None = None
         self.items: list[tuple[int, Item]] = []
-        """The output items in the order in which they came, each with its index."""
+        """The output items in order of arrival, each with its index."""
         self._latest: dict[int, Item] = {}
         self._by_id: dict[str, tuple[int, Item]] = {}
         self._growing: dict[tuple[int, str], Text] = {}
 
     @property
     def is_empty(self) -> bool:
-        """Tell whether nothing fed belonged to a response, not even an error."""
+        """Return whether none of the events belonged to a response or reported an error."""
         return not self._has_begun and self._error is None
 
     @property
     def doubts(self) -> Sequence[str]:
-        """Return in what the events contradict each other, in words."""
+        """Describe the contradictions between the events."""
         self.result()
         return list(self._doubts)
 
@@ -162,13 +162,13 @@ class ResponseMerger:
             self._item(event).part(TEXTS["output_text"], event).annotations.append(event.get("annotation"))
 
     def _note_growing(self, name: str, place: "Place", event: Mapping[str, object], item: "Item") -> None:
-        """Note the text that the events which are read without parsing go on with: that of the latest parsed one."""
+        """Note the text that the latest parsed event continues: the following unparsed events continue the same one."""
         number, part = event.get("output_index"), event.get(place.index)
         if isinstance(number, int):
             self._growing[number, f"{name}.{part}" if part else name] = item.text(place, event)
 
     def _item(self, event: Mapping[str, object], *, is_added: bool = False) -> "Item":
-        """Return the item that an event belongs to; an event that adds one may begin another with the same index."""
+        """Return the item that an event belongs to; one that adds an item may begin another with the same index."""
         number, ident = event.get("output_index"), event.get("item_id") or mapping(event.get("item")).get("id")
         key = ident if isinstance(ident, str) else ""
         known = self._by_id.get(key)
@@ -196,7 +196,7 @@ class ResponseMerger:
 
 
 class Text:
-    """One text: its pieces, and all of it once that has come."""
+    """One text: its pieces, and the whole text once it has arrived."""
 
     __slots__ = ("pieces", "whole")
 
@@ -215,7 +215,7 @@ class Text:
 
 
 def _set_texts(texts: dict[str, Text], names: Sequence[str], fields: Mapping[str, object], *, is_done: bool) -> None:
-    """Take the texts of an event that begins something, to which pieces are added, or of one that ends it."""
+    """Set the texts of an event that begins a part or item, to which pieces are added, or of one that ends it."""
     for name in names:
         value = fields.get(name)
         if is_done and isinstance(value, str):
@@ -235,7 +235,7 @@ class Part:
         self._fields: dict[str, object] = {"type": place.type}
 
     def set(self, fields: Mapping[str, object], *, is_done: bool) -> None:
-        """Add the members that an event has; the text of one that ends the part is all of it."""
+        """Add the members of an event; in an event that ends the part, the text is the whole text."""
         self._fields.update(fields)
         self.is_done = self.is_done or is_done
         _set_texts(self.texts, ("text", "refusal"), fields, is_done=is_done)
@@ -257,24 +257,24 @@ class Item:
         self.parts: dict[str, dict[int, Part]] = {}
         self.texts: dict[str, Text] = {}
         self._earlier: list[tuple[str, int, Part]] = []
-        """Parts that had ended when another one with their index was added, each with its member and index."""
+        """Parts that had already ended when another one with their index was added, each with its member and index."""
 
     def is_other(self, ident: str) -> bool:
-        """Tell whether an item that is added now with this ID, empty if it has none, is another one."""
+        """Return whether an added item with this ID (empty if it has none) is a different item."""
         own = self.fields.get("id")
         if not self.fields or (ident and ident == own):
             return False
         return self.is_done or bool(ident and own)
 
     def set(self, fields: Mapping[str, object], *, is_done: bool) -> None:
-        """Take the members that an event has."""
+        """Set the members of an event."""
         self.fields = {**self.fields, **fields}
         self.is_done = self.is_done or is_done
         if not is_done:
             _set_texts(self.texts, _ITEM_TEXTS, fields, is_done=False)
 
     def part(self, place: Place, event: Mapping[str, object], *, is_added: bool = False) -> Part:
-        """Return the part that an event belongs to; one that is added where a part has ended is another."""
+        """Return the part that an event belongs to; one that is added with the index of an ended part is a new one."""
         index = event.get(place.index)
         parts = self.parts.setdefault(place.member, {})
         number = index if isinstance(index, int) and not isinstance(index, bool) else max(parts, default=0)
@@ -289,7 +289,7 @@ class Item:
         return self.texts.setdefault(place.member, Text())
 
     def feed_text(self, place: Place, event: Mapping[str, object], whole: object) -> None:
-        """Add a piece of a text, or all of it."""
+        """Add a piece of a text, or the whole text."""
         text, piece, logprobs = self.text(place, event), event.get("delta"), event.get("logprobs")
         if place.index and isinstance(logprobs, list) and whole is None:
             self.part(place, event).logprobs += logprobs
@@ -299,7 +299,7 @@ class Item:
             text.pieces.append(piece)
 
     def result(self, doubts: Doubts) -> dict[str, object]:
-        """Return the item; what the event that ends it has wins."""
+        """Return the item; members of the event that ended it take precedence."""
         texts: dict[str, object] = {name: text.result(doubts) for name, text in self.texts.items()}
         lists = {name: [part.result(doubts) for part in self._in_order(name)] for name in self.parts}
         if self._earlier:

@@ -28,8 +28,8 @@ class Summary:
 def summarize(answer: object, *, face: Face | None = None, failed: bool = False) -> Summary:
     """Return the summary of an answer, given as parsed JSON; never raise.
 
-    Without `face` the shape of the answer decides. `failed` means that it is an error by its status, whatever it looks
-    like.
+    Without `face`, the shape of the answer decides which face it belongs to. `failed` means that the status is that of
+    an error; the answer is then treated as one whatever its form.
     """
     face = face or face_of("", [answer])
     fields = mapping(answer)

@@ -16,11 +16,11 @@ from moonpalace_addons.wire.faces.responses import RESPONSES
 from moonpalace_addons.wire.json_value import mapping
 
 FACES: tuple[Face, ...] = (MESSAGES, RESPONSES, EMBEDDINGS, COMPLETIONS, CHAT_COMPLETIONS)
-"""The faces; where two own a value, the earlier one counts."""
+"""The faces; if several own a value, the first one wins."""
 UNKNOWN = Face()
 """The face of all other endpoints."""
 MAX_VALUES_READ = 100
-"""Values of a stream that decide its face."""
+"""Maximum values of a stream that are looked at to choose its face."""
 
 _BY_PATH = sorted(((path, face) for face in FACES for path in face.paths), key=lambda item: -len(item[0]))
 _PATHS = tuple(path for path, _ in _BY_PATH)
@@ -28,14 +28,14 @@ _PATHS = tuple(path for path, _ in _BY_PATH)
 
 @lru_cache(256)
 def face_of_path(path: str) -> Face:
-    """Return the face that a path, without its query, names. Cached, as most calls have the same path."""
+    """Return the face for a path without its query. Cached, because most calls have the same path."""
     if not path.endswith(_PATHS):
         return UNKNOWN
     return next(face for end, face in _BY_PATH if path.endswith(end))
 
 
 def error_body(message: str, kind: str, path: str = "") -> bytes:
-    """Return an error of our own as the face that a path names, perhaps with its query, answers with it."""
+    """Return an error of our own in the form of the face that a path, possibly with its query, belongs to."""
     bare = path.partition("?")[0]
     face = face_of_path(bare)
     if face is UNKNOWN:
@@ -45,20 +45,20 @@ def error_body(message: str, kind: str, path: str = "") -> bytes:
 
 
 def only_text(value: object) -> OnlyText | None:
-    """Return what an event of any face adds if that is a single text (see `Face.only_text`)."""
+    """Return the single text that an event of any face adds (see `Face.only_text`)."""
     return next(filter(None, (face.only_text(value) for face in FACES)), None)
 
 
 def face_of(path: str, values: Iterable[object]) -> Face:
-    """Return the face of an answer: what its path names, unless only another face owns `values`.
+    """Return the face of an answer: the one for its path, unless only another face owns one of `values`.
 
-    `values` are the parsed JSON of the answer, or that of the events of a stream.
+    `values` are the parsed JSON of the answer, or of each event of the stream.
     """
     named = face_of_path(path)
     others = []
     for value in islice(values, MAX_VALUES_READ):
         fields = mapping(value)
-        if named.owns(fields):  # nearly always the first
+        if named.owns(fields):  # nearly always the first one
             return named
         others.append(fields)
     return next((face for face in FACES if any(map(face.owns, others))), named)

@@ -23,8 +23,8 @@ type Kind = Literal["text", "reasoning", "call", "media", "json"]
 class Part:
     """A part of a message.
 
-    `content` is the text, the arguments of a call, the block of an image or a file, or the JSON value of anything else.
-    `label` is the name of a called tool, with the ID of the call.
+    `content` is the text, the arguments of a call, the block of an image or a file, or any other JSON value. `label` is
+    the name of a called tool, with the ID of the call.
     """
 
     kind: Kind
@@ -43,7 +43,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A message; `note` adds to its role, such as which call a tool answers."""
+    """A message; `note` adds to its role, such as the ID of the call that a tool answers."""
 
     role: str
     parts: tuple[Part, ...]
@@ -51,7 +51,7 @@ class Turn:
 
 
 def asked(request: object) -> list[Turn]:
-    """Return the messages of a request, in order, after a turn with the names of its tools."""
+    """Return the messages of a request, in order, preceded by a turn with the names of its tools."""
     body = mapping(request)
     system = [Turn("system", tuple(content_parts(body[name]))) for name in ("system", "instructions") if body.get(name)]
     messages = body.get("messages", body.get("input"))
@@ -61,9 +61,9 @@ def asked(request: object) -> list[Turn]:
     return [*tool_list(body), *system, *turns, *text_turns("prompt", body.get("prompt"))]
 
 
-def text_turns(role: str, given: object) -> list[Turn]:
-    """Return a turn for each of the texts that a request has instead of messages; tokens are one."""
-    texts = given if isinstance(given, list) and any(isinstance(text, str) for text in given) else [given]
+def text_turns(role: str, prompt: object) -> list[Turn]:
+    """Return a turn for each text of a request without messages; a list of tokens is one turn."""
+    texts = prompt if isinstance(prompt, list) and any(isinstance(text, str) for text in prompt) else [prompt]
     return [
         Turn(role, (Part("text", text) if isinstance(text, str) else value_part(text),))
         for text in texts
@@ -72,7 +72,7 @@ def text_turns(role: str, given: object) -> list[Turn]:
 
 
 def answered(answer: object) -> list[Turn]:
-    """Return the answer: a message for each choice, or the error."""
+    """Return a turn for each choice of the answer, or one with its error."""
     body = mapping(answer)
     turns = [choice_turn(choice) for choice in choices(body)]
     if isinstance(output := body.get("output"), list):
@@ -87,7 +87,7 @@ def answered(answer: object) -> list[Turn]:
 
 
 def tool_list(body: Mapping[str, object]) -> Iterator[Turn]:
-    """Yield one turn that names the tools of the request, if it has any."""
+    """Yield one turn with the names of the request's tools, if it has any."""
     tools = body.get("tools")
     names = []
     for tool in map(mapping, tools if isinstance(tools, list) else ()):
@@ -108,7 +108,7 @@ def choice_turn(choice: Mapping[str, object]) -> Turn:
 
 
 def message_turns(message: object, role: str = "") -> Iterator[Turn]:
-    """Yield the turns of a message: Anthropic's tool results are part of user messages."""
+    """Yield the turns of a message; Anthropic's tool results, which are parts of user messages, become turns."""
     fields = mapping(message)
     if not fields:
         yield Turn(role or "?", (value_part(message),))
@@ -131,7 +131,7 @@ def message_turns(message: object, role: str = "") -> Iterator[Turn]:
 
 
 def message_parts(message: Mapping[str, object]) -> Iterator[Part]:
-    """Yield the parts of a message in the order in which the model made them: reasoning, text, calls."""
+    """Yield the parts of a message in the order in which the model generated them: reasoning, text, calls."""
     for name in ("reasoning_content", "reasoning"):
         if isinstance(text := message.get(name), str) and text:
             yield Part("reasoning", text)
@@ -153,7 +153,7 @@ def message_parts(message: Mapping[str, object]) -> Iterator[Part]:
 
 
 def content_parts(content: object) -> Iterator[Part]:
-    """Yield the parts of a content: a text, or a list of blocks."""
+    """Yield the parts of a message's content: a text, or a list of blocks."""
     if isinstance(content, str):
         if content:
             yield Part("text", content)
@@ -172,7 +172,7 @@ def block_part(block: Mapping[str, object]) -> Part:
     kind = block.get("type")
     if kind in ("tool_use", "server_tool_use", "custom_tool_call", "function_call", "mcp_call"):
         arguments = block.get("arguments") if kind in ("function_call", "mcp_call") else block.get("input")
-        arguments = block.get("partial_json", arguments)  # what of the input of an unfinished call has come
+        arguments = block.get("partial_json", arguments)  # the received part of an unfinished tool input
         return call_part(block.get("name"), block.get("call_id") or block.get("id"), arguments)
     if kind in ("thinking", "reasoning"):
         return Part("reasoning", thought(block))
@@ -184,7 +184,7 @@ def block_part(block: Mapping[str, object]) -> Part:
 
 
 def value_part(value: object) -> Part:
-    """Return the part for a value of no other kind: an image or a file, or any JSON."""
+    """Return the part for any other value: an image, a file, or any JSON."""
     return Part("media" if isinstance(value, dict) and placeholder(value) is not None else "json", value)
 
 
@@ -203,7 +203,7 @@ def call_part(name: object, id_: object, arguments: object) -> Part:
 
 
 def arguments_text(arguments: object) -> str:
-    """Return the arguments of a call; those that are JSON are indented, others are as the model wrote them."""
+    """Format the arguments of a call: valid JSON is indented, anything else stays as the model wrote it."""
     value = parse(arguments) if isinstance(arguments, str) else arguments
     if isinstance(arguments, str) and not isinstance(value, dict | list):
         return arguments

@@ -76,15 +76,15 @@ _bodies: deque[_Body] = deque(maxlen=_MAX_BODIES)
 
 def find(data: bytes, known: KnownCredentials) -> list[Finding]:
     """Return the secrets in a body in order of position, without overlaps."""
-    begun, found = _found_in_common_prefix(data, known)
-    found += [finding for start in range(begun, len(data), _BLOCK) for finding in _in_block(data, start, known)]
+    begun, findings = _found_in_common_prefix(data, known)
+    findings += [finding for start in range(begun, len(data), _BLOCK) for finding in _in_block(data, start, known)]
     if _BLOCK <= len(data) <= _MAX_BODY_SIZE:
-        _bodies.append(_Body(data, known.secrets, tuple(found)))
+        _bodies.append(_Body(data, known.secrets, tuple(findings)))
     if data.find(_UPLOAD, 0, _UPLOAD_BEGINS) >= 0:
-        found += _named(_PART.finditer(data))
+        findings += _named(_PART.finditer(data))
     elif b"=" in data[:100] and _FORM.match(data):
-        found += _named(_FIELD.finditer(data))
-    return patterns.without_overlaps(iter(found)) if found else found
+        findings += _named(_FIELD.finditer(data))
+    return patterns.without_overlaps(iter(findings)) if findings else findings
 
 
 def _found_in_common_prefix(data: bytes, known: KnownCredentials) -> tuple[int, list[Finding]]:
@@ -99,12 +99,12 @@ def _found_in_common_prefix(data: bytes, known: KnownCredentials) -> tuple[int, 
         same = body.common_prefix(data) if body.secrets == known.secrets else 0
         begun = data.rfind(b'"', 0, max(0, same - reach)) + 1
         if begun > 0:
-            found = [finding for finding in body.found if finding.start < begun]
-            if all(finding.end < same for finding in found):
+            findings = [finding for finding in body.found if finding.start < begun]
+            if all(finding.end < same for finding in findings):
                 with suppress(ValueError):  # another thread removed it first
                     if same > len(body.data) - _BLOCK:
                         _bodies.remove(body)
-                return begun, found
+                return begun, findings
     return 0, []
 
 
@@ -130,14 +130,14 @@ def _in_block(data: bytes, start: int, known: KnownCredentials) -> list[Finding]
     key = hash((data[max(0, start - LOOKBEHIND) : stop + LOOKAHEAD], known.secrets))
     if key in _clean:
         return []
-    found = [Finding(OWN_CREDENTIAL, *span) for span in known.spans(data, start, stop)]
-    found += patterns.find_in(data, start, stop)
-    found += members(data, start, stop)
-    if not found:
+    findings = [Finding(OWN_CREDENTIAL, *span) for span in known.spans(data, start, stop)]
+    findings += patterns.find_in(data, start, stop)
+    findings += members(data, start, stop)
+    if not findings:
         if len(_clean) >= _MAX_CLEAN_BLOCKS:
             _clean.clear()
         _clean.add(key)
-    return found
+    return findings
 
 
 def _named(matches: Iterator[re.Match[bytes]]) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ MASK = "***"
 _BEARER = re.compile(r"(?:bearer\s+)+", re.IGNORECASE)
 _SCHEME = re.compile(r"(bearer|basic|digest|negotiate|token)[ \t]+(?=[^ \t])", re.IGNORECASE)
 """The part of the value that may be kept: users look for the kind of credential (RFC 9110, section 11.4)."""
-# A parameter of an address, of a cookie or of a challenge, anywhere in the value of a header.
+# A parameter of an address, of a cookie or of a challenge, anywhere in a header's value.
 _PARAMETER = re.compile(r"((?:^|[?&;,#\s])([\w.%~-]{1,100})=)(\"[^\"]*\"|[^&;,#\s\"'<>]*)")
 # A name may follow a ";" too, but a value reaches to the next "&": the URL standard knows no other separator.
 _PARAMETER_NAME = re.compile(r"(?:^|;)([^;=]*)=")
@@ -205,16 +205,16 @@ def _protocols(value: str) -> Iterator[tuple[str, str]]:
     """
     names_next = False
     for protocol in value.split(","):
-        told, dot, secret = protocol.strip().partition(".")
+        name, dot, secret = protocol.strip().partition(".")
         if names_next:
             yield "", protocol.strip()
-        elif dot and (is_secret(told) or is_secret(secret.partition(".")[0])):
-            yield told + dot, secret
+        elif dot and (is_secret(name) or is_secret(secret.partition(".")[0])):
+            yield name + dot, secret
         elif _has_form(protocol):
             yield "", protocol.strip()
         else:
             yield protocol.strip(), ""
-        names_next = not dot and not names_next and is_secret(told)
+        names_next = not dot and not names_next and is_secret(name)
 
 
 def _masked_parameter(parameter: str) -> str:
@@ -233,9 +233,9 @@ def _masked_parameter(parameter: str) -> str:
 
 
 def _parameter_values(parameter: str) -> Iterator[str]:
-    shown = _masked_parameter(parameter)
-    if shown != parameter:
-        value = parameter[len(shown) - len(MASK) :]
+    masked = _masked_parameter(parameter)
+    if masked != parameter:
+        value = parameter[len(masked) - len(MASK) :]
         yield from {value, unquote_plus(value)}
 
 

@@ -98,7 +98,7 @@ PRIVATE_KEY = "private key"
 _KEY_MARK = b"PRIVATE KEY"
 _KEY_BEGINS = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY( BLOCK)?-----")
 KEY_HEAD = b"-----BEGIN "
-"""The beginning of the head of a key, and of what is none, such as a certificate."""
+"""The beginning of a private key's header, and of similar headers without a secret, such as those of certificates."""
 _KEY_ENDS = b"-----END "
 _RULE = b"-----"
 
@@ -135,7 +135,7 @@ def find(text: str) -> list[Finding]:
 
 
 def find_in(data: bytes, start: int = 0, stop: int | None = None) -> Iterator[Finding]:
-    """Yield the secrets that begin in a part of the data, unordered; they may overlap."""
+    """Yield the secrets that begin in a part of the data, in no particular order; they may overlap."""
     stop = len(data) if stop is None else min(stop, len(data))
     if data.find(_KEY_MARK, start, stop + 64) >= 0:
         yield from _private_keys(data, start, stop)

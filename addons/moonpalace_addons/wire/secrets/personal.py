@@ -1,4 +1,4 @@
-"""Find what identifies people and private networks in running text, and passwords that are named as such.
+"""Find personal data, addresses of private networks and named passwords in running text.
 
     phone         Chinese mobile numbers and landlines; numbers with + or 00 and the code of a country; (415) 555-2671
     identity      Chinese identity numbers, with the digit that checks the others
@@ -6,7 +6,7 @@
     host          addresses of private networks, and names under .internal, .local, .lan, .corp …
     secret        passwords, by the word before them: password=…, "pwd": "…", --password …, 密码：…
 
-These are rules for texts that leave the machine. Stored calls keep what they find: a number of a phone is no key.
+These rules are for texts that leave the machine. Stored calls keep such data: a phone number is not a key.
 """
 
 import re
@@ -15,13 +15,13 @@ from datetime import date
 from typing import Literal, NamedTuple
 
 MIN_LENGTH = 7
-"""Characters of the shortest text that is searched."""
+"""Minimum characters of a text that is searched."""
 
 type Kind = Literal["phone", "identity", "card", "host", "secret"]
 
 
 class Personal(NamedTuple):
-    """Where something personal is, and what it is."""
+    """A piece of personal data: its span and its kind."""
 
     start: int
     end: int
@@ -85,7 +85,7 @@ _TYPICAL_CODE = re.compile(r"(?:[A-Za-z_]\w*\.)+[A-Za-z_]\w*|[A-Za-z]+(?:_[A-Za-
 
 
 def find(text: str) -> Iterator[Personal]:
-    """Yield what is found, in no order; a number is of one kind only."""
+    """Yield all findings, in no particular order; a number has only one kind."""
     if len(text) < MIN_LENGTH:
         return
     yield from _numbers(text)
@@ -95,7 +95,7 @@ def find(text: str) -> Iterator[Personal]:
 
 
 def passwords(text: str) -> Iterator[Personal]:
-    """Yield the passwords alone, which are secrets wherever they are."""
+    """Yield only the passwords, which are secret in any context."""
     lower = _lower(text)
     for mark in _MARKS:
         at = lower.find(mark)
@@ -109,10 +109,10 @@ def passwords(text: str) -> Iterator[Personal]:
 
 def _numbers(text: str) -> Iterator[Personal]:
     for match in _RUN.finditer(text):
-        whole = _number(text, match.start(), match.end())
-        if whole is not None:
-            yield whole
-        elif " " in match[0]:  # of several numbers, each may be one
+        number = _number(text, match.start(), match.end())
+        if number is not None:
+            yield number
+        elif " " in match[0]:  # each of several numbers may be one
             words = (word.span() for word in _WORD.finditer(text, match.start(), match.end()))
             yield from filter(None, (_number(text, start, end) for start, end in words))
 
@@ -124,14 +124,14 @@ def _number(text: str, start: int, end: int) -> Personal | None:
     if _BEFORE.search(before) or _AFTER.match(text, end):
         return None
     kind = kind_of(text[start:end], before[-1:])
-    if kind is None and text[start : start + 1] == "(":  # a number in parentheses
+    if kind is None and text[start : start + 1] == "(":  # the number itself is in parentheses
         start += 1
         kind = kind_of(text[start:end])
     return None if kind is None else Personal(start, end, kind)
 
 
 def kind_of(number: str, before: str = "") -> Kind | None:
-    """Return what a number with its separators is; None for any other."""
+    """Return the kind of a number, given with its separators, or None."""
     digits = _SEPARATORS.sub("", number)
     if is_identity(digits) and digits == number:
         return "identity"
@@ -146,7 +146,7 @@ def kind_of(number: str, before: str = "") -> Kind | None:
 
 
 def is_identity(number: str) -> bool:
-    """Tell whether 18 characters are an identity number: province, date of birth, and the check of GB 11643."""
+    """Return whether 18 characters are a Chinese identity number: province, date of birth, check digit (GB 11643)."""
     if len(number) != 18 or not number[:17].isdecimal() or int(number[:2]) not in _PROVINCES:
         return False
     try:
@@ -158,7 +158,7 @@ def is_identity(number: str) -> bool:
 
 
 def is_card(number: str) -> bool:
-    """Tell whether digits are the number of a bank card."""
+    """Return whether digits are a bank card number, by the issuer's prefix and Luhn's algorithm."""
     if len(set(number)) < 2 or not _ISSUERS.match(number):
         return False
     turned = [int(digit) for digit in reversed(number)]
@@ -187,12 +187,12 @@ def _hosts(text: str) -> Iterator[Personal]:
 
 
 def _lower(text: str) -> str:
-    """Return the text in lower case, character for character; only İ would become two."""
+    """Return the text in lower case with the same length; only İ would become two characters."""
     return text.replace("İ", "i").lower()
 
 
 def _is_host(text: str, start: int, end: int) -> bool:
-    """Tell a host from names in code, such as `threading.local`."""
+    """Distinguish a host from a name in code, such as `threading.local`."""
     name, before = text[start:end], text[max(0, start - 3) : start]
     is_placed = before.endswith(("://", "@")) or _PORT.match(text, end) is not None
     return is_placed or name.endswith(".svc") or any(char.isdigit() or char == "-" for char in name)

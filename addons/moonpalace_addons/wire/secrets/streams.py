@@ -25,12 +25,12 @@ _MIN_GAP = 4
 _CONSTANT = frozenset(name.encode() for name in {*IDENTIFIER_KEYS, "finish_reason", "event", "service_tier"} - {"name"})
 _INDEX = b"index"
 _MAX_ROW_LENGTH = 600
-"""Bytes of a row that may still grow to a credential; longer ones are images or the like."""
+"""Maximum bytes of a row that may still grow to a credential; longer rows are images or the like."""
 _ROW = (string.ascii_letters + string.digits + "_.+=:~%-/").encode()
 _BETWEEN_WORDS = re.compile(rb"[./+=:~%\\]")
 _MARKS = tuple(sorted({*(mark.encode() for _, mark, _ in patterns.FORMS), patterns.KEY_HEAD}))
 _KINDS = tuple(map(re.compile, (rb"[a-z]", rb"[A-Z]", rb"[0-9]")))
-"""Characters of each of these kinds are in keys without a mark."""
+"""Minimum number of character kinds in a key without a prefix."""
 
 _SAMPLE = 64 * 1024
 _MIN_ENVELOPE = 20
@@ -40,7 +40,10 @@ type Series = tuple[bytes, int, tuple[bytes, ...]]
 
 @dataclass(slots=True)
 class _Text:
-    """A text in pieces; `bounds` are the start and the end of each in the stream, as there may be millions."""
+    """A text in pieces.
+
+    `bounds` are the start and end of each piece in the stream, packed because there may be millions.
+    """
 
     bounds: "array[int]" = field(default_factory=lambda: array("q"))
 

@@ -48,7 +48,7 @@ class KnownCredentials:
             yield from (match.span() for match in self._as_escaped().finditer(data, start))
 
     def touches(self, data: bytes) -> bool:
-        """Tell whether there may be any: a fast check that is enough for most texts."""
+        """Return whether there may be any: a fast check that suffices for most texts."""
         for needle in self._search_terms:  # `any` takes twice as long
             if needle in data:
                 return True
