@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, cast
 
-from moonpalace_addons.store.fields import CATALOGUE, MILLISECOND, Field
+from moonpalace_addons.store.field import MILLISECOND, Field
+from moonpalace_addons.store.fields import CATALOGUE
 from moonpalace_addons.store.state import State
 from moonpalace_addons.wire.status import status_line
 
@@ -45,7 +46,7 @@ def status(exchange: Exchange) -> str:
 
 def metadata(exchange: Exchange) -> dict[str, str]:
     """Return the metadata of `inspect` and `export`: strings under sorted keys, empty if unknown."""
-    values = {name: field_text(field, exchange) for field in CATALOGUE for name in field.metadata.split()}
+    values = {name: field_text(field, exchange) for field in CATALOGUE for name in field.metadata_names}
     return {name: value for name, value in sorted(values.items()) if value}
 
 

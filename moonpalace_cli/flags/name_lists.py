@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import click
 
-from moonpalace_addons.store.fields import Field
+from moonpalace_addons.store.field import Field
 from moonpalace_addons.wire.suggestions import did_you_mean
 from moonpalace_cli.views.listing.columns import BY_NAME
 

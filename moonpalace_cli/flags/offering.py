@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from moonpalace_addons.store.fields import FIELDS, Field, find
+from moonpalace_addons.store.field import Field
+from moonpalace_addons.store.fields import FIELDS, find
 from moonpalace_addons.store.query.condition import check
 from moonpalace_addons.store.query.errors import PredicateError
 from moonpalace_addons.store.query.expecting import Expected, expected

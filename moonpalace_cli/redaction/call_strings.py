@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, unquote_plus
 
+from moonpalace_addons.store.field import Field
+from moonpalace_addons.store.fields import FIELDS, STORED
 from moonpalace_addons.store.read.header_text import header_lines
 from moonpalace_addons.wire.json_text import JSON_ESCAPES
 from moonpalace_cli.calls.content import holds_events
@@ -18,6 +20,19 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.records.exchanges import Exchange
     from moonpalace_cli.calls.reading import Call
 
+TEXTS = ("text", "set", "headers")
+"""The kinds of fields that hold texts."""
+
+
+def place_of(field: Field) -> Place:
+    """Return the place of a field's text."""
+    part, _, name = (field.place or field.name.replace("_", " ")).partition(", ")
+    return Place(part, (name,) if name else ())
+
+
+PLACES = {field.source: place_of(field) for field in STORED if field.kind in TEXTS and not field.public}
+"""The columns that may name a person, an account or a machine."""
+
 
 def rewrite(call: Call, visitor: Visitor) -> Call:
     """Return the call with all the visitor's replacements."""
@@ -27,23 +42,22 @@ def rewrite(call: Call, visitor: Visitor) -> Call:
 
 
 def rewrite_exchange(exchange: Exchange, visitor: Visitor) -> Exchange:
-    """Return the row of a call with the replacements; IDs of calls and completions stay, since reports need them."""
-    answered = exchange.response_headers
-    return exchange._replace(
-        endpoint=rewrite_text(exchange.endpoint, Place("endpoint"), visitor),
-        path=rewrite_text(exchange.path, Place("request path"), visitor),
-        query=rewrite_query(exchange.query, visitor),
-        request_headers=rewrite_headers(exchange.request_headers, "request header", visitor),
-        response_headers=answered and rewrite_headers(answered, "response header", visitor),
-        msh_uid=rewrite_optional(exchange.msh_uid, Place("response header", ("Msh-Uid",)), visitor),
-        msh_gid=rewrite_optional(exchange.msh_gid, Place("response header", ("Msh-Gid",)), visitor),
-        endpoint_name=rewrite_optional(exchange.endpoint_name, Place("endpoint name"), visitor),
-        session=rewrite_optional(exchange.session, Place("session", ("prompt_cache_key",)), visitor),
-        client_request_id=rewrite_optional(exchange.client_request_id, Place("request header"), visitor),
-        error_message=rewrite_optional(exchange.error_message, Place("error"), visitor),
-        warnings=tuple(rewrite_text(warning, Place("warning"), visitor) for warning in exchange.warnings),
-        note=rewrite_optional(exchange.note, Place("note"), visitor),
-    )
+    """Return the row of a call with the replacements; public texts stay, such as the IDs that reports need."""
+    found = {name: rewrite_field(name, getattr(exchange, name), visitor) for name in PLACES}
+    return exchange._replace(**found)
+
+
+def rewrite_field(name: str, value: Any, visitor: Visitor) -> Any:
+    """Return what a column holds, a text, texts or None, with the replacements."""
+    place = PLACES[name]
+    if not value:
+        return value
+    if isinstance(value, tuple):
+        return tuple(rewrite_text(text, place, visitor) for text in value)
+    if name == "query":
+        return rewrite_query(value, visitor)
+    rewrite_value = rewrite_headers if FIELDS[name].kind == "headers" else rewrite_text
+    return rewrite_value(value, place, visitor)
 
 
 def rewrite_text(text: str, place: Place, visitor: Visitor) -> str:
@@ -51,18 +65,13 @@ def rewrite_text(text: str, place: Place, visitor: Visitor) -> str:
     return apply(text, visitor.text(place, text)) if text else text
 
 
-def rewrite_optional(text: str | None, place: Place, visitor: Visitor) -> str | None:
-    """Return a text with the replacements made, None for None."""
-    return None if text is None else rewrite_text(text, place, visitor)
-
-
-def rewrite_headers(headers: str, part: str, visitor: Visitor) -> str:
+def rewrite_headers(headers: str, place: Place, visitor: Visitor) -> str:
     """Return stored headers with the replacements in their values."""
     lines = []
     for line in header_lines(headers):
         name, separator, value = line.partition(":")
         stripped = value.strip()
-        new = rewrite_text(stripped, Place(part, (name,)), visitor)
+        new = rewrite_text(stripped, place.at(name), visitor)
         lines.append(f"{name}{separator}{value}" if new == stripped else f"{name}{separator} {new}")
     return "".join(f"{line}\r\n" for line in lines)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from moonpalace_cli.web.chinese_fields import MEANINGS
+from moonpalace_addons.store.fields import CATALOGUE
 
 PAGES = {
     "Calls": "调用",
@@ -258,6 +258,7 @@ REDACTION = {
     "{count} file": "{count} 个文件",
     "{count} files": "{count} 个文件",
 }
+MEANINGS = {field.meaning: field.chinese for field in CATALOGUE}
 CHINESE: Mapping[str, str] = (
     PAGES | LIST | OVERVIEW | CALL | TABS | EXPLANATION | REPORTS | COMPARE | OFFERS | MEANINGS | REDACTION
 )

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, select
 
 from moonpalace_addons.store.database.engine import writing
+from moonpalace_addons.store.exchange import Exchange
 from moonpalace_addons.store.fields import CATALOGUE, FIELDS, find, names_of
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.records.exchanges import NAMES
@@ -23,6 +24,19 @@ from moonpalace_addons.store.write.derive import EMPTY
 def test_what_is_stored_of_a_call_is_a_field() -> None:
     """Whatever a call has is a field, under the name that it is stored under."""
     assert set(NAMES) - set(FIELDS) == set()
+
+
+def test_a_field_has_a_meaning() -> None:
+    """It is said in both languages, and once."""
+    for said in ([field.meaning for field in CATALOGUE], [field.chinese for field in CATALOGUE]):
+        assert all(said)
+        assert len(set(said)) == len(said)
+
+
+def test_what_describes_an_attribute_is_no_value() -> None:
+    """A call without one of its values cannot be made."""
+    with pytest.raises(TypeError, match="missing"):
+        Exchange()
 
 
 def test_a_name_is_that_of_one_field() -> None:

@@ -1,77 +1,21 @@
 """The catalogue of fields of a call, each defined once.
 
-Whatever shows, sorts, searches or explains fields is derived from it: the columns of `mpal list`, predicates, the
-metadata of `inspect` and `export`, `mpal help columns`, shell completion and statistics. A field that is computed from
-stored ones is one entry; a field that is stored is also an attribute of `Exchange` in `exchange.py`, and needs a
-migration.
+Whatever shows, sorts, searches, explains, redacts, exports or imports fields is derived from it: the columns of
+`mpal list`, predicates, the metadata of `inspect` and `export`, `mpal help columns`, shell completion and statistics. A
+stored field is an attribute of `Exchange` in `exchange.py`; the entry of one that is computed from these is here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from itertools import chain
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from types import UnionType
+from typing import get_args
 
+from moonpalace_addons.store.exchange import STORED as DESCRIBED
 from moonpalace_addons.store.exchange import Exchange as Exchange  # also imported from here
+from moonpalace_addons.store.field import MILLISECOND, NANOSECOND, Field, Kind
 from moonpalace_addons.store.state import State
-
-type Kind = Literal["text", "whole", "decimal", "truth", "moment", "set", "headers", "json", "words"]
-"""What a field holds: `set` is a set of texts, `json` a body, `words` can only be searched."""
-
-type Fit = Literal["whole", "shorten", "cut"]
-"""How cells fit a narrow terminal: not at all, without their middle, or without their end."""
-
-NANOSECOND = 1
-MILLISECOND = 1_000_000
-
-FITS: Mapping[Kind, Fit] = {"text": "shorten", "set": "cut", "headers": "cut", "json": "cut"}
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field: its name, its meaning in one line, and where it comes from.
-
-    A stored field comes from a column of the table `exchanges`: `column`, or the one of the same name. A derived field
-    has `sql` instead, an expression that both databases understand, and `value`, the same in Python.
-
-    `also` and `metadata` are names separated by spaces: further documented names (the column's is always one),
-    and the names in the metadata of `inspect` and `export`. `unit` is the unit of a duration in nanoseconds, in which
-    columns have it, and `least` the shortest duration that makes sense. `width` is the usual width of its values.
-    """
-
-    name: str
-    meaning: str
-    kind: Kind = "text"
-    also: str = ""
-    column: str = ""
-    sql: str = ""
-    value: Callable[[Exchange], object] | None = None
-    unit: int | None = None
-    least: int = 0
-    fit: Fit | None = None
-    width: int = 8
-    metadata: str = ""
-
-    @property
-    def source(self) -> str:
-        """The column of `exchanges`; of a derived field its name."""
-        return self.column or self.name
-
-    @property
-    def is_sortable(self) -> bool:
-        """Tell whether calls can be sorted by it."""
-        return self.kind not in ("headers", "json", "words")
-
-    @property
-    def fitting(self) -> Fit:
-        """How its cells fit a narrow terminal."""
-        return self.fit or FITS.get(self.kind, "whole")
-
-    def of(self, call: Exchange) -> object:
-        """Return its value for a call; not for tags and bodies, which are read separately."""
-        return self.value(call) if self.value else getattr(call, self.source)
 
 
 def model(call: Exchange) -> str | None:
@@ -110,216 +54,127 @@ COST_SAVED = """(CASE WHEN exchanges.cached_tokens > exchanges.prompt_tokens THE
     ELSE exchanges.cached_tokens END) * (exchanges.price_input - exchanges.price_cached) / 1000000"""
 FIRST_TAG = "SELECT min(tag) FROM exchange_tags WHERE exchange_id = exchanges.id"
 
-text = Field
-whole = partial(Field, kind="whole")
-decimal = partial(Field, kind="decimal")
-truth = partial(Field, kind="truth")
-texts = partial(Field, kind="set")
-headers = partial(Field, kind="headers")
-body = partial(Field, kind="json")
-nanoseconds = partial(Field, kind="whole", unit=NANOSECOND)
-long = partial(nanoseconds, least=MILLISECOND)
-milliseconds = partial(Field, kind="whole", unit=MILLISECOND)
+OTHERS: Sequence[Field] = (
+    Field(
+        "full URL: endpoint, path and query",
+        "完整地址：endpoint、路径和查询串",
+        name="url",
+        after="method",
+        sql=URL,
+        value=url,
+        width=43,
+    ),
+    Field(
+        "model that answered, or else the requested one",
+        "回答的模型；没有回答时为请求的模型",
+        name="model",
+        after="query",
+        sql=MODEL,
+        value=model,
+        width=18,
+        metadata=True,
+    ),
+    Field("request body", "请求正文", name="request_body", after="request_header", kind="json"),
+    Field(
+        "status code only",
+        "状态码",
+        name="status_code",
+        after="status",
+        kind="whole",
+        also="response_status_code request_status_code",
+    ),
+    Field(
+        "why the call failed: kind and message, or at least the state",
+        "失败的原因：种类和信息，至少有状态",
+        name="error",
+        after="state",
+        sql=ERROR,
+        value=lambda call: error_text(call) or None,
+        fit="cut",
+        width=40,
+    ),
+    Field(
+        "response body; for a stream, the merged completion",
+        "响应正文；流式则为合并后的结果",
+        name="response_body",
+        after="response_header",
+        kind="json",
+    ),
+    Field(
+        "words in either body: text ~ 'words'; only in predicates",
+        "请求和响应正文中的词：text ~ '词'；只能用在表达式里",
+        name="text",
+        after="response_header",
+        kind="words",
+    ),
+    Field(
+        "what the cached tokens would have cost more",
+        "缓存省下的费用",
+        name="cost_saved",
+        after="cost_currency",
+        kind="decimal",
+        sql=COST_SAVED,
+        value=cost_saved,
+    ),
+    Field(
+        "same as ttft",
+        "同 ttft",
+        name="time_to_first_token",
+        after="ttft",
+        kind="whole",
+        unit=NANOSECOND,
+        least=MILLISECOND,
+    ),
+    Field("same as tpot", "同 tpot", name="time_per_output_token", after="tpot", kind="whole", unit=NANOSECOND),
+    Field(
+        "tags set by mpal label or export --tag",
+        "mpal label 或 export --tag 加的标签",
+        name="tags",
+        after="category",
+        kind="set",
+        sql=FIRST_TAG,
+        width=16,
+    ),
+)
+"""The fields that are no attribute: computed ones, bodies, tags, and durations in another unit."""
 
-SECTIONS: Mapping[str, Sequence[Field]] = {
-    "The call": (
-        whole("id", "row number, for --id", width=6, metadata="moonpalace_id"),
-        text("uuid", "ID that is unique across all stores"),
-        Field(
-            *("requested_at", "start of the request, in local time", "moment", "created_at", "started_at"),
-            width=19,
-            metadata="requested_at",
-        ),
-        text("method", "HTTP method", also="request_method", fit="whole", width=6),
-        text("url", "full URL: endpoint, path and query", sql=URL, value=url, width=43),
-        text("endpoint", "base URL of the API that the call was forwarded to", metadata="endpoint"),
-        text("endpoint_name", "name of the endpoint in config.yaml", metadata="endpoint_name"),
-        text("path", "path of the URL", also="request_path"),
-        text("query", "query string of the URL", also="request_query"),
-        text(
-            "model",
-            "model that answered, or else the requested one",
-            sql=MODEL,
-            value=model,
-            width=18,
-            metadata="model",
-        ),
-        text("model_requested", "model named in the request"),
-        text("model_answered", "model named in the response"),
-        truth("stream", "whether the response is a stream, or was requested as one", column="is_stream"),
-        truth("coerced", "whether --force-stream turned the request into a stream", column="is_coerced"),
-        texts("changes", "changes that the proxy made to the request"),
-        text(
-            "purpose", "why MoonPalace made the call itself: explain; empty for calls of programs", metadata="purpose"
-        ),
-        text("key_fingerprint", "fingerprint of the API key, to tell keys apart"),
-        text("client_request_id", "X-Request-Id header of the request"),
-        text(
-            "session", "session of the client, as its headers, metadata or prompt_cache_key name it", metadata="session"
-        ),
-        text("request_content_type", "Content-Type of the request", metadata="request_content_type"),
-        whole("request_bytes", "size of the request body in bytes"),
-        headers("request_header", "request headers", column="request_headers"),
-        body("request_body", "request body"),
-    ),
-    "The response": (
-        whole(
-            "status",
-            "status code; in tables, the state of an incomplete call, or 200 error if the response holds an error",
-            column="status_code",
-            fit="cut",
-            width=19,
-            metadata="status",
-        ),
-        whole("status_code", "status code only", also="response_status_code request_status_code"),
-        text(
-            "state",
-            "how the call ended: completed, upstream_failed, client_disconnected …; or in_flight",
-            fit="cut",
-            width=19,
-            metadata="state",
-        ),
-        text(
-            "error",
-            "why the call failed: kind and message, or at least the state",
-            sql=ERROR,
-            value=lambda call: error_text(call) or None,
-            fit="cut",
-            width=40,
-        ),
-        text("error_kind", "kind of failure, or type of the error that the API returned"),
-        text("error_message", "message of the error", fit="cut"),
-        texts("warnings", "warnings about the request or the response", metadata="warnings"),
-        text(
-            "finish_reason",
-            "why the model stopped: stop, length, tool_calls …; of several choices, the first reason other than stop",
-            fit="whole",
-            width=13,
-            metadata="finish_reason",
-        ),
-        text(
-            "chatcmpl",
-            "ID of the completion, message or response, for --chatcmpl",
-            also="moonshot_id",
-            column="chatcmpl_id",
-            width=41,
-            metadata="chatcmpl",
-        ),
-        text(
-            "request_id",
-            "request ID in the headers of the response (Msh-Request-Id, x-request-id, request-id), for --requestid",
-            also="moonshot_request_id",
-            column="msh_request_id",
-            width=36,
-            metadata="request_id",
-        ),
-        text(
-            "user_id",
-            "Msh-Uid header of the response: the account",
-            also="moonshot_uid",
-            column="msh_uid",
-            width=20,
-            metadata="user_id",
-        ),
-        text(
-            "group_id",
-            "Msh-Gid header of the response: the group of the account",
-            also="moonshot_gid",
-            column="msh_gid",
-            metadata="group_id",
-        ),
-        text(
-            "content_type",
-            "Content-Type of the response",
-            column="response_content_type",
-            width=17,
-            metadata="content_type response_content_type",
-        ),
-        whole("response_bytes", "size of the response body in bytes"),
-        whole("requests_left", "requests that the API's rate limit still allows"),
-        whole("tokens_left", "tokens that the API's rate limit still allows"),
-        milliseconds("retry_after", "time that the API asks to wait before another try"),
-        headers("response_header", "response headers", column="response_headers"),
-        body("response_body", "response body; for a stream, the merged completion"),
-        Field("text", "words in either body: text ~ 'words'; only in predicates", "words"),
-    ),
-    "Tokens": (
-        whole("prompt_tokens", "prompt tokens, including cached ones", metadata="prompt_tokens"),
-        whole("completion_tokens", "completion tokens, including reasoning", metadata="completion_tokens"),
-        whole("tokens", "prompt and completion tokens together", column="total_tokens", metadata="total_tokens"),
-        whole("cached_tokens", "prompt tokens that the API had cached", metadata="cached_tokens"),
-        whole("reasoning_tokens", "completion tokens spent on reasoning", metadata="reasoning_tokens"),
-        whole(
-            "cache_write_tokens",
-            "prompt tokens that the API wrote to its cache",
-            metadata="cache_write_tokens",
-        ),
-        whole("cache_write_1h_tokens", "those of them that it keeps for an hour"),
-        text("service_tier", "tier in which the API served the call"),
-        text(
-            "cache_outcome",
-            "result of --auto-cache: hit, miss, created, refused, unused",
-            metadata="cache_outcome",
-        ),
-        whole("cache_tokens", "tokens of the context cache that was used", metadata="cache_tokens"),
-        text("context_cache_id", "ID of the context cache that was used", metadata="context_cache_id"),
-    ),
-    "Cost": (
-        decimal("cost", "what the call cost, in cost_currency; empty if no price is known", metadata="cost"),
-        decimal("cost_input", "part of the cost for prompt tokens that were not cached", metadata="cost_input"),
-        decimal("cost_cached", "part of the cost for cached prompt tokens", metadata="cost_cached"),
-        decimal("cost_output", "part of the cost for completion tokens", metadata="cost_output"),
-        text("cost_currency", "currency of the cost: USD, CNY …", fit="whole", metadata="cost_currency"),
-        decimal("cost_saved", "what the cached tokens would have cost more", sql=COST_SAVED, value=cost_saved),
-        decimal("price_input", "price of a million prompt tokens of this call"),
-        decimal("price_cached", "price of a million cached prompt tokens of this call"),
-        decimal("reported_cost", "cost in US dollars that the API itself reports"),
-    ),
-    "Times": (
-        long("latency", "time from the request to the end of the response", metadata="latency"),
-        milliseconds(
-            "ttft",
-            "time to the first token of a stream",
-            also="response_ttft",
-            column="time_to_first_token",
-            metadata="response_ttft",
-        ),
-        long("time_to_first_token", "same as ttft"),
-        long("time_to_first_visible_token", "time to the first token that is not reasoning"),
-        long("time_to_headers", "time to the response headers"),
-        milliseconds(
-            "tpot",
-            "time per output token after the first",
-            also="response_tpot",
-            column="time_per_output_token",
-            metadata="response_tpot",
-        ),
-        nanoseconds("time_per_output_token", "same as tpot"),
-        Field(
-            *("otps", "output tokens per second", "decimal", "response_otps", "output_tokens_per_second"),
-            metadata="response_otps",
-        ),
-        milliseconds("longest_stall", "longest gap between two chunks of a stream, or before its end"),
-        nanoseconds("gap_p50", "median of the gaps between the chunks of a stream"),
-        nanoseconds("gap_p90", "90th percentile of these gaps"),
-        nanoseconds("gap_p99", "99th percentile of these gaps"),
-        whole(
-            "server_timing",
-            "milliseconds that the API reports in its headers (Server-Timing, openai-processing-ms)",
-            also="moonshot_server_timing",
-            metadata="server_timing",
-        ),
-        nanoseconds("overhead", "time spent in MoonPalace itself"),
-    ),
-    "Labels": (
-        text("category", "goodcase or badcase", fit="whole"),
-        texts("tags", "tags set by mpal label or export --tag", sql=FIRST_TAG, width=16),
-        text("note", "note set by mpal label or export", fit="cut", width=24),
-    ),
+KINDS: Mapping[object, Kind] = {
+    int: "whole",
+    float: "decimal",
+    bool: "truth",
+    datetime: "moment",
+    tuple[str, ...]: "set",
 }
-"""The fields by the sections of `mpal help columns`."""
+"""What types of attributes hold; others hold texts."""
 
-CATALOGUE: Sequence[Field] = tuple(chain.from_iterable(SECTIONS.values()))
+
+def stored_fields() -> Iterator[Field]:
+    """Yield the field of each attribute."""
+    for name, hint in Exchange.__annotations__.items():
+        held = get_args(hint)[0] if isinstance(hint, UnionType) else hint
+        facts = {"name": name, "kind": KINDS.get(held, "text")} | DESCRIBED[name]
+        yield Field(column=name, **facts)
+
+
+STORED: Sequence[Field] = tuple(stored_fields())
+"""The fields that are attributes, in their order."""
+
+CATALOGUE: Sequence[Field] = tuple(
+    field for stored in STORED for field in (stored, *(other for other in OTHERS if other.after == stored.name))
+)
+
+
+def sections() -> Mapping[str, Sequence[Field]]:
+    """Return the fields by the sections of `mpal help columns`."""
+    found: dict[str, list[Field]] = {}
+    title = ""
+    for field in CATALOGUE:
+        title = field.section or title
+        found.setdefault(title, []).append(field)
+    return found
+
+
+SECTIONS = sections()
 
 
 def by_name(fields: Sequence[Field]) -> dict[str, Field]:

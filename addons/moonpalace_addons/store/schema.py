@@ -8,7 +8,7 @@ a tenth of a second.
 
 from datetime import datetime
 from types import UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 from sqlalchemy import (
     BigInteger,
@@ -64,7 +64,7 @@ RUNS = Table(
 )
 """One life of a proxy, so that its unfinished calls can be told from those of a living one."""
 
-HINTS = get_type_hints(Exchange)
+HINTS = Exchange.__annotations__
 TYPES: dict[object, type[TypeEngine[Any]]] = {int: BigInteger, datetime: BigInteger, float: Float, bool: Boolean}
 SIZED: dict[str, TypeEngine[Any]] = {
     "uuid": String(36),

@@ -20,7 +20,7 @@ from moonpalace_cli.views.listing.printing import print_calls, print_table, prin
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Engine
 
-    from moonpalace_addons.store.fields import Field
+    from moonpalace_addons.store.field import Field
     from moonpalace_addons.store.records.exchanges import Exchange
     from moonpalace_cli.text.records import Form
 

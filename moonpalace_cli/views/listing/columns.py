@@ -9,7 +9,8 @@ from functools import partial
 from operator import attrgetter
 from typing import Literal, cast
 
-from moonpalace_addons.store.fields import FIELDS, Field
+from moonpalace_addons.store.field import Field
+from moonpalace_addons.store.fields import FIELDS
 from moonpalace_addons.views.durations import duration
 from moonpalace_addons.wire.json_text import Json, Verbatim
 from moonpalace_cli.calls.content import answer, read

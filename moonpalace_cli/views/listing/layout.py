@@ -2,7 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
-from moonpalace_addons.store.fields import FIELDS, Fit
+from moonpalace_addons.store.field import Fit
+from moonpalace_addons.store.fields import FIELDS
 from moonpalace_addons.wire.columns import ELLIPSIS, shortened
 from moonpalace_cli.output import ellipsis
 from moonpalace_cli.text.colours import paint

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from moonpalace_addons.store.fields import MILLISECOND, SECTIONS, Field, names_of
+from moonpalace_addons.store.field import MILLISECOND, Field
+from moonpalace_addons.store.fields import SECTIONS, names_of
 
 KINDS = {"moment": "time", "truth": "true or false", "json": "JSON, with paths into it", "set": "set"}
 

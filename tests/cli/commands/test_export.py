@@ -67,12 +67,12 @@ DOCUMENT = """\
         "b,c"
     ],
     "exchange": {
-        "method": "POST",
         "started_at": "2026-11-22T17:27:02+00:00",
+        "method": "POST",
         "latency": 1676003,
-        "overhead": 90000,
         "time_to_headers": 1200000,
-        "output_tokens_per_second": 4176.6035
+        "output_tokens_per_second": 4176.6035,
+        "overhead": 90000
     }
 }
 """

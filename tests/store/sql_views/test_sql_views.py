@@ -10,7 +10,7 @@ from sqlalchemy import Engine, inspect, text
 
 from moonpalace_addons.store.database.engine import make_engine, migrate, parse_url, writing
 from moonpalace_addons.store.database.opening import open_store
-from moonpalace_addons.store.fields import NANOSECOND, Field, Kind
+from moonpalace_addons.store.field import NANOSECOND, Field, Kind
 from moonpalace_addons.store.records import exchanges
 from moonpalace_addons.store.sql_views.calls import expression
 from moonpalace_addons.store.sql_views.columns import CALLS, COLUMNS, EVENTS, MESSAGES, Column
@@ -74,7 +74,7 @@ def test_every_column_is_documented(folder: Path) -> None:
 )
 def test_derived_fields(engine: Engine, kind: Kind, unit: int | None, sql: str, expected: object) -> None:
     """A field with an expression has the type of its kind; a derived duration is in milliseconds too."""
-    column = Column("derived", "", Field("derived", "", kind, sql=sql, unit=unit))
+    column = Column("derived", "", Field("", "", "derived", kind, sql=sql, unit=unit))
     (row,) = rows(engine, f"SELECT {expression(column, engine.dialect.name)} AS found")
     assert (row["found"], isinstance(row["found"], str)) == (expected, isinstance(expected, str))
 

@@ -11,15 +11,11 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from moonpalace_addons.store.fields import FIELDS, Exchange, Kind
+from moonpalace_addons.store.field import Kind
+from moonpalace_addons.store.fields import FIELDS, STORED, Exchange
 from moonpalace_addons.store.records.values import MAX_INT64, Values
 
-CARRIED = (
-    *("method", "started_at", "latency", "overhead", "time_to_headers", "time_to_first_token"),
-    *("time_to_first_visible_token", "time_per_output_token", "output_tokens_per_second"),
-    *("longest_stall", "gap_p50", "gap_p90", "gap_p99"),
-    *("is_coerced", "changes", "warnings", "price_input", "price_cached", "reported_cost"),
-)
+CARRIED = tuple(field.source for field in STORED if field.is_carried)
 UNTOLD: Values = {name: None for name in CARRIED if name not in ("method", "started_at")} | {"is_coerced": False}
 """The columns of a call that has none of these fields."""
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -54,7 +50,7 @@ def columns(found: Mapping[str, Told]) -> Values:
 
 def column(name: str, value: Told) -> object:
     """Return the value of a column; raise ValueError for one that no call can have."""
-    what, read = READERS[FIELDS[name].kind]
+    what, read = METHOD if name == "method" else READERS[FIELDS[name].kind]
     try:
         return read(value)
     except (TypeError, ValueError, OverflowError):
@@ -97,11 +93,17 @@ def texts(value: Told) -> str | None:
     return json.dumps(value, ensure_ascii=False) if value else None
 
 
-def word(value: Told) -> str:
-    """Return a method of HTTP."""
+def text(value: Told) -> str:
+    """Return a text."""
     if not isinstance(value, str):
         raise TypeError
-    return checked(value, len(value) <= MAX_METHOD and TOKEN.fullmatch(value) is not None)
+    return value
+
+
+def method(value: Told) -> str:
+    """Return a method of HTTP."""
+    name = text(value)
+    return checked(name, len(name) <= MAX_METHOD and TOKEN.fullmatch(name) is not None)
 
 
 def checked[T](value: T, is_right: bool) -> T:
@@ -117,5 +119,6 @@ READERS: Mapping[Kind, tuple[str, Callable[[Told], object]]] = {
     "decimal": ("a number that a call can have", decimal),
     "truth": ("true or false", truth),
     "set": ("a list of texts", texts),
-    "text": ("a method", word),
+    "text": ("a text", text),
 }
+METHOD = ("a method", method)

@@ -12,6 +12,8 @@ from uuid import UUID, uuid5
 
 import msgspec
 
+from moonpalace_addons.store.field import MILLISECOND, Field
+from moonpalace_addons.store.fields import STORED
 from moonpalace_addons.store.incoming import carried
 from moonpalace_addons.store.incoming.document_files import Document, Message, documents, refuse
 from moonpalace_addons.store.incoming.legacy_calls import masked, microseconds, stripped
@@ -41,37 +43,18 @@ RUN: Values = {
     "ended_at": 0,
 }
 """The run of all calls from exports, which do not say which proxy they are of."""
-TEXTS = {
-    "chatcmpl": "chatcmpl_id",
-    "request_id": "msh_request_id",
-    "user_id": "msh_uid",
-    "group_id": "msh_gid",
-    "response_content_type": "response_content_type",
-} | {
-    name: name
-    for name in (
-        *("endpoint", "endpoint_name", "finish_reason", "session", "cost_currency", "cache_outcome"),
-        *("context_cache_id", "request_content_type", "purpose"),
-    )
-}
-"""Names in the metadata, and the columns that have the texts."""
-MILLISECONDS = {
-    "latency": "latency",
-    "response_ttft": "time_to_first_token",
-    "response_tpot": "time_per_output_token",
-}
-COUNTS = (
-    *("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens"),
-    *("cache_write_tokens", "cache_tokens", "server_timing"),
-)
-AMOUNTS = {"response_otps": "output_tokens_per_second"} | {
-    name: name for name in ("cost", "cost_input", "cost_cached", "cost_output")
-}
+OWN = ("id", "status_code", "state")
+"""What the store gives, and what is read elsewhere."""
+RECORDED = [
+    field
+    for field in STORED
+    if field.metadata and field.kind in ("text", "whole", "decimal") and field.source not in OWN
+]
+"""The fields that the metadata tell; of several names there, the last one is read."""
 CATEGORIES = ("goodcase", "badcase")
 MAX_LABEL = 200
 _STATUS = re.compile(r"([1-9][0-9]{2})(?: |$)")
 _ERROR = re.compile(r"([a-z_0-9]{1,80}): (.*)", re.DOTALL)
-_MILLION = 1_000_000
 
 
 class DocumentSource:
@@ -191,11 +174,15 @@ def whole_or_none(value: object) -> int | None:
 
 def recorded_columns(name: str, told: Mapping[str, str]) -> Values:
     """Return the columns that the metadata tell; what they lack is None, whatever could follow from the bodies."""
-    found: Values = {column: told.get(key) for key, column in TEXTS.items()}
-    found |= {key: whole(name, key, told[key]) if key in told else None for key in COUNTS}
-    for key, column in MILLISECONDS.items():
-        found[column] = whole(name, key, told[key]) * _MILLION if key in told else None
-    return found | {column: amount(name, key, told[key]) if key in told else None for key, column in AMOUNTS.items()}
+    return {field.source: recorded(name, field, told.get(field.metadata_names[-1])) for field in RECORDED}
+
+
+def recorded(name: str, field: Field, text: str | None) -> object:
+    """Return what the metadata tell of a field: durations are in milliseconds there."""
+    if text is None or field.kind == "text":
+        return text
+    read = amount if field.kind == "decimal" else whole
+    return read(name, field.metadata_names[-1], text) * (MILLISECOND if field.unit else 1)
 
 
 def answering_model(told: Mapping[str, str], fields: derive.Fields, derived: Values) -> Values:

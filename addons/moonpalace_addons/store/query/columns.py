@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Text, and_, func, or_
 
-from moonpalace_addons.store.fields import Field
+from moonpalace_addons.store.field import Field
 from moonpalace_addons.store.query import times
 from moonpalace_addons.store.query.tree import Comparator, Day, Span, Value
 from moonpalace_addons.store.query.tree import Text as TextValue

@@ -9,7 +9,8 @@ from typing import cast
 
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
-from moonpalace_addons.store.fields import FIELDS, Field, Kind, find
+from moonpalace_addons.store.field import Field, Kind
+from moonpalace_addons.store.fields import FIELDS, find
 from moonpalace_addons.store.query import columns, documents, extracts
 from moonpalace_addons.store.query.errors import PredicateError
 from moonpalace_addons.store.query.marks import marks

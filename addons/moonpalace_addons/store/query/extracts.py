@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, case, or_
 
-from moonpalace_addons.store.fields import Field
+from moonpalace_addons.store.field import Field
 from moonpalace_addons.store.query.tree import Comparison, Element, Member, Null, Number, Step, Text, Truth
 from moonpalace_addons.store.query.values import Condition, Expression, NumberOperand, Operand, TextOperand
 from moonpalace_addons.store.schema import EXCHANGES

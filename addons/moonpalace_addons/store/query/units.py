@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from moonpalace_addons.store.fields import MILLISECOND, Field, find
+from moonpalace_addons.store.field import MILLISECOND, Field
+from moonpalace_addons.store.fields import find
 from moonpalace_addons.store.query.tree import Comparison, Node, Number, children
 
 

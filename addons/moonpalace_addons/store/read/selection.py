@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import ColumnElement, Engine, Text, and_, cast, func, or_, select
 from sqlalchemy.exc import DataError
 
-from moonpalace_addons.store.fields import Field
+from moonpalace_addons.store.field import Field
 from moonpalace_addons.store.records.exchanges import COLUMNS, Exchange, to_exchange
 from moonpalace_addons.store.records.expressions import expression
 from moonpalace_addons.store.records.labels import chunks

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import BigInteger, Boolean, ColumnElement, Float, Text, literal_column
 from sqlalchemy.types import TypeEngine
 
-from moonpalace_addons.store.fields import Field, Kind
+from moonpalace_addons.store.field import Field, Kind
 from moonpalace_addons.store.records.request_headers import request_headers
 from moonpalace_addons.store.records.response_headers import response_headers
 from moonpalace_addons.store.schema import EXCHANGES

@@ -6,7 +6,7 @@ store, which is late for imported calls.
 
 from sqlalchemy import ColumnElement
 
-from moonpalace_addons.store.fields import Field
+from moonpalace_addons.store.field import Field
 from moonpalace_addons.store.records.expressions import expression
 from moonpalace_addons.store.schema import EXCHANGES
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from moonpalace_addons.store.fields import Field, Kind
+from moonpalace_addons.store.field import Field, Kind
 from moonpalace_addons.store.sql_views.columns import CALLS, COLUMNS, START, Column
 
 TAGS = {

@@ -6,7 +6,8 @@ The columns of `calls` follow from the catalogue of fields. A duration has milli
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from moonpalace_addons.store.fields import CATALOGUE, Field, Kind
+from moonpalace_addons.store.field import Field, Kind
+from moonpalace_addons.store.fields import CATALOGUE
 
 CALLS, MESSAGES, EVENTS = "calls", "messages", "events"
 
