@@ -22,6 +22,7 @@ from moonpalace_cli.flags.name_lists import (
 from moonpalace_cli.flags.numbers import WholeNumber
 from moonpalace_cli.flags.paths import GivenPath
 from moonpalace_cli.flags.setting_flags import is_given, setting_flags
+from moonpalace_cli.output import terminal_width
 from moonpalace_cli.text.records import Form
 from moonpalace_cli.views.listing.actions import (
     MAX_LIMIT,
@@ -135,7 +136,9 @@ def command(
             print_stats(engine, selection, most if limit_given else None, form)
         elif watch:
             shown = chosen(columns or ((*VERBOSE, *LABELS) if verbose else ()))
-            follow(engine, selection, shown, most, as_json=form == "jsonl")
+            from moonpalace_cli.views.listing.lines import Lines
+
+            follow(engine, selection, shown, most, Lines(engine, terminal_width), as_json=form == "jsonl")
         else:
             found = first_calls(engine, selection, most, order)
             if export_to is not None:

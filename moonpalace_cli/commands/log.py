@@ -12,6 +12,7 @@ from moonpalace_cli.flags.forms import form_flags
 from moonpalace_cli.flags.lookup import NOTHING_STORED, is_empty, opened
 from moonpalace_cli.flags.numbers import WholeNumber
 from moonpalace_cli.flags.setting_flags import setting_flags
+from moonpalace_cli.output import terminal_width
 from moonpalace_cli.text.records import Form
 from moonpalace_cli.views.listing.actions import (
     MAX_LIMIT,
@@ -61,15 +62,18 @@ def command(limit: int, follows: bool, filters: Filters, form: Form, settings: S
     if not (follows or filters.predicates) and is_empty(settings.database):
         print_none(form, NOTHING_STORED)
         return
+    from moonpalace_cli.views.listing.lines import Lines
+
     with opened(settings.database) as engine:
+        lines = Lines(engine, terminal_width)
         selection = Selection(chat_only=False, where=filters.condition(engine))
         if follows:
             if form in ("json", "csv", "yaml"):
                 raise click.UsageError(f"--follow never ends: use -o jsonl, not {form}")
-            follow(engine, selection, (), most, as_json=form == "jsonl")
+            follow(engine, selection, (), most, lines, as_json=form == "jsonl")
         found = first_calls(engine, selection, most, None)[::-1]
         if found:
-            print_lines(engine, found, form)
+            print_lines(engine, found, form, lines)
         else:
             print_none(form, NO_CALLS if filters.predicates else NOTHING_STORED)
         tell_units(filters.predicates, found_any=bool(found))

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from moonpalace_addons.store.read.outcomes import outcome
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.tasks import State
 from moonpalace_addons.writer_process.log_lines import MAX_LINE_LENGTH, lines
@@ -65,12 +66,14 @@ ROW = "  New Row Inserted: last_insert_id=15"
 
 def texts(**changes: object) -> list[str]:
     """Return the lines for the documented call with some fields changed."""
-    return [line.text for line in lines(a_call(**changes))]
+    call = a_call(**changes)
+    return [line.text for line in lines(call, outcome(call))]
 
 
 def styles(**changes: object) -> list[str]:
     """Return the styles of the lines."""
-    return [line.style for line in lines(a_call(**changes))]
+    call = a_call(**changes)
+    return [line.style for line in lines(call, outcome(call))]
 
 
 def test_json_call() -> None:

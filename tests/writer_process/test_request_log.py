@@ -18,7 +18,7 @@ from tests.exchanges import an_exchange
 def call_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> CallLog:
     """Give a log whose calls are their own lines."""
     caplog.set_level(logging.INFO, "moonpalace")
-    monkeypatch.setattr(request_log, "call_lines", lambda call, form, words, width: call)
+    monkeypatch.setattr(request_log, "call_lines", lambda call, settings, words, width: call)
     return CallLog(Settings(home=Path("/")))
 
 

@@ -36,17 +36,22 @@ def _flag(text: str) -> bool:
     raise ValueError
 
 
-def _integer(lowest: int, highest: int) -> Callable[[str], int]:
+def whole(metavar: str, lowest: int, highest: int, unit: str = "", *, note: str = "") -> Kind[int]:
+    """Return the kind of whole numbers from `lowest` to `highest`; `unit` is what they count."""
+
     def parse(text: str) -> int:
         # int() alone would accept 8_080 and the digits of other scripts.
         if not re.fullmatch(r"[0-9]+", text.strip()) or not lowest <= int(text) <= highest:
             raise ValueError
         return int(text)
 
-    return parse
+    counted = f"a whole number of {unit}" if unit else "a whole number"
+    return Kind(metavar, f"{counted} from {lowest} to {highest}{note}", parse)
 
 
-def _float(accepts: Callable[[float], bool]) -> Callable[[str], float]:
+def decimal(metavar: str, allowed: str, accepts: Callable[[float], bool]) -> Kind[float]:
+    """Return the kind of numbers that `accepts` takes, which `allowed` describes."""
+
     def parse(text: str) -> float:
         if not re.fullmatch(r"([0-9]+\.?[0-9]*|\.[0-9]+)(e[-+]?[0-9]+)?", text.strip().lower()):
             raise ValueError
@@ -54,16 +59,18 @@ def _float(accepts: Callable[[float], bool]) -> Callable[[str], float]:
             raise ValueError
         return float(text)
 
-    return parse
+    return Kind(metavar, allowed, parse)
 
 
-def _choice(*names: str) -> Callable[[str], str]:
+def choice(metavar: str, *names: str) -> Kind[str]:
+    """Return the kind of one of several words."""
+
     def parse(text: str) -> str:
         if text.strip().lower() not in names:
             raise ValueError
         return text.strip().lower()
 
-    return parse
+    return Kind(metavar, " or ".join((", ".join(names[:-1]), names[-1])), parse)
 
 
 def _secret(text: str) -> str:
@@ -114,7 +121,7 @@ def parse_url(text: str, default_scheme: str) -> _Url:
     if match is None or not text.isprintable() or " " in text:
         raise ValueError
     scheme = (match["scheme"] or default_scheme).lower()
-    port = str(_integer(1, 65535)(match["port"])) if match["port"] else ""
+    port = str(whole("PORT", 1, 65535).parse(match["port"])) if match["port"] else ""
     own = port == DEFAULT_PORTS.get(scheme)
     return _Url(scheme, match["user"], _host(match["host"]), "" if own else port, match["rest"] or "")
 
@@ -246,29 +253,16 @@ def _database(text: str) -> str:
 
 _SECONDS_PER_YEAR = 365 * 86_400
 FLAG = Kind("", "true or false (also 1, 0, yes, no, on, off)", _flag, form="switch")
-PORT = Kind("PORT", "a whole number from 0 to 65535 (0 = any free port)", _integer(0, 65535))
-COUNT = Kind("NUMBER", "a whole number from 0 to 1000000000", _integer(0, 1_000_000_000))
-BYTES = Kind("BYTES", "a whole number of bytes from 0 to 1000000000", _integer(0, 1_000_000_000))
+PORT = whole("PORT", 0, 65535, note=" (0 = any free port)")
+COUNT = whole("NUMBER", 0, 1_000_000_000)
 SIZE = Kind("SIZE", "a number of bytes, or one with KB, MB, GB or TB (500MB, 2GB)", _size)
 BODY = Kind("SIZE", "a number of bytes from 1KB on, or one with KB, MB or GB (100MB)", _body)
-DAYS = Kind("DAYS", "a whole number of days from 1 to 36500", _integer(1, 36_500))
-WHOLE_SECONDS = Kind(
-    "SECONDS", f"a whole number of seconds from 1 to {_SECONDS_PER_YEAR}", _integer(1, _SECONDS_PER_YEAR)
-)
-SECONDS = Kind(
+WHOLE_SECONDS = whole("SECONDS", 1, _SECONDS_PER_YEAR, "seconds")
+SECONDS = decimal(
     "SECONDS",
     f"a number of seconds above 0, at most {_SECONDS_PER_YEAR}",
-    _float(lambda number: 0 < number <= _SECONDS_PER_YEAR),
+    lambda number: 0 < number <= _SECONDS_PER_YEAR,
 )
-_MAX_WAIT = 600
-WAIT = Kind(
-    "SECONDS",
-    f"a number of seconds from 0 to {_MAX_WAIT} (0 = do not wait)",
-    _float(lambda number: 0 <= number <= _MAX_WAIT),
-)
-FRACTION = Kind("NUMBER", "a number from 0 to 1", _float(lambda number: 0 <= number <= 1))
-LOG = Kind("FORM", "full, line or json", _choice("full", "line", "json"))
-ENGINE = Kind("NAME", "moonpalace or mitmproxy", _choice("moonpalace", "mitmproxy"))
 HOST = Kind("HOST", "an IP address or a host name, without a port", _host)
 SECRET = Kind("TEXT", "ASCII characters without spaces (and without the word Bearer)", _secret)
 ENDPOINT = Kind("URL", "an http:// or https:// URL without query or user (https://api.moonshot.cn)", _endpoint)

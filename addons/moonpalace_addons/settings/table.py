@@ -54,7 +54,7 @@ class Table:
         default_text="none",
     )
     retention_days: int | None = setting(
-        kinds.DAYS,
+        kinds.whole("DAYS", 1, 36_500, "days"),
         None,
         "Delete calls older than this number of days while the proxy runs; labelled calls are kept.",
         default_text="no limit",
@@ -91,10 +91,12 @@ class Table:
         "Maximum size of the head of a request or a response, in bytes; the engine mitmproxy has no such limit.",
     )
     engine: str = setting(
-        kinds.ENGINE, "moonpalace", "HTTP engine: moonpalace, or mitmproxy, which is slower and has fewer features."
+        kinds.choice("NAME", "moonpalace", "mitmproxy"),
+        "moonpalace",
+        "HTTP engine: moonpalace, or mitmproxy, which is slower and has fewer features.",
     )
     log: str = setting(
-        kinds.LOG,
+        kinds.choice("FORM", "full", "line", "json"),
         "full",
         "Form of the log: full, a block for each call; line, one line a call; json, one JSON object a line.",
     )
@@ -140,7 +142,7 @@ class Table:
     )
     detect_repeat: bool = setting(kinds.FLAG, False, "Interrupt streams that repeat themselves.")
     repeat_threshold: float = setting(
-        kinds.FRACTION,
+        kinds.decimal("NUMBER", "a number from 0 to 1", lambda number: 0 <= number <= 1),
         0.5,
         "Sensitivity from 0 to 1; a higher threshold interrupts sooner.",
         config_keys=("start", "detect-repeat", "threshold"),
@@ -153,7 +155,7 @@ class Table:
     )
     auto_cache: bool = setting(kinds.FLAG, False, "Create and use context caches for long requests.")
     cache_min_bytes: int = setting(
-        kinds.BYTES,
+        kinds.whole("BYTES", 0, 1_000_000_000, "bytes"),
         4096,
         "Minimum size of messages and tools, in bytes, for a request to be cached.",
         config_keys=("start", "auto-cache", "min-bytes"),
@@ -171,7 +173,7 @@ class Table:
         config_keys=("start", "auto-cache", "cleanup"),
     )
     cache_wait: float = setting(
-        kinds.WAIT,
+        kinds.decimal("SECONDS", "a number of seconds from 0 to 600 (0 = do not wait)", lambda wait: 0 <= wait <= 600),
         0.0,
         "Seconds that a call waits for its new cache; "
         "with 0 the cache is created in the background, for the next call.",

@@ -5,11 +5,11 @@
 What matters least is left out first if the line is wider than the terminal.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from moonpalace_addons.store.fields import Exchange, model
-from moonpalace_addons.store.read.outcomes import Style, outcome
+from moonpalace_addons.store.read.outcomes import Outcome, Style, outcome
 from moonpalace_addons.views.money import price
 from moonpalace_addons.wire.columns import shortened, shortened_name, width_of
 from moonpalace_addons.wire.foreign import printable
@@ -40,13 +40,14 @@ def call_line(
     width: int | None = None,
     *,
     day: bool = False,
-    translate: Callable[[str], str] = str,
+    ended: Outcome | None = None,
 ) -> list[Piece]:
     """Return the pieces of the line, to be joined by spaces, at most `width` columns wide.
 
-    `words` are the user's last words. With `day` the time includes the date. `translate` is applied to the outcome.
+    `words` are the user's last words. With `day` the time includes the date. `ended` says how the call ended, if not in
+    English.
     """
-    pieces = list(facts(call, day=day, translate=translate))
+    pieces = list(facts(call, ended or outcome(call), day=day))
     if width is None:
         return [*pieces, *quotation(words, MAX_WORDS)]
     pieces = fitted(pieces, width)
@@ -56,7 +57,7 @@ def call_line(
 
 def row_line(call: Exchange) -> str:
     """Return the line for a table with a separate column for the time, including the cost of the call."""
-    pieces = list(facts(call, day=False))[1:]
+    pieces = list(facts(call, outcome(call), day=False))[1:]
     cost = price(call.cost, call.cost_currency)
     return " · ".join(filter(None, (line_text(pieces), cost)))
 
@@ -66,7 +67,7 @@ def line_text(pieces: Sequence[Piece]) -> str:
     return " ".join(piece.text for piece in pieces)
 
 
-def facts(call: Exchange, *, day: bool, translate: Callable[[str], str] = str) -> Iterator[Piece]:
+def facts(call: Exchange, ended: Outcome, *, day: bool) -> Iterator[Piece]:
     """Yield the pieces of the line, except for the user's words."""
     began = call.started_at.astimezone()
     yield Piece(began.strftime("%m-%d %H:%M:%S" if day else "%H:%M:%S"), "quiet")
@@ -78,8 +79,8 @@ def facts(call: Exchange, *, day: bool, translate: Callable[[str], str] = str) -
         yield Piece(f"by mpal {printable(call.purpose)}", "quiet", 6)
     if call.is_stream:
         yield Piece("stream", "quiet", 5)
-    if text := outcome(call).text:
-        yield Piece(translate(text), outcome(call).style)
+    if ended.text:
+        yield Piece(ended.text, ended.style)
     if tokens := token_text(call):
         yield Piece(tokens, rank=2)
     if call.cached_tokens:

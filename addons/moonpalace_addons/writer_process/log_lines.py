@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from moonpalace_addons.store.fields import model
 from moonpalace_addons.store.read.header_text import values_of
-from moonpalace_addons.store.read.outcomes import Style, lacks_version, outcome
+from moonpalace_addons.store.read.outcomes import Outcome, Style, lacks_version
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.store.state import State
 from moonpalace_addons.wire.foreign import printable
@@ -27,9 +27,10 @@ class Line(NamedTuple):
     style: Style = "plain"
 
 
-def lines(call: Exchange) -> list[Line]:
-    """Return the lines for an ended, stored call."""
-    shown = [first_line(call), *request_headers(call), *response_headers(call), *context_cache(call), *answer(call)]
+def lines(call: Exchange, ended: Outcome) -> list[Line]:
+    """Return the lines for a stored call, and how it ended."""
+    shown = [first_line(call, ended), *request_headers(call), *response_headers(call)]
+    shown += [*context_cache(call), *answer(call)]
     if call.error_message is not None:
         shown += block("Error", [(call.error_kind or "error", call.error_message)], style="bad")
     shown += [Line(f"  {warning}", "warning") for warning in call.warnings]
@@ -40,12 +41,12 @@ def lines(call: Exchange) -> list[Line]:
     return [Line(shown_line(line.text), line.style) for line in shown]
 
 
-def first_line(call: Exchange) -> Line:
+def first_line(call: Exchange, ended: Outcome) -> Line:
     """Return the line with method, path, result and duration, and what the call was."""
     took = f" {call.latency / 1e9:.2f}s" if call.latency is not None else ""
     bad = call.state is not State.COMPLETED or (call.status_code or 0) >= FIRST_ERROR or call.holds_error
     place = f"@{call.endpoint_name}" if call.endpoint_name else None
-    facts = [f"#{call.id}", place, model(call), "stream" if call.is_stream else None, outcome(call).text]
+    facts = [f"#{call.id}", place, model(call), "stream" if call.is_stream else None, ended.text]
     told = " ".join(filter(None, facts))
     return Line(f"{call.method:<6} {call.path} {ending(call)}{took} {told}", "bad" if bad else "good")
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Sequence
 
 from moonpalace_addons.settings.values import Settings
-from moonpalace_addons.store.read.outcomes import outcome
+from moonpalace_addons.store.read.outcomes import Outcome, outcome
 from moonpalace_addons.store.records.exchanges import Exchange
 from moonpalace_addons.views.call_line import call_line, line_text
 from moonpalace_addons.writer_process.log_lines import Line, lines
@@ -16,16 +16,17 @@ CALLS_PER_RECORD = 20
 """Maximum number of calls per log record."""
 
 
-def call_lines(call: Exchange, form: str, words: str, width: int | None) -> Sequence[Line]:
-    """Return the lines for an ended, stored call; `words` are the user's last ones, `form` is the setting `log`."""
-    if form == "line":
-        return [Line(line_text(call_line(call, words, width)), outcome(call).style)]
-    if form == "json":
-        return [Line(json.dumps(document(call), ensure_ascii=False))]
-    return lines(call)
+def call_lines(call: Exchange, settings: Settings, words: str, width: int | None) -> Sequence[Line]:
+    """Return the lines for an ended, stored call in the form of the setting `log`; `words` are the user's last ones."""
+    ended = outcome(call)
+    if settings.log == "line":
+        return [Line(line_text(call_line(call, words, width, ended=ended)), ended.style)]
+    if settings.log == "json":
+        return [Line(json.dumps(document(call, ended), ensure_ascii=False))]
+    return lines(call, ended)
 
 
-def document(call: Exchange) -> dict[str, object]:
+def document(call: Exchange, ended: Outcome) -> dict[str, object]:
     """Return a call for a log that programs read; durations are in seconds."""
     return {
         "time": call.started_at.astimezone().isoformat(timespec="milliseconds"),
@@ -37,7 +38,7 @@ def document(call: Exchange) -> dict[str, object]:
         "stream": call.is_stream,
         "status": call.status_code,
         "state": call.state.value,
-        "outcome": outcome(call).text,
+        "outcome": ended.text,
         "finish_reason": call.finish_reason,
         "error_kind": call.error_kind,
         "prompt_tokens": call.prompt_tokens,
@@ -78,7 +79,7 @@ class CallLog:
         """Add the lines of a call with the user's last words."""
         if self._settings.quiet:
             return
-        self._lines += call_lines(call, self._settings.log, words, self._width)
+        self._lines += call_lines(call, self._settings, words, self._width)
         self._calls += 1
         if self._calls == CALLS_PER_RECORD:
             self.flush()

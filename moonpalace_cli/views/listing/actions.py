@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from moonpalace_addons.store.field import Field
     from moonpalace_addons.store.records.exchanges import Exchange
     from moonpalace_cli.text.records import Form
+    from moonpalace_cli.views.listing.lines import Lines
 
 MAX_LIMIT = 2**31 - 1
 WATCH_INTERVAL = 0.2
@@ -105,14 +106,12 @@ def print_list(
         print_calls(engine, found, columns_of(columns, as_json=form != "table"), form)
 
 
-def print_lines(engine: Engine, found: Sequence[Exchange], form: Form) -> None:
+def print_lines(engine: Engine, found: Sequence[Exchange], form: Form, lines: Lines) -> None:
     """Print the calls as one line each."""
-    if form != "table":
+    if form == "table":
+        lines.add(found)
+    else:
         print_calls(engine, found, record_columns(), form)
-        return
-    from moonpalace_cli.views.listing.lines import Lines
-
-    Lines(engine).add(found)
 
 
 def print_none(form: Form, why: str) -> None:
@@ -166,11 +165,10 @@ def print_stats(engine: Engine, selection: Selection, limit: int | None, form: F
 
 
 def follow(
-    engine: Engine, selection: Selection, columns: tuple[Column, ...], limit: int | None, *, as_json: bool
+    engine: Engine, selection: Selection, columns: tuple[Column, ...], limit: int | None, lines: Lines, *, as_json: bool
 ) -> None:
     """Print calls as they end: as one line each, or with their columns."""
     from moonpalace_addons.store.read.following import Follower
-    from moonpalace_cli.views.listing.lines import Lines
     from moonpalace_cli.views.listing.watching import JsonLines, Rows, watch
 
     with Follower(engine, chat_only=selection.chat_only, where=selection.where) as follower:
@@ -180,6 +178,6 @@ def follow(
             if as_json
             else Rows(engine, columns, first)
             if columns
-            else Lines(engine)
+            else lines
         )
         watch(follower, printed, first, pause=lambda: time.sleep(WATCH_INTERVAL))

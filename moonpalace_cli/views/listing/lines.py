@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
+from moonpalace_addons.store.read.outcomes import outcome
 from moonpalace_addons.views.call_line import Piece, call_line, line_text
 from moonpalace_cli.explaining.language import terminal_language
-from moonpalace_cli.output import is_utf8, terminal_width, visible
+from moonpalace_cli.output import is_utf8, visible
 from moonpalace_cli.text import colours
 from moonpalace_cli.views.showing.phrases import translated
 
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 
 class Lines:
-    """Print one line a call; a change of the day is shown."""
+    """Print one line a call, as wide as `width` says for each of them; a change of the day is shown."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, width: Callable[[], int | None]) -> None:
         self._engine = engine
+        self._width = width
         self._is_coloured = colours.wanted()
-        self._translate = partial(translated, language=terminal_language())
+        self._language = terminal_language()
         self._today = datetime.now().astimezone().date()
 
     def add(self, exchanges: Sequence[Exchange]) -> None:
@@ -44,7 +45,9 @@ class Lines:
         words = last_words(parse_bounded(contents.request_body(self._engine, exchange.id) or b""))
         is_old = exchange.started_at.astimezone().date() != self._today
         shown = words if is_utf8() else visible(words)
-        pieces = call_line(exchange, shown, terminal_width(), day=is_old, translate=self._translate)
+        ended = outcome(exchange)
+        ended = ended._replace(text=translated(ended.text, self._language))
+        pieces = call_line(exchange, shown, self._width(), day=is_old, ended=ended)
         if not is_utf8():
             pieces = [piece._replace(text=visible(piece.text)) for piece in pieces]
         return painted(pieces) if self._is_coloured else line_text(pieces)

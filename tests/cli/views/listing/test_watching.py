@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Store
 
 ROOT = Path(__file__).parents[4]
+WIDTH = 42
 TABLE = """\
 +--------+---------------------+--------------------+
 | id     | status              | model              |
@@ -49,7 +50,7 @@ def run(store: Store, pauses: Sequence[Callable[[], object]], columns: Sequence[
 
     with Follower(store.engine) as follower:
         first = follower.earlier(10)
-        printed: Printed = Lines(store.engine)
+        printed: Printed = Lines(store.engine, lambda: WIDTH)
         if columns:
             shown = chosen(columns)
             printed = JsonLines(store.engine, shown) if as_json else Rows(store.engine, shown, first)
@@ -77,13 +78,12 @@ def test_table(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_lines(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without columns each call is one line, as in the log."""
+    """Without columns each call is one line, as in the log, as wide as it may be."""
     store.add()
     run(store, [lambda: store.add(finish_reason="length")], (), as_json=False)
-    assert [line.split()[2:5] for line in capsys.readouterr().out.splitlines()] == [
-        ["#1", "kimi-k3", "stop"],
-        ["#2", "kimi-k3", "cut"],
-    ]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[2:5] for line in lines] == [["#1", "kimi-k3", "stop"], ["#2", "kimi-k3", "cut"]]
+    assert max(map(len, lines)) <= WIDTH
 
 
 def test_json(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
