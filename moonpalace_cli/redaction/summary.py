@@ -9,18 +9,22 @@ from dataclasses import dataclass, field
 from moonpalace_cli.redaction.replacing import Place
 
 KINDS = {
-    "secret": ("{count} secret", "{count} secrets"),
-    "account": ("{count} account", "{count} accounts"),
-    "user": ("{count} user", "{count} users"),
-    "email": ("{count} e-mail address", "{count} e-mail addresses"),
-    "phone": ("{count} phone number", "{count} phone numbers"),
-    "identity": ("{count} identity number", "{count} identity numbers"),
-    "card": ("{count} bank card", "{count} bank cards"),
-    "host": ("{count} private host", "{count} private hosts"),
-    "match": ("{count} match of redact-pattern", "{count} matches of redact-pattern"),
+    "secret": ("{count} secret", "{count} secrets", "{count} 个密钥"),
+    "account": ("{count} account", "{count} accounts", "{count} 个账号"),
+    "user": ("{count} user", "{count} users", "{count} 个用户"),
+    "email": ("{count} e-mail address", "{count} e-mail addresses", "{count} 个邮箱地址"),
+    "phone": ("{count} phone number", "{count} phone numbers", "{count} 个电话号码"),
+    "identity": ("{count} identity number", "{count} identity numbers", "{count} 个身份证号"),
+    "card": ("{count} bank card", "{count} bank cards", "{count} 个银行卡号"),
+    "host": ("{count} private host", "{count} private hosts", "{count} 个内网主机"),
+    "match": (
+        "{count} match of redact-pattern",
+        "{count} matches of redact-pattern",
+        "{count} 处与 redact-pattern 匹配",
+    ),
 }
-"""What kinds are called."""
-FILE = ("{count} file", "{count} files")
+"""What kinds are called: one, several, and both in Chinese."""
+FILE = ("{count} file", "{count} files", "{count} 个文件")
 REPLACED = "replaced: {what}"
 KEPT = "kept, though it looks random: {what}"
 KEPT_TEXT = "{beginning}… ({size} characters) in the {place}"

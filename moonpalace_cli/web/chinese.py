@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from moonpalace_addons.store.fields import CATALOGUE
+from moonpalace_cli.redaction.summary import FILE, KINDS
 
 PAGES = {
     "Calls": "调用",
@@ -237,27 +238,8 @@ REDACTION = {
     "kept, though it looks random: {what}": "看起来像随机串，但保留了：{what}",
     "{beginning}… ({size} characters) in the {place}": "{place} 中的 {beginning}…（{size} 个字符）",
     "{what} and {count} more": "{what}，另有 {count} 处",
-    "{count} secret": "{count} 个密钥",
-    "{count} secrets": "{count} 个密钥",
-    "{count} account": "{count} 个账号",
-    "{count} accounts": "{count} 个账号",
-    "{count} user": "{count} 个用户",
-    "{count} users": "{count} 个用户",
-    "{count} e-mail address": "{count} 个邮箱地址",
-    "{count} e-mail addresses": "{count} 个邮箱地址",
-    "{count} phone number": "{count} 个电话号码",
-    "{count} phone numbers": "{count} 个电话号码",
-    "{count} identity number": "{count} 个身份证号",
-    "{count} identity numbers": "{count} 个身份证号",
-    "{count} bank card": "{count} 个银行卡号",
-    "{count} bank cards": "{count} 个银行卡号",
-    "{count} private host": "{count} 个内网主机",
-    "{count} private hosts": "{count} 个内网主机",
-    "{count} match of redact-pattern": "{count} 处与 redact-pattern 匹配",
-    "{count} matches of redact-pattern": "{count} 处与 redact-pattern 匹配",
-    "{count} file": "{count} 个文件",
-    "{count} files": "{count} 个文件",
 }
+REDACTION |= {text: chinese for *texts, chinese in (*KINDS.values(), FILE) for text in texts}
 MEANINGS = {field.meaning: field.chinese for field in CATALOGUE}
 CHINESE: Mapping[str, str] = (
     PAGES | LIST | OVERVIEW | CALL | TABS | EXPLANATION | REPORTS | COMPARE | OFFERS | MEANINGS | REDACTION
