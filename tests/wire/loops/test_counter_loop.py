@@ -5,7 +5,9 @@ from random import Random
 
 import pytest
 
+from moonpalace_addons.wire.loops import counter_loop
 from moonpalace_addons.wire.loops.counter_loop import CounterLoop
+from moonpalace_addons.wire.loops.tail_period import Tail
 
 BLOCK_LENGTH = 256
 
@@ -110,3 +112,19 @@ def test_memory_is_bounded() -> None:
         assert len(counter._shadow) <= 41_000
         assert len(counter._numbers) == counter._shadow.count("0")
         assert len(counter._held) <= 600
+
+
+def test_fewer_numbers_than_rounds_are_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text with a number here and there costs no search for a loop, which would have one in each round."""
+    searched: list[str] = []
+
+    def note(shadow: str, _: object) -> list[Tail]:
+        searched.append(shadow)
+        return []
+
+    monkeypatch.setattr(counter_loop, "tails", note)
+    text = "".join(f"Round {number} of the mill by the brook, and more words. " for number in range(40))
+    for count in (39, 40):
+        searched.clear()
+        CounterLoop(0.5, 300).feed(text[: text.index(f"Round {count - 1} ") + 20])
+        assert len(searched) == (count == 40)

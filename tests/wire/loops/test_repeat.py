@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from moonpalace_addons.wire.loops import repeat
 from moonpalace_addons.wire.loops.repeat import Detector, Loop
 from tests.bench.loop_corpus import repeated_data
 
@@ -188,6 +189,19 @@ def test_periods_agree_with_brute_force() -> None:
             text += (unit * 300)[: random.randint(1, random.choice([20, 299, 340]))]
         loop = detect(text)
         assert (loop.position if loop else None) == brute_force(text, 300, 3), seed
+
+
+def test_no_search_before_a_loop_can_be_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a `min_length` of 100 a loop has 300 characters, so the first search is at the next 16th one."""
+    searched: list[int] = []
+
+    def note(text: str, *_: int) -> int:
+        searched.append(len(text))
+        return 0
+
+    monkeypatch.setattr(repeat, "nearest_repeat", note)
+    Detector(0.5, 100).feed("a" * 400)
+    assert searched == [304, 400]
 
 
 def test_fires_once() -> None:

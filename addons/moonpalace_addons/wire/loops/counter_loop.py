@@ -9,6 +9,7 @@ required than for exact repetition.
 
 import re
 from collections import Counter
+from functools import lru_cache
 from itertools import pairwise
 
 from moonpalace_addons.wire.loops.tail_period import Rule, Tail, tails
@@ -36,8 +37,8 @@ class CounterLoop:
     """Follow a text block by block; memory is bounded by 41,000 characters of shadow and half as many numbers."""
 
     def __init__(self, threshold: float, shortest: int) -> None:
-        copies = _COPIES_AT_THRESHOLD_1 / threshold
-        self._rule = Rule(max(shortest, int(_LENGTH_AT_THRESHOLD_1 / threshold)), copies, int(_WINDOW / copies))
+        self._rule = _rule(threshold, shortest)
+        self._min_numbers = int(self._rule.copies)  # each copy has one
         self._held = ""
         self._shadow = ""
         self._numbers: list[str] = []
@@ -45,6 +46,8 @@ class CounterLoop:
     def feed(self, block: str) -> int | None:
         """Take the next characters and return the length of the last unit if the text ends in a counter loop."""
         self._append(self._held + block)
+        if len(self._numbers) < self._min_numbers:
+            return None
         for tail in tails(self._shadow, self._rule):
             unit = self._shadow[-tail.period :]
             columns = unit.count("0")
@@ -72,6 +75,12 @@ class CounterLoop:
         return all(
             _is_counting(self._numbers[-columns * height :], columns) for height in (min(rows, _PRECHECK_ROWS), rows)
         )
+
+
+@lru_cache(maxsize=8)
+def _rule(threshold: float, shortest: int) -> Rule:
+    copies = _COPIES_AT_THRESHOLD_1 / threshold
+    return Rule(max(shortest, int(_LENGTH_AT_THRESHOLD_1 / threshold)), copies, int(_WINDOW / copies))
 
 
 def _count_letters(unit: str) -> int:

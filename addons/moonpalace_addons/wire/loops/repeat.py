@@ -12,6 +12,7 @@ tell.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 from typing import Literal
 
@@ -52,6 +53,22 @@ class Loop:
     sample: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """How to search for periods: from position `start` on, in the last `window` characters.
+
+    A loop that ends here repeated most of its characters some time ago: if the last `probe_length` ones are not
+    repeated, the next search is `interval` characters later.
+    """
+
+    threshold: float
+    rule: Rule
+    window: int
+    start: int
+    interval: int
+    probe_length: int
+
+
 class Detector:
     """Watch one text for loops. It is fed in order in pieces of any size; the cuts make no difference.
 
@@ -72,60 +89,51 @@ class Detector:
         self._min_length = min_length
         self._pending = ""
         self._position = 0
+        self._next_block = BLOCK_LENGTH
         self._text = ""
         if self._watching:
-            threshold = min(max(threshold, _MIN_THRESHOLD), 1.0)
-            shortest = min(_MIN_LOOP_LENGTH + min_length // 2, _MAX_MIN_LENGTH)
-            self._rule = _rule(1 + 1 / threshold, shortest)
-            self._window = self._rule.window
-            # A loop that ends here repeated most of these characters some time ago: without them, skip the search for
-            # that long.
-            overlap = self._rule.min_overlap(1)
-            self._search_interval = max(overlap // 2 // _STRIDE, 1) * _STRIDE
-            self._probe_length = overlap - self._search_interval + _STRIDE
-            self._next_search = min_length + 1
-            self._stall = Stall(threshold)
-            self._counter = CounterLoop(threshold, shortest)
+            self._search = search = _search(threshold, min_length)
+            self._next_search = search.start
+            self._stall = Stall(search.threshold)
+            self._counter = CounterLoop(search.threshold, search.rule.min_length)
 
     def feed(self, text: str) -> Loop | None:
         """Take the next characters and return the loop that they complete, the first time only."""
         self.length += len(text)
         if not self._watching:
             return None
-        text = self._pending + text
-        if len(text) < _STRIDE:
-            self._pending = text
-            return None
-        whole = len(text) - len(text) % _STRIDE
-        for start in range(0, whole, _STRIDE):
-            self.fired = self._advance(text[start : start + _STRIDE])
+        text, start = self._pending + text, 0
+        while (end := start + min(self._next_search, self._next_block) - self._position) <= len(text):
+            self.fired = self._advance(text[start:end])
             if self.fired:
                 self._stop()
                 return self.fired
-        self._pending = text[whole:]
+            start = end
+        self._pending = text[start:]
         return None
 
     def _advance(self, piece: str) -> Loop | None:
-        self._position += _STRIDE
+        self._position += len(piece)
         self._text += piece
-        if len(self._text) > self._window + _SLACK:
-            self._text = self._text[-self._window :]
-        loop = None
-        if self._position >= self._next_search:
-            loop = self._find_period()
-        if self._position % BLOCK_LENGTH == 0 and not loop:
+        if len(self._text) > self._search.window + _SLACK:
+            self._text = self._text[-self._search.window :]
+        loop = self._find_period() if self._position == self._next_search else None
+        if self._position == self._next_block and not loop:
+            self._next_block += BLOCK_LENGTH
             loop = self._advance_block()
         return loop
 
     def _find_period(self) -> Loop | None:
-        min_period = nearest_repeat(self._text, self._probe_length, self._rule.max_period)
+        search = self._search
+        min_period = nearest_repeat(self._text, search.probe_length, search.rule.max_period)
         if not min_period:
-            self._next_search = self._position + self._search_interval
+            self._next_search = self._position + search.interval
             return None
-        for tail in tails(self._text, self._rule, min_period):
+        for tail in tails(self._text, search.rule, min_period):
             unit = self._text[-tail.period :]
             if tail.length >= _MIN_DATA_LOOP_LENGTH or not looks_like_data(unit):
                 return self._loop("period", unit, tail.period)
+        self._next_search = self._position + _STRIDE
         return None
 
     def _advance_block(self) -> Loop | None:
@@ -147,6 +155,14 @@ class Detector:
         del self._stall, self._counter
 
 
-def _rule(copies: float, shortest: int) -> Rule:
+@lru_cache(maxsize=8)
+def _search(threshold: float, min_length: int) -> _Search:
+    """Return what a detector's settings mean; cached, as each text of each call has a detector."""
+    threshold = min(max(threshold, _MIN_THRESHOLD), 1.0)
+    copies = 1 + 1 / threshold
     longest = min(_MAX_PERIOD, int(min(_MAX_WINDOW, ceil(copies * _MAX_PERIOD)) / copies))
-    return Rule(shortest, copies, longest)
+    rule = Rule(min(_MIN_LOOP_LENGTH + min_length // 2, _MAX_MIN_LENGTH), copies, longest)
+    overlap = rule.min_overlap(1)
+    interval = max(overlap // 2 // _STRIDE, 1) * _STRIDE
+    start = ceil(max(min_length + 1, rule.min_length) / _STRIDE) * _STRIDE
+    return _Search(threshold, rule, rule.window, start, interval, overlap - interval + _STRIDE)
