@@ -6,15 +6,20 @@ from moonpalace_addons.wire.faces.face import Face
 from moonpalace_addons.wire.loops.loop_guard import LoopGuard
 from moonpalace_addons.wire.loops.repeat import Detector, Loop
 
-LOOP = Loop("period", 4, 4, "LOOP")
+WORD = "LOOP"
 
 
 class FiresAtLoop:
-    """A detector that finds a loop in the text LOOP."""
+    """A detector that finds a loop in a piece with the text LOOP."""
+
+    def __init__(self) -> None:
+        self.length = 0
 
     def feed(self, text: str) -> Loop | None:
         """Find it."""
-        return LOOP if "LOOP" in text else None
+        before, at = self.length, text.find(WORD)
+        self.length += len(text)
+        return Loop("period", before + at + len(WORD), len(WORD), WORD) if at >= 0 else None
 
 
 def guard_of(face: Face) -> LoopGuard:

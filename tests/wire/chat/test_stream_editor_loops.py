@@ -11,7 +11,7 @@ from moonpalace_addons.wire.chat.merging import Merger
 from moonpalace_addons.wire.chat.stream_editor import Plan, StreamEditor
 from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS, ChatCompletions, ChatProgress
 from moonpalace_addons.wire.loops.loop_guard import LoopGuard
-from tests.loop_word import LOOP
+from moonpalace_addons.wire.loops.repeat import Loop
 from tests.wire.chat.editing import (
     DONE,
     GUARD,
@@ -84,7 +84,7 @@ def test_nothing_is_read_after_a_loop() -> None:
     editor.feed(event(FIRING) + event(LATER))
     found = editor.found
     assert found is not None
-    assert (found.place, found.loop) == ("choice 0, content", LOOP)
+    assert (found.place, found.loop) == ("choice 0, content", Loop("period", 4, 4, "LOOP"))
     editor.take()
     editor.feed(event(chunk("LOOP", index=1)) + DONE)
     editor.close()

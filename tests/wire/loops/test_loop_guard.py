@@ -4,10 +4,11 @@ from typing import cast
 
 import pytest
 
-from moonpalace_addons.wire.chat.text_matcher import TextDelta
+from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextRun
 from moonpalace_addons.wire.faces.chat_completions import CHAT_COMPLETIONS
 from moonpalace_addons.wire.loops.loop_guard import FoundLoop, LoopGuard
 from moonpalace_addons.wire.loops.repeat import Detector, Loop
+from tests.loop_word import FiresAtLoop
 
 
 class Keeps:
@@ -21,6 +22,19 @@ class Keeps:
         assert text
         self.text += text
         return Loop("near", len(self.text), None, self.text) if "LOOP" in self.text else None
+
+
+class Notes(FiresAtLoop):
+    """A detector that notes each piece that it gets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pieces: list[str] = []
+
+    def feed(self, text: str) -> Loop | None:
+        """Note a piece."""
+        self.pieces.append(text)
+        return super().feed(text)
 
 
 def delta(*deltas: dict[str, object], **more: object) -> dict[str, object]:
@@ -142,6 +156,16 @@ def test_loop_in_any_channel(chunk: object, choice: int, channel: str) -> None:
     found = guard.feed(chunk)
     assert found is not None
     assert found.place == f"choice {choice}, {channel}"
+
+
+def test_the_texts_of_a_run_are_read_at_once() -> None:
+    """Texts that came together are one piece for the detector; the loop is that of the text that completes it."""
+    notes = Notes()
+    guard = LoopGuard(CHAT_COMPLETIONS, lambda: cast(Detector, notes))
+    assert guard.feed_run(TextRun(0, "content", ["a", "b", "c", "", "d"], 0)) == (5, None)
+    count, found = guard.feed_run(TextRun(0, "content", ["e", "LO", "OP", "", "f"], 0))
+    assert notes.pieces == ["a", "b", "cd", "eLOOPf"]
+    assert (count, found) == (3, FoundLoop("choice 0, content", Loop("period", 9, 4, "LOOP")))
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,9 @@
 Texts are never mixed: two tools called in turn are no loop.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextRun
 from moonpalace_addons.wire.faces.face import Face
@@ -54,13 +55,8 @@ class LoopGuard:
 
     def feed_run(self, run: TextRun) -> tuple[int, FoundLoop | None]:
         """Read the texts of several events; return how many were read, and the loop that the last one completes."""
-        text = self._text(run.choice, run.channel)
-        feed = text.feed if text.is_whole else text.detector.feed
-        for count, piece in enumerate(run.texts, 1):
-            loop = feed(piece)
-            if loop is not None:
-                return count, self._found(run.choice, run.channel, loop)
-        return len(run.texts), None
+        count, loop = self._text(run.choice, run.channel).feed_all(run.texts)
+        return count, None if loop is None else self._found(run.choice, run.channel, loop)
 
     def _found(self, part: int, channel: str, loop: Loop) -> FoundLoop:
         return FoundLoop(f"{self._part} {part}, {channel}", loop)
@@ -91,3 +87,17 @@ class _Text:
             self.is_whole = len(text) > len(before) and text.startswith(before)
             text = text[len(before) :] if self.is_whole else text
         return self.detector.feed(text)
+
+    def feed_all(self, texts: Sequence[str]) -> tuple[int, Loop | None]:
+        """Read several pieces, at once where possible; return how many, and the loop that the last one completes."""
+        count = 0
+        while self.is_whole and count < len(texts):
+            count += 1
+            if (loop := self.feed(texts[count - 1])) is not None:
+                return count, loop
+        rest, length = texts[count:], self.detector.length
+        loop = self.detector.feed("".join(rest))
+        if loop is None:
+            return len(texts), None
+        ends = accumulate(map(len, rest), initial=length)
+        return count + sum(end < loop.position for end in ends), loop
