@@ -100,6 +100,37 @@ def test_twice_the_same_key() -> None:
     assert alike.read(swapped) is None
 
 
+def test_an_escape_that_spells_no_name() -> None:
+    """A slash is escaped by some servers, in each of their events."""
+    chunk = event({"content": "a"}, model="moonshotai/kimi-k2")
+    alike = TextEventMatcher(only_text)
+    alike.learn(json.dumps(chunk).replace("/", "\\/"), chunk)
+    other = json.dumps(event({"content": "b"}, model="moonshotai/kimi-k2")).replace("/", "\\/")
+    assert alike.read(other) == TextDelta(0, "content", "b")
+
+
+@pytest.mark.parametrize("more", [{"model": "\u6708"}, {'a "content': None}])
+def test_where_a_name_may_stand_for_something_else(more: dict[str, object]) -> None:
+    """An event is not learnt if the name of its text is there twice, or could be spelled in another way."""
+    chunk = event({"content": "a"}, **more)
+    assert learnt(chunk).read(json.dumps(chunk)) is None
+
+
+def test_a_value_like_the_name() -> None:
+    """A value that is the name of the text is none."""
+    chunk = event({"content": "a"}, model="content", id='a "content')
+    assert learnt(chunk).read(json.dumps(chunk)) == TextDelta(0, "content", "a")
+
+
+def test_an_event_is_looked_at_once() -> None:
+    """To learn an event takes one look at what was parsed of it."""
+    looks: list[object] = []
+    alike = TextEventMatcher(lambda value: looks.append(value) or only_text(value))  # type: ignore[func-returns-value]
+    chunk = event({"content": "a"})
+    alike.learn(json.dumps(chunk), chunk)
+    assert looks == [chunk]
+
+
 def test_a_stream_that_is_always_different() -> None:
     """A stream whose events all differ costs no more than a few that are learnt in vain."""
     alike = TextEventMatcher(only_text)

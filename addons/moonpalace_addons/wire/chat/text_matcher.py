@@ -6,27 +6,24 @@ Nearly all events of a stream are one text, a few characters long, within some h
 
 The bytes before and after the text are learnt from an event that was parsed. A later event that begins and ends with
 the same characters, with one JSON string between, is the same object except for that text. For several events in one
-chunk a single split gives all texts, since the bytes between them are always the same. A name of the events, as in
-`event: content_block_delta`, belongs to these bytes.
+chunk a single split gives all texts, at the bytes after them, which are fewer than those between two: a long separator
+takes longer to find. A name of the events, as in `event: content_block_delta`, belongs to the bytes before.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import msgspec
 
 from moonpalace_addons.wire.chat.pieces import IDENTIFIER_KEYS, index_of
-from moonpalace_addons.wire.chat.text_template import PROBE, Kind, Template, learn
-from moonpalace_addons.wire.json_value import mapping, parse
-from moonpalace_addons.wire.sse import BLANK_LINE, DATA
+from moonpalace_addons.wire.chat.text_template import Kind, Template, divide, frame, make_template
+from moonpalace_addons.wire.json_value import mapping
 
 CHANNELS = ("content", "reasoning_content", "reasoning")
 MAX_MISSES = 8
 """Consecutive events learnt without a match after which learning stops: every event of this stream is different."""
 MAX_OTHERS = 1_000
 """Consecutive events that do not only add a text after which learning stops."""
-_STRING = re.compile(r'\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 
 _decode_string = msgspec.json.Decoder(str).decode
 _decode_strings = msgspec.json.Decoder(list[str]).decode
@@ -109,10 +106,12 @@ class TextEventMatcher:
             return TextRun(self._choice, self._channel, found, size) if found else None
         if not stream.startswith(before):
             return None
-        end = stream.rfind(behind, len(before))
-        strings = stream[len(before) : end].split(behind + before) if end >= 0 else []
+        start = len(before)
+        end = stream.rfind(behind, start)
+        events = stream[:end].split(behind) if end >= 0 else []
+        strings = [event[start:] for event in events if event.startswith(before)]
         whole = _COMMA.join(strings)
-        if not strings or b"\r" in whole or whole.count(b"\n") != len(strings) - 1:
+        if not strings or len(strings) < len(events) or b"\r" in whole or whole.count(b"\n") != len(strings) - 1:
             return None
         try:
             texts = _decode_strings(b"[" + whole + b"]")
@@ -132,32 +131,15 @@ class TextEventMatcher:
             return
         self._misses += 1
         self._others = 0
+        divided = divide(data, found.varying | {found.member: "text"})
+        if divided is None:
+            return
+        self.name, (self._choice, self._channel) = name, found.place
         if found.varying:
-            self._learn_template(data, name, found)
-            return
-        (choice, channel), member = found.place, found.member
-        mark = f'"{member}":'
-        string = _STRING.match(data, data.index(mark) + len(mark)) if data.count(mark) == 1 else None
-        if string is None:
-            return
-        head, tail = data[: string.start(1)], data[string.end(1) :]
-        if self._is_probe(f'{head}"{PROBE}"{tail}', found):
-            self._template = None
-            self._choice, self._channel, self._head, self._tail = choice, channel, head, tail
-            self._before, self._behind = DATA + head.encode(), tail.encode() + BLANK_LINE
-            if name != "message":
-                self._before = b"event: %s\n%s" % (name.encode(), self._before)
-            self.name = name
-
-    def _is_probe(self, data: str, learnt: OnlyText) -> bool:
-        found = self._only_text(parse(data))
-        return found is not None and found == learnt._replace(text=PROBE)
-
-    def _learn_template(self, data: str, name: str, found: OnlyText) -> None:
-        template = learn(data, name, found.varying | {found.member: "text"}, lambda text: self._is_probe(text, found))
-        if template is not None:
-            self._template, self.name = template, name
-            self._choice, self._channel = found.place
+            self._template = make_template(*divided, name)
+        else:
+            self._template, (self._head, self._tail) = None, divided[0]
+            self._before, self._behind = frame(divided[0], name)
 
     def _read_template(self, template: Template, data: str) -> TextDelta | None:
         text = template.read(data)
@@ -183,4 +165,5 @@ def only_text(chunk: object) -> OnlyText | None:
 
 def has_only(fields: Mapping[str, object], *names: str) -> bool:
     """Tell whether an object has nothing but these members and identifiers, which repeat."""
-    return not any(value for name, value in fields.items() if name not in names and name not in IDENTIFIER_KEYS)
+    others = [name for name, value in fields.items() if value and name not in names and name not in IDENTIFIER_KEYS]
+    return not others

@@ -9,7 +9,7 @@ What varies is known by the names of its members; all between must be the same, 
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,15 +19,14 @@ from moonpalace_addons.wire.sse import BLANK_LINE, DATA
 
 type Kind = Literal["text", "number", "padding"]
 
-PROBE = "probe"
-_PROBES: Mapping[Kind, str] = {"text": f'"{PROBE}"', "number": "4711", "padding": '"x"'}
 _PATTERNS: Mapping[Kind, re.Pattern[str]] = {
     "text": re.compile(r'"[^"\\\x00-\x1f]*(?:\\.[^"\\\x00-\x1f]*)*"'),
     "number": re.compile(r"(?:0|[1-9][0-9]{0,15})(?=[ ,}\]])"),
     "padding": re.compile(r'"[A-Za-z0-9_+/=-]*"'),
 }
 _IN_BYTES = {kind: re.compile(pattern.pattern.encode()) for kind, pattern in _PATTERNS.items()}
-_SPACE = re.compile(r"\s*")
+_ESCAPED_LETTER = "\\u"
+"""Begins a letter that is spelled in another way."""
 _decode_string = msgspec.json.Decoder(str).decode
 _decode_strings = msgspec.json.Decoder(list[str]).decode
 
@@ -84,31 +83,39 @@ def _match[S: (str, bytes)](
     return found
 
 
-def learn(data: str, name: str, kinds: Mapping[str, Kind], fits: Callable[[str], bool]) -> Template | None:
-    """Return the template of an event in which the members `kinds` vary; None if one of them is there twice.
+def divide(data: str, kinds: Mapping[str, Kind]) -> tuple[list[str], list[Kind]] | None:
+    """Return the parts of an event between the values of some members, and the kinds of these values, in order.
 
-    `fits` tells whether an event is what this one is with `PROBE` as its text. `name` is that of the event.
+    None unless each name is there once, and none can be spelled with an escape: a value between the parts is then that
+    of the member, whatever it is.
     """
-    spots = sorted(spot for key, kind in kinds.items() if (spot := _spot(data, key, kind)) is not None)
-    if len(spots) < len(kinds):
+    spots = sorted([spot for key, kind in kinds.items() if (spot := _spot(data, key, kind)) is not None])
+    same, at = [], 0
+    for start, end, _ in spots:
+        same.append(data[at:start])
+        at = end
+    same.append(data[at:])
+    if len(spots) < len(kinds) or _ESCAPED_LETTER in "".join(same):
         return None
-    edges = [0, *(edge for start, end, _ in spots for edge in (start, end)), len(data)]
-    same = [data[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True)]
-    varying = [kind for _, _, kind in spots]
-    probe = "".join(text + value for text, value in zip(same, [*(_PROBES[kind] for kind in varying), ""], strict=True))
-    if not fits(probe):
-        return None
-    head = DATA if name == "message" else b"event: %s\n%s" % (name.encode(), DATA)
-    framed = [text.encode() for text in same]
-    framed[0], framed[-1] = head + framed[0], framed[-1] + BLANK_LINE
-    return Template(
-        varying.index("text"), same, [_PATTERNS[k] for k in varying], framed, [_IN_BYTES[k] for k in varying]
-    )
+    return same, [kind for _, _, kind in spots]
 
 
 def _spot(data: str, key: str, kind: Kind) -> tuple[int, int, Kind] | None:
     """Return where the value of a member begins and ends."""
-    mark = f'"{key}":'
-    value = _SPACE.match(data, data.index(mark) + len(mark)) if data.count(mark) == 1 else None
-    found = _PATTERNS[kind].match(data, value.end()) if value is not None else None
-    return None if found is None else (found.start(), found.end(), kind)
+    names = [*re.finditer(rf'"{key}"\s*:\s*', data)]
+    value = _PATTERNS[kind].match(data, names[0].end()) if len(names) == 1 else None
+    return None if value is None else (*value.span(), kind)
+
+
+def frame(same: Sequence[str], name: str) -> list[bytes]:
+    """Return the parts of an event as they are in a stream, with what is before and after the data of an event."""
+    framed = [text.encode() for text in same]
+    framed[0] = (DATA if name == "message" else b"event: %s\n%s" % (name.encode(), DATA)) + framed[0]
+    framed[-1] += BLANK_LINE
+    return framed
+
+
+def make_template(same: Sequence[str], kinds: Sequence[Kind], name: str) -> Template:
+    """Return the template of the events with this name that have the same parts."""
+    patterns = [_PATTERNS[kind] for kind in kinds], [_IN_BYTES[kind] for kind in kinds]
+    return Template(kinds.index("text"), same, patterns[0], frame(same, name), patterns[1])
