@@ -24,7 +24,7 @@ from tests.wire.chat.editing import (
     event,
     parted,
 )
-from tests.wire.merging import merge_events
+from tests.wire.merging import decoded, merge_events
 
 STREAMS = {
     "nothing": b"",
@@ -325,3 +325,12 @@ def test_half_a_surrogate_pair_comes_out_escaped() -> None:
     """A text that UTF-8 has no bytes for is still an answer, and still the same text."""
     stream = b'data: {"choices": [{"delta": {"content": "\\ud83d"}, "finish_reason": "stop"}]}\n\n'
     assert json.loads(edited(COERCE, [stream]))["choices"][0]["message"]["content"] == "\ud83d"
+
+
+def test_texts_of_another_face_are_not_merged() -> None:
+    """What adds a text to an answer of another endpoint adds none to this one, the second time neither."""
+    editor = StreamEditor(COERCE)
+    delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "a"}}
+    editor.feed(HELLO + event(delta) + event(delta) + DONE)
+    editor.close()
+    assert json.loads(editor.take()) == merge_events(decoded([HELLO + DONE]))

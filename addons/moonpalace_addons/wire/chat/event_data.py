@@ -6,14 +6,14 @@ keep-alives        events without data, with `null`, or with the name of a keep-
 anything else      unreadable: it is missing from everything that is derived from the stream
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
 from moonpalace_addons.wire.chat import api_error
 from moonpalace_addons.wire.chat.api_error import ApiError
 from moonpalace_addons.wire.chat.merging import DONE, parse_data
-from moonpalace_addons.wire.chat.text_matcher import TextDelta, TextEventMatcher, TextRun
+from moonpalace_addons.wire.chat.text_matcher import OnlyText, TextDelta, TextEventMatcher, TextRun
 from moonpalace_addons.wire.faces.table import only_text
 from moonpalace_addons.wire.json_value import parse
 from moonpalace_addons.wire.sse import DEFAULT_EVENT_LIMIT, Decoder, Event
@@ -56,9 +56,12 @@ def event_ends(stream: bytes) -> list[int]:
 
 
 class DataReader:
-    """Read the events of one stream, most of them without parsing: see `wire/chat/text_matcher.py`."""
+    """Read the events of one stream, most of them without parsing: see `wire/chat/text_matcher.py`.
 
-    def __init__(self) -> None:
+    `only_text` is that of the stream's face; by default that of any face.
+    """
+
+    def __init__(self, only_text: Callable[[object], OnlyText | None] = only_text) -> None:
         self._matcher = TextEventMatcher(only_text)
 
     def read_run(self, decoder: Decoder, stream: bytes) -> TextRun | None:
@@ -75,7 +78,7 @@ class DataReader:
             return Data(((more, None),))
         data = read_data(event)
         for value, error in data.values if len(data.values) == 1 else ():
-            if error is None:
+            if value is not None and error is None:
                 self._matcher.learn(event.data, value, event.event)
         return data
 

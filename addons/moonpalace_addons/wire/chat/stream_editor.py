@@ -51,7 +51,7 @@ class StreamEditor:
         self._head = bytearray()
         self._guard = plan.make_guard() if plan.make_guard else None
         self._decoder = make_decoder()
-        self._reader = DataReader()
+        self._reader = DataReader(plan.face.only_text)
         self._face = plan.face
         self._merger = plan.face.make_merger() if plan.coerce else None
         self._sieve = Sieve() if plan.hide_usage else None
