@@ -2,6 +2,8 @@
 
 from mitmproxy.http import Headers, HTTPFlow
 
+_FRAMING = (b"content-length", b"content-encoding", b"transfer-encoding")
+
 
 def pairs(headers: Headers) -> list[tuple[str, str]]:
     """Return names and values in their original order and case; bytes that are not UTF-8 become U+FFFD."""
@@ -35,12 +37,12 @@ def set_headers(flow: HTTPFlow, *, coerce: bool) -> None:
     if flow.response is None:
         return
     headers = flow.response.headers
-    for name in ("content-length", "content-encoding", "transfer-encoding"):
-        headers.pop(name, None)
+    fields = [field for field in headers.fields if field[0].lower() not in _FRAMING]
     versions = {flow.request.http_version, flow.response.http_version}
     if versions == {"HTTP/1.1"}:
-        headers["Transfer-Encoding"] = "chunked"
-    elif "HTTP/1.0" in versions:
+        fields.append((b"Transfer-Encoding", b"chunked"))
+    headers.fields = tuple(fields)
+    if "HTTP/1.0" in versions:
         headers["Connection"] = "close"  # no chunked coding: the end of the connection ends the answer
     if coerce:
         headers["Content-Type"] = "application/json; charset=utf-8"

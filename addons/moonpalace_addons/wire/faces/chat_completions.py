@@ -170,8 +170,8 @@ class ChatChannels:
     def texts(self, value: object) -> Iterator[tuple[int, str, str]]:
         """Yield the choice, its channel and a piece of text for each piece in a chunk; none is empty."""
         for position, choice in enumerate(choices(mapping(value))):
-            number = number_of(choice, position)
-            for channel, text in self._channels(number, mapping(choice.get("delta"))):
+            number, delta = number_of(choice, position), mapping(choice.get("delta"))
+            for channel, text in self._channels(number, delta) if delta else ():
                 if isinstance(text, str) and text:
                     yield number, channel, text
 
